@@ -1,0 +1,1 @@
+"""Changes: plan, apply, verify, undo. One module per system."""

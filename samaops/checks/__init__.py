@@ -1,0 +1,1 @@
+"""Pure judgements: facts and thresholds in, findings out. One module per system."""

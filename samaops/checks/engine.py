@@ -1,0 +1,45 @@
+"""Judge a whole snapshot: every rule against every observation it applies to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samaops.checks import failures
+from samaops.checks.registry import Context, Rule, rules
+from samaops.config.settings import Settings, Threshold
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.selection import EVERYTHING, Selection
+from samaops.model.finding import Finding
+from samaops.model.report import worst_first
+
+
+def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
+    """Return the findings of all selected rules, worst first."""
+    observed = {one.system for one in snapshot.observations}
+    chosen = [rule for rule in rules(sorted(observed)) if selection.includes(rule.code)]
+    findings = [finding for rule in chosen for finding in _judge_rule(rule, snapshot, settings)]
+    return worst_first(findings)
+
+
+def _judge_rule(rule: Rule, snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
+    limits = settings.thresholds.get(rule.code, Threshold())
+    warning = rule.warning if limits.warning is None else limits.warning
+    critical = rule.critical if limits.critical is None else limits.critical
+    if rule.facts is Snapshot:
+        yield from rule.judge(snapshot, Context(rule, settings, snapshot, None, warning, critical))
+        return
+    for observation in snapshot.observations:
+        if observation.facts_type == rule.facts.__name__:
+            context = Context(rule, settings, snapshot, observation, warning, critical)
+            yield from _judge_observation(observation, context)
+
+
+def _judge_observation(observation: Observation, context: Context) -> Iterator[Finding]:
+    if observation.failure is not None:
+        yield failures.of_observation(observation, observation.failure, context)
+        return
+    blocked = [part for part in context.rule.needs if part in observation.missing]
+    if blocked:
+        yield failures.of_part(blocked[0], observation.missing[blocked[0]], context)
+        return
+    yield from context.rule.judge(observation.facts, context)

@@ -1,0 +1,1 @@
+"""Flags, prompts, exit codes: a translation table between the command line and the workflows."""

@@ -1,0 +1,50 @@
+"""How every client says that it could not do what was asked."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+
+from samaops.model.failure import Failure, FailureKind
+
+
+class ClientError(Exception):
+    """One failed connection, command or query, already sorted into a FailureKind.
+
+    ``message`` holds the other side's own words, never a secret.
+    """
+
+    def __init__(self, kind: FailureKind, message: str, stage: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.stage = stage
+
+    def failure(self, after_ms: int | None = None) -> Failure:
+        """Return this error as a plain fact."""
+        return Failure(self.kind, self.message, self.stage, after_ms)
+
+
+# ConnectionReset and BrokenPipe mean: there was somebody, and he hung up.
+_KINDS_BY_ERRNO = {
+    errno.ECONNREFUSED: FailureKind.REFUSED,
+    errno.ECONNRESET: FailureKind.CLOSED,
+    errno.EPIPE: FailureKind.CLOSED,
+    errno.ETIMEDOUT: FailureKind.SILENT,
+    errno.EHOSTUNREACH: FailureKind.SILENT,
+    errno.ENETUNREACH: FailureKind.SILENT,
+}
+
+
+def kind_of_os_error(error: BaseException, connected: bool) -> FailureKind:
+    """Sort an operating-system error; a timeout means silence before and a hang after the connection."""
+    if isinstance(error, ssl.SSLError):
+        return FailureKind.TLS
+    if isinstance(error, socket.gaierror):
+        return FailureKind.NAME
+    if isinstance(error, TimeoutError):
+        return FailureKind.NO_ANSWER if connected else FailureKind.SILENT
+    if isinstance(error, OSError) and error.errno in _KINDS_BY_ERRNO:
+        return _KINDS_BY_ERRNO[error.errno]
+    return FailureKind.ERROR

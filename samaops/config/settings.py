@@ -1,0 +1,392 @@
+"""What can be configured: one model per section of the TOML file.
+
+A missing section means that system is not used. Defaults are the production guide's values.
+Loading, environment variables and error messages are in ``samaops.config.load``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from samaops.config.secrets import Secret
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+def _expand(value: object) -> object:
+    return Path(value).expanduser() if isinstance(value, (str, Path)) else value
+
+
+UserPath = Annotated[Path, BeforeValidator(_expand)]
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ssh(Section):
+    """How to log in to a server. Host keys are always verified against ``known_hosts``."""
+
+    user: str = "root"
+    port: Port = 22
+    key_file: UserPath | None = None
+    known_hosts: UserPath = Path("~/.ssh/known_hosts")
+    timeout: Seconds = 5.0
+
+
+class Server(Section):
+    """One Linux server."""
+
+    address: str
+    roles: tuple[str, ...] = ()
+    ssh: Ssh | Literal["local", "none"] = Ssh()
+    # Mounts that must exist beside what `df` shows; a missing one is a finding.
+    mounts: tuple[str, ...] = ("/",)
+    ping: bool = True
+
+
+class PostgreSQL(Section):
+    """The database itself, on its own port and not through the pool."""
+
+    server: str = "db"
+    host: str | None = None  # the server's address when absent
+    port: Port = 5432
+    database: str = "samaconso"
+    user: str = "samaops"
+    password: Secret | None = None
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    timeout: Seconds = 5.0
+    data_directory: str = "/var/lib/postgresql/15/main"
+    # Settings that the guide fixes; what differs is a finding. Values as PostgreSQL's SHOW prints them.
+    expected_settings: dict[str, str] = {
+        "max_connections": "200",
+        "shared_buffers": "2GB",
+        "effective_cache_size": "6GB",
+        "maintenance_work_mem": "512MB",
+        "work_mem": "10MB",
+        "wal_level": "replica",
+        "max_wal_size": "2GB",
+        "min_wal_size": "1GB",
+        "checkpoint_completion_target": "0.9",
+        "random_page_cost": "1.1",
+        "effective_io_concurrency": "200",
+        "log_min_duration_statement": "500ms",
+    }
+
+
+class PgBouncer(Section):
+    """The connection pool and its admin console."""
+
+    server: str = "db"
+    host: str | None = None
+    port: Port = 6432
+    database: str = "samaconso"
+    user: str = "samaconso_user"
+    password: Secret | None = None
+    admin_user: str = "postgres"
+    admin_password: Secret | None = None
+    timeout: Seconds = 5.0
+    expected_settings: dict[str, str] = {
+        "pool_mode": "transaction",
+        "max_client_conn": "10000",
+        "default_pool_size": "100",
+        "min_pool_size": "20",
+        "reserve_pool_size": "10",
+        "query_wait_timeout": "120",
+    }
+
+
+class Redis(Section):
+    """Cache and Celery results."""
+
+    server: str = "workers"
+    host: str | None = None
+    port: Port = 6379
+    database: int = 0
+    username: str | None = None
+    password: Secret | None = None
+    timeout: Seconds = 4.0
+    container: str | None = "samaconso_redis"
+    expected_policy: str = "allkeys-lru"
+    # How many keys at most are sampled to find who has no expiry.
+    sample_keys: Annotated[int, Field(ge=0, le=100_000)] = 1000
+
+
+class RabbitMQ(Section):
+    """The broker, read through its management API."""
+
+    server: str = "api"
+    host: str | None = None
+    port: Port = 5672
+    management_port: Port = 15672
+    management_tls: bool = False
+    vhost: str = "/"
+    username: str = "samaconso_admin"
+    password: Secret | None = None
+    timeout: Seconds = 4.0
+    container: str | None = "samaconso_rabbitmq"
+    # Queue name -> priority of the guide.
+    queues: dict[str, int] = {"urgent": 9, "high_priority": 7, "normal": 5, "low_priority": 3}
+
+
+class Flower(Section):
+    """Celery's own monitor."""
+
+    server: str = "workers"
+    url: str | None = None  # http://<server>:5555 when absent
+    username: str = "admin"
+    password: Secret | None = None
+    timeout: Seconds = 4.0
+    container: str | None = "samaconso_flower"
+
+
+class ApiInstance(Section):
+    """One member of the balanced pool."""
+
+    name: str
+    url: str
+    server: str = "api"
+    container: str | None = None
+
+
+class Api(Section):
+    """The FastAPI members."""
+
+    health_path: str = "/health"
+    # What the body of the health path must hold; the balancer's monitor looks for the same.
+    expected_status: str = "running"
+    timeout: Seconds = 4.0
+    instances: tuple[ApiInstance, ...] = ()
+
+
+class Worker(Section):
+    """One Celery worker: its node name starts with the table's key."""
+
+    server: str = "workers"
+    container: str | None = None
+    queues: tuple[str, ...] = ()
+
+
+class Celery(Section):
+    """The workers and the queues each must consume."""
+
+    workers: dict[str, Worker] = {}
+    # A task that has been active longer than this is called stuck.
+    stuck_after: Seconds = 600.0
+
+
+class MinIO(Section):
+    """Object storage over S3."""
+
+    server: str = "db"
+    url: str | None = None  # http://<server>:9000 when absent
+    access_key: str = ""
+    secret_key: Secret | None = None
+    buckets: tuple[str, ...] = ("avatars", "documents", "uploads")
+    timeout: Seconds = 4.0
+
+
+class BigIp(Section):
+    """The F5's management interface (iControl REST)."""
+
+    url: str
+    username: str = "samaops"
+    password: Secret | None = None
+    ca_file: UserPath | None = None
+    partition: str = "Common"
+    pool: str = "samaconso_api_pool"
+    virtual_server: str = "samaconso_api_vip"
+
+
+class LoadBalancer(Section):
+    """The virtual address that customers reach."""
+
+    url: str
+    health_path: str = "/health"
+    ca_file: UserPath | None = None
+    timeout: Seconds = 4.0
+    bigip: BigIp | None = None
+
+
+class SqlServer(Section):
+    """One external SQL Server, over ODBC."""
+
+    name: str
+    driver: str = "ODBC Driver 18 for SQL Server"
+    host: str
+    port: Port = 1433
+    database: str = ""
+    user: str = ""
+    password: Secret | None = None
+    query: str = "SELECT 1"
+    # Further ODBC keywords, such as Encrypt = "yes".
+    options: dict[str, str] = {}
+    timeout: Seconds = 5.0
+
+
+class Proxy(Section):
+    """The Senelec proxy, the only way to Google."""
+
+    url: str = "http://10.101.201.204:8080"
+    username: str | None = None
+    password: Secret | None = None
+
+
+class Firebase(Section):
+    """Google's OAuth and FCM, reached through the proxy when there is one."""
+
+    oauth_url: str = "https://oauth2.googleapis.com/"
+    fcm_url: str = "https://fcm.googleapis.com/"
+    # An extra CA that the application trusts, beside the system's.
+    ca_file: UserPath | None = None
+    # Organisations that may have issued Google's certificates; any other is an interception.
+    expected_issuers: tuple[str, ...] = ("Google Trust Services",)
+    timeout: Seconds = 5.0
+
+
+class Docker(Section):
+    """The engines of the servers, through the `docker` command on each."""
+
+    # Server name -> containers that must run there.
+    containers: dict[str, tuple[str, ...]] = {}
+    # "none" where the services run without containers.
+    engine: Literal["docker", "none"] = "docker"
+    # Why there is no engine, said in the unknown findings.
+    engine_reason: str = ""
+    log_size_limit_mb: Annotated[int, Field(gt=0)] = 1024
+
+
+class Backup(Section):
+    """Where the nightly backups lie."""
+
+    server: str = "db"
+    directory: str = "/data/backups/postgresql"
+    pattern: str = "samaconso_*.backup"
+    retention_days: Annotated[int, Field(ge=1)] = 30
+
+
+class Endpoint(Section):
+    """A plain HTTP service such as Prometheus or AlertManager."""
+
+    url: str
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: UserPath | None = None
+    timeout: Seconds = 4.0
+
+
+class Certificate(Section):
+    """A TLS certificate to watch, by the address that serves it."""
+
+    name: str
+    host: str
+    port: Port = 443
+    server_name: str | None = None
+    ca_file: UserPath | None = None
+
+
+class MailNotification(Section):
+    """Who gets mail, through which server."""
+
+    host: str
+    port: Port = 25
+    sender: str = "samaops@senelec.sn"
+    recipients: tuple[str, ...] = ("ops@senelec.sn",)
+    username: str | None = None
+    password: Secret | None = None
+
+
+class WebhookNotification(Section):
+    """A URL that gets each notification; the URL itself is a secret."""
+
+    url: Secret
+
+
+class Notify(Section):
+    """Where failures and alerts go."""
+
+    mail: MailNotification | None = None
+    slack: WebhookNotification | None = None
+    alertmanager: Endpoint | None = None
+    ping: WebhookNotification | None = None
+
+
+class Schedule(Section):
+    """When the scheduler runs what, as cron expressions in Africa/Dakar time."""
+
+    timezone: str = "Africa/Dakar"
+    daily: str = "0 6 * * *"
+    weekly: str = "0 3 * * 0"
+    monthly: str = "0 4 1 * *"
+
+
+class History(Section):
+    """Where the journal is kept; SQLite under the state directory when ``url`` is absent."""
+
+    url: Secret | None = None
+
+
+class Playbooks(Section):
+    """A site's own playbooks, beside those of samaops."""
+
+    path: UserPath | None = None
+
+
+class Threshold(Section):
+    """Own limits of one check, by its code. Absent limits keep the check's default."""
+
+    warning: float | None = None
+    critical: float | None = None
+
+
+class Safety(Section):
+    """Limits that no flag can lift."""
+
+    minimum_free_percent: Percent = 10.0
+    backup_max_age_hours: Annotated[float, Field(gt=0)] = 26.0
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    site: str = "samaconso"
+    servers: dict[str, Server] = {}
+    postgresql: PostgreSQL | None = None
+    pgbouncer: PgBouncer | None = None
+    redis: Redis | None = None
+    rabbitmq: RabbitMQ | None = None
+    flower: Flower | None = None
+    api: Api | None = None
+    celery: Celery | None = None
+    minio: MinIO | None = None
+    loadbalancer: LoadBalancer | None = None
+    sqlserver: tuple[SqlServer, ...] = ()
+    firebase: Firebase | None = None
+    proxy: Proxy | None = None
+    docker: Docker | None = None
+    backup: Backup | None = None
+    prometheus: Endpoint | None = None
+    alertmanager: Endpoint | None = None
+    certificates: tuple[Certificate, ...] = ()
+    notify: Notify = Notify()
+    schedule: Schedule = Schedule()
+    history: History = History()
+    playbooks: Playbooks = Playbooks()
+    thresholds: dict[str, Threshold] = {}
+    safety: Safety = Safety()
+
+    def host_of(self, section: PostgreSQL | PgBouncer | Redis | RabbitMQ) -> str:
+        """Return the address to connect to: the section's own host, or its server's address."""
+        return section.host or self.address_of(section.server)
+
+    def address_of(self, server: str) -> str:
+        """Return a server's address; the name itself when no such server is configured."""
+        known = self.servers.get(server)
+        return known.address if known else server

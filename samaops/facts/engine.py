@@ -1,0 +1,171 @@
+"""Look at many systems side by side: one thread each, a timeout each, one deadline for all.
+
+A thread that hangs is left behind (they are daemons) and its observation says at which stage it hung;
+nothing else waits for it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TypeVar
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Shell, ShellPool
+from samaops.config.settings import Settings
+from samaops.errors import ConfigurationError
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.selection import Selection
+from samaops.i18n import _
+from samaops.model.failure import Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+ResultT = TypeVar("ResultT")
+
+
+class Probe:
+    """What a collector is given: its shells, what is wanted of it, and where it says how far it has come."""
+
+    def __init__(self, shells: ShellPool, selection: Selection, ends_at: float) -> None:
+        self.shells = shells
+        self.missing: dict[str, Failure] = {}
+        self.current_stage = ""
+        self._selection = selection
+        self._ends_at = ends_at
+
+    def stage(self, name: str) -> None:
+        """Say what is about to be done; named in the finding if it hangs there."""
+        self.current_stage = name
+
+    def wants(self, *codes: str) -> bool:
+        """Return whether any of these checks was selected, so that its part must be looked at."""
+        return any(self._selection.includes(code) for code in codes)
+
+    def remaining(self) -> float:
+        """Return the seconds left for this collector, at least a little."""
+        return max(0.05, self._ends_at - time.monotonic())
+
+    def shell(self, server: str) -> Shell:
+        """Return the run's shell on a server; a failed log-in is a DEPENDENCY failure here."""
+        self.stage("ssh")
+        try:
+            return self.shells.of(server)
+        except ClientError as error:
+            raise ClientError(FailureKind.DEPENDENCY, error.message, "ssh") from error
+
+    def attempt(self, part: str, look: Callable[[], ResultT]) -> ResultT | None:
+        """Look at one part; when that fails, remember why and go on without it."""
+        self.stage(part)
+        started = time.monotonic()
+        try:
+            return look()
+        except ClientError as error:
+            self.missing[part] = error.failure(_milliseconds_since(started))
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """How one subject is looked at. ``feeds`` are prefixes of the check codes that need it."""
+
+    system: str
+    subject: str
+    facts_type: type
+    collect: Callable[[Probe], object]
+    server: str | None = None
+    feeds: tuple[str, ...] = ()
+    timeout: float = 6.0
+
+    def is_wanted(self, selection: Selection) -> bool:
+        """Return whether a selected check needs this collector."""
+        return any(selection.touches(prefix) for prefix in self.feeds or (self.system,))
+
+
+class _Run:
+    """One collector in its thread, and the observation it ends with."""
+
+    def __init__(self, collector: Collector, probe: Probe) -> None:
+        self.collector = collector
+        self.probe = probe
+        self.started = time.monotonic()
+        self._lock = threading.Lock()
+        self._observation: Observation | None = None
+
+    def look(self) -> None:
+        try:
+            facts = self.collector.collect(self.probe)
+            self._finish(facts=facts)
+        except ClientError as error:
+            stage = error.stage or self.probe.current_stage
+            self._finish(failure=Failure(error.kind, error.message, stage, _milliseconds_since(self.started)))
+        except ConfigurationError as error:
+            self._fail(FailureKind.MISSING, error.message)
+        except Exception as error:  # the boundary: a bug in one collector costs its own checks only
+            logger.exception("collector %s failed", self.collector.subject)
+            self._fail(FailureKind.ERROR, f"{type(error).__name__}: {error}")
+
+    def give_up(self, deadline_hit: bool) -> Observation:
+        """Return the observation there is, or one that says where the collector hangs."""
+        kind = FailureKind.DEADLINE if deadline_hit else FailureKind.NO_ANSWER
+        seconds = time.monotonic() - self.started
+        self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
+        assert self._observation is not None
+        return self._observation
+
+    def _fail(self, kind: FailureKind, message: str) -> None:
+        self._finish(failure=Failure(kind, message, self.probe.current_stage, _milliseconds_since(self.started)))
+
+    def _finish(self, facts: object = None, failure: Failure | None = None) -> None:
+        with self._lock:  # the first word counts: a thread that ends after it was given up changes nothing
+            if self._observation is None:
+                self._observation = Observation(
+                    system=self.collector.system,
+                    subject=self.collector.subject,
+                    server=self.collector.server,
+                    facts_type=self.collector.facts_type.__name__,
+                    facts=facts,
+                    failure=failure,
+                    missing=dict(self.probe.missing),
+                    duration_ms=_milliseconds_since(self.started),
+                )
+
+
+def observe(
+    collectors: Sequence[Collector], settings: Settings, selection: Selection, deadline_seconds: float
+) -> Snapshot:
+    """Run the collectors side by side and return what they saw within the deadline."""
+    started = time.monotonic()
+    taken_at = datetime.now(timezone.utc)
+    tally = footprint.open_tally()
+    shells = ShellPool(settings)
+    runs, threads = [], []
+    for collector in collectors:
+        ends_at = started + min(collector.timeout, deadline_seconds)
+        run = _Run(collector, Probe(shells, selection, ends_at))
+        thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(run.look,), name=collector.subject, daemon=True
+        )
+        thread.start()
+        runs.append(run)
+        threads.append(thread)
+    observations, deadline_hit = [], False
+    for run, thread in zip(runs, threads):
+        limit = min(run.collector.timeout, deadline_seconds)
+        thread.join(max(0.0, started + limit - time.monotonic()))
+        hit = thread.is_alive() and limit >= deadline_seconds
+        deadline_hit = deadline_hit or hit
+        observations.append(run.give_up(hit))
+    shells.close()
+    return Snapshot(
+        taken_at, tuple(observations), _milliseconds_since(started), deadline_hit, tally.footprint()
+    )
+
+
+def _milliseconds_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,0 +1,1 @@
+"""The practice production. Nothing else imports it."""

@@ -1,0 +1,1 @@
+"""The words of samaops: status, finding, cause, plan, report. Frozen dataclasses, standard library only."""

@@ -1,0 +1,45 @@
+"""Why something is broken: a root cause with what speaks for and against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from samaops.model.plan import Risk
+
+
+class Verdict(str, Enum):
+    """How sure a cause is."""
+
+    CONFIRMED = "confirmed"
+    PROBABLE = "probable"
+    INCONCLUSIVE = "inconclusive"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A way to repair a cause, least risky first in a cause's list."""
+
+    id: str
+    risk: Risk
+    title: str
+    commands: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A root cause. ``explains`` holds finding keys (``code@subject``), the decisive one first."""
+
+    id: str
+    runbook: str | None
+    verdict: Verdict
+    subject: str
+    title: str
+    speaks_for: tuple[str, ...] = ()
+    speaks_against: tuple[str, ...] = ()
+    explains: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()

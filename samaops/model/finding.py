@@ -1,0 +1,47 @@
+"""What a check found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Union
+
+from samaops.model.status import Status
+
+Value = Union[float, int, str, bool, None]
+NO_EVIDENCE: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One judged observation.
+
+    ``code`` is stable and dotted; ``subject`` is ``system/name``; both together are unique in a report.
+    ``evidence`` holds plain JSON values. ``hint`` is the next command to type. ``cause`` is the id of the
+    root cause that explains it, once causes were searched.
+    """
+
+    code: str
+    status: Status
+    subject: str
+    title: str
+    server: str | None = None
+    detail: str = ""
+    value: Value = None
+    unit: str | None = None
+    warning: float | None = None
+    critical: float | None = None
+    evidence: Mapping[str, Any] = field(default_factory=lambda: NO_EVIDENCE)
+    hint: str | None = None
+    cause: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The name by which a cause refers to it: ``code@subject``."""
+        return f"{self.code}@{self.subject}"
+
+    @property
+    def system(self) -> str:
+        """The system it belongs to, the first word of its code."""
+        return self.code.partition(".")[0]

@@ -1,0 +1,65 @@
+"""The answer of every command that reports: one result, many faces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from samaops.model.cause import Cause
+from samaops.model.finding import Finding
+from samaops.model.plan import Action
+from samaops.model.status import SEVERITY, Status, worst
+
+SCHEMA = "samaops/report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What looking cost the observed systems."""
+
+    connections: int = 0
+    bytes_read: int = 0
+    commands: int = 0
+    writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportError:
+    """Why a command could not do its work: the message, what to do, and its exit code."""
+
+    message: str
+    hint: str = ""
+    exit_code: int = 70
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was asked, what was found, why, and what was done about it."""
+
+    command: str
+    started_at: datetime
+    duration_ms: int = 0
+    deadline_hit: bool = False
+    findings: tuple[Finding, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    actions: tuple[Action, ...] = ()
+    footprint: Footprint = field(default_factory=Footprint)
+    errors: tuple[ReportError, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The worst status of all findings; unknown when the command itself failed."""
+        if self.errors and not self.findings:
+            return Status.UNKNOWN
+        return worst(finding.status for finding in self.findings)
+
+    def counts(self) -> dict[Status, int]:
+        """Return how many findings have each status, all five present."""
+        counted = Counter(finding.status for finding in self.findings)
+        return {status: counted[status] for status in Status}
+
+
+def worst_first(findings: tuple[Finding, ...] | list[Finding]) -> tuple[Finding, ...]:
+    """Return the findings sorted worst first, then by system and subject."""
+    return tuple(sorted(findings, key=lambda one: (SEVERITY.index(one.status), one.code, one.subject)))

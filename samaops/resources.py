@@ -1,0 +1,20 @@
+"""The one place that finds the files which travel with samaops: SQL, playbooks."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+
+def directory(name: str) -> Path:
+    """Return the directory ``sql`` or ``playbooks``: inside the wheel, or beside the package in a checkout."""
+    inside = _PACKAGE / "resources" / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name
+
+
+@cache
+def sql(name: str) -> str:
+    """Return one query by its path without ending, such as ``postgresql/activity``."""
+    return (directory("sql") / f"{name}.sql").read_text(encoding="utf-8")

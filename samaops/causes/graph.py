@@ -1,15 +1,103 @@
-"""From findings to root causes: symptoms are folded under what produces them."""
+"""From findings to root causes: symptoms are folded under what produces them.
+
+Candidates are taken from the ground up (server, disk, engine, container, service, state, consumer). One whose
+decisive findings are already explained by an accepted root is that root's symptom, and brings its own effects
+along; otherwise it is a root itself. So one fault gives one root, and two independent faults give two.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
+from samaops.causes import broker, cache, containers, database, hosts, network, services, workers
+from samaops.causes.candidate import Candidate, Matcher, View, any_of
 from samaops.config.settings import Settings
-from samaops.facts.observation import Snapshot
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
+from samaops.model.status import SEVERITY, Status
+
+_SOURCES = (hosts, containers, services, network, database, cache, broker, workers)
 
 
 def explain(
-    findings: tuple[Finding, ...], snapshot: Snapshot, settings: Settings
+    findings: tuple[Finding, ...], settings: Settings
 ) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
-    """Return the findings, each with its root cause's id where one explains it, and the root causes."""
-    return findings, ()
+    """Return the findings, each with its root cause's id where one explains it, and the roots, worst first."""
+    view = View(findings, settings)
+    roots: list[_Root] = []
+    for candidate in sorted(_candidates(view), key=lambda one: one.rank):
+        parent = next((root for root in roots if root.explains_all(candidate.triggers)), None)
+        if parent is None:
+            roots.append(_Root(candidate))
+        else:
+            parent.fold(candidate)
+    roots.sort(key=lambda root: root.severity)
+    explained = _assign(findings, roots)
+    named = tuple(
+        replace(one, cause=explained[one.key].candidate.id) if one.key in explained else one
+        for one in findings
+    )
+    return named, tuple(_cause(root, explained) for root in roots)
+
+
+def _candidates(view: View) -> Iterator[Candidate]:
+    for source in _SOURCES:
+        yield from source.candidates(view)
+
+
+class _Root:
+    """An accepted root and everything that was folded under it."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self._effects: Matcher = candidate.effects
+        self._triggers = {one.key for one in candidate.triggers}
+
+    @property
+    def severity(self) -> tuple[int, int]:
+        """Sort key: the worst of its own decisive findings first, then nearer to the ground."""
+        return min(SEVERITY.index(one.status) for one in self.candidate.triggers), self.candidate.rank
+
+    def explains(self, finding: Finding) -> bool:
+        return finding.key in self._triggers or (finding.status is not Status.OK and self._effects(finding))
+
+    def is_decided_by(self, finding: Finding) -> bool:
+        return finding.key in {one.key for one in self.candidate.triggers}
+
+    def explains_all(self, triggers: tuple[Finding, ...]) -> bool:
+        return all(self.explains(one) for one in triggers)
+
+    def fold(self, candidate: Candidate) -> None:
+        self._effects = any_of(self._effects, candidate.effects)
+        self._triggers |= {one.key for one in candidate.triggers}
+
+
+def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Root]:
+    """Return finding key -> root: the one it decides, else the first that explains it."""
+    assigned: dict[str, _Root] = {}
+    for finding in findings:
+        if finding.status is Status.OK:
+            continue
+        root = next((one for one in roots if one.is_decided_by(finding)), None)
+        root = root or next((one for one in roots if one.explains(finding)), None)
+        if root is not None:
+            assigned[finding.key] = root
+    return assigned
+
+
+def _cause(root: _Root, explained: dict[str, _Root]) -> Cause:
+    candidate = root.candidate
+    decisive = [one.key for one in candidate.triggers]
+    others = [key for key, its_root in explained.items() if its_root is root and key not in decisive]
+    return Cause(
+        id=candidate.id,
+        runbook=candidate.runbook,
+        verdict=candidate.verdict,
+        subject=candidate.subject,
+        title=candidate.title,
+        speaks_for=candidate.speaks_for,
+        speaks_against=candidate.speaks_against,
+        explains=(*decisive, *others),
+        fixes=candidate.fixes,
+    )

@@ -23,7 +23,7 @@ def observe(
 def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> Report:
     """Turn what was observed into a report. Pure: the same snapshot gives the same report."""
     findings = checks.judge(snapshot, settings, selection)
-    findings, causes = graph.explain(findings, snapshot, settings)
+    findings, causes = graph.explain(findings, settings)
     return Report(
         command="diagnose",
         started_at=snapshot.taken_at,

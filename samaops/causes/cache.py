@@ -1,0 +1,165 @@
+"""Roots inside Redis while it answers: who fills it, and what it does when it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samaops.causes.candidate import Candidate, View, any_of, codes
+from samaops.causes.topology import effects_on_dependents
+from samaops.i18n import _
+from samaops.model.cause import Fix, Verdict
+from samaops.model.finding import Finding
+from samaops.model.plan import Risk
+
+_RESULT_PREFIX = "celery-task-meta-"
+_FULL = ("redis.memory.high", "redis.memory.refusing_writes", "redis.evictions.high")
+
+
+def candidates(view: View) -> Iterator[Candidate]:
+    """Yield why Redis is full, refuses writes, or is about to be killed."""
+    yield from _without_expiry(view)
+    yield from _big_key(view)
+    yield from _refusing(view)
+    yield from _persistence(view)
+
+
+def _redis_cli(view: View, command: str) -> str:
+    redis = view.settings.redis
+    return f"redis-cli -h {view.settings.host_of(redis)} -p {redis.port} {command}" if redis else command
+
+
+def _full_findings(view: View) -> tuple[Finding, ...]:
+    return tuple(finding for code in _FULL for finding in view.bad(code))
+
+
+def _without_expiry(view: View) -> Iterator[Candidate]:
+    full = _full_findings(view)
+    for finding in view.bad("redis.keys.no_expiry"):
+        owner = _owner(finding)
+        is_results = owner.startswith(_RESULT_PREFIX)
+        if is_results:
+            title = _("Celery results without expiry fill Redis")
+            fix = _(
+                "Set result_expires again; give the existing results an expiry in slices (EXPIRE, never FLUSHDB)"
+            )
+        else:
+            title = _("Keys {prefix}* without expiry fill Redis").format(prefix=owner)
+            fix = _(
+                "Fix the code that writes them; give the existing keys an expiry in slices (never FLUSHDB)"
+            )
+        yield Candidate(
+            id="redis-results-without-expiry" if is_results else "redis-cache-without-expiry",
+            rank=5,
+            runbook="redis-full",
+            subject=finding.subject,
+            title=title,
+            triggers=(finding,),
+            effects=any_of(codes("redis.*"), effects_on_dependents("redis")),
+            verdict=Verdict.CONFIRMED if full else Verdict.PROBABLE,
+            speaks_for=(finding.detail or finding.title, *(one.title for one in full)),
+            speaks_against=() if full else (_("Redis is not full yet"),),
+            fixes=(
+                Fix(
+                    "redis.expire",
+                    Risk.SAFE,
+                    fix,
+                    (_redis_cli(view, f"--scan --pattern '{owner}*' | head"),),
+                ),
+            ),
+        )
+
+
+def _owner(finding: Finding) -> str:
+    """Return the prefix with the most bytes without expiry."""
+    by_prefix = finding.evidence.get("by_prefix") or {}
+
+    def weight(prefix: str) -> tuple[int, int]:
+        row = by_prefix[prefix]
+        return int(row.get("no_expiry", 0)), int(row.get("bytes", 0))
+
+    return max(by_prefix, key=weight, default="")
+
+
+def _big_key(view: View) -> Iterator[Candidate]:
+    for finding in view.bad("redis.keys.big"):
+        yield Candidate(
+            id="redis-big-key",
+            rank=6,
+            runbook="redis-full",
+            subject=finding.subject,
+            title=finding.title,
+            triggers=(finding,),
+            effects=codes(*_FULL),
+            verdict=Verdict.PROBABLE,
+            speaks_for=(finding.detail or finding.title,),
+            fixes=(
+                Fix("redis.owner", Risk.SAFE, _("Ask its owner; trim it in chunks or UNLINK it, never DEL")),
+            ),
+        )
+
+
+def _refusing(view: View) -> Iterator[Candidate]:
+    for finding in view.bad("redis.memory.refusing_writes"):
+        policy = view.bad("redis.policy.different")
+        yield Candidate(
+            id="redis-maxmemory-noeviction",
+            rank=6,
+            runbook="redis-full",
+            subject=finding.subject,
+            title=_("Redis is at maxmemory and its policy forbids eviction: every write is refused"),
+            triggers=(finding,),
+            effects=any_of(codes(*_FULL, "redis.policy.different"), effects_on_dependents("redis")),
+            speaks_for=tuple(one.title for one in (finding, *policy)),
+            fixes=(
+                Fix(
+                    "redis.policy",
+                    Risk.SAFE,
+                    _("Put the guide's policy back; raise maxmemory only within the container's limit"),
+                    (_redis_cli(view, "CONFIG SET maxmemory-policy allkeys-lru"),),
+                    (_redis_cli(view, "CONFIG SET maxmemory-policy noeviction"),),
+                ),
+            ),
+        )
+    for finding in view.bad("redis.memory.high"):
+        yield Candidate(
+            id="redis-memory-full",
+            rank=7,
+            runbook="redis-full",
+            subject=finding.subject,
+            title=finding.title,
+            triggers=(finding,),
+            effects=codes(*_FULL, "redis.hits.low"),
+            verdict=Verdict.PROBABLE,
+            speaks_for=(finding.detail or finding.title,),
+            fixes=(
+                Fix(
+                    "redis.look",
+                    Risk.SAFE,
+                    _("Find who owns the memory first"),
+                    (_redis_cli(view, "--memkeys"),),
+                ),
+            ),
+        )
+
+
+def _persistence(view: View) -> Iterator[Candidate]:
+    for finding in view.bad("redis.persistence.failing"):
+        yield Candidate(
+            id="redis-cannot-save",
+            rank=6,
+            runbook="redis-full",
+            subject=finding.subject,
+            title=finding.title,
+            triggers=(finding,),
+            effects=any_of(codes("redis.memory.refusing_writes"), effects_on_dependents("redis")),
+            speaks_for=(finding.detail or finding.title,),
+            fixes=(
+                Fix(
+                    "redis.logs",
+                    Risk.SAFE,
+                    _(
+                        "Read its log: disk full, or no memory to fork. Do not switch stop-writes-on-bgsave-error off"
+                    ),
+                ),
+            ),
+        )

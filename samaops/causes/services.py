@@ -1,0 +1,187 @@
+"""Roots in services that do not serve, whatever runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samaops.causes.candidate import OUTAGE, Candidate, View, any_of
+from samaops.causes.topology import (
+    CommandLine,
+    effects_of_api_member,
+    effects_of_system,
+)
+from samaops.i18n import N_, _
+from samaops.model.cause import Fix
+from samaops.model.finding import Finding
+from samaops.model.plan import Risk
+
+# system -> (runbook, name for the title, what to look at on its server)
+_SERVICES = {
+    "postgresql": ("db-slow", "PostgreSQL", "systemctl status postgresql"),
+    "pgbouncer": ("api-down", "PgBouncer", "systemctl status pgbouncer"),
+    "redis": ("redis-full", "Redis", "docker logs --tail 50 samaconso_redis"),
+    "rabbitmq": ("notifications", "RabbitMQ", "docker logs --tail 50 samaconso_rabbitmq"),
+    "minio": ("api-down", "MinIO", "systemctl status minio"),
+    "flower": ("notifications", "Flower", "docker logs --tail 50 samaconso_flower"),
+    "proxy": ("notifications", N_("The Senelec proxy"), ""),
+}
+
+_TITLES = {
+    "refused": N_("{name} is down: nothing listens on its port"),
+    "silent": N_("{name} does not answer at all"),
+    "no_answer": N_("{name} hangs: it accepts connections and never answers"),
+    "closed": N_("{name} hangs up on every connection"),
+    "garbage": N_("Something that is not {name} listens on its port"),
+    "tls": N_("{name}: the TLS connection fails"),
+    "unavailable": N_("{name} answers that it cannot serve now"),
+}
+
+
+def candidates(view: View) -> Iterator[Candidate]:
+    """Yield services that are down or hang."""
+    for system in _SERVICES:
+        for finding in view.kind(f"{system}.service.unreachable", *OUTAGE):
+            yield _service_down(view, system, finding)
+    for finding in view.kind("api.member.unreachable", *OUTAGE):
+        yield _member_down(view, finding)
+    yield from _members_failing(view)
+    for finding in view.kind("loadbalancer.vip.unreachable", *OUTAGE):
+        yield _vip(view, finding)
+    for finding in view.bad("loadbalancer.vip.failing"):
+        yield _vip(view, finding)
+
+
+def _cause_id(system: str, kind: str) -> str:
+    return f"{system}-hung" if kind == "no_answer" else f"{system}-down"
+
+
+def _service_down(view: View, system: str, finding: Finding) -> Candidate:
+    runbook, name, look = _SERVICES[system]
+    kind = str(finding.evidence.get("kind"))
+    on = CommandLine(view.settings).on
+    commands = (on(finding.server, look),) if look else ()
+    return Candidate(
+        id=_cause_id(system, kind),
+        rank=4,
+        runbook=runbook,
+        subject=finding.subject,
+        title=_(_TITLES[kind]).format(name=_(name)),
+        triggers=(finding,),
+        effects=effects_of_system(system),
+        speaks_for=(finding.detail or finding.title, *_running_container(view, system)),
+        speaks_against=(),
+        fixes=_service_fixes(view, system, finding, commands),
+    )
+
+
+def _running_container(view: View, system: str) -> tuple[str, ...]:
+    section = getattr(view.settings, system, None)
+    container = getattr(section, "container", None)
+    running = [
+        one
+        for one in view.ok("docker.container.stopped")
+        if container and one.subject == f"docker/{container}"
+    ]
+    return tuple(_("its container {name} is running").format(name=container) for _one in running)
+
+
+def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, ...]) -> tuple[Fix, ...]:
+    on = CommandLine(view.settings).on
+    if system == "proxy":
+        text = _("Send this to the network team: the proxy {url} answers «{words}» since we looked")
+        url = view.settings.proxy.url if view.settings.proxy else "?"
+        host_port = url.rpartition("//")[2].rstrip("/")
+        title = text.format(url=url, words=finding.detail)
+        return (
+            Fix(
+                "proxy.team",
+                Risk.SAFE,
+                title,
+                (f"curl -sv -x http://{host_port} https://oauth2.googleapis.com/",),
+            ),
+        )
+    section = getattr(view.settings, system)
+    container = getattr(section, "container", None)
+    start = f"docker restart {container}" if container else f"systemctl restart {system}"
+    return (
+        Fix(f"{system}.look", Risk.SAFE, _("Read why before you restart it"), look),
+        Fix(f"{system}.restart", Risk.DISRUPTIVE, _("Restart it"), (on(finding.server, start),)),
+    )
+
+
+def _member_down(view: View, finding: Finding) -> Candidate:
+    name = finding.subject.partition("/")[2]
+    kind = str(finding.evidence.get("kind"))
+    healthy = [one.subject.partition("/")[2] for one in view.ok("api.member.unreachable")]
+    on = CommandLine(view.settings).on
+    members = view.settings.api.instances if view.settings.api else ()
+    container = next((one.container for one in members if one.name == name and one.container), name)
+    serving = _("{names} still serves: take {name} out of the balancer while you look").format(
+        names=", ".join(healthy), name=name
+    )
+    return Candidate(
+        id=_cause_id("api", kind),
+        rank=4,
+        runbook="api-down",
+        subject=finding.subject,
+        title=_(_TITLES[kind]).format(name=name),
+        triggers=(finding,),
+        effects=effects_of_api_member(view.settings, name),
+        speaks_for=(finding.detail or finding.title, *((serving,) if healthy else ())),
+        fixes=(
+            Fix(
+                "api.logs",
+                Risk.SAFE,
+                _("Keep what it says before restarting"),
+                (on(finding.server, f"docker logs --tail 100 {container}"),),
+            ),
+            Fix(
+                "docker.restart",
+                Risk.DISRUPTIVE,
+                _("Restart this member only"),
+                (on(finding.server, f"docker restart {container}"),),
+            ),
+        ),
+    )
+
+
+def _members_failing(view: View) -> Iterator[Candidate]:
+    for finding in view.bad("api.health.*"):
+        name = finding.subject.partition("/")[2]
+        yield Candidate(
+            id="api-unhealthy",
+            rank=6,
+            runbook="api-down",
+            subject=finding.subject,
+            title=finding.title,
+            triggers=(finding,),
+            effects=effects_of_api_member(view.settings, name),
+            speaks_for=(finding.detail or finding.title,),
+        )
+
+
+def _vip(view: View, finding: Finding) -> Candidate:
+    healthy = view.ok("api.member.unreachable")
+    members = tuple(
+        _("{name} answers directly").format(name=one.subject.partition("/")[2]) for one in healthy
+    )
+    return Candidate(
+        id="loadbalancer-fault",
+        rank=7,
+        runbook="api-down",
+        subject=finding.subject,
+        title=finding.title,
+        triggers=(finding,),
+        effects=any_of(effects_of_system("loadbalancer")),
+        speaks_for=(finding.detail or finding.title, *members),
+        fixes=(
+            Fix(
+                "loadbalancer.members",
+                Risk.SAFE,
+                _(
+                    "Ask the network team for the state of the pool members: down by monitor, or forced offline?"
+                ),
+                ("tmsh show ltm pool samaconso_api_pool members",),
+            ),
+        ),
+    )

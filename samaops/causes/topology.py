@@ -1,0 +1,153 @@
+"""What depends on what: which findings the failure of one part of SamaConso produces elsewhere.
+
+Only effects are listed, never everything of a dependent system: a second, independent fault there must
+stay visible as a root of its own.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from samaops.causes.candidate import NOTHING, Matcher, any_of, codes
+from samaops.config.settings import ApiInstance, Settings, Ssh
+
+_API_SUFFERS = (
+    "api.health.*",
+    "api.latency.*",
+    "api.members.all_down",
+    "loadbalancer.vip.*",
+    "loadbalancer.member.down",
+)
+_TASKS_SUFFER = ("celery.tasks.failing", "celery.task.stuck")
+_QUEUES_SUFFER = ("rabbitmq.queue.backlog", "rabbitmq.queue.stuck", "rabbitmq.memory.high")
+
+# What else breaks when a system does not serve, beside everything of the system itself.
+_EFFECTS: dict[str, tuple[str, ...]] = {
+    "postgresql": (
+        "pgbouncer.service.unreachable",
+        "pgbouncer.pool.waiting",
+        "pgbouncer.pool.saturated",
+        "pgbouncer.login.stuck",
+        "pgbouncer.query.failed",
+        "pgbouncer.pool.oversized",
+        *_API_SUFFERS,
+        *_TASKS_SUFFER,
+    ),
+    "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER),
+    "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER, "flower.tasks.*"),
+    "rabbitmq": (
+        "celery.*",
+        "flower.service.unreachable",
+        "flower.worker*",
+        *_API_SUFFERS,
+        "docker.container.unhealthy",
+    ),
+    "proxy": ("firebase.*", *_TASKS_SUFFER, *_QUEUES_SUFFER),
+    "firebase": (*_TASKS_SUFFER, *_QUEUES_SUFFER),
+    "api": ("loadbalancer.*",),
+    "celery": ("rabbitmq.queue.*", "celery.*", "flower.worker*"),
+}
+
+
+def effects_of_system(system: str) -> Matcher:
+    """Return what follows when a whole system does not serve: its own findings and its dependents'."""
+    return codes(f"{system}.*", *_EFFECTS.get(system, ()))
+
+
+def effects_on_dependents(system: str) -> Matcher:
+    """Return what follows elsewhere when a system serves badly; its own other findings stay visible."""
+    return codes(*_EFFECTS.get(system, ()))
+
+
+def effects_of_container(settings: Settings, container: str) -> Matcher:
+    """Return what follows when one container does not run: its service, its own docker findings, dependents."""
+    own = codes("docker.container.*", "docker.log.*", subject=f"docker/{container}")
+    return any_of(
+        own,
+        *(_effects_of_service(settings, system, name) for system, name in services_in(settings, container)),
+    )
+
+
+def services_in(settings: Settings, container: str) -> list[tuple[str, str]]:
+    """Return the (system, name) pairs that a container serves, by the configuration."""
+    singles = {
+        "redis": settings.redis,
+        "rabbitmq": settings.rabbitmq,
+        "flower": settings.flower,
+    }
+    found = [
+        (system, section.server)
+        for system, section in singles.items()
+        if section and section.container == container
+    ]
+    if settings.api:
+        found += [("api", member.name) for member in settings.api.instances if member.container == container]
+    if settings.celery:
+        found += [
+            ("celery", name)
+            for name, worker in settings.celery.workers.items()
+            if worker.container == container
+        ]
+    return found
+
+
+def _effects_of_service(settings: Settings, system: str, name: str) -> Matcher:
+    if system == "api":
+        return effects_of_api_member(settings, name)
+    if system == "celery":
+        return effects_of_worker(settings, name)
+    return effects_of_system(system)
+
+
+def effects_of_api_member(settings: Settings, name: str) -> Matcher:
+    """Return what follows when one API member is gone; the balancer may notice, the other member does not."""
+    container = next((one.container for one in _members(settings) if one.name == name), None)
+    return any_of(
+        codes("api.*", subject=f"api/{name}"),
+        codes("loadbalancer.*", "api.members.all_down"),
+        codes("docker.container.unhealthy", "docker.container.restarting", subject=f"docker/{container}")
+        if container
+        else NOTHING,
+    )
+
+
+def effects_of_worker(settings: Settings, name: str) -> Matcher:
+    """Return what follows when one worker is gone: itself, its queues, and Flower's view of it."""
+    worker = settings.celery.workers.get(name) if settings.celery else None
+    queues = worker.queues if worker else ()
+    return any_of(
+        codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
+        codes("celery.queue.uncovered", "celery.tasks.*", "celery.broker.*", "flower.worker*"),
+        *(
+            codes("rabbitmq.queue.*", "celery.*", subject=f"{system}/{queue}")
+            for queue in queues
+            for system in ("rabbitmq", "celery")
+        ),
+    )
+
+
+def _members(settings: Settings) -> tuple[ApiInstance, ...]:
+    return settings.api.instances if settings.api else ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Writes commands the way the on-call engineer would type them from this machine."""
+
+    settings: Settings
+
+    def on(self, server: str | None, command: str) -> str:
+        """Return a command line that runs ``command`` on a server, over SSH unless it is this machine."""
+        configured = self.settings.servers.get(server or "")
+        if configured is None or not isinstance(configured.ssh, Ssh):
+            return command
+        ssh = configured.ssh
+        words = ["ssh"]
+        if ssh.port != 22:
+            words += ["-p", str(ssh.port)]
+        if ssh.key_file:
+            words += ["-i", str(ssh.key_file)]
+        if ssh.known_hosts != Ssh.model_fields["known_hosts"].default:
+            words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
+        return shlex.join([*words, f"{ssh.user}@{configured.address}", command])

@@ -1,0 +1,98 @@
+"""Roots in the Celery workers: gone, no longer consuming, or stuck on a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samaops.causes.candidate import Candidate, View, any_of, codes
+from samaops.causes.topology import CommandLine, effects_of_worker
+from samaops.i18n import _
+from samaops.model.cause import Fix, Verdict
+from samaops.model.finding import Finding
+from samaops.model.plan import Risk
+
+
+def candidates(view: View) -> Iterator[Candidate]:
+    """Yield what is wrong with the workers."""
+    for finding in view.bad("celery.worker.missing"):
+        yield _worker(view, finding, "worker-down", 6, _("Worker {name} is not connected to the broker"))
+    for finding in view.bad("celery.task.stuck"):
+        yield _stuck(view, finding)
+    for finding in view.bad("celery.worker.not_consuming"):
+        if not finding.evidence.get("consumed"):
+            yield _worker(
+                view, finding, "worker-not-consuming", 7, _("Worker {name} is connected but consumes nothing")
+            )
+    for finding in view.bad("celery.tasks.failing"):
+        yield _failing(finding)
+
+
+def _name(finding: Finding) -> str:
+    return finding.subject.partition("/")[2]
+
+
+def _restart(view: View, finding: Finding) -> tuple[Fix, ...]:
+    worker = view.settings.celery.workers.get(_name(finding)) if view.settings.celery else None
+    if worker is None or worker.container is None:
+        return ()
+    on = CommandLine(view.settings).on
+    return (
+        Fix(
+            "workers.logs",
+            Risk.SAFE,
+            _("Keep its last words"),
+            (on(worker.server, f"docker logs --tail 50 {worker.container}"),),
+        ),
+        Fix(
+            "workers.restart",
+            Risk.DISRUPTIVE,
+            _("Restart this one worker"),
+            (on(worker.server, f"docker restart {worker.container}"),),
+        ),
+    )
+
+
+def _worker(view: View, finding: Finding, cause_id: str, rank: int, title: str) -> Candidate:
+    return Candidate(
+        id=cause_id,
+        rank=rank,
+        runbook="notifications",
+        subject=finding.subject,
+        title=title.format(name=_name(finding)),
+        triggers=(finding,),
+        effects=effects_of_worker(view.settings, _name(finding)),
+        speaks_for=(finding.detail or finding.title,),
+        fixes=_restart(view, finding),
+    )
+
+
+def _stuck(view: View, finding: Finding) -> Candidate:
+    return Candidate(
+        id="worker-stuck-on-task",
+        rank=6,
+        runbook="notifications",
+        subject=finding.subject,
+        title=finding.title,
+        triggers=(finding,),
+        effects=any_of(
+            effects_of_worker(view.settings, _name(finding)),
+            codes("rabbitmq.queue.backlog", "rabbitmq.queue.stuck"),
+        ),
+        speaks_for=(finding.detail or finding.title,),
+        fixes=_restart(view, finding),
+    )
+
+
+def _failing(finding: Finding) -> Candidate:
+    return Candidate(
+        id="tasks-failing",
+        rank=9,
+        runbook="notifications",
+        subject=finding.subject,
+        title=finding.title,
+        triggers=(finding,),
+        effects=codes(),
+        verdict=Verdict.INCONCLUSIVE,
+        speaks_for=(finding.detail or finding.title,),
+        speaks_against=(_("nothing on the way to Google was found broken"),),
+    )

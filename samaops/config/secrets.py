@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, SecretStr, model_validator
+from pydantic_core import CoreSchema
 
+from samaops.config import masking
+from samaops.config.fields import UserPath
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
@@ -20,10 +24,10 @@ class Secret(BaseModel):
     In TOML a plain string is a literal; the loader refuses it in a file that others can read.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     env: str | None = None
-    file: Path | None = None
+    file: UserPath | None = None
     command: tuple[str, ...] | None = None
     literal: SecretStr | None = None
 
@@ -35,8 +39,15 @@ class Secret(BaseModel):
     @model_validator(mode="after")
     def _exactly_one(self) -> Secret:
         if sum(part is not None for part in (self.env, self.file, self.command, self.literal)) != 1:
-            raise ValueError('a secret is a string, {env = "NAME"}, {file = "PATH"} or {command = ["…"]}')
+            raise ValueError(_('a secret is a string, {env = "NAME"}, {file = "PATH"} or {command = ["…"]}'))
+        if self.literal is not None:
+            masking.remember(self.literal.get_secret_value())
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Say in the JSON schema that a plain string is allowed too."""
+        return {"anyOf": [{"type": "string", "format": "password"}, handler(core)]}
 
     @property
     def is_literal(self) -> bool:
@@ -48,6 +59,11 @@ class Secret(BaseModel):
 
         Raises ConfigurationError, which never contains the value, when the reference leads nowhere.
         """
+        value = self._look_up()
+        masking.remember(value)
+        return value
+
+    def _look_up(self) -> str:
         if self.literal is not None:
             return self.literal.get_secret_value()
         if self.env is not None:
@@ -66,7 +82,7 @@ class Secret(BaseModel):
     @staticmethod
     def _from_file(path: Path) -> str:
         try:
-            return path.expanduser().read_text(encoding="utf-8").strip()
+            return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
                 _("The secret file {path} cannot be read: {reason}").format(
@@ -80,7 +96,7 @@ class Secret(BaseModel):
             done = subprocess.run(
                 command, capture_output=True, timeout=COMMAND_TIMEOUT_SECONDS, check=True, stdin=subprocess.DEVNULL
             )
-        except (OSError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             # Not the error's text: a failed command's output may hold the secret.
             raise ConfigurationError(
                 _("The command that gives a secret failed: {command} ({kind})").format(

@@ -9,26 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from samaops.config.fields import Host, Limit, Percent, Port, Seconds, Url, UserPath
 from samaops.config.secrets import Secret
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-Percent = Annotated[float, Field(ge=0, le=100)]
-
-
-def _expand(value: object) -> object:
-    return Path(value).expanduser() if isinstance(value, (str, Path)) else value
-
-
-UserPath = Annotated[Path, BeforeValidator(_expand)]
 
 
 class Section(BaseModel):
     """A section of the file: unknown keys are refused, values never change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Ssh(Section):
@@ -37,16 +27,16 @@ class Ssh(Section):
     user: str = "root"
     port: Port = 22
     key_file: UserPath | None = None
-    known_hosts: UserPath = Path("~/.ssh/known_hosts")
+    known_hosts: UserPath = Field(default_factory=lambda: Path("~/.ssh/known_hosts").expanduser())
     timeout: Seconds = 5.0
 
 
 class Server(Section):
     """One Linux server."""
 
-    address: str
+    address: Host
     roles: tuple[str, ...] = ()
-    ssh: Ssh | Literal["local", "none"] = Ssh()
+    ssh: Ssh | Literal["local", "none"] = Field(default_factory=Ssh)
     # Mounts that must exist beside what `df` shows; a missing one is a finding.
     mounts: tuple[str, ...] = ("/",)
     ping: bool = True
@@ -56,7 +46,7 @@ class PostgreSQL(Section):
     """The database itself, on its own port and not through the pool."""
 
     server: str = "db"
-    host: str | None = None  # the server's address when absent
+    host: Host | None = None  # the server's address when absent
     port: Port = 5432
     database: str = "samaconso"
     user: str = "samaops"
@@ -85,7 +75,7 @@ class PgBouncer(Section):
     """The connection pool and its admin console."""
 
     server: str = "db"
-    host: str | None = None
+    host: Host | None = None
     port: Port = 6432
     database: str = "samaconso"
     user: str = "samaconso_user"
@@ -107,7 +97,7 @@ class Redis(Section):
     """Cache and Celery results."""
 
     server: str = "workers"
-    host: str | None = None
+    host: Host | None = None
     port: Port = 6379
     database: int = 0
     username: str | None = None
@@ -123,7 +113,7 @@ class RabbitMQ(Section):
     """The broker, read through its management API."""
 
     server: str = "api"
-    host: str | None = None
+    host: Host | None = None
     port: Port = 5672
     management_port: Port = 15672
     management_tls: bool = False
@@ -140,7 +130,7 @@ class Flower(Section):
     """Celery's own monitor."""
 
     server: str = "workers"
-    url: str | None = None  # http://<server>:5555 when absent
+    url: Url | None = None  # http://<server>:5555 when absent
     username: str = "admin"
     password: Secret | None = None
     timeout: Seconds = 4.0
@@ -151,7 +141,7 @@ class ApiInstance(Section):
     """One member of the balanced pool."""
 
     name: str
-    url: str
+    url: Url
     server: str = "api"
     container: str | None = None
 
@@ -179,14 +169,14 @@ class Celery(Section):
 
     workers: dict[str, Worker] = {}
     # A task that has been active longer than this is called stuck.
-    stuck_after: Seconds = 600.0
+    stuck_after: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
 
 
 class MinIO(Section):
     """Object storage over S3."""
 
     server: str = "db"
-    url: str | None = None  # http://<server>:9000 when absent
+    url: Url | None = None  # http://<server>:9000 when absent
     access_key: str = ""
     secret_key: Secret | None = None
     buckets: tuple[str, ...] = ("avatars", "documents", "uploads")
@@ -196,7 +186,7 @@ class MinIO(Section):
 class BigIp(Section):
     """The F5's management interface (iControl REST)."""
 
-    url: str
+    url: Url
     username: str = "samaops"
     password: Secret | None = None
     ca_file: UserPath | None = None
@@ -208,7 +198,7 @@ class BigIp(Section):
 class LoadBalancer(Section):
     """The virtual address that customers reach."""
 
-    url: str
+    url: Url
     health_path: str = "/health"
     ca_file: UserPath | None = None
     timeout: Seconds = 4.0
@@ -220,7 +210,7 @@ class SqlServer(Section):
 
     name: str
     driver: str = "ODBC Driver 18 for SQL Server"
-    host: str
+    host: Host
     port: Port = 1433
     database: str = ""
     user: str = ""
@@ -234,7 +224,7 @@ class SqlServer(Section):
 class Proxy(Section):
     """The Senelec proxy, the only way to Google."""
 
-    url: str = "http://10.101.201.204:8080"
+    url: Url = "http://10.101.201.204:8080"
     username: str | None = None
     password: Secret | None = None
 
@@ -242,8 +232,8 @@ class Proxy(Section):
 class Firebase(Section):
     """Google's OAuth and FCM, reached through the proxy when there is one."""
 
-    oauth_url: str = "https://oauth2.googleapis.com/"
-    fcm_url: str = "https://fcm.googleapis.com/"
+    oauth_url: Url = "https://oauth2.googleapis.com/"
+    fcm_url: Url = "https://fcm.googleapis.com/"
     # An extra CA that the application trusts, beside the system's.
     ca_file: UserPath | None = None
     # Organisations that may have issued Google's certificates; any other is an interception.
@@ -275,7 +265,7 @@ class Backup(Section):
 class Endpoint(Section):
     """A plain HTTP service such as Prometheus or AlertManager."""
 
-    url: str
+    url: Url
     username: str | None = None
     password: Secret | None = None
     ca_file: UserPath | None = None
@@ -286,7 +276,7 @@ class Certificate(Section):
     """A TLS certificate to watch, by the address that serves it."""
 
     name: str
-    host: str
+    host: Host
     port: Port = 443
     server_name: str | None = None
     ca_file: UserPath | None = None
@@ -295,7 +285,7 @@ class Certificate(Section):
 class MailNotification(Section):
     """Who gets mail, through which server."""
 
-    host: str
+    host: Host
     port: Port = 25
     sender: str = "samaops@senelec.sn"
     recipients: tuple[str, ...] = ("ops@senelec.sn",)
@@ -342,15 +332,15 @@ class Playbooks(Section):
 class Threshold(Section):
     """Own limits of one check, by its code. Absent limits keep the check's default."""
 
-    warning: float | None = None
-    critical: float | None = None
+    warning: Limit | None = None
+    critical: Limit | None = None
 
 
 class Safety(Section):
     """Limits that no flag can lift."""
 
     minimum_free_percent: Percent = 10.0
-    backup_max_age_hours: Annotated[float, Field(gt=0)] = 26.0
+    backup_max_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 26.0
 
 
 class Settings(Section):

@@ -1,0 +1,113 @@
+"""How a health path answers, asked of one API member or of the virtual address: the same look at both."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from samaops.clients.errors import ClientError
+from samaops.facts.engine import Probe
+
+if TYPE_CHECKING:
+    from samaops.clients.http import HttpAnswer, HttpConnection
+
+# A handful of quick answers says more than one; a slow server is not asked again.
+SAMPLES = 3
+SLOW_MS = 500.0
+EXCERPT_CHARACTERS = 200
+MAX_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HealthAnswer:
+    """The first answer of a health path, and how long it and the next ones took, in milliseconds.
+
+    ``samples_ms`` is from request to complete answer on one connection, without the connecting.
+    ``body_status`` and ``version`` are None where the body is not the JSON object it should be.
+    """
+
+    url: str
+    status: int
+    server_header: str
+    content_type: str
+    body_status: str | None
+    version: str | None
+    excerpt: str
+    connect_ms: float
+    first_byte_ms: float
+    samples_ms: tuple[float, ...]
+
+    @property
+    def median_ms(self) -> float:
+        """The median of the samples."""
+        return round(statistics.median(self.samples_ms), 1)
+
+    @property
+    def best_ms(self) -> float:
+        """The quickest of the samples: what noise on this machine can only have made slower."""
+        return round(min(self.samples_ms), 1)
+
+    def serves(self, expected_status: str) -> bool:
+        """Return whether status and body are what the balancer's monitor looks for."""
+        return self.status == 200 and self.body_status == expected_status
+
+
+def url_of(base: str, path: str) -> str:
+    """Return a base URL with a path, without doubling the slash."""
+    return base.rstrip("/") + "/" + path.lstrip("/")
+
+
+def ask(url: str, timeout: float, probe: Probe, ca_file: Path | None = None) -> HealthAnswer:
+    """Ask a health path a few times over one connection. Raises ClientError when the first answer fails."""
+    from samaops.clients.http import HttpConnection
+
+    probe.stage(f"GET {urlsplit(url).path}")
+    with HttpConnection(url, timeout=timeout, ca_file=ca_file) as connection:
+        first = connection.get(max_bytes=MAX_BODY_BYTES)
+        samples = [first.total_ms - first.connect_ms, *_further_samples(connection, first)]
+    return _answer(url, first, tuple(round(sample, 2) for sample in samples))
+
+
+def _further_samples(connection: HttpConnection, first: HttpAnswer) -> list[float]:
+    samples: list[float] = []
+    latest = first.total_ms
+    while len(samples) < SAMPLES - 1 and latest < SLOW_MS:
+        try:
+            latest = connection.get(max_bytes=MAX_BODY_BYTES).total_ms
+        except ClientError:
+            break  # a server may end an idle connection whenever it likes: the first answer stands
+        samples.append(latest)
+    return samples
+
+
+def _answer(url: str, first: HttpAnswer, samples_ms: tuple[float, ...]) -> HealthAnswer:
+    body = _object(first.body)
+    return HealthAnswer(
+        url=url,
+        status=first.status,
+        server_header=first.headers.get("server", ""),
+        content_type=first.headers.get("content-type", ""),
+        body_status=_text(body.get("status")),
+        version=_text(body.get("version")),
+        excerpt=first.text[:EXCERPT_CHARACTERS],
+        connect_ms=first.connect_ms,
+        first_byte_ms=first.first_byte_ms,
+        samples_ms=samples_ms,
+    )
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)[:EXCERPT_CHARACTERS]

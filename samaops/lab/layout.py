@@ -32,6 +32,8 @@ S3_PORT = 9000
 API_PORTS = {"api_1": 8001, "api_2": 8002}
 AMQP_PORT = 5672
 RABBITMQ_MANAGEMENT_PORT = 15672
+BROKER_EPMD_PORT = 24369
+BROKER_DIST_PORT = 25672
 REDIS_PORT = 6379
 FLOWER_PORT = 5555
 VIP_PORT = 8080
@@ -44,6 +46,7 @@ QUEUE_PRIORITIES = {"urgent": 9, "high_priority": 7, "normal": 5, "low_priority"
 # How the broker's definitions and the application must both declare the four durable queues.
 QUEUE_ARGUMENTS: Mapping[str, int] = {"x-max-priority": 10}
 WORKER_QUEUES = {"worker1": ("urgent", "high_priority"), "worker2": ("normal", "low_priority")}
+BROKER_EXCHANGE = "samaconso"
 BROKER_USER = "samaconso_admin"
 FLOWER_USER = "admin"
 MINIO_ACCESS_KEY = "samaconso_storage"
@@ -65,6 +68,7 @@ class Secrets:
 
     postgres_password: str
     samaconso_password: str
+    monitoring_password: str
     rabbitmq_password: str
     flower_password: str
     minio_secret_key: str
@@ -97,6 +101,11 @@ class Layout:
         return self.directory / "config.toml"
 
     @property
+    def marker(self) -> Path:
+        """The file that says this directory is a lab's, so that it may be removed."""
+        return self.directory / ".samaops-lab"
+
+    @property
     def state_file(self) -> Path:
         return self.directory / "state.json"
 
@@ -106,8 +115,8 @@ class Layout:
 
     def secrets(self) -> Secrets:
         """Read the lab's secrets, generating them the first time."""
+        self.directory.mkdir(parents=True, exist_ok=True)
         if not self.secrets_file.exists():
-            self.directory.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.secrets_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(asdict(Secrets.generate()), file)

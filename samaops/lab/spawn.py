@@ -66,7 +66,7 @@ def execute(request: dict[str, Any]) -> None:
     os.chdir(request["directory"])
     for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
-    os.execvpe(request["argv"][0], request["argv"], request["environment"])
+    os.execvpe(request["argv"][0], request["argv"], request["environment"])  # noqa: S606 - that is what it is for
 
 
 def main() -> None:
@@ -87,7 +87,8 @@ def main() -> None:
     try:
         execute(request)
     except (OSError, KeyError) as error:
-        print(f"cannot start {request['argv'][0]}: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"cannot start {request['argv'][0]}: {error}\n")
+        sys.stderr.flush()
         os._exit(127)
 
 

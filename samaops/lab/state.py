@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -119,7 +118,7 @@ class StateFile:
             content = {"schema": SCHEMA, **asdict(self.state)}
             aside = self.path.with_suffix(".tmp")
             aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-            os.replace(aside, self.path)
+            aside.replace(self.path)
 
     def set(self, **values: Any) -> None:
         """Set simple fields such as ``mode``."""

@@ -17,7 +17,7 @@ for entry in /*; do
   elif [ -d "$entry" ]; then
     case $base in
       etc) cp -a /etc "$root/etc" ;;
-      proc | run | data | lost+found) ;;
+      proc | run | data | boot | media | lost+found) ;;
       opt)
         mkdir "$root/opt"
         for package in /opt/*; do

@@ -1,0 +1,180 @@
+"""A container engine for a server, and the tiny images of the lab.
+
+The images hold no programs: directories and links into /usr, which is the machine's own, mounted read-only. So the
+lab downloads nothing, and a container is still a container: limits, restarts, health, logs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import socket
+import sys
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from samaops.i18n import _
+from samaops.lab import templating
+from samaops.lab.layout import Layout
+from samaops.lab.requirements import RABBITMQ_PROGRAMS, find_program, program
+from samaops.lab.servers import Server, checked_in
+from samaops.lab.specs import ProcessSpec
+
+IMAGES = {
+    "api": ("samaconso_api:production", "rabbitmq:3-management-alpine"),
+    "workers": ("samaconso_api:production", "redis:7.4.4-alpine"),
+}
+DIRECTORIES = ("usr", "etc", "tmp", "var", "var/lib", "proc", "sys", "dev", "run", "root", "app", "data")
+LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "lib32": "usr/lib32"}
+FILES = {
+    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+    "etc/group": "root:x:0:\nnogroup:x:65534:\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
+IMAGE_PATH = f"{RABBITMQ_PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def missing() -> str | None:
+    """Return why no engine can run here; None when nothing is known against it."""
+    if os.geteuid() != 0:
+        return _("not root")
+    for name in ("dockerd", "containerd", "runc", "docker"):
+        if find_program(name) is None:
+            return _("{program} is missing (package {package})").format(program=name, package="docker.io")
+    if compose_command() is None:
+        return _("{program} is missing (package {package})").format(
+            program="docker-compose", package="docker-compose"
+        )
+    return None
+
+
+def compose_command() -> list[str] | None:
+    """Return the compose command of this machine, version 1 or 2."""
+    for name in ("docker-compose", "docker-compose-v2"):
+        found = find_program(name)
+        if found:
+            return [found]
+    plugins = (
+        "/usr/libexec/docker/cli-plugins",
+        "/usr/lib/docker/cli-plugins",
+        "/usr/local/lib/docker/cli-plugins",
+    )
+    if any((Path(directory) / "docker-compose").exists() for directory in plugins):
+        return [program("docker"), "compose"]
+    return None
+
+
+def cgroup_parent(layout: Layout, server: str) -> str:
+    """Return the control group under which one server's containers run."""
+    return f"samaops-lab-{zlib.crc32(str(layout.directory).encode()):08x}-{server}"
+
+
+def spec(layout: Layout, server: Server) -> ProcessSpec:
+    """Return the container engine of one server; needs the server's namespaces."""
+    configuration = server.etc / "docker" / "samaops-lab.json"
+    settings = {
+        "hosts": ["unix:///run/docker.sock"],
+        "data-root": str(server.data / "docker"),
+        "exec-root": "/run/docker",
+        "pidfile": "/run/docker.pid",
+        "iptables": False,
+        "ip-forward": False,
+        "ip-masq": False,
+        "bridge": "none",
+        "userland-proxy": False,
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "cgroup-parent": f"/{cgroup_parent(layout, server.name)}",
+        "log-driver": "json-file",
+        "shutdown-timeout": 3,
+    }
+    templating.write(server.outer(configuration), json.dumps(settings, indent=1))
+    return ProcessSpec(
+        name=f"docker_{server.name}",
+        server=server.name,
+        address=server.address,
+        port=0,
+        argv=(program("dockerd"), "--config-file", str(configuration)),
+        ready=answering(server),
+        ready_seconds=30.0,
+    )
+
+
+def answering(server: Server) -> Callable[[], bool]:
+    """Return a test of whether the engine of a server answers."""
+    path = str(server.outer(Path("/run/docker.sock")))
+
+    def answers() -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1.0)
+            try:
+                connection.connect(path)
+                connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+                return b" 200 " in connection.recv(64)
+            except OSError:
+                return False
+
+    return answers
+
+
+def import_images(server: Server) -> bool:
+    """Make the images that are missing. Return whether any was made."""
+    names = IMAGES[server.name]
+    listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
+    present = checked_in(server, listing).split()
+    wanted = [name for name in names if name not in present]
+    if not wanted:
+        return False
+    archive = Path("/run/image.tar")
+    server.outer(archive).write_bytes(image_archive())
+    for name in wanted:
+        checked_in(server, ["docker", "import", "--change", f"ENV PATH={IMAGE_PATH}", str(archive), name])
+    server.outer(archive).unlink()
+    run = ["docker", "run", "--rm", "--network", "host", "-v", "/usr:/usr:ro", names[0], "true"]
+    checked_in(server, run)  # an engine may answer and still not be allowed to run anything
+    return True
+
+
+def image_archive() -> bytes:
+    """Return the tar archive of an image: directories, links into /usr, three small files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in DIRECTORIES:
+            entry = tarfile.TarInfo(name)
+            entry.type = tarfile.DIRTYPE
+            entry.mode = 0o1777 if name == "tmp" else 0o755
+            archive.addfile(entry)
+        for name, target in LINKS.items():
+            entry = tarfile.TarInfo(name)
+            entry.type = tarfile.SYMTYPE
+            entry.linkname = target
+            archive.addfile(entry)
+        for name, content in FILES.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content.encode()))
+    return buffer.getvalue()
+
+
+def mounts() -> list[str]:
+    """Return what every container gets read-only from the machine: its programs and their certificates."""
+    wanted = ["/usr", "/etc/ssl/certs", "/etc/alternatives"]
+    wanted += [sys.prefix, sys.base_prefix]
+    paths = [path for path in dict.fromkeys(wanted) if Path(path).exists()]
+    kept = [path for path in paths if path == "/usr" or not path.startswith("/usr/")]
+    return [f"{path}:{path}:ro" for path in kept]
+
+
+def remove_cgroups(layout: Layout) -> None:
+    """Remove the control groups that the containers have left."""
+    for server in IMAGES:
+        name = cgroup_parent(layout, server)
+        for top in [CGROUPS / name, *CGROUPS.glob(f"*/{name}")]:
+            for directory in sorted([top, *top.rglob("*")], reverse=True):
+                if directory.is_dir():
+                    with contextlib.suppress(OSError):
+                        directory.rmdir()

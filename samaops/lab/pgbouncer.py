@@ -1,0 +1,88 @@
+"""PgBouncer of server db: the guide's ini with pools that fit the lab's max_connections."""
+
+from __future__ import annotations
+
+import psycopg
+
+from samaops.lab import database, templating
+from samaops.lab.layout import (
+    DATABASE,
+    DATABASE_USER,
+    MONITORING_USER,
+    PGBOUNCER_PORT,
+    POSTGRESQL_PORT,
+    Layout,
+    Secrets,
+)
+from samaops.lab.requirements import program
+from samaops.lab.servers import Server
+from samaops.lab.specs import ProcessSpec
+
+SETTINGS = {
+    "pool_mode": "transaction",
+    "max_client_conn": "1000",
+    "default_pool_size": "20",
+    "min_pool_size": "4",
+    "reserve_pool_size": "5",
+    "reserve_pool_timeout": "5",
+    "query_wait_timeout": "120",
+}
+
+
+def prepare(layout: Layout, server: Server) -> None:
+    """Write pgbouncer.ini and userlist.txt; the SCRAM secrets come from the running PostgreSQL."""
+    directory = server.etc / "pgbouncer"
+    auth_file = directory / "userlist.txt"
+    content = templating.render(
+        "pgbouncer.ini",
+        server=server,
+        database=DATABASE,
+        user=DATABASE_USER,
+        monitoring_user=MONITORING_USER,
+        port=PGBOUNCER_PORT,
+        postgresql_port=POSTGRESQL_PORT,
+        auth_file=auth_file,
+        settings=SETTINGS,
+    )
+    templating.write(server.outer(directory / "pgbouncer.ini"), content)
+    templating.write(server.outer(auth_file), _userlist(layout.secrets()), 0o644)
+    server.outer(directory).chmod(0o755)
+
+
+def _userlist(secrets: Secrets) -> str:
+    users = [DATABASE_USER, MONITORING_USER, database.SUPERUSER]
+    with database.connection(secrets, database.SUPERUSER, database.SUPERUSER) as session:
+        rows = session.execute(database.sql("password_hashes"), (users,)).fetchall()
+    return "".join(f'"{name}" "{verifier}"\n' for name, verifier in rows)
+
+
+def spec(layout: Layout, server: Server) -> ProcessSpec:
+    """Return the pooler."""
+    return ProcessSpec(
+        name="pgbouncer",
+        server=server.name,
+        address=server.address,
+        port=PGBOUNCER_PORT,
+        argv=(program("pgbouncer"), str(server.etc / "pgbouncer" / "pgbouncer.ini")),
+        ready=lambda: answers(server, layout.secrets()),
+        user=database.system_user(),
+        stop_signal=2,
+    )
+
+
+def answers(server: Server, secrets: Secrets) -> bool:
+    """Tell whether a client gets a session of the application's database."""
+    try:
+        with psycopg.connect(
+            host=server.address,
+            port=PGBOUNCER_PORT,
+            user=DATABASE_USER,
+            password=secrets.samaconso_password,
+            dbname=DATABASE,
+            connect_timeout=2,
+            prepare_threshold=None,
+        ) as session:
+            session.execute(database.sql("ready"))
+    except psycopg.Error:
+        return False
+    return True

@@ -1,0 +1,2 @@
+-- Purpose: write the load out before the counters start. Needs: superuser.
+CHECKPOINT

@@ -1,0 +1,2 @@
+-- Purpose: does the server answer? Needs: any role.
+SELECT 1

@@ -1,0 +1,2 @@
+-- Purpose: statistics and visibility maps of the fresh tables. Needs: superuser, no transaction.
+VACUUM (ANALYZE)

@@ -18,13 +18,13 @@ from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import log, publish, queries, switches
-from .celery_app import TASK_OF_QUEUE, create_app
+from .celery_app import TASK_OF_QUEUE, create_producer
 from .consumption_cache import ConsumptionCache
 from .environment import VERSION, Environment
 
 logger = logging.getLogger(__name__)
 environment = Environment.read()
-producer_app = create_app(environment, with_results=False)
+producer_app = create_producer(environment)
 cache = ConsumptionCache(environment.redis_url, environment.cache_seconds)
 
 

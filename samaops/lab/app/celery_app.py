@@ -1,7 +1,7 @@
 """The Celery application: broker, four queues with priorities, results in Redis.
 
-``app`` is for workers and Flower. The API publishes with ``create_app(..., with_results=False)``: it never
-waits for a result, so it opens no subscription in Redis and works while Redis is down.
+``app`` is for workers and Flower. The API publishes with ``create_producer``: it never waits for a result, so it
+opens no subscription in Redis and works while Redis is down.
 """
 
 from __future__ import annotations
@@ -39,13 +39,21 @@ def queues() -> tuple[Queue, ...]:
     )
 
 
-def create_app(environment: Environment, *, with_results: bool) -> Celery:
-    """Make the Celery application of one process."""
+def create_worker(environment: Environment) -> Celery:
+    """Make the Celery application of a worker, or of Flower."""
     celery = Celery("samaconso", broker=environment.broker_url)
     celery.conf.update(_broker_settings())
     celery.conf.update(_worker_settings(environment))
-    if with_results:
-        celery.conf.update(_result_settings(environment))
+    celery.conf.update(_result_settings(environment))
+    celery.conf.imports = (f"{__package__}.tasks",)
+    return celery
+
+
+def create_producer(environment: Environment) -> Celery:
+    """Make the Celery application of a process that only publishes: it fails at once where a worker waits."""
+    celery = Celery("samaconso", broker=environment.broker_url, set_as_current=False)
+    celery.conf.update(_broker_settings())
+    celery.conf.broker_transport_options = {"confirm_publish": True, "max_retries": 0}
     return celery
 
 
@@ -60,6 +68,9 @@ def _broker_settings() -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_heartbeat": 30,
         "broker_transport_options": {"confirm_publish": True},
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "timezone": "UTC",
         # Replies of `inspect` and `control` that nobody fetched must not pile up.
         "control_queue_ttl": 60.0,
         "control_queue_expires": 120.0,
@@ -77,9 +88,6 @@ def _worker_settings(environment: Environment) -> dict[str, Any]:
         "task_track_started": True,
         "task_time_limit": environment.task_time_limit,
         "worker_cancel_long_running_tasks_on_connection_loss": True,
-        "task_serializer": "json",
-        "accept_content": ["json"],
-        "timezone": "UTC",
     }
 
 
@@ -99,5 +107,4 @@ def _configure_logging(**_arguments: Any) -> None:
     log.configure(Environment.read())
 
 
-app = create_app(Environment.read(), with_results=True)
-app.conf.imports = (f"{__package__}.tasks",)
+app = create_worker(Environment.read())

@@ -26,9 +26,9 @@ class Control:
     """The switches.
 
     ``mode`` is what FCM answers to every message. ``unregistered_share`` (0 to 1) of the tokens are dead,
-    always the same ones. ``delay_seconds`` comes before each answer of FCM. ``clock_offset_seconds`` is how far
-    Google's clock, and its Date header, is from this machine's. ``token_seconds`` is how long an access token
-    lives: one minute here, so that a fault of OAuth shows soon (one hour in reality).
+    always the same ones. ``delay_seconds`` comes before each answer of FCM. ``clock_offset_seconds`` is how
+    far Google's clock, and its Date header, is from this machine's. ``token_seconds`` is how long an access
+    token lives: one minute here, so that a fault of OAuth shows soon (one hour in reality).
     """
 
     mode: Mode = "ok"

@@ -1,7 +1,8 @@
 """A proxy that looks into TLS, as some companies' do: an incident starts it in the place of the proxy.
 
-It ends the client's TLS with a certificate for the wanted host signed by the Senelec Proxy CA, and opens its own
-TLS to the host. Whoever does not trust that CA sees CERTIFICATE_VERIFY_FAILED; whoever looks finds the issuer.
+It ends the client's TLS with a certificate for the wanted host signed by the Senelec Proxy CA, and opens its
+own TLS to the host. Whoever does not trust that CA sees CERTIFICATE_VERIFY_FAILED; whoever looks finds the
+issuer's name.
 """
 
 from __future__ import annotations

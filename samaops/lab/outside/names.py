@@ -1,8 +1,8 @@
 """The internet as the Senelec proxy sees it: a CONNECT forwarder that knows where Google's names are.
 
 There is no DNS for Google in the lab and the machine's /etc/hosts is not ours, so tinyproxy hands every
-CONNECT for googleapis.com to this program as to an upstream proxy. ``names.json`` is read at every connection:
-{"fcm.googleapis.com": ["127.101.0.10", 443]}; a name that is missing cannot be resolved.
+CONNECT for googleapis.com to this program as to an upstream proxy. ``names.json`` is read at every
+connection: {"fcm.googleapis.com": ["127.101.0.10", 443]}; a name that is missing cannot be resolved.
 """
 
 from __future__ import annotations

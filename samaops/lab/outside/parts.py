@@ -19,7 +19,8 @@ from samaops.lab.outside.places import (
     python_environment,
     python_program,
 )
-from samaops.lab.outside.reachability import accepts, answers_http, greets, speaks_tls
+from samaops.lab.outside.reachability import answers_sql, speaks_tls
+from samaops.lab.probes import accepts, greets
 from samaops.lab.specs import ProcessSpec
 
 SERVER = "outside"
@@ -81,7 +82,7 @@ def balancer_spec(places: Places) -> ProcessSpec:
         "loadbalancer",
         places.ports.balancer,
         ("nginx", "-p", str(configuration.parent), "-c", str(configuration), "-e", "stderr"),
-        partial(answers_http, places.address, places.ports.balancer),
+        partial(greets, places.address, places.ports.balancer, b"HTTP/", b"OPTIONS * HTTP/1.0\r\n\r\n"),
     )
 
 
@@ -157,7 +158,7 @@ def sqlserver_spec(places: Places, database: str) -> ProcessSpec:
         f"sqlserver_{database}",
         port,
         sql.argv(places, database),
-        partial(accepts, places.address, port),
+        partial(answers_sql, places.address, port, database, sql.READER, places.secrets.sqlserver_password),
         stop_signal=signal.SIGINT,  # PostgreSQL's fast shutdown
     )
 

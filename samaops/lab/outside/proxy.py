@@ -59,7 +59,6 @@ def _configuration(places: Places, rules: Rules) -> str:
         "Allow 127.0.0.0/8",
         "ConnectPort 443",
         f'Filter "{directory / "refused-hosts"}"',
-        "FilterExtended On",
         "FilterDefaultDeny No",
         f'Upstream http {places.address}:{places.ports.names} ".googleapis.com"',
     ]

@@ -6,35 +6,20 @@ import socket
 import ssl
 from pathlib import Path
 
+import psycopg
+
 TIMEOUT_SECONDS = 1.5
 
 
-def accepts(address: str, port: int) -> bool:
-    """Tell whether something accepts connections there."""
+def answers_sql(address: str, port: int, database: str, user: str, password: str) -> bool:
+    """Tell whether a PostgreSQL server lets this user in."""
     try:
-        with socket.create_connection((address, port), timeout=TIMEOUT_SECONDS):
-            return True
-    except OSError:
+        psycopg.connect(
+            host=address, port=port, dbname=database, user=user, password=password, connect_timeout=2
+        ).close()
+    except psycopg.Error:
         return False
-
-
-def greets(address: str, port: int, expected: bytes) -> bool:
-    """Tell whether a server speaks first and begins with ``expected``."""
-    try:
-        with socket.create_connection((address, port), timeout=TIMEOUT_SECONDS) as connection:
-            return connection.recv(len(expected)) == expected
-    except OSError:
-        return False
-
-
-def answers_http(address: str, port: int) -> bool:
-    """Tell whether an HTTP server answers anything at all."""
-    try:
-        with socket.create_connection((address, port), timeout=TIMEOUT_SECONDS) as connection:
-            connection.sendall(b"OPTIONS * HTTP/1.0\r\n\r\n")
-            return connection.recv(5) == b"HTTP/"
-    except OSError:
-        return False
+    return True
 
 
 def speaks_tls(address: str, port: int, host: str, ca_bundle: Path) -> bool:

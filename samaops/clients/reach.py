@@ -1,0 +1,121 @@
+"""Find out whether a machine answers at all: an ICMP echo where allowed, and a TCP connection."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import struct
+import subprocess
+import time
+from dataclasses import dataclass
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError, kind_of_os_error
+from samaops.model.failure import FailureKind
+
+_ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
+_ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
+_PING_TIME = re.compile(r"time[=<]([\d.]+) ?ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """How an ICMP echo went. ``allowed`` is False when this machine does not let us send one."""
+
+    allowed: bool
+    milliseconds: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How a TCP connection went; ``failure`` is None when it opened."""
+
+    milliseconds: float
+    failure: FailureKind | None = None
+    message: str = ""
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the machine said anything: a refusal is an answer too."""
+        return self.failure in (None, FailureKind.REFUSED)
+
+
+def ping(address: str, timeout: float) -> Echo:
+    """Send one ICMP echo, with an unprivileged socket or the ``ping`` command.
+
+    Raises ClientError (NAME) when the address does not resolve.
+    """
+    family, target = _resolve(address)
+    try:
+        return _ping_by_socket(family, target, timeout)
+    except PermissionError as error:
+        return _ping_by_command(target[0], timeout, str(error))
+    except OSError as error:
+        return Echo(allowed=True, reason=str(error))
+
+
+def connect(address: str, port: int, timeout: float) -> Connection:
+    """Open a TCP connection and close it again. Raises ClientError (NAME)."""
+    started = time.monotonic()
+    try:
+        with socket.create_connection((address, port), timeout=timeout):
+            footprint.count(connections=1)
+            return Connection(_milliseconds_since(started))
+    except socket.gaierror as error:
+        raise ClientError(FailureKind.NAME, str(error), "connect") from error
+    except OSError as error:
+        kind = kind_of_os_error(error, connected=False)
+        return Connection(_milliseconds_since(started), kind, str(error))
+
+
+def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    try:
+        found = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ClientError(FailureKind.NAME, str(error), "name") from error
+    family, _type, _protocol, _name, target = found[0]
+    return family, (str(target[0]), int(target[1]))
+
+
+def _ping_by_socket(family: socket.AddressFamily, target: tuple[str, int], timeout: float) -> Echo:
+    protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
+    token = os.urandom(16)
+    with socket.socket(family, socket.SOCK_DGRAM, protocol) as icmp:
+        # the kernel fills in checksum and identifier
+        started = time.monotonic()
+        icmp.sendto(struct.pack("!BBHHH", _ECHO_REQUEST[family], 0, 0, 0, 1) + token, target)
+        while (remaining := started + timeout - time.monotonic()) > 0:
+            if not select.select([icmp], [], [], remaining)[0]:
+                break
+            answer = icmp.recv(1024)
+            if answer[:1] == bytes([_ECHO_REPLY[family]]) and answer.endswith(token):
+                return Echo(allowed=True, milliseconds=_milliseconds_since(started))
+    return Echo(allowed=True, reason=f"no echo within {timeout:g} s")
+
+
+def _ping_by_command(address: str, timeout: float, reason: str) -> Echo:
+    program = shutil.which("ping")
+    if program is None:
+        return Echo(allowed=False, reason=reason)
+    command = [program, "-n", "-c", "1", "-W", f"{max(1, round(timeout))}", address]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=timeout + 1, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Echo(allowed=True, reason=f"no echo within {timeout:g} s")
+    if done.returncode == 0:
+        found = _PING_TIME.search(done.stdout)
+        return Echo(allowed=True, milliseconds=float(found.group(1)) if found else 0.0)
+    # 1: sent, and no answer came. 2: it could not even send, also when there is no route.
+    said = (done.stderr or done.stdout).strip().splitlines()
+    last = said[-1] if said else ""
+    return Echo(allowed=done.returncode == 1 or "unreachable" in last.lower(), reason=last)
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 2)

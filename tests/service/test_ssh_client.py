@@ -1,0 +1,282 @@
+"""SSH against a real sshd, and against everything that only looks like one."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from samaops.clients import footprint, ssh
+from samaops.clients.errors import ClientError
+from samaops.clients.ssh_session import MAX_OUTPUT_BYTES, SshShell
+from samaops.config.settings import Ssh
+from samaops.model.failure import FailureKind
+from tests.service import faulty
+from tests.service.ssh_server import SshServer, make_key, running_sshd
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def shell(sshd: SshServer) -> Iterator[SshShell]:
+    opened = ssh.connect(sshd.address, sshd.settings())
+    yield opened
+    opened.close()
+
+
+def failure_of(address: str, settings: Ssh) -> ClientError:
+    with pytest.raises(ClientError) as caught:
+        ssh.connect(address, settings)
+    return caught.value
+
+
+def test_a_command_runs_under_the_c_locale_and_tells_how_it_ended(shell: SshShell) -> None:
+    done = shell.run("printf '%s' \"$LC_ALL\"; echo oops >&2; exit 3", 5)
+    assert (done.exit_code, done.stdout, done.stderr) == (3, "C", "oops\n")
+
+
+def test_a_script_on_standard_input_runs(shell: SshShell) -> None:
+    done = shell.run("sh -s -- one", 5, stdin=b'echo "got $1"\n')
+    assert done.stdout == "got one\n"
+
+
+def test_output_that_is_not_utf8_is_escaped(shell: SshShell) -> None:
+    assert shell.run(r"printf 'a\377b'", 5).stdout == "a\\xffb"
+
+
+def test_many_commands_share_one_connection_side_by_side(shell: SshShell) -> None:
+    started = time.monotonic()
+    with ThreadPoolExecutor(12) as threads:
+        ended = list(threads.map(lambda number: shell.run(f"sleep 0.3; echo {number}", 10), range(12)))
+    assert [one.stdout for one in ended] == [f"{number}\n" for number in range(12)]
+    assert time.monotonic() - started < 12 * 0.3
+
+
+def test_a_command_that_does_not_end_is_cut_and_gone_from_the_server(shell: SshShell) -> None:
+    started = time.monotonic()
+    with pytest.raises(ClientError) as caught:
+        shell.run("exec sleep 987.25", 0.5)
+    assert caught.value.kind is FailureKind.NO_ANSWER
+    assert time.monotonic() - started < 1.5
+    assert shell.run("echo still here", 5).stdout == "still here\n"
+    ends_at = time.monotonic() + 10
+    while shell.run("pgrep -f '[s]leep 987.25'", 5).exit_code == 0:
+        assert time.monotonic() < ends_at, "the command still runs on the server"
+        time.sleep(0.1)
+
+
+def test_endless_output_is_cut(shell: SshShell) -> None:
+    with pytest.raises(ClientError, match=str(MAX_OUTPUT_BYTES)):
+        shell.run("yes", 20)
+
+
+def test_a_flood_on_standard_error_does_not_block_the_command(shell: SshShell) -> None:
+    done = shell.run("head -c 3000000 /dev/zero >&2; echo done", 20)
+    assert (done.stdout, len(done.stderr)) == ("done\n", 3000000)
+
+
+def test_a_server_that_freezes_after_the_log_in_costs_the_timeout_only(tmp_path: Path) -> None:
+    with running_sshd(tmp_path) as server:
+        opened = ssh.connect(server.address, server.settings())
+        session_pid = int(opened.run('cut -d " " -f 4 /proc/$PPID/stat; :', 5).stdout)
+        pids = [session_pid, *_ancestors(session_pid, server.process.pid)]
+        for pid in pids:
+            _signal(pid, signal.SIGSTOP)
+        try:
+            started = time.monotonic()
+            with pytest.raises(ClientError) as caught:
+                opened.run("echo never", 1)
+            assert caught.value.kind is FailureKind.NO_ANSWER
+            assert time.monotonic() - started < 2
+        finally:
+            for pid in pids:
+                _signal(pid, signal.SIGCONT)
+            opened.close()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    import os
+
+    os.kill(pid, number)
+
+
+def _ancestors(pid: int, until: int) -> Iterator[int]:
+    while True:
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        if pid in (until, 1, 0):
+            return
+        yield pid
+
+
+def test_a_connection_that_breaks_says_closed(sshd: SshServer) -> None:
+    opened = ssh.connect(sshd.address, sshd.settings())
+    opened.close()
+    with pytest.raises(ClientError) as caught:
+        opened.run("true", 2)
+    assert caught.value.kind is FailureKind.CLOSED
+
+
+def test_the_footprint_counts_connection_commands_and_bytes(sshd: SshServer) -> None:
+    tally = footprint.open_tally()
+    opened = ssh.connect(sshd.address, sshd.settings())
+    opened.run("printf 12345", 5)
+    opened.close()
+    counted = tally.footprint()
+    assert (counted.connections, counted.commands, counted.bytes_read) == (1, 1, 5)
+
+
+def test_an_unknown_host_key_is_refused_and_the_message_says_how_to_check_it(
+    sshd: SshServer, tmp_path: Path
+) -> None:
+    known_hosts = tmp_path / "none"
+    error = failure_of(sshd.address, sshd.settings(known_hosts=known_hosts))
+    assert error.kind is FailureKind.HOST_KEY
+    for words in ("SHA256:", "ssh-keyscan", "ssh-keygen -lf", str(sshd.port), str(known_hosts)):
+        assert words in error.message
+    assert not known_hosts.exists()
+
+
+def test_a_changed_host_key_is_refused(sshd: SshServer, tmp_path: Path) -> None:
+    make_key(tmp_path / "other")
+    kind, key, *_comment = (tmp_path / "other.pub").read_text().split()
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {kind} {key}\n")
+    error = failure_of(sshd.address, sshd.settings(known_hosts=known_hosts))
+    assert error.kind is FailureKind.HOST_KEY
+    assert "another machine" in error.message
+
+
+def test_a_hashed_known_hosts_entry_is_found(sshd: SshServer, tmp_path: Path) -> None:
+    import subprocess
+
+    known_hosts = tmp_path / "known_hosts"
+    known_hosts.write_bytes((sshd.directory / "known_hosts").read_bytes())
+    subprocess.run(
+        ["ssh-keygen", "-q", "-H", "-f", str(known_hosts)], check=True, capture_output=True, timeout=30
+    )
+    assert known_hosts.read_bytes().startswith(b"|1|")
+    ssh.connect(sshd.address, sshd.settings(known_hosts=known_hosts)).close()
+
+
+def test_a_missing_key_file_is_named(sshd: SshServer, tmp_path: Path) -> None:
+    error = failure_of(sshd.address, sshd.settings(key_file=tmp_path / "nowhere"))
+    assert error.kind is FailureKind.MISSING
+    assert str(tmp_path / "nowhere") in error.message
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a key", b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", b"\xff\xfe"]
+)
+def test_a_file_that_is_no_key_is_named(sshd: SshServer, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(content)
+    error = failure_of(sshd.address, sshd.settings(key_file=file))
+    assert error.kind is FailureKind.MISSING
+    assert str(file) in error.message
+
+
+def test_a_key_with_a_passphrase_is_said_to_need_it(sshd: SshServer, tmp_path: Path) -> None:
+    make_key(tmp_path / "locked", "-N", "very secret")
+    error = failure_of(sshd.address, sshd.settings(key_file=tmp_path / "locked"))
+    assert error.kind is FailureKind.MISSING
+    assert "passphrase" in error.message
+
+
+def test_a_key_that_the_server_does_not_know_is_an_authentication_failure(
+    sshd: SshServer, tmp_path: Path
+) -> None:
+    make_key(tmp_path / "stranger")
+    error = failure_of(sshd.address, sshd.settings(key_file=tmp_path / "stranger"))
+    assert error.kind is FailureKind.AUTHENTICATION
+
+
+def test_a_closed_port_is_refused() -> None:
+    with faulty.refused_port() as (host, port):
+        assert failure_of(host, Ssh(port=port, timeout=2)).kind is FailureKind.REFUSED
+
+
+def test_a_dropped_connection_is_silence() -> None:
+    with faulty.silent() as (host, port):
+        started = time.monotonic()
+        assert failure_of(host, Ssh(port=port, timeout=1)).kind is FailureKind.SILENT
+        assert time.monotonic() - started < 2
+
+
+def test_a_server_that_accepts_and_says_nothing_is_hung() -> None:
+    with faulty.hanging() as (host, port):
+        started = time.monotonic()
+        assert failure_of(host, Ssh(port=port, timeout=1)).kind is FailureKind.NO_ANSWER
+        assert time.monotonic() - started < 2
+
+
+def test_a_server_that_hangs_up_at_once_is_closed() -> None:
+    with faulty.closing() as (host, port):
+        assert failure_of(host, Ssh(port=port, timeout=2)).kind is FailureKind.CLOSED
+
+
+@pytest.mark.parametrize(
+    "data", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00\xff\x01", b"[red]hello[/red]\n", b"S\n"]
+)
+def test_a_server_of_another_protocol_is_garbage(data: bytes) -> None:
+    with faulty.garbage(data) as (host, port):
+        error = failure_of(host, Ssh(port=port, timeout=2))
+        assert error.kind is FailureKind.GARBAGE
+        assert "\x00" not in error.message
+
+
+def test_garbage_after_a_right_banner_is_not_taken_for_an_answer() -> None:
+    with faulty.garbage(b"SSH-2.0-OpenSSH_9.2\r\n" + b"\xff" * 4000) as (host, port):
+        error = failure_of(host, Ssh(port=port, timeout=2))
+        assert error.kind in (FailureKind.GARBAGE, FailureKind.CLOSED)
+
+
+@pytest.mark.parametrize("first", [b"SSH-2.0-OpenSSH_9.2\r\n", b"SSH-", b"S"])
+def test_a_dripping_server_costs_no_more_than_the_timeout(first: bytes) -> None:
+    with faulty.dripping(first, every_seconds=0.3) as (host, port):
+        started = time.monotonic()
+        error = failure_of(host, Ssh(port=port, timeout=1.5))
+        assert error.kind in (FailureKind.NO_ANSWER, FailureKind.GARBAGE)
+        assert time.monotonic() - started < 2.5
+
+
+def test_an_sshd_with_too_many_log_ins_is_unavailable() -> None:
+    with faulty.garbage(b"Exceeded MaxStartups\r\n") as (host, port):
+        error = failure_of(host, Ssh(port=port, timeout=2))
+        assert error.kind is FailureKind.UNAVAILABLE
+        assert "MaxStartups" in error.message
+
+
+def test_a_name_that_does_not_resolve_is_a_name_failure() -> None:
+    assert failure_of("no-such-host.invalid", Ssh(timeout=5)).kind is FailureKind.NAME
+
+
+def test_nothing_is_left_after_many_failures() -> None:
+    before = threading.active_count()
+    with faulty.garbage(b"SSH-2.0-x\r\n\x00\x00") as (host, port):
+        for _number in range(3):
+            failure_of(host, Ssh(port=port, timeout=0.3))
+    ends_at = time.monotonic() + 5
+    while threading.active_count() > before:
+        assert time.monotonic() < ends_at, [one.name for one in threading.enumerate()]
+        time.sleep(0.05)
+
+
+def test_logging_in_is_quick(sshd: SshServer) -> None:
+    started = time.monotonic()
+    opened = ssh.connect(sshd.address, sshd.settings())
+    opened.run("true", 5)
+    opened.close()
+    assert time.monotonic() - started < 2  # usually 0.15 s; the machine may be busy
+    assert socket.getdefaulttimeout() is None

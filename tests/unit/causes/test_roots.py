@@ -1,0 +1,96 @@
+"""One fault gives one root, two faults give two: each case in tests/data/causes is what was found and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samaops.causes import graph
+from samaops.config.settings import Settings
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+
+CASES = sorted((Path(__file__).parents[2] / "data" / "causes").glob("*.json"))
+
+
+def settings() -> Settings:
+    """Return the guide's three servers."""
+    servers = {
+        "db": {"address": "10.101.0.1"},
+        "api": {"address": "10.101.0.2"},
+        "workers": {"address": "10.101.0.3"},
+    }
+    members = [
+        {"name": f"api_{n}", "url": f"http://10.101.0.2:800{n}", "container": f"samaconso_api_{n}"} for n in (1, 2)
+    ]
+    workers = {
+        "worker1": {"container": "samaconso_celery_worker_1", "queues": ["urgent", "high_priority"]},
+        "worker2": {"container": "samaconso_celery_worker_2", "queues": ["normal", "low_priority"]},
+    }
+    containers = {
+        "api": ["samaconso_api_1", "samaconso_api_2", "samaconso_rabbitmq"],
+        "workers": [
+            "samaconso_redis",
+            "samaconso_celery_worker_1",
+            "samaconso_celery_worker_2",
+            "samaconso_flower",
+        ],
+    }
+    return Settings.model_validate(
+        {
+            "servers": servers,
+            "postgresql": {},
+            "pgbouncer": {},
+            "redis": {},
+            "rabbitmq": {},
+            "flower": {},
+            "api": {"instances": members},
+            "celery": {"workers": workers},
+            "minio": {},
+            "proxy": {},
+            "firebase": {},
+            "loadbalancer": {"url": "http://10.101.0.10"},
+            "docker": {"containers": containers},
+            "backup": {},
+        }
+    )
+
+
+def findings_of(case: dict[str, Any]) -> tuple[Finding, ...]:
+    """Turn the rows of a case into findings: code, status, subject, server, evidence."""
+    return tuple(
+        Finding(
+            code=row["code"],
+            status=Status(row["status"]),
+            subject=row["subject"],
+            title=row.get("title", row["code"]),
+            server=row.get("server"),
+            evidence=row.get("evidence", {}),
+        )
+        for row in case["findings"]
+    )
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_the_right_roots_and_only_they_are_named(path: Path) -> None:
+    case = json.loads(path.read_text(encoding="utf-8"))
+    findings, causes = graph.explain(findings_of(case), settings())
+    assert [[cause.id, cause.subject] for cause in causes] == case["roots"]
+    unexplained = {one.key for one in findings if one.status is not Status.OK and one.cause is None}
+    assert unexplained == set(case.get("unexplained", ()))
+
+
+def test_every_explained_finding_is_listed_by_exactly_one_cause() -> None:
+    for path in CASES:
+        findings, causes = graph.explain(findings_of(json.loads(path.read_text(encoding="utf-8"))), settings())
+        listed = [key for cause in causes for key in cause.explains]
+        assert len(listed) == len(set(listed)), path.stem
+        assert set(listed) == {one.key for one in findings if one.cause is not None}, path.stem
+
+
+def test_a_healthy_system_has_no_cause() -> None:
+    healthy = (Finding("redis.service.unreachable", Status.OK, "redis/workers", "Redis answers"),)
+    assert graph.explain(healthy, settings()) == (healthy, ())

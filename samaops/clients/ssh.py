@@ -101,7 +101,7 @@ def _not_ssh(words: bytes) -> ClientError:
 
 def _negotiate(transport: paramiko.Transport, known_host: KnownHost, deadline: Deadline) -> None:
     try:
-        transport.banner_timeout = deadline.left()
+        transport.banner_timeout = transport.handshake_timeout = deadline.left()
         options = transport.get_security_options()
         options.kex = _first(_FAST_KEX, options.kex)
         options.ciphers = _first(_FAST_CIPHERS, options.ciphers)

@@ -133,5 +133,6 @@ def close(connection: socket.socket, transport: paramiko.Transport | None) -> No
         # wakes paramiko's reading thread, which otherwise looks only ten times a second
         connection.shutdown(socket.SHUT_RDWR)
     if transport is not None:
+        transport.packetizer.complete_handshake()  # ends its timer, a thread that would outlive us
         transport.close()
     connection.close()

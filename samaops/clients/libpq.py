@@ -1,0 +1,250 @@
+"""Connect to whatever speaks PostgreSQL's protocol, within one time limit, and sort what goes wrong.
+
+Shared by the clients of PostgreSQL and of PgBouncer. psycopg's own ``connect`` is not used because its
+timeout counts whole seconds from two on, and because it keeps to itself how far a failed connection had come.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg import adapt, conninfo, errors, pq
+from psycopg.rows import DictRow, dict_row
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+TEXT_TYPES = ("text", "varchar", "name", "bpchar", '"char"')
+_BEFORE_CONNECTION = (pq.ConnStatus.STARTED, pq.ConnStatus.NEEDED)
+
+# SQLSTATE -> kind, from PostgreSQL's appendix A. Codes of a whole class stand with their first two letters.
+_KINDS_BY_SQLSTATE = {
+    "28": FailureKind.AUTHENTICATION,
+    "3D000": FailureKind.MISSING,  # no such database
+    "42501": FailureKind.PERMISSION,
+    "53": FailureKind.UNAVAILABLE,  # too many connections, disk full, out of memory
+    "55000": FailureKind.UNAVAILABLE,  # the database accepts no connections
+    "57014": FailureKind.NO_ANSWER,  # our statement_timeout
+    "55P03": FailureKind.NO_ANSWER,  # our lock_timeout
+    "57P": FailureKind.UNAVAILABLE,  # starting up, shutting down, in recovery
+    "42P01": FailureKind.MISSING,
+    "42703": FailureKind.MISSING,
+    "42883": FailureKind.MISSING,
+}
+
+# What libpq says itself, and PgBouncer, which gives nearly everything the SQLSTATE 08P01.
+_KINDS_BY_WORDS = (
+    (r"connection refused", FailureKind.REFUSED),
+    (r"could not translate host name|name or service not known", FailureKind.NAME),
+    (r"timed out|timeout expired|no route to host|unreachable", FailureKind.SILENT),
+    (r"received invalid response|expected authentication request|unexpected message", FailureKind.GARBAGE),
+    (r"invalid message length|lost synchronization|invalid ALPN|protocol version", FailureKind.GARBAGE),
+    (r"password authentication failed|SASL authentication failed|auth failed", FailureKind.AUTHENTICATION),
+    (r"no password supplied|no such user|not allowed|no pg_hba", FailureKind.AUTHENTICATION),
+    (r"SYSCALL error: (EOF|Connection reset)", FailureKind.CLOSED),
+    (r"SSL|certificate|TLS", FailureKind.TLS),
+    (r"no such database|database .* does not exist", FailureKind.MISSING),
+    (r"too many (clients|connections)|connection slots|no more connections|starting up", FailureKind.UNAVAILABLE),
+    (r"shutting down|recovery|database .* is disabled|pooler is shut", FailureKind.UNAVAILABLE),
+    (r"server login|server_login_retry|query_wait_timeout|server conn crashed", FailureKind.DEPENDENCY),
+    (r"server closed the connection|connection reset|broken pipe|closed unexpectedly", FailureKind.CLOSED),
+)
+
+
+class _LenientText(adapt.Loader):
+    """Text that may be in another encoding than the connection's, as queries of other databases are."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode("utf-8", "backslashreplace")
+
+
+class Session:
+    """One connection, all of it over before ``seconds`` have passed, whatever the other side does."""
+
+    def __init__(self, parameters: Mapping[str, Any], seconds: float, connect_seconds: float) -> None:
+        self._parameters = parameters
+        self._ends_at = time.monotonic() + seconds
+        self._seconds = seconds
+        self._connect_seconds = min(seconds, connect_seconds)
+        self._connection: psycopg.Connection[DictRow] | None = None
+        self._watchdog: threading.Timer | None = None
+        self._is_expired = False
+
+    def connect(self, simple_protocol: bool = False) -> None:
+        """Log in; ``simple_protocol`` for PgBouncer's console. Raises ClientError."""
+        pgconn = _log_in(conninfo.make_conninfo("", **self._parameters), self._connect_seconds)
+        footprint.count(connections=1)
+        connection = psycopg.Connection[DictRow](pgconn, row_factory=dict_row)
+        connection.autocommit = True
+        connection.prepare_threshold = None
+        if simple_protocol:
+            connection.cursor_factory = psycopg.ClientCursor[DictRow]
+        for name in TEXT_TYPES:
+            connection.adapters.register_loader(name, _LenientText)
+        self._connection = connection
+        self._watchdog = threading.Timer(max(0.0, self._ends_at - time.monotonic()), self._expire, [pgconn.socket])
+        self._watchdog.daemon = True
+        self._watchdog.start()
+
+    def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
+        """Run one statement and return its rows by column name. Raises ClientError."""
+        if self._connection is None:
+            raise ClientError(FailureKind.CLOSED, _("not connected"))
+        if self._is_expired:
+            raise self._too_late()
+        try:
+            cursor = self._connection.execute(statement.encode(), parameters)
+            rows = cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            if self._is_expired:
+                raise self._too_late() from error
+            raise _client_error(error) from error
+        footprint.count(commands=1, bytes_read=_size(cursor.pgresult))
+        return rows
+
+    def parameter(self, name: str) -> str | None:
+        """Return what the server said of itself at log-in, such as ``server_version``; costs no round trip."""
+        return self._connection.info.parameter_status(name) if self._connection else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            self._watchdog.join()  # it must not shut down a descriptor that has a new owner
+        if self._connection is not None:
+            self._connection.close()
+
+    def _expire(self, descriptor: int) -> None:
+        # Shutting the socket down is what wakes a thread that waits for a server which never answers.
+        self._is_expired = True
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as doubled:
+            doubled.shutdown(socket.SHUT_RDWR)
+
+    def _too_late(self) -> ClientError:
+        words = _("no answer within {seconds:.1f} s").format(seconds=self._seconds)
+        return ClientError(FailureKind.NO_ANSWER, words)
+
+
+def _size(result: pq.abc.PGresult | None) -> int:
+    if result is None:
+        return 0
+    cells = ((row, column) for row in range(result.ntuples) for column in range(result.nfields))
+    return sum(len(result.get_value(row, column) or b"") for row, column in cells)
+
+
+def _log_in(info: str, seconds: float) -> pq.abc.PGconn:
+    ends_at = time.monotonic() + seconds
+    pgconn = pq.PGconn.connect_start(info.encode())
+    journal = _Journal(pgconn)
+    reached = pgconn.status
+    try:
+        while True:
+            polled = pgconn.connect_poll() if pgconn.status != pq.ConnStatus.BAD else pq.PollingStatus.FAILED
+            if polled == pq.PollingStatus.OK:
+                pgconn.nonblocking = 1
+                return pgconn
+            if polled == pq.PollingStatus.FAILED:
+                raise _refused(pgconn.error_message, journal.sqlstate(), reached)
+            reached = pgconn.status
+            if not _wait(pgconn.socket, polled, ends_at):
+                raise _silence(reached, seconds)
+    except ClientError:
+        pgconn.finish()
+        raise
+    finally:
+        journal.close()
+
+
+class _Journal:
+    """libpq's trace of the log-in, in memory only: the one place where the SQLSTATE of a refusal is kept.
+
+    The words of a refusal are in the server's language, the SQLSTATE is not. libpq before 18 does not trace
+    the log-in and some builds not at all; then the words alone must do.
+    """
+
+    def __init__(self, pgconn: pq.abc.PGconn) -> None:
+        self._pgconn = pgconn
+        self._descriptor = -1
+        with suppress(psycopg.NotSupportedError, AttributeError, OSError):
+            self._descriptor = os.memfd_create("samaops-login")
+            pgconn.trace(self._descriptor)
+            pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS | pq.Trace.REGRESS_MODE)
+
+    def sqlstate(self) -> str:
+        """Return the SQLSTATE of the error that ended the log-in; empty when it is not known."""
+        if self._descriptor < 0:
+            return ""
+        self._untrace()
+        size = os.fstat(self._descriptor).st_size
+        text = os.pread(self._descriptor, 4096, max(0, size - 4096))
+        found = re.findall(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"', text)
+        return found[-1].decode() if found else ""
+
+    def close(self) -> None:
+        """Stop tracing and forget what was traced."""
+        if self._descriptor >= 0:
+            self._untrace()
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _untrace(self) -> None:
+        with suppress(psycopg.Error):  # the connection may be closed already
+            self._pgconn.untrace()
+
+
+def _wait(descriptor: int, polled: pq.PollingStatus, ends_at: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT if polled == pq.PollingStatus.WRITING else select.POLLIN)
+    return bool(poll.poll(max(0.0, ends_at - time.monotonic()) * 1000))
+
+
+def _silence(reached: int, seconds: float) -> ClientError:
+    words = _("no answer within {seconds:.1f} s").format(seconds=seconds)
+    if reached in _BEFORE_CONNECTION:
+        return ClientError(FailureKind.SILENT, words, "connect")
+    return ClientError(FailureKind.NO_ANSWER, words, "login")
+
+
+def _refused(message: bytes, sqlstate: str, reached: int) -> ClientError:
+    words = _plain(message.decode("utf-8", "backslashreplace"))
+    stage = "connect" if reached in _BEFORE_CONNECTION else "login"
+    kind = _kind_of_sqlstate(sqlstate) or _kind_of_words(words)
+    return ClientError(kind, words, stage)
+
+
+def _client_error(error: psycopg.Error) -> ClientError:
+    words = error.diag.message_primary or str(error).strip() or type(error).__name__
+    if error.sqlstate is None and not isinstance(error, errors.OperationalError):
+        return ClientError(FailureKind.GARBAGE, words)
+    return ClientError(_kind_of_sqlstate(error.sqlstate or "") or _kind_of_words(words), words)
+
+
+def _kind_of_sqlstate(sqlstate: str) -> FailureKind | None:
+    for length in (5, 3, 2):
+        if sqlstate[:length] in _KINDS_BY_SQLSTATE:
+            return _KINDS_BY_SQLSTATE[sqlstate[:length]]
+    return None
+
+
+def _kind_of_words(words: str) -> FailureKind:
+    for pattern, kind in _KINDS_BY_WORDS:
+        if re.search(pattern, words, re.IGNORECASE):
+            return kind
+    return FailureKind.ERROR
+
+
+def _plain(message: str) -> str:
+    """Return the reason alone: without the address, which every finding names itself."""
+    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
+    return re.sub(r'^connection to server at .*? failed: ', "", " / ".join(lines)) or _("no reason was given")

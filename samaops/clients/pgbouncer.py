@@ -1,0 +1,75 @@
+"""Look at PgBouncer: through its admin console, or with one query through a pool. Never both in one session."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from samaops.clients.libpq import Session
+from samaops.config.secrets import Secret
+from samaops.config.settings import PgBouncer
+from samaops.resources import sql
+
+
+def _parameters(host: str, settings: PgBouncer, database: str, user: str, password: Secret | None) -> dict[str, Any]:
+    # No `options`: PgBouncer refuses start-up parameters that it does not know.
+    return {
+        "host": host,
+        "port": settings.port,
+        "dbname": database,
+        "user": user,
+        "password": password.reveal() if password else None,
+        "sslmode": "prefer",
+        "gssencmode": "disable",
+        "application_name": "samaops",
+        "client_encoding": "UTF8",
+        "keepalives_idle": 5,
+        "tcp_user_timeout": round(settings.timeout * 1000),
+    }
+
+
+class ConsoleClient:
+    """The admin console: SHOW commands only. Its columns differ between versions."""
+
+    def __init__(self, host: str, settings: PgBouncer, seconds: float) -> None:
+        parameters = _parameters(host, settings, "pgbouncer", settings.admin_user, settings.admin_password)
+        self._session = Session(parameters, seconds, settings.timeout)
+
+    def connect(self) -> None:
+        """Log in to the console. Raises ClientError."""
+        self._session.connect(simple_protocol=True)
+
+    def version(self) -> str:
+        """Return PgBouncer's version, such as 1.18.0."""
+        return (self._session.parameter("server_version") or "").partition("/")[0]
+
+    def show(self, name: str) -> list[dict[str, Any]]:
+        """Run ``sql/pgbouncer/<name>.sql`` and return its rows by column name. Raises ClientError."""
+        lines = sql(f"pgbouncer/{name}").splitlines()  # the console's parser knows no comments
+        return self._session.query("\n".join(line for line in lines if not line.startswith("--")))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()
+
+
+class PooledClient:
+    """A client like the application: it gets a server connection of the pool for each query."""
+
+    def __init__(self, host: str, settings: PgBouncer, seconds: float) -> None:
+        parameters = _parameters(host, settings, settings.database, settings.user, settings.password)
+        self._session = Session(parameters, seconds, settings.timeout)
+
+    def connect(self) -> None:
+        """Log in to the pool, which may itself need PostgreSQL for that. Raises ClientError."""
+        self._session.connect()
+
+    def query_ms(self) -> float:
+        """Return how long ``SELECT 1`` takes through the pool. Raises ClientError."""
+        started = time.monotonic()
+        self._session.query(sql("postgresql/ping"))
+        return round((time.monotonic() - started) * 1000, 2)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()

@@ -1,0 +1,63 @@
+"""Look at PostgreSQL: one read-only connection, queries from ``sql/postgresql``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from samaops.clients.libpq import Session
+from samaops.config.settings import PostgreSQL
+from samaops.resources import sql
+
+LOCK_TIMEOUT_MS = 500
+
+
+class PostgresClient:
+    """One connection that cannot write, and on which no statement outlives its share of the time."""
+
+    def __init__(self, host: str, settings: PostgreSQL, seconds: float) -> None:
+        statement_ms = max(200, round(min(settings.timeout, seconds) * 600))
+        options = {
+            "default_transaction_read_only": "on",
+            "statement_timeout": statement_ms,
+            "lock_timeout": min(LOCK_TIMEOUT_MS, statement_ms),
+            "idle_in_transaction_session_timeout": 10_000,
+        }
+        parameters = {
+            "host": host,
+            "port": settings.port,
+            "dbname": settings.database,
+            "user": settings.user,
+            "password": settings.password.reveal() if settings.password else None,
+            "sslmode": settings.sslmode,
+            "gssencmode": "disable",
+            "application_name": "samaops",
+            "client_encoding": "UTF8",
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+            "keepalives_idle": 5,
+            "tcp_user_timeout": round(settings.timeout * 1000),
+        }
+        self._session = Session(parameters, seconds, settings.timeout)
+
+    def connect(self) -> None:
+        """Log in. Raises ClientError."""
+        self._session.connect()
+
+    def read(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run ``sql/postgresql/<name>.sql`` and return its rows by column name. Raises ClientError."""
+        return self._session.query(sql(f"postgresql/{name}"), parameters)
+
+    def read_one(self, name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run a query that returns exactly one row. Raises ClientError."""
+        return self.read(name, parameters)[0]
+
+    def ping_ms(self) -> float:
+        """Return how long ``SELECT 1`` takes on the open connection. Raises ClientError."""
+        started = time.monotonic()
+        self.read("ping")
+        return round((time.monotonic() - started) * 1000, 2)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._session.close()

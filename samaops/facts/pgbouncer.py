@@ -1,0 +1,232 @@
+"""What is observed of PgBouncer: its admin console, or one query through a pool. One connection a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from samaops.config.settings import PgBouncer, Settings
+from samaops.facts.engine import Collector, Probe
+
+if TYPE_CHECKING:
+    from samaops.clients.pgbouncer import ConsoleClient
+
+Row = dict[str, Any]
+SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
+QUERY_CODE = "pgbouncer.query.failed"
+CONSOLE_CODES = (
+    "pgbouncer.pool.paused",
+    "pgbouncer.database.disabled",
+    "pgbouncer.pool.waiting",
+    "pgbouncer.pool.saturated",
+    "pgbouncer.login.stuck",
+    "pgbouncer.settings.different",
+    "pgbouncer.pool.oversized",
+    "pgbouncer.clients.high",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PooledDatabase:
+    """One database that PgBouncer offers; limits are None where it has none."""
+
+    name: str
+    host: str
+    pool_size: int
+    reserve_pool: int
+    pool_mode: str | None
+    max_connections: int | None
+    current_connections: int
+    is_paused: bool
+    is_disabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The pool of one database and user. ``servers_busy`` work for a client, ``servers_free`` could."""
+
+    database: str
+    user: str
+    clients_active: int
+    clients_waiting: int
+    servers_busy: int
+    servers_free: int
+    servers_login: int
+    maxwait_seconds: float
+    pool_mode: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Means of the last stats_period."""
+
+    database: str
+    queries_per_second: int
+    query_ms: float
+    transaction_ms: float
+    wait_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What the admin console shows, without its own database."""
+
+    settings: dict[str, str]
+    databases: tuple[PooledDatabase, ...]
+    pools: tuple[Pool, ...]
+    traffic: tuple[Traffic, ...]
+    clients: int
+
+
+@dataclass(frozen=True, slots=True)
+class PooledQuery:
+    """How long ``SELECT 1`` took through the pool, log-in included."""
+
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PgBouncerFacts:
+    """One look at one PgBouncer: ``looked_through`` is "console" or "pool"; the other part is None."""
+
+    looked_through: str
+    version: str | None
+    console: Console | None = None
+    query: PooledQuery | None = None
+
+
+def collectors(settings: Settings) -> list[Collector]:
+    """Return the collector of the configured pool, if any."""
+    section = settings.pgbouncer
+    if section is None:
+        return []
+    host = settings.host_of(section)
+
+    def collect(probe: Probe) -> PgBouncerFacts:
+        return observe(host, section, probe)
+
+    subject = f"pgbouncer/{section.server}"
+    return [Collector("pgbouncer", subject, PgBouncerFacts, collect, section.server, timeout=section.timeout + 1)]
+
+
+def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
+    """Look through the console when it lets us in, else through a pool.
+
+    Raises ClientError when PgBouncer does not answer at all.
+    """
+    from samaops.clients.errors import ClientError
+    from samaops.model.failure import FailureKind
+
+    if probe.wants(QUERY_CODE) and not probe.wants(*CONSOLE_CODES):
+        return _through_pool(host, settings, probe)
+    if settings.admin_password is None and settings.password is not None:
+        missing = ClientError(FailureKind.MISSING, "[pgbouncer] admin_password is not configured", "console")
+    else:
+        try:
+            return _through_console(host, settings, probe)
+        except ClientError as error:
+            refused = error.kind in (FailureKind.AUTHENTICATION, FailureKind.PERMISSION)
+            if not refused or settings.password is None:
+                raise
+            missing = error
+    probe.missing["console"] = missing.failure()
+    return _through_pool(host, settings, probe)
+
+
+def _seconds(settings: PgBouncer, probe: Probe) -> float:
+    return max(0.1, min(settings.timeout + 1, probe.remaining()) - SPARE_SECONDS)
+
+
+def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
+    from samaops.clients.pgbouncer import ConsoleClient
+
+    client = ConsoleClient(host, settings, _seconds(settings, probe))
+    try:
+        probe.stage("connect")
+        client.connect()
+        probe.stage("console")
+        return PgBouncerFacts("console", client.version(), console=_read_console(client))
+    finally:
+        client.close()
+
+
+def _through_pool(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
+    """Send SELECT 1 like the application; what fails then is the query, as long as PgBouncer itself answers."""
+    from samaops.clients.errors import ClientError
+    from samaops.clients.pgbouncer import PooledClient
+
+    client = PooledClient(host, settings, _seconds(settings, probe))
+    try:
+        probe.stage("connect")
+        client.connect()
+        query = probe.attempt("query", lambda: PooledQuery(client.query_ms()))
+    except ClientError as error:
+        if not _speaks_for_server_behind(error):
+            raise
+        probe.missing["query"] = error.failure()
+        query = None
+    finally:
+        client.close()
+    return PgBouncerFacts("pool", None, query=query)
+
+
+def _speaks_for_server_behind(error: Exception) -> bool:
+    """Tell a pool that says its server does not work from a pool that does not work itself."""
+    from samaops.clients.errors import ClientError
+    from samaops.model.failure import FailureKind
+
+    return isinstance(error, ClientError) and error.kind is FailureKind.DEPENDENCY
+
+
+def _read_console(client: ConsoleClient) -> Console:
+    lists = {row["list"]: int(row["items"]) for row in client.show("lists")}
+    return Console(
+        settings={str(row["key"]): str(row["value"]) for row in client.show("config")},
+        databases=tuple(_database(row) for row in client.show("databases") if row["name"] != "pgbouncer"),
+        pools=tuple(_pool(row) for row in client.show("pools") if row["database"] != "pgbouncer"),
+        traffic=tuple(_traffic(row) for row in client.show("stats") if row["database"] != "pgbouncer"),
+        clients=lists.get("used_clients", 0) + lists.get("login_clients", 0),
+    )
+
+
+def _number(row: Row, *names: str) -> int:
+    """Return the sum of those of the columns that this version has."""
+    return sum(int(row.get(name) or 0) for name in names)
+
+
+def _database(row: Row) -> PooledDatabase:
+    return PooledDatabase(
+        name=str(row["name"]),
+        host=str(row.get("host") or ""),
+        pool_size=_number(row, "pool_size"),
+        reserve_pool=_number(row, "reserve_pool", "reserve_pool_size"),
+        pool_mode=row.get("pool_mode") or None,
+        max_connections=_number(row, "max_connections") or None,
+        current_connections=_number(row, "current_connections"),
+        is_paused=bool(_number(row, "paused")),
+        is_disabled=bool(_number(row, "disabled")),
+    )
+
+
+def _pool(row: Row) -> Pool:
+    return Pool(
+        database=str(row["database"]),
+        user=str(row["user"]),
+        clients_active=_number(row, "cl_active"),
+        clients_waiting=_number(row, "cl_waiting"),
+        servers_busy=_number(row, "sv_active", "sv_active_cancel", "sv_being_canceled"),
+        servers_free=_number(row, "sv_idle", "sv_used", "sv_tested"),
+        servers_login=_number(row, "sv_login"),
+        maxwait_seconds=round(_number(row, "maxwait") + _number(row, "maxwait_us") / 1e6, 3),
+        pool_mode=row.get("pool_mode") or None,
+    )
+
+
+def _traffic(row: Row) -> Traffic:
+    return Traffic(
+        database=str(row["database"]),
+        queries_per_second=_number(row, "avg_query_count"),
+        query_ms=_number(row, "avg_query_time") / 1000,
+        transaction_ms=_number(row, "avg_xact_time") / 1000,
+        wait_ms=_number(row, "avg_wait_time") / 1000,
+    )

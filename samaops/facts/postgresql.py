@@ -1,0 +1,249 @@
+"""What is observed of PostgreSQL. How it is read stands in ``postgresql_reading``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from samaops.config.settings import Settings
+from samaops.facts.engine import Collector, Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session of pg_stat_activity. ``query`` is cut, and passwords in it are masked."""
+
+    pid: int
+    user: str
+    database: str
+    application: str
+    client: str
+    state: str
+    wait: str  # "type:event", empty when it does not wait
+    transaction_seconds: float | None
+    query_seconds: float | None
+    state_seconds: float | None
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many client sessions there are, ours included. The state "" is one that we may not see."""
+
+    used: int
+    by_state: dict[str, int]
+    by_client: dict[str, int]  # "user/application/address" -> sessions
+    started_within_10_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Something that keeps old row versions alive: a session, a slot, a prepared transaction, a standby."""
+
+    kind: str
+    name: str
+    xmin_age: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the other sessions do. Lists are longest first, at most ten long."""
+
+    active: int
+    longest_queries: tuple[Session, ...]
+    idle_in_transaction: tuple[Session, ...]
+    idle_in_transaction_count: int
+    waiting: dict[str, int]  # "type:event" -> active sessions, without waits for the client
+    wraparound_vacuums: tuple[str, ...]
+    holders: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LockWait:
+    """One session that waits for a lock; ``blocked_by`` holds pids, 0 being a prepared transaction."""
+
+    pid: int
+    blocked_by: tuple[int, ...]
+    locktype: str
+    mode: str
+    relation: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """Who waits for whom, and the sessions involved as far as they could be seen."""
+
+    waits: tuple[LockWait, ...] = ()
+    sessions: tuple[Session, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Counters of one database, since ``counted_seconds``."""
+
+    name: str
+    is_ours: bool
+    xid_age: int
+    multixact_age: int
+    blocks_hit: int
+    blocks_read: int
+    deadlocks: int
+    temp_files: int
+    temp_bytes: int
+    counted_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """Checkpoints since ``counted_seconds``."""
+
+    timed: int
+    requested: int
+    write_ms: float
+    sync_ms: float
+    counted_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with many dead or unanalysed rows; the seconds since vacuum and analyze are None when never."""
+
+    relation: str
+    live_rows: int
+    dead_rows: int
+    modified_rows: int
+    size_bytes: int
+    vacuumed_seconds: float | None
+    analyzed_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidIndex:
+    """An index that costs writes and serves no query."""
+
+    name: str
+    relation: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared transaction."""
+
+    gid: str
+    owner: str
+    database: str
+    seconds: float
+    xid_age: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A replication slot; ``retained_bytes`` is None while it has never been used."""
+
+    name: str
+    type: str
+    is_active: bool
+    wal_status: str | None
+    retained_bytes: int | None
+    xmin_age: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wal:
+    """The directory pg_wal."""
+
+    files: int
+    size_bytes: int
+    waiting_to_archive: int
+
+
+@dataclass(frozen=True, slots=True)
+class Archiver:
+    """How archiving goes."""
+
+    mode: str
+    archived: int
+    failed: int
+    last_failed_wal: str | None
+    archived_seconds: float | None
+    failed_seconds: float | None
+    last_attempt_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TempFiles:
+    """Temporary files of one process."""
+
+    pid: int
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standby:
+    """A standby that follows this server."""
+
+    name: str
+    client: str
+    state: str
+    sync_state: str
+    lag_bytes: int | None
+    lag_seconds: float | None
+    xmin_age: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: as SHOW prints it, and as the number of its unit. ``source`` "client" is our own session's."""
+
+    shown: str
+    setting: str
+    unit: str | None
+    source: str
+    pending_restart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresFacts:
+    """One look at one PostgreSQL server, from one database of it."""
+
+    version: str
+    version_number: int
+    role: str
+    is_monitor: bool
+    in_recovery: bool
+    uptime_seconds: float
+    connect_ms: float
+    ping_ms: float
+    connections: Connections | None = None
+    activity: Activity | None = None
+    locks: Locks | None = None
+    databases: tuple[Database, ...] | None = None
+    checkpoints: Checkpoints | None = None
+    tables: tuple[Table, ...] | None = None
+    invalid_indexes: tuple[InvalidIndex, ...] | None = None
+    prepared: tuple[Prepared, ...] | None = None
+    slots: tuple[Slot, ...] | None = None
+    wal: Wal | None = None
+    archiver: Archiver | None = None
+    temp_files: tuple[TempFiles, ...] | None = None
+    standbys: tuple[Standby, ...] | None = None
+    settings: dict[str, Setting] | None = None
+    extensions: dict[str, str | None] | None = field(default=None)
+
+
+def collectors(settings: Settings) -> list[Collector]:
+    """Return the collector of the configured server, if any."""
+    section = settings.postgresql
+    if section is None:
+        return []
+    host = settings.host_of(section)
+
+    def collect(probe: Probe) -> PostgresFacts:
+        from samaops.facts.postgresql_reading import observe
+
+        return observe(host, section, probe)
+
+    subject = f"postgresql/{section.server}"
+    return [Collector("postgresql", subject, PostgresFacts, collect, section.server, timeout=section.timeout + 1)]

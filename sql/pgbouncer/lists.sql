@@ -1,0 +1,3 @@
+-- How many clients, servers, pools there are.
+-- Needs: PgBouncer 1.12, a user of admin_users or stats_users.
+SHOW LISTS

@@ -133,7 +133,15 @@ class HttpConnection:
         self._target = quote(parts.path or "/", safe=_URL_SAFE)
         if parts.query:
             self._target += "?" + quote(parts.query, safe=_URL_SAFE)
-        self._wire = _Wire(_address(url), parts.scheme == "https", ca_file, self._deadline)
+        self._wire = _Wire(address_of(url), parts.scheme == "https", ca_file, self._deadline)
+
+    @classmethod
+    def over(cls, sock: BoundedSocket, url: str) -> HttpConnection:
+        """Return the connection over a socket that is connected already, as through a tunnel."""
+        connection = cls(url, timeout=sock.deadline.seconds)
+        connection._deadline = sock.deadline
+        connection._wire.adopt(sock)
+        return connection
 
     def __enter__(self) -> HttpConnection:
         return self
@@ -228,6 +236,12 @@ class _Wire(http.client.HTTPConnection):
         except OSError as error:
             raise os_error(error, "tls", True, self._deadline) from error
 
+    def adopt(self, sock: BoundedSocket) -> None:
+        """Use a socket that is connected already; its TLS, if any, is done."""
+        self.sock = self._opened = sock
+        self._deadline = sock.deadline
+        self.is_connected = True
+
     def abort(self) -> None:
         """Close the connection, also in the middle of an answer."""
         self.close()
@@ -248,7 +262,7 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
-def _address(url: str) -> tuple[str, int]:
+def address_of(url: str) -> tuple[str, int]:
     """Return host and port of a URL. Raises ClientError, which never holds a password."""
     try:
         parts = urlsplit(url)

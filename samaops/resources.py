@@ -18,3 +18,9 @@ def directory(name: str) -> Path:
 def sql(name: str) -> str:
     """Return one query by its path without ending, such as ``postgresql/activity``."""
     return (directory("sql") / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def example_config() -> Path:
+    """Return the commented example configuration."""
+    inside = _PACKAGE / "resources" / "config.example.toml"
+    return inside if inside.is_file() else _PACKAGE.parent / "config.example.toml"

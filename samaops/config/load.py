@@ -1,47 +1,137 @@
-"""Find, read and check the configuration file; every fault is one clear ConfigurationError."""
+"""Find, read and check the configuration; every fault is one clear ConfigurationError and nothing else happens."""
 
 from __future__ import annotations
 
 import os
-import sys
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from samaops.config import consistency, environment, faults
+from samaops.config.keys import Key
 from samaops.config.settings import Settings
+from samaops.config.toml import tomllib
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+_LARGEST_FILE_BYTES = 1_000_000
+_TOML_PLACE = re.compile(
+    r"^(?P<reason>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Checked settings, with where they come from: the file, and the variables that override keys of it."""
+
+    path: Path
+    settings: Settings
+    document: Mapping[str, Any]
+    variables: Mapping[Key, str]
 
 
 def search_path() -> list[Path]:
     """Return where a configuration is looked for, first found wins (after ``--config``)."""
     named = os.environ.get("SAMAOPS_CONFIG")
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     found = [Path(named)] if named else []
-    return [*found, home / "samaops" / "config.toml", Path("/etc/samaops/config.toml")]
+    return [*found, user_path(), Path("/etc/samaops/config.toml")]
+
+
+def user_path() -> Path:
+    """Return where a user's own configuration belongs."""
+    home = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
+    return Path(home) / "samaops" / "config.toml"
+
+
+def find(named: Path | None = None) -> Path:
+    """Return the configuration file to use: the named one, or the first that exists.
+
+    A file named by ``--config`` or ``SAMAOPS_CONFIG`` is never passed over for another.
+    """
+    if named is not None:
+        return named
+    places = search_path()
+    for place in places[:1] if os.environ.get("SAMAOPS_CONFIG") else places:
+        if os.environ.get("SAMAOPS_CONFIG") or place.exists():
+            return place
+    raise ConfigurationError(
+        _("There is no configuration; looked for {places}").format(
+            places=", ".join(str(place) for place in places)
+        ),
+        hint=_("samaops config init   (your production), or: samaops lab up   (a practice production)"),
+    )
 
 
 def load(path: Path) -> Settings:
-    """Read one configuration file."""
-    document = _parse(path)
+    """Read one configuration file, with the environment's overrides, and check all of it."""
+    return read(path).settings
+
+
+def read(path: Path) -> Configuration:
+    """Read and check a configuration, keeping where each value comes from.
+
+    Raises ConfigurationError for an unreadable file, bad TOML (with line and column), unknown keys (with
+    the nearest right one), wrong values, references to servers that are not configured, unreadable key
+    files, and literal secrets in a file that others can read.
+    """
+    document = parse(path)
+    found = environment.overrides(os.environ, document)
+    variables = {key: variable for key, (variable, _value) in found.items()}
+    place = faults.place_of(str(path), variables)
     try:
-        return Settings.model_validate(document)
+        settings = Settings.model_validate(
+            environment.apply(document, found), context={"directory": path.absolute().parent}
+        )
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+        raise ConfigurationError("\n".join(faults.sentences(error, place))) from None
+    problems = [f"{place(key)}: {text}" for key, text in consistency.problems(settings)]
+    problems += consistency.exposed_secrets(settings, path, variables)
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return Configuration(path, settings, document, variables)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def parse(path: Path) -> dict[str, Any]:
+    """Return a TOML file as a dictionary."""
+    text = _text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = _TOML_PLACE.match(str(error))
+        reason = found["reason"] if found else str(error)
+        line = (found and found["line"]) or text.count("\n") + 1
+        column = (found and found["column"]) or len(text.rpartition("\n")[2]) + 1
         raise ConfigurationError(
-            _("{path}: {reason}").format(path=path, reason=error.strerror), hint="samaops config init"
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(_("{path}: not valid TOML: {reason}").format(path=path, reason=error)) from error
+            _("{path}: line {line}, column {column}: not valid TOML: {reason}").format(
+                path=path, line=line, column=column, reason=reason
+            )
+        ) from None
+    except (RecursionError, ValueError):  # nested too deep; a number too long to be read
+        raise ConfigurationError(
+            _("{path}: not valid TOML: {reason}").format(path=path, reason=_("too deep or too long a value"))
+        ) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(
+            _("{path}: the configuration cannot be read: {reason}").format(path=path, reason=reason),
+            hint="samaops config init" if isinstance(error, FileNotFoundError) else "",
+        ) from None
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise ConfigurationError(_("{path}: too large for a configuration").format(path=path))
+    try:
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            _("{path}: line {line}: not UTF-8 text").format(path=path, line=line)
+        ) from None

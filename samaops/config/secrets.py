@@ -76,7 +76,9 @@ class Secret(BaseModel):
     def _from_environment(name: str) -> str:
         value = os.environ.get(name)
         if value is None:
-            raise ConfigurationError(_("The environment variable {name} with a secret is not set").format(name=name))
+            raise ConfigurationError(
+                _("The environment variable {name} with a secret is not set").format(name=name)
+            )
         return value
 
     @staticmethod
@@ -94,7 +96,11 @@ class Secret(BaseModel):
     def _from_command(command: tuple[str, ...]) -> str:
         try:
             done = subprocess.run(
-                command, capture_output=True, timeout=COMMAND_TIMEOUT_SECONDS, check=True, stdin=subprocess.DEVNULL
+                command,
+                capture_output=True,
+                timeout=COMMAND_TIMEOUT_SECONDS,
+                check=True,
+                stdin=subprocess.DEVNULL,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             # Not the error's text: a failed command's output may hold the secret.

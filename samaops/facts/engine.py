@@ -47,6 +47,11 @@ class Probe:
         """Return whether any of these checks was selected, so that its part must be looked at."""
         return any(self._selection.includes(code) for code in codes)
 
+    @property
+    def deep(self) -> bool:
+        """Whether costly looks were asked for too (``--deep``)."""
+        return self._selection.deep
+
     def remaining(self) -> float:
         """Return the seconds left for this collector, at least a little."""
         return max(0.05, self._ends_at - time.monotonic())

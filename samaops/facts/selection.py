@@ -11,10 +11,14 @@ def _covers(prefix: str, code: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Names such as ``redis``, ``redis.memory`` or a full code. Empty ``only`` means everything."""
+    """Names such as ``redis``, ``redis.memory`` or a full code. Empty ``only`` means everything.
+
+    ``deep`` asks for looks that cost the observed system something, such as reading a whole table.
+    """
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    deep: bool = False
 
     def includes(self, code: str) -> bool:
         """Return whether a check with this full code was asked for."""

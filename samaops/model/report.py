@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -35,7 +36,10 @@ class ReportError:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was asked, what was found, why, and what was done about it."""
+    """What was asked, what was found, why, and what was done about it.
+
+    ``deep`` says that costly looks were taken too. ``timings_ms`` holds how long each system's slowest look took.
+    """
 
     command: str
     started_at: datetime
@@ -46,6 +50,8 @@ class Report:
     actions: tuple[Action, ...] = ()
     footprint: Footprint = field(default_factory=Footprint)
     errors: tuple[ReportError, ...] = ()
+    deep: bool = False
+    timings_ms: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:

@@ -2,29 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 from samaops.causes import graph
 from samaops.checks import engine as checks
+from samaops.checks.registry import rules
+from samaops.config import consistency, keys, masking
 from samaops.config.settings import Settings
-from samaops.facts import engine, systems
+from samaops.errors import UNAVAILABLE, ConfigurationError
+from samaops.facts import encoding, engine, store, systems
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
-from samaops.model.report import Report
+from samaops.i18n import _
+from samaops.model.failure import OUTAGE_KINDS, FailureKind
+from samaops.model.finding import Finding
+from samaops.model.report import Report, ReportError
+from samaops.model.status import Status
 
 DEFAULT_DEADLINE_SECONDS = 15.0
+# A name that does not resolve is our own network as often as the other's.
+_UNREACHED = OUTAGE_KINDS | {FailureKind.DEPENDENCY, FailureKind.DEADLINE, FailureKind.NAME}
 
 
 def observe(
     settings: Settings, selection: Selection = EVERYTHING, deadline_seconds: float = DEFAULT_DEADLINE_SECONDS
 ) -> Snapshot:
-    """Look at every selected system side by side, within the deadline."""
-    return engine.observe(systems.collectors(settings, selection), settings, selection, deadline_seconds)
+    """Look at every selected system side by side, within the deadline.
+
+    Raises ConfigurationError when nothing of what was asked for is configured.
+    """
+    collectors = systems.collectors(settings, selection)
+    if not collectors:
+        raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
+    snapshot = engine.observe(collectors, settings, selection, deadline_seconds)
+    return _without_secrets(snapshot, settings)
+
+
+def _nothing_to_look_at(selection: Selection) -> str:
+    if selection.only:
+        return _("Nothing of {names} is configured").format(names=", ".join(selection.only))
+    return _("The configuration names no system to look at")
+
+
+def _without_secrets(snapshot: Snapshot, settings: Settings) -> Snapshot:
+    """Mask secrets in texts from outside, except one that is an ordinary word of this configuration."""
+    words = [str(value) for _key, value in keys.walk(settings) if isinstance(value, (str, Path))]
+    secrets = [one for one in masking.known() if not any(one in word for word in words)]
+    masked: Snapshot = encoding.redacted(snapshot, secrets)
+    return masked
 
 
 def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> Report:
     """Turn what was observed into a report. Pure: the same snapshot gives the same report."""
+    _refuse_unknown_thresholds(settings)
     findings = checks.judge(snapshot, settings, selection)
     findings, causes = graph.explain(findings, settings)
-    return Report(
+    report = Report(
         command="diagnose",
         started_at=snapshot.taken_at,
         duration_ms=snapshot.duration_ms,
@@ -32,4 +67,58 @@ def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTH
         findings=findings,
         causes=causes,
         footprint=snapshot.footprint,
+        deep=selection.deep,
+        timings_ms=_timings(snapshot),
     )
+    return replace(report, errors=(_unreachable(),)) if _nothing_was_reached(snapshot, findings) else report
+
+
+def judge_saved(path: Path, selection: Selection = EVERYTHING, settings: Settings | None = None) -> Report:
+    """Judge a saved look, with the settings that travel in it unless others are given.
+
+    ``selection`` narrows what was looked at then.
+    """
+    saved = store.load(path)
+    narrowed = replace(
+        selection if selection.only else saved.selection,
+        skip=saved.selection.skip + selection.skip,
+        deep=saved.selection.deep,
+    )
+    return judge(saved.snapshot, settings or saved.settings, narrowed)
+
+
+def _timings(snapshot: Snapshot) -> dict[str, int]:
+    timings: dict[str, int] = {}
+    for one in snapshot.observations:
+        timings[one.system] = max(one.duration_ms, timings.get(one.system, 0))
+    return timings
+
+
+def _nothing_was_reached(snapshot: Snapshot, findings: tuple[Finding, ...]) -> bool:
+    """Return whether every look failed before the system asked for could say anything."""
+    failures = [one.failure for one in snapshot.observations if one.failure is not None]
+    has_seen = any(finding.status in (Status.OK, Status.WARNING) for finding in findings)
+    return bool(failures) and not has_seen and all(failure.kind in _UNREACHED for failure in failures)
+
+
+def _unreachable() -> ReportError:
+    return ReportError(
+        _("Nothing could be reached"),
+        hint=_("check this machine's own network first: ip route; then try from another machine"),
+        exit_code=UNAVAILABLE,
+    )
+
+
+def _refuse_unknown_thresholds(settings: Settings) -> None:
+    problems = [text for _code, text in unknown_thresholds(settings)]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+
+
+def unknown_thresholds(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield each code in ``[thresholds]`` that is no check, with a sentence that names the nearest one."""
+    for code in settings.thresholds:
+        system = code.partition(".")[0]
+        known = tuple(rule.code for rule in rules((system,))) if system in systems.SYSTEMS else ()
+        if code not in known:
+            yield code, f"thresholds.{code!r}: " + consistency.not_one_of(code, known or systems.SYSTEMS)

@@ -1,0 +1,117 @@
+"""What one section alone cannot show: references between sections, files that must be readable, secrets exposed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from samaops.config import keys
+from samaops.config.keys import Key
+from samaops.config.secrets import Secret
+from samaops.config.settings import Settings
+from samaops.i18n import _
+
+# Where a section says itself what to connect to, its server is only a name to show.
+_OWN_ADDRESS = ("host", "url")
+
+
+def problems(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """Yield what does not fit together, as the key and a sentence that begins with it."""
+    for key, reason in (*_unknown_servers(settings), *_duplicates(settings), *_unreadable_files(settings)):
+        yield key, f"{keys.dotted(key)}: {reason}"
+
+
+def _unknown_servers(settings: Settings) -> Iterator[tuple[Key, str]]:
+    for key, section in _sections(settings):
+        server = getattr(section, "server", None)
+        has_address = any(getattr(section, name, None) for name in _OWN_ADDRESS)
+        is_chosen = "server" in section.model_fields_set or not has_address
+        if isinstance(server, str) and server not in settings.servers and is_chosen:
+            yield (*key, "server"), _not_a_server(server, settings)
+    for server in settings.docker.containers if settings.docker else ():
+        if server not in settings.servers:
+            yield ("docker", "containers", server), _not_a_server(server, settings)
+
+
+def _not_a_server(server: str, settings: Settings) -> str:
+    return (
+        _("{server!r} is not in [servers]").format(server=server)
+        + "; "
+        + _meant(server, tuple(settings.servers))
+    )
+
+
+def not_one_of(name: str, known: Iterable[str]) -> str:
+    """Say that a name is not known, with the nearest one that is."""
+    return _("{name!r} is not known").format(name=name) + "; " + _meant(name, tuple(known))
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str:
+    meant = keys.nearest(name, known)
+    if meant is not None:
+        return _("did you mean {meant}?").format(meant=meant)
+    return _("known: {names}").format(names=", ".join(known) or _("none"))
+
+
+def systems(settings: Settings) -> tuple[str, ...]:
+    """Return the sections of the configuration that name something to look at."""
+    # What says how to work rather than what to look at.
+    others = {"site", "notify", "schedule", "history", "playbooks", "thresholds", "safety"}
+    return tuple(name for name in Settings.model_fields if name not in others and getattr(settings, name))
+
+
+def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """Find two members of a list with one name: their findings could not be told apart."""
+    lists: list[tuple[Key, tuple[str, ...]]] = [
+        (("api", "instances"), tuple(one.name for one in settings.api.instances) if settings.api else ()),
+        (("sqlserver",), tuple(one.name for one in settings.sqlserver)),
+        (("certificates",), tuple(one.name for one in settings.certificates)),
+    ]
+    for key, names in lists:
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                yield (*key, place, "name"), _("{name!r} is already taken").format(name=name)
+
+
+def _unreadable_files(settings: Settings) -> Iterator[tuple[Key, str]]:
+    for key, section in _sections(settings):
+        for name in ("key_file", "ca_file"):
+            path = getattr(section, name, None)
+            if isinstance(path, Path) and not (path.is_file() and os.access(path, os.R_OK)):
+                yield (*key, name), _("{path} cannot be read").format(path=path)
+
+
+def exposed_secrets(settings: Settings, path: Path, variables: Mapping[Key, str]) -> list[str]:
+    """Return a sentence for each secret that stands in a file which others than its owner can read."""
+    if not stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        return []
+    return [
+        _("{path}: {key}: a secret stands in a file that others can read; run: chmod 600 {path}").format(
+            path=path, key=keys.dotted(key)
+        )
+        for key, value in keys.walk(settings)
+        if isinstance(value, Secret) and value.is_literal and not _is_overridden(key, variables)
+    ]
+
+
+def _is_overridden(key: Key, variables: Mapping[Key, str]) -> bool:
+    return any(variable[: len(key)] == key or key[: len(variable)] == variable for variable in variables)
+
+
+def _sections(value: object, key: Key = ()) -> Iterator[tuple[Key, BaseModel]]:
+    """Yield every section of the settings with its key."""
+    children: list[tuple[str | int, object]] = []
+    if isinstance(value, BaseModel):
+        if not isinstance(value, Secret):
+            yield key, value
+        children = [(name, getattr(value, name)) for name in type(value).model_fields]
+    elif isinstance(value, dict):
+        children = list(value.items())
+    elif isinstance(value, tuple):
+        children = list(enumerate(value))
+    for part, child in children:
+        yield from _sections(child, (*key, part))

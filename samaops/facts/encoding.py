@@ -1,0 +1,160 @@
+"""Facts as plain JSON values, and back: driven by the types that the dataclasses declare."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from samaops.config.masking import MASK
+from samaops.i18n import _
+
+
+class MisfitError(ValueError):
+    """A value is not of the kind that was saved."""
+
+
+def _misfit(value: object) -> MisfitError:
+    return MisfitError(_("{value!r} is not of the right kind").format(value=str(value)[:80]))
+
+
+def redacted(value: Any, secrets: Iterable[str]) -> Any:
+    """Return facts with every occurrence of some secrets replaced, in any text at any depth.
+
+    Clients already leave secrets out; this holds for what comes from outside, such as a query or a command
+    line that has one in it.
+    """
+    known = tuple(secrets)
+    return _redacted(value, known) if known else value
+
+
+def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changes = {
+            one.name: _redacted(getattr(value, one.name), secrets) for one in dataclasses.fields(value)
+        }
+        return dataclasses.replace(value, **changes)
+    if isinstance(value, Mapping):
+        return {_redacted(key, secrets): _redacted(one, secrets) for key, one in value.items()}
+    if isinstance(value, (tuple, list, frozenset, set)) and not isinstance(value, Enum):
+        return type(value)(_redacted(one, secrets) for one in value)
+    return value
+
+
+def encode(value: Any) -> Any:
+    """Return facts as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: encode(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): encode(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list, frozenset, set)):
+        return [encode(one) for one in value]
+    return value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=False)
+
+
+def decode(value: Any, kind: Any) -> Any:
+    """Return plain JSON values as the type they were encoded from. Raises ValueError when they do not fit."""
+    origin = get_origin(kind)
+    if kind is Any or kind is object:
+        return value
+    if origin is Annotated:
+        return decode(value, get_args(kind)[0])
+    if origin in (Union, types.UnionType):
+        return _decode_union(value, get_args(kind))
+    if origin is not None:
+        return _decode_container(value, origin, get_args(kind))
+    if dataclasses.is_dataclass(kind):
+        assert isinstance(kind, type)
+        return _decode_fields(value, kind)
+    return _decode_plain(value, kind)
+
+
+def _decode_union(value: Any, members: tuple[Any, ...]) -> Any:
+    if value is None:
+        return None
+    for member in members:
+        is_class = isinstance(member, type) and member in (str, int, float, bool)
+        if member is types.NoneType or (is_class and type(value) is not member):
+            continue
+        try:
+            return decode(value, member)
+        except (ValueError, KeyError, TypeError):
+            continue
+    if isinstance(value, (dict, list)):
+        raise _misfit(value)
+    return float(value) if type(value) is int and float in members else value
+
+
+def _decode_container(value: Any, origin: Any, arguments: tuple[Any, ...]) -> Any:
+    if origin is tuple and arguments[-1:] != (Ellipsis,):
+        items = list_of(value)
+        if len(items) != len(arguments):
+            raise _misfit(value)
+        return tuple(decode(one, kind) for one, kind in zip(items, arguments, strict=True))
+    if issubclass(origin, Mapping):
+        key_kind, value_kind = arguments
+        return {_decode_key(key, key_kind): decode(one, value_kind) for key, one in table_of(value).items()}
+    make = tuple if not issubclass(origin, (list, set, frozenset)) else origin
+    return make(decode(one, arguments[0]) for one in list_of(value))
+
+
+def _decode_key(key: str, kind: Any) -> Any:
+    return int(key) if kind is int else decode(key, kind)
+
+
+def _decode_fields(value: Any, kind: type) -> Any:
+    table = table_of(value)
+    hints = _hints(kind)
+    known = {one.name: table[one.name] for one in dataclasses.fields(kind) if _is_given(one, table)}
+    return kind(**{name: decode(one, hints[name]) for name, one in known.items()})
+
+
+def _is_given(field: dataclasses.Field[Any], table: Mapping[str, Any]) -> bool:
+    """Return whether the file has the field; one from before the field existed takes its default."""
+    has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+    return field.init and not (has_default and field.name not in table)
+
+
+def _decode_plain(value: Any, kind: Any) -> Any:
+    if kind is datetime:
+        return datetime.fromisoformat(str(value))
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(value)
+    if kind in (tuple, list):
+        return kind(list_of(value))
+    if kind is dict:
+        return table_of(value)
+    if isinstance(value, (dict, list)):
+        raise _misfit(value)
+    # A float that is whole comes back as a float. Another scalar than declared stays what it is: a server
+    # said something unforeseen, and the same facts must be judged again.
+    return float(value) if kind is float and type(value) is int else value
+
+
+def table_of(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _misfit(value)
+    return value
+
+
+def list_of(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise _misfit(value)
+    return value

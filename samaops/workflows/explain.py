@@ -1,0 +1,67 @@
+"""Describe the checks: what each finding means, how to confirm it by hand, the least risky fix."""
+
+from __future__ import annotations
+
+from samaops.checks.registry import Rule, rules
+from samaops.config import keys
+from samaops.errors import UsageError
+from samaops.facts.selection import Selection
+from samaops.facts.systems import SYSTEMS
+from samaops.i18n import _
+from samaops.model.description import CheckDescription
+
+
+def describe(code: str) -> CheckDescription:
+    """Return one check by its code. Raises UsageError that names the nearest codes."""
+    system = code.partition(".")[0]
+    for rule in rules((system,)) if system in SYSTEMS else ():
+        if rule.code == code:
+            return _description(rule)
+    known = tuple(rule.code for rule in rules())
+    below = [one for one in known if one.startswith(code + ".")]
+    meant = below or keys.nearest_few(code, known)
+    raise UsageError(
+        _("There is no check {code!r}").format(code=code),
+        hint="; ".join(f"samaops explain {one}" for one in meant[:5]) or "samaops diagnose --list-checks",
+    )
+
+
+def all_checks(selection: Selection) -> tuple[CheckDescription, ...]:
+    """Return the selected checks, in the order of the systems."""
+    return tuple(_description(rule) for rule in rules() if selection.includes(rule.code))
+
+
+def require_known(selection: Selection) -> None:
+    """Raise UsageError when a name of ``--only`` or ``--skip`` is no system, no check and no group of checks."""
+    for name in (*selection.only, *selection.skip):
+        system = name.partition(".")[0]
+        known = (
+            tuple(rule.code for rule in rules((system,))) if "." in name and system in SYSTEMS else SYSTEMS
+        )
+        if not any(one == name or one.startswith(name + ".") for one in known):
+            raise UsageError(
+                _("There is no system or check {name!r}").format(name=name), hint=_meant(name, known)
+            )
+
+
+def _meant(name: str, known: tuple[str, ...]) -> str:
+    meant = keys.nearest(name, known)
+    if meant is not None:
+        return _("did you mean {meant}?").format(meant=meant)
+    return _("known systems: {names}").format(names=", ".join(SYSTEMS))
+
+
+def _description(rule: Rule) -> CheckDescription:
+    explanation = rule.explanation
+    return CheckDescription(
+        code=rule.code,
+        title=_(rule.title),
+        system=rule.system,
+        warning=rule.warning,
+        critical=rule.critical,
+        unit=rule.unit,
+        meaning=_(explanation.meaning),
+        confirm=explanation.confirm,
+        fix=_(explanation.fix),
+        avoid=_(explanation.avoid) if explanation.avoid else "",
+    )

@@ -1,0 +1,35 @@
+"""Cut the output of a script into the sections it announced.
+
+A section starts with a line ``@@TOKEN name``. The token is new in every run, so that nothing that is
+printed by the system itself (a log line, a file's name) can be taken for the start of a section.
+"""
+
+from __future__ import annotations
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Completed
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+
+def cut(done: Completed, token: str) -> dict[str, list[str]]:
+    """Return the lines of each section. Raises ClientError when the script did not even begin."""
+    marker = f"@@{token} "
+    sections: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in done.stdout.split("\n"):
+        if line.startswith(marker):
+            current = sections.setdefault(line.removeprefix(marker), [])
+        elif line:
+            current.append(line)
+    if not sections:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        last = said[-1] if said else _("exit code {code}").format(code=done.exit_code)
+        kind = FailureKind.MISSING if done.exit_code in (126, 127) else FailureKind.ERROR
+        raise ClientError(kind, last, "script")
+    return sections
+
+
+def refusal(message: str) -> ClientError:
+    """Return why a part that needs root could not be looked at: sudo's or the kernel's own words."""
+    return ClientError(FailureKind.PERMISSION, message or _("only root may look"), "sudo")

@@ -1,0 +1,109 @@
+# Read what samaops wants to know of one server, in one go. Changes nothing, writes nothing.
+# Arguments: a token that starts each section; what to look for when a file system is nearly full ("deleted",
+# "biggest", both or "-"); the percentage that is nearly full; then the configured mount points.
+# As another user than root, the kernel's log, other users' open files and their directories need sudo -n.
+token=$1 costly=$2 nearly_full=$3
+shift 3
+uid=$(id -u)
+
+section() { printf '\n@@%s %s\n' "$token" "$1"; }
+
+as_root() {
+  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
+}
+
+last_line() { printf '%s\n' "$1" | tail -n 1; }
+
+# GNU timeout answers 124, or 137 when it had to kill.
+file_systems() {
+  columns=fstype,size,used,avail,itotal,iused,target
+  timeout -k 1 2 df -B1 --output=$columns 2>/dev/null
+  case $? in
+    124 | 137) echo hung; timeout -k 1 2 df -l -B1 --output=$columns 2>/dev/null ;;
+  esac
+}
+
+kernel_log() {
+  wanted='invoked oom-killer|oom-kill:|Out of memory|out of memory|Killed process'
+  if log=$(as_root timeout -k 1 2 dmesg 2>&1); then
+    echo dmesg
+    printf '%s\n' "$log" | head -n 1
+  elif log_of_journal=$(as_root timeout -k 1 2 journalctl -k -q --no-pager -o short-unix --since=-24h 2>/dev/null) &&
+    [ -n "$log_of_journal" ]; then
+    log=$log_of_journal
+    echo journal
+    printf '%s\n' "$log" | head -n 1
+  else
+    echo unreadable
+    last_line "$log"
+    return
+  fi
+  printf '%s\n' "$log" | grep -E "$wanted" | tail -n 90
+}
+
+# Mount points that are nearly full: those configured, and those of a real file system.
+full_mounts() {
+  printf '%s\n' "$mounts" | awk -v limit="$nearly_full" -v configured="$*" '
+    BEGIN { n = split(configured, names, " "); for (i = 1; i <= n; i++) chosen[names[i]] = 1 }
+    $2 !~ /^[0-9]+$/ || $3 + $4 == 0 { next }
+    {
+      line = $0; for (i = 1; i <= 6; i++) sub(/^ *[^ ]+ +/, "", line)
+      pseudo = $1 ~ /^(tmpfs|devtmpfs|overlay|squashfs|iso9660|udf|erofs|efivarfs|fuse.*)$/
+      if ((!pseudo || line in chosen) && 100 * $3 / ($3 + $4) >= limit) print 100 * $3 / ($3 + $4), $2, line
+    }' | sort -rn | head -n 3
+}
+
+# Deleted files of at least 1 MB that a process still holds open.
+deleted_files() {
+  as_root timeout -k 1 3 sh -c '
+    found=$(find /proc/[0-9]*/fd -maxdepth 1 -type l -lname "/*(deleted)" ! -lname "/memfd:*" ! -lname "/SYSV*" \
+      ! -lname "/dev/*" -printf "%p\t%l\n" 2>/dev/null | head -n 3000)
+    [ -n "$found" ] || exit 0
+    large=$(printf "%s\n" "$found" | cut -f 1 | xargs -r stat -L -c "%h %d %i %b %n" 2>/dev/null |
+      awk "\$1 == 0 && \$4 >= 2048")
+    printf "%s\n" "$large" | while read -r links device inode blocks path; do
+      [ -n "$path" ] || continue
+      pid=${path#/proc/}; pid=${pid%%/*}
+      printf "%s\t%s\t%s\t%s\t%s\t%s\n" "$device" "$inode" "$blocks" "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null)" \
+        "$(readlink "$path" 2>/dev/null)"
+    done' 2>&1
+  printf 'exit %s\n' $?
+}
+
+biggest() {
+  printf '%s\n' "$nearly" | head -n 2 | while read -r _percent size mount; do
+    [ -n "$mount" ] || continue
+    printf 'mount %s\n' "$mount"
+    found=$(as_root nice -n 19 timeout -k 1 2 du -xa -B1 --threshold=$((size / 100)) -- "$mount" 2>/dev/null)
+    [ $? -ge 124 ] && echo partial
+    printf '%s\n' "$found" | sort -rn | head -n 60
+  done
+}
+
+look() {
+  section clock_start
+  date +%s.%N
+  section identity
+  printf '%s\n' "$uid" "$(uname -r)" "$(cat /proc/sys/kernel/random/boot_id)" "$(nproc)"
+  cat /proc/uptime /proc/loadavg
+  section meminfo
+  grep -E '^(MemTotal|MemAvailable|SwapTotal|SwapFree):' /proc/meminfo
+  section vmstat
+  grep -E '^oom_kill ' /proc/vmstat
+  section df
+  mounts=$(file_systems)
+  printf '%s\n' "$mounts"
+  section mountinfo
+  cat /proc/self/mountinfo
+  section fstab
+  [ -r /etc/fstab ] && cat /etc/fstab
+  section kernel_log
+  kernel_log
+  nearly=$(full_mounts "$@")
+  case $costly in *deleted*) [ -n "$nearly" ] && section deleted && deleted_files ;; esac
+  case $costly in *biggest*) [ -n "$nearly" ] && section biggest && biggest ;; esac
+  section clock_end
+  date +%s.%N
+}
+
+look "$@" </dev/null

@@ -6,8 +6,8 @@ it and may be overridden in ``[thresholds]``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -105,7 +105,9 @@ class Context:
         fields.setdefault("critical", self.critical)
         if fields.get("value") is not None:
             fields.setdefault("unit", self.rule.unit)
-        if status not in (Status.OK, Status.SKIPPED):
+        if status in (Status.OK, Status.SKIPPED):
+            fields["hint"] = None  # nothing to do: above() and below() are given one before they judge
+        else:
             fields.setdefault("hint", f"samaops explain {self.rule.code}")
         return Finding(code=self.rule.code, status=status, title=title, **fields)
 

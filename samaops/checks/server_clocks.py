@@ -13,7 +13,6 @@ from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
-
 # Clocks that NTP holds differ by less; far below the limit of the check.
 TOLERANCE_SECONDS = 0.2
 

@@ -1,0 +1,174 @@
+"""Talk to an external SQL Server over ODBC, one rung at a time: driver, name, port, login, query."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from samaops.clients import footprint
+from samaops.clients.bounded import Deadline, connect
+from samaops.clients.errors import ClientError
+from samaops.config.settings import SqlServer
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+# What makes a value of a connection string need braces (Microsoft, "SQLDriverConnect function", and a ; or a }).
+_SPECIAL = re.compile(r"[\[\]{}(),;?*=!@\s]")
+_SHORTEST_SECRET = 4
+
+_KIND_OF_SQLSTATE = {
+    "28000": FailureKind.AUTHENTICATION,
+    "28P01": FailureKind.AUTHENTICATION,
+    "42501": FailureKind.PERMISSION,
+    "HYT00": FailureKind.NO_ANSWER,
+    "HYT01": FailureKind.NO_ANSWER,
+    "57014": FailureKind.NO_ANSWER,
+    "08S01": FailureKind.CLOSED,
+    "IM002": FailureKind.MISSING,
+    "IM003": FailureKind.MISSING,
+    "IM004": FailureKind.MISSING,
+    "3D000": FailureKind.MISSING,
+    "57P03": FailureKind.UNAVAILABLE,
+    "53300": FailureKind.UNAVAILABLE,
+}
+# Drivers give 08001, 42000 or HY000 for many things: then the server's own words decide. The numbers are SQL
+# Server's (18456 login failed, 4060 cannot open database, 229 permission denied).
+_KIND_OF_WORDS = (
+    (r"can't open lib|file not found", FailureKind.MISSING),
+    (
+        r"password authentication failed|login failed|\(18456\)|no password supplied",
+        FailureKind.AUTHENTICATION,
+    ),
+    (r"no pg_hba\.conf entry|role \".*\" does not exist|permission denied|\(229\)", FailureKind.PERMISSION),
+    (r"database \".*\" does not exist|cannot open database|\(4060\)", FailureKind.MISSING),
+    (r"ssl|tls|certificate", FailureKind.TLS),
+    (r"timeout expired|timed out", FailureKind.NO_ANSWER),
+    (r"starting up|shutting down|too many clients|recovery mode", FailureKind.UNAVAILABLE),
+    (r"closed the connection|connection reset|terminat", FailureKind.CLOSED),
+    (r"protocol|expected authentication request|invalid response", FailureKind.GARBAGE),
+    (r"connection refused", FailureKind.REFUSED),
+)
+
+
+def installed_drivers() -> tuple[str, ...]:
+    """Return the names of the ODBC drivers of this machine. Raises ClientError without an ODBC manager."""
+    return tuple(_pyodbc().drivers())
+
+
+def has_driver(name: str, installed: tuple[str, ...]) -> bool:
+    """Return whether a driver is installed; its name may be the path of its library."""
+    if name.startswith("/"):
+        return Path(name).is_file()
+    return name.lower() in {one.lower() for one in installed}
+
+
+def reach(settings: SqlServer) -> tuple[float, float]:
+    """Resolve the name and connect to the port; return the milliseconds of both. Raises ClientError."""
+    import socket
+
+    started = time.monotonic()
+    try:
+        address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][4][0]
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ClientError(FailureKind.NAME, f"{settings.host}: {reason}", "name") from error
+    name_ms = _milliseconds_since(started)
+    started = time.monotonic()
+    connect(str(address), settings.port, Deadline(settings.timeout)).close()
+    return name_ms, _milliseconds_since(started)
+
+
+class OdbcConnection:
+    """One connection through an ODBC driver, read-only, closed with ``close``."""
+
+    def __init__(self, settings: SqlServer, timeout: float) -> None:
+        self._settings = settings
+        seconds = max(1, math.floor(timeout))  # ODBC counts whole seconds, and 0 means for ever
+        driver = _pyodbc()
+        try:
+            self._connection = driver.connect(
+                connection_string(settings), timeout=seconds, autocommit=True, readonly=True
+            )
+        except driver.Error as error:
+            raise self._client_error(error, "login") from error
+        footprint.count(connections=1)
+        self._connection.timeout = seconds
+
+    def query(self, statement: str) -> None:
+        """Run one statement and read its first row. Raises ClientError."""
+        driver = _pyodbc()
+        try:
+            self._connection.execute(statement).fetchone()
+        except driver.Error as error:
+            raise self._client_error(error, "query") from error
+        footprint.count(commands=1)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _client_error(self, error: Exception, stage: str) -> ClientError:
+        return ClientError(kind_of(error), words_of(error, self._settings), stage)
+
+
+def connection_string(settings: SqlServer) -> str:
+    """Return the ODBC connection string, in the words of the driver's kind."""
+    driver = settings.driver.lower()
+    parts: dict[str, str] = {}
+    if "postgres" in driver or "psqlodbc" in driver:
+        parts |= {"Server": settings.host, "Port": str(settings.port)}
+    elif "freetds" in driver or "tdsodbc" in driver:
+        parts |= {"Server": settings.host, "Port": str(settings.port), "TDS_Version": "7.4"}
+    else:  # Microsoft's drivers have no Port
+        parts["Server"] = f"{settings.host},{settings.port}"
+    optional = {
+        "Database": settings.database,
+        "UID": settings.user,
+        "PWD": settings.password.reveal() if settings.password else "",
+    }
+    parts |= {key: _escaped(value) for key, value in optional.items() if value}
+    parts |= {key: _escaped(value) for key, value in settings.options.items()}
+    return f"Driver={{{settings.driver}}};" + "".join(f"{key}={value};" for key, value in parts.items())
+
+
+def kind_of(error: Exception) -> FailureKind:
+    """Sort an ODBC error by its SQLSTATE, and by the server's words where that says too little."""
+    state = str(error.args[0]) if error.args else ""
+    if state in _KIND_OF_SQLSTATE:
+        return _KIND_OF_SQLSTATE[state]
+    words = str(error.args[-1] if error.args else error).lower()
+    for pattern, kind in _KIND_OF_WORDS:
+        if re.search(pattern, words):
+            return kind
+    return FailureKind.ERROR
+
+
+def words_of(error: Exception, settings: SqlServer) -> str:
+    """Return the driver's words on one line, with its SQLSTATE and without our password."""
+    words = " ".join(str(error.args[-1] if error.args else error).split())
+    secret = settings.password.reveal() if settings.password else ""
+    if len(secret) >= _SHORTEST_SECRET:
+        words = words.replace(secret, "***")
+    return words[:500]
+
+
+def _escaped(value: str) -> str:
+    return "{" + value.replace("}", "}}") + "}" if _SPECIAL.search(value) else value
+
+
+def _pyodbc() -> Any:
+    try:
+        import pyodbc
+    except ImportError as error:
+        raise ClientError(
+            FailureKind.MISSING, _("no ODBC manager: {words}").format(words=error), "driver"
+        ) from error
+    pyodbc.pooling = False  # a pool would keep connections open after we are done
+    return pyodbc
+
+
+def _milliseconds_since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 2)

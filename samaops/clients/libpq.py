@@ -26,6 +26,8 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 TEXT_TYPES = ("text", "varchar", "name", "bpchar", '"char"')
+# The stage of a log-in that was answered (who are you?) and then never completed.
+WELCOME = "welcome"
 _BEFORE_CONNECTION = (pq.ConnStatus.STARTED, pq.ConnStatus.NEEDED)
 
 # SQLSTATE -> kind, from PostgreSQL's appendix A. Codes of a whole class stand with their first two letters.
@@ -55,7 +57,10 @@ _KINDS_BY_WORDS = (
     (r"SYSCALL error: (EOF|Connection reset)", FailureKind.CLOSED),
     (r"SSL|certificate|TLS", FailureKind.TLS),
     (r"no such database|database .* does not exist", FailureKind.MISSING),
-    (r"too many (clients|connections)|connection slots|no more connections|starting up", FailureKind.UNAVAILABLE),
+    (
+        r"too many (clients|connections)|connection slots|no more connections|starting up",
+        FailureKind.UNAVAILABLE,
+    ),
     (r"shutting down|recovery|database .* is disabled|pooler is shut", FailureKind.UNAVAILABLE),
     (r"server login|server_login_retry|query_wait_timeout|server conn crashed", FailureKind.DEPENDENCY),
     (r"server closed the connection|connection reset|broken pipe|closed unexpectedly", FailureKind.CLOSED),
@@ -93,7 +98,9 @@ class Session:
         for name in TEXT_TYPES:
             connection.adapters.register_loader(name, _LenientText)
         self._connection = connection
-        self._watchdog = threading.Timer(max(0.0, self._ends_at - time.monotonic()), self._expire, [pgconn.socket])
+        self._watchdog = threading.Timer(
+            max(0.0, self._ends_at - time.monotonic()), self._expire, [pgconn.socket]
+        )
         self._watchdog.daemon = True
         self._watchdog.start()
 
@@ -158,7 +165,7 @@ def _log_in(info: str, seconds: float) -> pq.abc.PGconn:
                 raise _refused(pgconn.error_message, journal.sqlstate(), reached)
             reached = pgconn.status
             if not _wait(pgconn.socket, polled, ends_at):
-                raise _silence(reached, seconds)
+                raise _silence(reached, seconds, journal.was_asked_who())
     except ClientError:
         pgconn.finish()
         raise
@@ -183,13 +190,19 @@ class _Journal:
 
     def sqlstate(self) -> str:
         """Return the SQLSTATE of the error that ended the log-in; empty when it is not known."""
+        found = re.findall(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"', self._text())
+        return found[-1].decode() if found else ""
+
+    def was_asked_who(self) -> bool:
+        """Return whether the other side took part in the log-in at all."""
+        return b"\tAuthentication" in self._text()
+
+    def _text(self) -> bytes:
         if self._descriptor < 0:
-            return ""
+            return b""
         self._untrace()
         size = os.fstat(self._descriptor).st_size
-        text = os.pread(self._descriptor, 4096, max(0, size - 4096))
-        found = re.findall(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"', text)
-        return found[-1].decode() if found else ""
+        return os.pread(self._descriptor, 4096, max(0, size - 4096))
 
     def close(self) -> None:
         """Stop tracing and forget what was traced."""
@@ -209,11 +222,11 @@ def _wait(descriptor: int, polled: pq.PollingStatus, ends_at: float) -> bool:
     return bool(poll.poll(max(0.0, ends_at - time.monotonic()) * 1000))
 
 
-def _silence(reached: int, seconds: float) -> ClientError:
+def _silence(reached: int, seconds: float, was_asked_who: bool) -> ClientError:
     words = _("no answer within {seconds:.1f} s").format(seconds=seconds)
     if reached in _BEFORE_CONNECTION:
         return ClientError(FailureKind.SILENT, words, "connect")
-    return ClientError(FailureKind.NO_ANSWER, words, "login")
+    return ClientError(FailureKind.NO_ANSWER, words, WELCOME if was_asked_who else "login")
 
 
 def _refused(message: bytes, sqlstate: str, reached: int) -> ClientError:
@@ -247,4 +260,4 @@ def _kind_of_words(words: str) -> FailureKind:
 def _plain(message: str) -> str:
     """Return the reason alone: without the address, which every finding names itself."""
     lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-    return re.sub(r'^connection to server at .*? failed: ', "", " / ".join(lines)) or _("no reason was given")
+    return re.sub(r"^connection to server at .*? failed: ", "", " / ".join(lines)) or _("no reason was given")

@@ -11,7 +11,9 @@ from samaops.config.settings import PgBouncer
 from samaops.resources import sql
 
 
-def _parameters(host: str, settings: PgBouncer, database: str, user: str, password: Secret | None) -> dict[str, Any]:
+def _parameters(
+    host: str, settings: PgBouncer, database: str, user: str, password: Secret | None
+) -> dict[str, Any]:
     # No `options`: PgBouncer refuses start-up parameters that it does not know.
     return {
         "host": host,

@@ -9,6 +9,7 @@ from samaops.config.settings import PgBouncer, Settings
 from samaops.facts.engine import Collector, Probe
 
 if TYPE_CHECKING:
+    from samaops.clients.errors import ClientError
     from samaops.clients.pgbouncer import ConsoleClient
 
 Row = dict[str, Any]
@@ -80,9 +81,12 @@ class Console:
 
 @dataclass(frozen=True, slots=True)
 class PooledQuery:
-    """How long ``SELECT 1`` took through the pool, log-in included."""
+    """How long ``SELECT 1`` took through the pool, or the pool's own words why there was none."""
 
-    milliseconds: float
+    milliseconds: float | None
+    error: str = ""
+    kind: str = ""
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,9 @@ def collectors(settings: Settings) -> list[Collector]:
         return observe(host, section, probe)
 
     subject = f"pgbouncer/{section.server}"
-    return [Collector("pgbouncer", subject, PgBouncerFacts, collect, section.server, timeout=section.timeout + 1)]
+    return [
+        Collector("pgbouncer", subject, PgBouncerFacts, collect, section.server, timeout=section.timeout + 1)
+    ]
 
 
 def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
@@ -151,31 +157,38 @@ def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerF
 
 
 def _through_pool(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
-    """Send SELECT 1 like the application; what fails then is the query, as long as PgBouncer itself answers."""
+    """Send SELECT 1 like the application."""
     from samaops.clients.errors import ClientError
     from samaops.clients.pgbouncer import PooledClient
 
     client = PooledClient(host, settings, _seconds(settings, probe))
+    is_logged_in = False
     try:
         probe.stage("connect")
         client.connect()
-        query = probe.attempt("query", lambda: PooledQuery(client.query_ms()))
+        is_logged_in = True
+        probe.stage("query")
+        query = PooledQuery(client.query_ms())
     except ClientError as error:
-        if not _speaks_for_server_behind(error):
+        if not (is_logged_in or _is_about_the_server_behind(error)):
             raise
-        probe.missing["query"] = error.failure()
-        query = None
+        stage = error.stage or probe.current_stage
+        query = PooledQuery(None, error.message, error.kind.value, stage)
     finally:
         client.close()
     return PgBouncerFacts("pool", None, query=query)
 
 
-def _speaks_for_server_behind(error: Exception) -> bool:
-    """Tell a pool that says its server does not work from a pool that does not work itself."""
-    from samaops.clients.errors import ClientError
+def _is_about_the_server_behind(error: ClientError) -> bool:
+    """Tell a pool that has no server to give from a pool that does not work itself.
+
+    PgBouncer asks for the password and then keeps the client waiting while it has never reached PostgreSQL;
+    it refuses the log-in when the database is disabled.
+    """
+    from samaops.clients.libpq import WELCOME
     from samaops.model.failure import FailureKind
 
-    return isinstance(error, ClientError) and error.kind is FailureKind.DEPENDENCY
+    return error.stage == WELCOME or error.kind in (FailureKind.DEPENDENCY, FailureKind.UNAVAILABLE)
 
 
 def _read_console(client: ConsoleClient) -> Console:

@@ -246,4 +246,6 @@ def collectors(settings: Settings) -> list[Collector]:
         return observe(host, section, probe)
 
     subject = f"postgresql/{section.server}"
-    return [Collector("postgresql", subject, PostgresFacts, collect, section.server, timeout=section.timeout + 1)]
+    return [
+        Collector("postgresql", subject, PostgresFacts, collect, section.server, timeout=section.timeout + 1)
+    ]

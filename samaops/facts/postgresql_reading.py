@@ -50,7 +50,9 @@ TOP = 10
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 # Dumps and base backups run long by nature, under these names by default.
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
-_PASSWORD = re.compile(r"(?i)(password\s*(?:=|to)?\s*)(?:[EU]&?)?('(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\3\$|$))", re.DOTALL)
+_PASSWORD = re.compile(
+    r"(?i)(password\s*(?:=|to)?\s*)(?:[EU]&?)?('(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\3\$|$))", re.DOTALL
+)
 
 
 def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:
@@ -118,18 +120,24 @@ class _Reading:
         if any(row["query"] == HIDDEN for row in rows):
             raise ClientError(
                 FailureKind.PERMISSION,
-                _("the server hides the other sessions from {role}; it needs the role pg_monitor").format(role=self._role),
+                _("the server hides the other sessions from {role}; it needs the role pg_monitor").format(
+                    role=self._role
+                ),
             )
         return rows
 
     def _connections(self) -> Connections:
         # Without privilege backend_type is hidden: then whoever has a user is taken for a client.
-        clients = [row for row in self._sessions() if row["backend_type"] in ("client backend", None) and row["user"]]
+        clients = [
+            row for row in self._sessions() if row["backend_type"] in ("client backend", None) and row["user"]
+        ]
         return Connections(
             used=len(clients),
             by_state=dict(Counter(row["state"] or "" for row in clients)),
             by_client=dict(Counter(_client_of(row) for row in clients).most_common(TOP)),
-            started_within_10_s=sum((row["session_seconds"] or 60) < 10 for row in clients if not row["is_ours"]),
+            started_within_10_s=sum(
+                (row["session_seconds"] or 60) < 10 for row in clients if not row["is_ours"]
+            ),
         )
 
     def _activity(self) -> Activity:
@@ -168,7 +176,9 @@ class _Reading:
         if any(row["state"] is None for row in rows):
             raise ClientError(
                 FailureKind.PERMISSION,
-                _("the server hides the standbys from {role}; it needs the role pg_monitor").format(role=self._role),
+                _("the server hides the standbys from {role}; it needs the role pg_monitor").format(
+                    role=self._role
+                ),
             )
         return tuple(Standby(**_without(row, "pid")) for row in rows)
 
@@ -234,7 +244,8 @@ def _session(row: Row) -> Session:
 
 def _lock_wait(row: Row, leaders: dict[int, int]) -> LockWait:
     # A parallel worker waits on behalf of its leader; the blockers are named by their leaders already.
-    pid = leaders.get(row["pid"], row["pid"])
+    own: int = row["pid"]
+    pid = leaders.get(own, own)
     blocked_by = tuple(sorted(set(row["blocked_by"]) - {pid}))
     return LockWait(pid, blocked_by, row["locktype"], row["mode"], row["relation"], round(row["seconds"], 2))
 
@@ -242,7 +253,8 @@ def _lock_wait(row: Row, leaders: dict[int, int]) -> LockWait:
 def _holders(rows: list[Row]) -> tuple[Holder, ...]:
     oldest = sorted((row for row in rows if row["xmin_age"]), key=lambda row: -row["xmin_age"])
     return tuple(
-        Holder(row["backend_type"], f"pid {row['pid']} {_client_of(row)}", row["xmin_age"]) for row in oldest[:3]
+        Holder(row["backend_type"], f"pid {row['pid']} {_client_of(row)}", row["xmin_age"])
+        for row in oldest[:3]
     )
 
 

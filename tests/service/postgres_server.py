@@ -23,10 +23,14 @@ import pytest
 
 from samaops.config.settings import PgBouncer, PostgreSQL
 
-PASSWORD = "s3cret-of-tests"  # noqa: S105
+PASSWORD = "s3cret-of-tests"
 DATABASE = "samaconso"
 START_SECONDS = 30.0
-BINARIES = (Path("/usr/lib/postgresql/15/bin"), Path("/usr/lib/postgresql/16/bin"), Path("/usr/lib/postgresql/17/bin"))
+BINARIES = (
+    Path("/usr/lib/postgresql/15/bin"),
+    Path("/usr/lib/postgresql/16/bin"),
+    Path("/usr/lib/postgresql/17/bin"),
+)
 CONFIGURATION = """
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '{directory}'
@@ -99,7 +103,11 @@ def binaries() -> Path:
 def as_postgres(*command: str | Path) -> list[str]:
     """Return the command run as the user postgres: the servers refuse root."""
     words = [str(word) for word in command]
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *words] if os.geteuid() == 0 else words
+    return (
+        ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *words]
+        if os.geteuid() == 0
+        else words
+    )
 
 
 @dataclass
@@ -110,7 +118,9 @@ class PostgresServer:
     directory: Path
     process: subprocess.Popen[bytes] | None = None
 
-    def connect(self, user: str = "postgres", database: str = DATABASE, **options: Any) -> psycopg.Connection[Any]:
+    def connect(
+        self, user: str = "postgres", database: str = DATABASE, **options: Any
+    ) -> psycopg.Connection[Any]:
         """Open a connection as any of the roles; autocommit unless told otherwise."""
         options.setdefault("autocommit", True)
         return psycopg.connect(
@@ -201,11 +211,10 @@ class PgBouncerServer:
 
     def connect(self, database: str = DATABASE, **options: Any) -> psycopg.Connection[Any]:
         """Open a client connection of the application to the pool."""
-        connection = psycopg.connect(
+        return psycopg.connect(
             host="127.0.0.1", port=self.port, user="samaconso_user", password=PASSWORD, dbname=database,
             autocommit=True, prepare_threshold=None, **options,
         )  # fmt: skip
-        return connection
 
     def console(self, command: str) -> list[tuple[Any, ...]]:
         """Run one command of the admin console."""
@@ -226,7 +235,9 @@ class PgBouncerServer:
 
     def start(self) -> None:
         """Start the pool and wait until its console answers."""
-        command = as_postgres(shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", "-q", self.directory / "pgbouncer.ini")
+        command = as_postgres(
+            shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", "-q", self.directory / "pgbouncer.ini"
+        )
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         eventually(self._answers, START_SECONDS)
 

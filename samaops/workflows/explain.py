@@ -39,9 +39,8 @@ def require_known(selection: Selection) -> None:
             tuple(rule.code for rule in rules((system,))) if "." in name and system in SYSTEMS else SYSTEMS
         )
         if not any(one == name or one.startswith(name + ".") for one in known):
-            raise UsageError(
-                _("There is no system or check {name!r}").format(name=name), hint=_meant(name, known)
-            )
+            text = _("There is no system or check {name!r}").format(name=name)
+            raise UsageError(f"{text}; {_meant(name, known)}", hint="samaops diagnose --list-checks")
 
 
 def _meant(name: str, known: tuple[str, ...]) -> str:

@@ -1,0 +1,154 @@
+"""The root of the command line: the global options, and commands that are loaded when called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from samaops import __version__
+from samaops.cli.commands import COMMANDS
+from samaops.errors import ConfigurationError, UsageError
+from samaops.i18n import LANGUAGES, N_, _
+
+if TYPE_CHECKING:
+    from samaops.config.load import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """The options before the command."""
+
+    config: Path | None = None
+    lab: bool = False
+    verbose: bool = False
+
+    def config_file(self) -> Path:
+        """Return the configuration file to use."""
+        from samaops.config import load
+
+        if not self.lab:
+            return load.find(self.config)
+        from samaops.lab.layout import Layout, default_directory
+
+        path = Layout(default_directory()).config_file
+        if not path.exists():
+            raise ConfigurationError(
+                _("There is no lab: {path} does not exist").format(path=path), hint="samaops lab up"
+            )
+        return path
+
+    def configuration(self) -> Configuration:
+        """Read and check the configuration."""
+        from samaops.config import load
+
+        return load.read(self.config_file())
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported only when called; the help needs their names and one line each."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(cmd_name, help=_(COMMANDS[cmd_name][1]))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name in COMMANDS:
+            return name, _load(name), args[1:]
+        if ctx.resilient_parsing:
+            return None, None, args
+        meant = get_close_matches(name, COMMANDS, n=1)
+        raise UsageError(
+            _("There is no command {name!r}").format(name=name),
+            hint=f"samaops {meant[0]}" if meant else "samaops --help",
+        )
+
+
+def _load(name: str) -> Any:
+    module, text = COMMANDS[name]
+    loaded = typer.main.get_command(import_module(module).app)
+    _translate(loaded)
+    loaded.name, loaded.help = name, _(text)
+    return loaded
+
+
+def _translate(command: Any) -> None:
+    """Put the help of a command and all under it into the user's language; in the code it is marked with N_."""
+    for param in command.params:
+        if getattr(param, "help", None):
+            param.help = _(param.help)
+        if getattr(param, "is_flag", False):
+            param.metavar = ""  # typer would write <bool> behind a flag
+    if command.help:
+        command.help = _(command.help)
+    for child in getattr(command, "commands", {}).values():
+        _translate(child)
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help=N_("Operations of SamaConso: find the root cause, repair safely, maintain."),
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"samaops {__version__}")
+        raise typer.Exit
+
+
+def _check_language(value: str | None) -> str | None:
+    if value is not None and value not in LANGUAGES:
+        raise UsageError(
+            _("{value!r} is not a language of samaops").format(value=value), hint="--lang fr, --lang en"
+        )
+    return value
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help=N_("The configuration file to use."))
+    ] = None,
+    lab: Annotated[bool, typer.Option("--lab", help=N_("Use the lab's configuration."))] = False,
+    _lang: Annotated[
+        str | None,
+        typer.Option(
+            "--lang", metavar="fr|en", callback=_check_language, help=N_("The language of the answer.")
+        ),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help=N_("Show everything."))] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help=N_("Show the version.")),
+    ] = False,
+) -> None:
+    """Keep the global options for the command that follows."""
+    from samaops.cli import log
+
+    log.begin()
+    if config is not None and lab:
+        raise UsageError(_("{one} and {other} exclude each other").format(one="--config", other="--lab"))
+    ctx.obj = Globals(config, lab, verbose)
+
+
+def command() -> Any:
+    """Return the whole command line, in the user's language."""
+    built = typer.main.get_command(app)
+    _translate(built)
+    return built

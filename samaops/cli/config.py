@@ -1,0 +1,84 @@
+"""`samaops config`: init, check, show, schema, path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samaops.cli import screen
+from samaops.cli.app import Globals
+from samaops.cli.options import OutputOption
+from samaops.errors import UsageError
+from samaops.i18n import N_, _
+from samaops.render.faces import Output
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@app.command(help=N_("Write a commented configuration of the guide's three servers, to be filled in."))
+def init(
+    ctx: typer.Context,
+    path: Annotated[
+        Path | None, typer.Option("--path", metavar="FILE", help=N_("Where to; by default your own place."))
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help=N_("Overwrite a file that exists."))] = False,
+) -> None:
+    """Write the example."""
+    from samaops.config.load import user_path
+    from samaops.workflows import configuration
+
+    globals_: Globals = ctx.obj
+    target = path or globals_.config or user_path()
+    configuration.write_example(target, force=force)
+    typer.echo(
+        _("{path} is written; fill in the addresses and secrets, then: samaops config check").format(
+            path=target
+        )
+    )
+
+
+@app.command(help=N_("Check the configuration: every key, every reference, every secret."))
+def check(ctx: typer.Context) -> None:
+    """Check the configuration."""
+    from samaops.workflows import configuration
+
+    found = ctx.obj.configuration()
+    systems = configuration.check(found)
+    typer.echo(
+        _("{path} is good: {systems}").format(path=found.path, systems=", ".join(systems) or _("nothing"))
+    )
+
+
+@app.command(help=N_("Show every value in effect and where it comes from; secrets are masked."))
+def show(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """Show the configuration."""
+    from samaops.render import json, settings
+    from samaops.workflows import configuration
+
+    found = ctx.obj.configuration()
+    values = [(one.key, one.value, one.source) for one in configuration.show(found)]
+    if output is Output.HUMAN:
+        screen.show_screen(settings.table(str(found.path), values))
+    elif output is Output.JSON:
+        screen.write(json.text(settings.document(str(found.path), values)))
+    else:
+        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+
+
+@app.command(help=N_("Print the JSON schema of the configuration file, for editors."))
+def schema() -> None:
+    """Print the schema."""
+    from samaops.render import json
+    from samaops.workflows import configuration
+
+    screen.write(json.text(configuration.schema()))
+
+
+@app.command(help=N_("Print the configuration file in use, or where one is looked for."))
+def path(ctx: typer.Context) -> None:
+    """Print the path."""
+    typer.echo(ctx.obj.config_file())

@@ -1,0 +1,174 @@
+"""`samaops diagnose`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from samaops.cli import repeat, screen
+from samaops.cli.app import Globals
+from samaops.cli.options import OutputOption, VerboseOption
+from samaops.errors import UsageError
+from samaops.i18n import N_, _
+from samaops.model.report import Report
+from samaops.render.faces import Output
+
+if TYPE_CHECKING:
+    from samaops.facts.selection import Selection
+    from samaops.model.description import CheckDescription
+
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+_LONGEST_SECONDS = 3600.0
+Look = Callable[[], Report]
+
+
+class FailOn(str, Enum):
+    """From which status on the exit code is not 0."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@app.command(cls=repeat.WatchCommand)
+def diagnose(
+    ctx: typer.Context,
+    only: Annotated[
+        str, typer.Option("--only", metavar="S,..", help=N_("Only these systems or checks."))
+    ] = "",
+    skip: Annotated[
+        str, typer.Option("--skip", metavar="S,..", help=N_("All but these systems or checks."))
+    ] = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help=N_("Also look at what costs the systems something."))
+    ] = False,
+    deadline: Annotated[
+        float,
+        typer.Option("--deadline", metavar="SECONDS", help=N_("The answer comes by then, whatever hangs.")),
+    ] = 15.0,
+    watch: Annotated[
+        float | None,
+        typer.Option("--watch", metavar="[SECONDS]", help=N_("Look again and again, until Ctrl-C.")),
+    ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", metavar="SECONDS", help=N_("Look until all is well, at most so long.")),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", metavar="FILE", help=N_("Keep what was seen, to be judged elsewhere.")),
+    ] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help=N_("Judge what was kept; look at nothing."))
+    ] = None,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help=N_("From which status on the exit code is not 0."))
+    ] = FailOn.WARNING,
+    list_checks: Annotated[
+        bool,
+        typer.Option("--list-checks", help=N_("List the checks with their thresholds; look at nothing.")),
+    ] = False,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find what is broken and why."""
+    from samaops.facts.selection import Selection
+    from samaops.workflows import explain
+
+    selection = Selection(_names(only), _names(skip), deep)
+    explain.require_known(selection)
+    if list_checks:
+        _list(explain.all_checks(selection), output)
+        return
+    _check_seconds(deadline=deadline, watch=watch, wait=wait)
+    _refuse_together(watch=watch, wait=wait, save=save, from_=from_)
+    globals_: Globals = ctx.obj
+    if from_ is not None:
+        look = _saved_look(globals_, selection, from_)
+    else:
+        look = _live_look(globals_, selection, deadline, save)
+    verbose = verbose or globals_.verbose
+
+    def code_of(report: Report) -> int:
+        return exit_code(report, fail_on)
+
+    if watch is not None:
+        repeat.watch(look, watch, output, verbose=verbose)
+    report = repeat.until_healthy(look, wait, code_of) if wait is not None else _once(look)
+    screen.show(report, output, verbose=verbose)
+    raise typer.Exit(code_of(report))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _check_seconds(**options: float | None) -> None:
+    for name, seconds in options.items():
+        if seconds is not None and not 0 < seconds <= _LONGEST_SECONDS:
+            raise UsageError(
+                _("--{name}: {seconds} is not between 0 and {most} seconds").format(
+                    name=name, seconds=f"{seconds:g}", most=f"{_LONGEST_SECONDS:g}"
+                )
+            )
+
+
+def _refuse_together(**options: object) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    for one, other in (("watch", "wait"), ("from_", "watch"), ("from_", "wait"), ("from_", "save")):
+        if one in given and other in given:
+            text = _("{one} and {other} exclude each other")
+            raise UsageError(text.format(one=f"--{one.rstrip('_')}", other=f"--{other}"))
+
+
+def _live_look(globals_: Globals, selection: Selection, deadline: float, save: Path | None) -> Look:
+    from samaops.facts import store
+    from samaops.workflows import diagnose as workflow
+
+    settings = globals_.configuration().settings
+
+    def look() -> Report:
+        snapshot = workflow.observe(settings, selection, deadline)
+        if save is not None:
+            store.save(save, snapshot, settings, selection)
+        return workflow.judge(snapshot, settings, selection)
+
+    return look
+
+
+def _saved_look(globals_: Globals, selection: Selection, path: Path) -> Look:
+    from samaops.workflows import diagnose as workflow
+
+    is_given = globals_.config is not None or globals_.lab
+    settings = globals_.configuration().settings if is_given else None
+    return lambda: workflow.judge_saved(path, selection, settings)
+
+
+def _once(look: Look) -> Report:
+    with screen.progress(_("Looking at everything…")):
+        return look()
+
+
+def exit_code(report: Report, fail_on: FailOn = FailOn.WARNING) -> int:
+    """Return the exit code of the contract: what failed altogether, else the worst status."""
+    from samaops.model.status import NAGIOS_CODE, Status
+
+    if report.errors:
+        return report.errors[0].exit_code
+    if report.status is Status.WARNING and fail_on is FailOn.CRITICAL:
+        return 0
+    return NAGIOS_CODE[report.status]
+
+
+def _list(checks: tuple[CheckDescription, ...], output: Output) -> None:
+    from samaops.render import descriptions, json
+
+    if output is Output.HUMAN:
+        screen.show_screen(descriptions.table(checks))
+    elif output is Output.JSON:
+        screen.write(json.text(descriptions.checks_document(checks)))
+    else:
+        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

@@ -1,0 +1,69 @@
+"""Where tracebacks and the libraries' own warnings go: a private file, never the user's screen.
+
+The file is made when there is something to write. Every known secret is masked in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+
+from samaops.config import masking
+from samaops.i18n import _
+
+_LARGEST_BYTES = 1_000_000
+
+
+def path() -> Path:
+    """Return the log file under the XDG state directory."""
+    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(state) / "samaops" / "log" / "samaops.log"
+
+
+def begin() -> None:
+    """Send everything that libraries log or warn about to the file instead of the screen."""
+    handler = _FileHandler(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
+
+
+def write_traceback(error: BaseException) -> str:
+    """Write an error with its traceback and return where, or why nowhere."""
+    lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    moment = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    try:
+        _append(f"{moment} {os.getpid()} BUG\n{lines}")
+    except OSError as reason:
+        return _("no log, because {path} cannot be written: {reason}").format(
+            path=path(), reason=reason.strerror
+        )
+    return str(path())
+
+
+class _FileHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _append(self.format(record) + "\n")
+        except OSError:  # a log that cannot be written must not end the work it tells of
+            return
+
+
+def _thread_failed(arguments: threading.ExceptHookArgs) -> None:
+    if arguments.exc_value is not None:
+        write_traceback(arguments.exc_value)
+
+
+def _append(text: str) -> None:
+    file = path()
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if file.exists() and file.stat().st_size > _LARGEST_BYTES:
+        file.replace(file.with_suffix(".log.1"))
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.write(masking.mask(text))

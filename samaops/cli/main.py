@@ -1,0 +1,118 @@
+"""The boundary: whatever happens inside, the user gets an answer, one clear line, or both, and an exit code.
+
+Nothing heavy is imported here: start-up time is part of the product.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime, timezone
+from typing import NoReturn
+
+from samaops import errors
+from samaops.cli import arguments, typer_words
+from samaops.errors import SamaopsError
+from samaops.i18n import _, language_of_environment, use_language
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    use_language(arguments.language(sys.argv[1:]) or language_of_environment())
+    leave(run(sys.argv[1:]))
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line and return its exit code; nothing but SystemExit of shell completion gets out."""
+    try:
+        from samaops.cli.app import command
+
+        return _flush(_code(command().main(args=argv, prog_name="samaops", standalone_mode=False)))
+    except SamaopsError as error:
+        return fail(argv, error.message, error.hint, error.exit_code)
+    except BrokenPipeError:
+        return _flush(0)
+    except (KeyboardInterrupt, typer_words.abort()):
+        return fail(argv, _("interrupted"), "", errors.INTERRUPTED)
+    except typer_words.usage_error() as error:
+        return _refuse(argv, error)
+    except Exception as error:  # noqa: BLE001 - the boundary of the whole program
+        return _bug(argv, error)
+
+
+def _code(result: object) -> int:
+    if result == errors.INTERRUPTED:  # typer made an exit code of Ctrl-C
+        raise KeyboardInterrupt
+    return result if isinstance(result, int) else 0
+
+
+def _refuse(argv: list[str], error: Exception) -> int:
+    if typer_words.is_help(error):
+        return _flush(errors.USAGE)
+    return fail(argv, typer_words.sentence(error), typer_words.hint(error), errors.USAGE)
+
+
+def fail(argv: list[str], message: str, hint: str, code: int) -> int:
+    """Say why there is no answer: for people on stderr, for machines also as a document on stdout."""
+    from samaops.render import escape
+
+    for line in message.splitlines() or [""]:
+        _say(f"samaops: {escape.command(line)}")
+    if hint:
+        _say(f"  -> {escape.command(hint)}")
+    output = arguments.output(argv)
+    if output in ("json", "nagios", "junit"):
+        from samaops.cli import screen
+        from samaops.model.report import Report, ReportError
+        from samaops.render.faces import Output
+
+        report = Report(
+            command=arguments.command(argv),
+            started_at=datetime.now(timezone.utc),
+            errors=(ReportError(message, hint, code),),
+        )
+        with suppress(BrokenPipeError):
+            screen.show(report, Output(output))
+    return _flush(code)
+
+
+def _bug(argv: list[str], error: Exception) -> int:
+    from samaops.cli import log
+
+    place = log.write_traceback(error)
+    message = _("this is a bug in samaops ({kind}); the details are in {place}").format(
+        kind=type(error).__name__, place=place
+    )
+    return fail(argv, message, "", errors.BUG)
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):
+        stream = sys.stderr
+        stream.write(
+            line.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii")
+        )
+        stream.write("\n")
+
+
+def _flush(code: int) -> int:
+    """Flush both streams; a reader that has gone away is no error of ours."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError as error:
+            _say(f"samaops: {error.strerror}")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            return errors.BUG
+    return code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process; never wait for a thread that hangs in a look which was given up."""
+    if threading.active_count() > 1:
+        os._exit(code)
+    sys.exit(code)

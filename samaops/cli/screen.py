@@ -1,0 +1,81 @@
+"""Where an answer is written: stdout as a screen for people, or as exact bytes for machines."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from samaops.model.report import Report
+from samaops.render import faces
+from samaops.render.faces import Output
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+# Longer lines are hard to read, however wide the screen is.
+_WIDEST = 100
+
+
+def show(report: Report, output: Output, *, verbose: bool = False) -> None:
+    """Write a report to stdout."""
+    if output is Output.HUMAN:
+        show_screen(human(report, verbose=verbose))
+    else:
+        write(faces.render(report, output))
+
+
+def human(report: Report, *, verbose: bool) -> RenderableType:
+    """Return a report for the screen that stdout is."""
+    from samaops.render import human as face
+    from samaops.render.words import symbols_for
+
+    return face.render(report, face.View(symbols_for(sys.stdout.encoding), verbose))
+
+
+def show_screen(content: RenderableType) -> None:
+    """Print something of rich to stdout: plain when it is no terminal, without colours for NO_COLOR."""
+    console().print(content)
+
+
+def write(text: str) -> None:
+    """Write exact text to stdout, UTF-8 whatever the locale says."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console for one of the streams; text is never taken for markup."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    codecs.register_error("samaops.ascii", _without_accents)
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="samaops.ascii")
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    made.width = min(made.width, _WIDEST)
+    return made
+
+
+def _without_accents(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding has not: "é" becomes "e", anything else "?"."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = unicodedata.normalize("NFKD", error.object[error.start : error.end])
+    return "".join(
+        one if one.isascii() else "" if unicodedata.combining(one) else "?" for one in text
+    ), error.end
+
+
+@contextmanager
+def progress(message: str) -> Iterator[None]:
+    """Show on stderr that work goes on, when somebody watches."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with console(stderr=True).status(message):
+        yield

@@ -1,0 +1,87 @@
+"""The errors and words of the command-line library, in the user's language and in our sentences.
+
+typer 0.26 and later carry their own copy of click; before, it was a package of its own. The classes are the
+same in both, so they are found through what typer exports.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from samaops.i18n import N_, _
+
+# What typer itself asks gettext for; here so that the catalogue holds it.
+WORDS = (
+    N_("Arguments"),
+    N_("Options"),
+    N_("Commands"),
+    N_("[default: {}]"),
+    N_("[required]"),
+    N_("default: {default}"),
+    N_("required"),
+    N_("(dynamic)"),
+    N_("Usage:"),
+    N_("Usage: "),
+    N_("Show this message and exit."),
+    N_("Install completion for the current shell."),
+    N_("Show completion for the current shell, to copy it or customize the installation."),
+)
+_CHOICES = re.compile(r"is not one of (?P<names>.*)")
+
+
+def usage_error() -> Any:
+    """Return the class of every error in a command line."""
+    import typer
+
+    return typer.BadParameter.__mro__[2]  # BadParameter, UsageError, ClickException
+
+
+def abort() -> Any:
+    """Return the class of "the user ended a prompt"."""
+    import typer
+
+    return typer.Abort
+
+
+def is_help(error: Any) -> bool:
+    """Return whether this only says that the help was shown because nothing was asked."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
+def sentence(error: Any) -> str:
+    """Return what is wrong with the command line."""
+    kind = type(error).__name__
+    if kind == "NoSuchOption":
+        text = _("There is no option {option}").format(option=error.option_name)
+        meant = ", ".join(sorted(error.possibilities or ()))
+        return f"{text}; " + _("did you mean {meant}?").format(meant=meant) if meant else text
+    if kind == "MissingParameter" and error.param is not None:
+        return _("{parameter} is missing").format(parameter=_parameter(error.param))
+    if kind == "BadParameter" and error.param is not None:
+        return _("{parameter}: {reason}").format(
+            parameter=_parameter(error.param), reason=_reason(error.message)
+        )
+    return str(error.format_message())
+
+
+def _reason(message: str) -> str:
+    """Return why a value was refused; typer says it in pydantic's or click's English."""
+    expected = _CHOICES.search(message)
+    if expected:
+        return _("must be one of {expected}").format(expected=expected["names"].replace("'", "").rstrip("."))
+    if "valid integer" in message:
+        return _("must be a whole number")
+    if "valid number" in message or "valid float" in message:
+        return _("must be a number")
+    return message
+
+
+def _parameter(param: Any) -> str:
+    return "/".join(param.opts) if param.param_type_name == "option" else param.name.upper()
+
+
+def hint(error: Any) -> str:
+    """Return the command that shows the help which is needed now."""
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path} --help" if context else "samaops --help"

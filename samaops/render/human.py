@@ -1,0 +1,197 @@
+"""A report for people: the answer first, then why, then what to type, then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from samaops.i18n import _, ngettext
+from samaops.model.cause import Cause, Fix
+from samaops.model.finding import Finding
+from samaops.model.report import Report
+from samaops.model.status import SEVERITY, Status
+from samaops.render import escape, words
+from samaops.render.layout import CommandLine, Hanging
+from samaops.render.systems import system_lines
+from samaops.render.words import Symbols
+
+STYLES = {
+    Status.OK: "green",
+    Status.WARNING: "yellow",
+    Status.CRITICAL: "bold red",
+    Status.UNKNOWN: "magenta",
+    Status.SKIPPED: "dim",
+}
+_GOOD = (Status.OK, Status.SKIPPED)
+_MOST_NAMES = 6
+Lines = Iterator[RenderableType]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the report is to be shown."""
+
+    symbols: Symbols
+    verbose: bool = False
+
+
+def render(report: Report, view: View) -> Group:
+    """Return a report as something rich can print."""
+    parts: list[RenderableType] = []
+    for section in (_verdict, _causes, _not_ok, _rest):
+        lines = list(section(report, view))
+        if lines and parts:
+            parts.append(Text(""))
+        parts.extend(lines)
+    return Group(*parts)
+
+
+def _verdict(report: Report, view: View) -> Lines:
+    for error in report.errors:
+        yield _marked(Status.CRITICAL, error.message, view, bold=True)
+        if error.hint:
+            yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.plain(error.hint)), indent=2)
+    if report.findings or not report.errors:
+        yield _marked(report.status, _answer(report), view, bold=True)
+
+
+def _answer(report: Report) -> str:
+    """Return the report in one sentence."""
+    if report.causes:
+        others = len(report.causes) - 1
+        more = ngettext(" (and {count} more cause)", " (and {count} more causes)", others).format(
+            count=others
+        )
+        return report.causes[0].title + (more if others else "")
+    counts = report.counts()
+    if not report.findings:
+        return _("Nothing was looked at")
+    if report.status is Status.OK:
+        good = counts[Status.OK]
+        return ngettext("All is well: {count} check", "All is well: {count} checks", good).format(count=good)
+    return _("{counts}; no known cause explains it").format(
+        counts=_counted(report, (Status.OK, Status.SKIPPED))
+    )
+
+
+def _counted(report: Report, without: tuple[Status, ...] = ()) -> str:
+    counts = report.counts()
+    return ", ".join(
+        f"{counts[one]} {words.status(one)}" for one in SEVERITY if counts[one] and one not in without
+    )
+
+
+def _marked(status: Status, text: str, view: View, *, bold: bool = False) -> Hanging:
+    """Return a sentence after the sign and the word of its status: colour is never alone."""
+    style = STYLES[status]
+    word = words.status(status).upper() if bold else words.status(status)
+    prefix = Text(f"{view.symbols.status[status]} {word}  ", style)
+    return Hanging(prefix, Text(escape.plain(text), "bold" if bold else ""))
+
+
+def _causes(report: Report, view: View) -> Lines:
+    is_only = len(report.causes) == 1
+    for place, cause in enumerate(report.causes, start=1):
+        if not is_only:
+            yield from ([Text("")] if place > 1 else [])
+            yield Hanging(Text(f"{place}. "), Text(escape.plain(cause.title), "bold"))
+        yield from _cause(cause, view)
+
+
+def _cause(cause: Cause, view: View) -> Lines:
+    subject = escape.plain(cause.subject)
+    yield Hanging(
+        Text(""), Text(f"{words.verdict(cause.verdict)} {view.symbols.dot} {subject}", "dim"), indent=3
+    )
+    for label, sentences in ((_("for"), cause.speaks_for), (_("against"), cause.speaks_against)):
+        for sentence in sentences:
+            yield Hanging(Text(f"{label}  ", "dim"), Text(escape.plain(sentence)), indent=3)
+    yield from _explained(cause, view)
+    for fix in cause.fixes:
+        yield from _fix(fix, view)
+
+
+def _explained(cause: Cause, view: View) -> Lines:
+    """Fold the symptoms of a cause: how many, and their names."""
+    keys = [escape.plain(key) for key in cause.explains]
+    if not keys:
+        return
+    count = ngettext("explains {count} finding: ", "explains {count} findings: ", len(keys)).format(
+        count=len(keys)
+    )
+    shown = keys if view.verbose else keys[:_MOST_NAMES]
+    rest = len(keys) - len(shown)
+    names = ", ".join(shown) + (_(", and {count} more (-v)").format(count=rest) if rest else "")
+    yield Hanging(Text(count, "dim"), Text(names, "dim"), indent=3)
+
+
+def _fix(fix: Fix, view: View) -> Lines:
+    label = Text(f"{view.symbols.arrow} ", "bold")
+    body = Text(escape.plain(fix.title)).append(f"  ({words.risk(fix.risk)})", "dim")
+    yield Hanging(label, body, indent=1)
+    for one in fix.commands:
+        yield CommandLine(escape.command(one), indent=5)
+    if view.verbose:
+        for one in fix.undo:
+            yield CommandLine(escape.command(one), prefix=_("undo: "), indent=5, style="dim")
+
+
+def _not_ok(report: Report, view: View) -> Lines:
+    """Show what is wrong and is not folded under a cause."""
+    folded = {key for cause in report.causes for key in cause.explains}
+    findings = [one for one in report.findings if one.status not in _GOOD and one.key not in folded]
+    if findings and report.causes:
+        yield Text(_("Besides, explained by no cause:"), "bold")
+    for finding in findings:
+        yield from _finding(finding, view)
+
+
+def _finding(finding: Finding, view: View) -> Lines:
+    yield _marked(finding.status, finding.title, view)
+    detail = escape.plain(finding.detail)
+    about = escape.plain(finding.subject) + (f" {view.symbols.dot} {detail}" if detail else "")
+    yield Hanging(Text(""), Text(about, "dim"), indent=5)
+    if finding.hint:
+        yield CommandLine(escape.command(finding.hint), prefix=f"{view.symbols.arrow} ", indent=3)
+
+
+def _rest(report: Report, view: View) -> Lines:
+    if view.verbose:
+        for finding in sorted(report.findings, key=lambda one: (one.code, one.subject)):
+            yield _listed(finding, view)
+        if report.findings:
+            yield Text("")
+    yield from (Text(line, no_wrap=True) for line in system_lines(report, view.symbols))
+    yield from _footer(report, view)
+
+
+def _listed(finding: Finding, view: View) -> Hanging:
+    prefix = Text(f"{view.symbols.status[finding.status]} ", STYLES[finding.status])
+    body = Text(escape.plain(finding.title)).append(f"  {escape.plain(finding.key)}", "dim")
+    if finding.status is Status.SKIPPED and finding.detail:
+        body.append(f"  {escape.plain(finding.detail)}", "dim")
+    return Hanging(prefix, body)
+
+
+def _footer(report: Report, view: View) -> Lines:
+    if report.deadline_hit:
+        yield Hanging(Text(""), Text(_("The deadline was reached: what did not answer by then is unknown.")))
+    deep = [_("deep look")] if report.deep else []
+    parts = [_counted(report), words.duration(report.duration_ms), *deep]
+    yield Text(f" {view.symbols.dot} ".join(part for part in parts if part), "dim")
+    if view.verbose:
+        cost = report.footprint
+        yield Text(
+            _(
+                "looking cost {connections} connections, {commands} commands, {size} read, {writes} writes"
+            ).format(
+                connections=cost.connections,
+                commands=cost.commands,
+                size=words.size(cost.bytes_read),
+                writes=cost.writes,
+            ),
+            "dim",
+        )

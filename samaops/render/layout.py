@@ -1,0 +1,48 @@
+"""The few shapes a screen is built of. They hold plain text and styles, never markup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from samaops.render import shell_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """A text after a prefix; where it wraps, the further lines stand under its beginning."""
+
+    prefix: Text
+    body: Text
+    indent: int = 0
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        margin = self.indent + cell_len(self.prefix.plain)
+        first = Text(" " * self.indent).append_text(self.prefix)
+        for line in self.body.wrap(console, max(20, options.max_width - margin), overflow="fold"):
+            line.rstrip()
+            whole = first.append_text(line)
+            whole.rstrip()
+            yield Text(whole.plain, spans=whole.spans, no_wrap=True, overflow="fold")
+            first = Text(" " * margin)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """A command to type, on lines of its own, never shortened."""
+
+    text: str
+    prefix: str = ""
+    indent: int = 0
+    style: str = "bold cyan"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        margin = self.indent + cell_len(self.prefix)
+        first = " " * self.indent + self.prefix
+        for line in shell_lines.wrap(self.text, max(20, options.max_width - margin)):
+            # A word longer than the line is left to the terminal to break: copied, it is one word again.
+            yield Text(first).append(line, self.style)
+            first = " " * margin

@@ -1,0 +1,64 @@
+"""A report as Markdown, for a ticket or a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samaops.i18n import _
+from samaops.model.cause import Cause
+from samaops.model.report import Report
+from samaops.model.status import SEVERITY, Status
+from samaops.render import words
+from samaops.render.escape import markdown, markdown_code
+
+
+def render(report: Report) -> str:
+    """Return the report as Markdown."""
+    return "\n".join(_lines(report)).rstrip("\n") + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    status = words.status(report.status)
+    yield f"# samaops {markdown(report.command)}: {markdown(status)}"
+    yield ""
+    for error in report.errors:
+        yield f"**{markdown(error.message)}** {markdown(error.hint)}".rstrip()
+        yield ""
+    yield f"{markdown(report.started_at.isoformat(timespec='seconds'))}, {_counts(report)}"
+    yield ""
+    for cause in report.causes:
+        yield from _cause(cause)
+    yield from _findings(report)
+
+
+def _counts(report: Report) -> str:
+    counts = report.counts()
+    return ", ".join(f"{counts[one]} {words.status(one)}" for one in SEVERITY if counts[one])
+
+
+def _cause(cause: Cause) -> Iterator[str]:
+    yield f"## {markdown(cause.title)}"
+    yield ""
+    yield f"{words.verdict(cause.verdict)}, {markdown(cause.subject)}"
+    yield ""
+    for label, sentences in ((_("for"), cause.speaks_for), (_("against"), cause.speaks_against)):
+        yield from (f"- {label}: {markdown(sentence)}" for sentence in sentences)
+    yield from (f"- {_('explains')}: {markdown(key)}" for key in cause.explains)
+    yield ""
+    for fix in cause.fixes:
+        yield f"**{markdown(fix.title)}** ({words.risk(fix.risk)})"
+        yield ""
+        for command in fix.commands:
+            yield markdown_code(command)
+            yield ""
+
+
+def _findings(report: Report) -> Iterator[str]:
+    wrong = [one for one in report.findings if one.status not in (Status.OK, Status.SKIPPED)]
+    if not wrong:
+        return
+    yield f"| {_('status')} | {_('check')} | {_('subject')} | {_('finding')} |"
+    yield "| --- | --- | --- | --- |"
+    for one in wrong:
+        title = markdown(f"{one.title} ({one.detail})" if one.detail else one.title)
+        yield f"| {words.status(one.status)} | {markdown(one.code)} | {markdown(one.subject)} | {title} |"

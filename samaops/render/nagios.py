@@ -1,0 +1,113 @@
+"""A report as a Nagios plugin's output: one line with performance data, then the long text.
+
+https://nagios-plugins.org/doc/guidelines.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from samaops.i18n import _
+from samaops.model.finding import Finding
+from samaops.model.report import Report
+from samaops.model.status import Status
+from samaops.render import escape, words
+
+SERVICE = "SAMACONSO"
+# Nagios reads 8 kB of a plugin's output (MAX_PLUGIN_OUTPUT_LENGTH) and cuts what is longer.
+LONGEST_OUTPUT_BYTES = 8000
+_LONGEST_FIRST_LINE = 300
+_LONGEST_PERFORMANCE_BYTES = 5000
+# The units that the guidelines know; others are left out of the performance data.
+_UNITS = {
+    "s": "s",
+    "ms": "ms",
+    "us": "us",
+    "%": "%",
+    "B": "B",
+    "bytes": "B",
+    "KB": "KB",
+    "MB": "MB",
+    "TB": "TB",
+}
+
+
+def render(report: Report) -> str:
+    """Return the report for Nagios, Icinga or Centreon."""
+    status = Status.UNKNOWN if report.errors and not report.findings else report.status
+    first = f"{SERVICE} {status.value.upper()} - {_text(_summary(report), _LONGEST_FIRST_LINE)}"
+    performance = " ".join(_within(_performance(report), _LONGEST_PERFORMANCE_BYTES))
+    output = f"{first} | {performance}" if performance else first
+    room = LONGEST_OUTPUT_BYTES - len(output.encode("utf-8", "replace"))
+    return "\n".join([output, *_within(_long_text(report), room)]) + "\n"
+
+
+def _summary(report: Report) -> str:
+    if report.errors:
+        return report.errors[0].message
+    if report.causes:
+        cause = report.causes[0]
+        return _("root cause {verdict}: {title}").format(
+            verdict=words.verdict(cause.verdict), title=cause.title
+        )
+    counts = report.counts()
+    shown = [f"{counts[one]} {words.status(one)}" for one in Status if counts[one]]
+    return ", ".join(shown) or _("nothing was looked at")
+
+
+def _text(text: object, limit: int = 250) -> str:
+    return escape.plain(text, limit).replace("|", "/")
+
+
+def _within(parts: Iterator[str], room: int) -> Iterator[str]:
+    """Yield parts while they fit into so many bytes."""
+    for part in parts:
+        room -= len(part.encode("utf-8", "replace")) + 1
+        if room < 0:
+            return
+        yield part
+
+
+def _long_text(report: Report) -> Iterator[str]:
+    for error in report.errors:
+        if error.hint:
+            yield _text(error.hint)
+    for cause in report.causes:
+        yield _text(f"{words.verdict(cause.verdict)}: {cause.title} ({cause.subject})")
+        for fix in cause.fixes[:1]:
+            yield from (f"  {_text(one, 1000)}" for one in fix.commands)
+    folded = {key for cause in report.causes for key in cause.explains}
+    for finding in report.findings:
+        if finding.status not in (Status.OK, Status.SKIPPED) and finding.key not in folded:
+            yield _text(f"{words.status(finding.status)}: {finding.title} ({finding.key})")
+
+
+def _performance(report: Report) -> Iterator[str]:
+    yield f"'duration'={report.duration_ms}ms"
+    for finding in report.findings:
+        value = finding.value
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            label = _text(finding.key, 120).replace("'", "''").replace("=", "_")
+            limits = f"{_limit(finding, finding.warning)};{_limit(finding, finding.critical)}"
+            yield f"'{label}'={_number(value)}{_UNITS.get(finding.unit or '', '')};{limits}".rstrip(";")
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6f}".rstrip("0").rstrip(".")
+
+
+def _limit(finding: Finding, limit: float | None) -> str:
+    if limit is None:
+        return ""
+    return f"{_number(limit)}:" if _less_is_worse(finding) else _number(limit)
+
+
+def _less_is_worse(finding: Finding) -> bool:
+    """Return whether the limits are lower ones, which a finding does not say but shows."""
+    if finding.warning is not None and finding.critical is not None and finding.warning != finding.critical:
+        return finding.critical < finding.warning
+    limit = finding.critical if finding.warning is None else finding.warning
+    assert limit is not None
+    assert isinstance(finding.value, (int, float))
+    return (finding.status is Status.OK) == (finding.value > limit)

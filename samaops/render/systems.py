@@ -1,0 +1,43 @@
+"""One line per system of what is fine there, two side by side where the screen is short."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from samaops.i18n import _, ngettext
+from samaops.model.report import Report
+from samaops.model.status import SEVERITY, Status
+from samaops.render import escape, words
+from samaops.render.words import Symbols
+
+_COLUMN = 39
+_MOST_IN_ONE_COLUMN = 6
+
+
+def system_lines(report: Report, symbols: Symbols) -> Iterator[str]:
+    """Yield a line per system: how many checks are ok, how many were skipped, how long it took."""
+    counts: dict[str, Counter[Status]] = {}
+    for finding in report.findings:
+        counts.setdefault(finding.system, Counter())[finding.status] += 1
+    order = list(report.timings_ms)
+    systems = sorted(counts, key=lambda one: (order.index(one) if one in order else len(order), one))
+    cells = [_cell(one, counts[one], report.timings_ms.get(one), symbols) for one in systems]
+    if len(cells) <= _MOST_IN_ONE_COLUMN or any(len(cell) > _COLUMN for cell in cells):
+        yield from cells
+        return
+    height = (len(cells) + 1) // 2
+    for place in range(height):
+        right = cells[place + height] if place + height < len(cells) else ""
+        yield f"{cells[place]:<{_COLUMN}} {right}".rstrip()
+
+
+def _cell(system: str, counts: Counter[Status], took_ms: int | None, symbols: Symbols) -> str:
+    worst = next(one for one in SEVERITY if counts[one])
+    good = ngettext("{count} check ok", "{count} checks ok", counts[Status.OK]).format(
+        count=counts[Status.OK]
+    )
+    skipped = [_("{count} skipped").format(count=counts[Status.SKIPPED])] if counts[Status.SKIPPED] else []
+    took = [words.duration(took_ms)] if took_ms is not None else []
+    parts = ", ".join([good, *skipped, *took])
+    return f"{symbols.status[worst]} {escape.plain(system):<12} {parts}"

@@ -1,0 +1,100 @@
+"""How statuses, verdicts and amounts are written for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from samaops.i18n import N_, _
+from samaops.model.cause import Verdict
+from samaops.model.plan import Risk
+from samaops.model.status import Status
+
+_STATUS_WORDS = {
+    Status.OK: N_("ok"),
+    Status.WARNING: N_("warning"),
+    Status.CRITICAL: N_("critical"),
+    Status.UNKNOWN: N_("unknown"),
+    Status.SKIPPED: N_("skipped"),
+}
+_VERDICT_WORDS = {
+    Verdict.CONFIRMED: N_("confirmed"),
+    Verdict.PROBABLE: N_("probable"),
+    Verdict.INCONCLUSIVE: N_("inconclusive"),
+}
+_RISK_WORDS = {
+    Risk.SAFE: N_("safe: reversible, nobody notices"),
+    Risk.DISRUPTIVE: N_("disruptive: users notice for a moment"),
+    Risk.DESTRUCTIVE: N_("destructive: data is lost"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Symbols:
+    """The signs of a screen, one set for terminals that show Unicode, one for all others."""
+
+    status: dict[Status, str]
+    arrow: str
+    dot: str
+    dash: str
+
+
+UNICODE = Symbols(
+    {
+        Status.OK: "✓",
+        Status.WARNING: "▲",
+        Status.CRITICAL: "✗",
+        Status.UNKNOWN: "?",
+        Status.SKIPPED: "–",
+    },
+    arrow="→",
+    dot="·",
+    dash="–",
+)
+ASCII = Symbols(
+    {Status.OK: "+", Status.WARNING: "!", Status.CRITICAL: "X", Status.UNKNOWN: "?", Status.SKIPPED: "-"},
+    arrow="->",
+    dot="-",
+    dash="-",
+)
+
+
+def symbols_for(encoding: str | None) -> Symbols:
+    """Return the signs that an output encoding can show."""
+    try:
+        "✓▲✗→·–".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+def status(one: Status) -> str:
+    """Return a status in the user's language."""
+    return _(_STATUS_WORDS[one])
+
+
+def verdict(one: Verdict) -> str:
+    """Return a verdict in the user's language."""
+    return _(_VERDICT_WORDS[one])
+
+
+def risk(one: Risk) -> str:
+    """Return a risk in the user's language, with what it means."""
+    return _(_RISK_WORDS[one])
+
+
+def duration(milliseconds: int) -> str:
+    """Return a duration: ``812 ms`` or ``12.3 s``."""
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def size(count: int) -> str:
+    """Return a size in decimal units: ``48.2 kB``."""
+    if count < 1000:
+        return _("{count} bytes").format(count=count)
+    amount, unit = (count / 1000, "kB") if count < 1_000_000 else (count / 1_000_000, "MB")
+    return f"{amount:.1f} {unit}"
+
+
+def number(value: float) -> str:
+    """Return a number as short as it can be without losing what matters."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

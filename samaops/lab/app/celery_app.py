@@ -52,8 +52,10 @@ def create_worker(environment: Environment) -> Celery:
 def create_producer(environment: Environment) -> Celery:
     """Make the Celery application of a process that only publishes: it fails at once where a worker waits."""
     celery = Celery("samaconso", broker=environment.broker_url, set_as_current=False)
+    celery.backend_cls = "disabled://"  # the one thing that CELERY_RESULT_BACKEND does not override
     celery.conf.update(_broker_settings())
     celery.conf.broker_transport_options = {"confirm_publish": True, "max_retries": 0}
+    celery.conf.broker_heartbeat = 0  # an idle producer sends none, and the broker would hang up on it
     return celery
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -52,8 +51,7 @@ def _server(starter: Starter, name: str) -> None:
 
 
 def _sshd(starter: Starter) -> None:
-    as_root = os.geteuid() == 0
-    specs = [ssh.spec(starter.layout, starter.server(name), as_root) for name in servers.NAMES]
+    specs = [ssh.spec(starter.layout, starter.server(name)) for name in servers.NAMES]
     together(
         functools.partial(starter.chain, spec.name, functools.partial(starter.process, spec))
         for spec in specs

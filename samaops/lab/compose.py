@@ -142,16 +142,16 @@ def _ports() -> dict[str, Any]:
 
 
 def running(server: Server) -> dict[str, str]:
-    """Return the state ("running", "exited", ...) of each container that the engine of a server knows."""
+    """Return the state of each container that the engine knows: "running", "unhealthy", "exited", ..."""
     listing = checked_in(server, ["docker", "ps", "-a", "--format", "{{json .}}"])
     rows = [json.loads(line) for line in listing.splitlines() if line.strip()]
-    return {row["Names"]: row["State"] for row in rows}
+    return {row["Names"]: "unhealthy" if "(unhealthy)" in row["Status"] else row["State"] for row in rows}
 
 
 def up(server: Server) -> bool:
     """Create and start the containers that do not run. Return whether any had to be started."""
     states = running(server)
-    if all(states.get(name) == "running" for name in CONTAINERS[server.name]):
+    if all(states.get(name) in ("running", "unhealthy") for name in CONTAINERS[server.name]):
         return False
     command = engine.compose_command()
     if command is None:

@@ -175,10 +175,9 @@ def _create_database(secrets: Secrets) -> None:
     with connection(secrets, SUPERUSER, SUPERUSER) as session:
         session.execute(sql("set_passwords"), (secrets.samaconso_password, secrets.monitoring_password))
         session.execute(sql("create_roles"))
-        try:
+        row = session.execute(sql("database_exists"), (DATABASE,)).fetchone()
+        if row is None or not row[0]:
             session.execute(sql("create_database"))
-        except psycopg.errors.DuplicateDatabase:
-            return
 
 
 def _load(session: psycopg.Connection[Any]) -> None:

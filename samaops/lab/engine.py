@@ -36,7 +36,9 @@ FILES = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 IMAGE_PATH = f"{RABBITMQ_PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+START_SCRIPT = templating.DIRECTORY / "docker_start.sh"
 CGROUPS = Path("/sys/fs/cgroup")
+SOCKET = Path("/run/docker.sock")
 
 
 def missing() -> str | None:
@@ -78,7 +80,7 @@ def spec(layout: Layout, server: Server) -> ProcessSpec:
     """Return the container engine of one server; needs the server's namespaces."""
     configuration = server.etc / "docker" / "samaops-lab.json"
     settings = {
-        "hosts": ["unix:///run/docker.sock"],
+        "hosts": [f"unix://{SOCKET}"],
         "data-root": str(server.data / "docker"),
         "exec-root": "/run/docker",
         "pidfile": "/run/docker.pid",
@@ -98,7 +100,7 @@ def spec(layout: Layout, server: Server) -> ProcessSpec:
         server=server.name,
         address=server.address,
         port=0,
-        argv=(program("dockerd"), "--config-file", str(configuration)),
+        argv=("/bin/sh", str(START_SCRIPT), program("dockerd"), "--config-file", str(configuration)),
         ready=answering(server),
         ready_seconds=30.0,
     )
@@ -106,7 +108,7 @@ def spec(layout: Layout, server: Server) -> ProcessSpec:
 
 def answering(server: Server) -> Callable[[], bool]:
     """Return a test of whether the engine of a server answers."""
-    path = str(server.outer(Path("/run/docker.sock")))
+    path = str(server.outer(SOCKET))
 
     def answers() -> bool:
         with socket.socket(socket.AF_UNIX) as connection:

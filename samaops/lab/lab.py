@@ -14,7 +14,7 @@ from pathlib import Path
 
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
-from samaops.lab import chains, compose, engine, processes, requirements
+from samaops.lab import chains, compose, configuration, engine, processes, requirements
 from samaops.lab.expected import expected_parts
 from samaops.lab.layout import Layout
 from samaops.lab.starting import STOP_SECONDS, Progress, Starter
@@ -43,14 +43,17 @@ def up(layout: Layout, progress: Progress) -> UpResult:
     """
     began = time.monotonic()
     layout = _absolute(layout)
-    _claim(layout)
+    _refuse_foreign_directory(layout)
+    _refuse_taken_ports(layout, read_state(layout.state_file) or LabState())
+    layout.directory.mkdir(parents=True, exist_ok=True)
+    layout.marker.touch()
     with _locked(layout):
         states = StateFile.open(layout.state_file)
-        _refuse_taken_ports(layout, states.state)
         states.set(problems=())
         layout.secrets()
         starter = Starter(layout, states, progress)
         chains.start_everything(starter)
+        starter.action("configuration", lambda: configuration.write(layout, states.state))
     return UpResult(states.state, starter.changed, time.monotonic() - began)
 
 
@@ -58,8 +61,8 @@ def _absolute(layout: Layout) -> Layout:
     return Layout(layout.directory.resolve())
 
 
-def _claim(layout: Layout) -> None:
-    """Make the directory a lab's; refuse one that holds something else."""
+def _refuse_foreign_directory(layout: Layout) -> None:
+    """Refuse a directory that holds something else than a lab: `down` would remove it."""
     directory = layout.directory
     if (
         directory.exists()
@@ -70,8 +73,6 @@ def _claim(layout: Layout) -> None:
             _("{directory} is not a lab's directory and is not empty").format(directory=directory),
             hint=_("Give an empty or a new directory with --dir."),
         )
-    directory.mkdir(parents=True, exist_ok=True)
-    layout.marker.touch()
 
 
 @contextlib.contextmanager
@@ -101,9 +102,9 @@ def _refuse_taken_ports(layout: Layout, state: LabState) -> None:
     if strangers:
         raise RefusedError(
             _("The lab needs ports that are taken: {holders}").format(
-                holders="; ".join(holder.sentence() for holder in strangers)
+                holders=requirements.describe(strangers)
             ),
-            hint=_("Stop what holds them, or take the other lab down: samaops lab down --dir DIRECTORY."),
+            hint=_("Stop what holds them, or take the other lab down: samaops lab down --dir DIRECTORY"),
         )
 
 

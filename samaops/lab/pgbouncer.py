@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import select
+from typing import Any
+
 import psycopg
 
 from samaops.lab import database, templating
@@ -18,6 +22,7 @@ from samaops.lab.requirements import program
 from samaops.lab.servers import Server
 from samaops.lab.specs import ProcessSpec
 
+ANSWER_SECONDS = 1.5
 SETTINGS = {
     "pool_mode": "transaction",
     "max_client_conn": "1000",
@@ -73,16 +78,30 @@ def spec(layout: Layout, server: Server) -> ProcessSpec:
 def answers(server: Server, secrets: Secrets) -> bool:
     """Tell whether a client gets a session of the application's database."""
     try:
-        with psycopg.connect(
+        session = psycopg.connect(
             host=server.address,
             port=PGBOUNCER_PORT,
             user=DATABASE_USER,
             password=secrets.samaconso_password,
             dbname=DATABASE,
             connect_timeout=2,
-            prepare_threshold=None,
-        ) as session:
-            session.execute(database.sql("ready"))
+            autocommit=True,
+        )
     except psycopg.Error:
         return False
-    return True
+    with contextlib.closing(session):
+        return _answers_query(session)
+
+
+def _answers_query(session: psycopg.Connection[Any]) -> bool:
+    """Ask a query and wait a moment only: PgBouncer keeps a client waiting while PostgreSQL is away."""
+    try:
+        session.pgconn.send_query(database.sql("ready"))
+        readable, _writable, _faulty = select.select([session.fileno()], [], [], ANSWER_SECONDS)
+        if not readable:
+            return False
+        session.pgconn.consume_input()
+        result = session.pgconn.get_result()
+    except psycopg.Error:
+        return False
+    return result is not None and result.status == psycopg.pq.ExecStatus.TUPLES_OK

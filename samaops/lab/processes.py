@@ -114,9 +114,23 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def is_alive(record: ProcessRecord) -> bool:
-    """Tell whether the very process of the record still runs."""
+def is_present(record: ProcessRecord) -> bool:
+    """Tell whether the very process of the record is still there, if only to end."""
     return record.start_time != 0 and start_time(record.pid) == record.start_time
+
+
+def is_alive(record: ProcessRecord) -> bool:
+    """Tell whether the very process of the record still runs.
+
+    The first process of a server that waits for the others' end has given up its namespaces already.
+    """
+    try:
+        Path(f"/proc/{record.pid}/ns/mnt").readlink()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass
+    return is_present(record)
 
 
 def stop(records: Iterable[ProcessRecord], grace_seconds: float) -> None:
@@ -149,7 +163,7 @@ def wait_until_dead(records: Iterable[ProcessRecord], seconds: float) -> bool:
     """Wait for processes to end; return False when some still run."""
     waiting = list(records)
     deadline = time.monotonic() + seconds
-    while any(is_alive(record) for record in waiting):
+    while any(is_present(record) for record in waiting):
         if time.monotonic() > deadline:
             return False
         time.sleep(POLL_SECONDS)
@@ -171,7 +185,27 @@ def marked(directory: Path) -> list[ProcessRecord]:
 
 
 def lab_of(pid: int) -> str | None:
-    """Return the directory of the lab that a process belongs to, if it belongs to one."""
+    """Return the directory of the lab that a process, or one of its ancestors, was started by.
+
+    Some daemons write their title over their environment: then the parent still tells.
+    """
+    while pid > 1:
+        found = _mark_of(pid)
+        if found:
+            return found
+        pid = _parent_of(pid)
+    return None
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+
+
+def _mark_of(pid: int) -> str | None:
     with contextlib.suppress(OSError):
         for variable in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             if variable.startswith(f"{MARK}=".encode()):

@@ -6,11 +6,12 @@ import contextlib
 import os
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.lab.processes import SYSTEM_PATH, StartError, lab_of
 
 # Program -> the Debian package that has it.
@@ -75,15 +76,26 @@ class Holder:
     lab: str | None
 
     def sentence(self) -> str:
-        """Say who it is."""
+        """Say who it is, when it is not a lab."""
         where = f"{self.address}:{self.port}"
-        if self.lab:
-            return _("{where} is held by another lab, in {lab} (pid {pid})").format(
-                where=where, lab=self.lab, pid=self.pid
-            )
         if self.pid is None:
             return _("{where} is held by a process that cannot be seen").format(where=where)
         return _("{where} is held by {name} (pid {pid})").format(where=where, name=self.name, pid=self.pid)
+
+
+def describe(found: Iterable[Holder]) -> str:
+    """Say who holds ports: each lab once, then the others one by one."""
+    listed = list(found)
+    labs = Counter(holder.lab for holder in listed if holder.lab)
+    sentences = [
+        ngettext(
+            "another lab, in {lab}, holds {count} of them",
+            "another lab, in {lab}, holds {count} of them",
+            count,
+        ).format(lab=lab, count=count)
+        for lab, count in labs.items()
+    ]
+    return "; ".join([*sentences, *(holder.sentence() for holder in listed if not holder.lab)])
 
 
 def holders(wanted: Iterable[tuple[str, int]]) -> list[Holder]:

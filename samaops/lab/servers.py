@@ -27,6 +27,7 @@ from samaops.lab.processes import (
     last_line,
     log_file,
     spawn,
+    wait_until_dead,
 )
 from samaops.lab.specs import ProcessSpec
 from samaops.lab.state import LabState, ProcessRecord, StateFile
@@ -148,6 +149,8 @@ def create(layout: Layout, states: StateFile, name: str) -> tuple[Server, bool]:
     existing = states.state.server(name)
     if existing is not None and is_alive(existing):
         return of_state(layout, states.state, name), False
+    if existing is not None:
+        wait_until_dead([existing], START_SECONDS)
     if os.geteuid() != 0:
         states.set(namespaces_reason=_("not root"))
     if not states.state.namespaces_reason:

@@ -12,6 +12,8 @@ import os
 import pwd
 import resource
 import signal
+import socket
+import struct
 import sys
 from typing import Any
 
@@ -20,6 +22,8 @@ CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWPID = 0x20000000
 SERVER_NAMESPACES = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID
+ANNOUNCE_SECONDS = 10.0
+CREDENTIALS = struct.Struct("3i")
 ENTERED = ("ipc", "uts", "pid", "mnt")  # the mount namespace last: /proc changes with it
 
 
@@ -64,32 +68,50 @@ def execute(request: dict[str, Any]) -> None:
     if request["user"]:
         become(request["user"])
     os.chdir(request["directory"])
-    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
     os.execvpe(request["argv"][0], request["argv"], request["environment"])  # noqa: S606 - that is what it is for
 
 
+def become_daemon(request: dict[str, Any], announce: socket.socket) -> None:
+    """Detach from the parent, say who this is, and become the daemon."""
+    try:
+        # The daemon's parent ends inside the server, so that it is the server's first process that reaps it.
+        if not request["new_server"] and os.fork():
+            os._exit(0)
+        announce.send(b"x")
+        execute(request)
+    except (OSError, KeyError) as error:
+        sys.stderr.write(f"cannot start {request['argv'][0]}: {error}\n")
+        sys.stderr.flush()
+    os._exit(127)
+
+
+def sender_of(receiver: socket.socket) -> int:
+    """Wait for a message and return its sender's pid, as it is in this process's namespace."""
+    _data, ancillary, _flags, _address = receiver.recvmsg(1, socket.CMSG_SPACE(CREDENTIALS.size))
+    pid, _uid, _gid = CREDENTIALS.unpack(ancillary[0][2])
+    return int(pid)
+
+
 def main() -> None:
-    """Read the request, fork twice, print the daemon's pid."""
+    """Read the request, fork, print the daemon's pid."""
     request = json.load(sys.stdin)
-    redirect_target = request["log"]
     answer = os.dup(1)
-    os.set_inheritable(answer, False)
-    redirect(redirect_target)
+    redirect(request["log"])
+    receiver, announce = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    receiver.settimeout(ANNOUNCE_SECONDS)
     if request["namespace_pid"]:
         enter(request["namespace_pid"])
     if request["new_server"]:
         call("unshare", SERVER_NAMESPACES)
     child = os.fork()
-    if child:
-        os.write(answer, str(child).encode())
-        os._exit(0)
-    try:
-        execute(request)
-    except (OSError, KeyError) as error:
-        sys.stderr.write(f"cannot start {request['argv'][0]}: {error}\n")
-        sys.stderr.flush()
-        os._exit(127)
+    if child == 0:
+        become_daemon(request, announce)
+    if not request["new_server"]:
+        os.waitpid(child, 0)
+    os.write(answer, str(sender_of(receiver)).encode())
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,11 @@ class SshFiles:
     @property
     def client_key(self) -> Path:
         return self.directory / "operator"
+
+    @property
+    def config(self) -> Path:
+        """A client configuration, for a person: ``ssh -F FILE db``."""
+        return self.directory / "config"
 
     @property
     def known_hosts(self) -> Path:
@@ -53,6 +59,8 @@ def prepare(layout: Layout) -> None:
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "samaops-lab", "-f", str(key)]
             subprocess.run(command, check=True, capture_output=True, timeout=30)
     templating.write(keys.known_hosts, "".join(_known_host(keys, name) for name in NAMES))
+    values = {"addresses": {name: ADDRESSES[name] for name in NAMES}, "port": SSH_PORT, "user": login_user()}
+    templating.write(keys.config, templating.render("ssh_config", files=keys, **values))
 
 
 def _known_host(keys: SshFiles, name: str) -> str:
@@ -60,7 +68,7 @@ def _known_host(keys: SshFiles, name: str) -> str:
     return f"[{ADDRESSES[name]}]:{SSH_PORT} {kind} {key}\n"
 
 
-def spec(layout: Layout, server: Server, as_root: bool) -> ProcessSpec:
+def spec(layout: Layout, server: Server) -> ProcessSpec:
     """Return the sshd of one server."""
     keys = files(layout)
     path = keys.directory / f"sshd_{server.name}.conf"
@@ -70,10 +78,9 @@ def spec(layout: Layout, server: Server, as_root: bool) -> ProcessSpec:
         port=SSH_PORT,
         host_key=keys.host_key(server.name),
         client_public_key=keys.client_key.with_suffix(".pub"),
-        as_root=as_root,
+        as_root=os.geteuid() == 0,
         user=login_user(),
         lab=layout.directory,
-        variables="",
     )
     templating.write(path, content)
     return ProcessSpec(

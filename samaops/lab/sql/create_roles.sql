@@ -3,12 +3,13 @@
 DO $roles$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'samaconso_user') THEN
-        CREATE ROLE samaconso_user LOGIN;
+        EXECUTE format('CREATE ROLE samaconso_user LOGIN PASSWORD %L', current_setting('samaops_lab.password'));
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'samaops') THEN
-        CREATE ROLE samaops LOGIN IN ROLE pg_monitor;
+        EXECUTE format(
+            'CREATE ROLE samaops LOGIN IN ROLE pg_monitor PASSWORD %L',
+            current_setting('samaops_lab.monitoring_password')
+        );
     END IF;
-    EXECUTE format('ALTER ROLE samaconso_user PASSWORD %L', current_setting('samaops_lab.password'));
-    EXECUTE format('ALTER ROLE samaops PASSWORD %L', current_setting('samaops_lab.monitoring_password'));
 END
 $roles$;

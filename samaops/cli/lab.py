@@ -1,0 +1,111 @@
+"""`samaops lab`: the practice production, up, down, looked at, loaded, broken on purpose and healed."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from samaops.cli import lab_screen
+from samaops.errors import UsageError
+from samaops.i18n import N_, _
+from samaops.lab.layout import Layout, default_directory
+
+STATUS_SCHEMA = "samaops/lab-status/1"
+EXIT_CODES = {"running": 0, "degraded": 1, "down": 2}
+
+app = typer.Typer(
+    no_args_is_help=True, help=N_("A small real SamaConso production on this machine, for practice.")
+)
+
+Directory = Annotated[
+    Path | None,
+    typer.Option("--dir", help=N_("The lab's directory; by default under the XDG state directory.")),
+]
+Output = Annotated[str, typer.Option("-o", "--output", help="human | json")]
+
+
+def _layout(directory: Path | None) -> Layout:
+    return Layout(directory or default_directory())
+
+
+def _incidents() -> ModuleType:
+    """Return the incidents: ``catalogue(layout)``, ``break_(layout, id)`` and ``heal(layout, id or None)``."""
+    try:
+        return importlib.import_module("samaops.lab.incidents")
+    except ModuleNotFoundError as error:
+        raise UsageError(_("This build of samaops has no incidents")) from error
+
+
+@app.command(help=N_("Start the lab, or whatever of it does not run."))
+def up(directory: Directory = None) -> None:
+    """Start the lab."""
+    from samaops.lab import lab
+
+    layout = _layout(directory)
+    with lab_screen.progress() as tell:
+        result = lab.up(layout, tell)
+    lab_screen.show_up(layout, result)
+    if result.problems:
+        raise typer.Exit(1)
+
+
+@app.command(help=N_("Stop everything of the lab and remove all its files."))
+def down(directory: Directory = None) -> None:
+    """Take the lab down."""
+    from samaops.lab import lab
+
+    lab_screen.show_down(lab.down(_layout(directory)))
+
+
+@app.command(help=N_("List each part of the lab with its address and state."))
+def status(directory: Directory = None, output: Output = "human") -> None:
+    """Say how the lab is."""
+    from samaops.lab import lab
+
+    found = lab.status(_layout(directory))
+    if lab_screen.wants_json(output):
+        typer.echo(json.dumps({"schema": STATUS_SCHEMA, **asdict(found)}, indent=2))
+    else:
+        lab_screen.show_status(found)
+    raise typer.Exit(EXIT_CODES[found.state])
+
+
+@app.command(help=N_("Send a bounded stream of real requests and notifications to the lab."))
+def load(
+    seconds: Annotated[float, typer.Option(help=N_("How long."))] = 30.0,
+    rate: Annotated[float, typer.Option(help=N_("Requests a second."))] = 10.0,
+) -> None:
+    """Send a load."""
+    from samaops.lab import load as traffic
+
+    lab_screen.show_load(traffic.run(seconds, rate))
+
+
+@app.command("break", help=N_("Cause an incident; return when it can be seen."))
+def break_(
+    incident: Annotated[str, typer.Argument(help=N_("An incident's name."))], directory: Directory = None
+) -> None:
+    """Cause an incident."""
+    typer.echo(_incidents().break_(_layout(directory), incident))
+
+
+@app.command(help=N_("End an incident, or all that are live; return when it is gone."))
+def heal(
+    incident: Annotated[str | None, typer.Argument(help=N_("An incident's name."))] = None,
+    directory: Directory = None,
+) -> None:
+    """End incidents."""
+    typer.echo(_incidents().heal(_layout(directory), incident))
+
+
+@app.command(help=N_("List the incidents: what each does and what a person would notice."))
+def incidents(directory: Directory = None, output: Output = "human") -> None:
+    """List the incidents."""
+    known = _incidents().catalogue(_layout(directory))
+    lab_screen.show_incidents(known, as_json=lab_screen.wants_json(output))

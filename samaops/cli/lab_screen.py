@@ -1,0 +1,158 @@
+"""What `samaops lab` shows: progress on stderr, answers on stdout."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from samaops.errors import UsageError
+from samaops.i18n import _
+from samaops.lab.layout import ADDRESSES, VIP_PORT, Layout, default_directory
+
+if TYPE_CHECKING:
+    from samaops.lab.lab import LabStatus, UpResult
+    from samaops.lab.load import LoadResult
+    from samaops.lab.starting import Step
+
+
+def wants_json(output: str) -> bool:
+    """Tell which face is asked for; refuse one that does not exist."""
+    if output not in ("human", "json"):
+        raise UsageError(_("Unknown output {output}: human or json").format(output=output))
+    return output == "json"
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[Step], None]]:
+    """Show each part as it is started; yield what tells of one step."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True, highlight=False)
+    waiting: list[str] = []
+    with console.status(_("Starting the lab")) as spinner:
+
+        def tell(step: Step) -> None:
+            if step.state == "starting":
+                waiting.append(step.part)
+            elif step.part in waiting:
+                waiting.remove(step.part)
+            if step.state == "ready":
+                console.print(f"[green]{_('ready')}[/]   {step.part}  {step.seconds:.1f} s")
+            elif step.state == "failed":
+                console.print(f"[red]{_('failed')}[/]  {step.part}  {escape(step.detail)}")
+            names = ", ".join(waiting)
+            spinner.update(
+                _("Starting: {parts}").format(parts=escape(names)) if names else _("Starting the lab")
+            )
+
+        yield tell
+
+
+def show_up(layout: Layout, result: UpResult) -> None:
+    """Say what `up` did, what could not be started and why, and how to use the lab."""
+    state = result.state
+    if result.changed:
+        typer.echo(
+            _("The lab is up ({seconds:.1f} s), in {directory}").format(
+                seconds=result.seconds, directory=layout.directory
+            )
+        )
+    else:
+        typer.echo(_("Nothing to do: the lab is up, in {directory}").format(directory=layout.directory))
+    if state.mode == "processes":
+        typer.echo(_("Plain processes in place of containers: {reason}").format(reason=state.mode_reason))
+    if state.namespaces_reason:
+        typer.echo(
+            _("Servers without a file system of their own: {reason}").format(reason=state.namespaces_reason)
+        )
+    for problem in result.problems:
+        typer.echo(_("Not started: {part}: {reason}").format(part=problem.part, reason=problem.reason))
+    typer.echo("")
+    for command, meaning in _usage(layout):
+        typer.echo(f"  {command:<44} {meaning}")
+
+
+def _usage(layout: Layout) -> list[tuple[str, str]]:
+    own = layout.directory != default_directory()
+    where = f" --dir {shlex.quote(str(layout.directory))}" if own else ""
+    use = f"samaops --config {shlex.quote(str(layout.config_file))}" if own else "samaops --lab"
+    return [
+        (f"{use} diagnose", _("find what is wrong")),
+        (f"samaops lab status{where}", _("each part, its address and state")),
+        ("samaops lab load", _("real requests, so that rates are not zero")),
+        (f"samaops lab incidents{where}", _("what can be broken on purpose")),
+        (f"curl http://{ADDRESSES['outside']}:{VIP_PORT}/health", _("the API through the load balancer")),
+        (
+            f"ssh -F {shlex.quote(str(layout.directory / 'ssh' / 'config'))} db",
+            _("log in: db, api or workers"),
+        ),
+        (f"samaops lab down{where}", _("stop it and remove every trace")),
+    ]
+
+
+def show_down(was_there: bool) -> None:
+    """Say whether there was anything to take down."""
+    typer.echo(
+        _("The lab is down; nothing of it is left.") if was_there else _("Nothing to do: no lab is up.")
+    )
+
+
+def show_status(found: LabStatus) -> None:
+    """Show the parts in a table."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    words = {"running": _("running"), "degraded": _("degraded"), "down": _("down")}
+    typer.echo(
+        _("The lab in {directory}: {state}").format(directory=found.directory, state=words[found.state])
+    )
+    if found.mode == "processes":
+        typer.echo(_("Plain processes in place of containers: {reason}").format(reason=found.mode_reason))
+    if not found.parts:
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in (_("server"), _("part"), _("address"), _("pid"), _("state")):
+        table.add_column(title)
+    for part in sorted(found.parts, key=lambda part: list(ADDRESSES).index(part.server)):
+        address = f"{part.address}:{part.port}" if part.port else part.address
+        process = str(part.pid) if part.pid else (_("container") if part.container else "-")
+        colour = "green" if part.state == "running" else "red"
+        state = Text(part.state, style=colour)
+        table.add_row(
+            part.server,
+            Text(part.name),
+            address,
+            process,
+            state.append(f" {part.detail}" if part.detail else ""),
+        )
+    Console(highlight=False).print(table)
+
+
+def show_load(result: LoadResult) -> None:
+    """Show what came of a load."""
+    typer.echo(
+        _("{sent} requests in {seconds:.1f} s ({rate:.1f} a second)").format(
+            sent=result.sent, seconds=result.seconds, rate=result.rate_per_second
+        )
+    )
+    for outcome, count in result.outcomes.items():
+        typer.echo(f"  {count:>6}  {outcome}")
+
+
+def show_incidents(known: Sequence[Any], *, as_json: bool) -> None:
+    """Show the incidents that can be caused."""
+    if as_json:
+        typer.echo(json.dumps([asdict(incident) for incident in known], indent=2))
+        return
+    for incident in known:
+        typer.echo(f"{incident.id}")
+        typer.echo(f"    {_(incident.title)}")
+        typer.echo(f"    {_(incident.notice)}")

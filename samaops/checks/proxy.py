@@ -13,7 +13,8 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 
 CURL = "curl -sv -m 10 -o /dev/null -x http://<proxy>:8080 https://oauth2.googleapis.com/"
-AUTHENTICATION_REQUIRED = 407
+# 407 asks for a password; tinyproxy answers a wrong one with 401.
+PASSWORD_STATUSES = frozenset({401, 407})
 # "I could not do it for you": bad gateway, unavailable, gateway timeout, and any other 5xx.
 FIRST_SERVER_ERROR = 500
 
@@ -57,21 +58,25 @@ def answers(proxy: ProxyFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def password(proxy: ProxyFacts, context: Context) -> Iterator[Finding]:
-    asked = [one for one in proxy.tunnels if one.status == AUTHENTICATION_REQUIRED]
+    asked = [one for one in proxy.tunnels if one.status in PASSWORD_STATUSES]
     evidence: dict[str, Any] = {"credentials_configured": proxy.has_credentials}
     if asked:
-        evidence |= {"hosts": [one.host for one in asked], "words": asked[0].words}
+        evidence |= {"hosts": [one.host for one in asked], "status": asked[0].status, "words": asked[0].words}
     if not asked:
         yield context.ok(_("The proxy asks for no other password"))
     elif proxy.has_credentials:
-        title = _("The proxy {address} refuses the configured user or password (407)")
+        title = _("The proxy {address} refuses the configured user or password ({status})")
         yield context.unknown(
-            title.format(address=proxy.address), evidence=evidence, hint=_curl(proxy, asked[0])
+            title.format(address=proxy.address, status=asked[0].status),
+            evidence=evidence,
+            hint=_curl(proxy, asked[0]),
         )
     else:
-        title = _("The proxy {address} wants a password (407): nothing gets through to Google")
+        title = _("The proxy {address} wants a password ({status}): nothing gets through to Google")
         yield context.crit(
-            title.format(address=proxy.address), evidence=evidence, hint=_curl(proxy, asked[0])
+            title.format(address=proxy.address, status=asked[0].status),
+            evidence=evidence,
+            hint=_curl(proxy, asked[0]),
         )
 
 
@@ -96,7 +101,7 @@ def password(proxy: ProxyFacts, context: Context) -> Iterator[Finding]:
 def blocked(proxy: ProxyFacts, context: Context) -> Iterator[Finding]:
     for one in proxy.tunnels:
         subject = f"proxy/{label(one.host, one.port)}"
-        if one.status is None or one.status >= FIRST_SERVER_ERROR or one.status == AUTHENTICATION_REQUIRED:
+        if one.status is None or one.status >= FIRST_SERVER_ERROR or one.status in PASSWORD_STATUSES:
             detail = _("the proxy did not come so far as to allow or refuse it")
             yield context.finding(Status.SKIPPED, _(context.rule.title), subject=subject, detail=detail)
         elif 200 <= one.status < 300:

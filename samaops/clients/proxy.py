@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
 from samaops.clients.errors import ClientError
@@ -46,7 +46,7 @@ def name(settings: Proxy) -> str:
 
 def has_credentials(settings: Proxy) -> bool:
     """Return whether a user is configured for the proxy."""
-    return bool(settings.username or urlsplit(settings.url).username)
+    return settings.username is not None
 
 
 class Tunnel:
@@ -106,9 +106,6 @@ def _reason(response: http.client.HTTPResponse) -> str:
 
 
 def _credentials(settings: Proxy) -> tuple[str, str] | None:
-    if settings.username:
-        return settings.username, settings.password.reveal() if settings.password else ""
-    parts = urlsplit(settings.url)
-    if parts.username:
-        return unquote(parts.username), unquote(parts.password or "")
-    return None
+    if settings.username is None:
+        return None
+    return settings.username, settings.password.reveal() if settings.password else ""

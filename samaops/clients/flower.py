@@ -1,0 +1,65 @@
+"""Ask Flower, which knows what it heard of Celery's events. Only what it already has: no refresh, no inspect."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from samaops.clients.errors import ClientError
+from samaops.clients.http import HttpConnection, json_of
+from samaops.config.settings import Flower
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+
+class FlowerClient:
+    """One connection to Flower, for ``settings.timeout`` seconds in all."""
+
+    def __init__(self, url: str, settings: Flower) -> None:
+        self._url = url.rstrip("/")
+        self._prefix = _path_of(self._url)
+        password = settings.password.reveal() if settings.password else None
+        self._auth = (settings.username, password) if password is not None else None
+        self._connection = HttpConnection(self._url + "/", timeout=settings.timeout)
+
+    def __enter__(self) -> FlowerClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._connection.__exit__(kind, error, traceback)
+
+    def online(self) -> dict[str, bool]:
+        """Return each worker's node name and whether its heartbeats arrive. Raises ClientError."""
+        answer = self._object("/api/workers?status=1")
+        return {name: online is True for name, online in answer.items()}
+
+    def heartbeats(self) -> list[dict[str, Any]]:
+        """Return what each worker said with its last heartbeat: active, processed, status."""
+        rows = self._object("/workers?json=1").get("data")
+        return [row for row in rows or () if isinstance(row, dict)] if isinstance(rows, list) else []
+
+    def tasks(self, limit: int, state: str = "") -> list[dict[str, Any]]:
+        """Return the last tasks that Flower heard of, newest first; all states unless one is given."""
+        chosen = f"&state={state}" if state else ""
+        answer = self._object(f"/api/tasks?limit={limit}{chosen}")
+        return [task for task in answer.values() if isinstance(task, dict)]
+
+    def _object(self, path: str) -> dict[str, Any]:
+        answer = self._connection.get(self._prefix + path, auth=self._auth)
+        if 300 <= answer.status < 400:  # an OAuth log-in page
+            raise ClientError(FailureKind.AUTHENTICATION, f"HTTP {answer.status}", path)
+        if answer.status == 401 and answer.body:
+            raise ClientError(FailureKind.AUTHENTICATION, answer.text[:200].strip(), path)
+        found = json_of(answer, self._url + path)
+        if not isinstance(found, dict):
+            raise ClientError(FailureKind.GARBAGE, _("the answer is not a JSON object"), path)
+        return found
+
+
+def _path_of(url: str) -> str:
+    """Return the path under which Flower is served (``--url_prefix``), without a last slash."""
+    host_and_path = url.partition("://")[2]
+    _host, slash, path = host_and_path.partition("/")
+    return slash + path

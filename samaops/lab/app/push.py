@@ -75,7 +75,7 @@ class ServiceAccount:
                 private_key=_rsa_key(data["private_key"]),
                 token_uri=data["token_uri"],
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise PushError("CREDENTIALS", f"{path}: {error!r}") from error
 
 

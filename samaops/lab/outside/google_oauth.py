@@ -139,7 +139,8 @@ def token_is_good(token: str, token_key: bytes, now: float) -> bool:
     """Tell whether a token was given out here and has not ended."""
     prefix, _dash, rest = token.partition("-")
     ends_at, _dash, seal = rest.partition("-")
-    if prefix != "ya29.lab" or not hmac.compare_digest(seal, _seal(token_key, ends_at)):
+    sealed = hmac.compare_digest(seal.encode("utf-8"), _seal(token_key, ends_at).encode("ascii"))
+    if prefix != "ya29.lab" or not sealed:
         return False
     return now < int(ends_at, 16)
 

@@ -1,0 +1,157 @@
+"""What is observed of a Docker engine: its containers, through the ``docker`` command on the server."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from samaops.clients.errors import ClientError
+from samaops.config.settings import Settings, Ssh
+from samaops.facts.engine import Collector, Probe
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+# Of one docker command, and of the whole script. A hung engine answers nothing: the first limit counts then.
+COMMAND_SECONDS = 4
+SCRIPT_SECONDS = 9.0
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container as ``docker inspect`` shows it. Times in seconds since the epoch, sizes in bytes.
+
+    ``health`` is None without a health check. ``memory_limit`` is 0 when there is none. ``log_bytes`` is None
+    when the log could not be looked at.
+    """
+
+    name: str
+    id: str
+    image: str
+    image_id: str
+    state: str
+    health: str | None
+    health_log: str
+    restart_count: int
+    restart_policy: str
+    oom_killed: bool
+    exit_code: int
+    error: str
+    pid: int
+    started_at: float | None
+    finished_at: float | None
+    memory_limit: int
+    log_path: str
+    log_bytes: int | None
+    log_max_size: str | None
+    project: str | None
+    service: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """One line of ``docker system df``. Sizes in bytes, as exact as docker's own three digits."""
+
+    type: str
+    count: int
+    active: int
+    size_bytes: int
+    reclaimable_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DockerFacts:
+    """One reading of one engine. ``expected`` names the containers that must run there."""
+
+    epoch: float
+    memory_total: int
+    expected: tuple[str, ...]
+    containers: tuple[Container, ...]
+    logs_seen: bool | None
+    disk: tuple[DiskUse, ...] | None
+
+    def named(self, name: str) -> Container | None:
+        """Return the container of this name."""
+        return next((one for one in self.containers if one.name == name), None)
+
+
+def collectors(settings: Settings) -> list[Collector]:
+    """Return one collector for each server that must run containers."""
+    if settings.docker is None:
+        return []
+    return [_collector(settings, server, names) for server, names in expected_containers(settings).items()]
+
+
+def _collector(settings: Settings, server: str, names: tuple[str, ...]) -> Collector:
+    def collect(probe: Probe) -> DockerFacts:
+        docker = settings.docker
+        if docker is not None and docker.engine == "none":
+            reason = docker.engine_reason or 'docker.engine = "none"'
+            raise ClientError(FailureKind.MISSING, reason, "docker")
+        return observe(server, names, probe)
+
+    configured = settings.servers.get(server)
+    log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
+    timeout = log_in + SCRIPT_SECONDS + 0.5
+    return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
+
+
+def expected_containers(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the containers that must run on each server: those of [docker] and those the sections name."""
+    expected: dict[str, list[str]] = {}
+    if settings.docker is not None:
+        expected = {server: list(names) for server, names in settings.docker.containers.items()}
+    for server, name in _named_in_sections(settings):
+        names = expected.setdefault(server, [])
+        if name not in names:
+            names.append(name)
+    return {server: tuple(names) for server, names in expected.items()}
+
+
+def _named_in_sections(settings: Settings) -> Iterator[tuple[str, str]]:
+    members = settings.api.instances if settings.api else ()
+    workers = settings.celery.workers.values() if settings.celery else ()
+    single = (settings.redis, settings.rabbitmq, settings.flower)
+    for section in (*members, *workers, *single):
+        if section is not None and section.container:
+            yield section.server, section.container
+
+
+def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
+    """Run one script on the server and read its answer."""
+    from samaops.facts import docker_reading
+
+    shell = probe.shell(server)
+    probe.stage("docker ps")
+    token = secrets.token_hex(8)
+    command = f"sh -s -- {token} {_costly_parts(probe)} {COMMAND_SECONDS}"
+    done = shell.run(command, min(SCRIPT_SECONDS, probe.remaining()), script())
+    return docker_reading.read(done, token, expected, probe)
+
+
+def _costly_parts(probe: Probe) -> str:
+    parts = (("disk", "docker.disk.reclaimable"), ("logs", "docker.log.large"))
+    return ",".join(part for part, code in parts if probe.wants(code)) or "-"
+
+
+@cache
+def script() -> bytes:
+    """Return the script that reads an engine."""
+    return Path(__file__).with_suffix(".sh").read_bytes()
+
+
+def engine_failure(exit_code: int, said: str) -> ClientError:
+    """Sort why ``docker ps`` failed, by its exit code and its own words."""
+    lowered = said.lower()
+    if exit_code == 127:
+        return ClientError(FailureKind.MISSING, said, "docker")
+    if exit_code in (124, 137):
+        message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
+        return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
+    if "permission denied" in lowered:
+        return ClientError(FailureKind.PERMISSION, said, "docker ps")
+    if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
+        return ClientError(FailureKind.UNAVAILABLE, said, "docker ps")
+    return ClientError(FailureKind.ERROR, said, "docker ps")

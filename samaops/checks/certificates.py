@@ -1,0 +1,139 @@
+"""Judge the TLS certificates: still valid, trusted, and for the right name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from samaops.checks.registry import Context, Explanation, check
+from samaops.facts.certificates import CertificateFacts, is_for
+from samaops.i18n import N_, _
+from samaops.model.finding import Finding
+
+DAY_SECONDS = 86400.0
+
+
+@check(
+    "certificates.endpoint.unreachable",
+    title=N_("The certificate can be looked at"),
+    facts=CertificateFacts,
+    access=True,
+    explain=Explanation(
+        meaning=N_("No TLS handshake is possible with the service that shows this certificate."),
+        confirm=("openssl s_client -connect HOST:PORT -servername NAME </dev/null",),
+        fix=N_("See whether the service listens, and whether something else listens on its port."),
+        avoid=N_("Do not switch TLS off to get around it: passwords would cross the network readable."),
+    ),
+)
+def shown(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
+    title = _("{subject} shows a certificate over {version}").format(
+        subject=f"{certificate.host}:{certificate.port}", version=certificate.tls_version
+    )
+    yield context.ok(title, evidence=_evidence(certificate))
+
+
+# 30 days to order a new one from the authority, 7 when it becomes an incident to come.
+@check(
+    "certificates.expiry.near",
+    title=N_("Days until the certificate ends"),
+    facts=CertificateFacts,
+    warning=30,
+    critical=7,
+    unit="d",
+    explain=Explanation(
+        meaning=N_("The certificate ends soon or has ended: every client then refuses to connect."),
+        confirm=(
+            "openssl s_client -connect HOST:PORT -servername NAME </dev/null | openssl x509 -noout -dates",
+        ),
+        fix=N_(
+            "Order and install a new certificate with the same names; reload the service, then look again."
+        ),
+        avoid=N_("Do not make clients ignore the end: they would then trust anybody."),
+    ),
+)
+def expiry(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
+    days = round((certificate.valid_until - certificate.seen_at) / DAY_SECONDS, 1)
+    date = datetime.fromtimestamp(certificate.valid_until, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    title = _("The certificate is valid for {days} more days, until {date}").format(days=days, date=date)
+    if days < 0:
+        title = _("The certificate ended {days} days ago, on {date}").format(days=-days, date=date)
+    if certificate.valid_from > certificate.seen_at:
+        starts = datetime.fromtimestamp(certificate.valid_from, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        title = _("The certificate is not valid before {date}: it is too new, or a clock is wrong").format(
+            date=starts
+        )
+        yield context.crit(title, value=days, evidence=_evidence(certificate), hint=_look(certificate))
+        return
+    yield context.below(days, title, evidence=_evidence(certificate), hint=_look(certificate))
+
+
+@check(
+    "certificates.chain.untrusted",
+    title=N_("The certificate is signed by somebody we trust"),
+    facts=CertificateFacts,
+    explain=Explanation(
+        meaning=N_(
+            "The chain does not end at a trusted authority: self-signed, an intermediate is missing, or intercepted."
+        ),
+        confirm=("openssl s_client -connect HOST:PORT -servername NAME -showcerts </dev/null",),
+        fix=N_(
+            "Install the intermediate certificates on the server, or give the authority's certificate as ca_file."
+        ),
+        avoid=N_("Never switch verification off in the application: it would trust anybody."),
+    ),
+)
+def chain(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
+    evidence = _evidence(certificate)
+    if certificate.verify_error is None:
+        yield context.ok(_("Signed by {issuer}").format(issuer=certificate.issuer), evidence=evidence)
+        return
+    title = _("The certificate is not trusted: {reason} (issuer {issuer})").format(
+        reason=certificate.verify_error, issuer=certificate.issuer
+    )
+    yield context.crit(title, evidence=evidence, hint=_look(certificate))
+
+
+@check(
+    "certificates.name.mismatch",
+    title=N_("The certificate is for this name"),
+    facts=CertificateFacts,
+    explain=Explanation(
+        meaning=N_(
+            "The certificate is for other names than the one that clients use: they refuse to connect."
+        ),
+        confirm=(
+            "openssl s_client -connect HOST:PORT -servername NAME </dev/null | openssl x509 -noout -ext subjectAltName",
+        ),
+        fix=N_("Order a certificate with that name, or make clients use a name that it has."),
+        avoid=N_("Do not switch the name check off: a certificate of any site would do."),
+    ),
+)
+def name(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
+    wanted = certificate.server_name
+    evidence = {"server_name": wanted, "names": list(certificate.names)[:50], "subject": certificate.subject}
+    if is_for(certificate.names, wanted):
+        yield context.ok(_("The certificate is for {name}").format(name=wanted), evidence=evidence)
+        return
+    names = ", ".join(certificate.names[:5]) or certificate.subject
+    title = _("The certificate is not for {name} but for {names}").format(name=wanted, names=names)
+    yield context.crit(title, evidence=evidence, hint=_look(certificate))
+
+
+def _evidence(certificate: CertificateFacts) -> dict[str, object]:
+    return {
+        "host": certificate.host,
+        "port": certificate.port,
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "valid_from": certificate.valid_from,
+        "valid_until": certificate.valid_until,
+        "serial": certificate.serial,
+        "verify_error": certificate.verify_error,
+    }
+
+
+def _look(certificate: CertificateFacts) -> str:
+    return (
+        f"openssl s_client -connect {certificate.host}:{certificate.port} -servername {certificate.server_name} "
+        "</dev/null | openssl x509 -noout -subject -issuer -dates"
+    )

@@ -107,11 +107,16 @@ def last_line(log: Path) -> str:
 def start_time(pid: int) -> int | None:
     """Return when the kernel started the process (clock ticks since boot); None when dead or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        fields = _stat_fields(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state (the third) on."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def is_present(record: ProcessRecord) -> bool:
@@ -172,16 +177,28 @@ def wait_until_dead(records: Iterable[ProcessRecord], seconds: float) -> bool:
 
 def marked(directory: Path) -> list[ProcessRecord]:
     """Find every process of this machine that carries the lab's mark, recorded or not."""
-    mark = f"{MARK}={directory}".encode()
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                pid = int(entry.name)
-                found.append(ProcessRecord(f"pid {pid}", "", "", 0, pid, start_time(pid) or 0))
+    for pid in pids:
+        if pid != os.getpid() and (_mark_of(pid) == str(directory) or _is_daemon_of(pid, directory)):
+            found.append(ProcessRecord(f"pid {pid}", "", "", 0, pid, start_time(pid) or 0))
     return [record for record in found if record.start_time]
+
+
+def _is_daemon_of(pid: int, directory: Path) -> bool:
+    """Tell whether a process is a daemon whose command line names a file of the lab.
+
+    nginx writes its title over its environment, and its files are all that still tell whose it is.
+    """
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return f"{directory}/".encode() in arguments and os.getsid(pid) == pid and _terminal_of(pid) == 0
+    except OSError:
+        return False
+
+
+def _terminal_of(pid: int) -> int:
+    return int(_stat_fields(pid)[4])
 
 
 def lab_of(pid: int) -> str | None:
@@ -199,10 +216,9 @@ def lab_of(pid: int) -> str | None:
 
 def _parent_of(pid: int) -> int:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return int(_stat_fields(pid)[1])
     except OSError:
         return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])
 
 
 def _mark_of(pid: int) -> str | None:

@@ -174,6 +174,8 @@ def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
+    if not backup.exists:
+        return
     days = context.settings.backup.retention_days if context.settings.backup else 30
     # one day of grace: the expiry runs once a day
     old = [one for one in backup.files if backup.epoch - one.modified_at > (days + 1) * DAY_SECONDS]
@@ -181,7 +183,7 @@ def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(_("No backup is older than {days} days").format(days=days))
         return
     yield context.warn(
-        _("{count} backups are older than {days} days: {size}").format(
+        _("Backups older than {days} days: {count} ({size})").format(
             count=len(old), days=days, size=size(_total(old))
         ),
         value=len(old),
@@ -203,12 +205,16 @@ def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def unfinished(backup: BackupFacts, context: Context) -> Iterator[Finding]:
+    if not backup.exists:
+        return
     left = [one for one in backup.unfinished if backup.epoch - one.modified_at > UNFINISHED_SECONDS]
     if not left:
         yield context.ok(_("No unfinished backup is left behind"))
         return
     yield context.warn(
-        _("{count} unfinished backups are left: {size}").format(count=len(left), size=size(_total(left))),
+        _("Unfinished backups left behind: {count} ({size})").format(
+            count=len(left), size=size(_total(left))
+        ),
         value=len(left),
         unit="files",
         evidence={"names": [one.name for one in left[:20]], "bytes": _total(left)},

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from ipaddress import ip_address
 
 from samaops.checks.registry import Context, Explanation, check
-from samaops.facts.certificates import CertificateFacts, is_for
+from samaops.facts.certificates import CertificateFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 
@@ -111,12 +112,24 @@ def chain(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
 def name(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
     wanted = certificate.server_name
     evidence = {"server_name": wanted, "names": list(certificate.names)[:50], "subject": certificate.subject}
-    if is_for(certificate.names, wanted):
+    if _is_for(certificate.names, wanted):
         yield context.ok(_("The certificate is for {name}").format(name=wanted), evidence=evidence)
         return
     names = ", ".join(certificate.names[:5]) or certificate.subject
     title = _("The certificate is not for {name} but for {names}").format(name=wanted, names=names)
     yield context.crit(title, evidence=evidence, hint=_look(certificate))
+
+
+def _is_for(names: tuple[str, ...], wanted: str) -> bool:
+    """Return whether a certificate with these names is for a host, by RFC 6125: one leftmost ``*`` at most."""
+    try:
+        ip_address(wanted)
+    except ValueError:
+        wanted = wanted.rstrip(".").lower()
+        parent = wanted.partition(".")[2]
+        known = {name.lower() for name in names}
+        return wanted in known or (bool(parent) and f"*.{parent}" in known)
+    return wanted in names
 
 
 def _evidence(certificate: CertificateFacts) -> dict[str, object]:

@@ -228,7 +228,7 @@ def _counted_only(counted: int | None, server: ServerFacts, context: Context) ->
             _("Neither the kernel's log nor its count of kills can be read"), evidence=evidence
         )
     title = _(
-        "{count} processes were killed for memory since the start {since} ago, but the kernel's log cannot be read: "
+        "Processes killed for memory since the start {since} ago: {count}, but the kernel's log cannot be read: "
         "neither when nor whether a container's limit did it is known"
     ).format(count=counted, since=since)
     hint = log_in(context.settings, _server(context)) + " 'sudo dmesg -T | grep -i oom'"
@@ -241,7 +241,7 @@ def _oom_title(kills: list[OomKill], server: ServerFacts) -> str:
     last = kills[-1]
     ago = duration(server.epoch - last.at) if last.at is not None else "?"
     return _(
-        "The machine ran out of memory: {count} processes killed in 24 h, last {command} (pid {pid}) {ago} ago"
+        "The machine ran out of memory: processes killed in 24 h: {count}, the last {command} (pid {pid}) {ago} ago"
     ).format(count=len(kills), command=last.command, pid=last.pid, ago=ago)
 
 

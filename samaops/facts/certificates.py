@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from samaops.clients.errors import ClientError
@@ -94,15 +93,3 @@ def _names(read: x509.Certificate) -> tuple[str, ...]:
         return ()
     addresses = [str(one) for one in found.get_values_for_type(x509.IPAddress)]
     return (*found.get_values_for_type(x509.DNSName), *addresses)
-
-
-def is_for(names: tuple[str, ...], wanted: str) -> bool:
-    """Return whether a certificate with these names is for a host, by RFC 6125: one leftmost ``*`` at most."""
-    try:
-        ip_address(wanted)
-    except ValueError:
-        wanted = wanted.rstrip(".").lower()
-        parent = wanted.partition(".")[2]
-        known = {name.lower() for name in names}
-        return wanted in known or (bool(parent) and f"*.{parent}" in known)
-    return wanted in names

@@ -25,10 +25,9 @@ def difference(expected: str, shown: str, setting: str, unit: str | None) -> boo
     """
     if expected.strip() in (shown, setting):
         return False
-    wanted = quantity(expected, unit)
-    if wanted is not None:
-        actual = quantity(setting, unit)
-        return actual is None or abs(wanted - actual) > 1e-9 * max(1.0, abs(wanted))
+    wanted, actual = quantity(expected, unit), quantity(setting, unit)
+    if wanted is not None and actual is not None:
+        return abs(wanted - actual) > 1e-9 * max(1.0, abs(wanted))
     return _word(expected) != _word(shown)
 
 

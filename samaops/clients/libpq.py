@@ -216,7 +216,7 @@ class _Journal:
             self._pgconn.untrace()
 
 
-def _wait(descriptor: int, polled: pq.PollingStatus, ends_at: float) -> bool:
+def _wait(descriptor: int, polled: int, ends_at: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT if polled == pq.PollingStatus.WRITING else select.POLLIN)
     return bool(poll.poll(max(0.0, ends_at - time.monotonic()) * 1000))

@@ -1,0 +1,180 @@
+"""Each judgement of PgBouncer, as data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from samaops.checks import engine
+from samaops.checks.registry import rules
+from samaops.config.settings import Settings
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
+from samaops.model.failure import Failure, FailureKind
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+from tests.unit.checks.test_postgresql import HEALTHY as POSTGRESQL
+
+OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
+    Status.OK,
+    Status.WARNING,
+    Status.CRITICAL,
+    Status.UNKNOWN,
+    Status.SKIPPED,
+)
+SETTINGS = Settings.model_validate(
+    {
+        "servers": {"db": {"address": "127.0.0.1"}},
+        "pgbouncer": {"expected_settings": {"pool_mode": "transaction", "max_client_conn": "100"}},
+    }
+)
+DATABASE = PooledDatabase("samaconso", "127.0.0.1", 20, 5, None, None, 10, False, False)
+POOL = Pool("samaconso", "samaconso_user", 10, 0, 5, 5, 0, 0.0, "transaction")
+CONSOLE = Console(
+    {"pool_mode": "transaction", "max_client_conn": "100"},
+    (DATABASE,),
+    (POOL,),
+    (Traffic("samaconso", 1, 1, 1, 1),),
+    10,
+)
+HEALTHY = PgBouncerFacts("console", "1.18.0", CONSOLE)
+
+
+def judge(
+    facts: PgBouncerFacts | None, failure: Failure | None = None, **missing: Failure
+) -> dict[str, Finding]:
+    pool = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", facts, failure, missing)
+    server = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", POSTGRESQL)
+    snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (pool, server))
+    return {one.code: one for one in engine.judge(snapshot, SETTINGS) if one.system == "pgbouncer"}
+
+
+def pool(**changes: Any) -> dict[str, Any]:
+    return {"pools": (replace(POOL, **changes),)}
+
+
+def database(**changes: Any) -> dict[str, Any]:
+    return {"databases": (replace(DATABASE, **changes),)}
+
+
+CASES: list[tuple[str, dict[str, Any], Status]] = [
+    ("pgbouncer.service.unreachable", {}, OK),
+    ("pgbouncer.pool.paused", {}, OK),
+    ("pgbouncer.pool.paused", database(is_paused=True), CRITICAL),
+    ("pgbouncer.database.disabled", {}, OK),
+    ("pgbouncer.database.disabled", database(is_disabled=True), CRITICAL),
+    ("pgbouncer.pool.waiting", {}, OK),
+    ("pgbouncer.pool.waiting", pool(clients_waiting=3, maxwait_seconds=0.9), OK),
+    ("pgbouncer.pool.waiting", pool(clients_waiting=3, maxwait_seconds=1.0), WARNING),
+    ("pgbouncer.pool.waiting", pool(clients_waiting=3, maxwait_seconds=10.0), CRITICAL),
+    ("pgbouncer.pool.saturated", {}, OK),
+    ("pgbouncer.pool.saturated", {"pools": ()}, OK),
+    ("pgbouncer.pool.saturated", pool(servers_busy=20), WARNING),
+    ("pgbouncer.pool.saturated", pool(servers_busy=20, clients_waiting=1, maxwait_seconds=2.0), CRITICAL),
+    ("pgbouncer.login.stuck", {}, OK),
+    (
+        "pgbouncer.login.stuck",
+        pool(servers_busy=1, servers_free=0, clients_waiting=1, maxwait_seconds=5.0),
+        OK,
+    ),
+    (
+        "pgbouncer.login.stuck",
+        pool(servers_busy=0, servers_free=0, servers_login=1, clients_waiting=1, maxwait_seconds=5.0),
+        CRITICAL,
+    ),
+    (
+        "pgbouncer.login.stuck",
+        {
+            **pool(servers_busy=0, servers_free=0, clients_waiting=1, maxwait_seconds=5.0),
+            **database(is_paused=True),
+        },
+        OK,
+    ),
+    ("pgbouncer.settings.different", {}, OK),
+    (
+        "pgbouncer.settings.different",
+        {"settings": {"pool_mode": "session", "max_client_conn": "100"}},
+        WARNING,
+    ),
+    ("pgbouncer.settings.different", database(pool_mode="session"), WARNING),
+    ("pgbouncer.clients.high", {}, OK),
+    ("pgbouncer.clients.high", {"clients": 80}, WARNING),
+    ("pgbouncer.clients.high", {"clients": 95}, CRITICAL),
+    ("pgbouncer.pool.oversized", {}, OK),
+    ("pgbouncer.pool.oversized", database(pool_size=95), OK),  # 95 + 5 of 100
+    ("pgbouncer.pool.oversized", database(pool_size=96), WARNING),
+    ("pgbouncer.pool.oversized", database(pool_size=200, max_connections=50), OK),
+]
+
+
+@pytest.mark.parametrize(("code", "changes", "expected"), CASES)
+def test_each_check_judges_what_was_observed(code: str, changes: dict[str, Any], expected: Status) -> None:
+    finding = judge(replace(HEALTHY, console=replace(CONSOLE, **changes)))[code]
+
+    assert finding.status is expected, finding.title
+    assert finding.subject == "pgbouncer/db"
+
+
+QUERIES = [
+    (PooledQuery(1.0), OK),
+    (PooledQuery(101.0), WARNING),
+    (PooledQuery(501.0), CRITICAL),
+    (PooledQuery(None, "no answer", "no_answer", "query"), CRITICAL),
+    (PooledQuery(None, "server login has been failing", "dependency", "query"), CRITICAL),
+    (PooledQuery(None, "permission denied", "permission", "query"), UNKNOWN),
+    (None, SKIPPED),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), QUERIES)
+def test_a_query_through_the_pool_is_judged_when_it_was_sent(
+    query: PooledQuery | None, expected: Status
+) -> None:
+    assert judge(PgBouncerFacts("pool", None, None, query))["pgbouncer.query.failed"].status is expected
+
+
+def test_without_the_console_what_only_it_knows_is_unknown() -> None:
+    reason = Failure(FailureKind.MISSING, "admin_password is not configured", "console")
+    found = judge(PgBouncerFacts("pool", None, None, PooledQuery(1.0)), console=reason)
+    needing = {rule.code for rule in rules(("pgbouncer",)) if rule.needs}
+
+    assert {code for code, finding in found.items() if finding.status is UNKNOWN} == needing
+    assert found["pgbouncer.service.unreachable"].status is OK
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(FailureKind.REFUSED, CRITICAL), (FailureKind.AUTHENTICATION, UNKNOWN)]
+)
+def test_an_unreachable_pool_is_said_once_and_the_rest_is_skipped(
+    kind: FailureKind, expected: Status
+) -> None:
+    found = judge(None, Failure(kind, "words", "connect"))
+
+    assert found.pop("pgbouncer.service.unreachable").status is expected
+    assert {finding.status for finding in found.values()} == {SKIPPED}
+
+
+def test_every_check_of_the_console_has_a_case_that_is_bad() -> None:
+    bad = {code for code, _changes, status in CASES if status in (WARNING, CRITICAL)}
+    registered = {rule.code for rule in rules(("pgbouncer",))}
+
+    assert registered - bad == {"pgbouncer.service.unreachable", "pgbouncer.query.failed"}
+
+
+def test_pools_are_not_called_too_big_when_nobody_knows_the_limit() -> None:
+    observation = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", HEALTHY)
+    snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (observation,))
+    found = {one.code: one for one in engine.judge(snapshot, SETTINGS)}
+
+    assert found["pgbouncer.pool.oversized"].status is SKIPPED
+
+
+def test_the_configured_database_is_named_first_among_the_paused() -> None:
+    two = (replace(DATABASE, name="aaa", is_paused=True), replace(DATABASE, is_paused=True))
+    finding = judge(replace(HEALTHY, console=replace(CONSOLE, databases=two)))["pgbouncer.pool.paused"]
+
+    assert finding.evidence["database"] == "samaconso"
+    assert finding.evidence["databases"] == ["samaconso", "aaa"]

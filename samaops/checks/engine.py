@@ -16,9 +16,25 @@ from samaops.model.report import worst_first
 def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
     """Return the findings of all selected rules, worst first."""
     observed = {one.system for one in snapshot.observations}
-    chosen = [rule for rule in rules(sorted(observed)) if selection.includes(rule.code)]
+    known = rules(sorted(observed))
+    chosen = [rule for rule in known if selection.includes(rule.code)]
+    chosen += _must_speak(known, chosen, snapshot, selection)
     findings = [finding for rule in chosen for finding in _judge_rule(rule, snapshot, settings)]
     return worst_first(findings)
+
+
+def _must_speak(
+    known: tuple[Rule, ...], chosen: list[Rule], snapshot: Snapshot, selection: Selection
+) -> list[Rule]:
+    """Return the access rules that nobody asked for but without which it would stay untold why others are skipped."""
+    failed = {one.facts_type for one in snapshot.observations if one.failure is not None}
+    silent = {rule.facts for rule in chosen if rule.facts.__name__ in failed}
+    anything = Selection(skip=selection.skip)
+    return [
+        rule
+        for rule in known
+        if rule.access and rule.facts in silent and rule not in chosen and anything.includes(rule.code)
+    ]
 
 
 def _judge_rule(rule: Rule, snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:

@@ -43,7 +43,8 @@ def render(report: Report, view: View) -> Group:
     parts: list[RenderableType] = []
     for section in (_verdict, _causes, _not_ok, _rest):
         lines = list(section(report, view))
-        if lines and parts:
+        is_apart = section is not _causes or len(report.causes) > 1  # a single cause goes on from the verdict
+        if lines and parts and is_apart:
             parts.append(Text(""))
         parts.extend(lines)
     return Group(*parts)
@@ -54,7 +55,7 @@ def _verdict(report: Report, view: View) -> Lines:
         yield _marked(Status.CRITICAL, error.message, view, bold=True)
         if error.hint:
             yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.plain(error.hint)), indent=2)
-    if report.findings or not report.errors:
+    if not report.errors or any(one.status not in _GOOD for one in report.findings):
         yield _marked(report.status, _answer(report), view, bold=True)
 
 
@@ -98,10 +99,10 @@ def _causes(report: Report, view: View) -> Lines:
         if not is_only:
             yield from ([Text("")] if place > 1 else [])
             yield Hanging(Text(f"{place}. "), Text(escape.plain(cause.title), "bold"))
-        yield from _cause(cause, view)
+        yield from _cause(cause, report, view)
 
 
-def _cause(cause: Cause, view: View) -> Lines:
+def _cause(cause: Cause, report: Report, view: View) -> Lines:
     subject = escape.plain(cause.subject)
     yield Hanging(
         Text(""), Text(f"{words.verdict(cause.verdict)} {view.symbols.dot} {subject}", "dim"), indent=3
@@ -109,23 +110,31 @@ def _cause(cause: Cause, view: View) -> Lines:
     for label, sentences in ((_("for"), cause.speaks_for), (_("against"), cause.speaks_against)):
         for sentence in sentences:
             yield Hanging(Text(f"{label}  ", "dim"), Text(escape.plain(sentence)), indent=3)
-    yield from _explained(cause, view)
+    yield from _explained(cause, report, view)
     for fix in cause.fixes:
         yield from _fix(fix, view)
 
 
-def _explained(cause: Cause, view: View) -> Lines:
+def _explained(cause: Cause, report: Report, view: View) -> Lines:
     """Fold the symptoms of a cause: how many, and their names."""
-    keys = [escape.plain(key) for key in cause.explains]
-    if not keys:
+    by_key = {one.key: one for one in report.findings}
+    findings = [by_key[key] for key in cause.explains if key in by_key]
+    names = [_name(one, cause) for one in findings if one.status is not Status.SKIPPED]
+    skipped = len(findings) - len(names)
+    if not names:
         return
-    count = ngettext("explains {count} finding: ", "explains {count} findings: ", len(keys)).format(
-        count=len(keys)
+    shown = names if view.verbose else names[:_MOST_NAMES]
+    rest = len(names) - len(shown)
+    count = ngettext("explains {count} finding", "explains {count} findings", len(names)).format(
+        count=len(names)
     )
-    shown = keys if view.verbose else keys[:_MOST_NAMES]
-    rest = len(keys) - len(shown)
-    names = ", ".join(shown) + (_(", and {count} more (-v)").format(count=rest) if rest else "")
-    yield Hanging(Text(count, "dim"), Text(names, "dim"), indent=3)
+    more = _(", and {count} more (-v)").format(count=rest) if rest else ""
+    without = _("; {count} checks could not be made").format(count=skipped) if skipped else ""
+    yield Hanging(Text(""), Text(f"{count}: {', '.join(shown)}{more}{without}", "dim"), indent=3)
+
+
+def _name(finding: Finding, cause: Cause) -> str:
+    return escape.plain(finding.code if finding.subject == cause.subject else finding.key)
 
 
 def _fix(fix: Fix, view: View) -> Lines:

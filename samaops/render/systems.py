@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from samaops.i18n import _, ngettext
+from samaops.i18n import ngettext
 from samaops.model.report import Report
 from samaops.model.status import SEVERITY, Status
 from samaops.render import escape, words
@@ -34,10 +34,12 @@ def system_lines(report: Report, symbols: Symbols) -> Iterator[str]:
 
 def _cell(system: str, counts: Counter[Status], took_ms: int | None, symbols: Symbols) -> str:
     worst = next(one for one in SEVERITY if counts[one])
-    good = ngettext("{count} check ok", "{count} checks ok", counts[Status.OK]).format(
-        count=counts[Status.OK]
-    )
-    skipped = [_("{count} skipped").format(count=counts[Status.SKIPPED])] if counts[Status.SKIPPED] else []
+    if set(counts) == {Status.OK}:
+        parts = [
+            ngettext("{count} check", "{count} checks", counts[Status.OK]).format(count=counts[Status.OK])
+        ]
+    else:
+        order = (Status.OK, *SEVERITY[:3], Status.SKIPPED)
+        parts = [f"{counts[one]} {words.status(one)}" for one in order if counts[one]]
     took = [words.duration(took_ms)] if took_ms is not None else []
-    parts = ", ".join([good, *skipped, *took])
-    return f"{symbols.status[worst]} {escape.plain(system):<12} {parts}"
+    return f"{symbols.status[worst]} {escape.plain(system):<12} {', '.join([*parts, *took])}"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
-from samaops.cli import lab_screen
-from samaops.errors import UsageError
-from samaops.i18n import N_, _
+from samaops.cli import incident_screen, lab_screen
+from samaops.i18n import N_
 from samaops.lab.layout import Layout, default_directory
 
 STATUS_SCHEMA = "samaops/lab-status/1"
@@ -32,14 +29,6 @@ Output = Annotated[str, typer.Option("-o", "--output", help="human | json")]
 
 def _layout(directory: Path | None) -> Layout:
     return Layout(directory or default_directory())
-
-
-def _incidents() -> ModuleType:
-    """Return the incidents: ``catalogue(layout)``, ``break_(layout, id)`` and ``heal(layout, id or None)``."""
-    try:
-        return importlib.import_module("samaops.lab.incidents")
-    except ModuleNotFoundError as error:
-        raise UsageError(_("This build of samaops has no incidents")) from error
 
 
 @app.command(help=N_("Start the lab, or whatever of it does not run."))
@@ -92,7 +81,10 @@ def break_(
     incident: Annotated[str, typer.Argument(help=N_("An incident's name."))], directory: Directory = None
 ) -> None:
     """Cause an incident."""
-    typer.echo(_incidents().break_(_layout(directory), incident))
+    from samaops.lab.incidents import running
+
+    layout = _layout(directory)
+    incident_screen.show_broken(layout, running.break_(layout, incident))
 
 
 @app.command(help=N_("End an incident, or all that are live; return when it is gone."))
@@ -101,11 +93,15 @@ def heal(
     directory: Directory = None,
 ) -> None:
     """End incidents."""
-    typer.echo(_incidents().heal(_layout(directory), incident))
+    from samaops.lab.incidents import running
+
+    incident_screen.show_healed(running.heal(_layout(directory), incident))
 
 
 @app.command(help=N_("List the incidents: what each does and what a person would notice."))
 def incidents(directory: Directory = None, output: Output = "human") -> None:
     """List the incidents."""
-    known = _incidents().catalogue(_layout(directory))
-    lab_screen.show_incidents(known, as_json=lab_screen.wants_json(output))
+    from samaops.lab.incidents import running
+
+    as_json = lab_screen.wants_json(output)
+    incident_screen.show_catalogue(running.catalogue(_layout(directory)), as_json=as_json)

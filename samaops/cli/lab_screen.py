@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -145,14 +143,3 @@ def show_load(result: LoadResult) -> None:
     )
     for outcome, count in result.outcomes.items():
         typer.echo(f"  {count:>6}  {outcome}")
-
-
-def show_incidents(known: Sequence[Any], *, as_json: bool) -> None:
-    """Show the incidents that can be caused."""
-    if as_json:
-        typer.echo(json.dumps([asdict(incident) for incident in known], indent=2))
-        return
-    for incident in known:
-        typer.echo(f"{incident.id}")
-        typer.echo(f"    {_(incident.title)}")
-        typer.echo(f"    {_(incident.notice)}")

@@ -34,6 +34,20 @@ def start_everything(starter: Starter) -> None:
     )
 
 
+def start_server(starter: Starter, name: str) -> None:
+    """Start one server that runs containers, and every part of it, again."""
+    _server(starter, name)
+    server = starter.server(name)
+    containers = starter.states.state.mode == "containers"
+    services = functools.partial(_engine_and_containers if containers else _plain_services, starter, name)
+    together([services, functools.partial(starter.process, ssh.spec(starter.layout, server))])
+
+
+def _engine_and_containers(starter: Starter, name: str) -> None:
+    _engine(starter, name)
+    _containers(starter, name)
+
+
 def together(works: Iterable[Callable[[], object]]) -> None:
     """Do all at the same time; the first unexpected error is raised when all have ended."""
     listed = list(works)

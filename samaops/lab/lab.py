@@ -16,7 +16,8 @@ from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
 from samaops.lab import chains, compose, configuration, engine, processes, requirements
 from samaops.lab.expected import expected_parts
-from samaops.lab.layout import Layout
+from samaops.lab.incidents import network
+from samaops.lab.layout import Layout, default_directory
 from samaops.lab.starting import STOP_SECONDS, Progress, Starter
 from samaops.lab.state import LabState, Problem, ProcessRecord, StateFile, read_state
 
@@ -47,7 +48,7 @@ def up(layout: Layout, progress: Progress) -> UpResult:
     _refuse_taken_ports(layout, read_state(layout.state_file) or LabState())
     layout.directory.mkdir(parents=True, exist_ok=True)
     layout.marker.touch()
-    with _locked(layout):
+    with locked(layout):
         states = StateFile.open(layout.state_file)
         states.set(problems=())
         layout.secrets()
@@ -76,14 +77,14 @@ def _refuse_foreign_directory(layout: Layout) -> None:
 
 
 @contextlib.contextmanager
-def _locked(layout: Layout) -> Iterator[None]:
-    """Hold the lab alone; another `up` or `down` of the same lab is refused."""
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold the lab alone; another command that changes the same lab is refused."""
     descriptor = os.open(layout.directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        message = _("Another command is starting or stopping the lab in {directory}")
+        message = _("Another command is changing the lab in {directory}")
         raise LockedError(message.format(directory=layout.directory)) from error
     try:
         yield
@@ -131,11 +132,12 @@ def down(layout: Layout) -> bool:
     directory is not a lab's.
     """
     layout = _absolute(layout)
+    network.bring_all_back()
     if not layout.directory.exists():
         return _end_marked(layout)
     if not layout.marker.exists():
         raise RefusedError(_("{directory} is not a lab's directory").format(directory=layout.directory))
-    with _locked(layout):
+    with locked(layout):
         state = read_state(layout.state_file) or LabState()
         _end_processes(layout, state)
         _unmount(layout.directory)
@@ -143,6 +145,9 @@ def down(layout: Layout) -> bool:
         for extra in state.extra_directories:
             shutil.rmtree(extra, ignore_errors=True)
         shutil.rmtree(layout.directory)
+    if layout.directory == default_directory():
+        with contextlib.suppress(OSError):
+            layout.directory.parent.rmdir()  # only when nothing else of samaops is there
     return True
 
 

@@ -1,0 +1,87 @@
+"""What `samaops lab break`, `heal` and `incidents` show."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from samaops.i18n import _
+from samaops.lab.layout import Layout, default_directory
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from samaops.lab.incidents.running import Entry, Outcome
+
+SCHEMA = "samaops/lab-incidents/1"
+
+
+def show_broken(layout: Layout, outcome: Outcome) -> None:
+    """Say what is live now, what was seen of it, and what to do next."""
+    name = outcome.incident.id
+    if outcome.state == "already live":
+        typer.echo(_("Nothing to do: {name} is already live").format(name=name))
+    else:
+        typer.echo(_("{name} is live ({seconds:.1f} s)").format(name=name, seconds=outcome.seconds))
+    typer.echo(_("  seen: {evidence}").format(evidence=outcome.evidence))
+    typer.echo(_("  noticed: {notice}").format(notice=_(outcome.incident.notice)))
+    own = layout.directory != default_directory()
+    use = f"samaops --config {shlex.quote(str(layout.config_file))}" if own else "samaops --lab"
+    where = f" --dir {shlex.quote(str(layout.directory))}" if own else ""
+    typer.echo(_("Find it: {command}").format(command=f"{use} diagnose"))
+    typer.echo(_("End it:  {command}").format(command=f"samaops lab heal {name}{where}"))
+
+
+def show_healed(outcomes: Sequence[Outcome]) -> None:
+    """Say what was ended."""
+    if not outcomes:
+        typer.echo(_("Nothing to do: nothing is broken on purpose."))
+    for outcome in outcomes:
+        name = outcome.incident.id
+        if outcome.state == "nothing to heal":
+            typer.echo(_("Nothing to do: {name} is not live").format(name=name))
+        else:
+            typer.echo(_("{name} is healed ({seconds:.1f} s)").format(name=name, seconds=outcome.seconds))
+
+
+def show_catalogue(known: Sequence[Entry], *, as_json: bool) -> None:
+    """Show the incidents that can be caused, by runbook."""
+    if as_json:
+        document = {"schema": SCHEMA, "incidents": [asdict(entry) for entry in known]}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    runbook = ""
+    for entry in sorted(known, key=lambda entry: _order(known, entry)):
+        if entry.runbook != runbook:
+            runbook = entry.runbook
+            console.print(Text(runbook, style="bold"))
+        console.print(Padding(_headline(entry), (0, 0, 0, 2)))
+        for line in (entry.does, _("Noticed: {notice}").format(notice=entry.notice), entry.evidence):
+            if line:
+                console.print(Padding(Text(line), (0, 0, 0, 6)))
+
+
+def _order(known: Sequence[Entry], entry: Entry) -> int:
+    """Runbooks in the order they first come."""
+    return next(number for number, other in enumerate(known) if other.runbook == entry.runbook)
+
+
+def _headline(entry: Entry) -> Text:
+    from rich.text import Text
+
+    line = Text(entry.id, style="cyan").append(f"  {entry.title}", style="default")
+    if entry.state == "live":
+        line.append("  ").append(_("LIVE"), style="bold red")
+    elif entry.state == "gone":
+        line.append("  ").append(_("was caused, is gone"), style="yellow")
+    return line

@@ -1,0 +1,81 @@
+"""What incidents ask of RabbitMQ: its management API, its own command, and Celery's control messages through it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from samaops.lab import compose
+from samaops.lab.incidents.site import Site
+from samaops.lab.layout import ADDRESSES, BROKER_USER, RABBITMQ_MANAGEMENT_PORT, WORKER_QUEUES
+from samaops.lab.probes import basic_authorization, get_json
+from samaops.lab.requirements import rabbitmq_program
+
+CONTAINER = "samaconso_rabbitmq"
+COMMAND_SECONDS = 30.0
+NODE_NAMES = {name: f"{name}@celery_worker_{number}" for number, name in enumerate(WORKER_QUEUES, start=1)}
+_API = f"http://{ADDRESSES['api']}:{RABBITMQ_MANAGEMENT_PORT}/api"
+
+
+def look(site: Site, path: str) -> Any:
+    """Return a document of the management API; None when there is none."""
+    return get_json(f"{_API}/{path}", basic_authorization(BROKER_USER, site.secrets.rabbitmq_password))
+
+
+def queue(site: Site, name: str) -> dict[str, Any]:
+    """Return what the broker says of a queue; empty when it says nothing."""
+    found = look(site, f"queues/%2F/{name}")
+    return found if isinstance(found, dict) else {}
+
+
+def has_consumers(site: Site, names: tuple[str, ...]) -> bool:
+    """Tell whether somebody consumes each of the queues."""
+    return all(int(queue(site, name).get("consumers", 0)) > 0 for name in names)
+
+
+def is_empty(site: Site, names: tuple[str, ...]) -> bool:
+    """Tell whether nothing waits and nothing is unacknowledged in the queues."""
+    return all(queue(site, name).get("messages") == 0 for name in names)
+
+
+def control(site: Site, worker: str, method: str, arguments: Mapping[str, Any]) -> None:
+    """Send a command to one Celery worker, as ``celery control`` does; nobody waits for a reply."""
+    body = {"method": method, "arguments": dict(arguments), "destination": [NODE_NAMES[worker]]}
+    message = {
+        "properties": {
+            "content_type": "application/json",
+            "content_encoding": "utf-8",
+            "headers": {"clock": 1},
+        },
+        "routing_key": "",
+        "payload": json.dumps(body),
+        "payload_encoding": "string",
+    }
+    login = (BROKER_USER, site.secrets.rabbitmq_password)
+    with requests.Session() as session:
+        session.trust_env = False
+        url = f"{_API}/exchanges/%2F/celery.pidbox/publish"
+        session.post(url, json=message, auth=login, timeout=5).raise_for_status()
+
+
+def rabbitmqctl(site: Site, *arguments: str) -> None:
+    """Run the broker's own command where the broker runs. Raises StartError with its last words."""
+    if site.has_containers:
+        command = ["docker", "exec", CONTAINER, "rabbitmqctl", "-q", *arguments]
+        site.run("api", command, timeout_seconds=COMMAND_SECONDS)
+        return
+    server = site.server("api")
+    spec = next(one for one in compose.process_specs(site.layout, server) if one.name == CONTAINER)
+    variables = [f"{name}={value}" for name, value in spec.environment.items()]
+    program = rabbitmq_program("rabbitmqctl")
+    site.run("api", ["env", *variables, program, "-q", *arguments], timeout_seconds=COMMAND_SECONDS)
+
+
+def alarms(site: Site) -> dict[str, bool]:
+    """Return which of its two alarms the broker has."""
+    nodes = look(site, "nodes")
+    node = nodes[0] if isinstance(nodes, list) and nodes else {}
+    return {"memory": bool(node.get("mem_alarm")), "disk": bool(node.get("disk_free_alarm"))}

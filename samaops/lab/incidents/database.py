@@ -1,0 +1,131 @@
+"""Runbook db-slow: PostgreSQL stopped, sessions that wait for one lock, no connection left."""
+
+from __future__ import annotations
+
+import psycopg
+
+from samaops.i18n import N_, _
+from samaops.lab import database
+from samaops.lab.incidents import hold, looks, sessions
+from samaops.lab.incidents.incident import Incident, Root
+from samaops.lab.incidents.site import Site
+from samaops.lab.layout import DATABASE_USER, DB_ADDRESS, POSTGRESQL_PORT
+from samaops.lab.processes import StartError
+from samaops.lab.starting import wait_until
+
+WAITERS = 4
+LOCKS, CONNECTIONS = "lock-chain", "postgresql-connections-exhausted"
+TOO_MANY_CONNECTIONS = "53300"
+GONE_SECONDS = 10.0
+
+
+def _stop_postgresql(site: Site) -> None:
+    site.stop("postgresql")
+
+
+def _postgresql_is_stopped(site: Site) -> str | None:
+    return None if site.record("postgresql") else looks.refuses(DB_ADDRESS, POSTGRESQL_PORT)
+
+
+def _start_postgresql(site: Site) -> None:
+    site.start(database.spec(site.layout, site.server("db")))
+
+
+def _make_lock_chain(site: Site) -> None:
+    site.spawn(sessions.holder(site, LOCKS, ("locks", str(WAITERS))))
+
+
+def _lock_chain(site: Site) -> str | None:
+    try:
+        with sessions.administrator(site) as session:
+            row = session.execute(sessions.sql("blocked_sessions")).fetchone()
+    except psycopg.Error:
+        return None
+    if row is None or row[1] < WAITERS:
+        return None
+    return _("session {pid} is idle in its transaction and blocks {count} others").format(
+        pid=row[0], count=row[1]
+    )
+
+
+def _end_lock_chain(site: Site) -> None:
+    site.end(LOCKS)
+    _end_sessions(site, hold.HOLDER_NAME, hold.WAITER_NAME)
+
+
+def _end_sessions(site: Site, *names: str) -> None:
+    """End what the program left; a server that is down has no sessions."""
+    try:
+        with sessions.administrator(site) as session:
+            for name in names:
+                session.execute(sessions.sql("end_sessions"), {"application_name": name})
+    except psycopg.OperationalError:
+        return
+
+
+def _take_all_connections(site: Site) -> None:
+    site.spawn(sessions.holder(site, CONNECTIONS, ("connections",)))
+
+
+def _no_connection_left(site: Site) -> str | None:
+    try:
+        with database.connection(site.secrets, DATABASE_USER):
+            return None
+    except psycopg.OperationalError as error:
+        # Before a session exists libpq tells no SQLSTATE, only the server's words.
+        words = str(error).strip().splitlines()[-1]
+        if "remaining connection slots" in words or "too many clients" in words:
+            return words
+        return None
+
+
+def _give_connections_back(site: Site) -> None:
+    site.end(CONNECTIONS)
+    _end_sessions(site, hold.GREEDY_NAME)
+    if site.record("postgresql") and not wait_until(lambda: _is_admitted(site), GONE_SECONDS):
+        raise StartError(_("PostgreSQL still admits nobody"))
+
+
+def _is_admitted(site: Site) -> bool:
+    try:
+        with database.connection(site.secrets, DATABASE_USER):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+INCIDENTS = (
+    Incident(
+        id="postgresql-stopped",
+        runbook="db-slow",
+        title=N_("PostgreSQL is stopped"),
+        does=N_("Fast shutdown of PostgreSQL on server db; PgBouncer keeps running before it."),
+        notice=N_("/health is fine; everything that reads or writes data fails, notifications too."),
+        root=Root("postgresql-down", "postgresql/db"),
+        break_=_stop_postgresql,
+        is_live=_postgresql_is_stopped,
+        heal=_start_postgresql,
+    ),
+    Incident(
+        id=LOCKS,
+        runbook="db-slow",
+        title=N_("One session blocks several others"),
+        does=N_("A transaction changed a customer's row and sits idle; four sessions wait for that row."),
+        notice=N_("Some requests hang for ever, others are as fast as always."),
+        root=Root("lock-chain", "postgresql/db"),
+        break_=_make_lock_chain,
+        is_live=_lock_chain,
+        heal=_end_lock_chain,
+    ),
+    Incident(
+        id=CONNECTIONS,
+        runbook="db-slow",
+        title=N_("PostgreSQL has no connection left"),
+        does=N_("A program opens connections straight to PostgreSQL, past the pool, until none is given."),
+        notice=N_("What has a connection in the pool still works; every new one is refused."),
+        root=Root("postgresql-connections-exhausted", "postgresql/db"),
+        break_=_take_all_connections,
+        is_live=_no_connection_left,
+        heal=_give_connections_back,
+    ),
+)

@@ -1,0 +1,204 @@
+"""Runbook notifications, inside: queues, the broker, the workers. The way out is in ``proxies``."""
+
+from __future__ import annotations
+
+from samaops.i18n import N_, _
+from samaops.lab.incidents import broker, containers, looks, traffic
+from samaops.lab.incidents.incident import Incident, Root
+from samaops.lab.incidents.site import Site
+from samaops.lab.layout import QUEUE_PRIORITIES, WORKER_QUEUES
+from samaops.lab.processes import StartError
+from samaops.lab.starting import wait_until
+
+QUEUE = "low_priority"
+WORKER = "worker2"
+CONTAINER = "samaconso_celery_worker_2"
+WAITING = 8
+HANG_MESSAGE = "lab:hang"
+HUNG_TASKS = 4
+BACK_SECONDS = 40.0
+DRAINED_SECONDS = 20.0
+MEMORY_WATERMARK, DISK_LIMIT = "0.7", "50MB"
+
+
+def _cancel_consumer(site: Site) -> None:
+    broker.control(site, WORKER, "cancel_consumer", {"queue": QUEUE})
+    wait_until(lambda: not broker.has_consumers(site, (QUEUE,)), 5.0)
+    traffic.notify_many(QUEUE, WAITING)
+
+
+def _queue_has_no_consumer(site: Site) -> str | None:
+    found = broker.queue(site, QUEUE)
+    waiting = int(found.get("messages_ready", 0))
+    if not found or found.get("consumers") or not waiting or containers.is_stopped(site, CONTAINER):
+        return None
+    return _("queue {queue}: {waiting} messages wait, no consumer").format(queue=QUEUE, waiting=waiting)
+
+
+def _add_consumer(site: Site) -> None:
+    broker.control(site, WORKER, "add_consumer", {"queue": QUEUE})
+    _await_drained(site)
+
+
+def _await_drained(site: Site) -> None:
+    queues = WORKER_QUEUES[WORKER]
+    if not wait_until(lambda: broker.has_consumers(site, queues), BACK_SECONDS):
+        raise StartError(_("{worker} does not consume its queues").format(worker=WORKER))
+    if site.is_alone and not wait_until(lambda: broker.is_empty(site, queues), DRAINED_SECONDS):
+        raise StartError(_("messages are left in the queues of {worker}").format(worker=WORKER))
+
+
+def _hang_worker(site: Site) -> None:
+    site.remember(traffic.notify_many(QUEUE, HUNG_TASKS, HANG_MESSAGE))
+    wait_until(lambda: _unacknowledged(site) >= HUNG_TASKS, 5.0)
+    site.remember(traffic.notify_many("normal", WAITING))
+
+
+def _unacknowledged(site: Site) -> int:
+    return int(broker.queue(site, QUEUE).get("messages_unacknowledged", 0))
+
+
+def _worker_hangs(site: Site) -> str | None:
+    waiting = int(broker.queue(site, "normal").get("messages", 0))
+    if _unacknowledged(site) < HUNG_TASKS or not waiting or containers.is_stopped(site, CONTAINER):
+        return None
+    return _("{worker}: {count} tasks never end, {waiting} messages wait behind them").format(
+        worker=WORKER, count=HUNG_TASKS, waiting=waiting
+    )
+
+
+def _unhang_worker(site: Site) -> None:
+    """Revoke the hung tasks: a restart alone would get them delivered again."""
+    arguments = {"task_id": list(site.remembered()), "terminate": True, "signal": "SIGKILL"}
+    containers.start(site, CONTAINER)
+    broker.control(site, WORKER, "revoke", arguments)
+    _await_drained(site)
+
+
+def _stop_worker(site: Site) -> None:
+    containers.stop(site, CONTAINER)
+    traffic.notify_many("normal", WAITING)
+
+
+def _worker_is_stopped(site: Site) -> str | None:
+    return containers.is_stopped(site, CONTAINER)
+
+
+def _start_worker(site: Site) -> None:
+    containers.start(site, CONTAINER)
+    _await_drained(site)
+
+
+def _stop_broker(site: Site) -> None:
+    containers.stop(site, broker.CONTAINER, grace_seconds=8)
+
+
+def _broker_is_stopped(site: Site) -> str | None:
+    stopped = containers.is_stopped(site, broker.CONTAINER)
+    refused = looks.refuses(*containers.endpoint(broker.CONTAINER))
+    return f"{stopped}; {refused}" if stopped and refused else None
+
+
+def _start_broker(site: Site) -> None:
+    containers.start(site, broker.CONTAINER)
+    queues = tuple(QUEUE_PRIORITIES)
+    if not wait_until(lambda: broker.has_consumers(site, queues), BACK_SECONDS):
+        raise StartError(_("the workers have not come back to the broker"))
+
+
+def _raise_memory_alarm(site: Site) -> None:
+    broker.rabbitmqctl(site, "set_vm_memory_high_watermark", "0")
+
+
+def _raise_disk_alarm(site: Site) -> None:
+    broker.rabbitmqctl(site, "set_disk_free_limit", "1000GB")
+
+
+def _alarm(site: Site, kind: str) -> str | None:
+    if not broker.alarms(site)[kind]:
+        return None
+    if kind == "memory":
+        return _("RabbitMQ reports its memory alarm; publishers are blocked")
+    return _("RabbitMQ reports its disk alarm; publishers are blocked")
+
+
+def _clear_memory_alarm(site: Site) -> None:
+    broker.rabbitmqctl(site, "set_vm_memory_high_watermark", MEMORY_WATERMARK)
+
+
+def _clear_disk_alarm(site: Site) -> None:
+    broker.rabbitmqctl(site, "set_disk_free_limit", DISK_LIMIT)
+
+
+INCIDENTS = (
+    Incident(
+        id="queue-without-consumer",
+        runbook="notifications",
+        title=N_("A queue has no consumer"),
+        does=N_(
+            "celery control cancel_consumer low_priority on worker2, and broadcasts published behind it."
+        ),
+        notice=N_("Broadcasts never arrive; every other notification does, and every worker is up."),
+        root=Root("queue-without-consumer", f"rabbitmq/{QUEUE}"),
+        break_=_cancel_consumer,
+        is_live=_queue_has_no_consumer,
+        heal=_add_consumer,
+    ),
+    Incident(
+        id="worker-hung",
+        runbook="notifications",
+        title=N_("A worker hangs on its tasks"),
+        does=N_("Four tasks wait for ever on a silent socket and take the whole pool of worker2; more wait."),
+        notice=N_("Ordinary notifications and broadcasts stop; urgent ones arrive."),
+        root=Root("worker-stuck-on-task", f"celery/{WORKER}"),
+        break_=_hang_worker,
+        is_live=_worker_hangs,
+        heal=_unhang_worker,
+    ),
+    Incident(
+        id="worker-container-stopped",
+        runbook="notifications",
+        title=N_("A worker is stopped"),
+        does=N_("docker stop of samaconso_celery_worker_2 on server workers; its queues grow."),
+        notice=N_("Ordinary notifications and broadcasts stop; urgent ones arrive."),
+        root=Root("container-stopped", f"docker/{CONTAINER}"),
+        root_of_processes=Root("worker-down", f"celery/{WORKER}"),
+        break_=_stop_worker,
+        is_live=_worker_is_stopped,
+        heal=_start_worker,
+    ),
+    Incident(
+        id="broker-stopped",
+        runbook="notifications",
+        title=N_("The broker is stopped"),
+        does=N_("docker stop of samaconso_rabbitmq on server api."),
+        notice=N_("POST /notifications answers 503; no notification is sent at all."),
+        root=Root("container-stopped", f"docker/{broker.CONTAINER}"),
+        root_of_processes=Root("rabbitmq-down", "rabbitmq/api"),
+        break_=_stop_broker,
+        is_live=_broker_is_stopped,
+        heal=_start_broker,
+    ),
+    Incident(
+        id="broker-memory-alarm",
+        runbook="notifications",
+        title=N_("The broker's memory alarm blocks publishers"),
+        does=N_("rabbitmqctl set_vm_memory_high_watermark 0: RabbitMQ takes no message any more."),
+        notice=N_("POST /notifications hangs and answers 503; queues are empty and consumers idle."),
+        root=Root("broker-memory-alarm", "rabbitmq/api"),
+        break_=_raise_memory_alarm,
+        is_live=lambda site: _alarm(site, "memory"),
+        heal=_clear_memory_alarm,
+    ),
+    Incident(
+        id="broker-disk-alarm",
+        runbook="notifications",
+        title=N_("The broker's disk alarm blocks publishers"),
+        does=N_("rabbitmqctl set_disk_free_limit 1000GB: RabbitMQ believes its disk to be full."),
+        notice=N_("POST /notifications hangs and answers 503; queues are empty and consumers idle."),
+        root=Root("broker-disk-alarm", "rabbitmq/api"),
+        break_=_raise_disk_alarm,
+        is_live=lambda site: _alarm(site, "disk"),
+        heal=_clear_disk_alarm,
+    ),
+)

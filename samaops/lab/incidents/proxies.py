@@ -1,0 +1,167 @@
+"""Runbook notifications, on the way out: the Senelec proxy is down, refuses, or looks into TLS."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from samaops.i18n import N_, _
+from samaops.lab import processes
+from samaops.lab.incidents import looks, traffic
+from samaops.lab.incidents.incident import Incident, Root
+from samaops.lab.incidents.site import Site
+from samaops.lab.layout import OUTSIDE_ADDRESS, PROXY_PORT
+from samaops.lab.outside import parts, proxy
+from samaops.lab.outside.places import FCM_HOST, OAUTH_HOST, Places
+from samaops.lab.outside.proxy import Rules
+from samaops.lab.processes import StartError
+from samaops.lab.starting import wait_until
+
+PROXY = (OUTSIDE_ADDRESS, PROXY_PORT)
+INTERCEPTING = "intercepting_proxy"
+SENT = 4
+FAILED_SECONDS = 12.0
+OBEYED_SECONDS = 5.0
+PASSWORD_RULES = Rules(user="senelec", password="2025-nouveau")  # noqa: S106 - of the stand-in, known to nobody
+BLOCKING_RULES = Rules(refused_hosts=(FCM_HOST,))
+
+
+def _fail_some(site: Site) -> None:
+    """Send a few notifications, which fail: nobody has to wait for a customer's."""
+    if not site.is_alone:
+        return
+    sent = traffic.notify_many("urgent", SENT)
+    if not traffic.await_results(sent, "FAILURE", FAILED_SECONDS):
+        raise StartError(_("notifications are still sent"))
+
+
+def _send_again(site: Site) -> None:
+    """Send as many as have failed, and see them arrive."""
+    if site.is_alone:
+        sent = traffic.notify_many("urgent", SENT)
+        if not traffic.await_results(sent, "SUCCESS", FAILED_SECONDS):
+            raise StartError(_("notifications are not sent yet"))
+
+
+def _stop_proxy(site: Site) -> None:
+    site.stop("proxy")
+    _fail_some(site)
+
+
+def _proxy_is_down(_site: Site) -> str | None:
+    return looks.refuses(*PROXY)
+
+
+def _restore_proxy(site: Site) -> None:
+    """Put the proxy back as it belongs, whatever was done to it."""
+    places = Places.of(site.layout)
+    proxy.write_rules(places, Rules())
+    intruder = site.record(INTERCEPTING)
+    if intruder is not None:
+        processes.stop([intruder], 2.0)
+    site.end(INTERCEPTING)
+    site.start(parts.proxy_spec(places))
+    _obey_rules(site, " 200 ")
+    _send_again(site)
+
+
+def _obey_rules(site: Site, answer: str) -> None:
+    """Tell the proxy to read its rules again; raise StartError when it does not obey them."""
+    record = site.record("proxy")
+    if record is None:
+        raise StartError(_("the proxy does not run"))
+    os.kill(record.pid, signal.Signals[proxy.RULES_SIGNAL])
+    if not wait_until(lambda: answer in f"{looks.connect_answer(PROXY, FCM_HOST)} ", OBEYED_SECONDS):
+        raise StartError(_("the proxy answers {words}").format(words=looks.connect_answer(PROXY, FCM_HOST)))
+
+
+def _require_password(site: Site) -> None:
+    proxy.write_rules(Places.of(site.layout), PASSWORD_RULES)
+    _obey_rules(site, " 407 ")
+    _fail_some(site)
+
+
+def _password_is_required(_site: Site) -> str | None:
+    return _answers(OAUTH_HOST, "407")
+
+
+def _answers(host: str, status: str) -> str | None:
+    words = looks.connect_answer(PROXY, host)
+    if f" {status} " not in f"{words} ":
+        return None
+    return _("CONNECT {host}:443 through the proxy: {words}").format(host=host, words=words)
+
+
+def _block_host(site: Site) -> None:
+    proxy.write_rules(Places.of(site.layout), BLOCKING_RULES)
+    _obey_rules(site, " 403 ")
+    _fail_some(site)
+
+
+def _host_is_blocked(_site: Site) -> str | None:
+    return _answers(FCM_HOST, "403")
+
+
+def _intercept(site: Site) -> None:
+    site.stop("proxy")
+    site.start(parts.intercepting_proxy(site.layout))
+    _fail_some(site)
+
+
+def _tls_is_intercepted(site: Site) -> str | None:
+    if site.record(INTERCEPTING) is None:
+        return None
+    reason = looks.distrust_through(PROXY, FCM_HOST, Places.of(site.layout).ca_bundle)
+    return (
+        _("TLS to {host} through the proxy: {reason}").format(host=FCM_HOST, reason=reason)
+        if reason
+        else None
+    )
+
+
+INCIDENTS = (
+    Incident(
+        id="proxy-down",
+        runbook="notifications",
+        title=N_("The proxy is down"),
+        does=N_("The Senelec proxy is stopped; a few notifications are sent, and fail."),
+        notice=N_("No notification reaches a phone; the API and the queues look fine."),
+        root=Root("proxy-down", "proxy/senelec"),
+        break_=_stop_proxy,
+        is_live=_proxy_is_down,
+        heal=_restore_proxy,
+    ),
+    Incident(
+        id="proxy-requires-password",
+        runbook="notifications",
+        title=N_("The proxy wants a password"),
+        does=N_("The proxy answers 407 to everybody without a password; a few notifications fail."),
+        notice=N_("No notification reaches a phone; the API and the queues look fine."),
+        root=Root("proxy-requires-password", "proxy/senelec"),
+        break_=_require_password,
+        is_live=_password_is_required,
+        heal=_restore_proxy,
+    ),
+    Incident(
+        id="proxy-blocks-host",
+        runbook="notifications",
+        title=N_("The proxy blocks one of Google's hosts"),
+        does=N_("The proxy answers 403 for fcm.googleapis.com; oauth2.googleapis.com passes."),
+        notice=N_("No notification reaches a phone; the API and the queues look fine."),
+        root=Root("proxy-blocks-host", "proxy/senelec"),
+        break_=_block_host,
+        is_live=_host_is_blocked,
+        heal=_restore_proxy,
+    ),
+    Incident(
+        id="proxy-intercepts-tls",
+        runbook="notifications",
+        title=N_("The proxy looks into TLS"),
+        does=N_("A proxy that shows certificates of its own for Google's hosts takes the proxy's place."),
+        notice=N_("No notification reaches a phone; the logs say CERTIFICATE_VERIFY_FAILED."),
+        root=Root("proxy-intercepts-tls", f"firebase/{FCM_HOST}"),
+        break_=_intercept,
+        is_live=_tls_is_intercepted,
+        heal=_restore_proxy,
+    ),
+)

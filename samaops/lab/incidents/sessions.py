@@ -1,0 +1,69 @@
+"""Sessions of incidents in PostgreSQL and on PgBouncer's console."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from samaops.lab import database
+from samaops.lab.incidents.site import PROGRAM_VARIABLE, Site
+from samaops.lab.layout import DATABASE, DATABASE_USER, DB_ADDRESS, PGBOUNCER_PORT, POSTGRESQL_PORT
+from samaops.lab.outside.places import python_environment
+from samaops.lab.specs import ProcessSpec
+
+_SQL = Path(__file__).parent / "sql"
+
+
+@cache
+def sql(name: str) -> bytes:
+    """Return one of the incidents' statements by its file name without ending."""
+    return (_SQL / f"{name}.sql").read_bytes()
+
+
+def administrator(site: Site, name: str = DATABASE) -> Any:
+    """Return the context manager of a superuser's session straight to PostgreSQL, autocommit."""
+    return database.connection(site.secrets, database.SUPERUSER, name)
+
+
+@contextmanager
+def console(site: Site) -> Iterator[psycopg.ClientCursor[Any]]:
+    """Open PgBouncer's admin console; it knows the simple protocol only."""
+    with psycopg.connect(
+        host=DB_ADDRESS,
+        port=PGBOUNCER_PORT,
+        user=database.SUPERUSER,
+        password=site.secrets.postgres_password,
+        dbname="pgbouncer",
+        connect_timeout=2,
+        autocommit=True,
+        cursor_factory=psycopg.ClientCursor,
+    ) as connection:
+        yield connection.cursor()  # type: ignore[misc]
+
+
+def holder(site: Site, name: str, argv: tuple[str, ...]) -> ProcessSpec:
+    """Describe a detached program of ``hold.py``, which connects as the application."""
+    variables = {
+        **python_environment(),
+        PROGRAM_VARIABLE: name,
+        "PGHOST": DB_ADDRESS,
+        "PGPORT": str(POSTGRESQL_PORT),
+        "PGDATABASE": DATABASE,
+        "PGUSER": DATABASE_USER,
+        "PGPASSWORD": site.secrets.samaconso_password,
+    }
+    return ProcessSpec(
+        name=name,
+        server="db",
+        address=DB_ADDRESS,
+        port=0,
+        argv=(sys.executable, "-m", "samaops.lab.incidents.hold", *argv),
+        ready=lambda: True,
+        environment=variables,
+    )

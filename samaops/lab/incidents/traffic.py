@@ -1,0 +1,66 @@
+"""Real notifications, sent as the application's users send them: through an API member that answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+
+import redis
+import requests
+
+from samaops.i18n import _
+from samaops.lab.layout import ADDRESSES, API_PORTS, REDIS_PORT
+from samaops.lab.processes import POLL_SECONDS, StartError
+
+ANSWER_SECONDS = 5.0
+RESULT_KEY = "celery-task-meta-{task_id}"
+
+
+def notify(priority: str, message: str = "Essai du laboratoire", user_id: int = 1) -> str:
+    """Publish one notification and return its task's id. Raises StartError when no member takes it."""
+    body = {"user_id": user_id, "priority": priority, "message": message}
+    said = ""
+    with requests.Session() as session:
+        session.trust_env = False
+        for port in reversed(API_PORTS.values()):
+            url = f"http://{ADDRESSES['api']}:{port}/notifications"
+            try:
+                answer = session.post(url, json=body, timeout=ANSWER_SECONDS)
+            except requests.RequestException as error:
+                said = str(error)
+                continue
+            if answer.ok:
+                return str(answer.json()["task_id"])
+            said = f"HTTP {answer.status_code} {answer.text[:200]}"
+    raise StartError(_("no API member takes a notification: {reason}").format(reason=said))
+
+
+def notify_many(priority: str, count: int, message: str = "Essai du laboratoire") -> list[str]:
+    """Publish some notifications, each to another customer."""
+    return [notify(priority, message, user_id) for user_id in range(1, count + 1)]
+
+
+def results(task_ids: Iterable[str]) -> dict[str, str]:
+    """Return the state of the tasks that have a result in Redis."""
+    with redis_of() as client:
+        found = {one: client.get(RESULT_KEY.format(task_id=one)) for one in task_ids}
+    return {one: str(json.loads(value)["status"]) for one, value in found.items() if value}
+
+
+def await_results(task_ids: list[str], wanted: str, seconds: float) -> bool:
+    """Wait until every task has the wanted state; return whether they had in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        states = results(task_ids)
+        if all(states.get(one) == wanted for one in task_ids):
+            return True
+        time.sleep(POLL_SECONDS * 2)
+    return False
+
+
+def redis_of() -> redis.Redis:
+    """Return a client of the lab's Redis."""
+    return redis.Redis(
+        ADDRESSES["workers"], REDIS_PORT, socket_timeout=5, socket_connect_timeout=2, decode_responses=True
+    )

@@ -24,6 +24,6 @@ def nodes_of(celery: CeleryFacts, key: str) -> list[CeleryNode]:
 
 
 def see_worker(context: Context, worker: Worker, command: str = "logs --tail 50") -> str:
-    """Return the command line that looks at a worker\'s container, by default at its log."""
+    """Return the command line that looks at a worker's container, by default at its log."""
     container = worker.container or "samaconso_celery_worker_1"
     return on_server(context.settings, worker.server, f"docker {command} {container}")

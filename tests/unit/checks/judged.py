@@ -1,0 +1,66 @@
+"""Judge facts given as data, without observing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from samaops.checks.engine import judge
+from samaops.checks.registry import rules
+from samaops.config.settings import Settings
+from samaops.facts.observation import Observation, Snapshot
+from samaops.model.failure import Failure, FailureKind
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+
+NOT_ALLOWED = Failure(FailureKind.PERMISSION, "not allowed", "somewhere")
+
+
+def observed(facts: object, subject: str, missing: tuple[str, ...] = ()) -> Observation:
+    """Return a successful observation of these facts."""
+    parts = dict.fromkeys(missing, NOT_ALLOWED)
+    return Observation(subject.partition("/")[0], subject, None, type(facts).__name__, facts, missing=parts)
+
+
+def failed(facts_type: type, subject: str, kind: FailureKind) -> Observation:
+    """Return an observation that failed."""
+    failure = Failure(kind, "the other side's own words", "connect")
+    return Observation(subject.partition("/")[0], subject, None, facts_type.__name__, failure=failure)
+
+
+def findings(settings: Settings, *observations: Observation) -> dict[str, Finding]:
+    """Judge observations; return the findings by ``code@subject``."""
+    snapshot = Snapshot(datetime.now(timezone.utc), observations)
+    judged = judge(snapshot, settings)
+    by_key = {finding.key: finding for finding in judged}
+    assert len(by_key) == len(judged), "code and subject must be unique in a report"
+    return by_key
+
+
+def with_fields(facts: Any, changes: Mapping[str, Any]) -> Any:
+    """Return facts with changed fields; a name with dots reaches into nested facts."""
+    for name, value in changes.items():
+        first, _dot, rest = name.partition(".")
+        inner = getattr(facts, first)
+        if rest:
+            assert is_dataclass(inner), name
+            facts = replace(facts, **{first: with_fields(inner, {rest: value})})
+        else:
+            facts = replace(facts, **{first: value})
+    return facts
+
+
+def uncovered(system: str, cases: Mapping[str, set[Status]]) -> list[str]:
+    """Return the rules of a system that have a limit, or a case, without a case for it."""
+    lacking = []
+    for rule in rules((system,)):
+        seen = cases.get(rule.code, set())
+        wanted = {Status.OK}
+        wanted |= {Status.WARNING} if rule.warning is not None else set()
+        wanted |= {Status.CRITICAL} if rule.critical is not None else set()
+        lacking += [f"{rule.code}: {status}" for status in wanted - seen]
+        if len(seen) < 2 and not rule.access:
+            lacking.append(f"{rule.code}: nothing but {seen}")
+    return lacking

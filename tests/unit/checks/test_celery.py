@@ -1,0 +1,207 @@
+"""Every check of the workers and of Flower on facts given as data, and the join of the broker's consumers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from samaops.config.settings import Settings
+from samaops.facts.celery import (
+    ActiveTask,
+    CeleryFacts,
+    CeleryNode,
+    OtherConsumer,
+    RecentTasks,
+    ReplyQueue,
+    recent_of,
+    workers_of,
+)
+from samaops.facts.flower import FlowerFacts
+from samaops.model.failure import FailureKind
+from samaops.model.status import Status
+from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
+
+SUBJECT = "celery/workers"
+OK, WARNING, CRITICAL, SKIPPED = Status.OK, Status.WARNING, Status.CRITICAL, Status.SKIPPED
+SETTINGS = Settings.model_validate(
+    {
+        "rabbitmq": {},
+        "flower": {},
+        "celery": {
+            "workers": {
+                "worker1": {"queues": ["urgent", "high_priority"], "container": "samaconso_celery_worker_1"},
+                "worker2": {"queues": ["normal", "low_priority"], "container": "samaconso_celery_worker_2"},
+            }
+        },
+    }
+)
+ONE = CeleryNode("worker1@celery_worker_1", "10.0.0.3:40001", ("high_priority", "urgent"), 0, 16)
+TWO = CeleryNode("worker2@celery_worker_2", "10.0.0.3:40002", ("low_priority", "normal"), 0, 16)
+HANGING = ActiveTask("id-1", "send_broadcast_notifications", TWO.name, "('hello',)", 900.0, 1)
+
+
+def recent(*outcomes: bool) -> RecentTasks:
+    failures = outcomes.count(False)
+    return RecentTasks(outcomes, "ProxyError()" if failures else "", failures, {}, 300)
+
+
+HEALTHY = CeleryFacts(nodes=(ONE, TWO), others=(), replies=(), active=(), recent=recent(*[True] * 20))
+DEAF = replace(TWO, queues=("normal",))
+
+CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
+    ("celery.service.unreachable", "workers", OK, {}),
+    ("celery.worker.missing", "worker2", OK, {}),
+    ("celery.worker.missing", "worker2", CRITICAL, {"nodes": (ONE,)}),
+    ("celery.worker.not_consuming", "worker2", OK, {}),
+    ("celery.worker.not_consuming", "worker2", CRITICAL, {"nodes": (ONE, DEAF)}),
+    (
+        "celery.worker.not_consuming",
+        "worker2",
+        WARNING,
+        {"nodes": (ONE, DEAF), "others": (OtherConsumer("low_priority", "10.0.0.9:1"),)},
+    ),
+    ("celery.queue.uncovered", "low_priority", OK, {}),
+    ("celery.queue.uncovered", "low_priority", CRITICAL, {"nodes": (ONE, DEAF)}),
+    ("celery.task.stuck", "worker2", OK, {}),
+    ("celery.task.stuck", "worker2", OK, {"active": (replace(HANGING, runtime_seconds=599.0),)}),
+    ("celery.task.stuck", "worker2", WARNING, {"active": (HANGING,)}),
+    (
+        "celery.task.stuck",
+        "worker2",
+        CRITICAL,
+        {"active": (HANGING,), "nodes": (ONE, replace(TWO, unacknowledged=16))},
+    ),
+    # Flower remembers the task of a worker that was killed; the new worker runs nothing.
+    ("celery.task.stuck", "worker2", OK, {"active": (replace(HANGING, worker_active=0),)}),
+    ("celery.task.stuck", "worker2", SKIPPED, {"active": None}),
+    ("celery.tasks.failing", "tasks", OK, {}),
+    ("celery.tasks.failing", "tasks", OK, {"recent": recent(False, False)}),  # too few
+    ("celery.tasks.failing", "tasks", OK, {"recent": recent(False, *[True] * 99)}),
+    ("celery.tasks.failing", "tasks", WARNING, {"recent": recent(*[False] * 6, *[True] * 94)}),
+    ("celery.tasks.failing", "tasks", CRITICAL, {"recent": recent(*[False] * 5, *[True] * 5)}),
+    ("celery.tasks.failing", "tasks", OK, {"recent": recent(*[True] * 3, *[False] * 9)}),  # it is over
+    ("celery.tasks.failing", "tasks", CRITICAL, {"recent": recent(True, True, *[False, True] * 10)}),
+    ("celery.tasks.failing", "tasks", SKIPPED, {"recent": None}),
+    ("celery.broker.replies", "replies", OK, {}),
+    (
+        "celery.broker.replies",
+        "replies",
+        WARNING,
+        {"replies": (ReplyQueue("a.reply.celery.pidbox", 100, 0),)},
+    ),
+    (
+        "celery.broker.replies",
+        "replies",
+        CRITICAL,
+        {"replies": (ReplyQueue("a.reply.celery.pidbox", 20_000, 0),)},
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "name", "status", "changes"), CASES)
+def test_facts_lead_to_this_finding(code: str, name: str, status: Status, changes: dict[str, Any]) -> None:
+    found = findings(SETTINGS, observed(with_fields(HEALTHY, changes), SUBJECT))
+    key = f"{code}@celery/{name}" if f"{code}@celery/{name}" in found else f"{code}@{SUBJECT}"
+    assert found[key].status is status, found[key].title
+    if status in (WARNING, CRITICAL):
+        assert found[key].hint
+
+
+def test_every_check_has_its_cases() -> None:
+    seen: dict[str, set[Status]] = {}
+    for code, _name, status, _changes in CASES:
+        seen.setdefault(code, set()).add(status)
+    assert uncovered("celery", seen) == []
+
+
+def test_healthy_workers_have_nothing_but_ok() -> None:
+    found = findings(SETTINGS, observed(HEALTHY, SUBJECT))
+    assert {finding.status for finding in found.values()} == {OK}
+
+
+def test_without_flower_the_tasks_are_unknown_and_the_workers_are_not() -> None:
+    blind = with_fields(HEALTHY, {"active": None, "recent": None})
+    found = findings(SETTINGS, observed(blind, SUBJECT, missing=("tasks",)))
+    unknown = {finding.code for finding in found.values() if finding.status is Status.UNKNOWN}
+    assert unknown == {"celery.task.stuck", "celery.tasks.failing"}
+
+
+def test_without_the_broker_nothing_is_known_and_nothing_is_called_down() -> None:
+    found = findings(SETTINGS, failed(CeleryFacts, SUBJECT, FailureKind.DEPENDENCY))
+    assert found.pop(f"celery.service.unreachable@{SUBJECT}").status is Status.UNKNOWN
+    assert {finding.status for finding in found.values()} == {SKIPPED}
+
+
+def consumer(connection: str, queue: str) -> dict[str, Any]:
+    return {"channel_details": {"connection_name": connection}, "queue": {"name": queue, "vhost": "/"}}
+
+
+def test_a_connection_joins_a_workers_name_with_its_queues() -> None:
+    first, second, stranger = "10.0.0.3:1 -> 10.0.0.2:5672", "10.0.0.3:2 -> 10.0.0.2:5672", "9.9.9.9:3 -> x"
+    consumers = [
+        consumer(first, "worker1@a.celery.pidbox"),
+        consumer(first, "urgent"),
+        consumer(first, "celeryev.f68cb6a1"),
+        consumer(second, "worker2@b.celery.pidbox"),
+        consumer(stranger, "normal"),
+        consumer(stranger, "0a1b.reply.celery.pidbox"),
+    ]
+    channel = {"connection_details": {"name": first}, "vhost": "/", "global_prefetch_count": 8}
+    channels = [{**channel, "messages_unacknowledged": 3}, {**channel, "vhost": "other"}]
+    nodes, others = workers_of(consumers, channels, "/")
+    assert nodes == (
+        CeleryNode("worker1@a", "10.0.0.3:1", ("urgent",), 3, 8),
+        CeleryNode("worker2@b", "10.0.0.3:2", (), 0, 0),
+    )
+    assert others == (OtherConsumer("normal", "9.9.9.9:3"),)
+
+
+def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:
+    now = 1_795_000_000.0
+    tasks: list[dict[str, Any]] = [{"state": "SUCCESS", "timestamp": now - 10}]
+    tasks += [{"state": "FAILURE", "timestamp": now - 20, "exception": "A()", "name": "t"}] * 3
+    tasks += [{"state": "FAILURE", "timestamp": now - 30, "exception": "B()", "name": "t"}]
+    tasks += [{"state": "FAILURE", "timestamp": now - 5000, "exception": "old"}, {"state": "STARTED"}]
+    found = recent_of(tasks, now)
+    assert found.outcomes == (True, False, False, False, False)
+    assert (found.exception, found.exception_count, found.failing_names) == ("A()", 3, {"t": 4})
+
+
+FLOWER = FlowerFacts(
+    milliseconds=12.0,
+    online={"worker1@a": True, "worker2@b": True},
+    uses_default_password=False,
+    has_password=True,
+)
+FLOWER_CASES: list[tuple[str, Status, dict[str, Any]]] = [
+    ("flower.service.unreachable", OK, {}),
+    ("flower.credentials.default", OK, {}),
+    ("flower.credentials.default", WARNING, {"uses_default_password": True}),
+    ("flower.credentials.default", WARNING, {"has_password": False}),
+    ("flower.workers.unseen", OK, {}),
+    ("flower.workers.unseen", WARNING, {"online": {"worker1@a": True, "worker2@b": False}}),
+    ("flower.workers.unseen", WARNING, {"online": {}}),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "changes"), FLOWER_CASES)
+def test_facts_of_flower_lead_to_this_finding(code: str, status: Status, changes: dict[str, Any]) -> None:
+    found = findings(SETTINGS, observed(with_fields(FLOWER, changes), "flower/workers"))
+    assert found[f"{code}@flower/workers"].status is status
+
+
+def test_every_check_of_flower_has_its_cases() -> None:
+    seen: dict[str, set[Status]] = {}
+    for code, status, _changes in FLOWER_CASES:
+        seen.setdefault(code, set()).add(status)
+    assert uncovered("flower", seen) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(FailureKind.REFUSED, CRITICAL), (FailureKind.AUTHENTICATION, Status.UNKNOWN)]
+)
+def test_a_flower_that_cannot_be_looked_at(kind: FailureKind, status: Status) -> None:
+    found = findings(SETTINGS, failed(FlowerFacts, "flower/workers", kind))
+    assert found["flower.service.unreachable@flower/workers"].status is status

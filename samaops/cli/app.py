@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -91,8 +92,21 @@ def _translate(command: Any) -> None:
             param.metavar = ""  # typer would write <bool> behind a flag
     if command.help:
         command.help = _(command.help)
+    command.get_help_option = _translated_help_option(command.get_help_option)
     for child in getattr(command, "commands", {}).values():
         _translate(child)
+
+
+def _translated_help_option(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Wrap what makes a command's ``--help``, which is no parameter until it is asked for."""
+
+    def translated(ctx: Any) -> Any:
+        option = make(ctx)
+        if option is not None:
+            option.help, option.metavar = _("Show this message and exit."), ""
+        return option
+
+    return translated
 
 
 app = typer.Typer(

@@ -63,10 +63,8 @@ def _answer(report: Report) -> str:
     """Return the report in one sentence."""
     if report.causes:
         others = len(report.causes) - 1
-        more = ngettext(" (and {count} more cause)", " (and {count} more causes)", others).format(
-            count=others
-        )
-        return report.causes[0].title + (more if others else "")
+        more = ngettext("and {count} more cause", "and {count} more causes", others).format(count=others)
+        return report.causes[0].title + (f" ({more})" if others else "")
     counts = report.counts()
     if not report.findings:
         return _("Nothing was looked at")
@@ -81,7 +79,7 @@ def _answer(report: Report) -> str:
 def _counted(report: Report, without: tuple[Status, ...] = ()) -> str:
     counts = report.counts()
     return ", ".join(
-        f"{counts[one]} {words.status(one)}" for one in SEVERITY if counts[one] and one not in without
+        words.counted(one, counts[one]) for one in SEVERITY if counts[one] and one not in without
     )
 
 
@@ -125,12 +123,14 @@ def _explained(cause: Cause, report: Report, view: View) -> Lines:
         return
     shown = names if view.verbose else names[:_MOST_NAMES]
     rest = len(names) - len(shown)
-    count = ngettext("explains {count} finding", "explains {count} findings", len(names)).format(
-        count=len(names)
-    )
-    more = _(", and {count} more (-v)").format(count=rest) if rest else ""
-    without = _("; {count} checks could not be made").format(count=skipped) if skipped else ""
-    yield Hanging(Text(""), Text(f"{count}: {', '.join(shown)}{more}{without}", "dim"), indent=3)
+    if rest:
+        shown = [*shown, _("{count} more (-v)").format(count=rest)]
+    text = ngettext("explains {count} finding: {names}", "explains {count} findings: {names}", len(names))
+    text = text.format(count=len(names), names=", ".join(shown))
+    if skipped:
+        unmade = ngettext("{count} check could not be made", "{count} checks could not be made", skipped)
+        text += "; " + unmade.format(count=skipped)
+    yield Hanging(Text(""), Text(text, "dim"), indent=3)
 
 
 def _name(finding: Finding, cause: Cause) -> str:

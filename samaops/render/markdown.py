@@ -33,7 +33,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _counts(report: Report) -> str:
     counts = report.counts()
-    return ", ".join(f"{counts[one]} {words.status(one)}" for one in SEVERITY if counts[one])
+    return ", ".join(words.counted(one, counts[one]) for one in SEVERITY if counts[one])
 
 
 def _cause(cause: Cause) -> Iterator[str]:

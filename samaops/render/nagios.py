@@ -52,7 +52,7 @@ def _summary(report: Report) -> str:
             verdict=words.verdict(cause.verdict), title=cause.title
         )
     counts = report.counts()
-    shown = [f"{counts[one]} {words.status(one)}" for one in Status if counts[one]]
+    shown = [words.counted(one, counts[one]) for one in Status if counts[one]]
     return ", ".join(shown) or _("nothing was looked at")
 
 

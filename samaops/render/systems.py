@@ -40,6 +40,6 @@ def _cell(system: str, counts: Counter[Status], took_ms: int | None, symbols: Sy
         ]
     else:
         order = (Status.OK, *SEVERITY[:3], Status.SKIPPED)
-        parts = [f"{counts[one]} {words.status(one)}" for one in order if counts[one]]
+        parts = [words.counted(one, counts[one]) for one in order if counts[one]]
     took = [words.duration(took_ms)] if took_ms is not None else []
     return f"{symbols.status[worst]} {escape.plain(system):<12} {', '.join([*parts, *took])}"

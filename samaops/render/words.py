@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.cause import Verdict
 from samaops.model.plan import Risk
 from samaops.model.status import Status
@@ -70,6 +70,18 @@ def symbols_for(encoding: str | None) -> Symbols:
 def status(one: Status) -> str:
     """Return a status in the user's language."""
     return _(_STATUS_WORDS[one])
+
+
+def counted(one: Status, count: int) -> str:
+    """Return how many findings have a status: ``2 critical``."""
+    words = {
+        Status.OK: ngettext("{count} ok", "{count} ok", count),
+        Status.WARNING: ngettext("{count} warning", "{count} warnings", count),
+        Status.CRITICAL: ngettext("{count} critical", "{count} critical", count),
+        Status.UNKNOWN: ngettext("{count} unknown", "{count} unknown", count),
+        Status.SKIPPED: ngettext("{count} skipped", "{count} skipped", count),
+    }
+    return words[one].format(count=count)
 
 
 def verdict(one: Verdict) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ _KIND_OF_SQLSTATE = {
     "HYT00": FailureKind.NO_ANSWER,
     "HYT01": FailureKind.NO_ANSWER,
     "57014": FailureKind.NO_ANSWER,
+    "HY008": FailureKind.NO_ANSWER,
     "08S01": FailureKind.CLOSED,
     "IM002": FailureKind.MISSING,
     "IM003": FailureKind.MISSING,
@@ -95,15 +98,22 @@ class OdbcConnection:
         except driver.Error as error:
             raise self._client_error(error, "login") from error
         footprint.count(connections=1)
-        self._connection.timeout = seconds
+        self._seconds = seconds
 
     def query(self, statement: str) -> None:
-        """Run one statement and read its first row. Raises ClientError."""
+        """Run one statement and read its first row. Raises ClientError, also when it takes too long."""
         driver = _pyodbc()
+        cursor = self._connection.cursor()
+        # Not the driver's own query timeout: psqlODBC has none (attribute 113), a cancel works with all.
+        watchdog = threading.Timer(self._seconds, _cancel, (cursor,))
+        watchdog.daemon = True
+        watchdog.start()
         try:
-            self._connection.execute(statement).fetchone()
+            cursor.execute(statement).fetchone()
         except driver.Error as error:
             raise self._client_error(error, "query") from error
+        finally:
+            watchdog.cancel()
         footprint.count(commands=1)
 
     def close(self) -> None:
@@ -112,6 +122,12 @@ class OdbcConnection:
 
     def _client_error(self, error: Exception, stage: str) -> ClientError:
         return ClientError(kind_of(error), words_of(error, self._settings), stage)
+
+
+def _cancel(cursor: Any) -> None:
+    """End a query from another thread; where even that fails, the caller is given up by the engine."""
+    with contextlib.suppress(_pyodbc().Error):
+        cursor.cancel()
 
 
 def connection_string(settings: SqlServer) -> str:

@@ -1,0 +1,204 @@
+"""External SQL Servers, stood in for by a real PostgreSQL over the real psqlODBC: which rung breaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pyodbc
+import pytest
+
+from samaops.clients import sqlserver as client
+from samaops.config.settings import Settings, SqlServer
+from samaops.model.failure import FailureKind
+from samaops.model.status import Status
+from tests.service import faulty
+from tests.service.looking import Look, look
+from tests.service.postgres_server import PASSWORD, PostgresServer, postgres_server
+
+pytestmark = pytest.mark.service
+__all__ = ["postgres_server"]
+DRIVER = "PostgreSQL Unicode"
+CANARY = "canary-{of};the=odbc}driver"
+
+
+@pytest.fixture(autouse=True)
+def _needs_psqlodbc() -> None:
+    if DRIVER not in pyodbc.drivers():
+        pytest.skip("needs the Debian package odbc-postgresql")
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    values = {
+        "name": "sic",
+        "driver": DRIVER,
+        "host": "127.0.0.1",
+        "database": "samaconso",
+        "user": "samaops",
+    }
+    return {**values, "password": PASSWORD, "timeout": 2.5, **changes}
+
+
+def seen(**changes: Any) -> Look:
+    return look(Settings.model_validate({"sqlserver": [entry(**changes)]}), "sqlserver")
+
+
+def test_a_healthy_server_holds_on_every_rung(postgres_server: PostgresServer) -> None:
+    answer = seen(port=postgres_server.port)
+    assert {key for key in answer.bad() if "latency" not in key} == set(), answer.summary()
+    evidence = answer.one("sqlserver.latency.high").evidence
+    assert all(evidence[rung] is not None for rung in ("name_ms", "port_ms", "login_ms", "query_ms"))
+    assert evidence["broken_rung"] == ""
+
+
+def test_no_connection_is_left_behind(postgres_server: PostgresServer) -> None:
+    assert not {key for key in seen(port=postgres_server.port).bad() if "latency" not in key}
+    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'samaops'"
+    ends_at = time.monotonic() + 5
+    while postgres_server.run(query)[0][0] and time.monotonic() < ends_at:
+        time.sleep(0.02)
+    assert postgres_server.run(query)[0][0] == 0
+
+
+def test_a_missing_driver_is_unknown_and_says_that_the_port_is_open(postgres_server: PostgresServer) -> None:
+    answer = seen(port=postgres_server.port, driver="ODBC Driver 18 for SQL Server")
+    finding = answer.one("sqlserver.driver.missing")
+    assert finding.status is Status.UNKNOWN
+    assert DRIVER in finding.evidence["installed"]
+    assert answer.status("sqlserver.server.unreachable") is Status.OK
+    assert answer.status("sqlserver.login.refused") is Status.SKIPPED
+    assert answer.status("sqlserver.query.failing") is Status.SKIPPED
+
+
+def test_a_driver_whose_library_cannot_be_opened_is_missing_too(
+    postgres_server: PostgresServer, tmp_path: Any
+) -> None:
+    library = tmp_path / "broken.so"
+    library.write_bytes(b"not a library")
+    answer = seen(port=postgres_server.port, driver=str(library))
+    assert answer.status("sqlserver.driver.missing") is Status.UNKNOWN
+    assert answer.status("sqlserver.login.refused") is Status.SKIPPED
+
+
+def test_the_drivers_library_can_be_named_by_its_path(postgres_server: PostgresServer) -> None:
+    path = "/usr/lib/x86_64-linux-gnu/odbc/psqlodbcw.so"
+    answer = seen(port=postgres_server.port, driver=path)
+    assert answer.status("sqlserver.query.failing") is Status.OK, answer.summary()
+
+
+REFUSALS = {
+    "password": {"password": CANARY},
+    "user": {"user": "nobody"},
+    "database": {"database": "absent"},
+}
+
+
+@pytest.mark.parametrize("wrong", REFUSALS)
+def test_a_refused_log_in_is_unknown_and_the_password_never_shown(
+    postgres_server: PostgresServer, wrong: str
+) -> None:
+    answer = seen(port=postgres_server.port, **REFUSALS[wrong])
+    finding = answer.one("sqlserver.login.refused")
+    assert finding.status is Status.UNKNOWN
+    assert finding.evidence["broken_rung"] == "login"
+    assert answer.status("sqlserver.server.unreachable") is Status.OK
+    assert CANARY not in repr(answer)
+
+
+def test_a_password_with_every_special_character_works(postgres_server: PostgresServer) -> None:
+    postgres_server.run(f"CREATE ROLE special LOGIN PASSWORD '{CANARY}'")
+    try:
+        answer = seen(port=postgres_server.port, user="special", password=CANARY)
+    finally:
+        postgres_server.run("DROP ROLE special")
+    assert answer.status("sqlserver.query.failing") is Status.OK, answer.summary()
+
+
+def test_a_failing_query_is_critical_with_the_servers_words(postgres_server: PostgresServer) -> None:
+    finding = seen(port=postgres_server.port, query="SELECT * FROM absent_table").one(
+        "sqlserver.query.failing"
+    )
+    assert finding.status is Status.CRITICAL
+    assert "absent_table" in finding.detail
+
+
+def test_a_query_that_may_not_be_asked_is_unknown(postgres_server: PostgresServer) -> None:
+    finding = seen(port=postgres_server.port, query="SELECT * FROM pg_authid").one("sqlserver.query.failing")
+    assert finding.status is Status.UNKNOWN
+
+
+def test_a_query_that_hangs_is_ended_in_time_and_critical(postgres_server: PostgresServer) -> None:
+    started = time.monotonic()
+    finding = seen(port=postgres_server.port, query="SELECT pg_sleep(30)").one("sqlserver.query.failing")
+    assert finding.status is Status.CRITICAL
+    assert finding.evidence["broken_rung"] == "query"
+    assert time.monotonic() - started < 4.5
+
+
+FAULTS: dict[str, tuple[Callable[[], AbstractContextManager[faulty.Address]], FailureKind, str]] = {
+    "refused": (faulty.refused_port, FailureKind.REFUSED, "connect"),
+    "silent": (faulty.silent, FailureKind.SILENT, "connect"),
+    "hanging": (faulty.hanging, FailureKind.NO_ANSWER, "login"),
+    "closing": (faulty.closing, FailureKind.CLOSED, "login"),
+    "garbage": (faulty.garbage, FailureKind.GARBAGE, "login"),
+    "drip": (lambda: faulty.dripping(b"R\x00\x00\x07\xd0", 0.3), FailureKind.NO_ANSWER, "login"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_server_is_told_by_kind_and_rung_and_in_time(fault: str) -> None:
+    server, kind, stage = FAULTS[fault]
+    with server() as (_host, port):
+        started = time.monotonic()
+        finding = seen(port=port, timeout=1.2).one("sqlserver.server.unreachable")
+        took = time.monotonic() - started
+    assert finding.status is Status.CRITICAL, finding
+    assert (finding.evidence["kind"], finding.evidence["stage"]) == (kind.value, stage)
+    assert took < 3.5
+
+
+def test_a_name_that_does_not_resolve_is_the_name_rung() -> None:
+    finding = seen(host="no-such-host.invalid").one("sqlserver.server.unreachable")
+    assert (finding.evidence["kind"], finding.evidence["stage"]) == ("name", "name")
+
+
+STRINGS = {
+    "ODBC Driver 18 for SQL Server": "Server=10.1.2.3,1433;Database=SIC;UID=reader;PWD={a;b}}c};Encrypt=yes;",
+    "FreeTDS": "Server=10.1.2.3;Port=1433;TDS_Version=7.4;Database=SIC;UID=reader;PWD={a;b}}c};Encrypt=yes;",
+    "PostgreSQL Unicode": "Server=10.1.2.3;Port=1433;Database=SIC;UID=reader;PWD={a;b}}c};Encrypt=yes;",
+}
+
+
+@pytest.mark.parametrize("driver", STRINGS)
+def test_the_connection_string_is_in_the_words_of_the_driver(driver: str) -> None:
+    settings = SqlServer.model_validate(
+        {
+            "name": "sic", "driver": driver, "host": "10.1.2.3", "database": "SIC", "user": "reader",
+            "password": "a;b}c", "options": {"Encrypt": "yes"},
+        }
+    )  # fmt: skip
+    assert client.connection_string(settings) == f"Driver={{{driver}}};{STRINGS[driver]}"
+
+
+# SQL Server's own words, as msodbcsql18 passes them on.
+SAID: list[tuple[str, str, FailureKind]] = [
+    ("28000", "[28000] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Login failed for user 'x'. (18456)",
+     FailureKind.AUTHENTICATION),
+    ("42000", "[42000] [Microsoft][SQL Server]Cannot open database \"SIC\" requested by the login. (4060)",
+     FailureKind.MISSING),
+    ("HYT00", "[HYT00] [Microsoft][ODBC Driver 18 for SQL Server]Login timeout expired (0)", FailureKind.NO_ANSWER),
+    ("08001", "[08001] [Microsoft][ODBC Driver 18 for SQL Server]SSL Provider: [error:0A000102:SSL routines::"
+     "unsupported protocol]", FailureKind.TLS),
+    ("01000", "[01000] [unixODBC][Driver Manager]Can't open lib 'ODBC Driver 18 for SQL Server' : file not found",
+     FailureKind.MISSING),
+    ("08S01", "[08S01] [Microsoft]TCP Provider: Error code 0x68 (104)", FailureKind.CLOSED),
+    ("42000", "[42000] The SELECT permission was denied on the object 't' (229)", FailureKind.PERMISSION),
+    ("HY000", "[HY000] something else", FailureKind.ERROR),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "words", "kind"), SAID)
+def test_sql_servers_own_words_are_understood(state: str, words: str, kind: FailureKind) -> None:
+    assert client.kind_of(pyodbc.Error(state, words)) is kind

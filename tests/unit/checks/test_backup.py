@@ -1,0 +1,68 @@
+"""The judgement of backups, on data alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from samaops.checks.registry import rules
+from samaops.config.settings import Backup, Settings
+from samaops.facts.backup import BackupFacts, BackupFile
+from samaops.model.failure import Failure, FailureKind
+from tests.unit.checks.judging import WAY_BROKEN, failed, seen, statuses
+
+NOW, HOUR = 1_770_000_000.0, 3600.0
+SETTINGS = Settings(backup=Backup())
+
+
+def backups(
+    *files: tuple[float, int], unfinished_hours: float | None = None, exists: bool = True
+) -> BackupFacts:
+    """Files are (age in hours, size), newest first."""
+    made = tuple(BackupFile(f"samaconso_{age}.backup", size, NOW - age * HOUR) for age, size in files)
+    left = () if unfinished_hours is None else (BackupFile("x.tmp", 5, NOW - unfinished_hours * HOUR),)
+    return BackupFacts("/data/backups", "samaconso_*.backup", NOW, exists, made, left)
+
+
+GOOD = backups((5, 1000), (29, 1010), (53, 990))
+CASES = [
+    ("backup.directory.unreadable", GOOD, "ok"),
+    ("backup.directory.unreadable", backups(exists=False), "critical"),
+    ("backup.newest.missing", GOOD, "ok"),
+    ("backup.newest.missing", backups(), "critical"),
+    ("backup.newest.old", backups((25.9, 1)), "ok"),
+    ("backup.newest.old", backups((26, 1)), "warning"),
+    ("backup.newest.old", backups((50, 1)), "critical"),
+    ("backup.size.changed", GOOD, "ok"),
+    ("backup.size.changed", backups((5, 1000)), "ok"),
+    ("backup.size.changed", backups((5, 499), (29, 1000), (53, 1000)), "warning"),
+    ("backup.size.changed", backups((5, 0), (29, 1000)), "critical"),
+    ("backup.size.changed", backups((5, 0)), "critical"),
+    ("backup.size.changed", backups((0.01, 3), (29, 1000), (53, 1000)), "ok"),  # still written
+    ("backup.retention.exceeded", GOOD, "ok"),
+    ("backup.retention.exceeded", backups((5, 1), (32 * 24, 1)), "warning"),
+    ("backup.unfinished.left", GOOD, "ok"),
+    ("backup.unfinished.left", backups((5, 1), unfinished_hours=1), "ok"),
+    ("backup.unfinished.left", backups((5, 1), unfinished_hours=7), "warning"),
+]
+
+
+@pytest.mark.parametrize(("code", "facts", "status"), CASES)
+def test_a_reading_is_judged(code: str, facts: BackupFacts, status: str) -> None:
+    assert statuses(code, seen("backup/db", facts, "db"), settings=SETTINGS) == {"backup/db": status}
+
+
+def test_every_rule_of_backup_has_a_case() -> None:
+    assert {rule.code for rule in rules(("backup",))} == {case[0] for case in CASES}
+
+
+@pytest.mark.parametrize(
+    "failure", [WAY_BROKEN, Failure(FailureKind.PERMISSION, "Permission denied", "find")]
+)
+def test_backups_that_cannot_be_looked_at_are_unknown(failure: Failure) -> None:
+    observation = failed("backup/db", BackupFacts, failure, "db")
+    found = {
+        rule.code: statuses(rule.code, observation, settings=SETTINGS)["backup/db"]
+        for rule in rules(("backup",))
+    }
+    assert found.pop("backup.directory.unreadable") == "unknown"
+    assert set(found.values()) == {"skipped"}

@@ -1,0 +1,177 @@
+"""The judgement of containers, on data alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from samaops.checks.registry import rules
+from samaops.config.settings import Api, ApiInstance, Docker, Settings
+from samaops.facts.docker import Container, DiskUse, DockerFacts
+from samaops.facts.servers import KernelLog, OomKill
+from samaops.model.failure import Failure, FailureKind
+from tests.unit.checks.judging import NOT_ALLOWED, WAY_BROKEN, failed, findings, seen, statuses
+from tests.unit.checks.test_servers import HEALTHY as SERVER
+from tests.unit.checks.test_servers import NOW
+
+GB = 1024**3
+NAME = "samaconso_api_1"
+RUNNING = Container(
+    name=NAME,
+    id="a" * 64,
+    image="samaconso_api:2",
+    image_id="sha256:" + "1" * 64,
+    state="running",
+    health="healthy",
+    health_log="",
+    restart_count=0,
+    restart_policy="always",
+    oom_killed=False,
+    exit_code=0,
+    error="",
+    pid=123,
+    started_at=NOW - 86400,
+    finished_at=None,
+    memory_limit=2 * GB,
+    log_path="/var/lib/docker/containers/a/a-json.log",
+    log_bytes=1000,
+    log_max_size=None,
+    project="samaconso",
+    service="api_1",
+)
+SETTINGS = Settings(
+    docker=Docker(containers={"api": (NAME, "samaconso_api_2")}),
+    api=Api(
+        instances=(
+            ApiInstance(name="api_1", url="http://x:8001", container=NAME),
+            ApiInstance(name="api_2", url="http://x:8002", container="samaconso_api_2"),
+        )
+    ),
+)
+
+
+def engine(*containers: Container, disk: tuple[DiskUse, ...] | None = ()) -> DockerFacts:
+    return DockerFacts(NOW, 8 * GB, (NAME,), containers, True, disk)
+
+
+def one(**changes: object) -> DockerFacts:
+    return engine(replace(RUNNING, **changes))  # type: ignore[arg-type]
+
+
+def use(kind: str, gigabytes: int) -> DockerFacts:
+    return engine(RUNNING, disk=(DiskUse(kind, 3, 1, gigabytes * 10**9, gigabytes * 10**9),))
+
+
+MINE, ALL = f"docker/{NAME}", "docker/api"
+SECOND = replace(RUNNING, name="samaconso_api_2", id="b" * 64)
+CASES: list[tuple[str, DockerFacts, str, str]] = [
+    ("docker.engine.unreachable", one(), ALL, "ok"),
+    ("docker.container.missing", one(), MINE, "ok"),
+    ("docker.container.missing", engine(), MINE, "critical"),
+    ("docker.container.stopped", one(), MINE, "ok"),
+    ("docker.container.stopped", one(state="exited", exit_code=1, finished_at=NOW - 60), MINE, "critical"),
+    ("docker.container.stopped", one(state="created", started_at=None), MINE, "critical"),
+    ("docker.container.oom_killed", one(), MINE, "ok"),
+    ("docker.container.oom_killed", one(oom_killed=True), MINE, "warning"),
+    ("docker.container.oom_killed", one(oom_killed=True, state="exited", exit_code=137), MINE, "critical"),
+    ("docker.container.unhealthy", one(), MINE, "ok"),
+    ("docker.container.unhealthy", one(health="starting"), MINE, "ok"),
+    ("docker.container.unhealthy", one(health="unhealthy", health_log="[red]no"), MINE, "critical"),
+    ("docker.container.restarting", one(), MINE, "ok"),
+    ("docker.container.restarting", one(restart_count=9), MINE, "ok"),
+    ("docker.container.restarting", one(restart_count=2, started_at=NOW - 30), MINE, "warning"),
+    ("docker.container.restarting", one(state="restarting", restart_count=7, exit_code=1), MINE, "critical"),
+    ("docker.container.paused", one(), ALL, "ok"),
+    ("docker.container.paused", one(state="paused"), MINE, "critical"),
+    ("docker.disk.reclaimable", use("Images", 2), ALL, "ok"),
+    ("docker.disk.reclaimable", use("Images", 12), ALL, "warning"),
+    ("docker.disk.reclaimable", use("Local Volumes", 500), ALL, "ok"),
+    ("docker.log.large", one(), ALL, "ok"),
+    ("docker.log.large", one(log_bytes=2 * GB), MINE, "warning"),
+    ("docker.memory.overcommitted", one(), ALL, "ok"),
+    ("docker.memory.overcommitted", one(memory_limit=9 * GB), ALL, "warning"),
+    ("docker.memory.overcommitted", one(memory_limit=9 * GB, state="exited"), ALL, "ok"),
+    ("docker.image.differs", engine(RUNNING, SECOND), "docker/api-members", "ok"),
+    (
+        "docker.image.differs",
+        engine(RUNNING, replace(SECOND, image_id="sha256:2")),
+        "docker/api-members",
+        "warning",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "facts", "subject", "status"), CASES)
+def test_a_reading_is_judged(code: str, facts: DockerFacts, subject: str, status: str) -> None:
+    assert statuses(code, seen(ALL, facts, "api"), settings=SETTINGS)[subject] == status
+
+
+def test_every_rule_of_docker_has_a_case() -> None:
+    assert {rule.code for rule in rules(("docker",))} == {case[0] for case in CASES}
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        (Failure(FailureKind.UNAVAILABLE, "Cannot connect to the Docker daemon"), "critical"),
+        (Failure(FailureKind.NO_ANSWER, "docker ps did not answer"), "critical"),
+        (Failure(FailureKind.PERMISSION, "permission denied"), "unknown"),
+        (Failure(FailureKind.MISSING, "not root: no engine can run"), "unknown"),
+        (WAY_BROKEN, "unknown"),
+    ],
+)
+def test_an_engine_that_cannot_be_looked_at_is_one_finding(failure: Failure, status: str) -> None:
+    observation = failed(ALL, DockerFacts, failure, "api")
+    found = {rule.code: statuses(rule.code, observation, settings=SETTINGS) for rule in rules(("docker",))}
+    assert found.pop("docker.engine.unreachable") == {ALL: status}
+    assert found.pop("docker.image.differs") == {}
+    assert all(set(one.values()) == {"skipped"} for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("part", "code"), [("logs", "docker.log.large"), ("disk", "docker.disk.reclaimable")]
+)
+def test_a_part_that_only_root_may_see_is_unknown(part: str, code: str) -> None:
+    observation = seen(ALL, one(), "api", {part: NOT_ALLOWED})
+    assert statuses(code, observation, settings=SETTINGS) == {ALL: "unknown"}
+
+
+def test_a_container_that_nobody_expects_may_be_stopped() -> None:
+    other = replace(RUNNING, name="old_test", state="exited", exit_code=1)
+    assert MINE in statuses("docker.container.stopped", seen(ALL, engine(RUNNING, other), "api"))
+    assert len(statuses("docker.container.stopped", seen(ALL, engine(RUNNING, other), "api"))) == 1
+
+
+def test_one_name_on_two_servers_gives_two_subjects() -> None:
+    looks = [seen(f"docker/{name}", one(state="paused"), name) for name in ("api", "workers")]
+    assert set(statuses("docker.container.paused", *looks)) == {
+        f"docker/{name}:{NAME}" for name in ("api", "workers")
+    }
+
+
+@pytest.mark.parametrize(
+    ("killed_at", "changes", "status"),
+    [
+        (NOW - 3600, {"restart_count": 1, "started_at": NOW - 3500}, "warning"),
+        (NOW - 3600, {"started_at": NOW - 7200}, "warning"),
+        (NOW - 3600, {"started_at": NOW - 60}, "ok"),  # started by hand since: whoever did it knew
+        (NOW - 100000, {"started_at": NOW - 200000}, "ok"),
+    ],
+)
+def test_kills_that_docker_has_forgotten_are_known_to_the_kernel(
+    killed_at: float, changes: dict[str, object], status: str
+) -> None:
+    kills = (OomKill(killed_at, 5, "python", True, RUNNING.id),)
+    server = seen("servers/api", replace(SERVER, kernel_log=KernelLog("dmesg", None, kills)), "api")
+    assert statuses("docker.container.oom_killed", seen(ALL, one(**changes), "api"), server) == {MINE: status}
+
+
+def test_how_a_container_ended_is_evidence() -> None:
+    facts = one(state="exited", exit_code=137, oom_killed=True, finished_at=NOW - 60)
+    found = findings("docker.container.stopped", seen(ALL, facts, "api"))[MINE]
+    assert (found.evidence["exit_code"], found.evidence["oom_killed"], found.evidence["finished_at"]) == (
+        137,
+        True,
+        NOW - 60,
+    )

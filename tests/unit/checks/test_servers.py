@@ -1,0 +1,198 @@
+"""The judgement of servers, on data alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from samaops.checks.registry import rules
+from samaops.facts.servers import (
+    DeletedFile,
+    FileSystem,
+    KernelLog,
+    OomKill,
+    ReachFacts,
+    ReadOnlyMount,
+    ServerFacts,
+)
+from samaops.model.failure import Failure, FailureKind
+from tests.unit.checks.judging import NOT_ALLOWED, REFUSED, failed, findings, seen, statuses
+
+GB = 1024**3
+NOW = 1_770_000_000.0
+ROOT = FileSystem("/", "ext4", 100 * GB, 20 * GB, 80 * GB, 1000, 100, True)
+HEALTHY = ServerFacts(
+    kernel="6.1.0",
+    boot_id="b",
+    uptime_seconds=864000.0,
+    epoch=NOW,
+    processors=4,
+    load_1=0.5,
+    load_5=0.5,
+    load_15=0.5,
+    memory_total=8 * GB,
+    memory_available=4 * GB,
+    swap_total=2 * GB,
+    swap_free=2 * GB,
+    clock_low=-0.05,
+    clock_high=0.05,
+    file_systems=(ROOT,),
+    remote_file_systems_hang=False,
+    read_only=(),
+    missing_mounts=(),
+    oom_kills_since_boot=0,
+    kernel_log=KernelLog("dmesg", NOW - 864000, ()),
+    deleted=(),
+    biggest=(),
+)
+REACHED = ReachFacts("10.0.0.1", 22, True, 0.4, "", None, None, "")
+
+
+def disk(percent: float, mount: str = "/data", **changes: object) -> ServerFacts:
+    used = int(percent * GB)
+    one = FileSystem(mount, "ext4", 100 * GB, used, 100 * GB - used, 1000, int(percent * 10), True)
+    return replace(HEALTHY, file_systems=(one,), **changes)  # type: ignore[arg-type]
+
+
+def oom(*kills: OomKill) -> ServerFacts:
+    return replace(HEALTHY, kernel_log=KernelLog("dmesg", None, kills), oom_kills_since_boot=len(kills))
+
+
+HOST_KILL = OomKill(NOW - 3600, 12, "postgres", False, None)
+CASES: list[tuple[str, object, str, str]] = [
+    ("servers.host.unreachable", REACHED, "", "ok"),
+    ("servers.host.unreachable", replace(REACHED, ping_ms=None, tcp="open", tcp_ms=1.0), "", "ok"),
+    ("servers.host.unreachable", replace(REACHED, ping_ms=None, tcp="refused", tcp_ms=1.0), "", "ok"),
+    ("servers.host.unreachable", replace(REACHED, ping_ms=None, tcp="silent"), "", "critical"),
+    (
+        "servers.host.unreachable",
+        replace(REACHED, ping_ms=None, ping_allowed=False, tcp="silent"),
+        "",
+        "critical",
+    ),
+    ("servers.host.unreachable", replace(REACHED, ping_ms=None, ping_allowed=False), "", "unknown"),
+    ("servers.ssh.unreachable", HEALTHY, "", "ok"),
+    ("servers.load.high", replace(HEALTHY, load_5=5.9), "", "ok"),
+    ("servers.load.high", replace(HEALTHY, load_5=6.0), "", "warning"),
+    ("servers.load.high", replace(HEALTHY, load_5=12.0), "", "critical"),
+    ("servers.memory.low", HEALTHY, "", "ok"),
+    ("servers.memory.low", replace(HEALTHY, memory_available=int(0.07 * 8 * GB)), "", "warning"),
+    ("servers.memory.low", replace(HEALTHY, memory_available=int(0.03 * 8 * GB)), "", "critical"),
+    ("servers.swap.used", HEALTHY, "", "ok"),
+    ("servers.swap.used", replace(HEALTHY, swap_total=0, swap_free=0), "", "ok"),
+    ("servers.swap.used", replace(HEALTHY, swap_free=GB), "", "warning"),
+    ("servers.disk.full", disk(79.9), ":/data", "ok"),
+    ("servers.disk.full", disk(80), ":/data", "warning"),
+    ("servers.disk.full", disk(90), ":/data", "critical"),
+    ("servers.disk.inodes", disk(50), ":/data", "ok"),
+    ("servers.disk.inodes", disk(85), ":/data", "warning"),
+    ("servers.disk.inodes", disk(95), ":/data", "critical"),
+    ("servers.disk.readonly", HEALTHY, "", "ok"),
+    (
+        "servers.disk.readonly",
+        replace(HEALTHY, read_only=(ReadOnlyMount("/data", "ext4", "/dev/sdb", True),)),
+        ":/data",
+        "critical",
+    ),
+    ("servers.mount.missing", HEALTHY, "", "ok"),
+    ("servers.mount.missing", replace(HEALTHY, missing_mounts=("/data",)), ":/data", "critical"),
+    ("servers.mount.missing", replace(HEALTHY, remote_file_systems_hang=True), "", "warning"),
+    ("servers.oom.killed", HEALTHY, "", "ok"),
+    ("servers.oom.killed", oom(HOST_KILL), "", "warning"),
+    ("servers.oom.killed", oom(replace(HOST_KILL, at=NOW - 90000)), "", "ok"),
+    ("servers.oom.killed", oom(replace(HOST_KILL, by_limit=True, container="c" * 64)), "", "ok"),
+    ("servers.oom.killed", replace(HEALTHY, kernel_log=None), "", "ok"),
+    ("servers.oom.killed", replace(HEALTHY, kernel_log=None, oom_kills_since_boot=2), "", "unknown"),
+    ("servers.oom.killed", replace(HEALTHY, kernel_log=None, oom_kills_since_boot=None), "", "unknown"),
+    ("servers.disk.deleted_open", HEALTHY, "", "ok"),
+    (
+        "servers.disk.deleted_open",
+        disk(85, deleted=(DeletedFile("/data", "/data/x.log", 6 * GB, 7, "app"),)),
+        ":/data",
+        "warning",
+    ),
+    (
+        "servers.disk.deleted_open",
+        disk(85, deleted=(DeletedFile("/data", "/data/x.log", GB // 2, 7, "app"),)),
+        ":/data",
+        "ok",
+    ),
+    ("servers.clock.skewed", HEALTHY, "", "ok"),
+    ("servers.clock.skewed", replace(HEALTHY, clock_low=1.5, clock_high=1.6), "", "warning"),
+    ("servers.clock.skewed", replace(HEALTHY, clock_low=-600.1, clock_high=-600.0), "", "critical"),
+    ("servers.clock.skewed", replace(HEALTHY, clock_low=-9.0, clock_high=0.2), "", "ok"),
+]
+
+
+@pytest.mark.parametrize(("code", "facts", "ending", "status"), CASES)
+def test_a_reading_is_judged(code: str, facts: object, ending: str, status: str) -> None:
+    assert statuses(code, seen("servers/db", facts, "db"))[f"servers/db{ending}"] == status
+
+
+def test_every_rule_of_servers_has_a_case() -> None:
+    assert {rule.code for rule in rules(("servers",))} == {case[0] for case in CASES}
+
+
+def test_without_ssh_one_finding_speaks_and_the_others_are_skipped() -> None:
+    observation = failed("servers/db", ServerFacts, REFUSED, "db")
+    codes = [rule.code for rule in rules(("servers",)) if rule.facts is not ReachFacts]
+    found = {code: statuses(code, observation)["servers/db"] for code in codes}
+    assert found.pop("servers.ssh.unreachable") == "critical"
+    assert set(found.values()) == {"skipped"}
+
+
+@pytest.mark.parametrize("kind", [FailureKind.HOST_KEY, FailureKind.AUTHENTICATION, FailureKind.MISSING])
+def test_what_only_keeps_us_out_is_unknown(kind: FailureKind) -> None:
+    observation = failed("servers/db", ServerFacts, Failure(kind, "why"), "db")
+    assert statuses("servers.ssh.unreachable", observation) == {"servers/db": "unknown"}
+
+
+def test_a_name_that_does_not_resolve_is_unknown() -> None:
+    observation = failed(
+        "servers/db", ReachFacts, Failure(FailureKind.NAME, "Name or service not known"), "db"
+    )
+    assert statuses("servers.host.unreachable", observation) == {"servers/db": "unknown"}
+
+
+def test_deleted_files_that_nobody_may_see_are_unknown() -> None:
+    observation = seen("servers/db", replace(HEALTHY, deleted=None), "db", {"deleted": NOT_ALLOWED})
+    assert statuses("servers.disk.deleted_open", observation) == {"servers/db": "unknown"}
+
+
+def clock(name: str, offset: float) -> object:
+    return seen(f"servers/{name}", replace(HEALTHY, clock_low=offset - 0.05, clock_high=offset + 0.05), name)
+
+
+def test_the_clock_that_differs_from_the_others_is_named() -> None:
+    found = statuses("servers.clock.skewed", clock("db", 0), clock("api", 300), clock("workers", 0.1))  # type: ignore[arg-type]
+    assert found == {"servers/db": "ok", "servers/api": "critical", "servers/workers": "ok"}
+
+
+def test_when_the_servers_agree_this_machine_is_the_one_that_is_wrong() -> None:
+    found = statuses("servers.clock.skewed", clock("db", 300), clock("api", 300.1), clock("workers", 299.9))  # type: ignore[arg-type]
+    assert found.pop("servers/this-machine") == "warning"
+    assert set(found.values()) == {"ok"}
+
+
+def test_slow_answers_do_not_make_clocks_look_wrong() -> None:
+    wide = replace(HEALTHY, clock_low=-3.0, clock_high=0.1)
+    readings = [seen(f"servers/{name}", wide, name) for name in ("db", "api")]
+    readings.append(seen("servers/workers", HEALTHY, "workers"))
+    assert set(statuses("servers.clock.skewed", *readings).values()) == {"ok"}
+
+
+def test_a_warning_names_the_next_command_and_an_ok_does_not() -> None:
+    bad = findings("servers.disk.full", seen("servers/db", disk(95), "db"))["servers/db:/data"]
+    good = findings("servers.disk.full", seen("servers/db", disk(5), "db"))["servers/db:/data"]
+    assert bad.hint is not None
+    assert "du -x" in bad.hint
+    assert good.hint is None
+
+
+def test_kills_at_a_containers_limit_are_kept_as_evidence() -> None:
+    kill = OomKill(NOW - 60, 9, "perl", True, "c" * 64)
+    found = findings("servers.oom.killed", seen("servers/db", oom(kill), "db"))["servers/db"]
+    assert found.evidence["kills_by_container_limit"] == [
+        {"at": NOW - 60, "pid": 9, "command": "perl", "container": "c" * 64}
+    ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from samaops.checks.redis_commands import redis_cli
 from samaops.checks.registry import Context, Explanation, check
+from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.redis import RedisFacts
 from samaops.i18n import N_, _
@@ -160,13 +161,13 @@ def over_container(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
 
 
 def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[str, Any]) -> Finding:
-    found = _container(snapshot, redis.container)
-    limit = memory_limit_of(found) or redis.memory.system_total
+    of_container = _container_limit(snapshot, redis.container)
+    limit = of_container or redis.memory.system_total
     maximum = redis.memory.maximum
     evidence = {
         "maxmemory": maximum,
         "limit": limit,
-        "limit_of": "container" if memory_limit_of(found) else "server",
+        "limit_of": "container" if of_container else "server",
     }
     evidence["used_memory"] = redis.memory.used
     hint = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {redis.container or 'samaconso_redis'}"
@@ -175,13 +176,12 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[s
         return context.warn(
             title, evidence=evidence, hint=redis_cli(context.settings, "config get maxmemory"), **place
         )
-    if found is None and _docker_failed(snapshot):
+    if of_container is None and _docker_failed(snapshot):
         title = _(
             "maxmemory of Redis could not be compared with its container: Docker could not be looked at"
         )
         return context.unknown(title, evidence=evidence, hint=hint, **place)
     percent = round(100 * maximum / limit, 1) if limit else 0.0
-    of_container = evidence["limit_of"] == "container"
     words = (
         _("maxmemory of Redis is {percent} % of its container's memory limit")
         if of_container
@@ -195,18 +195,13 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[s
     )
 
 
-def _container(snapshot: Snapshot, name: str | None) -> Any:
-    """Return what Docker says of a container, whatever the type of its facts: it has a name and a limit."""
-    for observation in snapshot.of_system("docker"):
-        for container in getattr(observation.facts, "containers", None) or ():
-            if name is not None and getattr(container, "name", None) == name:
-                return container
+def _container_limit(snapshot: Snapshot, name: str | None) -> int | None:
+    """Return the container's memory limit in bytes (0: none), None when no such container was seen."""
+    for _observation, docker in snapshot.facts_of(DockerFacts):
+        container = docker.named(name) if name is not None else None
+        if container is not None:
+            return container.memory_limit
     return None
-
-
-def memory_limit_of(container: Any) -> int:
-    """Return a container's memory limit in bytes, 0 when it has none or is not known."""
-    return int(getattr(container, "memory_limit_bytes", None) or 0)
 
 
 def _docker_failed(snapshot: Snapshot) -> bool:

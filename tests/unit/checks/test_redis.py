@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
+from samaops.checks.registry import Context, rules
 from samaops.config.settings import Settings
+from samaops.facts.docker import Container, DockerFacts
+from samaops.facts.observation import Snapshot
 from samaops.facts.redis import (
     ClientBuffer,
     RedisConnections,
@@ -203,25 +206,39 @@ def test_one_finding_speaks_when_redis_cannot_be_looked_at(kind: FailureKind, st
     assert {finding.status for finding in found.values()} == {Status.SKIPPED}
 
 
-@dataclass(frozen=True)
-class Container:
-    """As much of a container as Docker's facts must have for this judgement."""
+def docker_with(name: str, memory_limit: int) -> DockerFacts:
+    """Return the facts of an engine that runs one container."""
+    container = Container(
+        name=name,
+        id="1",
+        image="redis:7.4.4-alpine",
+        image_id="sha256:1",
+        state="running",
+        health="healthy",
+        health_log="",
+        restart_count=0,
+        restart_policy="unless-stopped",
+        oom_killed=False,
+        exit_code=0,
+        error="",
+        pid=1,
+        started_at=None,
+        finished_at=None,
+        memory_limit=memory_limit,
+        log_path="",
+        log_bytes=None,
+        log_max_size=None,
+        project=None,
+        service=None,
+    )
+    return DockerFacts(
+        epoch=0.0, memory_total=8192 * MB, expected=(name,), containers=(container,), logs_seen=True, disk=()
+    )
 
-    name: str
-    memory_limit_bytes: int | None
 
-
-@dataclass(frozen=True)
-class Engine:
-    """Stands for Docker's facts: whatever has containers."""
-
-    containers: tuple[Container, ...]
-
-
-@pytest.mark.parametrize(("limit_mb", "status"), [(3000, WARNING), (2000, WARNING), (4500, OK), (None, OK)])
-def test_maxmemory_must_leave_room_in_the_container(limit_mb: int | None, status: Status) -> None:
-    limit = limit_mb and limit_mb * MB
-    docker = observed(Engine((Container("other", 1), Container("samaconso_redis", limit))), "docker/workers")
+@pytest.mark.parametrize(("limit_mb", "status"), [(3000, WARNING), (2000, WARNING), (4500, OK), (0, OK)])
+def test_maxmemory_must_leave_room_in_the_container(limit_mb: int, status: Status) -> None:
+    docker = observed(docker_with("samaconso_redis", limit_mb * MB), "docker/workers")
     judged = _over_container(HEALTHY, docker)
     assert judged.status is status
     assert judged.evidence["limit_of"] == ("container" if limit_mb else "server")
@@ -229,17 +246,12 @@ def test_maxmemory_must_leave_room_in_the_container(limit_mb: int | None, status
 
 def test_a_docker_that_could_not_be_looked_at_leaves_the_comparison_unknown() -> None:
     assert (
-        _over_container(HEALTHY, failed(Engine, "docker/workers", FailureKind.REFUSED)).status
+        _over_container(HEALTHY, failed(DockerFacts, "docker/workers", FailureKind.REFUSED)).status
         is Status.UNKNOWN
     )
 
 
 def _over_container(facts: RedisFacts, docker: Any) -> Any:
-    from datetime import datetime, timezone
-
-    from samaops.checks.registry import Context, rules
-    from samaops.facts.observation import Snapshot
-
     rule = next(rule for rule in rules(("redis",)) if rule.code == "redis.memory.over_container")
     snapshot = Snapshot(datetime.now(timezone.utc), (observed(facts, SUBJECT), docker))
     (finding,) = rule.judge(snapshot, Context(rule, SETTINGS, snapshot, None, rule.warning, rule.critical))

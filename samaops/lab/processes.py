@@ -70,7 +70,7 @@ def spawn(spec: ProcessSpec, surroundings: Surroundings) -> ProcessRecord:
         "namespace_pid": surroundings.namespace_pid,
         "new_server": surroundings.new_server,
     }
-    pid = _fork_detached(request, spec.name)
+    pid = _fork_detached(request)
     return ProcessRecord(
         name=spec.name,
         server=spec.server,
@@ -82,14 +82,14 @@ def spawn(spec: ProcessSpec, surroundings: Surroundings) -> ProcessRecord:
     )
 
 
-def _fork_detached(request: Mapping[str, object], name: str) -> int:
+def _fork_detached(request: Mapping[str, object]) -> int:
     program = [sys.executable, "-I", "-S", str(SPAWN_PROGRAM)]
     done = subprocess.run(
         program, input=json.dumps(request), capture_output=True, text=True, timeout=30, check=False
     )
     if done.returncode or not done.stdout.strip().isdigit():
         reason = done.stderr.strip() or last_line(Path(str(request["log"])))
-        raise StartError(_("{name} could not be started: {reason}").format(name=name, reason=reason))
+        raise StartError(reason or _("it ended without a word"))
     return int(done.stdout)
 
 

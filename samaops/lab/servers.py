@@ -97,9 +97,9 @@ def of_state(layout: Layout, state: LabState, name: str) -> Server:
         namespace=None,
         data=base / "data",
         run=base / "run",
-        etc=own / "etc",
+        etc=base / "etc",
         opt=own / "opt",
-        log=own / "log",
+        log=base / "log",
     )
 
 
@@ -157,7 +157,7 @@ def create(layout: Layout, states: StateFile, name: str) -> tuple[Server, bool]:
         try:
             states.record_server(_create_namespaces(layout, name))
         except StartError as error:
-            states.set(namespaces_reason=str(error))
+            states.set(namespaces_reason=_("no namespaces: {reason}").format(reason=error))
     return _create_directories(layout, states, name)
 
 
@@ -184,7 +184,7 @@ def _create_namespaces(layout: Layout, name: str) -> ProcessRecord:
         if not is_alive(record) or time.monotonic() > deadline:
             kill_group(record)
             reason = last_line(log_file(layout, name)) or _("no answer")
-            raise StartError(_("no namespaces: {reason}").format(reason=reason))
+            raise StartError(reason)
         time.sleep(POLL_SECONDS)
     return record
 

@@ -115,4 +115,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as fault:
+        sys.stderr.write(f"{fault.strerror or fault}\n")
+        sys.exit(1)

@@ -1,7 +1,8 @@
 """SQL Server SIC and Postpaid, stood in for by two small PostgreSQL instances that are reached over psqlODBC.
 
 PostgreSQL refuses to run as root, and a lab of root lives where the user postgres may not look. So root gives
-up everything but the right to pass through directories (CAP_DAC_READ_SEARCH) and becomes postgres.
+up everything but the right to pass through directories (CAP_DAC_OVERRIDE: a container's root has it, and has
+not CAP_DAC_READ_SEARCH) and becomes postgres.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def as_postgres(argv: tuple[str, ...]) -> tuple[str, ...]:
         return argv
     entry = pwd.getpwnam(POSTGRES_USER)
     become = (f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--clear-groups")
-    passage = ("--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search")
+    passage = ("--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override")
     return ("setpriv", *become, *passage, "--", *argv)
 
 

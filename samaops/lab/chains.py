@@ -20,9 +20,9 @@ CONTAINER_SERVERS = ("api", "workers")
 def start_everything(starter: Starter) -> None:
     """Start every server and every part of it, side by side."""
     for name in servers.NAMES:  # one after another: the first tells whether the kernel allows it
-        _server(starter, name)
-    ssh.prepare(starter.layout)
-    outside.prepare_files(Places.of(starter.layout))
+        starter.chain(name, functools.partial(_server, starter, name))
+    starter.chain("sshd", lambda: ssh.prepare(starter.layout))
+    starter.chain("outside", lambda: outside.prepare_files(Places.of(starter.layout)))
     together(
         [
             functools.partial(starter.chain, "postgresql", lambda: _database(starter)),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from samaops.config.load import load
+from samaops.errors import ConfigurationError
 from samaops.lab import compose, database, pgbouncer, servers, ssh, storage, templating
 from samaops.lab import layout as places
 from samaops.lab.layout import ADDRESSES, Layout
 from samaops.lab.outside.parts import GOOGLE_AUTHORITY
 from samaops.lab.outside.places import OAUTH_HOST, Places, google_port
 from samaops.lab.outside.sqlserver import ODBC_DRIVER, READER
+from samaops.lab.processes import StartError
 from samaops.lab.state import LabState
 
 ROLES = {
@@ -21,13 +23,16 @@ ROLES = {
 def write(layout: Layout, state: LabState) -> bool:
     """Write the configuration unless it says all this already; return whether it was written.
 
-    Raises ConfigurationError when samaops itself would refuse it.
+    Raises StartError when samaops itself refuses it: a file it names could not be made.
     """
     content = render(layout, state)
     if layout.config_file.exists() and layout.config_file.read_text(encoding="utf-8") == content:
         return False
     templating.write(layout.config_file, content, 0o600)
-    load(layout.config_file)
+    try:
+        load(layout.config_file)
+    except ConfigurationError as error:
+        raise StartError(str(error)) from error
     return True
 
 

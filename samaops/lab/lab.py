@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
@@ -54,7 +55,8 @@ def up(layout: Layout, progress: Progress) -> UpResult:
         layout.secrets()
         starter = Starter(layout, states, progress)
         chains.start_everything(starter)
-        starter.action("configuration", lambda: configuration.write(layout, states.state))
+        write = functools.partial(configuration.write, layout, states.state)
+        starter.chain("configuration", lambda: starter.action("configuration", write))
     return UpResult(states.state, starter.changed, time.monotonic() - began)
 
 

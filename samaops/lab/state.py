@@ -80,7 +80,7 @@ def read_state(path: Path) -> LabState | None:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    if saved.pop("schema", None) != SCHEMA:
+    if not isinstance(saved, dict) or saved.pop("schema", None) != SCHEMA:
         return None
     return _revive(saved)
 

@@ -35,7 +35,7 @@ _BUSY = (b"Exceeded MaxStartups", b"Not allowed at this time")
 def connect(address: str, settings: Ssh) -> SshShell:
     """Log in within ``settings.timeout`` in all. Raises ClientError."""
     deadline = Deadline(settings.timeout)
-    known_host = KnownHost(address, settings.port, settings.known_hosts)
+    known_host = KnownHost(address, settings.port, settings.known_hosts.expanduser())
     own_key = ssh_keys.load(settings.key_file) if settings.key_file else None
     connection = _open_socket(address, settings.port, deadline)
     transport = None

@@ -150,7 +150,8 @@ def engine_failure(exit_code: int, said: str) -> ClientError:
     if exit_code in (124, 137):
         message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
         return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
-    if "permission denied" in lowered:
+    # not the bare words: docker also says them of its own configuration file, and goes on
+    if "permission denied while trying to connect" in lowered:
         return ClientError(FailureKind.PERMISSION, said, "docker ps")
     if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
         return ClientError(FailureKind.UNAVAILABLE, said, "docker ps")

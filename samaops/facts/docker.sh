@@ -27,7 +27,7 @@ containers() {
   code=$?
   case $uid:$code:$ids in
     0:* | *:0:*) ;;
-    *'ermission denied'*)
+    *'ermission denied while trying to connect'*)
       if as_admin=$(sudo -n -- $docker ps -a -q --no-trunc 2>/dev/null); then
         docker="sudo -n -- $docker" ids=$as_admin code=0
       fi ;;

@@ -50,7 +50,7 @@ _KINDS_BY_WORDS = (
     (r"connection refused", FailureKind.REFUSED),
     (r"could not translate host name|name or service not known", FailureKind.NAME),
     (r"timed out|timeout expired|no route to host|unreachable", FailureKind.SILENT),
-    (r"received invalid response|expected authentication request|unexpected message", FailureKind.GARBAGE),
+    (r"received invalid|expected authentication request|unexpected message", FailureKind.GARBAGE),
     (r"invalid message length|lost synchronization|invalid ALPN|protocol version", FailureKind.GARBAGE),
     (r"password authentication failed|SASL authentication failed|auth failed", FailureKind.AUTHENTICATION),
     (r"no password supplied|no such user|not allowed|no pg_hba", FailureKind.AUTHENTICATION),
@@ -155,8 +155,11 @@ def _log_in(info: str, seconds: float) -> pq.abc.PGconn:
     pgconn = pq.PGconn.connect_start(info.encode())
     journal = _Journal(pgconn)
     reached = pgconn.status
+    polled: int = pq.PollingStatus.WRITING  # libpq's manual: wait as if the first poll had said so
     try:
         while True:
+            if pgconn.status != pq.ConnStatus.BAD and not _wait(pgconn.socket, polled, ends_at):
+                raise _silence(reached, seconds, journal)
             polled = pgconn.connect_poll() if pgconn.status != pq.ConnStatus.BAD else pq.PollingStatus.FAILED
             if polled == pq.PollingStatus.OK:
                 pgconn.nonblocking = 1
@@ -164,8 +167,6 @@ def _log_in(info: str, seconds: float) -> pq.abc.PGconn:
             if polled == pq.PollingStatus.FAILED:
                 raise _refused(pgconn.error_message, journal.sqlstate(), reached)
             reached = pgconn.status
-            if not _wait(pgconn.socket, polled, ends_at):
-                raise _silence(reached, seconds, journal.was_asked_who())
     except ClientError:
         pgconn.finish()
         raise
@@ -193,9 +194,9 @@ class _Journal:
         found = re.findall(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"', self._text())
         return found[-1].decode() if found else ""
 
-    def was_asked_who(self) -> bool:
-        """Return whether the other side took part in the log-in at all."""
-        return b"\tAuthentication" in self._text()
+    def has(self, message: bytes) -> bool:
+        """Return whether the other side sent a message whose name begins so."""
+        return b"\t" + message in self._text()
 
     def _text(self) -> bytes:
         if self._descriptor < 0:
@@ -222,11 +223,15 @@ def _wait(descriptor: int, polled: int, ends_at: float) -> bool:
     return bool(poll.poll(max(0.0, ends_at - time.monotonic()) * 1000))
 
 
-def _silence(reached: int, seconds: float, was_asked_who: bool) -> ClientError:
+def _silence(reached: int, seconds: float, journal: _Journal) -> ClientError:
     words = _("no answer within {seconds:.1f} s").format(seconds=seconds)
     if reached in _BEFORE_CONNECTION:
         return ClientError(FailureKind.SILENT, words, "connect")
-    return ClientError(FailureKind.NO_ANSWER, words, WELCOME if was_asked_who else "login")
+    if journal.has(b"Authentication"):
+        return ClientError(FailureKind.NO_ANSWER, words, WELCOME)
+    if reached == pq.ConnStatus.SSL_STARTUP and journal.has(b"SSLResponse"):
+        return ClientError(FailureKind.TLS, words, "tls")
+    return ClientError(FailureKind.NO_ANSWER, words, "login")
 
 
 def _refused(message: bytes, sqlstate: str, reached: int) -> ClientError:

@@ -284,7 +284,8 @@ def test_a_healthy_server_has_only_ok_findings() -> None:
 def test_a_part_that_could_not_be_looked_at_is_unknown(rule: Any) -> None:
     for part in rule.needs:
         reason = Failure(FailureKind.PERMISSION, "permission denied", part)
-        finding = judge(replace(HEALTHY, **{part: None}), **{part: reason})[rule.code]
+        gone: dict[str, Any] = {part: None}
+        finding = judge(replace(HEALTHY, **gone), **{part: reason})[rule.code]
 
         assert finding.status is UNKNOWN
         assert "permission denied" in finding.detail

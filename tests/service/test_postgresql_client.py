@@ -1,0 +1,383 @@
+"""The client of PostgreSQL against the real server and against servers that fail on purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from samaops.clients.errors import ClientError
+from samaops.clients.postgresql import PostgresClient
+from samaops.config.settings import PostgreSQL
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_reading import EXTENSIONS, LIMITS
+from samaops.facts.selection import Selection
+from samaops.model.failure import FailureKind
+from samaops.model.status import Status
+from samaops.resources import directory
+from tests.service import faulty
+from tests.service.postgres_looks import observe
+from tests.service.postgres_server import (
+    PASSWORD,
+    PostgresServer,
+    as_postgres,
+    eventually,
+    postgres_server,  # noqa: F401 - a fixture
+    running_postgres,
+)
+
+pytestmark = pytest.mark.service
+
+TIMEOUT_SECONDS = 1.0
+SLACK_SECONDS = 0.7  # two busy cores
+QUERIES = sorted(path.stem for path in (directory("sql") / "postgresql").glob("*.sql"))
+NOT_15 = {"checkpoints_17"}
+NEED_MONITOR = {"wal": "42501", "temp_files": "42501"}
+
+
+@pytest.fixture
+def server(postgres_server: PostgresServer) -> PostgresServer:  # noqa: F811
+    return postgres_server
+
+
+def connect(settings: PostgreSQL, seconds: float = 5.0) -> PostgresClient:
+    client = PostgresClient(str(settings.host), settings, seconds)
+    client.connect()
+    return client
+
+
+def failure_of(settings: PostgreSQL, seconds: float = 5.0) -> ClientError:
+    with pytest.raises(ClientError) as caught:
+        connect(settings, seconds).ping_ms()
+    return caught.value
+
+
+def parameters_of(query: str) -> dict[str, Any] | None:
+    return {"settings": {"names": list(LIMITS)}, "extensions": {"names": list(EXTENSIONS)}}.get(query)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_runs_as_a_monitor(server: PostgresServer, query: str) -> None:
+    client = connect(server.settings())
+    try:
+        if query in NOT_15:
+            with pytest.raises(ClientError) as caught:
+                client.read(query)
+            assert caught.value.kind is FailureKind.MISSING
+        else:
+            client.read(query, parameters_of(query))
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("query", [query for query in QUERIES if query not in NOT_15])
+def test_every_query_runs_or_is_refused_without_rights(server: PostgresServer, query: str) -> None:
+    client = connect(server.settings(user="outsider"))
+    try:
+        if query in NEED_MONITOR:
+            with pytest.raises(ClientError) as caught:
+                client.read(query)
+            assert caught.value.kind is FailureKind.PERMISSION
+        else:
+            client.read(query, parameters_of(query))
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_query_says_its_purpose_and_what_it_needs(query: str) -> None:
+    lines = (directory("sql") / "postgresql" / f"{query}.sql").read_text().splitlines()
+
+    assert lines[0].startswith("-- ")
+    assert lines[1].startswith("-- Needs: ")
+
+
+def test_the_session_is_read_only_bounded_and_named(server: PostgresServer) -> None:
+    client = connect(server.settings())
+    try:
+        rows = server.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'samaops'")
+        names = ["default_transaction_read_only", "statement_timeout", "lock_timeout"]
+        shown = {row["name"]: row["shown"] for row in client.read("settings", {"names": names})}
+    finally:
+        client.close()
+
+    assert len(rows) == 1
+    assert shown == {
+        "default_transaction_read_only": "on",
+        "statement_timeout": "3s",
+        "lock_timeout": "500ms",
+    }
+
+
+def test_a_look_takes_one_connection_and_little_time(server: PostgresServer) -> None:
+    observe(server.settings())
+    started = time.monotonic()
+    snapshot, _found = observe(server.settings())
+
+    assert snapshot.footprint.connections == 1
+    assert snapshot.footprint.writes == 0
+    assert snapshot.footprint.bytes_read > 0
+    assert time.monotonic() - started < 0.5  # well under 0.1 on a quiet machine
+    facts = snapshot.observations[0].facts
+    assert isinstance(facts, PostgresFacts)
+    assert facts.ping_ms < facts.connect_ms + 50
+
+
+def test_without_rights_the_hidden_parts_are_unknown_and_the_rest_is_judged(server: PostgresServer) -> None:
+    snapshot, found = observe(server.settings(user="outsider"))
+    missing = snapshot.observations[0].missing
+
+    assert set(missing) == {"activity", "locks", "wal", "temp_files"}
+    assert {failure.kind for failure in missing.values()} == {FailureKind.PERMISSION}
+    assert "pg_monitor" in missing["activity"].message
+    assert found["postgresql.locks.chain"].status is Status.UNKNOWN
+    assert found["postgresql.service.unreachable"].status is Status.OK
+    assert found["postgresql.connections.high"].value
+    assert Status.CRITICAL not in {finding.status for finding in found.values()}
+
+
+def test_only_what_was_asked_is_queried(server: PostgresServer) -> None:
+    snapshot, _found = observe(server.settings(), selection=Selection(only=("postgresql.latency.high",)))
+
+    assert snapshot.footprint.commands == 2  # SELECT 1 and who we are
+
+
+FAULTS = [
+    (faulty.refused_port, FailureKind.REFUSED),
+    (faulty.silent, FailureKind.SILENT),
+    (faulty.hanging, FailureKind.NO_ANSWER),
+    (faulty.closing, FailureKind.CLOSED),
+    (faulty.garbage, FailureKind.GARBAGE),
+    (lambda: faulty.answering(faulty.http_response(b"{}")), FailureKind.GARBAGE),
+    (lambda: faulty.dripping(b"N", every_seconds=0.2, drop=b"R"), FailureKind.NO_ANSWER),
+    (lambda: faulty.dripping(b"NR\0\0", every_seconds=0.2, drop=b"\0"), FailureKind.GARBAGE),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind"), FAULTS)
+def test_each_fault_is_told_apart_within_the_timeout(fault: Any, kind: FailureKind) -> None:
+    context: AbstractContextManager[tuple[str, int]] = fault()
+    with context as (host, port):
+        started = time.monotonic()
+        error = failure_of(PostgreSQL(host=host, port=port, timeout=TIMEOUT_SECONDS), TIMEOUT_SECONDS)
+
+        assert time.monotonic() - started < TIMEOUT_SECONDS + SLACK_SECONDS
+        assert error.kind is kind
+        assert error.message
+
+
+def test_a_name_that_does_not_resolve_is_said() -> None:
+    assert failure_of(PostgreSQL(host="nowhere.invalid")).kind is FailureKind.NAME
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        (
+            {"password": "canary-of-a-wrong-password"},
+            FailureKind.AUTHENTICATION,
+            "password authentication failed",
+        ),
+        ({"user": "nobody_knows"}, FailureKind.AUTHENTICATION, "nobody_knows"),
+        ({"database": "absent"}, FailureKind.MISSING, "absent"),
+        ({"sslmode": "require"}, FailureKind.TLS, "SSL"),
+    ],
+)
+def test_a_refused_login_says_why(
+    server: PostgresServer, changes: dict[str, str], kind: FailureKind, words: str
+) -> None:
+    error = failure_of(server.settings(**changes))
+
+    assert error.kind is kind
+    assert words in error.message
+    assert "canary" not in error.message
+    assert error.stage == "login"
+
+
+def test_a_certificate_nobody_trusts_is_a_tls_failure() -> None:
+    # The server says yes to TLS ("S") and then shows a certificate that no CA has signed.
+    with _tls_server() as (host, port):
+        error = failure_of(PostgreSQL(host=host, port=port, sslmode="verify-full", timeout=2))
+
+    assert error.kind is FailureKind.TLS
+
+
+@contextlib.contextmanager
+def _tls_server() -> Iterator[tuple[str, int]]:
+    with faulty.garbage(b"Snot a handshake" * 10) as address:
+        yield address
+
+
+def test_a_database_that_this_user_may_not_enter_is_a_permission(server: PostgresServer) -> None:
+    server.run("CREATE DATABASE closed")
+    server.run("REVOKE CONNECT ON DATABASE closed FROM PUBLIC")
+    try:
+        assert failure_of(server.settings(user="outsider", database="closed")).kind is FailureKind.PERMISSION
+    finally:
+        server.run("DROP DATABASE closed")
+
+
+def test_exhausted_connections_are_an_outage_and_end(server: PostgresServer) -> None:
+    with contextlib.ExitStack() as stack:
+        for _number in range(22):  # all but the three reserved ones
+            stack.enter_context(server.connect(user="samaconso_user"))
+        _snapshot, found = observe(server.settings())
+
+    refused = found["postgresql.service.unreachable"]
+    assert refused.status is Status.CRITICAL
+    assert refused.evidence["kind"] == "unavailable"
+    assert "remaining connection slots" in refused.detail
+    eventually(lambda: observe(server.settings())[1]["postgresql.service.unreachable"].status is Status.OK)
+
+
+def test_a_server_that_stops_in_the_middle_costs_only_what_was_not_read() -> None:
+    with running_postgres() as server:
+        settings = server.settings(timeout=1.5)
+        client = connect(settings, 1.5)
+        try:
+            client.ping_ms()
+            backend = server.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'samaops'")[0][0]
+            os.kill(backend, signal.SIGSTOP)
+            started = time.monotonic()
+            with pytest.raises(ClientError) as caught:
+                client.ping_ms()
+            with pytest.raises(ClientError) as again:
+                client.ping_ms()
+            os.kill(backend, signal.SIGCONT)
+        finally:
+            client.close()
+
+    assert caught.value.kind is FailureKind.NO_ANSWER
+    assert again.value.kind is FailureKind.NO_ANSWER
+    assert time.monotonic() - started < 1.5 + 2 * SLACK_SECONDS + 3  # the stop of the server is in it
+
+
+def test_a_stopped_postmaster_is_hung_and_not_down() -> None:
+    with running_postgres() as server:
+        assert server.process is not None
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            _snapshot, found = observe(server.settings(timeout=1.0))
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+
+    assert found["postgresql.service.unreachable"].evidence["kind"] == "no_answer"
+
+
+def test_a_server_that_starts_up_says_so() -> None:
+    with running_postgres("recovery_min_apply_delay = 0") as server:
+        # Without hot_standby a standby answers every login with 57P03 for as long as it recovers.
+        server.stop()
+        (server.directory / "data" / "standby.signal").touch()
+        with (server.directory / "data" / "postgresql.conf").open("a") as configuration:
+            configuration.write("hot_standby = off\n")
+        with contextlib.suppress(AssertionError):
+            _start_without_waiting(server)
+        error = eventually(lambda: _unavailable(server))
+
+    assert error.kind is FailureKind.UNAVAILABLE
+
+
+def _start_without_waiting(server: PostgresServer) -> None:
+    import subprocess
+
+    from tests.service.postgres_server import binaries
+
+    server.process = subprocess.Popen(
+        as_postgres(binaries() / "postgres", "-D", server.directory / "data"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _unavailable(server: PostgresServer) -> ClientError | None:
+    error = failure_of(server.settings())
+    return None if error.kind is FailureKind.REFUSED else error
+
+
+def test_a_statement_that_takes_too_long_is_ended_by_the_server(server: PostgresServer) -> None:
+    with server.connect() as blocker:
+        blocker.autocommit = False
+        blocker.execute("LOCK TABLE pg_catalog.pg_extension IN ACCESS EXCLUSIVE MODE")
+        client = connect(server.settings())
+        try:
+            started = time.monotonic()
+            with pytest.raises(ClientError) as caught:
+                client.read("extensions", parameters_of("extensions"))
+            took = time.monotonic() - started
+            client.ping_ms()  # the connection is still good
+        finally:
+            client.close()
+            blocker.rollback()
+
+    assert caught.value.kind is FailureKind.NO_ANSWER
+    assert took < 2
+
+
+def test_hostile_text_does_not_break_the_look(server: PostgresServer) -> None:
+    server.run("CREATE DATABASE raw TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        hostile = "/* \x1b[31m [red]bold[/red] " + "x" * 10_000 + " */"
+        with (
+            server.connect(database="raw", client_encoding="SQL_ASCII", application_name="\x07[red]é") as raw,
+            server.connect() as other,
+        ):
+            raw.autocommit = other.autocommit = False
+            raw.execute(b"SELECT 'caf\xe9 \xff\xfe'")  # not UTF-8
+            other.execute(hostile.encode() + b"SELECT 1")
+            snapshot, _found = observe(server.settings())
+    finally:
+        server.run("DROP DATABASE raw")
+    facts = snapshot.observations[0].facts
+
+    assert isinstance(facts, PostgresFacts)
+    assert facts.activity is not None
+    queries = [one.query for one in facts.activity.idle_in_transaction]
+    assert any("caf\\xe9" in query for query in queries), queries
+    assert all(len(query) <= 300 for query in queries)
+
+
+def test_passwords_in_queries_are_masked(server: PostgresServer) -> None:
+    with server.connect() as admin:
+        admin.autocommit = False
+        admin.execute("ALTER ROLE outsider PASSWORD 'canary-one'; SELECT 1")
+        snapshot, found = observe(server.settings())
+        admin.rollback()
+
+    assert "***" in repr(snapshot)
+    assert "canary-one" not in repr(snapshot) + repr(found)
+    assert PASSWORD not in repr(snapshot)
+
+
+def test_a_reader_of_the_lock_table_never_waits_for_a_locked_table(server: PostgresServer) -> None:
+    server.run("CREATE TABLE locked_one AS SELECT 1 AS id")
+    try:
+        with server.connect() as holder:
+            holder.autocommit = False
+            holder.execute("LOCK TABLE locked_one IN ACCESS EXCLUSIVE MODE")
+            snapshot, _found = observe(server.settings())
+            holder.rollback()
+    finally:
+        server.run("DROP TABLE locked_one")
+
+    assert not snapshot.observations[0].missing
+
+
+def test_a_port_that_speaks_another_protocol_first_is_garbage() -> None:
+    with faulty.garbage(b"SSH-2.0-OpenSSH_9.2\r\n") as (host, ssh_port):
+        # "S" happens to be PostgreSQL's yes to TLS: what follows is no handshake.
+        error = failure_of(PostgreSQL(host=host, port=ssh_port, timeout=2))
+    assert error.kind in (FailureKind.TLS, FailureKind.GARBAGE)
+
+
+def test_a_missing_password_is_said(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSFILE", "/nonexistent")
+    error = failure_of(server.settings(password=None))
+
+    assert error.kind is FailureKind.AUTHENTICATION

@@ -53,15 +53,15 @@ def answers(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
 )
 def members(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
     for member in bigip.members:
-        yield _judge_member(member, context)
+        yield _judge_member(member, context, f"tmsh show ltm pool {bigip.pool} members")
 
 
-def _judge_member(member: MemberFacts, context: Context) -> Finding:
-    fields = {"subject": f"loadbalancer/{member.name}", "evidence": _evidence(member)}
+def _judge_member(member: MemberFacts, context: Context, hint: str) -> Finding:
+    fields: dict[str, Any] = {"subject": f"loadbalancer/{member.name}", "evidence": _evidence(member)}
     words = {"name": member.name, "reason": member.reason}
     if member.is_serving:
         return context.ok(_("The F5 gives connections to {name}").format(**words), **fields)
-    fields["hint"] = TMSH_MEMBERS
+    fields["hint"] = hint
     if member.is_forced:
         title = _("The F5 member {name} was taken out by a person: {reason}")
         return context.warn(title.format(**words), **fields)
@@ -92,7 +92,7 @@ def pool(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(title, value=len(serving), evidence=evidence)
     else:
         title = _("The pool {pool} has no member to send to").format(pool=bigip.pool)
-        yield context.crit(title, value=0, evidence=evidence, hint=TMSH_MEMBERS)
+        yield context.crit(title, value=0, evidence=evidence, hint=f"tmsh show ltm pool {bigip.pool} members")
 
 
 @check(
@@ -161,7 +161,7 @@ def monitor(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
         )
     elif not found:
         title = _("The pool {pool} has no monitor: a dead member stays in it").format(pool=bigip.pool)
-        yield context.warn(title, evidence=evidence, hint=TMSH_MEMBERS)
+        yield context.warn(title, evidence=evidence, hint=f"tmsh list ltm pool {bigip.pool} monitor")
     else:
         names = ", ".join(one.name for one in found)
         title = _("The monitor {name} accepts any answer, also an error").format(name=names)

@@ -1,0 +1,116 @@
+"""Every check of the API members on facts given as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from samaops.config.settings import Settings
+from samaops.facts.api import ApiFacts
+from samaops.facts.health import HealthAnswer
+from samaops.model.failure import FailureKind
+from samaops.model.status import Status
+from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
+
+OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
+    Status.OK, Status.WARNING, Status.CRITICAL, Status.UNKNOWN, Status.SKIPPED,
+)  # fmt: skip
+INSTANCES = [
+    {"name": "api_1", "url": "http://10.101.0.2:8001", "container": "samaconso_api_1"},
+    {"name": "api_2", "url": "http://10.101.0.2:8002"},
+]
+SETTINGS = Settings.model_validate(
+    {"servers": {"api": {"address": "10.101.0.2"}}, "api": {"instances": INSTANCES}}
+)
+ANSWER = HealthAnswer(
+    url="http://10.101.0.2:8001/health",
+    status=200,
+    server_header="uvicorn",
+    content_type="application/json",
+    body_status="running",
+    version="2.0.0",
+    excerpt='{"status":"running"}',
+    connect_ms=0.4,
+    first_byte_ms=3.0,
+    samples_ms=(4.0, 3.0, 9.0),
+)
+HEALTHY = ApiFacts("api_1", ANSWER)
+OTHER = ApiFacts("api_2", ANSWER)
+HOSTILE = "\x1b[31m[red]" + "x" * 5000
+
+CASES: list[tuple[str, dict[str, Any], Status]] = [
+    ("api.member.unreachable", {}, OK),
+    ("api.health.failing", {}, OK),
+    ("api.health.failing", {"answer.status": 503}, CRITICAL),
+    ("api.health.failing", {"answer.status": 404}, CRITICAL),
+    ("api.health.failing", {"answer.status": 302}, CRITICAL),
+    ("api.health.wrong_body", {}, OK),
+    ("api.health.wrong_body", {"answer.body_status": None}, CRITICAL),
+    ("api.health.wrong_body", {"answer.body_status": "starting"}, CRITICAL),
+    ("api.health.wrong_body", {"answer.body_status": HOSTILE}, CRITICAL),
+    ("api.health.wrong_body", {"answer.status": 503}, SKIPPED),
+    ("api.latency.high", {}, OK),
+    ("api.latency.high", {"answer.samples_ms": (499.9, 499.9)}, OK),
+    ("api.latency.high", {"answer.samples_ms": (600.0,)}, WARNING),
+    ("api.latency.high", {"answer.samples_ms": (1000.0,)}, CRITICAL),
+    ("api.latency.high", {"answer.samples_ms": (2000.0, 5.0, 5.0)}, OK),
+    ("api.latency.slow_for_guide", {}, OK),
+    ("api.latency.slow_for_guide", {"answer.samples_ms": (300.0, 29.0, 300.0)}, OK),
+    ("api.latency.slow_for_guide", {"answer.samples_ms": (30.0, 31.0, 300.0)}, WARNING),
+]
+
+
+def test_every_check_has_its_cases() -> None:
+    covered: dict[str, set[Status]] = {}
+    for code, _changes, status in CASES:
+        covered.setdefault(code, set()).add(status)
+    covered["api.version.differs"] = {OK, WARNING, SKIPPED}  # below: they need several members
+    covered["api.members.all_down"] = {OK, CRITICAL, UNKNOWN}
+    assert uncovered("api", covered) == []
+
+
+@pytest.mark.parametrize(("code", "changes", "status"), CASES)
+def test_each_case_is_judged(code: str, changes: dict[str, Any], status: Status) -> None:
+    found = findings(SETTINGS, observed(with_fields(HEALTHY, changes), "api/api_1"))
+    assert found[f"{code}@api/api_1"].status is status
+
+
+def test_a_member_that_cannot_be_reached_skips_its_other_checks() -> None:
+    found = findings(
+        SETTINGS, failed(ApiFacts, "api/api_1", FailureKind.REFUSED), observed(OTHER, "api/api_2")
+    )
+    assert found["api.member.unreachable@api/api_1"].status is CRITICAL
+    assert found["api.health.failing@api/api_1"].status is SKIPPED
+    assert "api.member.unreachable@api/api_1" in found["api.health.failing@api/api_1"].detail
+    assert found["api.members.all_down@api/all"].status is OK
+    assert found["api.members.all_down@api/all"].evidence["serving"] == ["api_2"]
+    assert found["api.version.differs@api/all"].status is SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(FailureKind.NO_ANSWER, CRITICAL), (FailureKind.NAME, UNKNOWN), (FailureKind.DEADLINE, UNKNOWN)],
+)
+def test_all_members_down_is_critical_only_when_that_was_seen(kind: FailureKind, status: Status) -> None:
+    found = findings(SETTINGS, failed(ApiFacts, "api/api_1", kind), failed(ApiFacts, "api/api_2", kind))
+    assert found["api.members.all_down@api/all"].status is status
+
+
+def test_members_that_answer_wrongly_do_not_serve() -> None:
+    sick = with_fields(HEALTHY, {"answer.status": 500})
+    found = findings(SETTINGS, observed(sick, "api/api_1"))
+    assert found["api.members.all_down@api/all"].status is CRITICAL
+
+
+@pytest.mark.parametrize(("version", "status"), [("2.0.0", OK), ("2.1.0", WARNING), (None, SKIPPED)])
+def test_versions_are_compared_over_the_members(version: str | None, status: Status) -> None:
+    other = with_fields(OTHER, {"answer.version": version})
+    found = findings(SETTINGS, observed(HEALTHY, "api/api_1"), observed(other, "api/api_2"))
+    assert found["api.version.differs@api/all"].status is status
+
+
+def test_the_hint_reads_the_log_of_that_very_container() -> None:
+    sick = observed(with_fields(HEALTHY, {"answer.status": 503}), "api/api_1")
+    hint = findings(SETTINGS, sick)["api.health.failing@api/api_1"].hint
+    assert hint == "ssh root@10.101.0.2 'docker logs --tail 100 samaconso_api_1'"

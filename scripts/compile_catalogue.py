@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ def compile_catalogues(root: Path) -> None:
     for po_file in (root / "samaops" / "locale").glob("*/LC_MESSAGES/*.po"):
         with po_file.open("rb") as source:
             catalogue = read_po(source)
-        with po_file.with_suffix(".mo").open("wb") as target:
+        aside = po_file.with_suffix(f".mo.{os.getpid()}")
+        with aside.open("wb") as target:
             write_mo(target, catalogue)
+        aside.replace(po_file.with_suffix(".mo"))  # whole at once: somebody may be reading it
 
 
 class CatalogueHook(BuildHookInterface):  # type: ignore[misc,type-arg]
@@ -28,7 +31,7 @@ class CatalogueHook(BuildHookInterface):  # type: ignore[misc,type-arg]
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Compile before files are collected."""
         compile_catalogues(Path(self.root))
 

@@ -1,0 +1,129 @@
+"""The answer first, then why, then what to type; on 80 columns; in words and not in colour alone."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from samaops.model.report import Report, ReportError
+from samaops.model.status import Status
+from samaops.render import human, words
+from tests.unit.render import reports
+
+
+def on_screen(
+    report: Report, *, width: int = 80, verbose: bool = False, symbols: words.Symbols = words.UNICODE
+) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    console.print(human.render(report, human.View(symbols, verbose)))
+    return stream.getvalue()
+
+
+def test_the_first_line_is_the_answer() -> None:
+    first = on_screen(reports.usual()).splitlines()[0]
+    assert first == "✗ CRITICAL  No worker consumes the queue low_priority"
+
+
+def test_evidence_against_a_cause_is_shown_too() -> None:
+    output = on_screen(reports.usual())
+    assert "confirmed · rabbitmq/low_priority" in output
+    assert "for  86 messages wait, 0 consumers" in output
+    assert "against  Flower shows worker2 online" in output
+
+
+def test_symptoms_are_folded_and_named() -> None:
+    output = on_screen(reports.usual())
+    assert "explains 2 findings: rabbitmq.queue.no_consumer," in output
+    assert output.count("celery.queues.uncovered") == 1
+
+
+def test_what_no_cause_explains_stands_apart_with_its_next_command() -> None:
+    output = on_screen(reports.usual())
+    assert "▲ warning  Redis uses 85 % of its maxmemory" in output
+    assert "→ samaops explain redis.memory.high" in output
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_a_command_is_never_shortened_and_can_be_copied(width: int) -> None:
+    lines = [line.strip() for line in on_screen(reports.usual(), width=width).splitlines()]
+    start = next(place for place, line in enumerate(lines) if line.startswith("docker exec"))
+    copied = lines[start]
+    while copied.endswith("\\"):
+        start += 1
+        copied += "\n" + lines[start]
+    shell = subprocess.run(
+        ["/bin/sh", "-c", f"set -- {copied}\nprintf '%s\\n' \"$@\""],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout.splitlines()[-4:] == [
+        "add_consumer",
+        "low_priority",
+        "-d",
+        "worker2@host with spaces",
+    ]
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_no_line_is_wider_than_the_screen(verbose: bool) -> None:
+    for report in (reports.usual(), reports.healthy()):
+        assert max(len(line) for line in on_screen(report, verbose=verbose).splitlines()) <= 80
+
+
+def test_a_healthy_report_fits_one_screen() -> None:
+    output = on_screen(reports.healthy())
+    assert output.startswith("✓ OK  All is well: 8 checks\n")
+    assert len(output.splitlines()) <= 24
+
+
+def test_every_system_has_its_line() -> None:
+    output = on_screen(reports.usual())
+    for system in reports.SYSTEMS:
+        assert system in output
+    assert "1 ok, 1 warning, 1 skipped, 34 ms" in output
+
+
+def test_verbose_lists_all_and_what_looking_cost() -> None:
+    output = on_screen(reports.usual(), verbose=True)
+    assert "minio.service.unreachable@minio/x" in output
+    assert "looking cost 9 connections, 7 commands, 48.2 kB read, 0 writes" in output
+    assert "undo: celery undo" in output
+
+
+def test_without_a_cause_the_counts_are_the_answer() -> None:
+    report = replace(reports.usual(), causes=())
+    assert (
+        on_screen(report).splitlines()[0] == "✗ CRITICAL  2 critical, 1 warning; no known cause explains it"
+    )
+
+
+def test_an_error_comes_before_everything() -> None:
+    report = replace(
+        reports.usual(), errors=(ReportError("Nothing could be reached", "check your network", 69),)
+    )
+    assert on_screen(report).splitlines()[0] == "✗ CRITICAL  Nothing could be reached"
+
+
+def test_a_deadline_that_was_hit_is_said() -> None:
+    assert "deadline was reached" in on_screen(replace(reports.usual(), deadline_hit=True))
+
+
+def test_a_screen_without_unicode_gets_signs_of_ascii() -> None:
+    symbols = words.symbols_for("ascii")
+    output = on_screen(reports.usual(), symbols=symbols)
+    assert output.isascii()
+    assert output.startswith("X CRITICAL  No worker")
+    assert words.symbols_for("utf-8") is words.UNICODE
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_has_a_word_and_not_only_a_colour(status: Status) -> None:
+    finding = reports.finding("redis.memory.high", status, "redis/x", "Title")
+    output = on_screen(replace(reports.healthy(), findings=(finding,)), verbose=True)
+    assert words.status(status) in output.lower()

@@ -1,0 +1,129 @@
+"""The faces for machines keep to their formats."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+from samaops.model.report import Report, ReportError
+from samaops.model.status import Status
+from samaops.render import faces, nagios
+from samaops.render.faces import Output
+from tests.unit.render import reports
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+FAILED = Report(
+    "diagnose", reports.MOMENT, errors=(ReportError("No configuration", "samaops config init", 78),)
+)
+
+
+def document(report: Report) -> dict[str, object]:
+    parsed: dict[str, object] = json.loads(faces.render(report, Output.JSON))
+    return parsed
+
+
+@pytest.mark.parametrize(
+    "report", [reports.usual(), reports.healthy(), FAILED], ids=["usual", "healthy", "failed"]
+)
+def test_json_keeps_to_its_schema(report: Report) -> None:
+    jsonschema.validate(document(report), SCHEMA)
+
+
+def test_json_has_the_words_and_the_order_of_the_contract() -> None:
+    found = document(reports.usual())
+    assert list(found)[:5] == ["schema", "command", "status", "started_at", "duration_ms"]
+    assert found["started_at"] == "2026-01-31T03:12:00.123+00:00"
+    causes = found["causes"]
+    assert isinstance(causes, list)
+    assert causes[0]["for"] == ["86 messages wait, 0 consumers", "worker2 is up and consumes only: normal"]
+    assert causes[0]["against"] == ["Flower shows worker2 online"]
+
+
+def test_json_has_no_number_that_json_has_not() -> None:
+    odd = reports.finding(
+        "redis.memory.high", Status.OK, "redis/x", value=math.nan, evidence={"rate": math.inf}
+    )
+    text = faces.render(replace(reports.healthy(), findings=(odd,)), Output.JSON)
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    json.loads(text)
+
+
+def test_nagios_first_line_is_status_cause_and_performance_data() -> None:
+    first = faces.render(reports.usual(), Output.NAGIOS).splitlines()[0]
+    assert first.startswith(
+        "SAMACONSO CRITICAL - root cause confirmed: No worker consumes the queue low_priority | 'duration'=812ms "
+    )
+    assert "'redis.memory.high@redis/workers'=85.5%;80;95" in first
+    assert "'rabbitmq.queue.no_consumer@rabbitmq/low_priority'=86" in first
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "warning", "critical", "limits"),
+    [
+        (Status.OK, 99.5, 99, 95, ";99:;95:"),
+        (Status.OK, 10, 99, None, ";99"),
+        (Status.OK, 100, 99, None, ";99:"),
+        (Status.WARNING, 10, 99, None, ";99:"),
+        (Status.WARNING, 100, 99, None, ";99"),
+        (Status.CRITICAL, 5, None, 10, ";;10:"),
+        (Status.OK, 5, None, None, ""),
+    ],
+)
+def test_nagios_limits_say_which_side_is_bad(
+    status: Status, value: float, warning: float | None, critical: float | None, limits: str
+) -> None:
+    one = reports.finding("a.b", status, "a/x", value=value, warning=warning, critical=critical)
+    first = nagios.render(replace(reports.healthy(), findings=(one,))).splitlines()[0]
+    assert first.endswith(f"'a.b@a/x'={value}{limits}")
+
+
+def test_nagios_stays_within_its_buffer_with_a_thousand_findings() -> None:
+    many = tuple(
+        reports.finding("a.b", Status.CRITICAL, f"a/queue_{number}", "A long title " * 10, value=number)
+        for number in range(1000)
+    )
+    output = nagios.render(replace(reports.healthy(), findings=many))
+    assert len(output.encode()) <= nagios.LONGEST_OUTPUT_BYTES + 1
+    assert output.startswith("SAMACONSO CRITICAL - 1000 critical |")
+
+
+def test_prometheus_has_one_gauge_per_check_of_this_run() -> None:
+    text = faces.render(reports.usual(), Output.PROMETHEUS)
+    assert 'samaops_check_status{code="redis.memory.high",subject="redis/workers"} 1' in text
+    assert 'samaops_check_value{code="redis.memory.high",subject="redis/workers",unit="%"} 85.5' in text
+    assert (
+        'samaops_cause{id="queue-without-consumer",subject="rabbitmq/low_priority",verdict="confirmed"} 1'
+        in text
+    )
+    assert "samaops_diagnose_duration_seconds 0.812" in text
+    assert "redis.keys.no_expiry" not in text, "a skipped check has no status to report"
+    assert text.count("# TYPE samaops_check_status gauge") == 1
+
+
+def test_junit_counts_failures_errors_and_skips() -> None:
+    root = ElementTree.fromstring(faces.render(reports.usual(), Output.JUNIT))
+    suites = {suite.get("name"): suite for suite in root}
+    redis = suites["redis"]
+    assert (redis.get("tests"), redis.get("failures"), redis.get("skipped")) == ("3", "1", "1")
+    failure = redis.find("testcase/failure")
+    assert failure is not None
+    assert failure.get("type") == "warning"
+
+
+def test_junit_shows_a_command_that_failed() -> None:
+    root = ElementTree.fromstring(faces.render(FAILED, Output.JUNIT))
+    assert root.find("testsuite/testcase/error") is not None
+
+
+def test_markdown_has_the_cause_its_commands_and_the_table() -> None:
+    text = faces.render(reports.usual(), Output.MARKDOWN)
+    assert text.startswith("# samaops diagnose: critical\n")
+    assert f"```sh\n{reports.LONG_COMMAND}\n```" in text
+    assert "| warning | redis\\.memory\\.high | redis/workers |" in text

@@ -97,7 +97,7 @@ def _large_log(container: Container, limit: float, context: Context) -> Finding:
         subject=container_subject(container.name, context),
         value=round(bytes_ / MEBIBYTE, 1),
         warning=limit,
-        evidence={"log_path": container.log_path, "log_bytes": bytes_, "max_size": container.log_max_size},
+        evidence={"path": container.log_path, "log_bytes": bytes_, "max_size": container.log_max_size},
         hint=on_server(context.settings, _server(context), f"ls -lh {container.log_path}"),
     )
 

@@ -214,6 +214,9 @@ def _held_space(one: FileSystem, held: list[DeletedFile], context: Context) -> F
         "evidence": {
             "mount": one.mount,
             "held_bytes": total,
+            "pid": first.pid,
+            "command": first.command,
+            "path": first.path,
             "files": [
                 {"path": file.path, "size_bytes": file.size_bytes, "pid": file.pid, "command": file.command}
                 for file in held[:FILES_IN_EVIDENCE]

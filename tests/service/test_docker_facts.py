@@ -119,7 +119,7 @@ def test_a_large_log_is_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -
             time.sleep(0.1)
         found = look(settings(log_size_limit_mb=1), "docker.log").one("docker.log.large")
         assert (found.status, found.subject) == (Status.WARNING, "docker/api:chatty")
-        assert found.evidence["log_path"] == str(path)
+        assert found.evidence["path"] == str(path)
     finally:
         engine.docker("rm", "-f", "chatty")
 

@@ -1,0 +1,150 @@
+"""What was observed is saved and comes back the same, without secrets."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from samaops.config import masking
+from samaops.config.settings import Settings
+from samaops.errors import UsageError
+from samaops.facts import encoding, store
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.proxy import ProxyFacts
+from samaops.facts.selection import Selection
+from samaops.facts.systems import SYSTEMS
+from samaops.model.failure import Failure, FailureKind
+
+st.register_type_strategy(float, st.floats(allow_nan=False))
+PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.text())
+st.register_type_strategy(object, PLAIN)
+FAILURE = Failure(FailureKind.REFUSED, "connection refused", "connect", 3)
+MOMENT = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
+
+
+def facts_types() -> list[type]:
+    """Return every dataclass that a module of facts declares: those of the collectors and what is inside them."""
+    found: set[type] = set()
+    for system in SYSTEMS:
+        for name, value in vars(import_module(f"samaops.facts.{system}")).items():
+            if (
+                name.endswith("Facts")
+                and isinstance(value, type)
+                and value.__module__.startswith("samaops.facts.")
+            ):
+                found.add(value)
+    return sorted(found, key=lambda one: one.__name__)
+
+
+@pytest.mark.parametrize("kind", facts_types(), ids=lambda kind: kind.__name__)
+def test_any_facts_come_back_the_same(kind: type) -> None:
+    @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(facts=st.from_type(kind))
+    def comes_back(facts: Any) -> None:
+        plain = json.loads(json.dumps(encoding.encode(facts)))
+        assert encoding.decode(plain, kind) == facts
+
+    comes_back()
+
+
+def snapshot(facts: object = None, failure: Failure | None = None) -> Snapshot:
+    observation = Observation(
+        "proxy", "proxy/proxy", None, ProxyFacts.__name__, facts, failure, {"part": FAILURE}, duration_ms=7
+    )
+    return Snapshot(MOMENT, (observation,), 12, True)
+
+
+def test_a_look_comes_back_whole(tmp_path: Path) -> None:
+    path = tmp_path / "look.json"
+    configured = Settings.model_validate(
+        {"servers": {"db": {"address": "10.0.0.1"}}, "thresholds": {"a.b": {"warning": 1}}}
+    )
+    selection = Selection(("proxy",), ("proxy.tunnel",), deep=True)
+    store.save(path, snapshot(failure=FAILURE), configured, selection)
+    saved = store.load(path)
+    assert saved.snapshot == snapshot(failure=FAILURE)
+    assert saved.settings == configured
+    assert saved.selection == selection
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "look.json"
+    path.write_text("older")
+    path.chmod(0o644)
+    store.save(path, snapshot(failure=FAILURE), Settings(), Selection())
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_literal_secrets_travel_masked_and_references_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "look.json"
+    configured = Settings.model_validate(
+        {"redis": {"password": "canary-5d41"}, "flower": {"password": {"env": "FLOWER"}}}
+    )
+    store.save(path, snapshot(failure=FAILURE), configured, Selection())
+    assert "canary-5d41" not in path.read_text()
+    saved = store.load(path).settings
+    assert saved.redis is not None
+    assert saved.redis.password is not None
+    assert saved.redis.password.reveal() == masking.MASK
+    assert saved.flower is not None
+    assert saved.flower.password is not None
+    assert saved.flower.password.env == "FLOWER"
+
+
+def test_a_known_secret_is_masked_in_any_text_of_the_facts() -> None:
+    failure = Failure(FailureKind.ERROR, "login with canary-77aa failed")
+    masked = encoding.redacted(snapshot(failure=failure), ["canary-77aa"])
+    assert masked.observations[0].failure.message == f"login with {masking.MASK} failed"
+    assert masked.observations[0].missing["part"] == FAILURE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "3",
+        '{"schema": "samaops/snapshot/9"}',
+        '{"schema": "samaops/snapshot/1"}',
+        '{"schema": "samaops/snapshot/1", "snapshot": 3, "settings": {}, "selection": {}}',
+        '{"schema": "samaops/snapshot/1", "snapshot": {"taken_at": "x", "observations": []},'
+        ' "settings": {}, "selection": {}}',
+        '{"schema": "samaops/snapshot/1", "snapshot": {"taken_at": "2026-01-31T03:12:00+00:00", "observations": [{}]},'
+        ' "settings": {}, "selection": {}}',
+        '{"schema": "samaops/snapshot/1", "snapshot": {"taken_at": "2026-01-31T03:12:00+00:00", "observations": []},'
+        ' "settings": {"nonsense": 1}, "selection": {}}',
+        "[" * 100_000,
+        "\udcff",
+    ],
+)
+def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "look.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError, match="is not a saved look of samaops"):
+        store.load(path)
+
+
+def test_facts_of_an_unknown_system_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "look.json"
+    store.save(path, snapshot(failure=FAILURE), Settings(), Selection())
+    document = json.loads(path.read_text())
+    document["snapshot"]["observations"][0].update(system="os", facts_type="path", facts={})
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="unknown system 'os'"):
+        store.load(path)
+
+
+def test_a_missing_file_and_an_unwritable_place_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.json cannot be read: No such file"):
+        store.load(tmp_path / "gone.json")
+    with pytest.raises(UsageError, match="cannot be written: No such file"):
+        store.save(tmp_path / "no" / "x.json", snapshot(failure=FAILURE), Settings(), Selection())

@@ -62,7 +62,9 @@ def _evidence(queue: BrokerQueue) -> dict[str, Any]:
     ),
 )
 def missing(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    for name in context.settings.rabbitmq.queues if context.settings.rabbitmq else ():
+    if broker.queues is None or context.settings.rabbitmq is None:
+        return
+    for name in context.settings.rabbitmq.queues:
         place = {"subject": subject_of(name)}
         if broker.queue(name) is None:
             title = _("The queue {queue} does not exist").format(queue=name)

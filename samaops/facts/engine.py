@@ -44,8 +44,8 @@ class Probe:
         self.current_stage = name
 
     def wants(self, *codes: str) -> bool:
-        """Return whether any of these checks was selected, so that its part must be looked at."""
-        return any(self._selection.includes(code) for code in codes)
+        """Return whether any of these checks (or one under these prefixes) was selected, so its part is needed."""
+        return any(self._selection.touches(code) for code in codes)
 
     @property
     def deep(self) -> bool:
@@ -124,7 +124,9 @@ class _Run:
         return self._observation
 
     def _fail(self, kind: FailureKind, message: str) -> None:
-        self._finish(failure=Failure(kind, message, self.probe.current_stage, _milliseconds_since(self.started)))
+        self._finish(
+            failure=Failure(kind, message, self.probe.current_stage, _milliseconds_since(self.started))
+        )
 
     def _finish(self, facts: object = None, failure: Failure | None = None) -> None:
         with self._lock:  # the first word counts: a thread that ends after it was given up changes nothing

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import requests
 
@@ -69,13 +70,19 @@ class Broker:
 
     def settings(self, **changes: object) -> Settings:
         """Return a whole configuration that holds this broker, and what is given."""
-        return Settings.model_validate({"rabbitmq": self.section().model_dump() | {"password": self.password}} | changes)
+        return Settings.model_validate(
+            {"rabbitmq": self.section().model_dump() | {"password": self.password}} | changes
+        )
 
     def ctl(self, *words: str) -> str:
         """Run ``rabbitmqctl`` and return what it says."""
         done = subprocess.run(
             [str(BINARIES / "rabbitmqctl"), "-q", *words],
-            env=self.environment, capture_output=True, text=True, timeout=60, check=True,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         return done.stdout
 
@@ -88,12 +95,12 @@ class Broker:
 
     def declare(self, queue: str, **arguments: object) -> None:
         """Declare a durable queue of the virtual host /."""
-        name = requests.utils.quote(queue, safe="")
+        name = quote(queue, safe="")
         self.request("PUT", f"queues/%2F/{name}", {"durable": True, "arguments": arguments})
 
     def delete(self, queue: str) -> None:
         """Delete a queue."""
-        self.request("DELETE", f"queues/%2F/{requests.utils.quote(queue, safe='')}")
+        self.request("DELETE", f"queues/%2F/{quote(queue, safe='')}")
 
     def publish(self, queue: str, count: int = 1, payload: str = "x") -> None:
         """Put messages on a queue through the default exchange."""
@@ -110,7 +117,11 @@ def running() -> Iterator[Broker]:
     log = (directory / "server.log").open("wb")
     server = subprocess.Popen(
         [str(BINARIES / "rabbitmq-server")],
-        env=broker.environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+        env=broker.environment,
+        stdout=log,
+        stderr=log,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         _wait_until_ready(broker, server)

@@ -33,6 +33,8 @@ def redacted(value: Any, secrets: Iterable[str]) -> Any:
 
 
 def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, Enum):  # some are texts too, and must stay what they are
+        return value
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, MASK)
@@ -44,7 +46,7 @@ def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
         return dataclasses.replace(value, **changes)
     if isinstance(value, Mapping):
         return {_redacted(key, secrets): _redacted(one, secrets) for key, one in value.items()}
-    if isinstance(value, (tuple, list, frozenset, set)) and not isinstance(value, Enum):
+    if isinstance(value, (tuple, list, frozenset, set)):
         return type(value)(_redacted(one, secrets) for one in value)
     return value
 

@@ -12,6 +12,8 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 
 _RESULT_PREFIX = "celery-task-meta-"
+# A cache that evicts is no finding when it is full; the keys that never expire are.
+_FULL_PERCENT = 80.0
 _FULL = ("redis.memory.high", "redis.memory.refusing_writes", "redis.evictions.high")
 
 
@@ -36,6 +38,7 @@ def _without_expiry(view: View) -> Iterator[Candidate]:
     full = _full_findings(view)
     for finding in view.bad("redis.keys.no_expiry"):
         owner = _owner(finding)
+        is_full = bool(full) or float(finding.evidence.get("memory_percent") or 0) >= _FULL_PERCENT
         is_results = owner.startswith(_RESULT_PREFIX)
         if is_results:
             title = _("Celery results without expiry fill Redis")
@@ -55,9 +58,9 @@ def _without_expiry(view: View) -> Iterator[Candidate]:
             title=title,
             triggers=(finding,),
             effects=any_of(codes("redis.*"), effects_on_dependents("redis")),
-            verdict=Verdict.CONFIRMED if full else Verdict.PROBABLE,
+            verdict=Verdict.CONFIRMED if is_full else Verdict.PROBABLE,
             speaks_for=(finding.detail or finding.title, *(one.title for one in full)),
-            speaks_against=() if full else (_("Redis is not full yet"),),
+            speaks_against=() if is_full else (_("Redis is not full yet"),),
             fixes=(
                 Fix(
                     "redis.expire",

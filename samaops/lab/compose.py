@@ -148,15 +148,18 @@ def running(server: Server) -> dict[str, str]:
     return {row["Names"]: "unhealthy" if "(unhealthy)" in row["Status"] else row["State"] for row in rows}
 
 
-def up(server: Server) -> bool:
-    """Create and start the containers that do not run. Return whether any had to be started."""
+def up(server: Server, *services: str) -> bool:
+    """Create and start the containers that do not run. Return whether any had to be started.
+
+    With ``services``, by their names in the compose file, only these.
+    """
     states = running(server)
-    if all(states.get(name) in ("running", "unhealthy") for name in CONTAINERS[server.name]):
+    if not services and all(states.get(name) in ("running", "unhealthy") for name in CONTAINERS[server.name]):
         return False
     command = engine.compose_command()
     if command is None:
         raise StartError(_("no compose command"))
-    checked_in(server, [*command, *_project(server), "up", "-d"], timeout_seconds=120)
+    checked_in(server, [*command, *_project(server), "up", "-d", *services], timeout_seconds=120)
     return True
 
 

@@ -16,7 +16,6 @@ from samaops.lab.starting import wait_until
 
 MEMBER = "api_1"
 CONTAINER = f"samaconso_{MEMBER}"
-RESTART_POLICY = "unless-stopped"
 # More than the container's limit and as much swap again.
 ALLOCATED_MEGABYTES = 1024
 DEATH_SECONDS = 20.0
@@ -63,9 +62,9 @@ def _member_is_oom_killed(site: Site) -> str | None:
     )
 
 
-def _start_killed_member(site: Site) -> None:
-    containers.docker(site, CONTAINER, "update", f"--restart={RESTART_POLICY}", CONTAINER)
-    containers.start(site, CONTAINER)
+def _make_member_anew(site: Site) -> None:
+    """Start from the compose file again: a container that is only started still says OOMKilled."""
+    containers.recreate(site, CONTAINER)
 
 
 def _containers_only(site: Site) -> str | None:
@@ -172,7 +171,7 @@ INCIDENTS = (
         root=Root("container-oom-killed", f"docker/{CONTAINER}"),
         break_=_kill_member_for_memory,
         is_live=_member_is_oom_killed,
-        heal=_start_killed_member,
+        heal=_make_member_anew,
         refuse=_containers_only,
     ),
     Incident(

@@ -16,6 +16,8 @@ from samaops.lab.requirements import rabbitmq_program
 
 CONTAINER = "samaconso_rabbitmq"
 COMMAND_SECONDS = 30.0
+# As in rabbitmq.conf.
+MEMORY_WATERMARK, DISK_LIMIT = "0.7", "50MB"
 NODE_NAMES = {name: f"{name}@celery_worker_{number}" for number, name in enumerate(WORKER_QUEUES, start=1)}
 _API = f"http://{ADDRESSES['api']}:{RABBITMQ_MANAGEMENT_PORT}/api"
 

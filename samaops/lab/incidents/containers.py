@@ -51,6 +51,13 @@ def start(site: Site, container: str) -> None:
         raise StartError(f"{container}: {reason}")
 
 
+def recreate(site: Site, container: str) -> None:
+    """Make a container anew from its compose file: its engine and the kernel's log know nothing of it."""
+    docker(site, container, "rm", "-f", container)
+    compose.up(site.server(server_of(container)), container.removeprefix("samaconso_"))
+    start(site, container)
+
+
 def inspect(site: Site, container: str) -> dict[str, Any] | None:
     """Return what the engine knows of a container; None when it knows nothing or does not answer."""
     server = site.server(server_of(container))

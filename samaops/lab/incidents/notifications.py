@@ -18,7 +18,9 @@ HANG_MESSAGE = "lab:hang"
 HUNG_TASKS = 4
 BACK_SECONDS = 40.0
 DRAINED_SECONDS = 20.0
-MEMORY_WATERMARK, DISK_LIMIT = "0.7", "50MB"
+# The lab calls a task stuck after 5 s, a real site after minutes.
+STUCK_SECONDS = 6.0
+TAKEN_SECONDS = 5.0
 
 
 def _cancel_consumer(site: Site) -> None:
@@ -50,8 +52,11 @@ def _await_drained(site: Site) -> None:
 
 def _hang_worker(site: Site) -> None:
     site.remember(traffic.notify_many(QUEUE, HUNG_TASKS, HANG_MESSAGE))
-    wait_until(lambda: _unacknowledged(site) >= HUNG_TASKS, 5.0)
     site.remember(traffic.notify_many("normal", WAITING))
+    if not wait_until(lambda: _unacknowledged(site) >= HUNG_TASKS, TAKEN_SECONDS):
+        raise StartError(_("{worker} does not take its tasks").format(worker=WORKER))
+    if wait_until(lambda: _unacknowledged(site) < HUNG_TASKS, STUCK_SECONDS):
+        raise StartError(_("a task that must hang has ended"))
 
 
 def _unacknowledged(site: Site) -> int:
@@ -123,11 +128,11 @@ def _alarm(site: Site, kind: str) -> str | None:
 
 
 def _clear_memory_alarm(site: Site) -> None:
-    broker.rabbitmqctl(site, "set_vm_memory_high_watermark", MEMORY_WATERMARK)
+    broker.rabbitmqctl(site, "set_vm_memory_high_watermark", broker.MEMORY_WATERMARK)
 
 
 def _clear_disk_alarm(site: Site) -> None:
-    broker.rabbitmqctl(site, "set_disk_free_limit", DISK_LIMIT)
+    broker.rabbitmqctl(site, "set_disk_free_limit", broker.DISK_LIMIT)
 
 
 INCIDENTS = (

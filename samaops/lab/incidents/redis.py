@@ -74,6 +74,7 @@ def _remove(client: redis.Redis, keys: Iterator[str]) -> None:
     """Remove keys in slices, give the memory back, and forget the refusals."""
     while batch := list(islice(keys, BATCH * 10)):
         client.unlink(*batch)
+    client.bgrewriteaof()  # else the next start would read all of it again
     client.memory_purge()
     client.config_resetstat()
 

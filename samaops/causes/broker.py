@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
-from samaops.causes.topology import CommandLine
+from samaops.config.command_lines import on_server
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -22,6 +23,8 @@ _ALARM_EFFECTS = (
     "api.health.*",
     "loadbalancer.vip.*",
     "docker.container.unhealthy",
+    # Workers cannot publish their events and results either.
+    "flower.worker*",
 )
 
 
@@ -55,7 +58,7 @@ def _alarm(view: View, finding: Finding, cause_id: str, title: str, look: str) -
                 "broker.free",
                 Risk.SAFE,
                 _("Let the consumers drain, free what the alarm names; keep the broker up, never purge"),
-                (CommandLine(view.settings).on(finding.server, command),),
+                (on_server(view.settings, finding.server, command),),
             ),
         ),
     )
@@ -116,7 +119,7 @@ def _add_consumer(view: View, queue: str, worker: str | None) -> tuple[Fix, ...]
     configured = view.settings.celery.workers.get(worker or "") if view.settings.celery else None
     if configured is None or configured.container is None:
         return ()
-    on = CommandLine(view.settings).on
+    on = partial(on_server, view.settings)
     control = f"docker exec {configured.container} celery -A app.celery_app control"
     return (
         Fix(

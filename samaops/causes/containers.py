@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
-from samaops.causes.topology import CommandLine, effects_of_container
+from samaops.causes.topology import effects_of_container
+from samaops.config.command_lines import on_server
 from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
@@ -55,7 +56,7 @@ def _engine_down(view: View) -> Iterator[Candidate]:
                     Risk.DISRUPTIVE,
                     _("Read why it stopped, then start it; containers with a restart policy come back"),
                     tuple(
-                        CommandLine(view.settings).on(finding.server, command)
+                        on_server(view.settings, finding.server, command)
                         for command in ("journalctl -u docker -n 50", "systemctl start docker")
                     ),
                 ),
@@ -95,7 +96,7 @@ def _runbook(view: View, container: str) -> str:
 
 
 def _command(view: View, finding: Finding, verb: str) -> str:
-    return CommandLine(view.settings).on(finding.server, f"docker {verb} {_name(finding)}")
+    return on_server(view.settings, finding.server, f"docker {verb} {_name(finding)}")
 
 
 def _oom_killed(view: View, finding: Finding) -> Candidate:
@@ -156,7 +157,7 @@ def _missing(view: View, finding: Finding) -> Candidate:
         "compose.up",
         Risk.DISRUPTIVE,
         _("Create it again from the compose file of its server"),
-        (CommandLine(view.settings).on(finding.server, "cd /opt/samaconso && docker compose up -d"),),
+        (on_server(view.settings, finding.server, "cd /opt/samaconso && docker compose up -d"),),
     )
     title = _("Container {name} does not exist").format(name=_name(finding))
     return _container(view, finding, "container-missing", title, (fix,))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
-from samaops.causes.topology import CommandLine, effects_of_system
+from samaops.causes.topology import effects_of_system
+from samaops.config.command_lines import on_server
 from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
@@ -95,7 +99,7 @@ def _memory_short(view: View) -> Iterator[Candidate]:
                     "server.memory.owner",
                     Risk.SAFE,
                     _("See who holds the memory before restarting anything"),
-                    (CommandLine(view.settings).on(finding.server, "ps aux --sort=-rss | head -15"),),
+                    (on_server(view.settings, finding.server, "ps aux --sort=-rss | head -15"),),
                 ),
             ),
         )
@@ -136,8 +140,12 @@ def _disks(view: View) -> Iterator[Candidate]:
 
 
 def _same_mount(disk: Finding, filler: Finding) -> bool:
-    mount = filler.evidence.get("mount")
-    return mount is None or mount == disk.evidence.get("mount")
+    mount, path = disk.evidence.get("mount"), filler.evidence.get("path")
+    if filler.evidence.get("mount"):
+        return bool(filler.evidence["mount"] == mount)
+    if path and mount:
+        return str(path).startswith(str(mount).rstrip("/") + "/")
+    return True
 
 
 def _read_only(view: View) -> Iterator[Candidate]:
@@ -156,7 +164,7 @@ def _read_only(view: View) -> Iterator[Candidate]:
                     "storage.repair",
                     Risk.SAFE,
                     _("Read why the kernel remounted it, then call the storage team; clean nothing"),
-                    (CommandLine(view.settings).on(finding.server, "dmesg | tail -50"),),
+                    (on_server(view.settings, finding.server, "dmesg | tail -50"),),
                 ),
             ),
         )
@@ -185,7 +193,7 @@ def _filled_by(view: View, cause_id: str, filler: Finding, full: tuple[Finding, 
 
 
 def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix]:
-    on = CommandLine(view.settings).on
+    on = partial(on_server, view.settings)
     if cause_id == "inactive-replication-slot":
         slot = filler.evidence.get("slot") or filler.subject.rpartition("/")[2]
         yield Fix(
@@ -216,14 +224,14 @@ def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix
             (on(filler.server, f"ls -l /proc/{pid}/fd"),),
         )
     elif cause_id == "container-log-grown":
-        path = filler.evidence.get("path", "")
+        path = shlex.quote(str(filler.evidence.get("path", "")))
         yield Fix(
             "docker.log.truncate",
             Risk.DESTRUCTIVE,
             _(
                 "Keep a copy of its end, then empty the log in place (never rm); set max-size on the container later"
             ),
-            (on(filler.server, f"tail -c 10M '{path}' | gzip > /tmp/log.gz && truncate -s 0 '{path}'"),),
+            (on(filler.server, f"tail -c 10M {path} | gzip > /tmp/log.gz && truncate -s 0 {path}"),),
         )
     elif cause_id == "backups-not-expired":
         yield Fix(
@@ -248,7 +256,7 @@ def _postgresql_host(view: View) -> str:
 
 
 def _disk_full(view: View, finding: Finding) -> Candidate:
-    mount = finding.evidence.get("mount", "/")
+    mount = shlex.quote(str(finding.evidence.get("mount", "/")))
     biggest = finding.evidence.get("biggest") or ()
     return Candidate(
         id="disk-full",
@@ -258,20 +266,20 @@ def _disk_full(view: View, finding: Finding) -> Candidate:
         title=finding.title,
         triggers=(finding,),
         effects=codes(*_DISK_EFFECTS, server=finding.server),
-        speaks_for=(finding.title, *(str(one) for one in list(biggest)[:3])),
+        speaks_for=(finding.title, *(_size_of(one) for one in biggest[:3])),
         fixes=(
             Fix(
                 "disk.owner",
                 Risk.SAFE,
                 _("See what fills it before deleting anything"),
-                (
-                    CommandLine(view.settings).on(
-                        finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20"
-                    ),
-                ),
+                (on_server(view.settings, finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20"),),
             ),
         ),
     )
+
+
+def _size_of(entry: Mapping[str, Any]) -> str:
+    return _("{path}: {megabytes} MB").format(path=entry["path"], megabytes=round(entry["size_bytes"] / 1e6))
 
 
 def _ssh_down(view: View) -> Iterator[Candidate]:
@@ -292,7 +300,7 @@ def _ssh_down(view: View) -> Iterator[Candidate]:
                     "ssh.test",
                     Risk.SAFE,
                     _("Try the log-in by hand and read its reason"),
-                    (CommandLine(view.settings).on(finding.server, "true"),),
+                    (on_server(view.settings, finding.server, "true"),),
                 ),
             ),
         )
@@ -314,7 +322,7 @@ def _clock(view: View) -> Iterator[Candidate]:
                     "chrony.makestep",
                     Risk.DISRUPTIVE,
                     _("Set the clock from the time server again"),
-                    (CommandLine(view.settings).on(finding.server, "chronyc makestep"),),
+                    (on_server(view.settings, finding.server, "chronyc makestep"),),
                 ),
             ),
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from samaops.causes.candidate import OUTAGE, Candidate, View, any_of
 from samaops.causes.topology import (
-    CommandLine,
     effects_of_api_member,
     effects_of_system,
 )
+from samaops.config.command_lines import on_server
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
@@ -58,7 +59,7 @@ def _cause_id(system: str, kind: str) -> str:
 def _service_down(view: View, system: str, finding: Finding) -> Candidate:
     runbook, name, look = _SERVICES[system]
     kind = str(finding.evidence.get("kind"))
-    on = CommandLine(view.settings).on
+    on = partial(on_server, view.settings)
     commands = (on(finding.server, look),) if look else ()
     return Candidate(
         id=_cause_id(system, kind),
@@ -86,7 +87,7 @@ def _running_container(view: View, system: str) -> tuple[str, ...]:
 
 
 def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, ...]) -> tuple[Fix, ...]:
-    on = CommandLine(view.settings).on
+    on = partial(on_server, view.settings)
     if system == "proxy":
         text = _("Send this to the network team: the proxy {url} answers «{words}» since we looked")
         url = view.settings.proxy.url if view.settings.proxy else "?"
@@ -113,7 +114,7 @@ def _member_down(view: View, finding: Finding) -> Candidate:
     name = finding.subject.partition("/")[2]
     kind = str(finding.evidence.get("kind"))
     healthy = [one.subject.partition("/")[2] for one in view.ok("api.member.unreachable")]
-    on = CommandLine(view.settings).on
+    on = partial(on_server, view.settings)
     members = view.settings.api.instances if view.settings.api else ()
     container = next((one.container for one in members if one.name == name and one.container), name)
     serving = _("{names} still serves: take {name} out of the balancer while you look").format(

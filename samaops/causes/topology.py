@@ -6,11 +6,8 @@ stay visible as a root of its own.
 
 from __future__ import annotations
 
-import shlex
-from dataclasses import dataclass
-
 from samaops.causes.candidate import NOTHING, Matcher, any_of, codes
-from samaops.config.settings import ApiInstance, Settings, Ssh
+from samaops.config.settings import ApiInstance, Settings
 
 _API_SUFFERS = (
     "api.health.*",
@@ -129,25 +126,3 @@ def effects_of_worker(settings: Settings, name: str) -> Matcher:
 
 def _members(settings: Settings) -> tuple[ApiInstance, ...]:
     return settings.api.instances if settings.api else ()
-
-
-@dataclass(frozen=True, slots=True)
-class CommandLine:
-    """Writes commands the way the on-call engineer would type them from this machine."""
-
-    settings: Settings
-
-    def on(self, server: str | None, command: str) -> str:
-        """Return a command line that runs ``command`` on a server, over SSH unless it is this machine."""
-        configured = self.settings.servers.get(server or "")
-        if configured is None or not isinstance(configured.ssh, Ssh):
-            return command
-        ssh = configured.ssh
-        words = ["ssh"]
-        if ssh.port != 22:
-            words += ["-p", str(ssh.port)]
-        if ssh.key_file:
-            words += ["-i", str(ssh.key_file)]
-        if ssh.known_hosts != Ssh.model_fields["known_hosts"].default:
-            words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
-        return shlex.join([*words, f"{ssh.user}@{configured.address}", command])

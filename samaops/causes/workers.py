@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
-from samaops.causes.topology import CommandLine, effects_of_worker
+from samaops.causes.topology import effects_of_worker
+from samaops.config.command_lines import on_server
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -35,7 +37,7 @@ def _restart(view: View, finding: Finding) -> tuple[Fix, ...]:
     worker = view.settings.celery.workers.get(_name(finding)) if view.settings.celery else None
     if worker is None or worker.container is None:
         return ()
-    on = CommandLine(view.settings).on
+    on = partial(on_server, view.settings)
     return (
         Fix(
             "workers.logs",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks import health
-from samaops.checks.commands import on_server
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import on_server
 from samaops.facts.api import ApiFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import N_, _

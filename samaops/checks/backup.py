@@ -7,7 +7,7 @@ from statistics import median
 
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.checks.remote_commands import on_server
+from samaops.config.command_lines import on_server
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding

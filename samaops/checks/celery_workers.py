@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from samaops.checks.commands import on_server
 from samaops.checks.registry import Context
+from samaops.config.command_lines import on_server
 from samaops.config.settings import Worker
 from samaops.facts.celery import CeleryFacts, CeleryNode
 

@@ -8,7 +8,7 @@ from samaops.checks import docker_resources  # registered by its import
 from samaops.checks.docker_subjects import container_subject, kernel_kills
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.checks.remote_commands import on_server
+from samaops.config.command_lines import on_server
 from samaops.facts.docker import Container, DockerFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding

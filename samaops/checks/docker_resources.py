@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from samaops.checks.docker_subjects import container_subject
 from samaops.checks.quantities import size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.checks.remote_commands import on_server
+from samaops.config.command_lines import on_server
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import N_, _

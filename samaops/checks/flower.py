@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.commands import on_server
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import on_server
 from samaops.facts.flower import FlowerFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samaops.checks.commands import on_server
+from samaops.config.command_lines import on_server
 from samaops.config.settings import Settings
 
 DIAGNOSTICS = "docker exec samaconso_rabbitmq rabbitmq-diagnostics -q"

@@ -14,7 +14,7 @@ from typing import Any
 from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.systems import SYSTEMS
-from samaops.model.finding import Finding, Value
+from samaops.model.finding import Finding
 from samaops.model.status import Status
 
 Judgement = Callable[[Any, "Context"], Iterable[Finding]]
@@ -129,13 +129,13 @@ class Context:
 
     def above(self, value: float, title: str, **fields: Any) -> Finding:
         """Judge a value of which more is worse: at the limit counts as over it."""
-        return self.finding(self._status(value, lambda limit: value >= limit), title, value=value, **fields)
+        return self.finding(self._status(lambda limit: value >= limit), title, value=value, **fields)
 
     def below(self, value: float, title: str, **fields: Any) -> Finding:
         """Judge a value of which less is worse: at the limit is still good."""
-        return self.finding(self._status(value, lambda limit: value < limit), title, value=value, **fields)
+        return self.finding(self._status(lambda limit: value < limit), title, value=value, **fields)
 
-    def _status(self, value: Value, is_past: Callable[[float], bool]) -> Status:
+    def _status(self, is_past: Callable[[float], bool]) -> Status:
         if self.critical is not None and is_past(self.critical):
             return Status.CRITICAL
         if self.warning is not None and is_past(self.warning):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks.failures import describe
 from samaops.checks.registry import Context, Explanation, check
-from samaops.checks.remote_commands import on_server
+from samaops.config.command_lines import on_server
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import N_, _

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks.quantities import size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.checks.remote_commands import on_server
+from samaops.config.command_lines import on_server
 from samaops.facts.servers import DeletedFile, FileSystem, ServerFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding

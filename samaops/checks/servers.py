@@ -8,7 +8,7 @@ from dataclasses import asdict
 from samaops.checks import server_clocks, server_disks  # registered by their import
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.checks.remote_commands import log_in, on_server
+from samaops.config.command_lines import log_in, on_server
 from samaops.facts.servers import OomKill, ReachFacts, ServerFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding

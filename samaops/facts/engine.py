@@ -162,7 +162,7 @@ def observe(
         runs.append(run)
         threads.append(thread)
     observations, deadline_hit = [], False
-    for run, thread in zip(runs, threads):
+    for run, thread in zip(runs, threads, strict=True):
         limit = min(run.collector.timeout, deadline_seconds)
         thread.join(max(0.0, started + limit - time.monotonic()))
         hit = thread.is_alive() and limit >= deadline_seconds

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Union
+from typing import Any
 
 from samaops.model.status import Status
 
-Value = Union[float, int, str, bool, None]
+Value = float | int | str | bool | None
 NO_EVIDENCE: Mapping[str, Any] = MappingProxyType({})
 
 

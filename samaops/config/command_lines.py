@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 from samaops.config.settings import Settings, Ssh
+
+_DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 
 
 def on_server(settings: Settings, server: str | None, command: str) -> str:
     """Return the command line that runs ``command`` on a server, over SSH when it is another machine."""
     configured = settings.servers.get(server or "")
-    if configured is None or not isinstance(configured.ssh, Ssh):
+    if configured is not None and configured.ssh == "local":
         return command
     return f"{log_in(settings, server)} {shlex.quote(command)}"
 
@@ -23,6 +26,11 @@ def log_in(settings: Settings, server: str | None) -> str:
     if not isinstance(configured.ssh, Ssh):
         return f"ssh {configured.address}"
     ssh = configured.ssh
-    port = [] if ssh.port == 22 else ["-p", str(ssh.port)]
-    key = ["-i", str(ssh.key_file)] if ssh.key_file else []
-    return shlex.join(["ssh", *port, *key, f"{ssh.user}@{configured.address}"])
+    words = ["ssh"]
+    if ssh.port != 22:
+        words += ["-p", str(ssh.port)]
+    if ssh.key_file:
+        words += ["-i", str(ssh.key_file)]
+    if ssh.known_hosts.expanduser() != _DEFAULT_KNOWN_HOSTS.expanduser():
+        words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
+    return shlex.join([*words, f"{ssh.user}@{configured.address}"])

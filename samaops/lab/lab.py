@@ -136,7 +136,9 @@ def down(layout: Layout) -> bool:
     layout = _absolute(layout)
     network.bring_all_back()
     if not layout.directory.exists():
-        return _end_marked(layout)
+        found = _end_marked(layout)
+        engine.remove_cgroups(layout)
+        return found
     if not layout.marker.exists():
         raise RefusedError(_("{directory} is not a lab's directory").format(directory=layout.directory))
     with locked(layout):

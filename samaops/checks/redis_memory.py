@@ -7,6 +7,7 @@ from typing import Any
 
 from samaops.checks.redis_commands import redis_cli
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import on_server
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.redis import RedisFacts
@@ -170,7 +171,8 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[s
         "limit_of": "container" if of_container else "server",
     }
     evidence["used_memory"] = redis.memory.used
-    hint = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {redis.container or 'samaconso_redis'}"
+    inspect = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {redis.container or 'samaconso_redis'}"
+    hint = on_server(context.settings, place["server"], inspect)
     if maximum == 0:
         title = _("Redis has no maxmemory: nothing stops it before the kernel kills it")
         return context.warn(

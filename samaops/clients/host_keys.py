@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import paramiko
-
 from samaops.clients.errors import ClientError
+from samaops.clients.ssh_library import paramiko
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 

@@ -11,11 +11,10 @@ import socket
 import time
 from collections.abc import Iterable
 
-import paramiko
-
 from samaops.clients import footprint, ssh_keys
 from samaops.clients.errors import ClientError, kind_of_os_error
 from samaops.clients.host_keys import KnownHost
+from samaops.clients.ssh_library import paramiko
 from samaops.clients.ssh_session import Deadline, SshShell, close, text
 from samaops.config.settings import Ssh
 from samaops.i18n import _

@@ -6,9 +6,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import paramiko
-
 from samaops.clients.errors import ClientError
+from samaops.clients.ssh_library import paramiko
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 

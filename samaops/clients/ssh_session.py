@@ -10,11 +10,10 @@ import socket
 import threading
 import time
 
-import paramiko
-
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
+from samaops.clients.ssh_library import paramiko
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 

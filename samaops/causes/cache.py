@@ -73,14 +73,8 @@ def _without_expiry(view: View) -> Iterator[Candidate]:
 
 
 def _owner(finding: Finding) -> str:
-    """Return the prefix with the most bytes without expiry."""
-    by_prefix = finding.evidence.get("by_prefix") or {}
-
-    def weight(prefix: str) -> tuple[int, int]:
-        row = by_prefix[prefix]
-        return int(row.get("no_expiry", 0)), int(row.get("bytes", 0))
-
-    return max(by_prefix, key=weight, default="")
+    """Return the prefix that holds most of what never expires."""
+    return str(finding.evidence.get("dominant_prefix") or "")
 
 
 def _big_key(view: View) -> Iterator[Candidate]:

@@ -64,17 +64,45 @@ def _size(seen: Console, pool: Pool) -> int | None:
 )
 def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
-    names = _main_first([one.name for one in seen.databases if one.is_paused], context)
+    is_inferred = not seen.is_held and _opens_nothing(seen, context)
+    held = [one.name for one in seen.databases if one.is_paused or seen.is_held or is_inferred]
+    names = _main_first(held, context)
     if not names:
         yield context.ok(_("No database of the pool is paused"))
         return
     waiting = sum(pool.clients_waiting for pool in seen.pools if pool.database in names)
-    yield context.crit(
-        _("PgBouncer is paused for {database}: {count} clients wait until RESUME").format(
+    if is_inferred:
+        title = _(
+            "PgBouncer opens no connection though PostgreSQL answers and {count} clients wait: "
+            "paused as a whole, or between two logins"
+        ).format(count=waiting)
+    else:
+        title = _("PgBouncer is paused for {database}: {count} clients wait until RESUME").format(
             database=", ".join(names), count=waiting
-        ),
-        evidence={"database": names[0], "databases": names, "cl_waiting": waiting},
+        )
+    yield context.crit(
+        title,
+        evidence={
+            "database": names[0],
+            "databases": names,
+            "cl_waiting": waiting,
+            "all": bool(seen.is_held or is_inferred),
+            "inferred": is_inferred,
+        },
         hint=console(context, "SHOW DATABASES"),
+    )
+
+
+def _opens_nothing(seen: Console, context: Context) -> bool:
+    """Infer a PAUSE of everything, which PgBouncer before 1.19 shows nowhere.
+
+    Only with a PostgreSQL that is seen to answer: with one that does not, the logins are what is stuck.
+    """
+    if seen.is_held is not None or not any(True for _one in context.snapshot.facts_of(PostgresFacts)):
+        return False
+    stuck = [pool for pool in seen.pools if _is_stuck(pool)]
+    return bool(stuck) and not any(
+        pool.servers_login or pool.servers_busy or pool.servers_free for pool in seen.pools
     )
 
 
@@ -209,7 +237,8 @@ def saturated(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
 )
 def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
-    held = {one.name for one in seen.databases if one.is_paused or one.is_disabled}
+    is_held = seen.is_held or _opens_nothing(seen, context)
+    held = {one.name for one in seen.databases if one.is_paused or one.is_disabled or is_held}
     stuck = [pool for pool in seen.pools if _is_stuck(pool) and pool.database not in held]
     if not stuck:
         yield context.ok(_("PgBouncer logs in to PostgreSQL without waiting"))

@@ -49,7 +49,11 @@ def slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.settings is not None
     bad = [slot for slot in facts.slots if not slot.is_active or slot.wal_status in ("unreserved", "lost")]
     if not bad:
-        yield context.ok(_("{count} replication slots, all in use").format(count=len(facts.slots)), value=0)
+        yield context.ok(
+            _("No replication slot is without its reader"),
+            value=0,
+            evidence={"slots": [one.name for one in facts.slots]},
+        )
         return
     worst = max(bad, key=lambda slot: slot.retained_bytes or 0)
     percent = _retained_percent(worst, facts.settings)

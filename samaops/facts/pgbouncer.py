@@ -70,13 +70,17 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What the admin console shows, without its own database."""
+    """What the admin console shows, without its own database.
+
+    ``is_held`` tells whether all of it is paused (PAUSE without a name) or suspended; None before 1.19.
+    """
 
     settings: dict[str, str]
     databases: tuple[PooledDatabase, ...]
     pools: tuple[Pool, ...]
     traffic: tuple[Traffic, ...]
     clients: int
+    is_held: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +203,18 @@ def _read_console(client: ConsoleClient) -> Console:
         pools=tuple(_pool(row) for row in client.show("pools") if row["database"] != "pgbouncer"),
         traffic=tuple(_traffic(row) for row in client.show("stats") if row["database"] != "pgbouncer"),
         clients=lists.get("used_clients", 0) + lists.get("login_clients", 0),
+        is_held=_is_held(client.show("state")) if _knows_state(client.version()) else None,
     )
+
+
+def _knows_state(version: str) -> bool:
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return numbers >= [1, 19]
+
+
+def _is_held(rows: list[Row]) -> bool:
+    states = {str(row["key"]): str(row["value"]) for row in rows}
+    return "yes" in (states.get("paused"), states.get("suspended"))
 
 
 def _number(row: Row, *names: str) -> int:

@@ -155,7 +155,7 @@ FAULTS = [
     (faulty.closing, FailureKind.CLOSED),
     (faulty.garbage, FailureKind.GARBAGE),
     (lambda: faulty.answering(faulty.http_response(b"{}")), FailureKind.GARBAGE),
-    (lambda: faulty.dripping(b"N", every_seconds=0.2, drop=b"R"), FailureKind.NO_ANSWER),
+    (lambda: faulty.dripping(b"N", every_seconds=0.4, drop=b"R"), FailureKind.NO_ANSWER),
     (lambda: faulty.dripping(b"NR\0\0", every_seconds=0.2, drop=b"\0"), FailureKind.GARBAGE),
 ]
 
@@ -240,18 +240,18 @@ def test_a_server_that_stops_in_the_middle_costs_only_what_was_not_read() -> Non
     with running_postgres() as server:
         settings = server.settings(timeout=1.5)
         client = connect(settings, 1.5)
+        client.ping_ms()
+        backend = server.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'samaops'")[0][0]
         try:
-            client.ping_ms()
-            backend = server.run("SELECT pid FROM pg_stat_activity WHERE application_name = 'samaops'")[0][0]
             os.kill(backend, signal.SIGSTOP)
             started = time.monotonic()
             with pytest.raises(ClientError) as caught:
                 client.ping_ms()
             with pytest.raises(ClientError) as again:
                 client.ping_ms()
-            os.kill(backend, signal.SIGCONT)
         finally:
             client.close()
+            os.kill(backend, signal.SIGCONT)
 
     assert caught.value.kind is FailureKind.NO_ANSWER
     assert again.value.kind is FailureKind.NO_ANSWER

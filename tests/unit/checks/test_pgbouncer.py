@@ -64,6 +64,13 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("pgbouncer.service.unreachable", {}, OK),
     ("pgbouncer.pool.paused", {}, OK),
     ("pgbouncer.pool.paused", database(is_paused=True), CRITICAL),
+    ("pgbouncer.pool.paused", {"is_held": True}, CRITICAL),
+    ("pgbouncer.pool.paused", {"is_held": False}, OK),
+    (
+        "pgbouncer.pool.paused",
+        pool(servers_busy=0, servers_free=0, clients_waiting=1, maxwait_seconds=5.0),
+        CRITICAL,
+    ),
     ("pgbouncer.database.disabled", {}, OK),
     ("pgbouncer.database.disabled", database(is_disabled=True), CRITICAL),
     ("pgbouncer.pool.waiting", {}, OK),

@@ -5,6 +5,7 @@ Nothing heavy is imported here: start-up time is part of the product.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -30,16 +31,22 @@ def run(argv: list[str]) -> int:
         from samaops.cli.app import command
 
         return _flush(_code(command().main(args=argv, prog_name="samaops", standalone_mode=False)))
-    except SamaopsError as error:
-        return fail(argv, error.message, error.hint, error.exit_code)
     except BrokenPipeError:
         return _flush(0)
     except (KeyboardInterrupt, typer_words.abort()):
         return fail(argv, _("interrupted"), "", errors.INTERRUPTED)
-    except typer_words.usage_error() as error:
-        return _refuse(argv, error)
     except Exception as error:  # noqa: BLE001 - the boundary of the whole program
-        return _bug(argv, error)
+        return _failed(argv, error)
+
+
+def _failed(argv: list[str], error: Exception) -> int:
+    if isinstance(error, SamaopsError):
+        return fail(argv, error.message, error.hint, error.exit_code)
+    if isinstance(error, typer_words.usage_error()):
+        return _refuse(argv, error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return _unwritten(argv, error)
+    return _bug(argv, error)
 
 
 def _code(result: object) -> int:
@@ -88,6 +95,14 @@ def _bug(argv: list[str], error: Exception) -> int:
     return fail(argv, message, "", errors.BUG)
 
 
+def _unwritten(argv: list[str], error: OSError) -> int:
+    """Say that an answer was lost: the disk it was to be written to is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return fail(
+        argv, _("the answer could not be written: {reason}").format(reason=error.strerror), "", errors.BUG
+    )
+
+
 def _say(line: str) -> None:
     with suppress(OSError):
         stream = sys.stderr
@@ -105,7 +120,7 @@ def _flush(code: int) -> int:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         except OSError as error:
-            _say(f"samaops: {error.strerror}")
+            _say("samaops: " + _("the answer could not be written: {reason}").format(reason=error.strerror))
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             return errors.BUG
     return code

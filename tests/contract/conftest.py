@@ -1,0 +1,161 @@
+"""Run samaops as a user does: a process of its own, with its own home."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service import faulty
+
+# Set by whoever runs the tests or by a terminal; a test sets what it is about.
+LEFT_OUT = (
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_MESSAGES",
+    "LANG",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "GITHUB_ACTIONS",
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    def json(self) -> Any:
+        """Return stdout as exactly one JSON document."""
+        return json.loads(self.stdout)
+
+
+class Samaops:
+    """samaops with a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.log = home / "state" / "samaops" / "log" / "samaops.log"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in LEFT_OUT and "SAMAOPS" not in name
+        }
+        own = {
+            "HOME": str(self.home),
+            "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "LANG": "C.UTF-8",
+        }
+        return {**kept, **own, **more}
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        return [sys.executable, "-m", "samaops", *(str(one) for one in arguments)]
+
+    def __call__(self, *arguments: str | Path, **environment: str) -> Done:
+        started = time.monotonic()
+        done = subprocess.run(
+            self.command(*arguments),
+            capture_output=True,
+            timeout=60,
+            env=self.environment(**environment),
+            cwd=self.home,
+            check=False,
+        )
+        seconds = time.monotonic() - started
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode(), seconds)
+
+    def configure(self, text: str) -> Path:
+        """Write a private configuration and return its path."""
+        path = self.home / "config.toml"
+        path.write_text(text)
+        path.chmod(0o600)
+        return path
+
+
+@pytest.fixture
+def samaops(tmp_path: Path) -> Samaops:
+    return Samaops(tmp_path)
+
+
+def redis_at(address: tuple[str, int], more: str = "") -> str:
+    """Return the configuration of a Redis."""
+    return f'[redis]\nhost = "{address[0]}"\nport = {address[1]}\ntimeout = 2\n{more}\n'
+
+
+@pytest.fixture
+def refused() -> Iterator[tuple[str, int]]:
+    with faulty.refused_port() as address:
+        yield address
+
+
+@pytest.fixture
+def hanging() -> Iterator[tuple[str, int]]:
+    with faulty.hanging() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+    """Return a real Redis with a memory limit, and with a password that its user "locked" has."""
+    port = free_port()
+    directory = tmp_path_factory.mktemp("redis")
+    options = ["--port", str(port), "--save", "", "--maxmemory", "100mb", "--maxmemory-policy", "noeviction"]
+    users = ["--user", "locked", "on", ">right", "~*", "+@all"]
+    process = subprocess.Popen(
+        [
+            "redis-server",
+            *options,
+            *users,
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(directory),
+            "--logfile",
+            "log",
+        ],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: can_connect(port))
+        yield "127.0.0.1", port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 10) -> None:
+    ends_at = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < ends_at, "waited too long"
+        time.sleep(0.05)

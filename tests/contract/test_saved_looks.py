@@ -1,0 +1,49 @@
+"""A look that was saved is judged offline with the same result."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.contract.conftest import Samaops, redis_at
+
+Address = tuple[str, int]
+
+
+@pytest.mark.parametrize("kind", ["redis_server", "refused"])
+def test_a_saved_look_gives_the_same_report(
+    samaops: Samaops, request: pytest.FixtureRequest, kind: str
+) -> None:
+    config = samaops.configure(redis_at(request.getfixturevalue(kind)))
+    saved = samaops.home / "look.json"
+    live = samaops("--config", config, "diagnose", "--only", "redis", "-o", "json", "--save", saved)
+    config.unlink()
+    offline = samaops("diagnose", "--from", saved, "-o", "json")
+    assert offline.json() == live.json()
+    assert offline.code == live.code
+    assert saved.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_saved_look_can_be_narrowed_and_judged_with_other_limits(
+    samaops: Samaops, redis_server: Address
+) -> None:
+    saved = samaops.home / "look.json"
+    config = samaops.configure(redis_at(redis_server))
+    samaops("--config", config, "diagnose", "--only", "redis", "--save", saved)
+    narrowed: Any = samaops("diagnose", "--from", saved, "--only", "redis.memory.high", "-o", "json").json()
+    assert [one["code"] for one in narrowed["findings"]] == ["redis.memory.high"]
+    assert narrowed["status"] == "ok"
+    config = samaops.configure(redis_at(redis_server, '[thresholds."redis.memory.high"]\ncritical = 0\n'))
+    strict = samaops("--config", config, "diagnose", "--from", saved, "--only", "redis.memory.high")
+    assert strict.code == 2
+
+
+def test_a_look_that_cannot_be_written_is_told(samaops: Samaops, redis_server: Address) -> None:
+    config = samaops.configure(redis_at(redis_server))
+    done = samaops(
+        "--config", config, "diagnose", "--only", "redis", "--save", samaops.home / "no" / "x", "-o", "json"
+    )
+    assert done.code == 64
+    assert "cannot be written" in json.loads(done.stdout)["errors"][0]["message"]

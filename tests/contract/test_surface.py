@@ -1,0 +1,160 @@
+"""What a person meets: help, languages, completion, plain output, and how soon the help is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from samaops import __version__
+from samaops.cli.commands import COMMANDS
+from tests.contract.conftest import Samaops, redis_at
+
+Address = tuple[str, int]
+
+
+def test_help_lists_the_commands_that_exist(samaops: Samaops) -> None:
+    done = samaops("--help")
+    assert done.code == 0
+    for name in COMMANDS:
+        assert name in done.stdout
+        assert samaops(name, "--help").code == 0
+
+
+def test_help_imports_nothing_heavy(samaops: Samaops) -> None:
+    code = (
+        "import sys; sys.argv = ['samaops', '--help']\n"
+        "from samaops.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([one for one in ('pydantic', 'requests', 'paramiko', 'redis', 'psycopg', 'samaops.checks', 'yaml')"
+        " if one in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=samaops.environment(), check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_version(samaops: Samaops) -> None:
+    assert samaops("--version").stdout == f"samaops {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "word"),
+    [
+        (("--lang", "fr"), {}, "Trouver ce qui est en panne"),
+        ((), {"LANG": "fr_SN.UTF-8"}, "Trouver ce qui est en panne"),
+        ((), {"LANG": "de_DE.UTF-8"}, "Find what is broken"),
+        (("--lang", "en"), {"LANG": "fr_FR.UTF-8"}, "Find what is broken"),
+    ],
+)
+def test_help_speaks_the_language(
+    samaops: Samaops, arguments: tuple[str, ...], environment: dict[str, str], word: str
+) -> None:
+    assert word in samaops(*arguments, "--help", **environment).stdout
+
+
+def test_errors_and_reports_speak_the_language(samaops: Samaops, refused: Address) -> None:
+    assert "vouliez-vous dire redis ?" in samaops("--lang", "fr", "diagnose", "--only", "redsi").stderr
+    config = samaops.configure(redis_at(refused))
+    done = samaops("--lang", "fr", "--config", config, "diagnose", "--only", "redis")
+    assert done.stdout.splitlines()[0] == "✗ CRITIQUE  Rien n'a pu être joint"
+
+
+def test_completion_knows_commands_and_options(samaops: Samaops) -> None:
+    def complete(words: str, place: int) -> str:
+        variables = {"_SAMAOPS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        return samaops(**variables).stdout
+
+    assert complete("samaops di", 1).split() == ["diagnose"]
+    assert "--list-checks" in complete("samaops diagnose --li", 2)
+    assert "check" in complete("samaops config ", 2).split()
+
+
+def test_output_that_is_not_a_terminal_is_plain(samaops: Samaops, refused: Address) -> None:
+    config = samaops.configure(redis_at(refused))
+    done = samaops("--config", config, "diagnose", "--only", "redis")
+    assert "\x1b" not in done.stdout
+
+
+def test_a_locale_without_unicode_gets_a_plain_screen(samaops: Samaops, refused: Address) -> None:
+    config = samaops.configure(redis_at(refused))
+    done = samaops(
+        "--lang",
+        "fr",
+        "--config",
+        config,
+        "diagnose",
+        "--only",
+        "redis",
+        PYTHONIOENCODING="ascii",
+        PYTHONUTF8="0",
+    )
+    assert done.stdout.isascii()
+    assert done.stdout.startswith("X CRITIQUE  Rien n'a pu etre joint")
+
+
+@pytest.mark.parametrize(
+    ("environment", "has_colour"), [({"TERM": "xterm"}, True), ({"NO_COLOR": "1"}, False)]
+)
+def test_a_terminal_gets_colours_unless_it_is_told_not_to(
+    samaops: Samaops, refused: Address, environment: dict[str, str], has_colour: bool
+) -> None:
+    config = samaops.configure(redis_at(refused))
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        samaops.command("--config", config, "diagnose", "--only", "redis"),
+        stdout=slave,
+        stderr=subprocess.DEVNULL,
+        env=samaops.environment(**{"TERM": "xterm", **environment}),
+    )
+    os.close(slave)
+    written = b""
+    while True:
+        try:
+            block = os.read(master, 4096)
+        except OSError:  # the other end is closed
+            break
+        written += block
+    process.wait(30)
+    os.close(master)
+    assert (b"\x1b[1;31m" in written) is has_colour
+
+
+def test_explain_tells_all_in_three_forms(samaops: Samaops) -> None:
+    human = samaops("explain", "redis.memory.high").stdout
+    for heading in ("What it means", "Confirm it by hand", "The least risky fix", "What not to do"):
+        assert heading in human
+    document = samaops("explain", "redis.memory.high@redis/workers", "-o", "json").json()
+    assert document["schema"] == "samaops/explanation/1"
+    assert document["warning"] == 80
+    assert samaops("explain", "redis.memory.high", "-o", "markdown").stdout.startswith("# ")
+
+
+def test_list_checks_names_every_check_with_its_thresholds(samaops: Samaops) -> None:
+    document = samaops("diagnose", "--list-checks", "-o", "json").json()
+    codes = [one["code"] for one in document["checks"]]
+    assert len(codes) == len(set(codes)) > 100
+    redis = samaops("diagnose", "--list-checks", "--only", "redis", "-o", "json").json()["checks"]
+    assert {one["system"] for one in redis} == {"redis"}
+    human = samaops("diagnose", "--list-checks", "--only", "redis.memory").stdout
+    assert "redis.memory.high  (warning 80 %, critical 95 %)" in human
+
+
+def test_config_init_check_show_schema_path(samaops: Samaops) -> None:
+    done = samaops("config", "init")
+    path = samaops.home / "config" / "samaops" / "config.toml"
+    assert str(path) in done.stdout
+    assert samaops("config", "path").stdout == f"{path}\n"
+    done = samaops("config", "check")
+    assert done.code == 78
+    assert "SAMACONSO_POSTGRESQL_PASSWORD" in done.stderr
+    shown = samaops("config", "show", "-o", "json", SAMAOPS_REDIS__PORT="6380").json()
+    port = next(one for one in shown["values"] if one["key"] == "redis.port")
+    assert port == {"key": "redis.port", "value": 6380, "source": "SAMAOPS_REDIS__PORT"}
+    schema = json.loads(samaops("config", "schema").stdout)
+    assert "redis" in schema["properties"]

@@ -61,7 +61,10 @@ _KINDS_BY_WORDS = (
         r"too many (clients|connections)|connection slots|no more connections|starting up",
         FailureKind.UNAVAILABLE,
     ),
-    (r"shutting down|recovery|database .* is disabled|pooler is shut", FailureKind.UNAVAILABLE),
+    (
+        r"shutting down|recovery|not currently accepting|database .* is disabled|pooler is shut",
+        FailureKind.UNAVAILABLE,
+    ),
     (r"server login|server_login_retry|query_wait_timeout|server conn crashed", FailureKind.DEPENDENCY),
     (r"server closed the connection|connection reset|broken pipe|closed unexpectedly", FailureKind.CLOSED),
 )

@@ -200,6 +200,22 @@ def test_a_refused_login_says_why(
     assert error.stage == "login"
 
 
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"password": "wrong"}, FailureKind.AUTHENTICATION),
+        ({"database": "absent"}, FailureKind.MISSING),
+        ({"user": "postgres", "database": "template0"}, FailureKind.UNAVAILABLE),
+    ],
+)
+def test_a_libpq_that_cannot_trace_leaves_the_words_to_judge(
+    server: PostgresServer, changes: dict[str, str], kind: FailureKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+
+    assert failure_of(server.settings(**changes)).kind is kind
+
+
 def test_a_certificate_nobody_trusts_is_a_tls_failure() -> None:
     # The server says yes to TLS ("S") and then shows a certificate that no CA has signed.
     with _tls_server() as (host, port):

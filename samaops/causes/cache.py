@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
+from samaops.config.command_lines import redis_cli
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -23,11 +24,6 @@ def candidates(view: View) -> Iterator[Candidate]:
     yield from _big_key(view)
     yield from _refusing(view)
     yield from _persistence(view)
-
-
-def _redis_cli(view: View, command: str) -> str:
-    redis = view.settings.redis
-    return f"redis-cli -h {view.settings.host_of(redis)} -p {redis.port} {command}" if redis else command
 
 
 def _full_findings(view: View) -> tuple[Finding, ...]:
@@ -66,7 +62,7 @@ def _without_expiry(view: View) -> Iterator[Candidate]:
                     "redis.expire",
                     Risk.SAFE,
                     fix,
-                    (_redis_cli(view, f"--scan --pattern '{owner}*' | head"),),
+                    (redis_cli(view.settings, f"--scan --pattern '{owner}*' | head"),),
                 ),
             ),
         )
@@ -112,8 +108,8 @@ def _refusing(view: View) -> Iterator[Candidate]:
                     "redis.policy",
                     Risk.SAFE,
                     _("Put the guide's policy back; raise maxmemory only within the container's limit"),
-                    (_redis_cli(view, "CONFIG SET maxmemory-policy allkeys-lru"),),
-                    (_redis_cli(view, "CONFIG SET maxmemory-policy noeviction"),),
+                    (redis_cli(view.settings, "CONFIG SET maxmemory-policy allkeys-lru"),),
+                    (redis_cli(view.settings, "CONFIG SET maxmemory-policy noeviction"),),
                 ),
             ),
         )
@@ -133,7 +129,7 @@ def _refusing(view: View) -> Iterator[Candidate]:
                     "redis.look",
                     Risk.SAFE,
                     _("Find who owns the memory first"),
-                    (_redis_cli(view, "--memkeys"),),
+                    (redis_cli(view.settings, "--memkeys"),),
                 ),
             ),
         )

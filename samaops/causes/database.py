@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
+from samaops.config.command_lines import console, direct
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -28,27 +29,16 @@ def candidates(view: View) -> Iterator[Candidate]:
     yield from _plain(view)
 
 
-def _psql(view: View, sql: str) -> str:
-    host = view.settings.host_of(view.settings.postgresql) if view.settings.postgresql else "localhost"
-    return f'psql -h {host} -d samaconso -c "{sql}"'
-
-
-def _console(view: View, command: str) -> str:
-    pool = view.settings.pgbouncer
-    if pool is None:
-        return command
-    return (
-        f'psql -h {view.settings.host_of(pool)} -p {pool.port} -U {pool.admin_user} pgbouncer -c "{command}"'
-    )
-
-
 def _pool_held(view: View) -> Iterator[Candidate]:
     for code, cause_id, verb, inverse in (
         ("pgbouncer.pool.paused", "pgbouncer-paused", "RESUME", "PAUSE"),
         ("pgbouncer.database.disabled", "pgbouncer-database-disabled", "ENABLE", "DISABLE"),
     ):
         for finding in view.bad(code):
-            database = str(finding.evidence.get("database") or "samaconso")
+            # A PAUSE of everything is taken back by a RESUME of everything.
+            database = (
+                "" if finding.evidence.get("all") else f" {finding.evidence.get('database') or 'samaconso'}"
+            )
             yield Candidate(
                 id=cause_id,
                 rank=5,
@@ -71,8 +61,8 @@ def _pool_held(view: View) -> Iterator[Candidate]:
                         f"pool.{verb.lower()}",
                         Risk.SAFE,
                         _("Let it serve again; no restart is needed"),
-                        (_console(view, f"{verb} {database}"),),
-                        (_console(view, f"{inverse} {database}"),),
+                        (console(view.settings, f"{verb}{database}"),),
+                        (console(view.settings, f"{inverse}{database}"),),
                     ),
                 ),
             )
@@ -89,7 +79,7 @@ def _lock_chain(view: View) -> Iterator[Candidate]:
             "db.cancel",
             Risk.DISRUPTIVE,
             _("Cancel the waiting DDL (pid {pid}), not the reader before it").format(pid=pid),
-            (_psql(view, f"SELECT pg_cancel_backend({pid})"),),
+            (direct(view.settings, f"SELECT pg_cancel_backend({pid})"),),
         )
         yield _chain(finding, "ddl-behind-long-read", effects, (fix,))
     for finding in view.bad("postgresql.locks.chain"):
@@ -106,7 +96,7 @@ def _release(view: View, finding: Finding) -> Fix:
     else:
         title = _("Ask the owner of session {pid}, then cancel its query")
         sql = f"SELECT pg_cancel_backend({pid})"
-    return Fix("db.terminate", Risk.DISRUPTIVE, title.format(pid=pid), (_psql(view, sql),))
+    return Fix("db.terminate", Risk.DISRUPTIVE, title.format(pid=pid), (direct(view.settings, sql),))
 
 
 def _chain(finding: Finding, cause_id: str, effects: Matcher, fixes: tuple[Fix, ...]) -> Candidate:

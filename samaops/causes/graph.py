@@ -60,7 +60,9 @@ class _Root:
         return min(SEVERITY.index(one.status) for one in self.candidate.triggers), self.candidate.rank
 
     def explains(self, finding: Finding) -> bool:
-        return finding.key in self._triggers or (finding.status is not Status.OK and self._effects(finding))
+        return finding.key in self._triggers or (
+            finding.status not in (Status.OK, Status.SKIPPED) and self._effects(finding)
+        )
 
     def is_decided_by(self, finding: Finding) -> bool:
         return finding.key in {one.key for one in self.candidate.triggers}
@@ -77,8 +79,8 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
     """Return finding key -> root: the one it decides, else the first that explains it."""
     assigned: dict[str, _Root] = {}
     for finding in findings:
-        if finding.status is Status.OK:
-            continue
+        if finding.status in (Status.OK, Status.SKIPPED):
+            continue  # skipped: it names the finding that stands in the way itself
         root = next((one for one in roots if one.is_decided_by(finding)), None)
         root = root or next((one for one in roots if one.explains(finding)), None)
         if root is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_of_system
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import direct, on_server
 from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
@@ -202,16 +202,14 @@ def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix
             _(
                 "Ask who owns slot {slot}; when nobody does, drop it: a replica that still needs it must be rebuilt"
             ).format(slot=slot),
-            (
-                f"psql -h {_postgresql_host(view)} -d postgres -c \"SELECT pg_drop_replication_slot('{slot}')\"",
-            ),
+            (direct(view.settings, f"SELECT pg_drop_replication_slot('{slot}')"),),
         )
     elif cause_id == "wal-archiving-failing":
         yield Fix(
             "postgresql.archive.repair",
             Risk.SAFE,
             _("Repair what archive_command writes to; the WAL goes away by itself. Never delete in pg_wal"),
-            (f"psql -h {_postgresql_host(view)} -d postgres -c 'SELECT * FROM pg_stat_archiver'",),
+            (direct(view.settings, "SELECT * FROM pg_stat_archiver"),),
         )
     elif cause_id == "deleted-file-still-open":
         pid = filler.evidence.get("pid")
@@ -249,10 +247,6 @@ def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix
         )
     else:
         yield Fix("postgresql.query.cancel", Risk.DISRUPTIVE, _("Cancel the query that writes them"), ())
-
-
-def _postgresql_host(view: View) -> str:
-    return view.settings.host_of(view.settings.postgresql) if view.settings.postgresql else "localhost"
 
 
 def _disk_full(view: View, finding: Finding) -> Candidate:

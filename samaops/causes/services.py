@@ -42,7 +42,10 @@ def candidates(view: View) -> Iterator[Candidate]:
     """Yield services that are down or hang."""
     for system in _SERVICES:
         for finding in view.kind(f"{system}.service.unreachable", *OUTAGE):
-            yield _service_down(view, system, finding)
+            if system == "postgresql" and finding.evidence.get("stage") == "slot":
+                yield _no_connection_left(view, finding)
+            else:
+                yield _service_down(view, system, finding)
     for finding in view.kind("api.member.unreachable", *OUTAGE):
         yield _member_down(view, finding)
     yield from _members_failing(view)
@@ -72,6 +75,29 @@ def _service_down(view: View, system: str, finding: Finding) -> Candidate:
         speaks_for=(finding.detail or finding.title, *_running_container(view, system)),
         speaks_against=(),
         fixes=_service_fixes(view, system, finding, commands),
+    )
+
+
+def _no_connection_left(view: View, finding: Finding) -> Candidate:
+    sql = "SELECT usename, application_name, client_addr, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC"
+    host = view.settings.host_of(view.settings.postgresql) if view.settings.postgresql else "localhost"
+    return Candidate(
+        id="postgresql-connections-exhausted",
+        rank=4,
+        runbook="db-slow",
+        subject=finding.subject,
+        title=_("PostgreSQL has no connection left: it reached max_connections"),
+        triggers=(finding,),
+        effects=effects_of_system("postgresql"),
+        speaks_for=(finding.detail or finding.title, _("PostgreSQL itself answers")),
+        fixes=(
+            Fix(
+                "db.connections",
+                Risk.SAFE,
+                _("See who holds them, with a superuser's reserved connection; do not raise max_connections"),
+                (f'psql -h {host} -U postgres -d postgres -c "{sql}"',),
+            ),
+        ),
     )
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from samaops.checks import pgbouncer_pools  # noqa: F401 - it registers its checks
 from samaops.checks.postgresql_units import difference
-from samaops.checks.psql import CONSOLE, console
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import CONSOLE, console
 from samaops.facts.pgbouncer import PgBouncerFacts
 from samaops.i18n import N_, _
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
@@ -79,7 +79,7 @@ def query(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
             Status.CRITICAL if is_outage else Status.UNKNOWN,
             _("SELECT 1 gets no answer through the pool: {error}").format(error=seen.error),
             evidence={"kind": seen.kind, "stage": seen.stage, "error": seen.error},
-            hint=console(context, "SHOW DATABASES"),
+            hint=console(context.settings, "SHOW DATABASES"),
         )
 
 
@@ -124,5 +124,5 @@ def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Findi
         detail="; ".join(names),
         value=len(different),
         evidence={"different": different},
-        hint=console(context, "SHOW CONFIG"),
+        hint=console(context.settings, "SHOW CONFIG"),
     )

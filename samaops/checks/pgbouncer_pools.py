@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from samaops.checks.postgresql import usable_connections
-from samaops.checks.psql import CONSOLE, console
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import CONSOLE, console
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase
 from samaops.facts.postgresql import PostgresFacts
 from samaops.i18n import N_, _
@@ -89,7 +89,7 @@ def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
             "all": bool(seen.is_held or is_inferred),
             "inferred": is_inferred,
         },
-        hint=console(context, "SHOW DATABASES"),
+        hint=console(context.settings, "SHOW DATABASES"),
     )
 
 
@@ -126,7 +126,7 @@ def disabled(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     yield context.crit(
         _("PgBouncer refuses new clients of {database}: it is disabled").format(database=", ".join(names)),
         evidence={"database": names[0], "databases": names},
-        hint=console(context, "SHOW DATABASES"),
+        hint=console(context.settings, "SHOW DATABASES"),
     )
 
 
@@ -179,7 +179,7 @@ def waiting(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
 
 def _hint_when(context: Context, value: float) -> dict[str, str]:
     is_bad = context.warning is not None and value >= context.warning
-    return {"hint": console(context, "SHOW POOLS")} if is_bad else {}
+    return {"hint": console(context.settings, "SHOW POOLS")} if is_bad else {}
 
 
 @check(
@@ -213,7 +213,9 @@ def saturated(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     )
     evidence = _pool(pool, size)
     if percent >= 100 and pool.clients_waiting and pool.maxwait_seconds >= 1:
-        yield context.crit(title, value=percent, evidence=evidence, hint=console(context, "SHOW POOLS"))
+        yield context.crit(
+            title, value=percent, evidence=evidence, hint=console(context.settings, "SHOW POOLS")
+        )
     else:
         yield context.above(percent, title, evidence=evidence, **_hint_when(context, percent))
 
@@ -251,7 +253,7 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         value=worst.clients_waiting,
         unit="clients",
         evidence=_pool(worst, _size(seen, worst)),
-        hint=console(context, "SHOW SERVERS"),
+        hint=console(context.settings, "SHOW SERVERS"),
     )
 
 

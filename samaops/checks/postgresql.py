@@ -14,8 +14,8 @@ from samaops.checks import (  # noqa: F401 - they register their checks
     postgresql_tables,
 )
 from samaops.checks.postgresql_units import difference
-from samaops.checks.psql import PSQL, direct
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import PSQL, direct
 from samaops.facts.postgresql import PostgresFacts, Setting
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
@@ -100,7 +100,7 @@ def recovery(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             _("PostgreSQL is in recovery: it refuses every write"),
             value=True,
             evidence={"in_recovery": True},
-            hint=direct(context, "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()"),
+            hint=direct(context.settings, "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()"),
         )
     else:
         yield context.ok(
@@ -168,7 +168,7 @@ def connections(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
 
 def _hint_when_bad(context: Context, value: float, statement: str) -> dict[str, str]:
     is_bad = context.warning is not None and value >= context.warning
-    return {"hint": direct(context, statement)} if is_bad else {}
+    return {"hint": direct(context.settings, statement)} if is_bad else {}
 
 
 @check(

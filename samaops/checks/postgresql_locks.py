@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from samaops.checks.psql import PSQL, direct
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import PSQL, direct
 from samaops.facts.postgresql import Locks, LockWait, PostgresFacts, Session
 from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
@@ -124,8 +124,8 @@ def _hint(context: Context, status: Status, pids: list[int]) -> dict[str, str]:
     if status is Status.OK:
         return {}
     if PREPARED_TRANSACTION in pids:
-        return {"hint": direct(context, "SELECT * FROM pg_prepared_xacts")}
-    return {"hint": direct(context, LOOK.format(pids=", ".join(str(pid) for pid in pids)))}
+        return {"hint": direct(context.settings, "SELECT * FROM pg_prepared_xacts")}
+    return {"hint": direct(context.settings, LOOK.format(pids=", ".join(str(pid) for pid in pids)))}
 
 
 def _title(chain: Chain, evidence: dict[str, Any], waiting: int, seconds: float) -> str:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from samaops.checks.psql import PSQL, direct
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import PSQL, direct
 from samaops.facts.postgresql import Holder, PostgresFacts, Session
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
@@ -34,7 +34,7 @@ def _session(session: Session) -> dict[str, Any]:
 
 def _hint(context: Context, value: float, pid: int) -> dict[str, str]:
     is_bad = context.warning is not None and value >= context.warning
-    return {"hint": direct(context, ONE_SESSION.format(pid=pid))} if is_bad else {}
+    return {"hint": direct(context.settings, ONE_SESSION.format(pid=pid))} if is_bad else {}
 
 
 @check(
@@ -256,5 +256,5 @@ def prepared(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             gid=oldest.gid, seconds=oldest.seconds
         ),
         evidence={"gid": oldest.gid, "count": len(facts.prepared), "transactions": transactions},
-        **({"hint": direct(context, "SELECT * FROM pg_prepared_xacts")} if is_bad else {}),
+        **({"hint": direct(context.settings, "SELECT * FROM pg_prepared_xacts")} if is_bad else {}),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.postgresql_units import quantity
-from samaops.checks.psql import PSQL, direct
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import PSQL, direct
 from samaops.facts.postgresql import PostgresFacts, Setting, Slot
 from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
@@ -77,7 +77,7 @@ def slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
                 for slot in bad
             ],
         },
-        hint=direct(context, SLOTS),
+        hint=direct(context.settings, SLOTS),
     )
 
 
@@ -179,7 +179,7 @@ def archiver(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             ),
             value=waiting,
             evidence=evidence,
-            hint=direct(context, "SELECT * FROM pg_stat_archiver"),
+            hint=direct(context.settings, "SELECT * FROM pg_stat_archiver"),
         )
 
 

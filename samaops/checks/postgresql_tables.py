@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from samaops.checks.psql import PSQL, direct
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import PSQL, direct
 from samaops.facts.postgresql import Database, PostgresFacts, Table
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
@@ -265,6 +265,7 @@ def invalid_indexes(facts: PostgresFacts, context: Context) -> Iterator[Finding]
         value=len(indexes),
         evidence={"indexes": indexes},
         hint=direct(
-            context, "SELECT indexrelid::regclass, indrelid::regclass FROM pg_index WHERE NOT indisvalid"
+            context.settings,
+            "SELECT indexrelid::regclass, indrelid::regclass FROM pg_index WHERE NOT indisvalid",
         ),
     )

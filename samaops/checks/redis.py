@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks import redis_keys, redis_memory  # noqa: F401 - registers their rules
-from samaops.checks.redis_commands import redis_cli
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import redis_cli
 from samaops.facts.redis import RedisFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from samaops.checks.redis_commands import redis_cli
 from samaops.checks.registry import Context, Explanation, check
+from samaops.config.command_lines import redis_cli
 from samaops.facts.redis import KeyGroup, KeySample, RedisFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding

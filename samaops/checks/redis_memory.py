@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from samaops.checks.redis_commands import redis_cli
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import on_server, redis_cli
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.redis import RedisFacts

@@ -34,3 +34,38 @@ def log_in(settings: Settings, server: str | None) -> str:
     if ssh.known_hosts.expanduser() != _DEFAULT_KNOWN_HOSTS.expanduser():
         words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
     return shlex.join([*words, f"{ssh.user}@{configured.address}"])
+
+
+# For explanations, which know no configuration.
+PSQL = 'psql -h <serveur db> -p 5432 -U samaops -d samaconso -c "{}"'
+CONSOLE = 'psql -h <serveur db> -p 6432 -U postgres -d pgbouncer -c "{}"'
+
+
+def direct(settings: Settings, statement: str) -> str:
+    """Return the command that runs a statement on PostgreSQL itself."""
+    section = settings.postgresql
+    if section is None:
+        return PSQL.format(statement)
+    return _psql(settings.host_of(section), section.port, section.user, section.database, statement)
+
+
+def console(settings: Settings, command: str) -> str:
+    """Return the command that runs one on PgBouncer's admin console."""
+    section = settings.pgbouncer
+    if section is None:
+        return CONSOLE.format(command)
+    return _psql(settings.host_of(section), section.port, section.admin_user, "pgbouncer", command)
+
+
+def _psql(host: str, port: int, user: str, database: str, statement: str) -> str:
+    words = ("psql", "-h", host, "-p", str(port), "-U", user, "-d", database, "-c")
+    return f'{shlex.join(words)} "{statement}"'
+
+
+def redis_cli(settings: Settings, words: str) -> str:
+    """Return the command that asks the configured Redis. The password is left to REDISCLI_AUTH."""
+    redis = settings.redis
+    if redis is None:
+        return f"redis-cli {words}"
+    user = f" --user {redis.username}" if redis.username else ""
+    return f"redis-cli -h {settings.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"

@@ -59,15 +59,23 @@ def watch(look: Callable[[], Report], seconds: float, output: Output, *, verbose
 
 
 def _refresh(look: Callable[[], Report], seconds: float, *, verbose: bool) -> NoReturn:
+    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
     console = screen.console()
     last: Report | None = None
     try:
-        with Live(console=console, auto_refresh=False, screen=True, vertical_overflow="crop") as live:
+        # Not redirected: what we ask of stdout (its encoding) must stay the terminal's.
+        with Live(
+            console=console, auto_refresh=False, screen=True, redirect_stdout=False, redirect_stderr=False
+        ) as live:
             while True:
                 last = look()
-                live.update(screen.human(last, verbose=verbose), refresh=True)
+                every = _("{time}, every {seconds} s; Ctrl-C ends").format(
+                    time=last.started_at.astimezone().strftime("%H:%M:%S"), seconds=f"{seconds:g}"
+                )
+                live.update(Group(Text(every, "dim"), screen.human(last, verbose=verbose)), refresh=True)
                 time.sleep(seconds)
     finally:
         if last is not None:  # the alternate screen is gone: leave the last answer to be read

@@ -23,17 +23,29 @@ _WIDEST = 100
 def show(report: Report, output: Output, *, verbose: bool = False) -> None:
     """Write a report to stdout."""
     if output is Output.HUMAN:
-        show_screen(human(report, verbose=verbose))
+        _show_to_people(report, verbose=verbose)
     else:
         write(faces.render(report, output))
 
 
-def human(report: Report, *, verbose: bool) -> RenderableType:
+def _show_to_people(report: Report, *, verbose: bool) -> None:
+    """Print a report; where it is longer than the terminal, its answer stands at the end once more."""
+    from rich.console import Group
+    from rich.text import Text
+
+    screen, content = console(), human(report, verbose=verbose)
+    screen.print(content)
+    if screen.is_terminal and len(screen.render_lines(content)) >= screen.height:
+        screen.print(Group(Text(""), human(report, verbose=verbose, answer_only=True)))
+
+
+def human(report: Report, *, verbose: bool, answer_only: bool = False) -> RenderableType:
     """Return a report for the screen that stdout is."""
     from samaops.render import human as face
     from samaops.render.words import symbols_for
 
-    return face.render(report, face.View(symbols_for(sys.stdout.encoding), verbose))
+    view = face.View(symbols_for(sys.stdout.encoding), verbose)
+    return face.answer(report, view) if answer_only else face.render(report, view)
 
 
 def show_screen(content: RenderableType) -> None:

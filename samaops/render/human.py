@@ -50,6 +50,11 @@ def render(report: Report, view: View) -> Group:
     return Group(*parts)
 
 
+def answer(report: Report, view: View) -> Group:
+    """Return only the answer of a report."""
+    return Group(*_verdict(report, view))
+
+
 def _verdict(report: Report, view: View) -> Lines:
     for error in report.errors:
         yield _marked(Status.CRITICAL, error.message, view, bold=True)

@@ -22,7 +22,7 @@ _VERDICT_WORDS = {
     Verdict.INCONCLUSIVE: N_("inconclusive"),
 }
 _RISK_WORDS = {
-    Risk.SAFE: N_("safe: reversible, nobody notices"),
+    Risk.SAFE: N_("safe"),
     Risk.DISRUPTIVE: N_("disruptive: users notice for a moment"),
     Risk.DESTRUCTIVE: N_("destructive: data is lost"),
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,6 +91,49 @@ class Samaops:
         path.write_text(text)
         path.chmod(0o600)
         return path
+
+
+class Terminal:
+    """samaops on a terminal of 80 by 24, until it ends."""
+
+    def __init__(self, samaops: Samaops, *arguments: str | Path, **environment: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.process = subprocess.Popen(
+            samaops.command(*arguments),
+            stdout=slave,
+            stderr=slave,
+            env=samaops.environment(TERM="xterm", **environment),
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        os.close(self._master)
+
+    def read_until(self, text: str, times: int = 1) -> None:
+        """Read until a text was written so many times."""
+        written = ""
+        while written.count(text) < times:
+            block = self._read()
+            assert block, f"it ended before: {written}"
+            written += block
+
+    def rest(self) -> str:
+        """Return everything that is written from now on until the end."""
+        written = "".join(iter(self._read, ""))
+        self.process.wait(30)
+        return written
+
+    def _read(self) -> str:
+        try:
+            return os.read(self._master, 65536).decode(errors="replace")
+        except OSError:  # the other end is closed
+            return ""
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
+import signal
 import subprocess
 import sys
 
@@ -12,7 +11,7 @@ import pytest
 
 from samaops import __version__
 from samaops.cli.commands import COMMANDS
-from tests.contract.conftest import Samaops, redis_at
+from tests.contract.conftest import Samaops, Terminal, redis_at
 
 Address = tuple[str, int]
 
@@ -98,31 +97,26 @@ def test_a_locale_without_unicode_gets_a_plain_screen(samaops: Samaops, refused:
     assert done.stdout.startswith("X CRITIQUE  Rien n'a pu etre joint")
 
 
-@pytest.mark.parametrize(
-    ("environment", "has_colour"), [({"TERM": "xterm"}, True), ({"NO_COLOR": "1"}, False)]
-)
+@pytest.mark.parametrize(("environment", "has_colour"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_a_terminal_gets_colours_unless_it_is_told_not_to(
     samaops: Samaops, refused: Address, environment: dict[str, str], has_colour: bool
 ) -> None:
     config = samaops.configure(redis_at(refused))
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        samaops.command("--config", config, "diagnose", "--only", "redis"),
-        stdout=slave,
-        stderr=subprocess.DEVNULL,
-        env=samaops.environment(**{"TERM": "xterm", **environment}),
-    )
-    os.close(slave)
-    written = b""
-    while True:
-        try:
-            block = os.read(master, 4096)
-        except OSError:  # the other end is closed
-            break
-        written += block
-    process.wait(30)
-    os.close(master)
-    assert (b"\x1b[1;31m" in written) is has_colour
+    with Terminal(samaops, "--config", config, "diagnose", "--only", "redis", **environment) as terminal:
+        written = terminal.rest()
+    assert ("\x1b[1;31m" in written) is has_colour
+
+
+def test_watch_refreshes_in_place_on_a_terminal(samaops: Samaops, redis_server: Address) -> None:
+    config = samaops.configure(redis_at(redis_server))
+    only = ("--only", "redis.service,redis.memory.high")
+    with Terminal(samaops, "--config", config, "diagnose", *only, "--watch", "0.2") as terminal:
+        terminal.read_until("All is well", times=3)
+        terminal.process.send_signal(signal.SIGINT)
+        rest = terminal.rest()
+    assert terminal.process.returncode == 130
+    assert "\x1b[?1049l" in rest, "the screen is given back"
+    assert "All is well" in rest.partition("\x1b[?1049l")[2], "and the last answer stays"
 
 
 def test_explain_tells_all_in_three_forms(samaops: Samaops) -> None:

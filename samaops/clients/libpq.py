@@ -28,6 +28,10 @@ from samaops.model.failure import FailureKind
 TEXT_TYPES = ("text", "varchar", "name", "bpchar", '"char"')
 # The stage of a log-in that was answered (who are you?) and then never completed.
 WELCOME = "welcome"
+# The stage of a log-in that is refused because max_connections is reached: the server itself is well.
+NO_SLOT = "slot"
+_TOO_MANY_CONNECTIONS = "53300"
+_NO_SLOT_WORDS = re.compile(r"too many clients|connection slots", re.IGNORECASE)
 _BEFORE_CONNECTION = (pq.ConnStatus.STARTED, pq.ConnStatus.NEEDED)
 
 # SQLSTATE -> kind, from PostgreSQL's appendix A. Codes of a whole class stand with their first two letters.
@@ -240,6 +244,8 @@ def _silence(reached: int, seconds: float, journal: _Journal) -> ClientError:
 def _refused(message: bytes, sqlstate: str, reached: int) -> ClientError:
     words = _plain(message.decode("utf-8", "backslashreplace"))
     stage = "connect" if reached in _BEFORE_CONNECTION else "login"
+    if sqlstate == _TOO_MANY_CONNECTIONS or (not sqlstate and _NO_SLOT_WORDS.search(words)):
+        stage = NO_SLOT
     kind = _kind_of_sqlstate(sqlstate) or _kind_of_words(words)
     return ClientError(kind, words, stage)
 

@@ -248,6 +248,7 @@ def test_exhausted_connections_are_an_outage_and_end(server: PostgresServer) -> 
     refused = found["postgresql.service.unreachable"]
     assert refused.status is Status.CRITICAL
     assert refused.evidence["kind"] == "unavailable"
+    assert refused.evidence["stage"] == "slot"
     assert "remaining connection slots" in refused.detail
     eventually(lambda: observe(server.settings())[1]["postgresql.service.unreachable"].status is Status.OK)
 

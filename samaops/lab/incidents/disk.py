@@ -10,7 +10,7 @@ import psycopg
 
 from samaops.i18n import N_, _
 from samaops.lab import database
-from samaops.lab.incidents import broker, looks, sessions
+from samaops.lab.incidents import broker, containers, looks, sessions
 from samaops.lab.incidents.incident import Incident, Root
 from samaops.lab.incidents.site import PROGRAM_VARIABLE, Site
 from samaops.lab.layout import ADDRESSES
@@ -74,7 +74,8 @@ def _free_disk(site: Site) -> None:
     path.unlink(missing_ok=True)
     if path.parent.exists():
         path.parent.rmdir()
-    if broker.alarms(site)["disk"]:  # the broker looks at its disk every ten seconds, or when it is told to
+    if site.is_alone and containers.is_stopped(site, broker.CONTAINER) is None:
+        # The broker looks at its disk every ten seconds, or when it is told to.
         broker.rabbitmqctl(site, "set_disk_free_limit", broker.DISK_LIMIT)
         wait_until(lambda: not broker.alarms(site)["disk"], ALARM_SECONDS)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-
 from samaops.i18n import N_, _
 from samaops.lab import processes
 from samaops.lab.incidents import looks, traffic
@@ -18,6 +15,7 @@ from samaops.lab.processes import StartError
 from samaops.lab.starting import wait_until
 
 PROXY = (OUTSIDE_ADDRESS, PROXY_PORT)
+PROXY_SUBJECT = f"proxy/{OUTSIDE_ADDRESS}:{PROXY_PORT}"
 INTERCEPTING = "intercepting_proxy"
 SENT = 10
 # After so many that arrive, the last failures are history to whoever looks at the last hundred.
@@ -56,30 +54,29 @@ def _proxy_is_down(_site: Site) -> str | None:
 
 def _restore_proxy(site: Site) -> None:
     """Put the proxy back as it belongs, whatever was done to it."""
-    places = Places.of(site.layout)
-    proxy.write_rules(places, Rules())
     intruder = site.record(INTERCEPTING)
     if intruder is not None:
         processes.stop([intruder], 2.0)
     site.end(INTERCEPTING)
-    site.start(parts.proxy_spec(places))
-    _obey_rules(site, " 200 ")
+    _obey_rules(site, Rules(), " 200 ")
     _send_again(site)
 
 
-def _obey_rules(site: Site, answer: str) -> None:
-    """Tell the proxy to read its rules again; raise StartError when it does not obey them."""
-    record = site.record("proxy")
-    if record is None:
-        raise StartError(_("the proxy does not run"))
-    os.kill(record.pid, signal.Signals[proxy.RULES_SIGNAL])
+def _obey_rules(site: Site, rules: Rules, answer: str) -> None:
+    """Start the proxy with these rules; raise StartError when it does not obey them.
+
+    tinyproxy 1.11 may crash when it reads its rules again under load, so it is started anew.
+    """
+    places = Places.of(site.layout)
+    proxy.write_rules(places, rules)
+    site.stop("proxy")
+    site.start(parts.proxy_spec(places))
     if not wait_until(lambda: answer in f"{looks.connect_answer(PROXY, FCM_HOST)} ", OBEYED_SECONDS):
         raise StartError(_("the proxy answers {words}").format(words=looks.connect_answer(PROXY, FCM_HOST)))
 
 
 def _require_password(site: Site) -> None:
-    proxy.write_rules(Places.of(site.layout), PASSWORD_RULES)
-    _obey_rules(site, " 407 ")
+    _obey_rules(site, PASSWORD_RULES, " 407 ")
     _fail_some(site)
 
 
@@ -95,8 +92,7 @@ def _answers(host: str, status: str) -> str | None:
 
 
 def _block_host(site: Site) -> None:
-    proxy.write_rules(Places.of(site.layout), BLOCKING_RULES)
-    _obey_rules(site, " 403 ")
+    _obey_rules(site, BLOCKING_RULES, " 403 ")
     _fail_some(site)
 
 
@@ -128,7 +124,7 @@ INCIDENTS = (
         title=N_("The proxy is down"),
         does=N_("The Senelec proxy is stopped; a few notifications are sent, and fail."),
         notice=N_("No notification reaches a phone; the API and the queues look fine."),
-        root=Root("proxy-down", "proxy/senelec"),
+        root=Root("proxy-down", PROXY_SUBJECT),
         break_=_stop_proxy,
         is_live=_proxy_is_down,
         heal=_restore_proxy,
@@ -139,7 +135,7 @@ INCIDENTS = (
         title=N_("The proxy wants a password"),
         does=N_("The proxy answers 407 to everybody without a password; a few notifications fail."),
         notice=N_("No notification reaches a phone; the API and the queues look fine."),
-        root=Root("proxy-requires-password", "proxy/senelec"),
+        root=Root("proxy-requires-password", PROXY_SUBJECT),
         break_=_require_password,
         is_live=_password_is_required,
         heal=_restore_proxy,
@@ -150,7 +146,7 @@ INCIDENTS = (
         title=N_("The proxy blocks one of Google's hosts"),
         does=N_("The proxy answers 403 for fcm.googleapis.com; oauth2.googleapis.com passes."),
         notice=N_("No notification reaches a phone; the API and the queues look fine."),
-        root=Root("proxy-blocks-host", "proxy/senelec"),
+        root=Root("proxy-blocks-host", PROXY_SUBJECT),
         break_=_block_host,
         is_live=_host_is_blocked,
         heal=_restore_proxy,

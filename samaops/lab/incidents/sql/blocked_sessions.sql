@@ -1,9 +1,13 @@
--- Purpose: sessions idle in a transaction that block others, and how many each. Needs: pg_read_all_stats.
-SELECT holder.pid, count(*) AS blocked
-FROM pg_stat_activity AS waiting
-CROSS JOIN LATERAL unnest(pg_blocking_pids(waiting.pid)) AS blocking (pid)
-JOIN pg_stat_activity AS holder ON holder.pid = blocking.pid
-WHERE holder.state = 'idle in transaction'
-GROUP BY holder.pid
+-- Purpose: the session idle in a transaction that blocks most others, also behind each other. Needs: pg_read_all_stats.
+WITH RECURSIVE chain (root, pid) AS (
+    SELECT pid, pid FROM pg_stat_activity WHERE state = 'idle in transaction'
+    UNION
+    SELECT chain.root, waiting.pid
+    FROM chain
+    JOIN pg_stat_activity AS waiting ON chain.pid = ANY (pg_blocking_pids(waiting.pid))
+)
+SELECT root, count(*) - 1 AS blocked
+FROM chain
+GROUP BY root
 ORDER BY blocked DESC
 LIMIT 1

@@ -79,12 +79,15 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
     """Return finding key -> root: the one it decides, else the first that explains it."""
     assigned: dict[str, _Root] = {}
     for finding in findings:
-        if finding.status in (Status.OK, Status.SKIPPED):
-            continue  # skipped: it names the finding that stands in the way itself
         root = next((one for one in roots if one.is_decided_by(finding)), None)
         root = root or next((one for one in roots if one.explains(finding)), None)
         if root is not None:
             assigned[finding.key] = root
+    explained = dict(assigned)
+    for finding in findings:
+        if finding.status is Status.SKIPPED:  # it belongs to the finding that stands in its way, and names it
+            keys = [word for word in finding.detail.split() if word in explained]
+            assigned |= {finding.key: explained[keys[0]]} if keys else {}
     return assigned
 
 

@@ -24,7 +24,8 @@ def settings() -> Settings:
         "workers": {"address": "10.101.0.3"},
     }
     members = [
-        {"name": f"api_{n}", "url": f"http://10.101.0.2:800{n}", "container": f"samaconso_api_{n}"} for n in (1, 2)
+        {"name": f"api_{n}", "url": f"http://10.101.0.2:800{n}", "container": f"samaconso_api_{n}"}
+        for n in (1, 2)
     ]
     workers = {
         "worker1": {"container": "samaconso_celery_worker_1", "queues": ["urgent", "high_priority"]},
@@ -79,13 +80,17 @@ def test_the_right_roots_and_only_they_are_named(path: Path) -> None:
     case = json.loads(path.read_text(encoding="utf-8"))
     findings, causes = graph.explain(findings_of(case), settings())
     assert [[cause.id, cause.subject] for cause in causes] == case["roots"]
-    unexplained = {one.key for one in findings if one.status not in (Status.OK, Status.SKIPPED) and one.cause is None}
+    unexplained = {
+        one.key for one in findings if one.status not in (Status.OK, Status.SKIPPED) and one.cause is None
+    }
     assert unexplained == set(case.get("unexplained", ()))
 
 
 def test_every_explained_finding_is_listed_by_exactly_one_cause() -> None:
     for path in CASES:
-        findings, causes = graph.explain(findings_of(json.loads(path.read_text(encoding="utf-8"))), settings())
+        findings, causes = graph.explain(
+            findings_of(json.loads(path.read_text(encoding="utf-8"))), settings()
+        )
         listed = [key for cause in causes for key in cause.explains]
         assert len(listed) == len(set(listed)), path.stem
         assert set(listed) == {one.key for one in findings if one.cause is not None}, path.stem
@@ -94,3 +99,18 @@ def test_every_explained_finding_is_listed_by_exactly_one_cause() -> None:
 def test_a_healthy_system_has_no_cause() -> None:
     healthy = (Finding("redis.service.unreachable", Status.OK, "redis/workers", "Redis answers"),)
     assert graph.explain(healthy, settings()) == (healthy, ())
+
+
+def test_what_was_skipped_belongs_to_the_finding_that_stands_in_its_way() -> None:
+    down = Finding(
+        "redis.service.unreachable", Status.CRITICAL, "redis/workers", "", evidence={"kind": "refused"}
+    )
+    skipped = Finding(
+        "redis.memory.high", Status.SKIPPED, "redis/workers", "", detail=f"not looked at, see {down.key}"
+    )
+    elsewhere = Finding(
+        "pgbouncer.query.failed", Status.SKIPPED, "pgbouncer/db", "", detail="looked at the console"
+    )
+    findings, causes = graph.explain((down, skipped, elsewhere), settings())
+    assert [one.cause for one in findings] == ["redis-down", "redis-down", None]
+    assert causes[0].explains == (down.key, skipped.key)

@@ -50,12 +50,30 @@ def connect(address: str, settings: Ssh) -> SshShell:
     return SshShell(connection, transport)
 
 
+class _PromptSocket(socket.socket):
+    """A socket that acknowledges what it has read at once.
+
+    sshd sends small packets one after the other and waits for the first one's acknowledgement; the kernel
+    holds that back for 40 ms, several times in a log-in and once in every command.
+    """
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Receive as ever."""
+        received = super().recv(size, flags)
+        if received and hasattr(socket, "TCP_QUICKACK"):  # holds until the next packet only
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return received
+
+
 def _open_socket(address: str, port: int, deadline: Deadline) -> socket.socket:
     try:
-        connection = socket.create_connection((address, port), timeout=deadline.left())
+        opened = socket.create_connection((address, port), timeout=deadline.left())
     except OSError as error:
         raise ClientError(kind_of_os_error(error, connected=False), str(error), "connect") from error
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    timeout = opened.gettimeout()
+    connection = _PromptSocket(opened.family, opened.type, opened.proto, fileno=opened.detach())
+    connection.settimeout(timeout)
     return connection
 
 

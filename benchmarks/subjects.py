@@ -1,0 +1,110 @@
+"""What is measured: the commands, as they are pointed at a lab."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sampling import Command
+
+from samaops.lab import control
+from samaops.lab.layout import (
+    API_ADDRESS,
+    API_PORTS,
+    BROKER_USER,
+    DATABASE,
+    DATABASE_USER,
+    DB_ADDRESS,
+    FLOWER_PORT,
+    FLOWER_USER,
+    PGBOUNCER_PORT,
+    POSTGRESQL_PORT,
+    RABBITMQ_MANAGEMENT_PORT,
+    REDIS_PORT,
+    S3_PORT,
+    SSH_PORT,
+    WORKERS_ADDRESS,
+    Layout,
+)
+
+HERE = Path(__file__).parent
+SAMAOPS = str(Path(sys.executable).with_name("samaops"))
+SILENT_ADDRESS = "127.101.0.99"
+SILENT_PORTS = (SSH_PORT, POSTGRESQL_PORT, PGBOUNCER_PORT, S3_PORT)
+# The script's thirteen checks in samaops's words, in the script's order.
+SAME_CHECKS = (
+    "servers.host.unreachable",  # three pings
+    "api.member.unreachable",  # two members
+    "api.health.failing",
+    "pgbouncer.query.failed",
+    "redis.service.unreachable",
+    "rabbitmq.service.unreachable",
+    "flower.service.unreachable",
+    "servers.disk.full",
+    "docker.container.stopped",
+    "celery.worker.missing",
+    "rabbitmq.queue.backlog",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The commands for one lab."""
+
+    script: Command
+    same_checks: Command
+    everything: Command
+    bare_help: Command
+    own_help: Command
+
+
+def of(layout: Layout) -> Subjects:
+    """Return the commands for the lab that is up in a directory."""
+    config = str(layout.config_file)
+    diagnose = (SAMAOPS, "--lang", "en", "--config", config, "diagnose")
+    return Subjects(
+        script=Command("script", ("bash", str(HERE / "health_check_complet.sh")), _variables(layout)),
+        same_checks=Command("same checks", (*diagnose, "--only", ",".join(SAME_CHECKS))),
+        everything=Command("everything", diagnose),
+        bare_help=Command("bare help", (sys.executable, str(HERE / "hello_typer.py"), "--help")),
+        own_help=Command("own help", (SAMAOPS, "--help")),
+    )
+
+
+def without_database_server(subjects: Subjects, layout: Layout, copy: Path) -> tuple[Command, Command]:
+    """Return the script and a full diagnose that look for server db where nobody answers."""
+    text = layout.config_file.read_text(encoding="utf-8").replace(f'"{DB_ADDRESS}"', f'"{SILENT_ADDRESS}"')
+    text = text.replace(f"//{DB_ADDRESS}:", f"//{SILENT_ADDRESS}:")
+    copy.touch(mode=0o600)
+    copy.write_text(text, encoding="utf-8")
+    moved = {**subjects.script.variables, "DB": SILENT_ADDRESS, "PGBOUNCER_HOST": SILENT_ADDRESS}
+    words = tuple(
+        str(copy) if word == str(layout.config_file) else word for word in subjects.everything.words
+    )
+    return replace(subjects.script, variables=moved), replace(subjects.everything, words=words)
+
+
+def _variables(layout: Layout) -> dict[str, str]:
+    secrets = layout.secrets()
+    engine = control.engine_socket(control.attach(layout), "api")
+    return {
+        "LC_ALL": "C.UTF-8",
+        "DB": DB_ADDRESS,
+        "API": API_ADDRESS,
+        "WORKERS_HOST": WORKERS_ADDRESS,
+        "API_1_URL": f"http://{API_ADDRESS}:{API_PORTS['api_1']}",
+        "API_2_URL": f"http://{API_ADDRESS}:{API_PORTS['api_2']}",
+        "PGBOUNCER_HOST": DB_ADDRESS,
+        "PGBOUNCER_PORT": str(PGBOUNCER_PORT),
+        "PGUSER": DATABASE_USER,
+        "PGDATABASE": DATABASE,
+        "PGPASSWORD": secrets.samaconso_password,
+        "REDIS_HOST": WORKERS_ADDRESS,
+        "REDIS_PORT": str(REDIS_PORT),
+        "RABBITMQ_URL": f"http://{API_ADDRESS}:{RABBITMQ_MANAGEMENT_PORT}",
+        "RABBITMQ_USER": f"{BROKER_USER}:{secrets.rabbitmq_password}",
+        "FLOWER_URL": f"http://{WORKERS_ADDRESS}:{FLOWER_PORT}",
+        "FLOWER_USER": f"{FLOWER_USER}:{secrets.flower_password}",
+        **({"DOCKER_HOST": f"unix://{engine}"} if engine else {}),
+    }

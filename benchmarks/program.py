@@ -60,7 +60,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cut", type=float, help="after how many seconds the script is cut (120; quick: 20)")
     parser.add_argument("--quick", action="store_true", help="fewer samples, an earlier cut")
     parser.add_argument(
-        "--tolerance", type=float, default=1.0, help="multiply the bounds, for a machine that is busy"
+        "--tolerance",
+        type=float,
+        default=1.0,
+        help="multiply the bounds of the ratios, for a machine that is busy",
     )
     parser.add_argument("--own-lab", action="store_true", help="start a lab for this, and take it down")
     parser.add_argument("--dir", type=Path, help="the directory of the lab to use")
@@ -103,7 +106,7 @@ def _measure(layout: Layout, options: argparse.Namespace) -> tuple[list[Row], li
     rows = [
         _ratio("the guide's 13 checks", script, looks["same checks"], SAME_CHECKS_BOUND * tolerance),
         _ratio("everything", script, everything, EVERYTHING_BOUND * tolerance),
-        _fault_row(hung, answered, options),
+        _fault_row(hung, answered),
         _ratio("--help / hello typer", helps["bare help"], helps["own help"], HELP_BOUND * tolerance),
         _memory_row(everything),
     ]
@@ -142,11 +145,12 @@ def _ratio(what: str, reference: sampling.Series, own: sampling.Series, bound: f
     )
 
 
-def _fault_row(hung: sampling.Sample, answered: sampling.Sample, options: argparse.Namespace) -> Row:
-    limit = DEADLINE_SECONDS * options.tolerance
+def _fault_row(hung: sampling.Sample, answered: sampling.Sample) -> Row:
     said = "never ends" if hung.cut else f"{hung.seconds:.1f} s"
-    holds = not answered.cut and answered.seconds <= limit and answered.exit_code in (1, 2, 3)
-    return Row("API hung, server silent", said, f"{answered.seconds:.1f} s", "", f"{limit:.0f} s", holds)
+    holds = not answered.cut and answered.seconds <= DEADLINE_SECONDS and answered.exit_code in (1, 2, 3)
+    return Row(
+        "API hung, server silent", said, f"{answered.seconds:.1f} s", "", f"{DEADLINE_SECONDS:.0f} s", holds
+    )
 
 
 def _memory_row(everything: sampling.Series) -> Row:

@@ -63,7 +63,7 @@ def test_it_runs_and_is_not_the_checkout(installed: Path) -> None:
     assert run(installed, "--version").stdout == f"samaops {__version__}\n"
     code = "import samaops; print(samaops.__file__)"
     where = subprocess.run(
-        [installed / "python", "-c", code], capture_output=True, text=True, check=True, cwd="/"
+        [installed / "python", "-I", "-c", code], capture_output=True, text=True, check=True, cwd="/"
     )
     assert where.stdout.startswith(str(installed.parent))
 
@@ -87,7 +87,7 @@ def test_it_writes_its_example_configuration(installed: Path, tmp_path: Path) ->
 def test_every_resource_travels_in_it(installed: Path, name: str) -> None:
     code = f"from samaops import resources; print(resources.directory({name!r}))"
     done = subprocess.run(
-        [installed / "python", "-c", code], capture_output=True, text=True, check=True, cwd="/"
+        [installed / "python", "-I", "-c", code], capture_output=True, text=True, check=True, cwd="/"
     )
     found = Path(done.stdout.strip())
     assert found.is_relative_to(installed.parent)

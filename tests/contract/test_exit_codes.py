@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -269,3 +270,14 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(samaops: Samaops) -> None
     assert done.returncode == 70
     assert done.stderr.count("\n") == 1
     assert "No space left" in done.stderr
+
+
+def test_leaving_waits_for_no_thread(samaops: Samaops) -> None:
+    code = (
+        "import threading, time\n"
+        "from samaops.cli.main import leave\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "leave(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=samaops.environment(), timeout=20, check=False)
+    assert done.returncode == 3

@@ -78,6 +78,14 @@ def test_what_is_not_text_is_placed_by_line(write: Path) -> None:
             "servers.db.ssh.usr: unknown key; did you mean user?",
         ),
         ('[servers.db]\naddress = "h"\nssh = { key_file = "gone" }', "servers.db.ssh.key_file: "),
+        (
+            '[servers.db]\naddress = "h"\nssh = { known_hosts = "~no-such-user/x" }',
+            "home directory of ~no-such-user/x",
+        ),
+        (
+            '[servers.db]\naddress = "h"\nssh = { key_file = "a\\u0000b" }',
+            "a path cannot hold a NUL character",
+        ),
         ('[proxy]\nurl = "ftp://x"', "proxy.url: not a URL such as"),
         ('[proxy]\nurl = "http://me:canary@h"', "proxy.url: a URL must not hold a user or password"),
         ("[redis]\npassword = 3", "redis.password: a secret is a string, {env"),

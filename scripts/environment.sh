@@ -54,7 +54,8 @@ find_python() {
 make_environment() {
   local directory=$1 python=$2 extras=$3 stamp wanted
   stamp=$directory/installed
-  wanted=$(cat pyproject.toml constraints.txt | cksum)-$extras-$("$python" --version)
+  # The catalogue is compiled when the package is installed, so a change of it asks for an installation.
+  wanted=$(cat pyproject.toml constraints.txt samaops/locale/*/LC_MESSAGES/*.po | cksum)-$extras-$("$python" --version)
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return 0
   say "Installing Python packages into $directory"
   [ -x "$directory/bin/python" ] || "$python" -m venv "$directory" || return 1

@@ -55,9 +55,10 @@ class _Root:
         self._triggers = {one.key for one in candidate.triggers}
 
     @property
-    def severity(self) -> tuple[int, int]:
-        """Sort key: the worst of its own decisive findings first, then nearer to the ground."""
-        return min(SEVERITY.index(one.status) for one in self.candidate.triggers), self.candidate.rank
+    def severity(self) -> tuple[int, bool, int]:
+        """Sort key: the worst of its own decisive findings, then what users notice, then nearer to the ground."""
+        worst = min(SEVERITY.index(one.status) for one in self.candidate.triggers)
+        return worst, self.candidate.runbook is None, self.candidate.rank
 
     def explains(self, finding: Finding) -> bool:
         return finding.key in self._triggers or (

@@ -14,6 +14,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import SEVERITY, Status
 from samaops.render import escape, words
+from samaops.render.actions import action_lines
 from samaops.render.layout import CommandLine, Hanging
 from samaops.render.systems import system_lines
 from samaops.render.words import Symbols
@@ -41,7 +42,7 @@ class View:
 def render(report: Report, view: View) -> Group:
     """Return a report as something rich can print."""
     parts: list[RenderableType] = []
-    for section in (_verdict, _causes, _not_ok, _rest):
+    for section in (_verdict, _actions, _causes, _not_ok, _rest):
         lines = list(section(report, view))
         is_apart = section is not _causes or len(report.causes) > 1  # a single cause goes on from the verdict
         if lines and parts and is_apart:
@@ -64,8 +65,14 @@ def _verdict(report: Report, view: View) -> Lines:
         yield _marked(report.status, _answer(report), view, bold=True)
 
 
+def _actions(report: Report, view: View) -> Lines:
+    yield from action_lines(report.actions, view.symbols)
+
+
 def _answer(report: Report) -> str:
     """Return the report in one sentence."""
+    if report.answer:
+        return report.answer
     if report.causes:
         others = len(report.causes) - 1
         more = ngettext("and {count} more cause", "and {count} more causes", others).format(count=others)
@@ -112,6 +119,8 @@ def _cause(cause: Cause, report: Report, view: View) -> Lines:
     )
     for label, sentences in ((_("for"), cause.speaks_for), (_("against"), cause.speaks_against)):
         for sentence in sentences:
+            if sentence == cause.title:
+                continue  # it was just read
             yield Hanging(Text(f"{label}  ", "dim"), Text(escape.plain(sentence)), indent=3)
     yield from _explained(cause, report, view)
     for fix in cause.fixes:

@@ -11,8 +11,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from importlib import import_module
 from typing import TypeVar
 
 from samaops.clients import footprint
@@ -27,6 +29,19 @@ from samaops.model.failure import Failure, FailureKind
 
 logger = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
+
+# Started first: their answers take longest, a log-in and a script.
+_FIRST = ("servers", "docker", "backup")
+# Started last: their libraries take longest to import.
+_LAST = ("redis", "postgresql", "pgbouncer", "minio")
+# In samaops.clients, where it is not the module of the system's own name.
+_CLIENTS = {
+    "servers": ("reach", "ssh"),
+    "docker": ("ssh",),
+    "backup": ("ssh",),
+    "api": ("http",),
+    "celery": ("rabbitmq",),
+}
 
 
 class Probe:
@@ -95,12 +110,21 @@ class Collector:
 class _Run:
     """One collector in its thread, and the observation it ends with."""
 
-    def __init__(self, collector: Collector, probe: Probe) -> None:
+    def __init__(
+        self, collector: Collector, shells: ShellPool, selection: Selection, run_ends_at: float
+    ) -> None:
         self.collector = collector
-        self.probe = probe
         self.started = time.monotonic()
+        self.hit_deadline = False
+        self._run_ends_at = run_ends_at
+        self._ends_at = min(self.started + collector.timeout, run_ends_at)
+        self.probe = Probe(shells, selection, self._ends_at)
         self._lock = threading.Lock()
         self._observation: Observation | None = None
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self.look,), name=collector.subject, daemon=True
+        )
+        self._thread.start()
 
     def look(self) -> None:
         try:
@@ -115,9 +139,11 @@ class _Run:
             logger.exception("collector %s failed", self.collector.subject)
             self._fail(FailureKind.ERROR, f"{type(error).__name__}: {error}")
 
-    def give_up(self, deadline_hit: bool) -> Observation:
-        """Return the observation there is, or one that says where the collector hangs."""
-        kind = FailureKind.DEADLINE if deadline_hit else FailureKind.NO_ANSWER
+    def observation(self) -> Observation:
+        """Wait for the observation; when it does not come in time, make one that says where the collector hangs."""
+        self._thread.join(max(0.0, self._ends_at - time.monotonic()))
+        self.hit_deadline = self._thread.is_alive() and self._ends_at >= self._run_ends_at
+        kind = FailureKind.DEADLINE if self.hit_deadline else FailureKind.NO_ANSWER
         seconds = time.monotonic() - self.started
         self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
         assert self._observation is not None
@@ -144,34 +170,47 @@ class _Run:
 
 
 def observe(
-    collectors: Sequence[Collector], settings: Settings, selection: Selection, deadline_seconds: float
+    collectors: Sequence[Collector],
+    settings: Settings,
+    selection: Selection,
+    deadline_seconds: float,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Snapshot:
-    """Run the collectors side by side and return what they saw within the deadline."""
+    """Run the collectors side by side and return what they saw within the deadline.
+
+    ``meanwhile`` is done on this thread while they wait for answers.
+    """
     started = time.monotonic()
     taken_at = datetime.now(timezone.utc)
     tally = footprint.open_tally()
     shells = ShellPool(settings)
-    runs, threads = [], []
-    for collector in collectors:
-        ends_at = started + min(collector.timeout, deadline_seconds)
-        run = _Run(collector, Probe(shells, selection, ends_at))
-        thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(run.look,), name=collector.subject, daemon=True
-        )
-        thread.start()
-        runs.append(run)
-        threads.append(thread)
-    observations, deadline_hit = [], False
-    for run, thread in zip(runs, threads, strict=True):
-        limit = min(run.collector.timeout, deadline_seconds)
-        thread.join(max(0.0, started + limit - time.monotonic()))
-        hit = thread.is_alive() and limit >= deadline_seconds
-        deadline_hit = deadline_hit or hit
-        observations.append(run.give_up(hit))
+    ends_at = started + deadline_seconds
+    runs: dict[Collector, _Run] = {}
+    for collector in sorted(collectors, key=lambda one: _start_order(one.system)):
+        _import_clients(collector.system)
+        runs[collector] = _Run(collector, shells, selection, ends_at)
+    if meanwhile is not None:
+        meanwhile()
+    observations = tuple(runs[collector].observation() for collector in collectors)
     shells.close()
-    return Snapshot(
-        taken_at, tuple(observations), _milliseconds_since(started), deadline_hit, tally.footprint()
-    )
+    deadline_hit = any(run.hit_deadline for run in runs.values())
+    return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
+
+
+def _start_order(system: str) -> int:
+    if system in _FIRST:
+        return 0
+    return 2 + _LAST.index(system) if system in _LAST else 1
+
+
+def _import_clients(system: str) -> None:
+    """Import what a system's collectors talk with, before their threads are started.
+
+    Threads that import at the same time only wait for each other, and make those wait that talk already.
+    """
+    for name in _CLIENTS.get(system, (system,)):
+        with suppress(ImportError):  # the collector says so itself
+            import_module(f"samaops.clients.{name}")
 
 
 def _milliseconds_since(started: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from samaops.causes import graph
 from samaops.checks import engine as checks
@@ -36,8 +37,11 @@ def observe(
     collectors = systems.collectors(settings, selection)
     if not collectors:
         raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
-    snapshot = engine.observe(collectors, settings, selection, deadline_seconds)
-    return _without_secrets(snapshot, settings)
+    chosen = {collector.system for collector in collectors}
+    # the rules of the judgement are imported while the servers think
+    snapshot = engine.observe(collectors, settings, selection, deadline_seconds, lambda: rules(chosen))
+    masked: Snapshot = redacted(snapshot, settings)
+    return masked
 
 
 def _nothing_to_look_at(selection: Selection) -> str:
@@ -46,12 +50,11 @@ def _nothing_to_look_at(selection: Selection) -> str:
     return _("The configuration names no system to look at")
 
 
-def _without_secrets(snapshot: Snapshot, settings: Settings) -> Snapshot:
+def redacted(value: Any, settings: Settings) -> Any:
     """Mask secrets in texts from outside, except one that is an ordinary word of this configuration."""
     words = [str(value) for _key, value in keys.walk(settings) if isinstance(value, (str, Path))]
     secrets = [one for one in masking.known() if not any(one in word for word in words)]
-    masked: Snapshot = encoding.redacted(snapshot, secrets)
-    return masked
+    return encoding.redacted(value, secrets)
 
 
 def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> Report:

@@ -13,9 +13,11 @@ from samaops.lab.incidents.site import Site
 from samaops.lab.layout import ADDRESSES, BROKER_USER, RABBITMQ_MANAGEMENT_PORT, WORKER_QUEUES
 from samaops.lab.probes import basic_authorization, get_json
 from samaops.lab.requirements import rabbitmq_program
+from samaops.lab.starting import wait_until
 
 CONTAINER = "samaconso_rabbitmq"
 COMMAND_SECONDS = 30.0
+SAMPLE_SECONDS = 12.0
 # As in rabbitmq.conf.
 MEMORY_WATERMARK, DISK_LIMIT = "0.7", "50MB"
 NODE_NAMES = {name: f"{name}@celery_worker_{number}" for number, name in enumerate(WORKER_QUEUES, start=1)}
@@ -76,8 +78,22 @@ def rabbitmqctl(site: Site, *arguments: str) -> None:
     site.run("api", ["env", *variables, program, "-q", *arguments], timeout_seconds=COMMAND_SECONDS)
 
 
+def measure_disk(site: Site) -> None:
+    """Let the broker look at its disk now, and wait until its management API knows what it saw.
+
+    By itself it looks every ten seconds, and the management API takes a sample of the node every five.
+    """
+    rabbitmqctl(site, "set_disk_free_limit", DISK_LIMIT)
+    sampled_at = _node(site).get("uptime")
+    wait_until(lambda: _node(site).get("uptime") not in (None, sampled_at), SAMPLE_SECONDS)
+
+
+def _node(site: Site) -> dict[str, Any]:
+    nodes = look(site, "nodes")
+    return nodes[0] if isinstance(nodes, list) and nodes else {}
+
+
 def alarms(site: Site) -> dict[str, bool]:
     """Return which of its two alarms the broker has."""
-    nodes = look(site, "nodes")
-    node = nodes[0] if isinstance(nodes, list) and nodes else {}
+    node = _node(site)
     return {"memory": bool(node.get("mem_alarm")), "disk": bool(node.get("disk_free_alarm"))}

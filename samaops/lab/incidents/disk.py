@@ -16,14 +16,12 @@ from samaops.lab.incidents.site import PROGRAM_VARIABLE, Site
 from samaops.lab.layout import ADDRESSES
 from samaops.lab.processes import StartError
 from samaops.lab.specs import ProcessSpec
-from samaops.lab.starting import wait_until
 
 FULL_PERCENT = 93.0
 LIVE_PERCENT = 90.0
 EXPORT = Path("/data/exports/export_clients_complet.csv")
 DELETED_LOG = Path("/data/logs/passerelle_sms.log")
 HOLDING_SECONDS = 3600
-ALARM_SECONDS = 12.0
 SLOT = "ancien_replica"
 LONGEST_WAL_BYTES = 1024**3
 DELETED = "deleted-open-file"
@@ -75,9 +73,7 @@ def _free_disk(site: Site) -> None:
     if path.parent.exists():
         path.parent.rmdir()
     if site.is_alone and containers.is_stopped(site, broker.CONTAINER) is None:
-        # The broker looks at its disk every ten seconds, or when it is told to.
-        broker.rabbitmqctl(site, "set_disk_free_limit", broker.DISK_LIMIT)
-        wait_until(lambda: not broker.alarms(site)["disk"], ALARM_SECONDS)
+        broker.measure_disk(site)
 
 
 def _delete_open_log(site: Site) -> None:

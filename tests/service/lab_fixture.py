@@ -1,0 +1,95 @@
+"""A whole lab for tests that diagnose it: in a temporary directory, in a network of its own, up once a session."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samaops.lab.incidents.site import Site
+from samaops.lab.layout import Layout
+from tests.service.own_network import own_network
+
+# How busy this machine is says nothing about the lab: other tests run beside it.
+_NOISY = (
+    "servers.load.high",
+    "api.latency.high",
+    "postgresql.latency.high",
+    "redis.latency.high",
+    "sqlserver.latency.high",
+)
+
+
+@dataclass(frozen=True)
+class RunningLab:
+    """A lab that is up, commanded as a user does."""
+
+    state_home: Path
+    network: list[str]
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.state_home / "samaops" / "lab")
+
+    @property
+    def site(self) -> Site:
+        return Site.open(self.layout)
+
+    def samaops(self, *words: str, expected: int | None = None) -> subprocess.CompletedProcess[str]:
+        """Run samaops; with ``expected``, its exit code must be that."""
+        done = subprocess.run(
+            [*self.network, sys.executable, "-m", "samaops", "--lang", "en", *words],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+            env={**os.environ, "XDG_STATE_HOME": str(self.state_home)},
+        )
+        if expected is not None:
+            assert done.returncode == expected, done.stdout + done.stderr
+        return done
+
+    def diagnose(self, *words: str) -> tuple[dict[str, Any], int]:
+        """Return the report of this moment and the exit code; the machine's own load is not judged."""
+        calm = self.state_home / "calm.toml"
+        if not calm.exists():
+            calm.touch(mode=0o600)
+            calm.write_text(_calm(self.layout.config_file.read_text(encoding="utf-8")), encoding="utf-8")
+        done = self.samaops("--config", str(calm), "diagnose", "-o", "json", *words)
+        assert done.stdout, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        assert report["findings"], done.stdout
+        return report, done.returncode
+
+    def causes(self) -> list[tuple[str, str]]:
+        """Return the roots that are named now: ids and subjects."""
+        return roots_of(self.diagnose()[0])
+
+
+def _calm(configuration: str) -> str:
+    """Return a configuration that does not judge how busy the machine is, unless it has its own limits."""
+    missing = [f'[thresholds."{code}"]' for code in _NOISY if f'[thresholds."{code}"]' not in configuration]
+    return configuration + "".join(f"\n{table}\nwarning = 1000000\ncritical = 1000000\n" for table in missing)
+
+
+def roots_of(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the roots of a report: ids and subjects."""
+    return [(cause["id"], cause["subject"]) for cause in report["causes"]]
+
+
+@contextmanager
+def running_lab(state_home: Path) -> Iterator[RunningLab]:
+    """Yield a lab that is up; it is taken down at the end, whatever is broken in it."""
+    with own_network() as network:
+        lab = RunningLab(state_home, network)
+        try:
+            lab.samaops("lab", "up", expected=0)
+            yield lab
+        finally:
+            lab.samaops("lab", "down", expected=0)

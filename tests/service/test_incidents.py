@@ -1,0 +1,112 @@
+"""Each incident of the lab is caused, named by ``diagnose`` as the first and only root, and healed without a trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from samaops.lab.incidents.incident import Incident
+from samaops.lab.incidents.running import INCIDENTS
+from tests.service.lab_fixture import RunningLab, roots_of
+
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.lab,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("lab"),
+]
+
+EXIT_CODES = {"warning": 1, "critical": 2}
+
+
+@pytest.fixture
+def lab(whole_lab: RunningLab) -> Iterator[RunningLab]:
+    """Return the lab, and heal whatever a failed test leaves broken."""
+    yield whole_lab
+    whole_lab.samaops("lab", "heal", expected=0)
+
+
+def _refusal(lab: RunningLab, incident: Incident) -> str | None:
+    return incident.refuse(lab.site)
+
+
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda one: one.id)
+def test_an_incident_is_the_first_and_only_root_until_it_is_healed(
+    lab: RunningLab, incident: Incident
+) -> None:
+    reason = _refusal(lab, incident)
+    if reason:
+        refused = lab.samaops("lab", "break", incident.id, expected=77)
+        assert incident.id in refused.stderr
+        pytest.skip(reason)
+    expected = incident.expected(lab.site)
+
+    assert "is live" in lab.samaops("lab", "break", incident.id, expected=0).stdout
+    report, exit_code = lab.diagnose()
+    assert roots_of(report) == [(expected.cause, expected.subject)], _not_ok(report)
+    assert exit_code == EXIT_CODES[expected.status], _not_ok(report)
+
+    assert "is healed" in lab.samaops("lab", "heal", incident.id, expected=0).stdout
+    report, _exit_code = lab.diagnose()
+    assert roots_of(report) == [], _not_ok(report)
+
+
+def _not_ok(report: dict[str, object]) -> str:
+    findings = report["findings"]
+    assert isinstance(findings, list)
+    lines = [
+        f"{one['status']} {one['code']}@{one['subject']} {one['title']} <- {one['cause']}"
+        for one in findings
+        if one["status"] not in ("ok", "skipped")
+    ]
+    return "\n".join(["", *lines])
+
+
+def test_two_incidents_at_once_are_both_named(lab: RunningLab) -> None:
+    lab.samaops("lab", "break", "queue-without-consumer", expected=0)
+    lab.samaops("lab", "break", "proxy-down", expected=0)
+
+    assert {cause for cause, _subject in lab.causes()} == {"queue-without-consumer", "proxy-down"}
+
+    healed = lab.samaops("lab", "heal", expected=0).stdout
+    assert "queue-without-consumer is healed" in healed
+    assert "proxy-down is healed" in healed
+    assert lab.causes() == []
+
+
+def test_breaking_twice_and_healing_twice_have_nothing_to_do(lab: RunningLab) -> None:
+    lab.samaops("lab", "break", "pgbouncer-paused", expected=0)
+    assert "already live" in lab.samaops("lab", "break", "pgbouncer-paused", expected=0).stdout
+
+    lab.samaops("lab", "heal", "pgbouncer-paused", expected=0)
+    assert "Nothing to do" in lab.samaops("lab", "heal", "pgbouncer-paused", expected=0).stdout
+    assert "Nothing to do" in lab.samaops("lab", "heal", expected=0).stdout
+
+
+def test_the_list_says_which_incidents_are_live(lab: RunningLab) -> None:
+    lab.samaops("lab", "break", "pgbouncer-paused", expected=0)
+
+    document = json.loads(lab.samaops("lab", "incidents", "-o", "json", expected=0).stdout)
+    assert document["schema"] == "samaops/lab-incidents/1"
+    states = {one["id"]: one["state"] for one in document["incidents"]}
+    assert list(states) == [one.id for one in INCIDENTS]
+    assert {name for name, state in states.items() if state} == {"pgbouncer-paused"}
+    assert "LIVE" in lab.samaops("lab", "incidents", expected=0).stdout
+
+
+def test_what_a_restart_of_the_lab_repairs_is_seen_as_gone_and_healed(lab: RunningLab) -> None:
+    lab.samaops("lab", "break", "postgresql-stopped", expected=0)
+    lab.samaops("lab", "up", expected=0)
+
+    document = json.loads(lab.samaops("lab", "incidents", "-o", "json", expected=0).stdout)
+    states = {one["id"]: one["state"] for one in document["incidents"]}
+    assert states["postgresql-stopped"] == "gone"
+    assert "is healed" in lab.samaops("lab", "heal", expected=0).stdout
+    assert lab.causes() == []
+
+
+def test_an_unknown_incident_names_the_nearest(lab: RunningLab) -> None:
+    refused = lab.samaops("lab", "break", "pgbouncer-pausd", expected=64)
+    assert "pgbouncer-paused" in refused.stderr

@@ -168,6 +168,9 @@ class Celery(Section):
     """The workers and the queues each must consume."""
 
     workers: dict[str, Worker] = {}
+    # How `celery` is called inside a worker's container, and the application's module (its -A).
+    command: str = "celery"
+    app: str = "app.celery_app"
     # A task that has been active longer than this is called stuck.
     stuck_after: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
 
@@ -341,6 +344,8 @@ class Safety(Section):
 
     minimum_free_percent: Percent = 10.0
     backup_max_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 26.0
+    # Where "one change at a time" is locked on this machine; /run/lock, for all its users, when absent.
+    lock_directory: UserPath | None = None
 
 
 class Settings(Section):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 from samaops.config.load import load
 from samaops.errors import ConfigurationError
 from samaops.lab import compose, database, pgbouncer, servers, ssh, storage, templating
@@ -60,5 +63,7 @@ def render(layout: Layout, state: LabState) -> str:
         mode=state.mode,
         mode_reason=state.mode_reason,
         containers=compose.CONTAINERS,
+        celery_command=f"{shlex.quote(sys.executable)} -m celery",
+        lab=layout.directory,
         backup_directory=str(db.data / storage.BACKUPS),
     )

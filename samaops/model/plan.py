@@ -32,8 +32,88 @@ class ActionStatus(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """The one thing a step does, as data, so that it can be shown, journaled, and run by another process.
+
+    ``kind`` names who runs it (``samaops.actions.operations``); ``text`` is the exact command, SQL or API call,
+    and never holds a secret.
+    """
+
+    kind: str
+    text: str
+    server: str | None = None
+    timeout_seconds: float = 30.0
+
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that must be so: a reading of the facts, what it is of, and the value it must have.
+
+    ``reading`` names a function of ``samaops.actions``; ``text`` says the condition to people.
+    """
+
+    reading: str
+    of: tuple[str, ...]
+    value: Scalar
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of one thing.
+
+    ``needs`` must hold before it and is not changed by it; ``before`` holds before it, and again once it is
+    undone; ``after`` holds when it worked. ``undo`` must do no harm where the step had no effect; without one,
+    ``no_undo`` says why.
+    """
+
+    id: str
+    title: str
+    risk: Risk
+    operation: Operation
+    before: tuple[Condition, ...]
+    after: tuple[Condition, ...]
+    needs: tuple[Condition, ...] = ()
+    undo: Operation | None = None
+    no_undo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a change will do, complete before anything is done.
+
+    ``target`` is the name to be typed where data would be lost. ``cures`` holds the finding keys
+    (``code@subject``) that must be gone afterwards. Without steps, ``nothing_to_do`` says why. ``undoes`` is the
+    change that this one takes back, ``notes`` what people should know besides.
+    """
+
+    verb: str
+    arguments: tuple[str, ...]
+    title: str
+    target: str
+    steps: tuple[Step, ...] = ()
+    cures: tuple[str, ...] = ()
+    nothing_to_do: str = ""
+    undoes: str | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def risk(self) -> Risk:
+        """The worst risk of its steps."""
+        order = list(Risk)
+        return max((step.risk for step in self.steps), key=order.index, default=Risk.SAFE)
+
+
+@dataclass(frozen=True, slots=True)
 class Action:
-    """One step of a plan, with the exact commands and how to take it back."""
+    """One step as a report shows it: exact commands, how to take it back, how far it has come.
+
+    ``conditions`` are read again just before it, ``verify`` after it. ``journal`` is the change's id in the
+    history.
+    """
 
     id: str
     title: str
@@ -42,3 +122,7 @@ class Action:
     commands: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
     journal: str | None = None
+    server: str | None = None
+    conditions: tuple[str, ...] = ()
+    verify: tuple[str, ...] = ()
+    no_undo: str = ""

@@ -9,10 +9,12 @@ from datetime import datetime
 
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
-from samaops.model.plan import Action
+from samaops.model.plan import Action, ActionStatus
 from samaops.model.status import SEVERITY, Status, worst
 
 SCHEMA = "samaops/report/1"
+# How a step ends when its change did not do what it was to do, whether it could be taken back or not.
+_NOT_DONE = (ActionStatus.FAILED, ActionStatus.REVERTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Report:
     """What was asked, what was found, why, and what was done about it.
 
     ``deep`` says that costly looks were taken too. ``timings_ms`` holds how long each system's slowest look took.
+    ``answer`` is the answer in one sentence, where findings and causes do not say it: that of a change.
     """
 
     command: str
@@ -52,10 +55,13 @@ class Report:
     errors: tuple[ReportError, ...] = ()
     deep: bool = False
     timings_ms: Mapping[str, int] = field(default_factory=dict)
+    answer: str = ""
 
     @property
     def status(self) -> Status:
-        """The worst status of all findings; unknown when the command itself failed."""
+        """The worst status of all findings; unknown when the command itself failed, critical when a change did."""
+        if any(action.status in _NOT_DONE for action in self.actions):
+            return Status.CRITICAL
         if self.errors and not self.findings:
             return Status.UNKNOWN
         return worst(finding.status for finding in self.findings)

@@ -182,6 +182,8 @@ def _finding(finding: Finding, view: View) -> Lines:
 
 
 def _rest(report: Report, view: View) -> Lines:
+    if report.answer and not report.duration_ms:
+        return  # a plan, or nothing to do: there is no run to tell of
     if view.verbose:
         for finding in sorted(report.findings, key=lambda one: (one.code, one.subject)):
             yield _listed(finding, view)

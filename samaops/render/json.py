@@ -101,6 +101,10 @@ def _action(action: Action) -> dict[str, Any]:
         "commands": list(action.commands),
         "undo": list(action.undo),
         "journal": action.journal,
+        "server": action.server,
+        "conditions": list(action.conditions),
+        "verify": list(action.verify),
+        "no_undo": action.no_undo,
     }
 
 

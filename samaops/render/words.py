@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from samaops.i18n import N_, _, ngettext
 from samaops.model.cause import Verdict
-from samaops.model.plan import Risk
+from samaops.model.plan import ActionStatus, Risk
 from samaops.model.status import Status
 
 _STATUS_WORDS = {
@@ -25,6 +25,14 @@ _RISK_WORDS = {
     Risk.SAFE: N_("safe"),
     Risk.DISRUPTIVE: N_("disruptive: users notice for a moment"),
     Risk.DESTRUCTIVE: N_("destructive: data is lost"),
+}
+_ACTION_WORDS = {
+    ActionStatus.PLANNED: N_("planned"),
+    ActionStatus.APPLIED: N_("applied"),
+    ActionStatus.VERIFIED: N_("done and verified"),
+    ActionStatus.FAILED: N_("failed"),
+    ActionStatus.REVERTED: N_("taken back"),
+    ActionStatus.REFUSED: N_("not done"),
 }
 
 
@@ -92,6 +100,11 @@ def verdict(one: Verdict) -> str:
 def risk(one: Risk) -> str:
     """Return a risk in the user's language, with what it means."""
     return _(_RISK_WORDS[one])
+
+
+def action(one: ActionStatus) -> str:
+    """Return how far an action has come, in the user's language."""
+    return _(_ACTION_WORDS[one])
 
 
 def duration(milliseconds: int) -> str:

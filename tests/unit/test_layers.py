@@ -19,11 +19,13 @@ LAYERS = {
     "actions": 2,
     "facts": 3,
     "clients": 4,
+    "history": 4,
+    "lock": 4,
     "config": 5,
     "model": 6,
 }
 # Of the facts, what judges may know the data and the names, never what opens connections.
-ANYWHERE = {"errors", "i18n", "resources", "__version__"}
+ANYWHERE = {"errors", "i18n", "owner", "resources", "__version__"}
 
 
 def modules() -> list[Path]:

@@ -1,0 +1,64 @@
+"""Run one operation of a plan, and show it as a person would type it. One runner for each kind.
+
+A new kind (an SQL statement, an API call) is a function here under its name in ``RUNNERS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import ShellPool
+from samaops.config.command_lines import on_server
+from samaops.config.settings import Settings
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.model.plan import Operation
+
+SHELL = "shell"
+_KEPT_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an operation ended; ``said`` holds the other side's last words.
+
+    Not ok does not mean without effect: a connection may be lost after the command has worked.
+    """
+
+    is_ok: bool
+    said: str = ""
+
+
+def run(operation: Operation, settings: Settings) -> Outcome:
+    """Run an operation once and return how it ended; a failure is an outcome, not an exception."""
+    try:
+        return RUNNERS[operation.kind](operation, settings)
+    except ClientError as error:
+        return Outcome(False, f"{error.stage}: {error.message}" if error.stage else error.message)
+
+
+def shown(operation: Operation, settings: Settings) -> str:
+    """Return an operation as a person would type it."""
+    if operation.kind == SHELL:
+        return on_server(settings, operation.server, operation.text)
+    return operation.text
+
+
+def _run_in_shell(operation: Operation, settings: Settings) -> Outcome:
+    """Run a command line on a server, through a connection of its own: the last may have died meanwhile."""
+    if operation.server is None:
+        raise ClientError(FailureKind.MISSING, _("no server is named"), "shell")
+    shells = ShellPool(settings)
+    try:
+        done = shells.of(operation.server).run(operation.text, operation.timeout_seconds)
+    finally:
+        shells.close()
+    said = "\n".join(part.strip() for part in (done.stdout, done.stderr) if part.strip())
+    if done.exit_code:
+        said = _("exit code {code}: {words}").format(code=done.exit_code, words=said)
+    return Outcome(done.exit_code == 0, said[-_KEPT_CHARACTERS:])
+
+
+RUNNERS: dict[str, Callable[[Operation, Settings], Outcome]] = {SHELL: _run_in_shell}

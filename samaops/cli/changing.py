@@ -1,0 +1,138 @@
+"""What all commands that change something share: the plan shown, the consent, the change, the answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from samaops.cli import screen
+from samaops.errors import RefusedError, SamaopsError, UsageError
+from samaops.i18n import N_, _
+from samaops.model.plan import Plan, Risk
+from samaops.model.report import Report
+from samaops.render.faces import Output
+
+if TYPE_CHECKING:
+    from samaops.config.settings import Settings
+
+LONGEST_WAIT_SECONDS = 3600.0
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help=N_("Show the plan that would be run; change nothing."))
+]
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help=N_("Do not ask; never covers a plan that loses data."))
+]
+ConfirmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--confirm", metavar="NAME", help=N_("The target's name: confirms a plan that loses data too.")
+    ),
+]
+WaitOption = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", help=N_("How long to wait for the effect, at most."))
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the command line says about asking."""
+
+    dry_run: bool = False
+    yes: bool = False
+    name: str | None = None
+    wait_seconds: float = 60.0
+
+
+def carry_out(
+    settings: Settings, make: Callable[[], Plan], consent: Consent, output: Output, *, verbose: bool = False
+) -> None:
+    """Plan, show, ask, change, verify, answer; leave with the exit code of the contract."""
+    from samaops.workflows import change
+
+    if not 0 <= consent.wait_seconds <= LONGEST_WAIT_SECONDS:
+        raise UsageError(
+            _("--wait: {seconds:g} is not between 0 and 3600").format(seconds=consent.wait_seconds)
+        )
+    with screen.progress(_("Looking before changing anything…")):
+        plan = make()
+    if consent.dry_run or not plan.steps:
+        screen.show(change.report_of(settings, plan), output, verbose=verbose)
+        _show_notes(plan, output)
+        return
+    try:
+        change.require_possible(settings)
+        obtain(plan, consent, lambda: _show_plan(settings, plan))
+        with screen.progress(_("Changing, and looking whether it worked…")):
+            report = change.apply(settings, plan, consent.wait_seconds)
+    except SamaopsError as error:
+        if output is Output.HUMAN:
+            raise
+        _show_refused(change.refused(settings, plan, error), output)
+    screen.show(report, output, verbose=verbose)
+    _show_notes(plan, output)
+    raise typer.Exit(report.errors[0].exit_code if report.errors else 0)
+
+
+def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:
+    """Get the user's yes. Raises RefusedError without one.
+
+    A plan that loses data needs the target's name, typed or given by ``--confirm``; ``--yes`` is not enough.
+    """
+    if consent.name is not None:
+        if consent.name != plan.target:
+            text = _("--confirm {name!r} is not the target's name, {target!r}; nothing was changed")
+            raise RefusedError(text.format(name=consent.name, target=plan.target))
+        return
+    if consent.yes and plan.risk is not Risk.DESTRUCTIVE:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise _not_asked(plan)
+    show()
+    if not _ask(plan):
+        raise RefusedError(_("Not confirmed; nothing was changed"))
+
+
+def _not_asked(plan: Plan) -> RefusedError:
+    flag = f"--confirm {plan.target}" if plan.risk is Risk.DESTRUCTIVE else "--yes"
+    hint = _("--dry-run shows the plan; {flag} runs it").format(flag=flag)
+    return RefusedError(_("There is no terminal to ask at; nothing was changed"), hint=hint)
+
+
+def _ask(plan: Plan) -> bool:
+    if plan.risk is Risk.DESTRUCTIVE:
+        question = _("Data will be lost. Type the name {target!r} to go on").format(target=plan.target)
+        return str(typer.prompt(question, default="", show_default=False, err=True)).strip() == plan.target
+    return typer.confirm(_("Do this?"), default=False, err=True)
+
+
+def _show_plan(settings: Settings, plan: Plan) -> None:
+    """Show the plan where the question is asked: stdout may be a file or a document for a program."""
+    from samaops.workflows import change
+
+    console = screen.console(stderr=True)
+    console.print(screen.human(change.report_of(settings, plan), verbose=False))
+    for note in plan.notes:
+        console.print(note)
+
+
+def _show_notes(plan: Plan, output: Output) -> None:
+    """Tell on stderr what people should know besides."""
+    if output is Output.HUMAN:
+        for note in plan.notes:
+            screen.console(stderr=True).print(note)
+
+
+def _show_refused(report: Report, output: Output) -> NoReturn:
+    """Leave with a refusal: the plan that was not run as one document on stdout, the reason on stderr."""
+    from samaops.render import escape
+
+    (error,) = report.errors
+    screen.show(report, output)
+    typer.echo(f"samaops: {escape.command(error.message)}", err=True)
+    if error.hint:
+        typer.echo(f"  -> {escape.command(error.hint)}", err=True)
+    raise typer.Exit(error.exit_code)

@@ -1,0 +1,36 @@
+"""What was changed, as people and programs are shown it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One event of a change. ``details`` are plain JSON values."""
+
+    at: str
+    kind: str
+    step: int | None
+    text: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PastChange:
+    """One change of the history. ``status`` is verified, failed, reverted, refused, running or interrupted."""
+
+    id: str
+    at: str
+    user: str
+    host: str
+    verb: str
+    title: str
+    status: str
+    reason: str
+    unfinished_step: str
+    undoes: str | None
+    undone_by: str | None
+    moments: tuple[Moment, ...] = ()

@@ -1,0 +1,76 @@
+"""The history for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from samaops.i18n import N_, _
+from samaops.model.history import PastChange
+from samaops.render import escape
+from samaops.render.layout import Hanging
+
+SCHEMA = "samaops/history/1"
+_STATUS_WORDS = {
+    "verified": N_("done and verified"),
+    "failed": N_("failed, not all of it taken back"),
+    "reverted": N_("failed, and taken back"),
+    "refused": N_("not done"),
+    "running": N_("running now"),
+    "interrupted": N_("interrupted"),
+}
+_STYLES = {"verified": "green", "failed": "bold red", "interrupted": "bold yellow", "running": "cyan"}
+
+
+def document(changes: Sequence[PastChange]) -> dict[str, Any]:
+    """Return changes as plain values, for JSON."""
+    return {"schema": SCHEMA, "changes": [asdict(one) for one in changes]}
+
+
+def table(changes: Sequence[PastChange]) -> Group:
+    """Return a list of changes, newest first."""
+    if not changes:
+        return Group(Text(_("Nothing was changed yet")))
+    return Group(*(line for change in changes for line in _summary(change)))
+
+
+def page(change: PastChange) -> Group:
+    """Return one change with all its events."""
+    lines = [*_summary(change), Text("")]
+    for moment in change.moments:
+        lines.append(
+            Hanging(Text(f"{_clock(moment.at)}  ", "dim"), Text(escape.plain(moment.text)), indent=2)
+        )
+    return Group(*lines)
+
+
+def _summary(change: PastChange) -> Iterator[RenderableType]:
+    status = _(_STATUS_WORDS.get(change.status, change.status))
+    head = Text(escape.plain(change.id), "bold").append("  ").append(status, _STYLES.get(change.status, ""))
+    yield head
+    yield Hanging(Text(""), Text(escape.plain(change.title)), indent=2)
+    who = _("{user} on {host}, {at} UTC: samaops {verb}").format(
+        user=change.user, host=change.host, at=change.at[:19].replace("T", " "), verb=change.verb
+    )
+    yield Hanging(Text(""), Text(escape.plain(who), "dim"), indent=2)
+    for text in _more(change):
+        yield Hanging(Text(""), Text(escape.plain(text)), indent=2)
+
+
+def _more(change: PastChange) -> Iterable[str]:
+    if change.reason:
+        yield change.reason
+    if change.unfinished_step:
+        yield _("begun and not finished: {step}").format(step=change.unfinished_step)
+    if change.undoes:
+        yield _("takes back {id}").format(id=change.undoes)
+    if change.undone_by:
+        yield _("taken back by {id}").format(id=change.undone_by)
+
+
+def _clock(at: str) -> str:
+    return at[11:23]

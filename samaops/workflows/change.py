@@ -1,0 +1,213 @@
+"""Make a change: plan it from fresh facts, run it under the lock with the journal, and report how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+from samaops import history, lock
+from samaops.actions import operations, verbs
+from samaops.actions.engine import Applied, Engine
+from samaops.actions.operations import Outcome
+from samaops.checks import engine as checks
+from samaops.config.settings import Settings
+from samaops.errors import REFUSED, RefusedError, SamaopsError
+from samaops.facts import encoding
+from samaops.facts.observation import Snapshot
+from samaops.facts.selection import Selection
+from samaops.history import Journal
+from samaops.i18n import _
+from samaops.lock import ChangeLock
+from samaops.model.finding import Finding
+from samaops.model.plan import Action, ActionStatus, Operation, Plan, Step
+from samaops.model.report import Footprint, Report, ReportError
+from samaops.model.status import Status
+from samaops.workflows import diagnose
+
+_BAD = (Status.WARNING, Status.CRITICAL)
+_GOOD = (Status.OK, Status.SKIPPED)
+
+
+@dataclass
+class LiveWorld:
+    """The real system, as the configuration names it; counts what is done to it."""
+
+    settings: Settings
+    operations_run: int = 0
+
+    def look(self, codes: tuple[str, ...]) -> Snapshot:
+        """Observe what the checks under these codes need."""
+        return diagnose.observe(self.settings, Selection(only=codes))
+
+    def findings(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
+        """Judge what was observed and return these findings."""
+        codes = tuple(sorted({key.partition("@")[0] for key in keys}))
+        found = checks.judge(snapshot, self.settings, Selection(only=codes)) if keys else ()
+        return tuple(one for one in found if one.key in keys)
+
+    def not_well(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
+        """Return the titles of these findings that are not ok, and of those that say we could not look."""
+        codes = {key.partition("@")[0] for key in keys}
+        found = checks.judge(snapshot, self.settings, Selection(only=tuple(sorted(codes))))
+        # a look that failed is told by the one finding about its system's access
+        return tuple(
+            one.title
+            for one in found
+            if (one.key in keys and one.status is not Status.OK)
+            or (one.code not in codes and one.status not in _GOOD)
+        )
+
+    def run(self, operation: Operation) -> Outcome:
+        """Run an operation once."""
+        self.operations_run += 1
+        return operations.run(operation, self.settings)
+
+
+def prepare(settings: Settings, name: str, arguments: Sequence[str]) -> Plan:
+    """Look at what a verb needs to know, and plan it; nothing is changed.
+
+    Raises UsageError for arguments that name nothing, RefusedError when a guard forbids it, UnavailableError when
+    what must be known could not be looked at.
+    """
+    verb, world = verbs.find(name), LiveWorld(settings)
+    snapshot = world.look(verb.codes(settings, arguments))
+    plan = verb.plan(snapshot, settings, arguments)
+    asked_for = [one.key for one in world.findings(plan.cures, snapshot) if one.status in _BAD]
+    return _without_secrets(replace(plan, cures=tuple(asked_for)), settings)
+
+
+def _without_secrets(plan: Plan, settings: Settings) -> Plan:
+    """Refuse a plan that holds a secret: it would be shown, and journaled, and could not be undone from there."""
+    if diagnose.redacted(encoding.encode(plan), settings) != encoding.encode(plan):
+        raise RefusedError(_("The plan would hold a secret in its commands; nothing was changed"))
+    return plan
+
+
+def journal_of(settings: Settings) -> Journal:
+    """Return the journal of this site; nothing is opened yet."""
+    return Journal(
+        history.database_of(settings), settings.site, lambda value: diagnose.redacted(value, settings)
+    )
+
+
+def lock_of(settings: Settings, journal: Journal) -> ChangeLock:
+    """Return the lock of this site; nothing is taken yet."""
+    place = lock.directory(settings.safety.lock_directory)
+    return ChangeLock(place, settings.site, journal.engine() if journal.is_shared else None)
+
+
+def require_possible(settings: Settings) -> None:
+    """Say before anybody is asked what would stop the change: no journal, or another change under way."""
+    journal = journal_of(settings)
+    journal.prepare()
+    owner = lock_of(settings, journal).holder()
+    journal.close()
+    if owner is not None:
+        raise lock.locked(owner)
+
+
+def apply(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
+    """Run a plan under the lock, journaled, and report how it ended.
+
+    Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
+    """
+    started, started_at = time.monotonic(), datetime.now(timezone.utc)
+    world, journal = LiveWorld(settings), journal_of(settings)
+    journal.prepare()
+    try:
+        with lock_of(settings, journal) as held:
+            _note_interrupted(journal)
+            applied = Engine(world, journal, held.check, wait_seconds).apply(plan)
+            findings = _cured(world, plan) if applied.exit_code == 0 else ()
+    except history.HistoryError as error:
+        raise RefusedError(_("{reason}; nothing was changed").format(reason=error.message)) from error
+    finally:
+        journal.close()
+    report = report_of(settings, plan, applied)
+    return replace(
+        report,
+        started_at=started_at,
+        duration_ms=round((time.monotonic() - started) * 1000),
+        findings=findings,
+        footprint=Footprint(commands=world.operations_run, writes=world.operations_run),
+    )
+
+
+def _cured(world: LiveWorld, plan: Plan) -> tuple[Finding, ...]:
+    """Return the findings that asked for the change, as they are now."""
+    codes = tuple(sorted({key.partition("@")[0] for key in plan.cures}))
+    return world.findings(plan.cures, world.look(codes)) if codes else ()
+
+
+def _note_interrupted(journal: Journal) -> None:
+    """Close what an earlier process left open: we hold the lock, so nobody works on it any more."""
+    for change in journal.unfinished():
+        journal.write(change.id, history.INTERRUPTED, None, {})
+
+
+def report_of(settings: Settings, plan: Plan, applied: Applied | None = None) -> Report:
+    """Return a plan, run or only planned, as a report."""
+    statuses = applied.statuses if applied else (ActionStatus.PLANNED,) * len(plan.steps)
+    change = applied.change if applied else None
+    actions = tuple(
+        _action(settings, step, status, change) for step, status in zip(plan.steps, statuses, strict=True)
+    )
+    return Report(
+        command=plan.verb,
+        started_at=datetime.now(timezone.utc),
+        actions=actions,
+        errors=tuple(_errors(applied)) if applied else (),
+        answer=_answer(plan, applied),
+    )
+
+
+def refused(settings: Settings, plan: Plan, error: SamaopsError) -> Report:
+    """Return a plan that was not run, and why."""
+    report = report_of(settings, plan)
+    actions = tuple(replace(one, status=ActionStatus.REFUSED) for one in report.actions)
+    errors = (ReportError(error.message, error.hint, error.exit_code),)
+    return replace(report, actions=actions, errors=errors, answer="")
+
+
+def _errors(applied: Applied) -> list[ReportError]:
+    if not applied.exit_code:
+        return []
+    hint = f"samaops history show {applied.change}"
+    left = [_("{what}; look at it by hand").format(what=one) for one in applied.left_over]
+    if not left and ActionStatus.REVERTED in applied.statuses:
+        left = [_("what was done has been taken back")]
+    elif applied.exit_code == REFUSED:
+        left = [_("nothing was changed")]
+    message = "; ".join([applied.failure.rstrip("."), *left])
+    return [ReportError(message, hint, applied.exit_code)]
+
+
+def _answer(plan: Plan, applied: Applied | None) -> str:
+    if not plan.steps:
+        return _("Nothing to do: {reason}").format(reason=plan.nothing_to_do)
+    if applied is None:
+        return _("Planned, and nothing changed: {title}").format(title=plan.title)
+    if applied.exit_code:
+        return ""
+    text = _("Done and verified: {title}. To take it back: samaops undo {change}")
+    if not any(step.undo for step in plan.steps):
+        text = _("Done and verified: {title}")
+    return text.format(title=plan.title, change=applied.change)
+
+
+def _action(settings: Settings, step: Step, status: ActionStatus, change: str | None) -> Action:
+    return Action(
+        id=step.id,
+        title=step.title,
+        risk=step.risk,
+        status=status,
+        commands=(operations.shown(step.operation, settings),),
+        undo=(operations.shown(step.undo, settings),) if step.undo else (),
+        journal=change,
+        server=step.operation.server,
+        conditions=tuple(one.text for one in (*step.needs, *step.before)),
+        verify=tuple(one.text for one in step.after),
+        no_undo=step.no_undo,
+    )

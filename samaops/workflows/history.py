@@ -1,0 +1,126 @@
+"""What was changed before, and the plan to take one change back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+from samaops import history
+from samaops.actions import undo as undoing
+from samaops.config.settings import Settings
+from samaops.errors import RefusedError, UsageError
+from samaops.facts.observation import Snapshot
+from samaops.history import Change, Event, Journal
+from samaops.i18n import N_, _
+from samaops.model.history import Moment, PastChange
+from samaops.model.plan import Plan
+from samaops.owner import Owner
+from samaops.workflows.change import LiveWorld, journal_of, lock_of
+
+_KINDS = {
+    history.BEGUN: N_("begun"),
+    history.STEP_BEGUN: N_("begun"),
+    history.STEP_ENDED: N_("the command ended"),
+    history.STEP_VERIFIED: N_("seen to work"),
+    history.UNDO_BEGUN: N_("taking back begun"),
+    history.UNDO_ENDED: N_("taking back ended"),
+    history.ENDED: N_("ended"),
+    history.INTERRUPTED: N_("found interrupted"),
+}
+
+
+def changes(settings: Settings, limit: int) -> tuple[PastChange, ...]:
+    """Return the last changes, newest first. Raises UnavailableError when the journal cannot be read."""
+    with _opened(settings) as journal:
+        found, undone = journal.changes(limit), journal.undone_by()
+        running = _running(settings, journal) if any(not one.last(history.ENDED) for one in found) else None
+        return tuple(_past(change, running, undone) for change in found)
+
+
+def change(settings: Settings, identifier: str) -> PastChange:
+    """Return one change with all its events. Raises UsageError when there is none of this id."""
+    with _opened(settings) as journal:
+        found = _find(journal, identifier)
+        return _past(found, _running(settings, journal), journal.undone_by(), with_moments=True)
+
+
+def undo(settings: Settings, identifier: str) -> Plan:
+    """Plan to take a change back; nothing is changed.
+
+    Raises UsageError when there is no such change, RefusedError when it cannot be taken back, or still runs.
+    """
+    with _opened(settings) as journal:
+        found = _find(journal, identifier)
+        if found.status(_running(settings, journal)) == "running":
+            raise RefusedError(_("The change {id} is still being made").format(id=identifier))
+    codes = undoing.codes_of(found)
+    snapshot = LiveWorld(settings).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
+    return undoing.plan(found, snapshot)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Journal]:
+    journal = journal_of(settings)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _find(journal: Journal, identifier: str) -> Change:
+    found = journal.change(identifier)
+    if found is None:
+        raise UsageError(
+            _("There is no change {id!r} in the history").format(id=identifier), hint="samaops history list"
+        )
+    return found
+
+
+def _running(settings: Settings, journal: Journal) -> Owner | None:
+    """Return who makes a change right now, None when nobody does."""
+    return lock_of(settings, journal).holder()
+
+
+def _past(
+    found: Change, running: Owner | None, undone: Mapping[str, str], *, with_moments: bool = False
+) -> PastChange:
+    ended, titles = found.last(history.ENDED), [str(step["title"]) for step in found.plan["steps"]]
+    moments = tuple(_moment(event, titles) for event in found.events) if with_moments else ()
+    return PastChange(
+        id=found.id,
+        at=found.began_at,
+        user=found.owner.user,
+        host=found.owner.host,
+        verb=" ".join([str(found.plan["verb"]), *map(str, found.plan["arguments"])]),
+        title=str(found.plan["title"]),
+        status=found.status(running),
+        reason=_reason(ended.details) if ended else "",
+        unfinished_step="" if ended else _unfinished(found, titles),
+        undoes=found.plan.get("undoes"),
+        undone_by=undone.get(found.id),
+        moments=moments,
+    )
+
+
+def _reason(details: Mapping[str, Any]) -> str:
+    return "; ".join(text for text in (details.get("reason", ""), *details.get("left_over", ())) if text)
+
+
+def _unfinished(found: Change, titles: list[str]) -> str:
+    """Return the step that was begun and of which nothing more is known."""
+    last = found.last(history.STEP_BEGUN, history.STEP_ENDED, history.STEP_VERIFIED, history.UNDO_BEGUN)
+    if last is None or last.step is None or last.kind == history.STEP_VERIFIED:
+        return ""
+    return titles[last.step]
+
+
+def _moment(event: Event, titles: list[str]) -> Moment:
+    words = [_(_KINDS.get(event.kind, event.kind))]
+    if event.step is not None:
+        words.insert(0, titles[event.step])
+    said = str(event.details.get("said") or event.details.get("status") or "")
+    return Moment(
+        event.at, event.kind, event.step, ": ".join([*words, said] if said else words), event.details
+    )

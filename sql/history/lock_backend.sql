@@ -1,0 +1,3 @@
+-- The backend that serves this session.
+-- Needs: PostgreSQL 9.1.
+SELECT pg_backend_pid()

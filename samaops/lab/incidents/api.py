@@ -6,7 +6,7 @@ import psycopg
 import requests
 
 from samaops.i18n import N_, _
-from samaops.lab import chains, processes
+from samaops.lab import chains, engine, processes
 from samaops.lab.incidents import containers, looks, network, sessions
 from samaops.lab.incidents.incident import Incident, Root
 from samaops.lab.incidents.site import Site
@@ -21,6 +21,7 @@ ALLOCATED_MEGABYTES = 1024
 DEATH_SECONDS = 20.0
 HEALTH_SECONDS = 20.0
 SERVER = "workers"
+ENGINE = f"docker_{SERVER}"
 
 
 def _stop_member(site: Site) -> None:
@@ -145,6 +146,26 @@ def _network_only(site: Site) -> str | None:
     return network.missing()
 
 
+def _stop_engine(site: Site) -> None:
+    site.stop(ENGINE)
+
+
+def _engine_is_down(site: Site) -> str | None:
+    """Look whether anybody accepts on the engine's socket."""
+    server = site.server(SERVER)
+    if server.namespace is None or site.record(ENGINE) is not None or engine.answering(server)():
+        return None
+    return _("nobody answers on /run/docker.sock of {server}").format(server=SERVER)
+
+
+def _start_engine(site: Site) -> None:
+    site.starting(lambda starter: chains.start_server(starter, SERVER))
+
+
+def _engines_only(site: Site) -> str | None:
+    return None if site.has_containers else _("no container engine runs here")
+
+
 INCIDENTS = (
     Incident(
         id="api-container-stopped",
@@ -207,5 +228,17 @@ INCIDENTS = (
         is_live=_server_is_gone,
         heal=_bring_server_back,
         refuse=_network_only,
+    ),
+    Incident(
+        id="docker-down",
+        runbook="api-down",
+        title=N_("A Docker engine is down"),
+        does=N_("The engine of server workers is stopped, and with it Redis, both workers and Flower."),
+        notice=N_("No notification is sent, the API answers slowly: cache and workers are gone."),
+        root=Root("docker-down", f"docker/{SERVER}"),
+        break_=_stop_engine,
+        is_live=_engine_is_down,
+        heal=_start_engine,
+        refuse=_engines_only,
     ),
 )

@@ -31,6 +31,8 @@ def _own_disk(server: str) -> Callable[[Site], str | None]:
     def refuse(site: Site) -> str | None:
         if site.has_own_disk(server):
             return None
+        if site.states.state.server(server) is not None:
+            return _("server {server} does not run").format(server=server)
         return _("/data of {server} is on this machine's own disk, which is never filled").format(
             server=server
         )
@@ -64,10 +66,14 @@ def _fill_disk(site: Site) -> None:
 
 
 def _disk_is_filled(site: Site) -> str | None:
-    return _fullness(site, "api") if site.server("api").outer(EXPORT).exists() else None
+    if not site.has_own_disk("api") or not site.server("api").outer(EXPORT).exists():
+        return None
+    return _fullness(site, "api")
 
 
 def _free_disk(site: Site) -> None:
+    if not site.has_own_disk("api"):
+        return  # it went with its server; the path is this machine's now
     path = site.server("api").outer(EXPORT)
     path.unlink(missing_ok=True)
     if path.parent.exists():

@@ -89,7 +89,7 @@ def diagnose(
     if from_ is not None:
         look = _saved_look(globals_, selection, from_)
     else:
-        look = _live_look(globals_, selection, deadline, save)
+        look = _live_look(globals_, selection, deadline, save, lambda: screen.prepare(output))
     verbose = verbose or globals_.verbose
 
     def code_of(report: Report) -> int:
@@ -124,14 +124,20 @@ def _refuse_together(**options: object) -> None:
             raise UsageError(text.format(one=f"--{one.rstrip('_')}", other=f"--{other}"))
 
 
-def _live_look(globals_: Globals, selection: Selection, deadline: float, save: Path | None) -> Look:
+def _live_look(
+    globals_: Globals,
+    selection: Selection,
+    deadline: float,
+    save: Path | None,
+    meanwhile: Callable[[], object],
+) -> Look:
     from samaops.facts import store
     from samaops.workflows import diagnose as workflow
 
     settings = globals_.configuration().settings
 
     def look() -> Report:
-        snapshot = workflow.observe(settings, selection, deadline)
+        snapshot = workflow.observe(settings, selection, deadline, meanwhile)
         if save is not None:
             store.save(save, snapshot, settings, selection)
         return workflow.judge(snapshot, settings, selection)

@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from samaops.model.report import Report
@@ -26,6 +27,13 @@ def show(report: Report, output: Output, *, verbose: bool = False) -> None:
         _show_to_people(report, verbose=verbose)
     else:
         write(faces.render(report, output))
+
+
+def prepare(output: Output) -> None:
+    """Import what showing a report to people needs, at a moment when there is time for it."""
+    if output is Output.HUMAN:
+        import_module("rich.console")
+        import_module("samaops.render.human")
 
 
 def _show_to_people(report: Report, *, verbose: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,26 @@ _UNREACHED = OUTAGE_KINDS | {FailureKind.DEPENDENCY, FailureKind.DEADLINE, Failu
 
 
 def observe(
-    settings: Settings, selection: Selection = EVERYTHING, deadline_seconds: float = DEFAULT_DEADLINE_SECONDS
+    settings: Settings,
+    selection: Selection = EVERYTHING,
+    deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Snapshot:
     """Look at every selected system side by side, within the deadline.
 
+    While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done.
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
     collectors = systems.collectors(settings, selection)
     if not collectors:
         raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
-    chosen = {collector.system for collector in collectors}
-    # the rules of the judgement are imported while the servers think
-    snapshot = engine.observe(collectors, settings, selection, deadline_seconds, lambda: rules(chosen))
+
+    def prepare() -> None:
+        rules({collector.system for collector in collectors})
+        if meanwhile is not None:
+            meanwhile()
+
+    snapshot = engine.observe(collectors, settings, selection, deadline_seconds, prepare)
     masked: Snapshot = redacted(snapshot, settings)
     return masked
 

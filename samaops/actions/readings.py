@@ -49,7 +49,8 @@ def reading(name: str, *, codes: tuple[str, ...]) -> Callable[[Reader], Reader]:
 
 def find(name: str) -> Reading:
     """Return a reading, importing the module of its system."""
-    import_module(f"samaops.actions.{name.partition('.')[0]}")
+    if name not in _readings:
+        import_module(f"samaops.actions.{name.partition('.')[0]}")
     return _readings[name]
 
 

@@ -7,8 +7,8 @@ connection ends, and within about half a minute when the owner's machine is gone
 
 Limits. With a journal of its own in SQLite, a control machine knows nothing of the others. A site is told by its name
 (``site``): two configurations of one site that spell it differently do not exclude each other. The lock keeps out
-samaops, not a person at the keyboard; against that, each step reads its facts again. A session lock does not survive
-a pool in transaction mode: ``[history] url`` must lead to PostgreSQL itself; ``check`` sees a lock that was lost.
+samaops, not a person at the keyboard; against that, each step reads its facts again. Between ``check`` and the end of
+the step that follows, a lock that is lost is not noticed. A pool keeps no session lock: it is refused.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class ChangeLock:
             os.close(file)
 
     def check(self) -> None:
-        """Raise LockedError when the shared lock was lost: the database was restarted, or a pool is in between."""
+        """Raise LockedError when the shared lock was lost, as when its database was restarted."""
         if self._connection is None:
             return
         from sqlalchemy.exc import SQLAlchemyError
@@ -103,10 +103,7 @@ class ChangeLock:
         except SQLAlchemyError as error:
             raise LockedError(_("the lock was lost: the history's database closed the connection")) from error
         if not is_held:
-            raise LockedError(
-                _("the lock was lost: the history is behind a pool that does not keep sessions"),
-                hint=_("[history] url must lead to PostgreSQL itself"),
-            )
+            raise LockedError(_("the lock was lost: the history's database no longer knows it"))
 
     def holder(self) -> Owner | None:
         """Return who holds the lock now, None when nobody does. Takes nothing that lasts."""
@@ -169,6 +166,7 @@ class ChangeLock:
         try:
             connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             self._connection = connection
+            _refuse_pool(connection)
             connection.execute(_sql("lock_session"))
             is_ours = connection.execute(_sql("lock_take"), {"key": self._key}).scalar()
             if not is_ours:
@@ -204,6 +202,16 @@ class ChangeLock:
                 return (_owner(row.owner) if row else None) or Owner("?", "?", int(backend), "", "?")
         except SQLAlchemyError:
             return None  # the journal itself, read next, says why
+
+
+def _refuse_pool(connection: Connection) -> None:
+    """Raise RefusedError when a pool stands between: it gives clients numbers that are not the server's own."""
+    driver: Any = connection.connection.dbapi_connection
+    if driver.info.backend_pid != connection.execute(_sql("lock_backend")).scalar():
+        raise RefusedError(
+            _("The history is reached through a pool, which keeps no lock; nothing was changed"),
+            hint=_("[history] url must lead to PostgreSQL itself"),
+        )
 
 
 def locked(owner: Owner | None) -> LockedError:

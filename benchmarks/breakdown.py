@@ -48,6 +48,8 @@ def _imports() -> tuple[tuple[str, int], ...]:
         f"[__import__(name) for name in {modules.split()}]"
     )
     done = run(Command("imports", (sys.executable, "-X", "importtime", "-c", statement)))
+    if done.exit_code:
+        sys.exit(f"the imports cannot be recorded: {done.output[-300:].strip()}")
     spent: Counter[str] = Counter()
     for microseconds, module in _IMPORT.findall(done.output):
         spent[_package(module)] += int(microseconds)

@@ -96,6 +96,7 @@ def _measure(layout: Layout, options: argparse.Namespace) -> tuple[list[Row], li
     _say("the guide's script and diagnose, in turns")
     looks = sampling.in_turns((commands.script, commands.same_checks, commands.everything), options.samples)
     _refuse_broken_lab(looks["script"])
+    _refuse_failed(looks["same checks"], looks["everything"])
     _say("the helps, in turns")
     helps = sampling.in_turns((commands.bare_help, commands.own_help), options.samples)
     taken_apart = breakdown.of(commands.everything)
@@ -117,6 +118,13 @@ def _refuse_broken_lab(script: sampling.Series) -> None:
     failed = [line.strip() for line in script.samples[-1].output.splitlines() if "❌" in line]
     if failed:
         sys.exit(f"the lab is not healthy, ratios would mean nothing: {', '.join(failed)}")
+
+
+def _refuse_failed(*diagnoses: sampling.Series) -> None:
+    """End when samaops gave no report: what fails at once is quick."""
+    for one in (sample for series in diagnoses for sample in series.samples):
+        if one.exit_code not in (0, 1, 2, 3):
+            sys.exit(f"samaops failed (exit code {one.exit_code}): {one.output[-500:].strip()}")
 
 
 def _with_faults(

@@ -1,0 +1,60 @@
+"""In which order looks are started, and what is done while they wait."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from samaops.config.settings import Settings
+from samaops.facts import engine
+from samaops.facts.engine import Collector, Probe
+from samaops.facts.observation import Snapshot
+from samaops.facts.selection import EVERYTHING
+
+DEADLINE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Facts of no system."""
+
+    thread: str
+
+
+def collector(system: str, begun: list[str], go_on: threading.Event | None = None) -> Collector:
+    def collect(probe: Probe) -> Seen:
+        begun.append(system)
+        if go_on is not None:
+            assert go_on.wait(probe.remaining())
+        return Seen(threading.current_thread().name)
+
+    return Collector(system, f"{system}/one", Seen, collect)
+
+
+def look(*collectors: Collector) -> Snapshot:
+    return engine.observe(collectors, Settings(), EVERYTHING, DEADLINE_SECONDS)
+
+
+def test_looks_through_a_shell_are_started_first_and_heavy_libraries_last() -> None:
+    begun: list[str] = []
+    look(*(collector(name, begun) for name in ("minio", "postgresql", "api", "docker")))
+    assert begun.index("docker") < begun.index("api") < begun.index("postgresql") < begun.index("minio")
+
+
+def test_the_order_of_starting_does_not_change_the_order_of_what_was_seen() -> None:
+    names = ("minio", "postgresql", "api", "docker", "servers")
+    snapshot = look(*(collector(name, []) for name in names))
+    assert tuple(one.system for one in snapshot.observations) == names
+
+
+def test_a_system_without_a_client_of_its_name_is_looked_at_all_the_same() -> None:
+    (observation,) = look(collector("no_such_client", [])).observations
+    assert observation.failure is None
+    assert observation.facts == Seen("no_such_client/one")
+
+
+def test_what_is_to_be_done_meanwhile_is_done_while_looks_wait() -> None:
+    go_on = threading.Event()  # set by what is done meanwhile: else the look would run into its timeout
+    waiting = collector("api", [], go_on)
+    snapshot = engine.observe([waiting], Settings(), EVERYTHING, DEADLINE_SECONDS, go_on.set)
+    assert snapshot.observations[0].failure is None

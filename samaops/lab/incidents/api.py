@@ -120,11 +120,13 @@ def _resume_pool(site: Site) -> None:
 
 
 def _take_server_away(site: Site) -> None:
-    network.take_away(ADDRESSES[SERVER])
+    """Kill everything first: its peers are told, else the broker would keep its dead consumers for a minute."""
     record = site.states.state.server(SERVER)
     if record is not None and processes.is_alive(record):
+        inside = [one for one in site.states.state.processes if one.server == SERVER]
         processes.kill_group(record)
-        processes.wait_until_dead([record], 10.0)
+        processes.wait_until_dead([record, *inside], DEATH_SECONDS)
+    network.take_away(ADDRESSES[SERVER])
 
 
 def _server_is_gone(_site: Site) -> str | None:
@@ -153,7 +155,12 @@ def _stop_engine(site: Site) -> None:
 def _engine_is_down(site: Site) -> str | None:
     """Look whether anybody accepts on the engine's socket."""
     server = site.server(SERVER)
-    if server.namespace is None or site.record(ENGINE) is not None or engine.answering(server)():
+    if (
+        not site.has_containers
+        or server.namespace is None
+        or site.record(ENGINE) is not None
+        or engine.answering(server)()
+    ):
         return None
     return _("nobody answers on /run/docker.sock of {server}").format(server=SERVER)
 

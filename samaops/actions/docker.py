@@ -101,6 +101,7 @@ def plan_restart(snapshot: Snapshot, settings: Settings, arguments: Sequence[str
         raise RefusedError(text.format(name=name), hint=f"docker unpause {name}")
     _refuse_last_member(snapshot, settings, name)
     step = _step(settings, server, name, life, state)
+    step = replace(step, needs=tuple(_api_needs(snapshot, settings, name)))
     return Plan(
         "docker restart", (name,), step.title, target=name, steps=(step,), cures=_cures(settings, name)
     )
@@ -125,7 +126,6 @@ def _step(settings: Settings, server: str, name: str, life: str, state: str) -> 
         title=title.format(name=name),
         risk=Risk.DISRUPTIVE,
         operation=Operation(SHELL, f"docker restart -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
-        needs=tuple(_needs(settings, name)),
         before=(_life(server, name, life),),
         after=tuple(_after(settings, server, name, life)),
         no_undo=_("what its processes were doing has ended with them"),
@@ -146,11 +146,18 @@ def _life(server: str, name: str, life: str) -> Condition:
     return Condition("docker.life", (server, name), life, text)
 
 
-def _needs(settings: Settings, name: str) -> Iterator[Condition]:
+def _api_needs(snapshot: Snapshot, settings: Settings, name: str) -> Iterator[Condition]:
+    """Yield what keeps the API up meanwhile: another member serves, or this one does not either."""
     member = _api_member(settings, name)
-    if settings.api is not None and member is not None and _other_members(settings, member):
-        of = (settings.api.expected_status, *_other_members(settings, member))
-        yield Condition("docker.api_serves", of, True, _("another API member serves meanwhile"))
+    if settings.api is None or member is None:
+        return
+    expected, others = settings.api.expected_status, _other_members(settings, member)
+    if api_serves(snapshot, expected, *others):
+        text = _("another API member serves meanwhile")
+        yield Condition("docker.api_serves", (expected, *others), True, text)
+    else:
+        text = _("{member} does not serve anyway").format(member=member)
+        yield Condition("docker.api_serves", (expected, member), False, text)
 
 
 def _after(settings: Settings, server: str, name: str, life: str) -> Iterator[Condition]:

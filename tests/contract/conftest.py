@@ -101,6 +101,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(
             samaops.command(*arguments),
+            stdin=slave,
             stdout=slave,
             stderr=slave,
             env=samaops.environment(TERM="xterm", **environment),
@@ -122,6 +123,10 @@ class Terminal:
             block = self._read()
             assert block, f"it ended before: {written}"
             written += block
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._master, f"{text}\n".encode())
 
     def rest(self) -> str:
         """Return everything that is written from now on until the end."""

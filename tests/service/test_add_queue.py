@@ -1,0 +1,122 @@
+"""A queue added to a real worker on a real broker, through what stands for ``docker exec``, and taken back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samaops.actions import operations
+from samaops.actions.operations import Outcome
+from samaops.config.settings import Settings
+from samaops.model.plan import ActionStatus
+from samaops.workflows import change
+from samaops.workflows import history as past
+from tests.service.test_celery_workers import Plant, plant
+
+__all__ = ["plant"]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(180), pytest.mark.xdist_group("celery")]
+# docker exec CONTAINER COMMAND...
+DOCKER = '#!/bin/sh\n[ "$1" = exec ] || exit 64\nshift 2\nexec "$@"\n'
+VERB, ARGUMENTS = "workers add-queue", ("worker2", "extra")
+
+
+@pytest.fixture
+def settings(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    docker = tmp_path / "bin" / "docker"
+    docker.parent.mkdir()
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    for name, value in plant.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{docker.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    plant.broker.request("PUT", "queues/%2F/extra", {"durable": True})
+    yield _settings(plant, tmp_path)
+    plant.broker.delete("extra")
+
+
+def _settings(plant: Plant, place: Path) -> Settings:
+    worker: dict[str, Any] = {"server": "here", "container": "c2", "queues": ["normal", "low_priority"]}
+    base = plant.broker.settings(
+        servers={"here": {"address": "127.0.0.1", "ssh": "local"}},
+        celery={
+            "workers": {"worker2": worker},
+            "command": f"{sys.executable} -m celery",
+            "app": "tests.service.probe_tasks",
+        },
+        safety={"lock_directory": place},
+    )
+    assert base.rabbitmq is not None
+    queues = {**base.rabbitmq.queues, "extra": 1}
+    return base.model_copy(update={"rabbitmq": base.rabbitmq.model_copy(update={"queues": queues})})
+
+
+def consumers(plant: Plant, queue: str) -> list[str]:
+    found = plant.broker.request("GET", "consumers/%2F").json()
+    return [one["channel_details"]["connection_name"] for one in found if one["queue"]["name"] == queue]
+
+
+def test_the_queue_is_added_to_the_one_worker_the_finding_goes_and_undo_brings_it_back(
+    settings: Settings, plant: Plant
+) -> None:
+    plan = change.prepare(settings, VERB, ARGUMENTS)
+    assert "rabbitmq.queue.no_consumer@rabbitmq/extra" in plan.cures
+    assert consumers(plant, "extra") == [], "planning changes nothing"
+
+    report = change.apply(settings, plan, wait_seconds=30)
+    assert [one.status for one in report.actions] == [ActionStatus.VERIFIED], report.errors
+    assert len(consumers(plant, "extra")) == 1, "one worker, and not every worker"
+    assert {one.status.value for one in report.findings} == {"ok"}
+
+    again = change.prepare(settings, VERB, ARGUMENTS)
+    assert again.steps == ()
+
+    identifier = str(report.actions[0].journal)
+    back = change.apply(settings, past.undo(settings, identifier), wait_seconds=30)
+    assert [one.status for one in back.actions] == [ActionStatus.VERIFIED], back.errors
+    assert consumers(plant, "extra") == []
+    assert not past.undo(settings, identifier).steps
+    assert [one.status for one in past.changes(settings, 5)] == ["verified", "verified"]
+
+
+def test_a_worker_that_does_not_obey_is_a_failure_and_nothing_is_left(
+    settings: Settings, plant: Plant, tmp_path: Path
+) -> None:
+    plan = change.prepare(settings, VERB, ARGUMENTS)
+    (step,) = plan.steps
+    deaf = replace(step.operation, text=step.operation.text.replace("worker2@", "nobody@"))
+    report = change.apply(settings, replace(plan, steps=(replace(step, operation=deaf),)), wait_seconds=5)
+    assert [one.status for one in report.actions] == [ActionStatus.REVERTED]
+    assert "No nodes replied" in report.errors[0].message
+    assert consumers(plant, "extra") == []
+
+
+def test_what_worked_although_the_answer_was_lost_is_taken_back(
+    settings: Settings, plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = operations.run
+
+    def lossy(operation: Any, settings: Settings) -> Outcome:
+        outcome = real(operation, settings)
+        return Outcome(False, "the connection was closed") if "add_consumer" in operation.text else outcome
+
+    monkeypatch.setattr(operations, "run", lossy)
+    report = change.apply(settings, change.prepare(settings, VERB, ARGUMENTS), wait_seconds=30)
+    assert [one.status for one in report.actions] == [ActionStatus.REVERTED]
+    assert consumers(plant, "extra") == []
+
+
+def test_a_worker_that_somebody_changed_meanwhile_stops_it(settings: Settings, plant: Plant) -> None:
+    plan = change.prepare(settings, VERB, ARGUMENTS)
+    change.apply(settings, plan, wait_seconds=30)
+    report = change.apply(settings, plan, wait_seconds=30)
+    assert report.errors[0].exit_code == 77
+    assert "worker2 does not consume extra: it is now so" in report.errors[0].message
+    identifier = past.changes(settings, 5)[1].id
+    change.apply(settings, past.undo(settings, identifier), wait_seconds=30)

@@ -35,6 +35,9 @@ def _unknown_servers(settings: Settings) -> Iterator[tuple[Key, str]]:
     for server in settings.docker.containers if settings.docker else ():
         if server not in settings.servers:
             yield ("docker", "containers", server), _not_a_server(server, settings)
+    for server in settings.maintenance.log_servers:
+        if server not in settings.servers:
+            yield ("maintenance", "log_servers"), _not_a_server(server, settings)
 
 
 def _not_a_server(server: str, settings: Settings) -> str:
@@ -60,7 +63,7 @@ def _meant(name: str, known: tuple[str, ...]) -> str:
 def systems(settings: Settings) -> tuple[str, ...]:
     """Return the sections of the configuration that name something to look at."""
     # What says how to work rather than what to look at.
-    others = {"site", "notify", "schedule", "history", "playbooks", "thresholds", "safety"}
+    others = {"site", "notify", "schedule", "maintenance", "history", "playbooks", "thresholds", "safety"}
     return tuple(name for name in Settings.model_fields if name not in others and getattr(settings, name))
 
 

@@ -294,12 +294,20 @@ class MailNotification(Section):
     recipients: tuple[str, ...] = ("ops@senelec.sn",)
     username: str | None = None
     password: Secret | None = None
+    # "starttls" (usual on 25 and 587), "tls" from the first byte (465), or "none".
+    encryption: Literal["none", "starttls", "tls"] = "none"
+    ca_file: UserPath | None = None
+    timeout: Seconds = 10.0
 
 
 class WebhookNotification(Section):
     """A URL that gets each notification; the URL itself is a secret."""
 
     url: Secret
+    # Whether the way there leads through [proxy].
+    through_proxy: bool = False
+    ca_file: UserPath | None = None
+    timeout: Seconds = 5.0
 
 
 class Notify(Section):
@@ -318,6 +326,23 @@ class Schedule(Section):
     daily: str = "0 6 * * *"
     weekly: str = "0 3 * * 0"
     monthly: str = "0 4 1 * *"
+
+
+class Maintenance(Section):
+    """What `samaops maintain` does and where it writes what it did."""
+
+    # One section a run is appended here; the state directory is used when it cannot be written.
+    log: UserPath = Path("/var/log/samaconso/daily_maintenance.log")
+    # A run that takes longer is ended and reported as failed.
+    limit_seconds: Seconds = 900.0
+    # The application's logs; on the servers of the API and of the workers when none are named.
+    log_servers: tuple[str, ...] = ()
+    log_directory: str = "/opt/samaconso/logs"
+    log_pattern: str = "*.log"
+    # Images are removed when no container uses them, they are older than this, and not among the newest
+    # of their repository: a rollback needs those.
+    image_age_hours: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 72.0
+    releases_kept: Annotated[int, Field(ge=2)] = 2
 
 
 class History(Section):
@@ -372,6 +397,7 @@ class Settings(Section):
     certificates: tuple[Certificate, ...] = ()
     notify: Notify = Notify()
     schedule: Schedule = Schedule()
+    maintenance: Maintenance = Maintenance()
     history: History = History()
     playbooks: Playbooks = Playbooks()
     thresholds: dict[str, Threshold] = {}

@@ -132,8 +132,8 @@ def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
             type=one["Type"],
             count=int(one["TotalCount"] or 0),
             active=int(one["Active"] or 0),
-            size_bytes=_bytes(one["Size"]),
-            reclaimable_bytes=_bytes(one["Reclaimable"]),
+            size_bytes=size_bytes(one["Size"]),
+            reclaimable_bytes=size_bytes(one["Reclaimable"]),
         )
         for one in _documents(lines[:-1])
     )
@@ -151,7 +151,7 @@ def _check_exit(lines: Sequence[str], stage: str) -> None:
     raise ClientError(FailureKind.ERROR, last, stage)
 
 
-def _bytes(text: str) -> int:
+def size_bytes(text: str) -> int:
     """Return the bytes of a size such as ``1.2GB`` or ``512MB (30%)``."""
     found = _SIZE.match(text or "")
     return round(float(found.group(1)) * _UNITS[found.group(2).lower()]) if found else 0

@@ -28,6 +28,9 @@ from samaops.i18n import _
 from samaops.model.failure import Failure, FailureKind
 
 logger = logging.getLogger(__name__)
+# How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
+_BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
+_SPARE_SECONDS = 0.6
 ResultT = TypeVar("ResultT")
 
 # Started first: their answers take longest, a log-in and a script.
@@ -92,7 +95,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """How one subject is looked at. ``feeds`` are prefixes of the check codes that need it."""
+    """How one subject is looked at. ``feeds`` are prefixes of the check codes that need it.
+
+    ``on_request`` marks a look that nobody takes unless it is asked for by name.
+    """
 
     system: str
     subject: str
@@ -101,9 +107,12 @@ class Collector:
     server: str | None = None
     feeds: tuple[str, ...] = ()
     timeout: float = 6.0
+    on_request: bool = False
 
     def is_wanted(self, selection: Selection) -> bool:
         """Return whether a selected check needs this collector."""
+        if self.on_request and not selection.only:
+            return False
         return any(selection.touches(prefix) for prefix in self.feeds or (self.system,))
 
 
@@ -132,7 +141,8 @@ class _Run:
             self._finish(facts=facts)
         except ClientError as error:
             stage = error.stage or self.probe.current_stage
-            self._finish(failure=Failure(error.kind, error.message, stage, _milliseconds_since(self.started)))
+            kind = FailureKind.DEADLINE if self._was_cut_short(error.kind) else error.kind
+            self._finish(failure=Failure(kind, error.message, stage, _milliseconds_since(self.started)))
         except ConfigurationError as error:
             self._fail(FailureKind.MISSING, error.message)
         except Exception as error:  # the boundary: a bug in one collector costs its own checks only
@@ -142,12 +152,19 @@ class _Run:
     def observation(self) -> Observation:
         """Wait for the observation; when it does not come in time, make one that says where the collector hangs."""
         self._thread.join(max(0.0, self._ends_at - time.monotonic()))
-        self.hit_deadline = self._thread.is_alive() and self._ends_at >= self._run_ends_at
-        kind = FailureKind.DEADLINE if self.hit_deadline else FailureKind.NO_ANSWER
+        kind = FailureKind.DEADLINE if self._ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
         seconds = time.monotonic() - self.started
         self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
         assert self._observation is not None
+        failure = self._observation.failure
+        self.hit_deadline = failure is not None and failure.kind is FailureKind.DEADLINE
         return self._observation
+
+    def _was_cut_short(self, kind: FailureKind) -> bool:
+        """Return whether it was our deadline that did not let the system answer: no word about the system then."""
+        budget_was_cut = self.started + self.collector.timeout > self._run_ends_at
+        is_at_its_end = time.monotonic() > self._run_ends_at - _SPARE_SECONDS
+        return kind in _BY_TIME and budget_was_cut and is_at_its_end
 
     def _fail(self, kind: FailureKind, message: str) -> None:
         self._finish(

@@ -29,6 +29,7 @@ SYSTEMS = (
     "prometheus",
     "alertmanager",
     "certificates",
+    "maintenance",  # looked at only when asked for by name
 )
 
 

@@ -1,0 +1,62 @@
+"""What daily maintenance observes beside what a diagnosis does: logs, growth, unused images, its own history.
+
+Nobody looks at these unless asked by name: reading logs of gigabytes is no part of a diagnosis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from samaops.config.settings import Settings
+from samaops.facts import maintenance_directories, maintenance_images, maintenance_logs
+from samaops.facts.engine import Collector, Probe
+from samaops.facts.maintenance_directories import MountUse
+from samaops.facts.maintenance_logs import LogMarks
+
+SYSTEM = "maintenance"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFacts:
+    """What earlier runs left: when the last one was (ISO 8601), None when this is the first."""
+
+    last_run_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier runs saw, by server. ``failure`` says why it is not known."""
+
+    last_run_at: str | None = None
+    marks: Mapping[str, LogMarks] = field(default_factory=dict)
+    mounts: Mapping[str, tuple[MountUse, ...]] = field(default_factory=dict)
+    failure: str = ""
+
+
+NO_PAST = Past()
+
+
+def collectors(settings: Settings, past: Past | None = None) -> list[Collector]:
+    """Return the collectors; without a past, logs are read whole and nothing is known to have grown."""
+    known = past or NO_PAST
+    found = [
+        *maintenance_directories.collectors(settings, known.mounts),
+        *maintenance_logs.collectors(settings, known.marks),
+        *maintenance_images.collectors(settings),
+    ]
+    return found if past is None else [*found, _history(past)]
+
+
+def _history(past: Past) -> Collector:
+    def collect(probe: Probe) -> HistoryFacts:
+        from samaops.clients.errors import ClientError
+        from samaops.model.failure import FailureKind
+
+        probe.stage("history")
+        if past.failure:
+            raise ClientError(FailureKind.DEPENDENCY, past.failure, "history")
+        return HistoryFacts(past.last_run_at)
+
+    feeds = ("maintenance.history",)
+    return Collector(SYSTEM, "maintenance/history", HistoryFacts, collect, None, feeds, on_request=True)

@@ -1,0 +1,155 @@
+"""What is observed of the directories of each disk, and what an earlier run saw there: who grew."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Completed
+from samaops.config.settings import Settings, Ssh
+from samaops.facts.engine import Collector, Probe
+from samaops.facts.sections import cut
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+# Of one search, and of the whole script; both are cut off, and then say that they are partial.
+SEARCH_SECONDS = 20
+SCRIPT_SECONDS = 60.0
+# The disks that the guide watches, where they are mounts of their own.
+WATCHED = ("/", "/data")
+# A directory that one entry below fills almost alone says nothing that the entry does not say better.
+_DOMINANT_SHARE = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class MountUse:
+    """One disk and what is big on it, sizes in bytes; ``at`` in seconds since the epoch.
+
+    Directories below ``threshold_bytes`` are not listed; ``is_partial`` when time was up before the end.
+    """
+
+    mount: str
+    at: float
+    size_bytes: int
+    used_bytes: int
+    available_bytes: int
+    threshold_bytes: int
+    is_partial: bool
+    entries: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What became of one disk since an earlier run. ``directories`` are those that grew most, in bytes."""
+
+    mount: str
+    since: float
+    seconds: float
+    used_bytes: int
+    directories: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoriesFacts:
+    """The disks of one server as they are, and as an earlier run saw them (empty when it saw none)."""
+
+    mounts: tuple[MountUse, ...]
+    earlier: tuple[MountUse, ...]
+
+    def growth(self, mount: str) -> Growth | None:
+        """Return what became of a disk since the earlier run; None when that did not see it."""
+        now = next((one for one in self.mounts if one.mount == mount), None)
+        then = next((one for one in self.earlier if one.mount == mount), None)
+        if now is None or then is None or now.at <= then.at:
+            return None
+        return Growth(mount, then.at, now.at - then.at, now.used_bytes - then.used_bytes, _grown(now, then))
+
+
+def _grown(now: MountUse, then: MountUse) -> tuple[tuple[str, int], ...]:
+    """Return who grew: of a directory and what is in it, whichever says more."""
+    before = dict(then.entries)
+    # Who is not in a complete list was smaller than its threshold; of a partial one nothing is known.
+    grown = {
+        path: size - before.get(path, 0)
+        for path, size in now.entries
+        if (path in before or not then.is_partial) and size - before.get(path, 0) >= now.threshold_bytes
+    }
+    telling: list[tuple[str, int]] = []
+    for path, size in sorted(grown.items(), key=lambda one: (-one[1], -len(one[0]))):
+        inside = path.rstrip("/") + "/"
+        is_filled = any(
+            other.startswith(inside) and below >= _DOMINANT_SHARE * size
+            for other, below in grown.items()
+            if other != path
+        )
+        is_named = any(path.startswith(other.rstrip("/") + "/") for other, _size in telling)
+        if not (is_filled or is_named or path == now.mount):
+            telling.append((path, size))
+    return tuple(telling[:5])
+
+
+def collectors(settings: Settings, earlier: Mapping[str, tuple[MountUse, ...]]) -> list[Collector]:
+    """Return one collector for each server that can be logged in to."""
+    return [
+        _collector(settings, name, earlier.get(name, ()))
+        for name, server in settings.servers.items()
+        if server.ssh != "none"
+    ]
+
+
+def _collector(settings: Settings, name: str, earlier: tuple[MountUse, ...]) -> Collector:
+    server = settings.servers[name]
+    mounts = tuple(dict.fromkeys((*WATCHED, *server.mounts)))
+
+    def collect(probe: Probe) -> DirectoriesFacts:
+        return observe(name, mounts, earlier, probe)
+
+    log_in = server.ssh.timeout if isinstance(server.ssh, Ssh) else 0.0
+    return Collector(
+        "maintenance", f"servers/{name}", DirectoriesFacts, collect, name, ("maintenance.disk",),
+        log_in + SCRIPT_SECONDS + 0.5, on_request=True,
+    )  # fmt: skip
+
+
+def observe(
+    server: str, mounts: Sequence[str], earlier: tuple[MountUse, ...], probe: Probe
+) -> DirectoriesFacts:
+    """Search the disks of a server for what is big."""
+    shell = probe.shell(server)
+    probe.stage("du")
+    token = secrets.token_hex(8)
+    arguments = shlex.join((token, str(SEARCH_SECONDS), *mounts))
+    done = shell.run(f"sh -s -- {arguments}", min(SCRIPT_SECONDS, probe.remaining()), _script())
+    return DirectoriesFacts(read(done, token), earlier)
+
+
+def read(done: Completed, token: str) -> tuple[MountUse, ...]:
+    """Return the disks that the script's output holds. Raises ClientError when it is not complete."""
+    sections = cut(done, token)
+    try:
+        at = float(sections.pop("now")[0])
+        found = [_mount(name.removeprefix("mount "), at, lines) for name, lines in sections.items() if lines]
+    except (KeyError, IndexError, ValueError) as error:
+        raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "du") from error
+    return tuple(found)
+
+
+def _mount(name: str, at: float, lines: Sequence[str]) -> MountUse:
+    size, used, available, threshold = (int(word) for word in lines[0].split())
+    entries = []
+    for line in lines[1:-1]:
+        count, _tab, path = line.partition("\t")
+        if count.isdigit() and path:
+            entries.append((path, int(count)))
+    is_partial = lines[-1] != "exit 0"
+    return MountUse(name, at, size, used, available, threshold, is_partial, tuple(entries))
+
+
+@cache
+def _script() -> bytes:
+    return Path(__file__).with_suffix(".sh").read_bytes()

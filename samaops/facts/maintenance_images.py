@@ -1,0 +1,180 @@
+"""What is observed of the images of a Docker engine: which are used, and which releases they are."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Completed
+from samaops.config.settings import Settings, Ssh
+from samaops.facts.docker import engine_failure, expected_containers
+from samaops.facts.engine import Collector, Probe
+from samaops.facts.sections import cut
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+COMMAND_SECONDS = 8
+SCRIPT_SECONDS = 30.0
+# An image whose tag was given to a newer one: releases that are rebuilt under one tag end so.
+UNTAGGED = "<none>"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image. Times in seconds since the epoch; ``tagged_at`` is when this engine named it, None when never.
+
+    ``size_bytes`` counts layers that it shares with others too.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    repositories: tuple[str, ...]
+    created_at: float
+    tagged_at: float | None
+    size_bytes: int
+    is_used: bool
+
+    @property
+    def since(self) -> float:
+        """Since when it has been here as it is: built or pulled, whichever was later."""
+        return max(self.created_at, self.tagged_at or 0.0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By what it is removed: all its tags, its id without any."""
+        return self.tags or (self.id,)
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesFacts:
+    """One reading of an engine's images. ``disk_bytes`` is what all layers take, None when docker did not say."""
+
+    epoch: float
+    images: tuple[Image, ...]
+    disk_bytes: int | None
+
+    def kept_as_release(self, releases_kept: int) -> frozenset[str]:
+        """Return the ids of the newest images of each repository; those without a name are one repository."""
+        by_repository: dict[str, list[Image]] = {}
+        for one in self.images:
+            for repository in one.repositories or (UNTAGGED,):
+                by_repository.setdefault(repository, []).append(one)
+        newest = (
+            sorted(images, key=lambda one: (one.created_at, one.since), reverse=True)[:releases_kept]
+            for images in by_repository.values()
+        )
+        return frozenset(one.id for images in newest for one in images)
+
+    def removable(self, age_hours: float, releases_kept: int) -> tuple[Image, ...]:
+        """Return the images that no container uses, older than this, and no recent release; oldest first."""
+        kept = self.kept_as_release(releases_kept)
+        found = [
+            one
+            for one in self.images
+            if not one.is_used and one.id not in kept and self.epoch - one.since > age_hours * 3600
+        ]
+        return tuple(sorted(found, key=lambda one: one.since))
+
+
+def collectors(settings: Settings) -> list[Collector]:
+    """Return one collector for each server that must run containers."""
+    if settings.docker is None:
+        return []
+    return [_collector(settings, server) for server in expected_containers(settings)]
+
+
+def _collector(settings: Settings, server: str) -> Collector:
+    def collect(probe: Probe) -> ImagesFacts:
+        if settings.docker is not None and settings.docker.engine == "none":
+            raise ClientError(
+                FailureKind.MISSING, settings.docker.engine_reason or 'docker.engine = "none"', "docker"
+            )
+        return observe(server, probe)
+
+    configured = settings.servers.get(server)
+    log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
+    return Collector(
+        "maintenance", f"images/{server}", ImagesFacts, collect, server, ("maintenance.images",),
+        log_in + SCRIPT_SECONDS + 0.5, on_request=True,
+    )  # fmt: skip
+
+
+def observe(server: str, probe: Probe) -> ImagesFacts:
+    """List the images of one engine."""
+    shell = probe.shell(server)
+    probe.stage("docker images")
+    token = secrets.token_hex(8)
+    command = f"sh -s -- {token} {COMMAND_SECONDS}"
+    return read(shell.run(command, min(SCRIPT_SECONDS, probe.remaining()), _script()), token)
+
+
+def read(done: Completed, token: str) -> ImagesFacts:
+    """Return the images that the script's output holds. Raises ClientError when the engine did not say all."""
+    sections = cut(done, token)
+    used = {line for line in _lines(sections, "containers") if line.startswith("sha256:")}
+    try:
+        images = tuple(_image(json.loads(line), used) for line in _lines(sections, "images"))
+        epoch = float(sections["now"][0])
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise ClientError(FailureKind.GARBAGE, str(error)[:200], "docker images") from error
+    return ImagesFacts(epoch, images, _disk_bytes(sections.get("disk", [])))
+
+
+def _lines(sections: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+    *lines, end = sections.get(name) or ["exit 1"]
+    code = end.removeprefix("exit ")
+    if code == "0":
+        return lines
+    said = lines[-1] if lines else _("the server's answer is not complete")
+    raise engine_failure(int(code) if code.isdigit() else 1, said)
+
+
+def _image(document: Mapping[str, Any], used: set[str]) -> Image:
+    tags = tuple(one for one in document["tags"] or () if UNTAGGED not in one)
+    digests = tuple(one for one in document["digests"] or () if UNTAGGED not in one)
+    repositories = [one.rpartition(":")[0] for one in tags] + [one.partition("@")[0] for one in digests]
+    return Image(
+        id=document["id"],
+        tags=tags,
+        repositories=tuple(sorted(set(repositories))),
+        created_at=_epoch(document["created"]) or 0.0,
+        tagged_at=_epoch(document["tagged"]),
+        size_bytes=int(document["size"] or 0),
+        is_used=document["id"] in used,
+    )
+
+
+def _epoch(stamp: str | None) -> float | None:
+    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time."""
+    if not stamp or stamp.startswith("0001-") or len(stamp) < 19:
+        return None
+    moment = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    sign, hours, minutes = stamp[-6:-5], stamp[-5:-3], stamp[-2:]
+    if sign in "+-" and hours.isdigit() and minutes.isdigit():
+        moment -= (1 if sign == "+" else -1) * (int(hours) * 3600 + int(minutes) * 60)
+    return moment
+
+
+def _disk_bytes(lines: Sequence[str]) -> int | None:
+    from samaops.facts.docker_reading import size_bytes
+
+    for line in lines:
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(document, dict) and document.get("Type") == "Images":
+            return size_bytes(str(document.get("Size") or ""))
+    return None
+
+
+@cache
+def _script() -> bytes:
+    return Path(__file__).with_suffix(".sh").read_bytes()

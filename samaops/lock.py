@@ -143,9 +143,12 @@ class ChangeLock:
                 return file
 
     def _is_locked_here(self) -> bool:
-        if not self._path.exists():
+        try:
+            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (
+            OSError
+        ):  # nobody has ever taken it, or nobody whose lock we may see: then we cannot take it either
             return False
-        file = self._open()
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

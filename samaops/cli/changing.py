@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -66,7 +68,7 @@ def carry_out(
     try:
         change.require_possible(settings)
         obtain(plan, consent, lambda: _show_plan(settings, plan))
-        with screen.progress(_("Changing, and looking whether it worked…")):
+        with screen.progress(_("Changing, and looking whether it worked…")), _interruptible():
             report = change.apply(settings, plan, consent.wait_seconds)
     except SamaopsError as error:
         if output is Output.HUMAN:
@@ -75,6 +77,22 @@ def carry_out(
     screen.show(report, output, verbose=verbose)
     _show_notes(plan, output)
     raise typer.Exit(report.errors[0].exit_code if report.errors else 0)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a lost terminal or a polite kill end a change as Ctrl-C does: what was done is taken back first."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(one, interrupt) for one in signals]
+    try:
+        yield
+    finally:
+        for one, handler in zip(signals, before, strict=True):
+            signal.signal(one, handler)
 
 
 def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:

@@ -295,9 +295,10 @@ def test_a_killed_change_is_shown_as_interrupted_and_the_next_run_goes_on(site: 
     assert [one["status"] for one in site.history()] == ["verified", "interrupted"]
 
 
-def test_an_interrupted_change_says_what_is_left_130(site: Site) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_change_says_what_is_left_130(site: Site, sent: signal.Signals) -> None:
     process = begin_slow(site)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     stdout, _stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout
     assert b"interrupted" in stdout

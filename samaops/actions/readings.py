@@ -72,7 +72,7 @@ def broken(conditions: Iterable[Condition], snapshot: Snapshot) -> str:
         except UnreadableError as error:
             return _("{condition}: could not look: {reason}").format(condition=condition.text, reason=error)
         if value != condition.value:
-            return _("{condition}: it is now {value}").format(condition=condition.text, value=_shown(value))
+            return _changed(condition, value)
     return ""
 
 
@@ -81,10 +81,10 @@ def hold(conditions: Iterable[Condition], snapshot: Snapshot) -> bool:
     return not broken(conditions, snapshot)
 
 
-def _shown(value: Scalar) -> str:
-    if isinstance(value, bool) or value is None:
-        return _("so") if value else _("not so")
-    return str(value)
+def _changed(condition: Condition, value: Scalar) -> str:
+    if isinstance(value, (bool, type(None))):
+        return _("{condition}: this is not so").format(condition=condition.text)
+    return _("{condition}: it is now {value}").format(condition=condition.text, value=value)
 
 
 def facts_in(snapshot: Snapshot, facts_type: type[FactsT], server: str | None = None) -> FactsT:

@@ -117,6 +117,6 @@ def test_a_worker_that_somebody_changed_meanwhile_stops_it(settings: Settings, p
     change.apply(settings, plan, wait_seconds=30)
     report = change.apply(settings, plan, wait_seconds=30)
     assert report.errors[0].exit_code == 77
-    assert "worker2 does not consume extra: it is now so" in report.errors[0].message
+    assert "worker2 does not consume extra: this is not so" in report.errors[0].message
     identifier = past.changes(settings, 5)[1].id
     change.apply(settings, past.undo(settings, identifier), wait_seconds=30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from functools import partial
 
@@ -42,7 +43,7 @@ def candidates(view: View) -> Iterator[Candidate]:
 
 def _alarm(view: View, finding: Finding, cause_id: str, title: str, look: str) -> Candidate:
     container = view.settings.rabbitmq.container if view.settings.rabbitmq else None
-    command = f"docker exec {container} {look}" if container else look
+    command = f"docker exec {shlex.quote(container)} {look}" if container else look
     blocked = view.bad("rabbitmq.connection.blocked")
     return Candidate(
         id=cause_id,
@@ -120,13 +121,13 @@ def _add_consumer(view: View, queue: str, worker: str | None) -> tuple[Fix, ...]
     if configured is None or configured.container is None:
         return ()
     on = partial(on_server, view.settings)
-    control = f"docker exec {configured.container} celery -A app.celery_app control"
+    control = f"docker exec {shlex.quote(configured.container)} celery -A app.celery_app control"
     return (
         Fix(
             "workers.add_queue",
             Risk.SAFE,
             _("Add the queue to the running worker, then repair its -Q option; never purge the queue"),
-            (on(configured.server, f"{control} add_consumer {queue}"),),
-            (on(configured.server, f"{control} cancel_consumer {queue}"),),
+            (on(configured.server, f"{control} add_consumer {shlex.quote(queue)}"),),
+            (on(configured.server, f"{control} cancel_consumer {shlex.quote(queue)}"),),
         ),
     )

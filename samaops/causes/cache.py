@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
@@ -62,10 +63,16 @@ def _without_expiry(view: View) -> Iterator[Candidate]:
                     "redis.expire",
                     Risk.SAFE,
                     fix,
-                    (redis_cli(view.settings, f"--scan --pattern '{owner}*' | head"),),
+                    (redis_cli(view.settings, f"--scan --pattern {_pattern(owner)} | head"),),
                 ),
             ),
         )
+
+
+def _pattern(prefix: str) -> str:
+    """Return the prefix as a glob for the shell; a control character is any one character."""
+    letters = (letter if letter.isprintable() else "?" for letter in prefix)
+    return shlex.quote("".join(f"\\{one}" if one in "*[]\\" else one for one in letters) + "*")
 
 
 def _owner(finding: Finding) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
@@ -96,7 +97,7 @@ def _runbook(view: View, container: str) -> str:
 
 
 def _command(view: View, finding: Finding, verb: str) -> str:
-    return on_server(view.settings, finding.server, f"docker {verb} {_name(finding)}")
+    return on_server(view.settings, finding.server, f"docker {verb} {shlex.quote(_name(finding))}")
 
 
 def _oom_killed(view: View, finding: Finding) -> Candidate:

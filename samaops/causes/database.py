@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
-from samaops.config.command_lines import console, direct
+from samaops.config.command_lines import console, direct, sql_name, whole_number
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -36,9 +36,8 @@ def _pool_held(view: View) -> Iterator[Candidate]:
     ):
         for finding in view.bad(code):
             # A PAUSE of everything is taken back by a RESUME of everything.
-            database = (
-                "" if finding.evidence.get("all") else f" {finding.evidence.get('database') or 'samaconso'}"
-            )
+            name = sql_name(str(finding.evidence.get("database") or "samaconso"))
+            database = "" if finding.evidence.get("all") else f" {name}"
             yield Candidate(
                 id=cause_id,
                 rank=5,
@@ -79,7 +78,7 @@ def _lock_chain(view: View) -> Iterator[Candidate]:
             "db.cancel",
             Risk.DISRUPTIVE,
             _("Cancel the waiting DDL (pid {pid}), not the reader before it").format(pid=pid),
-            (direct(view.settings, f"SELECT pg_cancel_backend({pid})"),),
+            (direct(view.settings, f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"),),
         )
         yield _chain(finding, "ddl-behind-long-read", effects, (fix,))
     for finding in view.bad("postgresql.locks.chain"):
@@ -92,10 +91,10 @@ def _release(view: View, finding: Finding) -> Fix:
         title = _(
             "Ask the owner of session {pid}; it is idle in its transaction, cancel does nothing: terminate it"
         )
-        sql = f"SELECT pg_terminate_backend({pid})"
+        sql = f"SELECT pg_terminate_backend({whole_number(pid, 'PID')})"
     else:
         title = _("Ask the owner of session {pid}, then cancel its query")
-        sql = f"SELECT pg_cancel_backend({pid})"
+        sql = f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"
     return Fix("db.terminate", Risk.DISRUPTIVE, title.format(pid=pid), (direct(view.settings, sql),))
 
 

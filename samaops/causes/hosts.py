@@ -9,7 +9,7 @@ from typing import Any
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_of_system
-from samaops.config.command_lines import direct, on_server
+from samaops.config.command_lines import direct, on_server, sql_text, whole_number
 from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
@@ -202,7 +202,7 @@ def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix
             _(
                 "Ask who owns slot {slot}; when nobody does, drop it: a replica that still needs it must be rebuilt"
             ).format(slot=slot),
-            (direct(view.settings, f"SELECT pg_drop_replication_slot('{slot}')"),),
+            (direct(view.settings, f"SELECT pg_drop_replication_slot({sql_text(str(slot))})"),),
         )
     elif cause_id == "wal-archiving-failing":
         yield Fix(
@@ -219,7 +219,7 @@ def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix
             _(
                 "Make process {pid} reopen its log (its own reload), or restart it: the space returns at once"
             ).format(pid=pid),
-            (on(filler.server, f"ls -l /proc/{pid}/fd"),),
+            (on(filler.server, f"ls -l /proc/{whole_number(pid, 'PID')}/fd"),),
         )
     elif cause_id == "container-log-grown":
         path = shlex.quote(str(filler.evidence.get("path", "")))
@@ -278,6 +278,8 @@ def _size_of(entry: Mapping[str, Any]) -> str:
 
 def _ssh_down(view: View) -> Iterator[Candidate]:
     for finding in view.not_ok("servers.ssh.unreachable"):
+        if finding.evidence.get("kind") == "deadline":
+            continue  # we did not wait: that says nothing of the log-in
         yield Candidate(
             id="ssh-unusable",
             rank=2,

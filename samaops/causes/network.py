@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
@@ -43,7 +44,7 @@ def _proxy_refuses(view: View) -> Iterator[Candidate]:
                 speaks_for=(finding.detail or finding.title, _("the proxy itself answers")),
                 fixes=_network_team(
                     _("Send this to the network team: {words}").format(words=finding.title),
-                    f"curl -sv -x {url} https://oauth2.googleapis.com/",
+                    f"curl -sv -x {shlex.quote(url)} https://oauth2.googleapis.com/",
                 ),
             )
 
@@ -73,7 +74,8 @@ def _intercepted(view: View) -> Iterator[Candidate]:
                     "Ask the network team to exempt Google's hosts from inspection, or for its CA to add to the containers' bundle. Never switch verification off"
                 ),
                 tuple(
-                    f"openssl s_client -proxy {_host_port(view)} -connect {_host(one)}:443 </dev/null"
+                    f"openssl s_client -proxy {shlex.quote(_host_port(view))} "
+                    f"-connect {shlex.quote(_host(one))}:443 </dev/null"
                     for one in findings[:1]
                 ),
             ),
@@ -109,7 +111,7 @@ def _google(view: View) -> Iterator[Candidate]:
         fixes=_network_team(
             _("Check both hosts through the proxy; HTTPS_PROXY must cover the token host too"),
             *(
-                f"curl -sv -x {view.settings.proxy.url} https://{_host(one)}/"
+                f"curl -sv -x {shlex.quote(view.settings.proxy.url)} {shlex.quote(f'https://{_host(one)}/')}"
                 for one in failed
                 if view.settings.proxy
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from functools import partial
 
@@ -124,12 +125,12 @@ def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, .
                 "proxy.team",
                 Risk.SAFE,
                 title,
-                (f"curl -sv -x http://{host_port} https://oauth2.googleapis.com/",),
+                (f"curl -sv -x {shlex.quote('http://' + host_port)} https://oauth2.googleapis.com/",),
             ),
         )
     section = getattr(view.settings, system)
     container = getattr(section, "container", None)
-    start = f"docker restart {container}" if container else f"systemctl restart {system}"
+    start = f"docker restart {shlex.quote(container)}" if container else f"systemctl restart {system}"
     return (
         Fix(f"{system}.look", Risk.SAFE, _("Read why before you restart it"), look),
         Fix(f"{system}.restart", Risk.DISRUPTIVE, _("Restart it"), (on(finding.server, start),)),
@@ -160,13 +161,13 @@ def _member_down(view: View, finding: Finding) -> Candidate:
                 "api.logs",
                 Risk.SAFE,
                 _("Keep what it says before restarting"),
-                (on(finding.server, f"docker logs --tail 100 {container}"),),
+                (on(finding.server, f"docker logs --tail 100 {shlex.quote(container)}"),),
             ),
             Fix(
                 "docker.restart",
                 Risk.DISRUPTIVE,
                 _("Restart this member only"),
-                (on(finding.server, f"docker restart {container}"),),
+                (on(finding.server, f"docker restart {shlex.quote(container)}"),),
             ),
         ),
     )

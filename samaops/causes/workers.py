@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from functools import partial
 
@@ -43,13 +44,13 @@ def _restart(view: View, finding: Finding) -> tuple[Fix, ...]:
             "workers.logs",
             Risk.SAFE,
             _("Keep its last words"),
-            (on(worker.server, f"docker logs --tail 50 {worker.container}"),),
+            (on(worker.server, f"docker logs --tail 50 {shlex.quote(worker.container)}"),),
         ),
         Fix(
             "workers.restart",
             Risk.DISRUPTIVE,
             _("Restart this one worker"),
-            (on(worker.server, f"docker restart {worker.container}"),),
+            (on(worker.server, f"docker restart {shlex.quote(worker.container)}"),),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.checks import health
@@ -192,6 +193,6 @@ def _logs(member: ApiFacts, context: Context) -> str | None:
     instances = context.settings.api.instances if context.settings.api else ()
     for instance in instances:
         if instance.name == member.name and instance.container:
-            command = f"docker logs --tail 100 {instance.container}"
+            command = f"docker logs --tail 100 {shlex.quote(instance.container)}"
             return on_server(context.settings, instance.server, command)
     return None

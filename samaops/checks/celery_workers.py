@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from samaops.checks.registry import Context
 from samaops.config.command_lines import on_server
 from samaops.config.settings import Worker
@@ -26,4 +28,4 @@ def nodes_of(celery: CeleryFacts, key: str) -> list[CeleryNode]:
 def see_worker(context: Context, worker: Worker, command: str = "logs --tail 50") -> str:
     """Return the command line that looks at a worker's container, by default at its log."""
     container = worker.container or "samaconso_celery_worker_1"
-    return on_server(context.settings, worker.server, f"docker {command} {container}")
+    return on_server(context.settings, worker.server, f"docker {command} {shlex.quote(container)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from ipaddress import ip_address
@@ -147,6 +148,7 @@ def _evidence(certificate: CertificateFacts) -> dict[str, object]:
 
 def _look(certificate: CertificateFacts) -> str:
     return (
-        f"openssl s_client -connect {certificate.host}:{certificate.port} -servername {certificate.server_name} "
+        f"openssl s_client -connect {shlex.quote(f'{certificate.host}:{certificate.port}')} "
+        f"-servername {shlex.quote(certificate.server_name)} "
         "</dev/null | openssl x509 -noout -subject -issuer -dates"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from samaops.checks import docker_resources  # registered by its import
@@ -121,7 +122,9 @@ def _stopped(container: Container, docker: DockerFacts, context: Context) -> Fin
             "restart_policy": container.restart_policy,
             "restart_count": container.restart_count,
         },
-        hint=on_server(context.settings, _server(context), f"docker logs --tail 100 {container.name}"),
+        hint=on_server(
+            context.settings, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
+        ),
     )
 
 
@@ -169,7 +172,9 @@ def oom_killed(docker: DockerFacts, context: Context) -> Iterator[Finding]:
                 "kills": [{"at": one.at, "pid": one.pid, "command": one.command} for one in kills[-10:]],
             },
             "hint": on_server(
-                context.settings, _server(context), f"docker inspect {container.name} | grep -i oom"
+                context.settings,
+                _server(context),
+                f"docker inspect {shlex.quote(container.name)} | grep -i oom",
             ),
         }
         yield (
@@ -205,7 +210,9 @@ def unhealthy(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             yield context.ok(title, subject=subject, evidence=evidence)
             continue
         title = _("Container {name} runs, but its health check fails").format(name=container.name)
-        hint = on_server(context.settings, _server(context), f"docker logs --tail 100 {container.name}")
+        hint = on_server(
+            context.settings, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
+        )
         judge = context.crit if container.name in docker.expected else context.warn
         yield judge(title, subject=subject, detail=container.health_log, evidence=evidence, hint=hint)
 
@@ -240,7 +247,9 @@ def restarting(docker: DockerFacts, context: Context) -> Iterator[Finding]:
                 "exit_code": container.exit_code,
                 "started_at": container.started_at,
             },
-            "hint": on_server(context.settings, _server(context), f"docker logs --tail 100 {container.name}"),
+            "hint": on_server(
+                context.settings, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
+            ),
         }
         if container.state == "restarting":
             title = _("Container {name} restarts again and again: exit code {code}, {count} restarts").format(

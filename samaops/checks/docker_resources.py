@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.checks.docker_subjects import container_subject
@@ -98,7 +99,7 @@ def _large_log(container: Container, limit: float, context: Context) -> Finding:
         value=round(bytes_ / MEBIBYTE, 1),
         warning=limit,
         evidence={"path": container.log_path, "log_bytes": bytes_, "max_size": container.log_max_size},
-        hint=on_server(context.settings, _server(context), f"ls -lh {container.log_path}"),
+        hint=on_server(context.settings, _server(context), f"ls -lh {shlex.quote(container.log_path)}"),
     )
 
 

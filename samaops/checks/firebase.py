@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -145,6 +146,7 @@ def _certificate(host: FirebaseFacts) -> dict[str, Any]:
 def _openssl(host: FirebaseFacts, context: Context) -> str:
     way = ""
     if host.through_proxy and context.settings.proxy is not None:
-        way = f"-proxy {context.settings.proxy.url.rpartition('@')[2].rpartition('//')[2].rstrip('/')} "
+        host_port = context.settings.proxy.url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+        way = f"-proxy {shlex.quote(host_port)} "
     target = label(host.host, host.port) if host.port != 443 else f"{host.host}:443"
-    return f"openssl s_client {way}-connect {target} </dev/null | openssl x509 -noout -issuer -dates"
+    return f"openssl s_client {way}-connect {shlex.quote(target)} </dev/null | openssl x509 -noout -issuer -dates"

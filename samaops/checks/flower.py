@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Explanation, check
@@ -85,4 +86,6 @@ def _logs(context: Context) -> str:
     flower = context.settings.flower
     if flower is None or flower.container is None:
         return f"samaops explain {context.rule.code}"
-    return on_server(context.settings, flower.server, f"docker logs --tail 50 {flower.container}")
+    return on_server(
+        context.settings, flower.server, f"docker logs --tail 50 {shlex.quote(flower.container)}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.checks import bigip, health
@@ -66,7 +67,7 @@ def status(vip: VipFacts, context: Context) -> Iterator[Finding]:
         title.format(status=answer.status),
         value=answer.status,
         evidence=health.evidence_of(answer),
-        hint=f"curl -si -m 10 {answer.url}",
+        hint=f"curl -si -m 10 {shlex.quote(answer.url)}",
     )
 
 

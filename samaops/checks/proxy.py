@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,4 +160,4 @@ def _evidence(one: TunnelFacts) -> dict[str, Any]:
 
 def _curl(proxy: ProxyFacts, one: TunnelFacts) -> str:
     host = label(one.host, one.port)
-    return f"curl -sv -m 10 -o /dev/null -x http://{proxy.address} https://{host}/"
+    return f"curl -sv -m 10 -o /dev/null -x {shlex.quote(f'http://{proxy.address}')} {shlex.quote(f'https://{host}/')}"

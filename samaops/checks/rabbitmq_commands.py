@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from samaops.config.command_lines import on_server
 from samaops.config.settings import Settings
 
@@ -13,7 +15,7 @@ def in_broker(settings: Settings, command: str) -> str:
     rabbitmq = settings.rabbitmq
     if rabbitmq is None:
         return command
-    inside = f"docker exec {rabbitmq.container} {command}" if rabbitmq.container else command
+    inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
     return on_server(settings, rabbitmq.server, inside)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -170,7 +171,7 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[s
         "limit_of": "container" if of_container else "server",
     }
     evidence["used_memory"] = redis.memory.used
-    inspect = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {redis.container or 'samaconso_redis'}"
+    inspect = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {shlex.quote(redis.container or 'samaconso_redis')}"
     hint = on_server(context.settings, place["server"], inspect)
     if maximum == 0:
         title = _("Redis has no maxmemory: nothing stops it before the kernel kills it")

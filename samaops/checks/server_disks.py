@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from samaops.checks.quantities import size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import on_server, whole_number
 from samaops.facts.servers import DeletedFile, FileSystem, ServerFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
@@ -45,7 +46,9 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
             size=size(one.size_bytes),
         )
         hint = on_server(
-            context.settings, _server(context), f"du -xh --max-depth=2 {one.mount} | sort -rh | head"
+            context.settings,
+            _server(context),
+            f"du -xh --max-depth=2 {shlex.quote(one.mount)} | sort -rh | head",
         )
         fields = {
             "subject": _subject(context, one.mount),
@@ -98,7 +101,7 @@ def inodes(server: ServerFacts, context: Context) -> Iterator[Finding]:
         percent = one.inodes_percent
         if percent is None:
             continue  # btrfs, vfat and others make inodes as they need them
-        command = f"du -x --inodes --max-depth=3 {one.mount} | sort -rn | head"
+        command = f"du -x --inodes --max-depth=3 {shlex.quote(one.mount)} | sort -rn | head"
         yield context.above(
             percent,
             _("{mount} uses {percent} % of its inodes").format(mount=one.mount, percent=percent),
@@ -156,7 +159,11 @@ def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
             _("{mount} is not mounted").format(mount=mount),
             subject=_subject(context, mount),
             evidence={"mount": mount},
-            hint=on_server(context.settings, _server(context), f"findmnt {mount}; grep {mount} /etc/fstab"),
+            hint=on_server(
+                context.settings,
+                _server(context),
+                f"findmnt {shlex.quote(mount)}; grep {shlex.quote(mount)} /etc/fstab",
+            ),
         )
     if server.remote_file_systems_hang:
         yield context.warn(
@@ -222,7 +229,11 @@ def _held_space(one: FileSystem, held: list[DeletedFile], context: Context) -> F
                 for file in held[:FILES_IN_EVIDENCE]
             ],
         },
-        "hint": on_server(context.settings, _server(context), f"ls -l /proc/{first.pid}/fd | grep deleted"),
+        "hint": on_server(
+            context.settings,
+            _server(context),
+            f"ls -l /proc/{whole_number(first.pid, 'PID')}/fd | grep deleted",
+        ),
     }
     if total >= GIGABYTE or (context.warning is not None and percent >= context.warning):
         return context.warn(title, **fields)

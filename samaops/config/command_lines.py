@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
 from samaops.config.settings import Settings, Ssh
 
 _DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
+_ACTS_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
+_ORDINARY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
 def on_server(settings: Settings, server: str | None, command: str) -> str:
@@ -59,13 +62,36 @@ def console(settings: Settings, command: str) -> str:
 
 def _psql(host: str, port: int, user: str, database: str, statement: str) -> str:
     words = ("psql", "-h", host, "-p", str(port), "-U", user, "-d", database, "-c")
-    return f'{shlex.join(words)} "{statement}"'
+    return f"{shlex.join(words)} {_quoted(statement)}"
+
+
+def _quoted(statement: str) -> str:
+    """Quote for the shell, in double quotes, which read better around SQL, where nothing in it acts in them."""
+    return shlex.quote(statement) if _ACTS_IN_DOUBLE_QUOTES.search(statement) else f'"{statement}"'
+
+
+def sql_name(name: str) -> str:
+    """Return a name for an SQL statement, quoted unless it is an ordinary one."""
+    return name if _ORDINARY_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+def sql_text(text: str) -> str:
+    """Return a text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def whole_number(value: object, otherwise: str) -> str:
+    """Return a number for a command, or a word to be replaced where a saved look has something else there."""
+    return str(value) if isinstance(value, int) else otherwise
 
 
 def redis_cli(settings: Settings, words: str) -> str:
-    """Return the command that asks the configured Redis. The password is left to REDISCLI_AUTH."""
+    """Return the command that asks the configured Redis. The password is left to REDISCLI_AUTH.
+
+    ``words`` are for the shell: what comes from outside must be quoted in them.
+    """
     redis = settings.redis
     if redis is None:
         return f"redis-cli {words}"
-    user = f" --user {redis.username}" if redis.username else ""
+    user = f" --user {shlex.quote(redis.username)}" if redis.username else ""
     return f"redis-cli -h {settings.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+import pytest
+
+from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.facts import engine
 from samaops.facts.engine import Collector, Probe
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING
+from samaops.model.failure import FailureKind
 
 DEADLINE_SECONDS = 10.0
 
@@ -58,3 +62,35 @@ def test_what_is_to_be_done_meanwhile_is_done_while_looks_wait() -> None:
     waiting = collector("api", [], go_on)
     snapshot = engine.observe([waiting], Settings(), EVERYTHING, DEADLINE_SECONDS, go_on.set)
     assert snapshot.observations[0].failure is None
+
+
+def refusing_to_answer(kind: FailureKind, seconds: float) -> Collector:
+    def collect(probe: Probe) -> Seen:
+        threading.Event().wait(min(seconds, probe.remaining()))
+        raise ClientError(kind, "the command did not end", "ssh command")
+
+    return Collector("docker", "docker/api", Seen, collect, timeout=8.0)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.NO_ANSWER, FailureKind.SILENT])
+def test_a_look_that_our_own_deadline_cut_short_says_nothing_of_the_system(kind: FailureKind) -> None:
+    snapshot = engine.observe([refusing_to_answer(kind, 5.0)], Settings(), EVERYTHING, 0.2)
+    failure = snapshot.observations[0].failure
+    assert failure is not None
+    assert failure.kind is FailureKind.DEADLINE
+    assert snapshot.deadline_hit
+
+
+def test_a_system_that_does_not_answer_in_its_own_time_is_hung_whatever_the_deadline() -> None:
+    snapshot = engine.observe([refusing_to_answer(FailureKind.NO_ANSWER, 0.05)], Settings(), EVERYTHING, 10.0)
+    failure = snapshot.observations[0].failure
+    assert failure is not None
+    assert failure.kind is FailureKind.NO_ANSWER
+    assert not snapshot.deadline_hit
+
+
+def test_a_refused_connection_is_one_also_at_the_deadline() -> None:
+    snapshot = engine.observe([refusing_to_answer(FailureKind.REFUSED, 0.05)], Settings(), EVERYTHING, 0.2)
+    failure = snapshot.observations[0].failure
+    assert failure is not None
+    assert failure.kind is FailureKind.REFUSED

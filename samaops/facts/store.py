@@ -27,6 +27,8 @@ from samaops.facts.systems import SYSTEMS, facts_module
 from samaops.i18n import _
 
 SCHEMA = "samaops/snapshot/1"
+# A look at three servers has 50 kB; this is for many servers with many containers.
+_LARGEST_FILE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def save(path: Path, snapshot: Snapshot, settings: Settings, selection: Selectio
 def load(path: Path) -> Saved:
     """Read a saved look. Raises UsageError when the file is not one."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(_content(path))
         if not isinstance(document, dict) or document.get("schema") != SCHEMA:
             raise MisfitError(_("its schema is not {schema}").format(schema=SCHEMA))
         return Saved(
@@ -82,6 +84,14 @@ def load(path: Path) -> Saved:
         raise _not_a_look(path, _("{key} is missing").format(key=error)) from error
     except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8 are ValueErrors too
         raise _not_a_look(path, str(error)) from error
+
+
+def _content(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_FILE_BYTES + 1)
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise MisfitError(_("it is too large for one"))
+    return content.decode("utf-8")
 
 
 def _not_a_look(path: Path, reason: str) -> SamaopsError:

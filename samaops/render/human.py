@@ -83,9 +83,7 @@ def _answer(report: Report) -> str:
     if report.status is Status.OK:
         good = counts[Status.OK]
         return ngettext("All is well: {count} check", "All is well: {count} checks", good).format(count=good)
-    return _("{counts}; no known cause explains it").format(
-        counts=_counted(report, (Status.OK, Status.SKIPPED))
-    )
+    return words.unexplained(report)
 
 
 def _counted(report: Report, without: tuple[Status, ...] = ()) -> str:

@@ -51,6 +51,8 @@ def _summary(report: Report) -> str:
         return _("root cause {verdict}: {title}").format(
             verdict=words.verdict(cause.verdict), title=cause.title
         )
+    if report.status not in (Status.OK, Status.SKIPPED):
+        return words.unexplained(report)
     counts = report.counts()
     shown = [words.counted(one, counts[one]) for one in Status if counts[one]]
     return ", ".join(shown) or _("nothing was looked at")

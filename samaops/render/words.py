@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from samaops.i18n import N_, _, ngettext
 from samaops.model.cause import Verdict
 from samaops.model.plan import ActionStatus, Risk
+from samaops.model.report import Report, worst_first
 from samaops.model.status import Status
+from samaops.render import escape
 
+_LONGEST_TITLE = 200  # leaves room in one line for what follows
 _STATUS_WORDS = {
     Status.OK: N_("ok"),
     Status.WARNING: N_("warning"),
@@ -110,6 +113,16 @@ def action(one: ActionStatus) -> str:
 def duration(milliseconds: int) -> str:
     """Return a duration: ``812 ms`` or ``12.3 s``."""
     return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def unexplained(report: Report) -> str:
+    """Return what is worst, and how much more is wrong, when no cause was found."""
+    wrong = [one for one in worst_first(report.findings) if one.status not in (Status.OK, Status.SKIPPED)]
+    title, others = escape.plain(wrong[0].title, _LONGEST_TITLE), len(wrong) - 1
+    if not others:
+        return _("{title}; no known cause explains it").format(title=title)
+    text = _("{title} (and {count} more); no known cause explains them")
+    return text.format(title=title, count=others)
 
 
 def size(count: int) -> str:

@@ -20,7 +20,7 @@ from samaops.i18n import _
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.report import Report, ReportError
-from samaops.model.status import Status
+from samaops.model.status import NAGIOS_CODE, Status
 
 DEFAULT_DEADLINE_SECONDS = 15.0
 # A name that does not resolve is our own network as often as the other's.
@@ -81,6 +81,8 @@ def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTH
         deep=selection.deep,
         timings_ms=_timings(snapshot),
     )
+    if not findings:
+        return replace(report, errors=(_nothing_seen(),))
     return replace(report, errors=(_unreachable(),)) if _nothing_was_reached(snapshot, findings) else report
 
 
@@ -117,6 +119,13 @@ def _unreachable() -> ReportError:
         _("Nothing could be reached"),
         hint=_("check this machine's own network first: ip route; then try from another machine"),
         exit_code=UNAVAILABLE,
+    )
+
+
+def _nothing_seen() -> ReportError:
+    """A check of what is not configured, or was not in the saved look: unknown, for nothing was seen to be well."""
+    return ReportError(
+        _("Nothing was looked at"), hint="samaops config show", exit_code=NAGIOS_CODE[Status.UNKNOWN]
     )
 
 

@@ -47,3 +47,22 @@ def test_a_look_that_cannot_be_written_is_told(samaops: Samaops, redis_server: A
     )
     assert done.code == 64
     assert "cannot be written" in json.loads(done.stdout)["errors"][0]["message"]
+
+
+def test_a_look_without_what_is_asked_for_is_unknown_and_never_well(
+    samaops: Samaops, redis_server: Address
+) -> None:
+    saved = samaops.home / "look.json"
+    config = samaops.configure(redis_at(redis_server))
+    samaops("--config", config, "diagnose", "--only", "redis", "--save", saved)
+    done = samaops("diagnose", "--from", saved, "--only", "postgresql")
+    assert done.code == 3
+    assert "Nothing was looked at" in done.stdout
+    assert "OK" not in done.stdout
+
+
+@pytest.mark.timeout(60)
+def test_an_endless_file_is_no_look(samaops: Samaops) -> None:
+    done = samaops("diagnose", "--from", "/dev/zero")
+    assert done.code == 64
+    assert "too large" in done.stderr

@@ -96,11 +96,13 @@ def test_verbose_lists_all_and_what_looking_cost() -> None:
     assert "undo: celery undo" in output
 
 
-def test_without_a_cause_the_counts_are_the_answer() -> None:
+def test_without_a_cause_the_worst_finding_is_the_answer() -> None:
     report = replace(reports.usual(), causes=())
-    assert (
-        on_screen(report).splitlines()[0] == "✗ CRITICAL  2 critical, 1 warning; no known cause explains it"
-    )
+    first = on_screen(report, width=120).splitlines()[0]
+    assert first == "✗ CRITICAL  A title (and 2 more); no known cause explains them"
+    alone = replace(report, findings=report.findings[:1])
+    assert on_screen(alone).startswith("✗ CRITICAL  ")
+    assert "; no known cause explains it" in on_screen(alone)
 
 
 def test_an_error_comes_before_everything() -> None:

@@ -91,7 +91,8 @@ def test_nagios_stays_within_its_buffer_with_a_thousand_findings() -> None:
     )
     output = nagios.render(replace(reports.healthy(), findings=many))
     assert len(output.encode()) <= nagios.LONGEST_OUTPUT_BYTES + 1
-    assert output.startswith("SAMACONSO CRITICAL - 1000 critical |")
+    assert output.startswith("SAMACONSO CRITICAL - A long title ")
+    assert "(and 999 more)" in output.splitlines()[0]
 
 
 def test_prometheus_has_one_gauge_per_check_of_this_run() -> None:

@@ -15,6 +15,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.model.status import Status
 
 _DISK_EFFECTS = (
     "servers.disk.*",
@@ -33,6 +34,7 @@ _DISK_EFFECTS = (
 def candidates(view: View) -> Iterator[Candidate]:
     """Yield what is wrong with the servers themselves."""
     yield from _server_down(view)
+    yield from _server_unresponsive(view)
     yield from _memory_short(view)
     yield from _disks(view)
     yield from _ssh_down(view)
@@ -60,6 +62,50 @@ def _server_down(view: View) -> Iterator[Candidate]:
                 ),
             ),
         )
+
+
+def _server_unresponsive(view: View) -> Iterator[Candidate]:
+    """A server on which every service is silent at once: not each of them has a fault of its own."""
+    for name in view.settings.servers:
+        services = [one for one in view.findings if _is_access(one, name)]
+        silent = tuple(one for one in services if one.evidence.get("kind") in ("silent", "no_answer"))
+        if len(silent) < 2 or len(silent) < len(services):
+            continue
+        yield Candidate(
+            id="server-unresponsive",
+            rank=0,
+            runbook="api-down",
+            subject=f"servers/{name}",
+            title=_("No service on server {name} answers: it is frozen, or a firewall drops").format(
+                name=name
+            ),
+            triggers=silent,
+            effects=any_of(codes("*", server=name), _effects_of_roles(view.settings, name)),
+            verdict=Verdict.PROBABLE,
+            speaks_for=tuple(one.title for one in silent),
+            speaks_against=tuple(one.title for one in view.ok("servers.host.unreachable", name)),
+            fixes=(
+                Fix(
+                    "server.console",
+                    Risk.SAFE,
+                    _(
+                        "Look at its console (hypervisor) and ask the network team for the firewall, before any restart"
+                    ),
+                    (f"ping -c 3 {view.settings.address_of(name)}",),
+                ),
+            ),
+        )
+
+
+def _is_access(finding: Finding, server: str) -> bool:
+    """Return whether this is the look at a service of the server itself, and it was made."""
+    return (
+        finding.server == server
+        and finding.code.endswith(".unreachable")
+        and finding.code != "servers.host.unreachable"
+        and finding.status is not Status.SKIPPED
+        and finding.evidence.get("kind") != "dependency"
+    )
 
 
 def _effects_of_roles(settings: Settings, server: str | None) -> Matcher:

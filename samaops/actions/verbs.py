@@ -28,6 +28,7 @@ class Verb:
 _PLACES = {
     "workers add-queue": ("samaops.actions.celery", "ADD_QUEUE"),
     "docker restart": ("samaops.actions.docker", "RESTART"),
+    "docker cleanup": ("samaops.actions.docker_images", "CLEANUP"),
 }
 
 

@@ -1,4 +1,4 @@
-"""GET over HTTP and HTTPS, bounded in time and size, measured, never retried, never through a proxy.
+"""GET and POST over HTTP and HTTPS, bounded in time and size, measured, never retried, never through a proxy.
 
 Built on the standard library because importing requests alone takes longer than a healthy answer.
 Credentials are never part of a message, nor is a URL's own user and password.
@@ -165,14 +165,34 @@ class HttpConnection:
         max_bytes: int = MAX_BYTES,
     ) -> HttpAnswer:
         """GET a path of this server (the URL's own when absent) and return the answer. Raises ClientError."""
-        target = self._target if path is None else quote(path, safe=_URL_SAFE)
         sent = {"User-Agent": "samaops", "Accept": "*/*", **(headers or {})}
         if auth is not None:
             sent["Authorization"] = basic(*auth)
+        return self._ask("GET", path, None, sent, max_bytes)
+
+    def post(
+        self,
+        body: bytes,
+        *,
+        content_type: str,
+        auth: tuple[str, str] | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> HttpAnswer:
+        """POST to the URL's own path and return the answer, whatever its status. Raises ClientError."""
+        sent = {"User-Agent": "samaops", "Accept": "*/*", "Content-Type": content_type}
+        if auth is not None:
+            sent["Authorization"] = basic(*auth)
+        return self._ask("POST", None, body, sent, max_bytes)
+
+    def _ask(
+        self, method: str, path: str | None, body: bytes | None, sent: Mapping[str, str], max_bytes: int
+    ) -> HttpAnswer:
+        target = self._target if path is None else quote(path, safe=_URL_SAFE)
         self._wire.connect_ms = 0.0
         started = time.monotonic()
         try:
-            return self._exchange(target, sent, max_bytes, started)
+            self._wire.request(method, target, body=body, headers=dict(sent))
+            return self._answer(target, max_bytes, started)
         except OSError as error:
             raise os_error(error, target, self._wire.is_connected, self._deadline) from error
         except http.client.InvalidURL as error:
@@ -180,8 +200,7 @@ class HttpConnection:
         except (http.client.HTTPException, ValueError) as error:
             raise _not_http(error, target) from error
 
-    def _exchange(self, target: str, sent: Mapping[str, str], max_bytes: int, started: float) -> HttpAnswer:
-        self._wire.request("GET", target, headers=dict(sent))
+    def _answer(self, target: str, max_bytes: int, started: float) -> HttpAnswer:
         sent_at = time.monotonic()
         response = self._wire.getresponse()
         body = response.read(max_bytes + 1)

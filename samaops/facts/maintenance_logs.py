@@ -27,6 +27,9 @@ from samaops.model.failure import FailureKind
 LIST_SECONDS = 20.0
 READ_SECONDS = 100.0
 TOP_MESSAGES = 10
+# One of so many lines is normalised in a file with very many: see the script.
+SAMPLED_WEIGHT = 97
+_REPEATED = re.compile(r"\s*(?P<count>\d+) (?P<kind>message|sampled) (?P<text>.*)")
 # What is told of a message that keeps its ids: enough to recognise it.
 _LONGEST_MESSAGE = 200
 _KEPT_BACK = (
@@ -65,6 +68,16 @@ class LogMessage:
 
     text: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What one file's section of the output says."""
+
+    numbers: Mapping[str, int]
+    messages: Counter[str]
+    complaints: Sequence[str]
+    is_sampled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,33 +198,39 @@ def read_parts(
     sections = cut(done, token)
     files, messages, is_sampled = [], Counter[str](), False
     for number, part in enumerate(parts):
-        numbers, found, complaints = _counted(sections.get(f"file {number}", ["not read in time"]))
-        problem = "; ".join(complaints)[:300]
-        if not problem and "errors" not in numbers:
-            problem = _("not read in time")
-        counts = (numbers.get("errors", 0), numbers.get("criticals", 0)) if not problem else (0, 0)
-        files.append(FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem))
-        if not problem:
-            messages.update(found)
-            is_sampled = is_sampled or bool(numbers.get("sampled"))
+        seen = _counted(sections.get(f"file {number}", []))
+        files.append(_errors_of(part, seen))
+        if not files[-1].problem:
+            messages.update(seen.messages)
+            is_sampled = is_sampled or seen.is_sampled
     top = tuple(LogMessage(text, count) for text, count in messages.most_common(TOP_MESSAGES))
     return tuple(files), top, is_sampled
 
 
-def _counted(lines: Sequence[str]) -> tuple[dict[str, int], Counter[str], list[str]]:
+def _errors_of(part: Part, seen: _Counted) -> FileErrors:
+    problem = "; ".join(seen.complaints)[:300]
+    if not problem and "errors" not in seen.numbers:
+        problem = _("not read in time")
+    counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
+    return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
+
+
+def _counted(lines: Sequence[str]) -> _Counted:
     numbers: dict[str, int] = {}
     messages: Counter[str] = Counter()
-    complaints = []
+    complaints, is_sampled = [], False
     for line in lines:
         word, _space, rest = line.partition(" ")
-        if word in ("errors", "criticals", "sampled") and rest.isdigit():
+        repeated = _REPEATED.fullmatch(line)
+        if word in ("errors", "criticals") and rest.isdigit():
             numbers[word] = int(rest)
-        elif word == "message":
-            count, _space, text = rest.partition(" ")
-            messages[cleaned(text)] += int(count)
+        elif repeated:
+            weight = SAMPLED_WEIGHT if repeated["kind"] == "sampled" else 1
+            is_sampled = is_sampled or weight > 1
+            messages[cleaned(repeated["text"])] += weight * int(repeated["count"])
         else:
             complaints.append(line)
-    return numbers, messages, complaints
+    return _Counted(numbers, messages, complaints, is_sampled)
 
 
 def cleaned(text: str) -> str:

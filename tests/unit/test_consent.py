@@ -1,0 +1,100 @@
+"""Who says yes to what: the rules that no flag gets round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from samaops.cli import changing
+from samaops.cli.changing import Consent
+from samaops.errors import RefusedError
+from samaops.model.plan import Plan, Risk
+from tests.unit.actions.scripted import plan, step
+
+LOSING = plan(step("a"), step("b", Risk.DESTRUCTIVE))
+HARMLESS = plan(step("a"), step("b", Risk.DISRUPTIVE))
+
+
+class Person:
+    """Somebody at a terminal, or nobody."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, is_there: bool, answer: str = "") -> None:
+        for stream in ("stdin", "stderr"):
+            monkeypatch.setattr(f"sys.{stream}.isatty", lambda: is_there, raising=False)
+        self.asked: list[str] = []
+        self.shown = 0
+
+        def prompt(question: str, **_options: object) -> str:
+            self.asked.append(question)
+            return answer
+
+        def confirm(question: str, **_options: object) -> bool:
+            self.asked.append(question)
+            return answer == "y"
+
+        monkeypatch.setattr(typer, "prompt", prompt)
+        monkeypatch.setattr(typer, "confirm", confirm)
+
+    def show(self) -> None:
+        self.shown += 1
+
+
+def is_agreed(person: Person, wanted: Plan, consent: Consent) -> bool:
+    try:
+        changing.obtain(wanted, consent, person.show)
+    except RefusedError as error:
+        assert error.exit_code == 77
+        return False
+    return True
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize(
+    ("wanted", "consent", "expected"),
+    [
+        (HARMLESS, Consent(yes=True), True),
+        (HARMLESS, Consent(name="all"), True),
+        (HARMLESS, Consent(name="al"), False),
+        (HARMLESS, Consent(yes=True, name="al"), False),
+        (HARMLESS, Consent(name=""), False),
+        (LOSING, Consent(name="all"), True),
+        (LOSING, Consent(name="ALL"), False),
+        (LOSING, Consent(yes=True, name="al"), False),
+    ],
+)
+def test_flags_decide_alike_with_and_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool, wanted: Plan, consent: Consent, expected: bool
+) -> None:
+    person = Person(monkeypatch, is_there)
+    assert is_agreed(person, wanted, consent) is expected
+    assert person.asked == []
+
+
+def test_yes_never_covers_what_loses_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_agreed(Person(monkeypatch, is_there=False), LOSING, Consent(yes=True))
+    person = Person(monkeypatch, is_there=True, answer="y")
+    assert not is_agreed(person, LOSING, Consent(yes=True))
+    assert person.shown == 1
+    assert "'all'" in person.asked[0]
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("all", True), ("y", False), ("", False), ("al", False)])
+def test_what_loses_data_needs_the_name_typed(
+    monkeypatch: pytest.MonkeyPatch, answer: str, expected: bool
+) -> None:
+    assert is_agreed(Person(monkeypatch, is_there=True, answer=answer), LOSING, Consent()) is expected
+
+
+@pytest.mark.parametrize("wanted", [HARMLESS, LOSING])
+def test_without_a_terminal_nobody_is_asked_and_nothing_is_agreed(
+    monkeypatch: pytest.MonkeyPatch, wanted: Plan
+) -> None:
+    person = Person(monkeypatch, is_there=False, answer="all")
+    assert not is_agreed(person, wanted, Consent())
+    assert (person.asked, person.shown) == ([], 0)
+
+
+def test_a_plan_is_as_risky_as_its_riskiest_step() -> None:
+    assert (plan().risk, HARMLESS.risk, LOSING.risk) == (Risk.SAFE, Risk.DISRUPTIVE, Risk.DESTRUCTIVE)

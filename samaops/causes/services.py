@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from functools import partial
 
-from samaops.causes.candidate import OUTAGE, Candidate, View, any_of
+from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
 from samaops.causes.topology import (
     effects_of_api_member,
     effects_of_system,
@@ -16,6 +16,7 @@ from samaops.i18n import N_, _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.model.status import Status
 
 # system -> (runbook, name for the title, what to look at on its server)
 _SERVICES = {
@@ -27,6 +28,8 @@ _SERVICES = {
     "flower": ("notifications", "Flower", "docker logs --tail 50 samaconso_flower"),
     "proxy": ("notifications", N_("The Senelec proxy"), ""),
 }
+
+_WITNESSES_OF_CELERY = ("rabbitmq", "flower")
 
 _TITLES = {
     "refused": N_("{name} is down: nothing listens on its port"),
@@ -47,6 +50,8 @@ def candidates(view: View) -> Iterator[Candidate]:
                 yield _no_connection_left(view, finding)
             else:
                 yield _service_down(view, system, finding)
+        for finding in view.kind(f"{system}.service.unreachable", "authentication"):
+            yield _log_in_refused(system, finding)
     for finding in view.kind("api.member.unreachable", *OUTAGE):
         yield _member_down(view, finding)
     yield from _members_failing(view)
@@ -76,6 +81,31 @@ def _service_down(view: View, system: str, finding: Finding) -> Candidate:
         speaks_for=(finding.detail or finding.title, *_running_container(view, system)),
         speaks_against=(),
         fixes=_service_fixes(view, system, finding, commands),
+    )
+
+
+def _log_in_refused(system: str, finding: Finding) -> Candidate:
+    """Return why we see nothing: our own log-in. That breaks nothing else, so only unknowns follow from it."""
+    unseen = codes(f"{system}.*", *(("celery.*",) if system in _WITNESSES_OF_CELERY else ()))
+    return Candidate(
+        id="login-refused",
+        rank=4,
+        runbook=None,
+        subject=finding.subject,
+        title=_("{name} refuses our user or password: what only it can tell is unknown").format(
+            name=_(_SERVICES[system][1])
+        ),
+        triggers=(finding,),
+        effects=lambda one: one.status is Status.UNKNOWN and unseen(one),
+        speaks_for=(finding.detail or finding.title,),
+        fixes=(
+            Fix(
+                "config.secret",
+                Risk.SAFE,
+                _("Correct the user or password of [{section}] in the configuration").format(section=system),
+                ("samaops config show", "samaops config check"),
+            ),
+        ),
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import typer
 
@@ -44,8 +42,7 @@ class Person:
 def is_agreed(person: Person, wanted: Plan, consent: Consent) -> bool:
     try:
         changing.obtain(wanted, consent, person.show)
-    except RefusedError as error:
-        assert error.exit_code == 77
+    except RefusedError:
         return False
     return True
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from functools import partial
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -120,14 +119,13 @@ def _add_consumer(view: View, queue: str, worker: str | None) -> tuple[Fix, ...]
     configured = view.settings.celery.workers.get(worker or "") if view.settings.celery else None
     if configured is None or configured.container is None:
         return ()
-    on = partial(on_server, view.settings)
-    control = f"docker exec {shlex.quote(configured.container)} celery -A app.celery_app control"
+    add = f"workers add-queue {shlex.quote(worker or '')} {shlex.quote(queue)}"
     return (
         Fix(
             "workers.add_queue",
             Risk.SAFE,
             _("Add the queue to the running worker, then repair its -Q option; never purge the queue"),
-            (on(configured.server, f"{control} add_consumer {shlex.quote(queue)}"),),
-            (on(configured.server, f"{control} cancel_consumer {shlex.quote(queue)}"),),
+            (samaops(view.settings, add),),
+            (samaops(view.settings, "undo ID"),),
         ),
     )

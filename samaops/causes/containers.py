@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
 from samaops.causes.topology import effects_of_container
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
@@ -106,7 +106,10 @@ def _oom_killed(view: View, finding: Finding) -> Candidate:
         "docker.restart",
         Risk.DISRUPTIVE,
         _("Start it again, then find what grew before raising its limit"),
-        (_command(view, finding, "logs --tail 50"), _command(view, finding, "restart")),
+        (
+            _command(view, finding, "logs --tail 50"),
+            samaops(view.settings, f"docker restart {shlex.quote(_name(finding))}"),
+        ),
     )
     title = _("Container {name} was killed: it reached its memory limit").format(name=name)
     return _container(view, finding, "container-oom-killed", title, (fix,))

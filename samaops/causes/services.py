@@ -11,7 +11,7 @@ from samaops.causes.topology import (
     effects_of_api_member,
     effects_of_system,
 )
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
@@ -160,10 +160,14 @@ def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, .
         )
     section = getattr(view.settings, system)
     container = getattr(section, "container", None)
-    start = f"docker restart {shlex.quote(container)}" if container else f"systemctl restart {system}"
+    restart = (
+        samaops(view.settings, f"docker restart {shlex.quote(container)}")
+        if container
+        else on(finding.server, f"systemctl restart {system}")
+    )
     return (
         Fix(f"{system}.look", Risk.SAFE, _("Read why before you restart it"), look),
-        Fix(f"{system}.restart", Risk.DISRUPTIVE, _("Restart it"), (on(finding.server, start),)),
+        Fix(f"{system}.restart", Risk.DISRUPTIVE, _("Restart it"), (restart,)),
     )
 
 
@@ -197,7 +201,7 @@ def _member_down(view: View, finding: Finding) -> Candidate:
                 "docker.restart",
                 Risk.DISRUPTIVE,
                 _("Restart this member only"),
-                (on(finding.server, f"docker restart {shlex.quote(container)}"),),
+                (samaops(view.settings, f"docker restart {shlex.quote(container)}"),),
             ),
         ),
     )

@@ -8,7 +8,7 @@ from functools import partial
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
 from samaops.causes.topology import effects_of_worker
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -50,7 +50,7 @@ def _restart(view: View, finding: Finding) -> tuple[Fix, ...]:
             "workers.restart",
             Risk.DISRUPTIVE,
             _("Restart this one worker"),
-            (on(worker.server, f"docker restart {shlex.quote(worker.container)}"),),
+            (samaops(view.settings, f"docker restart {shlex.quote(worker.container)}"),),
         ),
     )
 

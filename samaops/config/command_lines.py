@@ -8,9 +8,16 @@ from pathlib import Path
 
 from samaops.config.settings import Settings, Ssh
 
+# The site name in the configuration that the lab writes for itself.
+LAB_SITE = "samaconso-lab"
 _DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 _ACTS_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 _ORDINARY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
+
+def samaops(settings: Settings, words: str) -> str:
+    """Return a command of samaops itself, for the site these settings are of."""
+    return f"samaops --lab {words}" if settings.site == LAB_SITE else f"samaops {words}"
 
 
 def on_server(settings: Settings, server: str | None, command: str) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from samaops.clients.http import get_json
+from samaops.clients.errors import ClientError
+from samaops.clients.http import get_json, kind_of_status
 from samaops.clients.prometheus import auth_of
+from samaops.clients.webhooks import post_json
 from samaops.config.settings import Endpoint
 
+POST_PATH = "/api/v2/alerts"
 ALERTS_PATH = "/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=false"
 
 
@@ -15,3 +18,16 @@ def firing(settings: Endpoint) -> Any:
     """Return the alerts that fire and are not muted, as AlertManager shows them. Raises ClientError."""
     url = settings.url.rstrip("/") + ALERTS_PATH
     return get_json(url, timeout=settings.timeout, auth=auth_of(settings), ca_file=settings.ca_file)
+
+
+def send(settings: Endpoint, alerts: Any) -> None:
+    """Send alerts, each with labels, annotations, startsAt and endsAt. Raises ClientError."""
+    url = settings.url.rstrip("/") + POST_PATH
+    answer = post_json(
+        url, alerts, timeout=settings.timeout, auth=auth_of(settings), ca_file=settings.ca_file
+    )
+    if answer.status != 200:
+        words = " ".join(answer.text.split())[:200]
+        raise ClientError(
+            kind_of_status(answer.status), f"HTTP {answer.status} {words}".strip(), "alertmanager"
+        )

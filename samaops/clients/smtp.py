@@ -1,0 +1,110 @@
+"""Send one mail, within one time limit for the whole conversation."""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import socket
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from typing import Any
+
+from samaops.clients.errors import ClientError, kind_of_os_error
+from samaops.clients.http import tls_context
+from samaops.clients.time_limit import TimeLimit
+from samaops.config.settings import MailNotification
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+STAGE = "smtp"
+
+
+def send(settings: MailNotification, subject: str, text: str) -> None:
+    """Send a mail to all recipients. Raises ClientError, also when one of the recipients is refused."""
+    limit = TimeLimit(settings.timeout)
+    try:
+        _send(settings, message(settings, subject, text), limit)
+    except (smtplib.SMTPException, OSError) as error:
+        raise _sorted(error, limit) from error
+    finally:
+        limit.cancel()
+
+
+def message(settings: MailNotification, subject: str, text: str) -> EmailMessage:
+    """Return a mail; a line break in the subject would be a header of its own."""
+    mail = EmailMessage()
+    mail["Subject"] = " ".join(subject.split())[:200]
+    mail["From"] = settings.sender
+    mail["To"] = ", ".join(settings.recipients)
+    mail["Date"] = formatdate(localtime=False)
+    mail["Message-ID"] = make_msgid(domain=settings.sender.rpartition("@")[2] or None)
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(text)
+    return mail
+
+
+class _Client(smtplib.SMTP):
+    """smtplib's client whose sockets end with the time limit, also when the server drips."""
+
+    def __init__(self, limit: TimeLimit, context: ssl.SSLContext | None) -> None:
+        super().__init__(timeout=limit.seconds)
+        self._limit = limit
+        self._context_at_once = context
+
+    def _get_socket(self, host: str, port: int, timeout: Any) -> socket.socket:  # noqa: ARG002 - smtplib's
+        connection = socket.create_connection((host, port), self._limit.remaining())
+        self._limit.watch(connection)
+        if self._context_at_once is None:
+            return connection
+        secured = self._context_at_once.wrap_socket(connection, server_hostname=host)
+        self._limit.watch(secured)
+        return secured
+
+
+def _send(settings: MailNotification, mail: EmailMessage, limit: TimeLimit) -> None:
+    context = tls_context(settings.ca_file) if settings.encryption != "none" else None
+    client = _Client(limit, context if settings.encryption == "tls" else None)
+    try:
+        # connect() does not keep the name, and starttls() verifies the certificate against it
+        client._host = settings.host  # type: ignore[attr-defined]
+        code, words = client.connect(settings.host, settings.port)
+        if code != 220:
+            raise smtplib.SMTPConnectError(code, words)
+        if settings.encryption == "starttls":
+            client.starttls(context=context)
+            limit.watch(client.sock)  # type: ignore[arg-type]
+        if settings.username is not None:
+            client.login(settings.username, settings.password.reveal() if settings.password else "")
+        refused = client.send_message(mail)
+        if refused:
+            raise smtplib.SMTPRecipientsRefused(refused)
+        with contextlib.suppress(smtplib.SMTPException, OSError):  # it has been accepted
+            client.quit()
+    finally:
+        client.close()
+
+
+def _sorted(error: Exception, limit: TimeLimit) -> ClientError:
+    if limit.is_expired or isinstance(error, TimeoutError):
+        message = _("no answer within {seconds:g} s").format(seconds=limit.seconds)
+        return ClientError(FailureKind.NO_ANSWER, message, STAGE)
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return ClientError(FailureKind.AUTHENTICATION, _words(error.smtp_code, error.smtp_error), STAGE)
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        refused = [f"{name}: {_words(*answer)}" for name, answer in error.recipients.items()]
+        return ClientError(FailureKind.ERROR, "; ".join(refused)[:300], STAGE)
+    if isinstance(error, smtplib.SMTPResponseException):
+        kind = FailureKind.UNAVAILABLE if 400 <= error.smtp_code < 500 else FailureKind.ERROR
+        return ClientError(kind, _words(error.smtp_code, error.smtp_error), STAGE)
+    if isinstance(error, smtplib.SMTPException):
+        is_closed = isinstance(error, smtplib.SMTPServerDisconnected)
+        return ClientError(FailureKind.CLOSED if is_closed else FailureKind.ERROR, str(error)[:300], STAGE)
+    return ClientError(
+        kind_of_os_error(error, False), getattr(error, "strerror", None) or str(error)[:300], STAGE
+    )
+
+
+def _words(code: int, said: bytes | str) -> str:
+    words = said.decode("utf-8", "backslashreplace") if isinstance(said, bytes) else said
+    return f"{code} {words}"[:200]

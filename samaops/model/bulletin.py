@@ -1,0 +1,14 @@
+"""What a run tells those who do not look at a screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """A run in plain text: one line for the subject, what is wrong for mail and chat, everything for the log."""
+
+    subject: str
+    summary: str
+    log: str

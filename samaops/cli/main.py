@@ -24,8 +24,20 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     # What is imported stays: with the usual threshold of 700 a tenth of a run would go into searching it for garbage.
     gc.set_threshold(100_000, 20, 20)
+    _open_closed_streams()
     use_language(arguments.language(sys.argv[1:]) or language_of_environment())
     leave(run(sys.argv[1:]))
+
+
+def _open_closed_streams() -> None:
+    """Put /dev/null where our caller closed a stream: the next connection would take its number, and our words."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def run(argv: list[str]) -> int:

@@ -1,26 +1,37 @@
-"""Talk S3 to MinIO: list the buckets, once, without retries.
-
-The one request is signed here (AWS Signature Version 4): importing the SDK takes longer than the answer.
-"""
+"""Talk S3 to MinIO through its SDK: list the buckets, once, without retries, within one time limit."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from datetime import datetime, timezone
+import socket
+from typing import Any
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
-from samaops.clients.errors import ClientError
-from samaops.clients.http import HttpAnswer, get, kind_of_status
+import urllib3
+from minio import Minio
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    SSLError,
+)
+from urllib3.exceptions import TimeoutError as UrllibTimeoutError
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError, kind_of_os_error
+from samaops.clients.http import tls_context
+from samaops.clients.time_limit import TimeLimit
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-# Any will do for MinIO; naming one saves a question about the bucket's own.
+# Any will do for MinIO; naming one saves the SDK a question about the bucket's own.
 REGION = "us-east-1"
 STAGE = "list buckets"
-_ALGORITHM = "AWS4-HMAC-SHA256"
-_SIGNED_HEADERS = "host;x-amz-content-sha256;x-amz-date"
-_NO_BODY = hashlib.sha256(b"").hexdigest()
 
 # S3's error codes (MinIO, "S3 API error responses").
 _KIND_OF_CODE = {
@@ -35,65 +46,91 @@ _KIND_OF_CODE = {
 
 
 def list_buckets(url: str, access_key: str, secret_key: str, timeout: float) -> tuple[str, ...]:
-    """Return the names of the buckets these credentials see. Raises ClientError."""
+    """Return the names of the buckets these credentials see, within ``timeout`` in all. Raises ClientError."""
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    headers = signed_headers(host, access_key, secret_key, datetime.now(timezone.utc))
+    limit = TimeLimit(timeout)
+    pool = _pool(limit, is_tls=parts.scheme == "https")
     try:
-        answer = get(f"{parts.scheme}://{host}/", timeout=timeout, headers=headers)
-    except ClientError as error:
-        raise ClientError(error.kind, error.message, STAGE) from error
-    if answer.status != 200:
-        raise _refused(answer)
-    texts = _texts(answer)
-    if texts is None or "ListAllMyBucketsResult" not in texts:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
-    return tuple(texts.get("Name", ()))
+        client = Minio(
+            parts.netloc.rpartition("@")[2],
+            access_key,
+            secret_key,
+            secure=parts.scheme == "https",
+            region=REGION,
+            http_client=pool,
+        )
+        buckets = tuple(bucket.name for bucket in client.list_buckets())
+    except (MinioException, HTTPError, ParseError, ValueError) as error:
+        raise _too_late(limit) if limit.is_expired else _client_error(error) from error
+    finally:
+        limit.cancel()
+        pool.clear()
+    footprint.count(connections=1, commands=1)
+    return buckets
 
 
-def signed_headers(host: str, access_key: str, secret_key: str, now: datetime) -> dict[str, str]:
-    """Return the headers of a signed ``GET /`` (AWS, "Create a signed AWS API request")."""
-    moment = now.strftime("%Y%m%dT%H%M%SZ")
-    scope = f"{moment[:8]}/{REGION}/s3/aws4_request"
-    canonical = (
-        f"GET\n/\n\nhost:{host}\nx-amz-content-sha256:{_NO_BODY}\nx-amz-date:{moment}\n\n"
-        f"{_SIGNED_HEADERS}\n{_NO_BODY}"
-    )
-    to_sign = f"{_ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{secret_key}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    return {
-        "Host": host,
-        "x-amz-content-sha256": _NO_BODY,
-        "x-amz-date": moment,
-        "Authorization": f"{_ALGORITHM} Credential={access_key}/{scope},"
-        f" SignedHeaders={_SIGNED_HEADERS}, Signature={signature}",
-    }
+def _pool(limit: TimeLimit, is_tls: bool) -> urllib3.PoolManager:
+    """Return urllib3's pool, whose connections end with the limit: its own timeouts start anew with each byte."""
+
+    class WatchedConnection(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _watched(limit, super()._new_conn())
+
+    class WatchedTlsConnection(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _watched(limit, super()._new_conn())
+
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = WatchedConnection
+
+    class TlsPool(HTTPSConnectionPool):
+        ConnectionCls = WatchedTlsConnection
+
+    options: dict[str, Any] = {"ssl_context": tls_context()} if is_tls else {}
+    timeout = urllib3.Timeout(connect=limit.seconds, read=limit.seconds, total=limit.seconds)
+    pool = urllib3.PoolManager(timeout=timeout, retries=False, **options)
+    pool.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
+    return pool
 
 
-def _refused(answer: HttpAnswer) -> ClientError:
-    texts = _texts(answer) or {}
-    if "Error" not in texts:
-        if answer.status >= 500:
-            return ClientError(kind_of_status(answer.status), f"HTTP {answer.status}", STAGE)
+def _watched(limit: TimeLimit, opened: socket.socket) -> socket.socket:
+    limit.watch(opened)
+    return opened
+
+
+def _too_late(limit: TimeLimit) -> ClientError:
+    words = _("no answer within {seconds:.1f} s").format(seconds=limit.seconds)
+    return ClientError(FailureKind.NO_ANSWER, words, STAGE)
+
+
+def _client_error(error: Exception) -> ClientError:
+    if isinstance(error, S3Error):
+        kind = _KIND_OF_CODE.get(error.code or "", FailureKind.ERROR)
+        return ClientError(kind, f"{error.code}: {error.message}", STAGE)
+    if isinstance(error, ServerError):
+        return ClientError(FailureKind.UNAVAILABLE, str(error), STAGE)
+    if isinstance(error, HTTPError):
+        return ClientError(_kind_of_transport(error), _words(error), STAGE)
+    if isinstance(error, (InvalidResponseError, ParseError)):
         return ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
-    code, message = (next(iter(texts.get(name, ())), "") for name in ("Code", "Message"))
-    return ClientError(_KIND_OF_CODE.get(code, FailureKind.ERROR), f"{code}: {message}"[:200], STAGE)
+    return ClientError(FailureKind.ERROR, _words(error), STAGE)
 
 
-def _texts(answer: HttpAnswer) -> dict[str, list[str]] | None:
-    """Return the texts of an XML answer by the names of their elements; None when it is no XML."""
-    from xml.etree import ElementTree
+def _kind_of_transport(error: HTTPError) -> FailureKind:
+    if isinstance(error, NameResolutionError):
+        return FailureKind.NAME
+    if isinstance(error, SSLError):
+        return FailureKind.TLS
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+        return FailureKind.SILENT
+    if isinstance(error, UrllibTimeoutError) and not isinstance(error, NewConnectionError):
+        return FailureKind.NO_ANSWER
+    cause = error.__cause__ or error.__context__
+    if isinstance(error, ProtocolError) and not isinstance(cause, OSError):
+        return FailureKind.GARBAGE
+    return kind_of_os_error(cause, isinstance(error, ProtocolError)) if cause else FailureKind.ERROR
 
-    if b"<!" in answer.body:  # S3 declares nothing; entities are how a small document becomes a huge one
-        return None
-    try:
-        root = ElementTree.fromstring(answer.body)  # noqa: S314 - bounded in size, and without declarations
-    except (ElementTree.ParseError, ValueError, LookupError):
-        return None
-    texts: dict[str, list[str]] = {}
-    for element in root.iter():
-        texts.setdefault(element.tag.rpartition("}")[2], []).append(element.text or "")
-    return texts
+
+def _words(error: Exception) -> str:
+    cause = error.__cause__ or error.__context__
+    return " ".join(str(cause or error).split())[:200]

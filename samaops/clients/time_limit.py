@@ -34,25 +34,29 @@ class TimeLimit:
         return max(0.01, self._ends_at - time.monotonic())
 
     def watch(self, connection: socket.socket) -> None:
-        """Shut this connection down when the time is over, at once if it already is."""
+        """Shut this connection down when the time is over, at once if it already is.
+
+        Watched is a duplicate: TLS takes the descriptor out of a socket, and a closed one may have a new owner.
+        """
         with self._lock:
-            self._sockets.append(connection)
-            if not self._expired:
-                return
-        _shut_down(connection)
+            self._sockets.append(connection.dup())
+            if self._expired:
+                _shut_down(self._sockets[-1])
 
     def cancel(self) -> None:
-        """Stop watching."""
+        """Stop watching, and let go of what was watched."""
         self._timer.cancel()
+        with self._lock:
+            while self._sockets:
+                self._sockets.pop().close()
 
     def _expire(self) -> None:
         with self._lock:
             self._expired = True
-            watched = list(self._sockets)
-        for connection in watched:
-            _shut_down(connection)
+            for connection in self._sockets:
+                _shut_down(connection)
 
 
 def _shut_down(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # closed by its owner in the meantime
+    with contextlib.suppress(OSError):  # closed by the other side in the meantime
         connection.shutdown(socket.SHUT_RDWR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from samaops.clients import http
 from samaops.clients.errors import ClientError
 from samaops.clients.minio import list_buckets
 from samaops.config.settings import Settings
+from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from tests.service import faulty
 from tests.service.looking import Look, look
@@ -130,3 +132,34 @@ def test_a_skewed_clock_is_told_in_the_servers_words() -> None:
     with faulty.answering(refusal) as (host, port), pytest.raises(ClientError) as caught:
         list_buckets(f"http://{host}:{port}", ACCESS, SECRET, 1.0)
     assert "RequestTimeTooSkewed" in caught.value.message
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n"
+DRIPS: dict[str, Callable[[], AbstractContextManager[faulty.Address]]] = {
+    "headers": lambda: faulty.dripping(HEAD, 0.1),
+    "body": lambda: faulty.dripping(HEAD + b"Content-Length: 100000\r\n\r\n<", 0.1),
+    "body over TLS": lambda: faulty.dripping(HEAD + b"Content-Length: 100000\r\n\r\n<", 0.1, tls=True),
+    "handshake": lambda: faulty.dripping(b"\x16\x03\x03\x40\x00", 0.1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS")
+@pytest.mark.parametrize("part", DRIPS)
+def test_a_server_that_drips_is_given_up_in_time_wherever_it_does(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("samaops.clients.minio.tls_context", _trusting_context)
+    scheme = "https" if part in ("body over TLS", "handshake") else "http"
+    with DRIPS[part]() as (host, port):
+        started = time.monotonic()
+        with pytest.raises(ClientError) as caught:
+            list_buckets(f"{scheme}://{host}:{port}", ACCESS, SECRET, 0.6)
+        took = time.monotonic() - started
+    assert caught.value.kind is FailureKind.NO_ANSWER
+    assert took < 1.6
+
+
+def _trusting_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

@@ -2,67 +2,88 @@
 
 from __future__ import annotations
 
+import inspect
+import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
+
+from redis.connection import Connection
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    InvalidResponse,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from samaops.clients import footprint
-from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
-from samaops.clients.errors import ClientError
-from samaops.clients.resp import Answer, Conversation, ErrorReply, Word
+from samaops.clients.errors import ClientError, kind_of_os_error
+from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import Redis
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-# How the errors of a Redis begin, as Redis's own source writes them.
-_KINDS = (
-    (
-        ("LOADING", "MASTERDOWN", "BUSY ", "CLUSTERDOWN", "DENIED", "max number of clients", "Redis is busy"),
-        FailureKind.UNAVAILABLE,
-    ),
-    (("NOPERM",), FailureKind.PERMISSION),
-    (
-        (
-            "NOAUTH",
-            "WRONGPASS",
-            "invalid password",
-            "invalid username-password",
-            "AUTH <password> called without",
-            "Client sent AUTH",
-            "wrong number of arguments for 'auth'",
-        ),
-        FailureKind.AUTHENTICATION,
-    ),
+Word = str | int | bytes
+# What a Redis says when it cannot serve anybody now (the first words of its error).
+_UNAVAILABLE = (
+    "LOADING",
+    "MASTERDOWN",
+    "BUSY ",
+    "CLUSTERDOWN",
+    "DENIED",
+    "max number of clients",
+    "Redis is busy",
 )
+_UNAVAILABLE_ANYWHERE = (
+    "Link with MASTER is down",
+    "protected mode",
+    "loading the dataset",
+    "max number of clients",
+)
+
+
+class _WatchedConnection(Connection):  # type: ignore[misc, unused-ignore]
+    """A connection that ends with its time limit and knows whether TCP ever came about."""
+
+    limit: TimeLimit
+    is_open = False
+
+    def _connect(self) -> socket.socket:
+        opened: socket.socket = cast(Any, super())._connect()
+        self.limit.watch(opened)
+        self.is_open = True
+        return opened
 
 
 class RedisClient:
     """One connection to one Redis server, for at most ``settings.timeout`` seconds in all."""
 
     def __init__(self, host: str, settings: Redis) -> None:
-        self._host = host
-        self._settings = settings
-        self._deadline = Deadline(settings.timeout)
-        self._connection: BoundedSocket | None = None
-        self._conversation: Conversation | None = None
+        self._limit = TimeLimit(settings.timeout)
+        make: Any = _WatchedConnection  # redis-py writes no types for it
+        self._connection: Any = make(
+            host=host,
+            port=settings.port,
+            db=settings.database,
+            username=settings.username,
+            password=settings.password.reveal() if settings.password else None,
+            socket_timeout=settings.timeout,
+            socket_connect_timeout=settings.timeout,
+            protocol=2,
+            health_check_interval=0,
+            **_WITHOUT_CLIENT_NAME,
+        )
+        self._connection.limit = self._limit
 
     def connect(self) -> None:
         """Open the connection, log in and ping. Raises ClientError."""
-        self._connection = connect(self._host, self._settings.port, self._deadline)
-        self._conversation = Conversation(self._connection)
-        for command in self._greeting():
-            self.command(*command)
+        self._guard("connect", self._connection.connect)
+        footprint.count(connections=1)
         self.ping()
-
-    def _greeting(self) -> Iterator[tuple[Word, ...]]:
-        settings = self._settings
-        if settings.password is not None:
-            user = (settings.username,) if settings.username else ()
-            yield ("AUTH", *user, settings.password.reveal())
-        elif settings.username:
-            yield ("AUTH", settings.username, "")
-        if settings.database:
-            yield ("SELECT", settings.database)
 
     def ping(self) -> float:
         """Ping once and return the milliseconds it took. Raises ClientError."""
@@ -87,10 +108,7 @@ class RedisClient:
         if not commands:
             return []
         stage = " ".join(str(word) for word in commands[0][:2] if isinstance(word, str))
-        answers = self._ask(commands, stage)
-        refused = next((answer for answer in answers if isinstance(answer, ErrorReply)), None)
-        if refused is not None:
-            raise ClientError(_kind(refused.text), refused.text, stage)
+        answers: list[Any] = self._guard(stage, lambda: self._converse(commands))
         return answers
 
     def text(self, *words: Word) -> str:
@@ -120,25 +138,83 @@ class RedisClient:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.abort()
+        self._limit.cancel()
+        self._connection.disconnect()
 
-    def _ask(self, commands: Sequence[Sequence[Word]], stage: str) -> list[Answer]:
-        if self._conversation is None:
-            raise ClientError(FailureKind.CLOSED, _("not connected"), stage)
-        try:
-            answers = self._conversation.ask(commands)
-        except OSError as error:
-            raise os_error(error, stage, connected=True, deadline=self._deadline) from error
-        except ClientError as error:
-            raise ClientError(error.kind, error.message, stage) from error
-        footprint.count(commands=len(commands))
+    def _converse(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
+        self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
+        answers: list[Any] = []
+        errors: list[ResponseError] = []
+        for _command in commands:
+            try:
+                answers.append(self._connection.read_response(disable_decoding=True))
+            except ResponseError as error:
+                answers.append(None)
+                errors.append(error)
+        footprint.count(commands=len(commands), bytes_read=sum(_size(answer) for answer in answers))
+        if errors:
+            raise errors[0]
         return answers
 
+    def _guard(self, stage: str, talk: Any) -> Any:
+        try:
+            return talk()
+        except (RedisError, OSError) as error:
+            raise self._failed(error, stage) from error
+        except (ValueError, IndexError, TypeError) as error:  # the parser met a length that is no number
+            raise ClientError(FailureKind.GARBAGE, str(error), stage) from error
 
-def _kind(text: str) -> FailureKind:
-    """Sort an error that Redis answered, by its own words."""
-    return next((kind for beginnings, kind in _KINDS if text.startswith(beginnings)), FailureKind.ERROR)
+    def _failed(self, error: Exception, stage: str) -> ClientError:
+        if self._limit.is_expired:
+            message = _("no answer within {seconds:.1f} s").format(seconds=self._limit.seconds)
+            kind = FailureKind.NO_ANSWER if self._connection.is_open else FailureKind.SILENT
+            return ClientError(kind, message, stage)
+        return ClientError(self._kind(error), str(error) or type(error).__name__, stage)
+
+    def _kind(self, error: Exception) -> FailureKind:
+        text = str(error)
+        if text.startswith(_UNAVAILABLE) or any(words in text for words in _UNAVAILABLE_ANYWHERE):
+            return FailureKind.UNAVAILABLE
+        for type_of_error, kind in _KINDS:
+            if isinstance(error, type_of_error):
+                return kind
+        if isinstance(error, RedisTimeoutError):
+            return FailureKind.NO_ANSWER if self._connection.is_open else FailureKind.SILENT
+        below = _os_error_below(error)
+        if below is not None:
+            return kind_of_os_error(below, self._connection.is_open)
+        # redis-py's own words for a peer that hung up, without any error of the operating system
+        return FailureKind.CLOSED if isinstance(error, RedisConnectionError) else FailureKind.ERROR
+
+
+_KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
+    (BusyLoadingError, FailureKind.UNAVAILABLE),
+    (NoPermissionError, FailureKind.PERMISSION),
+    (AuthenticationError, FailureKind.AUTHENTICATION),
+    (InvalidResponse, FailureKind.GARBAGE),
+)
+
+# CLIENT SETINFO would name the library; a user with few rights gets an error for it in the server's log.
+_WITHOUT_CLIENT_NAME: dict[str, Any] = (
+    {"driver_info": None}
+    if any("driver_info" in inspect.signature(base).parameters for base in Connection.__mro__[:-1])
+    else {"lib_name": None, "lib_version": None}
+)
+
+
+def _os_error_below(error: BaseException) -> OSError | None:
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and not isinstance(below, RedisError):
+            return below
+        below = below.__cause__ or below.__context__
+    return None
+
+
+def _size(answer: object) -> int:
+    if isinstance(answer, bytes):
+        return len(answer)
+    return sum(_size(one) for one in answer) if isinstance(answer, list) else 8
 
 
 def decoded(data: object) -> str:

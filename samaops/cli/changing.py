@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -49,6 +49,22 @@ class Consent:
     wait_seconds: float = 60.0
 
 
+def carry_out_verb(
+    ctx: typer.Context, verb: str, words: Sequence[str], consent: Consent, output: Output, *, verbose: bool
+) -> None:
+    """Carry out a verb of ``samaops.actions.verbs`` with these arguments."""
+    from samaops.workflows import change
+
+    settings = ctx.obj.configuration().settings
+    carry_out(
+        settings,
+        lambda: change.prepare(settings, verb, words),
+        consent,
+        output,
+        verbose=verbose or ctx.obj.verbose,
+    )
+
+
 def carry_out(
     settings: Settings, make: Callable[[], Plan], consent: Consent, output: Output, *, verbose: bool = False
 ) -> None:
@@ -67,7 +83,7 @@ def carry_out(
         return
     try:
         change.require_possible(settings)
-        obtain(plan, consent, lambda: _show_plan(settings, plan))
+        obtain(plan, consent, lambda: show_plan(settings, plan))
         with screen.progress(_("Changing, and looking whether it worked…")), _interruptible():
             report = change.apply(settings, plan, consent.wait_seconds)
     except SamaopsError as error:
@@ -127,7 +143,7 @@ def _ask(plan: Plan) -> bool:
     return typer.confirm(_("Do this?"), default=False, err=True)
 
 
-def _show_plan(settings: Settings, plan: Plan) -> None:
+def show_plan(settings: Settings, plan: Plan) -> None:
     """Show the plan where the question is asked: stdout may be a file or a document for a program."""
     from samaops.workflows import change
 

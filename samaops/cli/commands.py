@@ -7,7 +7,13 @@ from samaops.i18n import N_
 COMMANDS = {
     "diagnose": ("samaops.cli.diagnose", N_("Find what is broken and why, the root cause first.")),
     "explain": ("samaops.cli.explain", N_("What a finding means, how to confirm it, the least risky fix.")),
-    "workers": ("samaops.cli.workers", N_("Change the Celery workers: add a queue to a running one.")),
+    "troubleshoot": (
+        "samaops.cli.troubleshoot",
+        N_("From one symptom to its cause, its fix, and the proof that it helped."),
+    ),
+    "maintain": ("samaops.cli.maintain", N_("The daily tasks, for the crontab and for people.")),
+    "workers": ("samaops.cli.workers", N_("The Celery workers: list, restart, scale, add a queue.")),
+    "queue": ("samaops.cli.queue", N_("RabbitMQ's queues: list, peek, export, purge.")),
     "docker": ("samaops.cli.docker", N_("Change containers: restart one.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),
     "undo": ("samaops.cli.undo", N_("Take a change back.")),

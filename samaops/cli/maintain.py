@@ -1,0 +1,77 @@
+"""`samaops maintain`: what is done every day, so that nobody has to think of it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from samaops.cli import changing, screen
+from samaops.cli.changing import Consent, DryRunOption, YesOption
+from samaops.cli.diagnose import exit_code
+from samaops.cli.options import OutputOption, VerboseOption
+from samaops.errors import UsageError
+from samaops.i18n import N_, _
+from samaops.render.faces import Output
+
+if TYPE_CHECKING:
+    from samaops.config.settings import Settings
+    from samaops.model.plan import Plan
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+@app.command(help=N_("Do the daily tasks; says nothing when all is well, and tells somebody when it is not."))
+def daily(
+    ctx: typer.Context,
+    only: Annotated[
+        str,
+        typer.Option("--only", metavar="TASK,..", help=N_("Only these tasks, see samaops maintain list.")),
+    ] = "",
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Do the daily tasks."""
+    from samaops.render.bulletin import bulletin
+    from samaops.workflows import maintain
+
+    settings = ctx.obj.configuration().settings
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    request = maintain.Request(
+        lambda plan: _consent(settings, plan, yes=yes), bulletin, names, dry_run=dry_run
+    )
+    # a question cannot be asked on a line that moves
+    may_ask = not (yes or dry_run) and sys.stdin.isatty()
+    with nullcontext() if may_ask else screen.progress(_("Doing the daily tasks…")):
+        outcome = maintain.daily(settings, request)
+    for note in outcome.notes:
+        screen.console(stderr=True).print(f"samaops: {note}")
+    code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
+    is_verbose = verbose or ctx.obj.verbose
+    if code or is_verbose or dry_run or output is not Output.HUMAN:
+        screen.show(outcome.report, output, verbose=is_verbose)
+    raise typer.Exit(code)
+
+
+def _consent(settings: Settings, plan: Plan, *, yes: bool) -> None:
+    changing.obtain(plan, Consent(yes=yes), lambda: changing.show_plan(settings, plan))
+
+
+@app.command("list", help=N_("List the tasks and what each does."))
+def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:  # noqa: ARG001 - a command's signature
+    """List the tasks."""
+    from samaops.render import json, tasks
+    from samaops.workflows.maintenance_tasks import DAILY
+
+    if output is Output.HUMAN:
+        screen.show_screen(tasks.table("daily", DAILY))
+    elif output is Output.JSON:
+        screen.write(json.text(tasks.document("daily", DAILY)))
+    else:
+        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

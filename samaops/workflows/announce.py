@@ -1,0 +1,179 @@
+"""Tell those who do not look: mail, chat, AlertManager, and a dead man's switch.
+
+Each channel has its own thread and its own time; one that fails or hangs stops neither the others nor the work.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from typing import Any
+
+from samaops.clients.errors import ClientError
+from samaops.config.settings import Notify, Settings
+from samaops.errors import SamaopsError
+from samaops.i18n import _
+from samaops.model.bulletin import Bulletin
+from samaops.model.finding import Finding
+from samaops.model.report import Report
+from samaops.model.status import Status
+
+# A resolver can hang longer than any timeout of ours.
+SPARE_SECONDS = 1.0
+LONGEST_SECONDS = 20.0
+PING_SECONDS = 3.0
+# An alert ends by itself when the next daily run does not say it again.
+ALERT_LASTS = timedelta(hours=26)
+_BAD = (Status.WARNING, Status.CRITICAL, Status.UNKNOWN)
+Labels = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is told: the bulletin, the alerts that fire, and the labels of those that no longer do."""
+
+    bulletin: Bulletin
+    firing: tuple[Mapping[str, Any], ...]
+    ended: tuple[Labels, ...]
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether there is anything that somebody must know."""
+        return bool(self.firing)
+
+
+def announcement(
+    settings: Settings, report: Report, bulletin: Bulletin, earlier: Iterable[Labels]
+) -> Announcement:
+    """Return what is to be told of a report, after one that raised these alerts."""
+    firing = tuple(_alert(settings, one, report) for one in report.findings if one.status in _BAD)
+    firing += tuple(_failed(settings, report, error.message) for error in report.errors)
+    labels = [one["labels"] for one in firing]
+    return Announcement(bulletin, firing, tuple(one for one in earlier if one not in labels))
+
+
+def _alert(settings: Settings, finding: Finding, report: Report) -> dict[str, Any]:
+    severity = finding.status.value
+    annotations = {"summary": finding.title, "description": finding.detail, "hint": finding.hint or ""}
+    return _fires(
+        settings, report, {"alertname": finding.code, "subject": finding.subject}, severity, annotations
+    )
+
+
+def _failed(settings: Settings, report: Report, message: str) -> dict[str, Any]:
+    names = {"alertname": "maintenance.run.failed", "subject": report.command}
+    return _fires(settings, report, names, "critical", {"summary": message})
+
+
+def _fires(
+    settings: Settings, report: Report, names: Labels, severity: str, annotations: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return an alert: https://prometheus.io/docs/alerting/latest/alerts_api/"""
+    return {
+        "labels": {**names, "severity": severity, "site": settings.site, "job": "samaops"},
+        "annotations": {name: text for name, text in annotations.items() if text},
+        "startsAt": report.started_at.isoformat(),
+        "endsAt": (datetime.now(timezone.utc) + ALERT_LASTS).isoformat(),
+    }
+
+
+def tell(settings: Settings, told: Announcement) -> tuple[str, ...]:
+    """Use every configured channel side by side; return a sentence for each that failed."""
+    jobs = _channels(settings, told)
+    return _side_by_side(jobs, min(LONGEST_SECONDS, _longest(settings.notify) + SPARE_SECONDS))
+
+
+def _longest(notify: Notify) -> float:
+    sections = (notify.mail, notify.slack, notify.alertmanager)
+    return max((one.timeout for one in sections if one is not None), default=0.0)
+
+
+def _channels(settings: Settings, told: Announcement) -> dict[str, Callable[[], None]]:
+    from samaops.clients import alertmanager, smtp, webhooks
+
+    notify, jobs = settings.notify, dict[str, Callable[[], None]]()
+    mail, slack, alerts = notify.mail, notify.slack, notify.alertmanager
+    if mail is not None and told.is_needed:
+        jobs["mail"] = lambda: smtp.send(mail, told.bulletin.subject, told.bulletin.summary)
+    if slack is not None and told.is_needed:
+        jobs["slack"] = lambda: webhooks.slack(slack, settings.proxy, told.bulletin.summary)
+    if alerts is not None and (told.firing or told.ended):
+        now = datetime.now(timezone.utc).isoformat()
+        ended = [{"labels": labels, "endsAt": now} for labels in told.ended]
+        jobs["alertmanager"] = lambda: alertmanager.send(alerts, [*told.firing, *ended])
+    return jobs
+
+
+def _side_by_side(jobs: Mapping[str, Callable[[], None]], seconds: float) -> tuple[str, ...]:
+    failures: dict[str, str] = dict.fromkeys(
+        jobs, _("no answer within {seconds:g} s").format(seconds=seconds)
+    )
+
+    def attempt(name: str, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except ClientError as error:
+            failures[name] = error.message
+        except SamaopsError as error:  # a secret that is not there
+            failures[name] = error.message
+        else:
+            failures.pop(name)
+
+    threads = [_thread(partial(attempt, name, job)) for name, job in jobs.items()]
+    ends_at = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, ends_at - time.monotonic()))
+    text = _("The notification by {channel} failed: {reason}")
+    return tuple(text.format(channel=name, reason=reason) for name, reason in dict(failures).items())
+
+
+def _thread(job: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(job,), daemon=True)
+    thread.start()
+    return thread
+
+
+class DeadMansSwitch:
+    """Says that a run has begun and how it ended, from a thread of its own; the run never waits for the first."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._ended = threading.Event()
+        self._signal, self._text = "fail", ""
+        self._failures: list[str] = []
+        section = settings.notify.ping
+        self._seconds = min(PING_SECONDS, section.timeout) if section else 0.0
+        self._thread = _thread(self._run) if section else None
+
+    def _run(self) -> None:
+        self._send("start", "")
+        self._ended.wait()
+        self._send(self._signal, self._text)
+
+    def _send(self, signal: str, text: str) -> None:
+        from samaops.clients import webhooks
+
+        section = self._settings.notify.ping
+        assert section is not None
+        try:
+            bounded = section.model_copy(update={"timeout": self._seconds})
+            webhooks.ping(bounded, self._settings.proxy, signal, text)
+        except (ClientError, SamaopsError) as error:
+            self._failures.append(error.message)
+
+    def end(self, *, is_success: bool, text: str) -> tuple[str, ...]:
+        """Say how the run ended and wait for that, not long; return a sentence when it could not be said."""
+        if self._thread is None:
+            return ()
+        self._signal, self._text = "" if is_success else "fail", text
+        self._ended.set()
+        self._thread.join(2 * self._seconds + SPARE_SECONDS)
+        if self._thread.is_alive():
+            self._failures.append(_("no answer within {seconds:g} s").format(seconds=self._seconds))
+        text = _("The notification by {channel} failed: {reason}")
+        return tuple(text.format(channel="ping", reason=reason) for reason in dict.fromkeys(self._failures))

@@ -7,10 +7,10 @@ import requests
 
 from samaops.i18n import N_, _
 from samaops.lab import chains, engine, processes
-from samaops.lab.incidents import containers, looks, network, sessions
+from samaops.lab.incidents import broker, containers, looks, network, sessions
 from samaops.lab.incidents.incident import Incident, Root
 from samaops.lab.incidents.site import Site
-from samaops.lab.layout import ADDRESSES, API_PORTS, DATABASE, SSH_PORT
+from samaops.lab.layout import ADDRESSES, API_PORTS, DATABASE, QUEUE_PRIORITIES, SSH_PORT
 from samaops.lab.processes import StartError
 from samaops.lab.starting import wait_until
 
@@ -126,6 +126,7 @@ def _take_server_away(site: Site) -> None:
         inside = [one for one in site.states.state.processes if one.server == SERVER]
         processes.kill_group(record)
         processes.wait_until_dead([record, *inside], DEATH_SECONDS)
+        broker.await_desertion(site, tuple(QUEUE_PRIORITIES))
     network.take_away(ADDRESSES[SERVER])
 
 
@@ -150,6 +151,7 @@ def _network_only(site: Site) -> str | None:
 
 def _stop_engine(site: Site) -> None:
     site.stop(ENGINE)
+    broker.await_desertion(site, tuple(QUEUE_PRIORITIES))
 
 
 def _engine_is_down(site: Site) -> str | None:

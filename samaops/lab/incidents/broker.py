@@ -40,6 +40,15 @@ def has_consumers(site: Site, names: tuple[str, ...]) -> bool:
     return all(int(queue(site, name).get("consumers", 0)) > 0 for name in names)
 
 
+def await_desertion(site: Site, names: tuple[str, ...]) -> None:
+    """Wait until the management API knows that the queues have lost their consumers.
+
+    It is some seconds behind: a consumer that it shows after this is a new one. A broker that is down, or a
+    consumer of another worker, is no fault here.
+    """
+    wait_until(lambda: all(queue(site, name).get("consumers", 0) == 0 for name in names), SAMPLE_SECONDS)
+
+
 def is_empty(site: Site, names: tuple[str, ...]) -> bool:
     """Tell whether nothing waits and nothing is unacknowledged in the queues."""
     return all(queue(site, name).get("messages") == 0 for name in names)

@@ -82,6 +82,7 @@ def _unhang_worker(site: Site) -> None:
 
 def _stop_worker(site: Site) -> None:
     containers.stop(site, CONTAINER)
+    broker.await_desertion(site, WORKER_QUEUES[WORKER])
     traffic.notify_many("normal", WAITING)
 
 

@@ -22,6 +22,8 @@ from samaops.model.plan import ActionStatus, Condition, Operation, Plan, Scalar,
 
 FAILED = 2
 PAUSE_SECONDS = 1.0
+# RabbitMQ's management API shows what was every five seconds.
+SETTLE_SECONDS = 6.0
 SentencesT = TypeVar("SentencesT", str, "tuple[str, ...]")
 
 
@@ -184,10 +186,12 @@ class _Run:
         """Undo a step and see that it is as before; return what is left of it, in a sentence."""
         if step.undo is None:
             snapshot = self._engine.world.look(readings.codes_of(step.before))
-            if readings.hold(step.before, snapshot):
+            if step.before and readings.hold(step.before, snapshot):
                 return ""
             return _("{step}: it cannot be taken back: {reason}").format(step=step.title, reason=step.no_undo)
         undo = step.undo
+        if step.is_undone_only_if_seen and self._had_no_effect(step):
+            return ""
         self._note(lambda: self._write(history.UNDO_BEGUN, number, {}))
         outcome = self._engine.world.run(undo)
         broken = self._await(step.before) if outcome.is_ok else outcome.said
@@ -201,6 +205,11 @@ class _Run:
             if broken
             else ""
         )
+
+    def _had_no_effect(self, step: Step) -> bool:
+        """Return whether all is as before, also once what shows it has had time to change."""
+        self._engine.sleep(SETTLE_SECONDS)
+        return readings.hold(step.before, self._engine.world.look(readings.codes_of(step.before)))
 
     def _await(self, conditions: tuple[Condition, ...]) -> str:
         """Wait until all conditions hold; return the sentence about one that does not in time."""

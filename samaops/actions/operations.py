@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from samaops.actions import messages
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.config.command_lines import on_server
@@ -43,6 +44,8 @@ def shown(operation: Operation, settings: Settings) -> str:
     """Return an operation as a person would type it."""
     if operation.kind == SHELL:
         return on_server(settings, operation.server, operation.text)
+    if operation.kind in (messages.TAKE, messages.RESTORE):
+        return messages.shown(operation, settings)
     return operation.text
 
 
@@ -61,4 +64,16 @@ def _run_in_shell(operation: Operation, settings: Settings) -> Outcome:
     return Outcome(done.exit_code == 0, said[-_KEPT_CHARACTERS:])
 
 
-RUNNERS: dict[str, Callable[[Operation, Settings], Outcome]] = {SHELL: _run_in_shell}
+def _take_messages(operation: Operation, settings: Settings) -> Outcome:
+    return Outcome(True, messages.run_take(operation, settings))
+
+
+def _restore_messages(operation: Operation, settings: Settings) -> Outcome:
+    return Outcome(True, messages.run_restore(operation, settings))
+
+
+RUNNERS: dict[str, Callable[[Operation, Settings], Outcome]] = {
+    SHELL: _run_in_shell,
+    messages.TAKE: _take_messages,
+    messages.RESTORE: _restore_messages,
+}

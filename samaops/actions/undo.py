@@ -46,7 +46,7 @@ def plan(change: Change, snapshot: Snapshot) -> Plan:
     original = plan_of(change)
     steps, notes = [], []
     for _number, step in touched(change):
-        if readings.hold(step.before, snapshot):
+        if step.before and readings.hold(step.before, snapshot):
             continue
         if step.undo is None:
             notes.append(

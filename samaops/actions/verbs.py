@@ -28,6 +28,10 @@ class Verb:
 _PLACES = {
     "workers add-queue": ("samaops.actions.celery", "ADD_QUEUE"),
     "docker restart": ("samaops.actions.docker", "RESTART"),
+    "workers restart": ("samaops.actions.celery_workers", "RESTART"),
+    "workers scale": ("samaops.actions.celery_workers", "SCALE"),
+    "queue purge": ("samaops.actions.rabbitmq", "PURGE"),
+    "queue set-watermark": ("samaops.actions.rabbitmq", "SET_WATERMARK"),
     "docker cleanup": ("samaops.actions.docker_images", "CLEANUP"),
 }
 

@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from samaops.errors import UsageError
+from samaops.i18n import _
 from samaops.model.report import Report
 from samaops.render import faces
 from samaops.render.faces import Output
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from samaops.model.table import Table
 
 # Longer lines are hard to read, however wide the screen is.
 _WIDEST = 100
@@ -59,6 +63,21 @@ def human(report: Report, *, verbose: bool, answer_only: bool = False) -> Render
 def show_screen(content: RenderableType) -> None:
     """Print something of rich to stdout: plain when it is no terminal, without colours for NO_COLOR."""
     console().print(content)
+
+
+def show_table(table: Table, output: Output) -> None:
+    """Write a list: for people as columns, for programs as JSON. Raises UsageError for another form."""
+    if output is Output.HUMAN:
+        from samaops.render import table as face
+
+        show_screen(face.screen(table))
+    elif output is Output.JSON:
+        from samaops.render import json
+        from samaops.render import table as face
+
+        write(json.text(face.document(table)))
+    else:
+        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 
 
 def write(text: str) -> None:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing
+from samaops.cli import changing, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
-from samaops.i18n import N_
+from samaops.errors import UsageError
+from samaops.i18n import N_, _
 from samaops.render.faces import Output
 
 app = typer.Typer(
@@ -17,15 +18,29 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def workers() -> None:
-    """Keep this a group, however few commands it has."""
+WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help=N_("A worker of [celery.workers]."))]
+
+
+@app.command("list", help=N_("List the workers: connected or not, what each consumes, how much it holds."))
+def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """List the workers."""
+    from samaops.workflows import workers
+
+    screen.show_table(workers.listed(ctx.obj.configuration().settings), output)
+
+
+@app.command(help=N_("List the queues with the workers that consume them, and those that must."))
+def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """List who consumes what."""
+    from samaops.workflows import workers
+
+    screen.show_table(workers.queues(ctx.obj.configuration().settings), output)
 
 
 @app.command("add-queue", help=N_("Let a running worker consume one more queue, until it restarts."))
 def add_queue(
     ctx: typer.Context,
-    worker: Annotated[str, typer.Argument(metavar="WORKER", help=N_("A worker of [celery.workers]."))],
+    worker: WorkerArgument,
     queue: Annotated[str, typer.Argument(metavar="QUEUE", help=N_("A queue that the broker has."))],
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -35,14 +50,44 @@ def add_queue(
     verbose: VerboseOption = False,
 ) -> None:
     """Add a queue to a worker."""
-    from samaops.workflows import change
-
-    settings = ctx.obj.configuration().settings
     consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out(
-        settings,
-        lambda: change.prepare(settings, "workers add-queue", (worker, queue)),
-        consent,
-        output,
-        verbose=verbose or ctx.obj.verbose,
-    )
+    changing.carry_out_verb(ctx, "workers add-queue", (worker, queue), consent, output, verbose=verbose)
+
+
+@app.command(help=N_("Restart one worker warm: its tasks may end first."))
+def restart(
+    ctx: typer.Context,
+    worker: WorkerArgument,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Restart a worker."""
+    consent = Consent(dry_run, yes, confirm, wait)
+    changing.carry_out_verb(ctx, "workers restart", (worker,), consent, output, verbose=verbose)
+
+
+@app.command(help=N_("Make a worker's pool larger (--add) or smaller (--remove), until it restarts."))
+def scale(
+    ctx: typer.Context,
+    worker: WorkerArgument,
+    add: Annotated[int, typer.Option("--add", metavar="N", min=0, help=N_("So many more processes."))] = 0,
+    remove: Annotated[
+        int, typer.Option("--remove", metavar="N", min=0, help=N_("So many processes less."))
+    ] = 0,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Scale a worker's pool."""
+    if bool(add) == bool(remove):
+        raise UsageError(_("Give one of {one} and {other}").format(one="--add N", other="--remove N"))
+    consent = Consent(dry_run, yes, confirm, wait)
+    words = (worker, f"{add - remove:+d}")
+    changing.carry_out_verb(ctx, "workers scale", words, consent, output, verbose=verbose)

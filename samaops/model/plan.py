@@ -67,7 +67,8 @@ class Step:
 
     ``needs`` must hold before it and is not changed by it; ``before`` holds before it, and again once it is
     undone; ``after`` holds when it worked. ``undo`` must do no harm where the step had no effect; without one,
-    ``no_undo`` says why.
+    ``no_undo`` says why. With ``is_undone_only_if_seen`` an undo that would do harm there is run only where
+    ``before`` no longer holds.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Step:
     needs: tuple[Condition, ...] = ()
     undo: Operation | None = None
     no_undo: str = ""
+    is_undone_only_if_seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

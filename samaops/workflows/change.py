@@ -11,6 +11,7 @@ from samaops import history, lock
 from samaops.actions import operations, verbs
 from samaops.actions.engine import Applied, Engine
 from samaops.actions.operations import Outcome
+from samaops.actions.verbs import Verb
 from samaops.checks import engine as checks
 from samaops.config.settings import Settings
 from samaops.errors import REFUSED, RefusedError, SamaopsError
@@ -39,6 +40,8 @@ class LiveWorld:
 
     def look(self, codes: tuple[str, ...]) -> Snapshot:
         """Observe what the checks under these codes need."""
+        if not codes:  # to a selection that would mean everything
+            return Snapshot(datetime.now(timezone.utc))
         return diagnose.observe(self.settings, Selection(only=codes))
 
     def findings(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
@@ -66,14 +69,23 @@ class LiveWorld:
 
 
 def prepare(settings: Settings, name: str, arguments: Sequence[str]) -> Plan:
-    """Look at what a verb needs to know, and plan it; nothing is changed.
+    """Look at what a verb needs to know, and plan it; nothing is changed. Raises as ``prepare_verb``."""
+    return prepare_verb(settings, verbs.find(name), arguments)
+
+
+def prepare_verb(
+    settings: Settings, verb: Verb, arguments: Sequence[str], asked_by: Sequence[str] = ()
+) -> Plan:
+    """Plan a verb; the findings ``asked_by`` (``code@subject``) must be gone afterwards, beside those it cures.
 
     Raises UsageError for arguments that name nothing, RefusedError when a guard forbids it, UnavailableError when
     what must be known could not be looked at.
     """
-    verb, world = verbs.find(name), LiveWorld(settings)
-    snapshot = world.look(verb.codes(settings, arguments))
+    world = LiveWorld(settings)
+    codes = {*verb.codes(settings, arguments), *(key.partition("@")[0] for key in asked_by)}
+    snapshot = world.look(tuple(sorted(codes)))
     plan = verb.plan(snapshot, settings, arguments)
+    plan = replace(plan, cures=tuple(dict.fromkeys((*plan.cures, *asked_by))))
     asked_for = [one.key for one in world.findings(plan.cures, snapshot) if one.status in _BAD]
     return _without_secrets(replace(plan, cures=tuple(asked_for)), settings)
 

@@ -1,0 +1,120 @@
+"""Run what a plan does to messages: take them out of a queue into a file, publish a file's messages again.
+
+A message is on this machine's disk before the next is taken, so that none is ever nowhere but in memory for
+longer than one answer of the broker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq_messages import MessageApi
+from samaops.config.settings import RabbitMQ, Settings
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.model.plan import Operation
+
+TAKE, RESTORE = "rabbitmq.take", "rabbitmq.restore"
+BATCH = 100
+SECONDS = 600.0
+
+
+def take(queue: str, most: int, file: Path) -> Operation:
+    """Return the operation that takes at most so many messages out of a queue, into a new file."""
+    return Operation(TAKE, shlex.join([queue, str(most), str(file)]), None, SECONDS)
+
+
+def restore(queue: str, file: Path) -> Operation:
+    """Return the operation that publishes to a queue what a file holds, and what was not yet published."""
+    return Operation(RESTORE, shlex.join([queue, str(file)]), None, SECONDS)
+
+
+def shown(operation: Operation, settings: Settings) -> str:
+    """Return the operation as a person would do it: calls of the management API, which ask for the password."""
+    broker = _broker(settings)
+    words = shlex.split(operation.text)
+    base = f"http{'s' if broker.management_tls else ''}://{settings.host_of(broker)}:{broker.management_port}/api"
+    vhost, user = quote(broker.vhost, safe=""), shlex.quote(broker.username)
+    if operation.kind == TAKE:
+        queue, most, file = words
+        url = f"{base}/queues/{vhost}/{quote(queue, safe='')}/get"
+        body = json.dumps({"count": int(most), "ackmode": "ack_requeue_false", "encoding": "auto"})
+        return f"curl -u {user} -X POST {shlex.quote(url)} -d {shlex.quote(body)} >> {shlex.quote(file)}"
+    queue, file = words
+    body = json.dumps({"routing_key": queue, "properties": {}, "payload": "…", "payload_encoding": "string"})
+    url = f"{base}/exchanges/{vhost}/amq.default/publish"
+    each = _("for each line of {file}:").format(file=file)
+    return f"# {each}\ncurl -u {user} -X POST {shlex.quote(url)} -d {shlex.quote(body)}"
+
+
+def run_take(operation: Operation, settings: Settings) -> str:
+    """Take the messages; return how many, in a sentence. Raises ClientError."""
+    queue, most, file = shlex.split(operation.text)
+    left, path = int(most), Path(file)
+    with _api(settings) as api:
+        while left > 0:
+            batch = api.take(queue, min(BATCH, left))
+            if not batch:
+                break
+            append(path, batch)
+            left -= len(batch)
+    return _("{count} messages are in {file}").format(count=int(most) - left, file=file)
+
+
+def run_restore(operation: Operation, settings: Settings) -> str:
+    """Publish the messages that were not published yet; return how many, in a sentence. Raises ClientError."""
+    queue, file = shlex.split(operation.text)
+    path = Path(file)
+    progress = path.with_name(path.name + ".restored")
+    done = int(progress.read_text(encoding="ascii")) if progress.exists() else 0
+    messages = list(read(path))[done:] if path.exists() else []
+    with _api(settings) as api:
+        for number, message in enumerate(messages, start=done + 1):
+            api.publish(queue, message)
+            progress.write_text(str(number), encoding="ascii")
+    return _("{count} messages are in {queue} again").format(count=len(messages), queue=queue)
+
+
+def append(path: Path, messages: Iterable[Mapping[str, Any]]) -> None:
+    """Add messages to a file that only its owner may read, one JSON line each, on the disk at once."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in messages)
+            stream.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        raise ClientError(FailureKind.ERROR, f"{path}: {error.strerror}", "file") from error
+
+
+def require_writable(path: Path) -> None:
+    """Create the empty file, so that what is taken has a place. Raises ClientError."""
+    append(path, ())
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the messages of a file."""
+    with path.open(encoding="utf-8") as stream:
+        for line in stream:
+            with suppress(ValueError):  # a last line that a full disk cut short
+                yield json.loads(line)
+
+
+def _broker(settings: Settings) -> RabbitMQ:
+    if settings.rabbitmq is None:
+        raise ClientError(FailureKind.MISSING, _("[rabbitmq] is not configured"), "rabbitmq")
+    return settings.rabbitmq
+
+
+def _api(settings: Settings) -> MessageApi:
+    broker = _broker(settings)
+    return MessageApi(settings.host_of(broker), broker)

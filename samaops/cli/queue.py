@@ -1,0 +1,108 @@
+"""`samaops queue`: RabbitMQ's queues."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from samaops.cli import changing, screen
+from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
+from samaops.cli.options import OutputOption, VerboseOption
+from samaops.i18n import N_, _
+from samaops.render.faces import Output
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+QueueArgument = Annotated[str, typer.Argument(metavar="QUEUE", help=N_("A queue of [rabbitmq.queues]."))]
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="FILE", help=N_("A new file; under the state directory when absent.")),
+]
+
+
+@app.command("list", help=N_("List the queues: what waits, who consumes, how fast."))
+def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """List the queues."""
+    from samaops.workflows import queues
+
+    screen.show_table(queues.listed(ctx.obj.configuration().settings), output)
+
+
+@app.command(help=N_("Show the first messages of a queue; it keeps them."))
+def peek(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, max=1000, help=N_("How many at most."))
+    ] = 5,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Show the first messages."""
+    from samaops.workflows import queues
+
+    screen.show_table(queues.peek(ctx.obj.configuration().settings, queue, count), output)
+
+
+@app.command(help=N_("Write all messages that wait in a queue to a file; the queue keeps them."))
+def export(
+    ctx: typer.Context, queue: QueueArgument, to: FileOption = None, output: OutputOption = Output.HUMAN
+) -> None:
+    """Write the messages of a queue to a file."""
+    from samaops.model.table import Column, Table
+    from samaops.workflows import queues
+
+    count, path = queues.export(ctx.obj.configuration().settings, queue, to)
+    columns = (
+        Column("queue", _("queue")),
+        Column("messages", _("messages"), True),
+        Column("file", _("file")),
+    )
+    row = {"queue": queue, "messages": count, "file": str(path)}
+    screen.show_table(Table("export", columns, (row,), ""), output)
+
+
+@app.command(help=N_("Take all messages that wait in a queue out of it, into a file."))
+def purge(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    to: FileOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Empty a queue into a file."""
+    from samaops.workflows import queues
+
+    file = str(to or queues.default_file(queue))
+    consent = Consent(dry_run, yes, confirm, wait)
+    changing.carry_out_verb(ctx, "queue purge", (queue, file), consent, output, verbose=verbose)
+
+
+@app.command(
+    "set-watermark", help=N_("Set the memory above which RabbitMQ blocks publishers, until it restarts.")
+)
+def set_watermark(
+    ctx: typer.Context,
+    fraction: Annotated[
+        float,
+        typer.Argument(
+            metavar="FRACTION", help=N_("Of the memory of its container, or of its host: 0.4, at most 0.7.")
+        ),
+    ],
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Set the broker's memory watermark."""
+    consent = Consent(dry_run, yes, confirm, wait)
+    words = (f"{fraction:g}",)
+    changing.carry_out_verb(ctx, "queue set-watermark", words, consent, output, verbose=verbose)

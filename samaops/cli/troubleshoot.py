@@ -1,0 +1,203 @@
+"""`samaops troubleshoot`: one symptom, its cause, its fix, and the proof that it helped."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from samaops.cli import changing, screen
+from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
+from samaops.cli.options import OutputOption, VerboseOption
+from samaops.errors import UsageError
+from samaops.i18n import N_, _
+from samaops.render.faces import Output
+
+if TYPE_CHECKING:
+    from samaops.config.settings import Settings
+    from samaops.workflows.troubleshoot import Diagnosis, Offer
+
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.command()
+def troubleshoot(
+    ctx: typer.Context,
+    playbook: Annotated[
+        str,
+        typer.Argument(
+            metavar="list|show|ID", help=N_("A playbook, such as notifications; or list, or show ID.")
+        ),
+    ],
+    shown: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help=N_("The playbook that show prints."))
+    ] = None,
+    apply: Annotated[
+        str | None, typer.Option("--apply", metavar="FIX", help=N_("Make this fix, after a yes."))
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Find the cause of one symptom, and repair it."""
+    settings = ctx.obj.configuration().settings
+    if (playbook == "show") != (shown is not None):
+        raise UsageError(
+            _("show needs the playbook to show, and nothing else takes one"), "samaops troubleshoot list"
+        )
+    if playbook == "list":
+        _list(settings, output)
+    elif shown is not None:
+        _show(settings, shown, output)
+    else:
+        consent = Consent(dry_run, yes, confirm, wait)
+        verbose = verbose or ctx.obj.verbose
+        _run(settings, playbook, apply, _Manner(consent, output, verbose))
+
+
+def _list(settings: Settings, output: Output) -> None:
+    from samaops.workflows import guide
+
+    screen.show_table(guide.listed(settings), output)
+
+
+def _show(settings: Settings, name: str, output: Output) -> None:
+    from samaops.render import guide as face
+    from samaops.render import json
+    from samaops.workflows import guide, troubleshoot
+
+    found = guide.guide_of(troubleshoot.find(settings, name), settings)
+    if output is Output.HUMAN:
+        screen.show_screen(face.page(found))
+    elif output is Output.JSON:
+        screen.write(json.text(face.document(found)))
+    else:
+        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+
+
+class _Manner:
+    """How the command line wants it: consent, form, length."""
+
+    def __init__(self, consent: Consent, output: Output, verbose: bool) -> None:
+        self.consent, self.output, self.verbose = consent, output, verbose
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether somebody sits there who could choose."""
+        return (
+            self.output is Output.HUMAN
+            and not self.consent.dry_run
+            and sys.stdin.isatty()
+            and sys.stderr.isatty()
+        )
+
+
+def _run(settings: Settings, name: str, fix: str | None, manner: _Manner) -> None:
+    from samaops.workflows import troubleshoot
+
+    with screen.progress(_("Following the way of a notification…")):
+        diagnosis = troubleshoot.run(settings, name, lambda: screen.prepare(manner.output))
+    if fix is not None:
+        _require_known(diagnosis, fix)
+    if fix is None or manner.output is Output.HUMAN:
+        _show_diagnosis(diagnosis, manner)
+    offer = diagnosis.offered(fix) if fix is not None else _chosen(diagnosis, manner)
+    if offer is not None:
+        _carry_out(settings, diagnosis, offer, manner)
+        return
+    if fix is not None:
+        _nothing_to_do(diagnosis, fix, manner)
+    _leave(diagnosis)
+
+
+def _require_known(diagnosis: Diagnosis, fix: str) -> None:
+    from samaops.config import consistency
+
+    if fix not in diagnosis.playbook.fixes:
+        text = _("The playbook {id} has no fix {fix!r}").format(id=diagnosis.playbook.id, fix=fix)
+        raise UsageError(text, hint=consistency.not_one_of(fix, diagnosis.playbook.fixes))
+
+
+def _show_diagnosis(diagnosis: Diagnosis, manner: _Manner) -> None:
+    """Show what was found; to people the hops first, in their order, and not once more among the findings."""
+    from samaops.workflows.hops import PREFIX
+
+    report = diagnosis.report
+    if manner.output is Output.HUMAN and not manner.verbose:
+        from samaops.render import guide as face
+        from samaops.render.words import symbols_for
+
+        by_id = {one.subject.partition("/")[2]: one for one in report.findings if one.code.startswith(PREFIX)}
+        ordered = [by_id[hop.id] for hop in diagnosis.playbook.hops]
+        screen.show_screen(face.hop_lines(ordered, symbols_for(sys.stdout.encoding)))
+        screen.show_screen("")
+        findings = tuple(one for one in report.findings if not one.code.startswith(PREFIX))
+        report = replace(report, findings=findings)
+    screen.show(report, manner.output, verbose=manner.verbose)
+
+
+def _chosen(diagnosis: Diagnosis, manner: _Manner) -> Offer | None:
+    """Ask which fix to make, the least risky first; nobody has to choose one."""
+    offers = [one for one in diagnosis.offers if not one.refusal]
+    if not offers or not manner.may_ask:
+        return None
+    from samaops.render import escape, words
+
+    typer.echo("", err=True)
+    for number, offer in enumerate(offers, start=1):
+        typer.echo(f"{number}. {escape.plain(offer.title)} ({words.risk(offer.fix.risk)})", err=True)
+    question = _("Which one? (1-{count}, nothing for none)").format(count=len(offers))
+    answer = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+    if not answer:
+        return None
+    if not answer.isascii() or not answer.isdigit() or not 1 <= int(answer) <= len(offers):
+        raise UsageError(_("{answer!r} is not one of them; nothing was changed").format(answer=answer))
+    return offers[int(answer) - 1]
+
+
+def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
+    from samaops.workflows import troubleshoot
+
+    if offer.text:
+        _show_text(diagnosis, offer, manner)
+        _leave(diagnosis)
+    if manner.output is Output.HUMAN:
+        screen.show_screen("")
+    changing.carry_out(
+        settings,
+        lambda: troubleshoot.prepare(settings, offer),
+        manner.consent,
+        manner.output,
+        verbose=manner.verbose,
+    )
+
+
+def _show_text(diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
+    """Show what to send to those who can repair it: nothing of ours can."""
+    from samaops.render import escape
+
+    if manner.output is Output.HUMAN:
+        screen.show_screen("")
+        for line in offer.text.splitlines():
+            screen.write(f"{escape.plain(line)}\n")
+    else:
+        screen.show(replace(diagnosis.report, answer=offer.text), manner.output)
+
+
+def _nothing_to_do(diagnosis: Diagnosis, fix: str, manner: _Manner) -> None:
+    text = _("Nothing to do: no cause that was found asks for {fix}").format(fix=fix)
+    if manner.output is Output.HUMAN:
+        typer.echo(text, err=True)
+    else:
+        screen.show(replace(diagnosis.report, answer=text), manner.output)
+
+
+def _leave(diagnosis: Diagnosis) -> NoReturn:
+    from samaops.cli.diagnose import exit_code
+
+    raise typer.Exit(exit_code(diagnosis.report))

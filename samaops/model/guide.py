@@ -1,0 +1,48 @@
+"""A playbook as people follow it by hand: texts in their language, commands with the real names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class GuideStation:
+    """One hop: what it means, and the commands that show it."""
+
+    id: str
+    title: str
+    meaning: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GuideFix:
+    """One fix: through samaops, by hand, or the text to send."""
+
+    id: str
+    title: str
+    risk: str
+    command: str
+    by_hand: tuple[str, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuideCause:
+    """One root cause and the fixes that help, least risky first."""
+
+    id: str
+    meaning: str
+    fixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A whole playbook."""
+
+    id: str
+    title: str
+    meaning: str
+    stations: tuple[GuideStation, ...]
+    causes: tuple[GuideCause, ...]
+    fixes: tuple[GuideFix, ...]

@@ -1,0 +1,27 @@
+"""An answer that is a list: rows of plain values under named columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: the key of its values in a row, and its heading in the user's language."""
+
+    key: str
+    heading: str
+    is_number: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A list of things. ``kind`` names it for programs (``samaops/<kind>/1``); rows are plain JSON values."""
+
+    kind: str
+    columns: tuple[Column, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    empty: str
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,75 @@
+"""A playbook to follow by hand, and the hops of a diagnosis, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from samaops.i18n import _
+from samaops.model.finding import Finding
+from samaops.model.guide import Guide, GuideFix
+from samaops.model.plan import Risk
+from samaops.render import escape, words
+from samaops.render.human import STYLES
+from samaops.render.layout import CommandLine, Hanging
+from samaops.render.words import Symbols
+
+SCHEMA = "samaops/playbook/1"
+
+
+def document(guide: Guide) -> dict[str, Any]:
+    """Return a playbook as plain values, for JSON."""
+    return {"schema": SCHEMA, **asdict(guide)}
+
+
+def page(guide: Guide) -> Group:
+    """Return a playbook for a screen."""
+    return Group(*_page(guide))
+
+
+def _page(guide: Guide) -> Iterator[RenderableType]:
+    yield Text(guide.title, "bold")
+    yield Hanging(Text(""), Text(guide.meaning))
+    for number, station in enumerate(guide.stations, start=1):
+        yield Text("")
+        yield Hanging(Text(f"{number}. "), Text(escape.plain(station.title), "bold"))
+        yield Hanging(Text(""), Text(escape.plain(station.meaning)), indent=3)
+        yield from (CommandLine(escape.command(one), indent=5) for one in station.commands)
+    yield Text("")
+    yield Text(_("Causes, and what helps"), "bold")
+    for cause in guide.causes:
+        yield Hanging(
+            Text(f"{escape.plain(cause.id)}: ", "bold"), Text(escape.plain(cause.meaning)), indent=2
+        )
+        yield Hanging(Text(""), Text(escape.plain(", ".join(cause.fixes)), "dim"), indent=4)
+    yield Text("")
+    yield Text(_("Fixes"), "bold")
+    for fix in guide.fixes:
+        yield from _fix(fix)
+
+
+def _fix(fix: GuideFix) -> Iterator[RenderableType]:
+    body = Text(escape.plain(fix.title)).append(f"  ({words.risk(Risk(fix.risk))})", "dim")
+    yield Hanging(Text(f"{escape.plain(fix.id)}: ", "bold"), body, indent=2)
+    yield CommandLine(escape.command(fix.command), indent=5)
+    for one in fix.by_hand:
+        yield CommandLine(escape.command(one), prefix=_("by hand: "), indent=5)
+    for line in fix.text.splitlines():
+        yield Text(f"     | {escape.plain(line)}", "dim")
+
+
+def hop_lines(hops: Iterable[Finding], symbols: Symbols) -> Group:
+    """Return the hops of a diagnosis in their order: how each is, its count, and what it is made of."""
+    return Group(*(_hop(number, one, symbols) for number, one in enumerate(hops, start=1)))
+
+
+def _hop(number: int, hop: Finding, symbols: Symbols) -> RenderableType:
+    count = "?" if hop.value is None else words.number(float(hop.value))
+    body = Text(escape.plain(hop.title), "bold")
+    if hop.detail:
+        body.append(f"  {escape.plain(hop.detail)}", "dim")
+    return Hanging(Text(f"{number}. {symbols.status[hop.status]} {count:>6}  ", STYLES[hop.status]), body)

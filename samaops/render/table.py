@@ -1,0 +1,45 @@
+"""A table for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from samaops.i18n import _
+from samaops.model.table import Column, Table
+from samaops.render import escape
+from samaops.render.layout import Hanging
+
+
+def document(table: Table) -> dict[str, Any]:
+    """Return a table as plain values, for JSON."""
+    return {"schema": f"samaops/{table.kind}/1", table.kind: [dict(row) for row in table.rows]}
+
+
+def screen(table: Table) -> Group:
+    """Return a table for a screen: plain columns, values never shortened."""
+    if not table.rows:
+        return Group(Text(table.empty))
+    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in table.columns:
+        grid.add_column(column.heading, justify="right" if column.is_number else "left", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(_cell(row, column) for column in table.columns))
+    parts: list[RenderableType] = [grid]
+    parts += [Hanging(Text(""), Text(escape.plain(note), "dim")) for note in table.notes]
+    return Group(*parts)
+
+
+def _cell(row: Mapping[str, Any], column: Column) -> Text:
+    value = row.get(column.key)
+    if isinstance(value, bool):
+        return Text(_("yes") if value else _("no"))
+    if isinstance(value, (list, tuple)):
+        return Text(escape.plain(", ".join(map(str, value))) or "-")
+    if isinstance(value, float):
+        return Text(f"{value:g}")
+    return Text("-" if value is None or value == "" else escape.plain(str(value)))

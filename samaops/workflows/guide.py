@@ -1,0 +1,94 @@
+"""A playbook as text that a person can follow by hand, with the commands of this site. Nothing is looked at."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from samaops.config import playbooks
+from samaops.config.command_lines import on_server, samaops
+from samaops.config.playbooks import NAMES, ByHand, Playbook, PlaybookFix
+from samaops.config.settings import Settings
+from samaops.i18n import _
+from samaops.model.guide import Guide, GuideCause, GuideFix, GuideStation
+from samaops.model.plan import Risk
+from samaops.model.table import Column, Table
+
+_RISKS = list(Risk)
+# What stands for a name that only a diagnosis knows.
+_BLANKS = {name: f"<{name}>" for name in NAMES}
+
+
+def listed(settings: Settings) -> Table:
+    """Return every playbook, those of the site too."""
+    rows = tuple(
+        {"playbook": one.id, "title": _(one.title) if one.title else "", "causes": len(one.causes)}
+        for one in playbooks.all_of(settings).values()
+    )
+    columns = (
+        Column("playbook", _("playbook")),
+        Column("title", _("symptom")),
+        Column("causes", _("causes"), True),
+    )
+    return Table("playbooks", columns, rows, _("There is no playbook"))
+
+
+def guide_of(playbook: Playbook, settings: Settings) -> Guide:
+    """Return a playbook to read, in the user's language."""
+    stations = tuple(
+        GuideStation(
+            hop.id,
+            _(hop.title),
+            _(hop.meaning),
+            tuple(_command(one, settings) for one in hop.by_hand),
+        )
+        for hop in playbook.hops
+    )
+    causes = tuple(
+        GuideCause(
+            name,
+            _(cause.meaning) if cause.meaning else "",
+            tuple(sorted(cause.fixes, key=lambda one: _RISKS.index(playbook.fixes[one].risk))),
+        )
+        for name, cause in playbook.causes.items()
+    )
+    fixes = tuple(_fix(playbook, name, fix, settings) for name, fix in playbook.fixes.items())
+    meaning = _(playbook.meaning) if playbook.meaning else ""
+    return Guide(playbook.id, _(playbook.title) if playbook.title else "", meaning, stations, causes, fixes)
+
+
+def _fix(playbook: Playbook, name: str, fix: PlaybookFix, settings: Settings) -> GuideFix:
+    by_hand = tuple(_command(one, settings) for one in fix.by_hand)
+    if fix.command is not None:
+        command, server = fix.command.format(**_BLANKS), (fix.server or "").format(**_BLANKS)
+        by_hand = (on_server(settings, server, command),)
+    return GuideFix(
+        id=name,
+        title=_(fix.title).format(**_BLANKS),
+        risk=fix.risk.value,
+        command=samaops(settings, f"troubleshoot {playbook.id} --apply {name}"),
+        by_hand=by_hand,
+        text=_(fix.text).format(**{**_BLANKS, "site": settings.site}) if fix.text else "",
+    )
+
+
+def _command(by_hand: ByHand, settings: Settings) -> str:
+    """Fill in the names of this site; the first worker stands for the one it is about."""
+    places = _places(settings)
+    command = by_hand.command.format(**places)
+    return on_server(settings, by_hand.server.format(**places), command) if by_hand.server else command
+
+
+def _places(settings: Settings) -> dict[str, str]:
+    broker, celery, proxy = settings.rabbitmq, settings.celery, settings.proxy
+    worker = next(iter(celery.workers.values()), None) if celery else None
+    url = urlsplit(proxy.url) if proxy else None
+    return {
+        "broker": (broker.container if broker else None) or "BROKER",
+        "broker_server": broker.server if broker else "api",
+        "worker": (worker.container if worker else None) or "WORKER",
+        "worker_server": worker.server if worker else "workers",
+        "proxy": f"{url.scheme}://{url.hostname}:{url.port or 80}" if url else "PROXY",
+        "proxy_address": f"{url.hostname}:{url.port or 80}" if url else "PROXY:PORT",
+        "queue": "QUEUE",
+        "celery": f"{celery.command} -A {celery.app}" if celery else "celery -A app.celery_app",
+    }

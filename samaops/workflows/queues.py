@@ -1,0 +1,131 @@
+"""The broker's queues as a list, the first messages of one, and all of one in a file. Nothing is taken out."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from samaops.actions import messages
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq_messages import MessageApi
+from samaops.config import consistency
+from samaops.config.settings import RabbitMQ, Settings
+from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
+from samaops.facts.selection import Selection
+from samaops.i18n import _
+from samaops.model.table import Column, Table
+from samaops.workflows import diagnose, observed
+
+MOST_MESSAGES = 50_000
+_PEEKED_BYTES = 200
+
+
+def listed(settings: Settings) -> Table:
+    """Return every queue with what waits in it and who consumes it. Raises UnavailableError."""
+    _broker(settings)
+    snapshot = diagnose.observe(settings, Selection(only=("rabbitmq.queue",)))
+    facts = observed.one(snapshot, RabbitMQFacts, _("Could not look at the broker: {reason}"))
+    if facts.queues is None:
+        raise UnavailableError(_("The broker's queues could not be read"))
+    columns = (
+        Column("queue", _("queue")),
+        Column("ready", _("ready"), True),
+        Column("unacknowledged", _("unacked"), True),
+        Column("consumers", _("consumers"), True),
+        Column("publish_rate", _("in/s"), True),
+        Column("ack_rate", _("done/s"), True),
+        Column("redeliver_rate", _("again/s"), True),
+    )
+    return Table("queues", columns, tuple(_row(one) for one in facts.queues), _("The broker has no queue"))
+
+
+def _row(queue: BrokerQueue) -> dict[str, Any]:
+    return {
+        "queue": queue.name, "state": queue.state, "ready": queue.ready,
+        "unacknowledged": queue.unacknowledged, "consumers": queue.consumers, "bytes": queue.bytes,
+        "publish_rate": queue.publish_rate, "deliver_rate": queue.deliver_rate,
+        "ack_rate": queue.ack_rate, "redeliver_rate": queue.redeliver_rate, "limits": dict(queue.limits),
+    }  # fmt: skip
+
+
+def peek(settings: Settings, queue: str, count: int) -> Table:
+    """Return the first messages of a queue, which keeps them. Raises UsageError and UnavailableError."""
+    broker = _known(settings, queue)
+    try:
+        with MessageApi(settings.host_of(broker), broker) as api:
+            found = api.read(queue, count, _PEEKED_BYTES)
+    except ClientError as error:
+        raise _unavailable(queue, error) from error
+    masked: list[dict[str, Any]] = diagnose.redacted([_message(one) for one in found], settings)
+    columns = (
+        Column("place", "#", True),
+        Column("task", _("task")),
+        Column("id", _("id")),
+        Column("redelivered", _("again")),
+        Column("payload", _("begins with")),
+    )
+    rows = tuple({"place": place, **one} for place, one in enumerate(masked, start=1))
+    note = _("RabbitMQ marks what was looked at as delivered before")
+    return Table("messages", columns, rows, _("No message is ready in {queue}").format(queue=queue), (note,))
+
+
+def _message(raw: dict[str, Any]) -> dict[str, Any]:
+    properties = raw.get("properties") or {}
+    headers = properties.get("headers") or {}
+    return {
+        "task": headers.get("task"),
+        "id": headers.get("id") or properties.get("message_id") or properties.get("correlation_id"),
+        "redelivered": raw.get("redelivered") is True,
+        "bytes": raw.get("payload_bytes"),
+        "payload": str(raw.get("payload", "")),
+    }
+
+
+def export(settings: Settings, queue: str, file: Path | None) -> tuple[int, Path]:
+    """Write all ready messages of a queue to a new file, and leave them there; return how many, and where.
+
+    Raises RefusedError when the file exists, UnavailableError when the broker does not give them.
+    """
+    broker, path = _known(settings, queue), file or default_file(queue)
+    if path.exists():
+        raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
+    try:
+        with MessageApi(settings.host_of(broker), broker) as api:
+            found = api.read(queue, MOST_MESSAGES)
+            messages.append(path, found)
+    except ClientError as error:
+        raise _unavailable(queue, error) from error
+    return len(found), path
+
+
+def default_file(queue: str) -> Path:
+    """Return a new file for a queue's messages, under the state directory."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
+    name = re.sub(r"[^\w.-]", "_", queue)
+    now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    return state / "samaops" / "exports" / f"{name}-{now}.jsonl"
+
+
+def _unavailable(queue: str, error: ClientError) -> UnavailableError:
+    text = _("The messages of {queue} could not be read: {reason}")
+    return UnavailableError(
+        text.format(queue=queue, reason=error.message), "samaops diagnose --only rabbitmq"
+    )
+
+
+def _known(settings: Settings, queue: str) -> RabbitMQ:
+    broker = _broker(settings)
+    if queue not in broker.queues:
+        text = _("The configuration knows no queue {queue!r}")
+        raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, broker.queues))
+    return broker
+
+
+def _broker(settings: Settings) -> RabbitMQ:
+    if settings.rabbitmq is None:
+        raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
+    return settings.rabbitmq

@@ -1,0 +1,205 @@
+"""From one symptom to its cause and to the plan of a fix, as a playbook says."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from samaops.actions import operations, site_commands, verbs
+from samaops.actions.verbs import Verb
+from samaops.clients.errors import ClientError
+from samaops.config import consistency, playbooks
+from samaops.config.command_lines import samaops
+from samaops.config.playbooks import Playbook, PlaybookFix
+from samaops.config.settings import Settings
+from samaops.errors import SamaopsError, UsageError
+from samaops.facts import flow
+from samaops.facts.flow import QueueFlow
+from samaops.facts.observation import Snapshot
+from samaops.facts.selection import Selection
+from samaops.i18n import _
+from samaops.model.cause import Cause, Fix
+from samaops.model.finding import Finding
+from samaops.model.plan import Plan, Risk
+from samaops.model.report import Report, worst_first
+from samaops.model.status import Status
+from samaops.workflows import change, diagnose, hops
+
+_RISKS = list(Risk)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One fix that would help now, and the cause that asks for it.
+
+    ``text`` is what to send to others, where the fix is not in our hands; ``refusal`` says why it cannot be made.
+    """
+
+    id: str
+    fix: PlaybookFix
+    cause: Cause
+    title: str
+    text: str = ""
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found for one symptom, and what can be done."""
+
+    playbook: Playbook
+    report: Report
+    offers: tuple[Offer, ...]
+
+    def offered(self, fix: str) -> Offer | None:
+        """Return the offer of a fix: of the worst cause, when several ask for it."""
+        return next((one for one in self.offers if one.id == fix), None)
+
+
+def find(settings: Settings, name: str) -> Playbook:
+    """Return a playbook. Raises UsageError that names the nearest one."""
+    known = playbooks.all_of(settings)
+    if name not in known:
+        text = _("There is no playbook {name!r}").format(name=name)
+        raise UsageError(f"{text}; {consistency.not_one_of(name, known)}", hint="samaops troubleshoot list")
+    return known[name]
+
+
+def run(settings: Settings, name: str, meanwhile: Callable[[], object] | None = None) -> Diagnosis:
+    """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
+    playbook = find(settings, name)
+    selection = Selection(only=playbook.looks)
+    snapshot = diagnose.observe(settings, selection, meanwhile=meanwhile)
+    report = diagnose.judge(snapshot, settings, selection)
+    causes = sorted(report.causes, key=lambda one: one.id not in playbook.causes)
+    offers = [offer for cause in causes for offer in _offers(playbook, cause, settings)]
+    planned = [_planned(playbook, offer, snapshot, settings) for offer in offers]
+    flows = _flows(settings) if playbook.hops else None
+    hop_findings = hops.findings(playbook.hops, report.findings, snapshot, flows, settings)
+    shown = tuple(_with_fixes(cause, planned, playbook) for cause in causes)
+    report = replace(
+        report,
+        command=f"troubleshoot {playbook.id}",
+        causes=_explaining(shown, hop_findings),
+        findings=worst_first((*report.findings, *hop_findings)),
+        answer=_answer(report, hop_findings),
+    )
+    return Diagnosis(playbook, report, tuple(offer for offer, _fix in planned))
+
+
+def prepare(settings: Settings, offer: Offer) -> Plan:
+    """Plan the fix that was offered, from fresh facts; the finding that asks for it must be gone afterwards.
+
+    Raises RefusedError when a guard forbids it.
+    """
+    verb, arguments = _verb(offer, settings)
+    return change.prepare_verb(settings, verb, arguments, offer.cause.explains[:1])
+
+
+def _flows(settings: Settings) -> tuple[QueueFlow, ...] | None:
+    if settings.rabbitmq is None:
+        return None
+    try:
+        return flow.observe(settings, settings.rabbitmq)
+    except ClientError:  # the broker's own finding says why
+        return None
+
+
+def _answer(report: Report, hop_findings: tuple[Finding, ...]) -> str:
+    published = next((one.value for one in hop_findings if one.subject == "notifications/published"), None)
+    if report.causes or report.status is not Status.OK or published != 0:
+        return ""
+    return _("Nothing is broken on the way, and nothing was published in the last 10 minutes")
+
+
+def _explaining(causes: tuple[Cause, ...], hop_findings: tuple[Finding, ...]) -> tuple[Cause, ...]:
+    """Fold each hop under the cause that its own finding has."""
+    folded: list[Cause] = []
+    for cause in causes:
+        because = set(cause.explains)
+        keys = [one.key for one in hop_findings if because & set(one.evidence.get("because", ()))]
+        taken = {key for other in folded for key in other.explains}
+        folded.append(replace(cause, explains=(*cause.explains, *(key for key in keys if key not in taken))))
+    return tuple(folded)
+
+
+def _offers(playbook: Playbook, cause: Cause, settings: Settings) -> Iterator[Offer]:
+    described = playbook.causes.get(cause.id)
+    names = names_of(cause, settings)
+    found = [(name, playbook.fixes[name]) for name in (described.fixes if described else ())]
+    for name, fix in sorted(found, key=lambda one: _RISKS.index(one[1].risk)):
+        if _needed(fix) <= names.keys():
+            text = _(fix.text).format(**names) if fix.text else ""
+            yield Offer(name, fix, cause, _(fix.title).format(**names), text)
+
+
+def _needed(fix: PlaybookFix) -> set[str]:
+    templates = (fix.title, *fix.arguments, fix.command, fix.server, fix.undo, fix.text)
+    return {name for one in templates if one for name in playbooks.NAMES if f"{{{name}}}" in one}
+
+
+def names_of(cause: Cause, settings: Settings) -> dict[str, str]:
+    """Return what a fix may speak of, as far as the cause's subject tells it."""
+    system, _slash, name = cause.subject.partition("/")
+    evidence = (
+        "\n".join(f"- {one}" for one in (*cause.speaks_for, *cause.speaks_against)) or f"- {cause.title}"
+    )
+    names = {"subject": name, "evidence": evidence, "site": settings.site}
+    workers = settings.celery.workers if settings.celery else {}
+    sections = {"rabbitmq": settings.rabbitmq, "redis": settings.redis, "flower": settings.flower}
+    section = sections.get(system)
+    if system == "rabbitmq" and settings.rabbitmq and name in settings.rabbitmq.queues:
+        names["queue"] = name
+        names.update(_worker_named(key for key, one in workers.items() if name in one.queues))
+    elif section is not None and section.container:
+        names.update(container=section.container, server=section.server)
+    if system == "celery" and name in workers:
+        names["worker"] = name
+    if system == "docker":
+        names["container"] = name
+        names.update(_worker_named(key for key, one in workers.items() if one.container == name))
+    worker = workers.get(names.get("worker", ""))
+    if worker is not None:
+        names.update(server=worker.server, **({"container": worker.container} if worker.container else {}))
+    return names
+
+
+def _worker_named(keys: Iterable[str]) -> dict[str, str]:
+    return {"worker": key for key in list(keys)[:1]}  # noqa: B035 - none or one
+
+
+def _verb(offer: Offer, settings: Settings) -> tuple[Verb, tuple[str, ...]]:
+    names, fix = names_of(offer.cause, settings), offer.fix
+    if fix.verb is not None:
+        return verbs.find(fix.verb), tuple(one.format(**names) for one in fix.arguments)
+    quoted = {key: shlex.quote(value) for key, value in names.items()}
+    command, undo = ((one or "").format(**quoted) for one in (fix.command, fix.undo))
+    server = (fix.server or "").format(**names)
+    if server not in settings.servers:
+        text = _("The fix {fix} names the server {server!r}, which is not configured")
+        raise UsageError(text.format(fix=offer.id, server=server))
+    verb = site_commands.verb_of(offer.id, fix, offer.title, names["subject"], (server, command, undo))
+    return verb, (names["subject"],)
+
+
+def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, settings: Settings) -> tuple[Offer, Fix]:
+    """Plan an offer from what was seen, to show its exact commands; a guard that forbids it is part of the answer."""
+    how = samaops(settings, f"troubleshoot {playbook.id} --apply {offer.id}")
+    if offer.text:
+        return offer, Fix(offer.id, offer.fix.risk, offer.title, (how,))
+    try:
+        verb, arguments = _verb(offer, settings)
+        plan = verb.plan(snapshot, settings, arguments)
+    except SamaopsError as error:
+        refusal = _("{title}: not now: {reason}").format(title=offer.title, reason=error.message)
+        return replace(offer, refusal=error.message), Fix(offer.id, offer.fix.risk, refusal)
+    commands = tuple(operations.shown(step.operation, settings) for step in plan.steps)
+    undo = tuple(operations.shown(step.undo, settings) for step in plan.steps if step.undo)
+    return offer, Fix(offer.id, plan.risk, offer.title, (how, *commands), undo)
+
+
+def _with_fixes(cause: Cause, planned: list[tuple[Offer, Fix]], playbook: Playbook) -> Cause:
+    """Put the playbook's fixes in the place of a cause's own, which stay where it has none."""
+    fixes = tuple(fix for offer, fix in planned if offer.cause is cause)
+    return replace(cause, fixes=fixes, runbook=playbook.id) if fixes else cause

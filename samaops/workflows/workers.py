@@ -1,0 +1,85 @@
+"""The Celery workers as a list, as the broker sees them: nobody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from samaops.config.settings import Celery, Settings
+from samaops.errors import UsageError
+from samaops.facts.celery import CeleryFacts
+from samaops.facts.selection import Selection
+from samaops.i18n import _
+from samaops.model.table import Column, Table
+from samaops.workflows import diagnose, observed
+
+
+def listed(settings: Settings) -> Table:
+    """Return every worker, configured or connected, with what it consumes. Raises UnavailableError."""
+    celery, facts = _celery(settings), _facts(settings)
+    columns = (
+        Column("worker", _("worker")),
+        Column("connected", _("connected")),
+        Column("queues", _("consumes")),
+        Column("missing", _("does not consume")),
+        Column("unacknowledged", _("in hand"), True),
+        Column("capacity", _("at most"), True),
+    )
+    return Table("workers", columns, tuple(_workers(celery, facts)), _("No worker is configured"))
+
+
+def _workers(celery: Celery, facts: CeleryFacts) -> Iterator[dict[str, Any]]:
+    for name, worker in celery.workers.items():
+        nodes = [node for node in facts.nodes if node.key == name]
+        for node in nodes or (None,):
+            queues = node.queues if node else ()
+            yield {
+                "worker": name, "node": node.name if node else None, "connected": node is not None,
+                "queues": list(queues), "missing": [one for one in worker.queues if one not in queues],
+                "unacknowledged": node.unacknowledged if node else None,
+                "capacity": node.capacity if node else None,
+                "container": worker.container, "server": worker.server,
+            }  # fmt: skip
+    for node in facts.nodes:
+        if node.key not in celery.workers:
+            yield {
+                "worker": node.key, "node": node.name, "connected": True, "queues": list(node.queues),
+                "missing": [], "unacknowledged": node.unacknowledged, "capacity": node.capacity,
+                "container": None, "server": None,
+            }  # fmt: skip
+
+
+def queues(settings: Settings) -> Table:
+    """Return every task queue with the workers that consume it, and those that must. Raises UnavailableError."""
+    celery, facts = _celery(settings), _facts(settings)
+    names = dict.fromkeys(settings.rabbitmq.queues if settings.rabbitmq else ())
+    for worker in celery.workers.values():
+        names.update(dict.fromkeys(worker.queues))
+    for node in facts.nodes:
+        names.update(dict.fromkeys(node.queues))
+    columns = (
+        Column("queue", _("queue")),
+        Column("consumed_by", _("consumed by")),
+        Column("configured", _("must be consumed by")),
+    )
+    rows = tuple(_queue(name, celery, facts) for name in names)
+    return Table("worker_queues", columns, rows, _("No queue is configured"))
+
+
+def _queue(name: str, celery: Celery, facts: CeleryFacts) -> dict[str, Any]:
+    return {
+        "queue": name,
+        "consumed_by": [node.key for node in facts.nodes if name in node.queues],
+        "configured": [key for key, worker in celery.workers.items() if name in worker.queues],
+    }
+
+
+def _facts(settings: Settings) -> CeleryFacts:
+    snapshot = diagnose.observe(settings, Selection(only=("celery.worker",)))
+    return observed.one(snapshot, CeleryFacts, _("Could not look at the workers: {reason}"))
+
+
+def _celery(settings: Settings) -> Celery:
+    if settings.celery is None:
+        raise UsageError(_("[celery] is not configured"), hint="samaops config show")
+    return settings.celery

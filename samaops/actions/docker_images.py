@@ -13,7 +13,7 @@ from samaops.errors import UnavailableError
 from samaops.facts.docker import expected_containers
 from samaops.facts.maintenance_images import Image, ImagesFacts
 from samaops.facts.observation import Snapshot
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 
 CODE = "maintenance.images.unused"
@@ -82,15 +82,15 @@ def _is_all(step: Step, snapshot: Snapshot, settings: Settings) -> bool:
 def _step(server: str, facts: ImagesFacts, images: Sequence[Image], rules: Maintenance) -> Step:
     identifiers = tuple(one.id for one in images)
     names = tuple(name for one in images for name in one.names)
-    youngest_days = min(facts.epoch - one.since for one in images) / 86400
-    title = _(
-        "Remove {count} images on {server}, the youngest {days} days old; the newest {kept} of each repository stay"
+    hours = min(facts.epoch - one.since for one in images) / 3600
+    title = ngettext(
+        "Remove {count} image on {server}, {hours} h old; the newest {kept} of each repository stay",
+        "Remove {count} images on {server}, all over {hours} h old; the newest {kept} of each repository stay",
+        len(images),
     )
     return Step(
         id="docker.cleanup",
-        title=title.format(
-            count=len(images), server=server, days=f"{youngest_days:.0f}", kept=rules.releases_kept
-        ),
+        title=title.format(count=len(images), server=server, hours=f"{hours:.0f}", kept=rules.releases_kept),
         risk=Risk.SAFE,
         operation=Operation(SHELL, f"docker image rm {shlex.join(names)}", server, REMOVE_SECONDS),
         before=(

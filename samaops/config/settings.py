@@ -341,7 +341,7 @@ class Maintenance(Section):
     log_pattern: str = "*.log"
     # Images are removed when no container uses them, they are older than this, and not among the newest
     # of their repository: a rollback needs those.
-    image_age_hours: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 72.0
+    image_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 72.0
     releases_kept: Annotated[int, Field(ge=2)] = 2
 
 

@@ -61,9 +61,13 @@ def _causes(report: Report) -> Iterator[str]:
         )
 
 
-def _finding(finding: Finding) -> Iterator[str]:
+def _line(finding: Finding) -> Iterator[str]:
     subject = escape.plain(finding.subject)
     yield f"  {words.status(finding.status)}  {escape.plain(finding.title)} ({subject})"
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield from _line(finding)
     if finding.detail:
         yield f"      {escape.plain(finding.detail)}"
     if finding.hint:

@@ -30,16 +30,26 @@ PING_SECONDS = 3.0
 # An alert ends by itself when the next daily run does not say it again.
 ALERT_LASTS = timedelta(hours=26)
 _BAD = (Status.WARNING, Status.CRITICAL, Status.UNKNOWN)
+RUN_FAILED = "maintenance.run.failed"
 Labels = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What is told: the bulletin, the alerts that fire, and the labels of those that no longer do."""
+    """What is told: the bulletin, the alerts that fire, and the labels of those that no longer do.
+
+    ``untouched`` are earlier alerts about what this run did not look at.
+    """
 
     bulletin: Bulletin
     firing: tuple[Mapping[str, Any], ...]
     ended: tuple[Labels, ...]
+    untouched: tuple[Labels, ...] = ()
+
+    @property
+    def alerts(self) -> tuple[Labels, ...]:
+        """The labels of all alerts that are raised now."""
+        return (*(one["labels"] for one in self.firing), *self.untouched)
 
     @property
     def is_needed(self) -> bool:
@@ -54,7 +64,11 @@ def announcement(
     firing = tuple(_alert(settings, one, report) for one in report.findings if one.status in _BAD)
     firing += tuple(_failed(settings, report, error.message) for error in report.errors)
     labels = [one["labels"] for one in firing]
-    return Announcement(bulletin, firing, tuple(one for one in earlier if one not in labels))
+    left = [one for one in earlier if one not in labels]
+    looked_at = {(one.code, one.subject) for one in report.findings if one.status is not Status.SKIPPED}
+    looked_at |= {(RUN_FAILED, report.command)}
+    ended = tuple(one for one in left if (one.get("alertname"), one.get("subject")) in looked_at)
+    return Announcement(bulletin, firing, ended, tuple(one for one in left if one not in ended))
 
 
 def _alert(settings: Settings, finding: Finding, report: Report) -> dict[str, Any]:
@@ -66,7 +80,7 @@ def _alert(settings: Settings, finding: Finding, report: Report) -> dict[str, An
 
 
 def _failed(settings: Settings, report: Report, message: str) -> dict[str, Any]:
-    names = {"alertname": "maintenance.run.failed", "subject": report.command}
+    names = {"alertname": RUN_FAILED, "subject": report.command}
     return _fires(settings, report, names, "critical", {"summary": message})
 
 

@@ -93,8 +93,7 @@ def _run(
     seen = _within(limit, lambda: _look(settings, tasks, earlier, limit, request))
     bulletin = _composed(settings, request, seen.report)
     told = announce.announcement(settings, seen.report, bulletin, earlier.alerts)
-    labels = [one["labels"] for one in told.firing]
-    unkept = maintenance_past.keep(settings, seen.snapshot, seen.report, labels)
+    unkept = maintenance_past.keep(settings, seen.snapshot, seen.report, told.alerts)
     notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
     notes += announce.tell(settings, told)
     is_success = seen.report.status in _WELL and not seen.report.errors

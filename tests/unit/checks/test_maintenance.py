@@ -1,0 +1,174 @@
+"""The judgement of what daily maintenance looks at, on data alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from samaops.checks.registry import rules
+from samaops.facts.log_files import LogMarks
+from samaops.facts.maintenance import HistoryFacts
+from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
+from samaops.facts.maintenance_images import Image, ImagesFacts
+from samaops.facts.maintenance_logs import FileErrors, LogFacts, LogMessage, cleaned
+from samaops.facts.observation import Observation
+from samaops.model.failure import Failure, FailureKind
+from tests.unit.checks import judging
+from tests.unit.checks.judging import WAY_BROKEN, failed, findings, statuses
+
+NOW, HOUR, GB = 1_770_000_000.0, 3600.0, 1024**3
+
+
+def seen(subject: str, facts: object, server: str) -> Observation:
+    return replace(judging.seen(subject, facts, server), system="maintenance")
+
+
+def disk(used_gb: float, at: float, *entries: tuple[str, float]) -> MountUse:
+    sizes = tuple((path, int(size * GB)) for path, size in entries)
+    return MountUse(
+        "/data", at, 100 * GB, int(used_gb * GB), int((100 - used_gb) * GB), GB // 10, False, sizes
+    )
+
+
+def grown(before_gb: float, now_gb: float, hours: float = 24) -> DirectoriesFacts:
+    now = disk(now_gb, NOW, ("/data", now_gb), ("/data/pg", now_gb / 2), ("/data/pg/wal", now_gb / 2 - 1))
+    then = disk(
+        before_gb, NOW - hours * HOUR, ("/data/pg", before_gb / 2), ("/data/pg/wal", before_gb / 2 - 1)
+    )
+    return DirectoriesFacts((now,), (then,))
+
+
+def logs(errors: int, criticals: int = 0, *, problem: str = "", listed: int = 2) -> LogFacts:
+    files = (
+        FileErrors("api_1.log", 0, 500, errors, criticals, ""),
+        FileErrors("api_2.log", 0, 500, 0, 0, problem),
+    )
+    messages = (LogMessage("ERROR timeout of request #", errors),)
+    return LogFacts("/opt/logs", "*.log", NOW - 86400, listed, files, messages, False, LogMarks(NOW))
+
+
+def image(
+    number: int, *tags: str, hours: float = 100, used: bool = False, tagged: float | None = None
+) -> Image:
+    repositories = tuple({tag.rpartition(":")[0] for tag in tags})
+    since = NOW - hours * HOUR
+    return Image(f"sha256:{number}", tags, repositories, since, tagged, 10**8, used)
+
+
+RELEASES = tuple(image(number, f"app:{number}", hours=100 * (10 - number)) for number in range(1, 5))
+CASES = [
+    ("maintenance.history.unreadable", HistoryFacts(None), "ok"),
+    ("maintenance.history.unreadable", HistoryFacts("2026-01-31T06:00:00+00:00"), "ok"),
+    ("maintenance.logs.errors", logs(100), "ok"),
+    ("maintenance.logs.errors", logs(99, 2), "warning"),
+    ("maintenance.logs.errors", logs(0, listed=0), "unknown"),
+    ("maintenance.logs.unread", logs(3), "ok"),
+    ("maintenance.logs.unread", logs(3, problem="Permission denied"), "unknown"),
+    ("maintenance.images.unused", ImagesFacts(NOW, RELEASES[2:], 1), "ok"),
+    ("maintenance.images.unused", ImagesFacts(NOW, RELEASES, 1), "warning"),
+]
+
+
+@pytest.mark.parametrize(("code", "facts", "status"), CASES)
+def test_a_reading_is_judged(code: str, facts: object, status: str) -> None:
+    assert statuses(code, seen("x/api", facts, "api")) == {"x/api": status}
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        (DirectoriesFacts((disk(50, NOW),), ()), "ok"),
+        (grown(50, 50.5), "ok"),
+        (grown(50, 55), "ok"),  # nine days
+        (grown(50, 60), "warning"),  # four days
+        (grown(60, 50), "ok"),
+        (grown(50, 60, hours=1), "ok"),  # an hour says nothing about a week
+    ],
+)
+def test_growth_is_judged_by_how_soon_the_disk_is_full(facts: DirectoriesFacts, status: str) -> None:
+    assert statuses("maintenance.disk.growth", seen("servers/db", facts, "db")) == {
+        "servers/db:/data": status
+    }
+
+
+def test_growth_names_who_grew_and_not_those_above_it() -> None:
+    found = findings("maintenance.disk.growth", seen("servers/db", grown(50, 60), "db"))["servers/db:/data"]
+    assert [one["path"] for one in found.evidence["directories"]] == ["/data/pg/wal"]
+    assert "full in 4.0 days" in found.title
+
+
+def test_what_a_partial_search_did_not_see_is_not_called_grown() -> None:
+    then = MountUse("/data", NOW - 86400, 100 * GB, 40 * GB, 60 * GB, GB // 10, True, ())
+    facts = DirectoriesFacts((disk(50, NOW, ("/data/old", 30)),), (then,))
+    growth = facts.growth("/data")
+    assert growth is not None
+    assert growth.directories == ()
+
+
+def test_every_rule_of_maintenance_has_a_case() -> None:
+    assert {rule.code for rule in rules(("maintenance",))} == {
+        *(one[0] for one in CASES),
+        "maintenance.disk.growth",
+    }
+
+
+@pytest.mark.parametrize("failure", [WAY_BROKEN, Failure(FailureKind.MISSING, "No such file", "list")])
+@pytest.mark.parametrize(
+    ("code", "facts"),
+    [
+        ("maintenance.history.unreadable", HistoryFacts),
+        ("maintenance.disk.growth", DirectoriesFacts),
+        ("maintenance.logs.errors", LogFacts),
+        ("maintenance.images.unused", ImagesFacts),
+    ],
+)
+def test_what_cannot_be_looked_at_is_unknown(failure: Failure, code: str, facts: type) -> None:
+    assert statuses(code, failed("maintenance/x", facts, failure)) == {"maintenance/x": "unknown"}
+
+
+def removable(*images: Image, age_hours: float = 72, kept: int = 2) -> set[str]:
+    return {name for one in ImagesFacts(NOW, images, None).removable(age_hours, kept) for name in one.names}
+
+
+def test_the_newest_two_of_each_repository_stay_however_old_they_are() -> None:
+    other = (image(11, "tool:1", hours=9000), image(12, "tool:2", hours=8000))
+    assert removable(*RELEASES, *other) == {"app:1", "app:2"}
+
+
+def test_an_image_of_a_container_stays_running_or_not() -> None:
+    assert removable(image(0, "app:0", hours=2000, used=True), *RELEASES) == {"app:1", "app:2"}
+
+
+def test_an_image_stays_until_it_is_old_enough() -> None:
+    young = [image(number, f"app:{number}", hours=10 * (5 - number)) for number in range(1, 5)]
+    assert removable(*young) == set()
+
+
+def test_an_old_image_that_was_pulled_lately_is_not_old() -> None:
+    pulled = image(0, "app:0", hours=5000, tagged=NOW - HOUR)
+    assert "app:0" not in removable(pulled, *RELEASES)
+
+
+def test_an_image_of_two_repositories_stays_while_one_needs_it() -> None:
+    shared = Image("sha256:s", ("app:0", "rare:1"), ("app", "rare"), NOW - 10**7, None, 1, False)
+    assert removable(shared, *RELEASES) == {"app:1", "app:2"}
+
+
+def test_images_without_a_name_count_as_one_repository() -> None:
+    nameless = [image(number, hours=100 * number) for number in range(1, 5)]
+    assert removable(*nameless) == {"sha256:3", "sha256:4"}
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("ERROR login of awa@senelec.sn failed", "ERROR login of <email> failed"),
+        ("ERROR password=hunter# refused", "ERROR password=*** refused"),
+        ("ERROR DB_PASSWORD: x#y, again", "ERROR DB_PASSWORD: ***, again"),
+        ("ERROR Authorization: Bearer ey# sent", "ERROR Authorization: Bearer *** sent"),
+        ("ERROR redis://u:p@host:# refused", "ERROR redis://***@host:# refused"),
+    ],
+)
+def test_a_message_keeps_no_secret_and_no_address(line: str, kept: str) -> None:
+    assert cleaned(line) == kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from samaops.config.settings import Settings, Ssh
 
@@ -102,3 +103,38 @@ def redis_cli(settings: Settings, words: str) -> str:
         return f"redis-cli {words}"
     user = f" --user {shlex.quote(redis.username)}" if redis.username else ""
     return f"redis-cli -h {settings.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
+
+
+# Whose address stands for one of the guide's servers in an explanation.
+_ON_SERVER = {
+    "db": ("postgresql", "pgbouncer", "minio", "backup"),
+    "api": ("rabbitmq",),
+    "workers": ("redis", "flower"),
+}
+
+
+def filled_in(settings: Settings, command: str) -> str:
+    """Return a command of an explanation with the configured addresses in the place of the guide's names."""
+    for template, section, of_section in (
+        (PSQL, settings.postgresql, direct),
+        (CONSOLE, settings.pgbouncer, console),
+    ):
+        if section is not None:
+            command = command.replace(template.partition('"')[0], of_section(settings, "").removesuffix('""'))
+    if settings.redis is not None:
+        command = command.replace("redis-cli -h workers", redis_cli(settings, "").rstrip())
+    for name, sections in _ON_SERVER.items():
+        servers = [getattr(settings, one).server for one in sections if getattr(settings, one) is not None]
+        for server in [one for one in servers if one in settings.servers][:1]:
+            command = command.replace(f"ssh <serveur {name}>", log_in(settings, server))
+            command = command.replace(f"<serveur {name}>", settings.servers[server].address)
+    for name, url in (
+        ("proxy", settings.proxy and settings.proxy.url),
+        ("vip", settings.loadbalancer and settings.loadbalancer.url),
+    ):
+        place = urlsplit(url or "")
+        if place.hostname:
+            command = command.replace(f"<{name}>:8080", place.netloc)
+            command = command.replace(f"<{name}> 8080", f"{place.hostname} {place.port or 80}")
+            command = command.replace(f"<{name}>", place.netloc)
+    return command

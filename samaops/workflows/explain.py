@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from samaops.checks.registry import Rule, rules
 from samaops.config import keys
+from samaops.config.command_lines import filled_in
+from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
@@ -11,12 +15,18 @@ from samaops.i18n import _
 from samaops.model.description import CheckDescription
 
 
-def describe(code: str) -> CheckDescription:
-    """Return one check by its code. Raises UsageError that names the nearest codes."""
+def describe(code: str, settings: Settings | None = None) -> CheckDescription:
+    """Return one check by its code, its commands with the addresses of a configuration when one is given.
+
+    Raises UsageError that names the nearest codes.
+    """
     system = code.partition(".")[0]
     for rule in rules((system,)) if system in SYSTEMS else ():
         if rule.code == code:
-            return _description(rule)
+            found = _description(rule)
+            if settings is None:
+                return found
+            return replace(found, confirm=tuple(filled_in(settings, one) for one in found.confirm))
     known = tuple(rule.code for rule in rules())
     below = [one for one in known if one.startswith(code + ".")]
     meant = below or keys.nearest_few(code, known)

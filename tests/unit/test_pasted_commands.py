@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from samaops.causes import graph
-from samaops.config.command_lines import console, direct, sql_name, sql_text
+from samaops.checks.registry import rules
+from samaops.config.command_lines import console, direct, filled_in, sql_name, sql_text
 from samaops.config.settings import Settings
 from samaops.facts.docker import DockerFacts
 from samaops.facts.servers import DeletedFile
@@ -185,3 +186,21 @@ def test_sql_names_and_texts_cannot_end_themselves() -> None:
     assert sql_name("samaconso") == "samaconso"
     assert sql_name('a"; DROP') == '"a""; DROP"'
     assert sql_text("a'); DROP --") == "'a''); DROP --'"
+
+
+def test_an_explanation_names_the_configured_addresses_and_no_placeholder(paste: Paste) -> None:
+    settings = guide_settings()
+    for rule in rules(
+        ("postgresql", "pgbouncer", "redis", "minio", "rabbitmq", "api", "proxy", "loadbalancer")
+    ):
+        for command in rule.explanation.confirm:
+            typed = filled_in(settings, command)
+            assert "<serveur" not in typed, typed
+            assert "<proxy>" not in typed
+            assert "<vip>" not in typed
+            assert "-h workers" not in typed
+            if "<" not in typed:
+                paste(typed)
+    pools = 'psql -h <serveur db> -p 6432 -U postgres -d pgbouncer -c "SHOW POOLS"'
+    assert filled_in(settings, pools) == console(settings, "SHOW POOLS")
+    assert filled_in(Settings(), pools) == pools

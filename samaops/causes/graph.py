@@ -102,7 +102,7 @@ def _cause(root: _Root, explained: dict[str, _Root]) -> Cause:
         verdict=candidate.verdict,
         subject=candidate.subject,
         title=candidate.title,
-        speaks_for=candidate.speaks_for,
+        speaks_for=tuple(dict.fromkeys(candidate.speaks_for)),  # two ports of one system say the same
         speaks_against=candidate.speaks_against,
         explains=(*decisive, *others),
         fixes=candidate.fixes,

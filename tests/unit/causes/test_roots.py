@@ -114,3 +114,26 @@ def test_what_was_skipped_belongs_to_the_finding_that_stands_in_its_way() -> Non
     findings, causes = graph.explain((down, skipped, elsewhere), settings())
     assert [one.cause for one in findings] == ["redis-down", "redis-down", None]
     assert causes[0].explains == (down.key, skipped.key)
+
+
+def test_a_cause_says_nothing_twice() -> None:
+    silent = [
+        Finding(
+            code,
+            Status.CRITICAL,
+            f"{code.partition('.')[0]}/api",
+            "no answer",
+            server="api",
+            evidence={"kind": "silent"},
+        )
+        for code in (
+            "rabbitmq.service.unreachable",
+            "rabbitmq.amqp.unreachable",
+            "api.member.unreachable",
+            "servers.ssh.unreachable",
+        )
+    ]
+    _findings, causes = graph.explain(tuple(silent), settings())
+    assert causes
+    for cause in causes:
+        assert len(cause.speaks_for) == len(set(cause.speaks_for))

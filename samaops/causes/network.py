@@ -44,9 +44,14 @@ def _proxy_refuses(view: View) -> Iterator[Candidate]:
                 speaks_for=(finding.detail or finding.title, _("the proxy itself answers")),
                 fixes=_network_team(
                     _("Send this to the network team: {words}").format(words=finding.title),
-                    f"curl -sv -x {shlex.quote(url)} https://oauth2.googleapis.com/",
+                    f"curl -sv -x {shlex.quote(url)} {shlex.quote(f'https://{_refused_host(finding)}/')}",
                 ),
             )
+
+
+def _refused_host(finding: Finding) -> str:
+    """Return the host the proxy refused; when it refuses everybody, the one tokens come from."""
+    return str(finding.evidence.get("host") or "oauth2.googleapis.com")
 
 
 def _intercepted(view: View) -> Iterator[Candidate]:

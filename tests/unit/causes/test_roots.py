@@ -137,3 +137,15 @@ def test_a_cause_says_nothing_twice() -> None:
     assert causes
     for cause in causes:
         assert len(cause.speaks_for) == len(set(cause.speaks_for))
+
+
+def test_the_command_for_the_network_team_asks_for_the_host_that_is_blocked() -> None:
+    blocked = Finding(
+        "proxy.host.blocked",
+        Status.CRITICAL,
+        "proxy/fcm.googleapis.com",
+        "The proxy blocks fcm.googleapis.com",
+        evidence={"host": "fcm.googleapis.com"},
+    )
+    _findings, causes = graph.explain((blocked,), settings())
+    assert "https://fcm.googleapis.com/" in causes[0].fixes[0].commands[0]

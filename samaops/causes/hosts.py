@@ -9,7 +9,7 @@ from typing import Any
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_of_system
-from samaops.config.command_lines import direct, on_server, sql_text, whole_number
+from samaops.config.command_lines import as_superuser, direct, on_server, sql_text, whole_number
 from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
@@ -248,7 +248,7 @@ def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix
             _(
                 "Ask who owns slot {slot}; when nobody does, drop it: a replica that still needs it must be rebuilt"
             ).format(slot=slot),
-            (direct(view.settings, f"SELECT pg_drop_replication_slot({sql_text(str(slot))})"),),
+            (as_superuser(view.settings, f"SELECT pg_drop_replication_slot({sql_text(str(slot))})"),),
         )
     elif cause_id == "wal-archiving-failing":
         yield Fix(

@@ -60,6 +60,14 @@ def direct(settings: Settings, statement: str) -> str:
     return _psql(settings.host_of(section), section.port, section.user, section.database, statement)
 
 
+def as_superuser(settings: Settings, statement: str) -> str:
+    """Return the command that runs what our own user, who only looks, is not allowed to: cancel, terminate, drop."""
+    section = settings.postgresql
+    if section is None:
+        return PSQL.replace("-U samaops", "-U postgres").format(statement)
+    return _psql(settings.host_of(section), section.port, "postgres", section.database, statement)
+
+
 def console(settings: Settings, command: str) -> str:
     """Return the command that runs one on PgBouncer's admin console."""
     section = settings.pgbouncer

@@ -149,3 +149,17 @@ def test_the_command_for_the_network_team_asks_for_the_host_that_is_blocked() ->
     )
     _findings, causes = graph.explain((blocked,), settings())
     assert "https://fcm.googleapis.com/" in causes[0].fixes[0].commands[0]
+
+
+@pytest.mark.parametrize("name", ["lock_chain", "inactive_slot_fills_disk"])
+def test_what_our_own_user_may_not_do_is_proposed_as_one_who_may(name: str) -> None:
+    path = next(one for one in CASES if one.stem == name)
+    _findings, causes = graph.explain(findings_of(json.loads(path.read_text(encoding="utf-8"))), settings())
+    changing = [
+        command
+        for fix in causes[0].fixes
+        for command in fix.commands
+        if "pg_terminate" in command or "pg_cancel" in command or "pg_drop" in command
+    ]
+    assert changing
+    assert all(" -U postgres " in command for command in changing)

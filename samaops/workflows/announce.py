@@ -189,5 +189,7 @@ class DeadMansSwitch:
         self._thread.join(2 * self._seconds + SPARE_SECONDS)
         if self._thread.is_alive():
             self._failures.append(_("no answer within {seconds:g} s").format(seconds=self._seconds))
+        if not self._failures:
+            return ()
         text = _("The notification by {channel} failed: {reason}")
-        return tuple(text.format(channel="ping", reason=reason) for reason in dict.fromkeys(self._failures))
+        return (text.format(channel="ping", reason="; ".join(dict.fromkeys(self._failures))),)

@@ -183,12 +183,15 @@ def untrusted_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "server.pem"
-        path.write_bytes(_self_signed())
+        path.write_bytes(self_signed())
         context.load_cert_chain(path)
     return context
 
 
-def _self_signed() -> bytes:
+def self_signed(address: str = "192.0.2.1") -> bytes:
+    """Return a key and a certificate for an IP address, as one PEM file."""
+    import ipaddress
+
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -205,6 +208,9 @@ def _self_signed() -> bytes:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(

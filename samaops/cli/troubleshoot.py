@@ -112,6 +112,7 @@ def _run(settings: Settings, name: str, fix: str | None, manner: _Manner) -> Non
         return
     if fix is not None:
         _nothing_to_do(diagnosis, fix, manner)
+        return
     _leave(diagnosis)
 
 

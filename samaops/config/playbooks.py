@@ -60,7 +60,10 @@ class Hop(Section):
 
 
 class PlaybookFix(Section):
-    """One way to repair: a verb of samaops, a plain command on a server, or a text for those who can."""
+    """One way to repair: a verb of samaops, a plain command on a server, or a text for those who can.
+
+    The finding that asks for it must be gone afterwards, but after a ``relief``, which only gives time.
+    """
 
     title: Template
     risk: Risk = Risk.SAFE
@@ -72,6 +75,7 @@ class PlaybookFix(Section):
     no_undo: str | None = None
     timeout: Annotated[float, Field(gt=0, le=600)] = 60.0
     text: Template | None = None
+    relief: bool = False
     by_hand: tuple[ByHand, ...] = ()
 
     @model_validator(mode="after")
@@ -83,6 +87,8 @@ class PlaybookFix(Section):
             raise ValueError("a command needs its server")
         if self.command is not None and (self.undo is None) == (self.no_undo is None):
             raise ValueError("a command needs its undo, or no_undo: the reason there is none")
+        if self.command is not None and self.relief:
+            raise ValueError("a command is verified by the finding that asks for it: it cannot be a relief")
         return self
 
 

@@ -94,7 +94,8 @@ def prepare(settings: Settings, offer: Offer) -> Plan:
     Raises RefusedError when a guard forbids it.
     """
     verb, arguments = _verb(offer, settings)
-    return change.prepare_verb(settings, verb, arguments, offer.cause.explains[:1])
+    asked_by = () if offer.fix.relief else offer.cause.explains[:1]
+    return change.prepare_verb(settings, verb, arguments, asked_by)
 
 
 def _flows(settings: Settings) -> tuple[QueueFlow, ...] | None:

@@ -1,0 +1,126 @@
+"""Every name in the playbooks resolves: causes, findings, verbs, fixes, places; and every text can be filled in."""
+
+from __future__ import annotations
+
+import ast
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+import yaml
+
+from samaops import resources
+from samaops.actions import verbs
+from samaops.checks.registry import rules
+from samaops.config import playbooks
+from samaops.config.playbooks import NAMES, PLACES, Playbook
+from samaops.config.settings import Playbooks, Settings
+from samaops.errors import ConfigurationError
+from samaops.facts.systems import SYSTEMS
+
+FILES = sorted(resources.directory("playbooks").glob("*.yaml"))
+# Causes whose id is made of the system's name.
+SERVICES = ("rabbitmq", "redis", "proxy", "flower", "postgresql", "pgbouncer", "minio")
+
+
+def cause_ids() -> set[str]:
+    """Return every text of the causes' code that can be a cause's id."""
+    package = Path(playbooks.__file__).parents[1] / "causes"
+    found = {f"{system}-{state}" for system in SERVICES for state in ("down", "hung")}
+    for path in package.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def playbook(request: pytest.FixtureRequest) -> Playbook:
+    return playbooks.all_of(Settings())[request.param.stem]
+
+
+def test_there_is_one_for_notifications() -> None:
+    assert "notifications" in [path.stem for path in FILES]
+
+
+def test_every_cause_is_one_that_a_diagnosis_can_name(playbook: Playbook) -> None:
+    assert not set(playbook.causes) - cause_ids()
+
+
+def test_every_fix_is_used_and_every_used_fix_is_there(playbook: Playbook) -> None:
+    used = {fix for cause in playbook.causes.values() for fix in cause.fixes}
+    assert used == set(playbook.fixes)
+
+
+def test_every_verb_exists_and_no_plain_command_ships_with_samaops(playbook: Playbook) -> None:
+    named = {fix.verb for fix in playbook.fixes.values() if fix.verb}
+    assert named <= set(verbs.names())
+    assert all(verbs.find(name) for name in named)
+    assert not [name for name, fix in playbook.fixes.items() if fix.command]
+
+
+def test_every_look_and_finding_exists(playbook: Playbook) -> None:
+    codes = {rule.code for rule in rules()}
+    for look in playbook.looks:
+        assert look in SYSTEMS or any(code.startswith(f"{look}.") for code in codes), look
+    for hop in playbook.hops:
+        for pattern in hop.findings:
+            assert any(fnmatchcase(code, pattern) for code in codes), pattern
+            assert pattern.partition(".")[0] in {look.partition(".")[0] for look in playbook.looks}
+
+
+def test_every_template_can_be_filled_in(playbook: Playbook) -> None:
+    names, places = dict.fromkeys(NAMES, "x"), dict.fromkeys(PLACES, "x")
+    for fix in playbook.fixes.values():
+        for text in (fix.title, fix.text or "", *fix.arguments):
+            assert "{" not in text.format(**names)
+    by_hand = [one for hop in playbook.hops for one in hop.by_hand]
+    by_hand += [one for fix in playbook.fixes.values() for one in fix.by_hand]
+    for one in by_hand:
+        assert "{" not in one.command.format(**places) + (one.server or "").format(**places)
+
+
+def test_every_text_that_people_read_is_in_the_catalogue_s_list(playbook: Playbook) -> None:
+    path = resources.directory("playbooks") / f"{playbook.id}.yaml"
+    texts = playbooks.texts(yaml.safe_load(path.read_text(encoding="utf-8")))
+    wanted = [playbook.title, playbook.meaning]
+    wanted += [text for hop in playbook.hops for text in (hop.title, hop.meaning)]
+    wanted += [cause.meaning for cause in playbook.causes.values()]
+    wanted += [text for fix in playbook.fixes.values() for text in (fix.title, fix.text) if text]
+    assert set(wanted) == set(texts)
+
+
+def test_a_site_adds_its_fixes_to_a_playbook_of_samaops(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "id: notifications\nlooks: [minio]\n"
+        "fixes: {site.wake: {title: Wake, risk: disruptive, command: wake, server: api, undo: sleep}}\n"
+        "causes: {proxy-down: {fixes: [site.wake]}, site-cause: {fixes: [site.wake]}}\n"
+    )
+    merged = playbooks.all_of(Settings(playbooks=Playbooks(path=tmp_path)))["notifications"]
+    assert merged.causes["proxy-down"].fixes == ("network.proxy_down", "site.wake")
+    assert merged.causes["site-cause"].fixes == ("site.wake",)
+    assert "minio" in merged.looks
+    assert "site.wake" not in playbooks.all_of(Settings())["notifications"].fixes
+
+
+def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="not a directory"):
+        playbooks.all_of(Settings(playbooks=Playbooks(path=tmp_path / "none")))
+
+
+@pytest.mark.parametrize(
+    "fix",
+    [
+        "{title: t}",
+        "{title: t, verb: v, text: t}",
+        "{title: t, command: c, undo: u}",
+        "{title: t, command: c, server: s, undo: u, no_undo: n}",
+        "{title: t, command: c, server: s, undo: u, relief: true}",
+        "{title: t, text: t, risk: harmless}",
+    ],
+)
+def test_a_fix_that_is_not_one_thing_is_refused(tmp_path: Path, fix: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"id: x\nfixes: {{a.b: {fix}}}\n")
+    with pytest.raises(ConfigurationError, match=r"own\.yaml: fixes\.a\.b"):
+        playbooks.load(file)

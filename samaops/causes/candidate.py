@@ -23,7 +23,8 @@ class Candidate:
 
     A lower ``rank`` is nearer to the ground: server, disk, engine, container, service, state, consumer. A
     candidate whose ``triggers`` are all explained by one of lower or equal rank before it is a symptom, not a
-    root. ``effects`` tells which other findings it produces.
+    root. ``effects`` tells which other findings it produces. ``is_proof`` says that what was seen shows everything
+    before it to work: then only the same fault seen nearer to the ground explains it.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Candidate:
     speaks_for: tuple[str, ...] = ()
     speaks_against: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    is_proof: bool = False
 
 
 class View:

@@ -27,7 +27,7 @@ def explain(
     view = View(findings, settings)
     roots: list[_Root] = []
     for candidate in sorted(_candidates(view), key=lambda one: one.rank):
-        parent = next((root for root in roots if root.explains_all(candidate.triggers)), None)
+        parent = next((root for root in roots if root.may_hold(candidate)), None)
         if parent is None:
             roots.append(_Root(candidate))
         else:
@@ -70,6 +70,12 @@ class _Root:
 
     def explains_all(self, triggers: tuple[Finding, ...]) -> bool:
         return all(self.explains(one) for one in triggers)
+
+    def may_hold(self, candidate: Candidate) -> bool:
+        """Return whether this root explains a candidate."""
+        if candidate.is_proof and candidate.id != self.candidate.id:
+            return False
+        return self.explains_all(candidate.triggers)
 
     def fold(self, candidate: Candidate) -> None:
         self._effects = any_of(self._effects, candidate.effects)

@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Iterator
 from functools import partial
 
+from samaops.causes import refusals
 from samaops.causes.candidate import Candidate, View, any_of, codes
+from samaops.causes.refusals import Refusal
 from samaops.causes.topology import effects_of_worker
 from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
@@ -27,7 +29,7 @@ def candidates(view: View) -> Iterator[Candidate]:
                 view, finding, "worker-not-consuming", 7, _("Worker {name} is connected but consumes nothing")
             )
     for finding in view.bad("celery.tasks.failing"):
-        yield _failing(finding)
+        yield _failing(view, finding)
 
 
 def _name(finding: Finding) -> str:
@@ -86,7 +88,10 @@ def _stuck(view: View, finding: Finding) -> Candidate:
     )
 
 
-def _failing(finding: Finding) -> Candidate:
+def _failing(view: View, finding: Finding) -> Candidate:
+    refusal = refusals.of(finding)
+    if refusal is not None:
+        return _refused(view, finding, refusal)
     return Candidate(
         id="tasks-failing",
         rank=9,
@@ -98,4 +103,31 @@ def _failing(finding: Finding) -> Candidate:
         verdict=Verdict.INCONCLUSIVE,
         speaks_for=(finding.detail or finding.title,),
         speaks_against=(_("nothing on the way to Google was found broken"),),
+    )
+
+
+def _refused(view: View, finding: Finding, refusal: Refusal) -> Candidate:
+    same, looked_at = (int(finding.evidence.get(key) or 0) for key in ("exception_count", "exception_of"))
+    others = looked_at - same
+    against = []
+    if others > 0:
+        text = _("{others} of the last {count} failures have other reasons")
+        against.append(text.format(others=others, count=looked_at))
+    if refusal.cause == "clock-skew" and view.ok("servers.clock.skewed"):
+        against.append(
+            _("the servers' clocks agree: all are wrong together, or one process has a time of its own")
+        )
+    return Candidate(
+        id=refusal.cause,
+        rank=8,
+        runbook="notifications",
+        subject=finding.subject,
+        title=_(refusal.title),
+        triggers=(finding,),
+        effects=codes(),
+        verdict=Verdict.PROBABLE if others > same else refusal.verdict,
+        speaks_for=(str(finding.evidence["exception"]), finding.detail or finding.title),
+        speaks_against=tuple(against),
+        fixes=(Fix("refusal.advice", Risk.SAFE, _(refusal.advice), refusals.looks(refusal, view.settings)),),
+        is_proof=refusal.is_google,
     )

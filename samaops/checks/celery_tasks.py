@@ -137,6 +137,7 @@ def failing(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         "window_seconds": recent.window_seconds,
         "exception": recent.exception,
         "exception_count": recent.exception_count,
+        "exception_of": recent.exception_of,
         "tasks": dict(recent.failing_names),
     }
     if total < MINIMUM_TASKS or failures < MINIMUM_FAILURES:

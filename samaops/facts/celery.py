@@ -6,6 +6,7 @@ connection to RabbitMQ: so the broker itself knows which node consumes what. Flo
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -26,9 +27,12 @@ REPLIES = ".reply.celery.pidbox"
 EVENTS = "celeryev."
 RECENT_TASKS = 100
 RECENT_SECONDS = 900.0
+# So many successes in a row end one trouble: an earlier failure says nothing about the present one.
+WELL_STREAK = 20
 ACTIVE_TASKS = 50
 TEXT_CHARACTERS = 100
 NAME_CHARACTERS = 200
+_ADDRESS = re.compile("0x[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class RecentTasks:
     exception_count: int
     failing_names: Mapping[str, int]
     window_seconds: int
+    exception_of: int = 0  # how many failures it is the most frequent of: those since tasks last went well
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +265,8 @@ def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
     ]
     ended.sort(key=lambda one: -one[0])
     failed = [task for _at, task in ended if task.get("state") == "FAILURE"]
-    exceptions = Counter(str(task.get("exception") or "")[:NAME_CHARACTERS] for task in failed)
+    latest = _since_all_was_well([task for _at, task in ended])
+    exceptions = Counter(_exception(task) for task in latest)
     exception, count = exceptions.most_common(1)[0] if exceptions else ("", 0)
     return RecentTasks(
         outcomes=tuple(task.get("state") == "SUCCESS" for _at, task in ended),
@@ -270,7 +276,28 @@ def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
             Counter(str(task.get("name", ""))[:NAME_CHARACTERS] for task in failed).most_common(5)
         ),
         window_seconds=round(now - ended[-1][0]) if ended else 0,
+        exception_of=len(latest),
     )
+
+
+def _since_all_was_well(ended: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the failures, newest first, up to a long streak of successes: those before it had another reason."""
+    failed: list[Mapping[str, Any]] = []
+    streak = 0
+    for task in ended:
+        if task.get("state") == "FAILURE":
+            failed.append(task)
+            streak = 0
+        else:
+            streak += 1
+        if failed and streak >= WELL_STREAK:
+            break
+    return failed
+
+
+def _exception(task: Mapping[str, Any]) -> str:
+    """Return a task's exception; objects in memory are the same at every address."""
+    return _ADDRESS.sub("0x", str(task.get("exception") or ""))[:NAME_CHARACTERS]
 
 
 def _address(connection: str) -> str:

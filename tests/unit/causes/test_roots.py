@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from samaops.causes import graph
+from samaops.causes import graph, refusals
 from samaops.config.settings import Settings
+from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
@@ -163,3 +164,23 @@ def test_what_our_own_user_may_not_do_is_proposed_as_one_who_may(name: str) -> N
     ]
     assert changing
     assert all(" -U postgres " in command for command in changing)
+
+
+def test_a_minority_of_one_refusal_is_only_probable_and_says_so() -> None:
+    failing = Finding(
+        "celery.tasks.failing",
+        Status.CRITICAL,
+        "celery/tasks",
+        "10 of the last 40 tasks failed",
+        evidence={"exception": "UnregisteredError('x')", "exception_count": 4, "exception_of": 10},
+    )
+    _findings, causes = graph.explain((failing,), settings())
+    assert (causes[0].id, causes[0].verdict) == ("dead-tokens", Verdict.PROBABLE)
+    assert causes[0].speaks_against == ("6 of the last 10 failures have other reasons",)
+
+
+def test_what_is_done_about_a_refusal_changes_nothing_and_shows_no_private_key() -> None:
+    for refusal in refusals.REFUSALS:
+        for command in refusals.looks(refusal, settings()):
+            assert not any(word in command for word in (" rm ", "restart", "purge", "printenv", "cat "))
+            assert "private_key" not in command.replace("private_key_id", "")

@@ -9,6 +9,7 @@ import pytest
 
 from samaops.config.settings import Settings
 from samaops.facts.celery import (
+    WELL_STREAK,
     ActiveTask,
     CeleryFacts,
     CeleryNode,
@@ -167,6 +168,19 @@ def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:
     found = recent_of(tasks, now)
     assert found.outcomes == (True, False, False, False, False)
     assert (found.exception, found.exception_count, found.failing_names) == ("A()", 3, {"t": 4})
+    assert found.exception_of == 4
+
+
+def test_what_failed_before_all_went_well_again_is_not_the_present_trouble() -> None:
+    now = 1_795_000_000.0
+    tasks: list[dict[str, Any]] = [
+        {"state": "FAILURE", "timestamp": now - 5, "exception": f"Refused at 0x7f{number}"}
+        for number in range(3)
+    ]
+    tasks += [{"state": "SUCCESS", "timestamp": now - 10}] * WELL_STREAK
+    tasks += [{"state": "FAILURE", "timestamp": now - 20, "exception": "old"}] * 9
+    found = recent_of(tasks, now)
+    assert (found.exception, found.exception_count, found.exception_of) == ("Refused at 0x", 3, 3)
 
 
 FLOWER = FlowerFacts(

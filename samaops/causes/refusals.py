@@ -1,0 +1,154 @@
+"""What the documented words in a task's exception mean: Google's refusals, and Celery's own.
+
+The words are those of FCM's HTTP v1 API (https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode), of
+Google's token endpoint (https://developers.google.com/identity/protocols/oauth2/service-account#error-codes) and of
+Celery, and the names that firebase-admin gives the same refusals.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from samaops.config.command_lines import on_server
+from samaops.config.settings import Settings
+from samaops.i18n import N_
+from samaops.model.cause import Verdict
+from samaops.model.finding import Finding
+
+# One line of JSON may hold the whole file: only the three values that are no secret are shown.
+KEY_NAMES = r"""docker exec {container} sh -c 'grep -oE "\"(private_key_id|client_email|project_id)\": *\"[^\"]*\"" """
+KEY_NAMES += """"$GOOGLE_APPLICATION_CREDENTIALS"'"""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One kind of failure: by which words it is known, what it is, and what to do.
+
+    ``in_log`` is the word to look for in a worker's log. ``advice`` is a text to act on or to send; ``look`` runs on
+    the server of each worker and changes nothing. ``is_google`` says that the words are Google's: everything on the
+    way to it has worked then.
+    """
+
+    cause: str
+    words: re.Pattern[str]
+    in_log: str
+    title: str
+    advice: str
+    look: str = ""
+    verdict: Verdict = Verdict.CONFIRMED
+    is_google: bool = True
+
+
+REFUSALS = (
+    Refusal(
+        "clock-skew",
+        re.compile(r"short-lived token|Token used too (early|late)"),
+        "short-lived token",
+        N_("Google refuses the time in our token request: a clock is wrong"),
+        N_("Compare these with the right time and let chrony correct the clock; do not change the key"),
+        "docker exec {container} date -u +%FT%TZ; chronyc tracking",
+        Verdict.PROBABLE,
+    ),
+    Refusal(
+        "wrong-service-account-key",
+        re.compile(r"Invalid JWT Signature|[Aa]ccount not found|\binvalid_client\b|account_disabled"),
+        "invalid_grant",
+        N_("Google does not know our service-account key: it is another's, or was revoked"),
+        N_(
+            "Send this to the owners of the Firebase project: is the key with this private_key_id still valid? "
+            "If not, a new one is needed, mounted in both workers"
+        ),
+        KEY_NAMES,
+    ),
+    Refusal(
+        "sender-id-mismatch",
+        re.compile(r"SENDER_ID_MISMATCH|SenderIdMismatchError|SenderId mismatch"),
+        "SENDER_ID_MISMATCH",
+        N_("FCM refuses: the key belongs to another Firebase project than the customers' tokens"),
+        N_(
+            "Send this to the mobile team: does this project_id agree with the google-services.json of the "
+            "application in the stores? Keep the tokens, they are good"
+        ),
+        KEY_NAMES,
+    ),
+    Refusal(
+        "apns-key",
+        re.compile(r"THIRD_PARTY_AUTH_ERROR|ThirdPartyAuthError|Auth error from APNS"),
+        "THIRD_PARTY_AUTH_ERROR",
+        N_("FCM cannot log in at Apple: the APNs key of the Firebase project is missing or has expired"),
+        N_(
+            "Send this to the mobile team: renew the APNs authentication key in the Firebase console, Project "
+            "settings, Cloud Messaging. Android is not concerned"
+        ),
+    ),
+    Refusal(
+        "fcm-quota",
+        re.compile(r"QUOTA_EXCEEDED|QuotaExceededError|RESOURCE_EXHAUSTED"),
+        "QUOTA_EXCEEDED",
+        N_("FCM refuses: the quota of messages is exceeded"),
+        N_(
+            "Wait, then send again: the first delay at least 1 min, doubled each time, with some chance in it. "
+            "Spread broadcasts; if the peak is wanted, ask Google for more quota"
+        ),
+    ),
+    Refusal(
+        "fcm-unavailable",
+        re.compile(r"\bUNAVAILABLE\b|\bUnavailableError\b|'INTERNAL'|temporarily_unavailable"),
+        "UNAVAILABLE",
+        N_("Google itself says that it is unavailable"),
+        N_(
+            "Wait, then send again as Retry-After says, doubled each time; follow https://status.firebase.google.com/. "
+            "Nothing on our side helps"
+        ),
+    ),
+    Refusal(
+        "dead-tokens",
+        re.compile(r"\bUNREGISTERED\b|UnregisteredError|Requested entity was not found"),
+        "UNREGISTERED",
+        N_("Customers' tokens are dead: FCM says UNREGISTERED"),
+        N_(
+            "Send this to the application's team: remove exactly the tokens that FCM calls UNREGISTERED, one by one "
+            "as it says so, never in bulk; each phone gives a new one when the application is opened"
+        ),
+    ),
+    Refusal(
+        "task-unregistered",
+        re.compile(r"NotRegistered\("),
+        "unregistered task",
+        N_("The workers do not know a task that is published: they run another version than the API"),
+        N_(
+            "Compare the images of the API and the workers, deploy the same one everywhere, then send again what "
+            "was discarded"
+        ),
+        "docker inspect -f '{{{{.Config.Image}}}} {{{{.Image}}}}' {container}",
+        is_google=False,
+    ),
+    Refusal(
+        "poison-message",
+        re.compile(r"WorkerLostError"),
+        "WorkerLostError",
+        N_("A task kills the process that runs it: a poison message, or too little memory"),
+        N_("Find the message that comes again and again, and park that one; keep the rest of the queue"),
+        is_google=False,
+    ),
+)
+
+
+def of(finding: Finding) -> Refusal | None:
+    """Return what the most frequent exception of failing tasks means; None when nobody has documented it."""
+    text = str(finding.evidence.get("exception") or "")
+    return next((one for one in REFUSALS if one.words.search(text)), None)
+
+
+def looks(refusal: Refusal, settings: Settings) -> tuple[str, ...]:
+    """Return the commands that show it by hand, for each worker that has a container."""
+    grep = f"docker logs --since 15m {{container}} 2>&1 | grep -F {shlex.quote(refusal.in_log)} | tail -3"
+    workers = settings.celery.workers.values() if settings.celery else ()
+    return tuple(
+        on_server(settings, worker.server, template.format(container=shlex.quote(worker.container)))
+        for template in (grep, refusal.look)
+        for worker in workers
+        if template and worker.container
+    )

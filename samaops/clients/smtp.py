@@ -57,9 +57,7 @@ class _Client(smtplib.SMTP):
         self._limit.watch(connection)
         if self._context_at_once is None:
             return connection
-        secured = self._context_at_once.wrap_socket(connection, server_hostname=host)
-        self._limit.watch(secured)
-        return secured
+        return self._context_at_once.wrap_socket(connection, server_hostname=host)
 
 
 def _send(settings: MailNotification, mail: EmailMessage, limit: TimeLimit) -> None:
@@ -73,7 +71,6 @@ def _send(settings: MailNotification, mail: EmailMessage, limit: TimeLimit) -> N
             raise smtplib.SMTPConnectError(code, words)
         if settings.encryption == "starttls":
             client.starttls(context=context)
-            limit.watch(client.sock)  # type: ignore[arg-type]
         if settings.username is not None:
             client.login(settings.username, settings.password.reveal() if settings.password else "")
         refused = client.send_message(mail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ COMMAND_SECONDS = 8
 SCRIPT_SECONDS = 30.0
 # An image whose tag was given to a newer one: releases that are rebuilt under one tag end so.
 UNTAGGED = "<none>"
+_STAMP = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +149,26 @@ def _image(document: Mapping[str, Any], used: set[str]) -> Image:
         id=document["id"],
         tags=tags,
         repositories=tuple(sorted(set(repositories))),
-        created_at=_epoch(document["created"]) or 0.0,
-        tagged_at=_epoch(document["tagged"]),
+        created_at=epoch_of(document["created"]) or 0.0,
+        tagged_at=epoch_of(document["tagged"]),
         size_bytes=int(document["size"] or 0),
         is_used=document["id"] in used,
     )
 
 
-def _epoch(stamp: str | None) -> float | None:
-    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time."""
-    if not stamp or stamp.startswith("0001-") or len(stamp) < 19:
+def epoch_of(stamp: str | None) -> float | None:
+    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time.
+
+    Releases may be built within one second of each other: the fraction counts.
+    """
+    found = _STAMP.fullmatch(stamp or "")
+    if found is None or found["second"].startswith("0001-"):
         return None
-    moment = datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    sign, hours, minutes = stamp[-6:-5], stamp[-5:-3], stamp[-2:]
-    if sign in "+-" and hours.isdigit() and minutes.isdigit():
-        moment -= (1 if sign == "+" else -1) * (int(hours) * 3600 + int(minutes) * 60)
-    return moment
+    moment = datetime.strptime(found["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    if found["sign"]:
+        offset = int(found["hours"]) * 3600 + int(found["minutes"]) * 60
+        moment += offset if found["sign"] == "-" else -offset
+    return moment + float(f"0.{found['fraction'] or 0}")
 
 
 def _disk_bytes(lines: Sequence[str]) -> int | None:

@@ -11,7 +11,7 @@ format=$format',"tagged":{{json .Metadata.LastTagTime}},"size":{{json .Size}}}'
 
 look() {
   section now
-  date +%s
+  date +%s.%N
   section containers
   if ! command -v docker >/dev/null 2>&1; then
     printf 'docker: command not found\nexit 127\n'

@@ -73,7 +73,7 @@ def mail_server(refused: str = "", **options: Any) -> Iterator[MailServer]:
     from aiosmtpd.handlers import Message as MessageHandler
 
     class Keeper(MessageHandler):
-        async def handle_RCPT(
+        async def handle_RCPT(  # noqa: N802 - aiosmtpd calls it so
             self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
         ) -> str:
             if address == refused:

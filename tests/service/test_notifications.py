@@ -73,7 +73,7 @@ def test_a_mail_goes_through_starttls_and_a_password(tmp_path: Path) -> None:
         "auth_required": True,
     }
     with mail_server(**options) as server:
-        asked = {"encryption": "starttls", "ca_file": certificate, "username": "samaops"}
+        asked = {"encryption": "starttls", "ca_file": certificate, "username": "samaops", "timeout": 20}
         smtp.send(mail_to(server.port, **asked, password="right"), "subject", "text")
         assert len(server.mails) == 1
         with pytest.raises(ClientError) as refused:

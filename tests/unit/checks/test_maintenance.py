@@ -10,7 +10,7 @@ from samaops.checks.registry import rules
 from samaops.facts.log_files import LogMarks
 from samaops.facts.maintenance import HistoryFacts
 from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
-from samaops.facts.maintenance_images import Image, ImagesFacts
+from samaops.facts.maintenance_images import Image, ImagesFacts, epoch_of
 from samaops.facts.maintenance_logs import FileErrors, LogFacts, LogMessage, cleaned
 from samaops.facts.observation import Observation
 from samaops.model.failure import Failure, FailureKind
@@ -172,3 +172,18 @@ def test_images_without_a_name_count_as_one_repository() -> None:
 )
 def test_a_message_keeps_no_secret_and_no_address(line: str, kept: str) -> None:
     assert cleaned(line) == kept
+
+
+@pytest.mark.parametrize(
+    ("stamp", "moment"),
+    [
+        ("2026-01-31T03:12:00.25Z", 1769829120.25),
+        ("2026-01-31T04:12:00.250000000+01:00", 1769829120.25),
+        ("2026-01-30T22:12:00-05:00", 1769829120.0),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_times_of_docker_are_read(stamp: str | None, moment: float | None) -> None:
+    assert epoch_of(stamp) == moment

@@ -23,6 +23,7 @@ _TITLES = {
     FailureKind.AUTHENTICATION: N_("{subject} refuses our user or password"),
     FailureKind.PERMISSION: N_("{subject}: we are not allowed to look"),
     FailureKind.MISSING: N_("{subject}: what is needed to look is missing"),
+    FailureKind.ABSENT: N_("{subject}: this site has none"),
     FailureKind.HOST_KEY: N_("{subject}: the SSH host key is unknown or has changed"),
     FailureKind.DEPENDENCY: N_("{subject} could not be looked at: the way to it is broken"),
     FailureKind.DEADLINE: N_("{subject} could not be looked at in time"),

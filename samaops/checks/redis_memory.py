@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from samaops.checks.failures import describe
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import on_server, redis_cli
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.redis import RedisFacts
 from samaops.i18n import N_, _
+from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
@@ -178,11 +180,13 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[s
         return context.warn(
             title, evidence=evidence, hint=redis_cli(context.settings, "config get maxmemory"), **place
         )
-    if of_container is None and _docker_failed(snapshot):
+    blind = _docker_failure(snapshot)
+    if of_container is None and blind is not None:
         title = _(
             "maxmemory of Redis could not be compared with its container: Docker could not be looked at"
         )
-        return context.unknown(title, evidence=evidence, hint=hint, **place)
+        more = {} if blind.kind is FailureKind.ABSENT else {"hint": hint}
+        return context.unknown(title, detail=describe(blind), evidence=evidence, **place, **more)
     percent = round(100 * maximum / limit, 1) if limit else 0.0
     words = (
         _("maxmemory of Redis is {percent} % of its container's memory limit")
@@ -206,9 +210,9 @@ def _container_limit(snapshot: Snapshot, name: str | None) -> int | None:
     return None
 
 
-def _docker_failed(snapshot: Snapshot) -> bool:
+def _docker_failure(snapshot: Snapshot) -> Failure | None:
     looked: tuple[Observation, ...] = snapshot.of_system("docker")
-    return any(one.failure is not None for one in looked)
+    return next((one.failure for one in looked if one.failure is not None), None)
 
 
 @check(

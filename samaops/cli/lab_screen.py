@@ -66,6 +66,7 @@ def show_up(layout: Layout, result: UpResult) -> None:
         typer.echo(_("Nothing to do: the lab is up, in {directory}").format(directory=layout.directory))
     if state.mode == "processes":
         typer.echo(_("Plain processes in place of containers: {reason}").format(reason=state.mode_reason))
+        typer.echo(_("What only Docker can show is unknown; all else is as ever."))
     if state.namespaces_reason:
         typer.echo(
             _("Servers without a file system of their own: {reason}").format(reason=state.namespaces_reason)

@@ -88,14 +88,18 @@ def _collector(settings: Settings, server: str, names: tuple[str, ...]) -> Colle
     def collect(probe: Probe) -> DockerFacts:
         docker = settings.docker
         if docker is not None and docker.engine == "none":
-            reason = docker.engine_reason or 'docker.engine = "none"'
-            raise ClientError(FailureKind.MISSING, reason, "docker")
+            raise ClientError(FailureKind.ABSENT, _why_absent(docker.engine_reason))
         return observe(server, names, probe)
 
     configured = settings.servers.get(server)
     log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
     timeout = log_in + SCRIPT_SECONDS + 0.5
     return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
+
+
+def _why_absent(reason: str) -> str:
+    words = _("the services run without containers")
+    return f"{words}: {reason}" if reason else words
 
 
 def expected_containers(settings: Settings) -> dict[str, tuple[str, ...]]:

@@ -20,6 +20,7 @@ class FailureKind(str, Enum):
     AUTHENTICATION = "authentication"  # our user or password was refused
     PERMISSION = "permission"  # logged in, but not allowed to look
     MISSING = "missing"  # a driver, command, database or file we need is not there
+    ABSENT = "absent"  # the configuration says that the site has no such thing
     HOST_KEY = "host_key"  # the SSH server's key is unknown or has changed
     DEPENDENCY = "dependency"  # something we must go through (SSH, proxy, pool) does not work
     DEADLINE = "deadline"  # our own time was over

@@ -119,9 +119,18 @@ def unexplained(report: Report) -> str:
     """Return what is worst, and how much more is wrong, when no cause was found."""
     wrong = [one for one in worst_first(report.findings) if one.status not in (Status.OK, Status.SKIPPED)]
     title, others = escape.plain(wrong[0].title, _LONGEST_TITLE), len(wrong) - 1
+    if {one.status for one in report.findings} - {Status.SKIPPED} == {Status.OK, Status.UNKNOWN}:
+        return _only_unknown(title, others)
     if not others:
         return _("{title}; no known cause explains it").format(title=title)
     text = _("{title} (and {count} more); no known cause explains them")
+    return text.format(title=title, count=others)
+
+
+def _only_unknown(title: str, others: int) -> str:
+    if not others:
+        return _("What could be looked at is well; unknown: {title}").format(title=title)
+    text = _("What could be looked at is well; unknown: {title} (and {count} more)")
     return text.format(title=title, count=others)
 
 

@@ -117,7 +117,8 @@ def test_every_rule_of_docker_has_a_case() -> None:
         (Failure(FailureKind.UNAVAILABLE, "Cannot connect to the Docker daemon"), "critical"),
         (Failure(FailureKind.NO_ANSWER, "docker ps did not answer"), "critical"),
         (Failure(FailureKind.PERMISSION, "permission denied"), "unknown"),
-        (Failure(FailureKind.MISSING, "not root: no engine can run"), "unknown"),
+        (Failure(FailureKind.MISSING, "docker: command not found"), "unknown"),
+        (Failure(FailureKind.ABSENT, "the services run without containers: not root"), "unknown"),
         (WAY_BROKEN, "unknown"),
     ],
 )

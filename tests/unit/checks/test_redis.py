@@ -251,6 +251,15 @@ def test_a_docker_that_could_not_be_looked_at_leaves_the_comparison_unknown() ->
     )
 
 
+def test_where_there_is_no_docker_the_comparison_is_unknown_for_that_reason_and_nobody_is_sent_to_docker() -> (
+    None
+):
+    judged = _over_container(HEALTHY, failed(DockerFacts, "docker/workers", FailureKind.ABSENT))
+    assert judged.status is Status.UNKNOWN
+    assert "the other side's own words" in judged.detail
+    assert judged.hint == "samaops explain redis.memory.over_container"
+
+
 def _over_container(facts: RedisFacts, docker: Any) -> Any:
     rule = next(rule for rule in rules(("redis",)) if rule.code == "redis.memory.over_container")
     snapshot = Snapshot(datetime.now(timezone.utc), (observed(facts, SUBJECT), docker))

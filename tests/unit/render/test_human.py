@@ -105,6 +105,16 @@ def test_without_a_cause_the_worst_finding_is_the_answer() -> None:
     assert "; no known cause explains it" in on_screen(alone, width=120)
 
 
+def test_when_the_rest_is_well_the_answer_says_so_before_it_names_what_is_unknown() -> None:
+    healthy = reports.healthy()
+    blind = reports.finding("docker.engine.unreachable", Status.UNKNOWN, "docker/api", "No engine here")
+    report = replace(healthy, findings=(blind, *healthy.findings))
+    answer = on_screen(report).splitlines()[0]
+    assert answer == "? UNKNOWN  What could be looked at is well; unknown: No engine here"
+    only = replace(healthy, findings=(blind,))
+    assert on_screen(only).splitlines()[0] == "? UNKNOWN  No engine here; no known cause explains it"
+
+
 def test_an_error_comes_before_everything() -> None:
     report = replace(
         reports.usual(), errors=(ReportError("Nothing could be reached", "check your network", 69),)

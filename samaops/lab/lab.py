@@ -15,7 +15,16 @@ from pathlib import Path
 
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
-from samaops.lab import chains, compose, configuration, engine, processes, requirements
+from samaops.lab import (
+    chains,
+    compose,
+    configuration,
+    engine,
+    processes,
+    requirements,
+    servers,
+    shared_memory,
+)
 from samaops.lab.expected import expected_parts
 from samaops.lab.incidents import network
 from samaops.lab.layout import Layout, default_directory
@@ -146,8 +155,10 @@ def down(layout: Layout) -> bool:
         _end_processes(layout, state)
         _unmount(layout.directory)
         engine.remove_cgroups(layout)
-        for extra in state.extra_directories:
-            shutil.rmtree(extra, ignore_errors=True)
+        extra = {*map(Path, state.extra_directories), *servers.extra_directories(layout)}
+        shared_memory.release([layout.directory, *extra])
+        for directory in extra:
+            shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(layout.directory)
     if layout.directory == default_directory():
         with contextlib.suppress(OSError):
@@ -246,12 +257,10 @@ def _process_status(record: ProcessRecord) -> PartStatus:
 
 
 def _container_statuses(layout: Layout, state: LabState) -> list[PartStatus]:
-    from samaops.lab.servers import of_state
-
     statuses = []
     for server in dict.fromkeys(record.server for record in state.containers):
         try:
-            states = compose.running(of_state(layout, state, server)) if state.server(server) else {}
+            states = compose.running(servers.of_state(layout, state, server)) if state.server(server) else {}
             absent = "missing"
         except (processes.StartError, subprocess.SubprocessError, OSError):
             states, absent = {}, "unknown"

@@ -186,13 +186,16 @@ def marked(directory: Path) -> list[ProcessRecord]:
 
 
 def _is_daemon_of(pid: int, directory: Path) -> bool:
-    """Tell whether a process is a daemon whose command line names a file of the lab.
+    """Tell whether a process is a daemon whose command line, or what it writes to, is a file of the lab.
 
-    nginx writes its title over its environment, and its files are all that still tell whose it is.
+    nginx and Redis write their title over their environment: their files are all that still tell whose they are.
     """
+    inside = f"{directory}/"
     try:
+        if os.getsid(pid) != pid or _terminal_of(pid) != 0:
+            return False
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-        return f"{directory}/".encode() in arguments and os.getsid(pid) == pid and _terminal_of(pid) == 0
+        return inside.encode() in arguments or str(Path(f"/proc/{pid}/fd/1").readlink()).startswith(inside)
     except OSError:
         return False
 

@@ -7,6 +7,7 @@ refuses, a server is only a directory of the lab.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -35,6 +36,9 @@ from samaops.lab.state import LabState, ProcessRecord, StateFile
 NAMES = ("db", "api", "workers")
 DATA_SIZES = {"db": "1g", "api": "512m", "workers": "512m"}
 START_SECONDS = 15.0
+# Where a server's directory is made when the lab's own will not do, and the file in it that says whose it is.
+ELSEWHERE = Path("/var/tmp")
+EXTRA_PREFIX, EXTRA_MARKER = "samaops-lab-", ".samaops-lab"
 # A socket's path may have 108 bytes; the longest name in a server's run directory needs about 25.
 LONGEST_RUN_DIRECTORY = 80
 
@@ -192,7 +196,7 @@ def _create_namespaces(layout: Layout, name: str) -> ProcessRecord:
 def _create_directories(layout: Layout, states: StateFile, name: str) -> tuple[Server, bool]:
     own = layout.of_server(name)
     if states.state.server(name) is None and _base_of(states.state, name, own) == own:
-        extra = _extra_directory(own, name)
+        extra = _extra_directory(layout, name)
         if extra:
             states.set(extra_directories=(*states.state.extra_directories, extra))
     server = of_state(layout, states.state, name)
@@ -205,14 +209,25 @@ def _create_directories(layout: Layout, states: StateFile, name: str) -> tuple[S
     return server, fresh
 
 
-def _extra_directory(own: Path, name: str) -> str | None:
+def extra_directories(layout: Layout) -> list[Path]:
+    """Return the directories that this lab made elsewhere, also when its state is lost."""
+    found = []
+    for marker in ELSEWHERE.glob(f"{EXTRA_PREFIX}*/{EXTRA_MARKER}"):
+        with contextlib.suppress(OSError):  # of another user: not ours
+            if Path(marker.read_text(encoding="utf-8")) == layout.directory:
+                found.append(marker.parent)
+    return found
+
+
+def _extra_directory(layout: Layout, name: str) -> str | None:
     """Make a directory elsewhere when the lab's own is closed to other users or its path is too long."""
+    own = layout.of_server(name)
     closed = os.geteuid() == 0 and not all(
         parent.stat().st_mode & 0o001 for parent in own.parents if parent.exists()
     )
     if not closed and len(str(own / "run")) <= LONGEST_RUN_DIRECTORY:
         return None
-    path = Path(f"{tempfile.mkdtemp(prefix='samaops-lab-', dir='/var/tmp')}-{name}")
-    Path(str(path).removesuffix(f"-{name}")).rename(path)
+    path = Path(tempfile.mkdtemp(prefix=EXTRA_PREFIX, suffix=f"-{name}", dir=ELSEWHERE))
     path.chmod(0o755)
+    (path / EXTRA_MARKER).write_text(str(layout.directory), encoding="utf-8")
     return str(path)

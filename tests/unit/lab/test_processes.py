@@ -125,3 +125,14 @@ def test_a_daemon_hears_the_signals_that_python_and_nohup_ignore(layout: Layout)
     mask = int(ignored.split()[1], 16)
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
         assert not mask & (1 << (number - 1))
+
+
+def test_a_daemon_that_hides_everything_is_found_by_its_log(layout: Layout) -> None:
+    hidden = replace(spec("sleep", "600"), argv=("env", "-i", "sleep", "600"))
+    record = processes.spawn(hidden, Surroundings(layout))
+    deadline = time.monotonic() + 10
+    while b"env" in Path(f"/proc/{record.pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [found.pid for found in processes.marked(layout.directory)] == [record.pid]
+    processes.kill_group(record)

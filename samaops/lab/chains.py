@@ -10,9 +10,9 @@ from samaops.i18n import _
 from samaops.lab import compose, database, engine, pgbouncer, servers, ssh, storage
 from samaops.lab.outside import parts as outside
 from samaops.lab.outside.places import Places
-from samaops.lab.processes import StartError
+from samaops.lab.processes import StartError, stop
 from samaops.lab.servers import Server
-from samaops.lab.starting import FAULTS, Starter, wait_until
+from samaops.lab.starting import FAULTS, STOP_SECONDS, Starter, wait_until
 
 CONTAINER_SERVERS = ("api", "workers")
 
@@ -123,8 +123,16 @@ def _no_engine(starter: Starter) -> str | None:
     try:
         together(functools.partial(_engine, starter, name) for name in CONTAINER_SERVERS)
     except FAULTS as error:
+        _give_engines_up(starter)
         return str(error.__cause__ or error)
     return None
+
+
+def _give_engines_up(starter: Starter) -> None:
+    """End the engine that did start, and forget both: a lab of plain processes misses nothing."""
+    engines = [starter.states.state.process(f"docker_{name}") for name in CONTAINER_SERVERS]
+    stop([record for record in engines if record is not None], STOP_SECONDS)
+    starter.states.forget(f"{part}_{name}" for part in ("docker", "images") for name in CONTAINER_SERVERS)
 
 
 def _engine(starter: Starter, name: str) -> None:

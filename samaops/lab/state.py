@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -148,3 +148,13 @@ class StateFile:
         with self._change():
             kept = tuple(item for item in self.state.problems if item.part != part)
             self.state = replace(self.state, problems=(*kept, Problem(part, reason)))
+
+    def forget(self, parts: Iterable[str]) -> None:
+        """Forget daemons and problems by the names of their parts."""
+        names = set(parts)
+        with self._change():
+            self.state = replace(
+                self.state,
+                processes=tuple(item for item in self.state.processes if item.name not in names),
+                problems=tuple(item for item in self.state.problems if item.part not in names),
+            )

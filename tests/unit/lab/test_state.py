@@ -51,3 +51,15 @@ def test_records_of_many_threads_are_all_kept(tmp_path: Path) -> None:
         thread.join()
     saved = json.loads((tmp_path / "state.json").read_text())
     assert {item["name"] for item in saved["processes"]} == {record.name for record in records}
+
+
+def test_a_part_that_is_given_up_is_forgotten_with_its_problem(tmp_path: Path) -> None:
+    file = StateFile.open(tmp_path / "state.json")
+    file.record_process(ProcessRecord("docker_api", "api", "127.101.0.2", 0, 1, 1))
+    file.record_process(RECORD)
+    file.record_problem("docker_api", "no cgroups")
+    file.record_problem("minio", "no port")
+    file.forget(["docker_api"])
+    assert file.state.processes == (RECORD,)
+    assert [problem.part for problem in file.state.problems] == ["minio"]
+    assert read_state(tmp_path / "state.json") == file.state

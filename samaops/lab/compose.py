@@ -224,7 +224,7 @@ def ready(layout: Layout, name: str) -> Callable[[], bool]:
     flower_login = basic_authorization(places.FLOWER_USER, secrets.flower_password)
 
     def consumes(queue: str) -> bool:
-        return has_consumer(f"{broker_url}/queues/%2F/{queue}", broker_login)
+        return has_consumer(broker_url, queue, broker_login)
 
     tests: dict[str, Callable[[], bool]] = {
         "samaconso_rabbitmq": lambda: answers_http(f"{broker_url}/queues/%2F/urgent", broker_login),
@@ -241,7 +241,15 @@ def ready(layout: Layout, name: str) -> Callable[[], bool]:
     return tests[name]
 
 
-def has_consumer(url: str, authorization: str) -> bool:
-    """Tell whether the broker's management API counts a consumer on a queue."""
-    queue = get_json(url, authorization)
-    return isinstance(queue, dict) and int(queue.get("consumers", 0)) > 0
+def has_consumer(url: str, queue: str, authorization: str) -> bool:
+    """Tell whether the broker's management API knows a consumer of a queue, now and in its statistics.
+
+    The list of consumers is of this moment. What is said of the queue, which others look at, is some seconds old
+    and still counts the consumers of a worker that has just been stopped.
+    """
+    consumers = get_json(f"{url}/consumers/%2F", authorization)
+    known = isinstance(consumers, list) and any(one["queue"]["name"] == queue for one in consumers)
+    if not known:
+        return False
+    counted = get_json(f"{url}/queues/%2F/{queue}", authorization)
+    return isinstance(counted, dict) and int(counted.get("consumers", 0)) > 0

@@ -99,3 +99,28 @@ def test_a_missing_redis_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(compose, "program", missing)
     with pytest.raises(StartError, match="redis-server is missing"):
         compose.prepare(Layout(tmp_path / "lab"), server(tmp_path, "workers"), "containers")
+
+
+@pytest.mark.parametrize(
+    ("listed", "counted", "expected"),
+    [
+        (["normal"], 1, True),
+        ([], 1, False),  # the statistics still count a worker that has just been stopped
+        (["normal"], 0, False),
+        (["urgent"], 0, False),
+    ],
+)
+def test_a_queue_has_a_consumer_when_the_broker_lists_and_counts_one(
+    listed: list[str], counted: int, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {
+        "http://broker/api/consumers/%2F": [{"queue": {"name": name}} for name in listed],
+        "http://broker/api/queues/%2F/normal": {"name": "normal", "consumers": counted},
+    }
+    monkeypatch.setattr(compose, "get_json", lambda url, _login: answers[url])
+    assert compose.has_consumer("http://broker/api", "normal", "") is expected
+
+
+def test_a_broker_that_does_not_answer_has_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compose, "get_json", lambda _url, _login: None)
+    assert not compose.has_consumer("http://broker/api", "normal", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -37,11 +38,13 @@ class Globals:
             return load.find(self.config)
         from samaops.lab.layout import Layout, default_directory
 
-        path = Layout(default_directory()).config_file
+        layout = Layout(default_directory())
+        path = layout.config_file
         if not path.exists():
             raise ConfigurationError(
                 _("There is no lab: {path} does not exist").format(path=path), hint="samaops lab up"
             )
+        os.environ.setdefault("ODBCSYSINI", str(layout.odbc))
         return path
 
     def configuration(self) -> Configuration:

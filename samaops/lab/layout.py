@@ -101,6 +101,11 @@ class Layout:
         return self.directory / "config.toml"
 
     @property
+    def odbc(self) -> Path:
+        """The directory for ODBCSYSINI: Debian's own has psqlODBC leave a log in /tmp for every connection."""
+        return self.of_server("outside") / "odbc"
+
+    @property
     def marker(self) -> Path:
         """The file that says this directory is a lab's, so that it may be removed."""
         return self.directory / ".samaops-lab"

@@ -1,0 +1,182 @@
+"""The lab of a user who is not root: plain processes in place of containers, and all the rest as ever."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samaops.lab import processes, shared_memory
+from samaops.lab.incidents.running import INCIDENTS
+from tests.service.own_network import own_network
+
+pytestmark = [pytest.mark.service, pytest.mark.timeout(300), pytest.mark.xdist_group("lab")]
+
+# A user that every machine with PostgreSQL has and that may log in. It may read what root has installed where
+# nobody else looks, such as this very checkout, and nothing more.
+USER = "postgres"
+AS_USER = (
+    "setpriv",
+    f"--reuid={USER}",
+    f"--regid={USER}",
+    "--clear-groups",
+    "--inh-caps=+dac_read_search",
+    "--ambient-caps=+dac_read_search",
+    "--",
+)
+# What this machine is and does says nothing about the lab: how busy it is, what its kernel has killed before.
+MACHINE = (
+    "servers.load.high",
+    "servers.oom.killed",
+    *(f"{name}.latency.high" for name in ("api", "postgresql", "redis", "sqlserver")),
+)
+REASON = "not root"
+
+
+@dataclass(frozen=True)
+class PlainLab:
+    """A lab of plain processes, commanded as a user does."""
+
+    home: Path
+    prefix: tuple[str, ...]
+
+    @property
+    def directory(self) -> Path:
+        return self.home / "samaops" / "lab"
+
+    def samaops(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run samaops to its end."""
+        environment = {**os.environ, "XDG_STATE_HOME": str(self.home), "HOME": str(self.home)}
+        return subprocess.run(
+            [*self.prefix, sys.executable, "-m", "samaops", "--lang", "en", *words],
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+            cwd=Path(__file__).parents[2],
+            env=environment,
+        )
+
+    def run(self, *words: str) -> str:
+        """Run samaops, which must end well, and return its standard output."""
+        done = self.samaops(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def diagnose(self) -> tuple[dict[str, Any], int]:
+        """Return the report of this moment and the exit code."""
+        done = self.samaops("--lab", "diagnose", "-o", "json")
+        assert done.stdout, done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report, done.returncode
+
+    def processes_and_segments(self) -> tuple[list[int], list[int]]:
+        """Return the pids of the lab, and the System V segments of its database clusters."""
+        files = self.directory.rglob("postmaster.pid")
+        named = [shared_memory.of_cluster(file.read_text(encoding="utf-8")) for file in files]
+        return [one.pid for one in processes.marked(self.directory)], [one[1] for one in named if one]
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """Yield a directory of that user, with a path that is short enough for sockets."""
+    home = Path(tempfile.mkdtemp(prefix="samaops-plain-"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(home, USER, USER)
+        yield home
+    finally:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[PlainLab]:
+    """Return a lab that is up, started by somebody who is not root."""
+    with own_network() as network, _home() as home:
+        started = PlainLab(home, (*network, *(AS_USER if os.geteuid() == 0 else ())))
+        try:
+            said = started.run("lab", "up")
+            assert f"Plain processes in place of containers: {REASON}" in said
+            yield started
+            _take_down(started)
+        finally:
+            started.samaops("lab", "down")
+
+
+def _take_down(lab: PlainLab) -> None:
+    """Take the lab down after its state was lost, and see that nothing of it is left."""
+    pids, segments = lab.processes_and_segments()
+    assert len(pids) > len(segments) == 3
+    (lab.directory / "state.json").unlink()
+    lab.run("lab", "down")
+    assert list(lab.home.iterdir()) == []
+    assert [pid for pid in pids if processes.start_time(pid)] == []
+    table = shared_memory.SEGMENTS.read_text(encoding="ascii")
+    assert {number for _maker, number in shared_memory.orphans(table)}.isdisjoint(segments)
+
+
+def test_only_what_docker_alone_shows_is_unknown_and_says_why(lab: PlainLab) -> None:
+    report, exit_code = lab.diagnose()
+    findings = [one for one in report["findings"] if one["code"] not in MACHINE]
+    unknown = {(one["code"], one["subject"]): one["detail"] for one in findings if one["status"] == "unknown"}
+    assert set(unknown) == {
+        ("docker.engine.unreachable", "docker/api"),
+        ("docker.engine.unreachable", "docker/workers"),
+        ("redis.memory.over_container", "redis/workers"),
+    }
+    assert all(detail.endswith(REASON) for detail in unknown.values())
+    wrong = [one for one in findings if one["status"] in ("warning", "critical")]
+    assert (wrong, report["causes"], exit_code) == ([], [], 3)
+
+
+def test_every_part_is_a_process_that_runs(lab: PlainLab) -> None:
+    status = json.loads(lab.run("lab", "status", "-o", "json"))
+    assert (status["state"], status["mode"], status["mode_reason"]) == ("running", "processes", REASON)
+    assert all(part["pid"] and not part["container"] for part in status["parts"])
+
+
+# One whose service is a process here and a container elsewhere, one that is the same everywhere.
+@pytest.mark.parametrize("name", ["redis-stopped", "lock-chain"])
+def test_an_incident_is_the_only_root_until_it_is_healed(lab: PlainLab, name: str) -> None:
+    root = next(one for one in INCIDENTS if one.id == name)
+    expected = root.root_of_processes or root.root
+
+    lab.run("lab", "break", name)
+    report, exit_code = lab.diagnose()
+    assert [(one["id"], one["subject"]) for one in report["causes"]] == [(expected.cause, expected.subject)]
+    assert exit_code == 2
+
+    lab.run("lab", "heal", name)
+    assert lab.diagnose()[0]["causes"] == []
+
+
+def test_what_needs_a_container_or_a_disk_of_its_own_is_refused_with_the_reason(lab: PlainLab) -> None:
+    for name, reason in {
+        "api-container-oom-killed": "only a container",
+        "disk-filled": "own disk",
+        "server-down": REASON,
+    }.items():
+        refused = lab.samaops("lab", "break", name)
+        assert refused.returncode == 77
+        assert reason in refused.stderr
+
+
+def test_looking_leaves_no_file_of_the_odbc_driver(lab: PlainLab) -> None:
+    before = _driver_logs(lab)
+    lab.diagnose()
+    assert _driver_logs(lab) == before
+
+
+def _driver_logs(lab: PlainLab) -> list[Path]:
+    owner = lab.home.owner()
+    return sorted(file for file in Path("/tmp").glob("psqlodbc_*") if file.owner() == owner)

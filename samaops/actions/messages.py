@@ -1,7 +1,7 @@
 """Run what a plan does to messages: take them out of a queue into a file, publish a file's messages again.
 
-A message is on this machine's disk before the next is taken, so that none is ever nowhere but in memory for
-longer than one answer of the broker.
+A batch is read, and written to ``FILE.next``, before it is taken: so a message is always in the queue or on this
+machine's disk, also when the broker's answer is lost or this process is killed.
 """
 
 from __future__ import annotations
@@ -61,12 +61,29 @@ def run_take(operation: Operation, settings: Settings) -> str:
     left, path = int(most), Path(file)
     with _api(settings) as api:
         while left > 0:
-            batch = api.take(queue, min(BATCH, left))
-            if not batch:
+            taken = _take_batch(api, queue, min(BATCH, left), path)
+            if not taken:
                 break
-            append(path, batch)
-            left -= len(batch)
+            left -= taken
     return _("{count} messages are in {file}").format(count=int(most) - left, file=file)
+
+
+def _take_batch(api: MessageApi, queue: str, most: int, path: Path) -> int:
+    """Move one batch from the queue to the file; return how many. What found no place is published again."""
+    beforehand = path.with_name(path.name + ".next")
+    append(path, ())  # has it a place at all?
+    beforehand.unlink(missing_ok=True)
+    seen = api.read(queue, most)
+    append(beforehand, seen)
+    batch = api.take(queue, len(seen)) if seen else []
+    try:
+        append(path, batch)
+    except ClientError:
+        for message in batch:
+            api.publish(queue, message)
+        raise
+    beforehand.unlink(missing_ok=True)
+    return len(batch)
 
 
 def run_restore(operation: Operation, settings: Settings) -> str:
@@ -91,14 +108,9 @@ def append(path: Path, messages: Iterable[Mapping[str, Any]]) -> None:
         with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in messages)
             stream.flush()
-            os.fsync(descriptor)
+            os.fsync(stream.fileno())
     except OSError as error:
         raise ClientError(FailureKind.ERROR, f"{path}: {error.strerror}", "file") from error
-
-
-def require_writable(path: Path) -> None:
-    """Create the empty file, so that what is taken has a place. Raises ClientError."""
-    append(path, ())
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

@@ -21,13 +21,17 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A way to repair a cause, least risky first in a cause's list."""
+    """A way to repair a cause, least risky first in a cause's list.
+
+    ``text`` is what to send to those who can repair it, where that is not in our hands.
+    """
 
     id: str
     risk: Risk
     title: str
     commands: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

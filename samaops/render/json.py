@@ -89,6 +89,7 @@ def _fix(fix: Fix) -> dict[str, Any]:
         "title": fix.title,
         "commands": list(fix.commands),
         "undo": list(fix.undo),
+        **({"text": fix.text} if fix.text else {}),
     }
 
 

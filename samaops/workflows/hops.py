@@ -111,8 +111,7 @@ def _accepted(snapshot: Snapshot, settings: Settings) -> _Measured:
         outcomes = facts.recent.outcomes
         failed = outcomes.count(False)
         words = _("{failed} of the last {count} tasks failed").format(failed=failed, count=len(outcomes))
-        said = f"{words}: {facts.recent.exception}" if failed and facts.recent.exception else words
         evidence = {"succeeded": outcomes.count(True), "failed": failed, "exception": facts.recent.exception}
-        return outcomes.count(True), "tasks", said if outcomes else _("no task ended lately"), evidence
+        return outcomes.count(True), "tasks", words if outcomes else _("no task ended lately"), evidence
     reason = _("Flower was not heard") if settings.flower else _("[flower] is not configured")
     return None, "tasks", reason, {}

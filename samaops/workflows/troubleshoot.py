@@ -27,6 +27,8 @@ from samaops.model.status import Status
 from samaops.workflows import change, diagnose, hops
 
 _RISKS = list(Risk)
+_SEEN = (Status.CRITICAL, Status.WARNING, Status.UNKNOWN)
+_MOST_LINES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def run(settings: Settings, name: str, meanwhile: Callable[[], object] | None = 
     snapshot = diagnose.observe(settings, selection, meanwhile=meanwhile)
     report = diagnose.judge(snapshot, settings, selection)
     causes = sorted(report.causes, key=lambda one: one.id not in playbook.causes)
-    offers = [offer for cause in causes for offer in _offers(playbook, cause, settings)]
+    offers = [offer for cause in causes for offer in _offers(playbook, cause, report, settings)]
     planned = [_planned(playbook, offer, snapshot, settings) for offer in offers]
     flows = _flows(settings) if playbook.hops else None
     hop_findings = hops.findings(playbook.hops, report.findings, snapshot, flows, settings)
@@ -125,14 +127,23 @@ def _explaining(causes: tuple[Cause, ...], hop_findings: tuple[Finding, ...]) ->
     return tuple(folded)
 
 
-def _offers(playbook: Playbook, cause: Cause, settings: Settings) -> Iterator[Offer]:
+def _offers(playbook: Playbook, cause: Cause, report: Report, settings: Settings) -> Iterator[Offer]:
     described = playbook.causes.get(cause.id)
-    names = names_of(cause, settings)
+    names = {**names_of(cause, settings), "evidence": _evidence(cause, report)}
     found = [(name, playbook.fixes[name]) for name in (described.fixes if described else ())]
     for name, fix in sorted(found, key=lambda one: _RISKS.index(one[1].risk)):
         if _needed(fix) <= names.keys():
             text = _(fix.text).format(**names) if fix.text else ""
             yield Offer(name, fix, cause, _(fix.title).format(**names), text)
+
+
+def _evidence(cause: Cause, report: Report) -> str:
+    """Return what was seen, and when, as lines for those who have to repair it."""
+    by_key = {one.key: one for one in report.findings}
+    seen = [by_key[key].title for key in cause.explains if key in by_key and by_key[key].status in _SEEN]
+    lines = dict.fromkeys((cause.title, *cause.speaks_for, *cause.speaks_against, *seen[:_MOST_LINES]))
+    when = _("looked at {time} UTC").format(time=report.started_at.strftime("%Y-%m-%d %H:%M:%S"))
+    return "\n".join(f"- {one}" for one in (when, *lines))
 
 
 def _needed(fix: PlaybookFix) -> set[str]:
@@ -143,10 +154,7 @@ def _needed(fix: PlaybookFix) -> set[str]:
 def names_of(cause: Cause, settings: Settings) -> dict[str, str]:
     """Return what a fix may speak of, as far as the cause's subject tells it."""
     system, _slash, name = cause.subject.partition("/")
-    evidence = (
-        "\n".join(f"- {one}" for one in (*cause.speaks_for, *cause.speaks_against)) or f"- {cause.title}"
-    )
-    names = {"subject": name, "evidence": evidence, "site": settings.site}
+    names = {"subject": name, "site": settings.site}
     workers = settings.celery.workers if settings.celery else {}
     sections = {"rabbitmq": settings.rabbitmq, "redis": settings.redis, "flower": settings.flower}
     section = sections.get(system)
@@ -171,7 +179,7 @@ def _worker_named(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _verb(offer: Offer, settings: Settings) -> tuple[Verb, tuple[str, ...]]:
-    names, fix = names_of(offer.cause, settings), offer.fix
+    names, fix = {**names_of(offer.cause, settings), "evidence": ""}, offer.fix
     if fix.verb is not None:
         return verbs.find(fix.verb), tuple(one.format(**names) for one in fix.arguments)
     quoted = {key: shlex.quote(value) for key, value in names.items()}
@@ -188,7 +196,7 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, settings: Set
     """Plan an offer from what was seen, to show its exact commands; a guard that forbids it is part of the answer."""
     how = samaops(settings, f"troubleshoot {playbook.id} --apply {offer.id}")
     if offer.text:
-        return offer, Fix(offer.id, offer.fix.risk, offer.title, (how,))
+        return offer, Fix(offer.id, offer.fix.risk, offer.title, (how,), text=offer.text)
     try:
         verb, arguments = _verb(offer, settings)
         plan = verb.plan(snapshot, settings, arguments)

@@ -161,7 +161,10 @@ def test_what_is_in_the_hands_of_others_is_a_text_with_the_evidence(site: Site) 
     assert done.code == 2
     assert "To: network team" in done.stdout
     assert f"127.0.0.1:{site.port}" in done.stdout
-    assert "{evidence}" not in done.stdout
+    assert "looked at 20" in done.stdout
+    assert "nothing listens on its port" in done.stdout
+    (cause,) = report(site("notifications", "-o", "json"))["causes"]
+    assert "To: network team" in cause["fixes"][0]["text"]
     assert not site.runs()
 
 

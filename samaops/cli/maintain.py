@@ -38,6 +38,7 @@ def daily(
     verbose: VerboseOption = False,
 ) -> None:
     """Do the daily tasks."""
+    from samaops.render import escape
     from samaops.render.bulletin import bulletin
     from samaops.workflows import maintain
 
@@ -51,7 +52,7 @@ def daily(
     with nullcontext() if may_ask else screen.progress(_("Doing the daily tasks…")):
         outcome = maintain.daily(settings, request)
     for note in outcome.notes:
-        screen.console(stderr=True).print(f"samaops: {note}")
+        screen.console(stderr=True).print(f"samaops: {escape.command(note)}", soft_wrap=True)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
     is_verbose = verbose or ctx.obj.verbose
     if code or is_verbose or dry_run or output is not Output.HUMAN:

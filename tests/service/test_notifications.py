@@ -64,7 +64,7 @@ def test_a_mail_goes_through_starttls_and_a_password(tmp_path: Path) -> None:
     def authenticate(_server: Any, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> Any:
         from aiosmtpd.smtp import AuthResult
 
-        return AuthResult(success=data.password == b"right")
+        return AuthResult(success=data.password == b"right", handled=False)
 
     options: dict[str, Any] = {
         "tls_context": context,
@@ -73,7 +73,7 @@ def test_a_mail_goes_through_starttls_and_a_password(tmp_path: Path) -> None:
         "auth_required": True,
     }
     with mail_server(**options) as server:
-        asked = {"encryption": "starttls", "ca_file": certificate, "username": "samaops", "timeout": 20}
+        asked = {"encryption": "starttls", "ca_file": certificate, "username": "samaops", "timeout": 10}
         smtp.send(mail_to(server.port, **asked, password="right"), "subject", "text")
         assert len(server.mails) == 1
         with pytest.raises(ClientError) as refused:

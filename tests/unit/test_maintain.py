@@ -1,0 +1,169 @@
+"""What daily maintenance keeps, compares with, and does when it hangs: without any network."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samaops.config.settings import Maintenance, Redis, Safety, Settings
+from samaops.facts.log_files import LogMark, LogMarks
+from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
+from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.observation import Observation, Snapshot
+from samaops.model.finding import Finding
+from samaops.model.report import Report
+from samaops.model.status import Status
+from samaops.records import Records
+from samaops.render.bulletin import bulletin
+from samaops.workflows import change, maintain, maintenance_past
+from samaops.workflows.limit import Limit, OverdueError
+from samaops.workflows.maintenance_growth import with_growth
+from samaops.workflows.maintenance_tasks import DISK_CODE, with_limits
+
+MOMENT = datetime(2026, 1, 31, 6, 0, tzinfo=timezone.utc)
+REQUEST = maintain.Request(lambda plan: None, bulletin)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return Settings(
+        site="unit",
+        redis=Redis(host="127.0.0.1", port=1),
+        maintenance=Maintenance(log=tmp_path / "daily.log", limit_seconds=0.5),
+        safety=Safety(lock_directory=tmp_path),
+    )
+
+
+def mount(used: int, at: float) -> MountUse:
+    return MountUse("/data", at, 1000, used, 1000 - used, 1, False, (("/data/pg", used),))
+
+
+def seen(server: str, facts: Any) -> Observation:
+    return Observation("maintenance", f"x/{server}", server, type(facts).__name__, facts)
+
+
+def snapshot(*observations: Observation) -> Snapshot:
+    return Snapshot(MOMENT, observations)
+
+
+def test_what_a_run_kept_the_next_one_finds(settings: Settings) -> None:
+    marks = LogMarks(5.25, (LogMark("api.log", 7, 100, 50, "12"),))
+    logs = LogFacts("/d", "*.log", None, 1, (), (), False, marks)
+    disks = DirectoriesFacts((mount(500, 10.0),), ())
+    report = Report("maintain daily", MOMENT)
+    labels = {"alertname": "a.b", "subject": "a/x"}
+    assert (
+        maintenance_past.keep(settings, snapshot(seen("api", logs), seen("db", disks)), report, [labels])
+        == ""
+    )
+    earlier = maintenance_past.read(settings)
+    assert earlier.past.marks == {"api": marks}
+    assert earlier.past.mounts == {"db": disks.mounts}
+    assert earlier.alerts == (labels,)
+    assert earlier.past.last_run_at is not None
+
+
+def test_a_run_of_other_tasks_forgets_nothing(settings: Settings) -> None:
+    marks = LogMarks(5.25)
+    logs = LogFacts("/d", "*.log", None, 1, (), (), False, marks)
+    report = Report("maintain daily", MOMENT)
+    maintenance_past.keep(settings, snapshot(seen("api", logs)), report, [])
+    maintenance_past.keep(settings, snapshot(), report, [])
+    assert maintenance_past.read(settings).past.marks == {"api": marks}
+
+
+def test_growth_is_compared_with_a_run_that_is_a_day_old(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(timezone.utc)
+    for hours, used in ((49, 100), (25, 200), (3, 300)):
+        ago = timedelta(hours=hours)
+        monkeypatch.setattr(
+            "samaops.records._text", lambda moment, ago=ago: (moment - ago).isoformat("T", "milliseconds")
+        )
+        at = (now - timedelta(hours=hours)).timestamp()
+        disks = DirectoriesFacts((mount(used, at),), ())
+        maintenance_past.keep(settings, snapshot(seen("db", disks)), Report("x", MOMENT), [])
+    (then,) = maintenance_past.read(settings).past.mounts["db"]
+    assert then.used_bytes == 200
+
+
+def test_records_that_are_too_old_are_taken_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = change.journal_of(settings)
+    records = Records(journal, "unit", "x")
+    monkeypatch.setattr("samaops.records.KEPT_DAYS", -1)
+    records.add({"number": 1})
+    assert records.last(5) == ()
+    monkeypatch.undo()
+    other = Records(journal, "other", "x")
+    monkeypatch.setenv("XDG_STATE_HOME", "/nowhere")
+    other.add({"number": 2})
+    assert records.last(5) == (), "another site's records are its own"
+    journal.close()
+
+
+def test_a_history_of_another_make_is_told_and_not_trusted(settings: Settings) -> None:
+    journal = change.journal_of(settings)
+    Records(journal, "unit", maintenance_past.KIND).add({"marks": {"api": ["nonsense"]}})
+    journal.close()
+    assert "not readable" in maintenance_past.read(settings).past.failure
+
+
+def test_a_run_that_never_ends_is_ended_and_reported(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintain, "_look", lambda *_arguments: threading.Event().wait(60))
+    started = time.monotonic()
+    outcome = maintain.daily(settings, REQUEST)
+    assert time.monotonic() - started < 20
+    assert outcome.report.errors[0].message == "Maintenance was ended at its limit of 0.5 s"
+    assert outcome.report.errors[0].exit_code == 2
+    assert "ended at its limit" in settings.maintenance.log.read_text()
+    monkeypatch.undo()
+
+
+def test_a_limit_hands_on_what_the_work_returns_or_raises() -> None:
+    assert Limit(5).run(lambda: 7) == 7
+    with pytest.raises(KeyError):
+        Limit(5).run(lambda: dict[str, int]()["missing"])
+    with pytest.raises(OverdueError):
+        Limit(0.05).run(lambda: threading.Event().wait(5))
+
+
+def test_a_full_disk_says_who_grew() -> None:
+    full = Finding(
+        DISK_CODE,
+        Status.WARNING,
+        "servers/db:/data",
+        "full",
+        server="db",
+        detail="/data/pg 9 GB",
+        evidence={"mount": "/data"},
+    )
+    disks = DirectoriesFacts((mount(900, 90_000.0),), (mount(100, 3_600.0),))
+    (found,) = with_growth([full], snapshot(seen("db", disks)))
+    assert "/data/pg +800 B" in found.detail
+    assert found.detail.endswith("; /data/pg 9 GB")
+
+
+def test_the_disk_is_judged_by_the_guides_85_percent_unless_the_site_says_otherwise() -> None:
+    assert with_limits(Settings()).thresholds[DISK_CODE].warning == 85
+    own = Settings.model_validate({"thresholds": {DISK_CODE: {"warning": 70}}})
+    assert with_limits(own).thresholds[DISK_CODE].warning == 70
+
+
+def test_a_bulletin_is_plain_text_whatever_is_in_it() -> None:
+    nasty = Finding(
+        "a.b", Status.CRITICAL, "a/\x1b[31m", "two\nlines [red]\x00", detail="d\r\n", hint="echo $'\\e'"
+    )
+    told = bulletin(Report("maintain daily", MOMENT, findings=(nasty,)), "site")
+    assert "\x1b" not in told.log
+    assert "\x00" not in told.log
+    assert "\n" not in told.subject
+    assert told.log.splitlines()[1] == "  critical  two lines [red]\\x00 (a/\\x1b[31m)"

@@ -17,35 +17,14 @@ from samaops.lab.starting import wait_until
 PROXY = (OUTSIDE_ADDRESS, PROXY_PORT)
 PROXY_SUBJECT = f"proxy/{OUTSIDE_ADDRESS}:{PROXY_PORT}"
 INTERCEPTING = "intercepting_proxy"
-SENT = 10
-# After so many that arrive, the last failures are history to whoever looks at the last hundred.
-SENT_AGAIN = 30
-FAILED_SECONDS = 12.0
 OBEYED_SECONDS = 5.0
 PASSWORD_RULES = Rules(user="senelec", password="2025-nouveau")  # noqa: S106 - of the stand-in, known to nobody
 BLOCKING_RULES = Rules(refused_hosts=(FCM_HOST,))
 
 
-def _fail_some(site: Site) -> None:
-    """Send a few notifications, which fail: nobody has to wait for a customer's."""
-    if not site.is_alone:
-        return
-    sent = traffic.notify_many("urgent", SENT)
-    if not traffic.await_results(sent, "FAILURE", FAILED_SECONDS):
-        raise StartError(_("notifications are still sent"))
-
-
-def _send_again(site: Site) -> None:
-    """Send more than have failed, and see them arrive."""
-    if site.is_alone:
-        sent = traffic.notify_many("urgent", SENT_AGAIN)
-        if not traffic.await_results(sent, "SUCCESS", FAILED_SECONDS):
-            raise StartError(_("notifications are not sent yet"))
-
-
 def _stop_proxy(site: Site) -> None:
     site.stop("proxy")
-    _fail_some(site)
+    traffic.fail_some(site)
 
 
 def _proxy_is_down(_site: Site) -> str | None:
@@ -59,7 +38,7 @@ def _restore_proxy(site: Site) -> None:
         processes.stop([intruder], 2.0)
     site.end(INTERCEPTING)
     _obey_rules(site, Rules(), " 200 ")
-    _send_again(site)
+    traffic.send_again(site)
 
 
 def _obey_rules(site: Site, rules: Rules, answer: str) -> None:
@@ -77,7 +56,7 @@ def _obey_rules(site: Site, rules: Rules, answer: str) -> None:
 
 def _require_password(site: Site) -> None:
     _obey_rules(site, PASSWORD_RULES, " 407 ")
-    _fail_some(site)
+    traffic.fail_some(site)
 
 
 def _password_is_required(_site: Site) -> str | None:
@@ -93,7 +72,7 @@ def _answers(host: str, status: str) -> str | None:
 
 def _block_host(site: Site) -> None:
     _obey_rules(site, BLOCKING_RULES, " 403 ")
-    _fail_some(site)
+    traffic.fail_some(site)
 
 
 def _host_is_blocked(_site: Site) -> str | None:
@@ -103,7 +82,7 @@ def _host_is_blocked(_site: Site) -> str | None:
 def _intercept(site: Site) -> None:
     site.stop("proxy")
     site.start(parts.intercepting_proxy(site.layout))
-    _fail_some(site)
+    traffic.fail_some(site)
 
 
 def _tls_is_intercepted(site: Site) -> str | None:

@@ -10,10 +10,15 @@ import redis
 import requests
 
 from samaops.i18n import _
+from samaops.lab.incidents.site import Site
 from samaops.lab.layout import ADDRESSES, API_PORTS, REDIS_PORT
 from samaops.lab.processes import POLL_SECONDS, StartError
 
 ANSWER_SECONDS = 5.0
+SENT = 10
+# After so many that arrive, the last failures are history to whoever looks at the last hundred.
+SENT_AGAIN = 30
+FAILED_SECONDS = 12.0
 RESULT_KEY = "celery-task-meta-{task_id}"
 
 
@@ -57,6 +62,20 @@ def await_results(task_ids: list[str], wanted: str, seconds: float) -> bool:
             return True
         time.sleep(POLL_SECONDS * 2)
     return False
+
+
+def fail_some(site: Site) -> None:
+    """Send a few notifications, which fail: nobody has to wait for a customer's. Raises StartError when they do not."""
+    if not site.is_alone:
+        return
+    if not await_results(notify_many("urgent", SENT), "FAILURE", FAILED_SECONDS):
+        raise StartError(_("notifications are still sent"))
+
+
+def send_again(site: Site) -> None:
+    """Send more than have failed, and see them arrive. Raises StartError when they do not."""
+    if site.is_alone and not await_results(notify_many("urgent", SENT_AGAIN), "SUCCESS", FAILED_SECONDS):
+        raise StartError(_("notifications are not sent yet"))
 
 
 def redis_of() -> redis.Redis:

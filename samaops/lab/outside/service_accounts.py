@@ -34,6 +34,22 @@ def install(source: Path, mounted: Path) -> None:
     mounted.write_bytes(source.read_bytes())
 
 
+def mount_key(places: Places, *, known: bool) -> None:
+    """Let the mounted file hold the key that Google knows, or the one it does not; the other file keeps the other."""
+    if is_known(places, places.service_account) == known:
+        return
+    mounted, other = places.service_account.read_bytes(), places.revoked_service_account.read_bytes()
+    places.revoked_service_account.write_bytes(mounted)
+    places.service_account.write_bytes(other)
+
+
+def is_known(places: Places, path: Path) -> bool:
+    """Tell whether Google knows the key in a file."""
+    account = json.loads(path.read_text(encoding="utf-8"))
+    accounts = json.loads((places.google / "accounts.json").read_text(encoding="utf-8"))
+    return account["private_key_id"] in accounts.get(account["client_email"], {})
+
+
 def _new_account() -> dict[str, str]:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(

@@ -36,7 +36,6 @@ def show(report: Report, output: Output, *, verbose: bool = False) -> None:
 def prepare(output: Output) -> None:
     """Import what showing a report to people needs, at a moment when there is time for it."""
     if output is Output.HUMAN:
-        import_module("rich.console")
         import_module("samaops.render.human")
 
 
@@ -89,14 +88,14 @@ def write(text: str) -> None:
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console for one of the streams; text is never taken for markup."""
-    from rich.console import Console
+    from samaops.render.layout import Screen
 
     stream = sys.stderr if stderr else sys.stdout
     codecs.register_error("samaops.ascii", _without_accents)
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="samaops.ascii")
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    made = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
     made.width = min(made.width, _WIDEST)
     return made
 

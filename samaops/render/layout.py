@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -44,5 +45,13 @@ class CommandLine:
         first = " " * self.indent + self.prefix
         for line in shell_lines.wrap(self.text, max(20, options.max_width - margin)):
             # A word longer than the line is left to the terminal to break: copied, it is one word again.
-            yield Text(first).append(line, self.style)
+            yield Text(first, no_wrap=True, overflow="ignore").append(line, self.style)
             first = " " * margin
+
+
+class Screen(Console):
+    """A console that cuts nothing off: lines are made to fit, and a command that cannot be is printed whole."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, without cropping."""
+        super().print(*objects, **{"crop": False, **options})

@@ -7,11 +7,11 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
 from samaops.model.report import Report, ReportError
 from samaops.model.status import Status
 from samaops.render import human, words
+from samaops.render.layout import Screen
 from tests.unit.render import reports
 
 
@@ -19,7 +19,7 @@ def on_screen(
     report: Report, *, width: int = 80, verbose: bool = False, symbols: words.Symbols = words.UNICODE
 ) -> str:
     stream = io.StringIO()
-    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+    console = Screen(file=stream, width=width, highlight=False, markup=False, emoji=False)
     console.print(human.render(report, human.View(symbols, verbose)))
     return stream.getvalue()
 
@@ -68,6 +68,17 @@ def test_a_command_is_never_shortened_and_can_be_copied(width: int) -> None:
         "-d",
         "worker2@host with spaces",
     ]
+
+
+@pytest.mark.parametrize("length", [71, 76, 200])
+def test_a_word_that_no_screen_holds_is_printed_whole(length: int) -> None:
+    path = "known_hosts=/" + "x" * length
+    finding = replace(
+        reports.finding("redis.memory.high", Status.WARNING, "redis/x", "Title"),
+        hint=f"ssh -o {path} db uptime",
+    )
+    lines = on_screen(replace(reports.healthy(), findings=(finding,))).splitlines()
+    assert f"{path} \\" in [line.strip() for line in lines]
 
 
 @pytest.mark.parametrize("verbose", [False, True])

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from samaops.checks.postgresql import usable_connections
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import CONSOLE, console
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase
-from samaops.facts.postgresql import PostgresFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -98,7 +96,7 @@ def _opens_nothing(seen: Console, context: Context) -> bool:
 
     Only with a PostgreSQL that is seen to answer: with one that does not, the logins are what is stuck.
     """
-    if seen.is_held is not None or not any(True for _one in context.snapshot.facts_of(PostgresFacts)):
+    if seen.is_held is not None or not any(one.facts for one in context.snapshot.of_system("postgresql")):
         return False
     stuck = [pool for pool in seen.pools if _is_stuck(pool)]
     return bool(stuck) and not any(
@@ -312,12 +310,20 @@ def clients(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
 )
 def oversized(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     settings = next(
-        (one.settings for _seen, one in context.snapshot.facts_of(PostgresFacts) if one.settings), None
+        (
+            one.facts.settings
+            for one in context.snapshot.of_system("postgresql")
+            if one.facts and one.facts.settings
+        ),
+        None,
     )
     if settings is None:
         detail = _("PostgreSQL's max_connections is not known in this run")
         yield context.finding(Status.SKIPPED, _(context.rule.title), detail=detail)
         return
+    # Imported only where there is a PostgreSQL to compare with: its many facts take time to make.
+    from samaops.checks.postgresql import usable_connections
+
     seen = _console(facts)
     by_database = {one.name: _most(one, seen) for one in seen.databases}
     most, limit = sum(by_database.values()), usable_connections(settings)

@@ -209,6 +209,8 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, settings: Set
 
 
 def _with_fixes(cause: Cause, planned: list[tuple[Offer, Fix]], playbook: Playbook) -> Cause:
-    """Put the playbook's fixes in the place of a cause's own, which stay where it has none."""
+    """Put the playbook's fixes before a cause's own, of which those stay that it says nothing of."""
     fixes = tuple(fix for offer, fix in planned if offer.cause is cause)
-    return replace(cause, fixes=fixes, runbook=playbook.id) if fixes else cause
+    said, is_told = {fix.id for fix in fixes}, any(fix.text for fix in fixes)
+    own = (one for one in cause.fixes if one.id not in said and not (is_told and one.id.endswith(".team")))
+    return replace(cause, fixes=(*fixes, *own), runbook=playbook.id) if fixes else cause

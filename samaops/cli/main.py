@@ -25,8 +25,13 @@ def main() -> NoReturn:
     # What is imported stays: with the usual threshold of 700 a tenth of a run would go into searching it for garbage.
     gc.set_threshold(100_000, 20, 20)
     _open_closed_streams()
-    use_language(arguments.language(sys.argv[1:]) or language_of_environment())
-    leave(run(sys.argv[1:]))
+    try:
+        use_language(arguments.language(sys.argv[1:]) or language_of_environment())
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before the boundary stands, or again while it speaks
+        _say("samaops: " + _("interrupted"))
+        code = errors.INTERRUPTED
+    leave(code)
 
 
 def _open_closed_streams() -> None:

@@ -41,6 +41,18 @@ class Refusal:
     is_google: bool = True
 
 
+POISON = Refusal(
+    "poison-message",
+    re.compile(r"WorkerLostError"),
+    "WorkerLostError",
+    N_("A task kills the process that runs it: a poison message, or too little memory"),
+    N_(
+        "Find the task's id in the worker's log, keep its arguments, and revoke that one: it is dropped when it "
+        "comes again. Keep the rest of the queue"
+    ),
+    is_google=False,
+)
+
 REFUSALS = (
     Refusal(
         "clock-skew",
@@ -125,14 +137,7 @@ REFUSALS = (
         "docker inspect -f '{{{{.Config.Image}}}} {{{{.Image}}}}' {container}",
         is_google=False,
     ),
-    Refusal(
-        "poison-message",
-        re.compile(r"WorkerLostError"),
-        "WorkerLostError",
-        N_("A task kills the process that runs it: a poison message, or too little memory"),
-        N_("Find the message that comes again and again, and park that one; keep the rest of the queue"),
-        is_google=False,
-    ),
+    POISON,
 )
 
 

@@ -28,6 +28,8 @@ def candidates(view: View) -> Iterator[Candidate]:
             yield _worker(
                 view, finding, "worker-not-consuming", 7, _("Worker {name} is connected but consumes nothing")
             )
+    for finding in view.bad("rabbitmq.queue.redelivering"):
+        yield _poison(view, finding)
     for finding in view.bad("celery.tasks.failing"):
         yield _failing(view, finding)
 
@@ -85,6 +87,31 @@ def _stuck(view: View, finding: Finding) -> Candidate:
         ),
         speaks_for=(finding.detail or finding.title,),
         fixes=_restart(view, finding),
+    )
+
+
+def _poison(view: View, finding: Finding) -> Candidate:
+    refusal = refusals.POISON
+
+    def lost_process(one: Finding) -> bool:
+        return one.code == "celery.tasks.failing" and refusals.of(one) is refusal
+
+    return Candidate(
+        id=refusal.cause,
+        rank=8,
+        runbook="notifications",
+        subject=finding.subject,
+        title=_("A message of the queue {queue} kills the process that runs it, and comes back").format(
+            queue=_name(finding)
+        ),
+        triggers=(finding,),
+        effects=any_of(
+            lost_process,
+            codes("rabbitmq.queue.backlog", "rabbitmq.queue.stuck", subject=finding.subject),
+        ),
+        verdict=Verdict.PROBABLE,
+        speaks_for=(finding.detail or finding.title,),
+        fixes=(Fix("refusal.advice", Risk.SAFE, _(refusal.advice), refusals.looks(refusal, view.settings)),),
     )
 
 

@@ -14,6 +14,10 @@ from samaops.model.status import Status
 
 LIST = "rabbitmqctl -q list_queues name messages_ready messages_unacknowledged consumers"
 OLD_SECONDS = 600  # a notification that waits ten minutes is late, however few there are
+# After so long without a redelivery it is over.
+CALM_SECONDS = 30
+# A worker that is restarted gives back all it holds, once: a message that comes more often has another reason.
+OFTEN = 5
 FORBIDDEN_LIMITS = ("max-length", "max-length-bytes", "message-ttl", "expires")
 
 
@@ -44,6 +48,7 @@ def _evidence(queue: BrokerQueue) -> dict[str, Any]:
         "oldest_ready_seconds": history.oldest_ready_seconds if history else None,
         "published_in_window": history.published if history else None,
         "acknowledged_in_window": history.acknowledged if history else None,
+        "redelivered_in_window": history.redelivered if history else None,
         "window_seconds": history.window_seconds if history else None,
         "head_timestamp": queue.head_timestamp,
     }
@@ -196,6 +201,46 @@ def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         if context.warning is not None and seconds >= context.warning:
             fields["hint"] = list_queues(context.settings)
         yield context.above(seconds, title, **fields)
+
+
+@check(
+    "rabbitmq.queue.redelivering",
+    title=N_("No message comes back again and again"),
+    facts=RabbitMQFacts,
+    needs=("queues",),
+    warning=20,  # in ten minutes
+    unit="messages",
+    explain=Explanation(
+        meaning=N_(
+            "The same messages are delivered, not acknowledged and delivered again: their task kills its process. "
+            "Each time a place in the pool is lost for a moment; it never ends by itself."
+        ),
+        confirm=(
+            LIST,
+            "docker logs --since 10m samaconso_celery_worker_2 2>&1 | grep -F WorkerLostError | tail",
+        ),
+        fix=N_("Find the id of the task in the worker's log, keep its arguments, and revoke that one."),
+        avoid=N_("Do not purge the queue, and do not restart the worker: the message comes back."),
+    ),
+)
+def redelivering(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
+    for queue in _configured(broker, context):
+        count = _repeated(queue)
+        title = _(
+            "{count} times a message of the queue {queue} came back unacknowledged in 10 minutes"
+        ).format(queue=queue.name, count=count)
+        fields: dict[str, Any] = {"subject": subject_of(queue.name), "evidence": _evidence(queue)}
+        if context.warning is not None and count >= context.warning:
+            fields["hint"] = list_queues(context.settings)
+        yield context.above(count, title, **fields)
+
+
+def _repeated(queue: BrokerQueue) -> int:
+    """Return how often messages came back, 0 when it is over or each may have come back only a few times."""
+    history = queue.history
+    if history is None or not queue.messages or history.calm_seconds >= CALM_SECONDS:
+        return 0
+    return history.redelivered if history.redelivered >= OFTEN * max(1, queue.unacknowledged) else 0
 
 
 @check(

@@ -31,6 +31,7 @@ _NODE_COLUMNS = (
 _HISTORY_COLUMNS = (
     "messages_ready_details.samples", "messages_unacknowledged_details.samples",
     "message_stats.publish_details.samples", "message_stats.ack_details.samples",
+    "message_stats.redeliver_details.samples",
 )  # fmt: skip
 # What nobody has to receive: events without a listener, and replies to a question that nobody waits for.
 _MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
@@ -256,7 +257,7 @@ def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
         listed += [one for name in settings.queues if name not in names and (one := _named(api, name))]
     listed.sort(key=lambda one: (one.name not in settings.queues, -one.messages))
     kept = [one for one in listed if one.name in settings.queues or not one.is_transient][:SHOWN_QUEUES]
-    waiting = [one.name for one in kept if one.ready and one.name in settings.queues][:QUEUES_WITH_HISTORY]
+    waiting = [one.name for one in kept if one.messages and one.name in settings.queues][:QUEUES_WITH_HISTORY]
     return tuple(_with_history(api, one) if one.name in waiting else one for one in kept)
 
 

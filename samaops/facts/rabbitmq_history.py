@@ -23,6 +23,8 @@ class QueueHistory:
     waiting_seconds: int  # how long there have been ready messages without a break
     oldest_ready_seconds: int | None  # estimated from the publish counter; None when it is not known
     stuck_seconds: int  # how long messages were ready and unacknowledged while nothing was acknowledged
+    redelivered: int = 0  # in the window; a message that comes back twice counts twice
+    calm_seconds: int = 0  # since the last redelivery
 
 
 def rate_of(stats: Mapping[str, Any], name: str) -> float:
@@ -38,6 +40,7 @@ def history_of(raw: Mapping[str, Any], ready_now: int) -> QueueHistory | None:
     stats = stats if isinstance(stats, dict) else {}
     ready, unacknowledged = _samples(raw, "messages_ready"), _samples(raw, "messages_unacknowledged")
     published, acknowledged = _samples(stats, "publish"), _samples(stats, "ack")
+    redelivered = _samples(stats, "redeliver")
     if len(ready) < 2:
         return None
     waiting = _lasting(ready)
@@ -49,6 +52,8 @@ def history_of(raw: Mapping[str, Any], ready_now: int) -> QueueHistory | None:
         waiting_seconds=waiting,
         oldest_ready_seconds=_age_of_head(published, ready_now, waiting),
         stuck_seconds=min(waiting, _lasting(unacknowledged), unchanged),
+        redelivered=_gain(redelivered),
+        calm_seconds=_unchanged(redelivered),
     )
 
 

@@ -10,7 +10,13 @@ import requests
 
 from samaops.lab import compose
 from samaops.lab.incidents.site import Site
-from samaops.lab.layout import ADDRESSES, BROKER_USER, RABBITMQ_MANAGEMENT_PORT, WORKER_QUEUES
+from samaops.lab.layout import (
+    ADDRESSES,
+    BROKER_EXCHANGE,
+    BROKER_USER,
+    RABBITMQ_MANAGEMENT_PORT,
+    WORKER_QUEUES,
+)
 from samaops.lab.probes import basic_authorization, get_json
 from samaops.lab.requirements import rabbitmq_program
 from samaops.lab.starting import wait_until
@@ -57,20 +63,30 @@ def is_empty(site: Site, names: tuple[str, ...]) -> bool:
 def control(site: Site, worker: str, method: str, arguments: Mapping[str, Any]) -> None:
     """Send a command to one Celery worker, as ``celery control`` does; nobody waits for a reply."""
     body = {"method": method, "arguments": dict(arguments), "destination": [NODE_NAMES[worker]]}
+    _publish(site, "celery.pidbox", "", {"clock": 1}, body)
+
+
+def publish_task(site: Site, queue_name: str, task: str, task_id: str) -> None:
+    """Publish a task by its name, whether a worker knows it or not."""
+    _publish(site, BROKER_EXCHANGE, queue_name, {"task": task, "id": task_id}, [[], {}, {}])
+
+
+def _publish(site: Site, exchange: str, key: str, headers: Mapping[str, Any], body: object) -> None:
+    properties = {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "headers": dict(headers),
+    }
     message = {
-        "properties": {
-            "content_type": "application/json",
-            "content_encoding": "utf-8",
-            "headers": {"clock": 1},
-        },
-        "routing_key": "",
+        "properties": properties,
+        "routing_key": key,
         "payload": json.dumps(body),
         "payload_encoding": "string",
     }
     login = (BROKER_USER, site.secrets.rabbitmq_password)
     with requests.Session() as session:
         session.trust_env = False
-        url = f"{_API}/exchanges/%2F/celery.pidbox/publish"
+        url = f"{_API}/exchanges/%2F/{exchange}/publish"
         session.post(url, json=message, auth=login, timeout=5).raise_for_status()
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import _
 from samaops.lab import lab
-from samaops.lab.incidents import api, database, disk, google, notifications, proxies, redis
+from samaops.lab.incidents import api, database, disk, google, notifications, proxies, redis, tasks
 from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.memory import Memory
 from samaops.lab.incidents.site import FAULTS, Site
@@ -23,6 +23,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *notifications.INCIDENTS,
     *proxies.INCIDENTS,
     *google.INCIDENTS,
+    *tasks.INCIDENTS,
     *database.INCIDENTS,
     *disk.INCIDENTS,
     *redis.INCIDENTS,

@@ -53,6 +53,13 @@ def results(task_ids: Iterable[str]) -> dict[str, str]:
     return {one: str(json.loads(value)["status"]) for one, value in found.items() if value}
 
 
+def forget_results(task_ids: Iterable[str]) -> None:
+    """Remove the results of tasks from Redis."""
+    with redis_of() as client:
+        for one in task_ids:
+            client.delete(RESULT_KEY.format(task_id=one))
+
+
 def await_results(task_ids: list[str], wanted: str, seconds: float) -> bool:
     """Wait until every task has the wanted state; return whether they had in time."""
     deadline = time.monotonic() + seconds

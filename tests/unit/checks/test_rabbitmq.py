@@ -135,6 +135,17 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ("rabbitmq.queue.backlog", LOW, WARNING, queue(ready=1000)),
     ("rabbitmq.queue.backlog", LOW, WARNING, queue(ready=3, history_oldest_ready_seconds=600)),
     ("rabbitmq.queue.backlog", LOW, CRITICAL, queue(ready=20_000)),
+    ("rabbitmq.queue.redelivering", LOW, OK, {}),
+    ("rabbitmq.queue.redelivering", LOW, OK, queue(unacknowledged=8, history_redelivered=8)),  # a restart
+    ("rabbitmq.queue.redelivering", LOW, WARNING, queue(unacknowledged=1, history_redelivered=20)),
+    ("rabbitmq.queue.redelivering", LOW, OK, queue(unacknowledged=8, history_redelivered=30)),
+    (
+        "rabbitmq.queue.redelivering",
+        LOW,
+        OK,
+        queue(unacknowledged=1, history_redelivered=90, history_calm_seconds=90),
+    ),
+    ("rabbitmq.queue.redelivering", LOW, OK, queue(ready=0, unacknowledged=0, history_redelivered=90)),
     ("rabbitmq.queue.stuck", LOW, OK, queue(ready=3, unacknowledged=8, history_stuck_seconds=20)),
     ("rabbitmq.queue.stuck", LOW, OK, queue(ready=3, consumers=0, history_stuck_seconds=600)),
     ("rabbitmq.queue.stuck", LOW, WARNING, queue(ready=3, unacknowledged=8, history_stuck_seconds=120)),

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from samaops.config import consistency, environment, faults
+from samaops.config.files import open_to_read
 from samaops.config.keys import Key
 from samaops.config.settings import Settings
 from samaops.config.toml import tomllib
@@ -118,7 +119,7 @@ def parse(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             content = file.read(_LARGEST_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

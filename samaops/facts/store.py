@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
+from samaops.config.files import open_to_read
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
@@ -87,7 +88,7 @@ def load(path: Path) -> Saved:
 
 
 def _content(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         content = file.read(_LARGEST_FILE_BYTES + 1)
     if len(content) > _LARGEST_FILE_BYTES:
         raise MisfitError(_("it is too large for one"))

@@ -31,9 +31,10 @@ def _poison(site: Site) -> None:
 def _is_poisoned(site: Site) -> str | None:
     found = broker.look(site, f"queues/%2F/{QUEUE}?msg_rates_age=600&msg_rates_incr=10") or {}
     samples = found.get("message_stats", {}).get("redeliver_details", {}).get("samples", ())
-    counts = [one["sample"] for one in samples]
-    count = max(counts, default=0) - min(counts, default=0)
-    if count < REDELIVERED or not found.get("messages"):
+    counts = sorted((one["sample"] for one in samples), reverse=True)
+    count = counts[0] - counts[-1] if counts else 0
+    goes_on = len(counts) > 1 and counts[0] > counts[1]
+    if count < REDELIVERED or not goes_on or not found.get("messages"):
         return None
     return _("{count} redeliveries in queue {queue}, {held} messages are never acknowledged").format(
         count=count, queue=QUEUE, held=found["messages"]

@@ -30,13 +30,12 @@ from samaops.model.report import Footprint
 logger = logging.getLogger(__name__)
 # What the child looks at. Systems that share a connection must be on the same side: the shells of the servers.
 _SSH = "one SSH connection per server and run"
-_HEAVY = "an import for which the log-ins of the servers leave time, and this side has none"
+_HEAVY = "an import that would hold up the looks of this side"
 ELSEWHERE = {
     "servers": _SSH,
     "docker": _SSH,
     "backup": _SSH,
     "maintenance": _SSH,
-    "redis": _HEAVY,
     "minio": _HEAVY,
     "firebase": _HEAVY,
     "proxy": "the same doors as firebase",

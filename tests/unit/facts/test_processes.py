@@ -25,7 +25,7 @@ from samaops.facts.selection import EVERYTHING
 from samaops.model.failure import FailureKind
 from samaops.workflows import diagnose
 
-NAMES = ("servers", "postgresql", "minio", "api", "docker", "pgbouncer")
+NAMES = ("servers", "postgresql", "minio", "api", "docker", "redis")
 DEADLINE_SECONDS = 10.0
 OPEN_FILES = Path("/proc/self/fd")
 SECRET = "canary-known-to-the-child-alone"
@@ -87,11 +87,11 @@ def test_two_processes_see_what_one_sees_in_the_same_order() -> None:
 def test_what_shares_a_shell_is_looked_at_by_the_child_and_the_rest_here() -> None:
     snapshot = look(*(collector(name) for name in NAMES))
     pids = {one.system: one.facts.pid for one in snapshot.observations}
-    assert {name for name in NAMES if pids[name] == os.getpid()} == {"postgresql", "api", "pgbouncer"}
+    assert {name for name in NAMES if pids[name] == os.getpid()} == {"postgresql", "api", "redis"}
     assert pids["servers"] == pids["docker"] == pids["minio"] != os.getpid()
 
 
-@pytest.mark.parametrize("names", [("servers", "docker"), ("api", "pgbouncer")])
+@pytest.mark.parametrize("names", [("servers", "docker"), ("api", "redis")])
 def test_one_half_alone_needs_no_child(names: tuple[str, ...]) -> None:
     snapshot = look(*(collector(name) for name in names))
     assert {one.facts.pid for one in snapshot.observations} == {os.getpid()}

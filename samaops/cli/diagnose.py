@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -90,8 +90,7 @@ def diagnose(
     if from_ is not None:
         look = _saved_look(globals_, selection, from_)
     else:
-        meanwhile = _meanwhile(output, is_one_look=watch is None and wait is None)
-        look = _live_look(globals_, selection, deadline, save, meanwhile)
+        look = _live_look(globals_, selection, deadline, save, lambda: screen.prepare(output))
     verbose = verbose or globals_.verbose
 
     def code_of(report: Report) -> int:
@@ -99,7 +98,7 @@ def diagnose(
 
     if watch is not None:
         repeat.watch(look, watch, output, verbose=verbose)
-    report = repeat.until_healthy(look, wait, code_of) if wait is not None else look()
+    report = repeat.until_healthy(look, wait, code_of) if wait is not None else _once(look)
     with suppress(BrokenPipeError):  # whoever read has seen enough; the exit code still tells the truth
         screen.show(report, output, verbose=verbose)
     raise typer.Exit(code_of(report))
@@ -132,7 +131,7 @@ def _live_look(
     selection: Selection,
     deadline: float,
     save: Path | None,
-    meanwhile: Callable[[ExitStack], None],
+    meanwhile: Callable[[], object],
 ) -> Look:
     from samaops.facts import store
     from samaops.workflows import diagnose as workflow
@@ -140,10 +139,7 @@ def _live_look(
     settings = globals_.configuration().settings
 
     def look() -> Report:
-        with ExitStack() as shown:
-            snapshot = workflow.observe(
-                settings, selection, deadline, lambda: meanwhile(shown), may_fork=True
-            )
+        snapshot = workflow.observe(settings, selection, deadline, meanwhile)
         if save is not None:
             store.save(save, snapshot, settings, selection)
         return workflow.judge(snapshot, settings, selection)
@@ -159,15 +155,9 @@ def _saved_look(globals_: Globals, selection: Selection, path: Path) -> Look:
     return lambda: workflow.judge_saved(path, selection, settings)
 
 
-def _meanwhile(output: Output, *, is_one_look: bool) -> Callable[[ExitStack], None]:
-    """Return what is done while servers think. What draws has a thread: it must not be there before the looks."""
-
-    def prepare(shown: ExitStack) -> None:
-        if is_one_look:
-            shown.enter_context(screen.progress(_("Looking at everything…")))
-        screen.prepare(output)
-
-    return prepare
+def _once(look: Look) -> Report:
+    with screen.progress(_("Looking at everything…")):
+        return look()
 
 
 def exit_code(report: Report, fail_on: FailOn = FailOn.WARNING) -> int:

@@ -13,7 +13,7 @@ from samaops.checks.registry import rules
 from samaops.config import consistency, keys, masking
 from samaops.config.settings import Settings
 from samaops.errors import UNAVAILABLE, ConfigurationError
-from samaops.facts import encoding, engine, processes, store, systems
+from samaops.facts import encoding, engine, store, systems
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.i18n import _
@@ -32,13 +32,10 @@ def observe(
     selection: Selection = EVERYTHING,
     deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     meanwhile: Callable[[], object] | None = None,
-    *,
-    may_fork: bool = False,
 ) -> Snapshot:
     """Look at every selected system side by side, within the deadline.
 
-    While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done. ``may_fork``
-    lets a second process look at one half: for a program that is our own.
+    While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done.
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
     collectors = systems.collectors(settings, selection)
@@ -50,14 +47,9 @@ def observe(
         if meanwhile is not None:
             meanwhile()
 
-    def conceal(snapshot: Snapshot) -> Snapshot:
-        masked: Snapshot = redacted(snapshot, settings)
-        return masked
-
-    if may_fork:
-        both = processes.observe(collectors, settings, selection, deadline_seconds, prepare, conceal)
-        return conceal(both)
-    return conceal(engine.observe(collectors, settings, selection, deadline_seconds, prepare))
+    snapshot = engine.observe(collectors, settings, selection, deadline_seconds, prepare)
+    masked: Snapshot = redacted(snapshot, settings)
+    return masked
 
 
 def _nothing_to_look_at(selection: Selection) -> str:

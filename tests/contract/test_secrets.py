@@ -88,7 +88,7 @@ def test_the_log_of_a_bug_has_the_traceback_and_no_secret(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     masking.remember(CANARY)
 
-    def broken(code: str) -> None:
+    def broken(code: str, _settings: object) -> None:
         raise ValueError(f"{code}: {CANARY}")
 
     monkeypatch.setattr("samaops.workflows.explain.describe", broken)
@@ -109,7 +109,7 @@ def test_a_bug_without_a_place_for_the_log_is_still_one_line(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr("samaops.workflows.explain.describe", lambda _code: 1 / 0)
+    monkeypatch.setattr("samaops.workflows.explain.describe", lambda _code, _settings: 1 / 0)
     assert main.run(["explain", "redis.memory.high"]) == 70
     stderr = capfd.readouterr().err
     assert stderr.count("\n") == 1

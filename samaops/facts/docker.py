@@ -88,7 +88,7 @@ def _collector(settings: Settings, server: str, names: tuple[str, ...]) -> Colle
     def collect(probe: Probe) -> DockerFacts:
         docker = settings.docker
         if docker is not None and docker.engine == "none":
-            raise ClientError(FailureKind.ABSENT, _why_absent(docker.engine_reason))
+            raise ClientError(FailureKind.ABSENT, why_absent(docker.engine_reason))
         return observe(server, names, probe)
 
     configured = settings.servers.get(server)
@@ -97,7 +97,8 @@ def _collector(settings: Settings, server: str, names: tuple[str, ...]) -> Colle
     return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
 
 
-def _why_absent(reason: str) -> str:
+def why_absent(reason: str) -> str:
+    """Say that the configuration has no engine, and why: ``docker.engine_reason``."""
     words = _("the services run without containers")
     return f"{words}: {reason}" if reason else words
 

@@ -15,7 +15,7 @@ from typing import Any
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
 from samaops.config.settings import Settings, Ssh
-from samaops.facts.docker import engine_failure, expected_containers
+from samaops.facts.docker import engine_failure, expected_containers, why_absent
 from samaops.facts.engine import Collector, Probe
 from samaops.facts.sections import cut
 from samaops.i18n import _
@@ -98,9 +98,7 @@ def collectors(settings: Settings) -> list[Collector]:
 def _collector(settings: Settings, server: str) -> Collector:
     def collect(probe: Probe) -> ImagesFacts:
         if settings.docker is not None and settings.docker.engine == "none":
-            raise ClientError(
-                FailureKind.MISSING, settings.docker.engine_reason or 'docker.engine = "none"', "docker"
-            )
+            raise ClientError(FailureKind.ABSENT, why_absent(settings.docker.engine_reason))
         return observe(server, probe)
 
     configured = settings.servers.get(server)

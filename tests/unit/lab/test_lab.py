@@ -78,6 +78,9 @@ def test_samaops_accepts_the_configuration_of_the_lab(tmp_path: Path, mode: str,
     assert settings.docker.engine_reason == 'said "no"\n'
     assert settings.docker.containers == CONTAINERS
     assert settings.host_of(settings.redis) == "127.101.0.3"  # type: ignore[arg-type]
+    # Commands are not to be sent into containers that do not exist.
+    workers = settings.celery.workers.values() if settings.celery else ()
+    assert [one.container is not None for one in workers] == [mode == "containers"] * 2
 
 
 def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path: Path) -> None:

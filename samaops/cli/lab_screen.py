@@ -35,6 +35,7 @@ def progress() -> Iterator[Callable[[Step], None]]:
     console = Console(stderr=True, highlight=False)
     waiting: list[str] = []
     with console.status(_("Starting the lab")) as spinner:
+        ready, failed = _("ready"), _("failed")
 
         def tell(step: Step) -> None:
             if step.state == "starting":
@@ -42,9 +43,9 @@ def progress() -> Iterator[Callable[[Step], None]]:
             elif step.part in waiting:
                 waiting.remove(step.part)
             if step.state == "ready":
-                console.print(f"[green]{_('ready')}[/]   {step.part}  {step.seconds:.1f} s")
+                console.print(f"[green]{ready}[/]   {step.part}  {step.seconds:.1f} s")
             elif step.state == "failed":
-                console.print(f"[red]{_('failed')}[/]  {step.part}  {escape(step.detail)}")
+                console.print(f"[red]{failed}[/]  {step.part}  {escape(step.detail)}")
             names = ", ".join(waiting)
             spinner.update(
                 _("Starting: {parts}").format(parts=escape(names)) if names else _("Starting the lab")

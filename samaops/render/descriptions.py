@@ -95,11 +95,11 @@ def markdown_page(check: CheckDescription) -> str:
     """Return one check in full, as Markdown."""
     limits = _limits(check)
     lines = [f"# {escape.markdown(check.title)}", "", f"`{check.code}`" + (f" ({limits})" if limits else "")]
-    lines += ["", f"## {_('What it means')}", "", escape.markdown(check.meaning)]
+    lines += ["", "## " + _("What it means"), "", escape.markdown(check.meaning)]
     if check.confirm:
-        lines += ["", f"## {_('Confirm it by hand (reads only)')}", ""]
+        lines += ["", "## " + _("Confirm it by hand (reads only)"), ""]
         lines += [escape.markdown_code(one) for one in check.confirm]
-    lines += ["", f"## {_('The least risky fix')}", "", escape.markdown(check.fix)]
+    lines += ["", "## " + _("The least risky fix"), "", escape.markdown(check.fix)]
     if check.avoid:
-        lines += ["", f"## {_('What not to do')}", "", escape.markdown(check.avoid)]
+        lines += ["", "## " + _("What not to do"), "", escape.markdown(check.avoid)]
     return "\n".join(lines) + "\n"

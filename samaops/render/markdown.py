@@ -43,7 +43,8 @@ def _cause(cause: Cause) -> Iterator[str]:
     yield ""
     for label, sentences in ((_("for"), cause.speaks_for), (_("against"), cause.speaks_against)):
         yield from (f"- {label}: {markdown(sentence)}" for sentence in sentences)
-    yield from (f"- {_('explains')}: {markdown(key)}" for key in cause.explains)
+    label = _("explains")
+    yield from (f"- {label}: {markdown(key)}" for key in cause.explains)
     yield ""
     for fix in cause.fixes:
         yield f"**{markdown(fix.title)}** ({words.risk(fix.risk)})"
@@ -57,7 +58,7 @@ def _findings(report: Report) -> Iterator[str]:
     wrong = [one for one in report.findings if one.status not in (Status.OK, Status.SKIPPED)]
     if not wrong:
         return
-    yield f"| {_('status')} | {_('check')} | {_('subject')} | {_('finding')} |"
+    yield "| " + " | ".join((_("status"), _("check"), _("subject"), _("finding"))) + " |"
     yield "| --- | --- | --- | --- |"
     for one in wrong:
         title = markdown(f"{one.title} ({one.detail})" if one.detail else one.title)

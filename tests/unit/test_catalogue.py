@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.machinery
 import importlib.util
 import re
@@ -80,3 +81,18 @@ def test_the_catalogue_is_sorted_and_has_no_dates(messages: ModuleType) -> None:
     assert "Creation-Date" not in messages.PO_FILE.read_text(encoding="utf-8")
     ids = [texts(one.id)[0] for one in messages.load() if one.id]
     assert ids == sorted(ids)
+
+
+def test_no_message_hides_in_an_f_string() -> None:
+    """Before Python 3.12 the extraction does not see a call inside an f-string: it would never be translated."""
+    hidden = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path in (ROOT / "samaops").rglob("*.py")
+        for text in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(text, ast.JoinedStr)
+        for call in ast.walk(text)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id in ("_", "N_", "ngettext")
+    ]
+    assert hidden == []

@@ -190,7 +190,8 @@ def process_specs(layout: Layout, server: Server) -> list[ProcessSpec]:
 
 def _process_spec(layout: Layout, server: Server, service: dict[str, Any]) -> ProcessSpec:
     name = service["container_name"]
-    environment = {"PATH": f"{RABBITMQ_PROGRAMS}:{SYSTEM_PATH}"}
+    # A container's temporary files go with it; these must go with the lab.
+    environment = {"PATH": f"{RABBITMQ_PROGRAMS}:{SYSTEM_PATH}", "TMPDIR": str(server.run)}
     for file in service.get("env_file", ()):
         environment.update(read_environment(server.outer(server.opt / file)))
     environment.update(service.get("environment", {}))

@@ -20,7 +20,8 @@ from samaops.workflows import change, diagnose, maintain
 from tests.service.docker_engine import Engine, running_engine
 
 pytestmark = pytest.mark.service
-MOMENT_HOURS = 0.1 / 3600
+# So short that whatever was made by an earlier command is older.
+MOMENT_HOURS = 0.001 / 3600
 SIZE_BYTES = 3_000_000
 Daily = Callable[..., maintain.Outcome]
 

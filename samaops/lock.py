@@ -3,22 +3,20 @@
 On one machine it is ``flock`` on a file named after the site, in ``[safety] lock_directory`` (by default
 ``/run/lock``, for all users): the kernel releases it with the process, however that ends. Where the journal is in
 PostgreSQL, its advisory lock is held besides, for all machines that share it: the server releases it when the
-connection ends, and within about half a minute when the owner's machine is gone without a word.
+connection ends, and within about half a minute when the owner's machine is gone without a word. For all control
+machines, whatever their journals, the observed servers that a change touches are locked (``clients/server_lock.py``,
+``workflows/exclusion.py``); a server that samaops itself runs on is, by the same file, here.
 
-Limits. With a journal of its own in SQLite, a control machine knows nothing of the others. A site is told by its name
-(``site``): two configurations of one site that spell it differently do not exclude each other. The lock keeps out
-samaops, not a person at the keyboard; against that, each step reads its facts again. Between ``check`` and the end of
-the step that follows, a lock that is lost is not noticed. A pool keeps no session lock: it is refused.
+Limits. A site is told by its name (``site``): two configurations of one site that spell it differently do not exclude
+each other. The lock keeps out samaops, not a person at the keyboard; against that, each step reads its facts again.
+Between ``check`` and the end of the step that follows, a lock that is lost is not noticed. A pool keeps no session
+lock: it is refused.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
-import re
-import time
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,14 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 from samaops import resources
 from samaops.errors import LockedError, RefusedError
+from samaops.file_lock import FileLock, digest, file_name
 from samaops.i18n import _
-from samaops.owner import Owner, this_process
+from samaops.owner import Owner, read_owner, this_process
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
 
-# A look at who holds the lock takes it for a moment: whoever wants it tries a little longer than that.
-_TRY_SECONDS = 0.5
 _SHARED_DIRECTORY = Path("/run/lock")
 
 
@@ -51,13 +48,10 @@ class ChangeLock:
     """The lock of one site; ``engine`` leads to the shared PostgreSQL, if there is one."""
 
     def __init__(self, place: Path, site: str, engine: Engine | None = None) -> None:
-        slug = re.sub(r"[^A-Za-z0-9_.-]", "_", site)[:60]
-        digest = hashlib.sha256(f"samaops:{site}".encode()).digest()
-        self._path = place / f"samaops-{slug}-{digest.hex()[:6]}.lock"
-        self._key = int.from_bytes(digest[:8], "big", signed=True)
+        self._local = FileLock(place / file_name(site))
+        self._key = int.from_bytes(digest(site)[:8], "big", signed=True)
         self._site = site
         self._engine = engine
-        self._file: int | None = None
         self._connection: Connection | None = None
 
     def __enter__(self) -> ChangeLock:
@@ -69,14 +63,12 @@ class ChangeLock:
 
     def acquire(self) -> None:
         """Take the lock. Raises LockedError, naming its owner, when somebody else has it."""
-        owner = this_process(datetime.now(timezone.utc).isoformat(timespec="seconds"))
-        self._file = self._open_and_lock()
-        if self._file is None:
-            raise locked(self._owner_in_file())
+        ours = this_process_now()
+        if not self._local.take(ours):
+            raise locked(self._local.written())
         try:
-            _write(self._file, asdict(owner))
             if self._engine is not None:
-                self._take_shared(self._engine, owner)
+                self._take_shared(self._engine, ours)
         except BaseException:
             self.release()
             raise
@@ -87,13 +79,11 @@ class ChangeLock:
             connection, self._connection = self._connection, None
             connection.invalidate()  # closes the session, and with it the lock, whatever state it is in
             connection.close()
-        if self._file is not None:
-            file, self._file = self._file, None
-            _write(file, {})
-            os.close(file)
+        self._local.release()
 
     def check(self) -> None:
-        """Raise LockedError when the shared lock was lost, as when its database was restarted."""
+        """Raise LockedError when the lock was lost, as when the shared one's database was restarted."""
+        self._local.check()
         if self._connection is None:
             return
         from sqlalchemy.exc import SQLAlchemyError
@@ -107,63 +97,11 @@ class ChangeLock:
 
     def holder(self) -> Owner | None:
         """Return who holds the lock now, None when nobody does. Takes nothing that lasts."""
-        if self._is_locked_here():
-            return self._owner_in_file()
+        if self._local.is_held():
+            return self._local.written()
         return self._shared_holder(self._engine) if self._engine is not None else None
 
-    def _open(self) -> int:
-        """Open the lock file, made for every user of the machine: all of them change the same system."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except FileNotFoundError:
-                file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-                if os.fstat(file).st_uid == os.getuid():
-                    os.fchmod(file, 0o666)
-                return file
-        except OSError as error:
-            text = _("The lock {path} cannot be opened: {reason}; nothing was changed")
-            raise RefusedError(
-                text.format(path=self._path, reason=error.strerror), hint="[safety] lock_directory"
-            ) from error
-
-    def _open_and_lock(self) -> int | None:
-        file = self._open()
-        ends_at = time.monotonic() + _TRY_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= ends_at:
-                    os.close(file)
-                    return None
-                time.sleep(0.05)
-            else:
-                return file
-
-    def _is_locked_here(self) -> bool:
-        try:
-            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except (
-            OSError
-        ):  # nobody has ever taken it, or nobody whose lock we may see: then we cannot take it either
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(file)
-        return False
-
-    def _owner_in_file(self) -> Owner | None:
-        try:
-            return _owner(self._path.read_text(encoding="utf-8", errors="replace")[:4000])
-        except OSError:  # gone between two looks
-            return None
-
-    def _take_shared(self, engine: Engine, owner: Owner) -> None:
+    def _take_shared(self, engine: Engine, ours: Owner) -> None:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
@@ -174,19 +112,19 @@ class ChangeLock:
             is_ours = connection.execute(_sql("lock_take"), {"key": self._key}).scalar()
             if not is_ours:
                 raise locked(self._shared_holder(engine))
-            self._write_shared(connection, owner)
+            self._write_shared(connection, ours)
         except SQLAlchemyError as error:
             words = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
             raise RefusedError(
                 _("The shared lock cannot be taken: {reason}; nothing was changed").format(reason=words[0])
             ) from error
 
-    def _write_shared(self, connection: Connection, owner: Owner) -> None:
+    def _write_shared(self, connection: Connection, ours: Owner) -> None:
         table = _owners()
         table.metadata.create_all(connection)
         backend = connection.execute(_sql("lock_backend")).scalar()
         connection.execute(table.delete().where(table.c.site == self._site))
-        values = {"site": self._site, "backend": backend, "owner": json.dumps(asdict(owner))}
+        values = {"site": self._site, "backend": backend, "owner": json.dumps(asdict(ours))}
         connection.execute(table.insert(), values)
 
     def _shared_holder(self, engine: Engine) -> Owner | None:
@@ -202,7 +140,7 @@ class ChangeLock:
                     return None
                 known = select(table).where(table.c.site == self._site, table.c.backend == backend)
                 row = connection.execute(known).first() if inspect(connection).has_table(table.name) else None
-                return (_owner(row.owner) if row else None) or Owner("?", "?", int(backend), "", "?")
+                return (read_owner(row.owner) if row else None) or Owner("?", "?", int(backend), "", "?")
         except SQLAlchemyError:
             return None  # the journal itself, read next, says why
 
@@ -217,29 +155,20 @@ def _refuse_pool(connection: Connection) -> None:
         )
 
 
-def locked(owner: Owner | None) -> LockedError:
+def this_process_now() -> Owner:
+    """Return who we are, as the one who takes a lock now."""
+    return this_process(datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+
+def locked(holder: Owner | None) -> LockedError:
     """Return the error that names who holds the lock."""
-    if owner is None:
+    if holder is None:
         return LockedError(_("Another change is being made on this system"))
     text = _("Another change is being made on this system by {user} on {host}, process {pid}, since {since}")
     return LockedError(
-        text.format(user=owner.user, host=owner.host, pid=owner.pid, since=owner.since),
+        text.format(user=holder.user, host=holder.host, pid=holder.pid, since=holder.since),
         hint="samaops history list",
     )
-
-
-def _owner(text: str) -> Owner | None:
-    try:
-        found: dict[str, Any] = json.loads(text or "{}")
-        return Owner(**found) if found else None
-    except (ValueError, TypeError):
-        return None
-
-
-def _write(file: int, values: dict[str, Any]) -> None:
-    os.ftruncate(file, 0)
-    if values:
-        os.pwrite(file, json.dumps(values).encode("ascii"), 0)
 
 
 def _sql(name: str) -> Any:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+
+# Of what a lock says: a host's name has at most 253 characters; Linux counts processes up to 2^22.
+_LONGEST_WORD, _HIGHEST_PID = 255, 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,24 @@ class Owner:
 def this_process(since: str) -> Owner:
     """Return who we are."""
     return Owner(_user(), socket.gethostname(), os.getpid(), process_start(os.getpid()), since)
+
+
+def read_owner(text: str) -> Owner | None:
+    """Return the owner that a lock names; None when what stands there names nobody: anybody may write into it."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.keys() != Owner.__annotations__.keys():
+        return None
+    pid, words = found.pop("pid"), found
+    if type(pid) is not int or abs(pid) > _HIGHEST_PID or not all(_is_word(one) for one in words.values()):
+        return None
+    return Owner(pid=pid, **words)
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_WORD
 
 
 def process_start(pid: int) -> str:

@@ -21,6 +21,7 @@ LAYERS = {
     "clients": 4,
     "history": 4,
     "lock": 4,
+    "file_lock": 5,
     "records": 3,
     "config": 5,
     "model": 6,

@@ -26,27 +26,44 @@ def _network_team(text: str, *commands: str) -> tuple[Fix, ...]:
 
 
 def _proxy_refuses(view: View) -> Iterator[Candidate]:
-    url = view.settings.proxy.url if view.settings.proxy else "?"
     for code, cause_id in (
         ("proxy.auth.required", "proxy-requires-password"),
         ("proxy.host.blocked", "proxy-blocks-host"),
-        ("proxy.upstream.failing", "proxy-upstream-failing"),
     ):
         for finding in view.bad(code):
-            yield Candidate(
-                id=cause_id,
-                rank=5,
-                runbook="notifications",
-                subject=finding.subject,
-                title=finding.title,
-                triggers=(finding,),
-                effects=any_of(codes("proxy.*"), effects_on_dependents("proxy")),
-                speaks_for=(finding.detail or finding.title, _("the proxy itself answers")),
-                fixes=_network_team(
-                    _("Send this to the network team: {words}").format(words=finding.title),
-                    f"curl -sv -x {shlex.quote(url)} {shlex.quote(f'https://{_refused_host(finding)}/')}",
-                ),
-            )
+            yield _proxy(view, finding, cause_id, (_("the proxy itself answers"),))
+    yield from _upstream(view)
+
+
+def _upstream(view: View) -> Iterator[Candidate]:
+    """Yield the host that the proxy does not reach; when it reaches the other one, its own way out is well."""
+    reached = view.ok("proxy.upstream.failing")
+    for finding in view.bad("proxy.upstream.failing"):
+        if not reached:
+            yield _proxy(view, finding, "proxy-upstream-failing", (_("the proxy itself answers"),))
+            continue
+        text = _("the same proxy reaches {host}: it answers, and its own way out is well")
+        yield _proxy(
+            view, finding, "google-host-unreachable", tuple(text.format(host=_host(one)) for one in reached)
+        )
+
+
+def _proxy(view: View, finding: Finding, cause_id: str, speaks_for: tuple[str, ...]) -> Candidate:
+    url = view.settings.proxy.url if view.settings.proxy else "?"
+    return Candidate(
+        id=cause_id,
+        rank=5,
+        runbook="notifications",
+        subject=finding.subject,
+        title=finding.title,
+        triggers=(finding,),
+        effects=any_of(codes("proxy.*"), effects_on_dependents("proxy")),
+        speaks_for=(finding.detail or finding.title, *speaks_for),
+        fixes=_network_team(
+            _("Send this to the network team: {words}").format(words=finding.title),
+            f"curl -sv -x {shlex.quote(url)} {shlex.quote(f'https://{_refused_host(finding)}/')}",
+        ),
+    )
 
 
 def _refused_host(finding: Finding) -> str:

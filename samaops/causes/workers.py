@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from samaops.causes import refusals
@@ -25,9 +26,7 @@ def candidates(view: View) -> Iterator[Candidate]:
         yield _stuck(view, finding)
     for finding in view.bad("celery.worker.not_consuming"):
         if not finding.evidence.get("consumed"):
-            yield _worker(
-                view, finding, "worker-not-consuming", 7, _("Worker {name} is connected but consumes nothing")
-            )
+            yield _deaf(view, finding)
     for finding in view.bad("rabbitmq.queue.redelivering"):
         yield _poison(view, finding)
     for finding in view.bad("celery.tasks.failing"):
@@ -71,6 +70,19 @@ def _worker(view: View, finding: Finding, cause_id: str, rank: int, title: str) 
         speaks_for=(finding.detail or finding.title,),
         fixes=_restart(view, finding),
     )
+
+
+def _deaf(view: View, finding: Finding) -> Candidate:
+    """Return the cause of a worker that is connected and takes nothing, with what tells it from its neighbours."""
+    title = _("Worker {name} is connected but consumes nothing")
+    found = _worker(view, finding, "worker-not-consuming", 7, title)
+    queues = {f"rabbitmq/{queue}" for queue in finding.evidence.get("expected", ())}
+    waiting = [one for one in view.bad("rabbitmq.queue.no_consumer") if one.subject in queues]
+    speaks_for = [one.title for one in waiting]
+    if any(one.subject == finding.subject for one in view.ok("celery.task.stuck")):
+        speaks_for.append(_("it hangs on no task: its processes are free"))
+    against = () if waiting else (_("another consumer takes its queues: nothing waits for it"),)
+    return replace(found, speaks_for=(*found.speaks_for, *speaks_for), speaks_against=against)
 
 
 def _stuck(view: View, finding: Finding) -> Candidate:

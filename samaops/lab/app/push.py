@@ -131,7 +131,7 @@ class Sender:
             json={"validate_only": validate_only, "message": message},
         )
         if response.status_code != requests.codes.ok:
-            raise _fcm_error(response)
+            raise fcm_error(response.status_code, _body(response))
         return str(_body(response).get("name", ""))
 
     def _access_token(self, account: ServiceAccount) -> str:
@@ -168,10 +168,11 @@ def _oauth_error(response: requests.Response, body: dict[str, Any]) -> PushError
     return PushError(code, f"{body.get('error_description', 'no description')} (HTTP {response.status_code})")
 
 
-def _fcm_error(response: requests.Response) -> PushError:
-    error = _body(response).get("error")
+def fcm_error(status: int, body: dict[str, Any]) -> PushError:
+    """Return what FCM's answer says: its own code, else the documented one of its HTTP status."""
+    error = body.get("error")
     error = error if isinstance(error, dict) else {}
     codes = [detail["errorCode"] for detail in error.get("details", []) if "errorCode" in detail]
-    fallback = CODE_OF_HTTP_STATUS.get(response.status_code, "UNSPECIFIED_ERROR")
+    fallback = CODE_OF_HTTP_STATUS.get(status, "UNSPECIFIED_ERROR")
     code = codes[0] if codes else str(error.get("status", fallback))
-    return PushError(code, f"{error.get('message', 'no message')} (HTTP {response.status_code})")
+    return PushError(code, f"{error.get('message', 'no message')} (HTTP {status})")

@@ -1,4 +1,4 @@
-"""The four tasks of the guide: find the customers' push tokens, send, and store what came of it."""
+"""The four tasks of the guide: find the customers' push tokens, send, and store what came of it; and the canary."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from functools import lru_cache
 from typing import Any
 
-from . import push, queries, switches
+from . import canary, push, queries, switches
 from .celery_app import app
 from .environment import Environment
 
@@ -58,6 +58,12 @@ def send_broadcast_notifications(
         return _send_to_users(user_ids, message, validate_only)
     tokens = queries.push_tokens_of_all(_environment().database_url, limit)
     return _send_to_tokens(tokens, message, validate_only)
+
+
+@app.task(name="samaops_canary", ignore_result=False)  # type: ignore[untyped-decorator]
+def samaops_canary(marker: str) -> dict[str, Any]:
+    """Send one message that FCM only validates, for `samaops troubleshoot notifications --canary`."""
+    return canary.send(marker, push.ServiceAccount.load(_environment().credentials_file))
 
 
 def _send_to_users(user_ids: list[int], message: str, validate_only: bool) -> dict[str, Any]:

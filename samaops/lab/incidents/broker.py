@@ -55,6 +55,11 @@ def await_desertion(site: Site, names: tuple[str, ...]) -> None:
     wait_until(lambda: all(queue(site, name).get("consumers", 0) == 0 for name in names), SAMPLE_SECONDS)
 
 
+def hears_control(site: Site, worker: str) -> bool:
+    """Tell whether a worker's own control queue is consumed: its process is up and connected."""
+    return int(queue(site, f"{NODE_NAMES[worker]}.celery.pidbox").get("consumers", 0)) > 0
+
+
 def is_empty(site: Site, names: tuple[str, ...]) -> bool:
     """Tell whether nothing waits and nothing is unacknowledged in the queues."""
     return all(queue(site, name).get("messages") == 0 for name in names)

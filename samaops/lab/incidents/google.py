@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -47,16 +48,21 @@ def _answer_well(site: Site) -> None:
 
 def _install_revoked_key(site: Site) -> None:
     service_accounts.mount_key(Places.of(site.layout), known=False)
-    _set_clock(site, TOKEN_SECONDS)
-    try:
-        traffic.fail_some(site)
-    finally:
-        _correct_clock(site)
+    without_tokens(site, lambda: traffic.fail_some(site))
 
 
 def _install_good_key(site: Site) -> None:
     service_accounts.mount_key(Places.of(site.layout), known=True)
     traffic.send_again(site)
+
+
+def without_tokens(site: Site, work: Callable[[], None]) -> None:
+    """Do something while the worker believes that the access token it holds has ended."""
+    _set_clock(site, TOKEN_SECONDS)
+    try:
+        work()
+    finally:
+        _correct_clock(site)
 
 
 def _set_clock(site: Site, seconds: int) -> None:

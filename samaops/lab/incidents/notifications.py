@@ -50,6 +50,34 @@ def _await_drained(site: Site) -> None:
         raise StartError(_("messages are left in the queues of {worker}").format(worker=WORKER))
 
 
+def _cancel_every_consumer(site: Site) -> None:
+    """Leave the worker as some versions of Celery leave it after they lost the broker: connected, and deaf."""
+    for name in WORKER_QUEUES[WORKER]:
+        broker.control(site, WORKER, "cancel_consumer", {"queue": name})
+    broker.await_desertion(site, WORKER_QUEUES[WORKER])
+    for name in WORKER_QUEUES[WORKER]:
+        traffic.notify_many(name, WAITING)
+
+
+def _worker_is_deaf(site: Site) -> str | None:
+    """Tell whether the worker's connection hears control commands and takes no message."""
+    found = [broker.queue(site, name) for name in WORKER_QUEUES[WORKER]]
+    waiting = sum(int(one.get("messages_ready", 0)) for one in found)
+    is_deserted = all(one and not one.get("consumers") for one in found)
+    if not is_deserted or not waiting or not broker.hears_control(site, WORKER):
+        return None
+    return _("{worker} is connected and consumes nothing, {waiting} messages wait").format(
+        worker=WORKER, waiting=waiting
+    )
+
+
+def _add_every_consumer(site: Site) -> None:
+    for name in WORKER_QUEUES[WORKER]:
+        broker.control(site, WORKER, "add_consumer", {"queue": name})
+    containers.start(site, CONTAINER)
+    _await_drained(site)
+
+
 def _hang_worker(site: Site) -> None:
     site.remember(traffic.notify_many(QUEUE, HUNG_TASKS, HANG_MESSAGE))
     site.remember(traffic.notify_many("normal", WAITING))
@@ -149,6 +177,19 @@ INCIDENTS = (
         break_=_cancel_consumer,
         is_live=_queue_has_no_consumer,
         heal=_add_consumer,
+    ),
+    Incident(
+        id="worker-not-consuming",
+        runbook="notifications",
+        title=N_("A worker is up and no longer consumes"),
+        does=N_("celery control cancel_consumer of both queues of worker2, and notifications behind them."),
+        notice=N_(
+            "Ordinary notifications and broadcasts stop; its container is up and healthy, nothing runs."
+        ),
+        root=Root("worker-not-consuming", f"celery/{WORKER}"),
+        break_=_cancel_every_consumer,
+        is_live=_worker_is_deaf,
+        heal=_add_every_consumer,
     ),
     Incident(
         id="worker-hung",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from samaops.i18n import N_, _
 from samaops.lab import processes
-from samaops.lab.incidents import looks, traffic
+from samaops.lab.incidents import google, looks, traffic
 from samaops.lab.incidents.incident import Incident, Root
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import OUTSIDE_ADDRESS, PROXY_PORT
@@ -79,6 +79,22 @@ def _host_is_blocked(_site: Site) -> str | None:
     return _answers(FCM_HOST, "403")
 
 
+def _lose_host(site: Site) -> None:
+    """Take one of Google's names away from the proxy; those who have a token still go on for a minute."""
+    proxy.write_names(Places.of(site.layout), missing=(OAUTH_HOST,))
+    google.without_tokens(site, lambda: traffic.fail_some(site))
+
+
+def _host_is_lost(_site: Site) -> str | None:
+    found = _answers(OAUTH_HOST, "502")
+    return found if found and _answers(FCM_HOST, "200") else None
+
+
+def _find_host(site: Site) -> None:
+    proxy.write_names(Places.of(site.layout))
+    _restore_proxy(site)
+
+
 def _intercept(site: Site) -> None:
     site.stop("proxy")
     site.start(parts.intercepting_proxy(site.layout))
@@ -129,6 +145,20 @@ INCIDENTS = (
         break_=_block_host,
         is_live=_host_is_blocked,
         heal=_restore_proxy,
+    ),
+    Incident(
+        id="google-host-unreachable",
+        runbook="notifications",
+        title=N_("The proxy reaches only one of Google's hosts"),
+        does=N_(
+            "The proxy cannot resolve oauth2.googleapis.com and answers 502; fcm.googleapis.com passes. A few "
+            "notifications fail."
+        ),
+        notice=N_("No notification reaches a phone as soon as the access tokens have ended."),
+        root=Root("google-host-unreachable", f"proxy/{OAUTH_HOST}"),
+        break_=_lose_host,
+        is_live=_host_is_lost,
+        heal=_find_host,
     ),
     Incident(
         id="proxy-intercepts-tls",

@@ -71,7 +71,8 @@ class GoogleServer(ThreadingHTTPServer):
             "time": time.time(),
             "project": project_path.split("/")[3],
             "name": answer.body["name"],
-            "token": message["token"],
+            "token": message.get("token"),
+            "topic": message.get("topic"),
             "body": message.get("notification", {}).get("body", ""),
             "validate_only": request.get("validate_only") is True,
         }

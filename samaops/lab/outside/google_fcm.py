@@ -17,6 +17,9 @@ from samaops.lab.outside.google_control import Control
 from samaops.lab.outside.google_oauth import Answer, token_is_good
 
 SEND_PATH = re.compile(r"/v1/projects/(?P<project>[a-z0-9-]+)/messages:send")
+TOPIC = re.compile(r"[a-zA-Z0-9\-_.~%]+")
+# What FCM answers whoever a message is for; its other refusals are of one device.
+OF_EVERYTHING = ("quota", "unavailable", "internal")
 DEAD_TOKEN_PREFIX = "lab-dead-token-"  # noqa: S105 - a device's name, not a password
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
@@ -79,10 +82,14 @@ def send(request: Request, projects: frozenset[str], token_key: bytes, control: 
     if match is None or match["project"] not in projects:
         return _error(FAULTS["sender_id_mismatch"])
     message = _message(request.body)
-    device = message.get("message", {}).get("token")
-    if not isinstance(device, str) or not device:
+    addressed = message.get("message", {})
+    device, topic = addressed.get("token"), addressed.get("topic")
+    if isinstance(topic, str) and TOPIC.fullmatch(topic) and device is None:
+        fault = control.mode if control.mode in OF_EVERYTHING else ""
+    elif isinstance(device, str) and device:
+        fault = _fault_of(device, control)
+    else:
         return _error(FAULTS["invalid_argument"])
-    fault = _fault_of(device, control)
     if fault:
         return _error(FAULTS[fault], RETRY_AFTER.get(fault))
     return _accepted(match["project"], validate_only=message.get("validate_only") is True)

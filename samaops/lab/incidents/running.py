@@ -10,7 +10,17 @@ from typing import Literal
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import _
 from samaops.lab import lab
-from samaops.lab.incidents import api, database, disk, google, notifications, proxies, redis, tasks
+from samaops.lab.incidents import (
+    api,
+    database,
+    disk,
+    google,
+    notifications,
+    proxies,
+    redis,
+    redis_saving,
+    tasks,
+)
 from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.memory import Memory
 from samaops.lab.incidents.site import FAULTS, Site
@@ -27,6 +37,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *database.INCIDENTS,
     *disk.INCIDENTS,
     *redis.INCIDENTS,
+    *redis_saving.INCIDENTS,
 )
 LIVE_SECONDS = 20.0
 GONE_SECONDS = 20.0

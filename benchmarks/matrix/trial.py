@@ -1,0 +1,240 @@
+"""One turn of one incident: broken, named, repaired as samaops offers it, healed, and compared with before."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from samaops.lab.incidents.incident import Incident
+from samaops.lab.incidents.site import Site
+from samaops.lab.layout import Layout
+
+from . import snapshot
+from .commands import Done, Samaops
+from .results import Naming, Trial
+
+BREAK_SECONDS = 120.0
+LOOK_SECONDS = 60.0
+FIX_SECONDS = 180.0
+HEAL_SECONDS = 180.0
+# How long a right verdict, the effect of a fix, and the state of before are waited for.
+VERDICT_SECONDS = 30.0
+EFFECT_SECONDS = 20.0
+SAME_SECONDS = 60.0
+PAUSE_SECONDS = 1.0
+# The longest that one turn may take, when everything is waited for to its end.
+LONGEST_SECONDS = (
+    BREAK_SECONDS + 3 * LOOK_SECONDS + VERDICT_SECONDS + 2 * FIX_SECONDS + HEAL_SECONDS + 3 * SAME_SECONDS
+)
+REFUSED = (75, 77)
+PLAYBOOK = "notifications"
+# Verbs of samaops that change nothing on the site: a command with one of these is advice, not a fix.
+LOOKING = ("diagnose", "explain", "history", "config", "lab", "help")
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a trial works with."""
+
+    samaops: Samaops
+    layout: Layout
+    tell: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One diagnosis: the causes that were named with their verdicts, and every finding that is not well."""
+
+    causes: tuple[tuple[str, str], ...]
+    findings: frozenset[str]
+    note: str = ""
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return tuple(key for key, _verdict in self.causes)
+
+    def naming(self, expected: str) -> Naming:
+        """Judge what was named: right is the expected cause, surely, and no other."""
+        if not self.causes or self.causes == ((expected, "inconclusive"),):
+            return "inconclusive"
+        return "right" if self.named == (expected,) else "wrong"
+
+
+def look(samaops: Samaops) -> Look:
+    """Diagnose once."""
+    done = samaops.report("diagnose", limit_seconds=LOOK_SECONDS)
+    report = done.document
+    if "findings" not in report:
+        return Look((), frozenset(), f"diagnose gave no report: {done.last_words}")
+    causes = tuple((_key(one), one["verdict"]) for one in report["causes"])
+    found = (one for one in report["findings"] if one["status"] not in ("ok", "skipped"))
+    return Look(causes, frozenset(f"{one['code']}@{one['subject']} is {one['status']}" for one in found))
+
+
+def _key(cause: dict[str, Any]) -> str:
+    return f"{cause['id']}@{cause['subject']}"
+
+
+def look_until(samaops: Samaops, wanted: Callable[[Look], bool], seconds: float) -> tuple[Look, int]:
+    """Diagnose until it is as wanted or the time is over; return the last look and how many there were."""
+    deadline = time.monotonic() + seconds
+    looks = 0
+    while True:
+        seen = look(samaops)
+        looks += 1
+        if wanted(seen) or time.monotonic() > deadline:
+            return seen, looks
+        time.sleep(PAUSE_SECONDS)
+
+
+def make(bench: Bench, incident: Incident, number: int) -> Trial:
+    """Make one turn. The lab must be well; whatever happens, the incident is healed at the end."""
+    root = incident.expected(Site.open(bench.layout))
+    started = time.monotonic()
+    trial = Trial(
+        incident=incident.id,
+        runbook=incident.runbook,
+        expected=f"{root.cause}@{root.subject}",
+        number=number,
+        began_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        load=round(os.getloadavg()[0], 1),
+    )
+    before, was = snapshot.settled(bench.layout), look(bench.samaops)
+    broken = bench.samaops.lab("break", incident.id, limit_seconds=BREAK_SECONDS)
+    live_at = time.monotonic()
+    trial = _after_break(trial, broken)
+    try:
+        if trial.naming != "not possible" and broken.exit_code == 0:
+            trial = _named(bench, trial, live_at)
+            trial = _repaired(bench, trial, live_at)
+    except BaseException:
+        bench.samaops.lab("heal", incident.id, limit_seconds=HEAL_SECONDS)
+        raise
+    trial = _compared(bench, _healed(bench, trial), before, was)
+    return replace(trial, total_seconds=round(time.monotonic() - started, 1))
+
+
+def _after_break(trial: Trial, broken: Done) -> Trial:
+    if broken.exit_code == 0:
+        return replace(trial, break_seconds=round(broken.seconds, 1))
+    naming: Naming = "not possible" if broken.exit_code == 77 else "not broken"
+    return replace(trial, naming=naming, fix="none yet", notes=(f"break: {broken.last_words}",))
+
+
+def _named(bench: Bench, trial: Trial, live_at: float) -> Trial:
+    """Diagnose at once, which is what counts; when that is not right, go on to see when it is."""
+    first = last = look(bench.samaops)
+    seen_at, looks = time.monotonic(), 1
+    if first.naming(trial.expected) != "right":
+        bench.tell(f"named {', '.join(first.named) or 'nothing'}")
+        last, more = look_until(
+            bench.samaops, lambda one: one.naming(trial.expected) == "right", VERDICT_SECONDS
+        )
+        seen_at, looks = time.monotonic(), looks + more
+    is_right = last.naming(trial.expected) == "right"
+    return replace(
+        trial,
+        naming=first.naming(trial.expected),
+        named=first.named,
+        looks=looks,
+        verdict_seconds=round(seen_at - live_at, 1) if is_right else None,
+        notes=(*trial.notes, *filter(None, (first.note,))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A fix as samaops offers it: a command of its own, or the text of a letter."""
+
+    id: str
+    command: str = ""
+    is_letter: bool = False
+
+
+def offered(samaops: Samaops, trial: Trial) -> list[Fix]:
+    """Return the fixes that samaops can make itself, or write a letter for, in its own order."""
+    playbook = ("troubleshoot", PLAYBOOK) if trial.runbook == PLAYBOOK else ("diagnose",)
+    report = samaops.report(*playbook, limit_seconds=LOOK_SECONDS).document
+    causes = [one for one in report.get("causes", ()) if _key(one) == trial.expected]
+    return [fix for cause in causes for fix in _fixes(cause)]
+
+
+def _fixes(cause: dict[str, Any]) -> Iterator[Fix]:
+    for one in cause["fixes"]:
+        if one.get("text"):
+            yield Fix(one["id"], is_letter=True)
+        elif one["risk"] != "destructive":
+            command = next((words for words in one["commands"] if _changes(words)), "")
+            if command:
+                yield Fix(one["id"], command)
+
+
+def _changes(command: str) -> bool:
+    """Tell whether a command line is samaops with a verb that changes something."""
+    words = [word for word in command.split() if word != "--lab"]
+    return len(words) > 1 and words[0] == "samaops" and words[1] not in LOOKING
+
+
+def _repaired(bench: Bench, trial: Trial, live_at: float) -> Trial:
+    """Make the fixes that are offered, one after the other, until the cause is gone and the fix is verified."""
+    if trial.verdict_seconds is None:
+        return replace(
+            trial, fix="none yet", notes=(*trial.notes, "no fix was made: the verdict is not right")
+        )
+    fixes = offered(bench.samaops, trial)
+    letters = tuple(f"{one.id}: letter" for one in fixes if one.is_letter)
+    made: list[str] = []
+    for fix in (one for one in fixes if one.command):
+        done = bench.samaops.as_printed(fix.command, "--yes", "-o", "json", limit_seconds=FIX_SECONDS)
+        how = _outcome(bench, trial, done)
+        made.append(f"{fix.id}: {how}")
+        bench.tell(made[-1])
+        if how == "verified":
+            fixed = round(time.monotonic() - live_at, 1)
+            return replace(trial, fix="verified", fixes=tuple(made), fixed_seconds=fixed)
+    refused_only = all(": refused" in one for one in made)
+    fix_word = "letter" if letters and refused_only else "failed" if made else "none yet"
+    return replace(trial, fix=fix_word, fixes=(*made, *letters))
+
+
+def _outcome(bench: Bench, trial: Trial, done: Done) -> str:
+    """Say how a fix ended: verified is exit code 0 and a diagnosis that names the cause no more."""
+    if done.exit_code in REFUSED:
+        return f"refused, {done.last_words}"
+    if done.exit_code != 0:
+        said = "; ".join(one.get("message", "") for one in done.document.get("errors", ()))
+        return f"failed (exit code {done.exit_code}), {said or done.last_words}"
+    seen, _looks = look_until(bench.samaops, lambda one: _is_gone(one, trial.expected), EFFECT_SECONDS)
+    return "verified" if _is_gone(seen, trial.expected) else "done, and the cause is still there"
+
+
+def _is_gone(seen: Look, expected: str) -> bool:
+    return not seen.note and expected not in seen.named
+
+
+def _healed(bench: Bench, trial: Trial) -> Trial:
+    done = bench.samaops.lab("heal", trial.incident, limit_seconds=HEAL_SECONDS)
+    notes = trial.notes if done.exit_code == 0 else (*trial.notes, f"heal: {done.last_words}")
+    return replace(trial, healed=done.exit_code == 0, heal_seconds=round(done.seconds, 1), notes=notes)
+
+
+def _compared(bench: Bench, trial: Trial, before: snapshot.Table, was: Look) -> Trial:
+    """Compare with before: what is held, what is found."""
+    left = snapshot.await_same(bench.layout, before, SAME_SECONDS)
+    seen, _looks = look_until(
+        bench.samaops,
+        lambda one: not one.note and not one.findings - was.findings and not one.causes,
+        SAME_SECONDS,
+    )
+    findings = (f"finding/{one}" for one in sorted(seen.findings - was.findings))
+    notes = (*trial.notes, *filter(None, (seen.note,)))
+    return replace(
+        trial,
+        healed=trial.healed and not seen.causes and not seen.note,
+        side_effects=(*left, *findings),
+        notes=notes,
+    )

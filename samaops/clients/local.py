@@ -44,6 +44,11 @@ class LocalShell:
             code, *(part.decode("utf-8", errors="backslashreplace") for part in (stdout, stderr))
         )
 
+    @property
+    def is_well(self) -> bool:
+        """Always: there is no connection."""
+        return True
+
     def close(self) -> None:
         """Do nothing: there is no connection."""
 

@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterable
 
 from samaops.clients import footprint, ssh_keys
+from samaops.clients.conversation import text
 from samaops.clients.errors import ClientError, kind_of_os_error
 from samaops.clients.host_keys import KnownHost
 from samaops.clients.ssh_library import paramiko
-from samaops.clients.ssh_session import Deadline, SshShell, close, text
+from samaops.clients.ssh_session import Deadline, SshShell, close
 from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

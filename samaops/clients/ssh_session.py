@@ -9,8 +9,10 @@ import shlex
 import socket
 import threading
 import time
+from collections.abc import Iterator
 
 from samaops.clients import footprint
+from samaops.clients.conversation import Conversation, text
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
 from samaops.clients.ssh_library import paramiko
@@ -45,6 +47,12 @@ class SshShell:
         self._socket = connection
         self._transport = transport
         self._channels = threading.BoundedSemaphore(MAX_CHANNELS)
+        self._has_failed = False
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the connection stands and every command was answered: a dead one may look alive for minutes."""
+        return not self._has_failed and self._transport.is_active()
 
     def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command line under ``LC_ALL=C``; see Shell.run."""
@@ -64,11 +72,7 @@ class SshShell:
 
     def _run(self, command: str, deadline: Deadline, stdin: bytes) -> Completed:
         channel = self._transport.open_session(timeout=deadline.left())
-        # paramiko waits without limit for the answer to an exec request; closing the channel ends every wait.
-        watchdog = threading.Timer(deadline.left(), channel.close)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
+        with contextlib.closing(channel), _closed_after(channel, deadline.left()):
             channel.exec_command(_bounded_on_server(command, deadline.left()))
             if stdin:
                 channel.sendall(stdin)
@@ -77,11 +81,9 @@ class SshShell:
             if not channel.status_event.wait(deadline.left()) or deadline.is_over:
                 raise TimeoutError
             return Completed(channel.exit_status, text(stdout), text(stderr))
-        finally:
-            watchdog.cancel()
-            channel.close()
 
     def _lost(self, error: Exception, deadline: Deadline, timeout: float) -> ClientError:
+        self._has_failed = True
         if deadline.is_over or isinstance(error, TimeoutError):
             message = _("the command did not end within {seconds:.1f} s").format(seconds=timeout)
             return ClientError(FailureKind.NO_ANSWER, message, "ssh command")
@@ -91,9 +93,35 @@ class SshShell:
             FailureKind.CLOSED, str(error) or _("the SSH connection was closed"), "ssh command"
         )
 
+    def converse(self, command: str, timeout: float) -> Conversation:
+        """Start a command line that answers each line it is told, until it is closed; see Conversation.
+
+        It does not count among the sessions for commands: it would take one from them for good.
+        """
+        deadline = Deadline(timeout)
+        try:
+            channel = self._transport.open_session(timeout=deadline.left())
+            with _closed_after(channel, deadline.left()):
+                channel.exec_command(command)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            raise self._lost(error, deadline, timeout) from error
+        return Conversation(channel)
+
     def close(self) -> None:
         """Close the connection at once."""
         close(self._socket, self._transport)
+
+
+@contextlib.contextmanager
+def _closed_after(channel: paramiko.Channel, seconds: float) -> Iterator[None]:
+    """Close a channel when its time is over: paramiko waits without limit for the answer to an exec request."""
+    watchdog = threading.Timer(seconds, channel.close)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
 
 
 def _bounded_on_server(command: str, seconds: float) -> str:
@@ -119,11 +147,6 @@ def _read_all(channel: paramiko.Channel, deadline: Deadline) -> tuple[bytes, byt
         if deadline.is_over:
             raise TimeoutError
         poll.poll(deadline.left() * 1000)
-
-
-def text(words: bytes) -> str:
-    """Return bytes from outside as text, backslash escapes where they are not UTF-8."""
-    return words.decode("utf-8", errors="backslashreplace")
 
 
 def close(connection: socket.socket, transport: paramiko.Transport | None) -> None:

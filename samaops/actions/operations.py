@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from samaops.actions import messages
+from samaops.actions import canary_message, messages
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.config.command_lines import on_server
@@ -46,6 +46,8 @@ def shown(operation: Operation, settings: Settings) -> str:
         return on_server(settings, operation.server, operation.text)
     if operation.kind in (messages.TAKE, messages.RESTORE):
         return messages.shown(operation, settings)
+    if operation.kind == canary_message.PUBLISH:
+        return canary_message.shown(operation, settings)
     return operation.text
 
 
@@ -72,8 +74,13 @@ def _restore_messages(operation: Operation, settings: Settings) -> Outcome:
     return Outcome(True, messages.run_restore(operation, settings))
 
 
+def _publish_canary(operation: Operation, settings: Settings) -> Outcome:
+    return Outcome(True, canary_message.run(operation, settings))
+
+
 RUNNERS: dict[str, Callable[[Operation, Settings], Outcome]] = {
     SHELL: _run_in_shell,
     messages.TAKE: _take_messages,
     messages.RESTORE: _restore_messages,
+    canary_message.PUBLISH: _publish_canary,
 }

@@ -66,15 +66,22 @@ def carry_out_verb(
 
 
 def carry_out(
-    settings: Settings, make: Callable[[], Plan], consent: Consent, output: Output, *, verbose: bool = False
+    settings: Settings,
+    make: Callable[[], Plan],
+    consent: Consent,
+    output: Output,
+    *,
+    verbose: bool = False,
+    apply: Callable[[Plan], Report] | None = None,
+    finish: Callable[[Report], NoReturn] | None = None,
 ) -> None:
-    """Plan, show, ask, change, verify, answer; leave with the exit code of the contract."""
+    """Plan, show, ask, change, verify, answer; leave with the exit code of the contract.
+
+    ``apply`` makes the change and ``finish`` shows how it went, where a command does these in a way of its own.
+    """
     from samaops.workflows import change
 
-    if not 0 <= consent.wait_seconds <= LONGEST_WAIT_SECONDS:
-        raise UsageError(
-            _("--wait: {seconds:g} is not between 0 and 3600").format(seconds=consent.wait_seconds)
-        )
+    check_wait(consent.wait_seconds)
     with screen.progress(_("Looking before changing anything…")):
         plan = make()
     if consent.dry_run or not plan.steps:
@@ -85,14 +92,22 @@ def carry_out(
         change.require_possible(settings)
         obtain(plan, consent, lambda: show_plan(settings, plan))
         with screen.progress(_("Changing, and looking whether it worked…")), _interruptible():
-            report = change.apply(settings, plan, consent.wait_seconds)
+            report = apply(plan) if apply else change.apply(settings, plan, consent.wait_seconds)
     except SamaopsError as error:
         if output is Output.HUMAN:
             raise
         _show_refused(change.refused(settings, plan, error), output)
+    if finish:
+        finish(report)
     screen.show(report, output, verbose=verbose)
     _show_notes(plan, output)
     raise typer.Exit(report.errors[0].exit_code if report.errors else 0)
+
+
+def check_wait(seconds: float) -> None:
+    """Raise UsageError when a wait is too long, or none at all."""
+    if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+        raise UsageError(_("--wait: {seconds:g} is not between 0 and 3600").format(seconds=seconds))
 
 
 @contextmanager

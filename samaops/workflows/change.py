@@ -120,13 +120,14 @@ def require_possible(settings: Settings) -> None:
         raise lock.locked(owner)
 
 
-def apply(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
+def apply(settings: Settings, plan: Plan, wait_seconds: float, world: LiveWorld | None = None) -> Report:
     """Run a plan under the lock, journaled, and report how it ended.
 
+    ``world`` is the real system as somebody watches it, where that is wanted.
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
-    world, journal = LiveWorld(settings), journal_of(settings)
+    world, journal = world or LiveWorld(settings), journal_of(settings)
     journal.prepare()
     try:
         with lock_of(settings, journal) as held:

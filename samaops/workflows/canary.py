@@ -1,0 +1,164 @@
+"""Send one canary from the broker to FCM, which only validates it, and tell at each hop when it was there."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib import import_module
+from uuid import uuid4
+
+from samaops.actions import canary
+from samaops.actions.canary import NAME
+from samaops.actions.operations import Outcome
+from samaops.clients.errors import ClientError
+from samaops.config import playbooks
+from samaops.config.command_lines import on_server, samaops
+from samaops.config.settings import Redis, Settings
+from samaops.errors import UsageError
+from samaops.facts import canary as sightings
+from samaops.facts.canary import Heard, ResultWatch
+from samaops.i18n import _
+from samaops.model.finding import Finding
+from samaops.model.plan import Operation, Plan
+from samaops.model.report import Report
+from samaops.model.status import Status
+from samaops.workflows import canary_hops, change
+from samaops.workflows.canary_hops import ORDER, Hop, Trace
+
+PLAYBOOK = "notifications"
+_REACHED = (Status.OK, Status.SKIPPED)
+
+
+@dataclass
+class _TimedWorld(change.LiveWorld):
+    """The real system, with the moments between which the canary was published."""
+
+    began_at: float | None = None
+    published_at: float | None = None
+    failure: str = ""
+
+    def run(self, operation: Operation) -> Outcome:
+        """Run the operation, and note when."""
+        self.began_at = time.monotonic()
+        outcome = super().run(operation)
+        if outcome.is_ok:
+            self.published_at = time.monotonic()
+        else:
+            self.failure = outcome.said
+        return outcome
+
+
+def prepare(settings: Settings, queue: str | None, wait_seconds: float) -> Plan | Report:
+    """Plan a canary; where what is seen already says that it would not get through, return that instead.
+
+    Raises UsageError when the site has no task for canaries, UnavailableError when the broker cannot be looked at.
+    """
+    started, started_at = time.monotonic(), datetime.now(timezone.utc)
+    chosen = canary.queue_of(settings, queue)
+    arguments = (chosen, str(uuid4()), f"{wait_seconds:g}")
+    codes = canary.codes(settings, arguments)
+    snapshot = change.LiveWorld(settings).look(codes)
+    found = canary.obstacle(snapshot, chosen)
+    if found is None:
+        return change.prepare_verb(settings, canary.VERB, arguments)
+    text = _("{reason}: none was sent").format(reason=found.text)
+    hops = [
+        Hop(one, Status.CRITICAL, None, text) if one == found.hop else Hop(one, Status.SKIPPED)
+        for one in ORDER
+    ]
+    report = Report(NAME, started_at, footprint=snapshot.footprint)
+    return _told(settings, report, hops, started)
+
+
+def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
+    """Publish the canary of a plan, follow it, and report when it was at each hop; ``wait_seconds`` at most.
+
+    Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
+    """
+    redis = _redis(settings)
+    queue, task_id, _seconds = plan.arguments
+    import_module("requests")  # now: the time it takes is not the broker's
+    world, started = _TimedWorld(settings), time.monotonic()
+    with ResultWatch(settings, redis, task_id) as watch:
+        report = change.apply(settings, plan, wait_seconds, world)
+        if world.began_at is None:
+            return report
+        if world.published_at is None:
+            failed = Hop("published", Status.CRITICAL, None, world.failure)
+            return _told(
+                settings, report, [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])], started
+            )
+        seen = watch.until(world.published_at + wait_seconds)
+    heard, deaf = (None, "") if seen.has_ended else _heard(settings, task_id)
+    trace = Trace(
+        task=canary.task_of(settings),
+        task_id=task_id,
+        queue=queue,
+        began_at=world.began_at,
+        published_at=world.published_at,
+        waited_seconds=wait_seconds,
+        seen=seen,
+        heard=heard,
+        deaf=deaf,
+    )
+    return _told(settings, report, canary_hops.hops_of(trace), started, _is_unknown_task(trace))
+
+
+def _redis(settings: Settings) -> Redis:
+    if settings.redis is None:
+        raise UsageError(_("[redis] is not configured: what the task reports is read there"))
+    return settings.redis
+
+
+def _heard(settings: Settings, task_id: str) -> tuple[Heard | None, str]:
+    try:
+        return sightings.heard(settings, task_id), ""
+    except ClientError as error:
+        return None, error.message
+
+
+def _is_unknown_task(trace: Trace) -> bool:
+    result = trace.seen.result
+    return isinstance(result, dict) and result.get("exc_type") == "NotRegistered"
+
+
+def _told(
+    settings: Settings, report: Report, hops: Sequence[Hop], started: float, asks_for_tasks: bool = False
+) -> Report:
+    """Return the report with its hops in their order, and the answer in one sentence."""
+    playbook = playbooks.all_of(settings)[PLAYBOOK]
+    titles = {one.id: _(one.title) for one in playbook.hops}
+    usual = samaops(settings, f"troubleshoot {PLAYBOOK}")
+    hint = (_registered(settings) if asks_for_tasks else None) or usual
+    found = canary_hops.findings(hops, titles, hint)
+    duration_ms = round((time.monotonic() - started) * 1000)
+    answer = "" if report.errors else _answer(found)
+    return replace(report, findings=found, answer=answer, duration_ms=duration_ms)
+
+
+def _registered(settings: Settings) -> str | None:
+    """Return the command that lists the tasks a worker knows."""
+    celery = settings.celery
+    for worker in celery.workers.values() if celery else ():
+        if celery and worker.container:
+            words = ["docker", "exec", worker.container, *shlex.split(celery.command), "-A", celery.app]
+            command = shlex.join([*words, "inspect", "registered", "--timeout", "5"])
+            return on_server(settings, worker.server, command)
+    return None
+
+
+def _answer(found: Sequence[Finding]) -> str:
+    stopped = next((one for one in found if one.status not in _REACHED), None)
+    if stopped is not None and stopped.status is Status.UNKNOWN:
+        return _("Whether a notification goes through is unknown: {reason}").format(reason=stopped.detail)
+    if stopped is not None:
+        text = _("The canary does not get through; it stopped before it was {hop}: {reason}")
+        return text.format(hop=stopped.title, reason=stopped.detail)
+    at = {one.subject.partition("/")[2]: one.value for one in found}["accepted"]
+    if not isinstance(at, (int, float)):
+        return _("A notification goes through")
+    text = _("A notification goes through: {ms:.0f} ms from the broker to FCM's acceptance")
+    return text.format(ms=at)

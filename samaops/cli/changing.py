@@ -82,14 +82,14 @@ def carry_out(
     from samaops.workflows import change
 
     check_wait(consent.wait_seconds)
-    with screen.progress(_("Looking before changing anything…")):
-        plan = make()
+    plan, obstacle = _look(settings, make, consent)
     if consent.dry_run or not plan.steps:
         screen.show(change.report_of(settings, plan), output, verbose=verbose)
         _show_notes(plan, output)
         return
     try:
-        change.require_possible(settings)
+        if obstacle:
+            raise obstacle
         obtain(plan, consent, lambda: show_plan(settings, plan))
         with screen.progress(_("Changing, and looking whether it worked…")), _interruptible():
             report = apply(plan) if apply else change.apply(settings, plan, consent.wait_seconds)
@@ -102,6 +102,21 @@ def carry_out(
     screen.show(report, output, verbose=verbose)
     _show_notes(plan, output)
     raise typer.Exit(report.errors[0].exit_code if report.errors else 0)
+
+
+def _look(settings: Settings, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:
+    """Return the plan, and what would stop it where it is to be made: one log-in on each server for both."""
+    from samaops.clients import shells
+    from samaops.workflows import change
+
+    with shells.kept(), screen.progress(_("Looking before changing anything…")):
+        plan = make()
+        try:
+            if plan.steps and not consent.dry_run:
+                plan = change.require_possible(settings, plan)
+        except SamaopsError as error:
+            return plan, error
+        return plan, None
 
 
 def check_wait(seconds: float) -> None:

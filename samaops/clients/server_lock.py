@@ -19,7 +19,7 @@ from samaops.clients.shells import Shell
 from samaops.clients.ssh_session import SshShell
 from samaops.model.failure import FailureKind
 
-_STAGE = "server lock"
+STAGE = "server lock"
 _HELD, _TAKEN, _CANNOT = "held", "taken", "cannot"
 
 
@@ -75,7 +75,7 @@ class ServerLock:
             answer = self._conversation.ask("here", self._rhythm.answer_seconds)
         except ClientError as error:
             return error
-        return None if answer == _HELD else ClientError(FailureKind.GARBAGE, repr(answer[:80]), _STAGE)
+        return None if answer == _HELD else ClientError(FailureKind.GARBAGE, repr(answer[:80]), STAGE)
 
     def _beat(self) -> None:
         while not self._is_over.wait(self._rhythm.beat_seconds):
@@ -85,11 +85,12 @@ class ServerLock:
                 return  # whoever relies on the lock asks before each step, and is told
 
 
-def take(shell: SshShell, file: str, owner: str, timeout: float, rhythm: Rhythm | None = None) -> ServerLock:
+def take(shell: Shell, file: str, owner: str, timeout: float, rhythm: Rhythm | None = None) -> ServerLock:
     """Take a lock on a server. ``owner`` is one line that says who we are.
 
     Raises TakenError when somebody else has it, ClientError when it cannot be taken there or the connection is lost.
     """
+    assert isinstance(shell, SshShell)  # on this machine nobody needs more than a file
     rhythm = rhythm or Rhythm()
     command = _command("hold", file, str(math.ceil(rhythm.silence_seconds)))
     conversation = shell.converse(f"env LC_ALL=C {command}", timeout)
@@ -125,8 +126,8 @@ def _refusal(answer: str) -> TakenError | ClientError:
     if word == _TAKEN:
         return TakenError(rest)
     if word == _CANNOT:
-        return ClientError(FailureKind.MISSING, rest, _STAGE)
-    return ClientError(FailureKind.GARBAGE, repr(answer[:80]), _STAGE)
+        return ClientError(FailureKind.MISSING, rest, STAGE)
+    return ClientError(FailureKind.GARBAGE, repr(answer[:80]), STAGE)
 
 
 def _command(*arguments: str) -> str:

@@ -374,6 +374,8 @@ class Safety(Section):
     backup_max_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 26.0
     # Where "one change at a time" is locked on this machine; /run/lock, for all its users, when absent.
     lock_directory: UserPath | None = None
+    # Where on a server a change that touches it is locked for all control machines.
+    server_lock_directory: Annotated[str, Field(pattern="^/")] = "/run/lock"
 
 
 class Settings(Section):

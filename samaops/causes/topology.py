@@ -17,6 +17,14 @@ _API_SUFFERS = (
     "loadbalancer.member.down",
 )
 _TASKS_SUFFER = ("celery.tasks.failing", "celery.task.stuck")
+# What a queue shows whose consumer is gone or stuck; its settings are a fault of their own.
+QUEUE_WAITS = (
+    "rabbitmq.queue.missing",
+    "rabbitmq.queue.no_consumer",
+    "rabbitmq.queue.backlog",
+    "rabbitmq.queue.stuck",
+    "rabbitmq.queue.redelivering",
+)
 _QUEUES_SUFFER = ("rabbitmq.queue.backlog", "rabbitmq.queue.stuck", "rabbitmq.memory.high")
 
 # What else breaks when a system does not serve, beside everything of the system itself.
@@ -43,7 +51,7 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
     "proxy": ("firebase.*", *_TASKS_SUFFER, *_QUEUES_SUFFER),
     "firebase": (*_TASKS_SUFFER, *_QUEUES_SUFFER),
     "api": ("loadbalancer.*",),
-    "celery": ("rabbitmq.queue.*", "celery.*", "flower.worker*"),
+    "celery": (*QUEUE_WAITS, "celery.*", "flower.worker*"),
 }
 
 
@@ -117,7 +125,7 @@ def effects_of_worker(settings: Settings, name: str) -> Matcher:
         codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
         codes("celery.queue.uncovered", "celery.tasks.*", "celery.broker.*", "flower.worker*"),
         *(
-            codes("rabbitmq.queue.*", "celery.*", subject=f"{system}/{queue}")
+            codes(*QUEUE_WAITS, "celery.*", subject=f"{system}/{queue}")
             for queue in queues
             for system in ("rabbitmq", "celery")
         ),

@@ -14,6 +14,7 @@ from samaops.lab.incidents import (
     api,
     database,
     disk,
+    dropping,
     google,
     notifications,
     proxies,
@@ -31,6 +32,7 @@ from samaops.lab.starting import wait_until
 INCIDENTS: tuple[Incident, ...] = (
     *api.INCIDENTS,
     *notifications.INCIDENTS,
+    *dropping.INCIDENTS,
     *proxies.INCIDENTS,
     *google.INCIDENTS,
     *tasks.INCIDENTS,

@@ -42,6 +42,8 @@ def main() -> int:
             found = _run(layout, copy, chosen, options)
     except SamaopsError as error:
         sys.exit(f"{error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; what was broken is healed, and what was measured is in --output")
     return _answer(found)
 
 

@@ -96,7 +96,7 @@ def _content(path: Path) -> str:
 
 
 def processes_of(site: Site) -> Values:
-    """Return how many processes of each command line every server and the outside have, and the servers' mounts."""
+    """Return how many processes of each command line every server and the outside have."""
     found: Counter[str] = Counter()
     inside: set[int] = set()
     for name in NAMES:
@@ -113,8 +113,12 @@ def processes_of(site: Site) -> Values:
         command = _lasting_command(Path(f"/proc/{record.pid}"))
         if command and record.pid not in inside:
             found[f"outside/{command}"] += 1
-    mounts = {f"{name}/mounts": _mounts(site.server(name)) for name in NAMES}
-    return {**found, **mounts}
+    return dict(found)
+
+
+def mounts(site: Site) -> Values:
+    """Return how often something is mounted at each place of each server; the engines' own mounts are theirs."""
+    return Counter(f"{name}{point}" for name in NAMES for point in _mount_points(site.server(name)))
 
 
 def _pids(proc: Path) -> list[int]:
@@ -162,19 +166,21 @@ def _lasting_command(directory: Path) -> str:
     return _SESSIONS.sub("", _LONG_ID.sub("*", words))[:160]
 
 
-def _mounts(server: Server) -> str:
+def _mount_points(server: Server) -> Iterator[str]:
     if server.namespace is None:
-        return ""
+        return
     table = Path(f"/proc/{server.namespace.pid}/mounts").read_text(encoding="utf-8")
-    points = (line.split()[1] for line in table.splitlines())
-    return ", ".join(sorted(one for one in points if not one.startswith(("/data/docker/", "/run/docker/"))))
+    for line in table.splitlines():
+        point = line.split()[1]
+        if not point.startswith(("/data/docker/", "/run/docker/")):
+            yield point
 
 
 def network(_site: Site) -> Values:
     """Return the ports that are listened on at the lab's addresses, and addresses that were taken away."""
-    ports = ", ".join(f"{address}:{port}" for address, port in sorted(set(_listeners())))
-    away = ", ".join(name for name, address in ADDRESSES.items() if _is_away(address))
-    return {"listening": ports, "addresses taken away": away}
+    ports = {f"listening on {address}:{port}": True for address, port in _listeners()}
+    away = {f"address of {name} taken away": True for name, address in ADDRESSES.items() if _is_away(address)}
+    return {**ports, **away}
 
 
 def _is_away(address: str) -> bool:

@@ -29,6 +29,7 @@ PARTS: Mapping[str, Callable[[Site], Mapping[str, Any]]] = {
     "pgbouncer": services.pgbouncer,
     "file": servers.files,
     "process": servers.processes_of,
+    "mount": servers.mounts,
     "network": servers.network,
 }
 # What a part may fail with while something is broken; it is then one line of the table.

@@ -46,31 +46,52 @@ class Bench:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One diagnosis: the causes that were named with their verdicts, and every finding that is not well."""
+class Named:
+    """A cause that was named, as ``cause@subject``; ``status`` is that of the finding that decided."""
 
-    causes: tuple[tuple[str, str], ...]
-    findings: frozenset[str]
+    key: str
+    verdict: str = "confirmed"
+    status: str = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One diagnosis: the causes that were named, and every finding that is not well."""
+
+    causes: tuple[Named, ...]
+    findings: frozenset[str] = frozenset()
     note: str = ""
 
     @property
     def named(self) -> tuple[str, ...]:
-        return tuple(key for key, _verdict in self.causes)
+        return tuple(one.key for one in self.causes)
 
     def naming(self, expected: str) -> Naming:
         """Judge what was named: right is the expected cause, surely, and no other."""
-        if not self.causes or self.causes == ((expected, "inconclusive"),):
+        if not self.causes or (self.named == (expected,) and self.causes[0].verdict == "inconclusive"):
             return "inconclusive"
         return "right" if self.named == (expected,) else "wrong"
+
+    def is_critical(self, expected: str) -> bool:
+        """Tell whether a cause is there and harms now: what only may come again is a warning."""
+        return any(one.key == expected and one.status == "critical" for one in self.causes)
 
 
 def look(samaops: Samaops) -> Look:
     """Diagnose once."""
-    done = samaops.report("diagnose", limit_seconds=LOOK_SECONDS)
+    return look_of(samaops.report("diagnose", limit_seconds=LOOK_SECONDS))
+
+
+def look_of(done: Done) -> Look:
+    """Return what a report says; a note when there is none."""
     report = done.document
     if "findings" not in report:
-        return Look((), frozenset(), f"diagnose gave no report: {done.last_words}")
-    causes = tuple((_key(one), one["verdict"]) for one in report["causes"])
+        return Look((), note=f"no report: {done.last_words}")
+    statuses = {f"{one['code']}@{one['subject']}": one["status"] for one in report["findings"]}
+    causes = tuple(
+        Named(_key(one), one["verdict"], statuses.get(next(iter(one["explains"]), ""), ""))
+        for one in report["causes"]
+    )
     found = (one for one in report["findings"] if one["status"] not in ("ok", "skipped"))
     return Look(causes, frozenset(f"{one['code']}@{one['subject']} is {one['status']}" for one in found))
 
@@ -155,11 +176,9 @@ class Fix:
     is_letter: bool = False
 
 
-def offered(samaops: Samaops, trial: Trial) -> list[Fix]:
-    """Return the fixes that samaops can make itself, or write a letter for, in its own order."""
-    playbook = ("troubleshoot", PLAYBOOK) if trial.runbook == PLAYBOOK else ("diagnose",)
-    report = samaops.report(*playbook, limit_seconds=LOOK_SECONDS).document
-    causes = [one for one in report.get("causes", ()) if _key(one) == trial.expected]
+def offered(done: Done, expected: str) -> list[Fix]:
+    """Return the fixes of a cause that samaops can make itself, or write a letter for, in its own order."""
+    causes = [one for one in done.document.get("causes", ()) if _key(one) == expected]
     return [fix for cause in causes for fix in _fixes(cause)]
 
 
@@ -185,15 +204,17 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> Trial:
         return replace(
             trial, fix="none yet", notes=(*trial.notes, "no fix was made: the verdict is not right")
         )
-    fixes = offered(bench.samaops, trial)
+    playbook = ("troubleshoot", PLAYBOOK) if trial.runbook == PLAYBOOK else ("diagnose",)
+    report = bench.samaops.report(*playbook, limit_seconds=LOOK_SECONDS)
+    fixes, harms = offered(report, trial.expected), look_of(report).is_critical(trial.expected)
     letters = tuple(f"{one.id}: letter" for one in fixes if one.is_letter)
     made: list[str] = []
     for fix in (one for one in fixes if one.command):
         done = bench.samaops.as_printed(fix.command, "--yes", "-o", "json", limit_seconds=FIX_SECONDS)
-        how = _outcome(bench, trial, done)
+        how = _outcome(bench, trial, done, harms=harms)
         made.append(f"{fix.id}: {how}")
         bench.tell(made[-1])
-        if how == "verified":
+        if how.startswith("verified"):
             fixed = round(time.monotonic() - live_at, 1)
             return replace(trial, fix="verified", fixes=tuple(made), fixed_seconds=fixed)
     refused_only = all(": refused" in one for one in made)
@@ -201,19 +222,25 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> Trial:
     return replace(trial, fix=fix_word, fixes=(*made, *letters))
 
 
-def _outcome(bench: Bench, trial: Trial, done: Done) -> str:
-    """Say how a fix ended: verified is exit code 0 and a diagnosis that names the cause no more."""
+def _outcome(bench: Bench, trial: Trial, done: Done, *, harms: bool) -> str:
+    """Say how a fix ended: verified is exit code 0, and a diagnosis that names the cause no more.
+
+    A cause that did harm (critical) and of which only a warning is left, since it may come again, is repaired too.
+    """
     if done.exit_code in REFUSED:
         return f"refused, {done.last_words}"
     if done.exit_code != 0:
         said = "; ".join(one.get("message", "") for one in done.document.get("errors", ()))
         return f"failed (exit code {done.exit_code}), {said or done.last_words}"
-    seen, _looks = look_until(bench.samaops, lambda one: _is_gone(one, trial.expected), EFFECT_SECONDS)
-    return "verified" if _is_gone(seen, trial.expected) else "done, and the cause is still there"
 
+    def is_repaired(seen: Look) -> bool:
+        is_left = trial.expected in seen.named and not (harms and not seen.is_critical(trial.expected))
+        return not seen.note and not is_left
 
-def _is_gone(seen: Look, expected: str) -> bool:
-    return not seen.note and expected not in seen.named
+    seen, _looks = look_until(bench.samaops, is_repaired, EFFECT_SECONDS)
+    if not is_repaired(seen):
+        return "done, and the cause is still there"
+    return "verified, a warning is left" if trial.expected in seen.named else "verified"
 
 
 def _healed(bench: Bench, trial: Trial) -> Trial:

@@ -115,8 +115,7 @@ def _obstacles(snapshot: Snapshot, queue: str) -> Iterator[Obstacle]:
         if facts is None:
             yield Obstacle("ready", _("the broker has no queue {queue}").format(queue=queue))
         else:
-            text = _("nobody consumes {queue}, in which {count} messages wait")
-            yield Obstacle("ready", text.format(queue=queue, count=facts.ready))
+            yield Obstacle("ready", _("nobody consumes {queue}").format(queue=queue))
 
 
 def plan(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
@@ -140,7 +139,7 @@ def plan(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Pl
             "a message that a worker has taken cannot be called back; one that none takes ends after {n:g} s"
         ).format(n=float(seconds)),
     )
-    return Plan(NAME, (queue, task_id, seconds), title, target=queue, steps=(step,))
+    return Plan(NAME, ("--queue", queue, "--wait", seconds), title, target=queue, steps=(step,))
 
 
 VERB = Verb(NAME, codes, plan)

@@ -30,10 +30,16 @@ def operation(queue: str, task: str, task_id: str, expires_in_seconds: float) ->
     return Operation(PUBLISH, shlex.join([queue, task, task_id, str(milliseconds)]), None, SECONDS)
 
 
+def parts(what: Operation) -> tuple[str, str, str, str]:
+    """Return queue, task, task id and lifetime in milliseconds of a canary that is to be published."""
+    queue, task, task_id, milliseconds = shlex.split(what.text)
+    return queue, task, task_id, milliseconds
+
+
 def shown(what: Operation, settings: Settings) -> str:
     """Return the operation as a person would do it: a call of the management API, which asks for the password."""
     broker = _broker(settings)
-    queue, *_rest = shlex.split(what.text)
+    queue, *_rest = parts(what)
     scheme = "https" if broker.management_tls else "http"
     base = f"{scheme}://{settings.host_of(broker)}:{broker.management_port}/api"
     url = f"{base}/exchanges/{quote(broker.vhost, safe='')}/amq.default/publish"
@@ -44,7 +50,7 @@ def shown(what: Operation, settings: Settings) -> str:
 def run(what: Operation, settings: Settings) -> str:
     """Publish the canary; return that the broker has it, in a sentence. Raises ClientError."""
     broker = _broker(settings)
-    queue, _task, task_id, _expires = shlex.split(what.text)
+    queue, _task, task_id, _milliseconds = parts(what)
     with MessageApi(settings.host_of(broker), broker) as api:
         api.publish(queue, _message(what, broker))
     return _("RabbitMQ has put the canary {id} into {queue}").format(id=task_id, queue=queue)
@@ -52,7 +58,7 @@ def run(what: Operation, settings: Settings) -> str:
 
 def _message(what: Operation, broker: RabbitMQ) -> Mapping[str, Any]:
     """Return the message: of its queue's own priority, for it must wait as long as the others do."""
-    queue, task, task_id, milliseconds = shlex.split(what.text)
+    queue, task, task_id, milliseconds = parts(what)
     mark = MARK.format(task_id=task_id)
     properties = {
         "content_type": "application/json",

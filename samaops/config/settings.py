@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from samaops.config.fields import Host, Limit, Percent, Port, Seconds, Url, UserPath
+from samaops.config.fields import CanaryTask, Host, Limit, Percent, Port, Seconds, Url, UserPath
 from samaops.config.secrets import Secret
 
 
@@ -173,9 +173,8 @@ class Celery(Section):
     app: str = "app.celery_app"
     # A task that has been active longer than this is called stuck.
     stuck_after: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
-    # The application's task that sends one message which FCM only validates (docs/troubleshooting.md). Its name must
-    # hold the word "canary": a task that sends to customers cannot be taken by mistake.
-    canary_task: Annotated[str, Field(pattern="(?i)canary")] | None = None
+    # The application's task that sends one message which FCM only validates (docs/troubleshooting.md).
+    canary_task: CanaryTask | None = None
 
 
 class MinIO(Section):

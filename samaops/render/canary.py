@@ -11,6 +11,7 @@ from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.render import escape, human
+from samaops.render.actions import action_lines
 from samaops.render.human import STYLES, View
 from samaops.render.layout import CommandLine, Hanging
 
@@ -26,6 +27,9 @@ def _lines(report: Report, view: View) -> Iterator[RenderableType]:
     for hint in dict.fromkeys(one.hint for one in report.findings if one.hint):
         yield Text("")
         yield CommandLine(escape.command(hint), prefix=f"{view.symbols.arrow} ")
+    if view.verbose and report.actions:
+        yield Text("")
+        yield from action_lines(report.actions, view.symbols)
     journal = next((one.journal for one in report.actions if one.journal), None)
     if journal:
         yield Text("")

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from importlib import import_module
 from uuid import uuid4
 
-from samaops.actions import canary
+from samaops.actions import canary, canary_message
 from samaops.actions.canary import NAME
 from samaops.actions.operations import Outcome
 from samaops.clients.errors import ClientError
@@ -23,7 +23,7 @@ from samaops.facts.canary import Heard, ResultWatch
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.plan import Operation, Plan
-from samaops.model.report import Report
+from samaops.model.report import Report, worst_first
 from samaops.model.status import Status
 from samaops.workflows import canary_hops, change
 from samaops.workflows.canary_hops import ORDER, Hop, Trace
@@ -64,13 +64,10 @@ def prepare(settings: Settings, queue: str | None, wait_seconds: float) -> Plan 
     found = canary.obstacle(snapshot, chosen)
     if found is None:
         return change.prepare_verb(settings, canary.VERB, arguments)
-    text = _("{reason}: none was sent").format(reason=found.text)
-    hops = [
-        Hop(one, Status.CRITICAL, None, text) if one == found.hop else Hop(one, Status.SKIPPED)
-        for one in ORDER
-    ]
-    report = Report(NAME, started_at, footprint=snapshot.footprint)
-    return _told(settings, report, hops, started)
+    stopped = Hop(found.hop, Status.CRITICAL, None, found.text)
+    hops = [stopped if one == found.hop else Hop(one, Status.SKIPPED) for one in ORDER]
+    told = _told(settings, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
+    return replace(told, answer=_("No canary was sent: {reason}").format(reason=found.text))
 
 
 def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
@@ -79,7 +76,7 @@ def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     redis = _redis(settings)
-    queue, task_id, _seconds = plan.arguments
+    queue, task, task_id, _milliseconds = canary_message.parts(plan.steps[0].operation)
     import_module("requests")  # now: the time it takes is not the broker's
     world, started = _TimedWorld(settings), time.monotonic()
     with ResultWatch(settings, redis, task_id) as watch:
@@ -94,7 +91,7 @@ def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
         seen = watch.until(world.published_at + wait_seconds)
     heard, deaf = (None, "") if seen.has_ended else _heard(settings, task_id)
     trace = Trace(
-        task=canary.task_of(settings),
+        task=task,
         task_id=task_id,
         queue=queue,
         began_at=world.began_at,
@@ -104,7 +101,8 @@ def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
         heard=heard,
         deaf=deaf,
     )
-    return _told(settings, report, canary_hops.hops_of(trace), started, _is_unknown_task(trace))
+    hint = _registered(settings, queue) if _is_unknown_task(trace) else ""
+    return _told(settings, report, canary_hops.hops_of(trace), started, hint)
 
 
 def _redis(settings: Settings) -> Redis:
@@ -125,33 +123,30 @@ def _is_unknown_task(trace: Trace) -> bool:
     return isinstance(result, dict) and result.get("exc_type") == "NotRegistered"
 
 
-def _told(
-    settings: Settings, report: Report, hops: Sequence[Hop], started: float, asks_for_tasks: bool = False
-) -> Report:
+def _told(settings: Settings, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
     """Return the report with its hops in their order, and the answer in one sentence."""
     playbook = playbooks.all_of(settings)[PLAYBOOK]
     titles = {one.id: _(one.title) for one in playbook.hops}
-    usual = samaops(settings, f"troubleshoot {PLAYBOOK}")
-    hint = (_registered(settings) if asks_for_tasks else None) or usual
+    hint = hint or samaops(settings, f"troubleshoot {PLAYBOOK}")
     found = canary_hops.findings(hops, titles, hint)
     duration_ms = round((time.monotonic() - started) * 1000)
     answer = "" if report.errors else _answer(found)
     return replace(report, findings=found, answer=answer, duration_ms=duration_ms)
 
 
-def _registered(settings: Settings) -> str | None:
-    """Return the command that lists the tasks a worker knows."""
+def _registered(settings: Settings, queue: str) -> str:
+    """Return the command that lists the tasks which the worker of a queue knows; empty when it has no container."""
     celery = settings.celery
     for worker in celery.workers.values() if celery else ():
-        if celery and worker.container:
+        if celery and worker.container and queue in worker.queues:
             words = ["docker", "exec", worker.container, *shlex.split(celery.command), "-A", celery.app]
             command = shlex.join([*words, "inspect", "registered", "--timeout", "5"])
             return on_server(settings, worker.server, command)
-    return None
+    return ""
 
 
 def _answer(found: Sequence[Finding]) -> str:
-    stopped = next((one for one in found if one.status not in _REACHED), None)
+    stopped = next((one for one in worst_first(list(found)) if one.status not in _REACHED), None)
     if stopped is not None and stopped.status is Status.UNKNOWN:
         return _("Whether a notification goes through is unknown: {reason}").format(reason=stopped.detail)
     if stopped is not None:

@@ -220,10 +220,11 @@ def _not_ended(trace: Trace, published: float) -> Iterator[Hop]:
     yield _ready(trace, published)
     if seen.began_at is not None or (heard is not None and heard.state == "STARTED"):
         at = trace.ms(seen.began_at) if seen.began_at is not None else None
-        worker = seen.worker or (heard.worker if heard else "")
-        yield Hop("delivered", Status.OK, at, worker)
-        text = _("the worker has begun, and not ended within {seconds} s").format(seconds=seconds)
-        yield Hop("sent", Status.CRITICAL, None, text)
+        yield Hop("delivered", Status.OK, at, seen.worker or (heard.worker if heard else ""))
+        text = _("the worker has begun, and no result is in Redis after {seconds} s").format(seconds=seconds)
+        yield Hop(
+            "acknowledged", Status.CRITICAL, None, "; ".join(one for one in (text, seen.trouble) if one)
+        )
     elif heard is not None:
         text = _("{worker} holds it and has not begun within {seconds} s: its processes are all busy")
         yield Hop("delivered", Status.CRITICAL, None, text.format(worker=heard.worker, seconds=seconds))

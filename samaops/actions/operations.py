@@ -88,15 +88,10 @@ def _unpark_messages(operation: Operation, settings: Settings) -> Outcome:
     return Outcome(True, parking.run_unpark(operation, settings))
 
 
-def _publish_canary(operation: Operation, settings: Settings) -> Outcome:
-    return Outcome(True, canary_message.run(operation, settings))
-
-
 RUNNERS: dict[str, Callable[[Operation, Settings], Outcome]] = {
     SHELL: _run_in_shell,
     messages.TAKE: _take_messages,
     messages.RESTORE: _restore_messages,
-    canary_message.PUBLISH: _publish_canary,
     parking.PARK: _park_messages,
     parking.UNPARK: _unpark_messages,
     canary_message.PUBLISH: _publish_canary,

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from samaops.causes.candidate import NOTHING, Candidate, View, any_of, codes
-from samaops.causes.topology import QUEUE_WAITS
+from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS
 from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
@@ -21,6 +21,7 @@ _ALARM_EFFECTS = (
     "rabbitmq.disk.low",
     "rabbitmq.queue.backlog",
     "rabbitmq.queue.stuck",
+    NOT_PUBLISHED,
     "api.latency.*",
     "api.health.*",
     "loadbalancer.vip.*",

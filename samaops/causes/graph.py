@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from samaops.causes import broker, cache, containers, database, hosts, network, services, workers
+from samaops.causes import broker, cache, containers, database, hosts, network, publishing, services, workers
 from samaops.causes.candidate import Candidate, Matcher, View, any_of
 from samaops.config.settings import Settings
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.status import SEVERITY, Status
 
-_SOURCES = (hosts, containers, services, network, database, cache, broker, workers)
+_SOURCES = (hosts, containers, services, network, database, cache, broker, workers, publishing)
 
 
 def explain(

@@ -17,6 +17,8 @@ _API_SUFFERS = (
     "loadbalancer.member.down",
 )
 _TASKS_SUFFER = ("celery.tasks.failing", "celery.task.stuck")
+# Who publishes needs the database, the pool and the broker, and may itself be a part of the API.
+NOT_PUBLISHED = "postgresql.notifications.late"
 # What a queue shows whose consumer is gone or stuck; its settings are a fault of their own.
 QUEUE_WAITS = (
     "rabbitmq.queue.missing",
@@ -39,7 +41,7 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
         *_API_SUFFERS,
         *_TASKS_SUFFER,
     ),
-    "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER),
+    "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER, NOT_PUBLISHED),
     "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER, "flower.tasks.*"),
     "rabbitmq": (
         "celery.*",
@@ -47,10 +49,11 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
         "flower.worker*",
         *_API_SUFFERS,
         "docker.container.unhealthy",
+        NOT_PUBLISHED,
     ),
     "proxy": ("firebase.*", *_TASKS_SUFFER, *_QUEUES_SUFFER),
     "firebase": (*_TASKS_SUFFER, *_QUEUES_SUFFER),
-    "api": ("loadbalancer.*",),
+    "api": ("loadbalancer.*", NOT_PUBLISHED),
     "celery": (*QUEUE_WAITS, "celery.*", "flower.worker*"),
 }
 

@@ -54,6 +54,10 @@ class PostgreSQL(Section):
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     timeout: Seconds = 5.0
     data_directory: str = "/var/lib/postgresql/15/main"
+    # The table of notifications, when each is due and when it was published; an empty name: it is not looked at.
+    notifications_table: str = "notifications"
+    notifications_due_column: str = "created_at"
+    notifications_published_column: str = "sent_at"
     # Settings that the guide fixes; what differs is a finding. Values as PostgreSQL's SHOW prints them.
     expected_settings: dict[str, str] = {
         "max_connections": "200",

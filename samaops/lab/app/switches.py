@@ -5,6 +5,8 @@
   A process that was started after the file was made does not hang: a restart cures it, as it cures real code.
 - ``clock-offset-<INSTANCE_ID>`` in the same directory holds seconds: how far off the process believes its
   clock to be (WORKER_ID for a worker).
+- ``source-stopped-<INSTANCE_ID>`` in the same directory: the API's task that publishes what is due rests, without
+  a word, as one that nobody watches. A restart cures it too.
 - the message ``lab:hang``: the task waits for ever in ``recv`` on an established, silent TCP connection.
 - the message ``lab:poison``: the task kills its own pool child with SIGKILL; the broker delivers it again.
 - ``POST /lab/allocate?megabytes=N`` keeps N more megabytes for the life of the process.
@@ -50,6 +52,12 @@ def block_while_asked(instance_id: str) -> None:
     path = switch_file("hang", instance_id)
     while path is not None and _is_for_this_process(path):
         time.sleep(_POLL_SECONDS)
+
+
+def source_is_stopped(instance_id: str) -> bool:
+    """Tell whether this process was told to publish nothing of what is due; a restart cures it."""
+    path = switch_file("source-stopped", instance_id)
+    return path is not None and _is_for_this_process(path)
 
 
 def _is_for_this_process(path: Path) -> bool:

@@ -20,6 +20,7 @@ from samaops.lab.incidents import (
     proxies,
     redis,
     redis_saving,
+    source,
     tasks,
 )
 from samaops.lab.incidents.incident import Incident
@@ -33,6 +34,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *api.INCIDENTS,
     *notifications.INCIDENTS,
     *dropping.INCIDENTS,
+    *source.INCIDENTS,
     *proxies.INCIDENTS,
     *google.INCIDENTS,
     *tasks.INCIDENTS,

@@ -35,6 +35,8 @@ CLOSED = (
 )
 LOGS = ("/data/logs",)
 GROWN_BY_LOAD = (".jsonl", ".log", ".pid")
+# The empty file on which samaops locks a server while it changes something there; it stays, as lock files do.
+LOCK_FILE = "/run/lock/samaops-"
 HASHED_BYTES = 1_000_000
 # A process younger than this may be a look or a health check.
 LASTING_SECONDS = 4.0
@@ -78,7 +80,7 @@ def _tree(top: Path, shown: str) -> Iterator[tuple[str, str]]:
             yield f"{name}/", "directory"
             if not name.startswith(CLOSED):
                 yield from _tree(Path(entry.path), name)
-        elif not name.endswith(GROWN_BY_LOAD):
+        elif not name.endswith(GROWN_BY_LOAD) and not name.startswith(LOCK_FILE):
             yield name, "log" if name.startswith(LOGS) else _content(Path(entry.path))
 
 

@@ -17,9 +17,11 @@ from samaops.lab.layout import Layout
 from . import servers, services
 
 Table = dict[str, str]
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = 45.0
 PAUSE_SECONDS = 1.0
 UNREADABLE = "cannot be read"
+# A container that has just been started is this until its first health check.
+STARTING = "starting"
 PARTS: Mapping[str, Callable[[Site], Mapping[str, Any]]] = {
     "parts": services.parts,
     "container": services.containers,
@@ -59,7 +61,8 @@ def settled(layout: Layout) -> Table:
     while True:
         time.sleep(PAUSE_SECONDS)
         again = take(layout)
-        if again == seen or time.monotonic() > deadline:
+        is_still = again == seen and STARTING not in again.values()
+        if is_still or time.monotonic() > deadline:
             return again
         seen = again
 

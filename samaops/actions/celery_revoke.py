@@ -125,7 +125,9 @@ def _step(task: ActiveTask, place: tuple[Celery, Worker], title: str, *, is_ende
         operation=_end(task, *place) if is_ended else _drop(task, *place),
         before=(Condition("celery_revoke.is_active", (task.id,), True, active),),
         after=after,
-        no_undo=_("Celery cannot take a revocation back, and has forgotten the message"),
+        no_undo=_("its process has ended, and the broker has no longer its message")
+        if is_ended
+        else _("Celery cannot take a revocation back; workers forget it when they restart"),
     )
 
 

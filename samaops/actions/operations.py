@@ -46,11 +46,16 @@ def shown(operation: Operation, settings: Settings) -> str:
         return on_server(settings, operation.server, operation.text)
     if operation.kind in (messages.TAKE, messages.RESTORE):
         return messages.shown(operation, settings)
-    if operation.kind in (parking.PARK, parking.UNPARK):
-        return parking.shown(operation, settings)
     if operation.kind == canary_message.PUBLISH:
         return canary_message.shown(operation, settings)
     return operation.text
+
+
+def lines(operation: Operation, settings: Settings) -> tuple[str, ...]:
+    """Return an operation as it is shown: one command line, or the calls of a protocol that has none."""
+    if operation.kind in (parking.PARK, parking.UNPARK):
+        return parking.calls(operation, settings)
+    return (shown(operation, settings),)
 
 
 def _run_in_shell(operation: Operation, settings: Settings) -> Outcome:

@@ -69,14 +69,14 @@ def unpark(queue: str, holding: str, label: str = ALL, which: str = ALL) -> Oper
     return Operation(UNPARK, shlex.join([queue, holding, label, which]), None, 600.0)
 
 
-def shown(operation: Operation, settings: Settings) -> str:
+def calls(operation: Operation, settings: Settings) -> tuple[str, ...]:
     """Return what is done on the connection, call by call: there is no command line that does it."""
-    return "\n".join(f"# {line}" for line in _calls(operation, settings))
+    return tuple(_calls(operation, settings))
 
 
 def _calls(operation: Operation, settings: Settings) -> Iterator[str]:
     broker = _broker(settings)
-    queue, holding, label, *rest = shlex.split(operation.text)
+    queue, holding, label, *rest = map(shlex.quote, shlex.split(operation.text))
     vhost = quote(broker.vhost, safe="")
     yield f"amqp://{broker.username}@{settings.host_of(broker)}:{broker.port}/{vhost}"
     if operation.kind == PARK:

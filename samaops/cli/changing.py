@@ -74,17 +74,20 @@ def carry_out(
     verbose: bool = False,
     apply: Callable[[Plan], Report] | None = None,
     finish: Callable[[Report], NoReturn] | None = None,
+    within: Callable[[Report], Report] | None = None,
 ) -> None:
     """Plan, show, ask, change, verify, answer; leave with the exit code of the contract.
 
     ``apply`` makes the change and ``finish`` shows how it went, where a command does these in a way of its own.
+    ``within`` puts the report of the change into a larger one, whose answer it is.
     """
     from samaops.workflows import change
 
     check_wait(consent.wait_seconds)
     plan, obstacle = _look(settings, make, consent)
     if consent.dry_run or not plan.steps:
-        screen.show(change.report_of(settings, plan), output, verbose=verbose)
+        planned = change.report_of(settings, plan)
+        screen.show(within(planned) if within else planned, output, verbose=verbose)
         _show_notes(plan, output)
         return
     try:
@@ -96,10 +99,11 @@ def carry_out(
     except SamaopsError as error:
         if output is Output.HUMAN:
             raise
-        _show_refused(change.refused(settings, plan, error), output)
+        refused = change.refused(settings, plan, error)
+        _show_refused(within(refused) if within else refused, output)
     if finish:
         finish(report)
-    screen.show(report, output, verbose=verbose)
+    screen.show(within(report) if within else report, output, verbose=verbose)
     _show_notes(plan, output)
     raise typer.Exit(report.errors[0].exit_code if report.errors else 0)
 

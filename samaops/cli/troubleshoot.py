@@ -196,12 +196,14 @@ def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _
         _leave(diagnosis)
     if manner.output is Output.HUMAN:
         screen.show_screen("")
+    is_shown = manner.output is Output.HUMAN
     changing.carry_out(
         settings,
         lambda: troubleshoot.prepare(settings, offer),
         manner.consent,
         manner.output,
         verbose=manner.verbose,
+        within=None if is_shown else lambda done: troubleshoot.with_change(settings, diagnosis, done),
     )
 
 

@@ -23,6 +23,8 @@ from samaops.workflows import diagnose
 
 LOG_SECONDS = 20.0
 MOST_LINES = 10_000
+# So that a line of the list, with the names of the guide, has eighty characters.
+_TAG_CHARACTERS = 12
 _MISSING = "missing"
 _UNKNOWN = "unknown"
 
@@ -36,8 +38,8 @@ def listed(settings: Settings) -> Table:
         Column("container", _("container")),
         Column("state", _("state")),
         Column("since", _("since")),
-        Column("restarts", _("restarts"), True),
-        Column("image", _("image")),
+        Column("restarts", _("again"), True),
+        Column("tag", _("image")),
     )
     rows = tuple(row for one in _of(snapshot, DockerFacts) for row in _containers(one))
     return Table("containers", columns, rows, _("No container is there"), _reasons(rows))
@@ -57,14 +59,22 @@ def _containers(seen: Observation) -> Iterator[dict[str, Any]]:
 
 def _container(server: str | None, one: Container, now: float) -> dict[str, Any]:
     changed = one.started_at if one.state == "running" else one.finished_at
-    state = f"{one.state} ({one.health})" if one.health else one.state
+    is_well = one.state == "running" and one.health
     return {
-        "server": server, "container": one.name, "state": state, "health": one.health,
+        "server": server, "container": one.name, "state": one.health if is_well else one.state,
+        "engine_state": one.state, "health": one.health, "tag": _tag(one.image),
         "since": duration(max(0.0, now - changed)) if changed else None, "since_epoch": changed,
         "restarts": one.restart_count, "image": one.image, "image_id": one.image_id,
         "exit_code": one.exit_code if one.state != "running" else None, "oom_killed": one.oom_killed,
         "restart_policy": one.restart_policy,
     }  # fmt: skip
+
+
+def _tag(image: str) -> str:
+    """Return what tells the releases of an image apart, short enough to leave the names room."""
+    name = image.rpartition("/")[2]
+    tag = name.partition("@")[2].removeprefix("sha256:") or name.partition(":")[2] or name
+    return tag if len(tag) <= _TAG_CHARACTERS else f"{tag[: _TAG_CHARACTERS - 1]}…"
 
 
 def stats(settings: Settings) -> Table:

@@ -25,7 +25,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Operation, Plan
 from samaops.model.report import Report, worst_first
 from samaops.model.status import Status
-from samaops.workflows import canary_hops, change
+from samaops.workflows import canary_hops, change, diagnose
 from samaops.workflows.canary_hops import ORDER, Hop, Trace
 
 PLAYBOOK = "notifications"
@@ -90,6 +90,7 @@ def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
             )
         seen = watch.until(world.published_at + wait_seconds)
     heard, deaf = (None, "") if seen.has_ended else _heard(settings, task_id)
+    seen, heard = diagnose.redacted((seen, heard), settings)  # an exception may quote what it was given
     trace = Trace(
         task=task,
         task_id=task_id,

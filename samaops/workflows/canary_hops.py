@@ -18,6 +18,7 @@ ORDER = ("published", "ready", "delivered", "sent", "accepted", "acknowledged")
 # The steps that a task may tell of, by the hop at which the canary stopped when one failed.
 _ON_THE_WAY = ("oauth.proxy", "oauth.tls", "fcm.proxy", "fcm.tls")
 _AT_GOOGLE = ("oauth.token", "fcm.send")
+_KEPT_CHARACTERS = 500
 _HOSTS = {"oauth": "oauth2.googleapis.com", "fcm": "fcm.googleapis.com"}
 
 
@@ -70,7 +71,7 @@ class _Report:
         self.steps = dict(_steps(told.get("steps")))
         self.exception = str(result.get("exc_type", ""))
         words = ": ".join(str(one) for one in parts if isinstance(one, (str, int)) and str(one))
-        self.error = words or self.exception
+        self.error = (words or self.exception)[:_KEPT_CHARACTERS]
 
     @property
     def total_ms(self) -> float | None:
@@ -205,7 +206,9 @@ def _ended_unseen(trace: Trace, heard: Heard, published: float) -> Iterator[Hop]
     yield _ready(trace, published)
     yield Hop("delivered", Status.OK, None, heard.worker)
     if heard.state == "FAILURE":
-        text = _("Flower heard that the task failed: {error}").format(error=heard.exception)
+        text = _("Flower heard that the task failed: {error}").format(
+            error=heard.exception[:_KEPT_CHARACTERS]
+        )
         yield Hop("accepted", Status.CRITICAL, None, text)
     else:
         yield Hop("accepted", Status.OK, None, _("Flower heard that the task ended well"))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from samaops.actions import canary_message
+from samaops.config import masking
 from samaops.config.settings import Redis, Settings
 from samaops.model.plan import ActionStatus, Plan
 from samaops.model.report import Report
@@ -88,6 +89,15 @@ def test_a_task_that_is_not_as_it_should_be_is_named_at_its_hop(
     report = sent(settings_of(task))
     assert statuses(report) == expected, report
     assert words in report.answer
+
+
+def test_a_secret_that_an_exception_quotes_is_masked(
+    settings_of: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(masking, "_known", {"Proxy Authentication"})
+    report = sent(settings_of("canary_refused"))
+    assert "407" in report.answer
+    assert "Authentication" not in str(report)
 
 
 def test_a_task_without_a_result_is_told_by_what_flower_heard(settings_of: Callable[[str], Settings]) -> None:

@@ -90,7 +90,7 @@ def read(done: Completed, token: str) -> StatsFacts:
 def _containers(lines: Sequence[str]) -> list[ContainerUse]:
     try:
         return [_use(json.loads(line)) for line in lines]
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ClientError(FailureKind.GARBAGE, str(error)[:200], "docker stats") from error
 
 

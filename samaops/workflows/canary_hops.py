@@ -202,7 +202,7 @@ def _broken_promise(trace: Trace, report: _Report) -> str:
 
 
 def _ended_unseen(trace: Trace, heard: Heard, published: float) -> Iterator[Hop]:
-    """Tell of a task that Flower saw ending, and whose result is not in Redis."""
+    """Tell of a task that Flower heard ending, and whose result cannot be read: what it did, only that would tell."""
     yield _ready(trace, published)
     yield Hop("delivered", Status.OK, None, heard.worker)
     if heard.state == "FAILURE":
@@ -211,10 +211,10 @@ def _ended_unseen(trace: Trace, heard: Heard, published: float) -> Iterator[Hop]
         )
         yield Hop("accepted", Status.CRITICAL, None, text)
     else:
-        yield Hop("accepted", Status.OK, None, _("Flower heard that the task ended well"))
-    reason = trace.seen.trouble or _("there is none")
-    text = _("the task has ended, and its result cannot be read in Redis: {reason}").format(reason=reason)
-    yield Hop("acknowledged", Status.CRITICAL, None, text)
+        reason = trace.seen.trouble or _("none is there; does the task keep its result?")
+        text = _("the task has ended well, and its result cannot be read in Redis: {reason}")
+        yield Hop("accepted", Status.UNKNOWN, None, text.format(reason=reason))
+    yield Hop("acknowledged", Status.OK, None, _("Flower heard of its end"))
 
 
 def _not_ended(trace: Trace, published: float) -> Iterator[Hop]:
@@ -224,10 +224,7 @@ def _not_ended(trace: Trace, published: float) -> Iterator[Hop]:
     if seen.began_at is not None or (heard is not None and heard.state == "STARTED"):
         at = trace.ms(seen.began_at) if seen.began_at is not None else None
         yield Hop("delivered", Status.OK, at, seen.worker or (heard.worker if heard else ""))
-        text = _("the worker has begun, and no result is in Redis after {seconds} s").format(seconds=seconds)
-        yield Hop(
-            "acknowledged", Status.CRITICAL, None, "; ".join(one for one in (text, seen.trouble) if one)
-        )
+        yield Hop("acknowledged", Status.CRITICAL, None, _unended(trace, seconds))
     elif heard is not None:
         text = _("{worker} holds it and has not begun within {seconds} s: its processes are all busy")
         yield Hop("delivered", Status.CRITICAL, None, text.format(worker=heard.worker, seconds=seconds))
@@ -240,6 +237,15 @@ def _not_ended(trace: Trace, published: float) -> Iterator[Hop]:
         if trace.deaf:
             words += "; " + _("Flower could not be asked: {reason}").format(reason=trace.deaf)
         yield Hop("delivered", Status.CRITICAL, None, words)
+
+
+def _unended(trace: Trace, seconds: str) -> str:
+    if not trace.seen.trouble:
+        return _("the worker has begun, and no result is in Redis after {seconds} s").format(seconds=seconds)
+    text = _(
+        "the worker has begun, and was not heard to end within {seconds} s; Redis could not be read: {reason}"
+    )
+    return text.format(seconds=seconds, reason=trace.seen.trouble)
 
 
 def findings(hops: Sequence[Hop], titles: Mapping[str, str], hint: str) -> tuple[Finding, ...]:

@@ -102,8 +102,20 @@ def test_a_secret_that_an_exception_quotes_is_masked(
 
 def test_a_task_without_a_result_is_told_by_what_flower_heard(settings_of: Callable[[str], Settings]) -> None:
     report = sent(settings_of("canary_without_result"), 3)
-    assert statuses(report) == "ooo-oC", report
-    assert "its result cannot be read in Redis" in report.answer
+    assert statuses(report) == "ooo-?o", report
+    assert report.answer.startswith("Whether a notification goes through is unknown: the task has ended well")
+
+
+def test_a_redis_that_we_cannot_read_is_unknown_and_not_critical(
+    plant: Plant, settings_of: Callable[[str], Settings]
+) -> None:
+    settings = settings_of("canary_fine")
+    assert settings.redis is not None
+    closed = settings.redis.model_copy(update={"port": 1})
+    report = sent(settings.model_copy(update={"redis": closed}), 3)
+    assert (statuses(report), report.status) == ("ooo-?o", Status.UNKNOWN), report
+    without = settings.model_copy(update={"redis": closed, "flower": None})
+    assert statuses(sent(without, 2)) == "oo?---"
 
 
 def test_planning_publishes_nothing(plant: Plant, settings_of: Callable[[str], Settings]) -> None:

@@ -49,7 +49,7 @@ def test_one_goes_through_every_hop_and_reaches_nobody(whole_lab: RunningLab, qu
         ("broker-memory-alarm", "normal", "C-----", "memory alarm"),
         ("queue-without-consumer", "low_priority", "-C----", "nobody consumes low_priority"),
         ("worker-hung", "normal", "ooC---", "no worker was seen to take it"),
-        ("redis-stopped", "normal", "ooo--C", "no result is in Redis"),
+        ("redis-stopped", "normal", "ooo--C", "Redis could not be read"),
         ("proxy-down", "normal", "oooC-o", "Connection refused"),
         ("proxy-blocks-host", "normal", "oooC-o", "fcm.googleapis.com: UNREACHABLE"),
         ("wrong-service-account-key", "normal", "ooooCo", "invalid_grant: Invalid JWT Signature."),

@@ -126,8 +126,10 @@ def test_a_task_that_no_worker_knows_was_dropped_and_nothing_was_sent() -> None:
         (Sighting(), Heard("RECEIVED", "worker2@here", ""), "ooC---", "its processes are all busy"),
         (Sighting(), Heard("STARTED", "worker2@here", ""), "ooo--C", "has begun, and no result"),
         (Sighting("STARTED", {}, "worker2@here", 1.2), None, "ooo--C", "has begun, and no result"),
-        (Sighting(trouble="MISCONF"), Heard("SUCCESS", "worker2@here", ""), "ooo-oC", "MISCONF"),
-        (Sighting(), Heard("FAILURE", "worker2@here", WORDS), "ooo-CC", WORDS),
+        (Sighting(trouble="refused"), Heard("STARTED", "worker2@here", ""), "ooo--C", "be read: refused"),
+        (Sighting(trouble="refused"), Heard("SUCCESS", "worker2@here", ""), "ooo-?o", "in Redis: refused"),
+        (Sighting(), Heard("SUCCESS", "worker2@here", ""), "ooo-?o", "does the task keep its result?"),
+        (Sighting(), Heard("FAILURE", "worker2@here", WORDS), "ooo-Co", WORDS),
     ],
 )
 def test_without_a_result_only_what_was_seen_is_said(

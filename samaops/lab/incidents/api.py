@@ -20,7 +20,6 @@ CONTAINER = f"samaconso_{MEMBER}"
 ALLOCATED_MEGABYTES = 1024
 DEATH_SECONDS = 20.0
 HEALTH_SECONDS = 20.0
-SERVED_SECONDS = 10.0
 SERVER = "workers"
 ENGINE = f"docker_{SERVER}"
 
@@ -118,17 +117,7 @@ def _resume_pool(site: Site) -> None:
     if _pool_is_paused(site):
         with sessions.console(site) as console:
             console.execute(b"RESUME " + DATABASE.encode())
-    if site.is_alone and not wait_until(lambda: not _waiting_clients(site), SERVED_SECONDS):
-        raise StartError(_("clients of the pool still wait"))
-
-
-def _waiting_clients(site: Site) -> int:
-    """Return how many wait: a resumed pool opens its connections at its next turn, a third of a second later."""
-    with sessions.console(site) as console:
-        cursor = console.execute(b"SHOW POOLS")
-        names = [column.name for column in cursor.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    return sum(int(row["cl_waiting"]) for row in rows if row["database"] == DATABASE)
+    sessions.await_pool(site)
 
 
 def _take_server_away(site: Site) -> None:

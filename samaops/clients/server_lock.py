@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import shlex
 import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +19,13 @@ from samaops.clients.conversation import Conversation
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Shell
 from samaops.clients.ssh_session import SshShell
+from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "server lock"
-_HELD, _TAKEN, _CANNOT = "held", "taken", "cannot"
+_LONGEST_WORDS = 200
+_MARK = "samaops-lock: "
+_HELD, _TAKEN, _CANNOT = _MARK + "held", _MARK + "taken ", _MARK + "cannot "
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +112,37 @@ def take(shell: Shell, file: str, owner: str, timeout: float, rhythm: Rhythm | N
 
 def look(shell: Shell, file: str, timeout: float) -> None:
     """Look whether a lock could be taken; nothing is written. Raises as ``take``."""
-    answer = shell.run(_command("look", file), timeout).stdout.strip()
-    if answer:
-        raise _refusal(answer)
+    done = shell.run(_command("look", file), timeout)
+    for line in done.stdout.splitlines():
+        if line.startswith(_MARK):
+            raise _refusal(line)
+    if done.exit_code:
+        said = (done.stdout + done.stderr).strip() or _("exit code {code}").format(code=done.exit_code)
+        raise ClientError(FailureKind.ERROR, said.splitlines()[-1][:_LONGEST_WORDS], STAGE)
 
 
 def _introduce(conversation: Conversation, owner: str, timeout: float) -> str:
-    try:
+    """Say who we are and return the answer, the first line that is one; what a log-in prints stands before it."""
+    with suppress(ClientError):  # it may have ended before it heard us, and then it has said why
         conversation.tell(owner, timeout)
-    except ClientError:
-        # it may have ended before it heard us, and then it has said why
-        return conversation.hear(timeout)
-    return conversation.hear(timeout)
+    ends_at, said = time.monotonic() + timeout, ""
+    while True:
+        try:
+            line = conversation.hear(max(0.01, ends_at - time.monotonic()))
+        except ClientError as error:
+            if error.kind is FailureKind.CLOSED and said:
+                raise ClientError(error.kind, said, STAGE) from error
+            raise
+        if line.startswith(_MARK):
+            return line
+        said = line.strip()[:_LONGEST_WORDS] or said
 
 
 def _refusal(answer: str) -> TakenError | ClientError:
-    word, _space, rest = answer.partition(" ")
-    if word == _TAKEN:
-        return TakenError(rest)
-    if word == _CANNOT:
-        return ClientError(FailureKind.MISSING, rest, STAGE)
+    if answer.startswith(_TAKEN):
+        return TakenError(answer.removeprefix(_TAKEN))
+    if answer.startswith(_CANNOT):
+        return ClientError(FailureKind.MISSING, answer.removeprefix(_CANNOT), STAGE)
     return ClientError(FailureKind.GARBAGE, repr(answer[:80]), STAGE)
 
 

@@ -1,11 +1,12 @@
 # Hold a lock on this server for somebody who is elsewhere, as long as he is there; or look who holds it.
 # Arguments: hold or look, the lock file, and after how many seconds without a word from him he is taken for gone.
-# Standard input: a line with his name, then any line now and then. Standard output: one line for each.
+# Standard input: a line with his name, then any line now and then. Standard output: one line for each, marked so
+# that what a log-in prints of its own is not taken for an answer.
 # The file is opened for reading alone: in a directory that anybody may write to, the kernel lets nobody, not even
 # root, open another user's file in the way that would also create it. Nobody else gets descriptor 9, the lock.
 file=$2 silence=$3
-cannot() { printf 'cannot %s\n' "$1" | head -n 1; exit 0; }
-taken() { printf 'taken '; head -c 4000 "$file" | tr -d '\n'; echo; exit 0; }
+cannot() { printf 'samaops-lock: cannot %s\n' "$1" | head -n 1; exit 0; }
+taken() { printf 'samaops-lock: taken '; head -c 4000 "$file" | tr -d '\n'; echo; exit 0; }
 for program in flock timeout dd; do
   command -v "$program" >/dev/null 2>&1 || cannot "$program: not found"
 done
@@ -39,9 +40,9 @@ is_ours() { [ "$file" -ef "/proc/$$/fd/9" ]; }
 is_ours || cannot "$file: removed"
 IFS= read -r owner || exit 1
 printf '%s' "$owner" | write
-echo held
+echo samaops-lock: held
 while timeout "$silence" sh -c 'IFS= read -r line' 9<&-; do
   is_ours || break
-  echo held
+  echo samaops-lock: held
 done
 is_ours && write </dev/null

@@ -94,7 +94,7 @@ def look(settings: Settings, plan: Plan) -> Plan:
     with _shells(settings, touched) as pool:
         for server, is_needed in touched.items():
             try:
-                server_locks.lock_of(settings, server).look(pool)
+                server_locks.lock_of(settings, server, is_needed=is_needed).look(pool)
             except ClientError as error:
                 if is_needed:
                     raise server_locks.refusal(settings, server, error) from error
@@ -121,7 +121,10 @@ class Exclusion:
         self._settings = settings
         self._ours = ours
         self._touched = servers_of(settings, plan)
-        self._locks = [server_locks.lock_of(settings, server) for server in self._touched]
+        self._locks = [
+            server_locks.lock_of(settings, server, is_needed=is_needed)
+            for server, is_needed in self._touched.items()
+        ]
         self._held = ExitStack()
 
     def __enter__(self) -> Exclusion:

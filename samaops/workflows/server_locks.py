@@ -23,8 +23,9 @@ from samaops.owner import Owner, read_owner
 if TYPE_CHECKING:
     from samaops.clients.server_lock import ServerLock
 
-# A moment on a server that is alive; one that is not must not hold up the change that repairs it.
-_SECONDS = 5.0
+# On a server that is very busy a session takes long to begin. Where the lock is not needed, that must not hold up the
+# change that may repair it.
+_NEEDED_SECONDS, _OTHER_SECONDS = 15.0, 5.0
 
 
 class Lock(Protocol):
@@ -47,13 +48,14 @@ class Lock(Protocol):
         """Give it back, if it is held."""
 
 
-def lock_of(settings: Settings, server: str) -> Lock:
-    """Return the lock of a server; nothing is opened yet."""
+def lock_of(settings: Settings, server: str, *, is_needed: bool) -> Lock:
+    """Return the lock of a server; nothing is opened yet. One that is needed is worth more patience."""
     name = file_name(settings.site, server)
     configured = settings.servers.get(server)
     if configured is not None and configured.ssh == "local":
         return _LockHere(server, FileLock(_directory_here(settings) / name))
-    return _LockThere(server, str(PurePosixPath(settings.safety.server_lock_directory) / name))
+    path = PurePosixPath(settings.safety.server_lock_directory) / name
+    return _LockThere(server, str(path), _NEEDED_SECONDS if is_needed else _OTHER_SECONDS)
 
 
 def _directory_here(settings: Settings) -> Path:
@@ -104,13 +106,14 @@ class _LockThere:
 
     server: str
     path: str
+    seconds: float
     held: ServerLock | None = field(default=None, init=False)
 
     def look(self, shells: ShellPool) -> None:
         from samaops.clients import server_lock
 
         try:
-            server_lock.look(shells.of(self.server), self.path, _SECONDS)
+            server_lock.look(shells.of(self.server), self.path, self.seconds)
         except server_lock.TakenError as taken:
             raise _locked(self.server, read_owner(taken.text)) from taken
 
@@ -119,7 +122,7 @@ class _LockThere:
 
         words = json.dumps(asdict(lock.this_process_now()))
         try:
-            self.held = server_lock.take(shells.of(self.server), self.path, words, _SECONDS)
+            self.held = server_lock.take(shells.of(self.server), self.path, words, self.seconds)
         except server_lock.TakenError as taken:
             raise _locked(self.server, read_owner(taken.text)) from taken
 

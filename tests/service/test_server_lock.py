@@ -230,13 +230,27 @@ def test_links_pipes_and_directories_are_not_touched(connect: Callable[[], SshSh
     assert cannot(connect(), file / "missing" / "x.lock")[1] == f"{file}/missing: not writable"
 
 
-def test_what_a_login_says_of_its_own_is_no_lock(connect: Callable[[], SshShell], file: Path) -> None:
+def test_what_a_login_prints_of_its_own_is_no_answer(connect: Callable[[], SshShell], file: Path) -> None:
     shell = connect()
-    private(shell, "echo Welcome; {}")
-    with pytest.raises(ClientError) as refused:
-        take(shell, file)
-    assert refused.value.kind is FailureKind.GARBAGE
-    until_free(connect(), file, 5)
+    private(shell, "printf 'Welcome\\nheld\\n'; {}")
+    look(shell, file)
+    held = take(shell, file)
+    held.check()
+    for ask in (take, look):
+        with pytest.raises(TakenError) as taken:
+            ask(shell, file)
+        assert taken.value.text == OWNER
+    held.release()
+
+
+def test_an_account_that_may_run_nothing_is_said_in_its_own_words(
+    connect: Callable[[], SshShell], file: Path
+) -> None:
+    shell = connect()
+    private(shell, "echo This account is not available; exit 1; {}")
+    for ask in (take, look):
+        with pytest.raises(ClientError, match="This account is not available"):
+            ask(shell, file)
 
 
 def test_a_server_that_never_answers_does_not_hold_us_up(connect: Callable[[], SshShell], file: Path) -> None:

@@ -134,7 +134,12 @@ def measure_disk(site: Site) -> None:
     """
     rabbitmqctl(site, "set_disk_free_limit", DISK_LIMIT)
     sampled_at = _node(site).get("uptime")
-    wait_until(lambda: _node(site).get("uptime") not in (None, sampled_at), SAMPLE_SECONDS)
+
+    def is_known() -> bool:
+        node = _node(site)
+        return node.get("uptime") not in (None, sampled_at) and not node.get("disk_free_alarm")
+
+    wait_until(is_known, SAMPLE_SECONDS)
 
 
 def _node(site: Site) -> dict[str, Any]:

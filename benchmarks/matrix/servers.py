@@ -34,7 +34,9 @@ CLOSED = (
     "/outside/sqlserver",
 )
 LOGS = ("/data/logs",)
-GROWN_BY_LOAD = (".jsonl", ".log", ".pid")
+GROWN_BY_LOAD = (".jsonl", ".log")
+# They hold the pid of whoever runs now.
+OF_A_PROCESS = (".pid", ".lock")
 # The empty file on which samaops locks a server while it changes something there; it stays, as lock files do.
 LOCK_FILE = "/run/lock/samaops-"
 HASHED_BYTES = 1_000_000
@@ -81,7 +83,8 @@ def _tree(top: Path, shown: str) -> Iterator[tuple[str, str]]:
             if not name.startswith(CLOSED):
                 yield from _tree(Path(entry.path), name)
         elif not name.endswith(GROWN_BY_LOAD) and not name.startswith(LOCK_FILE):
-            yield name, "log" if name.startswith(LOGS) else _content(Path(entry.path))
+            is_fleeting = name.startswith(LOGS) or name.endswith(OF_A_PROCESS)
+            yield name, "there" if is_fleeting else _content(Path(entry.path))
 
 
 def _content(path: Path) -> str:

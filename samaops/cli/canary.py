@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from samaops.cli import changing, screen
+from samaops.cli.answered import Answered
 from samaops.cli.changing import Consent
 from samaops.errors import UsageError
 from samaops.i18n import _
@@ -69,4 +70,4 @@ def _finish(report: Report, output: Output, verbose: bool) -> NoReturn:
         from samaops.render.words import symbols_for
 
         screen.show_screen(face.page(report, View(symbols_for(sys.stdout.encoding), verbose)))
-    raise typer.Exit(exit_code(report))
+    raise typer.Exit(Answered(exit_code(report)))

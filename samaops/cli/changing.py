@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from samaops.cli import screen
+from samaops.cli.answered import Answered
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan, Risk
@@ -105,7 +106,7 @@ def carry_out(
         finish(report)
     screen.show(within(report) if within else report, output, verbose=verbose)
     _show_notes(plan, output)
-    raise typer.Exit(report.errors[0].exit_code if report.errors else 0)
+    raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else 0))
 
 
 def _look(settings: Settings, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from samaops.config.settings import Redis, Settings
+from samaops.i18n import _
 
 if TYPE_CHECKING:
     from samaops.clients.redis import RedisClient
@@ -63,7 +64,7 @@ class ResultWatch:
         self._host, self._redis = settings.host_of(redis), redis
         self._key = KEY.format(task_id=task_id)
         self._over, self._found = threading.Event(), threading.Event()
-        self._seen = Sighting()
+        self._seen = Sighting(trouble=_("no answer yet"))
 
     def __enter__(self) -> ResultWatch:
         threading.Thread(target=self._watch, name="canary", daemon=True).start()

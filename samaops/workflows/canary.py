@@ -17,13 +17,13 @@ from samaops.clients.errors import ClientError
 from samaops.config import playbooks
 from samaops.config.command_lines import on_server, samaops
 from samaops.config.settings import Redis, Settings
-from samaops.errors import UsageError
+from samaops.errors import INTERRUPTED, UsageError
 from samaops.facts import canary as sightings
-from samaops.facts.canary import Heard, ResultWatch
+from samaops.facts.canary import Heard, ResultWatch, Sighting
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.plan import Operation, Plan
-from samaops.model.report import Report, worst_first
+from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.status import Status
 from samaops.workflows import canary_hops, change, diagnose
 from samaops.workflows.canary_hops import ORDER, Hop, Trace
@@ -73,6 +73,7 @@ def prepare(settings: Settings, queue: str | None, wait_seconds: float) -> Plan 
 def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
     """Publish the canary of a plan, follow it, and report when it was at each hop; ``wait_seconds`` at most.
 
+    Whoever interrupts the waiting gets what was seen until then, with the exit code of an interruption.
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     redis = _redis(settings)
@@ -85,25 +86,29 @@ def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
             return report
         if world.published_at is None:
             failed = Hop("published", Status.CRITICAL, None, world.failure)
-            return _told(
-                settings, report, [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])], started
-            )
-        seen = watch.until(world.published_at + wait_seconds)
+            hops = [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])]
+            return _told(settings, report, hops, started)
+        seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
     heard, deaf = (None, "") if seen.has_ended else _heard(settings, task_id)
     seen, heard = diagnose.redacted((seen, heard), settings)  # an exception may quote what it was given
-    trace = Trace(
-        task=task,
-        task_id=task_id,
-        queue=queue,
-        began_at=world.began_at,
-        published_at=world.published_at,
-        waited_seconds=wait_seconds,
-        seen=seen,
-        heard=heard,
-        deaf=deaf,
-    )
+    waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
+    trace = Trace(task, task_id, queue, world.began_at, world.published_at, waited, seen, heard, deaf)
     hint = _registered(settings, queue) if _is_unknown_task(trace) else ""
-    return _told(settings, report, canary_hops.hops_of(trace), started, hint)
+    told = _told(settings, report, canary_hops.hops_of(trace), started, hint)
+    return replace(told, errors=(_interrupted(plan),)) if is_interrupted else told
+
+
+def _awaited(watch: ResultWatch, moment: float) -> tuple[Sighting, bool]:
+    """Wait for the end of the task; return what was seen, and whether somebody did not want to wait longer."""
+    try:
+        return watch.until(moment), False
+    except KeyboardInterrupt:
+        return watch.until(time.monotonic()), True
+
+
+def _interrupted(plan: Plan) -> ReportError:
+    text = _("interrupted; the canary is published: {words}")
+    return ReportError(text.format(words=plan.steps[0].no_undo), exit_code=INTERRUPTED)
 
 
 def _redis(settings: Settings) -> Redis:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,15 @@ def settings_of(
         return found.model_copy(update={"redis": redis, "safety": safety})
 
     yield make
-    assert plant.ready(QUEUE) == 0
+    wait_for_ready(plant, 0)  # nothing is left, whatever a test did
+
+
+def wait_for_ready(plant: Plant, count: int) -> None:
+    """Wait until the management API shows so many messages: it is some seconds behind."""
+    ends_at = time.monotonic() + 25
+    while plant.ready(QUEUE) != count:
+        assert time.monotonic() < ends_at, "the broker shows another number of messages"
+        time.sleep(0.2)
 
 
 def planned(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Plan:
@@ -125,6 +134,20 @@ def test_planning_publishes_nothing(plant: Plant, settings_of: Callable[[str], S
     assert not _result(plant, canary_message.parts(plan.steps[0].operation)[2])
 
 
+@contextmanager
+def busy_worker(plant: Plant, directory: Path) -> Iterator[None]:
+    """Let both processes of the worker wait in a task."""
+    gates = [directory / f"gate{number}" for number in range(2)]
+    for gate in gates:
+        plant.send("hang", str(gate), queue=QUEUE)
+    plant.until(lambda seen: plant.ready(QUEUE) == 0, "celery")
+    try:
+        yield
+    finally:
+        for gate in gates:
+            gate.touch()
+
+
 def test_one_that_nobody_takes_ends_by_itself_and_is_never_delivered(
     plant: Plant,
     settings_of: Callable[[str], Settings],
@@ -132,16 +155,9 @@ def test_one_that_nobody_takes_ends_by_itself_and_is_never_delivered(
 ) -> None:
     settings = settings_of("canary_fine")
     plan = planned(settings, 2)
-    gates = [tmp_path / f"gate{number}" for number in range(2)]
-    for gate in gates:
-        plant.send("hang", str(gate), queue=QUEUE)
-    plant.until(lambda seen: plant.ready(QUEUE) == 0, "celery")
-    try:
+    with busy_worker(plant, tmp_path):
         report = canary.send(settings, plan, 2)
         assert statuses(report) == "ooC---", report
-    finally:
-        for gate in gates:
-            gate.touch()
     again = sent(settings)  # the worker works again, and has had the time to run it
     assert statuses(again) == "oooooo"
     assert not _result(plant, report.findings[0].evidence["task_id"])
@@ -171,11 +187,8 @@ def test_a_queue_that_nobody_consumes_gets_none(plant: Plant, settings_of: Calla
         plant.broker.delete("samaops_lonely")
 
 
-def test_the_command_asks_sends_and_tells_on_stdout(
-    plant: Plant,
-    settings_of: Callable[[str], Settings],
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def command(plant: Plant, settings_of: Callable[[str], Settings], tmp_path: Path) -> list[str]:
     settings = settings_of("canary_fine")
     planned(settings)
     section = settings.rabbitmq
@@ -189,15 +202,16 @@ def test_the_command_asks_sends_and_tells_on_stdout(
         f'[safety]\nlock_directory = "{tmp_path}"\n'
     )
 
+    return [
+        sys.executable, "-m", "samaops", "--config", str(config), "--lang", "en",
+        "troubleshoot", "notifications", "--canary",
+    ]  # fmt: skip
+
+
+def test_the_command_asks_sends_and_tells_on_stdout(command: list[str]) -> None:
     def samaops(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "samaops", "--config", str(config), "--lang", "en", "troubleshoot"]
         return subprocess.run(
-            [*command, "notifications", "--canary", *words],
-            capture_output=True,
-            text=True,
-            env={**os.environ},
-            check=False,
-            stdin=subprocess.DEVNULL,
+            [*command, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )
 
     refused = samaops()
@@ -214,3 +228,19 @@ def test_the_command_asks_sends_and_tells_on_stdout(
     report: dict[str, Any] = json.loads(samaops("--yes", "-o", "json").stdout)
     assert (report["status"], len(report["findings"])) == ("ok", 6)
     assert report["actions"][0]["journal"]
+
+
+def test_whoever_does_not_wait_gets_what_was_seen_as_one_document_130(
+    plant: Plant, command: list[str], tmp_path: Path
+) -> None:
+    with busy_worker(plant, tmp_path):
+        words = [*command, "--yes", "-o", "json", "--wait", "30"]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_for_ready(plant, 1)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+        plant.broker.request("DELETE", f"queues/%2F/{QUEUE}/contents")
+    assert process.returncode == 130, stderr
+    document = json.loads(stdout)
+    assert [one["status"] for one in document["findings"][:3]] == ["ok", "ok", "critical"]
+    assert "the canary is published" in document["errors"][0]["message"]

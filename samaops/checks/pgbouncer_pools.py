@@ -62,7 +62,8 @@ def _size(seen: Console, pool: Pool) -> int | None:
 )
 def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
-    is_inferred = not seen.is_held and _opens_nothing(seen, context)
+    is_named = any(one.is_paused for one in seen.databases)
+    is_inferred = not seen.is_held and not is_named and _opens_nothing(seen, context)
     held = [one.name for one in seen.databases if one.is_paused or seen.is_held or is_inferred]
     names = _main_first(held, context)
     if not names:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from samaops.clients import shells
+from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError
@@ -270,3 +271,22 @@ def test_connections_are_kept_while_they_are_well_and_opened_anew_when_they_are_
         ShellPool(settings).of("one").close()
         assert who() != first
     assert machines.log_ins() == before + 4
+
+
+def test_a_connection_that_failed_is_closed_when_nobody_uses_it_any_more(machines: Machines) -> None:
+    settings = machines.settings("here")
+    with shells.kept():
+        using, failing = ShellPool(settings), ShellPool(settings)
+        first = using.of("one")
+        with pytest.raises(ClientError):
+            failing.of("one").run("sleep 20", 0.3)
+        failing.close()
+        after = ShellPool(settings)
+        assert after.of("one") is not first
+        assert first.run("echo still", 10).stdout == "still\n", "somebody uses it"
+        using.close()
+        with pytest.raises(ClientError):
+            first.run("true", 10)
+        assert after.of("one").run("echo well", 10).stdout == "well\n"
+    with pytest.raises(ClientError):
+        after.of("one").run("true", 10)

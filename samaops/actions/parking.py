@@ -36,8 +36,10 @@ MOST_HELD = 20_000
 DROPPING = ("max-length", "max-length-bytes", "message-ttl", "expires")
 # The others wait no longer than this before workers have their turn.
 ROUND_SECONDS, TURN_SECONDS = 6.0, 1.0
-# What was ready when we began comes in one go: a pause ends it, a short one when all of it was seen.
-PAUSE_SECONDS, SHORT_PAUSE_SECONDS = 0.3, 0.05
+# What was ready when we began comes in one go: when so many have come, or after a pause, all of it was seen.
+PAUSE_SECONDS = 0.3
+# Unless newer messages of a higher priority have come between: so long after that, for certain.
+MIXED_SECONDS = 1.0
 # One was given back; after so long without another it was the last.
 LAST_SECONDS = 5.0
 
@@ -85,7 +87,7 @@ def _calls(operation: Operation, settings: Settings) -> Iterator[str]:
         yield f"queue.declare {holding} durable"
         yield f"basic.consume {queue} x-priority={FIRST}, {_('at most {seconds} s').format(seconds=seconds)}"
         yield f"{what}: basic.publish {holding}, confirm, basic.ack"
-        yield _("all others: basic.recover requeue")
+        yield _("all others: channel.close, which puts them back")
         return
     (which,) = rest
     chosen = _("task {id}").format(id=which) if which != ALL else _("all messages")
@@ -93,7 +95,7 @@ def _calls(operation: Operation, settings: Settings) -> Iterator[str]:
     if label != ALL:
         chosen = _("{what} with the header {name}={value}").format(what=chosen, name=MARK, value=label)
     yield f"{chosen}: basic.publish {queue}, confirm, basic.ack"
-    yield _("all others: basic.recover requeue")
+    yield _("all others: channel.close, which puts them back")
 
 
 def run_park(operation: Operation, settings: Settings) -> str:
@@ -182,14 +184,13 @@ class _Round:
     def run(self, ends_at: float) -> None:
         """Park what is asked for, hold all others, and give them back at the end."""
         ready = self._session.ready(self._parking.queue) or 0
-        tag = self._session.subscribe(self._parking.queue)
+        self._session.subscribe(self._parking.queue)
         beginning = _Beginning(ready)
         while (left := ends_at - time.monotonic()) > 0 and len(self._parked) < self._parking.most:
             found = self._session.next(min(left, beginning.pause_seconds))
             if found is not None and self._take(found, has_begun=not beginning.lasts):
                 ends_at = time.monotonic() + LAST_SECONDS
             beginning.note(found)
-        self._session.unsubscribe(tag)
         self._session.give_back()
 
     def _take(self, found: Delivery, *, has_begun: bool) -> bool:
@@ -225,19 +226,27 @@ class _Beginning:
 
     def __init__(self, ready: int) -> None:
         self._left = ready
+        self._priorities: set[int] = set()
+        self._ends_at: float | None = None
         self.lasts = ready > 0
 
     @property
     def pause_seconds(self) -> float:
-        """How long to wait for the next message; for ever once it has begun."""
-        if not self.lasts:
-            return ROUND_SECONDS
-        return PAUSE_SECONDS if self._left > 0 else SHORT_PAUSE_SECONDS
+        """How long to wait for the next message; for the whole round once it has begun."""
+        return PAUSE_SECONDS if self.lasts else ROUND_SECONDS
 
     def note(self, found: Delivery | None) -> None:
         """Take note of one more message, or of a pause."""
-        self._left -= found is not None
-        self.lasts = self.lasts and found is not None
+        if found is None:
+            self.lasts = False
+            return
+        self._left -= 1
+        self._priorities.add(found.priority)
+        now = time.monotonic()
+        if self._left <= 0 and self._ends_at is None:
+            self._ends_at = now + (MIXED_SECONDS if len(self._priorities) > 1 else 0)
+        if self._ends_at is not None and now >= self._ends_at:
+            self.lasts = False
 
 
 def run_unpark(operation: Operation, settings: Settings) -> str:

@@ -47,6 +47,11 @@ class Delivery:
         return found if isinstance(found, Mapping) else {}
 
     @property
+    def priority(self) -> int:
+        """Return its priority in its queue."""
+        return int(self.properties.get("priority") or 0)
+
+    @property
     def task_id(self) -> str:
         """Return the id of its Celery task; empty for what is no task."""
         return str(self.headers.get("id") or self.properties.get("correlation_id") or "")
@@ -120,19 +125,10 @@ class AmqpSession:
             except (amqp.PreconditionFailed, amqp.NotFound):
                 self._open_channel()
 
-    def subscribe(self, queue: str) -> str:
-        """Consume a queue before all others and without limit; return what ``unsubscribe`` needs."""
+    def subscribe(self, queue: str) -> None:
+        """Consume a queue before all others and without limit, until ``give_back``."""
         with _told(queue):
-            tag: str = self._channel.basic_consume(
-                queue, callback=self._take, arguments={"x-priority": FIRST}
-            )
-            return tag
-
-    def unsubscribe(self, tag: str) -> None:
-        """Consume no more; what came meanwhile and nobody has looked at is still in our hands."""
-        with _told("unsubscribe"):
-            self._channel.basic_cancel(tag)
-        self._waiting.clear()
+            self._channel.basic_consume(queue, callback=self._take, arguments={"x-priority": FIRST})
 
     def next(self, seconds: float) -> Delivery | None:
         """Return the next message that was consumed; None when none comes in time."""
@@ -182,12 +178,14 @@ class AmqpSession:
             self._channel.basic_ack(one.tag)
 
     def give_back(self) -> None:
-        """Put all that is in our hands back where it was, at once; it counts as delivered before.
+        """Put all that is in our hands back where it was, and consume no more; it counts as delivered before.
 
-        One by one, workers would take what is put back first before what belongs in front of it.
+        Both at once, as only the end of a channel does it: in between, workers would be given what is newer first.
         """
+        self._waiting.clear()
         with _told("requeue"):
-            self._channel.basic_recover(requeue=True)
+            self._channel.close()
+            self._open_channel()
 
     def _take(self, message: Any) -> None:
         self._waiting.append(_delivery(message))

@@ -46,11 +46,14 @@ def settings(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def fill(broker: Broker) -> None:
     for number in range(COUNT):
-        properties = {"priority": 3, "delivery_mode": 2, "headers": {"task": "t", "id": f"id-{number}"}}
-        body = {
-            "properties": properties, "routing_key": QUEUE, "payload": f"n° {number}", "payload_encoding": "string",
-        }  # fmt: skip
-        broker.request("POST", "exchanges/%2F/amq.default/publish", body)
+        broker.request("POST", "exchanges/%2F/amq.default/publish", numbered(number))
+
+
+def numbered(number: int) -> dict[str, Any]:
+    properties = {"priority": 3, "delivery_mode": 2, "headers": {"task": "t", "id": f"id-{number}"}}
+    return {
+        "properties": properties, "routing_key": QUEUE, "payload": f"n° {number}", "payload_encoding": "string",
+    }  # fmt: skip
 
 
 def names(broker: Broker) -> set[str]:
@@ -110,10 +113,11 @@ class Worker:
 
 @contextmanager
 def working(broker: Broker, *poison: str, room: int = 4) -> Iterator[Worker]:
-    """Let a worker work until it has met all its poison a few times."""
+    """Let a worker work until it has given back a few; with no more room than poison it does nothing else."""
     worker = Worker(broker, set(poison), room)
+    others = COUNT - len(poison) if room > len(poison) else 0
     try:
-        until(lambda: worker.given_back > 3 and len(worker.done) >= COUNT - len(poison))
+        until(lambda: worker.given_back > 3 and len(worker.done) >= others)
         yield worker
     finally:
         worker.stop()
@@ -154,16 +158,48 @@ def test_one_task_is_parked_all_others_stay_in_their_order_and_undo_puts_it_back
 
 def test_what_a_worker_gives_back_is_parked_and_nothing_else(settings: Settings, broker: Broker) -> None:
     assert ids(broker)[0] == "id-0", "looked at, all are marked as delivered before"
-    with working(broker, "id-3", "id-9") as worker:
+    with working(broker, "id-0", "id-1", room=2) as worker:
         until(lambda: _counts(broker)["redelivered"])
         plan = plan_for(settings, parking.GIVEN_BACK)
         report = change.apply(settings, plan, 40)
         assert [one.status for one in report.actions] == [ActionStatus.VERIFIED], report.errors
+        assert sorted(ids(broker, HOLDING)) == ["id-0", "id-1"]
+        until(lambda: len(worker.done) == COUNT - 2)
+    assert worker.done == [f"id-{number}" for number in range(2, COUNT)], "each once, in their order"
+
+
+def test_in_a_busy_queue_only_what_comes_back_is_taken_and_all_others_keep_their_order(
+    settings: Settings, broker: Broker
+) -> None:
+    with publishing(broker), working(broker, "id-3", "id-9") as worker:
+        until(lambda: _counts(broker)["redelivered"])
+        asked = parking.Parking(QUEUE, HOLDING, "label", 30, parking.GIVEN_BACK)
+        parking.run_park(parking.park(asked), settings)
         assert sorted(ids(broker, HOLDING)) == ["id-3", "id-9"]
-        count = worker.given_back
-        fill(broker)
-        until(lambda: "id-9" in ids(broker, QUEUE) or worker.given_back > count)
-    assert len(worker.done) >= COUNT - 2
+        many = len(worker.done)
+        until(lambda: len(worker.done) > many + 50)
+        later = [int(one[3:]) for one in worker.done if int(one[3:]) >= 100]
+    assert later == list(range(100, 100 + len(later))), "none lost, none twice, each after those before it"
+
+
+@contextmanager
+def publishing(broker: Broker) -> Iterator[None]:
+    """Publish some thirty messages a second, from id-100 on."""
+    stop = threading.Event()
+
+    def publish() -> None:
+        number = 100
+        while not stop.wait(0.03):
+            broker.request("POST", "exchanges/%2F/amq.default/publish", numbered(number))
+            number += 1
+
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(10)
 
 
 def _counts(broker: Broker) -> dict[str, Any]:
@@ -264,7 +300,7 @@ def mortal(name):
         perhaps_die()
         return answer
     setattr(rabbitmq_amqp.AmqpSession, name, act)
-for name in ("declare", "subscribe", "copy", "acknowledge", "unsubscribe", "give_back", "delete_if_empty"):
+for name in ("declare", "subscribe", "copy", "acknowledge", "give_back", "delete_if_empty"):
     mortal(name)
 section = {"host": "127.0.0.1", "port": port, "management_port": management, "username": user, "password": password}
 outcome = operations.run(Operation(kind, text), Settings.model_validate({"rabbitmq": section}))

@@ -148,6 +148,22 @@ def unpark(
     changing.carry_out_verb(ctx, "queue unpark", words, consent, output, verbose=verbose)
 
 
+@app.command("clear-policy", help=N_("Clear the policy that makes a queue drop messages."))
+def clear_policy(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Clear the policy that limits a queue."""
+    consent = Consent(dry_run, yes, confirm, wait)
+    changing.carry_out_verb(ctx, "queue clear-policy", (queue,), consent, output, verbose=verbose)
+
+
 @app.command(
     "set-watermark", help=N_("Set the memory above which RabbitMQ blocks publishers, until it restarts.")
 )

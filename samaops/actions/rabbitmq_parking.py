@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from samaops.actions import parking
 from samaops.actions.parking import ALL, GIVEN_BACK, MOST_HELD, PREFIX, Parking
 from samaops.actions.readings import UnreadableError, facts_in, reading
 from samaops.actions.verbs import Verb
-from samaops.config import consistency
+from samaops.config import command_lines, consistency
 from samaops.config.settings import RabbitMQ, Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
@@ -58,7 +59,7 @@ def _held(snapshot: Snapshot, name: str) -> int:
 
 
 def _park_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
-    asked = _asked(settings, arguments)
+    asked = asked_for(settings, arguments)
     if not LEAST_SECONDS <= asked.seconds <= MOST_SECONDS:
         text = _("{seconds:g} is not between {least:g} and {most:g} seconds")
         words = {"seconds": asked.seconds, "least": LEAST_SECONDS, "most": MOST_SECONDS}
@@ -66,7 +67,7 @@ def _park_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]
     return _QUEUES
 
 
-def _asked(settings: Settings, arguments: Sequence[str]) -> Parking:
+def asked_for(settings: Settings, arguments: Sequence[str]) -> Parking:
     """Return what the words ask for: QUEUE, WHICH, then the holding queue and the seconds when given."""
     queue, which, *more = arguments
     holding = more[0] if more and more[0] else holding_queue(queue)
@@ -94,10 +95,9 @@ def plan_park(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) 
 
     Guards: the holding queue keeps what it is given and has no consumer; the queue can be held while it is watched.
     """
-    asked = _asked(settings, arguments)
-    words = (asked.queue, asked.which, asked.holding, f"{asked.seconds:g}")
+    asked = asked_for(settings, arguments)
     title = _title(asked)
-    plan = Plan("queue park", words, title, target=asked.queue)
+    plan = Plan("queue park", _typed(asked), title, target=asked.queue)
     try:
         queue, holding = _queue(snapshot, asked.queue), _queue(snapshot, asked.holding)
     except UnreadableError as error:
@@ -111,7 +111,19 @@ def plan_park(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) 
     asked = replace(asked, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
     cures = (f"rabbitmq.queue.redelivering@rabbitmq/{asked.queue}",) if asked.which == GIVEN_BACK else ()
     held = holding.messages if holding is not None else 0
-    return replace(plan, steps=(_park_step(asked, held, title),), cures=cures, notes=_park_notes(asked))
+    return replace(
+        plan, steps=(_park_step(asked, held, title),), cures=cures, notes=_park_notes(settings, asked)
+    )
+
+
+def _typed(asked: Parking) -> tuple[str, ...]:
+    """Return the words of the command line, as a person would type them."""
+    words = (
+        [asked.queue, asked.which] if asked.which == GIVEN_BACK else [asked.queue, "--message", asked.which]
+    )
+    if asked.holding != holding_queue(asked.queue):
+        words += ["--to", asked.holding]
+    return (*words, *(() if asked.seconds == DEFAULT_SECONDS else ("--within", f"{asked.seconds:g}")))
 
 
 def _title(asked: Parking) -> str:
@@ -145,17 +157,19 @@ def _guard(asked: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> N
         raise RefusedError(text.format(holding=asked.holding, limits=words))
 
 
-def _park_notes(asked: Parking) -> tuple[str, ...]:
+def _park_notes(settings: Settings, asked: Parking) -> tuple[str, ...]:
     waiting = _(
         "What else is in {queue} stays there in its order, and waits up to {seconds:g} s at a time meanwhile; the "
         "broker marks it as delivered before"
     ).format(queue=asked.queue, seconds=parking.ROUND_SECONDS)
-    kept = _("What is parked is not sent until it is put back: samaops queue unpark {queue}")
+    source = "" if asked.holding == holding_queue(asked.queue) else f" --from {shlex.quote(asked.holding)}"
+    back = command_lines.samaops(settings, f"queue unpark {shlex.quote(asked.queue)}{source}")
+    kept = _("What is parked is not sent until it is put back: {command}")
     restart = _(
         "Restart no worker meanwhile: it would give back what it holds, and that would be parked with it"
     )
     more = (restart,) if asked.which == GIVEN_BACK else ()
-    return (waiting, kept.format(queue=asked.queue), *more)
+    return (waiting, kept.format(command=back), *more)
 
 
 def _park_step(asked: Parking, held: int, title: str) -> Step:
@@ -182,7 +196,7 @@ def _unpark_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ..
     return _QUEUES
 
 
-def plan_unpark(snapshot: Snapshot, _settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_unpark(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
     """Plan that what was parked, or one task of it, goes back to the end of its queue."""
     queue, which, *more = arguments
     holding = more[0] if more and more[0] else holding_queue(queue)
@@ -190,7 +204,9 @@ def plan_unpark(snapshot: Snapshot, _settings: Settings, arguments: Sequence[str
     if which != ALL:
         title = _("Put the task {id} back from {holding} into the queue {queue}")
     title = title.format(holding=holding, queue=queue, id=which)
-    plan = Plan("queue unpark", (queue, which, holding), title, target=queue)
+    words = [queue, *(["--message", which] if which != ALL else [])]
+    words += ["--from", holding] if holding != holding_queue(queue) else []
+    plan = Plan("queue unpark", tuple(words), title, target=queue)
     try:
         held, is_there = _held(snapshot, holding), exists(snapshot, queue)
     except UnreadableError as error:
@@ -200,8 +216,8 @@ def plan_unpark(snapshot: Snapshot, _settings: Settings, arguments: Sequence[str
     if not is_there:
         raise RefusedError(_("The broker has no queue {queue}").format(queue=queue))
     note = _(
-        "It goes to the end of the queue. If it still kills its process, park it again: samaops queue park {queue}"
-    ).format(queue=queue)
+        "It goes to the end of the queue. If it still kills its process, park it again: {command}"
+    ).format(command=command_lines.samaops(settings, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
     return replace(plan, steps=(_unpark_step(queue, holding, which, held, title),), notes=(note,))
 
 

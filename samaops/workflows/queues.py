@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from samaops.actions import messages, parking
+from samaops.actions import messages, parking, rabbitmq_parking
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_messages import MessageApi
 from samaops.config import consistency
@@ -112,14 +112,15 @@ def plan_park(settings: Settings, arguments: Sequence[str]) -> Plan:
     A task may be in both queues, when a process was killed between the two: then its queue is not calm.
     """
     plan = change.prepare(settings, "queue park", arguments)
-    queue, which, holding, *_seconds = plan.arguments
-    if not plan.steps or which == parking.GIVEN_BACK or which not in _parked(settings, holding):
+    asked = rabbitmq_parking.asked_for(settings, arguments)
+    is_one = plan.steps and asked.which != parking.GIVEN_BACK
+    if not is_one or asked.which not in _parked(settings, asked.holding):
         return plan
-    calm = change.prepare(settings, "queue park", (queue, parking.GIVEN_BACK, holding))
+    calm = change.prepare(settings, "queue park", (asked.queue, parking.GIVEN_BACK, asked.holding))
     if calm.steps:
         return plan
     text = _("the task {id} is parked in {holding}, and {reason}")
-    nothing = text.format(id=which, holding=holding, reason=calm.nothing_to_do)
+    nothing = text.format(id=asked.which, holding=asked.holding, reason=calm.nothing_to_do)
     return replace(plan, steps=(), notes=(), nothing_to_do=nothing)
 
 

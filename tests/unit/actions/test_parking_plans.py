@@ -43,6 +43,22 @@ def test_one_task_is_moved_to_the_holding_queue_and_the_undo_takes_only_what_thi
     assert any("unpark" in note for note in plan.notes)
 
 
+@pytest.mark.parametrize(
+    ("more", "typed"),
+    [
+        ((), ("low_priority", "--message", "id-7")),
+        (("", "30"), ("low_priority", "--message", "id-7")),
+        (("aside", "60"), ("low_priority", "--message", "id-7", "--to", "aside", "--within", "60")),
+    ],
+)
+def test_the_history_shows_the_command_line_as_it_is_typed(
+    more: tuple[str, ...], typed: tuple[str, ...]
+) -> None:
+    assert park("id-7", broker(QUEUE), more=more).arguments == typed
+    assert park(GIVEN_BACK, broker(RESTLESS)).arguments == ("low_priority", "--redelivered")
+    assert unpark(ALL, broker(QUEUE, HOLDING)).arguments == ("low_priority",)
+
+
 def test_what_workers_give_back_cures_the_finding_and_is_bounded() -> None:
     plan = park(GIVEN_BACK, broker(RESTLESS))
     assert plan.cures == ("rabbitmq.queue.redelivering@rabbitmq/low_priority",)

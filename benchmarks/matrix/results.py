@@ -20,7 +20,8 @@ class Trial:
     """One turn of one incident. Times are seconds from the moment that the incident was live; None: it never was so.
 
     ``expected`` and ``named`` are causes with their subjects (``cause@subject``), ``named`` of the first look.
-    ``fixes`` are the commands that were run and how each ended, ``fix`` is "verified", "failed", "letter" or "none yet".
+    ``fixes`` are the commands that were run and how each ended, ``fix`` is "verified", "relief" (it gives
+    time, and is taken back after healing), "failed", "letter" or "none yet".
     """
 
     incident: str

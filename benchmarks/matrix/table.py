@@ -81,7 +81,7 @@ def _fix(trials: Sequence[Trial]) -> str:
         said = one.fix or "none yet"
         if said == "verified":
             said = ", ".join(f"`{fix}`" for fix in ids)
-        elif said in ("letter", "failed"):
+        elif said in ("relief", "letter", "failed"):
             said = f"{said}: {', '.join(f'`{fix}`' for fix in ids)}"
         words.append(said)
     return " / ".join(dict.fromkeys(words))
@@ -99,7 +99,7 @@ def _totals(trials: Sequence[Trial]) -> Iterator[str]:
     yield f"- Time to verified fix: {_spread([one.fixed_seconds for one in trials])}."
     fixed = Counter(one.fix or "none yet" for one in trials)
     yield (
-        f"- Fixes: verified {fixed['verified']}, failed {fixed['failed']}, letter {fixed['letter']} (not in our hands), "
+        f"- Fixes: verified {fixed['verified']}, relief {fixed['relief']}, failed {fixed['failed']}, letter {fixed['letter']} (not in our hands), "
         f"none yet {fixed['none yet']} (healed by the lab)."
     )
     unhealed = sum(not one.healed for one in trials)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -128,14 +128,16 @@ def make(bench: Bench, incident: Incident, number: int) -> Trial:
     broken = bench.samaops.lab("break", incident.id, limit_seconds=BREAK_SECONDS)
     live_at = time.monotonic()
     trial = _after_break(trial, broken)
+    reliefs: tuple[str, ...] = ()
     try:
         if trial.naming != "not possible" and broken.exit_code == 0:
             trial = _named(bench, trial, live_at)
-            trial = _repaired(bench, trial, live_at)
+            trial, reliefs = _repaired(bench, trial, live_at)
     except BaseException:
         bench.samaops.lab("heal", incident.id, limit_seconds=HEAL_SECONDS)
         raise
-    trial = _compared(bench, _healed(bench, trial), before, was)
+    trial = _taken_back(bench, _healed(bench, trial), reliefs)
+    trial = _compared(bench, trial, before, was)
     return replace(trial, total_seconds=round(time.monotonic() - started, 1))
 
 
@@ -174,6 +176,7 @@ class Fix:
     id: str
     command: str = ""
     is_letter: bool = False
+    can_be_undone: bool = False
 
 
 def offered(done: Done, expected: str) -> list[Fix]:
@@ -189,7 +192,7 @@ def _fixes(cause: dict[str, Any]) -> Iterator[Fix]:
         elif one["risk"] != "destructive":
             command = next((words for words in one["commands"] if _changes(words)), "")
             if command:
-                yield Fix(one["id"], command)
+                yield Fix(one["id"], command, can_be_undone=bool(one["undo"]))
 
 
 def _changes(command: str) -> bool:
@@ -198,12 +201,14 @@ def _changes(command: str) -> bool:
     return len(words) > 1 and words[0] == "samaops" and words[1] not in LOOKING
 
 
-def _repaired(bench: Bench, trial: Trial, live_at: float) -> Trial:
-    """Make the fixes that are offered, one after the other, until the cause is gone and the fix is verified."""
+def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[str, ...]]:
+    """Make the fixes that are offered, one after the other, until the cause is gone and the fix is verified.
+
+    Return besides the change that is to be taken back after healing: a relief, which gives time and no more.
+    """
     if trial.verdict_seconds is None:
-        return replace(
-            trial, fix="none yet", notes=(*trial.notes, "no fix was made: the verdict is not right")
-        )
+        notes = (*trial.notes, "no fix was made: the verdict is not right")
+        return replace(trial, fix="none yet", notes=notes), ()
     playbook = ("troubleshoot", PLAYBOOK) if trial.runbook == PLAYBOOK else ("diagnose",)
     report = bench.samaops.report(*playbook, limit_seconds=LOOK_SECONDS)
     fixes, harms = offered(report, trial.expected), look_of(report).is_critical(trial.expected)
@@ -215,11 +220,20 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> Trial:
         made.append(f"{fix.id}: {how}")
         bench.tell(made[-1])
         if how.startswith("verified"):
+            is_relief = how != "verified" and fix.can_be_undone
+            word = "relief" if is_relief else "verified"
             fixed = round(time.monotonic() - live_at, 1)
-            return replace(trial, fix="verified", fixes=tuple(made), fixed_seconds=fixed)
+            trial = replace(trial, fix=word, fixes=tuple(made), fixed_seconds=fixed)
+            return trial, _journaled(done) if is_relief else ()
     refused_only = all(": refused" in one for one in made)
     fix_word = "letter" if letters and refused_only else "failed" if made else "none yet"
-    return replace(trial, fix=fix_word, fixes=(*made, *letters))
+    return replace(trial, fix=fix_word, fixes=(*made, *letters)), ()
+
+
+def _journaled(done: Done) -> tuple[str, ...]:
+    """Return the change that a command made, by its id in the history."""
+    found = (one["journal"] for one in done.document.get("actions", ()) if one.get("journal"))
+    return tuple(dict.fromkeys(found))
 
 
 def _outcome(bench: Bench, trial: Trial, done: Done, *, harms: bool) -> str:
@@ -247,6 +261,15 @@ def _healed(bench: Bench, trial: Trial) -> Trial:
     done = bench.samaops.lab("heal", trial.incident, limit_seconds=HEAL_SECONDS)
     notes = trial.notes if done.exit_code == 0 else (*trial.notes, f"heal: {done.last_words}")
     return replace(trial, healed=done.exit_code == 0, heal_seconds=round(done.seconds, 1), notes=notes)
+
+
+def _taken_back(bench: Bench, trial: Trial, changes: Sequence[str]) -> Trial:
+    """Undo what only gave time, as its owner would once the cause is gone."""
+    for change in changes:
+        done = bench.samaops.report("undo", change, "--yes", limit_seconds=FIX_SECONDS)
+        if done.exit_code != 0:
+            trial = replace(trial, notes=(*trial.notes, f"undo {change}: {done.last_words}"))
+    return trial
 
 
 def _compared(bench: Bench, trial: Trial, before: snapshot.Table, was: Look) -> Trial:

@@ -151,7 +151,7 @@ def test_the_table_has_each_incident_its_times_and_the_totals() -> None:
     assert "| `pgbouncer-paused` | 2 of 2 |  |  | 1.2, 2.0 | none yet / `x.y` | -, 9.0 | none |" in said
     assert "2 trials of 1 incidents: right first 2 (100 %), wrong 0, inconclusive 0" in said
     assert "Time to verdict: median 1.6 s, slowest 2.0 s, 2 trials." in said
-    assert "Fixes: verified 1, failed 0, letter 0 (not in our hands), none yet 1 (healed by the lab)." in said
+    assert "Fixes: verified 1, relief 0, failed 0, letter 0 (not in our hands), none yet 1 (healed by the lab)." in said
     assert "nothing off the diagonal" in said
 
 

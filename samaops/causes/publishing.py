@@ -71,4 +71,4 @@ def _look_for_the_source(view: View) -> tuple[Fix, ...]:
         "Find what publishes (a task of the API, a scheduler, a line of crontab), read its last words, and start "
         "exactly one of it again: what is due is published then"
     )
-    return (Fix("application.team", Risk.SAFE, text, commands),)
+    return (Fix("source.find", Risk.SAFE, text, commands),)

@@ -80,12 +80,17 @@ def carry_out(
     """Plan, show, ask, change, verify, answer; leave with the exit code of the contract.
 
     ``apply`` makes the change and ``finish`` shows how it went, where a command does these in a way of its own.
-    ``within`` puts the report of the change into a larger one, whose answer it is.
+    ``within`` puts the report of the change, also of one that cannot be planned, into a larger one.
     """
     from samaops.workflows import change
 
     check_wait(consent.wait_seconds)
-    plan, obstacle = _look(settings, make, consent)
+    try:
+        plan, obstacle = _look(settings, make, consent)
+    except SamaopsError as error:
+        if within is None:
+            raise
+        _show_refused(within(change.not_planned(error)), output)
     if consent.dry_run or not plan.steps:
         planned = change.report_of(settings, plan)
         screen.show(within(planned) if within else planned, output, verbose=verbose)

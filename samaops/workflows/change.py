@@ -190,6 +190,12 @@ def refused(settings: Settings, plan: Plan, error: SamaopsError) -> Report:
     return replace(report, actions=actions, errors=errors, answer="")
 
 
+def not_planned(error: SamaopsError) -> Report:
+    """Return why there is not even a plan, as a report."""
+    errors = (ReportError(error.message, error.hint, error.exit_code),)
+    return Report(command="", started_at=datetime.now(timezone.utc), errors=errors)
+
+
 def _errors(applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []

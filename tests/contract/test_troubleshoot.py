@@ -157,6 +157,17 @@ def test_what_did_not_help_and_has_no_undo_is_said_to_be_left(site: Site) -> Non
     assert "it cannot be unsaid" in document["errors"][0]["message"]
 
 
+def test_a_fix_that_cannot_be_planned_is_told_with_the_cause_that_wants_it_64(site: Site) -> None:
+    site.offer(server="nowhere")
+    done = site(*APPLY, "--yes", "-o", "json")
+    document = report(done)
+    assert done.code == 64
+    assert [one["id"] for one in document["causes"]] == ["proxy-down"]
+    assert (document["actions"], len(document["errors"])) == ([], 1)
+    assert "nowhere" in document["errors"][0]["message"]
+    assert "nowhere" in done.stderr
+
+
 def test_a_site_s_destructive_command_needs_the_name(site: Site) -> None:
     site.offer(risk="destructive", no_undo="gone")
     done = site(*APPLY, "--yes")

@@ -150,7 +150,7 @@ def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
     """Return the cause of a Redis that takes no write because it could not keep it."""
     saving = view.bad("redis.persistence.failing")
     container = view.settings.redis.container if view.settings.redis else None
-    log = f"docker logs --tail 50 {shlex.quote(container or 'samaconso_redis')}"
+    log = (f"docker logs --tail 50 {shlex.quote(container)}",) if container else ()
     return Candidate(
         id="redis-refusing-writes",
         rank=5,
@@ -172,7 +172,10 @@ def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
                     "Read why the save fails, repair that, and let it save again: writes are taken at once. Do not "
                     "switch stop-writes-on-bgsave-error off"
                 ),
-                (on_server(view.settings, finding.server, log), redis_cli(view.settings, "BGSAVE")),
+                (
+                    *(on_server(view.settings, finding.server, one) for one in log),
+                    redis_cli(view.settings, "BGSAVE"),
+                ),
             ),
         ),
     )

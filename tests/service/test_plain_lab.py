@@ -153,8 +153,10 @@ def test_every_part_is_a_process_that_runs(lab: PlainLab) -> None:
     assert all(part["pid"] and not part["container"] for part in status["parts"])
 
 
-# One whose service is a process here and a container elsewhere, one that is the same everywhere.
-@pytest.mark.parametrize("name", ["redis-stopped", "lock-chain"])
+# Those whose service is a process here and a container elsewhere, and one that is the same everywhere.
+@pytest.mark.parametrize(
+    "name", ["redis-stopped", "lock-chain", "redis-refusing-writes", "nothing-published"]
+)
 def test_an_incident_is_the_only_root_until_it_is_healed(lab: PlainLab, name: str) -> None:
     root = next(one for one in INCIDENTS if one.id == name)
     expected = root.root_of_processes or root.root

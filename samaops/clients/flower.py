@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpConnection, json_of
@@ -45,6 +46,15 @@ class FlowerClient:
         chosen = f"&state={state}" if state else ""
         answer = self._object(f"/api/tasks?limit={limit}{chosen}")
         return [task for task in answer.values() if isinstance(task, dict)]
+
+    def task(self, identifier: str) -> dict[str, Any] | None:
+        """Return what Flower heard of one task; None when nothing. Raises ClientError."""
+        try:
+            return self._object(f"/api/task/info/{quote(identifier, safe='')}")
+        except ClientError as error:
+            if error.kind is FailureKind.MISSING:
+                return None
+            raise
 
     def _object(self, path: str) -> dict[str, Any]:
         answer = self._connection.get(self._prefix + path, auth=self._auth)

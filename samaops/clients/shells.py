@@ -1,14 +1,19 @@
-"""Commands on the servers: over SSH (paramiko, host keys verified) or on this machine.
+"""Commands on the servers: over SSH (OpenSSH's own client, host keys verified) or on this machine.
 
-One connection per server and run, shared by all who need it; many commands through it.
+One connection per server and run, shared by all who need it; many commands through it. A command that looks several
+times, locks and changes keeps its connections meanwhile (``kept``).
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
+from samaops.clients.commands import Ended
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.model.failure import FailureKind
@@ -22,6 +27,16 @@ class Completed:
     stdout: str
     stderr: str
 
+    @classmethod
+    def of(cls, ended: Ended) -> Completed:
+        """Return how a program of this machine ended."""
+        return cls(ended.exit_code, text(ended.stdout), text(ended.stderr))
+
+
+def text(words: bytes) -> str:
+    """Return bytes from outside as text, backslash escapes where they are not UTF-8."""
+    return words.decode("utf-8", errors="backslashreplace")
+
 
 class Shell(Protocol):
     """Somewhere commands can be run."""
@@ -32,8 +47,42 @@ class Shell(Protocol):
         Raises ClientError (NO_ANSWER after the timeout); a non-zero exit is not an error here.
         """
 
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing has yet been seen that speaks against using it again."""
+
     def close(self) -> None:
         """Give the connection back."""
+
+
+class _Kept:
+    """Connections that outlive the pool which opened them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.shells: dict[str, Shell] = {}
+        self.all: list[Shell] = []
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("samaops_kept_shells", default=None)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Let all pools that are made meanwhile share their connections; one that was lost is opened anew."""
+    if _kept.get() is not None:
+        yield
+        return
+    kept_here = _Kept()
+    token = _kept.set(kept_here)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        with kept_here.lock:
+            opened = list(kept_here.all)
+        for shell in opened:
+            shell.close()
 
 
 class ShellPool:
@@ -44,6 +93,7 @@ class ShellPool:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._opened: dict[str, Shell | ClientError] = {}
+        self._kept = _kept.get()
 
     def of(self, server: str) -> Shell:
         """Return the shell of a server, logging in the first time.
@@ -55,13 +105,26 @@ class ShellPool:
         with lock:
             if server not in self._opened:
                 try:
-                    self._opened[server] = self._open(server)
+                    self._opened[server] = self._kept_or_opened(server)
                 except ClientError as error:
                     self._opened[server] = error
             opened = self._opened[server]
         if isinstance(opened, ClientError):
             raise opened
         return opened
+
+    def _kept_or_opened(self, name: str) -> Shell:
+        if self._kept is None:
+            return self._open(name)
+        with self._kept.lock:
+            shell = self._kept.shells.get(name)
+        if shell is not None and shell.is_well:
+            return shell
+        shell = self._open(name)
+        with self._kept.lock:
+            self._kept.shells[name] = shell
+            self._kept.all.append(shell)
+        return shell
 
     def _open(self, name: str) -> Shell:
         from samaops.clients import local, ssh
@@ -76,7 +139,12 @@ class ShellPool:
         return ssh.connect(server.address, server.ssh)
 
     def close(self) -> None:
-        """Close every connection that was opened."""
+        """Close every connection that was opened, unless it is kept, and end what is still being opened."""
+        if self._kept is not None:
+            return
+        from samaops.clients import ssh
+
+        ssh.give_up()
         with self._lock:
             opened = list(self._opened.values())
         for shell in opened:

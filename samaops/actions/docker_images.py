@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from samaops.actions.operations import SHELL
 from samaops.actions.readings import UnreadableError, facts_in, reading
 from samaops.actions.verbs import Verb
+from samaops.config import consistency
 from samaops.config.settings import Maintenance, Settings
-from samaops.errors import UnavailableError
+from samaops.errors import UnavailableError, UsageError
 from samaops.facts.docker import expected_containers
 from samaops.facts.maintenance_images import Image, ImagesFacts
 from samaops.facts.observation import Snapshot
@@ -35,7 +36,12 @@ def are_gone(snapshot: Snapshot, server: str, *identifiers: str) -> Scalar:
     return not {one.id for one in facts_in(snapshot, ImagesFacts, server).images} & set(identifiers)
 
 
-def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG001 - a verb's signature
+def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+    known = tuple(expected_containers(settings)) if settings.docker else ()
+    for name in arguments:
+        if name not in known:
+            text = _("No containers are configured on a server {name!r}")
+            raise UsageError(text.format(name=name), hint=consistency.not_one_of(name, known))
     return (CODE,)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from samaops.actions import messages
+from samaops.actions import canary_message, messages, parking
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.config.command_lines import on_server
@@ -46,7 +46,16 @@ def shown(operation: Operation, settings: Settings) -> str:
         return on_server(settings, operation.server, operation.text)
     if operation.kind in (messages.TAKE, messages.RESTORE):
         return messages.shown(operation, settings)
+    if operation.kind == canary_message.PUBLISH:
+        return canary_message.shown(operation, settings)
     return operation.text
+
+
+def lines(operation: Operation, settings: Settings) -> tuple[str, ...]:
+    """Return an operation as it is shown: one command line, or the calls of a protocol that has none."""
+    if operation.kind in (parking.PARK, parking.UNPARK):
+        return parking.calls(operation, settings)
+    return (shown(operation, settings),)
 
 
 def _run_in_shell(operation: Operation, settings: Settings) -> Outcome:
@@ -72,8 +81,23 @@ def _restore_messages(operation: Operation, settings: Settings) -> Outcome:
     return Outcome(True, messages.run_restore(operation, settings))
 
 
+def _publish_canary(operation: Operation, settings: Settings) -> Outcome:
+    return Outcome(True, canary_message.run(operation, settings))
+
+
+def _park_messages(operation: Operation, settings: Settings) -> Outcome:
+    return Outcome(True, parking.run_park(operation, settings))
+
+
+def _unpark_messages(operation: Operation, settings: Settings) -> Outcome:
+    return Outcome(True, parking.run_unpark(operation, settings))
+
+
 RUNNERS: dict[str, Callable[[Operation, Settings], Outcome]] = {
     SHELL: _run_in_shell,
     messages.TAKE: _take_messages,
     messages.RESTORE: _restore_messages,
+    parking.PARK: _park_messages,
+    parking.UNPARK: _unpark_messages,
+    canary_message.PUBLISH: _publish_canary,
 }

@@ -32,6 +32,10 @@ _PLACES = {
     "workers scale": ("samaops.actions.celery_workers", "SCALE"),
     "queue purge": ("samaops.actions.rabbitmq", "PURGE"),
     "queue set-watermark": ("samaops.actions.rabbitmq", "SET_WATERMARK"),
+    "queue clear-policy": ("samaops.actions.rabbitmq_policies", "CLEAR"),
+    "queue park": ("samaops.actions.rabbitmq_parking", "PARK"),
+    "queue unpark": ("samaops.actions.rabbitmq_parking", "UNPARK"),
+    "workers revoke": ("samaops.actions.celery_revoke", "REVOKE"),
     "docker cleanup": ("samaops.actions.docker_images", "CLEANUP"),
 }
 

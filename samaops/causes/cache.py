@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
-from samaops.config.command_lines import redis_cli
+from samaops.config.command_lines import on_server, redis_cli
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -16,6 +16,7 @@ from samaops.model.plan import Risk
 _RESULT_PREFIX = "celery-task-meta-"
 # A cache that evicts is no finding when it is full; the keys that never expire are.
 _FULL_PERCENT = 80.0
+_CANNOT_SAVE = "MISCONF"
 _FULL = ("redis.memory.high", "redis.memory.refusing_writes", "redis.evictions.high")
 
 
@@ -100,6 +101,9 @@ def _big_key(view: View) -> Iterator[Candidate]:
 
 def _refusing(view: View) -> Iterator[Candidate]:
     for finding in view.bad("redis.memory.refusing_writes"):
+        if finding.evidence.get("reason") == _CANNOT_SAVE:
+            yield _refusing_to_lose(view, finding)
+            continue
         policy = view.bad("redis.policy.different")
         yield Candidate(
             id="redis-maxmemory-noeviction",
@@ -140,6 +144,47 @@ def _refusing(view: View) -> Iterator[Candidate]:
                 ),
             ),
         )
+
+
+def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
+    """Return the cause of a Redis that takes no write because it could not keep it."""
+    saving = view.bad("redis.persistence.failing")
+    container = view.settings.redis.container if view.settings.redis else None
+    log = f"docker logs --tail 50 {shlex.quote(container or 'samaconso_redis')}"
+    return Candidate(
+        id="redis-refusing-writes",
+        rank=5,
+        runbook="redis-full",
+        subject=finding.subject,
+        title=_("Redis refuses every write because it cannot save to disk"),
+        triggers=(finding, *saving),
+        effects=any_of(
+            codes("redis.fork.failing", "redis.memory.refusing_writes"),
+            codes("docker.container.unhealthy", subject=f"docker/{container}"),
+            effects_on_dependents("redis"),
+        ),
+        speaks_for=(*(one.detail or one.title for one in (finding, *saving)), *_room(view, finding.server)),
+        fixes=(
+            Fix(
+                "redis.logs",
+                Risk.SAFE,
+                _(
+                    "Read why the save fails, repair that, and let it save again: writes are taken at once. Do not "
+                    "switch stop-writes-on-bgsave-error off"
+                ),
+                (on_server(view.settings, finding.server, log), redis_cli(view.settings, "BGSAVE")),
+            ),
+        ),
+    )
+
+
+def _room(view: View, server: str | None) -> tuple[str, ...]:
+    """Return what rules the usual reason out: a full disk, or too little memory."""
+    disks = () if view.bad("servers.disk.*", server) else view.ok("servers.disk.full", server)
+    said = [_("the disks of its server have room")] if disks else []
+    if not view.bad("redis.memory.high"):
+        said.append(_("its memory is not full"))
+    return tuple(said)
 
 
 def _persistence(view: View) -> Iterator[Candidate]:

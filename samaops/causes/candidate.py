@@ -24,7 +24,8 @@ class Candidate:
     A lower ``rank`` is nearer to the ground: server, disk, engine, container, service, state, consumer. A
     candidate whose ``triggers`` are all explained by one of lower or equal rank before it is a symptom, not a
     root. ``effects`` tells which other findings it produces. ``is_proof`` says that what was seen shows everything
-    before it to work: then only the same fault seen nearer to the ground explains it.
+    before it to work: then only the same fault seen nearer to the ground explains it. ``ruled_out`` are codes of
+    faults that what was seen shows not to be behind it, though as a rule they are.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Candidate:
     speaks_against: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     is_proof: bool = False
+    ruled_out: tuple[str, ...] = ()
 
 
 class View:

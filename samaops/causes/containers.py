@@ -148,10 +148,10 @@ def _stopped(view: View, finding: Finding) -> Candidate:
         title = _("Container {name} crashed with exit code {code}").format(name=name, code=exit_code)
     fix = Fix(
         "docker.start",
-        Risk.SAFE,
+        Risk.DISRUPTIVE,
         _("Start it"),
-        (_command(view, finding, "start"),),
-        (_command(view, finding, "stop"),),
+        (samaops(view.settings, f"docker restart {shlex.quote(name)}"),),
+        (samaops(view.settings, "undo ID"),),
     )
     return _container(view, finding, cause_id, title, (fix,))
 

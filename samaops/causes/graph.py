@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
-from samaops.causes import broker, cache, containers, database, hosts, network, services, workers
-from samaops.causes.candidate import Candidate, Matcher, View, any_of
+from samaops.causes import broker, cache, containers, database, hosts, network, publishing, services, workers
+from samaops.causes.candidate import Candidate, View
 from samaops.config.settings import Settings
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.status import SEVERITY, Status
 
-_SOURCES = (hosts, containers, services, network, database, cache, broker, workers)
+_SOURCES = (hosts, containers, services, network, database, cache, broker, workers, publishing)
 
 
 def explain(
@@ -51,8 +52,7 @@ class _Root:
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
-        self._effects: Matcher = candidate.effects
-        self._triggers = {one.key for one in candidate.triggers}
+        self._parts = [candidate]
 
     @property
     def severity(self) -> tuple[int, bool, int]:
@@ -60,26 +60,26 @@ class _Root:
         worst = min(SEVERITY.index(one.status) for one in self.candidate.triggers)
         return worst, self.candidate.runbook is None, self.candidate.rank
 
-    def explains(self, finding: Finding) -> bool:
-        return finding.key in self._triggers or (
-            finding.status not in (Status.OK, Status.SKIPPED) and self._effects(finding)
+    def explains(self, finding: Finding, ruled_out: tuple[str, ...] = ()) -> bool:
+        """Return whether this root or a fault folded under it produces a finding; some may be ruled out."""
+        is_effect = finding.status not in (Status.OK, Status.SKIPPED)
+        return any(
+            finding in part.triggers or (is_effect and part.effects(finding))
+            for part in self._parts
+            if not any(fnmatchcase(one.code, code) for one in part.triggers for code in ruled_out)
         )
 
     def is_decided_by(self, finding: Finding) -> bool:
         return finding.key in {one.key for one in self.candidate.triggers}
 
-    def explains_all(self, triggers: tuple[Finding, ...]) -> bool:
-        return all(self.explains(one) for one in triggers)
-
     def may_hold(self, candidate: Candidate) -> bool:
         """Return whether this root explains a candidate."""
         if candidate.is_proof and candidate.id != self.candidate.id:
             return False
-        return self.explains_all(candidate.triggers)
+        return all(self.explains(one, candidate.ruled_out) for one in candidate.triggers)
 
     def fold(self, candidate: Candidate) -> None:
-        self._effects = any_of(self._effects, candidate.effects)
-        self._triggers |= {one.key for one in candidate.triggers}
+        self._parts.append(candidate)
 
 
 def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Root]:

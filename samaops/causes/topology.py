@@ -17,6 +17,16 @@ _API_SUFFERS = (
     "loadbalancer.member.down",
 )
 _TASKS_SUFFER = ("celery.tasks.failing", "celery.task.stuck")
+# Who publishes needs the database, the pool and the broker, and may itself be a part of the API.
+NOT_PUBLISHED = "postgresql.notifications.late"
+# What a queue shows whose consumer is gone or stuck; its settings are a fault of their own.
+QUEUE_WAITS = (
+    "rabbitmq.queue.missing",
+    "rabbitmq.queue.no_consumer",
+    "rabbitmq.queue.backlog",
+    "rabbitmq.queue.stuck",
+    "rabbitmq.queue.redelivering",
+)
 _QUEUES_SUFFER = ("rabbitmq.queue.backlog", "rabbitmq.queue.stuck", "rabbitmq.memory.high")
 
 # What else breaks when a system does not serve, beside everything of the system itself.
@@ -31,7 +41,7 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
         *_API_SUFFERS,
         *_TASKS_SUFFER,
     ),
-    "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER),
+    "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER, NOT_PUBLISHED),
     "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER, "flower.tasks.*"),
     "rabbitmq": (
         "celery.*",
@@ -39,11 +49,12 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
         "flower.worker*",
         *_API_SUFFERS,
         "docker.container.unhealthy",
+        NOT_PUBLISHED,
     ),
     "proxy": ("firebase.*", *_TASKS_SUFFER, *_QUEUES_SUFFER),
     "firebase": (*_TASKS_SUFFER, *_QUEUES_SUFFER),
-    "api": ("loadbalancer.*",),
-    "celery": ("rabbitmq.queue.*", "celery.*", "flower.worker*"),
+    "api": ("loadbalancer.*", NOT_PUBLISHED),
+    "celery": (*QUEUE_WAITS, "celery.*", "flower.worker*"),
 }
 
 
@@ -117,7 +128,7 @@ def effects_of_worker(settings: Settings, name: str) -> Matcher:
         codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
         codes("celery.queue.uncovered", "celery.tasks.*", "celery.broker.*", "flower.worker*"),
         *(
-            codes("rabbitmq.queue.*", "celery.*", subject=f"{system}/{queue}")
+            codes(*QUEUE_WAITS, "celery.*", subject=f"{system}/{queue}")
             for queue in queues
             for system in ("rabbitmq", "celery")
         ),

@@ -86,6 +86,7 @@ def _deaf(view: View, finding: Finding) -> Candidate:
 
 
 def _stuck(view: View, finding: Finding) -> Candidate:
+    elsewhere = _waits_elsewhere(view, finding)
     return Candidate(
         id="worker-stuck-on-task",
         rank=6,
@@ -97,9 +98,25 @@ def _stuck(view: View, finding: Finding) -> Candidate:
             effects_of_worker(view.settings, _name(finding)),
             codes("rabbitmq.queue.backlog", "rabbitmq.queue.stuck"),
         ),
-        speaks_for=(finding.detail or finding.title,),
+        speaks_for=(finding.detail or finding.title, *elsewhere),
         fixes=_restart(view, finding),
+        ruled_out=("postgresql.*", "pgbouncer.*") if elsewhere else (),
     )
+
+
+def _waits_elsewhere(view: View, finding: Finding) -> tuple[str, ...]:
+    """Return why the tasks do not hang on the database: who does is a client of the pool that is served or waits."""
+    stuck = int(finding.evidence.get("stuck") or 0)
+    seen = [one.evidence for one in view.findings if one.code == "pgbouncer.pool.waiting" and one.evidence]
+    if not stuck or not seen or "servers_busy" not in seen[0]:
+        return ()
+    asking = sum(int(one["clients_waiting"]) + int(one["servers_busy"]) for one in seen)
+    if asking >= stuck:
+        return ()
+    text = _(
+        "it does not hang on the database: of the pool's clients {asking} wait or are served, {stuck} tasks hang"
+    )
+    return (text.format(asking=asking, stuck=stuck),)
 
 
 def _poison(view: View, finding: Finding) -> Candidate:

@@ -62,7 +62,8 @@ def _size(seen: Console, pool: Pool) -> int | None:
 )
 def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
-    is_inferred = not seen.is_held and _opens_nothing(seen, context)
+    is_named = any(one.is_paused for one in seen.databases)
+    is_inferred = not seen.is_held and not is_named and _opens_nothing(seen, context)
     held = [one.name for one in seen.databases if one.is_paused or seen.is_held or is_inferred]
     names = _main_first(held, context)
     if not names:
@@ -154,11 +155,12 @@ def waiting(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     queues = sorted(
         (pool for pool in seen.pools if pool.clients_waiting), key=lambda pool: -pool.maxwait_seconds
     )
+    count = sum(pool.clients_waiting for pool in queues)
+    together = {"clients_waiting": count, "servers_busy": sum(pool.servers_busy for pool in seen.pools)}
     if not queues:
-        yield context.ok(_("No client waits for a connection of the pool"), value=0)
+        yield context.ok(_("No client waits for a connection of the pool"), value=0, evidence=together)
         return
     worst = queues[0]
-    count = sum(pool.clients_waiting for pool in queues)
     traffic = {one.database: one.wait_ms for one in seen.traffic}
     yield context.above(
         worst.maxwait_seconds,
@@ -167,7 +169,7 @@ def waiting(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         ),
         evidence={
             **_pool(worst, _size(seen, worst)),
-            "clients_waiting": count,
+            **together,
             "mean_wait_ms": traffic.get(worst.database),
             "pools": [_pool(pool, _size(seen, pool)) for pool in queues[:5]],
         },

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from samaops.checks import (  # noqa: F401 - they register their checks
     postgresql_locks,
+    postgresql_notifications,
     postgresql_sessions,
     postgresql_storage,
     postgresql_tables,

@@ -1,13 +1,13 @@
 """Judge RabbitMQ: whether it serves, whom it blocks, what it drops, who may use it.
 
-Its nodes are judged in ``rabbitmq_nodes``, the queues in ``rabbitmq_queues``.
+Its nodes are judged in ``rabbitmq_nodes``, the queues in ``rabbitmq_queues`` and ``rabbitmq_limits``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks import rabbitmq_nodes, rabbitmq_queues  # noqa: F401 - registers their rules
+from samaops.checks import rabbitmq_limits, rabbitmq_nodes, rabbitmq_queues  # noqa: F401 - registers their rules
 from samaops.checks.rabbitmq_commands import DIAGNOSTICS, in_broker
 from samaops.checks.registry import Context, Explanation, check
 from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from samaops.checks.rabbitmq_commands import in_broker, list_queues
+from samaops.checks.rabbitmq_commands import list_queues
 from samaops.checks.registry import Context, Explanation, check
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
 from samaops.i18n import N_, _, ngettext
@@ -18,7 +18,6 @@ OLD_SECONDS = 600  # a notification that waits ten minutes is late, however few 
 CALM_SECONDS = 30
 # A worker that is restarted gives back all it holds, once: a message that comes more often has another reason.
 OFTEN = 5
-FORBIDDEN_LIMITS = ("max-length", "max-length-bytes", "message-ttl", "expires")
 
 
 def subject_of(queue: str) -> str:
@@ -26,7 +25,8 @@ def subject_of(queue: str) -> str:
     return f"rabbitmq/{queue}"
 
 
-def _configured(broker: RabbitMQFacts, context: Context) -> Iterator[BrokerQueue]:
+def configured(broker: RabbitMQFacts, context: Context) -> Iterator[BrokerQueue]:
+    """Return the configured queues that exist."""
     for name in context.settings.rabbitmq.queues if context.settings.rabbitmq else ():
         queue = broker.queue(name)
         if queue is not None:
@@ -97,7 +97,7 @@ def missing(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def no_consumer(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    for queue in _configured(broker, context):
+    for queue in configured(broker, context):
         fields: dict[str, Any] = {"subject": subject_of(queue.name), "evidence": _evidence(queue)}
         fields["value"] = queue.messages
         if queue.consumers:
@@ -141,7 +141,7 @@ def no_consumer(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def backlog(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    for queue in _configured(broker, context):
+    for queue in configured(broker, context):
         age = queue.history.oldest_ready_seconds if queue.history else None
         drain = _drain_seconds(queue)
         words = ngettext(
@@ -187,7 +187,7 @@ def _drain_seconds(queue: BrokerQueue) -> int | None:
     ),
 )
 def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    for queue in _configured(broker, context):
+    for queue in configured(broker, context):
         seconds = queue.history.stuck_seconds if queue.history and queue.consumers else 0
         fields: dict[str, Any] = {"subject": subject_of(queue.name), "evidence": _evidence(queue)}
         if seconds:
@@ -224,7 +224,7 @@ def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def redelivering(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    for queue in _configured(broker, context):
+    for queue in configured(broker, context):
         count = _repeated(queue)
         title = _(
             "{count} times a message of the queue {queue} came back unacknowledged in 10 minutes"
@@ -241,43 +241,3 @@ def _repeated(queue: BrokerQueue) -> int:
     if history is None or not queue.messages or history.calm_seconds >= CALM_SECONDS:
         return 0
     return history.redelivered if history.redelivered >= OFTEN * max(1, queue.unacknowledged) else 0
-
-
-@check(
-    "rabbitmq.queue.arguments",
-    title=N_("No queue drops messages by its settings"),
-    facts=RabbitMQFacts,
-    needs=("queues",),
-    explain=Explanation(
-        meaning=N_(
-            "The queue has a length limit, a time to live or is not durable: messages vanish without an error."
-        ),
-        confirm=("rabbitmqctl -q list_queues name arguments policy durable", "rabbitmqctl -q list_policies"),
-        fix=N_(
-            "Remove the policy; arguments can only be changed by making the queue anew, when it is empty."
-        ),
-        avoid=N_("Do not delete a queue that still holds messages."),
-    ),
-)
-def arguments(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    for queue in _configured(broker, context):
-        limits = {name: queue.limits[name] for name in FORBIDDEN_LIMITS if name in queue.limits}
-        evidence = {
-            "limits": dict(queue.limits),
-            "durable": queue.is_durable,
-            "transient": queue.is_transient,
-        }
-        place = {"subject": subject_of(queue.name), "evidence": evidence}
-        hint = in_broker(context.settings, "rabbitmqctl -q list_queues name arguments policy durable")
-        if limits:
-            words = ", ".join(f"{name}={value}" for name, value in limits.items())
-            title = _("The queue {queue} drops messages by its settings: {limits}").format(
-                queue=queue.name, limits=words
-            )
-            yield context.warn(title, hint=hint, **place)
-        elif not queue.is_durable or queue.is_transient:
-            title = _("The queue {queue} does not survive a restart of the broker").format(queue=queue.name)
-            yield context.warn(title, hint=hint, **place)
-        else:
-            title = _("The queue {queue} keeps every message").format(queue=queue.name)
-            yield context.ok(title, **place)

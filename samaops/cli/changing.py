@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from samaops.cli import screen
+from samaops.cli.answered import Answered
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan, Risk
@@ -66,33 +67,72 @@ def carry_out_verb(
 
 
 def carry_out(
-    settings: Settings, make: Callable[[], Plan], consent: Consent, output: Output, *, verbose: bool = False
+    settings: Settings,
+    make: Callable[[], Plan],
+    consent: Consent,
+    output: Output,
+    *,
+    verbose: bool = False,
+    apply: Callable[[Plan], Report] | None = None,
+    finish: Callable[[Report], NoReturn] | None = None,
+    within: Callable[[Report], Report] | None = None,
 ) -> None:
-    """Plan, show, ask, change, verify, answer; leave with the exit code of the contract."""
+    """Plan, show, ask, change, verify, answer; leave with the exit code of the contract.
+
+    ``apply`` makes the change and ``finish`` shows how it went, where a command does these in a way of its own.
+    ``within`` puts the report of the change, also of one that cannot be planned, into a larger one.
+    """
     from samaops.workflows import change
 
-    if not 0 <= consent.wait_seconds <= LONGEST_WAIT_SECONDS:
-        raise UsageError(
-            _("--wait: {seconds:g} is not between 0 and 3600").format(seconds=consent.wait_seconds)
-        )
-    with screen.progress(_("Looking before changing anything…")):
-        plan = make()
+    check_wait(consent.wait_seconds)
+    try:
+        plan, obstacle = _look(settings, make, consent)
+    except SamaopsError as error:
+        if within is None:
+            raise
+        _show_refused(within(change.not_planned(error)), output)
     if consent.dry_run or not plan.steps:
-        screen.show(change.report_of(settings, plan), output, verbose=verbose)
+        planned = change.report_of(settings, plan)
+        screen.show(within(planned) if within else planned, output, verbose=verbose)
         _show_notes(plan, output)
         return
     try:
-        change.require_possible(settings)
+        if obstacle:
+            raise obstacle
         obtain(plan, consent, lambda: show_plan(settings, plan))
         with screen.progress(_("Changing, and looking whether it worked…")), _interruptible():
-            report = change.apply(settings, plan, consent.wait_seconds)
+            report = apply(plan) if apply else change.apply(settings, plan, consent.wait_seconds)
     except SamaopsError as error:
         if output is Output.HUMAN:
             raise
-        _show_refused(change.refused(settings, plan, error), output)
-    screen.show(report, output, verbose=verbose)
+        refused = change.refused(settings, plan, error)
+        _show_refused(within(refused) if within else refused, output)
+    if finish:
+        finish(report)
+    screen.show(within(report) if within else report, output, verbose=verbose)
     _show_notes(plan, output)
-    raise typer.Exit(report.errors[0].exit_code if report.errors else 0)
+    raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else 0))
+
+
+def _look(settings: Settings, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:
+    """Return the plan, and what would stop it where it is to be made: one log-in on each server for both."""
+    from samaops.clients import shells
+    from samaops.workflows import change
+
+    with shells.kept(), screen.progress(_("Looking before changing anything…")):
+        plan = make()
+        try:
+            if plan.steps and not consent.dry_run:
+                plan = change.require_possible(settings, plan)
+        except SamaopsError as error:
+            return plan, error
+        return plan, None
+
+
+def check_wait(seconds: float) -> None:
+    """Raise UsageError when a wait is too long, or none at all."""
+    if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
+        raise UsageError(_("--wait: {seconds:g} is not between 0 and 3600").format(seconds=seconds))
 
 
 @contextmanager

@@ -2,32 +2,99 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from samaops.cli import changing
+from samaops.cli import changing, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.i18n import N_
 from samaops.render.faces import Output
 
+if TYPE_CHECKING:
+    from samaops.model.table import Table
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
+ContainerArgument = Annotated[
+    str, typer.Argument(metavar="CONTAINER", help=N_("A container that the configuration names."))
+]
 
 
-@app.callback()
-def docker() -> None:
-    """Keep this a group, however few commands it has."""
+@app.command(help=N_("List the containers of all servers: their state, since when, and their image."))
+def ps(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """List the containers."""
+    from samaops.workflows import docker
+
+    _show(docker.listed(ctx.obj.configuration().settings), output)
+
+
+@app.command(help=N_("Measure what the containers of all servers use now."))
+def stats(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """Measure the containers."""
+    from samaops.workflows import docker
+
+    _show(docker.stats(ctx.obj.configuration().settings), output)
+
+
+def _show(table: Table, output: Output) -> None:
+    """Show a list; it is unknown when a server could not be looked at."""
+    from samaops.model.status import NAGIOS_CODE, Status
+    from samaops.workflows import docker
+
+    screen.show_table(table, output)
+    if not docker.is_whole(table):
+        raise typer.Exit(NAGIOS_CODE[Status.UNKNOWN])
+
+
+@app.command(help=N_("Show the last lines of one container's log."))
+def logs(
+    ctx: typer.Context,
+    container: ContainerArgument,
+    tail: Annotated[
+        int, typer.Option("--tail", metavar="N", min=1, max=10_000, help=N_("How many lines at most."))
+    ] = 100,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help=N_("As docker has it: 15m, 2h, or a time."))
+    ] = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Show a log."""
+    from samaops.render import escape
+    from samaops.workflows import docker
+
+    table = docker.logs(ctx.obj.configuration().settings, container, tail, since)
+    if output is not Output.HUMAN or not table.rows:
+        screen.show_table(table, output)
+        return
+    for row in table.rows:
+        screen.write(f"{escape.plain(row['line'])}\n")
+
+
+@app.command(help=N_("Remove the images that no container uses and no rollback needs; never a volume."))
+def cleanup(
+    ctx: typer.Context,
+    server: Annotated[
+        list[str] | None, typer.Argument(metavar="[SERVER]...", help=N_("All servers when absent."))
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Remove images."""
+    consent = Consent(dry_run, yes, confirm, wait)
+    changing.carry_out_verb(ctx, "docker cleanup", tuple(server or ()), consent, output, verbose=verbose)
 
 
 @app.command(help=N_("Restart one container, or start it when it has ended, and see that it works again."))
 def restart(
     ctx: typer.Context,
-    container: Annotated[
-        str, typer.Argument(metavar="CONTAINER", help=N_("A container that the configuration names."))
-    ],
+    container: ContainerArgument,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     confirm: ConfirmOption = None,
@@ -36,14 +103,5 @@ def restart(
     verbose: VerboseOption = False,
 ) -> None:
     """Restart a container."""
-    from samaops.workflows import change
-
-    settings = ctx.obj.configuration().settings
     consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out(
-        settings,
-        lambda: change.prepare(settings, "docker restart", (container,)),
-        consent,
-        output,
-        verbose=verbose or ctx.obj.verbose,
-    )
+    changing.carry_out_verb(ctx, "docker restart", (container,), consent, output, verbose=verbose)

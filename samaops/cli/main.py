@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from samaops import errors
 from samaops.cli import arguments, typer_words
+from samaops.cli.answered import Answered
 from samaops.errors import SamaopsError
 from samaops.i18n import _, language_of_environment, use_language
 
@@ -70,7 +71,7 @@ def _failed(argv: list[str], error: Exception) -> int:
 
 
 def _code(result: object) -> int:
-    if result == errors.INTERRUPTED:  # typer made an exit code of Ctrl-C
+    if result == errors.INTERRUPTED and not isinstance(result, Answered):  # typer made an exit code of Ctrl-C
         raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
 

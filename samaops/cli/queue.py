@@ -10,6 +10,7 @@ import typer
 from samaops.cli import changing, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
+from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render.faces import Output
 
@@ -82,6 +83,85 @@ def purge(
     file = str(to or queues.default_file(queue))
     consent = Consent(dry_run, yes, confirm, wait)
     changing.carry_out_verb(ctx, "queue purge", (queue, file), consent, output, verbose=verbose)
+
+
+@app.command(help=N_("Park a message that kills its process in a holding queue; all others stay."))
+def park(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    message: Annotated[
+        str | None, typer.Option("--message", metavar="ID", help=N_("The id of its Celery task."))
+    ] = None,
+    redelivered: Annotated[
+        bool, typer.Option("--redelivered", help=N_("Whatever a worker gives back meanwhile, at most 10."))
+    ] = False,
+    to: Annotated[
+        str, typer.Option("--to", metavar="HOLDING", help=N_("samaops.parked.QUEUE when absent."))
+    ] = "",
+    within: Annotated[
+        float, typer.Option("--within", metavar="SECONDS", help=N_("How long to watch, 5 to 300."))
+    ] = 30.0,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Park messages."""
+    from samaops.actions.parking import GIVEN_BACK
+    from samaops.workflows import queues
+
+    if bool(message) == redelivered:
+        raise UsageError(_("Give one of {one} and {other}").format(one="--message ID", other="--redelivered"))
+    settings, words = ctx.obj.configuration().settings, (queue, message or GIVEN_BACK, to, f"{within:g}")
+    changing.carry_out(
+        settings,
+        lambda: queues.plan_park(settings, words),
+        Consent(dry_run, yes, confirm, wait),
+        output,
+        verbose=verbose or ctx.obj.verbose,
+    )
+
+
+@app.command(help=N_("Put what is parked back to the end of its queue."))
+def unpark(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    message: Annotated[
+        str | None, typer.Option("--message", metavar="ID", help=N_("One task only; all when absent."))
+    ] = None,
+    source: Annotated[
+        str, typer.Option("--from", metavar="HOLDING", help=N_("samaops.parked.QUEUE when absent."))
+    ] = "",
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Put parked messages back."""
+    from samaops.actions.parking import ALL
+
+    consent, words = Consent(dry_run, yes, confirm, wait), (queue, message or ALL, source)
+    changing.carry_out_verb(ctx, "queue unpark", words, consent, output, verbose=verbose)
+
+
+@app.command("clear-policy", help=N_("Clear the policy that makes a queue drop messages."))
+def clear_policy(
+    ctx: typer.Context,
+    queue: QueueArgument,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Clear the policy that limits a queue."""
+    consent = Consent(dry_run, yes, confirm, wait)
+    changing.carry_out_verb(ctx, "queue clear-policy", (queue,), consent, output, verbose=verbose)
 
 
 @app.command(

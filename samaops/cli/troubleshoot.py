@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from samaops.cli import canary as canaries
 from samaops.cli import changing, screen
-from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
+from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -18,6 +19,8 @@ from samaops.render.faces import Output
 if TYPE_CHECKING:
     from samaops.config.settings import Settings
     from samaops.workflows.troubleshoot import Diagnosis, Offer
+
+_WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -37,26 +40,50 @@ def troubleshoot(
     apply: Annotated[
         str | None, typer.Option("--apply", metavar="FIX", help=N_("Make this fix, after a yes."))
     ] = None,
+    canary: Annotated[
+        bool,
+        typer.Option(
+            "--canary",
+            help=N_(
+                "Send one marked message, which FCM only validates, through every hop; no phone gets it."
+            ),
+        ),
+    ] = False,
+    queue: Annotated[
+        str | None,
+        typer.Option("--queue", metavar="QUEUE", help=N_("The queue of the canary; normal when absent.")),
+    ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            "--wait",
+            metavar="SECONDS",
+            help=N_("How long to wait for the effect, at most: 60 for a fix, 30 for a canary."),
+        ),
+    ] = None,
     output: OutputOption = Output.HUMAN,
     verbose: VerboseOption = False,
 ) -> None:
     """Find the cause of one symptom, and repair it."""
     settings = ctx.obj.configuration().settings
+    verbose = verbose or ctx.obj.verbose
     if (playbook == "show") != (shown is not None):
         raise UsageError(
             _("show needs the playbook to show, and nothing else takes one"), "samaops troubleshoot list"
         )
-    if playbook == "list":
+    canaries.require_alone(playbook, queue, apply, is_asked=canary)
+    if canary:
+        consent = Consent(dry_run, yes, confirm, _CANARY_WAIT_SECONDS if wait is None else wait)
+        canaries.run(settings, queue, consent, output, verbose=verbose)
+    elif playbook == "list":
         _list(settings, output)
     elif shown is not None:
         _show(settings, shown, output)
     else:
-        consent = Consent(dry_run, yes, confirm, wait)
-        verbose = verbose or ctx.obj.verbose
+        consent = Consent(dry_run, yes, confirm, _WAIT_SECONDS if wait is None else wait)
         _run(settings, playbook, apply, _Manner(consent, output, verbose))
 
 
@@ -169,12 +196,14 @@ def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _
         _leave(diagnosis)
     if manner.output is Output.HUMAN:
         screen.show_screen("")
+    is_shown = manner.output is Output.HUMAN
     changing.carry_out(
         settings,
         lambda: troubleshoot.prepare(settings, offer),
         manner.consent,
         manner.output,
         verbose=manner.verbose,
+        within=None if is_shown else lambda done: troubleshoot.with_change(settings, diagnosis, done),
     )
 
 

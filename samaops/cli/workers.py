@@ -91,3 +91,25 @@ def scale(
     consent = Consent(dry_run, yes, confirm, wait)
     words = (worker, f"{add - remove:+d}")
     changing.carry_out_verb(ctx, "workers scale", words, consent, output, verbose=verbose)
+
+
+@app.command(help=N_("Revoke a task in which a worker is stuck; its message is lost."))
+def revoke(
+    ctx: typer.Context,
+    task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help=N_("The id of a task that is active."))],
+    terminate: Annotated[
+        bool, typer.Option("--terminate", help=N_("Kill its process; else it is dropped if it comes again."))
+    ] = False,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> None:
+    """Revoke a task."""
+    from samaops.actions.celery_revoke import TERMINATE
+
+    consent = Consent(dry_run, yes, confirm, wait)
+    words = (task_id, TERMINATE) if terminate else (task_id,)
+    changing.carry_out_verb(ctx, "workers revoke", words, consent, output, verbose=verbose)

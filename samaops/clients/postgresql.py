@@ -13,6 +13,13 @@ from samaops.resources import sql
 LOCK_TIMEOUT_MS = 500
 
 
+def quoted(name: str) -> str:
+    """Return a configured name, with its schema or without, as SQL takes it: exactly as it is written."""
+    from psycopg.sql import Identifier
+
+    return Identifier(*name.split(".")).as_string(None)
+
+
 class PostgresClient:
     """One connection that cannot write, and on which no statement outlives its share of the time."""
 
@@ -47,6 +54,14 @@ class PostgresClient:
     def read(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Run ``sql/postgresql/<name>.sql`` and return its rows by column name. Raises ClientError."""
         return self._session.query(sql(f"postgresql/{name}"), parameters)
+
+    def read_of_table(self, name: str, names: Mapping[str, str]) -> dict[str, Any]:
+        """Run a query of one row whose tables and columns are configured: ``{key}`` in it. Raises ClientError."""
+        from psycopg.sql import SQL
+
+        words = {key: SQL(quoted(value)) for key, value in names.items()}
+        statement = SQL(sql(f"postgresql/{name}")).format(**words)
+        return self._session.query(statement.as_string(None))[0]
 
     def read_one(self, name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run a query that returns exactly one row. Raises ClientError."""

@@ -7,7 +7,8 @@ times, locks and changes keeps its connections meanwhile (``kept``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -56,12 +57,45 @@ class Shell(Protocol):
 
 
 class _Kept:
-    """Connections that outlive the pool which opened them."""
+    """Connections that outlive the pool which opened them; one that is no longer well, only while somebody uses it."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.shells: dict[str, Shell] = {}
-        self.all: list[Shell] = []
+        self._lock = threading.Lock()
+        self._current: dict[str, Shell] = {}
+        self._users: Counter[Shell] = Counter()
+
+    def borrow(self, name: str, open_anew: Callable[[str], Shell]) -> Shell:
+        with self._lock:
+            shell = self._current.get(name)
+            if shell is not None and shell.is_well:
+                self._users[shell] += 1
+                return shell
+        opened = open_anew(name)
+        with self._lock:
+            replaced = self._current.get(name)
+            self._current[name] = opened
+            self._users[opened] += 1
+        if replaced is not None:
+            self._close_unused(replaced)
+        return opened
+
+    def give_back(self, shell: Shell) -> None:
+        with self._lock:
+            self._users[shell] -= 1
+        self._close_unused(shell)
+
+    def _close_unused(self, shell: Shell) -> None:
+        with self._lock:
+            if self._users[shell] > 0 or shell in self._current.values():
+                return
+            del self._users[shell]
+        shell.close()
+
+    def close(self) -> None:
+        with self._lock:
+            opened = list(self._users)
+        for shell in opened:
+            shell.close()
 
 
 _kept: ContextVar[_Kept | None] = ContextVar("samaops_kept_shells", default=None)
@@ -79,10 +113,7 @@ def kept() -> Iterator[None]:
         yield
     finally:
         _kept.reset(token)
-        with kept_here.lock:
-            opened = list(kept_here.all)
-        for shell in opened:
-            shell.close()
+        kept_here.close()
 
 
 class ShellPool:
@@ -94,6 +125,7 @@ class ShellPool:
         self._locks: dict[str, threading.Lock] = {}
         self._opened: dict[str, Shell | ClientError] = {}
         self._kept = _kept.get()
+        self._is_closed = False
 
     def of(self, server: str) -> Shell:
         """Return the shell of a server, logging in the first time.
@@ -105,7 +137,7 @@ class ShellPool:
         with lock:
             if server not in self._opened:
                 try:
-                    self._opened[server] = self._kept_or_opened(server)
+                    self._opened[server] = self._borrow(server)
                 except ClientError as error:
                     self._opened[server] = error
             opened = self._opened[server]
@@ -113,18 +145,8 @@ class ShellPool:
             raise opened
         return opened
 
-    def _kept_or_opened(self, name: str) -> Shell:
-        if self._kept is None:
-            return self._open(name)
-        with self._kept.lock:
-            shell = self._kept.shells.get(name)
-        if shell is not None and shell.is_well:
-            return shell
-        shell = self._open(name)
-        with self._kept.lock:
-            self._kept.shells[name] = shell
-            self._kept.all.append(shell)
-        return shell
+    def _borrow(self, name: str) -> Shell:
+        return self._kept.borrow(name, self._open) if self._kept is not None else self._open(name)
 
     def _open(self, name: str) -> Shell:
         from samaops.clients import local, ssh
@@ -139,14 +161,17 @@ class ShellPool:
         return ssh.connect(server.address, server.ssh)
 
     def close(self) -> None:
-        """Close every connection that was opened, unless it is kept, and end what is still being opened."""
-        if self._kept is not None:
-            return
+        """Close every connection that was opened, unless it is kept, and end each log-in that is still under way."""
         from samaops.clients import ssh
 
         ssh.give_up()
         with self._lock:
-            opened = list(self._opened.values())
+            opened = [] if self._is_closed else list(self._opened.values())
+            self._is_closed = True
         for shell in opened:
-            if not isinstance(shell, ClientError):
+            if isinstance(shell, ClientError):
+                continue
+            if self._kept is None:
                 shell.close()
+            else:
+                self._kept.give_back(shell)

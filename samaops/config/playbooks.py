@@ -20,7 +20,9 @@ from samaops.i18n import _
 from samaops.model.plan import Risk
 
 # What a text, an argument or a command may hold: filled in from the cause that was found.
-NAMES = frozenset({"queue", "worker", "container", "server", "subject", "evidence", "site"})
+NAMES = frozenset(
+    {"queue", "worker", "container", "server", "subject", "evidence", "site", "task", "releases", "disk"}
+)
 # What a command of `show` may hold: filled in from the configuration.
 PLACES = frozenset(
     {"broker", "broker_server", "worker", "worker_server", "proxy", "proxy_address", "queue", "celery"}

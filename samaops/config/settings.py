@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from samaops.config.fields import Host, Limit, Percent, Port, Seconds, Url, UserPath
+from samaops.config.fields import CanaryTask, Host, Limit, Percent, Port, Seconds, Url, UserPath
 from samaops.config.secrets import Secret
 
 
@@ -54,6 +54,10 @@ class PostgreSQL(Section):
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     timeout: Seconds = 5.0
     data_directory: str = "/var/lib/postgresql/15/main"
+    # The table of notifications, when each is due and when it was published; an empty name: it is not looked at.
+    notifications_table: str = "notifications"
+    notifications_due_column: str = "created_at"
+    notifications_published_column: str = "sent_at"
     # Settings that the guide fixes; what differs is a finding. Values as PostgreSQL's SHOW prints them.
     expected_settings: dict[str, str] = {
         "max_connections": "200",
@@ -173,6 +177,8 @@ class Celery(Section):
     app: str = "app.celery_app"
     # A task that has been active longer than this is called stuck.
     stuck_after: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
+    # The application's task that sends one message which FCM only validates (docs/troubleshooting.md).
+    canary_task: CanaryTask | None = None
 
 
 class MinIO(Section):
@@ -371,6 +377,8 @@ class Safety(Section):
     backup_max_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 26.0
     # Where "one change at a time" is locked on this machine; /run/lock, for all its users, when absent.
     lock_directory: UserPath | None = None
+    # Where on a server a change that touches it is locked for all control machines.
+    server_lock_directory: Annotated[str, Field(pattern="^/")] = "/run/lock"
 
 
 class Settings(Section):

@@ -205,6 +205,21 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class DueNotifications:
+    """What is due to be published and is not; the counts are None where the table could not be read quickly.
+
+    ``published_seconds`` is since one was published last, of those that were due within the last hour.
+    """
+
+    table: str
+    exists: bool
+    is_quick: bool = True
+    due: int | None = None
+    oldest_seconds: float | None = None
+    published_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PostgresFacts:
     """One look at one PostgreSQL server, from one database of it."""
 
@@ -230,6 +245,7 @@ class PostgresFacts:
     temp_files: tuple[TempFiles, ...] | None = None
     standbys: tuple[Standby, ...] | None = None
     settings: dict[str, Setting] | None = None
+    notifications: DueNotifications | None = None
     extensions: dict[str, str | None] | None = field(default=None)
 
 

@@ -32,6 +32,7 @@ from samaops.facts.postgresql import (
     TempFiles,
     Wal,
 )
+from samaops.facts.postgresql_notifications import read_due
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -103,6 +104,7 @@ class _Reading:
             "standbys": self._standbys,
             "settings": lambda: self._settings(names),
             "extensions": self._extensions,
+            "notifications": lambda: read_due(self._client, settings),
         }
         wanted = {part: read for part, read in readers.items() if self._probe.wants(*_CODES_OF_PART[part])}
         return {part: self._probe.attempt(part, read) for part, read in wanted.items()}
@@ -217,6 +219,7 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
         "pgbouncer.pool.oversized",
     ),
     "extensions": ("postgresql.extension.missing",),
+    "notifications": ("postgresql.notifications.late",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")

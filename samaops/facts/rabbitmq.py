@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from samaops.config.settings import RabbitMQ, Settings
 from samaops.facts.engine import Collector, Probe
 from samaops.facts.rabbitmq_history import QueueHistory, history_of, rate_of
+from samaops.facts.rabbitmq_limits import Policy, limits_of, own_limits_of, read_policy
 
 if TYPE_CHECKING:
     from samaops.clients.rabbitmq import ManagementApi
@@ -21,7 +22,7 @@ DEFAULT_USER = ("guest", "guest")
 _QUEUE_COLUMNS = (
     "name", "state", "durable", "auto_delete", "exclusive", "consumers", "messages", "messages_ready",
     "messages_unacknowledged", "message_bytes", "arguments", "effective_policy_definition", "policy",
-    "head_message_timestamp", "message_stats.publish_details.rate", "message_stats.deliver_get_details.rate",
+    "operator_policy", "head_message_timestamp", "message_stats.publish_details.rate", "message_stats.deliver_get_details.rate",
     "message_stats.ack_details.rate", "message_stats.redeliver_details.rate",
 )  # fmt: skip
 _NODE_COLUMNS = (
@@ -31,7 +32,8 @@ _NODE_COLUMNS = (
 _HISTORY_COLUMNS = (
     "messages_ready_details.samples", "messages_unacknowledged_details.samples",
     "message_stats.publish_details.samples", "message_stats.ack_details.samples",
-    "message_stats.redeliver_details.samples",
+    "message_stats.redeliver_details.samples", "message_stats.deliver_no_ack_details.samples",
+    "message_stats.get_no_ack_details.samples",
 )  # fmt: skip
 # What nobody has to receive: events without a listener, and replies to a question that nobody waits for.
 _MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
@@ -76,6 +78,10 @@ class BrokerQueue:
     head_timestamp: int | None
     limits: Mapping[str, int | str]  # arguments and policy that drop messages or the queue itself
     history: QueueHistory | None = None
+    own_limits: tuple[str, ...] = ()  # those of its arguments: no policy takes them away
+    policy: str = ""  # the name of the policy that holds for it
+    operator_policy: str = ""
+    limiting_policy: Policy | None = None  # that policy, when it limits the queue and could be read
 
     @property
     def messages(self) -> int:
@@ -257,8 +263,10 @@ def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
         listed += [one for name in settings.queues if name not in names and (one := _named(api, name))]
     listed.sort(key=lambda one: (one.name not in settings.queues, -one.messages))
     kept = [one for one in listed if one.name in settings.queues or not one.is_transient][:SHOWN_QUEUES]
-    waiting = [one.name for one in kept if one.messages and one.name in settings.queues][:QUEUES_WITH_HISTORY]
-    return tuple(_with_history(api, one) if one.name in waiting else one for one in kept)
+    ours = [one for one in kept if one.name in settings.queues]
+    told = [one.name for one in ours if one.messages or one.limits][:QUEUES_WITH_HISTORY]
+    kept = [_with_history(api, one) if one.name in told else one for one in kept]
+    return tuple(_with_policy(api, one) if one.name in settings.queues else one for one in kept)
 
 
 def _named(api: ManagementApi, name: str) -> BrokerQueue | None:
@@ -279,6 +287,12 @@ def _with_history(api: ManagementApi, queue: BrokerQueue) -> BrokerQueue:
     return replace(queue, history=history_of(_dict(raw), queue.ready))
 
 
+def _with_policy(api: ManagementApi, queue: BrokerQueue) -> BrokerQueue:
+    if not queue.policy or not set(queue.limits) - set(queue.own_limits):
+        return queue
+    return replace(queue, limiting_policy=read_policy(api, queue.policy))
+
+
 def _queue(raw: Mapping[str, Any]) -> BrokerQueue:
     stats = _dict(raw, "message_stats")
     timestamp = raw.get("head_message_timestamp")
@@ -296,20 +310,11 @@ def _queue(raw: Mapping[str, Any]) -> BrokerQueue:
         ack_rate=rate_of(stats, "ack"),
         redeliver_rate=rate_of(stats, "redeliver"),
         head_timestamp=timestamp if isinstance(timestamp, int) else None,
-        limits=_limits(raw),
+        limits=limits_of(raw),
+        own_limits=own_limits_of(raw),
+        policy=str(raw.get("policy") or "")[:NAME_CHARACTERS],
+        operator_policy=str(raw.get("operator_policy") or "")[:NAME_CHARACTERS],
     )
-
-
-def _limits(raw: Mapping[str, Any]) -> dict[str, int | str]:
-    """Return what makes the queue drop messages, from its own arguments (``x-``) and from policies."""
-    names = ("max-length", "max-length-bytes", "message-ttl", "expires", "overflow")
-    arguments, policy = _dict(raw, "arguments"), _dict(raw, "effective_policy_definition")
-    found = {name: arguments.get(f"x-{name}", policy.get(name)) for name in names}
-    return {
-        name: value if isinstance(value, int) else str(value)
-        for name, value in found.items()
-        if value is not None
-    }
 
 
 def _connections(api: ManagementApi) -> BrokerConnections:

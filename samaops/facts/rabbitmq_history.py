@@ -25,6 +25,7 @@ class QueueHistory:
     stuck_seconds: int  # how long messages were ready and unacknowledged while nothing was acknowledged
     redelivered: int = 0  # in the window; a message that comes back twice counts twice
     calm_seconds: int = 0  # since the last redelivery
+    vanished: int = 0  # in the window: left the queue and reached nobody (dropped, expired or purged)
 
 
 def rate_of(stats: Mapping[str, Any], name: str) -> float:
@@ -41,6 +42,7 @@ def history_of(raw: Mapping[str, Any], ready_now: int) -> QueueHistory | None:
     ready, unacknowledged = _samples(raw, "messages_ready"), _samples(raw, "messages_unacknowledged")
     published, acknowledged = _samples(stats, "publish"), _samples(stats, "ack")
     redelivered = _samples(stats, "redeliver")
+    delivered = acknowledged, _samples(stats, "deliver_no_ack"), _samples(stats, "get_no_ack")
     if len(ready) < 2:
         return None
     waiting = _lasting(ready)
@@ -54,6 +56,7 @@ def history_of(raw: Mapping[str, Any], ready_now: int) -> QueueHistory | None:
         stuck_seconds=min(waiting, _lasting(unacknowledged), unchanged),
         redelivered=_gain(redelivered),
         calm_seconds=_unchanged(redelivered),
+        vanished=max(0, _gain(published) - sum(map(_gain, delivered)) - _more(ready) - _more(unacknowledged)),
     )
 
 
@@ -76,6 +79,11 @@ def _span(samples: Samples) -> int:
 
 def _gain(samples: Samples) -> int:
     return max(0, samples[0][1] - samples[-1][1]) if samples else 0
+
+
+def _more(samples: Samples) -> int:
+    """Return by how much a value is higher now than when the window began; negative when it is lower."""
+    return samples[0][1] - samples[-1][1] if samples else 0
 
 
 def _lasting(samples: Samples) -> int:

@@ -79,6 +79,11 @@ def _paths(server: Server, mode: Mode) -> Paths:
     )
 
 
+def redis_directory(server: Server, mode: Mode) -> str:
+    """Return where Redis keeps its files, as Redis sees it."""
+    return _paths(server, mode).redis
+
+
 def prepare(layout: Layout, server: Server, mode: Mode) -> None:
     """Write the compose file, its environment file and what its services mount, in /opt/samaconso of the server."""
     paths = _paths(server, mode)

@@ -186,6 +186,7 @@ def _load(session: psycopg.Connection[Any]) -> None:
         with session.transaction():
             session.execute((APPLICATION_SQL / "schema.sql").read_bytes())
             session.execute((APPLICATION_SQL / "seed.sql").read_bytes())
+            session.execute(sql("grant_notifications"))
             session.execute(sql("mark_loaded"))
     except psycopg.Error as error:
         raise StartError(f"samaconso: {str(error).strip()}") from error

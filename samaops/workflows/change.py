@@ -13,6 +13,7 @@ from samaops.actions.engine import Applied, Engine
 from samaops.actions.operations import Outcome
 from samaops.actions.verbs import Verb
 from samaops.checks import engine as checks
+from samaops.clients import shells
 from samaops.config.settings import Settings
 from samaops.errors import REFUSED, RefusedError, SamaopsError
 from samaops.facts import encoding
@@ -25,7 +26,8 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Action, ActionStatus, Operation, Plan, Step
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
-from samaops.workflows import diagnose
+from samaops.workflows import diagnose, exclusion
+from samaops.workflows.exclusion import Exclusion
 
 _BAD = (Status.WARNING, Status.CRITICAL)
 _GOOD = (Status.OK, Status.SKIPPED)
@@ -87,7 +89,7 @@ def prepare_verb(
     plan = verb.plan(snapshot, settings, arguments)
     plan = replace(plan, cures=tuple(dict.fromkeys((*plan.cures, *asked_by))))
     asked_for = [one.key for one in world.findings(plan.cures, snapshot) if one.status in _BAD]
-    return _without_secrets(replace(plan, cures=tuple(asked_for)), settings)
+    return exclusion.with_notes(settings, _without_secrets(replace(plan, cures=tuple(asked_for)), settings))
 
 
 def _without_secrets(plan: Plan, settings: Settings) -> Plan:
@@ -110,26 +112,31 @@ def lock_of(settings: Settings, journal: Journal) -> ChangeLock:
     return ChangeLock(place, settings.site, journal.engine() if journal.is_shared else None)
 
 
-def require_possible(settings: Settings) -> None:
-    """Say before anybody is asked what would stop the change: no journal, or another change under way."""
+def require_possible(settings: Settings, plan: Plan) -> Plan:
+    """Say before anybody is asked what would stop the change: no journal, or another change under way.
+
+    Return the plan with what was learned of the servers' locks in its notes.
+    """
     journal = journal_of(settings)
     journal.prepare()
     owner = lock_of(settings, journal).holder()
     journal.close()
     if owner is not None:
         raise lock.locked(owner)
+    return exclusion.look(settings, plan)
 
 
-def apply(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
-    """Run a plan under the lock, journaled, and report how it ended.
+def apply(settings: Settings, plan: Plan, wait_seconds: float, world: LiveWorld | None = None) -> Report:
+    """Run a plan under its locks, journaled, and report how it ended.
 
+    ``world`` is the real system as somebody watches it, where that is wanted.
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
-    world, journal = LiveWorld(settings), journal_of(settings)
+    world, journal = world or LiveWorld(settings), journal_of(settings)
     journal.prepare()
     try:
-        with lock_of(settings, journal) as held:
+        with shells.kept(), Exclusion(settings, plan, lock_of(settings, journal)) as held:
             _note_interrupted(journal)
             applied = Engine(world, journal, held.check, wait_seconds).apply(plan)
             findings = _cured(world, plan) if applied.exit_code == 0 else ()
@@ -183,6 +190,12 @@ def refused(settings: Settings, plan: Plan, error: SamaopsError) -> Report:
     return replace(report, actions=actions, errors=errors, answer="")
 
 
+def not_planned(error: SamaopsError) -> Report:
+    """Return why there is not even a plan, as a report."""
+    errors = (ReportError(error.message, error.hint, error.exit_code),)
+    return Report(command="", started_at=datetime.now(timezone.utc), errors=errors)
+
+
 def _errors(applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
@@ -215,8 +228,8 @@ def _action(settings: Settings, step: Step, status: ActionStatus, change: str | 
         title=step.title,
         risk=step.risk,
         status=status,
-        commands=(operations.shown(step.operation, settings),),
-        undo=(operations.shown(step.undo, settings),) if step.undo else (),
+        commands=operations.lines(step.operation, settings),
+        undo=operations.lines(step.undo, settings) if step.undo else (),
         journal=change,
         server=step.operation.server,
         conditions=tuple(one.text for one in (*step.needs, *step.before)),

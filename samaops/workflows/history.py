@@ -17,6 +17,7 @@ from samaops.i18n import N_, _
 from samaops.model.history import Moment, PastChange
 from samaops.model.plan import Plan
 from samaops.owner import Owner
+from samaops.workflows import exclusion
 from samaops.workflows.change import LiveWorld, journal_of, lock_of
 
 _KINDS = {
@@ -57,7 +58,7 @@ def undo(settings: Settings, identifier: str) -> Plan:
             raise RefusedError(_("The change {id} is still being made").format(id=identifier))
     codes = undoing.codes_of(found)
     snapshot = LiveWorld(settings).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
-    return undoing.plan(found, snapshot)
+    return exclusion.with_notes(settings, undoing.plan(found, snapshot))
 
 
 @contextmanager

@@ -1,14 +1,16 @@
-"""The broker's queues as a list, the first messages of one, and all of one in a file. Nothing is taken out."""
+"""The broker's queues as a list, the first messages of one, all of one in a file; what is parked of one."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from samaops.actions import messages
+from samaops.actions import messages, parking, rabbitmq_parking
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_messages import MessageApi
 from samaops.config import consistency
@@ -17,8 +19,10 @@ from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
 from samaops.facts.selection import Selection
 from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.model.plan import Plan
 from samaops.model.table import Column, Table
-from samaops.workflows import diagnose, observed
+from samaops.workflows import change, diagnose, observed
 
 MOST_MESSAGES = 50_000
 _PEEKED_BYTES = 200
@@ -102,6 +106,37 @@ def export(settings: Settings, queue: str, file: Path | None) -> tuple[int, Path
     return len(found), path
 
 
+def plan_park(settings: Settings, arguments: Sequence[str]) -> Plan:
+    """Plan that messages are parked; nothing to do when the task is parked and its queue is calm.
+
+    A task may be in both queues, when a process was killed between the two: then its queue is not calm.
+    """
+    plan = change.prepare(settings, "queue park", arguments)
+    asked = rabbitmq_parking.asked_for(settings, arguments)
+    is_one = plan.steps and asked.which != parking.GIVEN_BACK
+    if not is_one or asked.which not in _parked(settings, asked.holding):
+        return plan
+    calm = change.prepare(settings, "queue park", (asked.queue, parking.GIVEN_BACK, asked.holding))
+    if calm.steps:
+        return plan
+    text = _("the task {id} is parked in {holding}, and {reason}")
+    nothing = text.format(id=asked.which, holding=asked.holding, reason=calm.nothing_to_do)
+    return replace(plan, steps=(), notes=(), nothing_to_do=nothing)
+
+
+def _parked(settings: Settings, holding: str) -> frozenset[str]:
+    """Return the ids of the tasks in a holding queue; nobody minds that these are marked as delivered before."""
+    broker = _broker(settings)
+    try:
+        with MessageApi(settings.host_of(broker), broker) as api:
+            found = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
+    except ClientError as error:
+        if error.kind is FailureKind.MISSING:
+            return frozenset()
+        raise _unavailable(holding, error) from error
+    return frozenset(str(_message(one)["id"]) for one in found)
+
+
 def default_file(queue: str) -> Path:
     """Return a new file for a queue's messages, under the state directory."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
@@ -119,7 +154,7 @@ def _unavailable(queue: str, error: ClientError) -> UnavailableError:
 
 def _known(settings: Settings, queue: str) -> RabbitMQ:
     broker = _broker(settings)
-    if queue not in broker.queues:
+    if queue.removeprefix(parking.PREFIX) not in broker.queues:
         text = _("The configuration knows no queue {queue!r}")
         raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, broker.queues))
     return broker

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from samaops.actions import operations, site_commands, verbs
 from samaops.actions.verbs import Verb
@@ -22,9 +22,9 @@ from samaops.i18n import _
 from samaops.model.cause import Cause, Fix
 from samaops.model.finding import Finding
 from samaops.model.plan import Plan, Risk
-from samaops.model.report import Report, worst_first
+from samaops.model.report import Footprint, Report, worst_first
 from samaops.model.status import Status
-from samaops.workflows import change, diagnose, hops
+from samaops.workflows import change, diagnose, fix_names, hops
 
 _RISKS = list(Risk)
 _SEEN = (Status.CRITICAL, Status.WARNING, Status.UNKNOWN)
@@ -36,6 +36,7 @@ class Offer:
     """One fix that would help now, and the cause that asks for it.
 
     ``text`` is what to send to others, where the fix is not in our hands; ``refusal`` says why it cannot be made.
+    ``names`` holds what its templates speak of.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Offer:
     title: str
     text: str = ""
     refusal: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,13 @@ def run(settings: Settings, name: str, meanwhile: Callable[[], object] | None = 
     snapshot = diagnose.observe(settings, selection, meanwhile=meanwhile)
     report = diagnose.judge(snapshot, settings, selection)
     causes = sorted(report.causes, key=lambda one: one.id not in playbook.causes)
-    offers = [offer for cause in causes for offer in _offers(playbook, cause, report, settings)]
+    offers = [
+        offer
+        for cause in causes
+        for offer in _offers(
+            playbook, cause, {**names_of(cause, settings), **_seen(cause, report, snapshot, settings)}
+        )
+    ]
     planned = [_planned(playbook, offer, snapshot, settings) for offer in offers]
     flows = _flows(settings) if playbook.hops else None
     hop_findings = hops.findings(playbook.hops, report.findings, snapshot, flows, settings)
@@ -127,14 +135,20 @@ def _explaining(causes: tuple[Cause, ...], hop_findings: tuple[Finding, ...]) ->
     return tuple(folded)
 
 
-def _offers(playbook: Playbook, cause: Cause, report: Report, settings: Settings) -> Iterator[Offer]:
+def _seen(cause: Cause, report: Report, snapshot: Snapshot, settings: Settings) -> dict[str, str]:
+    return {
+        **fix_names.seen(cause, report.findings, snapshot, settings),
+        "evidence": _evidence(cause, report),
+    }
+
+
+def _offers(playbook: Playbook, cause: Cause, names: Mapping[str, str]) -> Iterator[Offer]:
     described = playbook.causes.get(cause.id)
-    names = {**names_of(cause, settings), "evidence": _evidence(cause, report)}
     found = [(name, playbook.fixes[name]) for name in (described.fixes if described else ())]
     for name, fix in sorted(found, key=lambda one: _RISKS.index(one[1].risk)):
         if _needed(fix) <= names.keys():
             text = _(fix.text).format(**names) if fix.text else ""
-            yield Offer(name, fix, cause, _(fix.title).format(**names), text)
+            yield Offer(name, fix, cause, _(fix.title).format(**names), text, names=names)
 
 
 def _evidence(cause: Cause, report: Report) -> str:
@@ -179,7 +193,7 @@ def _worker_named(keys: Iterable[str]) -> dict[str, str]:
 
 
 def _verb(offer: Offer, settings: Settings) -> tuple[Verb, tuple[str, ...]]:
-    names, fix = {**names_of(offer.cause, settings), "evidence": ""}, offer.fix
+    names, fix = offer.names, offer.fix
     if fix.verb is not None:
         return verbs.find(fix.verb), tuple(one.format(**names) for one in fix.arguments)
     quoted = {key: shlex.quote(value) for key, value in names.items()}
@@ -199,13 +213,65 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, settings: Set
         return offer, Fix(offer.id, offer.fix.risk, offer.title, (how,), text=offer.text)
     try:
         verb, arguments = _verb(offer, settings)
+        snapshot = _complete(snapshot, playbook, verb.codes(settings, arguments), settings)
         plan = verb.plan(snapshot, settings, arguments)
     except SamaopsError as error:
-        refusal = _("{title}: not now: {reason}").format(title=offer.title, reason=error.message)
-        return replace(offer, refusal=error.message), Fix(offer.id, offer.fix.risk, refusal)
-    commands = tuple(operations.shown(step.operation, settings) for step in plan.steps)
-    undo = tuple(operations.shown(step.undo, settings) for step in plan.steps if step.undo)
+        return _not_now(offer, error.message)
+    if not plan.steps:
+        return _not_now(offer, plan.nothing_to_do)
+    commands = tuple(one for step in plan.steps for one in operations.lines(step.operation, settings))
+    undos = (step.undo for step in plan.steps if step.undo)
+    undo = tuple(one for each in undos for one in operations.lines(each, settings))
     return offer, Fix(offer.id, plan.risk, offer.title, (how, *commands), undo)
+
+
+def _complete(snapshot: Snapshot, playbook: Playbook, codes: Iterable[str], settings: Settings) -> Snapshot:
+    """Look at what a fix needs to know and a diagnosis does not: such as what images lie about."""
+    looks = Selection(only=playbook.looks)
+    missing = tuple(one for one in codes if not looks.touches(one))
+    if not missing or not playbook.looks:
+        return snapshot
+    more = diagnose.observe(settings, Selection(only=missing))
+    return replace(snapshot, observations=(*snapshot.observations, *more.observations))
+
+
+def _not_now(offer: Offer, reason: str) -> tuple[Offer, Fix]:
+    title = _("{title}: not now: {reason}").format(title=offer.title, reason=reason)
+    return replace(offer, refusal=reason), Fix(offer.id, offer.fix.risk, title)
+
+
+def with_change(settings: Settings, diagnosis: Diagnosis, done: Report) -> Report:
+    """Return one report of a diagnosis and of the change that was made after it, or planned, or refused.
+
+    The causes are those that asked for the change. Where something was run, the findings are looked at once more:
+    they are what is so now, and a cause that is still there, or new, is told with them.
+    """
+    before = diagnosis.report
+    causes, findings = before.causes, before.findings
+    if any(one.journal for one in done.actions):
+        after = run(settings, diagnosis.playbook.id).report
+        known = {(one.id, one.subject) for one in causes}
+        causes = (*causes, *(one for one in after.causes if (one.id, one.subject) not in known))
+        findings = after.findings
+    return replace(
+        before,
+        findings=findings,
+        causes=causes,
+        actions=done.actions,
+        errors=done.errors,
+        answer=done.answer,
+        duration_ms=before.duration_ms + done.duration_ms,
+        footprint=_sum(before.footprint, done.footprint),
+    )
+
+
+def _sum(one: Footprint, other: Footprint) -> Footprint:
+    return Footprint(
+        one.connections + other.connections,
+        one.bytes_read + other.bytes_read,
+        one.commands + other.commands,
+        one.writes + other.writes,
+    )
 
 
 def _with_fixes(cause: Cause, planned: list[tuple[Offer, Fix]], playbook: Playbook) -> Cause:

@@ -144,7 +144,8 @@ def test_yes_changes_verifies_and_journals(site: Site) -> None:
 def test_a_second_time_restarts_again_and_is_a_change_of_its_own(site: Site) -> None:
     for _time in range(2):
         before = site.started_at("fine")
-        assert site(*RESTART, "--yes").code == 0
+        done = site(*RESTART, "--yes")
+        assert done.code == 0, done
         assert site.started_at("fine") != before
     assert [one["status"] for one in site.history()] == ["verified", "verified"]
 
@@ -268,10 +269,10 @@ def test_what_does_not_work_afterwards_is_failed_2_and_what_is_left_is_said(site
     assert change["status"] == "failed"
 
 
-def begin_slow(site: Site) -> subprocess.Popen[bytes]:
+def begin_slow(site: Site, *words: str) -> subprocess.Popen[bytes]:
     """Start the restart that takes long, and wait until its step is in the journal."""
     process = subprocess.Popen(
-        site.samaops.command("--config", site.config, "docker", "restart", "slow", "--yes"),
+        site.samaops.command("--config", site.config, "docker", "restart", "slow", "--yes", *words),
         env=site.samaops.environment(DOCKER_HOST=site.engine.host),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -305,6 +306,15 @@ def test_an_interrupted_change_says_what_is_left_130(site: Site, sent: signal.Si
     (change,) = site.history()
     assert change["status"] in ("failed", "reverted")
     assert change["reason"].startswith("interrupted")
+
+
+def test_an_interrupted_change_is_one_document_for_programs(site: Site) -> None:
+    process = begin_slow(site, "-o", "json")
+    process.send_signal(signal.SIGINT)
+    stdout, _stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    document = json.loads(stdout)
+    assert (document["command"], document["errors"][0]["exit_code"]) == ("docker restart", 130)
 
 
 def test_the_help_and_the_history_import_no_database(site: Site) -> None:

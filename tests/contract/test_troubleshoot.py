@@ -99,8 +99,13 @@ def test_the_run_names_the_cause_shows_each_hop_and_offers_the_fixes(site: Site)
 
 
 def test_a_dry_run_shows_the_plan_that_would_be_run_and_changes_nothing(site: Site) -> None:
-    (planned,) = report(site(*APPLY, "--dry-run", "-o", "json"))["actions"]
+    document = report(site(*APPLY, "--dry-run", "-o", "json"))
+    (planned,) = document["actions"]
     assert (planned["status"], planned["journal"]) == ("planned", None)
+    (asking,) = [one for one in document["findings"] if one["code"] == "proxy.service.unreachable"]
+    assert (asking["status"], asking["cause"], document["command"]) == (
+        "critical", "proxy-down", "troubleshoot notifications",
+    )  # fmt: skip
     assert not site.runs()
     (made,) = report(site(*APPLY, "--yes", "-o", "json"))["actions"]
     assert [planned[key] for key in ("commands", "undo")] == [made[key] for key in ("commands", "undo")]
@@ -110,6 +115,9 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed_77(site: Site) ->
     done = site(*APPLY)
     assert done.code == 77
     assert "--yes" in done.stderr
+    refused = report(site(*APPLY, "-o", "json"))
+    assert [one["status"] for one in refused["actions"]] == ["refused"]
+    assert [one["id"] for one in refused["causes"]] == ["proxy-down"]
     assert not site.runs()
 
 
@@ -118,8 +126,11 @@ def test_a_fix_is_made_verified_by_its_finding_and_can_be_undone(site: Site) -> 
     document = report(done)
     assert done.code == 0, document["errors"]
     assert [one["status"] for one in document["actions"]] == ["verified"]
-    assert [(one["code"], one["status"]) for one in document["findings"]] == [
-        ("proxy.service.unreachable", "ok")
+    found = {one["code"]: one["status"] for one in document["findings"]}
+    assert found["proxy.service.unreachable"] == "ok"
+    assert found["notifications.hop.sent"] == "ok", "looked at once more"
+    assert [(one["id"], one["fixes"][-1]["id"]) for one in document["causes"]] == [
+        ("proxy-down", "site.relay")
     ]
     assert site.runs()
     again = site(*APPLY, "--yes")
@@ -144,6 +155,17 @@ def test_what_did_not_help_and_has_no_undo_is_said_to_be_left(site: Site) -> Non
     document = report(done)
     assert [one["status"] for one in document["actions"]] == ["failed"]
     assert "it cannot be unsaid" in document["errors"][0]["message"]
+
+
+def test_a_fix_that_cannot_be_planned_is_told_with_the_cause_that_wants_it_64(site: Site) -> None:
+    site.offer(server="nowhere")
+    done = site(*APPLY, "--yes", "-o", "json")
+    document = report(done)
+    assert done.code == 64
+    assert [one["id"] for one in document["causes"]] == ["proxy-down"]
+    assert (document["actions"], len(document["errors"])) == ([], 1)
+    assert "nowhere" in document["errors"][0]["message"]
+    assert "nowhere" in done.stderr
 
 
 def test_a_site_s_destructive_command_needs_the_name(site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from celery import Celery
 from kombu.entity import Queue
@@ -40,3 +41,27 @@ def fine() -> int:
 def refused_by_proxy() -> None:
     """Fail as a push does when the proxy refuses."""
     raise ConnectionError("Tunnel connection failed: 407 Proxy Authentication Required")
+
+
+@app.task(name="canary_fine")  # type: ignore[untyped-decorator]
+def canary_fine(marker: str) -> dict[str, Any]:
+    """Answer as an application's shortest canary does."""
+    return {"marker": marker, "validate_only": True}
+
+
+@app.task(name="canary_that_sends")  # type: ignore[untyped-decorator]
+def canary_that_sends(marker: str) -> dict[str, Any]:
+    """Answer as one that forgot to have its message only validated."""
+    return {"marker": marker}
+
+
+@app.task(name="canary_refused")  # type: ignore[untyped-decorator]
+def canary_refused(marker: str) -> None:
+    """Fail as a library of Google's does, without a report."""
+    raise ConnectionError(f"{marker}: Tunnel connection failed: 407 Proxy Authentication Required")
+
+
+@app.task(name="canary_without_result", ignore_result=True)  # type: ignore[untyped-decorator]
+def canary_without_result(marker: str) -> str:
+    """Keep nothing of what it did."""
+    return marker

@@ -13,8 +13,10 @@ from samaops.config.settings import Docker, Maintenance, Safety, Server, Setting
 from samaops.errors import RefusedError
 from samaops.facts.maintenance_images import ImagesFacts
 from samaops.facts.selection import Selection
+from samaops.file_lock import FileLock, file_name
 from samaops.model.plan import ActionStatus, Plan
 from samaops.model.status import Status
+from samaops.owner import Owner
 from samaops.render.bulletin import bulletin
 from samaops.workflows import change, diagnose, maintain
 from tests.service.docker_engine import Engine, running_engine
@@ -103,6 +105,22 @@ def test_without_a_yes_nothing_is_removed_and_the_exit_code_says_so(site: Settin
     assert [one.status for one in refused.report.actions] == [ActionStatus.REFUSED]
     assert refused.report.status is Status.WARNING
     assert "app:1" in tags(site)
+
+
+def test_while_another_machine_changes_the_server_nothing_is_removed_and_the_finding_names_it(
+    site: Settings, tmp_path: Path
+) -> None:
+    other = FileLock(tmp_path / file_name("images", "api"))
+    assert other.take(Owner("awa", "thies", 7, "", "2026-11-21"))
+    try:
+        report = daily(site).report
+    finally:
+        other.release()
+    assert [one.status for one in report.actions] == [ActionStatus.REFUSED]
+    (finding,) = [one for one in report.findings if one.code == "maintenance.images.unused"]
+    assert "on api by awa on thies, process 7" in finding.detail
+    assert "app:1" in tags(site)
+    assert [one.status for one in daily(site).report.actions] == [ActionStatus.VERIFIED]
 
 
 def test_a_container_that_is_made_after_the_plan_keeps_its_image(engine: Engine, site: Settings) -> None:

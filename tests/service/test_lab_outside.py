@@ -21,6 +21,7 @@ import pytest
 import requests
 from cryptography import x509
 
+from samaops.lab.app import canary
 from samaops.lab.app.push import PushError, Sender
 from samaops.lab.layout import Layout
 from samaops.lab.outside import balancer, google_control, parts, proxy, sqlserver
@@ -209,6 +210,64 @@ class TestGoogleThroughTheProxy:
         response = requests.post(url, json={}, headers={"Authorization": "Bearer ya29.lab-0-0"}, timeout=5)
         assert response.status_code == 401
         assert response.json()["error"]["status"] == "UNAUTHENTICATED"
+
+
+class TestCanary:
+    STEPS = ("key", "oauth.proxy", "oauth.tls", "oauth.token", "fcm.proxy", "fcm.tls", "fcm.send")
+
+    def refused(self, key: Path) -> dict[str, object]:
+        with pytest.raises(canary.CanaryError) as error:
+            canary.send("mark", key)
+        report: dict[str, object] = error.value.args[2]
+        assert (report["marker"], report["validate_only"]) == ("mark", True)
+        return report
+
+    def test_it_is_validated_and_addressed_to_a_topic_and_tells_of_every_step(self, world: World) -> None:
+        before = len(world.accepted())
+        report = canary.send("mark", world.places.service_account)
+        assert str(report["name"]).endswith("/fake_message_id")
+        assert [one["step"] for one in report["steps"]] == list(self.STEPS)
+        (line,) = world.accepted()[before:]
+        assert (line["token"], line["topic"], line["validate_only"]) == (None, canary.TOPIC, True)
+
+    def test_it_asks_for_a_token_of_its_own_so_that_a_revoked_key_shows_at_once(self, world: World) -> None:
+        assert canary.send("mark", world.places.service_account)
+        report = self.refused(world.places.revoked_service_account)
+        assert report["failed"] == "oauth.token"
+
+    @pytest.mark.parametrize("mode", ["quota", "unavailable", "internal"])
+    def test_what_fcm_refuses_to_everybody_it_meets(self, world: World, mode: str) -> None:
+        world.control(mode=mode)
+        assert self.refused(world.places.service_account)["failed"] == "fcm.send"
+
+    def test_what_fcm_refuses_to_one_device_it_does_not_meet(self, world: World) -> None:
+        world.control(mode="sender_id_mismatch")
+        assert canary.send("mark", world.places.service_account)
+
+    def test_a_key_that_is_none_is_its_first_step(self, world: World, tmp_path: Path) -> None:
+        key = tmp_path / "key.json"
+        key.write_text("{}")
+        assert self.refused(key)["failed"] == "key"
+
+    def test_it_goes_the_way_of_the_application_and_says_where_it_ends(self, world: World) -> None:
+        proxy.write_names(world.places, missing=(FCM_HOST,))
+        try:
+            report = self.refused(world.places.service_account)
+        finally:
+            proxy.write_names(world.places)
+        assert report["failed"] == "fcm.proxy"
+
+    def test_it_gives_the_proxy_the_password_of_the_environment(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world.rules(proxy.Rules(user="senelec", password="secret"))
+        try:
+            assert self.refused(world.places.service_account)["failed"] == "oauth.proxy"
+            way = f"http://senelec:s%65cret@{ADDRESS}:{world.places.ports.proxy}"
+            monkeypatch.setenv("HTTPS_PROXY", way)
+            assert canary.send("mark", world.places.service_account)
+        finally:
+            world.rules(proxy.Rules())
 
 
 class TestProxy:

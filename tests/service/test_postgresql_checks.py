@@ -437,3 +437,74 @@ def _copied(command: list[str], server: PostgresServer) -> bool:
 def _lag(server: PostgresServer) -> Any:
     found = finding("postgresql.replication.lag", server.settings())
     return found if found.evidence.get("standbys") else None
+
+
+LATE = "postgresql.notifications.late"
+
+
+@pytest.fixture
+def notifications(postgres_server: PostgresServer) -> Iterator[PostgresServer]:  # noqa: F811
+    """Return a server with an empty table of notifications, which our role may read."""
+    columns = "id int, created_at timestamptz NOT NULL DEFAULT now(), sent_at timestamptz"
+    postgres_server.run(f"CREATE TABLE notifications ({columns})")
+    postgres_server.run("GRANT SELECT (created_at, sent_at) ON notifications TO samaops")
+    yield postgres_server
+    postgres_server.run("DROP TABLE notifications CASCADE")
+
+
+def test_what_is_due_and_unpublished_is_late_until_it_is_published(notifications: PostgresServer) -> None:
+    assert finding(LATE, notifications.settings()).status is Status.OK
+
+    ages = "'1 minute'), ('20 minutes'), ('2 days'"  # what was forgotten days ago is history
+    notifications.run(
+        f"INSERT INTO notifications (created_at) SELECT now() - v::interval FROM (VALUES ({ages})) AS t(v)"
+    )
+    found = finding(LATE, notifications.settings())
+    assert (found.status, found.evidence["due"]) == (Status.CRITICAL, 2)
+    assert found.value is not None
+    assert 1200 <= float(found.value) < 1260
+    assert found.evidence["published_seconds"] is None
+
+    notifications.run(
+        "UPDATE notifications SET sent_at = now() WHERE created_at < now() - interval '5 minutes'"
+    )
+    found = finding(LATE, notifications.settings())
+    assert (found.status, found.evidence["due"]) == (Status.OK, 1)
+    assert 0 <= found.evidence["published_seconds"] < 60
+
+
+def test_a_role_that_may_not_read_the_notifications_is_told_the_grant(notifications: PostgresServer) -> None:
+    notifications.run("REVOKE SELECT (sent_at) ON notifications FROM samaops")
+    found = finding(LATE, notifications.settings())
+    assert found.status is Status.UNKNOWN
+    assert "GRANT SELECT (created_at, sent_at) ON notifications TO samaops" in found.detail
+
+
+def test_a_table_that_is_not_there_or_not_quick_is_not_read(notifications: PostgresServer) -> None:
+    for table in ("", "elsewhere.notifications", "Notifications", 'no"table; DROP TABLE notifications; --'):
+        found = finding(LATE, notifications.settings(notifications_table=table))
+        assert found.status is Status.SKIPPED, table
+    missing = notifications.settings(notifications_published_column="published_at")
+    assert finding(LATE, missing).status is Status.SKIPPED
+
+    notifications.run("CREATE VIEW late_view AS SELECT * FROM notifications")
+    notifications.run("GRANT SELECT ON late_view TO samaops")
+    found = finding(LATE, notifications.settings(notifications_table="public.late_view"))
+    assert found.status is Status.SKIPPED
+    assert "large" in found.detail
+
+
+def test_names_of_the_configuration_are_taken_as_they_are_written(notifications: PostgresServer) -> None:
+    notifications.run(
+        """CREATE TABLE public."Envois" ("le" timestamptz DEFAULT now(), "Envoyé" timestamptz)"""
+    )
+    try:
+        notifications.run('GRANT SELECT ON public."Envois" TO samaops')
+        notifications.run("""INSERT INTO public."Envois" ("le") VALUES (now() - interval '10 minutes')""")
+        changes = {"notifications_table": "public.Envois", "notifications_due_column": "le"}
+        found = finding(
+            LATE, notifications.settings(**changes, notifications_published_column="Envoyé"), warning=60
+        )
+        assert (found.status, found.evidence["due"]) == (Status.WARNING, 1)
+    finally:
+        notifications.run('DROP TABLE public."Envois"')

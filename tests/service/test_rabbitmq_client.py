@@ -143,6 +143,34 @@ def test_a_queue_that_drops_is_a_warning(queues: Broker) -> None:
         queues.request("DELETE", "policies/%2F/short")
 
 
+def test_a_queue_that_has_dropped_is_critical_and_names_its_policy(
+    queues: Broker, limited: Callable[[str, bool], Any]
+) -> None:
+    definition = {"max-length": 2}
+    queues.request(
+        "PUT",
+        "policies/%2F/keep%20two",
+        {"pattern": "^urgent$", "definition": definition, "apply-to": "queues"},
+    )
+    try:
+        _until(queues, "rabbitmq.queue.arguments", "urgent", lambda one: one.status is Status.WARNING)
+        queues.publish("urgent", 20)
+        finding = _until(
+            queues, "rabbitmq.queue.arguments", "urgent", lambda one: one.status is Status.CRITICAL
+        )
+        assert finding.evidence["vanished_in_window"] == 18
+        assert (finding.evidence["policy"], finding.evidence["pattern"]) == ("keep two", "^urgent$")
+        assert finding.evidence["own_limits"] == []
+
+        # Who may not see policies still sees what they do.
+        seen = look(limited("monitoring", True), "rabbitmq.queue.arguments")
+        finding = seen.one("rabbitmq.queue.arguments", "rabbitmq/urgent")
+        assert finding.status is Status.CRITICAL
+        assert (finding.evidence["policy"], finding.evidence["pattern"]) == ("keep two", None)
+    finally:
+        queues.request("DELETE", "policies/%2F/keep%20two")
+
+
 def test_a_memory_alarm_is_seen_with_the_publisher_it_blocks(queues: Broker) -> None:
     with _publisher(queues) as publish:
         queues.ctl("set_vm_memory_high_watermark", "0.000001")

@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from . import log, publish, queries, switches
+from . import due, log, publish, queries, switches
 from .celery_app import TASK_OF_QUEUE, create_producer
 from .consumption_cache import ConsumptionCache
 from .environment import VERSION, Environment
@@ -54,7 +54,8 @@ class BlockableLoop:
 async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
     log.configure(environment)
     logger.info("SamaConso %s starts as %s", VERSION, environment.instance_id)
-    yield
+    async with due.running(environment, producer_app):
+        yield
     await cache.close()
 
 

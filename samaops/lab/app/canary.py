@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -36,22 +37,24 @@ class CanaryError(push.PushError):
 
 
 class _Timeline:
-    """What was done, step by step, in milliseconds."""
+    """What was done, step by step: each in milliseconds from the end of the one before, so that none are lost."""
 
     def __init__(self) -> None:
         self.steps: list[dict[str, Any]] = []
-        self.current = "key"
+        self.current = ""
+        self._last = time.monotonic()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Measure a step; one that fails is the last."""
         self.current = name
-        began = time.monotonic()
         yield
-        self.steps.append({"step": name, "ms": round((time.monotonic() - began) * 1000, 1)})
+        now = time.monotonic()
+        self.steps.append({"step": name, "ms": round((now - self._last) * 1000, 1)})
+        self._last = now
 
 
-def send(marker: str, account: push.ServiceAccount) -> dict[str, Any]:
+def send(marker: str, credentials_file: Path) -> dict[str, Any]:
     """Send the canary and return its report, as docs/troubleshooting.md of samaops describes it.
 
     Raises:
@@ -59,7 +62,7 @@ def send(marker: str, account: push.ServiceAccount) -> dict[str, Any]:
     """
     timeline, report = _Timeline(), {"marker": marker, "validate_only": True}
     try:
-        name = _validate(marker, account, timeline)
+        name = _validate(marker, credentials_file, timeline)
     except (OSError, HTTPException) as error:
         words = str(error) or type(error).__name__
         raise CanaryError("UNREACHABLE", words, _of(report, timeline, failed=True)) from error
@@ -72,10 +75,15 @@ def _of(report: dict[str, Any], timeline: _Timeline, *, failed: bool = False) ->
     return {**report, "steps": timeline.steps, **({"failed": timeline.current} if failed else {})}
 
 
-def _validate(marker: str, account: push.ServiceAccount, timeline: _Timeline) -> str:
-    assertion = push.signed_assertion(account, int(switches.now()))
+def _validate(marker: str, credentials_file: Path, timeline: _Timeline) -> str:
+    with timeline.step("key"):
+        account = push.ServiceAccount.load(credentials_file)
+        assertion = push.signed_assertion(account, int(switches.now()))
+        trusted = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+        context = ssl.create_default_context(cafile=trusted)
+    way = _Way(timeline, context)
     form = urlencode({"grant_type": push.GRANT_TYPE, "assertion": assertion})
-    with _connected(account.token_uri, "oauth", timeline) as connection, timeline.step("oauth.token"):
+    with way.to(account.token_uri, "oauth") as connection, timeline.step("oauth.token"):
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         granted = _post(connection, account.token_uri, form, headers)
         if granted.status != 200 or "access_token" not in granted.body:
@@ -83,7 +91,7 @@ def _validate(marker: str, account: push.ServiceAccount, timeline: _Timeline) ->
     url = push.FCM_URL.format(project=account.project_id)
     message = {"topic": TOPIC, "data": {"marker": marker}}
     headers = {"Authorization": f"Bearer {granted.body['access_token']}", "Content-Type": "application/json"}
-    with _connected(url, "fcm", timeline) as connection, timeline.step("fcm.send"):
+    with way.to(url, "fcm") as connection, timeline.step("fcm.send"):
         sent = _post(connection, url, json.dumps({"validate_only": True, "message": message}), headers)
         if sent.status != 200:
             raise sent.fcm_error()
@@ -114,34 +122,41 @@ def _post(connection: HTTPSConnection, url: str, body: str, headers: dict[str, s
     return _Answer(response.status, said if isinstance(said, dict) else {})
 
 
-@contextmanager
-def _connected(url: str, host: str, timeline: _Timeline) -> Iterator[HTTPSConnection]:
-    """Open the way through the proxy, then TLS over it, each measured."""
-    parts = urlsplit(url)
-    name, port = parts.hostname or "", parts.port or 443
-    context = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where())
-    with timeline.step(f"{host}.proxy"):
-        way = _way(url, name, port)
-        way.connect()
-    connection = HTTPSConnection(name, port)
-    try:
-        with timeline.step(f"{host}.tls"):
-            connection.sock = context.wrap_socket(way.sock, server_hostname=name)
-        yield connection
-    finally:
-        connection.close()
-        way.close()
+class _Way:
+    """The way to Google's hosts, each step of it measured."""
+
+    def __init__(self, timeline: _Timeline, context: ssl.SSLContext) -> None:
+        self._timeline, self._context = timeline, context
+
+    @contextmanager
+    def to(self, url: str, host: str) -> Iterator[HTTPSConnection]:
+        """Open the way through the proxy, then TLS over it."""
+        parts = urlsplit(url)
+        name, port = parts.hostname or "", parts.port or 443
+        connection = HTTPSConnection(name, port)
+        with self._timeline.step(f"{host}.proxy"):
+            way = _opened(url, name, port)
+        try:
+            with self._timeline.step(f"{host}.tls"):
+                connection.sock = self._context.wrap_socket(way.sock, server_hostname=name)
+            yield connection
+        finally:
+            connection.close()
+            way.close()
 
 
-def _way(url: str, name: str, port: int) -> HTTPConnection:
-    """Return what leads to a host: the environment's proxy, with its password if it has one, or nobody between."""
+def _opened(url: str, name: str, port: int) -> HTTPConnection:
+    """Connect to a host: through the environment's proxy, with its password if it has one, or with none between."""
     proxy = urlsplit(get_environ_proxies(url).get("https", ""))
     if not proxy.hostname:
-        return HTTPConnection(name, port, timeout=SECONDS)
+        direct = HTTPConnection(name, port, timeout=SECONDS)
+        direct.connect()
+        return direct
     headers = {}
     if proxy.username:
         login = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(login).decode('ascii')}"
     way = HTTPConnection(proxy.hostname, proxy.port or 80, timeout=SECONDS)
     way.set_tunnel(name, port, headers)
+    way.connect()
     return way

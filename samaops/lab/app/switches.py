@@ -2,8 +2,11 @@
 
 - ``hang-<INSTANCE_ID>`` in SAMACONSO_LAB_DIRECTORY: the API's event loop is blocked by synchronous code
   (connections are accepted by the kernel, no byte is ever answered) from the next request until it is gone.
+  A process that was started after the file was made does not hang: a restart cures it, as it cures real code.
 - ``clock-offset-<INSTANCE_ID>`` in the same directory holds seconds: how far off the process believes its
   clock to be (WORKER_ID for a worker).
+- ``source-stopped-<INSTANCE_ID>`` in the same directory: the API's task that publishes what is due rests, without
+  a word, as one that nobody watches. A restart cures it too.
 - the message ``lab:hang``: the task waits for ever in ``recv`` on an established, silent TCP connection.
 - the message ``lab:poison``: the task kills its own pool child with SIGKILL; the broker delivers it again.
 - ``POST /lab/allocate?megabytes=N`` keeps N more megabytes for the life of the process.
@@ -30,6 +33,7 @@ _POISON_DELAY_SECONDS = 1.0
 _MEGABYTE = 1024 * 1024
 
 _held: list[bytearray] = []
+_started_at = time.time()
 
 
 def enabled() -> bool:
@@ -44,10 +48,23 @@ def switch_file(name: str, instance_id: str) -> Path | None:
 
 
 def block_while_asked(instance_id: str) -> None:
-    """Block the calling thread (the event loop's) for as long as the hang file is there."""
+    """Block the calling thread (the event loop's) for as long as there is a hang file younger than this process."""
     path = switch_file("hang", instance_id)
-    while path is not None and path.exists():
+    while path is not None and _is_for_this_process(path):
         time.sleep(_POLL_SECONDS)
+
+
+def source_is_stopped(instance_id: str) -> bool:
+    """Tell whether this process was told to publish nothing of what is due; a restart cures it."""
+    path = switch_file("source-stopped", instance_id)
+    return path is not None and _is_for_this_process(path)
+
+
+def _is_for_this_process(path: Path) -> bool:
+    try:
+        return path.stat().st_mtime >= _started_at
+    except FileNotFoundError:
+        return False
 
 
 def now() -> float:

@@ -63,7 +63,7 @@ def send_broadcast_notifications(
 @app.task(name="samaops_canary", ignore_result=False)  # type: ignore[untyped-decorator]
 def samaops_canary(marker: str) -> dict[str, Any]:
     """Send one message that FCM only validates, for `samaops troubleshoot notifications --canary`."""
-    return canary.send(marker, push.ServiceAccount.load(_environment().credentials_file))
+    return canary.send(marker, _environment().credentials_file)
 
 
 def _send_to_users(user_ids: list[int], message: str, validate_only: bool) -> dict[str, Any]:

@@ -117,6 +117,7 @@ def _resume_pool(site: Site) -> None:
     if _pool_is_paused(site):
         with sessions.console(site) as console:
             console.execute(b"RESUME " + DATABASE.encode())
+    sessions.await_pool(site)
 
 
 def _take_server_away(site: Site) -> None:

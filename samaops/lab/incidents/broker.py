@@ -71,9 +71,13 @@ def control(site: Site, worker: str, method: str, arguments: Mapping[str, Any]) 
     _publish(site, "celery.pidbox", "", {"clock": 1}, body)
 
 
-def publish_task(site: Site, queue_name: str, task: str, task_id: str) -> None:
+def publish_task(
+    site: Site, queue_name: str, task: str, task_id: str, arguments: Mapping[str, Any] | None = None
+) -> None:
     """Publish a task by its name, whether a worker knows it or not."""
-    _publish(site, BROKER_EXCHANGE, queue_name, {"task": task, "id": task_id}, [[], {}, {}])
+    _publish(
+        site, BROKER_EXCHANGE, queue_name, {"task": task, "id": task_id}, [[], dict(arguments or {}), {}]
+    )
 
 
 def _publish(site: Site, exchange: str, key: str, headers: Mapping[str, Any], body: object) -> None:
@@ -88,11 +92,26 @@ def _publish(site: Site, exchange: str, key: str, headers: Mapping[str, Any], bo
         "payload": json.dumps(body),
         "payload_encoding": "string",
     }
+    _request(site, "POST", f"exchanges/%2F/{exchange}/publish", message)
+
+
+def set_policy(site: Site, name: str, pattern: str, definition: Mapping[str, Any]) -> None:
+    """Declare a policy for queues, or change it."""
+    body = {"pattern": pattern, "definition": dict(definition), "apply-to": "queues"}
+    _request(site, "PUT", f"policies/%2F/{name}", body)
+
+
+def clear_policy(site: Site, name: str) -> None:
+    """Remove a policy; nothing to do when there is none."""
+    if look(site, f"policies/%2F/{name}") is not None:
+        _request(site, "DELETE", f"policies/%2F/{name}")
+
+
+def _request(site: Site, method: str, path: str, body: object = None) -> None:
     login = (BROKER_USER, site.secrets.rabbitmq_password)
     with requests.Session() as session:
         session.trust_env = False
-        url = f"{_API}/exchanges/%2F/{exchange}/publish"
-        session.post(url, json=message, auth=login, timeout=5).raise_for_status()
+        session.request(method, f"{_API}/{path}", json=body, auth=login, timeout=5).raise_for_status()
 
 
 def rabbitmqctl(site: Site, *arguments: str) -> None:
@@ -115,7 +134,12 @@ def measure_disk(site: Site) -> None:
     """
     rabbitmqctl(site, "set_disk_free_limit", DISK_LIMIT)
     sampled_at = _node(site).get("uptime")
-    wait_until(lambda: _node(site).get("uptime") not in (None, sampled_at), SAMPLE_SECONDS)
+
+    def is_known() -> bool:
+        node = _node(site)
+        return node.get("uptime") not in (None, sampled_at) and not node.get("disk_free_alarm")
+
+    wait_until(is_known, SAMPLE_SECONDS)
 
 
 def _node(site: Site) -> dict[str, Any]:

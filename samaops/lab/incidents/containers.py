@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from typing import Any
 
@@ -27,6 +28,13 @@ def server_of(container: str) -> str:
 def docker(site: Site, container: str, *arguments: str) -> str:
     """Run a docker command on the container's server."""
     return site.run(server_of(container), ["docker", *arguments])
+
+
+def shell(site: Site, container: str, directory: str, script: str) -> str:
+    """Run a script of the shell where a service keeps its files. Raises StartError with its last words."""
+    if site.has_containers:
+        return docker(site, container, "exec", "-w", directory, container, "sh", "-c", script)
+    return site.run(server_of(container), ["sh", "-c", f"cd {shlex.quote(directory)} && {script}"])
 
 
 def stop(site: Site, container: str, grace_seconds: int = STOP_SECONDS) -> None:

@@ -29,6 +29,7 @@ def _postgresql_is_stopped(site: Site) -> str | None:
 
 def _start_postgresql(site: Site) -> None:
     site.start(database.spec(site.layout, site.server("db")))
+    sessions.await_pool(site)
 
 
 def _make_lock_chain(site: Site) -> None:
@@ -84,6 +85,7 @@ def _give_connections_back(site: Site) -> None:
     _end_sessions(site, hold.GREEDY_NAME)
     if site.record("postgresql") and not wait_until(lambda: _is_admitted(site), GONE_SECONDS):
         raise StartError(_("PostgreSQL still admits nobody"))
+    sessions.await_pool(site)
 
 
 def _is_admitted(site: Site) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from samaops.i18n import N_, _
 from samaops.lab import processes
 from samaops.lab.incidents import google, looks, traffic
@@ -37,6 +39,8 @@ def _restore_proxy(site: Site) -> None:
     if intruder is not None:
         processes.stop([intruder], 2.0)
     site.end(INTERCEPTING)
+    site.states.forget([INTERCEPTING])
+    shutil.rmtree(Places.of(site.layout).intercepted, ignore_errors=True)
     _obey_rules(site, Rules(), " 200 ")
     traffic.send_again(site)
 

@@ -10,7 +10,19 @@ from typing import Literal
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import _
 from samaops.lab import lab
-from samaops.lab.incidents import api, database, disk, google, notifications, proxies, redis, tasks
+from samaops.lab.incidents import (
+    api,
+    database,
+    disk,
+    dropping,
+    google,
+    notifications,
+    proxies,
+    redis,
+    redis_saving,
+    source,
+    tasks,
+)
 from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.memory import Memory
 from samaops.lab.incidents.site import FAULTS, Site
@@ -21,12 +33,15 @@ from samaops.lab.starting import wait_until
 INCIDENTS: tuple[Incident, ...] = (
     *api.INCIDENTS,
     *notifications.INCIDENTS,
+    *dropping.INCIDENTS,
+    *source.INCIDENTS,
     *proxies.INCIDENTS,
     *google.INCIDENTS,
     *tasks.INCIDENTS,
     *database.INCIDENTS,
     *disk.INCIDENTS,
     *redis.INCIDENTS,
+    *redis_saving.INCIDENTS,
 )
 LIVE_SECONDS = 20.0
 GONE_SECONDS = 20.0

@@ -11,12 +11,17 @@ from typing import Any
 
 import psycopg
 
+from samaops.i18n import _
 from samaops.lab import database
 from samaops.lab.incidents.site import PROGRAM_VARIABLE, Site
 from samaops.lab.layout import DATABASE, DATABASE_USER, DB_ADDRESS, PGBOUNCER_PORT, POSTGRESQL_PORT
 from samaops.lab.outside.places import python_environment
+from samaops.lab.processes import StartError
 from samaops.lab.specs import ProcessSpec
+from samaops.lab.starting import wait_until
 
+# Of PgBouncer's server_login_retry, 15 s, and some more.
+POOL_SECONDS = 25.0
 _SQL = Path(__file__).parent / "sql"
 
 
@@ -45,6 +50,23 @@ def console(site: Site) -> Iterator[psycopg.ClientCursor[Any]]:
         cursor_factory=psycopg.ClientCursor,
     ) as connection:
         yield connection.cursor()  # type: ignore[misc]
+
+
+def await_pool(site: Site) -> None:
+    """Wait until nobody waits for a connection of the pool. Raises StartError when somebody does for too long.
+
+    A resumed pool opens its connections at its next turn; one that has lost PostgreSQL, after server_login_retry.
+    """
+    if site.is_alone and not wait_until(lambda: _waiting_clients(site) == 0, POOL_SECONDS):
+        raise StartError(_("clients of the pool still wait"))
+
+
+def _waiting_clients(site: Site) -> int:
+    with console(site) as cursor:
+        pools = cursor.execute(b"SHOW POOLS")
+        names = [column.name for column in pools.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in pools.fetchall()]
+    return sum(int(row["cl_waiting"]) for row in rows if row["database"] == DATABASE)
 
 
 def holder(site: Site, name: str, argv: tuple[str, ...]) -> ProcessSpec:

@@ -85,7 +85,7 @@ def send(request: Request, projects: frozenset[str], token_key: bytes, control: 
     addressed = message.get("message", {})
     device, topic = addressed.get("token"), addressed.get("topic")
     if isinstance(topic, str) and TOPIC.fullmatch(topic) and device is None:
-        fault = control.mode if control.mode in OF_EVERYTHING else ""
+        fault: str = control.mode if control.mode in OF_EVERYTHING else ""
     elif isinstance(device, str) and device:
         fault = _fault_of(device, control)
     else:

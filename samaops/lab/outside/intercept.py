@@ -19,6 +19,7 @@ from pathlib import Path
 
 from samaops.lab.outside.certificates import Authority, authority, server_certificate
 from samaops.lab.outside.names import Destination, destination
+from samaops.lab.outside.places import INTERCEPTED
 
 TIMEOUT_SECONDS = 10
 IDLE_SECONDS = 60
@@ -43,7 +44,7 @@ class InterceptingProxy(socketserver.ThreadingTCPServer):
     def context_for(self, host: str) -> ssl.SSLContext:
         """Return what the proxy shows to a client that wants ``host``."""
         with self._lock:
-            made = server_certificate(self._tls / "intercepted", host, self._authority)
+            made = server_certificate(self._tls / INTERCEPTED, host, self._authority)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(made)
         return context

@@ -14,6 +14,7 @@ from samaops.lab.layout import Layout, Secrets
 
 NAMES_PORT = 3129
 UNPRIVILEGED_GOOGLE_PORT = 8443
+INTERCEPTED = "intercepted"
 OAUTH_HOST = "oauth2.googleapis.com"
 FCM_HOST = "fcm.googleapis.com"
 GOOGLE_HOSTS = (OAUTH_HOST, FCM_HOST)
@@ -75,6 +76,11 @@ class Places:
     def proxy_ca(self) -> Path:
         """The certificate of the Senelec Proxy CA, which nobody trusts until it is added to the bundle."""
         return self.tls / "senelec-proxy-ca.pem"
+
+    @property
+    def intercepted(self) -> Path:
+        """The certificates that a proxy which looks into TLS shows in place of the hosts' own."""
+        return self.tls / INTERCEPTED
 
     @property
     def google(self) -> Path:

@@ -185,3 +185,12 @@ def test_the_configured_database_is_named_first_among_the_paused() -> None:
 
     assert finding.evidence["database"] == "samaconso"
     assert finding.evidence["databases"] == ["samaconso", "aaa"]
+
+
+def test_one_paused_database_with_clients_is_not_taken_for_a_pause_of_everything() -> None:
+    waiting = pool(servers_busy=0, servers_free=0, servers_login=0, clients_waiting=2, maxwait_seconds=5.0)
+    changed = replace(CONSOLE, **waiting, **database(is_paused=True))
+    finding = judge(replace(HEALTHY, console=changed))["pgbouncer.pool.paused"]
+
+    assert finding.title == "PgBouncer is paused for samaconso: 2 clients wait until RESUME"
+    assert (finding.evidence["all"], finding.evidence["inferred"]) == (False, False)

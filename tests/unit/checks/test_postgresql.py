@@ -19,6 +19,7 @@ from samaops.facts.postgresql import (
     Checkpoints,
     Connections,
     Database,
+    DueNotifications,
     Holder,
     InvalidIndex,
     Locks,
@@ -82,6 +83,7 @@ HEALTHY = PostgresFacts(
         "shared_preload_libraries": setting("pg_stat_statements", "pg_stat_statements"),
     },
     extensions={"pg_stat_statements": "1.10", "pg_trgm": "1.6", "uuid-ossp": "1.1"},
+    notifications=DueNotifications("notifications", True, True, 0, None, 3600.0),
 )  # fmt: skip
 
 
@@ -140,7 +142,23 @@ def held(age: int) -> Activity:
     return replace(ACTIVITY, holders=(Holder("client backend", "pid 7", age),))
 
 
+def due(count: int, oldest: float | None) -> DueNotifications:
+    return DueNotifications("notifications", True, True, count, oldest, 3600.0)
+
+
 CASES: list[tuple[str, dict[str, Any], Status]] = [
+    ("postgresql.notifications.late", {}, OK),
+    ("postgresql.notifications.late", {"notifications": due(40, 20.0)}, OK),  # the source is at it
+    ("postgresql.notifications.late", {"notifications": due(1, 300.0)}, WARNING),
+    ("postgresql.notifications.late", {"notifications": due(40, 1200.0)}, CRITICAL),
+    ("postgresql.notifications.late", {"notifications": None}, SKIPPED),  # an older saved look
+    ("postgresql.notifications.late", {"notifications": DueNotifications("", False)}, SKIPPED),
+    ("postgresql.notifications.late", {"notifications": DueNotifications("notifications", False)}, SKIPPED),
+    (
+        "postgresql.notifications.late",
+        {"notifications": DueNotifications("x", True, is_quick=False)},
+        SKIPPED,
+    ),
     ("postgresql.service.unreachable", {}, OK),
     ("postgresql.latency.high", {"ping_ms": 99.0}, OK),
     ("postgresql.latency.high", {"ping_ms": 100.0}, WARNING),

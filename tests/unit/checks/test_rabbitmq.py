@@ -17,6 +17,7 @@ from samaops.facts.rabbitmq import (
     RabbitMQFacts,
 )
 from samaops.facts.rabbitmq_history import QueueHistory, history_of
+from samaops.facts.rabbitmq_limits import limits_of, own_limits_of
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
@@ -154,6 +155,21 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ("rabbitmq.queue.arguments", LOW, WARNING, queue(limits={"max-length": 1})),
     ("rabbitmq.queue.arguments", LOW, WARNING, queue(limits={"message-ttl": 60_000})),
     ("rabbitmq.queue.arguments", LOW, WARNING, queue(is_durable=False)),
+    (
+        "rabbitmq.queue.arguments",
+        LOW,
+        CRITICAL,
+        queue(limits={"max-length": 5}, history_published=52, history_vanished=35),
+    ),
+    # Under load the broker's counters are seconds apart.
+    ("rabbitmq.queue.arguments", LOW, WARNING, queue(limits={"max-length": 5}, history_vanished=30)),
+    ("rabbitmq.queue.arguments", LOW, WARNING, queue(limits={"max-length": 5}, history_published=0)),
+    (
+        "rabbitmq.queue.arguments",
+        LOW,
+        OK,
+        queue(history_vanished=600),
+    ),  # purged by hand: no setting of the queue
 ]
 
 
@@ -252,6 +268,38 @@ def test_the_oldest_message_is_as_old_as_the_publish_counter_says() -> None:
         samples(20, 20, 20, 20), samples(1, 1, 1, 1), samples(100, 95, 85, 80), samples(0, 0, 0, 0)
     )
     assert found.oldest_ready_seconds == 20
+
+
+def test_what_left_the_queue_and_was_not_acknowledged_has_vanished() -> None:
+    # 60 came, 22 were acknowledged, 3 more are there than before: 35 reached nobody.
+    found = history(samples(3, 0, 0), samples(2, 1, 2), samples(160, 120, 100), samples(52, 40, 30))
+    assert found.vanished == 35
+
+
+def test_what_waits_or_is_taken_without_acknowledgement_has_not_vanished() -> None:
+    assert history(samples(60, 0), samples(0, 0), samples(60, 0), samples(0, 0)).vanished == 0
+    raw = {
+        "messages_ready_details": samples(0, 0),
+        "messages_unacknowledged_details": samples(0, 0),
+        "message_stats": {"publish_details": samples(9, 2), "deliver_no_ack_details": samples(7, 0)},
+    }
+    found = history_of(raw, 0)
+    assert found is not None
+    assert found.vanished == 0
+
+
+def test_a_queue_that_fills_after_a_start_of_the_broker_has_lost_nothing() -> None:
+    assert history(samples(500, 0), samples(0, 0), samples(0, 0), samples(0, 0)).vanished == 0
+
+
+def test_of_two_limits_the_smaller_one_holds_and_arguments_are_told_from_policies() -> None:
+    raw = {
+        "arguments": {"x-max-length": 100, "x-max-priority": 10},
+        "effective_policy_definition": {"max-length": 5, "message-ttl": 1000, "ha-mode": "all"},
+    }
+    assert limits_of(raw) == {"max-length": 5, "message-ttl": 1000}
+    assert own_limits_of(raw) == ("max-length",)
+    assert limits_of({"arguments": [], "effective_policy_definition": []}) == {}
 
 
 def test_a_broker_without_samples_has_no_history() -> None:

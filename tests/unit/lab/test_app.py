@@ -84,6 +84,14 @@ class TestSwitches:
         switches.obey_message(switches.POISON_MESSAGE)
         assert abs(switches.now() - time.time()) < 5
 
+    def test_a_process_that_was_started_after_it_was_asked_to_hang_does_not(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SAMACONSO_LAB", "1")
+        (directory / "hang-api_1").touch()
+        monkeypatch.setattr(switches, "_started_at", time.time() + 1)
+        switches.block_while_asked("api_1")
+
     def test_in_the_lab_the_clock_can_be_off(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SAMACONSO_LAB", "1")
         (directory / "clock-offset-worker_1").write_text("600")

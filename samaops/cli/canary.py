@@ -1,0 +1,73 @@
+"""`samaops troubleshoot notifications --canary`: one marked message that FCM only validates, through every hop."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from samaops.cli import changing, screen
+from samaops.cli.answered import Answered
+from samaops.cli.changing import Consent
+from samaops.errors import UsageError
+from samaops.i18n import _
+from samaops.render.faces import Output
+
+if TYPE_CHECKING:
+    from samaops.config.settings import Settings
+    from samaops.model.report import Report
+
+
+def run(settings: Settings, queue: str | None, consent: Consent, output: Output, *, verbose: bool) -> None:
+    """Plan a canary, ask, send it, follow it, and leave with the exit code of the worst hop."""
+    from samaops.model.report import Report
+    from samaops.workflows import canary
+
+    changing.check_wait(consent.wait_seconds)
+
+    def finish(report: Report) -> NoReturn:
+        _finish(report, output, verbose)
+
+    with screen.progress(_("Looking before anything is sent…")):
+        prepared = canary.prepare(settings, queue, consent.wait_seconds)
+    if isinstance(prepared, Report):
+        finish(prepared)
+    changing.carry_out(
+        settings,
+        lambda: prepared,
+        consent,
+        output,
+        verbose=verbose,
+        apply=lambda plan: canary.send(settings, plan, consent.wait_seconds),
+        finish=finish,
+    )
+
+
+def require_alone(playbook: str, queue: str | None, fix: str | None, *, is_asked: bool) -> None:
+    """Refuse a canary together with a fix, or of another symptom, and a queue without a canary."""
+    from samaops.workflows.canary import PLAYBOOK
+
+    if not is_asked and queue is not None:
+        raise UsageError(_("--queue is for --canary"))
+    if is_asked and fix is not None:
+        raise UsageError(_("--canary and --apply do not go together"))
+    if is_asked and playbook != PLAYBOOK:
+        raise UsageError(
+            _("Only {playbook} has a canary").format(playbook=PLAYBOOK),
+            hint=f"samaops troubleshoot {PLAYBOOK} --canary",
+        )
+
+
+def _finish(report: Report, output: Output, verbose: bool) -> NoReturn:
+    from samaops.cli.diagnose import exit_code
+
+    if output is not Output.HUMAN:
+        screen.show(report, output)
+    else:
+        from samaops.render import canary as face
+        from samaops.render.human import View
+        from samaops.render.words import symbols_for
+
+        screen.show_screen(face.page(report, View(symbols_for(sys.stdout.encoding), verbose)))
+    raise typer.Exit(Answered(exit_code(report)))

@@ -1,0 +1,36 @@
+"""Read which notifications are due and not published: the one trace of a source that has stopped."""
+
+from __future__ import annotations
+
+from samaops.clients.errors import ClientError
+from samaops.clients.postgresql import PostgresClient, quoted
+from samaops.config.settings import PostgreSQL
+from samaops.facts.postgresql import DueNotifications
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+# A table of this size is read through in some milliseconds; a larger one only by an index.
+SMALL_BYTES = 64 * 1024 * 1024
+
+
+def read_due(client: PostgresClient, settings: PostgreSQL) -> DueNotifications:
+    """Read the configured table. Raises ClientError when our role may not."""
+    table = settings.notifications_table
+    columns = {
+        "due": settings.notifications_due_column,
+        "published": settings.notifications_published_column,
+    }
+    if not table:
+        return DueNotifications(table, exists=False)
+    found = client.read_one("notifications_table", {"table": quoted(table), **columns})
+    if found["size_bytes"] is None or found["columns"] < len(set(columns.values())):
+        return DueNotifications(table, exists=False)
+    if not found["is_permitted"]:
+        text = _("our role may not read it: GRANT SELECT ({columns}) ON {table} TO {role}")
+        words = text.format(columns=", ".join(columns.values()), table=table, role=settings.user)
+        raise ClientError(FailureKind.PERMISSION, words)
+    if found["size_bytes"] > SMALL_BYTES and not found["has_index"]:
+        return DueNotifications(table, exists=True, is_quick=False)
+    return DueNotifications(
+        table, True, True, **client.read_of_table("notifications_due", {"table": table, **columns})
+    )

@@ -1,0 +1,165 @@
+"""Send one canary from the broker to FCM, which only validates it, and tell at each hop when it was there."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib import import_module
+from uuid import uuid4
+
+from samaops.actions import canary, canary_message
+from samaops.actions.canary import NAME
+from samaops.actions.operations import Outcome
+from samaops.clients.errors import ClientError
+from samaops.config import playbooks
+from samaops.config.command_lines import on_server, samaops
+from samaops.config.settings import Redis, Settings
+from samaops.errors import INTERRUPTED, UsageError
+from samaops.facts import canary as sightings
+from samaops.facts.canary import Heard, ResultWatch, Sighting
+from samaops.i18n import _
+from samaops.model.finding import Finding
+from samaops.model.plan import Operation, Plan
+from samaops.model.report import Report, ReportError, worst_first
+from samaops.model.status import Status
+from samaops.workflows import canary_hops, change, diagnose
+from samaops.workflows.canary_hops import ORDER, Hop, Trace
+
+PLAYBOOK = "notifications"
+_REACHED = (Status.OK, Status.SKIPPED)
+
+
+@dataclass
+class _TimedWorld(change.LiveWorld):
+    """The real system, with the moments between which the canary was published."""
+
+    began_at: float | None = None
+    published_at: float | None = None
+    failure: str = ""
+
+    def run(self, operation: Operation) -> Outcome:
+        """Run the operation, and note when."""
+        self.began_at = time.monotonic()
+        outcome = super().run(operation)
+        if outcome.is_ok:
+            self.published_at = time.monotonic()
+        else:
+            self.failure = outcome.said
+        return outcome
+
+
+def prepare(settings: Settings, queue: str | None, wait_seconds: float) -> Plan | Report:
+    """Plan a canary; where what is seen already says that it would not get through, return that instead.
+
+    Raises UsageError when the site has no task for canaries, UnavailableError when the broker cannot be looked at.
+    """
+    started, started_at = time.monotonic(), datetime.now(timezone.utc)
+    chosen = canary.queue_of(settings, queue)
+    arguments = (chosen, str(uuid4()), f"{wait_seconds:g}")
+    codes = canary.codes(settings, arguments)
+    snapshot = change.LiveWorld(settings).look(codes)
+    found = canary.obstacle(snapshot, chosen)
+    if found is None:
+        return change.prepare_verb(settings, canary.VERB, arguments)
+    stopped = Hop(found.hop, Status.CRITICAL, None, found.text)
+    hops = [stopped if one == found.hop else Hop(one, Status.SKIPPED) for one in ORDER]
+    told = _told(settings, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
+    return replace(told, answer=_("No canary was sent: {reason}").format(reason=found.text))
+
+
+def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
+    """Publish the canary of a plan, follow it, and report when it was at each hop; ``wait_seconds`` at most.
+
+    Whoever interrupts the waiting gets what was seen until then, with the exit code of an interruption.
+    Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
+    """
+    redis = _redis(settings)
+    queue, task, task_id, _milliseconds = canary_message.parts(plan.steps[0].operation)
+    import_module("requests")  # now: the time it takes is not the broker's
+    world, started = _TimedWorld(settings), time.monotonic()
+    with ResultWatch(settings, redis, task_id) as watch:
+        report = change.apply(settings, plan, wait_seconds, world)
+        if world.began_at is None:
+            return report
+        if world.published_at is None:
+            failed = Hop("published", Status.CRITICAL, None, world.failure)
+            hops = [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])]
+            return _told(settings, report, hops, started)
+        seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
+    heard, deaf = (None, "") if seen.has_ended else _heard(settings, task_id)
+    seen, heard = diagnose.redacted((seen, heard), settings)  # an exception may quote what it was given
+    waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
+    trace = Trace(task, task_id, queue, world.began_at, world.published_at, waited, seen, heard, deaf)
+    hint = _registered(settings, queue) if _is_unknown_task(trace) else ""
+    told = _told(settings, report, canary_hops.hops_of(trace), started, hint)
+    return replace(told, errors=(_interrupted(plan),)) if is_interrupted else told
+
+
+def _awaited(watch: ResultWatch, moment: float) -> tuple[Sighting, bool]:
+    """Wait for the end of the task; return what was seen, and whether somebody did not want to wait longer."""
+    try:
+        return watch.until(moment), False
+    except KeyboardInterrupt:
+        return watch.until(time.monotonic()), True
+
+
+def _interrupted(plan: Plan) -> ReportError:
+    text = _("interrupted; the canary is published: {words}")
+    return ReportError(text.format(words=plan.steps[0].no_undo), exit_code=INTERRUPTED)
+
+
+def _redis(settings: Settings) -> Redis:
+    if settings.redis is None:
+        raise UsageError(_("[redis] is not configured: what the task reports is read there"))
+    return settings.redis
+
+
+def _heard(settings: Settings, task_id: str) -> tuple[Heard | None, str]:
+    try:
+        return sightings.heard(settings, task_id), ""
+    except ClientError as error:
+        return None, error.message
+
+
+def _is_unknown_task(trace: Trace) -> bool:
+    result = trace.seen.result
+    return isinstance(result, dict) and result.get("exc_type") == "NotRegistered"
+
+
+def _told(settings: Settings, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
+    """Return the report with its hops in their order, and the answer in one sentence."""
+    playbook = playbooks.all_of(settings)[PLAYBOOK]
+    titles = {one.id: _(one.title) for one in playbook.hops}
+    hint = hint or samaops(settings, f"troubleshoot {PLAYBOOK}")
+    found = canary_hops.findings(hops, titles, hint)
+    duration_ms = round((time.monotonic() - started) * 1000)
+    answer = "" if report.errors else _answer(found)
+    return replace(report, findings=found, answer=answer, duration_ms=duration_ms)
+
+
+def _registered(settings: Settings, queue: str) -> str:
+    """Return the command that lists the tasks which the worker of a queue knows; empty when it has no container."""
+    celery = settings.celery
+    for worker in celery.workers.values() if celery else ():
+        if celery and worker.container and queue in worker.queues:
+            words = ["docker", "exec", worker.container, *shlex.split(celery.command), "-A", celery.app]
+            command = shlex.join([*words, "inspect", "registered", "--timeout", "5"])
+            return on_server(settings, worker.server, command)
+    return ""
+
+
+def _answer(found: Sequence[Finding]) -> str:
+    stopped = next((one for one in worst_first(list(found)) if one.status not in _REACHED), None)
+    if stopped is not None and stopped.status is Status.UNKNOWN:
+        return _("Whether a notification goes through is unknown: {reason}").format(reason=stopped.detail)
+    if stopped is not None:
+        text = _("The canary does not get through; it stopped before it was {hop}: {reason}")
+        return text.format(hop=stopped.title, reason=stopped.detail)
+    at = {one.subject.partition("/")[2]: one.value for one in found}["accepted"]
+    if not isinstance(at, (int, float)):
+        return _("A notification goes through")
+    text = _("A notification goes through: {ms:.0f} ms from the broker to FCM's acceptance")
+    return text.format(ms=at)

@@ -1,0 +1,194 @@
+"""The containers of all servers side by side: their state, what they use, the last lines of one. Looks only."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from samaops.checks.quantities import duration
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import ShellPool
+from samaops.config import consistency
+from samaops.config.settings import Settings
+from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.facts import docker_stats, engine
+from samaops.facts.docker import Container, DockerFacts, expected_containers
+from samaops.facts.docker_stats import ContainerUse, StatsFacts
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.selection import Selection
+from samaops.i18n import _
+from samaops.model.table import Column, Table
+from samaops.workflows import diagnose
+
+LOG_SECONDS = 20.0
+MOST_LINES = 10_000
+# So that a line of the list, with the names of the guide, has eighty characters.
+_TAG_CHARACTERS = 12
+_MISSING = "missing"
+_UNKNOWN = "unknown"
+
+
+def listed(settings: Settings) -> Table:
+    """Return every container of every server, and those that should be there and are not."""
+    _require_containers(settings)
+    snapshot = diagnose.observe(settings, Selection(only=("docker.container",)))
+    columns = (
+        Column("server", _("server")),
+        Column("container", _("container")),
+        Column("state", _("state")),
+        Column("since", _("since")),
+        Column("restarts", _("again"), True),
+        Column("tag", _("image")),
+    )
+    rows = tuple(row for one in _of(snapshot, DockerFacts) for row in _containers(one))
+    return Table("containers", columns, rows, _("No container is there"), _reasons(rows))
+
+
+def _containers(seen: Observation) -> Iterator[dict[str, Any]]:
+    facts = seen.facts
+    if not isinstance(facts, DockerFacts):
+        yield _unseen(seen)
+        return
+    for one in facts.containers:
+        yield _container(seen.server, one, facts.epoch)
+    for name in facts.expected:
+        if facts.named(name) is None:
+            yield {"server": seen.server, "container": name, "state": _MISSING, "is_expected": True}
+
+
+def _container(server: str | None, one: Container, now: float) -> dict[str, Any]:
+    changed = one.started_at if one.state == "running" else one.finished_at
+    is_well = one.state == "running" and one.health
+    return {
+        "server": server, "container": one.name, "state": one.health if is_well else one.state,
+        "engine_state": one.state, "health": one.health, "tag": _tag(one.image),
+        "since": duration(max(0.0, now - changed)) if changed else None, "since_epoch": changed,
+        "restarts": one.restart_count, "image": one.image, "image_id": one.image_id,
+        "exit_code": one.exit_code if one.state != "running" else None, "oom_killed": one.oom_killed,
+        "restart_policy": one.restart_policy,
+    }  # fmt: skip
+
+
+def _tag(image: str) -> str:
+    """Return what tells the releases of an image apart, short enough to leave the names room."""
+    name = image.rpartition("/")[2]
+    tag = name.partition("@")[2].removeprefix("sha256:") or name.partition(":")[2] or name
+    return tag if len(tag) <= _TAG_CHARACTERS else f"{tag[: _TAG_CHARACTERS - 1]}…"
+
+
+def stats(settings: Settings) -> Table:
+    """Return what every running container uses now; docker measures for about two seconds."""
+    _require_containers(settings)
+    selection = Selection(only=("docker",))
+    collectors = docker_stats.collectors(settings)
+    snapshot = engine.observe(collectors, settings, selection, diagnose.DEFAULT_DEADLINE_SECONDS)
+    snapshot = diagnose.redacted(snapshot, settings)
+    columns = (
+        Column("server", _("server")),
+        Column("container", _("container")),
+        Column("cpu_percent", _("cpu %"), True),
+        Column("memory_mb", _("memory MB"), True),
+        Column("memory_percent", _("% of limit"), True),
+        Column("processes", _("processes"), True),
+    )
+    rows = tuple(row for one in _of(snapshot, StatsFacts) for row in _uses(one))
+    return Table("container_stats", columns, rows, _("No container runs"), _reasons(rows))
+
+
+def _uses(seen: Observation) -> Iterator[dict[str, Any]]:
+    if not isinstance(seen.facts, StatsFacts):
+        yield _unseen(seen)
+        return
+    for one in seen.facts.containers:
+        yield _use(seen.server, one)
+
+
+def _use(server: str | None, one: ContainerUse) -> dict[str, Any]:
+    used, limit = one.memory_bytes, one.memory_limit
+    return {
+        "server": server, "container": one.name, "cpu_percent": one.cpu_percent,
+        "memory_mb": None if used is None else round(used / 1e6, 1),
+        "memory_percent": round(100 * used / limit, 1) if used is not None and limit else None,
+        "processes": one.processes, "memory_bytes": used, "memory_limit_bytes": limit,
+    }  # fmt: skip
+
+
+def logs(settings: Settings, name: str, tail: int, since: str | None) -> Table:
+    """Return the last lines of one container's log, what it says on both of its streams. Raises UnavailableError."""
+    server = _server_of(settings, name)
+    words = [
+        "docker",
+        "logs",
+        "--tail",
+        str(min(tail, MOST_LINES)),
+        *(["--since", since] if since else []),
+        name,
+    ]
+    shells = ShellPool(settings)
+    try:
+        done = shells.of(server).run(f"{shlex.join(words)} 2>&1", LOG_SECONDS)
+    except ClientError as error:
+        raise _unread(name, server, error.message) from error
+    finally:
+        shells.close()
+    lines: list[str] = diagnose.redacted(done.stdout.splitlines(), settings)
+    if done.exit_code:
+        raise _unread(name, server, lines[-1] if lines else done.stderr.strip()[:200])
+    rows = tuple({"server": server, "container": name, "line": line} for line in lines)
+    nothing = _("{name} on {server} has logged nothing").format(name=name, server=server)
+    return Table("log_lines", (Column("line", _("line")),), rows, nothing)
+
+
+def _unread(name: str, server: str, reason: str) -> UnavailableError:
+    text = _("Could not read the log of {name} on {server}: {reason}")
+    return UnavailableError(text.format(name=name, server=server, reason=reason), "samaops docker ps")
+
+
+def _server_of(settings: Settings, name: str) -> str:
+    _require_containers(settings)
+    expected = expected_containers(settings)
+    servers = [server for server, names in expected.items() if name in names]
+    if not servers:
+        known = sorted({one for names in expected.values() for one in names})
+        text = _("The configuration knows no container {name!r}")
+        raise UsageError(text.format(name=name), hint=consistency.not_one_of(name, known))
+    if len(servers) > 1:
+        text = _("{name} is on several servers: {servers}")
+        raise RefusedError(text.format(name=name, servers=", ".join(servers)))
+    return servers[0]
+
+
+def _require_containers(settings: Settings) -> None:
+    if settings.docker is None or not expected_containers(settings):
+        raise UsageError(_("[docker] is not configured"), hint="samaops config show")
+
+
+def _of(snapshot: Snapshot, facts_type: type) -> list[Observation]:
+    """Return what was seen of each server. Raises UnavailableError when nothing could be looked at."""
+    seen = [one for one in snapshot.observations if one.facts_type == facts_type.__name__]
+    reasons = dict.fromkeys(_why(one) for one in seen)
+    if seen and all(one.facts is None for one in seen):
+        text = _("Could not look at the containers: {reason}")
+        raise UnavailableError(
+            text.format(reason="; ".join(reasons)), "samaops diagnose --only docker,servers"
+        )
+    return seen
+
+
+def _unseen(seen: Observation) -> dict[str, Any]:
+    return {"server": seen.server, "container": None, "state": _UNKNOWN, "reason": _why(seen)}
+
+
+def _why(seen: Observation) -> str:
+    return seen.failure.message if seen.failure else ""
+
+
+def _reasons(rows: tuple[Mapping[str, Any], ...]) -> tuple[str, ...]:
+    text = _("{server}: could not look: {reason}")
+    return tuple(text.format(server=one["server"], reason=one["reason"]) for one in rows if one.get("reason"))
+
+
+def is_whole(table: Table) -> bool:
+    """Return whether every server could be looked at."""
+    return not any(row.get("reason") for row in table.rows)

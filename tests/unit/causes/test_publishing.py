@@ -1,0 +1,46 @@
+"""A source that has stopped is told from one that is slow, and from a broker or a pool that stops it."""
+
+from __future__ import annotations
+
+from samaops.causes import graph
+from samaops.model.cause import Cause, Verdict
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+from tests.unit.causes.test_roots import settings
+
+
+def _late(published_seconds: float | None) -> Finding:
+    return Finding(
+        "postgresql.notifications.late",
+        Status.CRITICAL,
+        "postgresql/db",
+        "40 notifications are due and not published, the oldest for 1200 s",
+        server="db",
+        warning=300,
+        evidence={"due": 40, "oldest_seconds": 1200.0, "published_seconds": published_seconds},
+    )
+
+
+def _ok(code: str, subject: str) -> Finding:
+    return Finding(code, Status.OK, subject, "well")
+
+
+def _named(*findings: Finding) -> Cause:
+    _findings, causes = graph.explain(findings, settings())
+    assert len(causes) == 1
+    return causes[0]
+
+
+def test_nothing_published_for_longer_than_the_limit_is_confirmed_with_what_is_well() -> None:
+    alarms = [_ok(f"rabbitmq.alarm.{kind}", "rabbitmq/api") for kind in ("memory", "disk")]
+    cause = _named(_late(None), _ok("rabbitmq.amqp.unreachable", "rabbitmq/api"), *alarms)
+    assert (cause.id, cause.verdict, cause.speaks_against) == ("nothing-published", Verdict.CONFIRMED, ())
+    assert "RabbitMQ takes messages: it greets and has no alarm" in cause.speaks_for
+    assert not any("API member" in words for words in cause.speaks_for)  # nobody looked at them
+
+
+def test_a_source_that_publishes_others_is_only_probable_and_says_so() -> None:
+    cause = _named(_late(12.0))
+    assert (cause.id, cause.verdict) == ("nothing-published", Verdict.PROBABLE)
+    assert cause.speaks_against == ("others were published 12 s ago: their source works",)
+    assert "left behind" in cause.title

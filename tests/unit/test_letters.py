@@ -1,0 +1,112 @@
+"""What is sent to those who can repair what we cannot: one letter for each cause, with what was really seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import cache
+
+import pytest
+
+from samaops.config import playbooks
+from samaops.config.playbooks import NAMES
+from samaops.config.settings import Settings
+from samaops.facts.docker import DockerFacts
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
+from samaops.model.cause import Cause, Verdict
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+from samaops.workflows import fix_names
+from tests.unit.actions.test_plans import CONTAINER, SETTINGS
+from tests.unit.checks.judging import seen
+from tests.unit.checks.test_servers import HEALTHY, disk
+
+LETTERS = {
+    "wrong-service-account-key": ("firebase.key", "private_key_id"),
+    "sender-id-mismatch": ("firebase.project", "google-services.json"),
+    "apns-key": ("firebase.apns_key", ".p8"),
+    "fcm-quota": ("firebase.quota", "Retry-After"),
+    "fcm-unavailable": ("firebase.outage", "status.firebase.google.com"),
+    "dead-tokens": ("firebase.dead_tokens", "never in"),
+    "task-unregistered": ("developers.release", "{releases}"),
+    "poison-message": ("developers.poison", "queue unpark"),
+    "broker-disk-alarm": ("system.team", "{disk}"),
+    "tasks-failing": ("firebase.team", "invalid_grant"),
+}
+TAKEN_AT = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
+
+
+@cache
+def playbook() -> playbooks.Playbook:
+    return playbooks.all_of(Settings())["notifications"]
+
+
+@pytest.mark.parametrize("cause", LETTERS)
+def test_each_cause_has_a_letter_of_its_own_with_the_evidence(cause: str) -> None:
+    fix, word = LETTERS[cause]
+    assert fix in playbook().causes[cause].fixes
+    text = playbook().fixes[fix].text or ""
+    assert text.startswith("To: ")
+    assert "\nSubject: SamaConso: " in text
+    assert "{evidence}" in text
+    assert word in text
+    assert "{" not in text.format(**dict.fromkeys(NAMES, "x"))
+    users = [name for name, described in playbook().causes.items() if fix in described.fixes]
+    assert users == [cause], "a letter that fits every cause fits none"
+
+
+@pytest.mark.parametrize("cause", LETTERS)
+def test_a_letter_can_be_read_in_a_mail(cause: str) -> None:
+    text = playbook().fixes[LETTERS[cause][0]].text or ""
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def cause_of(subject: str, *explains: str) -> Cause:
+    return Cause("x", None, Verdict.CONFIRMED, subject, "t", explains=explains)
+
+
+def names(cause: Cause, *observations: Observation, findings: tuple[Finding, ...] = ()) -> dict[str, str]:
+    return fix_names.seen(cause, findings, Snapshot(TAKEN_AT, observations), SETTINGS)
+
+
+def test_the_releases_of_both_sides_are_told_apart_by_their_digest() -> None:
+    api = replace(CONTAINER, name="a1", image="app:7", image_id="sha256:0123456789abcdef")
+    worker = replace(CONTAINER, name="c2", image="app:7", image_id="sha256:fedcba9876543210")
+    lines = names(
+        cause_of("celery/tasks"),
+        seen("docker/api", DockerFacts(1.0, 0, (), (api,), None, None), "api"),
+        seen("docker/workers", DockerFacts(1.0, 0, (), (worker,), None, None), "workers"),
+    )["releases"].splitlines()
+    assert lines == [
+        "- API api_1 (api): app:7 sha256:0123456789ab",
+        "- worker worker2 (workers): app:7 sha256:fedcba987654",
+    ]
+
+
+def test_the_disk_is_told_by_the_broker_and_by_its_server() -> None:
+    node = BrokerNode("rabbit@a", True, 0, 0, False, 40_000_000, 50_000_000, True, 1, 2, 1, 2, (), 60)
+    broker = RabbitMQFacts("3", "", "/", (), False, None, 0, 0, 0, 1, (node,), (), None, None)
+    full = disk(97.0)
+    said = names(
+        cause_of("rabbitmq/api"), seen("rabbitmq/api", broker), seen("servers/api", full, "api"),
+        seen("servers/db", HEALTHY, "db"),
+    )["disk"]  # fmt: skip
+    assert said.startswith("- rabbit@a: ")
+    assert "97.0 % full" in said
+    assert "db " not in said
+
+
+def test_what_was_not_seen_is_said_to_be_so() -> None:
+    assert names(cause_of("celery/tasks")) == {
+        "releases": "- could not be seen",
+        "disk": "- could not be seen",
+    }
+
+
+def test_the_task_is_the_one_in_which_the_worker_has_been_longest() -> None:
+    evidence = {"tasks": [{"id": "long"}, {"id": "short"}]}
+    stuck = Finding("celery.task.stuck", Status.CRITICAL, "celery/worker2", "t", evidence=evidence)
+    cause = cause_of("celery/worker2", stuck.key)
+    assert names(cause, findings=(stuck,))["task"] == "long"
+    assert "task" not in names(cause_of("celery/worker1"), findings=(stuck,))

@@ -27,10 +27,5 @@ class LocalShell:
         """Always: there is no connection."""
         return True
 
-    @property
-    def is_well(self) -> bool:
-        """Always: there is no connection."""
-        return True
-
     def close(self) -> None:
         """Do nothing: there is no connection."""

@@ -84,7 +84,7 @@ class RedisClient:
         if self._socket is None:
             raise ClientError(FailureKind.CLOSED, _("not connected"), stage)
         try:
-            self._socket.sendall(b"".join(hiredis.pack_command(tuple(words)) for words in commands))
+            self._socket.sendall(b"".join(hiredis.pack_command((*words,)) for words in commands))
             answers = [self._answer(self._socket) for _command in commands]
         except OSError as error:
             raise os_error(error, stage, connected=True, deadline=self._deadline) from error

@@ -31,7 +31,7 @@ _STAY = f"echo {_READY}; exec cat >/dev/null"
 # A user's start-up file may print something first.
 _MOST_BYTES_BEFORE_READY = 64 * 1024
 # Where the control socket goes: in memory first, for the disk of this machine may be the trouble.
-_PLACES = ("XDG_RUNTIME_DIR", "/dev/shm", "TMPDIR", "/tmp")
+_PLACES = ("XDG_RUNTIME_DIR", "/dev/shm", "TMPDIR", "/tmp")  # noqa: S108 - a directory of our own in it
 # The cheapest in CPU first; the others stay allowed for servers that do not have these.
 _OPTIONS = (
     "BatchMode=yes",
@@ -60,7 +60,7 @@ def connect(address: str, settings: Ssh) -> SshShell:
         raise ClientError(FailureKind.MISSING, message, "ssh")
     _refuse_unreadable(settings)
     directory = _private_directory()
-    socket = os.path.join(directory, "s")
+    socket = str(directory / "s")
     log = os.memfd_create("samaops-ssh")
     master = commands.start([program, *_words(address, settings, socket)], stderr=log)
     with _lock:
@@ -68,8 +68,8 @@ def connect(address: str, settings: Ssh) -> SshShell:
     try:
         said = _wait_until_in(master, ends_at)
         if said is not None:
-            attempt = Attempt(address, settings, os.pread(log, _MOST_BYTES_BEFORE_READY, 0), said)
-            raise ssh_refusals.error_of(attempt, is_over=master.poll() is not None)
+            words = os.pread(log, _MOST_BYTES_BEFORE_READY, 0)
+            ssh_refusals.refuse(Attempt(address, settings, words, said), is_over=master.poll() is not None)
     except BaseException:
         close(master, directory)
         raise
@@ -126,15 +126,15 @@ def _refuse_unreadable(settings: Ssh) -> None:
             raise ClientError(FailureKind.MISSING, f"{file}: {error.strerror}", stage) from error
 
 
-def _private_directory() -> str:
+def _private_directory() -> Path:
     refusal = ""
     for place in _PLACES:
         base = place if place.startswith("/") else os.environ.get(place, "")
         if not base:
             continue
-        directory = os.path.join(base, f"samaops-{os.urandom(6).hex()}")
+        directory = Path(base) / f"samaops-{os.urandom(6).hex()}"
         try:
-            os.mkdir(directory, mode=0o700)
+            directory.mkdir(mode=0o700)
         except OSError as error:
             refusal = f"{base}: {error.strerror}"
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from samaops.clients import commands
 from samaops.clients.errors import ClientError
@@ -47,9 +48,9 @@ class Attempt:
         return re.search(pattern, text(self.log), re.MULTILINE)
 
 
-def error_of(attempt: Attempt, is_over: bool) -> ClientError:
-    """Return why: from ssh's own words when it has ended, from how far it had come when time ran out."""
-    return _refusal(attempt) if is_over else _silence(attempt)
+def refuse(attempt: Attempt, is_over: bool) -> NoReturn:
+    """Raise ClientError: from ssh's own words when it has ended, from how far it had come when time ran out."""
+    raise _refusal(attempt) if is_over else _silence(attempt)
 
 
 def _silence(attempt: Attempt) -> ClientError:

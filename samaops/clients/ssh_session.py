@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import shlex
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from samaops.clients import commands, footprint
 from samaops.clients.conversation import Conversation
@@ -28,7 +28,7 @@ _STAGE = "ssh command"
 class SshShell:
     """One authenticated connection to one server: an ``ssh`` that others of it share (ControlMaster)."""
 
-    def __init__(self, master: subprocess.Popen[bytes], directory: str, words: Sequence[str]) -> None:
+    def __init__(self, master: subprocess.Popen[bytes], directory: Path, words: Sequence[str]) -> None:
         self._master = master
         self._directory = directory
         self._words = words
@@ -61,7 +61,7 @@ class SshShell:
         footprint.count(commands=1, bytes_read=len(ended.stdout) + len(ended.stderr))
         return Completed.of(ended)
 
-    def converse(self, command: str, timeout: float) -> Conversation:
+    def converse(self, command: str) -> Conversation:
         """Start a command line that answers each line it is told, until it is closed; see Conversation.
 
         It does not count among the sessions for commands: it would take one from them for good.
@@ -92,10 +92,10 @@ def _bounded_on_server(command: str, seconds: float) -> str:
     return f"env LC_ALL=C timeout -k 1 {math.ceil(seconds) + 1} sh -c {shlex.quote(command)}"
 
 
-def close(master: subprocess.Popen[bytes], directory: str) -> None:
+def close(master: subprocess.Popen[bytes], directory: Path) -> None:
     """End a connection at once, however far it has come, and what it left on this machine."""
     commands.end(master)
     with contextlib.suppress(OSError):
-        for name in os.listdir(directory):
-            os.unlink(os.path.join(directory, name))
-        os.rmdir(directory)
+        for left in directory.iterdir():
+            left.unlink()
+        directory.rmdir()

@@ -31,6 +31,8 @@ LONGEST_SECONDS = (
     BREAK_SECONDS + 3 * LOOK_SECONDS + VERDICT_SECONDS + 2 * FIX_SECONDS + HEAL_SECONDS + 3 * SAME_SECONDS
 )
 REFUSED = (75, 77)
+# Fixes that set something aside until others have repaired the cause; it is put back once that is done.
+SETTING_ASIDE = ("queue.park",)
 PLAYBOOK = "notifications"
 # Verbs of samaops that change nothing on the site: a command with one of these is advice, not a fix.
 LOOKING = ("diagnose", "explain", "history", "config", "lab", "help")
@@ -128,15 +130,15 @@ def make(bench: Bench, incident: Incident, number: int) -> Trial:
     broken = bench.samaops.lab("break", incident.id, limit_seconds=BREAK_SECONDS)
     live_at = time.monotonic()
     trial = _after_break(trial, broken)
-    reliefs: tuple[str, ...] = ()
+    taken_back: tuple[str, ...] = ()
     try:
         if trial.naming != "not possible" and broken.exit_code == 0:
             trial = _named(bench, trial, live_at)
-            trial, reliefs = _repaired(bench, trial, live_at)
+            trial, taken_back = _repaired(bench, trial, live_at)
     except BaseException:
         bench.samaops.lab("heal", incident.id, limit_seconds=HEAL_SECONDS)
         raise
-    trial = _taken_back(bench, _healed(bench, trial), reliefs)
+    trial = _taken_back(bench, _healed(bench, trial), taken_back)
     trial = _compared(bench, trial, before, was)
     return replace(trial, total_seconds=round(time.monotonic() - started, 1))
 
@@ -204,7 +206,8 @@ def _changes(command: str) -> bool:
 def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[str, ...]]:
     """Make the fixes that are offered, one after the other, until the cause is gone and the fix is verified.
 
-    Return besides the change that is to be taken back after healing: a relief, which gives time and no more.
+    Return besides the changes that are to be taken back after healing: a relief, which gives time and no more,
+    and what was only set aside.
     """
     if trial.verdict_seconds is None:
         notes = (*trial.notes, "no fix was made: the verdict is not right")
@@ -221,10 +224,11 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
         bench.tell(made[-1])
         if how.startswith("verified"):
             is_relief = how != "verified" and fix.can_be_undone
+            is_taken_back = is_relief or fix.id in SETTING_ASIDE
             word = "relief" if is_relief else "verified"
             fixed = round(time.monotonic() - live_at, 1)
             trial = replace(trial, fix=word, fixes=tuple(made), fixed_seconds=fixed)
-            return trial, _journaled(done) if is_relief else ()
+            return trial, _journaled(done) if is_taken_back else ()
     refused_only = all(": refused" in one for one in made)
     fix_word = "letter" if letters and refused_only else "failed" if made else "none yet"
     return replace(trial, fix=fix_word, fixes=(*made, *letters)), ()
@@ -264,7 +268,7 @@ def _healed(bench: Bench, trial: Trial) -> Trial:
 
 
 def _taken_back(bench: Bench, trial: Trial, changes: Sequence[str]) -> Trial:
-    """Undo what only gave time, as its owner would once the cause is gone."""
+    """Undo what only gave time or set something aside, as its owner would once the cause is gone."""
     for change in changes:
         done = bench.samaops.report("undo", change, "--yes", limit_seconds=FIX_SECONDS)
         if done.exit_code != 0:

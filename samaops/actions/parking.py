@@ -11,6 +11,7 @@ import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -106,11 +107,12 @@ def run_park(operation: Operation, settings: Settings) -> str:
         is_new = session.ready(holding) is None
         session.declare(holding)
         try:
-            _require_keeping(settings, holding)
+            _require_safe(settings, parking)
             parked = _watch(session, parking)
         except ClientError:
             if is_new:
-                session.delete_if_empty(holding)
+                with suppress(ClientError):  # why it failed is what has to be told
+                    session.delete_if_empty(holding)
             raise
         if not parked and is_new:
             session.delete_if_empty(holding)
@@ -133,15 +135,23 @@ def _not_seen(parking: Parking) -> str:
     return text.format(queue=parking.queue, which=parking.which, seconds=parking.seconds)
 
 
-def _require_keeping(settings: Settings, holding: str) -> None:
-    """Raise ClientError when a policy or an argument would drop what is parked.
+def _require_safe(settings: Settings, parking: Parking) -> None:
+    """Raise ClientError when a policy or an argument would drop what is parked, or what is only held.
 
     The policies are matched here: what the broker shows of a queue itself is seconds old.
     """
-    broker = _broker(settings)
+    broker, holding = _broker(settings), parking.holding
     with ManagementApi(settings.host_of(broker), broker) as api:
+        source = api.in_vhost("queues", parking.queue, columns="type")
         found = api.in_vhost("queues", holding, columns="arguments,durable")
         policies = [*api.in_vhost("policies"), *api.in_vhost("operator-policies")]
+    if source.get("type", "classic") != "classic":  # a quorum queue has a delivery limit: 20 in RabbitMQ 4
+        text = _(
+            "{queue} is a {type} queue, which counts how often a message was delivered and drops it after that; "
+            "nothing was parked"
+        )
+        message = text.format(queue=parking.queue, type=source["type"])
+        raise ClientError(FailureKind.ERROR, message, parking.queue)
     rules = [found.get("arguments") or {}]
     rules += [one["definition"] for one in policies if _applies(one, holding)]
     dropping = [one for one in DROPPING if any(one in rule or f"x-{one}" in rule for rule in rules)]

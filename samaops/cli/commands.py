@@ -13,8 +13,14 @@ COMMANDS = {
     ),
     "maintain": ("samaops.cli.maintain", N_("The daily tasks, for the crontab and for people.")),
     "workers": ("samaops.cli.workers", N_("The Celery workers: list, restart, scale, add a queue.")),
-    "queue": ("samaops.cli.queue", N_("RabbitMQ's queues: list, peek, export, purge.")),
-    "docker": ("samaops.cli.docker", N_("Change containers: restart one.")),
+    "queue": (
+        "samaops.cli.queue",
+        N_("RabbitMQ's queues: list, peek, export, purge, park a poison message."),
+    ),
+    "docker": (
+        "samaops.cli.docker",
+        N_("The containers: list, measure, read logs, clean up images, restart one."),
+    ),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),
     "undo": ("samaops.cli.undo", N_("Take a change back.")),
     "config": ("samaops.cli.config", N_("Write, check and show the configuration.")),

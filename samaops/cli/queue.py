@@ -17,7 +17,9 @@ from samaops.render.faces import Output
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-QueueArgument = Annotated[str, typer.Argument(metavar="QUEUE", help=N_("A queue of [rabbitmq.queues]."))]
+QueueArgument = Annotated[
+    str, typer.Argument(metavar="QUEUE", help=N_("A queue that the configuration names."))
+]
 FileOption = Annotated[
     Path | None,
     typer.Option("--to", metavar="FILE", help=N_("A new file; under the state directory when absent.")),

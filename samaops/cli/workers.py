@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 
 
-WorkerArgument = Annotated[str, typer.Argument(metavar="WORKER", help=N_("A worker of [celery.workers]."))]
+WorkerArgument = Annotated[
+    str, typer.Argument(metavar="WORKER", help=N_("A worker that the configuration names."))
+]
 
 
 @app.command("list", help=N_("List the workers: connected or not, what each consumes, how much it holds."))

@@ -9,11 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: the key of its values in a row, and its heading in the user's language."""
+    """One column: the key of its values in a row, and its heading in the user's language.
+
+    ``is_copied`` marks names and ids that people copy: they are kept on one line.
+    """
 
     key: str
     heading: str
     is_number: bool = False
+    is_copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -13,6 +13,9 @@ from samaops.i18n import _
 from samaops.model.table import Column, Table
 from samaops.render import escape
 from samaops.render.layout import Hanging
+
+# A task's id has 36 characters: there is room for others beside it.
+_LONGEST_COPIED = 40
 
 
 def document(table: Table) -> dict[str, Any]:
@@ -26,12 +29,18 @@ def screen(table: Table) -> Group:
         return Group(Text(table.empty))
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in table.columns:
-        grid.add_column(column.heading, justify="right" if column.is_number else "left", overflow="fold")
+        justify: JustifyMethod = "right" if column.is_number else "left"
+        grid.add_column(column.heading, justify=justify, overflow="fold", no_wrap=_is_whole(column, table))
     for row in table.rows:
         grid.add_row(*(_cell(row, column) for column in table.columns))
     parts: list[RenderableType] = [grid]
     parts += [Hanging(Text(""), Text(escape.plain(note), "dim")) for note in table.notes]
     return Group(*parts)
+
+
+def _is_whole(column: Column, table: Table) -> bool:
+    """Return whether a column stays on one line: what is too long for that is folded as any other."""
+    return column.is_copied and all(len(_cell(row, column)) <= _LONGEST_COPIED for row in table.rows)
 
 
 def _cell(row: Mapping[str, Any], column: Column) -> Text:

@@ -35,7 +35,7 @@ def listed(settings: Settings) -> Table:
     snapshot = diagnose.observe(settings, Selection(only=("docker.container",)))
     columns = (
         Column("server", _("server")),
-        Column("container", _("container")),
+        Column("container", _("container"), is_copied=True),
         Column("state", _("state")),
         Column("since", _("since")),
         Column("restarts", _("again"), True),
@@ -86,7 +86,7 @@ def stats(settings: Settings) -> Table:
     snapshot = diagnose.redacted(snapshot, settings)
     columns = (
         Column("server", _("server")),
-        Column("container", _("container")),
+        Column("container", _("container"), is_copied=True),
         Column("cpu_percent", _("cpu %"), True),
         Column("memory_mb", _("memory MB"), True),
         Column("memory_percent", _("% of limit"), True),

@@ -68,7 +68,7 @@ def peek(settings: Settings, queue: str, count: int) -> Table:
     columns = (
         Column("place", "#", True),
         Column("task", _("task")),
-        Column("id", _("id")),
+        Column("id", _("id"), is_copied=True),
         Column("redelivered", _("again")),
         Column("payload", _("begins with")),
     )

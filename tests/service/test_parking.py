@@ -264,6 +264,36 @@ def test_a_holding_queue_that_a_policy_would_empty_is_not_used(
         broker.request("DELETE", "policies/%2F/drops")
 
 
+def test_a_queue_that_counts_deliveries_is_not_held(settings: Settings, broker: Broker) -> None:
+    broker.delete(QUEUE)
+    broker.declare(QUEUE, **{"x-queue-type": "quorum"})
+    fill(broker)
+    asked = parking.Parking(QUEUE, HOLDING, "label", 5, POISON)
+    outcome = operations.run(parking.park(asked), settings)
+    assert not outcome.is_ok
+    assert "quorum queue" in outcome.said
+    assert HOLDING not in names(broker)
+    found = broker.request(
+        "POST", f"queues/%2F/{QUEUE}/get", {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    )
+    assert found.json()[0]["redelivered"] is False
+
+
+def test_a_broker_that_blocks_publishers_parks_nothing_and_loses_nothing(
+    settings: Settings, broker: Broker
+) -> None:
+    before = messages(broker)
+    plan = plan_for(settings, POISON)
+    broker.ctl("set_vm_memory_high_watermark", "0")
+    try:
+        report = change.apply(settings, plan, 5)
+    finally:
+        broker.ctl("set_vm_memory_high_watermark", "absolute", "1GB")
+    assert [one.status for one in report.actions] == [ActionStatus.REVERTED], report.errors
+    until(lambda: {*ids(broker), *ids(broker, HOLDING)} >= {f"id-{number}" for number in range(COUNT)})
+    assert messages(broker) == before
+
+
 def test_an_expiration_does_not_run_out_while_it_is_parked(settings: Settings, broker: Broker) -> None:
     body = {
         "properties": {"expiration": "600000", "headers": {"id": "short"}}, "routing_key": QUEUE,

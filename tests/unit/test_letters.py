@@ -20,7 +20,7 @@ from samaops.model.status import Status
 from samaops.workflows import fix_names
 from tests.unit.actions.test_plans import CONTAINER, SETTINGS
 from tests.unit.checks.judging import seen
-from tests.unit.checks.test_servers import HEALTHY, disk
+from tests.unit.checks.test_servers import disk
 
 LETTERS = {
     "wrong-service-account-key": ("firebase.key", "private_key_id"),
@@ -90,11 +90,11 @@ def test_the_disk_is_told_by_the_broker_and_by_its_server() -> None:
     full = disk(97.0)
     said = names(
         cause_of("rabbitmq/api"), seen("rabbitmq/api", broker), seen("servers/api", full, "api"),
-        seen("servers/db", HEALTHY, "db"),
+        seen("servers/db", disk(98.0, "/else"), "db"),
     )["disk"]  # fmt: skip
     assert said.startswith("- rabbit@a: ")
     assert "97.0 % full" in said
-    assert "db " not in said
+    assert "/else" not in said
 
 
 def test_what_was_not_seen_is_said_to_be_so() -> None:

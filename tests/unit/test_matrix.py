@@ -280,6 +280,14 @@ def test_what_only_gives_time_is_a_relief_and_is_to_be_taken_back() -> None:
     assert (found.fix, found.fixes, reliefs) == ("verified", ("resume: verified, a warning is left",), ())
 
 
+def test_what_is_only_set_aside_is_a_fix_and_is_to_be_put_back() -> None:
+    park = fix("queue.park", "disruptive", "samaops --lab queue park normal")
+
+    found, put_back = repaired(Answers(diagnosis("critical", park), MADE, diagnosis(None)))
+
+    assert (found.fix, put_back) == ("verified", ("7",))
+
+
 def test_a_fix_after_which_the_cause_is_still_there_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "EFFECT_SECONDS", 0.0)
 

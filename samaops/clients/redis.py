@@ -84,7 +84,7 @@ class RedisClient:
         if self._socket is None:
             raise ClientError(FailureKind.CLOSED, _("not connected"), stage)
         try:
-            self._socket.sendall(b"".join(hiredis.pack_command((*words,)) for words in commands))
+            self._socket.sendall(b"".join(map(_packed, commands)))
             answers = [self._answer(self._socket) for _command in commands]
         except OSError as error:
             raise os_error(error, stage, connected=True, deadline=self._deadline) from error
@@ -134,6 +134,11 @@ class RedisClient:
                 raise ConnectionResetError(_("the connection was closed"))
             self._reader.feed(bytes(block[:size]))
         return answer
+
+
+def _packed(words: Sequence[Word]) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its types allow one word only
+    return packed
 
 
 def _stage(words: Sequence[Word]) -> str:

@@ -1,14 +1,19 @@
 """A command on a server that lives as long as somebody talks with it: a line to it, a line from it.
 
-Its standard input ends with the connection, and the connection with this process, however that ends.
+Its standard input ends with this process, however that ends.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
+import subprocess
 import time
 
+from samaops.clients import commands
 from samaops.clients.errors import ClientError
-from samaops.clients.ssh_library import paramiko
+from samaops.clients.shells import text
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -20,9 +25,15 @@ _LONGEST_LINE_BYTES = 64 * 1024
 class Conversation:
     """One such command. After the first error it is over."""
 
-    def __init__(self, channel: paramiko.Channel) -> None:
-        self._channel = channel
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process = process
+        self._to, self._from, self._errors = process.stdin, process.stdout, process.stderr
         self._heard = b""
+        for stream in (self._to, self._errors):
+            os.set_blocking(stream.fileno(), False)
 
     def ask(self, line: str, timeout: float) -> str:
         """Tell it a line and return the line that it answers. Raises ClientError."""
@@ -31,10 +42,12 @@ class Conversation:
 
     def tell(self, line: str, timeout: float) -> None:
         """Send a line. Raises ClientError."""
+        unsent, ends_at = line.encode("utf-8") + b"\n", time.monotonic() + timeout
         try:
-            self._channel.settimeout(timeout)
-            self._channel.sendall(line.encode("utf-8") + b"\n")
-        except (paramiko.SSHException, EOFError, OSError) as error:
+            while unsent:
+                self._await(self._to.fileno(), select.POLLOUT, ends_at)
+                unsent = unsent[os.write(self._to.fileno(), unsent) :]
+        except (OSError, ValueError) as error:
             raise self._over(error) from error
 
     def hear(self, timeout: float) -> str:
@@ -42,9 +55,9 @@ class Conversation:
         ends_at = time.monotonic() + timeout
         while b"\n" not in self._heard:
             try:
-                self._channel.settimeout(max(0.01, ends_at - time.monotonic()))
-                block = self._channel.recv(4096)
-            except (paramiko.SSHException, EOFError, OSError) as error:
+                self._await(self._from.fileno(), select.POLLIN, ends_at)
+                block = os.read(self._from.fileno(), 4096)
+            except (OSError, ValueError) as error:
                 raise self._over(error) from error
             self._heard += block
             if not block or len(self._heard) > _LONGEST_LINE_BYTES:
@@ -55,23 +68,24 @@ class Conversation:
     def finish(self, timeout: float) -> None:
         """End its standard input, and wait until it has ended too."""
         try:
-            self._channel.shutdown_write()
-            self._channel.status_event.wait(timeout)
-        except (paramiko.SSHException, EOFError, OSError):
-            return  # it has ended already
+            self._to.close()
+            self._process.wait(timeout)
+        except (OSError, subprocess.TimeoutExpired):
+            return
         finally:
-            self._channel.close()
+            commands.end(self._process)
+
+    def _await(self, descriptor: int, event: int, ends_at: float) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(max(0.0, ends_at - time.monotonic()) * 1000):
+            raise TimeoutError
 
     def _over(self, error: Exception | None) -> ClientError:
         if isinstance(error, TimeoutError):
             return ClientError(FailureKind.NO_ANSWER, _("no answer came"), _STAGE)
         said = b""
-        if self._channel.recv_stderr_ready():
-            said = self._channel.recv_stderr(4096)
+        with contextlib.suppress(OSError, ValueError):  # nothing was said, or it is closed
+            said = os.read(self._errors.fileno(), 4096)
         words = text(said).strip() or _("the SSH connection was closed")
         return ClientError(FailureKind.CLOSED, words.splitlines()[-1], _STAGE)
-
-
-def text(words: bytes) -> str:
-    """Return bytes from outside as text, backslash escapes where they are not UTF-8."""
-    return words.decode("utf-8", errors="backslashreplace")

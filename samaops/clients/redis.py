@@ -1,88 +1,61 @@
-"""Talk to Redis with read-only commands, on one connection, without retries, within one time limit."""
+"""Talk to Redis with read-only commands, on one connection, without retries, within one time limit.
+
+hiredis, the parser that redis-py itself uses, on a bounded socket: redis-py would import its asyncio half and a
+telemetry library for it, which takes longer than the whole conversation.
+"""
 
 from __future__ import annotations
 
-import inspect
-import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
-from redis.connection import Connection
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    InvalidResponse,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+import hiredis
 
 from samaops.clients import footprint
-from samaops.clients.errors import ClientError, kind_of_os_error
-from samaops.clients.time_limit import TimeLimit
+from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
+from samaops.clients.errors import ClientError
 from samaops.config.settings import Redis
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 Word = str | int | bytes
-# What a Redis says when it cannot serve anybody now (the first words of its error).
-_UNAVAILABLE = (
-    "LOADING",
-    "MASTERDOWN",
-    "BUSY ",
-    "CLUSTERDOWN",
-    "DENIED",
-    "max number of clients",
-    "Redis is busy",
+_BLOCK_BYTES = 65536
+# What the first word of an error means, or the words somewhere in it.
+_KINDS = (
+    (("LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "DENIED"), FailureKind.UNAVAILABLE),
+    (("NOPERM",), FailureKind.PERMISSION),
+    (("NOAUTH", "WRONGPASS"), FailureKind.AUTHENTICATION),
 )
-_UNAVAILABLE_ANYWHERE = (
-    "Link with MASTER is down",
-    "protected mode",
-    "loading the dataset",
-    "max number of clients",
+_KINDS_ANYWHERE = (
+    ("Link with MASTER is down", FailureKind.UNAVAILABLE),
+    ("protected mode", FailureKind.UNAVAILABLE),
+    ("loading the dataset", FailureKind.UNAVAILABLE),
+    ("max number of clients", FailureKind.UNAVAILABLE),
+    ("invalid password", FailureKind.AUTHENTICATION),
+    ("without any password configured", FailureKind.AUTHENTICATION),
+    ("no password is set", FailureKind.AUTHENTICATION),
 )
-
-
-class _WatchedConnection(Connection):  # type: ignore[misc, unused-ignore]
-    """A connection that ends with its time limit and knows whether TCP ever came about."""
-
-    limit: TimeLimit
-    is_open = False
-
-    def _connect(self) -> socket.socket:
-        opened: socket.socket = cast(Any, super())._connect()
-        self.limit.watch(opened)
-        self.is_open = True
-        return opened
 
 
 class RedisClient:
     """One connection to one Redis server, for at most ``settings.timeout`` seconds in all."""
 
     def __init__(self, host: str, settings: Redis) -> None:
-        self._limit = TimeLimit(settings.timeout)
-        make: Any = _WatchedConnection  # redis-py writes no types for it
-        self._connection: Any = make(
-            host=host,
-            port=settings.port,
-            db=settings.database,
-            username=settings.username,
-            password=settings.password.reveal() if settings.password else None,
-            socket_timeout=settings.timeout,
-            socket_connect_timeout=settings.timeout,
-            protocol=2,
-            health_check_interval=0,
-            **_WITHOUT_CLIENT_NAME,
-        )
-        self._connection.limit = self._limit
+        self._host, self._settings = host, settings
+        self._deadline = Deadline(settings.timeout)
+        self._reader = hiredis.Reader()
+        self._socket: BoundedSocket | None = None
 
     def connect(self) -> None:
         """Open the connection, log in and ping. Raises ClientError."""
-        self._guard("connect", self._connection.connect)
-        footprint.count(connections=1)
+        self._deadline = Deadline(self._settings.timeout)
+        self._socket = connect(self._host, self._settings.port, self._deadline)
+        if self._settings.password:
+            user = [self._settings.username] if self._settings.username else []
+            self.command("AUTH", *user, self._settings.password.reveal())
+        if self._settings.database:
+            self.command("SELECT", self._settings.database)
         self.ping()
 
     def ping(self) -> float:
@@ -107,8 +80,20 @@ class RedisClient:
         """Send commands at once and return their answers; the first error is raised after all were read."""
         if not commands:
             return []
-        stage = " ".join(str(word) for word in commands[0][:2] if isinstance(word, str))
-        answers: list[Any] = self._guard(stage, lambda: self._converse(commands))
+        stage = str(commands[0][0]) if commands[0][0] == "AUTH" else _stage(commands[0])
+        if self._socket is None:
+            raise ClientError(FailureKind.CLOSED, _("not connected"), stage)
+        try:
+            self._socket.sendall(b"".join(map(_packed, commands)))
+            answers = [self._answer(self._socket) for _command in commands]
+        except OSError as error:
+            raise os_error(error, stage, connected=True, deadline=self._deadline) from error
+        except hiredis.ProtocolError as error:
+            raise ClientError(FailureKind.GARBAGE, str(error), stage) from error
+        footprint.count(commands=len(commands))
+        errors = [answer for answer in answers if isinstance(answer, hiredis.ReplyError)]
+        if errors:
+            raise _refusal(str(errors[0]), stage)
         return answers
 
     def text(self, *words: Word) -> str:
@@ -138,83 +123,37 @@ class RedisClient:
 
     def close(self) -> None:
         """Close the connection."""
-        self._limit.cancel()
-        self._connection.disconnect()
+        if self._socket is not None:
+            self._socket.abort()
 
-    def _converse(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
-        self._connection.send_packed_command(self._connection.pack_commands(commands), check_health=False)
-        answers: list[Any] = []
-        errors: list[ResponseError] = []
-        for _command in commands:
-            try:
-                answers.append(self._connection.read_response(disable_decoding=True))
-            except ResponseError as error:
-                answers.append(None)
-                errors.append(error)
-        footprint.count(commands=len(commands), bytes_read=sum(_size(answer) for answer in answers))
-        if errors:
-            raise errors[0]
-        return answers
-
-    def _guard(self, stage: str, talk: Any) -> Any:
-        try:
-            return talk()
-        except (RedisError, OSError) as error:
-            raise self._failed(error, stage) from error
-        except (ValueError, IndexError, TypeError) as error:  # the parser met a length that is no number
-            raise ClientError(FailureKind.GARBAGE, str(error), stage) from error
-
-    def _failed(self, error: Exception, stage: str) -> ClientError:
-        if self._limit.is_expired:
-            message = _("no answer within {seconds:.1f} s").format(seconds=self._limit.seconds)
-            kind = FailureKind.NO_ANSWER if self._connection.is_open else FailureKind.SILENT
-            return ClientError(kind, message, stage)
-        return ClientError(self._kind(error), str(error) or type(error).__name__, stage)
-
-    def _kind(self, error: Exception) -> FailureKind:
-        text = str(error)
-        if text.startswith(_UNAVAILABLE) or any(words in text for words in _UNAVAILABLE_ANYWHERE):
-            return FailureKind.UNAVAILABLE
-        for type_of_error, kind in _KINDS:
-            if isinstance(error, type_of_error):
-                return kind
-        if isinstance(error, RedisTimeoutError):
-            return FailureKind.NO_ANSWER if self._connection.is_open else FailureKind.SILENT
-        below = _os_error_below(error)
-        if below is not None:
-            return kind_of_os_error(below, self._connection.is_open)
-        # redis-py's own words for a peer that hung up, without any error of the operating system
-        return FailureKind.CLOSED if isinstance(error, RedisConnectionError) else FailureKind.ERROR
+    def _answer(self, connection: BoundedSocket) -> Any:
+        while (answer := self._reader.gets()) is False:
+            block = bytearray(_BLOCK_BYTES)
+            size = connection.receive_into(memoryview(block))
+            if not size:
+                raise ConnectionResetError(_("the connection was closed"))
+            self._reader.feed(bytes(block[:size]))
+        return answer
 
 
-_KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
-    (BusyLoadingError, FailureKind.UNAVAILABLE),
-    (NoPermissionError, FailureKind.PERMISSION),
-    (AuthenticationError, FailureKind.AUTHENTICATION),
-    (InvalidResponse, FailureKind.GARBAGE),
-)
-
-# CLIENT SETINFO would name the library; a user with few rights gets an error for it in the server's log.
-_WITHOUT_CLIENT_NAME: dict[str, Any] = (
-    {"driver_info": None}
-    if any("driver_info" in inspect.signature(base).parameters for base in Connection.__mro__[:-1])
-    else {"lib_name": None, "lib_version": None}
-)
+def _packed(words: Sequence[Word]) -> bytes:
+    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its types allow one word only
+    return packed
 
 
-def _os_error_below(error: BaseException) -> OSError | None:
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, OSError) and not isinstance(below, RedisError):
-            return below
-        below = below.__cause__ or below.__context__
-    return None
+def _stage(words: Sequence[Word]) -> str:
+    return " ".join(str(word) for word in words[:2] if isinstance(word, str))
 
 
-def _size(answer: object) -> int:
-    if isinstance(answer, bytes):
-        return len(answer)
-    return sum(_size(one) for one in answer) if isinstance(answer, list) else 8
+def _refusal(words: str, stage: str) -> ClientError:
+    first = words.partition(" ")[0].lstrip("-")
+    for codes, kind in _KINDS:
+        if first in codes:
+            return ClientError(kind, words, stage)
+    for part, kind in _KINDS_ANYWHERE:
+        if part in words:
+            return ClientError(kind, words.removeprefix("ERR "), stage)
+    return ClientError(FailureKind.ERROR, words.removeprefix("ERR "), stage)
 
 
 def decoded(data: object) -> str:

@@ -98,7 +98,7 @@ def take(shell: Shell, file: str, owner: str, timeout: float, rhythm: Rhythm | N
     assert isinstance(shell, SshShell)  # on this machine nobody needs more than a file
     rhythm = rhythm or Rhythm()
     command = _command("hold", file, str(math.ceil(rhythm.silence_seconds)))
-    conversation = shell.converse(f"env LC_ALL=C {command}", timeout)
+    conversation = shell.converse(f"env LC_ALL=C {command}")
     try:
         answer = _introduce(conversation, owner, timeout)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Commands on the servers: over SSH (paramiko, host keys verified) or on this machine.
+"""Commands on the servers: over SSH (OpenSSH's own client, host keys verified) or on this machine.
 
 One connection per server and run, shared by all who need it; many commands through it. A command that looks several
 times, locks and changes keeps its connections meanwhile (``kept``).
@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
+from samaops.clients.commands import Ended
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.model.failure import FailureKind
@@ -26,6 +27,16 @@ class Completed:
     exit_code: int
     stdout: str
     stderr: str
+
+    @classmethod
+    def of(cls, ended: Ended) -> Completed:
+        """Return how a program of this machine ended."""
+        return cls(ended.exit_code, text(ended.stdout), text(ended.stderr))
+
+
+def text(words: bytes) -> str:
+    """Return bytes from outside as text, backslash escapes where they are not UTF-8."""
+    return words.decode("utf-8", errors="backslashreplace")
 
 
 class Shell(Protocol):
@@ -150,7 +161,10 @@ class ShellPool:
         return ssh.connect(server.address, server.ssh)
 
     def close(self) -> None:
-        """Close every connection that was opened, unless it is kept."""
+        """Close every connection that was opened, unless it is kept, and end each log-in that is still under way."""
+        from samaops.clients import ssh
+
+        ssh.give_up()
         with self._lock:
             opened = [] if self._is_closed else list(self._opened.values())
             self._is_closed = True

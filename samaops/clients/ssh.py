@@ -1,172 +1,159 @@
-"""Run commands on a server over SSH: one connection, many channels, every step bounded in total.
+"""Log in to a server over SSH with OpenSSH's own client: one connection, many sessions (ControlMaster).
 
-The host key is always verified; nothing is ever added to known_hosts.
+The host key is always verified; nothing is ever added to known_hosts, and no ssh_config is read. OpenSSH instead of
+an SSH library: it costs this process no import and no arithmetic, it uses agents, certificates and hardware keys as
+the engineer's own ``ssh`` does, and a hint such as ``ssh root@...`` behaves as samaops does.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import math
+import os
 import select
-import socket
+import shutil
+import subprocess
+import threading
 import time
-from collections.abc import Iterable
+from pathlib import Path
 
-from samaops.clients import footprint, ssh_keys
-from samaops.clients.conversation import text
-from samaops.clients.errors import ClientError, kind_of_os_error
-from samaops.clients.host_keys import KnownHost
-from samaops.clients.ssh_library import paramiko
-from samaops.clients.ssh_session import Deadline, SshShell, close
+from samaops.clients import commands, footprint, ssh_refusals
+from samaops.clients.errors import ClientError
+from samaops.clients.ssh_refusals import Attempt
+from samaops.clients.ssh_session import SshShell, close
 from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-# paramiko logs what it also raises; without a handler Python would print that to stderr.
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
+# Printed by the server's shell when we are in; then it waits until this process is gone.
+_READY = "samaops-is-in"
+_STAY = f"echo {_READY}; exec cat >/dev/null"
+# A user's start-up file may print something first.
+_MOST_BYTES_BEFORE_READY = 64 * 1024
+# Where the control socket goes: in memory first, for the disk of this machine may be the trouble.
+_PLACES = ("XDG_RUNTIME_DIR", "/dev/shm", "TMPDIR", "/tmp")  # noqa: S108 - a directory of our own in it
 # The cheapest in CPU first; the others stay allowed for servers that do not have these.
-_FAST_KEX = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256")
-_FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
-_BANNER = b"SSH-"
-# What sshd says instead of a banner when it has too many log-ins or punishes our address.
-_BUSY = (b"Exceeded MaxStartups", b"Not allowed at this time")
+_OPTIONS = (
+    "BatchMode=yes",
+    "StrictHostKeyChecking=yes",
+    "GlobalKnownHostsFile=none",
+    "UpdateHostKeys=no",
+    "PreferredAuthentications=publickey",
+    "KexAlgorithms=^curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256",
+    "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr",
+    "TCPKeepAlive=yes",
+    "ServerAliveInterval=10",
+    "ControlMaster=yes",
+)
+# No connection of its own when the shared one is gone.
+_SHARED = ("BatchMode=yes", "LogLevel=ERROR", "ProxyCommand=false")
+_logging_in: set[subprocess.Popen[bytes]] = set()
+_lock = threading.Lock()
 
 
 def connect(address: str, settings: Ssh) -> SshShell:
     """Log in within ``settings.timeout`` in all. Raises ClientError."""
-    deadline = Deadline(settings.timeout)
-    known_host = KnownHost(address, settings.port, settings.known_hosts.expanduser())
-    own_key = ssh_keys.load(settings.key_file) if settings.key_file else None
-    connection = _open_socket(address, settings.port, deadline)
-    transport = None
+    ends_at = time.monotonic() + settings.timeout
+    program = shutil.which("ssh")
+    if program is None:
+        message = _("ssh is not installed on this machine: apt-get install openssh-client")
+        raise ClientError(FailureKind.MISSING, message, "ssh")
+    _refuse_unreadable(settings)
+    directory = _private_directory()
+    socket = str(directory / "s")
+    log = os.memfd_create("samaops-ssh")
+    master = commands.start([program, *_words(address, settings, socket)], stderr=log)
+    with _lock:
+        _logging_in.add(master)
     try:
-        _await_banner(connection, deadline)
-        transport = paramiko.Transport(connection)
-        _negotiate(transport, known_host, deadline)
-        _log_in(transport, settings.user, own_key, deadline)
+        said = _wait_until_in(master, ends_at)
+        if said is not None:
+            words = os.pread(log, _MOST_BYTES_BEFORE_READY, 0)
+            ssh_refusals.refuse(Attempt(address, settings, words, said), is_over=master.poll() is not None)
     except BaseException:
-        close(connection, transport)
+        close(master, directory)
         raise
+    finally:
+        os.close(log)
+        with _lock:
+            _logging_in.discard(master)
     footprint.count(connections=1)
-    return SshShell(connection, transport)
+    return SshShell(master, directory, (program, "-F", "none", "-S", socket, *_options(_SHARED), "samaops"))
 
 
-class _PromptSocket(socket.socket):
-    """A socket that acknowledges what it has read at once.
-
-    sshd sends small packets one after the other and waits for the first one's acknowledgement; the kernel
-    holds that back for 40 ms, several times in a log-in and once in every command.
-    """
-
-    def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Receive as ever."""
-        received = super().recv(size, flags)
-        if received and hasattr(socket, "TCP_QUICKACK"):  # holds until the next packet only
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return received
+def give_up() -> None:
+    """End every log-in that is still under way: nobody waits for it any more."""
+    with _lock:
+        for master in _logging_in:
+            with contextlib.suppress(ProcessLookupError):
+                master.kill()
 
 
-def _open_socket(address: str, port: int, deadline: Deadline) -> socket.socket:
-    try:
-        opened = socket.create_connection((address, port), timeout=deadline.left())
-    except OSError as error:
-        raise ClientError(kind_of_os_error(error, connected=False), str(error), "connect") from error
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    timeout = opened.gettimeout()
-    connection = _PromptSocket(opened.family, opened.type, opened.proto, fileno=opened.detach())
-    connection.settimeout(timeout)
-    return connection
+def _words(address: str, settings: Ssh, socket: str) -> list[str]:
+    more = [
+        f"UserKnownHostsFile={_quoted(settings.known_hosts.expanduser())}",
+        f"ConnectTimeout={math.ceil(settings.timeout) + 1}",
+    ]
+    if settings.key_file:
+        more += ["IdentitiesOnly=yes", f"IdentityFile={_quoted(settings.key_file)}"]
+    options = _options((*_OPTIONS, *more))
+    return [
+        *("-F", "none", "-v", "-T", "-S", socket, *options, "-p", str(settings.port), "-l", settings.user),
+        *("--", address, _STAY),
+    ]
 
 
-def _await_banner(connection: socket.socket, deadline: Deadline) -> None:
-    """Wait until an SSH server has begun to speak, without taking its words from the socket."""
-    seen = b""
-    while not deadline.is_over:
-        if not select.select([connection], [], [], deadline.left())[0]:
-            break
+def _options(options: tuple[str, ...]) -> list[str]:
+    return [word for option in options for word in ("-o", option)]
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as ssh's options take it: in quotes, with nothing to expand."""
+    return '"' + str(path).replace("%", "%%") + '"'
+
+
+def _refuse_unreadable(settings: Ssh) -> None:
+    """Name a key or known_hosts that cannot be read: ssh itself would go on without it."""
+    for file, stage in ((settings.key_file, "ssh key"), (settings.known_hosts.expanduser(), "known_hosts")):
+        if file is None:
+            continue
         try:
-            peeked = connection.recv(4096, socket.MSG_PEEK)
+            file.open("rb").close()
+        except FileNotFoundError as error:
+            if stage == "ssh key":  # without a known_hosts the host key is unknown, and that is said
+                raise ClientError(FailureKind.MISSING, f"{file}: {error.strerror}", stage) from error
         except OSError as error:
-            raise ClientError(kind_of_os_error(error, connected=True), str(error), "ssh banner") from error
-        if not peeked:
-            message = _("the connection was closed before a word")
-            raise ClientError(FailureKind.CLOSED, message, "ssh banner")
-        if any(line.startswith(_BANNER) for line in peeked.split(b"\n")):
-            return
-        if peeked == seen and _has_hung_up(connection):
-            break
-        if b"\n" in peeked or not _BANNER.startswith(peeked[: len(_BANNER)]):
-            raise _not_ssh(peeked)
-        seen = peeked
-        time.sleep(0.02)  # MSG_PEEK leaves the words in the socket: select would return at once again
-    if seen:
-        raise _not_ssh(seen)
-    message = _("connected, but no SSH banner came")
-    raise ClientError(FailureKind.NO_ANSWER, message, "ssh banner")
+            raise ClientError(FailureKind.MISSING, f"{file}: {error.strerror}", stage) from error
 
 
-def _has_hung_up(connection: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(connection, select.POLLRDHUP)
-    return bool(poll.poll(0))
-
-
-def _not_ssh(words: bytes) -> ClientError:
-    first_line = text(words[:200]).splitlines()[0]
-    kind = FailureKind.UNAVAILABLE if words.startswith(_BUSY) else FailureKind.GARBAGE
-    return ClientError(kind, _("it says: {words}").format(words=repr(first_line)), "ssh banner")
-
-
-def _negotiate(transport: paramiko.Transport, known_host: KnownHost, deadline: Deadline) -> None:
-    try:
-        transport.banner_timeout = transport.handshake_timeout = deadline.left()
-        options = transport.get_security_options()
-        options.kex = _first(_FAST_KEX, options.kex)
-        options.ciphers = _first(_FAST_CIPHERS, options.ciphers)
-        options.key_types = known_host.prefer(tuple(options.key_types))
-        transport.start_client(timeout=deadline.left())
-        key = transport.get_remote_server_key()
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        if deadline.is_over:
-            message = _("the SSH handshake did not end")
-            raise ClientError(FailureKind.NO_ANSWER, message, "ssh handshake") from error
-        raise ClientError(_kind_of_handshake(error), str(error), "ssh handshake") from error
-    known_host.verify(key)
-
-
-def _kind_of_handshake(error: Exception) -> FailureKind:
-    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
-        return FailureKind.ERROR
-    if isinstance(error, (EOFError, ConnectionError)):
-        return FailureKind.CLOSED
-    return FailureKind.GARBAGE
-
-
-def _log_in(
-    transport: paramiko.Transport, user: str, own_key: paramiko.PKey | None, deadline: Deadline
-) -> None:
-    keys = iter([own_key]) if own_key else ssh_keys.of_this_user()
-    refusal = _("no SSH key to show: set key_file")
-    for key in keys:
-        transport.auth_timeout = deadline.left()
+def _private_directory() -> Path:
+    refusal = ""
+    for place in _PLACES:
+        base = place if place.startswith("/") else os.environ.get(place, "")
+        if not base:
+            continue
+        directory = Path(base) / f"samaops-{os.urandom(6).hex()}"
         try:
-            transport.auth_publickey(user, key)
-        except paramiko.ssh_exception.AuthenticationException as error:
-            if deadline.is_over:
-                break
-            refusal = str(error)
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            if deadline.is_over:
-                break
-            raise ClientError(FailureKind.CLOSED, str(error), "ssh log-in") from error
+            directory.mkdir(mode=0o700)
+        except OSError as error:
+            refusal = f"{base}: {error.strerror}"
         else:
-            return
-    if deadline.is_over:
-        raise ClientError(FailureKind.NO_ANSWER, _("the SSH log-in did not end"), "ssh log-in")
-    message = _("user {user}: {refusal}").format(user=user, refusal=refusal)
-    raise ClientError(FailureKind.AUTHENTICATION, message, "ssh log-in")
+            return directory
+    raise ClientError(FailureKind.MISSING, refusal, "ssh")
 
 
-def _first(preferred: tuple[str, ...], supported: Iterable[str]) -> tuple[str, ...]:
-    names = tuple(supported)
-    return (*(one for one in preferred if one in names), *(one for one in names if one not in preferred))
+def _wait_until_in(master: subprocess.Popen[bytes], ends_at: float) -> bytes | None:
+    """Return None when we are in, and otherwise what the server's shell said instead, often nothing."""
+    assert master.stdout is not None
+    poll, said = select.poll(), b""
+    poll.register(master.stdout, select.POLLIN)
+    while poll.poll(max(0.0, ends_at - time.monotonic()) * 1000):
+        block = os.read(master.stdout.fileno(), 4096)
+        said += block
+        if _READY.encode() in said.splitlines():
+            return None
+        if not block or len(said) > _MOST_BYTES_BEFORE_READY:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                master.wait(max(0.1, ends_at - time.monotonic()))
+            break
+    return said

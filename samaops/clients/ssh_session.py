@@ -4,124 +4,87 @@ from __future__ import annotations
 
 import contextlib
 import math
-import select
 import shlex
-import socket
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
 
-from samaops.clients import footprint
-from samaops.clients.conversation import Conversation, text
+from samaops.clients import commands, footprint
+from samaops.clients.conversation import Conversation
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.clients.ssh_library import paramiko
+from samaops.clients.shells import Completed, text
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-MAX_OUTPUT_BYTES = 4 * 1024 * 1024
-# sshd allows 10 sessions per connection by default (MaxSessions).
-MAX_CHANNELS = 8
-
-
-class Deadline:
-    """One budget of seconds for many steps."""
-
-    def __init__(self, seconds: float) -> None:
-        self._ends_at = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Return the seconds left, never less than a moment."""
-        return max(0.01, self._ends_at - time.monotonic())
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is left."""
-        return time.monotonic() >= self._ends_at
+# sshd allows 10 sessions per connection by default (MaxSessions); one of them holds the connection itself.
+MAX_SESSIONS = 8
+# ssh's own exit code when it is the connection that failed; a command may end with it too.
+_SSH_FAILED = 255
+_STAGE = "ssh command"
 
 
 class SshShell:
-    """One authenticated connection to one server."""
+    """One authenticated connection to one server: an ``ssh`` that others of it share (ControlMaster)."""
 
-    def __init__(self, connection: socket.socket, transport: paramiko.Transport) -> None:
-        self._socket = connection
-        self._transport = transport
-        self._channels = threading.BoundedSemaphore(MAX_CHANNELS)
+    def __init__(self, master: subprocess.Popen[bytes], directory: Path, words: Sequence[str]) -> None:
+        self._master = master
+        self._directory = directory
+        self._words = words
+        self._sessions = threading.BoundedSemaphore(MAX_SESSIONS)
         self._has_failed = False
 
     @property
     def is_well(self) -> bool:
         """Whether the connection stands and every command was answered: a dead one may look alive for minutes."""
-        return not self._has_failed and self._transport.is_active()
+        return not self._has_failed and self._master.poll() is None
 
     def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command line under ``LC_ALL=C``; see Shell.run."""
-        deadline = Deadline(timeout)
-        if not self._channels.acquire(timeout=timeout):
+        ends_at = time.monotonic() + timeout
+        if not self._sessions.acquire(timeout=timeout):
             raise ClientError(
                 FailureKind.NO_ANSWER, _("all SSH sessions of this connection are busy"), "ssh session"
             )
+        left = max(0.01, ends_at - time.monotonic())
         try:
-            completed = self._run(command, deadline, stdin)
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise self._lost(error, deadline, timeout) from error
-        finally:
-            self._channels.release()
-        footprint.count(commands=1, bytes_read=len(completed.stdout) + len(completed.stderr))
-        return completed
-
-    def _run(self, command: str, deadline: Deadline, stdin: bytes) -> Completed:
-        channel = self._transport.open_session(timeout=deadline.left())
-        with contextlib.closing(channel), _closed_after(channel, deadline.left()):
-            channel.exec_command(_bounded_on_server(command, deadline.left()))
-            if stdin:
-                channel.sendall(stdin)
-            channel.shutdown_write()
-            stdout, stderr = _read_all(channel, deadline)
-            if not channel.status_event.wait(deadline.left()) or deadline.is_over:
-                raise TimeoutError
-            return Completed(channel.exit_status, text(stdout), text(stderr))
-
-    def _lost(self, error: Exception, deadline: Deadline, timeout: float) -> ClientError:
-        self._has_failed = True
-        if deadline.is_over or isinstance(error, TimeoutError):
+            ended = commands.run([*self._words, _bounded_on_server(command, left)], left, stdin, _STAGE)
+        except TimeoutError as error:
+            self._has_failed = True
             message = _("the command did not end within {seconds:.1f} s").format(seconds=timeout)
-            return ClientError(FailureKind.NO_ANSWER, message, "ssh command")
-        if isinstance(error, paramiko.ChannelException):
-            return ClientError(FailureKind.ERROR, str(error), "ssh session")
-        return ClientError(
-            FailureKind.CLOSED, str(error) or _("the SSH connection was closed"), "ssh command"
-        )
+            raise ClientError(FailureKind.NO_ANSWER, message, _STAGE) from error
+        finally:
+            self._sessions.release()
+        if ended.exit_code == _SSH_FAILED and self._was_lost(ended.stderr):
+            raise self._lost(ended.stderr)
+        footprint.count(commands=1, bytes_read=len(ended.stdout) + len(ended.stderr))
+        return Completed.of(ended)
 
-    def converse(self, command: str, timeout: float) -> Conversation:
+    def converse(self, command: str) -> Conversation:
         """Start a command line that answers each line it is told, until it is closed; see Conversation.
 
         It does not count among the sessions for commands: it would take one from them for good.
         """
-        deadline = Deadline(timeout)
-        try:
-            channel = self._transport.open_session(timeout=deadline.left())
-            with _closed_after(channel, deadline.left()):
-                channel.exec_command(command)
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise self._lost(error, deadline, timeout) from error
-        return Conversation(channel)
+        if self._master.poll() is not None:
+            raise self._lost(b"")
+        return Conversation(commands.start([*self._words, command], stderr=subprocess.PIPE))
+
+    def _was_lost(self, stderr: bytes) -> bool:
+        # The master is gone, or it gave us no session: ssh then tries a connection of its own, which we forbid.
+        return self._master.poll() is not None or b"mux_client" in stderr or b"Connection closed" in stderr
+
+    def _lost(self, stderr: bytes) -> ClientError:
+        self._has_failed = True
+        lines = text(stderr).strip().splitlines()
+        refused = [line.partition(": ")[2] for line in lines if line.startswith("mux_client_request_session")]
+        if self._master.poll() is None and refused:
+            return ClientError(FailureKind.ERROR, refused[0], "ssh session")
+        return ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), _STAGE)
 
     def close(self) -> None:
         """Close the connection at once."""
-        close(self._socket, self._transport)
-
-
-@contextlib.contextmanager
-def _closed_after(channel: paramiko.Channel, seconds: float) -> Iterator[None]:
-    """Close a channel when its time is over: paramiko waits without limit for the answer to an exec request."""
-    watchdog = threading.Timer(seconds, channel.close)
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        yield
-    finally:
-        watchdog.cancel()
+        close(self._master, self._directory)
 
 
 def _bounded_on_server(command: str, seconds: float) -> str:
@@ -129,32 +92,10 @@ def _bounded_on_server(command: str, seconds: float) -> str:
     return f"env LC_ALL=C timeout -k 1 {math.ceil(seconds) + 1} sh -c {shlex.quote(command)}"
 
 
-def _read_all(channel: paramiko.Channel, deadline: Deadline) -> tuple[bytes, bytes]:
-    stdout, stderr = bytearray(), bytearray()
-    poll = select.poll()
-    poll.register(channel.fileno(), select.POLLIN)
-    while True:
-        ended = channel.eof_received or channel.closed
-        while channel.recv_ready():
-            stdout += channel.recv(65536)
-        while channel.recv_stderr_ready():
-            stderr += channel.recv_stderr(65536)
-        if len(stdout) + len(stderr) > MAX_OUTPUT_BYTES:
-            message = _("more than {bytes} bytes of output").format(bytes=MAX_OUTPUT_BYTES)
-            raise ClientError(FailureKind.ERROR, message, "ssh command")
-        if ended:
-            return bytes(stdout), bytes(stderr)
-        if deadline.is_over:
-            raise TimeoutError
-        poll.poll(deadline.left() * 1000)
-
-
-def close(connection: socket.socket, transport: paramiko.Transport | None) -> None:
-    """Close a connection at once, however far it has come."""
-    with contextlib.suppress(OSError):  # the other side may have been faster
-        # wakes paramiko's reading thread, which otherwise looks only ten times a second
-        connection.shutdown(socket.SHUT_RDWR)
-    if transport is not None:
-        transport.packetizer.complete_handshake()  # ends its timer, a thread that would outlive us
-        transport.close()
-    connection.close()
+def close(master: subprocess.Popen[bytes], directory: Path) -> None:
+    """End a connection at once, however far it has come, and what it left on this machine."""
+    commands.end(master)
+    with contextlib.suppress(OSError):
+        for left in directory.iterdir():
+            left.unlink()
+        directory.rmdir()

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from samaops.clients import footprint, ssh
+from samaops.clients.commands import MAX_OUTPUT_BYTES
 from samaops.clients.errors import ClientError
-from samaops.clients.ssh_session import MAX_OUTPUT_BYTES, SshShell
+from samaops.clients.ssh_session import SshShell
 from samaops.config.settings import Ssh
 from samaops.model.failure import FailureKind
 from tests.service import faulty

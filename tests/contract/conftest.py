@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import socket
 import struct
 import subprocess
@@ -21,6 +22,8 @@ import pytest
 
 from tests.service import faulty
 
+# A run that takes longer hangs.
+ANSWER_SECONDS = 60
 # Set by whoever runs the tests or by a terminal; a test sets what it is about.
 LEFT_OUT = (
     "LANGUAGE",
@@ -74,16 +77,20 @@ class Samaops:
 
     def __call__(self, *arguments: str | Path, **environment: str) -> Done:
         started = time.monotonic()
-        done = subprocess.run(
+        process = subprocess.Popen(
             self.command(*arguments),
-            capture_output=True,
-            timeout=60,
-            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment(PYTHONFAULTHANDLER="1", **environment),
             cwd=self.home,
-            check=False,
         )
+        try:
+            stdout, stderr = process.communicate(timeout=ANSWER_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(_where_it_hangs(process)) from None
         seconds = time.monotonic() - started
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode(), seconds)
+        return Done(process.returncode, stdout.decode(), stderr.decode(), seconds)
 
     def configure(self, text: str) -> Path:
         """Write a private configuration and return its path."""
@@ -91,6 +98,15 @@ class Samaops:
         path.write_text(text)
         path.chmod(0o600)
         return path
+
+
+def _where_it_hangs(process: subprocess.Popen[bytes]) -> str:
+    """End a run that does not answer, and return where its threads are and what its children do."""
+    words = ["ps", "-o", "pid,ppid,stat,etimes,wchan:20,args", "-e", "--forest"]
+    children = subprocess.run(words, capture_output=True, timeout=20, check=True).stdout.decode()
+    process.send_signal(signal.SIGABRT)  # Python's fault handler writes where every thread is
+    stdout, stderr = process.communicate(timeout=20)
+    return f"no answer within {ANSWER_SECONDS} s\n{stdout.decode()}\n{stderr.decode()}\n{children}"
 
 
 class Terminal:

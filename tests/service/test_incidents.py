@@ -67,15 +67,30 @@ def _not_ok(report: dict[str, object]) -> str:
     return "\n".join(["", *lines])
 
 
-def test_two_incidents_at_once_are_both_named(lab: RunningLab) -> None:
-    lab.samaops("lab", "break", "queue-without-consumer", expected=0)
-    lab.samaops("lab", "break", "proxy-down", expected=0)
+# Each pair once looked like one fault: the second in the shadow of the first.
+PAIRS = [
+    (
+        ("queue-without-consumer", "rabbitmq/low_priority"),
+        ("proxy-down", "proxy/127.101.0.10:3128"),
+    ),
+    (("worker-hung", "celery/worker2"), ("postgresql-stopped", "postgresql/db")),
+    (("worker-not-consuming", "celery/worker2"), ("messages-dropped", "rabbitmq/low_priority")),
+    (("nothing-published", "postgresql/db"), ("redis-refusing-writes", "redis/workers")),
+]
 
-    assert {cause for cause, _subject in lab.causes()} == {"queue-without-consumer", "proxy-down"}
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: "+".join(name for name, _subject in pair))
+def test_two_incidents_at_once_are_both_named(
+    lab: RunningLab, pair: tuple[tuple[str, str], tuple[str, str]]
+) -> None:
+    causes = {one.id: one.expected(lab.site).cause for one in INCIDENTS}
+    for name, _subject in pair:
+        lab.samaops("lab", "break", name, expected=0)
+
+    assert set(lab.causes()) == {(causes[name], subject) for name, subject in pair}
 
     healed = lab.samaops("lab", "heal", expected=0).stdout
-    assert "queue-without-consumer is healed" in healed
-    assert "proxy-down is healed" in healed
+    assert all(f"{name} is healed" in healed for name, _subject in pair)
     assert lab.causes() == []
 
 

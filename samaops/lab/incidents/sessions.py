@@ -22,6 +22,14 @@ from samaops.lab.starting import wait_until
 
 # Of PgBouncer's server_login_retry, 15 s, and some more.
 POOL_SECONDS = 25.0
+# Incidents with which clients of the pool wait.
+HOLDING = {
+    "pgbouncer-paused",
+    "postgresql-stopped",
+    "postgresql-connections-exhausted",
+    "lock-chain",
+    "server-down",
+}
 _SQL = Path(__file__).parent / "sql"
 
 
@@ -57,7 +65,9 @@ def await_pool(site: Site) -> None:
 
     A resumed pool opens its connections at its next turn; one that has lost PostgreSQL, after server_login_retry.
     """
-    if site.is_alone and not wait_until(lambda: _waiting_clients(site) == 0, POOL_SECONDS):
+    if (set(site.memory.broken()) - {site.incident}) & HOLDING:
+        return  # another incident holds them
+    if not wait_until(lambda: _waiting_clients(site) == 0, POOL_SECONDS):
         raise StartError(_("clients of the pool still wait"))
 
 

@@ -106,17 +106,27 @@ def _stuck(view: View, finding: Finding) -> Candidate:
 
 def _waits_elsewhere(view: View, finding: Finding) -> tuple[str, ...]:
     """Return why the tasks do not hang on the database: who does is a client of the pool that is served or waits."""
-    stuck = int(finding.evidence.get("stuck") or 0)
-    seen = [one.evidence for one in view.findings if one.code == "pgbouncer.pool.waiting" and one.evidence]
-    if not stuck or not seen or "servers_busy" not in seen[0]:
+    stuck = _number(finding, "stuck")
+    pools = [
+        one
+        for one in view.findings
+        if one.code == "pgbouncer.pool.waiting" and "servers_busy" in one.evidence
+    ]
+    if not stuck or not pools:
         return ()
-    asking = sum(int(one["clients_waiting"]) + int(one["servers_busy"]) for one in seen)
+    asking = sum(_number(one, "clients_waiting") + _number(one, "servers_busy") for one in pools)
     if asking >= stuck:
         return ()
     text = _(
         "it does not hang on the database: of the pool's clients {asking} wait or are served, {stuck} tasks hang"
     )
     return (text.format(asking=asking, stuck=stuck),)
+
+
+def _number(finding: Finding, key: str) -> int:
+    """Return a number of the evidence; 0 where a saved look has something else there."""
+    value = finding.evidence.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def _poison(view: View, finding: Finding) -> Candidate:

@@ -291,6 +291,10 @@ def test_a_killed_change_is_shown_as_interrupted_and_the_next_run_goes_on(site: 
     assert change["status"] == "interrupted"
     assert change["unfinished_step"] == "Restart the container slow"
     assert "begun and not finished: Restart the container slow" in site("history", "list").stdout
+    # The command of the killed run goes on: while it does, the next one is refused, for its facts change.
+    wait_until(
+        lambda: subprocess.run(["pgrep", "-f", "docker restart -t 30 slow"], check=False).returncode == 1, 40
+    )
     done = site("docker", "restart", "slow", "--yes")
     assert done.code == 0, done
     assert [one["status"] for one in site.history()] == ["verified", "interrupted"]

@@ -47,8 +47,8 @@ POISON = Refusal(
     "WorkerLostError",
     N_("A task kills the process that runs it: a poison message, or too little memory"),
     N_(
-        "Find the task's id in the worker's log, keep its arguments, and revoke that one: it is dropped when it "
-        "comes again. Keep the rest of the queue"
+        "Find the task's id and its process's last words in the worker's log. If it is one message that comes back, "
+        "park it (samaops queue park); keep the rest of the queue"
     ),
     is_google=False,
 )

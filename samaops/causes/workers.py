@@ -150,7 +150,18 @@ def _poison(view: View, finding: Finding) -> Candidate:
         ),
         verdict=Verdict.PROBABLE,
         speaks_for=(finding.detail or finding.title,),
-        fixes=(Fix("refusal.advice", Risk.SAFE, _(refusal.advice), refusals.looks(refusal, view.settings)),),
+        fixes=(_park(view, _name(finding)),),
+    )
+
+
+def _park(view: View, queue: str) -> Fix:
+    name = shlex.quote(queue)
+    return Fix(
+        "queue.park",
+        Risk.DISRUPTIVE,
+        _("Park it in a holding queue; all others stay"),
+        (samaops(view.settings, f"queue park {name} --redelivered"),),
+        (samaops(view.settings, f"queue unpark {name}"),),
     )
 
 

@@ -219,7 +219,10 @@ def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             LIST,
             "docker logs --since 10m samaconso_celery_worker_2 2>&1 | grep -F WorkerLostError | tail",
         ),
-        fix=N_("Find the id of the task in the worker's log, keep its arguments, and revoke that one."),
+        fix=N_(
+            "Park it: samaops queue park QUEUE --redelivered puts it in a holding queue, and all others stay. "
+            "Then its developers can look at it."
+        ),
         avoid=N_("Do not purge the queue, and do not restart the worker: the message comes back."),
     ),
 )

@@ -86,7 +86,8 @@ def _calls(operation: Operation, settings: Settings) -> Iterator[str]:
         seconds, which = rest
         what = _("what a worker gives back") if which == GIVEN_BACK else _("task {id}").format(id=which)
         yield f"queue.declare {holding} durable"
-        yield f"basic.consume {queue} x-priority={FIRST}, {_('at most {seconds} s').format(seconds=seconds)}"
+        most = _("at most {seconds} s").format(seconds=seconds)
+        yield f"basic.consume {queue} x-priority={FIRST}, {most}"
         yield f"{what}: basic.publish {holding}, confirm, basic.ack"
         yield _("all others: channel.close, which puts them back")
         return

@@ -28,7 +28,7 @@ def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, settings
 
 
 def _lines(found: Iterator[str]) -> str:
-    return "\n".join(f"- {one}" for one in found) or f"- {_('could not be seen')}"
+    return "\n".join(f"- {one}" for one in found) or "- " + _("could not be seen")
 
 
 def _stuck_task(cause: Cause, findings: Sequence[Finding]) -> str:

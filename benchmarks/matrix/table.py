@@ -6,6 +6,8 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from samaops.lab.incidents import running
+
 from .results import Results, Trial
 
 HEAD = (
@@ -25,7 +27,7 @@ MOST_SIDE_EFFECTS = 40
 def lines(results: Results) -> Iterator[str]:
     """Yield the lines of the whole answer."""
     counted = [one for one in results.trials if one.naming != "not possible"]
-    names = dict.fromkeys(one.incident for one in results.trials)
+    names = sorted({one.incident for one in results.trials}, key=_place)
     by_name = {name: [one for one in results.trials if one.incident == name] for name in names}
     yield from _table([_row(name, trials) for name, trials in by_name.items()])
     yield ""
@@ -38,6 +40,12 @@ def lines(results: Results) -> Iterator[str]:
         "Not possible in this lab",
         sorted({one.incident for one in results.trials} - {one.incident for one in counted}),
     )
+
+
+def _place(incident: str) -> tuple[int, str]:
+    """Return where an incident stands in the catalogue; one that is not there any more comes last."""
+    known = [one.id for one in running.INCIDENTS]
+    return (known.index(incident) if incident in known else len(known)), incident
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

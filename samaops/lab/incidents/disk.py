@@ -145,9 +145,11 @@ def _slot_keeps_wal(site: Site) -> str | None:
 
 
 def _drop_slot(site: Site) -> None:
+    """Drop the slot and its WAL, and forget the checkpoints that filling the disk has forced."""
     with sessions.administrator(site) as session:
         session.execute(sessions.sql("drop_slot"), {"slot": SLOT})
-        session.execute(database.sql("checkpoint"))
+        for step in ("checkpoint", "reset_statistics"):
+            session.execute(database.sql(step))
 
 
 INCIDENTS = (

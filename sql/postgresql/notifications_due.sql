@@ -1,5 +1,6 @@
--- Purpose: what was due within a day and is not published, and when something was published last. Needs: PostgreSQL 10,
--- SELECT on the two columns. {table}, {due} and {published} are names of the configuration, quoted.
+-- Purpose: what was due within a day and is not published, and when something was published last.
+-- Needs: PostgreSQL 10, SELECT on the two columns.
+-- The names in braces are those of the configuration, quoted.
 WITH late AS (
     SELECT {due} AS due_at FROM {table}
     WHERE {due} > now() - interval '1 day' AND {due} <= now() AND {published} IS NULL

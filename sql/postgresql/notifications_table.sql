@@ -1,4 +1,5 @@
--- Purpose: is there a table of notifications, may we read its two columns, and can that be quick? Needs: PostgreSQL 10, any role.
+-- Purpose: is there a table of notifications, may we read its two columns, and can that be quick?
+-- Needs: PostgreSQL 10, any role.
 WITH wanted AS (
     -- What is no plain table has no size of its own: only an index makes it quick.
     SELECT oid, CASE relkind WHEN 'r' THEN pg_relation_size(oid) ELSE 9223372036854775807 END AS size_bytes

@@ -21,7 +21,7 @@ from samaops.workflows import docker
 from tests.service.docker_engine import Engine, running_engine
 
 pytestmark = pytest.mark.service
-SAYING = "echo first; echo 'second [red]\x1b[31m' >&2; echo password is hunter2secret; exec sleep 1000"
+SAYING = "echo first; echo 'second [red]\x1b[31m' >&2; echo lantern-blue-lamp; exec sleep 1000"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_log_is_shown_from_both_streams_and_bounded(site: Settings) -> None:
     while len(lines(10)) < 3:
         assert time.monotonic() < ends_at
         time.sleep(0.1)
-    assert sorted(lines(10))[:2] == ["first", "password is hunter2secret"]
+    assert sorted(lines(10))[:2] == ["first", "lantern-blue-lamp"]
     assert any("second" in line for line in lines(10))
     assert len(lines(1)) == 1
     with pytest.raises(UsageError, match="knows no container"):

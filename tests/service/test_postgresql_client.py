@@ -58,8 +58,21 @@ def failure_of(settings: PostgreSQL, seconds: float = 5.0) -> ClientError:
     return caught.value
 
 
-def parameters_of(query: str) -> dict[str, Any] | None:
-    return {"settings": {"names": list(LIMITS)}, "extensions": {"names": list(EXTENSIONS)}}.get(query)
+# Of a table that is everywhere: a view of the server's own, with two columns of times.
+TIMES = {"table": "pg_stat_activity", "due": "query_start", "published": "state_change"}
+PARAMETERS = {
+    "settings": {"names": list(LIMITS)},
+    "extensions": {"names": list(EXTENSIONS)},
+    "notifications_table": TIMES,
+}
+
+
+def run(client: PostgresClient, query: str) -> None:
+    """Run a query as the facts do."""
+    if query == "notifications_due":
+        client.read_of_table(query, TIMES)
+    else:
+        client.read(query, PARAMETERS.get(query))
 
 
 @pytest.mark.parametrize("query", QUERIES)
@@ -71,7 +84,7 @@ def test_every_query_runs_as_a_monitor(server: PostgresServer, query: str) -> No
                 client.read(query)
             assert caught.value.kind is FailureKind.MISSING
         else:
-            client.read(query, parameters_of(query))
+            run(client, query)
     finally:
         client.close()
 
@@ -85,7 +98,7 @@ def test_every_query_runs_or_is_refused_without_rights(server: PostgresServer, q
                 client.read(query)
             assert caught.value.kind is FailureKind.PERMISSION
         else:
-            client.read(query, parameters_of(query))
+            run(client, query)
     finally:
         client.close()
 
@@ -326,7 +339,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(server: Postgres
         try:
             started = time.monotonic()
             with pytest.raises(ClientError) as caught:
-                client.read("extensions", parameters_of("extensions"))
+                client.read("extensions", PARAMETERS["extensions"])
             took = time.monotonic() - started
             client.ping_ms()  # the connection is still good
         finally:

@@ -60,7 +60,7 @@ def failure_of(settings: PostgreSQL, seconds: float = 5.0) -> ClientError:
 
 # Of a table that is everywhere: a view of the server's own, with two columns of times.
 TIMES = {"table": "pg_stat_activity", "due": "query_start", "published": "state_change"}
-PARAMETERS = {
+PARAMETERS: dict[str, dict[str, Any]] = {
     "settings": {"names": list(LIMITS)},
     "extensions": {"names": list(EXTENSIONS)},
     "notifications_table": TIMES,

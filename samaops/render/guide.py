@@ -13,6 +13,7 @@ from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.guide import Guide, GuideFix
 from samaops.model.plan import Risk
+from samaops.model.status import Status
 from samaops.render import escape, words
 from samaops.render.human import STYLES
 from samaops.render.layout import CommandLine, Hanging
@@ -68,8 +69,15 @@ def hop_lines(hops: Iterable[Finding], symbols: Symbols) -> Group:
 
 
 def _hop(number: int, hop: Finding, symbols: Symbols) -> RenderableType:
-    count = "?" if hop.value is None else words.number(float(hop.value))
+    count = _count(hop, symbols)
     body = Text(escape.plain(hop.title), "bold")
     if hop.detail:
         body.append(f"  {escape.plain(hop.detail)}", "dim")
     return Hanging(Text(f"{number}. {symbols.status[hop.status]} {count:>6}  ", STYLES[hop.status]), body)
+
+
+def _count(hop: Finding, symbols: Symbols) -> str:
+    """Return the count of a hop: ``?`` where it could not be read, a dash where there is nothing to count."""
+    if hop.value is not None:
+        return words.number(float(hop.value))
+    return symbols.dash if hop.status in (Status.OK, Status.SKIPPED) else "?"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from samaops.cli import screen
+from samaops.cli import questions, screen
 from samaops.cli.answered import Answered
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import N_, _
@@ -180,7 +180,7 @@ def _ask(plan: Plan) -> bool:
     if plan.risk is Risk.DESTRUCTIVE:
         question = _("Data will be lost. Type the name {target!r} to go on").format(target=plan.target)
         return str(typer.prompt(question, default="", show_default=False, err=True)).strip() == plan.target
-    return typer.confirm(_("Do this?"), default=False, err=True)
+    return questions.is_yes(_("Do this?"))
 
 
 def show_plan(settings: Settings, plan: Plan) -> None:

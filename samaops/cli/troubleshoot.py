@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, screen
+from samaops.cli import changing, questions, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
@@ -174,11 +175,31 @@ def _chosen(diagnosis: Diagnosis, manner: _Manner) -> Offer | None:
     offers = [one for one in diagnosis.offers if not one.refusal]
     if not offers or not manner.may_ask:
         return None
-    from samaops.render import escape, words
+    _show_menu(offers)
+    return _single(offers[0]) if len(offers) == 1 else _numbered(offers)
 
-    typer.echo("", err=True)
+
+def _show_menu(offers: Sequence[Offer]) -> None:
+    from rich.text import Text
+
+    from samaops.render import escape, words
+    from samaops.render.layout import Hanging
+
+    console = screen.console(stderr=True)
+    console.print("")
     for number, offer in enumerate(offers, start=1):
-        typer.echo(f"{number}. {escape.plain(offer.title)} ({words.risk(offer.fix.risk)})", err=True)
+        mark = f"{number}. " if len(offers) > 1 else ""
+        body = f"{escape.plain(offer.title)} ({words.risk(offer.fix.risk)})"
+        console.print(Hanging(Text(mark), Text(body)))
+
+
+def _single(offer: Offer) -> Offer | None:
+    """Ask whether the only fix is wanted: its plan, which is asked for in its turn, or its text."""
+    asked = _("Show this text?") if offer.text else _("Show the plan of this fix?")
+    return offer if questions.is_yes(asked) else None
+
+
+def _numbered(offers: Sequence[Offer]) -> Offer | None:
     question = _("Which one? (1-{count}, nothing for none)").format(count=len(offers))
     answer = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
     if not answer:

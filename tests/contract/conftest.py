@@ -132,13 +132,14 @@ class Terminal:
         self.process.wait(10)
         os.close(self._master)
 
-    def read_until(self, text: str, times: int = 1) -> None:
-        """Read until a text was written so many times."""
+    def read_until(self, text: str, times: int = 1) -> str:
+        """Read until a text was written so many times; return all that was written."""
         written = ""
         while written.count(text) < times:
             block = self._read()
             assert block, f"it ended before: {written}"
             written += block
+        return written
 
     def type(self, text: str) -> None:
         """Type a line."""

@@ -202,6 +202,28 @@ def test_at_a_terminal_a_fix_is_chosen_by_its_number_and_asked_for(site: Site) -
     assert site.runs()
 
 
+def test_a_single_fix_is_asked_for_with_yes_or_no_in_the_user_s_language(site: Site) -> None:
+    site.offer(title="Start our relay again for {subject}, which the whole way to Google goes through")
+    own = json.loads((site.playbooks / "own.yaml").read_text())
+    own |= {"id": "relay", "title": "Relay", "meaning": "Relay", "looks": ["proxy"]}
+    (site.playbooks / "own.yaml").write_text(json.dumps(own))
+    words = ("--config", site.config, "--lang", "fr", "troubleshoot", "relay")
+    with Terminal(site.samaops, *words) as terminal:
+        shown = terminal.read_until("Afficher le plan de cette réparation ? [o/N]")
+        terminal.type("oui")
+        terminal.read_until("Le faire ? [o/N]")
+        terminal.type("peut-être")
+        terminal.read_until("Répondez o ou n")
+        terminal.read_until("Le faire ? [o/N]")
+        terminal.type("o")
+        rest = terminal.rest()
+    assert terminal.process.returncode == 0, rest
+    menu = shown.replace("\r", "").rpartition("\n\n")[2].splitlines()
+    assert len(menu) == 3, "the title on two lines, and the question"
+    assert all(len(one) <= 80 for one in menu)
+    assert site.runs()
+
+
 def test_nothing_chosen_changes_nothing(site: Site) -> None:
     words = ("--config", site.config, "troubleshoot", "notifications")
     with Terminal(site.samaops, *words) as terminal:

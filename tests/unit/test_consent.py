@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import typer
 
 from samaops.cli import changing
 from samaops.cli.changing import Consent
 from samaops.errors import RefusedError
+from samaops.i18n import use_language
 from samaops.model.plan import Plan, Risk
 from tests.unit.actions.scripted import plan, step
 
@@ -19,21 +22,19 @@ class Person:
     """Somebody at a terminal, or nobody."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, is_there: bool, answer: str = "") -> None:
+        """Give the answers one after the other, with | between them."""
         for stream in ("stdin", "stderr"):
             monkeypatch.setattr(f"sys.{stream}.isatty", lambda: is_there, raising=False)
         self.asked: list[str] = []
         self.shown = 0
 
+        answers = iter(answer.split("|"))
+
         def prompt(question: str, **_options: object) -> str:
             self.asked.append(question)
-            return answer
-
-        def confirm(question: str, **_options: object) -> bool:
-            self.asked.append(question)
-            return answer == "y"
+            return next(answers)
 
         monkeypatch.setattr(typer, "prompt", prompt)
-        monkeypatch.setattr(typer, "confirm", confirm)
 
     def show(self) -> None:
         self.shown += 1
@@ -82,6 +83,56 @@ def test_what_loses_data_needs_the_name_typed(
     monkeypatch: pytest.MonkeyPatch, answer: str, expected: bool
 ) -> None:
     assert is_agreed(Person(monkeypatch, is_there=True, answer=answer), LOSING, Consent()) is expected
+
+
+@pytest.fixture
+def french() -> Iterator[None]:
+    use_language("fr")
+    yield
+    use_language("en")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("o", True),
+        ("oui", True),
+        ("OUI ", True),
+        ("y", True),
+        ("yes", True),
+        ("n", False),
+        ("non", False),
+        ("", False),
+    ],
+)
+def test_a_french_speaker_is_asked_in_french(
+    monkeypatch: pytest.MonkeyPatch, french: None, answer: str, expected: bool
+) -> None:
+    person = Person(monkeypatch, is_there=True, answer=answer)
+    assert is_agreed(person, HARMLESS, Consent()) is expected
+    assert person.asked == ["Le faire ? [o/N]"]
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("y", True), ("Yes", True), ("n", False), ("", False)])
+def test_what_loses_nothing_needs_a_yes(monkeypatch: pytest.MonkeyPatch, answer: str, expected: bool) -> None:
+    person = Person(monkeypatch, is_there=True, answer=answer)
+    assert is_agreed(person, HARMLESS, Consent()) is expected
+    assert person.asked == ["Do this? [y/N]"]
+
+
+def test_what_is_neither_yes_nor_no_is_asked_again_in_the_user_s_language(
+    monkeypatch: pytest.MonkeyPatch, french: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    person = Person(monkeypatch, is_there=True, answer="peut-être|o")
+    assert is_agreed(person, HARMLESS, Consent())
+    assert len(person.asked) == 2
+    assert capsys.readouterr().err == "Répondez o ou n\n"
+
+
+def test_the_french_yes_is_none_in_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person(monkeypatch, is_there=True, answer="oui|n")
+    assert not is_agreed(person, HARMLESS, Consent())
+    assert len(person.asked) == 2
 
 
 @pytest.mark.parametrize("wanted", [HARMLESS, LOSING])

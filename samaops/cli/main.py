@@ -25,6 +25,8 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     # What is imported stays: with the usual threshold of 700 a tenth of a run would go into searching it for garbage.
     gc.set_threshold(100_000, 20, 20)
+    # pydantic would read the metadata of every installed package to look for plugins; none is ours.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     _open_closed_streams()
     try:
         use_language(arguments.language(sys.argv[1:]) or language_of_environment())

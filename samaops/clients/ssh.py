@@ -25,9 +25,10 @@ from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-# Printed by the server's shell when we are in; then it waits until this process is gone.
-_READY = "samaops-is-in"
-_STAY = f"echo {_READY}; exec cat >/dev/null"
+# The session that holds the connection: it ends when our end of its pipe does, with this process.
+_STAY = "exec cat >/dev/null"
+# ssh opens its control socket as soon as we are in; nothing tells of it but the file.
+_LOOK_EVERY_MS = 3
 # A user's start-up file may print something first.
 _MOST_BYTES_BEFORE_READY = 64 * 1024
 # Where the control socket goes: in memory first, for the disk of this machine may be the trouble.
@@ -60,13 +61,13 @@ def connect(address: str, settings: Ssh) -> SshShell:
         raise ClientError(FailureKind.MISSING, message, "ssh")
     _refuse_unreadable(settings)
     directory = _private_directory()
-    socket = str(directory / "s")
+    socket = directory / "s"
     log = os.memfd_create("samaops-ssh")
-    master = commands.start([program, *_words(address, settings, socket)], stderr=log)
+    master = commands.start([program, *_words(address, settings, str(socket))], stderr=log)
     with _lock:
         _logging_in.add(master)
     try:
-        said = _wait_until_in(master, ends_at)
+        said = _wait_until_in(master, socket, ends_at)
         if said is not None:
             words = os.pread(log, _MOST_BYTES_BEFORE_READY, 0)
             ssh_refusals.refuse(Attempt(address, settings, words, said), is_over=master.poll() is not None)
@@ -78,7 +79,9 @@ def connect(address: str, settings: Ssh) -> SshShell:
         with _lock:
             _logging_in.discard(master)
     footprint.count(connections=1)
-    return SshShell(master, directory, (program, "-F", "none", "-S", socket, *_options(_SHARED), "samaops"))
+    return SshShell(
+        master, directory, (program, "-F", "none", "-S", str(socket), *_options(_SHARED), "samaops")
+    )
 
 
 def give_up() -> None:
@@ -142,18 +145,19 @@ def _private_directory() -> Path:
     raise ClientError(FailureKind.MISSING, refusal, "ssh")
 
 
-def _wait_until_in(master: subprocess.Popen[bytes], ends_at: float) -> bytes | None:
+def _wait_until_in(master: subprocess.Popen[bytes], socket: Path, ends_at: float) -> bytes | None:
     """Return None when we are in, and otherwise what the server's shell said instead, often nothing."""
     assert master.stdout is not None
     poll, said = select.poll(), b""
     poll.register(master.stdout, select.POLLIN)
-    while poll.poll(max(0.0, ends_at - time.monotonic()) * 1000):
-        block = os.read(master.stdout.fileno(), 4096)
-        said += block
-        if _READY.encode() in said.splitlines():
-            return None
-        if not block or len(said) > _MOST_BYTES_BEFORE_READY:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                master.wait(max(0.1, ends_at - time.monotonic()))
-            break
-    return said
+    while not socket.exists():
+        if time.monotonic() > ends_at or len(said) > _MOST_BYTES_BEFORE_READY:
+            return said
+        if poll.poll(_LOOK_EVERY_MS):
+            block = os.read(master.stdout.fileno(), 4096)
+            said += block
+            if not block:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    master.wait(max(0.1, ends_at - time.monotonic()))
+                return said
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import shlex
 import subprocess
 import threading
@@ -80,7 +81,17 @@ class SshShell:
         refused = [line.partition(": ")[2] for line in lines if line.startswith("mux_client_request_session")]
         if self._master.poll() is None and refused:
             return ClientError(FailureKind.ERROR, refused[0], "ssh session")
-        return ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), _STAGE)
+        return ClientError(
+            FailureKind.CLOSED, self._last_words() or _("the SSH connection was closed"), _STAGE
+        )
+
+    def _last_words(self) -> str:
+        """Return what the server's shell said before it ended the session that holds the connection."""
+        if self._master.poll() is None or self._master.stdout is None or self._master.stdout.closed:
+            return ""
+        os.set_blocking(self._master.stdout.fileno(), False)
+        lines = text(self._master.stdout.read() or b"").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def close(self) -> None:
         """Close the connection at once."""

@@ -10,7 +10,7 @@ import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -33,10 +33,6 @@ _BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
 _SPARE_SECONDS = 0.6
 ResultT = TypeVar("ResultT")
 
-# Started first: their answers take longest, a log-in and a script.
-_FIRST = ("servers", "docker", "backup")
-# Started last: their libraries take longest to import.
-_LAST = ("redis", "postgresql", "pgbouncer", "minio")
 # In samaops.clients, where it is not the module of the system's own name.
 _CLIENTS = {
     "servers": ("reach", "ssh"),
@@ -187,13 +183,13 @@ class _Run:
 
 
 def observe(
-    collectors: Sequence[Collector],
+    collectors: Iterable[Collector],
     settings: Settings,
     selection: Selection,
     deadline_seconds: float,
     meanwhile: Callable[[], object] | None = None,
 ) -> Snapshot:
-    """Run the collectors side by side and return what they saw within the deadline.
+    """Run the collectors side by side, started as they come, and return what they saw within the deadline.
 
     ``meanwhile`` is done on this thread while they wait for answers.
     """
@@ -203,21 +199,15 @@ def observe(
     shells = ShellPool(settings)
     ends_at = started + deadline_seconds
     runs: dict[Collector, _Run] = {}
-    for collector in sorted(collectors, key=lambda one: _start_order(one.system)):
+    for collector in collectors:
         _import_clients(collector.system)
         runs[collector] = _Run(collector, shells, selection, ends_at)
     if meanwhile is not None:
         meanwhile()
-    observations = tuple(runs[collector].observation() for collector in collectors)
+    observations = tuple(run.observation() for run in runs.values())
     shells.close()
     deadline_hit = any(run.hit_deadline for run in runs.values())
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
-
-
-def _start_order(system: str) -> int:
-    if system in _FIRST:
-        return 0
-    return 2 + _LAST.index(system) if system in _LAST else 1
 
 
 def _import_clients(system: str) -> None:

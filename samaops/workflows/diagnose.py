@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from samaops.config import consistency, keys, masking
 from samaops.config.settings import Settings
 from samaops.errors import UNAVAILABLE, ConfigurationError
 from samaops.facts import encoding, engine, store, systems
+from samaops.facts.engine import Collector
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.i18n import _
@@ -38,17 +39,23 @@ def observe(
     While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done.
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
-    collectors = systems.collectors(settings, selection)
-    if not collectors:
-        raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
+    started: set[str] = set()
+
+    def collectors() -> Iterator[Collector]:
+        for collector in systems.in_start_order(settings, selection):
+            started.add(collector.system)
+            yield collector
 
     def prepare() -> None:
-        rules({collector.system for collector in collectors})
+        if not started:
+            raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
+        rules(started)
         if meanwhile is not None:
             meanwhile()
 
-    snapshot = engine.observe(collectors, settings, selection, deadline_seconds, prepare)
-    masked: Snapshot = redacted(snapshot, settings)
+    snapshot = engine.observe(collectors(), settings, selection, deadline_seconds, prepare)
+    shown = sorted(snapshot.observations, key=lambda one: systems.SYSTEMS.index(one.system))
+    masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), settings)
     return masked
 
 
@@ -67,7 +74,7 @@ def redacted(value: Any, settings: Settings) -> Any:
 
 def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> Report:
     """Turn what was observed into a report. Pure: the same snapshot gives the same report."""
-    _refuse_unknown_thresholds(settings)
+    _refuse_unknown_thresholds(settings, {one.system for one in snapshot.observations})
     findings = checks.judge(snapshot, settings, selection)
     findings, causes = graph.explain(findings, settings)
     report = Report(
@@ -129,16 +136,24 @@ def _nothing_seen() -> ReportError:
     )
 
 
-def _refuse_unknown_thresholds(settings: Settings) -> None:
-    problems = [text for _code, text in unknown_thresholds(settings)]
+def _refuse_unknown_thresholds(settings: Settings, looked_at: Collection[str]) -> None:
+    # The rules of a system that nobody looked at are not imported for this; `config check` looks at all.
+    problems = [text for _code, text in unknown_thresholds(settings, looked_at)]
     if problems:
         raise ConfigurationError("\n".join(problems))
 
 
-def unknown_thresholds(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield each code in ``[thresholds]`` that is no check, with a sentence that names the nearest one."""
+def unknown_thresholds(
+    settings: Settings, of_systems: Collection[str] = systems.SYSTEMS
+) -> Iterator[tuple[str, str]]:
+    """Yield each code in ``[thresholds]`` that is no check, with a sentence that names the nearest one.
+
+    Codes of systems that are not among ``of_systems`` are believed.
+    """
     for code in settings.thresholds:
         system = code.partition(".")[0]
+        if system in systems.SYSTEMS and system not in of_systems:
+            continue
         known = tuple(rule.code for rule in rules((system,))) if system in systems.SYSTEMS else ()
         if code not in known:
             yield code, f"thresholds.{code!r}: " + consistency.not_one_of(code, known or systems.SYSTEMS)

@@ -281,3 +281,55 @@ def test_logging_in_is_quick(sshd: SshServer) -> None:
     opened.close()
     assert time.monotonic() - started < 2  # usually 0.15 s; the machine may be busy
     assert socket.getdefaulttimeout() is None
+
+
+def test_an_account_that_may_not_run_commands_is_never_taken_for_an_answer(tmp_path: Path) -> None:
+    with running_sshd(tmp_path, "ForceCommand echo this account is closed; exit 1") as server:
+        try:
+            opened = ssh.connect(server.address, server.settings())
+        except ClientError as error:
+            assert "this account is closed" in error.message  # noqa: PT017 - either moment is right
+            return
+        try:
+            done = opened.run("echo 42", 5)
+            assert (done.exit_code, done.stdout) == (1, "this account is closed\n")
+        except ClientError as error:
+            assert error.kind is FailureKind.CLOSED  # noqa: PT017
+            assert "this account is closed" in error.message  # noqa: PT017
+        finally:
+            opened.close()
+
+
+def test_nothing_of_a_connection_is_left_on_this_machine(sshd: SshServer) -> None:
+    opened = ssh.connect(sshd.address, sshd.settings())
+    directory, process = opened._directory, opened._master
+    assert directory.stat().st_mode & 0o077 == 0
+    opened.run("true", 5)
+    opened.close()
+    assert process.poll() is not None
+    assert not directory.exists()
+
+
+def test_a_killed_program_takes_its_connection_with_it(sshd: SshServer) -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from pathlib import Path; from samaops.clients import ssh; from samaops.config.settings import Ssh\n"
+        "shell = ssh.connect('127.0.0.1', Ssh(user=sys.argv[1], port=int(sys.argv[2]), key_file=Path(sys.argv[3]),"
+        " known_hosts=Path(sys.argv[4])))\n"
+        "print(shell._master.pid, flush=True); sys.stdin.read()"
+    )
+    settings = sshd.settings()
+    words = [settings.user, str(settings.port), str(settings.key_file), str(settings.known_hosts)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    master = int(process.stdout.readline())
+    process.kill()
+    process.wait(10)
+    ends_at = time.monotonic() + 10
+    while Path(f"/proc/{master}").exists() and "Z" not in Path(f"/proc/{master}/stat").read_text():
+        assert time.monotonic() < ends_at, "the connection outlives the program"
+        time.sleep(0.05)

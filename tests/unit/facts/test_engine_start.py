@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
-from samaops.facts import engine
+from samaops.facts import engine, systems
 from samaops.facts.engine import Collector, Probe
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING
 from samaops.model.failure import FailureKind
+from samaops.workflows import diagnose
 
 DEADLINE_SECONDS = 10.0
 
@@ -39,16 +42,43 @@ def look(*collectors: Collector) -> Snapshot:
     return engine.observe(collectors, Settings(), EVERYTHING, DEADLINE_SECONDS)
 
 
+SETTINGS = Settings.model_validate(
+    {
+        "servers": {"one": {"address": "127.0.0.1", "ssh": "none", "ping": False}},
+        "docker": {"containers": {"one": ["some"]}},
+        "api": {"instances": [{"name": "api_1", "url": "http://127.0.0.1:1", "server": "one"}]},
+        "redis": {"server": "one", "port": 1},
+        "minio": {"url": "http://127.0.0.1:1"},
+    }
+)
+
+
 def test_looks_through_a_shell_are_started_first_and_heavy_libraries_last() -> None:
-    begun: list[str] = []
-    look(*(collector(name, begun) for name in ("minio", "postgresql", "api", "docker")))
-    assert begun.index("docker") < begun.index("api") < begun.index("postgresql") < begun.index("minio")
+    begun = [one.system for one in systems.in_start_order(SETTINGS, EVERYTHING)]
+    assert begun.index("docker") < begun.index("api") < begun.index("redis") < begun.index("minio")
+    assert sorted(begun) == sorted(one.system for one in systems.collectors(SETTINGS, EVERYTHING))
 
 
 def test_the_order_of_starting_does_not_change_the_order_of_what_was_seen() -> None:
-    names = ("minio", "postgresql", "api", "docker", "servers")
-    snapshot = look(*(collector(name, []) for name in names))
-    assert tuple(one.system for one in snapshot.observations) == names
+    seen = [one.system for one in diagnose.observe(SETTINGS, deadline_seconds=5.0).observations]
+    assert seen == [one.system for one in systems.collectors(SETTINGS, EVERYTHING)]
+    assert seen.index("api") < seen.index("docker")
+
+
+def test_looks_are_started_as_they_come() -> None:
+    begun: list[str] = []
+    first = collector("first", begun)
+
+    def one_after_the_other() -> Iterator[Collector]:
+        yield first
+        ends_at = time.monotonic() + DEADLINE_SECONDS
+        while begun != ["first"]:
+            assert time.monotonic() < ends_at, "the first waits for the second"
+            time.sleep(0.01)
+        yield collector("second", begun)
+
+    engine.observe(one_after_the_other(), Settings(), EVERYTHING, DEADLINE_SECONDS)
+    assert begun == ["first", "second"]
 
 
 def test_a_system_without_a_client_of_its_name_is_looked_at_all_the_same() -> None:

@@ -35,7 +35,10 @@ class Globals:
         from samaops.config import load
 
         if not self.lab:
-            return load.find(self.config)
+            try:
+                return load.find(self.config)
+            except ConfigurationError as error:
+                raise _or_the_lab(error) from None
         from samaops.lab.layout import Layout, default_directory
 
         layout = Layout(default_directory())
@@ -52,6 +55,16 @@ class Globals:
         from samaops.config import load
 
         return load.read(self.config_file())
+
+
+def _or_the_lab(error: ConfigurationError) -> ConfigurationError:
+    """Point to the lab first where one is up: who has no configuration most likely forgot its option."""
+    from samaops.lab.layout import Layout, default_directory
+
+    if not Layout(default_directory()).config_file.exists():
+        return error
+    hint = _("samaops --lab ...   (your lab, which is there), or: samaops config init   (your production)")
+    return ConfigurationError(error.message, hint=hint)
 
 
 class LazyGroup(TyperGroup):

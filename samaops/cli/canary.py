@@ -27,7 +27,7 @@ def run(settings: Settings, queue: str | None, consent: Consent, output: Output,
     changing.check_wait(consent.wait_seconds)
 
     def finish(report: Report) -> NoReturn:
-        _finish(report, output, verbose)
+        _finish(settings, report, output, verbose)
 
     with screen.progress(_("Looking before anything is sent…")):
         prepared = canary.prepare(settings, queue, consent.wait_seconds)
@@ -59,15 +59,19 @@ def require_alone(playbook: str, queue: str | None, fix: str | None, *, is_asked
         )
 
 
-def _finish(report: Report, output: Output, verbose: bool) -> NoReturn:
+def _finish(settings: Settings, report: Report, output: Output, verbose: bool) -> NoReturn:
     from samaops.cli.diagnose import exit_code
 
     if output is not Output.HUMAN:
         screen.show(report, output)
     else:
+        from samaops.config.command_lines import samaops
         from samaops.render import canary as face
         from samaops.render.human import View
         from samaops.render.words import symbols_for
 
-        screen.show_screen(face.page(report, View(symbols_for(sys.stdout.encoding), verbose)))
+        view = View(symbols_for(sys.stdout.encoding), verbose)
+        journal = next((one.journal for one in report.actions if one.journal), None)
+        journaled = samaops(settings, f"history show {journal}") if journal else ""
+        screen.show_screen(face.page(report, view, journaled))
     raise typer.Exit(Answered(exit_code(report)))

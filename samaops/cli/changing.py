@@ -76,11 +76,13 @@ def carry_out(
     apply: Callable[[Plan], Report] | None = None,
     finish: Callable[[Report], NoReturn] | None = None,
     within: Callable[[Report], Report] | None = None,
+    then: str = "",
 ) -> None:
     """Plan, show, ask, change, verify, answer; leave with the exit code of the contract.
 
     ``apply`` makes the change and ``finish`` shows how it went, where a command does these in a way of its own.
     ``within`` puts the report of the change, also of one that cannot be planned, into a larger one.
+    ``then`` is the command that shows people, once all went well, what the change itself does not verify.
     """
     from samaops.workflows import change
 
@@ -111,6 +113,8 @@ def carry_out(
         finish(report)
     screen.show(within(report) if within else report, output, verbose=verbose)
     _show_notes(plan, output)
+    if then and output is Output.HUMAN and not report.errors:
+        _show_next(then)
     raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else 0))
 
 
@@ -191,6 +195,15 @@ def show_plan(settings: Settings, plan: Plan) -> None:
     console.print(screen.human(change.report_of(settings, plan), verbose=False))
     for note in plan.notes:
         console.print(note)
+
+
+def _show_next(command: str) -> None:
+    from samaops.render.layout import CommandLine
+    from samaops.render.words import symbols_for
+
+    said = _("the rest needs a moment; look again: ")
+    screen.show_screen("")
+    screen.show_screen(CommandLine(command, prefix=f"{symbols_for(sys.stdout.encoding).arrow} {said}"))
 
 
 def _show_notes(plan: Plan, output: Output) -> None:

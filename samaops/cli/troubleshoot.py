@@ -210,6 +210,7 @@ def _numbered(offers: Sequence[Offer]) -> Offer | None:
 
 
 def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
+    from samaops.config.command_lines import samaops
     from samaops.workflows import troubleshoot
 
     if offer.text:
@@ -225,6 +226,7 @@ def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _
         manner.output,
         verbose=manner.verbose,
         within=None if is_shown else lambda done: troubleshoot.with_change(settings, diagnosis, done),
+        then=samaops(settings, f"diagnose --wait {_WAIT_SECONDS:g}"),
     )
 
 

@@ -16,12 +16,15 @@ from samaops.render.human import STYLES, View
 from samaops.render.layout import CommandLine, Hanging
 
 
-def page(report: Report, view: View) -> Group:
-    """Return the answer, the hops in their order, and what to type next."""
-    return Group(human.answer(report, view), Text(""), *_lines(report, view))
+def page(report: Report, view: View, journaled: str = "") -> Group:
+    """Return the answer, the hops in their order, and what to type next.
+
+    ``journaled`` is the command that shows what the journal has of it.
+    """
+    return Group(human.answer(report, view), Text(""), *_lines(report, view, journaled))
 
 
-def _lines(report: Report, view: View) -> Iterator[RenderableType]:
+def _lines(report: Report, view: View, journaled: str) -> Iterator[RenderableType]:
     for number, finding in enumerate(report.findings, start=1):
         yield _hop(number, finding, view)
     for hint in dict.fromkeys(one.hint for one in report.findings if one.hint):
@@ -30,10 +33,9 @@ def _lines(report: Report, view: View) -> Iterator[RenderableType]:
     if view.verbose and report.actions:
         yield Text("")
         yield from action_lines(report.actions, view.symbols)
-    journal = next((one.journal for one in report.actions if one.journal), None)
-    if journal:
+    if journaled:
         yield Text("")
-        yield Text(_("in the journal: samaops history show {id}").format(id=escape.plain(journal)), "dim")
+        yield CommandLine(escape.command(journaled), prefix=_("in the journal: "), style="dim")
 
 
 def _hop(number: int, hop: Finding, view: View) -> RenderableType:

@@ -14,6 +14,7 @@ from samaops.actions.operations import Outcome
 from samaops.actions.verbs import Verb
 from samaops.checks import engine as checks
 from samaops.clients import shells
+from samaops.config.command_lines import samaops
 from samaops.config.settings import Settings
 from samaops.errors import REFUSED, RefusedError, SamaopsError
 from samaops.facts import encoding
@@ -177,8 +178,8 @@ def report_of(settings: Settings, plan: Plan, applied: Applied | None = None) ->
         command=plan.verb,
         started_at=datetime.now(timezone.utc),
         actions=actions,
-        errors=tuple(_errors(applied)) if applied else (),
-        answer=_answer(plan, applied),
+        errors=tuple(_errors(settings, applied)) if applied else (),
+        answer=_answer(settings, plan, applied),
     )
 
 
@@ -196,10 +197,10 @@ def not_planned(error: SamaopsError) -> Report:
     return Report(command="", started_at=datetime.now(timezone.utc), errors=errors)
 
 
-def _errors(applied: Applied) -> list[ReportError]:
+def _errors(settings: Settings, applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
-    hint = f"samaops history show {applied.change}"
+    hint = samaops(settings, f"history show {applied.change}")
     left = [_("{what}; look at it by hand").format(what=one) for one in applied.left_over]
     if not left and ActionStatus.REVERTED in applied.statuses:
         left = [_("what was done has been taken back")]
@@ -209,17 +210,17 @@ def _errors(applied: Applied) -> list[ReportError]:
     return [ReportError(message, hint, applied.exit_code)]
 
 
-def _answer(plan: Plan, applied: Applied | None) -> str:
+def _answer(settings: Settings, plan: Plan, applied: Applied | None) -> str:
     if not plan.steps:
         return _("Nothing to do: {reason}").format(reason=plan.nothing_to_do)
     if applied is None:
         return _("Planned, and nothing changed: {title}").format(title=plan.title)
     if applied.exit_code:
         return ""
-    text = _("Done and verified: {title}. To take it back: samaops undo {change}")
     if not any(step.undo for step in plan.steps):
-        text = _("Done and verified: {title}")
-    return text.format(title=plan.title, change=applied.change)
+        return _("Done and verified: {title}").format(title=plan.title)
+    text = _("Done and verified: {title}. To take it back: {command}")
+    return text.format(title=plan.title, command=samaops(settings, f"undo {applied.change}"))
 
 
 def _action(settings: Settings, step: Step, status: ActionStatus, change: str | None) -> Action:

@@ -152,3 +152,13 @@ def test_config_init_check_show_schema_path(samaops: Samaops) -> None:
     assert port == {"key": "redis.port", "value": 6380, "source": "SAMAOPS_REDIS__PORT"}
     schema = json.loads(samaops("config", "schema").stdout)
     assert "redis" in schema["properties"]
+
+
+def test_who_has_no_configuration_and_a_lab_is_told_of_the_lab_first(samaops: Samaops) -> None:
+    alone = samaops("diagnose")
+    assert (alone.code, alone.stderr.splitlines()[1].split()[:4]) == (78, ["->", "samaops", "config", "init"])
+    lab = samaops.home / "state" / "samaops" / "lab"
+    lab.mkdir(parents=True)
+    (lab / "config.toml").write_text("")
+    done = samaops("diagnose")
+    assert (done.code, done.stderr.splitlines()[1].split()[:3]) == (78, ["->", "samaops", "--lab"])

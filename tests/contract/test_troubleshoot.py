@@ -140,11 +140,20 @@ def test_a_fix_is_made_verified_by_its_finding_and_can_be_undone(site: Site) -> 
     assert not site.runs()
 
 
+def test_after_a_fix_people_are_told_how_to_look_at_all_that_it_does_not_verify(site: Site) -> None:
+    done = site(*APPLY, "--yes")
+    assert done.code == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith("look again: samaops diagnose --wait 60")
+    again = site(*APPLY, "--yes")
+    assert "look again" not in again.stdout, "nothing was done"
+
+
 def test_a_fix_that_does_not_help_is_failed_and_taken_back_2(site: Site) -> None:
     site.offer(command=f"touch {site.samaops.home}/done", undo=f"rm {site.samaops.home}/done")
     done = site(*APPLY, "--yes", "--wait", "1", "-o", "json")
     assert done.code == 2
     assert [one["status"] for one in report(done)["actions"]] == ["reverted"]
+    assert "look again" not in site(*APPLY, "--yes", "--wait", "1").stdout
     assert not (site.samaops.home / "done").exists()
 
 

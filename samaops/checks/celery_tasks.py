@@ -140,7 +140,12 @@ def failing(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         "exception_of": recent.exception_of,
         "tasks": dict(recent.failing_names),
     }
-    if total < MINIMUM_TASKS or failures < MINIMUM_FAILURES:
+    if total < MINIMUM_TASKS and recent.outcomes[:1] == (False,) and 2 * failures >= total:
+        title = _("{failed} of the last {total} tasks failed: too few to judge, and not well").format(
+            failed=failures, total=total
+        )
+        yield context.warn(title, value=percent, **place)
+    elif total < MINIMUM_TASKS or failures < MINIMUM_FAILURES:
         title = _("{failed} of the last {total} tasks failed").format(failed=failures, total=total)
         yield context.ok(title, value=percent, **place)
     elif has_recovered(recent):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import redis
 import requests
 
 from samaops.i18n import _
 from samaops.lab.incidents.site import Site
-from samaops.lab.layout import ADDRESSES, API_PORTS, REDIS_PORT
+from samaops.lab.layout import ADDRESSES, API_PORTS, FLOWER_PORT, FLOWER_USER, REDIS_PORT
 from samaops.lab.processes import POLL_SECONDS, StartError
 
 ANSWER_SECONDS = 5.0
@@ -19,6 +19,10 @@ SENT = 10
 # After so many that arrive, the last failures are history to whoever looks at the last hundred.
 SENT_AGAIN = 30
 FAILED_SECONDS = 12.0
+# Flower misses what ends before it listens again, such as after a restart of its engine: then more is sent.
+HEARD_SECONDS = 4.0
+ATTEMPTS = 8
+HEARD_TASKS = 200
 RESULT_KEY = "celery-task-meta-{task_id}"
 
 
@@ -71,18 +75,65 @@ def await_results(task_ids: list[str], wanted: str, seconds: float) -> bool:
     return False
 
 
+def await_heard(site: Site, wanted: Mapping[str, str], seconds: float) -> bool:
+    """Wait until Flower knows each task with its wanted state; return whether it did in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        states = heard(site)
+        if all(states.get(task_id) == state for task_id, state in wanted.items()):
+            return True
+        time.sleep(POLL_SECONDS * 2)
+    return False
+
+
+def heard(site: Site) -> dict[str, str]:
+    """Return the state of the last tasks that Flower heard of; none while it does not answer."""
+    url = f"http://{ADDRESSES['workers']}:{FLOWER_PORT}/api/tasks?limit={HEARD_TASKS}"
+    with requests.Session() as session:
+        session.trust_env = False
+        session.auth = (FLOWER_USER, site.secrets.flower_password)
+        try:
+            answer = session.get(url, timeout=ANSWER_SECONDS)
+            answer.raise_for_status()
+            return {str(key): str(task.get("state")) for key, task in answer.json().items()}
+        except requests.RequestException:
+            return {}
+
+
+def prove(site: Site, send: Callable[[], Mapping[str, str]], otherwise: str) -> None:
+    """Send until tasks end as wanted and Flower has heard of it. Raises StartError when they do not.
+
+    ``send`` returns the wanted state of each task it sent.
+    """
+    for _attempt in range(ATTEMPTS):
+        wanted = send()
+        for state in set(wanted.values()):
+            some = [task_id for task_id, one in wanted.items() if one == state]
+            if not await_results(some, state, FAILED_SECONDS):
+                raise StartError(otherwise)
+        if await_heard(site, wanted, HEARD_SECONDS):
+            return
+    raise StartError(_("Flower does not hear how tasks end"))
+
+
 def fail_some(site: Site) -> None:
     """Send a few notifications, which fail: nobody has to wait for a customer's. Raises StartError when they do not."""
-    if not site.is_alone:
-        return
-    if not await_results(notify_many("urgent", SENT), "FAILURE", FAILED_SECONDS):
-        raise StartError(_("notifications are still sent"))
+    if site.is_alone:
+        prove(
+            site,
+            lambda: dict.fromkeys(notify_many("urgent", SENT), "FAILURE"),
+            _("notifications are still sent"),
+        )
 
 
 def send_again(site: Site) -> None:
     """Send more than have failed, and see them arrive. Raises StartError when they do not."""
-    if site.is_alone and not await_results(notify_many("urgent", SENT_AGAIN), "SUCCESS", FAILED_SECONDS):
-        raise StartError(_("notifications are not sent yet"))
+    if site.is_alone:
+        prove(
+            site,
+            lambda: dict.fromkeys(notify_many("urgent", SENT_AGAIN), "SUCCESS"),
+            _("notifications are not sent yet"),
+        )
 
 
 def redis_of() -> redis.Redis:

@@ -78,7 +78,10 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ("celery.task.stuck", "worker2", OK, {"active": (replace(HANGING, worker_active=0),)}),
     ("celery.task.stuck", "worker2", SKIPPED, {"active": None}),
     ("celery.tasks.failing", "tasks", OK, {}),
-    ("celery.tasks.failing", "tasks", OK, {"recent": recent(False, False)}),  # too few
+    ("celery.tasks.failing", "tasks", WARNING, {"recent": recent(False)}),  # too few, and none went well
+    ("celery.tasks.failing", "tasks", WARNING, {"recent": recent(False, True, False, True)}),
+    ("celery.tasks.failing", "tasks", OK, {"recent": recent(True, False)}),  # the last one went well
+    ("celery.tasks.failing", "tasks", OK, {"recent": recent(False, True, True, True)}),  # few of few
     ("celery.tasks.failing", "tasks", OK, {"recent": recent(False, *[True] * 99)}),
     ("celery.tasks.failing", "tasks", WARNING, {"recent": recent(*[False] * 6, *[True] * 94)}),
     ("celery.tasks.failing", "tasks", CRITICAL, {"recent": recent(*[False] * 5, *[True] * 5)}),

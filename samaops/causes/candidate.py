@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from samaops.config.command_lines import samaops
 from samaops.config.settings import Settings
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -98,3 +99,8 @@ def any_of(*matchers: Matcher) -> Matcher:
 
 
 NOTHING: Matcher = codes()
+
+
+def letter(view: View) -> str:
+    """Return the command that writes the letter about what keeps notifications from Google."""
+    return samaops(view.settings, "troubleshoot notifications")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
+from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes, letter
 from samaops.causes.topology import effects_on_dependents
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
@@ -21,8 +21,9 @@ def candidates(view: View) -> Iterator[Candidate]:
     yield from _sqlserver(view)
 
 
-def _network_team(text: str, *commands: str) -> tuple[Fix, ...]:
-    return (Fix("network.team", Risk.SAFE, text, commands),)
+def _network_team(view: View, text: str, *confirm: str) -> tuple[Fix, ...]:
+    """Ask the network team: first the command that writes the letter, then those that confirm it by hand."""
+    return (Fix("network.team", Risk.SAFE, text, (letter(view), *confirm)),)
 
 
 def _proxy_refuses(view: View) -> Iterator[Candidate]:
@@ -60,6 +61,7 @@ def _proxy(view: View, finding: Finding, cause_id: str, speaks_for: tuple[str, .
         effects=any_of(codes("proxy.*"), effects_on_dependents("proxy")),
         speaks_for=(finding.detail or finding.title, *speaks_for),
         fixes=_network_team(
+            view,
             _("Send this to the network team: {words}").format(words=finding.title),
             f"curl -sv -x {shlex.quote(url)} {shlex.quote(f'https://{_refused_host(finding)}/')}",
         ),
@@ -90,15 +92,18 @@ def _intercepted(view: View) -> Iterator[Candidate]:
         speaks_against=(),
         fixes=(
             Fix(
-                "proxy.bypass",
+                "network.team",
                 Risk.SAFE,
                 _(
                     "Ask the network team to exempt Google's hosts from inspection, or for its CA to add to the containers' bundle. Never switch verification off"
                 ),
-                tuple(
-                    f"openssl s_client -proxy {shlex.quote(_host_port(view))} "
-                    f"-connect {shlex.quote(_host(one))}:443 </dev/null"
-                    for one in findings[:1]
+                (
+                    letter(view),
+                    *(
+                        f"openssl s_client -proxy {shlex.quote(_host_port(view))} "
+                        f"-connect {shlex.quote(_host(one))}:443 </dev/null"
+                        for one in findings[:1]
+                    ),
                 ),
             ),
         ),
@@ -131,6 +136,7 @@ def _google(view: View) -> Iterator[Candidate]:
         speaks_for=tuple(one.detail or one.title for one in failed),
         speaks_against=tuple(_("{host} is reached").format(host=_host(one)) for one in reached),
         fixes=_network_team(
+            view,
             _("Check both hosts through the proxy; HTTPS_PROXY must cover the token host too"),
             *(
                 f"curl -sv -x {shlex.quote(view.settings.proxy.url)} {shlex.quote(f'https://{_host(one)}/')}"

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from functools import partial
 
-from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
+from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes, letter
 from samaops.causes.topology import (
     effects_of_api_member,
     effects_of_system,
@@ -155,7 +155,10 @@ def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, .
                 "proxy.team",
                 Risk.SAFE,
                 title,
-                (f"curl -sv -x {shlex.quote('http://' + host_port)} https://oauth2.googleapis.com/",),
+                (
+                    letter(view),
+                    f"curl -sv -x {shlex.quote('http://' + host_port)} https://oauth2.googleapis.com/",
+                ),
             ),
         )
     section = getattr(view.settings, system)

@@ -149,7 +149,7 @@ def test_the_command_for_the_network_team_asks_for_the_host_that_is_blocked() ->
         evidence={"host": "fcm.googleapis.com"},
     )
     _findings, causes = graph.explain((blocked,), settings())
-    assert "https://fcm.googleapis.com/" in causes[0].fixes[0].commands[0]
+    assert "https://fcm.googleapis.com/" in causes[0].fixes[0].commands[1]
 
 
 @pytest.mark.parametrize("name", ["lock_chain", "inactive_slot_fills_disk"])
@@ -184,3 +184,15 @@ def test_what_is_done_about_a_refusal_changes_nothing_and_shows_no_private_key()
         for command in refusals.looks(refusal, settings()):
             assert not any(word in command for word in (" rm ", "restart", "purge", "printenv", "cat "))
             assert "private_key" not in command.replace("private_key_id", "")
+
+
+@pytest.mark.parametrize(
+    "case", ["proxy_down", "proxy_intercepts_tls", "google_token_host_unreachable_behind_the_proxy"]
+)
+def test_a_letter_to_the_network_team_is_written_by_the_first_command_proposed(case: str) -> None:
+    path = next(one for one in CASES if one.stem == case)
+    found = findings_of(json.loads(path.read_text(encoding="utf-8")))
+    _findings, causes = graph.explain(found, settings())
+    commands = causes[0].fixes[0].commands
+    assert commands[0] == "samaops troubleshoot notifications"
+    assert any(one.startswith(("curl -sv -x", "openssl s_client")) for one in commands[1:])

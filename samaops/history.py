@@ -31,6 +31,8 @@ TABLE = "samaops_events"
 # Begun, and each step of it; a change without "ended" is running or was interrupted.
 BEGUN, STEP_BEGUN, STEP_ENDED, STEP_VERIFIED = "begun", "step_begun", "step_ended", "step_verified"
 UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended", "interrupted"
+# How a change ends that did what it was to do: seen to work, or with nothing that could be seen of it.
+DONE = ("verified", "applied")
 _CONNECT_SECONDS = 5
 
 
@@ -79,7 +81,7 @@ class Change:
         return next((one for one in reversed(self.events) if one.kind in kinds), None)
 
     def status(self, running: Owner | None) -> str:
-        """Return how it ended: verified, failed, reverted, refused; else running or interrupted.
+        """Return how it ended: verified, applied, failed, reverted, refused; else running or interrupted.
 
         ``running`` is who holds the lock now.
         """
@@ -209,7 +211,7 @@ class Journal:
         ended = select(table).where(table.c.site == self._site, table.c.kind == ENDED)
         found = {}
         for event in map(_event, self._rows(ended.order_by(table.c.number))):
-            if event.details.get("undoes") and event.details["status"] == "verified":
+            if event.details.get("undoes") and event.details["status"] in DONE:
                 found[str(event.details["undoes"])] = event.change
         return found
 

@@ -139,7 +139,8 @@ class _Run:
             text = _("{step}: it was done, but had no effect within {seconds:g} s: {condition}")
             seconds = self._engine.wait_seconds
             raise _StopError(text.format(step=step.title, seconds=seconds, condition=broken))
-        self._write(history.STEP_VERIFIED, number, {})
+        if step.after:
+            self._write(history.STEP_VERIFIED, number, {})
 
     def verify(self) -> None:
         """Wait until every finding that asked for the change is gone."""
@@ -154,11 +155,13 @@ class _Run:
             raise _StopError(text.format(seconds=seconds, findings="; ".join(found)))
 
     def succeed(self) -> Applied:
-        """Close the journal of a change that did what it was to do."""
-        self._statuses = [ActionStatus.VERIFIED] * len(self._statuses)
+        """Close the journal of a change that did what it was to do; applied where nothing of it can be verified."""
+        is_seen = self._plan.cures or any(step.after for step in self._plan.steps)
+        status = ActionStatus.VERIFIED if is_seen else ActionStatus.APPLIED
+        self._statuses = [status] * len(self._statuses)
         try:
-            self._end("verified")
-        except HistoryError as error:  # it is done and verified; that this was not written must be known
+            self._end(status.value)
+        except HistoryError as error:  # it is done; that this was not written must be known
             return Applied(self._change, tuple(self._statuses), error.exit_code, error.message)
         return Applied(self._change, tuple(self._statuses))
 

@@ -20,7 +20,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class PastChange:
-    """One change of the history. ``status`` is verified, failed, reverted, refused, running or interrupted."""
+    """One change of the history. ``status`` is verified, applied, failed, reverted, refused, running or interrupted."""
 
     id: str
     at: str

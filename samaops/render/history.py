@@ -17,6 +17,7 @@ from samaops.render.layout import Hanging
 SCHEMA = "samaops/history/1"
 _STATUS_WORDS = {
     "verified": N_("done and verified"),
+    "applied": N_("done; nothing of it can be verified"),
     "failed": N_("failed, not all of it taken back"),
     "reverted": N_("failed, and taken back"),
     "refused": N_("not done"),

@@ -217,10 +217,12 @@ def _answer(settings: Settings, plan: Plan, applied: Applied | None) -> str:
         return _("Planned, and nothing changed: {title}").format(title=plan.title)
     if applied.exit_code:
         return ""
+    is_seen = ActionStatus.VERIFIED in applied.statuses
+    done = (_("Done and verified: {title}") if is_seen else _("Done: {title}")).format(title=plan.title)
     if not any(step.undo for step in plan.steps):
-        return _("Done and verified: {title}").format(title=plan.title)
-    text = _("Done and verified: {title}. To take it back: {command}")
-    return text.format(title=plan.title, command=samaops(settings, f"undo {applied.change}"))
+        return done
+    back = _("To take it back: {command}").format(command=samaops(settings, f"undo {applied.change}"))
+    return f"{done}. {back}"
 
 
 def _action(settings: Settings, step: Step, status: ActionStatus, change: str | None) -> Action:

@@ -26,6 +26,12 @@ def test_what_was_done_is_taken_back_where_it_was_done(site: str, program: str) 
     assert report.answer == f"Done and verified: Set them. To take it back: {program} undo a-change"
 
 
+def test_what_nothing_could_verify_is_only_said_to_be_done() -> None:
+    done = Applied("a-change", (ActionStatus.APPLIED,))
+    report = change.report_of(Settings(), plan(step("a", can_undo=False)), done)
+    assert report.answer == "Done: Set them"
+
+
 @pytest.mark.parametrize(("site", "program"), SITES)
 def test_what_failed_is_looked_at_where_it_was_tried(site: str, program: str) -> None:
     failed = Applied("a-change", (ActionStatus.REVERTED,), FAILED, "it failed")

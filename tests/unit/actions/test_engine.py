@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,24 @@ def test_all_steps_are_run_in_order_and_verified(world: ScriptedWorld, journal: 
     assert world.ran == ["a=1", "b=1", "c=1"]
     assert world.values == {"a": 1, "b": 1, "c": 1}
     assert status_of(journal) == "verified"
+
+
+def test_what_nothing_can_verify_is_not_called_verified(world: ScriptedWorld, journal: Journal) -> None:
+    blind = replace(step("a"), after=())
+    applied = engine(world, journal).apply(plan(blind))
+    assert (applied.exit_code, applied.statuses) == (0, (ActionStatus.APPLIED,))
+    assert status_of(journal) == "applied"
+    assert history.STEP_VERIFIED not in [kind for kind, _step in kinds(journal)]
+    cured = engine(world_with(world.file.parent, a=0), journal).apply(plan(blind, cures=(CURE,)))
+    assert cured.statuses == (VERIFIED,), "the finding is gone"
+
+
+def test_what_takes_back_is_known_though_nothing_can_verify_it(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    blind = replace(step("a"), after=())
+    applied = engine(world, journal).apply(plan(blind, undoes="an-earlier-change"))
+    assert journal.undone_by() == {"an-earlier-change": applied.change}
 
 
 def test_each_step_is_journaled_before_and_after(world: ScriptedWorld, journal: Journal) -> None:

@@ -90,6 +90,8 @@ def _variables(layout: Layout) -> dict[str, str]:
     engine = control.engine_socket(control.attach(layout), "api")
     return {
         "LC_ALL": "C.UTF-8",
+        # The system's own python3, as on the production servers: a version manager's shim takes 70 ms more each time.
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "DB": DB_ADDRESS,
         "API": API_ADDRESS,
         "WORKERS_HOST": WORKERS_ADDRESS,

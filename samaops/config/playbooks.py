@@ -21,7 +21,21 @@ from samaops.model.plan import Risk
 
 # What a text, an argument or a command may hold: filled in from the cause that was found.
 NAMES = frozenset(
-    {"queue", "worker", "container", "server", "subject", "evidence", "site", "task", "releases", "disk"}
+    {
+        *(
+            "queue",
+            "worker",
+            "container",
+            "server",
+            "subject",
+            "evidence",
+            "site",
+            "task",
+            "releases",
+            "disk",
+        ),
+        *("servers", "proxy", "since"),
+    }
 )
 # What a command of `show` may hold: filled in from the configuration.
 PLACES = frozenset(

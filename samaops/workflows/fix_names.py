@@ -1,4 +1,4 @@
-"""What a fix may speak of beside the cause itself, as it was seen: the stuck task, the releases, the disk."""
+"""What a fix may speak of beside the cause itself, as it was seen: the stuck task, the releases, our servers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,33 @@ _DIGEST_CHARACTERS = 19  # sha256: and twelve more
 
 
 def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, settings: Settings) -> dict[str, str]:
-    """Return ``task``, ``releases`` and ``disk``: the first only where a task is stuck, the others as lines."""
-    names = {"releases": _lines(_releases(snapshot, settings)), "disk": _lines(_disk(snapshot, settings))}
+    """Return what a letter says of the site and of this look, and ``task`` only where one is stuck."""
+    names = {
+        "releases": _lines(_releases(snapshot, settings)),
+        "disk": _lines(_disk(snapshot, settings)),
+        "servers": _lines(_servers(settings)),
+        "proxy": _proxy(settings),
+        "since": snapshot.taken_at.strftime("%Y-%m-%d %H:%M:%S"),
+    }
     task = _stuck_task(cause, findings)
     return {**names, "task": task} if task else names
 
 
 def _lines(found: Iterator[str]) -> str:
     return "\n".join(f"- {one}" for one in found) or "- " + _("could not be seen")
+
+
+def _servers(settings: Settings) -> Iterator[str]:
+    """Yield the servers that send to Google, which are those of the workers, with their addresses."""
+    workers = settings.celery.workers.values() if settings.celery else ()
+    senders = {one.server for one in workers} & settings.servers.keys()
+    for name in sorted(senders or settings.servers):
+        yield f"{name} {settings.servers[name].address}"
+
+
+def _proxy(settings: Settings) -> str:
+    """Return the proxy's address and port: a URL of the configuration holds no user or password."""
+    return settings.proxy.url.rpartition("//")[2].rstrip("/") if settings.proxy else "-"
 
 
 def _stuck_task(cause: Cause, findings: Sequence[Finding]) -> str:

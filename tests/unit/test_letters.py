@@ -10,14 +10,15 @@ import pytest
 
 from samaops.config import playbooks
 from samaops.config.playbooks import NAMES
-from samaops.config.settings import Settings
+from samaops.config.settings import Proxy, Settings
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
+from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.workflows import fix_names
+from samaops.workflows import fix_names, troubleshoot
 from tests.unit.actions.test_plans import CONTAINER, SETTINGS
 from tests.unit.checks.judging import seen
 from tests.unit.checks.test_servers import disk
@@ -56,10 +57,10 @@ def test_each_cause_has_a_letter_of_its_own_with_the_evidence(cause: str) -> Non
     assert users == [cause], "a letter that fits every cause fits none"
 
 
-@pytest.mark.parametrize("cause", LETTERS)
-def test_a_letter_can_be_read_in_a_mail(cause: str) -> None:
-    text = playbook().fixes[LETTERS[cause][0]].text or ""
-    assert max(map(len, text.splitlines())) <= 120
+@pytest.mark.parametrize("fix", [name for name, fix in playbook().fixes.items() if fix.text])
+def test_a_letter_can_be_read_in_a_mail(fix: str) -> None:
+    lines = (playbook().fixes[fix].text or "").splitlines()
+    assert max(len(line) for line in lines if not line.startswith("Subject: ")) <= 72
 
 
 def cause_of(subject: str, *explains: str) -> Cause:
@@ -98,10 +99,28 @@ def test_the_disk_is_told_by_the_broker_and_by_its_server() -> None:
 
 
 def test_what_was_not_seen_is_said_to_be_so() -> None:
-    assert names(cause_of("celery/tasks")) == {
-        "releases": "- could not be seen",
-        "disk": "- could not be seen",
-    }
+    found = names(cause_of("celery/tasks"))
+    assert (found["releases"], found["disk"]) == ("- could not be seen", "- could not be seen")
+
+
+def test_the_network_team_is_told_who_asks_by_which_proxy_and_since_when() -> None:
+    proxy = Proxy(url="http://10.9.9.9:3128")
+    settings = SETTINGS.model_copy(update={"proxy": proxy})
+    found = fix_names.seen(cause_of("proxy/proxy"), (), Snapshot(TAKEN_AT, ()), settings)
+    assert found["servers"] == f"- workers {settings.servers['workers'].address}"
+    assert (found["proxy"], found["since"]) == ("10.9.9.9:3128", "2026-01-31 03:12:00")
+    network = [fix.text or "" for name, fix in playbook().fixes.items() if name.startswith("network.")]
+    assert len(network) > 3
+    assert all({"{servers}", "{proxy}", "{since}"} <= set(text.split()) for text in network)
+
+
+def test_what_could_not_be_looked_at_is_no_evidence() -> None:
+    down = Finding("proxy.service.unreachable", Status.CRITICAL, "proxy/proxy", "The proxy is down")
+    unknown = Finding("firebase.host.unreachable", Status.UNKNOWN, "firebase/fcm", "could not be looked at")
+    report = Report(command="x", started_at=TAKEN_AT, duration_ms=1, findings=(down, unknown))
+    said = troubleshoot._evidence(cause_of("proxy/proxy", down.key, unknown.key), report)
+    assert "The proxy is down" in said
+    assert "could not be looked at" not in said
 
 
 def test_the_task_is_the_one_in_which_the_worker_has_been_longest() -> None:

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from samaops.actions.engine import FAILED, Applied
+from samaops.cli import arguments
 from samaops.config.command_lines import LAB_SITE
 from samaops.config.settings import Settings
 from samaops.model.plan import ActionStatus
@@ -37,6 +38,24 @@ def test_what_failed_is_looked_at_where_it_was_tried(site: str, program: str) ->
     failed = Applied("a-change", (ActionStatus.REVERTED,), FAILED, "it failed")
     (error,) = change.report_of(Settings(site=site), PLAN, failed).errors
     assert error.hint == f"{program} history show a-change"
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint", "expected"),
+    [
+        ("--lab undo x", "samaops history list", "samaops --lab history list"),
+        ("undo x", "samaops history list", "samaops history list"),
+        ("undo -- --lab", "samaops history list", "samaops history list"),
+        ("--lab diagnose", "samaops --lab diagnose --only api", "samaops --lab diagnose --only api"),
+        ("--lab diagnose", "samaops lab up", "samaops lab up"),
+        ("--lab config show", "samaops config init", "samaops config init"),
+        ("--lab undo", "samaops undo --help", "samaops undo --help"),
+        ("--lab queue park", "docker unpause frozen", "docker unpause frozen"),
+        ("--lab undo x", "", ""),
+    ],
+)
+def test_what_helps_after_an_error_is_of_the_lab_too(argv: str, hint: str, expected: str) -> None:
+    assert arguments.for_the_lab(argv.split(), hint) == expected
 
 
 def test_a_canary_s_place_in_the_journal_is_a_command_that_can_be_copied() -> None:

@@ -61,6 +61,10 @@ def test_each_cause_has_a_letter_of_its_own_with_the_evidence(cause: str) -> Non
 def test_a_letter_can_be_read_in_a_mail(fix: str) -> None:
     lines = (playbook().fixes[fix].text or "").splitlines()
     assert max(len(line) for line in lines if not line.startswith("Subject: ")) <= 72
+    names = {"{site}": "samaconso-lab", "{subject}": "10.101.201.204:8080"}
+    for name, value in names.items():
+        lines = [line.replace(name, value) for line in lines]
+    assert max(len(line) for line in lines if not line.startswith("Subject: ")) <= 76
 
 
 def cause_of(subject: str, *explains: str) -> Cause:

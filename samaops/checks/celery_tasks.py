@@ -140,7 +140,11 @@ def failing(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         "exception_of": recent.exception_of,
         "tasks": dict(recent.failing_names),
     }
-    if total < MINIMUM_TASKS and recent.outcomes[:1] == (False,) and 2 * failures >= total:
+    if not total:
+        yield context.ok(
+            _("Flower has heard of no task that ended lately: failures would not be seen"), **place
+        )
+    elif total < MINIMUM_TASKS and recent.outcomes[:1] == (False,) and 2 * failures >= total:
         title = _("{failed} of the last {total} tasks failed: too few to judge, and not well").format(
             failed=failures, total=total
         )

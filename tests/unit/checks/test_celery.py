@@ -174,6 +174,12 @@ def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:
     assert found.exception_of == 4
 
 
+def test_where_flower_heard_of_no_task_it_is_said_that_failures_are_not_seen() -> None:
+    found = findings(SETTINGS, observed(with_fields(HEALTHY, {"recent": recent()}), SUBJECT))
+    assert "would not be seen" in found["celery.tasks.failing@celery/tasks"].title
+    assert found["celery.tasks.failing@celery/tasks"].value is None
+
+
 def test_what_failed_before_all_went_well_again_is_not_the_present_trouble() -> None:
     now = 1_795_000_000.0
     tasks: list[dict[str, Any]] = [

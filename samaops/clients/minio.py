@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import urllib3
-from minio import Minio
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
@@ -25,6 +23,13 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError, kind_of_os_error
 from samaops.clients.http import tls_context
+from samaops.clients.minio_library import (
+    InvalidResponseError,
+    Minio,
+    MinioException,
+    S3Error,
+    ServerError,
+)
 from samaops.clients.time_limit import TimeLimit
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

@@ -107,7 +107,7 @@ def _measured(
         return _counted(_COUNTS[hop], flows, settings)
     if hop == "sent":
         return _sent(snapshot, settings)
-    return _accepted(snapshot, settings)
+    return _accepted(snapshot, settings, flows)
 
 
 def _uncounted(unit: str, reason: str, look: str) -> _Measured:
@@ -145,7 +145,7 @@ def _sent(snapshot: Snapshot, settings: Settings) -> _Measured:
     return _Measured(sum(reached.values()), "hosts", named, {"hosts": reached})
 
 
-def _accepted(snapshot: Snapshot, settings: Settings) -> _Measured:
+def _accepted(snapshot: Snapshot, settings: Settings, flows: Sequence[QueueFlow] | None) -> _Measured:
     """Count the tasks that ended well lately, as Flower heard: a task ends well once FCM has taken its message."""
     if settings.flower is None or settings.celery is None:
         missing = _("[celery] is not configured") if settings.flower else _("[flower] is not configured")
@@ -154,6 +154,14 @@ def _accepted(snapshot: Snapshot, settings: Settings) -> _Measured:
     if recent is None:
         return _uncounted("tasks", _("Flower was not heard"), "flower")
     outcomes, failed = recent.outcomes, recent.outcomes.count(False)
+    acknowledged = sum(one.acknowledged for one in flows or ())
+    if not outcomes and acknowledged:  # Flower was restarted and has forgotten, or it is deaf
+        text = ngettext(
+            "Flower has heard of no task, though {count} message was acknowledged",
+            "Flower has heard of no task, though {count} messages were acknowledged",
+            acknowledged,
+        )
+        return _uncounted("tasks", text.format(count=acknowledged), "flower,celery")
     evidence = {"succeeded": outcomes.count(True), "failed": failed, "exception": recent.exception}
     is_none_accepted = bool(failed) and True not in outcomes
     return _Measured(

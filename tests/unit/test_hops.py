@@ -83,7 +83,6 @@ def test_a_flower_that_was_not_heard_is_unknown() -> None:
     [
         (GOOGLE_IS_WELL, (False,), Status.WARNING),
         (GOOGLE_IS_WELL, (False, True), Status.OK),
-        (GOOGLE_IS_WELL, (), Status.OK),
         (TASKS_FAIL, (False, False), Status.CRITICAL),
         (TASKS_FAIL, (False, True), Status.CRITICAL),
     ],
@@ -92,6 +91,14 @@ def test_failures_with_nothing_accepted_are_never_well(
     found: tuple[Finding, ...], outcomes: tuple[bool, ...], status: Status
 ) -> None:
     assert hop("accepted", found, snapshot(*outcomes)).status is status
+
+
+def test_tasks_that_the_broker_saw_and_flower_did_not_are_unknown() -> None:
+    found = hop("accepted", GOOGLE_IS_WELL, snapshot())
+    assert found.status is Status.UNKNOWN
+    assert found.detail == "Flower has heard of no task, though 5 messages were acknowledged"
+    quiet = (QueueFlow("normal", 0, 0, 1, 0, 0, 0, 0),)
+    assert hop("accepted", GOOGLE_IS_WELL, snapshot(), flows=quiet).status is Status.OK
 
 
 def test_one_task_is_spoken_of_as_one() -> None:

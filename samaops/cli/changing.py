@@ -183,7 +183,7 @@ def _not_asked(plan: Plan) -> RefusedError:
 def _ask(plan: Plan) -> bool:
     if plan.risk is Risk.DESTRUCTIVE:
         question = _("Data will be lost. Type the name {target!r} to go on").format(target=plan.target)
-        return str(typer.prompt(question, default="", show_default=False, err=True)).strip() == plan.target
+        return questions.ask(question) == plan.target
     return questions.is_yes(_("Do this?"))
 
 

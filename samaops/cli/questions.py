@@ -1,10 +1,31 @@
-"""Questions that take a yes or a no, in the user's language."""
+"""Questions at the terminal, in the user's language."""
 
 from __future__ import annotations
+
+import select
+import sys
 
 import typer
 
 from samaops.i18n import _
+
+# How long a Ctrl-C may wait that comes between two looks for an answer.
+_LOOK_EVERY_SECONDS = 0.2
+
+
+def ask(question: str) -> str:
+    """Ask on stderr and return the line that was typed. Raises typer.Abort at the end of the input.
+
+    A Ctrl-C that comes just before a blocking read would be held back until the next key; here it is never longer than
+    a moment. Lines come one by one from a terminal, so none waits in Python's buffer unseen.
+    """
+    typer.echo(f"{question}: ", err=True, nl=False)
+    while not select.select([sys.stdin], [], [], _LOOK_EVERY_SECONDS)[0]:
+        continue
+    line = sys.stdin.readline()
+    if not line:
+        raise typer.Abort
+    return line.strip()
 
 
 def is_yes(question: str) -> bool:
@@ -14,7 +35,7 @@ def is_yes(question: str) -> bool:
     choices = _("[y/N]")
     while True:
         asked = f"{question} {choices}"
-        answer = str(typer.prompt(asked, default="", show_default=False, err=True)).strip().casefold()
+        answer = ask(asked).casefold()
         if answer in yes:
             return True
         if answer in no or not answer:

@@ -201,7 +201,7 @@ def _single(offer: Offer) -> Offer | None:
 
 def _numbered(offers: Sequence[Offer]) -> Offer | None:
     question = _("Which one? (1-{count}, nothing for none)").format(count=len(offers))
-    answer = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+    answer = questions.ask(question)
     if not answer:
         return None
     if not answer.isascii() or not answer.isdigit() or not 1 <= int(answer) <= len(offers):

@@ -113,6 +113,7 @@ class Terminal:
     """samaops on a terminal of 80 by 24, until it ends."""
 
     def __init__(self, samaops: Samaops, *arguments: str | Path, **environment: str) -> None:
+        self._unread = ""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(
@@ -133,13 +134,17 @@ class Terminal:
         os.close(self._master)
 
     def read_until(self, text: str, times: int = 1) -> str:
-        """Read until a text was written so many times; return all that was written."""
-        written = ""
+        """Read until a text was written so many times; return what was written up to there."""
+        written, self._unread = self._unread, ""
         while written.count(text) < times:
             block = self._read()
             assert block, f"it ended before: {written}"
             written += block
-        return written
+        end = 0
+        for _time in range(times):
+            end = written.index(text, end) + len(text)
+        self._unread = written[end:]
+        return written[:end]
 
     def type(self, text: str) -> None:
         """Type a line."""
@@ -147,7 +152,7 @@ class Terminal:
 
     def rest(self) -> str:
         """Return everything that is written from now on until the end."""
-        written = "".join(iter(self._read, ""))
+        written = self._unread + "".join(iter(self._read, ""))
         self.process.wait(30)
         return written
 

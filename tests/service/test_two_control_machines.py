@@ -133,8 +133,8 @@ def test_while_another_machine_changes_it_is_75_and_names_it_and_at_its_end_it_i
             assert refused.value.hint == f"on {os.uname().nodename}: samaops history list"
         assert not (tmp_path / "done").exists()
         (machines.place / "may-end").touch()
-        assert other.communicate(timeout=30)[0] == "['verified'] []\n"
-    assert [one.status for one in make(settings, plan).actions] == [ActionStatus.VERIFIED]
+        assert other.communicate(timeout=30)[0] == "['applied'] []\n"
+    assert [one.status for one in make(settings, plan).actions] == [ActionStatus.APPLIED]
     assert (tmp_path / "done").exists()
     assert machines.lock_file.read_bytes() == b""
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-import typer
 
-from samaops.cli import changing
+from samaops.cli import changing, questions
 from samaops.cli.changing import Consent
 from samaops.errors import RefusedError
 from samaops.i18n import use_language
@@ -30,11 +29,11 @@ class Person:
 
         answers = iter(answer.split("|"))
 
-        def prompt(question: str, **_options: object) -> str:
+        def ask(question: str) -> str:
             self.asked.append(question)
-            return next(answers)
+            return next(answers).strip()
 
-        monkeypatch.setattr(typer, "prompt", prompt)
+        monkeypatch.setattr(questions, "ask", ask)
 
     def show(self) -> None:
         self.shown += 1

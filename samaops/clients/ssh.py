@@ -20,7 +20,7 @@ from pathlib import Path
 from samaops.clients import commands, footprint, ssh_refusals
 from samaops.clients.errors import ClientError
 from samaops.clients.ssh_refusals import Attempt
-from samaops.clients.ssh_session import SshShell, close
+from samaops.clients.ssh_session import SshShell, close, remove
 from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -48,7 +48,9 @@ _OPTIONS = (
 )
 # No connection of its own when the shared one is gone.
 _SHARED = ("BatchMode=yes", "LogLevel=ERROR", "ProxyCommand=false")
-_logging_in: set[subprocess.Popen[bytes]] = set()
+# A directory of a samaops that was killed: empty, for ssh has taken its socket away, and older than any log-in.
+_STALE_SECONDS = 3600.0
+_logging_in: dict[subprocess.Popen[bytes], Path] = {}
 _lock = threading.Lock()
 
 
@@ -65,7 +67,7 @@ def connect(address: str, settings: Ssh) -> SshShell:
     log = os.memfd_create("samaops-ssh")
     master = commands.start([program, *_words(address, settings, str(socket))], stderr=log)
     with _lock:
-        _logging_in.add(master)
+        _logging_in[master] = directory
     try:
         said = _wait_until_in(master, socket, ends_at)
         if said is not None:
@@ -77,7 +79,7 @@ def connect(address: str, settings: Ssh) -> SshShell:
     finally:
         os.close(log)
         with _lock:
-            _logging_in.discard(master)
+            _logging_in.pop(master, None)
     footprint.count(connections=1)
     return SshShell(
         master, directory, (program, "-F", "none", "-S", str(socket), *_options(_SHARED), "samaops")
@@ -85,11 +87,13 @@ def connect(address: str, settings: Ssh) -> SshShell:
 
 
 def give_up() -> None:
-    """End every log-in that is still under way: nobody waits for it any more."""
+    """End every log-in that is still under way, and what it has here: nobody waits for it any more."""
     with _lock:
-        for master in _logging_in:
-            with contextlib.suppress(ProcessLookupError):
-                master.kill()
+        under_way = dict(_logging_in)
+    for master, directory in under_way.items():
+        master.kill()  # its pipes stay open: their numbers belong to the thread that still reads there
+        master.wait()
+        remove(directory)
 
 
 def _words(address: str, settings: Ssh, socket: str) -> list[str]:
@@ -136,6 +140,7 @@ def _private_directory() -> Path:
         if not base:
             continue
         directory = Path(base) / f"samaops-{os.urandom(6).hex()}"
+        _sweep(Path(base))
         try:
             directory.mkdir(mode=0o700)
         except OSError as error:
@@ -143,6 +148,14 @@ def _private_directory() -> Path:
         else:
             return directory
     raise ClientError(FailureKind.MISSING, refusal, "ssh")
+
+
+def _sweep(base: Path) -> None:
+    """Remove what killed runs have left here; rmdir takes nothing that is in use, and nothing of another user."""
+    for left in base.glob("samaops-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.rmdir()
 
 
 def _wait_until_in(master: subprocess.Popen[bytes], socket: Path, ends_at: float) -> bytes | None:

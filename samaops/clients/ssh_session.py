@@ -106,7 +106,12 @@ def _bounded_on_server(command: str, seconds: float) -> str:
 def close(master: subprocess.Popen[bytes], directory: Path) -> None:
     """End a connection at once, however far it has come, and what it left on this machine."""
     commands.end(master)
-    with contextlib.suppress(OSError):
+    remove(directory)
+
+
+def remove(directory: Path) -> None:
+    """Remove the directory of a control socket, whatever ssh has left in it."""
+    with contextlib.suppress(OSError):  # another thread may be as far
         for left in directory.iterdir():
             left.unlink()
         directory.rmdir()

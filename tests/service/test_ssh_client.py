@@ -310,6 +310,35 @@ def test_nothing_of_a_connection_is_left_on_this_machine(sshd: SshServer) -> Non
     assert not directory.exists()
 
 
+def test_a_log_in_that_is_given_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with faulty.hanging() as (host, port), ThreadPoolExecutor(1) as thread:
+        failing = thread.submit(failure_of, host, Ssh(port=port, timeout=30))
+        ends_at = time.monotonic() + 10
+        while not list(tmp_path.glob("samaops-*")):
+            assert time.monotonic() < ends_at
+            time.sleep(0.01)
+        time.sleep(0.2)  # ssh itself has started
+        ssh.give_up()
+        assert list(tmp_path.iterdir()) == []
+        failing.result(10)
+
+
+def test_what_a_killed_run_has_left_is_swept_and_nothing_else(
+    sshd: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    for name in ("samaops-old", "samaops-used", "samaops-new", "another"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "samaops-used" / "s").touch()
+    for name in ("samaops-old", "samaops-used", "another"):
+        os.utime(tmp_path / name, (1, 1))
+    ssh.connect(sshd.address, sshd.settings()).close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["another", "samaops-new", "samaops-used"]
+
+
 def test_a_killed_program_takes_its_connection_with_it(sshd: SshServer) -> None:
     import subprocess
     import sys

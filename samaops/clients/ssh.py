@@ -8,6 +8,7 @@ the engineer's own ``ssh`` does, and a hint such as ``ssh root@...`` behaves as 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import select
@@ -33,6 +34,9 @@ _LOOK_EVERY_MS = 3
 _MOST_BYTES_BEFORE_READY = 64 * 1024
 # Where the control socket goes: in memory first, for the disk of this machine may be the trouble.
 _PLACES = ("XDG_RUNTIME_DIR", "/dev/shm", "TMPDIR", "/tmp")  # noqa: S108 - a directory of our own in it
+_SOCKET = "s"
+# A Unix socket's address holds 108 bytes with its end (unix(7)); ssh first listens on "<path>.<16 random characters>".
+_LONGEST_SOCKET = 107 - 17
 # The cheapest in CPU first; the others stay allowed for servers that do not have these.
 _OPTIONS = (
     "BatchMode=yes",
@@ -63,7 +67,7 @@ def connect(address: str, settings: Ssh) -> SshShell:
         raise ClientError(FailureKind.MISSING, message, "ssh")
     _refuse_unreadable(settings)
     directory = _private_directory()
-    socket = directory / "s"
+    socket = directory / _SOCKET
     log = os.memfd_create("samaops-ssh")
     master = commands.start([program, *_words(address, settings, str(socket))], stderr=log)
     with _lock:
@@ -140,6 +144,9 @@ def _private_directory() -> Path:
         if not base:
             continue
         directory = Path(base) / f"samaops-{os.urandom(6).hex()}"
+        if len(os.fsencode(directory / _SOCKET)) > _LONGEST_SOCKET:
+            refusal = f"{base}: {os.strerror(errno.ENAMETOOLONG)}"
+            continue
         _sweep(Path(base))
         try:
             directory.mkdir(mode=0o700)

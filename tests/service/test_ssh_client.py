@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +37,14 @@ def shell(sshd: SshServer) -> Iterator[SshShell]:
     opened = ssh.connect(sshd.address, sshd.settings())
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """XDG_RUNTIME_DIR as short as a real one (/run/user/1000): a Unix socket fits in it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield Path(directory)
 
 
 def failure_of(address: str, settings: Ssh) -> ClientError:
@@ -310,33 +320,47 @@ def test_nothing_of_a_connection_is_left_on_this_machine(sshd: SshServer) -> Non
     assert not directory.exists()
 
 
-def test_a_log_in_that_is_given_up_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def test_a_log_in_that_is_given_up_leaves_nothing(runtime: Path) -> None:
     with faulty.hanging() as (host, port), ThreadPoolExecutor(1) as thread:
         failing = thread.submit(failure_of, host, Ssh(port=port, timeout=30))
         ends_at = time.monotonic() + 10
-        while not list(tmp_path.glob("samaops-*")):
+        while not list(runtime.glob("samaops-*")):
             assert time.monotonic() < ends_at
             time.sleep(0.01)
         time.sleep(0.2)  # ssh itself has started
         ssh.give_up()
-        assert list(tmp_path.iterdir()) == []
+        assert list(runtime.iterdir()) == []
         failing.result(10)
 
 
-def test_what_a_killed_run_has_left_is_swept_and_nothing_else(
+def test_what_a_killed_run_has_left_is_swept_and_nothing_else(sshd: SshServer, runtime: Path) -> None:
+    for name in ("samaops-old", "samaops-used", "samaops-new", "another"):
+        (runtime / name).mkdir()
+    (runtime / "samaops-used" / "s").touch()
+    for name in ("samaops-old", "samaops-used", "another"):
+        os.utime(runtime / name, (1, 1))
+    ssh.connect(sshd.address, sshd.settings()).close()
+    assert sorted(one.name for one in runtime.iterdir()) == ["another", "samaops-new", "samaops-used"]
+
+
+def test_a_directory_too_deep_for_a_socket_is_passed_over(
     sshd: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    for name in ("samaops-old", "samaops-used", "samaops-new", "another"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "samaops-used" / "s").touch()
-    for name in ("samaops-old", "samaops-used", "another"):
-        os.utime(tmp_path / name, (1, 1))
+    deep = tmp_path / ("d" * 70)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
     ssh.connect(sshd.address, sshd.settings()).close()
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["another", "samaops-new", "samaops-used"]
+    assert list(deep.iterdir()) == []
+
+
+@pytest.mark.parametrize("length", range(60, 75))
+def test_any_length_of_directory_will_do(
+    sshd: SshServer, runtime: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    exact = runtime / ("d" * (length - len(str(runtime)) - 1))
+    exact.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(exact))
+    ssh.connect(sshd.address, sshd.settings()).close()
 
 
 def test_a_killed_program_takes_its_connection_with_it(sshd: SshServer) -> None:

@@ -44,13 +44,16 @@ def run(words: Sequence[str], timeout: float, stdin: bytes, stage: str) -> Ended
 
 
 def start(words: Sequence[str], stderr: int) -> subprocess.Popen[bytes]:
-    """Start a program that Ctrl-C does not reach: whoever started it ends it."""
+    """Start a program that Ctrl-C does not reach: whoever started it ends it.
+
+    SHELL is what ssh runs a ProxyCommand with: not the shell of a person, with files of theirs to read first.
+    """
     return subprocess.Popen(
         words,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        env={**os.environ, "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C", "SHELL": "/bin/sh"},
         start_new_session=True,
     )
 

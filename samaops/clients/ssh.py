@@ -12,13 +12,15 @@ import errno
 import math
 import os
 import select
+import shlex
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
-from samaops.clients import commands, footprint, ssh_refusals
+from samaops.clients import commands, footprint, ssh_dial, ssh_refusals
 from samaops.clients.errors import ClientError
 from samaops.clients.ssh_refusals import Attempt
 from samaops.clients.ssh_session import SshShell, close, remove
@@ -49,6 +51,7 @@ _OPTIONS = (
     "TCPKeepAlive=yes",
     "ServerAliveInterval=10",
     "ControlMaster=yes",
+    "ProxyUseFdpass=yes",
 )
 # No connection of its own when the shared one is gone.
 _SHARED = ("BatchMode=yes", "LogLevel=ERROR", "ProxyCommand=false")
@@ -103,7 +106,8 @@ def give_up() -> None:
 def _words(address: str, settings: Ssh, socket: str) -> list[str]:
     more = [
         f"UserKnownHostsFile={_quoted(settings.known_hosts.expanduser())}",
-        f"ConnectTimeout={math.ceil(settings.timeout) + 1}",
+        f"ConnectTimeout={math.ceil(settings.timeout) + 1}",  # for the banner; the dialler has its own
+        f"ProxyCommand={_dialler(address, settings)}",
     ]
     if settings.key_file:
         more += ["IdentitiesOnly=yes", f"IdentityFile={_quoted(settings.key_file)}"]
@@ -112,6 +116,11 @@ def _words(address: str, settings: Ssh, socket: str) -> list[str]:
         *("-F", "none", "-v", "-T", "-S", socket, *options, "-p", str(settings.port), "-l", settings.user),
         *("--", address, _STAY),
     ]
+
+
+def _dialler(address: str, settings: Ssh) -> str:
+    words = (sys.executable, "-I", "-S", ssh_dial.__file__, address, settings.port, settings.timeout + 1)
+    return shlex.join(map(str, words)).replace("%", "%%")
 
 
 def _options(options: tuple[str, ...]) -> list[str]:

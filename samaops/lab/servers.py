@@ -41,6 +41,9 @@ ELSEWHERE = Path("/var/tmp")
 EXTRA_PREFIX, EXTRA_MARKER = "samaops-lab-", ".samaops-lab"
 # A socket's path may have 108 bytes; the longest name in a server's run directory needs about 25.
 LONGEST_RUN_DIRECTORY = 80
+# sshd as root insists on this empty directory. Where no service has ever run, as in a container, the package has not
+# made it; it stays, for the machine's own sshd may have come to use it.
+PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,8 @@ def _create_directories(layout: Layout, states: StateFile, name: str) -> tuple[S
             path.mkdir(parents=True, exist_ok=True)
         for path in (server.run, server.log):
             path.chmod(0o1777)
+        if os.geteuid() == 0:
+            PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
     return server, fresh
 
 

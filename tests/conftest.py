@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from samaops import i18n
+from samaops import chosen, i18n
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every samaops they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -27,5 +27,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 @pytest.fixture(autouse=True)
-def _english() -> None:
+def _as_at_the_start() -> None:
+    """Undo what an earlier command line of this process has chosen."""
     i18n.use_language("en")
+    chosen.remember(None, lab=False)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from samaops import chosen
 from samaops.actions import parking
 from samaops.actions.parking import ALL, GIVEN_BACK, MOST_HELD, PREFIX, Parking
 from samaops.actions.readings import UnreadableError, facts_in, reading
@@ -163,7 +164,7 @@ def _park_notes(settings: Settings, asked: Parking) -> tuple[str, ...]:
         "broker marks it as delivered before"
     ).format(queue=asked.queue, seconds=parking.ROUND_SECONDS)
     source = "" if asked.holding == holding_queue(asked.queue) else f" --from {shlex.quote(asked.holding)}"
-    back = command_lines.samaops(settings, f"queue unpark {shlex.quote(asked.queue)}{source}")
+    back = chosen.same(command_lines.samaops(settings, f"queue unpark {shlex.quote(asked.queue)}{source}"))
     kept = _("What is parked is not sent until it is put back: {command}")
     restart = _(
         "Restart no worker meanwhile: it would give back what it holds, and that would be parked with it"
@@ -217,7 +218,9 @@ def plan_unpark(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]
         raise RefusedError(_("The broker has no queue {queue}").format(queue=queue))
     note = _(
         "It goes to the end of the queue. If it still kills its process, park it again: {command}"
-    ).format(command=command_lines.samaops(settings, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
+    ).format(
+        command=chosen.same(command_lines.samaops(settings, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
+    )
     return replace(plan, steps=(_unpark_step(queue, holding, which, held, title),), notes=(note,))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
+from samaops.config.command_lines import on_server, samaops
 from samaops.facts.maintenance import HistoryFacts
 from samaops.facts.maintenance_directories import DirectoriesFacts, Growth, MountUse
 from samaops.facts.maintenance_images import ImagesFacts
@@ -247,7 +247,7 @@ def unused_images(facts: ImagesFacts, context: Context) -> Iterator[Finding]:
         ),
         value=len(found),
         evidence=evidence,
-        hint="samaops maintain daily --only images",
+        hint=samaops(context.settings, "maintain daily --only images"),
     )
 
 

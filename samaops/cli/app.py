@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from samaops import __version__
+from samaops import __version__, chosen
 from samaops.cli.commands import COMMANDS
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import LANGUAGES, N_, _
@@ -174,6 +174,7 @@ def root(
     log.begin()
     if config is not None and lab:
         raise UsageError(_("{one} and {other} exclude each other").format(one="--config", other="--lab"))
+    chosen.remember(config, lab=lab)
     ctx.obj = Globals(config, lab, verbose)
 
 

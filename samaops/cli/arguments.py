@@ -23,18 +23,6 @@ def command(argv: list[str]) -> str:
     return next((one for one in argv if one in COMMANDS), "samaops")
 
 
-def for_the_lab(argv: list[str], hint: str) -> str:
-    """Return a hint whose command looks at the lab, as the command that was given does."""
-    from samaops.cli.commands import COMMANDS
-
-    program, _space, words = hint.partition(" ")
-    options = argv[: argv.index("--")] if "--" in argv else argv
-    is_of_a_site = words.partition(" ")[0] in COMMANDS and not words.startswith(("lab ", "config init"))
-    if program != "samaops" or "--lab" not in options or not is_of_a_site or words.endswith("--help"):
-        return hint
-    return f"samaops --lab {words}"
-
-
 def _values(argv: list[str], long: str, short: str) -> Iterator[str]:
     for place, word in enumerate(argv):
         following = argv[place + 1 : place + 2]

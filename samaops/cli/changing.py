@@ -198,12 +198,15 @@ def show_plan(settings: Settings, plan: Plan) -> None:
 
 
 def _show_next(command: str) -> None:
+    from samaops.render import escape
     from samaops.render.layout import CommandLine
     from samaops.render.words import symbols_for
 
     said = _("the rest needs a moment; look again: ")
     screen.show_screen("")
-    screen.show_screen(CommandLine(command, prefix=f"{symbols_for(sys.stdout.encoding).arrow} {said}"))
+    screen.show_screen(
+        CommandLine(escape.command(command), prefix=f"{symbols_for(sys.stdout.encoding).arrow} {said}")
+    )
 
 
 def _show_notes(plan: Plan, output: Output) -> None:

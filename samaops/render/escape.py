@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from samaops import chosen
+
 LONGEST_TEXT = 500
 # Printable for people though not for str.isprintable: French typography puts them before ":" and in numbers.
 _SPACES = "\u00a0\u202f"
@@ -29,8 +31,8 @@ def _escaped(character: str) -> str:
 
 
 def command(text: str) -> str:
-    """Return a command line, safe but never shortened: the user must be able to type it."""
-    return plain(text, limit=20_000)
+    """Return a command line, safe but never shortened: the user must be able to type it, and mean the same site."""
+    return plain(chosen.same(text), limit=20_000)
 
 
 def json_text(document: str) -> str:

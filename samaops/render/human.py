@@ -60,7 +60,7 @@ def _verdict(report: Report, view: View) -> Lines:
     for error in report.errors:
         yield _marked(Status.CRITICAL, error.message, view, bold=True)
         if error.hint:
-            yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.plain(error.hint)), indent=2)
+            yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.command(error.hint)), indent=2)
     if not report.errors or any(one.status not in _GOOD for one in report.findings):
         yield _marked(report.status, _answer(report), view, bold=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
-from samaops import history, lock
+from samaops import chosen, history, lock
 from samaops.actions import operations, verbs
 from samaops.actions.engine import Applied, Engine
 from samaops.actions.operations import Outcome
@@ -200,7 +200,7 @@ def not_planned(error: SamaopsError) -> Report:
 def _errors(settings: Settings, applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
-    hint = samaops(settings, f"history show {applied.change}")
+    hint = chosen.same(samaops(settings, f"history show {applied.change}"))
     left = [_("{what}; look at it by hand").format(what=one) for one in applied.left_over]
     if not left and ActionStatus.REVERTED in applied.statuses:
         left = [_("what was done has been taken back")]
@@ -221,7 +221,9 @@ def _answer(settings: Settings, plan: Plan, applied: Applied | None) -> str:
     done = (_("Done and verified: {title}") if is_seen else _("Done: {title}")).format(title=plan.title)
     if not any(step.undo for step in plan.steps):
         return done
-    back = _("To take it back: {command}").format(command=samaops(settings, f"undo {applied.change}"))
+    back = _("To take it back: {command}").format(
+        command=chosen.same(samaops(settings, f"undo {applied.change}"))
+    )
     return f"{done}. {back}"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from samaops.actions.docker_images import CODE
 from samaops.checks import engine as checks
+from samaops.config.command_lines import samaops
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError, SamaopsError, UnavailableError
 from samaops.facts.maintenance_images import ImagesFacts
@@ -32,7 +33,7 @@ def clean(
     except UnavailableError:
         return report, False  # the finding about the engine says so
     except RefusedError as error:
-        return replace(report, findings=_replaced(report, _told(report, error))), True
+        return replace(report, findings=_replaced(report, _told(settings, report, error))), True
     if not plan.steps:
         return report, False
     if consent is None:
@@ -49,23 +50,20 @@ def _remove(
         done = change.apply(settings, plan, WAIT_SECONDS)
     except (RefusedError, LockedError) as error:
         done = change.refused(settings, plan, error)
-        return _with(report, done, _told(report, error)), isinstance(error, RefusedError)
+        return _with(report, done, _told(settings, report, error)), isinstance(error, RefusedError)
     failure = done.errors[0].message if done.errors else ""
     return _with(report, done, _looked_again(settings, snapshot, failure)), False
 
 
-def _told(report: Report, error: SamaopsError) -> tuple[Finding, ...]:
+def _told(settings: Settings, report: Report, error: SamaopsError) -> tuple[Finding, ...]:
     """Say in the findings why their images are still there."""
-    return tuple(_because(one, error.message) for one in report.findings if one.code == CODE)
+    return tuple(_because(settings, one, error.message) for one in report.findings if one.code == CODE)
 
 
-def _because(finding: Finding, reason: str) -> Finding:
+def _because(settings: Settings, finding: Finding, reason: str) -> Finding:
+    hint = samaops(settings, "maintain daily --only images --yes")
     is_told = finding.status in (Status.WARNING, Status.CRITICAL)
-    return (
-        replace(finding, detail=reason, hint="samaops maintain daily --only images --yes")
-        if is_told
-        else finding
-    )
+    return replace(finding, detail=reason, hint=hint) if is_told else finding
 
 
 def _looked_again(settings: Settings, snapshot: Snapshot, failure: str) -> tuple[Finding, ...]:
@@ -76,7 +74,7 @@ def _looked_again(settings: Settings, snapshot: Snapshot, failure: str) -> tuple
     found = []
     for one in checks.judge(after, settings, selection):
         then, since = before.get(one.server), now.get(one.server)
-        finding = _because(one, failure) if failure else one
+        finding = _because(settings, one, failure) if failure else one
         found.append(_reclaimed(finding, then, since) if then and since else finding)
     return tuple(found)
 

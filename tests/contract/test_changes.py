@@ -324,9 +324,8 @@ def test_an_interrupted_change_is_one_document_for_programs(site: Site) -> None:
 
 def test_the_help_and_the_history_import_no_database(site: Site) -> None:
     code = (
-        "import sys; sys.argv = ['samaops', 'docker', 'restart', '--help']\n"
-        "from samaops.cli.main import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "import sys; from samaops.cli.main import run\n"
+        "run(['docker', 'restart', '--help'])\n"
         "print('sqlalchemy' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -143,7 +143,8 @@ def test_a_fix_is_made_verified_by_its_finding_and_can_be_undone(site: Site) -> 
 def test_after_a_fix_people_are_told_how_to_look_at_all_that_it_does_not_verify(site: Site) -> None:
     done = site(*APPLY, "--yes")
     assert done.code == 0, done.stderr
-    assert done.stdout.splitlines()[-1].endswith("look again: samaops diagnose --wait 60")
+    said = " ".join(done.stdout.replace(" \\\n", " ").split())
+    assert said.endswith(f"look again: samaops --config {site.config} diagnose --wait 60")
     again = site(*APPLY, "--yes")
     assert "look again" not in again.stdout, "nothing was done"
 

@@ -27,7 +27,7 @@ LAYERS = {
     "model": 6,
 }
 # Of the facts, what judges may know the data and the names, never what opens connections.
-ANYWHERE = {"errors", "i18n", "owner", "resources", "__version__"}
+ANYWHERE = {"chosen", "errors", "i18n", "owner", "resources", "__version__"}
 
 
 def modules() -> list[Path]:
@@ -73,10 +73,10 @@ def test_only_cli_and_render_know_a_screen(path: Path) -> None:
     assert not screens
 
 
-def test_render_knows_the_model_and_the_language_only() -> None:
+def test_render_knows_the_model_and_how_it_was_asked_only() -> None:
     for path in (PACKAGE / "render").glob("*.py"):
         known = {name.split(".")[1] for name in imports(path) if name.startswith("samaops.")}
-        assert known <= {"model", "i18n", "render"}, path.name
+        assert known <= {"model", "i18n", "chosen", "render"}, path.name
 
 
 @pytest.mark.parametrize("layer", ["checks", "causes"])

@@ -1,12 +1,14 @@
-"""What is proposed after a change names the lab where it was made in the lab."""
+"""What is proposed is for the site that was looked at: the lab, or a configuration named on the command line."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from samaops import chosen
 from samaops.actions.engine import FAILED, Applied
-from samaops.cli import arguments
 from samaops.config.command_lines import LAB_SITE
 from samaops.config.settings import Settings
 from samaops.model.plan import ActionStatus
@@ -41,21 +43,48 @@ def test_what_failed_is_looked_at_where_it_was_tried(site: str, program: str) ->
 
 
 @pytest.mark.parametrize(
-    ("argv", "hint", "expected"),
+    ("hint", "expected"),
     [
-        ("--lab undo x", "samaops history list", "samaops --lab history list"),
-        ("undo x", "samaops history list", "samaops history list"),
-        ("undo -- --lab", "samaops history list", "samaops history list"),
-        ("--lab diagnose", "samaops --lab diagnose --only api", "samaops --lab diagnose --only api"),
-        ("--lab diagnose", "samaops lab up", "samaops lab up"),
-        ("--lab config show", "samaops config init", "samaops config init"),
-        ("--lab undo", "samaops undo --help", "samaops undo --help"),
-        ("--lab queue park", "docker unpause frozen", "docker unpause frozen"),
-        ("--lab undo x", "", ""),
+        ("samaops history list", "samaops {}history list"),
+        ("samaops lab up", "samaops lab up"),
+        ("samaops config init", "samaops config init"),
+        ("samaops undo --help", "samaops undo --help"),
+        ("docker unpause frozen", "docker unpause frozen"),
+        ("", ""),
     ],
 )
-def test_what_helps_after_an_error_is_of_the_lab_too(argv: str, hint: str, expected: str) -> None:
-    assert arguments.for_the_lab(argv.split(), hint) == expected
+@pytest.mark.parametrize(
+    ("config", "lab", "options"),
+    [
+        (None, False, ""),
+        (None, True, "--lab "),
+        (Path("/etc/sites/dakar.toml"), False, "--config /etc/sites/dakar.toml "),
+        (Path("my site.toml"), False, "--config 'my site.toml' "),
+    ],
+)
+def test_what_helps_after_an_error_is_for_the_same_site(
+    config: Path | None, lab: bool, options: str, hint: str, expected: str
+) -> None:
+    chosen.remember(config, lab=lab)
+    assert chosen.same(hint) == expected.format(options)
+
+
+def test_what_the_lab_s_settings_propose_is_for_the_configuration_that_was_named() -> None:
+    command = "samaops --lab undo x"
+    assert chosen.same(command) == command, "judged from a saved look: nothing was named"
+    chosen.remember(None, lab=True)
+    assert chosen.same(command) == command
+    chosen.remember(Path("other.toml"), lab=False)
+    assert chosen.same(command) == "samaops --config other.toml undo x"
+    assert chosen.same(chosen.same(command)) == chosen.same(command)
+
+
+@pytest.mark.parametrize("site", [LAB_SITE, "production"])
+def test_a_configuration_that_was_named_is_named_in_what_is_proposed(site: str) -> None:
+    chosen.remember(Path("other.toml"), lab=False)
+    done = Applied("a-change", (ActionStatus.VERIFIED,))
+    report = change.report_of(Settings(site=site), PLAN, done)
+    assert report.answer.endswith("samaops --config other.toml undo a-change")
 
 
 def test_a_canary_s_place_in_the_journal_is_a_command_that_can_be_copied() -> None:

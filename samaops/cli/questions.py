@@ -19,7 +19,7 @@ def ask(question: str) -> str:
     A Ctrl-C that comes just before a blocking read would be held back until the next key; here it is never longer than
     a moment. Lines come one by one from a terminal, so none waits in Python's buffer unseen.
     """
-    typer.echo(f"{question}: ", err=True, nl=False)
+    typer.echo(_("{label}: {text}").format(label=question, text=""), err=True, nl=False)
     while not select.select([sys.stdin], [], [], _LOOK_EVERY_SECONDS)[0]:
         continue
     line = sys.stdin.readline()

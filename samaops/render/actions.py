@@ -37,8 +37,8 @@ def _action(action: Action, number: int, symbols: Symbols) -> Iterator[Renderabl
     for command in action.commands:
         yield CommandLine(escape.command(command), indent=5)
     if action.status in _OPEN:
-        yield from _sentences(_("only if"), action.conditions)
-        yield from _sentences(_("done when"), action.verify)
+        yield from _sentences(_("only if: "), action.conditions)
+        yield from _sentences(_("done when: "), action.verify)
     if action.no_undo:
         text = _("cannot be taken back: {reason}").format(reason=escape.plain(action.no_undo))
         yield Hanging(Text(""), Text(text, "dim"), indent=5)
@@ -48,4 +48,4 @@ def _action(action: Action, number: int, symbols: Symbols) -> Iterator[Renderabl
 
 def _sentences(label: str, sentences: Iterable[str]) -> Iterator[RenderableType]:
     for sentence in sentences:
-        yield Hanging(Text(f"{label}: ", "dim"), Text(escape.plain(sentence), "dim"), indent=5)
+        yield Hanging(Text(label, "dim"), Text(escape.plain(sentence), "dim"), indent=5)

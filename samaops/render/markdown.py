@@ -42,9 +42,11 @@ def _cause(cause: Cause) -> Iterator[str]:
     yield f"{words.verdict(cause.verdict)}, {markdown(cause.subject)}"
     yield ""
     for label, sentences in ((_("for"), cause.speaks_for), (_("against"), cause.speaks_against)):
-        yield from (f"- {label}: {markdown(sentence)}" for sentence in sentences)
+        yield from (
+            "- " + _("{label}: {text}").format(label=label, text=markdown(sentence)) for sentence in sentences
+        )
     label = _("explains")
-    yield from (f"- {label}: {markdown(key)}" for key in cause.explains)
+    yield from ("- " + _("{label}: {text}").format(label=label, text=markdown(key)) for key in cause.explains)
     yield ""
     for fix in cause.fixes:
         yield f"**{markdown(fix.title)}** ({words.risk(fix.risk)})"

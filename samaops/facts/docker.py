@@ -86,15 +86,24 @@ def collectors(settings: Settings) -> list[Collector]:
 
 def _collector(settings: Settings, server: str, names: tuple[str, ...]) -> Collector:
     def collect(probe: Probe) -> DockerFacts:
-        docker = settings.docker
-        if docker is not None and docker.engine == "none":
-            raise ClientError(FailureKind.ABSENT, why_absent(docker.engine_reason))
+        require_engine(settings)
         return observe(server, names, probe)
 
+    timeout = patience(settings, server, SCRIPT_SECONDS)
+    return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
+
+
+def require_engine(settings: Settings) -> None:
+    """Raise ClientError (ABSENT) where the configuration says that there is no engine."""
+    if settings.docker is not None and settings.docker.engine == "none":
+        raise ClientError(FailureKind.ABSENT, why_absent(settings.docker.engine_reason))
+
+
+def patience(settings: Settings, server: str, script_seconds: float) -> float:
+    """Return how long a look at a server's engine may take, the log-in with it, in seconds."""
     configured = settings.servers.get(server)
     log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
-    timeout = log_in + SCRIPT_SECONDS + 0.5
-    return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
+    return log_in + script_seconds + 0.5
 
 
 def why_absent(reason: str) -> str:

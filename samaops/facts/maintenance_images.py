@@ -14,8 +14,8 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
-from samaops.config.settings import Settings, Ssh
-from samaops.facts.docker import engine_failure, expected_containers, why_absent
+from samaops.config.settings import Settings
+from samaops.facts.docker import engine_failure, expected_containers, patience, require_engine
 from samaops.facts.engine import Collector, Probe
 from samaops.facts.sections import cut
 from samaops.i18n import _
@@ -97,15 +97,12 @@ def collectors(settings: Settings) -> list[Collector]:
 
 def _collector(settings: Settings, server: str) -> Collector:
     def collect(probe: Probe) -> ImagesFacts:
-        if settings.docker is not None and settings.docker.engine == "none":
-            raise ClientError(FailureKind.ABSENT, why_absent(settings.docker.engine_reason))
+        require_engine(settings)
         return observe(server, probe)
 
-    configured = settings.servers.get(server)
-    log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
     return Collector(
         "maintenance", f"images/{server}", ImagesFacts, collect, server, ("maintenance.images",),
-        log_in + SCRIPT_SECONDS + 0.5, on_request=True,
+        patience(settings, server, SCRIPT_SECONDS), on_request=True,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import ShellPool
+from samaops.clients.shells import Completed, Shell, ShellPool
 from samaops.config import consistency
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
@@ -127,7 +127,7 @@ def logs(settings: Settings, name: str, tail: int, since: str | None) -> Table:
     ]
     shells = ShellPool(settings)
     try:
-        done = shells.of(server).run(f"{shlex.join(words)} 2>&1", LOG_SECONDS)
+        done = _as_whoever_may(shells.of(server), f"{shlex.join(words)} 2>&1")
     except ClientError as error:
         raise _unread(name, server, error.message) from error
     finally:
@@ -138,6 +138,15 @@ def logs(settings: Settings, name: str, tail: int, since: str | None) -> Table:
     rows = tuple({"server": server, "container": name, "line": line} for line in lines)
     nothing = _("{name} on {server} has logged nothing").format(name=name, server=server)
     return Table("log_lines", (Column("line", _("line")),), rows, nothing)
+
+
+def _as_whoever_may(shell: Shell, command: str) -> Completed:
+    """Ask Docker as the user we log in as, and with sudo when its socket is closed to that one, as a look does."""
+    done = shell.run(command, LOG_SECONDS)
+    if done.exit_code and "ermission denied while trying to connect" in done.stdout:
+        as_root = shell.run(f"sudo -n -- {command}", LOG_SECONDS)
+        return done if as_root.exit_code else as_root
+    return done
 
 
 def _unread(name: str, server: str, reason: str) -> UnavailableError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -89,6 +90,26 @@ def test_the_log_is_shown_from_both_streams_and_bounded(site: Settings) -> None:
         docker.logs(site, "gone", 1, None)
     with pytest.raises(UnavailableError):
         docker.logs(site, "talks", 1, "yesterdayish")
+
+
+@pytest.mark.parametrize("may_sudo", [True, False])
+def test_a_user_outside_the_docker_group_reads_the_log_with_sudo(
+    site: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may_sudo: bool
+) -> None:
+    refusal = "Got permission denied while trying to connect to the Docker daemon socket"
+    scripts = {
+        "docker": f'[ -n "$AS_ROOT" ] || {{ echo "{refusal}" >&2; exit 1; }}\nexec {shutil.which("docker")} "$@"',
+        "sudo": '[ "$1 $2" = "-n --" ] || exit 2\nshift 2\nAS_ROOT=1 exec "$@"' if may_sudo else "exit 1",
+    }
+    for name, body in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    if may_sudo:
+        assert docker.logs(site, "talks", 10, None).rows
+        return
+    with pytest.raises(UnavailableError, match="permission denied"):
+        docker.logs(site, "talks", 10, None)
 
 
 def test_a_server_that_cannot_be_looked_at_is_told_beside_the_others(site: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -271,7 +272,7 @@ def test_what_does_not_work_afterwards_is_failed_2_and_what_is_left_is_said(site
 
 
 def begin_slow(site: Site, *words: str) -> subprocess.Popen[bytes]:
-    """Start the restart that takes long, and wait until its step is in the journal."""
+    """Start the restart that takes long, and wait until its step is in the journal and its command runs."""
     process = subprocess.Popen(
         site.samaops.command("--config", site.config, "docker", "restart", "slow", "--yes", *words),
         env=site.samaops.environment(DOCKER_HOST=site.engine.host),
@@ -279,7 +280,17 @@ def begin_slow(site: Site, *words: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
     )
     wait_until(lambda: site.journal.exists() and b"step_begun" in site.journal.read_bytes(), 30)
+    wait_until(docker_restarts, 30)
     return process
+
+
+def docker_restarts() -> bool:
+    """Return whether Docker has been asked: before, an interrupted change has done nothing."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if file.read_bytes().startswith(b"docker\0restart\0") and b"\0slow\0" in file.read_bytes():
+                return True
+    return False
 
 
 def test_a_killed_change_is_shown_as_interrupted_and_the_next_run_goes_on(site: Site) -> None:

@@ -115,6 +115,7 @@ class _Run:
         self._plan = plan
         self._change = change
         self._touched: list[int] = []
+        self._over: set[int] = set()
         self._statuses = [ActionStatus.PLANNED] * len(plan.steps)
         self._unwritten = ""
 
@@ -132,7 +133,9 @@ class _Run:
         outcome = self._engine.world.run(step.operation)
         self._write(history.STEP_ENDED, number, {"is_ok": outcome.is_ok, "said": outcome.said})
         if not outcome.is_ok:
+            self._over.update(() if outcome.may_go_on else (number,))
             raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.said))
+        self._over.add(number)
         self._statuses[number] = ActionStatus.APPLIED
         broken = self._await(step.after)
         if broken:
@@ -188,6 +191,10 @@ class _Run:
     def _take_back(self, number: int, step: Step) -> str:
         """Undo a step and see that it is as before; return what is left of it, in a sentence."""
         if step.undo is None:
+            if number not in self._over:
+                return _(
+                    "{step}: it was begun and may still happen; it cannot be taken back: {reason}"
+                ).format(step=step.title, reason=step.no_undo)
             snapshot = self._engine.world.look(readings.codes_of(step.before))
             if step.before and readings.hold(step.before, snapshot):
                 return ""

@@ -19,17 +19,21 @@ from samaops.model.plan import Operation
 
 SHELL = "shell"
 _KEPT_CHARACTERS = 2000
+# The other side may have heard what we asked for, and may be doing it.
+_UNANSWERED = (FailureKind.NO_ANSWER, FailureKind.CLOSED, FailureKind.DEADLINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an operation ended; ``said`` holds the other side's last words.
 
-    Not ok does not mean without effect: a connection may be lost after the command has worked.
+    Not ok does not mean without effect: a connection may be lost after the command has worked, and then it
+    ``may_go_on``.
     """
 
     is_ok: bool
     said: str = ""
+    may_go_on: bool = False
 
 
 def run(operation: Operation, settings: Settings) -> Outcome:
@@ -37,7 +41,8 @@ def run(operation: Operation, settings: Settings) -> Outcome:
     try:
         return RUNNERS[operation.kind](operation, settings)
     except ClientError as error:
-        return Outcome(False, f"{error.stage}: {error.message}" if error.stage else error.message)
+        said = f"{error.stage}: {error.message}" if error.stage else error.message
+        return Outcome(False, said, error.kind in _UNANSWERED)
 
 
 def shown(operation: Operation, settings: Settings) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from samaops import chosen
 from samaops.actions import messages
 from samaops.actions.operations import SHELL
 from samaops.actions.readings import UnreadableError, facts_in, reading
 from samaops.actions.verbs import Verb
-from samaops.config import consistency
+from samaops.config import command_lines, consistency
 from samaops.config.settings import RabbitMQ, Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import DockerFacts
@@ -84,7 +85,7 @@ def _broker(settings: Settings) -> RabbitMQ:
     return settings.rabbitmq
 
 
-def plan_purge(snapshot: Snapshot, _settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_purge(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
     """Plan that every ready message of a queue is taken out of it, into a new file on this machine.
 
     Nothing is purged that is not in the file. Guards: the file is new, and the messages are not too many.
@@ -101,7 +102,7 @@ def plan_purge(snapshot: Snapshot, _settings: Settings, arguments: Sequence[str]
     if not found.ready:
         return replace(plan, nothing_to_do=_("no message is ready in {queue}").format(queue=queue))
     _guard_purge(found, file)
-    return replace(plan, steps=(_purge_step(found, file, title),), notes=tuple(_purge_notes(found)))
+    return replace(plan, steps=(_purge_step(found, file, title),), notes=tuple(_purge_notes(found, settings)))
 
 
 def _guard_purge(queue: BrokerQueue, file: Path) -> None:
@@ -112,11 +113,11 @@ def _guard_purge(queue: BrokerQueue, file: Path) -> None:
         raise RefusedError(text.format(count=queue.ready, most=MOST_MESSAGES))
 
 
-def _purge_notes(queue: BrokerQueue) -> Iterator[str]:
+def _purge_notes(queue: BrokerQueue, settings: Settings) -> Iterator[str]:
     if not queue.consumers:
-        yield _(
-            "Nobody consumes {queue}. To have its notifications sent: samaops workers add-queue WORKER {queue}"
-        ).format(queue=queue.name)
+        command = command_lines.samaops(settings, f"workers add-queue WORKER {shlex.quote(queue.name)}")
+        text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
+        yield text.format(queue=queue.name, command=chosen.same(command))
 
 
 def _purge_step(queue: BrokerQueue, file: Path, title: str) -> Step:

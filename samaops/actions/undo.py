@@ -12,7 +12,7 @@ from samaops.facts import encoding
 from samaops.facts.observation import Snapshot
 from samaops.history import Change
 from samaops.i18n import _
-from samaops.model.plan import Plan, Step
+from samaops.model.plan import Plan, Risk, Step
 
 
 def plan_of(change: Change) -> Plan:
@@ -78,6 +78,8 @@ def _inverse(step: Step, snapshot: Snapshot) -> Step:
     return replace(
         step,
         id=f"{step.id}.undo",
+        # What was lost is brought back: nothing is lost by that.
+        risk=Risk.DISRUPTIVE if step.risk is Risk.DESTRUCTIVE else step.risk,
         title=_("Take back: {title}").format(title=step.title),
         operation=step.undo,
         undo=step.operation,

@@ -16,6 +16,8 @@ from samaops.model.finding import Finding
 
 GIGABYTE = 10**9
 MEBIBYTE = 1024**2
+# What docker.log_size_limit_mb is where nothing is set.
+_LOG_LIMIT_MB = 1024
 VOLUMES = "Local Volumes"
 
 
@@ -64,6 +66,7 @@ def reclaimable(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     title=N_("Size of the containers' logs"),
     facts=DockerFacts,
     needs=("logs",),
+    warning=_LOG_LIMIT_MB,
     unit="MB",
     explain=Explanation(
         meaning=N_("The log of a container has no limit (max-size) and grows until the disk is full."),
@@ -78,9 +81,9 @@ def reclaimable(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def logs(docker: DockerFacts, context: Context) -> Iterator[Finding]:
-    limit = context.warning or (
-        context.settings.docker.log_size_limit_mb if context.settings.docker else 1024
-    )
+    limit = context.warning or _LOG_LIMIT_MB
+    if limit == _LOG_LIMIT_MB and context.settings.docker:  # no threshold of its own is set
+        limit = context.settings.docker.log_size_limit_mb
     seen = [one for one in docker.containers if one.log_bytes is not None]
     large = [one for one in seen if (one.log_bytes or 0) >= limit * MEBIBYTE]
     for one in large:

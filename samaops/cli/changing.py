@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -102,7 +100,7 @@ def carry_out(
         if obstacle:
             raise obstacle
         obtain(plan, consent, lambda: show_plan(settings, plan))
-        with screen.progress(_("Changing, and looking whether it worked…")), _interruptible():
+        with screen.progress(_("Changing, and looking whether it worked…")):
             report = apply(plan) if apply else change.apply(settings, plan, consent.wait_seconds)
     except SamaopsError as error:
         if output is Output.HUMAN:
@@ -137,22 +135,6 @@ def check_wait(seconds: float) -> None:
     """Raise UsageError when a wait is too long, or none at all."""
     if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
         raise UsageError(_("--wait: {seconds:g} is not between 0 and 3600").format(seconds=seconds))
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let a lost terminal or a polite kill end a change as Ctrl-C does: what was done is taken back first."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(one, interrupt) for one in signals]
-    try:
-        yield
-    finally:
-        for one, handler in zip(signals, before, strict=True):
-            signal.signal(one, handler)
 
 
 def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:

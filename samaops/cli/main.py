@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -27,6 +28,7 @@ def main() -> NoReturn:
     # pydantic would read the metadata of every installed package to look for plugins; none is ours.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     _open_closed_streams()
+    _end_as_by_ctrl_c()
     try:
         use_language(arguments.language(sys.argv[1:]) or language_of_environment())
         code = run(sys.argv[1:])
@@ -34,6 +36,20 @@ def main() -> NoReturn:
         _say("samaops: " + _("interrupted"))
         code = _flush(errors.INTERRUPTED)
     leave(code)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let a polite kill or a lost terminal end us as Ctrl-C does: with an answer, and with a change taken back.
+
+    Who had a signal ignored for us, as nohup does, keeps it ignored.
+    """
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(one) is signal.SIG_DFL:
+            signal.signal(one, interrupt)
 
 
 def _open_closed_streams() -> None:

@@ -27,6 +27,7 @@ WORDS = (
     N_("Install completion for the current shell."),
     N_("Show completion for the current shell, to copy it or customize the installation."),
 )
+_NO_COMMAND = re.compile(r"^No such command '(?P<name>.*)'\.$")
 _CHOICES = re.compile(r"is not one of (?P<names>.*)")
 
 
@@ -62,6 +63,9 @@ def sentence(error: Any) -> str:
         return _("{parameter}: {reason}").format(
             parameter=_parameter(error.param), reason=_reason(error.message)
         )
+    unknown = _NO_COMMAND.search(error.format_message())
+    if unknown:
+        return _("There is no command {name!r}").format(name=unknown["name"])
     return str(error.format_message())
 
 
@@ -78,7 +82,7 @@ def _reason(message: str) -> str:
 
 
 def _parameter(param: Any) -> str:
-    return "/".join(param.opts) if param.param_type_name == "option" else param.name.upper()
+    return "/".join(param.opts) if param.param_type_name == "option" else param.metavar or param.name.upper()
 
 
 def hint(error: Any) -> str:

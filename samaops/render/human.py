@@ -12,7 +12,7 @@ from samaops.i18n import _, ngettext
 from samaops.model.cause import Cause, Fix
 from samaops.model.finding import Finding
 from samaops.model.report import Report
-from samaops.model.status import SEVERITY, Status
+from samaops.model.status import NAGIOS_CODE, SEVERITY, Status
 from samaops.render import escape, words
 from samaops.render.actions import action_lines
 from samaops.render.layout import CommandLine, Hanging
@@ -58,7 +58,9 @@ def answer(report: Report, view: View) -> Group:
 
 def _verdict(report: Report, view: View) -> Lines:
     for error in report.errors:
-        yield _marked(Status.CRITICAL, error.message, view, bold=True)
+        could_not_look = error.exit_code == NAGIOS_CODE[Status.UNKNOWN]
+        status = Status.UNKNOWN if could_not_look else Status.CRITICAL
+        yield _marked(status, error.message, view, bold=True)
         if error.hint:
             yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.command(error.hint)), indent=2)
     if not report.errors or any(one.status not in _GOOD for one in report.findings):

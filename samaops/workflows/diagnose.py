@@ -12,7 +12,7 @@ from samaops.checks import engine as checks
 from samaops.checks.registry import rules
 from samaops.config import consistency, keys, masking
 from samaops.config.settings import Settings
-from samaops.errors import UNAVAILABLE, ConfigurationError
+from samaops.errors import UNAVAILABLE, ConfigurationError, UsageError
 from samaops.facts import encoding, engine, store, systems
 from samaops.facts.engine import Collector
 from samaops.facts.observation import Snapshot
@@ -48,6 +48,7 @@ def observe(
 
     def prepare() -> None:
         if not started:
+            _refuse_to_skip_all(settings, selection)
             raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
         rules(started)
         if meanwhile is not None:
@@ -57,6 +58,12 @@ def observe(
     shown = sorted(snapshot.observations, key=lambda one: systems.SYSTEMS.index(one.system))
     masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), settings)
     return masked
+
+
+def _refuse_to_skip_all(settings: Settings, selection: Selection) -> None:
+    if selection.skip and any(True for _one in systems.in_start_order(settings, replace(selection, skip=()))):
+        text = _("--skip {names} leaves nothing to look at")
+        raise UsageError(text.format(names=",".join(selection.skip)), hint="samaops diagnose --list-checks")
 
 
 def _nothing_to_look_at(selection: Selection) -> str:

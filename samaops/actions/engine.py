@@ -204,7 +204,9 @@ class _Run:
             return ""
         self._note(lambda: self._write(history.UNDO_BEGUN, number, {}))
         outcome = self._engine.world.run(undo)
-        broken = self._await(step.before) if outcome.is_ok else outcome.said
+        broken = "" if outcome.is_ok else outcome.said
+        if outcome.is_ok and not step.is_undo_final:
+            broken = self._await(step.before)
         self._note(
             lambda: self._write(
                 history.UNDO_ENDED, number, {"is_ok": not broken, "said": broken or outcome.said}

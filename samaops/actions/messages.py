@@ -18,6 +18,7 @@ from urllib.parse import quote
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_messages import MessageApi
 from samaops.config.settings import RabbitMQ, Settings
+from samaops.errors import RefusedError
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation
@@ -70,33 +71,71 @@ def run_take(operation: Operation, settings: Settings) -> str:
 
 def _take_batch(api: MessageApi, queue: str, most: int, path: Path) -> int:
     """Move one batch from the queue to the file; return how many. What found no place is published again."""
-    beforehand = path.with_name(path.name + ".next")
+    under_way = beforehand(path)
+    if under_way.exists():
+        raise ClientError(FailureKind.ERROR, _in_the_middle(path), "file")
     append(path, ())  # has it a place at all?
-    beforehand.unlink(missing_ok=True)
     seen = api.read(queue, most)
-    append(beforehand, seen)
+    append(under_way, seen)
     batch = api.take(queue, len(seen)) if seen else []
     try:
         append(path, batch)
     except ClientError:
         for message in batch:
             api.publish(queue, message)
+        under_way.unlink(missing_ok=True)
         raise
-    beforehand.unlink(missing_ok=True)
+    under_way.unlink(missing_ok=True)
     return len(batch)
+
+
+def beforehand(path: Path) -> Path:
+    """Return where the batch stands that is being taken: perhaps nowhere else, when its process was killed."""
+    return path.with_name(path.name + ".next")
+
+
+def progress(path: Path) -> Path:
+    """Return where it is kept how many messages of a file were published again."""
+    return path.with_name(path.name + ".restored")
+
+
+def is_restored(operation: Operation) -> bool:
+    """Return whether all messages of a file were published again.
+
+    Raises RefusedError when a purge was killed in the middle of a batch: whether that was taken is for a person to see.
+    """
+    queue, file = shlex.split(operation.text)
+    path = Path(file)
+    if beforehand(path).exists():
+        raise RefusedError(_in_the_middle(path), hint=f"samaops queue peek {shlex.quote(queue)}")
+    return not path.exists() or _published(path) >= sum(1 for _one in read(path))
+
+
+def _in_the_middle(path: Path) -> str:
+    text = _(
+        "{next} holds the batch at which samaops was killed: what of it is no longer in the queue stands nowhere else. "
+        "Append that to {file}, remove {next}, then try again"
+    )
+    return text.format(next=beforehand(path), file=path)
+
+
+def _published(path: Path) -> int:
+    kept = progress(path)
+    return int(kept.read_text(encoding="ascii")) if kept.exists() else 0
 
 
 def run_restore(operation: Operation, settings: Settings) -> str:
     """Publish the messages that were not published yet; return how many, in a sentence. Raises ClientError."""
     queue, file = shlex.split(operation.text)
     path = Path(file)
-    progress = path.with_name(path.name + ".restored")
-    done = int(progress.read_text(encoding="ascii")) if progress.exists() else 0
+    if beforehand(path).exists():
+        raise ClientError(FailureKind.ERROR, _in_the_middle(path), "file")
+    done = _published(path)
     messages = list(read(path))[done:] if path.exists() else []
     with _api(settings) as api:
         for number, message in enumerate(messages, start=done + 1):
             api.publish(queue, message)
-            progress.write_text(str(number), encoding="ascii")
+            progress(path).write_text(str(number), encoding="ascii")
     return _("{count} messages are in {queue} again").format(count=len(messages), queue=queue)
 
 

@@ -45,6 +45,14 @@ def run(operation: Operation, settings: Settings) -> Outcome:
         return Outcome(False, said, error.kind in _UNANSWERED)
 
 
+def is_done(operation: Operation) -> bool:
+    """Return whether nothing is left to do of a final undo, as this machine's files tell.
+
+    Raises RefusedError when they tell that it must not be done as it is.
+    """
+    return operation.kind == messages.RESTORE and messages.is_restored(operation)
+
+
 def shown(operation: Operation, settings: Settings) -> str:
     """Return an operation as a person would type it."""
     if operation.kind == SHELL:

@@ -106,8 +106,9 @@ def plan_purge(snapshot: Snapshot, settings: Settings, arguments: Sequence[str])
 
 
 def _guard_purge(queue: BrokerQueue, file: Path) -> None:
-    if file.exists():
-        raise RefusedError(_("{file} exists already: it is not overwritten").format(file=file))
+    for one in (file, messages.beforehand(file), messages.progress(file)):
+        if one.exists():
+            raise RefusedError(_("{file} exists already: it is not overwritten").format(file=one))
     if queue.ready > MOST_MESSAGES:
         text = _("{count} messages are too many to be taken through the management API (at most {most})")
         raise RefusedError(text.format(count=queue.ready, most=MOST_MESSAGES))
@@ -131,6 +132,7 @@ def _purge_step(queue: BrokerQueue, file: Path, title: str) -> Step:
         risk=Risk.DESTRUCTIVE,
         operation=messages.take(queue.name, queue.ready, file),
         undo=messages.restore(queue.name, file),
+        is_undo_final=True,
         before=(Condition("rabbitmq.has_at_least", of, True, full),),
         after=(Condition("rabbitmq.has_at_least", of, False, emptier),),
     )

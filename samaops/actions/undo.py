@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from samaops import history
-from samaops.actions import readings
+from samaops.actions import operations, readings
 from samaops.errors import RefusedError
 from samaops.facts import encoding
 from samaops.facts.observation import Snapshot
@@ -46,7 +46,7 @@ def plan(change: Change, snapshot: Snapshot) -> Plan:
     original = plan_of(change)
     steps, notes = [], []
     for _number, step in touched(change):
-        if step.before and readings.hold(step.before, snapshot):
+        if _is_back(step, snapshot):
             continue
         if step.undo is None:
             notes.append(
@@ -69,13 +69,15 @@ def plan(change: Change, snapshot: Snapshot) -> Plan:
     )
 
 
+def _is_back(step: Step, snapshot: Snapshot) -> bool:
+    if step.undo is not None and step.is_undo_final:
+        return operations.is_done(step.undo)
+    return bool(step.before) and readings.hold(step.before, snapshot)
+
+
 def _inverse(step: Step, snapshot: Snapshot) -> Step:
-    broken = readings.broken(step.after, snapshot)
-    if broken:
-        text = _("It was changed again since: {condition}. Nothing was changed now")
-        raise RefusedError(text.format(condition=broken))
     assert step.undo is not None
-    return replace(
+    inverse = replace(
         step,
         id=f"{step.id}.undo",
         # What was lost is brought back: nothing is lost by that.
@@ -86,3 +88,10 @@ def _inverse(step: Step, snapshot: Snapshot) -> Step:
         before=step.after,
         after=step.before,
     )
+    if step.is_undo_final:
+        return replace(inverse, before=(), after=(), undo=None, no_undo=_("others may have it already"))
+    broken = readings.broken(step.after, snapshot)
+    if broken:
+        text = _("It was changed again since: {condition}. Nothing was changed now")
+        raise RefusedError(text.format(condition=broken))
+    return inverse

@@ -68,7 +68,8 @@ class Step:
     ``needs`` must hold before it and is not changed by it; ``before`` holds before it, and again once it is
     undone; ``after`` holds when it worked. ``undo`` must do no harm where the step had no effect; without one,
     ``no_undo`` says why. With ``is_undone_only_if_seen`` an undo that would do harm there is run only where
-    ``before`` no longer holds.
+    ``before`` no longer holds. With ``is_undo_final`` nothing that is looked at shows whether the undo worked, only
+    its own answer, and nothing takes it back again: what is published is on its way to customers.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Step:
     undo: Operation | None = None
     no_undo: str = ""
     is_undone_only_if_seen: bool = False
+    is_undo_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

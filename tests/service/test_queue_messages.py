@@ -19,7 +19,7 @@ from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError
 from samaops.model.failure import FailureKind
-from samaops.model.plan import ActionStatus
+from samaops.model.plan import ActionStatus, Risk
 from samaops.workflows import change, queues
 from samaops.workflows import history as past
 from tests.service.rabbitmq_server import Broker
@@ -60,9 +60,14 @@ def wait_for_ready(broker: Broker, count: int) -> None:
 
 
 def messages(broker: Broker) -> list[tuple[Any, ...]]:
-    body = {"count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto"}
-    found = broker.request("POST", f"queues/%2F/{QUEUE}/get", body).json()
+    found = ready(broker)
     return [(one["payload"], one["properties"]["priority"], one["properties"]["headers"]) for one in found]
+
+
+def ready(broker: Broker) -> list[dict[str, Any]]:
+    body = {"count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    found: list[dict[str, Any]] = broker.request("POST", f"queues/%2F/{QUEUE}/get", body).json()
+    return found
 
 
 def test_messages_are_shown_and_written_and_stay_where_they_are(
@@ -98,8 +103,62 @@ def test_a_purged_queue_is_in_the_file_and_undo_gives_it_back_as_it_was(
 
     back = past.undo(settings, str(report.actions[0].journal))
     undone = change.apply(settings, back, wait_seconds=30)
-    assert [one.status for one in undone.actions] == [ActionStatus.VERIFIED], undone.errors
+    assert [one.status for one in undone.actions] == [ActionStatus.APPLIED], undone.errors
     assert messages(broker) == before
+    assert not past.undo(settings, str(report.actions[0].journal)).steps, "it is published once"
+
+
+def test_what_was_purged_is_published_whatever_others_do_with_the_queue_meanwhile(
+    settings: Settings, broker: Broker, tmp_path: Path
+) -> None:
+    before, file = messages(broker), tmp_path / "taken.jsonl"
+    purged = change.apply(settings, change.prepare(settings, "queue purge", (QUEUE, str(file))), 30)
+    broker.publish(QUEUE, COUNT, "foreign")
+    wait_for_ready(broker, COUNT)
+    back = past.undo(settings, str(purged.actions[0].journal))
+    (step,) = back.steps
+    assert (step.risk, step.undo) == (Risk.DISRUPTIVE, None), (
+        "nothing is lost, and nothing is taken out again"
+    )
+    undone = change.apply(settings, back, 30)
+    assert [one.status for one in undone.actions] == [ActionStatus.APPLIED], undone.errors
+    found = [one["payload"] for one in ready(broker)]
+    assert sorted(found) == sorted([one[0] for one in before] + COUNT * ["foreign"])
+
+
+def test_the_batch_at_which_a_purge_was_killed_is_never_thrown_away(
+    settings: Settings, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, file = messages(broker), tmp_path / "taken.jsonl"
+
+    class Killed(BaseException):
+        pass
+
+    def die(path: Path, found: Any) -> None:
+        if path == file and list(found):
+            raise Killed
+        append(path, found)
+
+    append = message_files.append
+    monkeypatch.setattr(message_files, "append", die)
+    with pytest.raises(Killed):
+        change.apply(settings, change.prepare(settings, "queue purge", (QUEUE, str(file))), 30)
+    monkeypatch.setattr(message_files, "append", append)
+    beside = message_files.beforehand(file)
+    held = beside.read_text(encoding="utf-8")
+    in_queue = [one[0] for one in messages(broker)]
+    assert sorted(in_queue + [one["payload"] for one in message_files.read(beside)]) == sorted(
+        one[0] for one in before
+    )
+    (begun,) = past.changes(settings, 10)
+    with pytest.raises(RefusedError, match="stands nowhere else"):
+        past.undo(settings, begun.id)
+    with pytest.raises(ClientError, match="stands nowhere else"):
+        message_files.run_restore(message_files.restore(QUEUE, file), settings)
+    file.unlink()
+    with pytest.raises(RefusedError, match="exists already"):
+        change.prepare(settings, "queue purge", (QUEUE, str(file)))
+    assert beside.read_text(encoding="utf-8") == held
 
 
 def test_what_finds_no_place_on_the_disk_is_not_taken_or_given_back(

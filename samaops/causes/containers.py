@@ -15,6 +15,11 @@ from samaops.model.plan import Risk
 
 # Killed by signal 9 without the kernel's out-of-memory killer, or stopped on request.
 _STOPPED_ON_REQUEST = (0, 137, 143)
+# The guide's servers have one compose file each, of different names, and either of compose's two programs.
+_CREATE_AGAIN = (
+    "cd /opt/samaconso && f=$(grep -lw -- {name} docker-compose*.yml | head -n 1) && "
+    '$(command -v docker-compose || echo docker compose) -f "$f" up -d --no-recreate'
+)
 
 
 def candidates(view: View) -> Iterator[Candidate]:
@@ -131,7 +136,7 @@ def _crash_loop(view: View, finding: Finding) -> Candidate:
     fix = Fix(
         "docker.logs",
         Risk.SAFE,
-        _("Read why it ends; the other member serves meanwhile"),
+        _("Read why it ends: starting it once more changes nothing"),
         (_command(view, finding, "logs --tail 50"),),
     )
     title = _("Container {name} keeps crashing and restarting").format(name=_name(finding))
@@ -161,7 +166,7 @@ def _missing(view: View, finding: Finding) -> Candidate:
         "compose.up",
         Risk.DISRUPTIVE,
         _("Create it again from the compose file of its server"),
-        (on_server(view.settings, finding.server, "cd /opt/samaconso && docker compose up -d"),),
+        (on_server(view.settings, finding.server, _CREATE_AGAIN.format(name=shlex.quote(_name(finding)))),),
     )
     title = _("Container {name} does not exist").format(name=_name(finding))
     return _container(view, finding, "container-missing", title, (fix,))

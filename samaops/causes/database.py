@@ -55,11 +55,17 @@ def _pool_held(view: View) -> Iterator[Candidate]:
                         for _one in view.ok("postgresql.service.unreachable")[:1]
                     ),
                 ),
+                # Before 1.19 no list shows a PAUSE of everything; a log-in that fails looks the same from outside.
+                verdict=Verdict.PROBABLE if finding.evidence.get("inferred") else Verdict.CONFIRMED,
                 fixes=(
                     Fix(
                         f"pool.{verb.lower()}",
                         Risk.SAFE,
-                        _("Let it serve again; no restart is needed"),
+                        _(
+                            "Let it serve again; if it says that nothing is paused, its log says why it cannot log in"
+                        )
+                        if finding.evidence.get("inferred")
+                        else _("Let it serve again; no restart is needed"),
                         (console(view.settings, f"{verb}{database}"),),
                         (console(view.settings, f"{inverse}{database}"),),
                     ),

@@ -335,7 +335,9 @@ def _ssh_down(view: View) -> Iterator[Candidate]:
                 name=finding.server
             ),
             triggers=(finding,),
-            effects=codes("servers.*", "docker.*", "backup.*", server=finding.server),
+            effects=codes(
+                *("servers.*", "docker.*", "backup.*", "redis.memory.over_container"), server=finding.server
+            ),
             speaks_for=(finding.detail or finding.title,),
             fixes=(
                 Fix(

@@ -13,7 +13,7 @@ from samaops.causes.topology import (
 )
 from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import N_, _
-from samaops.model.cause import Fix
+from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
@@ -70,6 +70,8 @@ def _service_down(view: View, system: str, finding: Finding) -> Candidate:
     kind = str(finding.evidence.get("kind"))
     on = partial(on_server, view.settings)
     commands = (on(finding.server, look),) if look else ()
+    if kind == "silent" and view.ok("servers.ssh.unreachable", finding.server):
+        return _port_dropped(view, system, finding)
     return Candidate(
         id=_cause_id(system, kind),
         rank=4,
@@ -81,6 +83,37 @@ def _service_down(view: View, system: str, finding: Finding) -> Candidate:
         speaks_for=(finding.detail or finding.title, *_running_container(view, system)),
         speaks_against=(),
         fixes=_service_fixes(view, system, finding, commands),
+    )
+
+
+def _port_dropped(view: View, system: str, finding: Finding) -> Candidate:
+    """Return why a service is silent on a server that answers: a process that hangs still accepts connections."""
+    runbook, name, _look = _SERVICES[system]
+    section = getattr(view.settings, system)
+    port, host = getattr(section, "port", None), view.settings.host_of(section)
+    attempt = f"timeout 3 bash -c '</dev/tcp/{host}/{port}' && echo open"
+    return Candidate(
+        id=f"{system}-port-dropped",
+        rank=4,
+        runbook=runbook,
+        subject=finding.subject,
+        title=_(
+            "{name} does not answer though its server does: a firewall or the network drops its port"
+        ).format(name=_(name)),
+        triggers=(finding,),
+        effects=effects_of_system(system),
+        verdict=Verdict.PROBABLE,
+        speaks_for=(finding.detail or finding.title, *_running_container(view, system)),
+        fixes=(
+            Fix(
+                "network.port",
+                Risk.SAFE,
+                _(
+                    "Try its port on its own server: when it is open there, ask who filters it; a restart cures nothing"
+                ),
+                (on_server(view.settings, finding.server, attempt),) if port else (),
+            ),
+        ),
     )
 
 

@@ -72,8 +72,8 @@ def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     waiting = sum(pool.clients_waiting for pool in seen.pools if pool.database in names)
     if is_inferred:
         title = _(
-            "PgBouncer opens no connection though PostgreSQL answers and {count} clients wait: "
-            "paused as a whole, or between two logins"
+            "PgBouncer opens no connection though PostgreSQL answers (clients that wait: {count}): "
+            "paused as a whole, or its last log-in failed"
         ).format(count=waiting)
     else:
         title = _("PgBouncer is paused for {database}: {count} clients wait until RESUME").format(

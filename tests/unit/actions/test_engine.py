@@ -197,6 +197,26 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
+def test_what_was_begun_without_undo_is_never_called_taken_back_when_nobody_knows(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.on["a=1"] = _interrupt  # all is as before at this look, and the server may still be doing it
+    applied = engine(world, journal).apply(plan(step("a", can_undo=False)))
+    assert (applied.statuses, applied.exit_code) == ((FAILED,), INTERRUPTED)
+    assert applied.left_over == (
+        "Set a: it was begun and may still happen; it cannot be taken back: it is gone",
+    )
+
+
+def test_an_answer_that_was_lost_is_no_proof_that_nothing_happened(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.outcomes["a=1"] = Outcome(False, "connection lost", may_go_on=True)
+    applied = engine(world, journal).apply(plan(step("a", can_undo=False)))
+    assert applied.statuses == (FAILED,)
+    assert "may still happen" in applied.left_over[0]
+
+
 @pytest.mark.parametrize("moment", ["b=1", 3, 4])
 def test_an_interrupt_takes_back_what_was_done(
     world: ScriptedWorld, journal: Journal, moment: str | int

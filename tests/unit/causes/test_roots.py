@@ -117,6 +117,50 @@ def test_what_was_skipped_belongs_to_the_finding_that_stands_in_its_way() -> Non
     assert causes[0].explains == (down.key, skipped.key)
 
 
+def unreachable(code: str, kind: str) -> Finding:
+    evidence = {"kind": kind}
+    return Finding(code, Status.CRITICAL, "redis/workers", "no answer", server="workers", evidence=evidence)
+
+
+@pytest.mark.parametrize(
+    ("is_in", "kind", "cause", "restarts"),
+    [
+        (True, "silent", "redis-port-dropped", False),
+        (False, "silent", "redis-down", True),
+        (True, "no_answer", "redis-hung", True),
+    ],
+)
+def test_a_port_that_is_silent_on_a_server_that_answers_is_filtered_and_not_restarted(
+    is_in: bool, kind: str, cause: str, restarts: bool
+) -> None:
+    status = Status.OK if is_in else Status.UNKNOWN
+    log_in = Finding("servers.ssh.unreachable", status, "servers/workers", "", server="workers")
+    found = (unreachable("redis.service.unreachable", kind), log_in)
+    _findings, causes = graph.explain(found, settings())
+    (root,) = [one for one in causes if one.id.startswith("redis")]
+    assert root.id == cause
+    assert any("restart" in command for fix in root.fixes for command in fix.commands) == restarts
+
+
+def test_a_container_is_created_again_from_the_file_that_names_it_and_leaves_its_neighbours() -> None:
+    missing = Finding(
+        "docker.container.missing", Status.CRITICAL, "docker/samaconso_redis", "", server="workers"
+    )
+    _findings, causes = graph.explain((missing,), settings())
+    (command,) = causes[0].fixes[0].commands
+    assert "grep -lw -- samaconso_redis docker-compose*.yml" in command
+    assert "--no-recreate" in command
+
+
+@pytest.mark.parametrize(("is_inferred", "verdict"), [(True, Verdict.PROBABLE), (False, Verdict.CONFIRMED)])
+def test_a_pause_that_nobody_has_seen_is_only_probable(is_inferred: bool, verdict: Verdict) -> None:
+    evidence = {"database": "samaconso", "all": True, "inferred": is_inferred}
+    paused = Finding("pgbouncer.pool.paused", Status.CRITICAL, "pgbouncer/db", "", evidence=evidence)
+    _findings, causes = graph.explain((paused,), settings())
+    assert causes[0].verdict is verdict
+    assert ("log" in causes[0].fixes[0].title) == is_inferred
+
+
 def test_a_cause_says_nothing_twice() -> None:
     silent = [
         Finding(

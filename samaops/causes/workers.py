@@ -27,6 +27,8 @@ def candidates(view: View) -> Iterator[Candidate]:
     for finding in view.bad("celery.worker.not_consuming"):
         if not finding.evidence.get("consumed"):
             yield _deaf(view, finding)
+    for finding in view.bad("flower.workers.unseen"):
+        yield from _frozen(view, finding)
     for finding in view.bad("rabbitmq.queue.redelivering"):
         yield _poison(view, finding)
     for finding in view.bad("celery.tasks.failing"):
@@ -83,6 +85,35 @@ def _deaf(view: View, finding: Finding) -> Candidate:
         speaks_for.append(_("it hangs on no task: its processes are free"))
     against = () if waiting else (_("another consumer takes its queues: nothing waits for it"),)
     return replace(found, speaks_for=(*found.speaks_for, *speaks_for), speaks_against=against)
+
+
+def _frozen(view: View, finding: Finding) -> Iterator[Candidate]:
+    """Yield the workers that the broker shows and Flower no longer hears, while it hears others: not Flower's fault."""
+    heard = finding.evidence.get("online") or ()
+    for name in finding.evidence.get("missing") or ():
+        subject = f"celery/{name}"
+        connected = [one for one in view.ok("celery.worker.missing") if one.subject == subject]
+        if not heard or not connected:
+            continue
+        others = ", ".join(sorted(str(one).partition("@")[0] for one in heard))
+        yield Candidate(
+            id="worker-frozen",
+            rank=7,
+            runbook="notifications",
+            subject=subject,
+            title=_("Worker {name} is connected and gives no sign of life: it is frozen, or cut off").format(
+                name=name
+            ),
+            triggers=(finding,),
+            effects=effects_of_worker(view.settings, name),
+            verdict=Verdict.PROBABLE,
+            speaks_for=(
+                finding.title,
+                _("Flower hears the others: {names}").format(names=others),
+                connected[0].title,
+            ),
+            fixes=_restart(view, connected[0]),
+        )
 
 
 def _stuck(view: View, finding: Finding) -> Candidate:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+from pathlib import Path
+
 from samaops.i18n import N_, _
 from samaops.lab.incidents import broker, containers, looks, traffic
 from samaops.lab.incidents.incident import Incident, Root
@@ -18,6 +23,8 @@ HANG_MESSAGE = "lab:hang"
 HUNG_TASKS = 4
 BACK_SECONDS = 40.0
 DRAINED_SECONDS = 20.0
+# Flower counts a worker as gone some heartbeats after the last.
+SILENT_SECONDS = 60.0
 # The lab calls a task stuck after 5 s, a real site after minutes.
 STUCK_SECONDS = 6.0
 # The management API is up to five seconds behind.
@@ -109,6 +116,55 @@ def _unhang_worker(site: Site) -> None:
     _await_drained(site)
 
 
+def _freeze_worker(site: Site) -> None:
+    _signal_worker(signal.SIGSTOP)
+    traffic.notify_many("normal", WAITING)
+    if not wait_until(lambda: traffic.heartbeats(site).get(WORKER) is False, SILENT_SECONDS):
+        raise StartError(_("Flower still hears {worker}").format(worker=WORKER))
+
+
+def _worker_is_frozen(site: Site) -> str | None:
+    pids = _pids_of_worker()
+    states = {_state_of(pid) for pid in pids}
+    if states != {"T"} or traffic.heartbeats(site).get(WORKER) is not False:
+        return None
+    text = _("all {count} processes of {worker} are stopped; Flower no longer hears it")
+    return text.format(count=len(pids), worker=WORKER)
+
+
+def _thaw_worker(site: Site) -> None:
+    _signal_worker(signal.SIGCONT)
+    if not wait_until(lambda: traffic.heartbeats(site).get(WORKER) is True, BACK_SECONDS):
+        raise StartError(_("Flower does not hear {worker} again").format(worker=WORKER))
+    _await_drained(site)
+
+
+def _signal_worker(number: int) -> None:
+    for pid in _pids_of_worker():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _pids_of_worker() -> list[int]:
+    """Return the processes of the worker; a lab has its network to itself, which tells it from another on this machine."""
+    network = Path("/proc/self/ns/net").readlink()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile, or is another user's
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            is_worker = b"worker" in words and any(word.startswith(f"{WORKER}@".encode()) for word in words)
+            if is_worker and (entry / "ns" / "net").readlink() == network:
+                found.append(int(entry.name))
+    return found
+
+
+def _state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
 def _stop_worker(site: Site) -> None:
     containers.stop(site, CONTAINER)
     broker.await_desertion(site, WORKER_QUEUES[WORKER])
@@ -191,6 +247,19 @@ INCIDENTS = (
         break_=_cancel_every_consumer,
         is_live=_worker_is_deaf,
         heal=_add_every_consumer,
+    ),
+    Incident(
+        id="worker-frozen",
+        runbook="notifications",
+        title=N_("A worker is frozen"),
+        does=N_("SIGSTOP to every process of worker2; it keeps its connections and its messages."),
+        notice=N_(
+            "Ordinary notifications and broadcasts stop; its container is up, nothing runs, nothing is logged."
+        ),
+        root=Root("worker-frozen", f"celery/{WORKER}"),
+        break_=_freeze_worker,
+        is_live=_worker_is_frozen,
+        heal=_thaw_worker,
     ),
     Incident(
         id="worker-hung",

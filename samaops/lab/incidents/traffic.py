@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import redis
 import requests
@@ -88,14 +89,25 @@ def await_heard(site: Site, wanted: Mapping[str, str], seconds: float) -> bool:
 
 def heard(site: Site) -> dict[str, str]:
     """Return the state of the last tasks that Flower heard of; none while it does not answer."""
-    url = f"http://{ADDRESSES['workers']}:{FLOWER_PORT}/api/tasks?limit={HEARD_TASKS}"
+    found = _flower(site, f"tasks?limit={HEARD_TASKS}")
+    return {str(key): str(task.get("state")) for key, task in found.items()}
+
+
+def heartbeats(site: Site) -> dict[str, bool]:
+    """Return whether Flower hears each worker, by the part of its name before the @."""
+    return {name.partition("@")[0]: bool(alive) for name, alive in _flower(site, "workers?status=1").items()}
+
+
+def _flower(site: Site, path: str) -> dict[str, Any]:
+    """Return an answer of Flower; empty while it does not answer."""
+    url = f"http://{ADDRESSES['workers']}:{FLOWER_PORT}/api/{path}"
     with requests.Session() as session:
         session.trust_env = False
         session.auth = (FLOWER_USER, site.secrets.flower_password)
         try:
             answer = session.get(url, timeout=ANSWER_SECONDS)
             answer.raise_for_status()
-            return {str(key): str(task.get("state")) for key, task in answer.json().items()}
+            return dict(answer.json())
         except requests.RequestException:
             return {}
 

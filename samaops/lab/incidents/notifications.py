@@ -256,7 +256,7 @@ INCIDENTS = (
         notice=N_(
             "Ordinary notifications and broadcasts stop; its container is up, nothing runs, nothing is logged."
         ),
-        root=Root("worker-frozen", f"celery/{WORKER}"),
+        root=Root("worker-frozen", f"celery/{WORKER}", "warning"),
         break_=_freeze_worker,
         is_live=_worker_is_frozen,
         heal=_thaw_worker,

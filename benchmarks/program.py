@@ -10,12 +10,12 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import breakdown
 import sampling
 import subjects
+from msgspec import Struct
 from silence import silent
 
 from samaops.lab.layout import Layout, default_directory
@@ -29,8 +29,7 @@ QUICK_SAMPLES, QUICK_CUT_SECONDS = 3, 20.0
 HUNG = "api-hung"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One line of the table."""
 
     what: str

@@ -9,11 +9,11 @@ import statistics
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What is run, and the variables it needs."""
 
     name: str
@@ -21,8 +21,7 @@ class Command:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One run. ``peak_mb`` is of the process or the largest of its children; ``cut`` when it was ended."""
 
     seconds: float
@@ -33,8 +32,7 @@ class Sample:
     cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(Struct, frozen=True):
     """All runs of one command."""
 
     samples: tuple[Sample, ...]

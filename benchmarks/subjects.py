@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sampling import Command
 
 from samaops.lab import control
@@ -48,8 +49,7 @@ SAME_CHECKS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Subjects:
+class Subjects(Struct, frozen=True):
     """The commands for one lab."""
 
     script: Command

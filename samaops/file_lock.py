@@ -9,9 +9,10 @@ import os
 import re
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _

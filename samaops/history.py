@@ -12,10 +12,12 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from samaops import resources
 from samaops.config import masking
@@ -42,8 +44,7 @@ class HistoryError(SamaopsError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One line of the journal. ``details`` are plain JSON values."""
 
     number: int
@@ -54,8 +55,7 @@ class Event:
     details: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One change as its events tell it, oldest first; the first is that it was begun."""
 
     id: str

@@ -6,15 +6,15 @@ import getpass
 import json
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 # Of what a lock says: a host's name has at most 253 characters; Linux counts processes up to 2^22.
 _LONGEST_WORD, _HIGHEST_PID = 255, 2**31
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(Struct, frozen=True):
     """One process. ``process_start`` is its start in clock ticks since boot, with the boot's id before it."""
 
     user: str

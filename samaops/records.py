@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from samaops.errors import RefusedError
 from samaops.history import HistoryError, Journal
@@ -24,8 +25,7 @@ TABLE = "samaops_records"
 KEPT_DAYS = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """What one run kept; ``at`` is ISO 8601 in UTC, ``details`` are plain JSON values."""
 
     at: str

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 CUT = -1
 # The same program that a person types: the lab writes the name of the Python that runs it into its compose files.
@@ -28,8 +29,7 @@ NOISY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """How a command ended; ``exit_code`` is CUT when it was ended at its limit."""
 
     seconds: float
@@ -55,8 +55,7 @@ class Done:
         return lines[-1][:200] if lines else f"exit code {self.exit_code}"
 
 
-@dataclass(frozen=True, slots=True)
-class Samaops:
+class Samaops(Struct, frozen=True):
     """The command for one lab: its configuration, its directory."""
 
     configuration: Path

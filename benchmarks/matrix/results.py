@@ -6,17 +6,18 @@ import json
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, to_builtins
 
 SCHEMA = "samaops/incident-matrix/1"
 Naming = Literal["right", "wrong", "inconclusive", "not possible", "not broken"]
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """One turn of one incident. Times are seconds from the moment that the incident was live; None: it never was so.
 
     ``expected`` and ``named`` are causes with their subjects (``cause@subject``), ``named`` of the first look.
@@ -91,7 +92,7 @@ def _trial(saved: dict[str, Any]) -> Trial:
 
 def write(path: Path, results: Results) -> None:
     """Write all results; whoever reads the file meanwhile sees the old or the new, never a part."""
-    trials: Iterable[dict[str, Any]] = (asdict(one) for one in results.trials)
+    trials: Iterable[dict[str, Any]] = (to_builtins(one) for one in results.trials)
     document = {"schema": SCHEMA, "about": results.about, "trials": list(trials)}
     aside = path.with_name(f".{path.name}.new")
     aside.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.site import Site
@@ -38,8 +40,7 @@ PLAYBOOK = "notifications"
 LOOKING = ("diagnose", "explain", "history", "config", "lab", "help")
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
+class Bench(Struct, frozen=True):
     """What a trial works with."""
 
     samaops: Samaops
@@ -47,8 +48,7 @@ class Bench:
     tell: Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """A cause that was named, as ``cause@subject``; ``status`` is that of the finding that decided."""
 
     key: str
@@ -56,8 +56,7 @@ class Named:
     status: str = "critical"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """One diagnosis: the causes that were named, and every finding that is not well."""
 
     causes: tuple[Named, ...]
@@ -171,8 +170,7 @@ def _named(bench: Bench, trial: Trial, live_at: float) -> Trial:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """A fix as samaops offers it: a command of its own, or the text of a letter."""
 
     id: str

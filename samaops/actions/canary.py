@@ -6,7 +6,8 @@ It goes only where somebody takes it: one that nobody takes would lie among cust
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.actions import canary_message
 from samaops.actions.readings import UnreadableError, facts_in, reading
@@ -25,8 +26,7 @@ _ALARM = ("rabbitmq.alarm",)
 USUAL_QUEUE = "normal"
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(Struct, frozen=True):
     """Why a canary would not get through: the hop at which, and why in a sentence."""
 
     hop: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from samaops.actions.operations import SHELL
 from samaops.actions.readings import UnreadableError, facts_in, reading

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.actions import celery, docker
 from samaops.actions.operations import SHELL
@@ -98,8 +100,7 @@ def _scale_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...
     return (*_WORKERS, *_MEMORY) if int(by) > 0 else _WORKERS
 
 
-@dataclass(frozen=True, slots=True)
-class _Scaling:
+class _Scaling(Struct, frozen=True):
     """A pool before it is scaled, and by how much."""
 
     worker: str

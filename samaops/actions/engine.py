@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from samaops import history
 from samaops.actions import readings
@@ -50,8 +51,7 @@ class Journal(Protocol):
         """Append one event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """How a change ended: each step's status, the exit code, and why it failed when it did."""
 
     change: str
@@ -70,8 +70,7 @@ class _StopError(Exception):
         self.exit_code = exit_code
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
+class Engine(Struct, frozen=True):
     """What a change is made with.
 
     ``guard`` is called before each step and raises a SamaopsError when the lock is no longer ours.

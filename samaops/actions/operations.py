@@ -6,7 +6,8 @@ A new kind (an SQL statement, an API call) is a function here under its name in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.actions import canary_message, messages, parking
 from samaops.clients.errors import ClientError
@@ -23,8 +24,7 @@ _KEPT_CHARACTERS = 2000
 _UNANSWERED = (FailureKind.NO_ANSWER, FailureKind.CLOSED, FailureKind.DEADLINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How an operation ended; ``said`` holds the other side's last words.
 
     Not ok does not mean without effect: a connection may be lost after the command has worked, and then it

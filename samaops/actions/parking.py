@@ -12,9 +12,10 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
@@ -45,8 +46,7 @@ MIXED_SECONDS = 1.0
 LAST_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Parking:
+class Parking(Struct, frozen=True):
     """What to park: from which queue, to which; the task's id or ``GIVEN_BACK``; ``label`` names the change."""
 
     queue: str

@@ -7,9 +7,10 @@ process too. The readings of a system stand in its module here: ``celery.consume
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar
+
+from msgspec import Struct
 
 from samaops.facts.observation import Observation, Snapshot
 from samaops.i18n import _
@@ -23,8 +24,7 @@ class UnreadableError(Exception):
     """A reading could not be taken: why, in a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A function of what was observed; ``codes`` names the checks whose facts it needs."""
 
     name: str

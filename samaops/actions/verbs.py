@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
+
+from msgspec import Struct
 
 from samaops.config.settings import Settings
 from samaops.facts.observation import Snapshot
 from samaops.model.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(Struct, frozen=True):
     """One kind of change.
 
     ``codes`` returns what must be observed first, and raises UsageError for arguments that name nothing. ``plan``

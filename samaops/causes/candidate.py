@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from samaops.config.command_lines import samaops
 from samaops.config.settings import Settings
@@ -18,8 +19,7 @@ _NOT_OK = (*_BAD, Status.UNKNOWN)
 Matcher = Callable[[Finding], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A cause with its place in the order of roots.
 
     A lower ``rank`` is nearer to the ground: server, disk, engine, container, service, state, consumer. A

@@ -8,8 +8,9 @@ along; otherwise it is a root itself. So one fault gives one root, and two indep
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from fnmatch import fnmatchcase
+
+from msgspec.structs import replace
 
 from samaops.causes import broker, cache, containers, database, hosts, network, publishing, services, workers
 from samaops.causes.candidate import Candidate, View

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.config.command_lines import on_server
 from samaops.config.settings import Settings
@@ -22,8 +23,7 @@ KEY_NAMES = r"""docker exec {container} sh -c 'grep -oE "\"(private_key_id|clien
 KEY_NAMES += """"$GOOGLE_APPLICATION_CREDENTIALS"'"""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """One kind of failure: by which words it is known, what it is, and what to do.
 
     ``in_log`` is the word to look for in a worker's log. ``advice`` is a text to act on or to send; ``look`` runs on

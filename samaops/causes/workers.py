@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from samaops.causes import refusals
 from samaops.causes.candidate import Candidate, View, any_of, codes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import PSQL, direct
@@ -23,8 +24,7 @@ LOOK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """One root, which itself waits for nobody, and all who wait for it, directly or not."""
 
     root_pid: int

@@ -7,9 +7,10 @@ it and may be overridden in ``[thresholds]``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
@@ -20,8 +21,7 @@ from samaops.model.status import Status
 Judgement = Callable[[Any, "Context"], Iterable[Finding]]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """What ``samaops explain CODE`` says. Texts are marked with N_; commands are not translated."""
 
     meaning: str
@@ -30,8 +30,7 @@ class Explanation:
     avoid: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One check: its code, what it judges, and its limits.
 
     ``facts`` is the type it judges; Snapshot means once for the whole run. ``needs`` names the parts of the
@@ -81,8 +80,7 @@ def rules(systems: Iterable[str] = SYSTEMS) -> tuple[Rule, ...]:
     return tuple(rule for rule in _rules.values() if rule.system in wanted)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What a check may know besides the facts: settings, limits, and all else that was observed."""
 
     rule: Rule

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from samaops.checks import server_clocks, server_disks  # registered by their import
 from samaops.checks.quantities import duration, size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from msgspec import Struct
 
 from samaops.cli import questions, screen
 from samaops.cli.answered import Answered
@@ -38,8 +38,7 @@ WaitOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(Struct, frozen=True):
     """What the command line says about asking."""
 
     dry_run: bool = False

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
+from msgspec import to_builtins
 
 from samaops.i18n import _
 from samaops.lab.layout import Layout, default_directory
@@ -52,7 +52,7 @@ def show_healed(outcomes: Sequence[Outcome]) -> None:
 def show_catalogue(known: Sequence[Entry], *, as_json: bool) -> None:
     """Show the incidents that can be caused, by runbook."""
     if as_json:
-        document = {"schema": SCHEMA, "incidents": [asdict(entry) for entry in known]}
+        document = {"schema": SCHEMA, "incidents": [to_builtins(entry) for entry in known]}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
     from rich.console import Console

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import to_builtins
 
 from samaops.cli import incident_screen, lab_screen
 from samaops.i18n import N_
@@ -59,7 +59,7 @@ def status(directory: Directory = None, output: Output = "human") -> None:
 
     found = lab.status(_layout(directory))
     if lab_screen.wants_json(output):
-        typer.echo(json.dumps({"schema": STATUS_SCHEMA, **asdict(found)}, indent=2))
+        typer.echo(json.dumps({"schema": STATUS_SCHEMA, **to_builtins(found)}, indent=2))
     else:
         lab_screen.show_status(found)
     raise typer.Exit(EXIT_CODES[found.state])

@@ -6,8 +6,9 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError, kind_of_os_error
@@ -18,8 +19,7 @@ from samaops.model.failure import FailureKind
 _NO_CHECK_TIME = 0x200000
 
 
-@dataclass(frozen=True, slots=True)
-class ShownCertificate:
+class ShownCertificate(Struct, frozen=True):
     """The certificate as it was shown (DER), and why nobody should trust it, if so."""
 
     der: bytes

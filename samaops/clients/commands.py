@@ -9,7 +9,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.i18n import _
@@ -18,8 +19,7 @@ from samaops.model.failure import FailureKind
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a program ended, and what it wrote."""
 
     exit_code: int

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ssl
 import time
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
 from samaops.clients.errors import ClientError
@@ -20,8 +21,7 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """Who a host's certificate is from. ``verify_error`` is OpenSSL's reason not to trust it, "" if trusted."""
 
     issuer_organisation: str
@@ -31,8 +31,7 @@ class Certificate:
     verify_error: str
 
 
-@dataclass(frozen=True, slots=True)
-class GoogleAnswer:
+class GoogleAnswer(Struct, frozen=True):
     """How one host answered. ``status`` is None when the certificate was not trusted: nothing was asked then."""
 
     certificate: Certificate

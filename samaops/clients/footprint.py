@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from samaops.model.report import Footprint
 

@@ -12,11 +12,12 @@ import json
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
@@ -37,8 +38,7 @@ _KIND_OF_STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True):
     """One answer. Header names are lower case; times in milliseconds.
 
     ``connect_ms`` is 0 on a connection used before; ``first_byte_ms`` counts from the sent request;

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import time
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
 from samaops.clients.errors import ClientError
@@ -18,8 +19,7 @@ from samaops.model.failure import FailureKind
 REASON_HEADERS = ("x-squid-error", "proxy-authenticate")
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelAnswer:
+class TunnelAnswer(Struct, frozen=True):
     """What the proxy answered to CONNECT."""
 
     status: int

@@ -9,10 +9,11 @@ import json
 import struct
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
+
+from msgspec import Struct
 
 from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
 from samaops.clients.errors import ClientError
@@ -106,8 +107,7 @@ def columns(names: Sequence[str]) -> str:
     return ",".join(names)
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(Struct, frozen=True):
     """How the broker introduced itself on its AMQP port, and how long that took."""
 
     properties: Mapping[str, str]

@@ -10,7 +10,8 @@ import socket
 import struct
 import subprocess
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError, kind_of_os_error
@@ -21,8 +22,7 @@ _ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
 _PING_TIME = re.compile(r"time[=<]([\d.]+) ?ms")
 
 
-@dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(Struct, frozen=True):
     """How an ICMP echo went. ``allowed`` is False when this machine does not let us send one."""
 
     allowed: bool
@@ -30,8 +30,7 @@ class Echo:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Struct, frozen=True):
     """How a TCP connection went; ``failure`` is None when it opened."""
 
     milliseconds: float

@@ -12,8 +12,9 @@ import shlex
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.clients.conversation import Conversation
 from samaops.clients.errors import ClientError
@@ -28,8 +29,7 @@ _MARK = "samaops-lock: "
 _HELD, _TAKEN, _CANNOT = _MARK + "held", _MARK + "taken ", _MARK + "cannot "
 
 
-@dataclass(frozen=True, slots=True)
-class Rhythm:
+class Rhythm(Struct, frozen=True):
     """How often we say that we are there, how long an answer may take, and what silence means that we are gone.
 
     ``beat`` and ``answer`` together are less than ``silence``: we know first that the lock is lost.

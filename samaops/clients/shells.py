@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from samaops.clients.commands import Ended
 from samaops.clients.errors import ClientError
@@ -20,8 +21,7 @@ from samaops.config.settings import Settings
 from samaops.model.failure import FailureKind
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """How a command ended. Output is decoded with backslash escapes where it is not UTF-8."""
 
     exit_code: int

@@ -6,9 +6,10 @@ Its words are English in every locale (strerror's too, under LC_ALL=C) and have 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec import Struct
 
 from samaops.clients import commands
 from samaops.clients.errors import ClientError
@@ -25,8 +26,7 @@ _CUT = ("Connection closed by", "Connection reset by", "Broken pipe")
 _KEYGEN_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One log-in that failed: where, how, and what ssh (``log``) and the server's shell (``said``) wrote."""
 
     address: str

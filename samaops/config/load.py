@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from samaops.config import consistency, environment, faults
@@ -25,8 +25,7 @@ _TOML_PLACE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """Checked settings, with where they come from: the file, and the variables that override keys of it."""
 
     path: Path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Endpoint, Settings
@@ -12,8 +13,7 @@ from samaops.facts.engine import Collector, Probe
 from samaops.model.failure import FailureKind
 
 
-@dataclass(frozen=True, slots=True)
-class AlertFacts:
+class AlertFacts(Struct, frozen=True):
     """One alert that fires. ``severity`` is its label, "" when it has none."""
 
     name: str
@@ -23,8 +23,7 @@ class AlertFacts:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlertmanagerFacts:
+class AlertmanagerFacts(Struct, frozen=True):
     """All alerts that fire now."""
 
     url: str

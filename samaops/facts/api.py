@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from samaops.config.settings import Api, ApiInstance, Settings
 from samaops.facts import health
@@ -10,8 +10,7 @@ from samaops.facts.engine import Collector, Probe
 from samaops.facts.health import HealthAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class ApiFacts:
+class ApiFacts(Struct, frozen=True):
     """How one member answers on its health path."""
 
     name: str

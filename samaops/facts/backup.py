@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
@@ -21,8 +22,7 @@ SCRIPT_SECONDS = 6.0
 UNFINISHED_ENDINGS = (".tmp", ".partial")
 
 
-@dataclass(frozen=True, slots=True)
-class BackupFile:
+class BackupFile(Struct, frozen=True):
     """One file; ``modified_at`` in seconds since the epoch, by the server's clock."""
 
     name: str
@@ -30,8 +30,7 @@ class BackupFile:
     modified_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class BackupFacts:
+class BackupFacts(Struct, frozen=True):
     """The backups, newest first. ``epoch`` is the server's time of looking."""
 
     directory: str

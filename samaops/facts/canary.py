@@ -9,9 +9,11 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.config.settings import Redis, Settings
 from samaops.i18n import _
@@ -26,8 +28,7 @@ PAUSE_SECONDS, LATER_PAUSE_SECONDS, EXACT_SECONDS = 0.02, 0.2, 5.0
 RETRY_SECONDS = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """What Redis said of a task. ``state`` is Celery's word, empty when there is nothing.
 
     ``began_at`` is when it was first seen to have begun, ``ended_at`` when its result was first seen.
@@ -48,8 +49,7 @@ class Sighting:
         return self.ended_at is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """What Flower heard of a task: Celery's word for its state, the worker, the exception."""
 
     state: str

@@ -10,8 +10,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from samaops.config.settings import Celery, RabbitMQ, Settings
 from samaops.facts.engine import Collector, Probe
@@ -35,8 +36,7 @@ NAME_CHARACTERS = 200
 _ADDRESS = re.compile("0x[0-9a-f]+")
 
 
-@dataclass(frozen=True, slots=True)
-class CeleryNode:
+class CeleryNode(Struct, frozen=True):
     """One connected worker. ``capacity`` is how many messages it may hold, 0 for no limit."""
 
     name: str
@@ -51,16 +51,14 @@ class CeleryNode:
         return self.name.partition("@")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class OtherConsumer:
+class OtherConsumer(Struct, frozen=True):
     """Who consumes a task queue without being a Celery worker that we recognise."""
 
     queue: str
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyQueue:
+class ReplyQueue(Struct, frozen=True):
     """A queue for answers to control commands; its messages are answers nobody fetched."""
 
     name: str
@@ -68,8 +66,7 @@ class ReplyQueue:
     consumers: int
 
 
-@dataclass(frozen=True, slots=True)
-class ActiveTask:
+class ActiveTask(Struct, frozen=True):
     """A task that was started and has not ended. ``worker_active`` is the worker's own last count, if heard."""
 
     id: str
@@ -80,8 +77,7 @@ class ActiveTask:
     worker_active: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RecentTasks:
+class RecentTasks(Struct, frozen=True):
     """How the last tasks ended, newest first in ``outcomes`` (True: well)."""
 
     outcomes: tuple[bool, ...]
@@ -92,8 +88,7 @@ class RecentTasks:
     exception_of: int = 0  # how many failures it is the most frequent of: those since tasks last went well
 
 
-@dataclass(frozen=True, slots=True)
-class CeleryFacts:
+class CeleryFacts(Struct, frozen=True):
     """One look at all workers. Parts that may be missing: ``replies``, ``tasks``."""
 
     nodes: tuple[CeleryNode, ...]

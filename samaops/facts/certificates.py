@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Certificate, Settings
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateFacts:
+class CertificateFacts(Struct, frozen=True):
     """One certificate as it was shown. Times in seconds since the epoch.
 
     ``names`` are the DNS names and addresses it is for; ``verify_error`` says why its chain is not trusted,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings, Ssh
@@ -19,8 +20,7 @@ COMMAND_SECONDS = 4
 SCRIPT_SECONDS = 9.0
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """One container as ``docker inspect`` shows it. Times in seconds since the epoch, sizes in bytes.
 
     ``health`` is None without a health check. ``memory_limit`` is 0 when there is none. ``log_bytes`` is None
@@ -50,8 +50,7 @@ class Container:
     service: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class DiskUse:
+class DiskUse(Struct, frozen=True):
     """One line of ``docker system df``. Sizes in bytes, as exact as docker's own three digits."""
 
     type: str
@@ -61,8 +60,7 @@ class DiskUse:
     reclaimable_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class DockerFacts:
+class DockerFacts(Struct, frozen=True):
     """One reading of one engine. ``expected`` names the containers that must run there."""
 
     epoch: float

@@ -6,10 +6,11 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
@@ -28,8 +29,7 @@ _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)i?b", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerUse:
+class ContainerUse(Struct, frozen=True):
     """What one container uses. ``memory_limit`` is the host's memory where it has none of its own."""
 
     name: str
@@ -40,8 +40,7 @@ class ContainerUse:
     processes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StatsFacts:
+class StatsFacts(Struct, frozen=True):
     """One measurement of one engine."""
 
     containers: tuple[ContainerUse, ...]

@@ -1,14 +1,16 @@
-"""Facts as plain JSON values, and back: driven by the types that the dataclasses declare."""
+"""Facts as plain JSON values, and back: driven by the types that the structs declare."""
 
 from __future__ import annotations
 
-import dataclasses
 import types
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from msgspec import Struct
+from msgspec.structs import FieldInfo, fields, replace
 
 from samaops.config.masking import MASK
 from samaops.i18n import _
@@ -39,11 +41,10 @@ def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
         for secret in secrets:
             value = value.replace(secret, MASK)
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        changes = {
-            one.name: _redacted(getattr(value, one.name), secrets) for one in dataclasses.fields(value)
-        }
-        return dataclasses.replace(value, **changes)
+    if isinstance(value, Struct):
+        return replace(
+            value, **{name: _redacted(getattr(value, name), secrets) for name in value.__struct_fields__}
+        )
     if isinstance(value, Mapping):
         return {_redacted(key, secrets): _redacted(one, secrets) for key, one in value.items()}
     if isinstance(value, (tuple, list, frozenset, set)):
@@ -53,8 +54,8 @@ def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
 
 def encode(value: Any) -> Any:
     """Return facts as plain JSON values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: encode(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Struct):
+        return {name: encode(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, datetime):
@@ -66,9 +67,7 @@ def encode(value: Any) -> Any:
     return value
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=False)
+_fields = cache(fields)
 
 
 def decode(value: Any, kind: Any) -> Any:
@@ -82,8 +81,7 @@ def decode(value: Any, kind: Any) -> Any:
         return _decode_union(value, get_args(kind))
     if origin is not None:
         return _decode_container(value, origin, get_args(kind))
-    if dataclasses.is_dataclass(kind):
-        assert isinstance(kind, type)
+    if isinstance(kind, type) and issubclass(kind, Struct):
         return _decode_fields(value, kind)
     return _decode_plain(value, kind)
 
@@ -121,17 +119,11 @@ def _decode_key(key: str, kind: Any) -> Any:
     return int(key) if kind is int else decode(key, kind)
 
 
-def _decode_fields(value: Any, kind: type) -> Any:
+def _decode_fields(value: Any, kind: type[Struct]) -> Any:
     table = table_of(value)
-    hints = _hints(kind)
-    known = {one.name: table[one.name] for one in dataclasses.fields(kind) if _is_given(one, table)}
-    return kind(**{name: decode(one, hints[name]) for name, one in known.items()})
-
-
-def _is_given(field: dataclasses.Field[Any], table: Mapping[str, Any]) -> bool:
-    """Return whether the file has the field; one from before the field existed takes its default."""
-    has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-    return field.init and not (has_default and field.name not in table)
+    # A file from before a field existed takes the field's default.
+    given: list[FieldInfo] = [one for one in _fields(kind) if one.required or one.name in table]
+    return kind(**{one.name: decode(table[one.name], one.type) for one in given})
 
 
 def _decode_plain(value: Any, kind: Any) -> Any:

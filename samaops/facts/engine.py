@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import import_module
 from typing import TypeVar
+
+from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
@@ -89,8 +90,7 @@ class Probe:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class Collector:
+class Collector(Struct, frozen=True):
     """How one subject is looked at. ``feeds`` are prefixes of the check codes that need it.
 
     ``on_request`` marks a look that nobody takes unless it is asked for by name.

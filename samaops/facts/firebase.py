@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from samaops.config.settings import Firebase, Proxy, Settings
 from samaops.facts.engine import Collector, Probe
 from samaops.facts.proxy import label
 
 
-@dataclass(frozen=True, slots=True)
-class FirebaseFacts:
+class FirebaseFacts(Struct, frozen=True):
     """One host. ``verify_error`` is why its certificate is not trusted, "" when it is.
 
     ``status`` and ``first_byte_ms`` are None when the certificate was not trusted: nothing was asked then.

@@ -6,8 +6,9 @@ Read only when somebody follows notifications: four more requests to the managem
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.config.settings import RabbitMQ, Settings
 
@@ -16,8 +17,7 @@ _COUNTERS = ("publish", "deliver_get", "ack", "redeliver")
 _WINDOW = {"msg_rates_age": WINDOW_SECONDS, "msg_rates_incr": 10}
 
 
-@dataclass(frozen=True, slots=True)
-class QueueFlow:
+class QueueFlow(Struct, frozen=True):
     """One queue: what waits now, and what passed in the window. ``delivered`` counts redeliveries too."""
 
     name: str

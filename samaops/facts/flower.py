@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.config.settings import Flower, Settings
 from samaops.facts.engine import Collector, Probe
@@ -12,8 +13,7 @@ from samaops.facts.engine import Collector, Probe
 DEFAULT_PASSWORD = ("admin", "admin")  # the guide's
 
 
-@dataclass(frozen=True, slots=True)
-class FlowerFacts:
+class FlowerFacts(Struct, frozen=True):
     """One look at Flower. ``online`` has each node name it ever heard of, and whether it still does."""
 
     milliseconds: float

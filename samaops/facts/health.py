@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.facts.engine import Probe
@@ -26,8 +27,7 @@ EXCERPT_CHARACTERS = 200
 MAX_BODY_BYTES = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class HealthAnswer:
+class HealthAnswer(Struct, frozen=True):
     """The first answer of a health path, and how long it and the next ones took, in milliseconds.
 
     ``samples_ms`` is from request to complete answer on one connection, without the connecting.

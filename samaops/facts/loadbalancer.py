@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import BigIp, LoadBalancer, Settings
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 AVAILABLE = "available"
 
 
-@dataclass(frozen=True, slots=True)
-class VipFacts:
+class VipFacts(Struct, frozen=True):
     """How the virtual address answers on the health path."""
 
     answer: HealthAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class MemberFacts:
+class MemberFacts(Struct, frozen=True):
     """One pool member, in the F5's words (availability, enabled state, reason, monitor status, session)."""
 
     name: str
@@ -50,8 +49,7 @@ class MemberFacts:
         return not self.is_forced and self.availability in (AVAILABLE, "unknown")
 
 
-@dataclass(frozen=True, slots=True)
-class MonitorFacts:
+class MonitorFacts(Struct, frozen=True):
     """One monitor of the pool. ``receive`` is "" where it accepts any answer; None: not an HTTP monitor."""
 
     name: str
@@ -59,8 +57,7 @@ class MonitorFacts:
     send: str
 
 
-@dataclass(frozen=True, slots=True)
-class BigIpFacts:
+class BigIpFacts(Struct, frozen=True):
     """The F5's view of pool and virtual server."""
 
     pool: str

@@ -7,7 +7,8 @@ packed. Pure: nothing is opened here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # How many first bytes of a file tell it from others; a shorter file is told by all it has.
 HEAD_BYTES = 1024
@@ -16,8 +17,7 @@ PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".zst")
 LONGEST_UNENDED = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class LogMark:
+class LogMark(Struct, frozen=True):
     """How far one file was read: to which byte, and how it is known again."""
 
     name: str
@@ -27,16 +27,14 @@ class LogMark:
     head_sum: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogMarks:
+class LogMarks(Struct, frozen=True):
     """How far all files of one server were read, at which time of that server (seconds since the epoch)."""
 
     epoch: float
     files: tuple[LogMark, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ListedFile:
+class ListedFile(Struct, frozen=True):
     """One file of the log directory. ``sums`` are checksums of its first bytes (unpacked), by how many these are.
 
     ``is_current`` where the application writes, by its name. ``unended_bytes`` is the length of a last line that has
@@ -66,8 +64,7 @@ class ListedFile:
         return (mark.head_bytes, mark.head_sum) in self.sums
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A part of a file that is to be read; ``to_byte`` is None for the end of a packed file."""
 
     name: str

@@ -6,7 +6,8 @@ Nobody looks at these unless asked by name: reading logs of gigabytes is no part
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from samaops.config.settings import Settings
 from samaops.facts import maintenance_directories, maintenance_images, maintenance_logs
@@ -17,15 +18,13 @@ from samaops.facts.maintenance_logs import LogMarks
 SYSTEM = "maintenance"
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryFacts:
+class HistoryFacts(Struct, frozen=True):
     """What earlier runs left: when the last one was (ISO 8601), None when this is the first."""
 
     last_run_at: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """What earlier runs saw, by server. ``failure`` says why it is not known."""
 
     last_run_at: str | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
@@ -26,8 +27,7 @@ WATCHED = ("/", "/data")
 _DOMINANT_SHARE = 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class MountUse:
+class MountUse(Struct, frozen=True):
     """One disk and what is big on it, sizes in bytes; ``at`` in seconds since the epoch.
 
     Directories below ``threshold_bytes`` are not listed; ``is_partial`` when time was up before the end.
@@ -43,8 +43,7 @@ class MountUse:
     entries: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Struct, frozen=True):
     """What became of one disk since an earlier run. ``directories`` are those that grew most, in bytes."""
 
     mount: str
@@ -54,8 +53,7 @@ class Growth:
     directories: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoriesFacts:
+class DirectoriesFacts(Struct, frozen=True):
     """The disks of one server as they are, and as an earlier run saw them (empty when it saw none)."""
 
     mounts: tuple[MountUse, ...]

@@ -6,11 +6,12 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
@@ -31,8 +32,7 @@ _STAMP = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """One image. Times in seconds since the epoch; ``tagged_at`` is when this engine named it, None when never.
 
     ``size_bytes`` counts layers that it shares with others too.
@@ -57,8 +57,7 @@ class Image:
         return self.tags or (self.id,)
 
 
-@dataclass(frozen=True, slots=True)
-class ImagesFacts:
+class ImagesFacts(Struct, frozen=True):
     """One reading of an engine's images. ``disk_bytes`` is what all layers take, None when docker did not say."""
 
     epoch: float

@@ -10,9 +10,10 @@ import secrets
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Shell
@@ -47,8 +48,7 @@ _KEPT_BACK = (
 __all__ = ["FileErrors", "LogFacts", "LogMarks", "LogMessage", "collectors"]
 
 
-@dataclass(frozen=True, slots=True)
-class FileErrors:
+class FileErrors(Struct, frozen=True):
     """What was counted in one file, from one byte (of the unpacked text) to another, None for its end.
 
     ``problem`` says why it could not be read to the end; what was counted until then does not count.
@@ -62,16 +62,14 @@ class FileErrors:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LogMessage:
+class LogMessage(Struct, frozen=True):
     """A message that repeats, its numbers and ids left out; ``count`` is estimated when lines were sampled."""
 
     text: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
+class _Counted(Struct, frozen=True):
     """What one file's section of the output says."""
 
     numbers: Mapping[str, int]
@@ -80,8 +78,7 @@ class _Counted:
     is_sampled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LogFacts:
+class LogFacts(Struct, frozen=True):
     """One reading of a server's logs. ``since`` is the earlier reading, None when this is the first.
 
     ``marks`` are what the next run needs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import MinIO, Settings
@@ -16,8 +16,7 @@ HEALTH_PATH = "/minio/health/live"
 DEFAULT_KEY = "minioadmin"
 
 
-@dataclass(frozen=True, slots=True)
-class MinioFacts:
+class MinioFacts(Struct, frozen=True):
     """One look at the object storage. ``buckets`` is None when they could not be listed.
 
     ``default_credentials`` is "configured", "accepted", "refused", or "" when it was not tried.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from samaops.model.failure import Failure
 from samaops.model.report import Footprint
@@ -13,8 +14,7 @@ from samaops.model.report import Footprint
 FactsT = TypeVar("FactsT")
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """What one collector saw.
 
     Either ``facts`` or ``failure`` is set. ``missing`` names the parts of the facts that could not be
@@ -31,8 +31,7 @@ class Observation:
     duration_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything that one run observed."""
 
     taken_at: datetime

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from samaops.config.settings import PgBouncer, Settings
 from samaops.facts.engine import Collector, Probe
@@ -27,8 +28,7 @@ CONSOLE_CODES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PooledDatabase:
+class PooledDatabase(Struct, frozen=True):
     """One database that PgBouncer offers; limits are None where it has none."""
 
     name: str
@@ -42,8 +42,7 @@ class PooledDatabase:
     is_disabled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """The pool of one database and user. ``servers_busy`` work for a client, ``servers_free`` could."""
 
     database: str
@@ -57,8 +56,7 @@ class Pool:
     pool_mode: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Struct, frozen=True):
     """Means of the last stats_period."""
 
     database: str
@@ -68,8 +66,7 @@ class Traffic:
     wait_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Console:
+class Console(Struct, frozen=True):
     """What the admin console shows, without its own database.
 
     ``is_held`` tells whether all of it is paused (PAUSE without a name) or suspended; None before 1.19.
@@ -83,8 +80,7 @@ class Console:
     is_held: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PooledQuery:
+class PooledQuery(Struct, frozen=True):
     """How long ``SELECT 1`` took through the pool, or the pool's own words why there was none."""
 
     milliseconds: float | None
@@ -93,8 +89,7 @@ class PooledQuery:
     stage: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PgBouncerFacts:
+class PgBouncerFacts(Struct, frozen=True):
     """One look at one PgBouncer: ``looked_through`` is "console" or "pool"; the other part is None."""
 
     looked_through: str

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from samaops.config.settings import Settings
 from samaops.facts.engine import Collector, Probe
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """One session of pg_stat_activity. ``query`` is cut, and passwords in it are masked."""
 
     pid: int
@@ -25,8 +24,7 @@ class Session:
     query: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connections:
+class Connections(Struct, frozen=True):
     """How many client sessions there are, ours included. The state "" is one that we may not see."""
 
     used: int
@@ -35,8 +33,7 @@ class Connections:
     started_within_10_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Something that keeps old row versions alive: a session, a slot, a prepared transaction, a standby."""
 
     kind: str
@@ -44,8 +41,7 @@ class Holder:
     xmin_age: int
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(Struct, frozen=True):
     """What the other sessions do. Lists are longest first, at most ten long."""
 
     active: int
@@ -57,8 +53,7 @@ class Activity:
     holders: tuple[Holder, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LockWait:
+class LockWait(Struct, frozen=True):
     """One session that waits for a lock; ``blocked_by`` holds pids, 0 being a prepared transaction."""
 
     pid: int
@@ -69,16 +64,14 @@ class LockWait:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Locks:
+class Locks(Struct, frozen=True):
     """Who waits for whom, and the sessions involved as far as they could be seen."""
 
     waits: tuple[LockWait, ...] = ()
     sessions: tuple[Session, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(Struct, frozen=True):
     """Counters of one database, since ``counted_seconds``."""
 
     name: str
@@ -93,8 +86,7 @@ class Database:
     counted_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoints:
+class Checkpoints(Struct, frozen=True):
     """Checkpoints since ``counted_seconds``."""
 
     timed: int
@@ -104,8 +96,7 @@ class Checkpoints:
     counted_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table with many dead or unanalysed rows; the seconds since vacuum and analyze are None when never."""
 
     relation: str
@@ -117,8 +108,7 @@ class Table:
     analyzed_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class InvalidIndex:
+class InvalidIndex(Struct, frozen=True):
     """An index that costs writes and serves no query."""
 
     name: str
@@ -126,8 +116,7 @@ class InvalidIndex:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A prepared transaction."""
 
     gid: str
@@ -137,8 +126,7 @@ class Prepared:
     xid_age: int
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """A replication slot; ``retained_bytes`` is None while it has never been used."""
 
     name: str
@@ -149,8 +137,7 @@ class Slot:
     xmin_age: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Wal:
+class Wal(Struct, frozen=True):
     """The directory pg_wal."""
 
     files: int
@@ -158,8 +145,7 @@ class Wal:
     waiting_to_archive: int
 
 
-@dataclass(frozen=True, slots=True)
-class Archiver:
+class Archiver(Struct, frozen=True):
     """How archiving goes."""
 
     mode: str
@@ -171,8 +157,7 @@ class Archiver:
     last_attempt_failed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TempFiles:
+class TempFiles(Struct, frozen=True):
     """Temporary files of one process."""
 
     pid: int
@@ -180,8 +165,7 @@ class TempFiles:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Standby:
+class Standby(Struct, frozen=True):
     """A standby that follows this server."""
 
     name: str
@@ -193,8 +177,7 @@ class Standby:
     xmin_age: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One setting: as SHOW prints it, and as the number of its unit. ``source`` "client" is our own session's."""
 
     shown: str
@@ -204,8 +187,7 @@ class Setting:
     pending_restart: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DueNotifications:
+class DueNotifications(Struct, frozen=True):
     """What is due to be published and is not; the counts are None where the table could not be read quickly.
 
     ``published_seconds`` is since one was published last, of those that were due within the last hour.
@@ -219,8 +201,7 @@ class DueNotifications:
     published_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PostgresFacts:
+class PostgresFacts(Struct, frozen=True):
     """One look at one PostgreSQL server, from one database of it."""
 
     version: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from samaops.config.settings import Endpoint, Settings
 from samaops.facts.engine import Collector, Probe
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 WORDS_LIMIT = 200
 
 
-@dataclass(frozen=True, slots=True)
-class TargetFacts:
+class TargetFacts(Struct, frozen=True):
     """One scrape target. ``health`` is Prometheus' word: up, down or unknown (not scraped yet)."""
 
     job: str
@@ -25,8 +25,7 @@ class TargetFacts:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class RuleFacts:
+class RuleFacts(Struct, frozen=True):
     """One rule whose last evaluation failed."""
 
     group: str
@@ -34,8 +33,7 @@ class RuleFacts:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class PrometheusFacts:
+class PrometheusFacts(Struct, frozen=True):
     """One look at one Prometheus. ``failing_rules`` is None when the rules could not be read."""
 
     url: str

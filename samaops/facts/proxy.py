@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Firebase, Proxy, Settings
@@ -19,8 +20,7 @@ TIMEOUT_SECONDS = 5.0
 ALIVE_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelFacts:
+class TunnelFacts(Struct, frozen=True):
     """What became of CONNECT to one host: a status, or the kind and words of a failure."""
 
     host: str
@@ -31,8 +31,7 @@ class TunnelFacts:
     after_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProxyFacts:
+class ProxyFacts(Struct, frozen=True):
     """The proxy, and the tunnels that were asked of it."""
 
     address: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.config.settings import RabbitMQ, Settings
 from samaops.facts.engine import Collector, Probe
@@ -39,8 +41,7 @@ _HISTORY_COLUMNS = (
 _MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerNode:
+class BrokerNode(Struct, frozen=True):
     """One node of the broker. Sizes in bytes; limits are 0 when the node does not run."""
 
     name: str
@@ -59,8 +60,7 @@ class BrokerNode:
     uptime_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerQueue:
+class BrokerQueue(Struct, frozen=True):
     """One queue. Rates per second over the broker's last interval."""
 
     name: str
@@ -89,8 +89,7 @@ class BrokerQueue:
         return self.ready + self.unacknowledged
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerConnections:
+class BrokerConnections(Struct, frozen=True):
     """How many connections there are, and which cannot publish."""
 
     total: int
@@ -98,8 +97,7 @@ class BrokerConnections:
     blocking: tuple[str, ...]  # will be stopped at their next publish
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeLoss:
+class ExchangeLoss(Struct, frozen=True):
     """Messages that an exchange took in the last ten minutes and gave to no queue."""
 
     name: str
@@ -107,8 +105,7 @@ class ExchangeLoss:
     lost: int
 
 
-@dataclass(frozen=True, slots=True)
-class RabbitMQFacts:
+class RabbitMQFacts(Struct, frozen=True):
     """One look at one broker. Parts that may be missing: nodes, queues, connections, exchanges."""
 
     version: str
@@ -131,8 +128,7 @@ class RabbitMQFacts:
         return next((one for one in self.queues or () if one.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class AmqpFacts:
+class AmqpFacts(Struct, frozen=True):
     """How the broker introduced itself on the port that the applications use."""
 
     product: str

@@ -7,14 +7,14 @@ and how long the oldest message has waited, without looking twice.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 Samples = Sequence[tuple[int, int]]  # (milliseconds since 1970, value), newest first
 
 
-@dataclass(frozen=True, slots=True)
-class QueueHistory:
+class QueueHistory(Struct, frozen=True):
     """Seconds are at-least values: what lasts longer than the window is given as the window."""
 
     window_seconds: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from samaops.model.failure import FailureKind
 
@@ -16,8 +17,7 @@ TEXT_CHARACTERS = 200
 LIMITS = ("max-length", "max-length-bytes", "message-ttl", "expires", "overflow", "dead-letter-exchange")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """One policy as it was declared. ``definition`` has what it sets, by its names."""
 
     name: str

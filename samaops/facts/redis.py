@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from samaops.config.settings import Redis, Settings
 from samaops.facts.engine import Collector, Probe
@@ -23,8 +24,7 @@ KEY_CHARACTERS = 200
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class RedisMemory:
+class RedisMemory(Struct, frozen=True):
     """Sizes in bytes. ``counted`` is what Redis holds against ``maximum`` (0: no limit)."""
 
     used: int
@@ -41,8 +41,7 @@ class RedisMemory:
         return round(100 * self.counted / self.maximum, 1) if self.maximum else None
 
 
-@dataclass(frozen=True, slots=True)
-class RedisTraffic:
+class RedisTraffic(Struct, frozen=True):
     """Counters since the server started; ``evicted_per_second`` is measured now, None when nothing ever was."""
 
     hits: int
@@ -52,8 +51,7 @@ class RedisTraffic:
     refused_writes: Mapping[str, int]  # OOM and MISCONF answers since the start
 
 
-@dataclass(frozen=True, slots=True)
-class RedisConnections:
+class RedisConnections(Struct, frozen=True):
     """Who is connected; ``rejected`` counts since the start."""
 
     connected: int
@@ -62,8 +60,7 @@ class RedisConnections:
     rejected: int
 
 
-@dataclass(frozen=True, slots=True)
-class RedisPersistence:
+class RedisPersistence(Struct, frozen=True):
     """How saving to disk goes. ``save_points`` and ``stops_writes`` are None when CONFIG is not allowed."""
 
     bgsave_ok: bool
@@ -78,8 +75,7 @@ class RedisPersistence:
     stops_writes: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class ClientBuffer:
+class ClientBuffer(Struct, frozen=True):
     """The client with the largest buffers, and the sum of all."""
 
     address: str
@@ -90,8 +86,7 @@ class ClientBuffer:
     clients: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeyGroup:
+class KeyGroup(Struct, frozen=True):
     """The sampled keys that share a prefix."""
 
     prefix: str
@@ -101,8 +96,7 @@ class KeyGroup:
     no_expiry_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeySample:
+class KeySample(Struct, frozen=True):
     """Some keys of the configured database. ``groups`` by bytes, largest first; the rest is ``(other)``."""
 
     database_keys: int
@@ -125,8 +119,7 @@ class KeySample:
         return round(self.bytes * self.database_keys / self.sampled) if self.sampled else 0
 
 
-@dataclass(frozen=True, slots=True)
-class RedisFacts:
+class RedisFacts(Struct, frozen=True):
     """One look at one Redis. Parts that may be missing: ``client_list``, ``keys``."""
 
     version: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
 def _covers(prefix: str, code: str) -> bool:
     return code == prefix or code.startswith(prefix + ".")
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Names such as ``redis``, ``redis.memory`` or a full code. Empty ``only`` means everything.
 
     ``deep`` asks for looks that cost the observed system something, such as reading a whole table.

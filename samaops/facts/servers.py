@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.config.settings import Server, Settings, Ssh
 from samaops.facts.engine import Collector, Probe
@@ -20,8 +21,7 @@ SCRIPT_SECONDS = 9.0
 NEARLY_FULL_PERCENT = 75
 
 
-@dataclass(frozen=True, slots=True)
-class ReachFacts:
+class ReachFacts(Struct, frozen=True):
     """Whether a machine answers. Times in milliseconds, None without an answer.
 
     ``tcp`` is "open", a FailureKind, or None when no connection was tried because the echo came back.
@@ -37,8 +37,7 @@ class ReachFacts:
     tcp_message: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileSystem:
+class FileSystem(Struct, frozen=True):
     """One mounted file system as ``df`` sees it. Sizes in bytes; percent is of what users can fill."""
 
     mount: str
@@ -62,8 +61,7 @@ class FileSystem:
         return round(100 * self.inodes_used / self.inodes, 1) if self.inodes else None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadOnlyMount:
+class ReadOnlyMount(Struct, frozen=True):
     """A mount that refuses writes. ``by_itself`` when the file system is, and not only this mount of it."""
 
     mount: str
@@ -72,8 +70,7 @@ class ReadOnlyMount:
     by_itself: bool
 
 
-@dataclass(frozen=True, slots=True)
-class OomKill:
+class OomKill(Struct, frozen=True):
     """One process that the kernel killed for memory. ``container`` is an id when a container's limit did it."""
 
     at: float | None  # seconds since the epoch; None where the log has no time
@@ -83,8 +80,7 @@ class OomKill:
     container: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class KernelLog:
+class KernelLog(Struct, frozen=True):
     """What the kernel's log says of memory. ``since`` is its oldest line's time, None when not known."""
 
     source: str
@@ -92,8 +88,7 @@ class KernelLog:
     kills: tuple[OomKill, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedFile:
+class DeletedFile(Struct, frozen=True):
     """A file that is deleted, and still takes its space because a process holds it open."""
 
     mount: str
@@ -103,8 +98,7 @@ class DeletedFile:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
-class Biggest:
+class Biggest(Struct, frozen=True):
     """The largest directories and files of one nearly full mount; ``partial`` when time was up before the end."""
 
     mount: str
@@ -112,8 +106,7 @@ class Biggest:
     entries: tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
+class ServerFacts(Struct, frozen=True):
     """One reading of a server. Sizes in bytes.
 
     The server's clock minus ours lies between ``clock_low`` and ``clock_high`` seconds. ``deleted`` and

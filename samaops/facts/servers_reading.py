@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
@@ -49,8 +50,7 @@ _DOMINANT_SHARE = 0.7
 _BIGGEST_ENTRIES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One line of mountinfo."""
 
     device: tuple[int, int]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings, SqlServer
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.MISSING})
 
 
-@dataclass(frozen=True, slots=True)
-class SqlServerFacts:
+class SqlServerFacts(Struct, frozen=True):
     """How far up one server we came. ``broken_rung`` is "driver", "login", "query", or "" when all held.
 
     Times in milliseconds, None for rungs that were not reached. When name or port break there are no facts but a

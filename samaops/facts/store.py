@@ -5,14 +5,14 @@ The file is JSON, mode 600. The settings travel in it with their secrets masked.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
@@ -32,8 +32,7 @@ SCHEMA = "samaops/snapshot/1"
 _LARGEST_FILE_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """A saved look: all that is needed to judge it again with the same result."""
 
     snapshot: Snapshot
@@ -126,7 +125,7 @@ def _snapshot(document: Any) -> Snapshot:
     rest = {**table_of(document), "observations": []}
     observations = tuple(_observation(one) for one in list_of(document["observations"]))
     snapshot: Snapshot = decode(rest, Snapshot)
-    return dataclasses.replace(snapshot, observations=observations)
+    return replace(snapshot, observations=observations)
 
 
 def _observation(document: Any) -> Observation:
@@ -136,11 +135,11 @@ def _observation(document: Any) -> Observation:
     if facts is None:
         return observation
     facts_type = _facts_type(observation.system, observation.facts_type)
-    return dataclasses.replace(observation, facts=decode(facts, facts_type))
+    return replace(observation, facts=decode(facts, facts_type))
 
 
 def _facts_type(system: str, name: str) -> type:
-    """Return the dataclass of a system's facts; only those of samaops itself, never a name from elsewhere."""
+    """Return the struct of a system's facts; only those of samaops itself, never a name from elsewhere."""
     if system not in SYSTEMS:
         raise MisfitError(_("unknown system {system!r}").format(system=system))
     facts_module(system)
@@ -150,6 +149,6 @@ def _facts_type(system: str, name: str) -> type:
     ]
     for place in places:
         found = getattr(sys.modules[place], name, None)
-        if isinstance(found, type) and dataclasses.is_dataclass(found):
+        if isinstance(found, type) and issubclass(found, Struct):
             return found
     raise MisfitError(_("unknown facts {name!r}").format(name=name))

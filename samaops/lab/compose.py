@@ -10,11 +10,11 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from samaops.i18n import _
 from samaops.lab import broker, engine, templating
@@ -53,8 +53,7 @@ CONTAINERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(Struct, frozen=True):
     """Where a service finds its files, in its container or on this machine."""
 
     app: str

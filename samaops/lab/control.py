@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import _
@@ -20,8 +21,7 @@ from samaops.lab.state import LabState, ProcessRecord, StateFile, read_state
 CONTAINER_SECONDS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class RunningLab:
+class RunningLab(Struct, frozen=True):
     """A lab that has been brought up, and its saved state."""
 
     layout: Layout

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from samaops.lab import layout as places
 from samaops.lab.compose import CONTAINERS, PORTS
@@ -11,8 +11,7 @@ from samaops.lab.outside.places import google_port
 from samaops.lab.servers import NAMES
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedPart:
+class ExpectedPart(Struct, frozen=True):
     """A part by its name, and the address and port that it alone must hold."""
 
     name: str

@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
@@ -34,8 +36,7 @@ from samaops.lab.state import LabState, Problem, ProcessRecord, StateFile, read_
 KILL_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class UpResult:
+class UpResult(Struct, frozen=True):
     """What ``up`` did."""
 
     state: LabState
@@ -198,8 +199,7 @@ def _unmount(directory: Path) -> None:
         subprocess.run(["umount", "-l", point], check=False, capture_output=True, timeout=30)
 
 
-@dataclass(frozen=True, slots=True)
-class PartStatus:
+class PartStatus(Struct, frozen=True):
     """How one part of the lab is. ``pid`` and ``container`` are None where they do not apply."""
 
     name: str
@@ -212,8 +212,7 @@ class PartStatus:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class LabStatus:
+class LabStatus(Struct, frozen=True):
     """How the whole lab is: "running", "degraded" or "down"."""
 
     directory: str

@@ -10,8 +10,10 @@ import json
 import os
 import secrets as random_secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict, fields
 
 DB_ADDRESS = "127.101.0.1"
 API_ADDRESS = "127.101.0.2"
@@ -62,8 +64,7 @@ def default_directory() -> Path:
     return Path(state_home) / "samaops" / "lab"
 
 
-@dataclass(frozen=True, slots=True)
-class Secrets:
+class Secrets(Struct, frozen=True):
     """Passwords of the lab, generated once and kept in a file of mode 600."""
 
     postgres_password: str
@@ -81,8 +82,7 @@ class Secrets:
         return Secrets(**{field.name: random_secrets.token_hex(16) for field in fields(Secrets)})
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The directories of one lab."""
 
     directory: Path

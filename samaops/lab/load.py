@@ -8,10 +8,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import requests
+from msgspec import Struct
 
 from samaops.errors import RefusedError, UsageError
 from samaops.i18n import _
@@ -37,8 +37,7 @@ _KINDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LoadResult:
+class LoadResult(Struct, frozen=True):
     """What came of a load: requests by kind and outcome ("consumption 200", "health timeout")."""
 
     outcomes: dict[str, int]
@@ -50,8 +49,7 @@ class LoadResult:
         return self.sent / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request to send, ``due_seconds`` after the start."""
 
     kind: str

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.i18n import _
 from samaops.lab.layout import Layout
@@ -33,8 +34,7 @@ class StartError(Exception):
     """A part did not start; ``str()`` of it is the reason, for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """Where a daemon is started: the lab's directories, and the namespaces to join (0: none)."""
 
     layout: Layout

@@ -8,8 +8,9 @@ import shutil
 import socket
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.i18n import _, ngettext
 from samaops.lab.processes import SYSTEM_PATH, StartError, lab_of
@@ -65,8 +66,7 @@ def postgresql_programs() -> Path:
     return POSTGRESQL_VERSIONS / str(version) / "bin"
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds a port that the lab needs."""
 
     address: str

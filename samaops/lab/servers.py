@@ -13,8 +13,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.i18n import _
 from samaops.lab import templating
@@ -46,8 +47,7 @@ LONGEST_RUN_DIRECTORY = 80
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """One server. Paths are as its own processes see them; ``outer`` turns them into this machine's."""
 
     name: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class ProcessSpec:
+
+class ProcessSpec(Struct, frozen=True):
     """One daemon in the foreground, on one server of the lab.
 
     ``ready`` is called again and again until it returns True or the start deadline passes; it must

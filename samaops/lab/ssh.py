@@ -5,8 +5,9 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.lab import templating
 from samaops.lab.layout import ADDRESSES, SSH_PORT, Layout
@@ -16,8 +17,7 @@ from samaops.lab.servers import NAMES, Server
 from samaops.lab.specs import ProcessSpec
 
 
-@dataclass(frozen=True, slots=True)
-class SshFiles:
+class SshFiles(Struct, frozen=True):
     """Where the lab's SSH keys are."""
 
     directory: Path

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import psycopg
+from msgspec import Struct
 
 from samaops.i18n import _
 from samaops.lab.layout import Layout
@@ -33,8 +34,7 @@ STOP_SECONDS = 8.0
 FAULTS = (StartError, OSError, subprocess.SubprocessError, psycopg.Error)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What happened to one part."""
 
     part: str

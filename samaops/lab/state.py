@@ -6,16 +6,18 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
 
 Mode = Literal["containers", "processes"]
 SCHEMA = "samaops/lab/1"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
+class ProcessRecord(Struct, frozen=True):
     """A process that the lab started. ``start_time`` is the kernel's, so a recycled pid is told apart."""
 
     name: str
@@ -27,8 +29,7 @@ class ProcessRecord:
     stop_signal: int = 15
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerRecord:
+class ContainerRecord(Struct, frozen=True):
     """A container of the compose files; the engine of its server knows the rest."""
 
     name: str
@@ -37,16 +38,14 @@ class ContainerRecord:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A part that could not be started, and why."""
 
     part: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LabState:
+class LabState(Struct, frozen=True):
     """Everything the lab holds: the first process of each server, daemons, containers, problems."""
 
     mode: Mode = "processes"
@@ -115,7 +114,7 @@ class StateFile:
     def _change(self) -> Iterator[None]:
         with self._lock:
             yield
-            content = {"schema": SCHEMA, **asdict(self.state)}
+            content = {"schema": SCHEMA, **to_builtins(self.state)}
             aside = self.path.with_suffix(".tmp")
             aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
             aside.replace(self.path)

@@ -1,1 +1,1 @@
-"""The words of samaops: status, finding, cause, plan, report. Frozen dataclasses, standard library only."""
+"""The words of samaops: status, finding, cause, plan, report. Frozen structs; the standard library and msgspec only."""

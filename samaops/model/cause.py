@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from samaops.model.plan import Risk
 
@@ -19,8 +20,7 @@ class Verdict(str, Enum):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """A way to repair a cause, least risky first in a cause's list.
 
     ``text`` is what to send to those who can repair it, where that is not in our hands.
@@ -34,8 +34,7 @@ class Fix:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """A root cause. ``explains`` holds finding keys (``code@subject``), the decisive one first."""
 
     id: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class CheckDescription:
+class CheckDescription(Struct, frozen=True):
     """One check in the user's language: its limits, what its finding means and what to do about it."""
 
     code: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class FailureKind(str, Enum):
@@ -45,8 +46,7 @@ OUTAGE_KINDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One failed look: its kind, the system's own words, and at which step it happened."""
 
     kind: FailureKind

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
 
 from samaops.model.status import Status
 
@@ -13,8 +14,7 @@ Value = float | int | str | bool | None
 NO_EVIDENCE: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One judged observation.
 
     ``code`` is stable and dotted; ``subject`` is ``system/name``; both together are unique in a report.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class GuideStation:
+class GuideStation(Struct, frozen=True):
     """One hop: what it means, and the commands that show it."""
 
     id: str
@@ -15,8 +14,7 @@ class GuideStation:
     commands: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GuideFix:
+class GuideFix(Struct, frozen=True):
     """One fix: through samaops, by hand, or the text to send."""
 
     id: str
@@ -27,8 +25,7 @@ class GuideFix:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GuideCause:
+class GuideCause(Struct, frozen=True):
     """One root cause and the fixes that help, least risky first."""
 
     id: str
@@ -36,8 +33,7 @@ class GuideCause:
     fixes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Guide:
+class Guide(Struct, frozen=True):
     """A whole playbook."""
 
     id: str

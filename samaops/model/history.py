@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+
+class Moment(Struct, frozen=True):
     """One event of a change. ``details`` are plain JSON values."""
 
     at: str
@@ -18,8 +18,7 @@ class Moment:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class PastChange:
+class PastChange(Struct, frozen=True):
     """One change of the history. ``status`` is verified, applied, failed, reverted, refused, running or interrupted."""
 
     id: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Risk(str, Enum):
@@ -31,8 +32,7 @@ class ActionStatus(str, Enum):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """The one thing a step does, as data, so that it can be shown, journaled, and run by another process.
 
     ``kind`` names who runs it (``samaops.actions.operations``); ``text`` is the exact command, SQL or API call,
@@ -48,8 +48,7 @@ class Operation:
 Scalar = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """Something that must be so: a reading of the facts, what it is of, and the value it must have.
 
     ``reading`` names a function of ``samaops.actions``; ``text`` says the condition to people.
@@ -61,8 +60,7 @@ class Condition:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One change of one thing.
 
     ``needs`` must hold before it and is not changed by it; ``before`` holds before it, and again once it is
@@ -85,8 +83,7 @@ class Step:
     is_undo_final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What a change will do, complete before anything is done.
 
     ``target`` is the name to be typed where data would be lost. ``cures`` holds the finding keys
@@ -111,8 +108,7 @@ class Plan:
         return max((step.risk for step in self.steps), key=order.index, default=Risk.SAFE)
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """One step as a report shows it: exact commands, how to take it back, how far it has come.
 
     ``conditions`` are read again just before it, ``verify`` after it. ``journal`` is the change's id in the

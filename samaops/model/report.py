@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
@@ -17,8 +18,7 @@ SCHEMA = "samaops/report/1"
 _NOT_DONE = (ActionStatus.FAILED, ActionStatus.REVERTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
+class Footprint(Struct, frozen=True):
     """What looking cost the observed systems."""
 
     connections: int = 0
@@ -27,8 +27,7 @@ class Footprint:
     writes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReportError:
+class ReportError(Struct, frozen=True):
     """Why a command could not do its work: the message, what to do, and its exit code."""
 
     message: str
@@ -36,8 +35,7 @@ class ReportError:
     exit_code: int = 70
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What was asked, what was found, why, and what was done about it.
 
     ``deep`` says that costly looks were taken too. ``timings_ms`` holds how long each system's slowest look took.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Column:
+
+class Column(Struct, frozen=True):
     """One column: the key of its values in a row, and its heading in the user's language.
 
     ``is_copied`` marks names and ids that people copy: they are kept on one line.
@@ -20,8 +20,7 @@ class Column:
     is_copied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A list of things. ``kind`` names it for programs (``samaops/<kind>/1``); rows are plain JSON values."""
 
     kind: str

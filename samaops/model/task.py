@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """What a task is called on the command line, what it does, and the checks it asks for.
 
     ``sections`` are those of the configuration without which there is nothing to do; any of them is enough.

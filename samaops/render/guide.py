@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
 
+from msgspec import to_builtins
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -24,7 +24,7 @@ SCHEMA = "samaops/playbook/1"
 
 def document(guide: Guide) -> dict[str, Any]:
     """Return a playbook as plain values, for JSON."""
-    return {"schema": SCHEMA, **asdict(guide)}
+    return {"schema": SCHEMA, **to_builtins(guide)}
 
 
 def page(guide: Guide) -> Group:

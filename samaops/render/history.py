@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
+from msgspec import to_builtins
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -29,7 +29,7 @@ _STYLES = {"verified": "green", "failed": "bold red", "interrupted": "bold yello
 
 def document(changes: Sequence[PastChange]) -> dict[str, Any]:
     """Return changes as plain values, for JSON."""
-    return {"schema": SCHEMA, "changes": [asdict(one) for one in changes]}
+    return {"schema": SCHEMA, "changes": [to_builtins(one) for one in changes]}
 
 
 def table(changes: Sequence[PastChange]) -> Group:

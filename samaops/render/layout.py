@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
@@ -12,8 +12,7 @@ from rich.text import Text
 from samaops.render import shell_lines
 
 
-@dataclass(frozen=True, slots=True)
-class Hanging:
+class Hanging(Struct, frozen=True):
     """A text after a prefix; where it wraps, the further lines stand under its beginning."""
 
     prefix: Text
@@ -31,8 +30,7 @@ class Hanging:
             first = Text(" " * margin)
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLine:
+class CommandLine(Struct, frozen=True):
     """A command to type, on lines of its own, never shortened."""
 
     text: str

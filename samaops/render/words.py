@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from samaops.i18n import N_, _, ngettext
 from samaops.model.cause import Verdict
@@ -39,8 +39,7 @@ _ACTION_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Symbols:
+class Symbols(Struct, frozen=True):
     """The signs of a screen, one set for terminals that show Unicode, one for all others."""
 
     status: dict[Status, str]

@@ -9,10 +9,11 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Notify, Settings
@@ -34,8 +35,7 @@ RUN_FAILED = "maintenance.run.failed"
 Labels = dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(Struct, frozen=True):
     """What is told: the bulletin, the alerts that fire, and the labels of those that no longer do.
 
     ``untouched`` are earlier alerts about what this run did not look at.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import import_module
 from uuid import uuid4
+
+from msgspec.structs import replace
 
 from samaops.actions import canary, canary_message
 from samaops.actions.canary import NAME

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from samaops.actions.canary_message import MARK
 from samaops.facts.canary import Heard, Sighting
@@ -22,8 +24,7 @@ _KEPT_CHARACTERS = 500
 _HOSTS = {"oauth": "oauth2.googleapis.com", "fcm": "fcm.googleapis.com"}
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """One canary that the broker took. Moments are of this machine's monotonic clock."""
 
     task: str
@@ -41,8 +42,7 @@ class Trace:
         return round((moment - self.began_at) * 1000, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """How far one hop is proved: its status, when, and what is said about it."""
 
     id: str

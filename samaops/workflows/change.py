@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
+
+from msgspec.structs import replace
 
 from samaops import chosen, history, lock
 from samaops.actions import operations, verbs

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from samaops import resources
 from samaops.config import consistency, keys
@@ -19,8 +20,7 @@ from samaops.i18n import _
 from samaops.workflows.diagnose import unknown_thresholds
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """One value in effect: its key, the value with secrets masked, and where it comes from."""
 
     key: str

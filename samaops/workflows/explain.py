@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from samaops.checks.registry import Rule, rules
 from samaops.config import keys

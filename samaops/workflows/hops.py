@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from samaops.config.command_lines import samaops
 from samaops.config.playbooks import Hop
@@ -31,8 +33,7 @@ _COUNTS = {
 _BAD = (Status.CRITICAL, Status.UNKNOWN, Status.WARNING)
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
+class _Measured(Struct, frozen=True):
     """The count of one hop. ``status`` is what the count itself says, which may be worse than what others found.
 
     It is skipped where nothing is configured to count, unknown where that could not be read; None adds nothing.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops import lock
 from samaops.causes import graph
@@ -39,8 +41,7 @@ _SPARE_SHARE = 0.3
 _WELL = (Status.OK, Status.WARNING)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked for. ``consent`` raises RefusedError when a plan may not be run; ``compose`` words a report."""
 
     consent: Callable[[Plan], None]
@@ -49,8 +50,7 @@ class Request:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a run ended: its report, its exit code where that is not told by the report, and what else to say."""
 
     report: Report
@@ -58,8 +58,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """What a run has so far: what was observed (None when it hung), its report, and whether it was refused."""
 
     snapshot: Snapshot | None

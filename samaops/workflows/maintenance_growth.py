@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from samaops.checks.maintenance import who_grew
 from samaops.facts.maintenance_directories import DirectoriesFacts

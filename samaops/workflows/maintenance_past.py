@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.config.settings import Settings
 from samaops.facts import encoding
@@ -29,8 +30,7 @@ _LOOKED_BACK = 60
 _A_DAY = timedelta(hours=20)
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """What earlier runs left: what to compare with, and the alerts of the last one."""
 
     past: Past

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from samaops.actions import messages, parking, rabbitmq_parking
 from samaops.clients.errors import ClientError

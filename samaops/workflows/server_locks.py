@@ -6,9 +6,11 @@ Both are the same file, so that whoever comes by SSH and whoever is there alread
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import asdict
 
 from samaops import lock
 from samaops.clients.errors import ClientError

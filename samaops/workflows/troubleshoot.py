@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from samaops.actions import operations, site_commands, verbs
 from samaops.actions.verbs import Verb
@@ -32,8 +34,7 @@ _SEEN = (Status.CRITICAL, Status.WARNING)
 _MOST_LINES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """One fix that would help now, and the cause that asks for it.
 
     ``text`` is what to send to others, where the fix is not in our hands; ``refusal`` says why it cannot be made.
@@ -49,8 +50,7 @@ class Offer:
     names: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Struct, frozen=True):
     """What was found for one symptom, and what can be done."""
 
     playbook: Playbook

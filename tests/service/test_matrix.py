@@ -20,7 +20,8 @@ INCIDENT = "pgbouncer-paused"
 # The catalogue expects another root than the one that is caused, and healing forgets a key in Redis.
 SPOILT = """
 import sys
-from dataclasses import replace
+
+from msgspec.structs import replace
 sys.path.insert(0, sys.argv.pop(1))
 from matrix import program, trial
 from samaops.lab.incidents import running, traffic

@@ -10,10 +10,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from samaops.clients import server_lock, ssh
 from samaops.clients.errors import ClientError

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cache
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.config import playbooks
 from samaops.config.playbooks import NAMES

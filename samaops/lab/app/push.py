@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from msgspec import Struct
 
 from . import switches
 
@@ -49,8 +49,7 @@ class PushError(Exception):
         return f"{self.code}: {self.detail}"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAccount:
+class ServiceAccount(Struct, frozen=True):
     """The application's identity at Google."""
 
     project_id: str

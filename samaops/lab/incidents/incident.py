@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from samaops.lab.incidents.site import Site
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """What ``diagnose`` must name: the cause and its subject, and the worst status of the report."""
 
     cause: str
@@ -17,8 +17,7 @@ class Root:
     status: str = "critical"
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(Struct, frozen=True):
     """One fault that the lab can have. Its texts are marked for translation.
 
     ``is_live`` looks over the real protocols and returns what it saw, None when the fault is not there; it

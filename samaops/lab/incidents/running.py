@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import time
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import _
@@ -55,8 +56,7 @@ class IncidentError(SamaopsError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What came of breaking or healing one incident; ``evidence`` is what was seen of the fault."""
 
     incident: Incident
@@ -65,8 +65,7 @@ class Outcome:
     evidence: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line of the catalogue, in the user's language. ``state`` is "live", "gone" or ""."""
 
     id: str

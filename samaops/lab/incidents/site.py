@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import redis
 import requests
+from msgspec import Struct
 
 from samaops.errors import UnavailableError
 from samaops.i18n import _
@@ -27,8 +27,7 @@ from samaops.lab.state import ProcessRecord, StateFile
 FAULTS = (*START_FAULTS, redis.RedisError, requests.RequestException, psycopg.Error)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """One lab. Opened anew for every command."""
 
     layout: Layout

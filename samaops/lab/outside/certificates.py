@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 365
@@ -18,8 +18,7 @@ RENEW_BEFORE_DAYS = 30
 _CLOCK_TOLERANCE = datetime.timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Struct, frozen=True):
     """An authority that can sign: its certificate and its key."""
 
     certificate: x509.Certificate

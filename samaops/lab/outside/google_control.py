@@ -6,9 +6,10 @@ Incidents change it with ``write``; an absent file means everything is fine.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct, to_builtins
 
 Mode = Literal[
     "ok",
@@ -21,8 +22,7 @@ Mode = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """The switches.
 
     ``mode`` is what FCM answers to every message. ``unregistered_share`` (0 to 1) of the tokens are dead,
@@ -54,5 +54,5 @@ def write(path: Path, control: Control) -> None:
     """Change the switches at once for every later request."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(asdict(control), indent=1), encoding="utf-8")
+    temporary.write_text(json.dumps(to_builtins(control), indent=1), encoding="utf-8")
     temporary.replace(path)

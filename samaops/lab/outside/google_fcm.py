@@ -10,8 +10,9 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from samaops.lab.outside.google_control import Control
 from samaops.lab.outside.google_oauth import Answer, token_is_good
@@ -24,8 +25,7 @@ DEAD_TOKEN_PREFIX = "lab-dead-token-"  # noqa: S105 - a device's name, not a pas
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One error of FCM: HTTP status, Google's status, FCM's code, message."""
 
     http: int
@@ -63,8 +63,7 @@ UNAUTHENTICATED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One POST, and when it came by Google's clock."""
 
     path: str

@@ -11,8 +11,9 @@ import argparse
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 REQUEST_TIMEOUT_SECONDS = 10
 CONNECT_TIMEOUT_SECONDS = 5
@@ -21,8 +22,7 @@ _CHUNK_BYTES = 64 * 1024
 _END = b"\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """Where a name leads."""
 
     host: str

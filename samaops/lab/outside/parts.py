@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.lab.layout import Layout
 from samaops.lab.outside import balancer, certificates, google_control, intercept, proxy, service_accounts
@@ -27,8 +28,7 @@ SERVER = "outside"
 GOOGLE_AUTHORITY = "Lab Google Trust Services"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """The processes that can be started, and what is missing on this machine, in words."""
 
     specs: list[ProcessSpec]

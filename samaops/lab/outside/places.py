@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 import samaops
 from samaops.lab import layout as production
@@ -36,8 +37,7 @@ def _members() -> Mapping[str, str]:
     return {name: f"{production.API_ADDRESS}:{port}" for name, port in production.API_PORTS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(Struct, frozen=True):
     """One port each."""
 
     balancer: int = production.VIP_PORT
@@ -48,8 +48,7 @@ class Ports:
     sqlserver: Mapping[str, int] = field(default_factory=_sqlserver_ports)
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Addresses and directories of everything outside."""
 
     directory: Path

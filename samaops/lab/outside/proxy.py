@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from samaops.lab.outside.places import GOOGLE_HOSTS, Places
 
 RULES_SIGNAL = "SIGUSR1"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """Who may pass, and to where."""
 
     user: str = ""

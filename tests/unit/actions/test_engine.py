@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from samaops import history
 from samaops.actions.engine import Applied
@@ -297,8 +297,6 @@ def test_a_journal_that_cannot_be_begun_stops_the_change_before_it_starts(
 
 
 def test_an_effect_that_takes_its_time_is_waited_for(world: ScriptedWorld, journal: Journal) -> None:
-    from dataclasses import replace
-
     world.on["a=1"] = lambda: None
     world.on[2] = lambda: world.set("a", 0)  # not yet
     patient = replace(engine(world, journal), wait_seconds=5.0, sleep=lambda _seconds: world.set("a", 1))

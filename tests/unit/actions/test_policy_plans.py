@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.actions import readings, verbs
 from samaops.errors import RefusedError, UnavailableError, UsageError

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from samaops.actions import readings, verbs
 from samaops.actions.celery_revoke import TERMINATE

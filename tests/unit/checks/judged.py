@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.checks.engine import judge
 from samaops.checks.registry import rules
@@ -45,7 +47,7 @@ def with_fields(facts: Any, changes: Mapping[str, Any]) -> Any:
         first, _dot, rest = name.partition(".")
         inner = getattr(facts, first)
         if rest:
-            assert is_dataclass(inner), name
+            assert isinstance(inner, Struct), name
             facts = replace(facts, **{first: with_fields(inner, {rest: value})})
         else:
             facts = replace(facts, **{first: value})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from samaops.checks.registry import rules
 from samaops.config.settings import Api, ApiInstance, Docker, Settings
@@ -56,7 +55,7 @@ def engine(*containers: Container, disk: tuple[DiskUse, ...] | None = ()) -> Doc
 
 
 def one(**changes: object) -> DockerFacts:
-    return engine(replace(RUNNING, **changes))  # type: ignore[arg-type]
+    return engine(replace(RUNNING, **changes))
 
 
 def use(kind: str, gigabytes: int) -> DockerFacts:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from samaops.checks.registry import rules
 from samaops.facts.servers import (
@@ -52,7 +51,7 @@ REACHED = ReachFacts("10.0.0.1", 22, True, 0.4, "", None, None, "")
 def disk(percent: float, mount: str = "/data", **changes: object) -> ServerFacts:
     used = int(percent * GB)
     one = FileSystem(mount, "ext4", 100 * GB, used, 100 * GB - used, 1000, int(percent * 10), True)
-    return replace(HEALTHY, file_systems=(one,), **changes)  # type: ignore[arg-type]
+    return replace(HEALTHY, file_systems=(one,), **changes)
 
 
 def oom(*kills: OomKill) -> ServerFacts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from samaops.facts.log_files import ListedFile, LogMark, LogMarks, Part, marks, parts
 

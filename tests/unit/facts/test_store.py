@@ -30,7 +30,7 @@ MOMENT = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
 
 
 def facts_types() -> list[type]:
-    """Return every dataclass that a module of facts declares: those of the collectors and what is inside them."""
+    """Return every struct that a module of facts declares: those of the collectors and what is inside them."""
     found: set[type] = set()
     for system in SYSTEMS:
         for name, value in vars(import_module(f"samaops.facts.{system}")).items():

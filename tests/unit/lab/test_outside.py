@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import ssl
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
 
 from samaops.lab.app.push import ServiceAccount, signed_assertion
 from samaops.lab.layout import Layout
@@ -98,7 +98,7 @@ class TestOAuth:
     def test_another_identity_is_refused(
         self, account: ServiceAccount, issuer: google_oauth.Issuer, change: dict[str, object], words: str
     ) -> None:
-        changed = replace(account, **change)  # type: ignore[arg-type]
+        changed = replace(account, **change)
         answer = ask(signed_assertion(changed, int(NOW)), issuer)
         assert answer.body["error"] == "invalid_grant"
         assert words in answer.body["error_description"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import subprocess
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.model.report import Report, ReportError
 from samaops.model.status import Status

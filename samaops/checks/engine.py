@@ -18,9 +18,19 @@ def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTH
     observed = {one.system for one in snapshot.observations}
     known = rules(sorted(observed))
     chosen = [rule for rule in known if selection.includes(rule.code)]
-    chosen += _must_speak(known, chosen, snapshot, selection)
-    findings = [finding for rule in chosen for finding in _judge_rule(rule, snapshot, settings)]
-    return worst_first(findings)
+    asked = [
+        finding
+        for rule in chosen
+        for finding in _judge_rule(rule, snapshot, settings)
+        if selection.includes(rule.code, finding.server)
+    ]
+    unasked = [
+        finding
+        for rule in _must_speak(known, chosen, snapshot, selection)
+        for finding in _judge_rule(rule, snapshot, settings)
+        if selection.concerns(finding.server)
+    ]
+    return worst_first(asked + unasked)
 
 
 def _must_speak(

@@ -38,7 +38,10 @@ class FailOn(str, Enum):
 def diagnose(
     ctx: typer.Context,
     only: Annotated[
-        str, typer.Option("--only", metavar="S,..", help=N_("Only these systems or checks."))
+        str,
+        typer.Option(
+            "--only", metavar="S,..", help=N_("Only these systems or checks; docker@api: on one server.")
+        ),
     ] = "",
     skip: Annotated[
         str, typer.Option("--skip", metavar="S,..", help=N_("All but these systems or checks."))

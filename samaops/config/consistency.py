@@ -31,16 +31,17 @@ def _unknown_servers(settings: Settings) -> Iterator[tuple[Key, str]]:
         has_address = any(getattr(section, name, None) for name in _OWN_ADDRESS)
         is_chosen = "server" in section.model_fields_set or not has_address
         if isinstance(server, str) and server not in settings.servers and is_chosen:
-            yield (*key, "server"), _not_a_server(server, settings)
+            yield (*key, "server"), not_a_server(server, settings)
     for server in settings.docker.containers if settings.docker else ():
         if server not in settings.servers:
-            yield ("docker", "containers", server), _not_a_server(server, settings)
+            yield ("docker", "containers", server), not_a_server(server, settings)
     for server in settings.maintenance.log_servers:
         if server not in settings.servers:
-            yield ("maintenance", "log_servers"), _not_a_server(server, settings)
+            yield ("maintenance", "log_servers"), not_a_server(server, settings)
 
 
-def _not_a_server(server: str, settings: Settings) -> str:
+def not_a_server(server: str, settings: Settings) -> str:
+    """Say that a server is not configured, with the nearest one that is."""
     return (
         _("{server!r} is not in [servers]").format(server=server)
         + "; "

@@ -47,11 +47,14 @@ _CLIENTS = {
 class Probe:
     """What a collector is given: its shells, what is wanted of it, and where it says how far it has come."""
 
-    def __init__(self, shells: ShellPool, selection: Selection, ends_at: float) -> None:
+    def __init__(
+        self, shells: ShellPool, selection: Selection, ends_at: float, server: str | None = None
+    ) -> None:
         self.shells = shells
         self.missing: dict[str, Failure] = {}
         self.current_stage = ""
         self._selection = selection
+        self._server = server
         self._ends_at = ends_at
 
     def stage(self, name: str) -> None:
@@ -60,7 +63,7 @@ class Probe:
 
     def wants(self, *codes: str) -> bool:
         """Return whether any of these checks (or one under these prefixes) was selected, so its part is needed."""
-        return any(self._selection.touches(code) for code in codes)
+        return any(self._selection.touches(code, self._server) for code in codes)
 
     @property
     def deep(self) -> bool:
@@ -107,9 +110,9 @@ class Collector(Struct, frozen=True):
 
     def is_wanted(self, selection: Selection) -> bool:
         """Return whether a selected check needs this collector."""
-        if self.on_request and not selection.only:
+        if self.on_request and not selection.names(self.system):
             return False
-        return any(selection.touches(prefix) for prefix in self.feeds or (self.system,))
+        return any(selection.touches(prefix, self.server) for prefix in self.feeds or (self.system,))
 
 
 class _Run:
@@ -123,7 +126,7 @@ class _Run:
         self.hit_deadline = False
         self._run_ends_at = run_ends_at
         self._ends_at = min(self.started + collector.timeout, run_ends_at)
-        self.probe = Probe(shells, selection, self._ends_at)
+        self.probe = Probe(shells, selection, self._ends_at, collector.server)
         self._lock = threading.Lock()
         self._observation: Observation | None = None
         self._thread = threading.Thread(

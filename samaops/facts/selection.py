@@ -1,33 +1,68 @@
-"""Which checks a run asks for: ``--only`` and ``--skip``, by system, code or code prefix."""
+"""Which checks a run asks for: ``--only`` and ``--skip``, by system, code or code prefix, everywhere or on one server."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
+
+# In place of a server: whichever it may be.
+ANYWHERE = "*"
 
 
 def _covers(prefix: str, code: str) -> bool:
-    return code == prefix or code.startswith(prefix + ".")
+    return not prefix or code == prefix or code.startswith(prefix + ".")
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return what a name such as ``docker@api`` asks for, and on which server; either may be empty: whatever it is."""
+    what, _at, server = name.partition("@")
+    return what, server
 
 
 class Selection(Struct, frozen=True):
-    """Names such as ``redis``, ``redis.memory`` or a full code. Empty ``only`` means everything.
+    """Names such as ``redis``, ``redis.memory`` or a full code, ``docker@api`` on one server, ``@api`` all of one.
 
-    ``deep`` asks for looks that cost the observed system something, such as reading a whole table.
+    Empty ``only`` means everything. ``deep`` asks for looks that cost the observed system something, such as reading
+    a whole table.
     """
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     deep: bool = False
 
-    def includes(self, code: str) -> bool:
-        """Return whether a check with this full code was asked for."""
-        wanted = not self.only or any(_covers(name, code) for name in self.only)
-        return wanted and not any(_covers(name, code) for name in self.skip)
+    def includes(self, code: str, server: str | None = ANYWHERE) -> bool:
+        """Return whether a check with this full code was asked for on a server; None: it is about no single one."""
+        wanted = not self.only or any(_covers(what, code) for what in _on(server, self.only))
+        return wanted and not self._skips(code, server)
 
-    def touches(self, prefix: str) -> bool:
-        """Return whether any code under this prefix could have been asked for."""
-        wanted = not self.only or any(_covers(name, prefix) or _covers(prefix, name) for name in self.only)
-        return wanted and not any(_covers(name, prefix) for name in self.skip)
+    def touches(self, prefix: str, server: str | None = ANYWHERE) -> bool:
+        """Return whether any code under this prefix could have been asked for on a server."""
+        asked = _on(server, self.only)
+        wanted = not self.only or any(_covers(what, prefix) or _covers(prefix, what) for what in asked)
+        return wanted and not self._skips(prefix, server)
+
+    def concerns(self, server: str | None) -> bool:
+        """Return whether anything at all was asked for on a server."""
+        return not self.only or any(True for _what in _on(server, self.only))
+
+    def names(self, system: str) -> bool:
+        """Return whether something of a system was asked for by name, not just as a part of all that a server has."""
+        return any(what and _covers(system, what) for what, _server in map(split, self.only))
+
+    def servers(self) -> tuple[str, ...]:
+        """Return the servers that are named."""
+        return tuple(server for _what, server in map(split, (*self.only, *self.skip)) if server)
+
+    def _skips(self, code: str, server: str | None) -> bool:
+        # What is skipped on one server is not skipped "anywhere".
+        return any(_covers(what, code) and place in ("", server) for what, place in map(split, self.skip))
+
+
+def _on(server: str | None, names: tuple[str, ...]) -> Iterator[str]:
+    for what, place in map(split, names):
+        if not place or server in (place, ANYWHERE):
+            yield what
 
 
 EVERYTHING = Selection()

@@ -40,6 +40,7 @@ def observe(
     While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done.
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
+    _refuse_unknown_servers(settings, selection)
     started: set[str] = set()
 
     def collectors() -> Iterator[Collector]:
@@ -59,6 +60,12 @@ def observe(
     shown = sorted(snapshot.observations, key=lambda one: systems.SYSTEMS.index(one.system))
     masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), settings)
     return masked
+
+
+def _refuse_unknown_servers(settings: Settings, selection: Selection) -> None:
+    for server in selection.servers():
+        if server not in settings.servers:
+            raise UsageError(consistency.not_a_server(server, settings), hint="samaops config show")
 
 
 def _refuse_to_skip_all(settings: Settings, selection: Selection) -> None:
@@ -112,7 +119,9 @@ def judge_saved(path: Path, selection: Selection = EVERYTHING, settings: Setting
         skip=saved.selection.skip + selection.skip,
         deep=saved.selection.deep,
     )
-    return judge(saved.snapshot, settings or saved.settings, narrowed)
+    settings = settings or saved.settings
+    _refuse_unknown_servers(settings, narrowed)
+    return judge(saved.snapshot, settings, narrowed)
 
 
 def _timings(snapshot: Snapshot) -> dict[str, int]:

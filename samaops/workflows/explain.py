@@ -9,7 +9,7 @@ from samaops.config import keys
 from samaops.config.command_lines import filled_in
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
-from samaops.facts.selection import Selection
+from samaops.facts.selection import Selection, split
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.description import CheckDescription
@@ -44,13 +44,16 @@ def all_checks(selection: Selection) -> tuple[CheckDescription, ...]:
 def require_known(selection: Selection) -> None:
     """Raise UsageError when a name of ``--only`` or ``--skip`` is no system, no check and no group of checks."""
     for name in (*selection.only, *selection.skip):
-        system = name.partition(".")[0]
+        asked, server = split(name)
+        if not asked and server:  # all of one server
+            continue
+        system = asked.partition(".")[0]
         known = (
-            tuple(rule.code for rule in rules((system,))) if "." in name and system in SYSTEMS else SYSTEMS
+            tuple(rule.code for rule in rules((system,))) if "." in asked and system in SYSTEMS else SYSTEMS
         )
-        if not any(one == name or one.startswith(name + ".") for one in known):
+        if not any(one == asked or one.startswith(asked + ".") for one in known):
             text = _("There is no system or check {name!r}").format(name=name)
-            raise UsageError(f"{text}; {_meant(name, known)}", hint="samaops diagnose --list-checks")
+            raise UsageError(f"{text}; {_meant(asked, known)}", hint="samaops diagnose --list-checks")
 
 
 def _meant(name: str, known: tuple[str, ...]) -> str:

@@ -77,6 +77,7 @@ def test_could_not_look_is_3(samaops: Samaops, redis_server: Address, options: t
         (("diagnose", "--nonsense"), "There is no option --nonsense"),
         (("diagnose", "--only", "redsi"), "did you mean redis?"),
         (("diagnose", "--only", "redis.memory.hihg"), "did you mean redis.memory.high?"),
+        (("diagnose", "--only", "redsi@workers"), "did you mean redis?"),
         (("diagnose", "--skip", "nothing"), "There is no system or check 'nothing'"),
         (("diagnose", "--deadline", "soon"), "--deadline: must be a number"),
         (("diagnose", "--deadline", "0"), "--deadline: 0 is not between"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -33,6 +34,8 @@ HERE = Path(__file__).parent
 SAMAOPS = str(Path(sys.executable).with_name("samaops"))
 SILENT_ADDRESS = "127.101.0.99"
 SILENT_PORTS = (SSH_PORT, POSTGRESQL_PORT, PGBOUNCER_PORT, S3_PORT)
+# The server that the script stands on: it reads the disks of no other, and asks no other's Docker engine.
+HERE_IS = "api"
 # The script's thirteen checks in samaops's words, in the script's order.
 SAME_CHECKS = (
     "servers.host.unreachable",  # three pings
@@ -42,8 +45,8 @@ SAME_CHECKS = (
     "redis.service.unreachable",
     "rabbitmq.service.unreachable",
     "flower.service.unreachable",
-    "servers.disk.full",
-    "docker.container.stopped",
+    f"servers.disk.full@{HERE_IS}",
+    f"docker.container.stopped@{HERE_IS}",
     "celery.worker.missing",
     "rabbitmq.queue.backlog",
 )
@@ -54,6 +57,7 @@ class Subjects(Struct, frozen=True):
 
     script: Command
     same_checks: Command
+    same_everywhere: Command
     everything: Command
     bare_help: Command
     own_help: Command
@@ -63,9 +67,12 @@ def of(layout: Layout) -> Subjects:
     """Return the commands for the lab that is up in a directory."""
     config = str(layout.config_file)
     diagnose = (SAMAOPS, "--lang", "en", "--config", config, "diagnose")
+    only = ",".join(SAME_CHECKS)
+    variables = _variables(layout)
     return Subjects(
-        script=Command("script", ("bash", str(HERE / "health_check_complet.sh")), _variables(layout)),
-        same_checks=Command("same checks", (*diagnose, "--only", ",".join(SAME_CHECKS))),
+        script=Command("script", ("bash", str(HERE / "health_check_complet.sh")), variables),
+        same_checks=Command("same checks", (*diagnose, "--only", only), _as_on_the_server(variables)),
+        same_everywhere=Command("same, 3 servers", (*diagnose, "--only", only.replace(f"@{HERE_IS}", ""))),
         everything=Command("everything", diagnose),
         bare_help=Command("bare help", (sys.executable, str(HERE / "hello_typer.py"), "--help")),
         own_help=Command("own help", (SAMAOPS, "--help")),
@@ -85,9 +92,15 @@ def without_database_server(subjects: Subjects, layout: Layout, copy: Path) -> t
     return replace(subjects.script, variables=moved), replace(subjects.everything, words=words)
 
 
+def _as_on_the_server(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what makes samaops look at server api as one that stands on it does: without logging in."""
+    engine = {name: value for name, value in variables.items() if name == "DOCKER_HOST"}
+    return {f"SAMAOPS_SERVERS__{HERE_IS.upper()}__SSH": "local", **engine}
+
+
 def _variables(layout: Layout) -> dict[str, str]:
     secrets = layout.secrets()
-    engine = control.engine_socket(control.attach(layout), "api")
+    engine = control.engine_socket(control.attach(layout), HERE_IS)
     return {
         "LC_ALL": "C.UTF-8",
         # The system's own python3, as on the production servers: a version manager's shim takes 70 ms more each time.

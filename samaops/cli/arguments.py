@@ -23,6 +23,15 @@ def command(argv: list[str]) -> str:
     return next((one for one in argv if one in COMMANDS), "samaops")
 
 
+def asks_postgresql(argv: list[str]) -> bool:
+    """Return whether the command will most probably look at PostgreSQL or PgBouncer; a guess that costs nothing but time."""
+    looks_at_nothing = {"--help", "-h", "--list-checks", "--from"}.intersection(argv)
+    if command(argv) != "diagnose" or looks_at_nothing:
+        return False
+    only = ",".join(_values(argv, "--only", "")).split(",")
+    return any(name.startswith(("postgresql", "pgbouncer", "@")) for name in only) or only == [""]
+
+
 def _values(argv: list[str], long: str, short: str) -> Iterator[str]:
     for place, word in enumerate(argv):
         following = argv[place + 1 : place + 2]

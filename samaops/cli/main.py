@@ -31,11 +31,19 @@ def main() -> NoReturn:
     _end_as_by_ctrl_c()
     try:
         use_language(arguments.language(sys.argv[1:]) or language_of_environment())
+        _begin_driver()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before the boundary stands, or again while it speaks
         _say("samaops: " + _("interrupted"))
         code = _flush(errors.INTERRUPTED)
     leave(code)
+
+
+def _begin_driver() -> None:
+    if arguments.asks_postgresql(sys.argv[1:]):
+        from samaops.clients import driver
+
+        driver.start()
 
 
 def _end_as_by_ctrl_c() -> None:
@@ -172,4 +180,8 @@ def leave(code: int) -> NoReturn:
     Nobody waits for a thread that hangs in a look which was given up, nor for Python, which would take apart a thousand
     modules for a tenth of a run. What was said is flushed; what was opened was closed by whoever opened it.
     """
+    if "samaops.clients.driver" in sys.modules:
+        from samaops.clients import driver
+
+        driver.stop()
     os._exit(code)

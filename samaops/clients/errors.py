@@ -8,6 +8,11 @@ import ssl
 
 from samaops.model.failure import Failure, FailureKind
 
+# The stage of a log-in to a database that was answered (who are you?) and then never completed.
+WELCOME = "welcome"
+# The stage of a log-in that is refused because max_connections is reached: the server itself is well.
+NO_SLOT = "slot"
+
 
 class ClientError(Exception):
     """One failed connection, command or query, already sorted into a FailureKind.

@@ -21,15 +21,11 @@ from psycopg import adapt, conninfo, errors, pq
 from psycopg.rows import DictRow, dict_row
 
 from samaops.clients import footprint
-from samaops.clients.errors import ClientError
+from samaops.clients.errors import NO_SLOT, WELCOME, ClientError
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 TEXT_TYPES = ("text", "varchar", "name", "bpchar", '"char"')
-# The stage of a log-in that was answered (who are you?) and then never completed.
-WELCOME = "welcome"
-# The stage of a log-in that is refused because max_connections is reached: the server itself is well.
-NO_SLOT = "slot"
 _TOO_MANY_CONNECTIONS = "53300"
 _NO_SLOT_WORDS = re.compile(r"too many clients|connection slots", re.IGNORECASE)
 _BEFORE_CONNECTION = (pq.ConnStatus.STARTED, pq.ConnStatus.NEEDED)
@@ -126,6 +122,12 @@ class Session:
             raise _client_error(error) from error
         footprint.count(commands=1, bytes_read=_size(cursor.pgresult))
         return rows
+
+    def query_ms(self, statement: str) -> float:
+        """Return how long a statement takes, in milliseconds. Raises ClientError."""
+        started = time.monotonic()
+        self.query(statement)
+        return round((time.monotonic() - started) * 1000, 2)
 
     def parameter(self, name: str) -> str | None:
         """Return what the server said of itself at log-in, such as ``server_version``; costs no round trip."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from samaops.clients.libpq import Session
+from samaops.clients.driver import session
 from samaops.config.secrets import Secret
 from samaops.config.settings import PgBouncer
 from samaops.resources import sql
@@ -35,7 +34,7 @@ class ConsoleClient:
 
     def __init__(self, host: str, settings: PgBouncer, seconds: float) -> None:
         parameters = _parameters(host, settings, "pgbouncer", settings.admin_user, settings.admin_password)
-        self._session = Session(parameters, seconds, settings.timeout)
+        self._session = session(parameters, seconds, settings.timeout)
 
     def connect(self) -> None:
         """Log in to the console. Raises ClientError."""
@@ -60,7 +59,7 @@ class PooledClient:
 
     def __init__(self, host: str, settings: PgBouncer, seconds: float) -> None:
         parameters = _parameters(host, settings, settings.database, settings.user, settings.password)
-        self._session = Session(parameters, seconds, settings.timeout)
+        self._session = session(parameters, seconds, settings.timeout)
 
     def connect(self) -> None:
         """Log in to the pool, which may itself need PostgreSQL for that. Raises ClientError."""
@@ -68,9 +67,7 @@ class PooledClient:
 
     def query_ms(self) -> float:
         """Return how long ``SELECT 1`` takes through the pool. Raises ClientError."""
-        started = time.monotonic()
-        self._session.query(sql("postgresql/ping"))
-        return round((time.monotonic() - started) * 1000, 2)
+        return self._session.query_ms(sql("postgresql/ping"))
 
     def close(self) -> None:
         """Close the connection."""

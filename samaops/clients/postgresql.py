@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from samaops.clients.libpq import Session
+from samaops.clients.driver import session
 from samaops.config.settings import PostgreSQL
 from samaops.resources import sql
 
@@ -15,9 +14,7 @@ LOCK_TIMEOUT_MS = 500
 
 def quoted(name: str) -> str:
     """Return a configured name, with its schema or without, as SQL takes it: exactly as it is written."""
-    from psycopg.sql import Identifier
-
-    return Identifier(*name.split(".")).as_string(None)
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 
 class PostgresClient:
@@ -45,7 +42,7 @@ class PostgresClient:
             "keepalives_idle": 5,
             "tcp_user_timeout": round(settings.timeout * 1000),
         }
-        self._session = Session(parameters, seconds, settings.timeout)
+        self._session = session(parameters, seconds, settings.timeout)
 
     def connect(self) -> None:
         """Log in. Raises ClientError."""
@@ -57,11 +54,8 @@ class PostgresClient:
 
     def read_of_table(self, name: str, names: Mapping[str, str]) -> dict[str, Any]:
         """Run a query of one row whose tables and columns are configured: ``{key}`` in it. Raises ClientError."""
-        from psycopg.sql import SQL
-
-        words = {key: SQL(quoted(value)) for key, value in names.items()}
-        statement = SQL(sql(f"postgresql/{name}")).format(**words)
-        return self._session.query(statement.as_string(None))[0]
+        words = {key: quoted(value) for key, value in names.items()}
+        return self._session.query(sql(f"postgresql/{name}").format(**words))[0]
 
     def read_one(self, name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run a query that returns exactly one row. Raises ClientError."""
@@ -69,9 +63,7 @@ class PostgresClient:
 
     def ping_ms(self) -> float:
         """Return how long ``SELECT 1`` takes on the open connection. Raises ClientError."""
-        started = time.monotonic()
-        self.read("ping")
-        return round((time.monotonic() - started) * 1000, 2)
+        return self._session.query_ms(sql("postgresql/ping"))
 
     def close(self) -> None:
         """Close the connection."""

@@ -184,7 +184,7 @@ def _is_about_the_server_behind(error: ClientError) -> bool:
     PgBouncer asks for the password and then keeps the client waiting while it has never reached PostgreSQL;
     it refuses the log-in when the database is disabled.
     """
-    from samaops.clients.libpq import WELCOME
+    from samaops.clients.errors import WELCOME
     from samaops.model.failure import FailureKind
 
     return error.stage == WELCOME or error.kind in (FailureKind.DEPENDENCY, FailureKind.UNAVAILABLE)

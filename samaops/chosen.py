@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 # Commands that need no configuration, or make one.
-_OF_NO_SITE = ("-", "lab ", "config init", "explain ")
+_OF_NO_SITE = ("-", "lab ", "config init")
 _options: tuple[str, ...] = ()
 
 

@@ -19,7 +19,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_messages import MessageApi
 from samaops.config.settings import RabbitMQ, Settings
 from samaops.errors import RefusedError
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation
 
@@ -66,7 +66,9 @@ def run_take(operation: Operation, settings: Settings) -> str:
             if not taken:
                 break
             left -= taken
-    return _("{count} messages are in {file}").format(count=int(most) - left, file=file)
+    return ngettext(
+        "{count} message is in {file}", "{count} messages are in {file}", int(most) - left
+    ).format(count=int(most) - left, file=file)
 
 
 def _take_batch(api: MessageApi, queue: str, most: int, path: Path) -> int:
@@ -136,7 +138,9 @@ def run_restore(operation: Operation, settings: Settings) -> str:
         for number, message in enumerate(messages, start=done + 1):
             api.publish(queue, message)
             progress(path).write_text(str(number), encoding="ascii")
-    return _("{count} messages are in {queue} again").format(count=len(messages), queue=queue)
+    return ngettext(
+        "{count} message is in {queue} again", "{count} messages are in {queue} again", len(messages)
+    ).format(count=len(messages), queue=queue)
 
 
 def append(path: Path, messages: Iterable[Mapping[str, Any]]) -> None:

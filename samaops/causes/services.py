@@ -11,7 +11,7 @@ from samaops.causes.topology import (
     effects_of_api_member,
     effects_of_system,
 )
-from samaops.config.command_lines import on_server, samaops
+from samaops.config.command_lines import as_superuser, on_server, samaops
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -52,6 +52,9 @@ def candidates(view: View) -> Iterator[Candidate]:
                 yield _service_down(view, system, finding)
         for finding in view.kind(f"{system}.service.unreachable", "authentication"):
             yield _log_in_refused(system, finding)
+    for finding in view.kind("postgresql.service.unreachable", "missing"):
+        if finding.evidence.get("stage") == "login":  # the only thing a log-in can miss
+            yield _database_missing(view, finding)
     for finding in view.kind("api.member.unreachable", *OUTAGE):
         yield _member_down(view, finding)
     yield from _members_failing(view)
@@ -142,9 +145,35 @@ def _log_in_refused(system: str, finding: Finding) -> Candidate:
     )
 
 
+def _database_missing(view: View, finding: Finding) -> Candidate:
+    name = view.settings.postgresql.database if view.settings.postgresql else "samaconso"
+    sql = "SELECT datname, pg_size_pretty(pg_database_size(oid)) AS size FROM pg_database WHERE NOT datistemplate"
+    return Candidate(
+        id="postgresql-database-missing",
+        rank=4,
+        runbook="api-down",
+        subject=finding.subject,
+        title=_("PostgreSQL serves and has no database {name}: renamed, dropped, or not yet restored").format(
+            name=name
+        ),
+        triggers=(finding,),
+        effects=effects_of_system("postgresql"),
+        speaks_for=(finding.detail or finding.title, _("PostgreSQL itself answers")),
+        fixes=(
+            Fix(
+                "db.databases",
+                Risk.SAFE,
+                _(
+                    "See which databases there are; one with its size under another name only wants its name back"
+                ),
+                (as_superuser(view.settings, sql, "postgres"),),
+            ),
+        ),
+    )
+
+
 def _no_connection_left(view: View, finding: Finding) -> Candidate:
     sql = "SELECT usename, application_name, client_addr, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC"
-    host = view.settings.host_of(view.settings.postgresql) if view.settings.postgresql else "localhost"
     return Candidate(
         id="postgresql-connections-exhausted",
         rank=4,
@@ -159,7 +188,7 @@ def _no_connection_left(view: View, finding: Finding) -> Candidate:
                 "db.connections",
                 Risk.SAFE,
                 _("See who holds them, with a superuser's reserved connection; do not raise max_connections"),
-                (f'psql -h {host} -U postgres -d postgres -c "{sql}"',),
+                (as_superuser(view.settings, sql, "postgres"),),
             ),
         ),
     )

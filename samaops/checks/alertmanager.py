@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Explanation, check
 from samaops.facts.alertmanager import AlertmanagerFacts
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 
 NAMED = 20
@@ -55,7 +55,11 @@ def firing(alertmanager: AlertmanagerFacts, context: Context) -> Iterator[Findin
     if not loud:
         yield context.ok(_("No alert fires"), value=0, evidence=evidence)
         return
-    title = _("{count} alerts fire ({severities}), first {name}").format(
+    title = ngettext(
+        "{count} alert fires ({severities}): {name}",
+        "{count} alerts fire ({severities}), first {name}",
+        len(loud),
+    ).format(
         count=len(loud),
         severities=", ".join(f"{number} {severity}" for severity, number in sorted(by_severity.items())),
         name=names[0],

@@ -12,7 +12,7 @@ from samaops.facts.maintenance import HistoryFacts
 from samaops.facts.maintenance_directories import DirectoriesFacts, Growth, MountUse
 from samaops.facts.maintenance_images import ImagesFacts
 from samaops.facts.maintenance_logs import LogFacts
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
@@ -193,12 +193,18 @@ def _errors_evidence(logs: LogFacts) -> dict[str, object]:
 )
 def unread(logs: LogFacts, context: Context) -> Iterator[Finding]:
     if not logs.unread:
-        yield context.ok(_("{count} parts of logs were read").format(count=len(logs.files)))
+        yield context.ok(
+            ngettext(
+                "{count} part of a log was read", "{count} parts of logs were read", len(logs.files)
+            ).format(count=len(logs.files))
+        )
         return
     yield context.unknown(
-        _("{count} logs could not be read: {names}").format(
-            count=len(logs.unread), names=", ".join(one.name for one in logs.unread[:LISTED])
-        ),
+        ngettext(
+            "{count} log could not be read: {names}",
+            "{count} logs could not be read: {names}",
+            len(logs.unread),
+        ).format(count=len(logs.unread), names=", ".join(one.name for one in logs.unread[:LISTED])),
         value=len(logs.unread),
         detail=logs.unread[0].problem,
         evidence={"files": {one.name: one.problem for one in logs.unread[:50]}},

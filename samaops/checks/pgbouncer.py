@@ -9,7 +9,7 @@ from samaops.checks.postgresql_units import difference
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import CONSOLE, console
 from samaops.facts.pgbouncer import PgBouncerFacts
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -118,7 +118,11 @@ def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Findi
         return
     names = [f"{name}={one['actual']} ({one['expected']})" for name, one in sorted(different.items())]
     yield context.warn(
-        _("{count} settings of PgBouncer are not as expected: {names}").format(
+        ngettext(
+            "{count} setting of PgBouncer is not as expected: {names}",
+            "{count} settings of PgBouncer are not as expected: {names}",
+            len(different),
+        ).format(
             count=len(different), names=", ".join(sorted(different)[:4]) + ("…" if len(different) > 4 else "")
         ),
         detail="; ".join(names),

@@ -8,7 +8,7 @@ from typing import Any
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import CONSOLE, console
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
@@ -164,9 +164,11 @@ def waiting(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     traffic = {one.database: one.wait_ms for one in seen.traffic}
     yield context.above(
         worst.maxwait_seconds,
-        _("{count} clients wait for a connection of the pool, the first for {seconds:.1f} s").format(
-            count=count, seconds=worst.maxwait_seconds
-        ),
+        ngettext(
+            "{count} client waits for a connection of the pool, for {seconds:.1f} s",
+            "{count} clients wait for a connection of the pool, the first for {seconds:.1f} s",
+            count,
+        ).format(count=count, seconds=worst.maxwait_seconds),
         evidence={
             **_pool(worst, _size(seen, worst)),
             **together,
@@ -247,8 +249,10 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         return
     worst = max(stuck, key=lambda pool: pool.maxwait_seconds)
     yield context.crit(
-        _(
-            "PgBouncer gets no connection to PostgreSQL for {database}: {count} clients wait for {seconds:.0f} s"
+        ngettext(
+            "PgBouncer gets no connection to PostgreSQL for {database}: {count} client waits for {seconds:.0f} s",
+            "PgBouncer gets no connection to PostgreSQL for {database}: {count} clients wait for {seconds:.0f} s",
+            worst.clients_waiting,
         ).format(database=worst.database, count=worst.clients_waiting, seconds=worst.maxwait_seconds),
         value=worst.clients_waiting,
         unit="clients",

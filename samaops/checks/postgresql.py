@@ -18,7 +18,7 @@ from samaops.checks.postgresql_units import difference
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import PSQL, direct
 from samaops.facts.postgresql import PostgresFacts, Setting
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 
 
@@ -210,9 +210,11 @@ def settings_in_force(facts: PostgresFacts, context: Context) -> Iterator[Findin
         return
     names = [f"{name}={one['actual']} ({one['expected']})" for name, one in sorted(different.items())]
     yield context.warn(
-        _("{count} settings of PostgreSQL are not as expected or wait for a restart: {names}").format(
-            count=bad, names=", ".join(sorted({*different, *pending})[:4]) + ("…" if bad > 4 else "")
-        ),
+        ngettext(
+            "{count} setting of PostgreSQL is not as expected or waits for a restart: {names}",
+            "{count} settings of PostgreSQL are not as expected or wait for a restart: {names}",
+            bad,
+        ).format(count=bad, names=", ".join(sorted({*different, *pending})[:4]) + ("…" if bad > 4 else "")),
         detail="; ".join((*names, *(_("{name} waits for a restart").format(name=name) for name in pending))),
         value=bad,
         evidence=evidence,

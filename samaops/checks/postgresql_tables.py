@@ -8,7 +8,7 @@ from typing import Any
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import PSQL, direct
 from samaops.facts.postgresql import Database, PostgresFacts, Table
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 
 SHOWN = 5
@@ -82,9 +82,11 @@ def deadlocks(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     per_day = sum(one.deadlocks / max(1.0, (one.counted_seconds or 0) / DAY) for one in seen)
     yield context.above(
         round(per_day, 2),
-        _("{count} deadlocks were seen, {per_day:.1f} a day").format(
-            count=sum(one.deadlocks for one in seen), per_day=per_day
-        )
+        ngettext(
+            "{count} deadlock was seen, {per_day:.1f} a day",
+            "{count} deadlocks were seen, {per_day:.1f} a day",
+            sum(one.deadlocks for one in seen),
+        ).format(count=sum(one.deadlocks for one in seen), per_day=per_day)
         if seen
         else _("No deadlock was seen"),
         evidence={

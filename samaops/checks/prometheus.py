@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Explanation, check
 from samaops.facts.prometheus import PrometheusFacts
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 
 NAMED = 20
@@ -73,9 +73,11 @@ def targets(prometheus: PrometheusFacts, context: Context) -> Iterator[Finding]:
 def rules(prometheus: PrometheusFacts, context: Context) -> Iterator[Finding]:
     failing = prometheus.failing_rules or ()
     if failing:
-        title = _("{count} rules of Prometheus fail, first {name}: {error}").format(
-            count=len(failing), name=failing[0].name, error=failing[0].error
-        )
+        title = ngettext(
+            "{count} rule of Prometheus fails, {name}: {error}",
+            "{count} rules of Prometheus fail, first {name}: {error}",
+            len(failing),
+        ).format(count=len(failing), name=failing[0].name, error=failing[0].error)
         listed = [{"group": one.group, "rule": one.name, "error": one.error} for one in failing[:NAMED]]
         yield context.warn(title, value=len(failing), evidence={"failing": listed})
     else:

@@ -11,7 +11,7 @@ from samaops.checks import rabbitmq_limits, rabbitmq_nodes, rabbitmq_queues  # n
 from samaops.checks.rabbitmq_commands import DIAGNOSTICS, in_broker
 from samaops.checks.registry import Context, Explanation, check
 from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 
 SHOWN = 5
@@ -129,7 +129,11 @@ def unroutable(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     evidence = {
         one.name or "(default)": {"published": one.published, "lost": one.lost} for one in losing[:SHOWN]
     }
-    title = _("{count} messages of the last ten minutes found no queue").format(count=lost)
+    title = ngettext(
+        "{count} message of the last ten minutes found no queue",
+        "{count} messages of the last ten minutes found no queue",
+        lost,
+    ).format(count=lost)
     more = {"hint": in_broker(context.settings, "rabbitmqctl -q list_bindings")} if lost else {}
     yield context.above(lost, title, evidence={"exchanges": evidence}, **more)
 

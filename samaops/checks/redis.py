@@ -11,7 +11,7 @@ from samaops.checks import redis_keys, redis_memory  # noqa: F401 - registers th
 from samaops.checks.registry import Context, Explanation, check
 from samaops.config.command_lines import redis_cli
 from samaops.facts.redis import RedisFacts
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
@@ -130,7 +130,12 @@ def connections(redis: RedisFacts, context: Context) -> Iterator[Finding]:
 )
 def blocked(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     count = redis.connections.blocked
-    yield context.above(count, _("{count} clients are blocked in Redis").format(count=count))
+    yield context.above(
+        count,
+        ngettext("{count} client is blocked in Redis", "{count} clients are blocked in Redis", count).format(
+            count=count
+        ),
+    )
 
 
 @check(

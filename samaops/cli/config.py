@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -42,12 +43,18 @@ def init(
 
 
 @app.command(help=N_("Check the configuration: every key, every reference, every secret."))
-def check(ctx: typer.Context) -> None:
+def check(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Check the configuration."""
+    from samaops.model.report import Report
     from samaops.workflows import configuration
 
+    _require_form(output)
+    started_at = datetime.now(timezone.utc)
     found = ctx.obj.configuration()
     systems = configuration.check(found)
+    if output is Output.JSON:
+        screen.show(Report("config", started_at), output)
+        return
     typer.echo(
         _("{path} is good: {systems}").format(path=found.path, systems=", ".join(systems) or _("nothing"))
     )
@@ -59,13 +66,17 @@ def show(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     from samaops.render import json, settings
     from samaops.workflows import configuration
 
+    _require_form(output)
     found = ctx.obj.configuration()
     values = [(one.key, one.value, one.source) for one in configuration.show(found)]
     if output is Output.HUMAN:
         screen.show_screen(settings.table(str(found.path), values))
-    elif output is Output.JSON:
-        screen.write(json.text(settings.document(str(found.path), values)))
     else:
+        screen.write(json.text(settings.document(str(found.path), values)))
+
+
+def _require_form(output: Output) -> None:
+    if output not in (Output.HUMAN, Output.JSON):
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 
 

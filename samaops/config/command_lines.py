@@ -60,12 +60,15 @@ def direct(settings: Settings, statement: str) -> str:
     return _psql(settings.host_of(section), section.port, section.user, section.database, statement)
 
 
-def as_superuser(settings: Settings, statement: str) -> str:
-    """Return the command that runs what our own user, who only looks, is not allowed to: cancel, terminate, drop."""
+def as_superuser(settings: Settings, statement: str, database: str | None = None) -> str:
+    """Return the command that runs what our own user, who only looks, is not allowed to: cancel, terminate, drop.
+
+    In the configured database when none is named.
+    """
     section = settings.postgresql
     if section is None:
         return PSQL.replace("-U samaops", "-U postgres").format(statement)
-    return _psql(settings.host_of(section), section.port, "postgres", section.database, statement)
+    return _psql(settings.host_of(section), section.port, "postgres", database or section.database, statement)
 
 
 def console(settings: Settings, command: str) -> str:

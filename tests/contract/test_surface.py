@@ -146,6 +146,11 @@ def test_config_init_check_show_schema_path(samaops: Samaops) -> None:
     done = samaops("config", "check")
     assert done.code == 78
     assert "SAMACONSO_POSTGRESQL_PASSWORD" in done.stderr
+    assert samaops("config", "check", "-o", "json").json()["errors"][0]["exit_code"] == 78
+    good = samaops.configure('[servers.db]\naddress = "127.0.0.1"\n')
+    report = samaops("--config", good, "config", "check", "-o", "json").json()
+    assert (report["status"], report["errors"]) == ("ok", [])
+    assert samaops("--config", good, "config", "check", "-o", "nagios").code == 64
     shown = samaops("config", "show", "-o", "json", SAMAOPS_REDIS__PORT="6380").json()
     port = next(one for one in shown["values"] if one["key"] == "redis.port")
     assert port == {"key": "redis.port", "value": 6380, "source": "SAMAOPS_REDIS__PORT"}

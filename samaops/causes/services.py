@@ -147,7 +147,7 @@ def _log_in_refused(system: str, finding: Finding) -> Candidate:
 
 def _database_missing(view: View, finding: Finding) -> Candidate:
     name = view.settings.postgresql.database if view.settings.postgresql else "samaconso"
-    sql = "SELECT datname, pg_size_pretty(pg_database_size(oid)) AS size FROM pg_database WHERE NOT datistemplate"
+    sql = "SELECT datname, pg_size_pretty(pg_database_size(oid)) FROM pg_database"
     return Candidate(
         id="postgresql-database-missing",
         rank=4,
@@ -164,7 +164,7 @@ def _database_missing(view: View, finding: Finding) -> Candidate:
                 "db.databases",
                 Risk.SAFE,
                 _(
-                    "See which databases there are; one with its size under another name only wants its name back"
+                    "See which databases there are: one of its size under another name needs only its name back"
                 ),
                 (as_superuser(view.settings, sql, "postgres"),),
             ),

@@ -1,6 +1,8 @@
-"""Runbook db-slow: PostgreSQL stopped, sessions that wait for one lock, no connection left."""
+"""PostgreSQL stopped, its database renamed, sessions that wait for one lock, no connection left."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import psycopg
 
@@ -9,7 +11,7 @@ from samaops.lab import database
 from samaops.lab.incidents import hold, looks, sessions
 from samaops.lab.incidents.incident import Incident, Root
 from samaops.lab.incidents.site import Site
-from samaops.lab.layout import DATABASE_USER, DB_ADDRESS, POSTGRESQL_PORT
+from samaops.lab.layout import DATABASE, DATABASE_USER, DB_ADDRESS, POSTGRESQL_PORT
 from samaops.lab.processes import StartError
 from samaops.lab.starting import wait_until
 
@@ -17,6 +19,9 @@ WAITERS = 4
 LOCKS, CONNECTIONS = "lock-chain", "postgresql-connections-exhausted"
 TOO_MANY_CONNECTIONS = "53300"
 GONE_SECONDS = 10.0
+# Something in the lab asks the database every few seconds.
+WAIT_SECONDS = 15.0
+PUT_ASIDE = "samaconso_before_restore"
 
 
 def _stop_postgresql(site: Site) -> None:
@@ -96,6 +101,55 @@ def _is_admitted(site: Site) -> bool:
         return False
 
 
+def _rename_database(site: Site) -> None:
+    with sessions.administrator(site, database.SUPERUSER) as session:
+        session.execute(sessions.sql("close_database"))
+        if not wait_until(lambda: _is_renamed(session), GONE_SECONDS):
+            raise StartError(_("the sessions in the database do not end"))
+        session.execute(sessions.sql("open_renamed_database"))
+    if not wait_until(lambda: sessions.longest_wait(site) > 0, WAIT_SECONDS):
+        raise StartError(_("nobody waits for the database"))
+
+
+def _is_renamed(session: psycopg.Connection[Any]) -> bool:
+    session.execute(sessions.sql("end_database_sessions"))
+    try:
+        session.execute(sessions.sql("rename_database"))
+    except psycopg.errors.ObjectInUse:
+        return False
+    return True
+
+
+def _database_is_missing(site: Site) -> str | None:
+    if PUT_ASIDE not in _database_names(site):
+        return None
+    try:
+        with database.connection(site.secrets, DATABASE_USER):
+            return None
+    except psycopg.OperationalError as error:
+        return str(error).strip().splitlines()[-1]
+
+
+def _database_names(site: Site) -> set[str]:
+    """Return the names that the application's database has; none while PostgreSQL does not answer."""
+    try:
+        with sessions.administrator(site, database.SUPERUSER) as session:
+            return {str(name) for (name,) in session.execute(sessions.sql("database_names"))}
+    except psycopg.OperationalError:
+        return set()
+
+
+def _rename_back(site: Site) -> None:
+    names = _database_names(site)
+    if names:
+        with sessions.administrator(site, database.SUPERUSER) as session:
+            if PUT_ASIDE in names:
+                verb = "drop_renamed_database" if DATABASE in names else "rename_database_back"
+                session.execute(sessions.sql(verb))
+            session.execute(sessions.sql("open_database"))
+    sessions.await_pool(site)
+
+
 INCIDENTS = (
     Incident(
         id="postgresql-stopped",
@@ -107,6 +161,17 @@ INCIDENTS = (
         break_=_stop_postgresql,
         is_live=_postgresql_is_stopped,
         heal=_start_postgresql,
+    ),
+    Incident(
+        id="database-renamed",
+        runbook="api-down",
+        title=N_("The database has another name"),
+        does=N_("samaconso is renamed samaconso_before_restore, and the restore never came."),
+        notice=N_("/health is fine; everything that reads or writes data fails, notifications too."),
+        root=Root("postgresql-database-missing", "postgresql/db"),
+        break_=_rename_database,
+        is_live=_database_is_missing,
+        heal=_rename_back,
     ),
     Incident(
         id=LOCKS,

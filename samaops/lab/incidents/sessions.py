@@ -29,6 +29,7 @@ HOLDING = {
     "postgresql-connections-exhausted",
     "lock-chain",
     "server-down",
+    "database-renamed",
 }
 _SQL = Path(__file__).parent / "sql"
 
@@ -71,12 +72,21 @@ def await_pool(site: Site) -> None:
         raise StartError(_("clients of the pool still wait"))
 
 
+def longest_wait(site: Site) -> int:
+    """Return for how many whole seconds the first client of the pool has waited for a connection."""
+    return max((int(row["maxwait"]) for row in _pools(site)), default=0)
+
+
 def _waiting_clients(site: Site) -> int:
+    return sum(int(row["cl_waiting"]) for row in _pools(site))
+
+
+def _pools(site: Site) -> list[dict[str, Any]]:
     with console(site) as cursor:
         pools = cursor.execute(b"SHOW POOLS")
         names = [column.name for column in pools.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in pools.fetchall()]
-    return sum(int(row["cl_waiting"]) for row in rows if row["database"] == DATABASE)
+    return [row for row in rows if row["database"] == DATABASE]
 
 
 def holder(site: Site, name: str, argv: tuple[str, ...]) -> ProcessSpec:

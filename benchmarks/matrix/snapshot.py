@@ -19,6 +19,8 @@ from . import servers, services
 Table = dict[str, str]
 SETTLE_SECONDS = 45.0
 PAUSE_SECONDS = 1.0
+# RabbitMQ counts messages every five seconds: until then a queue that was emptied still shows some.
+COUNT_SECONDS = 6.0
 UNREADABLE = "cannot be read"
 # A container that has just been started is this until its first health check.
 STARTING = "starting"
@@ -57,14 +59,23 @@ def _read(site: Site, read: Callable[[Site], Mapping[str, Any]]) -> Iterator[tup
 def settled(layout: Layout) -> Table:
     """Look until two looks in a row are the same: what comes and goes by itself is no state."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    seen = take(layout)
+    seen, same_since = take(layout), time.monotonic()
     while True:
         time.sleep(PAUSE_SECONDS)
-        again = take(layout)
-        is_still = again == seen and STARTING not in again.values()
-        if is_still or time.monotonic() > deadline:
+        again, now = take(layout), time.monotonic()
+        if again != seen:
+            seen, same_since = again, now
+        elif STARTING not in again.values() and (
+            now - same_since > COUNT_SECONDS or not _has_messages(again)
+        ):
             return again
-        seen = again
+        if now > deadline:
+            return again
+
+
+def _has_messages(table: Table) -> bool:
+    queues = (value for name, value in table.items() if name.startswith("rabbitmq/queue/"))
+    return any("'messages': 0" not in value for value in queues)
 
 
 def await_same(layout: Layout, before: Table, seconds: float) -> list[str]:

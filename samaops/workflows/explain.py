@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from samaops.checks.registry import Rule, rules
 from samaops.config import keys
-from samaops.config.command_lines import filled_in
+from samaops.config.command_lines import filled_in, samaops
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection, split
@@ -27,6 +27,8 @@ def describe(code: str, settings: Settings | None = None) -> CheckDescription:
             if settings is None:
                 return found
             return replace(found, confirm=tuple(filled_in(settings, one) for one in found.confirm))
+    if ".hop." in code and (station := _station(code, settings or Settings())) is not None:
+        return station
     known = tuple(rule.code for rule in rules())
     below = [one for one in known if one.startswith(code + ".")]
     meant = below or keys.nearest_few(code, known)
@@ -34,6 +36,28 @@ def describe(code: str, settings: Settings | None = None) -> CheckDescription:
         _("There is no check {code!r}").format(code=code),
         hint="; ".join(f"samaops explain {one}" for one in meant[:5]) or "samaops diagnose --list-checks",
     )
+
+
+def _station(code: str, settings: Settings) -> CheckDescription | None:
+    """Return a station of a playbook's way: ``troubleshoot`` makes its finding of a count and of what checks found."""
+    from samaops.config import playbooks
+    from samaops.workflows.guide import guide_of
+
+    name, _dot, hop = code.partition(".hop.")
+    playbook = playbooks.all_of(settings).get(name)
+    for station in guide_of(playbook, settings).stations if playbook else ():
+        if station.id == hop:
+            return CheckDescription(
+                code=code,
+                title=station.title,
+                system=name,
+                meaning=station.meaning,
+                confirm=station.commands,
+                fix=_("Follow the finding that it comes of; the causes and their fixes: {command}").format(
+                    command=samaops(settings, f"troubleshoot {name}")
+                ),
+            )
+    return None
 
 
 def all_checks(selection: Selection) -> tuple[CheckDescription, ...]:

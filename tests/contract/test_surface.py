@@ -128,6 +128,15 @@ def test_explain_tells_all_in_three_forms(samaops: Samaops) -> None:
     assert samaops("explain", "redis.memory.high", "-o", "markdown").stdout.startswith("# ")
 
 
+@pytest.mark.parametrize("hop", ["published", "ready", "delivered", "acknowledged", "sent", "accepted"])
+def test_the_hops_of_troubleshoot_are_explained_too(samaops: Samaops, hop: str) -> None:
+    document = samaops("explain", f"notifications.hop.{hop}@notifications/{hop}", "-o", "json").json()
+    assert document["code"] == f"notifications.hop.{hop}"
+    assert document["meaning"]
+    assert "samaops troubleshoot notifications" in document["fix"]
+    assert samaops("explain", "notifications.hop.absent").code == 64
+
+
 def test_list_checks_names_every_check_with_its_thresholds(samaops: Samaops) -> None:
     document = samaops("diagnose", "--list-checks", "-o", "json").json()
     codes = [one["code"] for one in document["checks"]]

@@ -60,7 +60,7 @@ try:
     if act == "sleep":
         session.query("SELECT pg_sleep(30)")
     rows = session.query(
-        "SELECT 1 AS a, 'x' AS b, now() AS c, 1.5::numeric AS d, NULL AS e, ARRAY[1,2] AS f, %(given)s AS g",
+        "SELECT 1 AS a, 'x' AS b, timestamptz '2026-01-31 03:12:00.25+00' AS c, 1.5::numeric AS d, NULL AS e, ARRAY[1,2] AS f, %(given)s AS g",
         {"given": "it's"},
     )
     took = session.query_ms("SELECT 1")

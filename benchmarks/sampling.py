@@ -8,9 +8,13 @@ import signal
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from msgspec import Struct, field
+
+_LOOK_SECONDS = 0.005
 
 
 class Command(Struct, frozen=True):
@@ -22,11 +26,10 @@ class Command(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """One run. ``peak_mb`` is of the process or the largest of its children; ``cut`` when it was ended."""
+    """One run; ``cut`` when it was ended."""
 
     seconds: float
     processor_seconds: float
-    peak_mb: float
     exit_code: int
     output: str
     cut: bool = False
@@ -44,10 +47,6 @@ class Series(Struct, frozen=True):
     @property
     def processor_seconds(self) -> float:
         return statistics.median(one.processor_seconds for one in self.samples)
-
-    @property
-    def peak_mb(self) -> float:
-        return max(one.peak_mb for one in self.samples)
 
     @property
     def spread(self) -> tuple[float, float]:
@@ -91,11 +90,47 @@ def run(command: Command, cut_seconds: float = 600.0) -> Sample:
     return Sample(
         seconds=seconds,
         processor_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mb=usage.ru_maxrss / 1024,
         exit_code=process.returncode,
         output=(output or b"").decode(errors="replace"),
         cut=cut,
     )
+
+
+def peak_mb(command: Command, cut_seconds: float = 60.0) -> float:
+    """Run a command once more, and return the most memory that it and all its children had at one moment, in MB.
+
+    What several processes share counts once (Pss). Looking takes time, so this run is no measurement of that.
+    """
+    ends_at, peak = time.perf_counter() + cut_seconds, 0
+    with subprocess.Popen(
+        command.words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**environment(), **command.variables},
+        start_new_session=True,
+    ) as process:
+        while process.poll() is None:
+            peak = max(peak, sum(map(_proportional_kb, _of_session(process.pid))))
+            if time.perf_counter() > ends_at:
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(_LOOK_SECONDS)
+    return peak / 1024
+
+
+def _of_session(session: int) -> Iterator[Path]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if os.getsid(int(process.name)) == session:
+                yield process
+
+
+def _proportional_kb(process: Path) -> int:
+    try:
+        rollup = (process / "smaps_rollup").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
 
 
 def environment() -> dict[str, str]:

@@ -13,7 +13,10 @@ LOCK_TIMEOUT_MS = 500
 
 
 def quoted(name: str) -> str:
-    """Return a configured name, with its schema or without, as SQL takes it: exactly as it is written."""
+    """Return a configured name, with its schema or without, as SQL takes it: exactly as it is written.
+
+    Without psycopg's own, which would import it here: the driver is in a process of its own.
+    """
     return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
 
 

@@ -10,16 +10,15 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from samaops.clients.errors import ClientError
+from samaops.clients.redis import RedisClient
 from samaops.config.settings import Redis, Settings
 from samaops.i18n import _
-
-if TYPE_CHECKING:
-    from samaops.clients.redis import RedisClient
 
 KEY = "celery-task-meta-{task_id}"
 ENDED = ("SUCCESS", "FAILURE", "REVOKED")
@@ -81,8 +80,6 @@ class ResultWatch:
         return self._seen
 
     def _watch(self) -> None:
-        from samaops.clients.errors import ClientError
-
         exact_until = time.monotonic() + EXACT_SECONDS
         while not self._over.is_set() and not self._found.is_set():
             try:
@@ -92,8 +89,6 @@ class ResultWatch:
                 self._over.wait(RETRY_SECONDS)
 
     def _watch_over_one_connection(self, exact_until: float) -> None:
-        from samaops.clients.redis import RedisClient
-
         client = RedisClient(self._host, self._redis)
         ends_at = time.monotonic() + self._redis.timeout / 2  # a connection has one time limit for all
         try:
@@ -110,7 +105,7 @@ class ResultWatch:
 
 
 def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
-    value = client.command("GET", key)
+    value = client.get(key)
     now = time.monotonic()
     if value is None:
         return replace(before, trouble="")
@@ -127,7 +122,7 @@ def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
         seen,
         worker=str(found.get("worker") or before.worker),
         ended_at=now,
-        expires=client.command("TTL", key) != -1,
+        expires=client.ttl(key) != -1,
     )
 
 

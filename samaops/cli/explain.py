@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from samaops.cli import screen
+from samaops.cli import configuration_file, screen
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
+from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
+from samaops.render import descriptions, json
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from samaops.config.settings import Settings
+from samaops.workflows import explain as workflow
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -29,9 +29,6 @@ def explain(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Explain one finding."""
-    from samaops.render import descriptions, json
-    from samaops.workflows import explain as workflow
-
     check = workflow.describe(code.partition("@")[0], _settings(ctx.obj))
     if output is Output.HUMAN:
         screen.show_screen(descriptions.page(check))
@@ -48,7 +45,7 @@ def explain(
 def _settings(globals_: Globals) -> Settings | None:
     """Return the configuration, for the addresses in commands; an explanation needs none."""
     if globals_.config is not None or globals_.lab:
-        return globals_.configuration().settings
+        return configuration_file.read(globals_).settings
     with suppress(ConfigurationError):
-        return globals_.configuration().settings
+        return configuration_file.read(globals_).settings
     return None

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
-from samaops.cli import screen
+from samaops.cli import configuration_file, screen
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.model.history import PastChange
+from samaops.render import history as face
+from samaops.render import json
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from samaops.model.history import PastChange
+from samaops.workflows import history
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -30,10 +30,7 @@ def list_(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """List the last changes."""
-    from samaops.render import history as face
-    from samaops.workflows import history
-
-    changes = history.changes(ctx.obj.configuration().settings, limit)
+    changes = history.changes(configuration_file.read(ctx.obj).settings, limit)
     _show(changes, face.table(changes), output)
 
 
@@ -44,17 +41,11 @@ def show(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show one change."""
-    from samaops.render import history as face
-    from samaops.workflows import history
-
-    found = history.change(ctx.obj.configuration().settings, change)
+    found = history.change(configuration_file.read(ctx.obj).settings, change)
     _show((found,), face.page(found), output)
 
 
 def _show(changes: Sequence[PastChange], page: RenderableType, output: Output) -> None:
-    from samaops.render import history as face
-    from samaops.render import json
-
     if output is Output.HUMAN:
         screen.show_screen(page)
     elif output is Output.JSON:

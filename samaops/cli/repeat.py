@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
 from typer.core import TyperCommand
 
 from samaops.cli import screen
@@ -59,10 +62,6 @@ def watch(look: Callable[[], Report], seconds: float, output: Output, *, verbose
 
 
 def _refresh(look: Callable[[], Report], seconds: float, *, verbose: bool) -> NoReturn:
-    from rich.console import Group
-    from rich.live import Live
-    from rich.text import Text
-
     console = screen.console()
     last: Report | None = None
     try:

@@ -12,7 +12,8 @@ import typer
 from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
-from samaops import __version__, chosen
+from samaops import __version__
+from samaops.site import chosen
 from samaops.cli import log
 from samaops.cli.commands import COMMANDS
 from samaops.errors import UsageError

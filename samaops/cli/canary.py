@@ -11,7 +11,7 @@ from samaops.cli import changing, screen
 from samaops.cli.answered import Answered
 from samaops.cli.changing import Consent
 from samaops.cli.diagnose import exit_code
-from samaops.config.command_lines import samaops
+from samaops.site.commands import samaops
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.i18n import _

@@ -53,7 +53,7 @@ class Consent(Struct, frozen=True):
 def carry_out_verb(
     ctx: typer.Context, verb: str, words: Sequence[str], consent: Consent, output: Output, *, verbose: bool
 ) -> None:
-    """Carry out a verb of ``samaops.actions.verbs`` with these arguments."""
+    """Carry out a verb of ``samaops.changes.verbs`` with these arguments."""
     settings = configuration_file.read(ctx.obj).settings
     carry_out(
         settings,

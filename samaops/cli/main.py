@@ -13,7 +13,8 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import NoReturn
 
-from samaops import chosen, errors
+from samaops import errors
+from samaops.site import chosen
 from samaops.cli import arguments, log, screen, typer_words
 from samaops.cli.answered import Answered
 from samaops.cli.app import command

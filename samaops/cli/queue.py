@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.actions.parking import ALL, GIVEN_BACK
+from samaops.changes.run.parking import ALL, GIVEN_BACK
 from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption

@@ -16,7 +16,7 @@ from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.config import consistency
-from samaops.config.command_lines import samaops
+from samaops.site.commands import samaops
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.i18n import N_, _

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.actions.celery_revoke import TERMINATE
+from samaops.changes.celery.revoke import TERMINATE
 from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption

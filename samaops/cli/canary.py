@@ -11,7 +11,6 @@ from samaops.cli import changing, screen
 from samaops.cli.answered import Answered
 from samaops.cli.changing import Consent
 from samaops.cli.diagnose import exit_code
-from samaops.site.commands import samaops
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.i18n import _
@@ -20,6 +19,7 @@ from samaops.render import canary as face
 from samaops.render.faces import Output
 from samaops.render.human import View
 from samaops.render.words import symbols_for
+from samaops.site.commands import samaops
 from samaops.workflows import canary
 from samaops.workflows.canary import PLAYBOOK
 

@@ -13,8 +13,8 @@ import typer
 from samaops.cli import configuration_file, repeat, screen
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption, VerboseOption
-from samaops.errors import UsageError
 from samaops.collect import store
+from samaops.errors import UsageError
 from samaops.facts.selection import Selection
 from samaops.i18n import N_, _
 from samaops.model.description import CheckDescription

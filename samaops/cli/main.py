@@ -14,7 +14,6 @@ from datetime import datetime, timezone
 from typing import NoReturn
 
 from samaops import errors
-from samaops.site import chosen
 from samaops.cli import arguments, log, screen, typer_words
 from samaops.cli.answered import Answered
 from samaops.cli.app import command
@@ -23,6 +22,7 @@ from samaops.i18n import _, language_of_environment, use_language
 from samaops.model.report import Report, ReportError
 from samaops.render import escape
 from samaops.render.faces import Output
+from samaops.site import chosen
 
 
 def main() -> NoReturn:

@@ -16,7 +16,6 @@ from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.config import consistency
-from samaops.site.commands import samaops
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -25,6 +24,7 @@ from samaops.render import guide as face
 from samaops.render.faces import Output
 from samaops.render.layout import Hanging
 from samaops.render.words import symbols_for
+from samaops.site.commands import samaops
 from samaops.workflows import guide
 from samaops.workflows import troubleshoot as workflow
 from samaops.workflows.hops import PREFIX

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import socket
 import threading
 import time
 from pathlib import Path
@@ -70,8 +71,6 @@ def has_driver(name: str, installed: tuple[str, ...]) -> bool:
 
 def reach(settings: SqlServer) -> tuple[float, float]:
     """Resolve the name and connect to the port; return the milliseconds of both. Raises ClientError."""
-    import socket
-
     started = time.monotonic()
     try:
         address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][4][0]

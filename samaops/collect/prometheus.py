@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from samaops.clients import prometheus as client
+from samaops.clients.http import HttpConnection
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Endpoint, Settings
-
-if TYPE_CHECKING:
-    from samaops.clients.http import HttpConnection
 from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
 
 WORDS_LIMIT = 200
@@ -30,9 +29,6 @@ def collectors(settings: Settings) -> list[Collector]:
 
 def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
     """Read targets and rules. Raises ClientError when the targets cannot be read."""
-    from samaops.clients import prometheus as client
-    from samaops.clients.http import HttpConnection
-
     with HttpConnection(settings.url, timeout=settings.timeout, ca_file=settings.ca_file) as connection:
         probe.stage("targets")
         found = client.ask(connection, settings, client.TARGETS_PATH)
@@ -46,8 +42,6 @@ def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
 
 
 def _rules(connection: HttpConnection, settings: Endpoint) -> tuple[RuleFacts, ...]:
-    from samaops.clients import prometheus as client
-
     groups = _list(client.ask(connection, settings, client.RULES_PATH).get("groups"))
     return tuple(rule for group in groups for rule in _rules_of(group))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from samaops.clients import proxy as client
+from samaops.clients.bounded import Deadline
 from samaops.clients.errors import ClientError
+from samaops.clients.proxy import Tunnel, name
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Firebase, Proxy, Settings
-from samaops.model.failure import FailureKind
-
-if TYPE_CHECKING:
-    from samaops.clients.proxy import Tunnel
 from samaops.facts.proxy import ProxyFacts, TunnelFacts
+from samaops.model.failure import FailureKind
 
 TIMEOUT_SECONDS = 5.0
 
@@ -31,8 +30,6 @@ def collectors(settings: Settings) -> list[Collector]:
     """Return the collector of the configured proxy, if any."""
     if settings.proxy is None:
         return []
-    from samaops.clients.proxy import name
-
     proxy, hosts = settings.proxy, targets(settings.firebase) if settings.firebase else ()
     seconds = settings.firebase.timeout if settings.firebase else TIMEOUT_SECONDS
 
@@ -44,8 +41,6 @@ def collectors(settings: Settings) -> list[Collector]:
 
 def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe) -> ProxyFacts:
     """Ask the proxy for a tunnel to each host, all at once. Raises ClientError when the proxy itself fails."""
-    from samaops.clients import proxy as client
-
     connect_ms, tunnels = _ask_all(proxy, hosts, seconds - ALIVE_SECONDS, probe)
     kinds = {one.failure_kind for one in tunnels}
     if kinds <= {FailureKind.NO_ANSWER.value}:  # does it wait for somebody behind it, or hang itself?
@@ -60,9 +55,6 @@ def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, pr
 def _ask_all(
     proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe
 ) -> tuple[float, tuple[TunnelFacts, ...]]:
-    from samaops.clients.bounded import Deadline
-    from samaops.clients.proxy import Tunnel
-
     deadline = Deadline(max(seconds, ALIVE_SECONDS))
     opened: list[Tunnel] = []
     try:

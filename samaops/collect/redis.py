@@ -10,7 +10,6 @@ from typing import Any
 from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Redis, Settings
-
 from samaops.facts.redis import (
     ClientBuffer,
     KeyGroup,

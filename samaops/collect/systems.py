@@ -1,8 +1,7 @@
-"""Where the collectors of each system are, and in which order they are started."""
+"""Where the collectors of each system are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
 
@@ -10,11 +9,6 @@ from samaops.collect.engine import Collector
 from samaops.config.settings import Settings
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
-
-# Started first: their answers take longest, a log-in and a script.
-_FIRST = ("servers", "docker", "backup")
-# Started last: their libraries take longest to import.
-_LAST = ("redis", "postgresql", "pgbouncer", "minio")
 
 
 def collect_module(system: str) -> ModuleType:
@@ -24,18 +18,11 @@ def collect_module(system: str) -> ModuleType:
 
 def collectors(settings: Settings, selection: Selection) -> list[Collector]:
     """Return the collectors that the configuration and the selection ask for, in the order they are shown."""
-    return [one for system in SYSTEMS for one in _of(system, settings, selection)]
-
-
-def in_start_order(settings: Settings, selection: Selection) -> Iterator[Collector]:
-    """Yield the same collectors, the slowest systems first, each before the next system's module is imported."""
-    between = (system for system in SYSTEMS if system not in (*_FIRST, *_LAST))
-    for system in (*_FIRST, *between, *_LAST):
-        yield from _of(system, settings, selection)
+    return [collector for system in SYSTEMS for collector in _of(system, settings, selection)]
 
 
 def _of(system: str, settings: Settings, selection: Selection) -> list[Collector]:
     if not selection.touches(system):
         return []
-    found: list[Collector] = collect_module(system).collectors(settings)
-    return [one for one in found if one.is_wanted(selection)]
+    configured: list[Collector] = collect_module(system).collectors(settings)
+    return [collector for collector in configured if collector.is_wanted(selection)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
 from samaops.collect import engine, store, systems
-from samaops.collect.engine import Collector
 from samaops.config import consistency, keys, masking
 from samaops.config.settings import Settings
 from samaops.errors import UNAVAILABLE, ConfigurationError, UsageError
@@ -34,33 +33,18 @@ def observe(
     settings: Settings,
     selection: Selection = EVERYTHING,
     deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
-    meanwhile: Callable[[], object] | None = None,
 ) -> Snapshot:
     """Look at every selected system side by side, within the deadline.
 
-    While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done.
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
     _refuse_unknown_servers(settings, selection)
-    started: set[str] = set()
-
-    def collectors() -> Iterator[Collector]:
-        for collector in systems.in_start_order(settings, selection):
-            started.add(collector.system)
-            yield collector
-
-    def prepare() -> None:
-        if not started:
-            _refuse_to_skip_all(settings, selection)
-            raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
-        rules(started)
-        if meanwhile is not None:
-            meanwhile()
-
-    snapshot = engine.observe(collectors(), settings, selection, deadline_seconds, prepare)
-    shown = sorted(snapshot.observations, key=lambda one: SYSTEMS.index(one.system))
-    masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), settings)
-    return masked
+    collectors = systems.collectors(settings, selection)
+    if not collectors:
+        _refuse_to_skip_all(settings, selection)
+        raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
+    snapshot: Snapshot = redacted(engine.observe(collectors, settings, selection, deadline_seconds), settings)
+    return snapshot
 
 
 def _refuse_unknown_servers(settings: Settings, selection: Selection) -> None:
@@ -70,7 +54,7 @@ def _refuse_unknown_servers(settings: Settings, selection: Selection) -> None:
 
 
 def _refuse_to_skip_all(settings: Settings, selection: Selection) -> None:
-    if selection.skip and any(True for _one in systems.in_start_order(settings, replace(selection, skip=()))):
+    if selection.skip and systems.collectors(settings, replace(selection, skip=())):
         text = _("--skip {names} leaves nothing to look at")
         raise UsageError(text.format(names=",".join(selection.skip)), hint="samaops diagnose --list-checks")
 

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from samaops.causes import graph
 from samaops.checks import engine as checks
-from samaops.checks.registry import rules
 from samaops.collect import engine, systems
 from samaops.collect.maintenance import past as maintenance
 from samaops.config.settings import Settings
@@ -183,7 +182,6 @@ def _observe(settings: Settings, selection: Selection, earlier: Earlier, seconds
     collectors = [one for one in systems.collectors(settings, selection) if one.system != maintenance.SYSTEM]
     mine = maintenance.collectors(settings, earlier.past)
     collectors += [one for one in mine if one.is_wanted(selection)]
-    chosen = {one.system for one in collectors}
-    snapshot = engine.observe(collectors, settings, selection, seconds, lambda: rules(chosen))
+    snapshot = engine.observe(collectors, settings, selection, seconds)
     masked: Snapshot = diagnose.redacted(snapshot, settings)
     return masked

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
+from samaops.collect.docker import reading as docker_reading
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings, Ssh
 from samaops.facts.docker import DockerFacts
@@ -58,8 +59,6 @@ def why_absent(reason: str) -> str:
 
 def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
     """Run one script on the server and read its answer."""
-    from samaops.collect.docker import reading as docker_reading
-
     shell = probe.shell(server)
     probe.stage("docker ps")
     token = secrets.token_hex(8)

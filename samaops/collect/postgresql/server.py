@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from samaops.collect.engine import Collector, Probe
+from samaops.collect.postgresql.reading import observe
 from samaops.config.settings import Settings
 from samaops.facts.postgresql import (
     PostgresFacts,
@@ -17,8 +18,6 @@ def collectors(settings: Settings) -> list[Collector]:
     host = settings.host_of(section)
 
     def collect(probe: Probe) -> PostgresFacts:
-        from samaops.collect.postgresql.reading import observe
-
         return observe(host, section, probe)
 
     subject = f"postgresql/{section.server}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -53,45 +51,10 @@ SETTINGS = Settings.model_validate(
 )
 
 
-def test_looks_through_a_shell_are_started_first_and_heavy_libraries_last() -> None:
-    begun = [one.system for one in systems.in_start_order(SETTINGS, EVERYTHING)]
-    assert begun.index("docker") < begun.index("api") < begun.index("redis") < begun.index("minio")
-    assert sorted(begun) == sorted(one.system for one in systems.collectors(SETTINGS, EVERYTHING))
-
-
-def test_the_order_of_starting_does_not_change_the_order_of_what_was_seen() -> None:
+def test_what_was_seen_comes_in_the_order_of_the_systems() -> None:
     seen = [one.system for one in diagnose.observe(SETTINGS, deadline_seconds=5.0).observations]
     assert seen == [one.system for one in systems.collectors(SETTINGS, EVERYTHING)]
     assert seen.index("api") < seen.index("docker")
-
-
-def test_looks_are_started_as_they_come() -> None:
-    begun: list[str] = []
-    first = collector("first", begun)
-
-    def one_after_the_other() -> Iterator[Collector]:
-        yield first
-        ends_at = time.monotonic() + DEADLINE_SECONDS
-        while begun != ["first"]:
-            assert time.monotonic() < ends_at, "the first waits for the second"
-            time.sleep(0.01)
-        yield collector("second", begun)
-
-    engine.observe(one_after_the_other(), Settings(), EVERYTHING, DEADLINE_SECONDS)
-    assert begun == ["first", "second"]
-
-
-def test_a_system_without_a_client_of_its_name_is_looked_at_all_the_same() -> None:
-    (observation,) = look(collector("no_such_client", [])).observations
-    assert observation.failure is None
-    assert observation.facts == Seen("no_such_client/one")
-
-
-def test_what_is_to_be_done_meanwhile_is_done_while_looks_wait() -> None:
-    go_on = threading.Event()  # set by what is done meanwhile: else the look would run into its timeout
-    waiting = collector("api", [], go_on)
-    snapshot = engine.observe([waiting], Settings(), EVERYTHING, DEADLINE_SECONDS, go_on.set)
-    assert snapshot.observations[0].failure is None
 
 
 def refusing_to_answer(kind: FailureKind, seconds: float) -> Collector:

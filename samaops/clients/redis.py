@@ -17,7 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from samaops.clients import footprint
-from samaops.clients.errors import ClientError, kind_of_os_error
+from samaops.clients.errors import ClientError
 from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import Redis
 from samaops.i18n import _
@@ -77,19 +77,9 @@ class _Connection(redis.Connection):
             kind = FailureKind.NO_ANSWER if self.limit and self.limit.is_expired else FailureKind.CLOSED
             raise ClientError(kind, _("not connected"), self.stage)
         self._was_opened = True
-        self.socket_connect_timeout = self.limit.remaining()
-        try:
-            connected = super()._connect()
-        except (socket.gaierror, UnicodeError) as error:  # UnicodeError: an empty or overlong label
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ClientError(FailureKind.NAME, f"{self.host}: {reason}", "name") from error
-        except OSError as error:
-            raise _os_error(error, self.limit, self.stage, connected=False) from error
-        footprint.count(connections=1)
-        timeout = connected.gettimeout()
-        counting = _CountingSocket(fileno=connected.detach())
-        counting.settimeout(timeout)
-        self.limit.watch(counting)
+        with self.limit.connect(self.host, self.port) as connected:
+            counting = _CountingSocket(fileno=connected.detach())
+        counting.settimeout(self.socket_timeout)
         return counting
 
     def send_command(self, *arguments: Any, **options: Any) -> None:
@@ -196,7 +186,7 @@ def _client_error(error: redis.RedisError, connection: _Connection) -> ClientErr
     is_answer = error.status_code is not None or isinstance(error, redis.ResponseError)
     if not is_answer and (limit.is_expired or isinstance(error.__context__, OSError)):
         reason = error.__context__ if isinstance(error.__context__, OSError) else OSError()
-        return _os_error(reason, limit, stage, connected=True)
+        return limit.failure(reason, stage, is_connected=True)
     words = str(error) if error.status_code in (None, "ERR") else f"{error.status_code} {error}"
     if isinstance(error, redis.InvalidResponse):
         return ClientError(FailureKind.GARBAGE, words, stage)
@@ -204,10 +194,3 @@ def _client_error(error: redis.RedisError, connection: _Connection) -> ClientErr
     if kind is FailureKind.ERROR and isinstance(error, redis.ConnectionError):
         kind = FailureKind.CLOSED if "closed" in words else FailureKind.GARBAGE
     return ClientError(kind, words, stage)
-
-
-def _os_error(error: OSError, limit: TimeLimit, stage: str, connected: bool) -> ClientError:
-    if limit.is_expired or isinstance(error, TimeoutError):
-        kind = FailureKind.NO_ANSWER if connected else FailureKind.SILENT
-        return ClientError(kind, _("no answer within {seconds:g} s").format(seconds=limit.seconds), stage)
-    return ClientError(kind_of_os_error(error, connected), error.strerror or str(error), stage)

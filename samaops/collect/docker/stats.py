@@ -12,7 +12,8 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
-from samaops.collect.docker.containers import engine_failure, patience, require_engine
+from samaops.collect.docker.containers import patience, require_engine
+from samaops.collect.docker.reading import engine_failure
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
 from samaops.config.settings import Settings

@@ -1,4 +1,4 @@
-"""In which order looks are started, and what is done while they wait."""
+"""Looks run side by side, come in the order of the systems, and what a deadline says of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from samaops.clients.errors import ClientError
 from samaops.collect import engine, systems
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings
-from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING
 from samaops.model.failure import FailureKind
 from samaops.workflows import diagnose
@@ -26,20 +25,6 @@ class Seen:
     thread: str
 
 
-def collector(system: str, begun: list[str], go_on: threading.Event | None = None) -> Collector:
-    def collect(probe: Probe) -> Seen:
-        begun.append(system)
-        if go_on is not None:
-            assert go_on.wait(probe.remaining())
-        return Seen(threading.current_thread().name)
-
-    return Collector(system, f"{system}/one", Seen, collect)
-
-
-def look(*collectors: Collector) -> Snapshot:
-    return engine.observe(collectors, Settings(), EVERYTHING, DEADLINE_SECONDS)
-
-
 SETTINGS = Settings.model_validate(
     {
         "servers": {"one": {"address": "127.0.0.1", "ssh": "none", "ping": False}},
@@ -49,6 +34,19 @@ SETTINGS = Settings.model_validate(
         "minio": {"url": "http://127.0.0.1:1"},
     }
 )
+
+
+def test_looks_run_side_by_side() -> None:
+    together = threading.Barrier(2)
+
+    def collect(probe: Probe) -> Seen:
+        together.wait(probe.remaining())  # one after the other, neither would get past it
+        return Seen(threading.current_thread().name)
+
+    collectors = [Collector("api", f"api/{name}", Seen, collect) for name in ("one", "two")]
+    snapshot = engine.observe(collectors, Settings(), EVERYTHING, DEADLINE_SECONDS)
+
+    assert [look.facts for look in snapshot.observations] == [Seen("api/one"), Seen("api/two")]
 
 
 def test_what_was_seen_comes_in_the_order_of_the_systems() -> None:

@@ -9,19 +9,21 @@ from typing import Annotated, NoReturn
 import typer
 from msgspec import Struct
 
-from samaops.cli import configuration_file, questions, screen
+from samaops.cli import configuration_file
+from samaops.cli import questions, screen
 from samaops.cli.answered import Answered
-from samaops.clients import shells
-from samaops.config.settings import Settings
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Report
-from samaops.render import escape
 from samaops.render.faces import Output
+from samaops.workflows import change
+from samaops.clients import shells
+from samaops.render import escape
 from samaops.render.layout import CommandLine
 from samaops.render.words import symbols_for
-from samaops.workflows import change
+
+from samaops.site.site import Site
 
 LONGEST_WAIT_SECONDS = 3600.0
 DryRunOption = Annotated[
@@ -54,10 +56,10 @@ def carry_out_verb(
     ctx: typer.Context, verb: str, words: Sequence[str], consent: Consent, output: Output, *, verbose: bool
 ) -> None:
     """Carry out a verb of ``samaops.changes.verbs`` with these arguments."""
-    settings = configuration_file.read(ctx.obj).settings
+    site = configuration_file.site(ctx.obj)
     carry_out(
-        settings,
-        lambda: change.prepare(settings, verb, words),
+        site,
+        lambda: change.prepare(site, verb, words),
         consent,
         output,
         verbose=verbose or ctx.obj.verbose,
@@ -65,7 +67,7 @@ def carry_out_verb(
 
 
 def carry_out(
-    settings: Settings,
+    site: Site,
     make: Callable[[], Plan],
     consent: Consent,
     output: Output,
@@ -84,26 +86,26 @@ def carry_out(
     """
     check_wait(consent.wait_seconds)
     try:
-        plan, obstacle = _look(settings, make, consent)
+        plan, obstacle = _look(site, make, consent)
     except SamaopsError as error:
         if within is None:
             raise
         _show_refused(within(change.not_planned(error)), output)
     if consent.dry_run or not plan.steps:
-        planned = change.report_of(settings, plan)
+        planned = change.report_of(site, plan)
         screen.show(within(planned) if within else planned, output, verbose=verbose)
         _show_notes(plan, output)
         return
     try:
         if obstacle:
             raise obstacle
-        obtain(plan, consent, lambda: show_plan(settings, plan))
+        obtain(plan, consent, lambda: show_plan(site, plan))
         with screen.progress(_("Changing, and looking whether it worked…")):
-            report = apply(plan) if apply else change.apply(settings, plan, consent.wait_seconds)
+            report = apply(plan) if apply else change.apply(site, plan, consent.wait_seconds)
     except SamaopsError as error:
         if output is Output.HUMAN:
             raise
-        refused = change.refused(settings, plan, error)
+        refused = change.refused(site, plan, error)
         _show_refused(within(refused) if within else refused, output)
     if finish:
         finish(report)
@@ -114,13 +116,13 @@ def carry_out(
     raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else 0))
 
 
-def _look(settings: Settings, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:
+def _look(site: Site, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:
     """Return the plan, and what would stop it where it is to be made: one log-in on each server for both."""
     with shells.kept(), screen.progress(_("Looking before changing anything…")):
         plan = make()
         try:
             if plan.steps and not consent.dry_run:
-                plan = change.require_possible(settings, plan)
+                plan = change.require_possible(site, plan)
         except SamaopsError as error:
             return plan, error
         return plan, None
@@ -164,10 +166,10 @@ def _ask(plan: Plan) -> bool:
     return questions.is_yes(_("Do this?"))
 
 
-def show_plan(settings: Settings, plan: Plan) -> None:
+def show_plan(site: Site, plan: Plan) -> None:
     """Show the plan where the question is asked: stdout may be a file or a document for a program."""
     console = screen.console(stderr=True)
-    console.print(screen.human(change.report_of(settings, plan), verbose=False))
+    console.print(screen.human(change.report_of(site, plan), verbose=False))
     for note in plan.notes:
         console.print(note)
 

@@ -11,6 +11,7 @@ from samaops.config.load import Configuration
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 from samaops.lab.layout import Layout, default_directory
+from samaops.site.site import Site
 
 
 def find(globals_: Globals) -> Path:
@@ -33,6 +34,11 @@ def find(globals_: Globals) -> Path:
 def read(globals_: Globals) -> Configuration:
     """Read and check the configuration. Raises ConfigurationError."""
     return load.read(find(globals_))
+
+
+def site(globals_: Globals) -> Site:
+    """Read and check the configuration, and return the site it is of. Raises ConfigurationError."""
+    return Site(read(globals_).settings)
 
 
 def _or_the_lab(error: ConfigurationError) -> ConfigurationError:

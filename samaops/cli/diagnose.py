@@ -10,20 +10,23 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, repeat, screen
+from samaops.cli import configuration_file
+from samaops.cli import repeat, screen
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption, VerboseOption
-from samaops.collect import store
 from samaops.errors import UsageError
-from samaops.facts.selection import Selection
 from samaops.i18n import N_, _
-from samaops.model.description import CheckDescription
 from samaops.model.report import Report
+from samaops.render.faces import Output
+from samaops.facts.selection import Selection
+from samaops.workflows import explain
+from samaops.collect import store
+from samaops.workflows import diagnose as workflow
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.render import descriptions, json
-from samaops.render.faces import Output
-from samaops.workflows import diagnose as workflow
-from samaops.workflows import explain
+
+from samaops.facts.selection import Selection
+from samaops.model.description import CheckDescription
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _LONGEST_SECONDS = 3600.0
@@ -135,21 +138,21 @@ def _live_look(
     deadline: float,
     save: Path | None,
 ) -> Look:
-    settings = configuration_file.read(globals_).settings
+    site = configuration_file.site(globals_)
 
     def look() -> Report:
-        snapshot = workflow.observe(settings, selection, deadline)
+        snapshot = workflow.observe(site, selection, deadline)
         if save is not None:
-            store.save(save, snapshot, settings, selection)
-        return workflow.judge(snapshot, settings, selection)
+            store.save(save, snapshot, site, selection)
+        return workflow.judge(snapshot, site, selection)
 
     return look
 
 
 def _saved_look(globals_: Globals, selection: Selection, path: Path) -> Look:
     is_given = globals_.config is not None or globals_.lab
-    settings = configuration_file.read(globals_).settings if is_given else None
-    return lambda: workflow.judge_saved(path, selection, settings)
+    site = configuration_file.site(globals_) if is_given else None
+    return lambda: workflow.judge_saved(path, selection, site)
 
 
 def _once(look: Look) -> Report:

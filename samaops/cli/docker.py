@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen
+from samaops.cli import configuration_file
+from samaops.cli import changing, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.i18n import N_
-from samaops.model.status import NAGIOS_CODE, Status
-from samaops.model.table import Table
-from samaops.render import escape
 from samaops.render.faces import Output
 from samaops.workflows import docker
+from samaops.model.status import NAGIOS_CODE, Status
+from samaops.render import escape
+
+from samaops.model.table import Table
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -27,13 +29,13 @@ ContainerArgument = Annotated[
 @app.command(help=N_("List the containers of all servers: their state, since when, and their image."))
 def ps(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the containers."""
-    _show(docker.listed(configuration_file.read(ctx.obj).settings), output)
+    _show(docker.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("Measure what the containers of all servers use now."))
 def stats(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Measure the containers."""
-    _show(docker.stats(configuration_file.read(ctx.obj).settings), output)
+    _show(docker.stats(configuration_file.site(ctx.obj)), output)
 
 
 def _show(table: Table, output: Output) -> None:
@@ -56,7 +58,7 @@ def logs(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show a log."""
-    table = docker.logs(configuration_file.read(ctx.obj).settings, container, tail, since)
+    table = docker.logs(configuration_file.site(ctx.obj), container, tail, since)
     if output is not Output.HUMAN or not table.rows:
         screen.show_table(table, output)
         return

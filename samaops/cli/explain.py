@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, screen
+from samaops.cli import configuration_file
+from samaops.cli import screen
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
-from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
-from samaops.render import descriptions, json
 from samaops.render.faces import Output
+from samaops.render import descriptions, json
 from samaops.workflows import explain as workflow
+
+from samaops.site.site import Site
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -42,10 +44,10 @@ def explain(
         )
 
 
-def _settings(globals_: Globals) -> Settings | None:
+def _settings(globals_: Globals) -> Site | None:
     """Return the configuration, for the addresses in commands; an explanation needs none."""
     if globals_.config is not None or globals_.lab:
-        return configuration_file.read(globals_).settings
+        return configuration_file.site(globals_)
     with suppress(ConfigurationError):
-        return configuration_file.read(globals_).settings
+        return configuration_file.site(globals_)
     return None

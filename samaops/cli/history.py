@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
 
-from samaops.cli import configuration_file, screen
+from samaops.cli import configuration_file
+from samaops.cli import screen
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.model.history import PastChange
-from samaops.render import history as face
-from samaops.render import json
 from samaops.render.faces import Output
+from samaops.render import history as face
 from samaops.workflows import history
+from samaops.render import json
+
+from rich.console import RenderableType
+
+from samaops.model.history import PastChange
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -30,7 +33,7 @@ def list_(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """List the last changes."""
-    changes = history.changes(configuration_file.read(ctx.obj).settings, limit)
+    changes = history.changes(configuration_file.site(ctx.obj), limit)
     _show(changes, face.table(changes), output)
 
 
@@ -41,7 +44,7 @@ def show(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show one change."""
-    found = history.change(configuration_file.read(ctx.obj).settings, change)
+    found = history.change(configuration_file.site(ctx.obj), change)
     _show((found,), face.page(found), output)
 
 

@@ -8,19 +8,22 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen
+from samaops.cli import configuration_file
+from samaops.cli import changing, screen
 from samaops.cli.changing import Consent, DryRunOption, YesOption
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
-from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.model.plan import Plan
-from samaops.render import escape, json, tasks
-from samaops.render.bulletin import bulletin
 from samaops.render.faces import Output
+from samaops.render import escape
+from samaops.render.bulletin import bulletin
 from samaops.workflows import maintain
+from samaops.render import json, tasks
 from samaops.workflows.maintenance_tasks import DAILY
+
+from samaops.model.plan import Plan
+from samaops.site.site import Site
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -40,15 +43,13 @@ def daily(
     verbose: VerboseOption = False,
 ) -> None:
     """Do the daily tasks."""
-    settings = configuration_file.read(ctx.obj).settings
+    site = configuration_file.site(ctx.obj)
     names = tuple(name.strip() for name in only.split(",") if name.strip())
-    request = maintain.Request(
-        lambda plan: _consent(settings, plan, yes=yes), bulletin, names, dry_run=dry_run
-    )
+    request = maintain.Request(lambda plan: _consent(site, plan, yes=yes), bulletin, names, dry_run=dry_run)
     # a question cannot be asked on a line that moves
     may_ask = not (yes or dry_run) and sys.stdin.isatty()
     with nullcontext() if may_ask else screen.progress(_("Doing the daily tasks…")):
-        outcome = maintain.daily(settings, request)
+        outcome = maintain.daily(site, request)
     for note in outcome.notes:
         screen.console(stderr=True).print(f"samaops: {escape.command(note)}", soft_wrap=True)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
@@ -58,8 +59,8 @@ def daily(
     raise typer.Exit(code)
 
 
-def _consent(settings: Settings, plan: Plan, *, yes: bool) -> None:
-    changing.obtain(plan, Consent(yes=yes), lambda: changing.show_plan(settings, plan))
+def _consent(site: Site, plan: Plan, *, yes: bool) -> None:
+    changing.obtain(plan, Consent(yes=yes), lambda: changing.show_plan(site, plan))
 
 
 @app.command("list", help=N_("List the tasks and what each does."))

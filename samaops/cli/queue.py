@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 
-from samaops.changes.run.parking import ALL, GIVEN_BACK
-from samaops.cli import changing, configuration_file, screen
+from samaops.cli import configuration_file
+from samaops.cli import changing, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.model.table import Column, Table
 from samaops.render.faces import Output
 from samaops.workflows import queues
+from samaops.model.table import Column, Table
+from samaops.changes.run.parking import GIVEN_BACK
+from samaops.changes.run.parking import ALL
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -32,7 +34,7 @@ FileOption = Annotated[
 @app.command("list", help=N_("List the queues: what waits, who consumes, how fast."))
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the queues."""
-    screen.show_table(queues.listed(configuration_file.read(ctx.obj).settings), output)
+    screen.show_table(queues.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("Show the first messages of a queue; it keeps them."))
@@ -45,7 +47,7 @@ def peek(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show the first messages."""
-    screen.show_table(queues.peek(configuration_file.read(ctx.obj).settings, queue, count), output)
+    screen.show_table(queues.peek(configuration_file.site(ctx.obj), queue, count), output)
 
 
 @app.command(help=N_("Write all messages that wait in a queue to a file; the queue keeps them."))
@@ -53,7 +55,7 @@ def export(
     ctx: typer.Context, queue: QueueArgument, to: FileOption = None, output: OutputOption = Output.HUMAN
 ) -> None:
     """Write the messages of a queue to a file."""
-    count, path = queues.export(configuration_file.read(ctx.obj).settings, queue, to)
+    count, path = queues.export(configuration_file.site(ctx.obj), queue, to)
     columns = (
         Column("queue", _("queue")),
         Column("messages", _("messages"), True),
@@ -107,13 +109,10 @@ def park(
     """Park messages."""
     if bool(message) == redelivered:
         raise UsageError(_("Give one of {one} and {other}").format(one="--message ID", other="--redelivered"))
-    settings, words = (
-        configuration_file.read(ctx.obj).settings,
-        (queue, message or GIVEN_BACK, to, f"{within:g}"),
-    )
+    site, words = configuration_file.site(ctx.obj), (queue, message or GIVEN_BACK, to, f"{within:g}")
     changing.carry_out(
-        settings,
-        lambda: queues.plan_park(settings, words),
+        site,
+        lambda: queues.plan_park(site, words),
         Consent(dry_run, yes, confirm, wait),
         output,
         verbose=verbose or ctx.obj.verbose,

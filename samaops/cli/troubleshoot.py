@@ -8,26 +8,30 @@ from typing import Annotated, NoReturn
 
 import typer
 from msgspec.structs import replace
-from rich.text import Text
 
+from samaops.cli import configuration_file
 from samaops.cli import canary as canaries
-from samaops.cli import changing, configuration_file, questions, screen
+from samaops.cli import changing, questions, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
-from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
-from samaops.config import consistency
-from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.render import escape, json, words
-from samaops.render import guide as face
 from samaops.render.faces import Output
-from samaops.render.layout import Hanging
-from samaops.render.words import symbols_for
-from samaops.site.commands import samaops
 from samaops.workflows import guide
+from samaops.render import guide as face
+from samaops.render import json
 from samaops.workflows import troubleshoot as workflow
+from samaops.config import consistency
 from samaops.workflows.hops import PREFIX
+from samaops.render.words import symbols_for
+from rich.text import Text
+from samaops.render import escape, words
+from samaops.render.layout import Hanging
+from samaops.site.commands import samaops
+from samaops.render import escape
+from samaops.cli.diagnose import exit_code
+
+from samaops.site.site import Site
 from samaops.workflows.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
@@ -78,7 +82,7 @@ def troubleshoot(
     verbose: VerboseOption = False,
 ) -> None:
     """Find the cause of one symptom, and repair it."""
-    settings = configuration_file.read(ctx.obj).settings
+    site = configuration_file.site(ctx.obj)
     verbose = verbose or ctx.obj.verbose
     if (playbook == "show") != (shown is not None):
         raise UsageError(
@@ -87,22 +91,22 @@ def troubleshoot(
     canaries.require_alone(playbook, queue, apply, is_asked=canary)
     if canary:
         consent = Consent(dry_run, yes, confirm, _CANARY_WAIT_SECONDS if wait is None else wait)
-        canaries.run(settings, queue, consent, output, verbose=verbose)
+        canaries.run(site, queue, consent, output, verbose=verbose)
     elif playbook == "list":
-        _list(settings, output)
+        _list(site, output)
     elif shown is not None:
-        _show(settings, shown, output)
+        _show(site, shown, output)
     else:
         consent = Consent(dry_run, yes, confirm, _WAIT_SECONDS if wait is None else wait)
-        _run(settings, playbook, apply, _Manner(consent, output, verbose))
+        _run(site, playbook, apply, _Manner(consent, output, verbose))
 
 
-def _list(settings: Settings, output: Output) -> None:
-    screen.show_table(guide.listed(settings), output)
+def _list(site: Site, output: Output) -> None:
+    screen.show_table(guide.listed(site), output)
 
 
-def _show(settings: Settings, name: str, output: Output) -> None:
-    found = guide.guide_of(workflow.find(settings, name), settings)
+def _show(site: Site, name: str, output: Output) -> None:
+    found = guide.guide_of(workflow.find(site, name), site)
     if output is Output.HUMAN:
         screen.show_screen(face.page(found))
     elif output is Output.JSON:
@@ -128,16 +132,16 @@ class _Manner:
         )
 
 
-def _run(settings: Settings, name: str, fix: str | None, manner: _Manner) -> None:
+def _run(site: Site, name: str, fix: str | None, manner: _Manner) -> None:
     with screen.progress(_("Following the way of a notification…")):
-        diagnosis = workflow.run(settings, name)
+        diagnosis = workflow.run(site, name)
     if fix is not None:
         _require_known(diagnosis, fix)
     if fix is None or manner.output is Output.HUMAN:
         _show_diagnosis(diagnosis, manner)
     offer = diagnosis.offered(fix) if fix is not None else _chosen(diagnosis, manner)
     if offer is not None:
-        _carry_out(settings, diagnosis, offer, manner)
+        _carry_out(site, diagnosis, offer, manner)
         return
     if fix is not None:
         _nothing_to_do(diagnosis, fix, manner)
@@ -198,7 +202,7 @@ def _numbered(offers: Sequence[Offer]) -> Offer | None:
     return offers[int(answer) - 1]
 
 
-def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
+def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
     if offer.text:
         _show_text(diagnosis, offer, manner)
         _leave(diagnosis)
@@ -206,13 +210,13 @@ def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _
         screen.show_screen("")
     is_shown = manner.output is Output.HUMAN
     changing.carry_out(
-        settings,
-        lambda: workflow.prepare(settings, offer),
+        site,
+        lambda: workflow.prepare(site, offer),
         manner.consent,
         manner.output,
         verbose=manner.verbose,
-        within=None if is_shown else lambda done: workflow.with_change(settings, diagnosis, done),
-        then=samaops(settings, f"diagnose --wait {_WAIT_SECONDS:g}"),
+        within=None if is_shown else lambda done: workflow.with_change(site, diagnosis, done),
+        then=samaops(site, f"diagnose --wait {_WAIT_SECONDS:g}"),
     )
 
 

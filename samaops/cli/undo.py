@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file
+from samaops.cli import configuration_file
+from samaops.cli import changing
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.i18n import N_
@@ -30,11 +31,11 @@ def undo(
     verbose: VerboseOption = False,
 ) -> None:
     """Take a change back."""
-    settings = configuration_file.read(ctx.obj).settings
+    site = configuration_file.site(ctx.obj)
     consent = Consent(dry_run, yes, confirm, wait)
     changing.carry_out(
-        settings,
-        lambda: history.undo(settings, change),
+        site,
+        lambda: history.undo(site, change),
         consent,
         output,
         verbose=verbose or ctx.obj.verbose,

@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from samaops.changes.celery.revoke import TERMINATE
-from samaops.cli import changing, configuration_file, screen
+from samaops.cli import configuration_file
+from samaops.cli import changing, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render.faces import Output
 from samaops.workflows import workers
+from samaops.changes.celery.revoke import TERMINATE
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -28,13 +29,13 @@ WorkerArgument = Annotated[
 @app.command("list", help=N_("List the workers: connected or not, what each consumes, how much it holds."))
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the workers."""
-    screen.show_table(workers.listed(configuration_file.read(ctx.obj).settings), output)
+    screen.show_table(workers.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("List the queues with the workers that consume them, and those that must."))
 def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List who consumes what."""
-    screen.show_table(workers.queues(configuration_file.read(ctx.obj).settings), output)
+    screen.show_table(workers.queues(configuration_file.site(ctx.obj)), output)
 
 
 @app.command("add-queue", help=N_("Let a running worker consume one more queue, until it restarts."))

@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from samaops.clients.errors import ClientError
-from samaops.clients.flower import FlowerClient
-from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, objects
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.flower import url_of
-from samaops.config.settings import Celery, RabbitMQ, Settings
+from samaops.config.settings import Celery, RabbitMQ
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+from samaops.clients.flower import FlowerClient
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.celery import (
     ACTIVE_TASKS,
     ActiveTask,
@@ -27,7 +29,10 @@ from samaops.facts.celery import (
     RecentTasks,
     ReplyQueue,
 )
-from samaops.model.failure import FailureKind
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq import ManagementApi, objects
+from samaops.clients.rabbitmq import PAGE_SIZE, objects
+from samaops.clients.flower import FlowerClient
 
 PIDBOX = ".celery.pidbox"
 
@@ -57,17 +62,22 @@ NAME_CHARACTERS = 200
 _ADDRESS = re.compile("0x[0-9a-f]+")
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the Celery workers, if any are configured."""
-    if settings.celery is None:
+    if site.settings.celery is None:
         return []
-    timeout = max(one.timeout for one in (settings.rabbitmq or RabbitMQ(), settings.flower or RabbitMQ())) + 1
+    timeout = (
+        max(one.timeout for one in (site.settings.rabbitmq or RabbitMQ(), site.settings.flower or RabbitMQ()))
+        + 1
+    )
 
     def collect(probe: Probe) -> CeleryFacts:
-        return observe(settings, probe)
+        return observe(site, probe)
 
     return [
-        Collector("celery", "celery/workers", CeleryFacts, collect, _server(settings.celery), timeout=timeout)
+        Collector(
+            "celery", "celery/workers", CeleryFacts, collect, _server(site.settings.celery), timeout=timeout
+        )
     ]
 
 
@@ -75,26 +85,26 @@ def _server(celery: Celery) -> str:
     return next((worker.server for worker in celery.workers.values()), "workers")
 
 
-def observe(settings: Settings, probe: Probe) -> CeleryFacts:
+def observe(site: Site, probe: Probe) -> CeleryFacts:
     """Read the workers from the broker, and their tasks from Flower when it is configured."""
-    if settings.rabbitmq is None:
+    if site.settings.rabbitmq is None:
         raise ClientError(FailureKind.DEPENDENCY, "[rabbitmq] is not configured", "rabbitmq")
     probe.stage("rabbitmq")
     try:
-        nodes, others, replies = _of_broker(settings, settings.rabbitmq, probe)
+        nodes, others, replies = _of_broker(site, site.settings.rabbitmq, probe)
     except ClientError as error:
         raise ClientError(FailureKind.DEPENDENCY, error.message, f"rabbitmq {error.stage}".strip()) from error
     active = recent = None
-    if settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
-        seen = probe.attempt("tasks", lambda: _of_flower(settings))
+    if site.settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
+        seen = probe.attempt("tasks", lambda: _of_flower(site))
         active, recent = seen or (None, None)
     return CeleryFacts(nodes=nodes, others=others, replies=replies, active=active, recent=recent)
 
 
 def _of_broker(
-    settings: Settings, rabbitmq: RabbitMQ, probe: Probe
+    site: Site, rabbitmq: RabbitMQ, probe: Probe
 ) -> tuple[tuple[CeleryNode, ...], tuple[OtherConsumer, ...], tuple[ReplyQueue, ...] | None]:
-    with ManagementApi(settings.host_of(rabbitmq), rabbitmq) as api:
+    with ManagementApi(site.host_of(rabbitmq), rabbitmq) as api:
         api.log_in()
         api.require_everything("consumers")
         consumers = objects(api.in_vhost("consumers"), "consumers")
@@ -165,9 +175,9 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
     )
 
 
-def _of_flower(settings: Settings) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
-    assert settings.flower is not None
-    with FlowerClient(url_of(settings, settings.flower), settings.flower) as client:
+def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
+    assert site.settings.flower is not None
+    with FlowerClient(url_of(site, site.settings.flower), site.settings.flower) as client:
         now = time.time()
         started = client.tasks(ACTIVE_TASKS, "STARTED")
         active = _active(started, client, now) if started else ()

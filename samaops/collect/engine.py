@@ -19,12 +19,12 @@ from msgspec import Struct
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Shell, ShellPool
-from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.failure import Failure, FailureKind
+from samaops.site.site import Site
 
 logger = logging.getLogger(__name__)
 # How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
@@ -175,13 +175,13 @@ class _Run:
 
 
 def observe(
-    collectors: Iterable[Collector], settings: Settings, selection: Selection, deadline_seconds: float
+    collectors: Iterable[Collector], site: Site, selection: Selection, deadline_seconds: float
 ) -> Snapshot:
     """Run the collectors side by side and return what they saw within the deadline."""
     started = time.monotonic()
     taken_at = datetime.now(timezone.utc)
     tally = footprint.open_tally()
-    shells = ShellPool(settings)
+    shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
     runs = [_Run(collector, shells, selection, ends_at) for collector in collectors]
     observations = tuple(run.observation() for run in runs)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from samaops.clients.errors import WELCOME, ClientError
-from samaops.clients.pgbouncer import ConsoleClient, PooledClient
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import PgBouncer, Settings
+from samaops.config.settings import PgBouncer
+from samaops.site.site import Site
+
+from samaops.clients.errors import ClientError
+from samaops.clients.pgbouncer import ConsoleClient
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
+from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
+from samaops.clients.pgbouncer import ConsoleClient
+from samaops.clients.pgbouncer import PooledClient
+from samaops.clients.errors import WELCOME
 
 Row = dict[str, Any]
 
@@ -32,12 +38,12 @@ CONSOLE_CODES = (
 )
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured pool, if any."""
-    section = settings.pgbouncer
+    section = site.settings.pgbouncer
     if section is None:
         return []
-    host = settings.host_of(section)
+    host = site.host_of(section)
 
     def collect(probe: Probe) -> PgBouncerFacts:
         return observe(host, section, probe)

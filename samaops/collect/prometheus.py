@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Endpoint
+from samaops.site.site import Site
+
+from samaops.clients.http import HttpConnection
+from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
 from samaops.clients import prometheus as client
 from samaops.clients.http import HttpConnection
-from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Endpoint, Settings
-from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
 
 WORDS_LIMIT = 200
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured Prometheus, if any."""
-    endpoint = settings.prometheus
+    endpoint = site.settings.prometheus
     if endpoint is None:
         return []
 

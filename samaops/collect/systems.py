@@ -6,23 +6,22 @@ from importlib import import_module
 from types import ModuleType
 
 from samaops.collect.engine import Collector
-from samaops.config.settings import Settings
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
-
+from samaops.site.site import Site
 
 def collect_module(system: str) -> ModuleType:
     """Return ``samaops.collect.<system>``; only the systems in use are imported."""
     return import_module(f"samaops.collect.{system}")
 
 
-def collectors(settings: Settings, selection: Selection) -> list[Collector]:
+def collectors(site: Site, selection: Selection) -> list[Collector]:
     """Return the collectors that the configuration and the selection ask for, in the order they are shown."""
-    return [collector for system in SYSTEMS for collector in _of(system, settings, selection)]
+    return [one for system in SYSTEMS for one in _of(system, site, selection)]
 
 
-def _of(system: str, settings: Settings, selection: Selection) -> list[Collector]:
+def _of(system: str, site: Site, selection: Selection) -> list[Collector]:
     if not selection.touches(system):
         return []
-    configured: list[Collector] = collect_module(system).collectors(settings)
-    return [collector for collector in configured if collector.is_wanted(selection)]
+    found: list[Collector] = collect_module(system).collectors(site)
+    return [one for one in found if one.is_wanted(selection)]

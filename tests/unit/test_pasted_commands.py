@@ -24,6 +24,7 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.render import escape, shell_lines
 from samaops.site.commands import console, direct, filled_in, sql_name, sql_text
+from samaops.site.site import Site
 from tests.unit.causes.test_roots import CASES, findings_of
 from tests.unit.causes.test_roots import settings as guide_settings
 from tests.unit.checks.judging import findings, seen
@@ -107,7 +108,7 @@ def _is_number(value: object) -> bool:
 
 
 def _commands(findings_: tuple[Finding, ...]) -> Iterator[str]:
-    _findings, causes = graph.explain(findings_, guide_settings())
+    _findings, causes = graph.explain(findings_, Site(guide_settings()))
     for cause in causes:
         for fix in cause.fixes:
             yield from (*fix.commands, *fix.undo)
@@ -194,7 +195,7 @@ def test_an_explanation_names_the_configured_addresses_and_no_placeholder(paste:
         ("postgresql", "pgbouncer", "redis", "minio", "rabbitmq", "api", "proxy", "loadbalancer")
     ):
         for command in rule.explanation.confirm:
-            typed = filled_in(settings, command)
+            typed = filled_in(Site(settings), command)
             assert "<serveur" not in typed, typed
             assert "<proxy>" not in typed
             assert "<vip>" not in typed
@@ -202,5 +203,5 @@ def test_an_explanation_names_the_configured_addresses_and_no_placeholder(paste:
             if "<" not in typed:
                 paste(typed)
     pools = 'psql -h <serveur db> -p 6432 -U postgres -d pgbouncer -c "SHOW POOLS"'
-    assert filled_in(settings, pools) == console(settings, "SHOW POOLS")
-    assert filled_in(Settings(), pools) == pools
+    assert filled_in(Site(settings), pools) == console(Site(settings), "SHOW POOLS")
+    assert filled_in(Site(Settings()), pools) == pools

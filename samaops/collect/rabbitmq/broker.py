@@ -7,12 +7,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, greet, objects
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
+from samaops.site.site import Site
+
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.rabbitmq import (
     SHOWN_QUEUES,
     AmqpFacts,
@@ -22,7 +23,13 @@ from samaops.facts.rabbitmq import (
     ExchangeLoss,
     RabbitMQFacts,
 )
+from samaops.clients.rabbitmq import greet
+from samaops.clients.rabbitmq import ManagementApi
+from samaops.clients.rabbitmq import columns
+from samaops.clients.rabbitmq import PAGE_SIZE, columns, objects
+from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
+from samaops.clients.rabbitmq import objects
 
 QUEUES_WITH_HISTORY = 8
 
@@ -62,12 +69,12 @@ _HISTORY_COLUMNS = (
 _MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collectors of the configured broker: its management API, and its AMQP port."""
-    rabbitmq = settings.rabbitmq
+    rabbitmq = site.settings.rabbitmq
     if rabbitmq is None:
         return []
-    host = settings.host_of(rabbitmq)
+    host = site.host_of(rabbitmq)
 
     def collect(probe: Probe) -> RabbitMQFacts:
         return observe(host, rabbitmq, probe)

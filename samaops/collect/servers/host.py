@@ -8,14 +8,15 @@ import time
 from functools import cache
 from pathlib import Path
 
-from samaops.clients import reach as client
 from samaops.collect.engine import Collector, Probe
-from samaops.collect.servers import reading as servers_reading
-from samaops.config.settings import Server, Settings, Ssh
+from samaops.config.settings import Server, Ssh
 from samaops.facts.servers import (
     ReachFacts,
     ServerFacts,
 )
+from samaops.site.site import Site
+from samaops.clients import reach as client
+from samaops.collect.servers import reading as servers_reading
 
 PING_SECONDS = 1.0
 
@@ -31,10 +32,10 @@ SCRIPT_SECONDS = 9.0
 NEARLY_FULL_PERCENT = 75
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return two collectors for each server: is it there, and how is it."""
     found = []
-    for name, server in settings.servers.items():
+    for name, server in site.settings.servers.items():
         if server.ping or isinstance(server.ssh, Ssh):
             found.append(_reach_collector(name, server))
         if server.ssh != "none":

@@ -13,6 +13,7 @@ from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings
 from samaops.facts.selection import EVERYTHING
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 from samaops.workflows import diagnose
 
 DEADLINE_SECONDS = 10.0
@@ -44,14 +45,14 @@ def test_looks_run_side_by_side() -> None:
         return Seen(threading.current_thread().name)
 
     collectors = [Collector("api", f"api/{name}", Seen, collect) for name in ("one", "two")]
-    snapshot = engine.observe(collectors, Settings(), EVERYTHING, DEADLINE_SECONDS)
+    snapshot = engine.observe(collectors, Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
 
     assert [look.facts for look in snapshot.observations] == [Seen("api/one"), Seen("api/two")]
 
 
 def test_what_was_seen_comes_in_the_order_of_the_systems() -> None:
-    seen = [one.system for one in diagnose.observe(SETTINGS, deadline_seconds=5.0).observations]
-    assert seen == [one.system for one in systems.collectors(SETTINGS, EVERYTHING)]
+    seen = [one.system for one in diagnose.observe(Site(SETTINGS), deadline_seconds=5.0).observations]
+    assert seen == [one.system for one in systems.collectors(Site(SETTINGS), EVERYTHING)]
     assert seen.index("api") < seen.index("docker")
 
 
@@ -65,7 +66,7 @@ def refusing_to_answer(kind: FailureKind, seconds: float) -> Collector:
 
 @pytest.mark.parametrize("kind", [FailureKind.NO_ANSWER, FailureKind.SILENT])
 def test_a_look_that_our_own_deadline_cut_short_says_nothing_of_the_system(kind: FailureKind) -> None:
-    snapshot = engine.observe([refusing_to_answer(kind, 5.0)], Settings(), EVERYTHING, 0.2)
+    snapshot = engine.observe([refusing_to_answer(kind, 5.0)], Site(Settings()), EVERYTHING, 0.2)
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.DEADLINE
@@ -73,7 +74,7 @@ def test_a_look_that_our_own_deadline_cut_short_says_nothing_of_the_system(kind:
 
 
 def test_a_system_that_does_not_answer_in_its_own_time_is_hung_whatever_the_deadline() -> None:
-    snapshot = engine.observe([refusing_to_answer(FailureKind.NO_ANSWER, 0.05)], Settings(), EVERYTHING, 10.0)
+    snapshot = engine.observe([refusing_to_answer(FailureKind.NO_ANSWER, 0.05)], Site(Settings()), EVERYTHING, 10.0)
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.NO_ANSWER
@@ -81,7 +82,7 @@ def test_a_system_that_does_not_answer_in_its_own_time_is_hung_whatever_the_dead
 
 
 def test_a_refused_connection_is_one_also_at_the_deadline() -> None:
-    snapshot = engine.observe([refusing_to_answer(FailureKind.REFUSED, 0.05)], Settings(), EVERYTHING, 0.2)
+    snapshot = engine.observe([refusing_to_answer(FailureKind.REFUSED, 0.05)], Site(Settings()), EVERYTHING, 0.2)
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.REFUSED

@@ -13,12 +13,11 @@ from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
 from samaops import __version__
+from samaops.cli import log
 from samaops.cli.commands import COMMANDS
 from samaops.errors import UsageError
 from samaops.i18n import LANGUAGES, N_, _
 from samaops.site import chosen
-from samaops.cli import log
-
 
 
 class Globals(Struct, frozen=True):
@@ -27,7 +26,6 @@ class Globals(Struct, frozen=True):
     config: Path | None = None
     lab: bool = False
     verbose: bool = False
-
 
 
 class LazyGroup(TyperGroup):

@@ -10,20 +10,18 @@ import typer
 from samaops.cli import changing, screen
 from samaops.cli.answered import Answered
 from samaops.cli.changing import Consent
+from samaops.cli.diagnose import exit_code
 from samaops.errors import UsageError
 from samaops.i18n import _
-from samaops.render.faces import Output
 from samaops.model.report import Report
-from samaops.workflows import canary
-from samaops.workflows.canary import PLAYBOOK
-from samaops.cli.diagnose import exit_code
 from samaops.render import canary as face
+from samaops.render.faces import Output
 from samaops.render.human import View
 from samaops.render.words import symbols_for
 from samaops.site.commands import samaops
-
-from samaops.model.report import Report
 from samaops.site.site import Site
+from samaops.workflows import canary
+from samaops.workflows.canary import PLAYBOOK
 
 
 def run(site: Site, queue: str | None, consent: Consent, output: Output, *, verbose: bool) -> None:

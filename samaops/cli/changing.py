@@ -9,21 +9,19 @@ from typing import Annotated, NoReturn
 import typer
 from msgspec import Struct
 
-from samaops.cli import configuration_file
-from samaops.cli import questions, screen
+from samaops.cli import configuration_file, questions, screen
 from samaops.cli.answered import Answered
+from samaops.clients import shells
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Report
-from samaops.render.faces import Output
-from samaops.workflows import change
-from samaops.clients import shells
 from samaops.render import escape
+from samaops.render.faces import Output
 from samaops.render.layout import CommandLine
 from samaops.render.words import symbols_for
-
 from samaops.site.site import Site
+from samaops.workflows import change
 
 LONGEST_WAIT_SECONDS = 3600.0
 DryRunOption = Annotated[

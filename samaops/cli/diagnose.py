@@ -10,23 +10,20 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file
-from samaops.cli import repeat, screen
+from samaops.cli import configuration_file, repeat, screen
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption, VerboseOption
-from samaops.errors import UsageError
-from samaops.i18n import N_, _
-from samaops.model.report import Report
-from samaops.render.faces import Output
-from samaops.facts.selection import Selection
-from samaops.workflows import explain
 from samaops.collect import store
-from samaops.workflows import diagnose as workflow
+from samaops.errors import UsageError
+from samaops.facts.selection import Selection
+from samaops.i18n import N_, _
+from samaops.model.description import CheckDescription
+from samaops.model.report import Report
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.render import descriptions, json
-
-from samaops.facts.selection import Selection
-from samaops.model.description import CheckDescription
+from samaops.render.faces import Output
+from samaops.workflows import diagnose as workflow
+from samaops.workflows import explain
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _LONGEST_SECONDS = 3600.0

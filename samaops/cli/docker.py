@@ -6,17 +6,15 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file
-from samaops.cli import changing, screen
+from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.i18n import N_
+from samaops.model.status import NAGIOS_CODE, Status
+from samaops.model.table import Table
+from samaops.render import escape
 from samaops.render.faces import Output
 from samaops.workflows import docker
-from samaops.model.status import NAGIOS_CODE, Status
-from samaops.render import escape
-
-from samaops.model.table import Table
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}

@@ -7,17 +7,15 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file
-from samaops.cli import screen
+from samaops.cli import configuration_file, screen
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
-from samaops.render.faces import Output
 from samaops.render import descriptions, json
-from samaops.workflows import explain as workflow
-
+from samaops.render.faces import Output
 from samaops.site.site import Site
+from samaops.workflows import explain as workflow
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 

@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
-from samaops.cli import configuration_file
-from samaops.cli import screen
+from samaops.cli import configuration_file, screen
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.render.faces import Output
-from samaops.render import history as face
-from samaops.workflows import history
-from samaops.render import json
-
-from rich.console import RenderableType
-
 from samaops.model.history import PastChange
+from samaops.render import history as face
+from samaops.render import json
+from samaops.render.faces import Output
+from samaops.workflows import history
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}

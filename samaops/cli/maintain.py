@@ -8,22 +8,19 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file
-from samaops.cli import changing, screen
+from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import Consent, DryRunOption, YesOption
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.render.faces import Output
-from samaops.render import escape
-from samaops.render.bulletin import bulletin
-from samaops.workflows import maintain
-from samaops.render import json, tasks
-from samaops.workflows.maintenance_tasks import DAILY
-
 from samaops.model.plan import Plan
+from samaops.render import escape, json, tasks
+from samaops.render.bulletin import bulletin
+from samaops.render.faces import Output
 from samaops.site.site import Site
+from samaops.workflows import maintain
+from samaops.workflows.maintenance_tasks import DAILY
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}

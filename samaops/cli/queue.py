@@ -7,17 +7,15 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file
-from samaops.cli import changing, screen
+from samaops.changes.run.parking import ALL, GIVEN_BACK
+from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.model.table import Column, Table
 from samaops.render.faces import Output
 from samaops.workflows import queues
-from samaops.model.table import Column, Table
-from samaops.changes.run.parking import GIVEN_BACK
-from samaops.changes.run.parking import ALL
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}

@@ -8,30 +8,26 @@ from typing import Annotated, NoReturn
 
 import typer
 from msgspec.structs import replace
+from rich.text import Text
 
-from samaops.cli import configuration_file
 from samaops.cli import canary as canaries
-from samaops.cli import changing, questions, screen
+from samaops.cli import changing, configuration_file, questions, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
+from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
+from samaops.config import consistency
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.render.faces import Output
-from samaops.workflows import guide
+from samaops.render import escape, json, words
 from samaops.render import guide as face
-from samaops.render import json
-from samaops.workflows import troubleshoot as workflow
-from samaops.config import consistency
-from samaops.workflows.hops import PREFIX
-from samaops.render.words import symbols_for
-from rich.text import Text
-from samaops.render import escape, words
+from samaops.render.faces import Output
 from samaops.render.layout import Hanging
+from samaops.render.words import symbols_for
 from samaops.site.commands import samaops
-from samaops.render import escape
-from samaops.cli.diagnose import exit_code
-
 from samaops.site.site import Site
+from samaops.workflows import guide
+from samaops.workflows import troubleshoot as workflow
+from samaops.workflows.hops import PREFIX
 from samaops.workflows.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0

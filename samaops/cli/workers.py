@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file
-from samaops.cli import changing, screen
+from samaops.changes.celery.revoke import TERMINATE
+from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render.faces import Output
 from samaops.workflows import workers
-from samaops.changes.celery.revoke import TERMINATE
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}

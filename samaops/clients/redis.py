@@ -62,7 +62,9 @@ class _CountingSocket(socket.socket):
         footprint.count(bytes_read=size)
         self.answer_bytes += size
         if self.answer_bytes > MOST_ANSWER_BYTES:
-            raise redis.InvalidResponse(_("the answer is too large"))
+            raise redis.InvalidResponse(
+                _("the answer is larger than {size} bytes").format(size=MOST_ANSWER_BYTES)
+            )
 
 
 class _Connection(redis.Connection):

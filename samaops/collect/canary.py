@@ -14,16 +14,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from samaops.clients.errors import ClientError
+from samaops.clients.flower import FlowerClient
+from samaops.clients.redis import RedisClient
+from samaops.collect.flower import url_of
 from samaops.config.settings import Redis
+from samaops.facts.canary import Heard, Sighting
 from samaops.i18n import _
 from samaops.site.site import Site
-
-from samaops.clients.redis import RedisClient
-from samaops.facts.canary import Heard, Sighting
-from samaops.clients.flower import FlowerClient
-from samaops.collect.flower import url_of
-from samaops.clients.errors import ClientError
-from samaops.clients.redis import RedisClient
 
 KEY = "celery-task-meta-{task_id}"
 

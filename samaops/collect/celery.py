@@ -12,14 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from samaops.clients.errors import ClientError
+from samaops.clients.flower import FlowerClient
+from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, objects
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.flower import url_of
 from samaops.config.settings import Celery, RabbitMQ
-from samaops.model.failure import FailureKind
-from samaops.site.site import Site
-
-from samaops.clients.flower import FlowerClient
-from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.celery import (
     ACTIVE_TASKS,
     ActiveTask,
@@ -29,10 +27,8 @@ from samaops.facts.celery import (
     RecentTasks,
     ReplyQueue,
 )
-from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq import ManagementApi, objects
-from samaops.clients.rabbitmq import PAGE_SIZE, objects
-from samaops.clients.flower import FlowerClient
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 PIDBOX = ".celery.pidbox"
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
+from cryptography import x509
+
+from samaops.clients import certificates as client
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Certificate
+from samaops.facts.certificates import CertificateFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
-
-from cryptography import x509
-from samaops.facts.certificates import CertificateFacts
-from samaops.clients import certificates as client
 
 LOOK_SECONDS = 4.0
 

@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from samaops.clients.errors import ClientError
+from samaops.clients.http import HttpConnection
+from samaops.clients.loadbalancer import BigIpClient
 from samaops.collect import health
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import BigIp, LoadBalancer
+from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.site.site import Site
-
-from samaops.clients.loadbalancer import BigIpClient
-from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
-from samaops.clients.http import HttpConnection
-from samaops.clients.loadbalancer import BigIpClient
 
 
 def collectors(site: Site) -> list[Collector]:

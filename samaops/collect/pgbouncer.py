@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from samaops.clients.errors import WELCOME, ClientError
+from samaops.clients.pgbouncer import ConsoleClient, PooledClient
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import PgBouncer
-from samaops.site.site import Site
-
-from samaops.clients.errors import ClientError
-from samaops.clients.pgbouncer import ConsoleClient
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
-from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
-from samaops.clients.pgbouncer import ConsoleClient
-from samaops.clients.pgbouncer import PooledClient
-from samaops.clients.errors import WELCOME
+from samaops.site.site import Site
 
 Row = dict[str, Any]
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Endpoint
-from samaops.site.site import Site
-
-from samaops.clients.http import HttpConnection
-from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
 from samaops.clients import prometheus as client
 from samaops.clients.http import HttpConnection
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Endpoint
+from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
+from samaops.site.site import Site
 
 WORDS_LIMIT = 200
 

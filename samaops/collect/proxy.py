@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Firebase, Proxy
-from samaops.model.failure import FailureKind
-from samaops.site.site import Site
-
-from samaops.clients.proxy import Tunnel
-from samaops.facts.proxy import ProxyFacts, TunnelFacts
-from samaops.clients.proxy import name
 from samaops.clients import proxy as client
 from samaops.clients.bounded import Deadline
-from samaops.clients.proxy import Tunnel
+from samaops.clients.errors import ClientError
+from samaops.clients.proxy import Tunnel, name
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Firebase, Proxy
+from samaops.facts.proxy import ProxyFacts, TunnelFacts
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 TIMEOUT_SECONDS = 5.0
 

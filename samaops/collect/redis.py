@@ -10,7 +10,6 @@ from typing import Any
 from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Redis
-from samaops.site.site import Site
 from samaops.facts.redis import (
     ClientBuffer,
     KeyGroup,
@@ -21,6 +20,7 @@ from samaops.facts.redis import (
     RedisPersistence,
     RedisTraffic,
 )
+from samaops.site.site import Site
 
 PINGS = 3
 RATE_SECONDS = 0.5  # how far two readings of the counters are apart, when something is being evicted

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import time
 
+from samaops.clients import sqlserver as client
 from samaops.clients.errors import ClientError
+from samaops.clients.sqlserver import OdbcConnection
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import SqlServer
+from samaops.facts.sqlserver import SqlServerFacts
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
-
-from samaops.clients.sqlserver import OdbcConnection
-from samaops.facts.sqlserver import SqlServerFacts
-from samaops.clients import sqlserver as client
-import time
-from samaops.clients.sqlserver import OdbcConnection
 
 # What the server says of us and not of itself: told by its own rule, not as an outage.
 OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.MISSING})

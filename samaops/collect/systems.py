@@ -10,6 +10,7 @@ from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.site.site import Site
 
+
 def collect_module(system: str) -> ModuleType:
     """Return ``samaops.collect.<system>``; only the systems in use are imported."""
     return import_module(f"samaops.collect.{system}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from samaops.clients import alertmanager, smtp, webhooks
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Notify
 from samaops.errors import SamaopsError
@@ -24,8 +25,6 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.clients import alertmanager, smtp, webhooks
-from samaops.clients import webhooks
 
 # A resolver can hang longer than any timeout of ours.
 SPARE_SECONDS = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from samaops.checks.registry import Rule, rules
-from samaops.config import keys
+from samaops.config import keys, playbooks
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection, split
@@ -14,7 +14,6 @@ from samaops.i18n import _
 from samaops.model.description import CheckDescription
 from samaops.site.commands import filled_in, samaops
 from samaops.site.site import Site
-from samaops.config import playbooks
 from samaops.workflows.guide import guide_of
 
 

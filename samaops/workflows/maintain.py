@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from samaops.causes import graph
 from samaops.checks import engine as checks
-from samaops.checks.registry import rules
 from samaops.collect import engine, systems
 from samaops.collect.maintenance import past as maintenance
 from samaops.errors import REFUSED, LockedError

@@ -5,6 +5,7 @@ Nobody looks at these unless asked by name: reading logs of gigabytes is no part
 
 from __future__ import annotations
 
+from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.maintenance import (
     directories as maintenance_directories,
@@ -16,9 +17,8 @@ from samaops.collect.maintenance import (
     logs as maintenance_logs,
 )
 from samaops.facts.maintenance import HistoryFacts, Past
-from samaops.site.site import Site
-from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 SYSTEM = "maintenance"
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from samaops.collect.engine import Collector, Probe
+from samaops.collect.postgresql.reading import observe
 from samaops.facts.postgresql import (
     PostgresFacts,
 )
 from samaops.site.site import Site
-from samaops.collect.postgresql.reading import observe
 
 
 def collectors(site: Site) -> list[Collector]:

@@ -7,13 +7,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, greet, objects
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
 from samaops.config.settings import RabbitMQ
-from samaops.site.site import Site
-
-from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.rabbitmq import (
     SHOWN_QUEUES,
     AmqpFacts,
@@ -23,13 +22,8 @@ from samaops.facts.rabbitmq import (
     ExchangeLoss,
     RabbitMQFacts,
 )
-from samaops.clients.rabbitmq import greet
-from samaops.clients.rabbitmq import ManagementApi
-from samaops.clients.rabbitmq import columns
-from samaops.clients.rabbitmq import PAGE_SIZE, columns, objects
-from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
-from samaops.clients.rabbitmq import objects
+from samaops.site.site import Site
 
 QUEUES_WITH_HISTORY = 8
 

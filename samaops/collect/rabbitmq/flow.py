@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from samaops.config.settings import RabbitMQ
-from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
-from samaops.site.site import Site
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
+from samaops.config.settings import RabbitMQ
+from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 _COUNTERS = ("publish", "deliver_get", "ack", "redeliver")
 

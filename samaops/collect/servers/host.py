@@ -8,15 +8,15 @@ import time
 from functools import cache
 from pathlib import Path
 
+from samaops.clients import reach as client
 from samaops.collect.engine import Collector, Probe
+from samaops.collect.servers import reading as servers_reading
 from samaops.config.settings import Server, Ssh
 from samaops.facts.servers import (
     ReachFacts,
     ServerFacts,
 )
 from samaops.site.site import Site
-from samaops.clients import reach as client
-from samaops.collect.servers import reading as servers_reading
 
 PING_SECONDS = 1.0
 

@@ -74,7 +74,9 @@ def test_a_look_that_our_own_deadline_cut_short_says_nothing_of_the_system(kind:
 
 
 def test_a_system_that_does_not_answer_in_its_own_time_is_hung_whatever_the_deadline() -> None:
-    snapshot = engine.observe([refusing_to_answer(FailureKind.NO_ANSWER, 0.05)], Site(Settings()), EVERYTHING, 10.0)
+    snapshot = engine.observe(
+        [refusing_to_answer(FailureKind.NO_ANSWER, 0.05)], Site(Settings()), EVERYTHING, 10.0
+    )
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.NO_ANSWER
@@ -82,7 +84,9 @@ def test_a_system_that_does_not_answer_in_its_own_time_is_hung_whatever_the_dead
 
 
 def test_a_refused_connection_is_one_also_at_the_deadline() -> None:
-    snapshot = engine.observe([refusing_to_answer(FailureKind.REFUSED, 0.05)], Site(Settings()), EVERYTHING, 0.2)
+    snapshot = engine.observe(
+        [refusing_to_answer(FailureKind.REFUSED, 0.05)], Site(Settings()), EVERYTHING, 0.2
+    )
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.REFUSED

@@ -174,13 +174,12 @@ def test_the_hints_of_disks_and_containers_stay_safe(paste: Paste, hostile: str)
 
 @pytest.mark.parametrize("make", [direct, console])
 def test_a_statement_is_one_argument_of_psql(
-    make: Callable[[Settings, str], str], paste: Paste, hostile: str
+    make: Callable[[Site, str], str], paste: Paste, hostile: str
 ) -> None:
-    settings = Settings.model_validate(
-        {"servers": {"db": {"address": "10.0.0.1"}}, "postgresql": {}, "pgbouncer": {}}
-    )
-    paste(make(settings, f"SELECT {sql_text(hostile)}"))
-    assert make(settings, "SHOW POOLS").endswith('-c "SHOW POOLS"')
+    section = {"servers": {"db": {"address": "10.0.0.1"}}, "postgresql": {}, "pgbouncer": {}}
+    site = Site(Settings.model_validate(section))
+    paste(make(site, f"SELECT {sql_text(hostile)}"))
+    assert make(site, "SHOW POOLS").endswith('-c "SHOW POOLS"')
 
 
 def test_sql_names_and_texts_cannot_end_themselves() -> None:

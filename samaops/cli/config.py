@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, screen
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
 from samaops.config.load import user_path
@@ -67,7 +67,7 @@ def show(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     if output is Output.HUMAN:
         screen.show_screen(settings.table(str(found.path), values))
     else:
-        screen.write(json.text(settings.document(str(found.path), values)))
+        stdout.write(json.text(settings.document(str(found.path), values)))
 
 
 def _require_form(output: Output) -> None:
@@ -78,7 +78,7 @@ def _require_form(output: Output) -> None:
 @app.command(help=N_("Print the JSON schema of the configuration file, for editors."))
 def schema() -> None:
     """Print the schema."""
-    screen.write(json.text(configuration.schema()))
+    stdout.write(json.text(configuration.schema()))
 
 
 @app.command(help=N_("Print the configuration file in use, or where one is looked for."))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, repeat, screen
+from samaops.cli import configuration_file, repeat, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.collect import store
@@ -170,6 +170,6 @@ def _list(checks: tuple[CheckDescription, ...], output: Output) -> None:
     if output is Output.HUMAN:
         screen.show_screen(descriptions.table(checks))
     elif output is Output.JSON:
-        screen.write(json.text(descriptions.checks_document(checks)))
+        stdout.write(json.text(descriptions.checks_document(checks)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

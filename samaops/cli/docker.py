@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen
+from samaops.cli import changing, configuration_file, screen, stdout
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.i18n import N_
@@ -61,7 +61,7 @@ def logs(
         screen.show_table(table, output)
         return
     for row in table.rows:
-        screen.write(f"{escape.plain(row['line'])}\n")
+        stdout.write(f"{escape.plain(row['line'])}\n")
 
 
 @app.command(help=N_("Remove the images that no container uses and no rollback needs; never a volume."))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, screen
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
 from samaops.errors import ConfigurationError, UsageError
@@ -33,9 +33,9 @@ def explain(
     if output is Output.HUMAN:
         screen.show_screen(descriptions.page(check))
     elif output is Output.JSON:
-        screen.write(json.text(descriptions.explanation_document(check)))
+        stdout.write(json.text(descriptions.explanation_document(check)))
     elif output is Output.MARKDOWN:
-        screen.write(descriptions.markdown_page(check))
+        stdout.write(descriptions.markdown_page(check))
     else:
         raise UsageError(
             _("this answer has no form {output}").format(output=output), hint="-o human|json|markdown"

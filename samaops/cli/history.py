@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from samaops.cli import configuration_file, screen
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -49,6 +49,6 @@ def _show(changes: Sequence[PastChange], page: RenderableType, output: Output) -
     if output is Output.HUMAN:
         screen.show_screen(page)
     elif output is Output.JSON:
-        screen.write(json.text(face.document(changes)))
+        stdout.write(json.text(face.document(changes)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

@@ -14,13 +14,13 @@ from datetime import datetime, timezone
 from typing import NoReturn
 
 from samaops import errors
-from samaops.cli import arguments, log, screen, typer_words
+from samaops.cli import arguments, log, stdout, typer_words
 from samaops.cli.answered import Answered
 from samaops.cli.app import command
 from samaops.errors import SamaopsError
 from samaops.i18n import _, language_of_environment, use_language
 from samaops.model.report import Report, ReportError
-from samaops.render import escape
+from samaops.render import escape, faces
 from samaops.render.faces import Output
 from samaops.site import chosen
 
@@ -112,7 +112,7 @@ def fail(argv: list[str], message: str, hint: str, code: int) -> int:
             errors=(ReportError(message, hint, code),),
         )
         with suppress(BrokenPipeError):
-            screen.show(report, Output(output))
+            stdout.write(faces.render(report, Output(output)))
     return _flush(code)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen
+from samaops.cli import changing, configuration_file, screen, stdout
 from samaops.cli.changing import Consent, DryRunOption, YesOption
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
@@ -66,6 +66,6 @@ def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:  # n
     if output is Output.HUMAN:
         screen.show_screen(tasks.table("daily", DAILY))
     elif output is Output.JSON:
-        screen.write(json.text(tasks.document("daily", DAILY)))
+        stdout.write(json.text(tasks.document("daily", DAILY)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

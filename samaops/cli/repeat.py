@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 from typer.core import TyperCommand
 
-from samaops.cli import screen
+from samaops.cli import screen, stdout
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
@@ -57,7 +57,7 @@ def watch(look: Callable[[], Report], seconds: float, output: Output, *, verbose
         _refresh(look, seconds, verbose=verbose)
     while True:
         screen.show(look(), output, verbose=verbose)
-        screen.write("\n")
+        stdout.write("\n")
         time.sleep(seconds)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from samaops.cli.stdout import write
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
@@ -61,13 +62,6 @@ def show_table(table: Table, output: Output) -> None:
         write(json.text(table_face.document(table)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
-
-
-def write(text: str) -> None:
-    """Write exact text to stdout, UTF-8 whatever the locale says."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()
 
 
 def console(*, stderr: bool = False) -> Console:

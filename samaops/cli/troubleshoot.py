@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, configuration_file, questions, screen
+from samaops.cli import changing, configuration_file, questions, screen, stdout
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
@@ -106,7 +106,7 @@ def _show(site: Site, name: str, output: Output) -> None:
     if output is Output.HUMAN:
         screen.show_screen(face.page(found))
     elif output is Output.JSON:
-        screen.write(json.text(face.document(found)))
+        stdout.write(json.text(face.document(found)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 
@@ -221,7 +221,7 @@ def _show_text(diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
     if manner.output is Output.HUMAN:
         screen.show_screen("")
         for line in offer.text.splitlines():
-            screen.write(f"{escape.plain(line)}\n")
+            stdout.write(f"{escape.plain(line)}\n")
     else:
         screen.show(replace(diagnosis.report, answer=offer.text), manner.output)
 

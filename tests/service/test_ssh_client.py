@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from samaops.clients import footprint, ssh
-from samaops.clients.commands import MAX_OUTPUT_BYTES
 from samaops.clients.errors import ClientError
-from samaops.clients.ssh_session import SshShell
+from samaops.clients.shells import MAX_OUTPUT_BYTES
+from samaops.clients.ssh import SshShell
 from samaops.config.settings import Ssh
 from samaops.model.failure import FailureKind
 from tests.service import faulty
@@ -37,14 +36,6 @@ def shell(sshd: SshServer) -> Iterator[SshShell]:
     opened = ssh.connect(sshd.address, sshd.settings())
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """XDG_RUNTIME_DIR as short as a real one (/run/user/1000): a Unix socket fits in it."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
-        yield Path(directory)
 
 
 def failure_of(address: str, settings: Ssh) -> ClientError:
@@ -118,7 +109,6 @@ def test_a_server_that_freezes_after_the_log_in_costs_the_timeout_only(tmp_path:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    import os
 
     os.kill(pid, number)
 
@@ -308,81 +298,3 @@ def test_an_account_that_may_not_run_commands_is_never_taken_for_an_answer(tmp_p
             assert "this account is closed" in error.message  # noqa: PT017
         finally:
             opened.close()
-
-
-def test_nothing_of_a_connection_is_left_on_this_machine(sshd: SshServer) -> None:
-    opened = ssh.connect(sshd.address, sshd.settings())
-    directory, process = opened._directory, opened._master
-    assert directory.stat().st_mode & 0o077 == 0
-    opened.run("true", 5)
-    opened.close()
-    assert process.poll() is not None
-    assert not directory.exists()
-
-
-def test_a_log_in_that_is_given_up_leaves_nothing(runtime: Path) -> None:
-    with faulty.hanging() as (host, port), ThreadPoolExecutor(1) as thread:
-        failing = thread.submit(failure_of, host, Ssh(port=port, timeout=30))
-        ends_at = time.monotonic() + 10
-        while not list(runtime.glob("samaops-*")):
-            assert time.monotonic() < ends_at
-            time.sleep(0.01)
-        time.sleep(0.2)  # ssh itself has started
-        ssh.give_up()
-        assert list(runtime.iterdir()) == []
-        failing.result(10)
-
-
-def test_what_a_killed_run_has_left_is_swept_and_nothing_else(sshd: SshServer, runtime: Path) -> None:
-    for name in ("samaops-old", "samaops-used", "samaops-new", "another"):
-        (runtime / name).mkdir()
-    (runtime / "samaops-used" / "s").touch()
-    for name in ("samaops-old", "samaops-used", "another"):
-        os.utime(runtime / name, (1, 1))
-    ssh.connect(sshd.address, sshd.settings()).close()
-    assert sorted(one.name for one in runtime.iterdir()) == ["another", "samaops-new", "samaops-used"]
-
-
-def test_a_directory_too_deep_for_a_socket_is_passed_over(
-    sshd: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deep = tmp_path / ("d" * 70)
-    deep.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
-    ssh.connect(sshd.address, sshd.settings()).close()
-    assert list(deep.iterdir()) == []
-
-
-@pytest.mark.parametrize("length", range(60, 75))
-def test_any_length_of_directory_will_do(
-    sshd: SshServer, runtime: Path, monkeypatch: pytest.MonkeyPatch, length: int
-) -> None:
-    exact = runtime / ("d" * (length - len(str(runtime)) - 1))
-    exact.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(exact))
-    ssh.connect(sshd.address, sshd.settings()).close()
-
-
-def test_a_killed_program_takes_its_connection_with_it(sshd: SshServer) -> None:
-    import subprocess
-    import sys
-
-    program = (
-        "import sys; from pathlib import Path; from samaops.clients import ssh; from samaops.config.settings import Ssh\n"
-        "shell = ssh.connect('127.0.0.1', Ssh(user=sys.argv[1], port=int(sys.argv[2]), key_file=Path(sys.argv[3]),"
-        " known_hosts=Path(sys.argv[4])))\n"
-        "print(shell._master.pid, flush=True); sys.stdin.read()"
-    )
-    settings = sshd.settings()
-    words = [settings.user, str(settings.port), str(settings.key_file), str(settings.known_hosts)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    master = int(process.stdout.readline())
-    process.kill()
-    process.wait(10)
-    ends_at = time.monotonic() + 10
-    while Path(f"/proc/{master}").exists() and "Z" not in Path(f"/proc/{master}/stat").read_text():
-        assert time.monotonic() < ends_at, "the connection outlives the program"
-        time.sleep(0.05)

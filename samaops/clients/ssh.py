@@ -176,18 +176,23 @@ class SshShell:
         try:
             exit_code, stdout, stderr = _exchange(channel, stdin, ends_at)
         except (TimeoutError, ClientError):
-            # A close waits for its turn to write, with a frozen server without end.
-            threading.Thread(target=channel.close, daemon=True).start()
+            # To close takes its turn to write, which a frozen server may never give.
+            threading.Thread(target=_close, args=(channel,), daemon=True).start()
             raise
         if exit_code < 0 and not channel.get_transport().is_active():
             raise self._lost()
-        channel.close()
+        _close(channel)
         footprint.count(commands=1, bytes_read=len(stdout) + len(stderr))
         return Completed(exit_code if exit_code >= 0 else _NO_EXIT_CODE, text(stdout), text(stderr))
 
     def _lost(self) -> ClientError:
         self._has_failed = True
         return ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), _STAGE)
+
+
+def _close(channel: paramiko.Channel) -> None:
+    with suppress(OSError, EOFError, paramiko.SSHException):  # the connection may have ended meanwhile
+        channel.close()
 
 
 def _exchange(channel: paramiko.Channel, stdin: bytes, ends_at: float) -> tuple[int, bytes, bytes]:
@@ -272,7 +277,7 @@ class Conversation:
         with suppress(OSError, EOFError, paramiko.SSHException):
             self._channel.shutdown_write()
             self._channel.status_event.wait(timeout)
-            self._channel.close()
+        _close(self._channel)
 
     def _over(self) -> ClientError:
         errors = self._channel.recv_stderr(4096) if self._channel.recv_stderr_ready() else b""

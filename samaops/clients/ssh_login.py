@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as formats
@@ -126,7 +126,7 @@ class _Socket(socket.socket):
     """A connection without waits for acknowledgements, from which the banner has been read before.
 
     sshd and we write small packets one after the other. With Nagle's algorithm the second waits for the acknowledgement
-    of the first, which the other side delays by 40 ms (RFC 1122, 4.2.3.2); Linux forgets TCP_QUICKACK with each packet.
+    of the first, which the other side delays by 40 ms (RFC 1122, 4.2.3.2). Linux forgets TCP_QUICKACK with each packet.
     """
 
     read_before = b""
@@ -138,12 +138,22 @@ class _Socket(socket.socket):
             data, self.read_before = self.read_before[:size], self.read_before[size:]
             return data
         data = super().recv(size, flags)
-        self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        self._acknowledge_at_once()
         if self.bytes_allowed is not None:
             self.bytes_allowed -= len(data)
             if self.bytes_allowed < 0:
                 raise paramiko.SSHException("too many bytes before the log-in")
         return data
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send some of the bytes, and return how many."""
+        sent = super().send(data, flags)
+        self._acknowledge_at_once()
+        return sent
+
+    def _acknowledge_at_once(self) -> None:
+        with suppress(OSError):  # it was closed meanwhile, and whoever uses it next hears of that
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
 
 def _connect(address: str, port: int, ends_at: float, seconds: float) -> _Socket:
@@ -313,7 +323,6 @@ def _authenticate(
         if isinstance(answer, paramiko.ssh_exception.PartialAuthentication):
             more = ", ".join(answer.allowed_types)
             refusal = _("the key is right, and the server asks for more: {methods}").format(methods=more)
-            break
     message = _("user {user}: {refusal}").format(user=user, refusal=refusal)
     raise ClientError(FailureKind.AUTHENTICATION, message, "ssh log-in")
 

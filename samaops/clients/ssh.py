@@ -11,8 +11,7 @@ import select
 import shlex
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from samaops.clients import footprint, ssh_login
 from samaops.clients.errors import ClientError
@@ -24,8 +23,9 @@ from samaops.model.failure import FailureKind
 
 # sshd allows 10 sessions per connection by default (MaxSessions); a lock may hold one of them.
 MAX_SESSIONS = 8
-# sshd gives the place of a session that has ended free a moment after it has told us of the end.
-_PLACE_IS_FREE_SECONDS = 0.1
+# How long a command waits for a session that another gives back, before there is a second connection.
+_PATIENCE_SECONDS = 1.0
+_TRY_AGAIN_SECONDS = 0.05
 # What ssh itself ends with when a command ended without an exit code.
 _NO_EXIT_CODE = 255
 # How long a poll waits while there is input that the server does not take yet.
@@ -48,16 +48,15 @@ class _RefusedError(Exception):
 class SshShell:
     """One authenticated connection to one server: many commands side by side, each bounded in time and output.
 
-    A server that allows fewer sessions than we want gets its commands one after the other, and one more connection
-    when what it allows is held by a conversation or by a command that was given up.
+    Where sshd allows fewer sessions than that, a command waits for another to end; when it is not a command but a lock
+    that holds the last one, there is a second connection.
     """
 
     def __init__(self, address: str, settings: Ssh) -> None:
         self._address, self._settings = address, settings
         self._transports = [ssh_login.log_in(address, settings, settings.timeout)]
-        self._place = threading.Condition()
-        self._most_running = MAX_SESSIONS
-        self._running = 0
+        self._connecting = threading.Lock()
+        self._places = threading.BoundedSemaphore(MAX_SESSIONS)
         self._has_failed = False
         self._is_closed = False
 
@@ -69,38 +68,30 @@ class SshShell:
     def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command line under ``LC_ALL=C``; see Shell.run."""
         ends_at = time.monotonic() + timeout
+        if not self._places.acquire(timeout=timeout):
+            words = _("all SSH sessions of this connection are busy")
+            raise ClientError(FailureKind.NO_ANSWER, words, "ssh session")
         try:
-            channel = None
-            while channel is None:
-                with self._one_place(ends_at):
-                    channel = self._start(_bounded_on_server(command, seconds_left(ends_at)), ends_at)
-                    if channel is not None:
-                        completed = self._completed(channel, stdin, ends_at)
+            channel = self._start(_bounded_on_server(command, seconds_left(ends_at)), ends_at)
+            return self._completed(channel, stdin, ends_at)
         except TimeoutError as error:
             self._has_failed = True
             message = _("the command did not end within {seconds:.1f} s").format(seconds=timeout)
             raise ClientError(FailureKind.NO_ANSWER, message, _STAGE) from error
-        return completed
+        finally:
+            self._places.release()
 
     def converse(self, command: str, timeout: float) -> Conversation:
         """Start a command line that answers each line it is told, until it is closed; see Conversation.
 
         It does not count among the sessions for commands: it would take one from them for good.
         """
-        ends_at = time.monotonic() + timeout
         try:
-            try:
-                return Conversation(self._open(command, ends_at))
-            except _RefusedError:
-                self._connect_again(ends_at)
-                return Conversation(self._open(command, ends_at))
-        except _RefusedError as error:
-            raise _no_session() from error
+            return Conversation(self._start(command, time.monotonic() + timeout))
         except TimeoutError as error:
             self._has_failed = True
-            raise ClientError(
-                FailureKind.NO_ANSWER, _("the SSH session did not begin"), "ssh session"
-            ) from error
+            words = _("the SSH session did not begin")
+            raise ClientError(FailureKind.NO_ANSWER, words, "ssh session") from error
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -108,45 +99,25 @@ class SshShell:
         for transport in self._transports:
             ssh_login.close(transport)
 
-    @contextmanager
-    def _one_place(self, ends_at: float) -> Iterator[None]:
-        with self._place:
-            if not self._place.wait_for(
-                lambda: self._running < self._most_running, timeout=seconds_left(ends_at)
-            ):
-                words = _("all SSH sessions of this connection are busy")
-                raise ClientError(FailureKind.NO_ANSWER, words, "ssh session")
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._place:
-                self._running -= 1
-                self._place.notify_all()
-
-    def _start(self, command: str, ends_at: float) -> paramiko.Channel | None:
-        """Return the channel of a command that began; None when others must end first. We have a place."""
-        with suppress(_RefusedError):
-            return self._open(command, ends_at)
-        with self._place:
-            others = self._running - 1
-            if others:
-                self._most_running = others
-                return None
-        time.sleep(_PLACE_IS_FREE_SECONDS)
-        with suppress(_RefusedError):
-            return self._open(command, ends_at)
-        try:
-            self._connect_again(ends_at)
-            return self._open(command, ends_at)
-        except _RefusedError as error:
-            raise _no_session() from error
+    def _start(self, command: str, ends_at: float) -> paramiko.Channel:
+        """Start a command as soon as the server allows it. Raises TimeoutError, ClientError."""
+        patient_until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return self._open(command, ends_at)
+            except _RefusedError as error:
+                if time.monotonic() + _TRY_AGAIN_SECONDS > ends_at:
+                    words = _("logged in, but sshd allows no session more (MaxSessions)")
+                    raise ClientError(FailureKind.ERROR, words, "ssh session") from error
+            if time.monotonic() > patient_until:
+                self._connect_again(ends_at)
+            time.sleep(_TRY_AGAIN_SECONDS)  # sshd tells nobody when a session is free
 
     def _connect_again(self, ends_at: float) -> None:
-        if len(self._transports) > 1:
-            raise _RefusedError
-        seconds = min(self._settings.timeout, seconds_left(ends_at))
-        self._transports.append(ssh_login.log_in(self._address, self._settings, seconds))
+        with self._connecting:
+            if len(self._transports) == 1:
+                seconds = min(self._settings.timeout, seconds_left(ends_at))
+                self._transports.append(ssh_login.log_in(self._address, self._settings, seconds))
 
     def _open(self, command: str, ends_at: float) -> paramiko.Channel:
         """Start a command on the newest connection. Raises _RefusedError, TimeoutError, ClientError."""
@@ -287,11 +258,6 @@ class Conversation:
 
 def _silence() -> ClientError:
     return ClientError(FailureKind.NO_ANSWER, _("no answer came"), "ssh session")
-
-
-def _no_session() -> ClientError:
-    words = _("logged in, but the server allows no session for it: MaxSessions in its sshd_config")
-    return ClientError(FailureKind.ERROR, words, "ssh session")
 
 
 def _bounded_on_server(command: str, seconds: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import socket
 import struct
 import sys
@@ -44,8 +45,8 @@ if sys.modules["invoke"] is None:
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 # What sshd says instead of a banner when it has too many log-ins or punishes our address.
-_BUSY = ("Exceeded MaxStartups", "Not allowed at this time")
-_VERSIONS = ("SSH-2.0-", "SSH-1.99-")
+_BUSY = (b"Exceeded MaxStartups", b"Not allowed at this time")
+_BANNER = re.compile(rb"^SSH-(2\.0|1\.99)-.*\n", re.MULTILINE)
 _LONGEST_BANNER_BYTES = 64 * 1024
 _LONGEST_WORDS = 200
 # A server that has not yet proved who it is gets no more of our memory than a log-in takes.
@@ -184,38 +185,30 @@ def _connect(address: str, port: int, ends_at: float, seconds: float) -> _Socket
 
 
 def _await_banner(connection: _Socket, ends_at: float) -> None:
-    """Wait for the line that an SSH server begins with, before paramiko hears of anything; others may stand before it."""
-    received, stage = b"", "ssh banner"
-    strange: list[str] = []
+    """Wait for the line that an SSH server begins with, before paramiko hears of anything; others may come first."""
+    received, is_busy, block = b"", False, b" "
     try:
-        while len(received) <= _LONGEST_BANNER_BYTES and b"\0" not in received:
+        while block and not is_busy and b"\0" not in received and len(received) < _LONGEST_BANNER_BYTES:
             connection.settimeout(seconds_left(ends_at))
             block = connection.recv(4096)
             received += block
-            lines = received.splitlines(keepends=True)
-            for number, line in enumerate(lines):
-                if line.startswith(b"SSH-") and line.endswith(b"\n") and text(line).startswith(_VERSIONS):
-                    connection.read_before = b"".join(lines[number:])
-                    return
-            strange = [text(line).strip() for line in lines if line.endswith(b"\n") or not block]
-            if strange and strange[-1].startswith(_BUSY):
-                raise _strange_banner(FailureKind.UNAVAILABLE, strange[-1])
-            if not block:
-                break
+            banner = _BANNER.search(received)
+            if banner:
+                connection.read_before = received[banner.start() :]
+                return
+            is_busy = any(words in received for words in _BUSY)
     except OSError as error:
-        if not strange and isinstance(error, TimeoutError):
+        kind = kind_of_os_error(error, connected=True)
+        if b"\n" not in received:
             words = _("connected, but no SSH banner came")
-            raise ClientError(FailureKind.NO_ANSWER, words, stage) from error
-        if not strange:
-            raise ClientError(kind_of_os_error(error, connected=True), str(error), stage) from error
-    if not strange and not received:
-        raise ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), stage)
-    raise _strange_banner(FailureKind.GARBAGE, strange[-1] if strange else "")
-
-
-def _strange_banner(kind: FailureKind, line: str) -> ClientError:
-    words = repr(line[:_LONGEST_WORDS]) if line and "\0" not in line else _("characters that are no text")
-    return ClientError(kind, _("it says: {words}").format(words=words), "ssh banner")
+            raise ClientError(kind, words, "ssh banner") from error
+    if not received:
+        raise ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), "ssh banner")
+    words = repr(text(received).splitlines()[-1].strip()[:_LONGEST_WORDS])
+    if b"\0" in received:
+        words = _("characters that are no text")
+    kind = FailureKind.UNAVAILABLE if is_busy else FailureKind.GARBAGE
+    raise ClientError(kind, _("it says: {words}").format(words=words), "ssh banner")
 
 
 def _shake_hands(transport: paramiko.Transport, host: KnownHost, ends_at: float) -> None:
@@ -310,19 +303,17 @@ def _authenticate(
             raise ClientError(FailureKind.NO_ANSWER, _("the SSH log-in did not end"), "ssh log-in")
         if transport.is_authenticated():
             return
+        if not transport.is_active() and not count:
+            raise _broken(transport, "ssh log-in")
         if not transport.is_active():
-            error = _broken(transport, "ssh log-in")
-            if error.kind is not FailureKind.CLOSED or not count:
-                raise error
             refusal = _("the server ended the log-in after {count} keys").format(count=count)
             break
-        answer = transport.get_exception()
-        refusal = "Permission denied (publickey)"
-        if isinstance(answer, paramiko.BadAuthenticationType):
-            refusal = f"Permission denied ({','.join(answer.allowed_types)})"
+        refusal, answer = "Permission denied (publickey)", transport.get_exception()
         if isinstance(answer, paramiko.ssh_exception.PartialAuthentication):
             more = ", ".join(answer.allowed_types)
             refusal = _("the key is right, and the server asks for more: {methods}").format(methods=more)
+        elif isinstance(answer, paramiko.BadAuthenticationType):
+            refusal = f"Permission denied ({','.join(answer.allowed_types)})"
     message = _("user {user}: {refusal}").format(user=user, refusal=refusal)
     raise ClientError(FailureKind.AUTHENTICATION, message, "ssh log-in")
 

@@ -151,15 +151,17 @@ class ShellPool:
             return error
 
     def _open(self, name: str) -> Shell:
-        from samaops.clients import local, ssh
-
         server = self._settings.servers.get(name)
         if server is None:
             raise ClientError(FailureKind.MISSING, f"[servers.{name}] is not configured")
         if server.ssh == "none":
             raise ClientError(FailureKind.MISSING, f'[servers.{name}] ssh = "none"')
         if server.ssh == "local":
-            return local.LocalShell()
+            from samaops.clients.local import LocalShell
+
+            return LocalShell()
+        from samaops.clients import ssh
+
         return ssh.connect(server.address, server.ssh)
 
     def close(self) -> None:

@@ -102,13 +102,18 @@ class SshShell:
     def _start(self, command: str, ends_at: float) -> paramiko.Channel:
         """Start a command as soon as the server allows it. Raises TimeoutError, ClientError."""
         patient_until = time.monotonic() + _PATIENCE_SECONDS
+        refusal = None
         while True:
             try:
                 return self._open(command, ends_at)
             except _RefusedError as error:
-                if time.monotonic() + _TRY_AGAIN_SECONDS > ends_at:
-                    words = _("logged in, but sshd allows no session more (MaxSessions)")
-                    raise ClientError(FailureKind.ERROR, words, "ssh session") from error
+                refusal = error
+            except TimeoutError:
+                if refusal is None:
+                    raise
+            if time.monotonic() + _TRY_AGAIN_SECONDS > ends_at:
+                words = _("logged in, but sshd allows no session more (MaxSessions)")
+                raise ClientError(FailureKind.ERROR, words, "ssh session") from refusal
             if time.monotonic() > patient_until:
                 self._connect_again(ends_at)
             time.sleep(_TRY_AGAIN_SECONDS)  # sshd tells nobody when a session is free
@@ -125,9 +130,10 @@ class SshShell:
 
         def begin() -> paramiko.Channel:
             try:
-                channel = transport.open_session(timeout=seconds_left(ends_at))
+                # longer than we wait, so that an error here is the server's answer
+                channel = transport.open_session(timeout=seconds_left(ends_at) + 1)
             except paramiko.SSHException as error:
-                if transport.is_active() and time.monotonic() < ends_at:
+                if transport.is_active():
                     raise _RefusedError from error
                 raise
             channel.exec_command(command)
@@ -135,9 +141,9 @@ class SshShell:
 
         try:
             return in_time(begin, ends_at)
+        except TimeoutError:
+            raise
         except (paramiko.SSHException, EOFError, OSError) as error:
-            if isinstance(error, TimeoutError) or (transport.is_active() and time.monotonic() >= ends_at):
-                raise TimeoutError from error
             if transport.is_active():
                 words = _("the server runs no commands for this user")
                 raise ClientError(FailureKind.ERROR, words, "ssh session") from error
@@ -150,9 +156,9 @@ class SshShell:
             # To close takes its turn to write, which a frozen server may never give.
             threading.Thread(target=_close, args=(channel,), daemon=True).start()
             raise
+        _close(channel)
         if exit_code < 0 and not channel.get_transport().is_active():
             raise self._lost()
-        _close(channel)
         footprint.count(commands=1, bytes_read=len(stdout) + len(stderr))
         return Completed(exit_code if exit_code >= 0 else _NO_EXIT_CODE, text(stdout), text(stderr))
 

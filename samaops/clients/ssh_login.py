@@ -51,7 +51,9 @@ _LONGEST_BANNER_BYTES = 64 * 1024
 _LONGEST_WORDS = 200
 # A server that has not yet proved who it is gets no more of our memory than a log-in takes.
 _MOST_BYTES_OF_LOG_IN = 1024 * 1024
+# A connection on which nothing arrives any more ends: three questions without so much as an acknowledgement.
 _KEEPALIVE_SECONDS = 10
+_DEAD_AFTER_MS = 30_000
 # An agent that hangs costs this, and not the log-in with another key.
 _AGENT_SECONDS = 1.0
 _DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
@@ -112,7 +114,7 @@ def in_time(work: Callable[[], _ResultT], ends_at: float) -> _ResultT:
     def do() -> None:
         try:
             result.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
             result.set_exception(error)
 
     thread = threading.Thread(target=do, daemon=True)
@@ -171,7 +173,7 @@ def _connect(address: str, port: int, ends_at: float, seconds: float) -> _Socket
     for family, kind, protocol, _name, target in targets:
         connection = _Socket(family, kind, protocol)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
         connection.settimeout(seconds_left(ends_at))
         try:
             connection.connect(target)

@@ -399,13 +399,13 @@ def test_a_hundred_connections_are_opened_side_by_side_and_five_that_hang_delay_
     with running_sshd(tmp_path, "MaxStartups 200:30:300") as server, faulty.hanging() as hung:
         settings = server.settings(timeout=60)
 
-        def open_one(number: int) -> SshShell | str:
+        def log_in(number: int) -> SshShell | str:
             if number % 20 == 7:
                 return failure_of(hung[0], Ssh(port=hung[1], timeout=3)).kind.value
             return ssh.connect(server.address, settings)
 
         with ThreadPoolExecutor(100) as threads:
-            opened = list(threads.map(open_one, range(100)))
+            opened = list(threads.map(log_in, range(100)))
             assert [number for number, shell in enumerate(opened) if shell == "no_answer"] == [
                 *(7, 27, 47, 67, 87)
             ]
@@ -416,6 +416,13 @@ def test_a_hundred_connections_are_opened_side_by_side_and_five_that_hang_delay_
         for shell in opened:
             if isinstance(shell, SshShell):
                 shell.close()
+
+
+def test_a_server_that_speaks_only_what_we_do_not_says_what(tmp_path: Path) -> None:
+    with running_sshd(tmp_path, "Ciphers chacha20-poly1305@openssh.com") as server:
+        error = failure_of(server.address, server.settings())
+    assert (error.kind, error.stage) == (FailureKind.ERROR, "ssh handshake")
+    assert "cipher" in error.message
 
 
 PROGRAM = """

@@ -334,14 +334,7 @@ def _agent_keys(ends_at: float) -> list[paramiko.PKey]:
         agent = in_time(paramiko.Agent, min(ends_at, time.monotonic() + _AGENT_SECONDS))
     except (OSError, EOFError, ValueError, struct.error, paramiko.SSHException):
         return []  # as ssh does: an agent that is broken has no keys
-    keys: list[paramiko.PKey] = list(agent.get_keys())
-    for key in keys:
-        inner = getattr(key, "inner_key", None)
-        if (
-            key.get_name().endswith(_CERTIFICATE) and inner
-        ):  # paramiko would show the key without its certificate
-            key.public_blob = inner.public_blob
-    return keys
+    return list(agent.get_keys())
 
 
 def _own_keys(file: Path, ends_at: float) -> list[paramiko.PKey]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import MAX_OUTPUT_BYTES, Completed, text
+from samaops.clients.shell import MAX_OUTPUT_BYTES, Completed, text
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell
+from samaops.clients.shell import Shell
 from samaops.clients.ssh import Conversation, SshShell
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from samaops.clients import footprint, known_hosts
 from samaops.clients.errors import ClientError, kind_of_os_error
 from samaops.clients.known_hosts import KnownHost
-from samaops.clients.shells import text
+from samaops.clients.shell import text
 from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

@@ -18,7 +18,7 @@ import pytest
 
 from samaops.clients import footprint, ssh
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import MAX_OUTPUT_BYTES
+from samaops.clients.shell import MAX_OUTPUT_BYTES
 from samaops.clients.ssh import SshShell
 from samaops.config.settings import Ssh
 from samaops.model.failure import FailureKind

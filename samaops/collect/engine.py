@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell, ShellPool
+from samaops.clients.shell import Shell
+from samaops.clients.shells import ShellPool
 from samaops.errors import ConfigurationError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection

@@ -43,8 +43,8 @@ HEAVY = {
     "requests",
     "sqlalchemy",
 }
-# The pool of shells opens what is made of its own types.
-IMPORTS_LATE = {"clients/shells.py": {"samaops.clients.local", "samaops.clients.ssh"}}
+# The pool of shells imports its client of SSH late, which is as heavy as paramiko.
+IMPORTS_LATE = {"clients/shells.py": {"samaops.clients.ssh"}}
 
 
 def modules() -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.sections import cut, refusal
 from samaops.facts.docker import Container, DiskUse, DockerFacts

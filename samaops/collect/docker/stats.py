@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.collect.docker.containers import patience, require_engine
 from samaops.collect.docker.reading import engine_failure
 from samaops.collect.engine import Collector, Probe

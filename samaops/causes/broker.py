@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import NOTHING, Candidate, View, any_of, codes
 from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS
-from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
+from samaops.site.commands import on_server, samaops
 
 _ALARM_EFFECTS = (
     "rabbitmq.alarm.*",

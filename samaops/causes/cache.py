@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
-from samaops.config.command_lines import on_server, redis_cli
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server, redis_cli
 
 _RESULT_PREFIX = "celery-task-meta-"
 # A cache that evicts is no finding when it is full; the keys that never expire are.

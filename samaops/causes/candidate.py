@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from samaops.config.command_lines import samaops
 from samaops.config.settings import Settings
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import samaops
 
 _BAD = (Status.WARNING, Status.CRITICAL)
 _NOT_OK = (*_BAD, Status.UNKNOWN)

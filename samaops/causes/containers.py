@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
 from samaops.causes.topology import effects_of_container
-from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server, samaops
 
 # Killed by signal 9 without the kernel's out-of-memory killer, or stopped on request.
 _STOPPED_ON_REQUEST = (0, 137, 143)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
-from samaops.config.command_lines import as_superuser, console, sql_name, whole_number
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import as_superuser, console, sql_name, whole_number
 
 _POOL_SUFFERS = ("pgbouncer.pool.waiting", "pgbouncer.pool.saturated", "pgbouncer.query.failed")
 _SESSIONS_SUFFER = (

@@ -9,13 +9,13 @@ from typing import Any
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_of_system
-from samaops.config.command_lines import as_superuser, direct, on_server, sql_text, whole_number
 from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
+from samaops.site.commands import as_superuser, direct, on_server, sql_text, whole_number
 
 _DISK_EFFECTS = (
     "servers.disk.*",

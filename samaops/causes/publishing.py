@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator
 
 from samaops.causes.candidate import NOTHING, Candidate, View
-from samaops.config.command_lines import on_server
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server
 
 
 def candidates(view: View) -> Iterator[Candidate]:

@@ -12,11 +12,11 @@ import shlex
 
 from msgspec import Struct
 
-from samaops.config.command_lines import on_server
 from samaops.config.settings import Settings
 from samaops.i18n import N_
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
+from samaops.site.commands import on_server
 
 # One line of JSON may hold the whole file: only the three values that are no secret are shown.
 KEY_NAMES = r"""docker exec {container} sh -c 'grep -oE "\"(private_key_id|client_email|project_id)\": *\"[^\"]*\"" """

@@ -11,12 +11,12 @@ from samaops.causes.topology import (
     effects_of_api_member,
     effects_of_system,
 )
-from samaops.config.command_lines import as_superuser, on_server, samaops
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
+from samaops.site.commands import as_superuser, on_server, samaops
 
 # system -> (runbook, name for the title, what to look at on its server)
 _SERVICES = {

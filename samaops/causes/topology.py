@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from samaops.causes.candidate import NOTHING, Matcher, any_of, codes
 from samaops.config.settings import ApiInstance, Settings
+from samaops.site.inventory import services_in
 
 _API_SUFFERS = (
     "api.health.*",
@@ -75,29 +76,6 @@ def effects_of_container(settings: Settings, container: str) -> Matcher:
         own,
         *(_effects_of_service(settings, system, name) for system, name in services_in(settings, container)),
     )
-
-
-def services_in(settings: Settings, container: str) -> list[tuple[str, str]]:
-    """Return the (system, name) pairs that a container serves, by the configuration."""
-    singles = {
-        "redis": settings.redis,
-        "rabbitmq": settings.rabbitmq,
-        "flower": settings.flower,
-    }
-    found = [
-        (system, section.server)
-        for system, section in singles.items()
-        if section and section.container == container
-    ]
-    if settings.api:
-        found += [("api", member.name) for member in settings.api.instances if member.container == container]
-    if settings.celery:
-        found += [
-            ("celery", name)
-            for name, worker in settings.celery.workers.items()
-            if worker.container == container
-        ]
-    return found
 
 
 def _effects_of_service(settings: Settings, system: str, name: str) -> Matcher:

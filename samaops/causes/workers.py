@@ -12,11 +12,11 @@ from samaops.causes import refusals
 from samaops.causes.candidate import Candidate, View, any_of, codes
 from samaops.causes.refusals import Refusal
 from samaops.causes.topology import effects_of_worker
-from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server, samaops
 
 
 def candidates(view: View) -> Iterator[Candidate]:

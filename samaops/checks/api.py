@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from samaops.checks import health
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.api import ApiFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import on_server
 
 SEE_LOGS = "ssh <serveur api> docker logs --tail 100 samaconso_api_1"
 CURL = "curl -si -m 5 http://<serveur api>:8001/health"

@@ -8,10 +8,10 @@ from statistics import median
 
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
+from samaops.site.commands import on_server
 
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86400.0

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.flower import FlowerFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
+from samaops.site.commands import on_server
 
 
 @check(

@@ -7,14 +7,11 @@ from datetime import datetime, timezone
 
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server, samaops
-from samaops.facts.maintenance import HistoryFacts
-from samaops.facts.maintenance_directories import DirectoriesFacts, Growth, MountUse
-from samaops.facts.maintenance_images import ImagesFacts
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
 from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import on_server, samaops
 
 DAY_SECONDS = 86400.0
 # A pace taken from less says nothing about a week.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.minio import MinioFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import on_server
 
 CURL = "curl -si -m 5 http://<serveur db>:9000/minio/health/live"
 

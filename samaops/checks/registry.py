@@ -77,7 +77,8 @@ def rules(systems: Iterable[str] = SYSTEMS) -> tuple[Rule, ...]:
     wanted = tuple(systems)
     for system in wanted:
         import_module(f"samaops.checks.{system}")
-    return tuple(rule for rule in _rules.values() if rule.system in wanted)
+    chosen = (rule for rule in _rules.values() if rule.system in wanted)
+    return tuple(sorted(chosen, key=lambda rule: (wanted.index(rule.system), not rule.access)))
 
 
 class Context(Struct, frozen=True):

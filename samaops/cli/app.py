@@ -13,10 +13,11 @@ import typer
 from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
-from samaops import __version__, chosen
+from samaops import __version__
 from samaops.cli.commands import COMMANDS
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import LANGUAGES, N_, _
+from samaops.site import chosen
 
 if TYPE_CHECKING:
     from samaops.config.load import Configuration

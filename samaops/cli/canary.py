@@ -65,10 +65,10 @@ def _finish(settings: Settings, report: Report, output: Output, verbose: bool) -
     if output is not Output.HUMAN:
         screen.show(report, output)
     else:
-        from samaops.config.command_lines import samaops
         from samaops.render import canary as face
         from samaops.render.human import View
         from samaops.render.words import symbols_for
+        from samaops.site.commands import samaops
 
         view = View(symbols_for(sys.stdout.encoding), verbose)
         journal = next((one.journal for one in report.actions if one.journal), None)

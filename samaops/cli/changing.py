@@ -50,7 +50,7 @@ class Consent(Struct, frozen=True):
 def carry_out_verb(
     ctx: typer.Context, verb: str, words: Sequence[str], consent: Consent, output: Output, *, verbose: bool
 ) -> None:
-    """Carry out a verb of ``samaops.actions.verbs`` with these arguments."""
+    """Carry out a verb of ``samaops.changes.verbs`` with these arguments."""
     from samaops.workflows import change
 
     settings = ctx.obj.configuration().settings

@@ -136,7 +136,7 @@ def _live_look(
     save: Path | None,
     meanwhile: Callable[[], object],
 ) -> Look:
-    from samaops.facts import store
+    from samaops.collect import store
     from samaops.workflows import diagnose as workflow
 
     settings = globals_.configuration().settings

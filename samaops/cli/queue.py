@@ -111,7 +111,7 @@ def park(
     verbose: VerboseOption = False,
 ) -> None:
     """Park messages."""
-    from samaops.actions.parking import GIVEN_BACK
+    from samaops.changes.run.parking import GIVEN_BACK
     from samaops.workflows import queues
 
     if bool(message) == redelivered:
@@ -144,7 +144,7 @@ def unpark(
     verbose: VerboseOption = False,
 ) -> None:
     """Put parked messages back."""
-    from samaops.actions.parking import ALL
+    from samaops.changes.run.parking import ALL
 
     consent, words = Consent(dry_run, yes, confirm, wait), (queue, message or ALL, source)
     changing.carry_out_verb(ctx, "queue unpark", words, consent, output, verbose=verbose)

@@ -210,7 +210,7 @@ def _numbered(offers: Sequence[Offer]) -> Offer | None:
 
 
 def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
-    from samaops.config.command_lines import samaops
+    from samaops.site.commands import samaops
     from samaops.workflows import troubleshoot
 
     if offer.text:

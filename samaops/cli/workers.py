@@ -110,7 +110,7 @@ def revoke(
     verbose: VerboseOption = False,
 ) -> None:
     """Revoke a task."""
-    from samaops.actions.celery_revoke import TERMINATE
+    from samaops.changes.celery.revoke import TERMINATE
 
     consent = Consent(dry_run, yes, confirm, wait)
     words = (task_id, TERMINATE) if terminate else (task_id,)

@@ -12,21 +12,22 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from samaops.actions import canary, canary_message
-from samaops.actions.canary import NAME
-from samaops.actions.operations import Outcome
+from samaops.changes import canary
+from samaops.changes.canary import NAME
+from samaops.changes.run import canary_message
 from samaops.clients.errors import ClientError
+from samaops.collect import canary as sightings
+from samaops.collect.canary import ResultWatch
 from samaops.config import playbooks
-from samaops.config.command_lines import on_server, samaops
 from samaops.config.settings import Redis, Settings
 from samaops.errors import INTERRUPTED, UsageError
-from samaops.facts import canary as sightings
-from samaops.facts.canary import Heard, ResultWatch, Sighting
+from samaops.facts.canary import Heard, Sighting
 from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.model.plan import Operation, Plan
+from samaops.model.plan import Operation, Outcome, Plan
 from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.status import Status
+from samaops.site.commands import on_server, samaops
 from samaops.workflows import canary_hops, change, diagnose
 from samaops.workflows.canary_hops import ORDER, Hop, Trace
 

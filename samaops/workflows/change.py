@@ -9,26 +9,27 @@ from datetime import datetime, timezone
 
 from msgspec.structs import replace
 
-from samaops import chosen, history, lock
-from samaops.actions import operations, verbs
-from samaops.actions.engine import Applied, Engine
-from samaops.actions.operations import Outcome
-from samaops.actions.verbs import Verb
+from samaops.changes import verbs
+from samaops.changes.engine import Applied, Engine
+from samaops.changes.run import operations
+from samaops.changes.verbs import Verb
 from samaops.checks import engine as checks
 from samaops.clients import shells
-from samaops.config.command_lines import samaops
 from samaops.config.settings import Settings
 from samaops.errors import REFUSED, RefusedError, SamaopsError
-from samaops.facts import encoding
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
-from samaops.history import Journal
 from samaops.i18n import _
-from samaops.lock import ChangeLock
+from samaops.journal import history, lock
+from samaops.journal.history import Journal
+from samaops.journal.lock import ChangeLock
+from samaops.model import encoding
 from samaops.model.finding import Finding
-from samaops.model.plan import Action, ActionStatus, Operation, Plan, Step
+from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
+from samaops.site import chosen
+from samaops.site.commands import samaops
 from samaops.workflows import diagnose, exclusion
 from samaops.workflows.exclusion import Exclusion
 

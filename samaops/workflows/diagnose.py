@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
+from samaops.collect import engine, store, systems
+from samaops.collect.engine import Collector
 from samaops.config import consistency, keys, masking
 from samaops.config.settings import Settings
 from samaops.errors import UNAVAILABLE, ConfigurationError, UsageError
-from samaops.facts import encoding, engine, store, systems
-from samaops.facts.engine import Collector
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
+from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.model.finding import Finding
@@ -57,7 +58,7 @@ def observe(
             meanwhile()
 
     snapshot = engine.observe(collectors(), settings, selection, deadline_seconds, prepare)
-    shown = sorted(snapshot.observations, key=lambda one: systems.SYSTEMS.index(one.system))
+    shown = sorted(snapshot.observations, key=lambda one: SYSTEMS.index(one.system))
     masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), settings)
     return masked
 
@@ -84,7 +85,7 @@ def redacted(value: Any, settings: Settings) -> Any:
     """Mask secrets in texts from outside, except one that is an ordinary word of this configuration."""
     words = [str(value) for _key, value in keys.walk(settings) if isinstance(value, (str, Path))]
     secrets = [one for one in masking.known() if not any(one in word for word in words)]
-    return encoding.redacted(value, secrets)
+    return masking.redacted(value, secrets)
 
 
 def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> Report:
@@ -161,7 +162,7 @@ def _refuse_unknown_thresholds(settings: Settings, looked_at: Collection[str]) -
 
 
 def unknown_thresholds(
-    settings: Settings, of_systems: Collection[str] = systems.SYSTEMS
+    settings: Settings, of_systems: Collection[str] = SYSTEMS
 ) -> Iterator[tuple[str, str]]:
     """Yield each code in ``[thresholds]`` that is no check, with a sentence that names the nearest one.
 
@@ -169,8 +170,8 @@ def unknown_thresholds(
     """
     for code in settings.thresholds:
         system = code.partition(".")[0]
-        if system in systems.SYSTEMS and system not in of_systems:
+        if system in SYSTEMS and system not in of_systems:
             continue
-        known = tuple(rule.code for rule in rules((system,))) if system in systems.SYSTEMS else ()
+        known = tuple(rule.code for rule in rules((system,))) if system in SYSTEMS else ()
         if code not in known:
-            yield code, f"thresholds.{code!r}: " + consistency.not_one_of(code, known or systems.SYSTEMS)
+            yield code, f"thresholds.{code!r}: " + consistency.not_one_of(code, known or SYSTEMS)

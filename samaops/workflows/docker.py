@@ -9,16 +9,17 @@ from typing import Any
 from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed, Shell, ShellPool
+from samaops.collect import engine
+from samaops.collect.docker import stats as docker_stats
 from samaops.config import consistency
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
-from samaops.facts import docker_stats, engine
-from samaops.facts.docker import Container, DockerFacts, expected_containers
-from samaops.facts.docker_stats import ContainerUse, StatsFacts
+from samaops.facts.docker import Container, ContainerUse, DockerFacts, StatsFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.table import Column, Table
+from samaops.site.inventory import expected_containers
 from samaops.workflows import diagnose
 
 LOG_SECONDS = 20.0

@@ -13,17 +13,16 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from msgspec.structs import replace
 
-from samaops.actions import readings
-from samaops.actions.operations import SHELL
+from samaops.changes import readings
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
+from samaops.collect import systems
+from samaops.collect.engine import Collector
 from samaops.config.settings import Settings, Ssh
-from samaops.facts import systems
-from samaops.facts.engine import Collector
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.lock import ChangeLock
-from samaops.model.plan import Condition, Operation, Plan
+from samaops.journal.lock import ChangeLock
+from samaops.model.plan import SHELL, Condition, Operation, Plan
 from samaops.workflows import server_locks
 
 

@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from samaops.checks.registry import Rule, rules
 from samaops.config import keys
-from samaops.config.command_lines import filled_in, samaops
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection, split
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.description import CheckDescription
+from samaops.site.commands import filled_in, samaops
 
 
 def describe(code: str, settings: Settings | None = None) -> CheckDescription:

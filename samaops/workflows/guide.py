@@ -5,13 +5,13 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from samaops.config import playbooks
-from samaops.config.command_lines import on_server, samaops
 from samaops.config.playbooks import NAMES, ByHand, Playbook, PlaybookFix
 from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.guide import Guide, GuideCause, GuideFix, GuideStation
 from samaops.model.plan import Risk
 from samaops.model.table import Column, Table
+from samaops.site.commands import on_server, samaops
 
 _RISKS = list(Risk)
 # What stands for a name that only a diagnosis knows.

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
-from samaops import history
-from samaops.actions import undo as undoing
+from samaops.changes import undo as undoing
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.history import Change, Event, Journal
 from samaops.i18n import N_, _
+from samaops.journal import history
+from samaops.journal.history import Change, Event, Journal
+from samaops.journal.owner import Owner
 from samaops.model.history import Moment, PastChange
 from samaops.model.plan import Plan
-from samaops.owner import Owner
 from samaops.workflows import exclusion
 from samaops.workflows.change import LiveWorld, journal_of, lock_of
 

@@ -9,18 +9,18 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from samaops.config.command_lines import samaops
 from samaops.config.playbooks import Hop
 from samaops.config.settings import Settings
 from samaops.facts.celery import CeleryFacts
 from samaops.facts.firebase import FirebaseFacts
-from samaops.facts.flow import WINDOW_SECONDS, QueueFlow
 from samaops.facts.observation import Snapshot
 from samaops.facts.proxy import ProxyFacts
+from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
 from samaops.i18n import _, ngettext
 from samaops.model.finding import NO_EVIDENCE, Finding
 from samaops.model.report import worst_first
 from samaops.model.status import Status, worst
+from samaops.site.commands import samaops
 
 PREFIX = "notifications.hop."
 # Counts of the broker, by the hop that they tell of.

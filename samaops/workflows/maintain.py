@@ -10,17 +10,18 @@ from datetime import datetime, timezone
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops import lock
 from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
+from samaops.collect import engine, systems
+from samaops.collect.maintenance import past as maintenance
 from samaops.config.settings import Settings
 from samaops.errors import REFUSED, LockedError
-from samaops.facts import engine, maintenance, systems
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.lock import ChangeLock
+from samaops.journal import lock
+from samaops.journal.lock import ChangeLock
 from samaops.model.bulletin import Bulletin
 from samaops.model.plan import Plan
 from samaops.model.report import Report, ReportError

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from samaops.actions.docker_images import CODE
+from samaops.changes.docker.images import CODE
 from samaops.checks import engine as checks
-from samaops.config.command_lines import samaops
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError, SamaopsError, UnavailableError
-from samaops.facts.maintenance_images import ImagesFacts
+from samaops.facts.maintenance import ImagesFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import ngettext
@@ -19,6 +18,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan
 from samaops.model.report import Report, worst_first
 from samaops.model.status import Status
+from samaops.site.commands import samaops
 from samaops.workflows import change, diagnose
 
 WAIT_SECONDS = 20.0

@@ -9,17 +9,14 @@ from typing import Any
 from msgspec import Struct
 
 from samaops.config.settings import Settings
-from samaops.facts import encoding
-from samaops.facts.log_files import LogMarks
-from samaops.facts.maintenance import Past
-from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMarks, MountUse, Past
 from samaops.facts.observation import Snapshot
-from samaops.history import HistoryError
 from samaops.i18n import _
+from samaops.journal.history import HistoryError
+from samaops.journal.records import Record, Records
+from samaops.model import encoding
 from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.records import Record, Records
 from samaops.workflows import change
 from samaops.workflows.announce import Labels
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.actions import messages, parking, rabbitmq_parking
+from samaops.changes.rabbitmq import parking as rabbitmq_parking
+from samaops.changes.run import messages, parking
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_messages import MessageApi
 from samaops.config import consistency

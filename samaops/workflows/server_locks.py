@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import asdict
 
-from samaops import lock
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
-from samaops.config.command_lines import log_in
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError
-from samaops.file_lock import FileLock, file_name
 from samaops.i18n import _
-from samaops.owner import Owner, read_owner
+from samaops.journal import lock
+from samaops.journal.file_lock import FileLock, file_name
+from samaops.journal.owner import Owner, read_owner
+from samaops.site.commands import log_in
 
 if TYPE_CHECKING:
     from samaops.clients.server_lock import ServerLock

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from samaops.actions import operations, site_commands, verbs
-from samaops.actions.verbs import Verb
+from samaops.changes import site_commands, verbs
+from samaops.changes.run import operations
+from samaops.changes.verbs import Verb
 from samaops.clients.errors import ClientError
+from samaops.collect.rabbitmq import flow
 from samaops.config import consistency, playbooks
-from samaops.config.command_lines import samaops
 from samaops.config.playbooks import Playbook, PlaybookFix
 from samaops.config.settings import Settings
 from samaops.errors import SamaopsError, UsageError
-from samaops.facts import flow
-from samaops.facts.flow import QueueFlow
 from samaops.facts.observation import Snapshot
+from samaops.facts.rabbitmq import QueueFlow
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.cause import Cause, Fix
@@ -26,6 +26,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Footprint, Report, worst_first
 from samaops.model.status import Status
+from samaops.site.commands import samaops
 from samaops.workflows import change, diagnose, fix_names, hops
 
 _RISKS = list(Risk)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from samaops.checks import engine as checks
+from samaops.collect import engine, systems
 from samaops.config.settings import Settings
-from samaops.facts import engine, systems
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.model.finding import Finding

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from samaops.checks import engine as checks
+from samaops.collect import engine, pgbouncer
+from samaops.collect.postgresql import server as postgresql
 from samaops.config.settings import PgBouncer, PostgreSQL, Settings, Threshold
-from samaops.facts import engine, pgbouncer, postgresql
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.model.finding import Finding

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from samaops.actions import operations
-from samaops.actions.operations import Outcome
+from samaops.changes.run import operations
 from samaops.config.settings import Settings
-from samaops.model.plan import ActionStatus
+from samaops.model.plan import ActionStatus, Outcome
 from samaops.workflows import change
 from samaops.workflows import history as past
 from tests.service.test_celery_workers import Plant, plant

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from samaops.actions import canary_message
+from samaops.changes.run import canary_message
 from samaops.config import masking
 from samaops.config.settings import Redis, Settings
 from samaops.model.plan import ActionStatus, Plan

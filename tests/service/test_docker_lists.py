@@ -15,9 +15,9 @@ import pytest
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
+from samaops.collect.docker import stats as docker_stats
 from samaops.config.settings import Docker, Safety, Server, Settings
 from samaops.errors import UnavailableError, UsageError
-from samaops.facts import docker_stats
 from samaops.workflows import docker
 from tests.service.docker_engine import Engine, running_engine
 

@@ -11,12 +11,12 @@ import pytest
 
 from samaops.config.settings import Docker, Maintenance, Safety, Server, Settings
 from samaops.errors import RefusedError
-from samaops.facts.maintenance_images import ImagesFacts
+from samaops.facts.maintenance import ImagesFacts
 from samaops.facts.selection import Selection
-from samaops.file_lock import FileLock, file_name
+from samaops.journal.file_lock import FileLock, file_name
+from samaops.journal.owner import Owner
 from samaops.model.plan import ActionStatus, Plan
 from samaops.model.status import Status
-from samaops.owner import Owner
 from samaops.render.bulletin import bulletin
 from samaops.workflows import change, diagnose, maintain
 from tests.service.docker_engine import Engine, running_engine

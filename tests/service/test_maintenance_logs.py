@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from samaops.checks import engine as checks
+from samaops.collect import engine
+from samaops.collect.maintenance import logs as maintenance_logs
 from samaops.config.settings import Maintenance, Server, Settings
-from samaops.facts import engine, maintenance_logs
-from samaops.facts.log_files import LogMarks
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import LogFacts, LogMarks
 from samaops.facts.selection import Selection
 from samaops.model.finding import Finding
 from tests.service.ssh_server import SshServer, running_sshd

@@ -16,7 +16,8 @@ from typing import Any
 import amqp  # type: ignore[import-untyped]
 import pytest
 
-from samaops.actions import operations, parking, rabbitmq_parking
+from samaops.changes.rabbitmq import parking as rabbitmq_parking
+from samaops.changes.run import operations, parking
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_amqp import AmqpSession
 from samaops.config.secrets import Secret
@@ -310,7 +311,7 @@ def test_an_expiration_does_not_run_out_while_it_is_parked(settings: Settings, b
 # Each call that changes something on the broker, with a moment to die before and after it.
 PROGRAM = """
 import os, signal, sys
-from samaops.actions import operations
+from samaops.changes.run import operations
 from samaops.clients import rabbitmq_amqp
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from samaops.actions import messages as message_files
+from samaops.changes.run import messages as message_files
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError

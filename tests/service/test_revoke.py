@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from samaops.actions.celery_revoke import TERMINATE
+from samaops.changes.celery.revoke import TERMINATE
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError
 from samaops.model.plan import ActionStatus

@@ -17,8 +17,8 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError
-from samaops.file_lock import file_name
-from samaops.lock import ChangeLock
+from samaops.journal.file_lock import file_name
+from samaops.journal.lock import ChangeLock
 from samaops.model.plan import ActionStatus, Operation, Plan, Risk, Step
 from samaops.model.report import Report
 from samaops.workflows import change, exclusion

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
-from samaops.actions.operations import SHELL
 from samaops.config.settings import Settings
 from samaops.errors import LockedError
-from samaops.file_lock import FileLock, file_name
-from samaops.lock import this_process_now
-from samaops.model.plan import Condition, Operation, Plan, Risk, Step
-from samaops.owner import read_owner
+from samaops.journal.file_lock import FileLock, file_name
+from samaops.journal.lock import this_process_now
+from samaops.journal.owner import read_owner
+from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Step
 from samaops.workflows import exclusion
 
 SETTINGS = Settings.model_validate(

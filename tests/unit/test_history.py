@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from samaops import history
 from samaops.config import masking
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, UnavailableError
-from samaops.history import HistoryError, Journal
-from samaops.owner import this_process
+from samaops.journal import history
+from samaops.journal.history import HistoryError, Journal
+from samaops.journal.owner import this_process
 from samaops.workflows import change as workflow
 
 PLAN = {"verb": "v", "arguments": ["x"], "title": "T", "steps": []}

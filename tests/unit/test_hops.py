@@ -10,8 +10,8 @@ import pytest
 from samaops.config.playbooks import all_of
 from samaops.config.settings import Settings
 from samaops.facts.celery import CeleryFacts, RecentTasks
-from samaops.facts.flow import QueueFlow
 from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.rabbitmq import QueueFlow
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.render import guide

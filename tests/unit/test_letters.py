@@ -19,7 +19,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.workflows import fix_names, troubleshoot
-from tests.unit.actions.test_plans import CONTAINER, SETTINGS
+from tests.unit.changes.test_plans import CONTAINER, SETTINGS
 from tests.unit.checks.judging import seen
 from tests.unit.checks.test_servers import disk
 

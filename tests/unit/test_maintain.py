@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 
 from samaops.config.settings import Maintenance, Redis, Safety, Settings
-from samaops.facts.log_files import LogMark, LogMarks
-from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse
 from samaops.facts.observation import Observation, Snapshot
+from samaops.journal.records import Records
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.records import Records
 from samaops.render.bulletin import bulletin
 from samaops.workflows import change, maintain, maintenance_past
 from samaops.workflows.limit import Limit, OverdueError
@@ -85,7 +83,8 @@ def test_growth_is_compared_with_a_run_that_is_a_day_old(
     for hours, used in ((49, 100), (25, 200), (3, 300)):
         ago = timedelta(hours=hours)
         monkeypatch.setattr(
-            "samaops.records._text", lambda moment, ago=ago: (moment - ago).isoformat("T", "milliseconds")
+            "samaops.journal.records._text",
+            lambda moment, ago=ago: (moment - ago).isoformat("T", "milliseconds"),
         )
         at = (now - timedelta(hours=hours)).timestamp()
         disks = DirectoriesFacts((mount(used, at),), ())
@@ -97,7 +96,7 @@ def test_growth_is_compared_with_a_run_that_is_a_day_old(
 def test_records_that_are_too_old_are_taken_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = change.journal_of(settings)
     records = Records(journal, "unit", "x")
-    monkeypatch.setattr("samaops.records.KEPT_DAYS", -1)
+    monkeypatch.setattr("samaops.journal.records.KEPT_DAYS", -1)
     records.add({"number": 1})
     assert records.last(5) == ()
     monkeypatch.undo()

@@ -17,13 +17,13 @@ from msgspec.structs import replace
 
 from samaops.causes import graph
 from samaops.checks.registry import rules
-from samaops.config.command_lines import console, direct, filled_in, sql_name, sql_text
 from samaops.config.settings import Settings
 from samaops.facts.docker import DockerFacts
 from samaops.facts.servers import DeletedFile
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.render import escape, shell_lines
+from samaops.site.commands import console, direct, filled_in, sql_name, sql_text
 from tests.unit.causes.test_roots import CASES, findings_of
 from tests.unit.causes.test_roots import settings as guide_settings
 from tests.unit.checks.judging import findings, seen

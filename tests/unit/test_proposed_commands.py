@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from samaops import chosen
-from samaops.actions.engine import FAILED, Applied
-from samaops.config.command_lines import LAB_SITE
+from samaops.changes.engine import FAILED, Applied
 from samaops.config.settings import Settings
 from samaops.model.plan import ActionStatus
 from samaops.render import canary
 from samaops.render.human import View
 from samaops.render.words import UNICODE
+from samaops.site import chosen
+from samaops.site.commands import LAB_SITE
 from samaops.workflows import change
-from tests.unit.actions.scripted import plan, step
+from tests.unit.changes.scripted import plan, step
 
 PLAN = plan(step("a"))
 SITES = [(LAB_SITE, "samaops --lab"), ("production", "samaops")]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from samaops.checks import engine, postgresql_locks
-from samaops.checks.postgresql_units import difference
+from samaops.checks import engine
+from samaops.checks.postgresql import locks as postgresql_locks
+from samaops.checks.postgresql.units import difference
 from samaops.checks.registry import rules
 from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot

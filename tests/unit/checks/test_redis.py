@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from samaops.checks.registry import Context, rules
+from samaops.collect.redis import prefix_of, summarize
 from samaops.config.settings import Settings
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
@@ -18,8 +19,6 @@ from samaops.facts.redis import (
     RedisMemory,
     RedisPersistence,
     RedisTraffic,
-    prefix_of,
-    summarize,
 )
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status

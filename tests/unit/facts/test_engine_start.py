@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pytest
 
 from samaops.clients.errors import ClientError
+from samaops.collect import engine, systems
+from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings
-from samaops.facts import engine, systems
-from samaops.facts.engine import Collector, Probe
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING
 from samaops.model.failure import FailureKind

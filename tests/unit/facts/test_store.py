@@ -12,14 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from samaops.collect import store
 from samaops.config import masking
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
-from samaops.facts import encoding, store
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.proxy import ProxyFacts
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
+from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
 
 st.register_type_strategy(float, st.floats(allow_nan=False))
@@ -101,7 +102,7 @@ def test_literal_secrets_travel_masked_and_references_as_they_are(tmp_path: Path
 
 def test_a_known_secret_is_masked_in_any_text_of_the_facts() -> None:
     failure = Failure(FailureKind.ERROR, "login with canary-77aa failed")
-    masked = encoding.redacted(snapshot(failure=failure), ["canary-77aa"])
+    masked = masking.redacted(snapshot(failure=failure), ["canary-77aa"])
     assert masked.observations[0].failure.message == f"login with {masking.MASK} failed"
     assert masked.observations[0].missing["part"] == FAILURE
 

@@ -60,14 +60,14 @@ def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, pr
 def _ask_all(
     proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe
 ) -> tuple[float, tuple[TunnelFacts, ...]]:
-    from samaops.clients.bounded import Deadline
     from samaops.clients.proxy import Tunnel
+    from samaops.clients.time_limit import TimeLimit
 
-    deadline = Deadline(max(seconds, ALIVE_SECONDS))
+    limit = TimeLimit(max(seconds, ALIVE_SECONDS))
     opened: list[Tunnel] = []
     try:
         probe.stage("connect")
-        opened.extend(Tunnel(proxy, host, port, deadline) for host, port in hosts)
+        opened.extend(Tunnel(proxy, host, port, limit) for host, port in hosts)
         probe.stage("CONNECT")
         for tunnel in opened:
             tunnel.ask()
@@ -76,6 +76,7 @@ def _ask_all(
     finally:
         for tunnel in opened:
             tunnel.close()
+        limit.cancel()
 
 
 def _answer(tunnel: Tunnel, host: str, port: int) -> TunnelFacts:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from samaops.changes.rabbitmq import parking as rabbitmq_parking
 from samaops.changes.run import messages, parking
 from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq_messages import MessageApi
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.config import consistency
 from samaops.config.settings import RabbitMQ, Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
@@ -62,7 +62,7 @@ def peek(settings: Settings, queue: str, count: int) -> Table:
     """Return the first messages of a queue, which keeps them. Raises UsageError and UnavailableError."""
     broker = _known(settings, queue)
     try:
-        with MessageApi(settings.host_of(broker), broker) as api:
+        with ManagementApi(settings.host_of(broker), broker) as api:
             found = api.read(queue, count, _PEEKED_BYTES)
     except ClientError as error:
         raise _unavailable(queue, error) from error
@@ -100,7 +100,7 @@ def export(settings: Settings, queue: str, file: Path | None) -> tuple[int, Path
     if path.exists():
         raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     try:
-        with MessageApi(settings.host_of(broker), broker) as api:
+        with ManagementApi(settings.host_of(broker), broker) as api:
             found = api.read(queue, MOST_MESSAGES)
             messages.append(path, found)
     except ClientError as error:
@@ -130,7 +130,7 @@ def _parked(settings: Settings, holding: str) -> frozenset[str]:
     """Return the ids of the tasks in a holding queue; nobody minds that these are marked as delivered before."""
     broker = _broker(settings)
     try:
-        with MessageApi(settings.host_of(broker), broker) as api:
+        with ManagementApi(settings.host_of(broker), broker) as api:
             found = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
     except ClientError as error:
         if error.kind is FailureKind.MISSING:

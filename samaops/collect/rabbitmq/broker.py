@@ -90,7 +90,7 @@ _PARTS_OF_API = (
 
 def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:
     """Greet the AMQP port."""
-    from samaops.clients.rabbitmq import greet
+    from samaops.clients.amqp import greet
 
     probe.stage("greeting")
     greeting = greet(host, settings.port, settings.timeout)

@@ -49,10 +49,9 @@ def _shake_hands(
             return ShownCertificate(der, secured.version() or "", None)
     except ssl.SSLCertVerificationError:
         raise
-    except (OSError, ValueError):
-        if limit.is_expired:
-            error = TimeoutError(_("the TLS handshake did not end"))
-        raise ClientError(_kind(error), _reason(error), "TLS handshake") from error
+    except (OSError, ValueError) as error:
+        reason = TimeoutError(_("the TLS handshake did not end")) if limit.is_expired else error
+        raise ClientError(_kind(reason), _reason(reason), "TLS handshake") from error
 
 
 def _kind(error: Exception) -> FailureKind:

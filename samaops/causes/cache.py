@@ -64,7 +64,7 @@ def _without_expiry(view: View) -> Iterator[Candidate]:
                     "redis.expire",
                     Risk.SAFE,
                     fix,
-                    (redis_cli(view.settings, f"--scan --pattern {_pattern(owner)} | head"),),
+                    (redis_cli(view.site, f"--scan --pattern {_pattern(owner)} | head"),),
                 ),
             ),
         )
@@ -119,8 +119,8 @@ def _refusing(view: View) -> Iterator[Candidate]:
                     "redis.policy",
                     Risk.SAFE,
                     _("Put the guide's policy back; raise maxmemory only within the container's limit"),
-                    (redis_cli(view.settings, "CONFIG SET maxmemory-policy allkeys-lru"),),
-                    (redis_cli(view.settings, "CONFIG SET maxmemory-policy noeviction"),),
+                    (redis_cli(view.site, "CONFIG SET maxmemory-policy allkeys-lru"),),
+                    (redis_cli(view.site, "CONFIG SET maxmemory-policy noeviction"),),
                 ),
             ),
         )
@@ -140,7 +140,7 @@ def _refusing(view: View) -> Iterator[Candidate]:
                     "redis.look",
                     Risk.SAFE,
                     _("Find who owns the memory first"),
-                    (redis_cli(view.settings, "--memkeys"),),
+                    (redis_cli(view.site, "--memkeys"),),
                 ),
             ),
         )
@@ -149,7 +149,7 @@ def _refusing(view: View) -> Iterator[Candidate]:
 def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
     """Return the cause of a Redis that takes no write because it could not keep it."""
     saving = view.bad("redis.persistence.failing")
-    container = view.settings.redis.container if view.settings.redis else None
+    container = view.site.settings.redis.container if view.site.settings.redis else None
     log = (f"docker logs --tail 50 {shlex.quote(container)}",) if container else ()
     return Candidate(
         id="redis-refusing-writes",
@@ -173,8 +173,8 @@ def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
                     "switch stop-writes-on-bgsave-error off"
                 ),
                 (
-                    *(on_server(view.settings, finding.server, one) for one in log),
-                    redis_cli(view.settings, "BGSAVE"),
+                    *(on_server(view.site, finding.server, one) for one in log),
+                    redis_cli(view.site, "BGSAVE"),
                 ),
             ),
         ),

@@ -59,10 +59,10 @@ def _all_is_well(view: View) -> Iterator[str]:
 
 
 def _look_for_the_source(view: View) -> tuple[Fix, ...]:
-    members = view.settings.api.instances if view.settings.api else ()
+    members = view.site.settings.api.instances if view.site.settings.api else ()
     commands = tuple(
         on_server(
-            view.settings, one.server, f"docker logs --since 15m {shlex.quote(one.container)} 2>&1 | tail -20"
+            view.site, one.server, f"docker logs --since 15m {shlex.quote(one.container)} 2>&1 | tail -20"
         )
         for one in members
         if one.container

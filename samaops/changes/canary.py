@@ -13,12 +13,13 @@ from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.run import canary_message
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.i18n import _
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
 
 NAME = "troubleshoot notifications --canary"
 _QUEUE = ("rabbitmq.queue",)
@@ -57,18 +58,18 @@ def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:
     return facts_in(snapshot, RabbitMQFacts).nodes or ()  # only a monitoring user may see them
 
 
-def queue_of(settings: Settings, asked: str | None) -> str:
+def queue_of(site: Site, asked: str | None) -> str:
     """Return the queue of a canary. Raises UsageError when there is none of this name."""
-    known = _broker(settings).queues
+    known = _broker(site).queues
     if asked is not None and asked not in known:
         text = _("The configuration knows no queue {queue!r}")
         raise UsageError(text.format(queue=asked), hint=consistency.not_one_of(asked, known))
     return asked or (USUAL_QUEUE if USUAL_QUEUE in known else next(iter(known)))
 
 
-def task_of(settings: Settings) -> str:
+def task_of(site: Site) -> str:
     """Return the application's own task for canaries. Raises UsageError when the site names none."""
-    task = settings.celery.canary_task if settings.celery else None
+    task = site.settings.celery.canary_task if site.settings.celery else None
     if task is None:
         text = _(
             "[celery] canary_task is not set: a canary needs a task of the application that validates and does not"
@@ -78,17 +79,17 @@ def task_of(settings: Settings) -> str:
     return task
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None or not settings.rabbitmq.queues:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None or not site.settings.rabbitmq.queues:
         raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return settings.rabbitmq
+    return site.settings.rabbitmq
 
 
-def codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     """Return what must be observed first. Raises UsageError."""
-    queue_of(settings, arguments[0])
-    task_of(settings)
-    if settings.redis is None:
+    queue_of(site, arguments[0])
+    task_of(site)
+    if site.settings.redis is None:
         text = _("[redis] is not configured: what the task reports is read there")
         raise UsageError(text, hint="samaops config show")
     return (*_QUEUE, *_ALARM)
@@ -118,7 +119,7 @@ def _obstacles(snapshot: Snapshot, queue: str) -> Iterator[Obstacle]:
             yield Obstacle("ready", _("nobody consumes {queue}").format(queue=queue))
 
 
-def plan(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that one canary is published: to a queue, under an id, to be dropped after so many seconds."""
     queue, task_id, seconds = arguments
     title = _("Publish one canary to {queue}: FCM validates it and sends nothing").format(queue=queue)
@@ -131,7 +132,7 @@ def plan(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Pl
         id="canary.publish",
         title=title,
         risk=Risk.SAFE,
-        operation=canary_message.operation(queue, task_of(settings), task_id, float(seconds)),
+        operation=canary_message.operation(queue, task_of(site), task_id, float(seconds)),
         before=(),
         after=(),
         needs=tuple(needs),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from samaops.changes.verbs import Verb
 from samaops.config.playbooks import PlaybookFix
-from samaops.config.settings import Settings
 from samaops.facts.observation import Snapshot
 from samaops.model.plan import SHELL, Operation, Plan, Step
+from samaops.site.site import Site
 
 
 def verb_of(name: str, fix: PlaybookFix, title: str, target: str, fill: Sequence[str]) -> Verb:
@@ -18,10 +18,10 @@ def verb_of(name: str, fix: PlaybookFix, title: str, target: str, fill: Sequence
     """
     server, command, undo = fill
 
-    def codes(_settings: Settings, _arguments: Sequence[str]) -> tuple[str, ...]:
+    def codes(_site: Site, _arguments: Sequence[str]) -> tuple[str, ...]:
         return ()
 
-    def plan(_snapshot: Snapshot, _settings: Settings, arguments: Sequence[str]) -> Plan:
+    def plan(_snapshot: Snapshot, _site: Site, arguments: Sequence[str]) -> Plan:
         step = Step(
             id=name,
             title=title,

@@ -7,9 +7,9 @@ from importlib import import_module
 
 from msgspec import Struct
 
-from samaops.config.settings import Settings
 from samaops.facts.observation import Snapshot
 from samaops.model.plan import Plan
+from samaops.site.site import Site
 
 
 class Verb(Struct, frozen=True):
@@ -20,8 +20,8 @@ class Verb(Struct, frozen=True):
     """
 
     name: str
-    codes: Callable[[Settings, Sequence[str]], tuple[str, ...]]
-    plan: Callable[[Snapshot, Settings, Sequence[str]], Plan]
+    codes: Callable[[Site, Sequence[str]], tuple[str, ...]]
+    plan: Callable[[Snapshot, Site, Sequence[str]], Plan]
 
 
 # The verb's words, and where it is.

@@ -89,7 +89,7 @@ def buckets(minio: MinioFacts, context: Context) -> Iterator[Finding]:
     if minio.buckets is None:
         yield _not_looked_at(minio, context)
         return
-    expected = context.settings.minio.buckets if context.settings.minio else ()
+    expected = context.site.settings.minio.buckets if context.site.settings.minio else ()
     missing = [name for name in expected if name not in minio.buckets]
     evidence = {"missing": missing, "expected": list(expected), "found": list(minio.buckets[:100])}
     if missing:
@@ -135,5 +135,5 @@ def _not_looked_at(minio: MinioFacts, context: Context) -> Finding:
 
 
 def _journal(context: Context) -> str:
-    server = context.settings.minio.server if context.settings.minio else "db"
-    return on_server(context.settings, server, "journalctl -u minio -n 50 --no-pager")
+    server = context.site.settings.minio.server if context.site.settings.minio else "db"
+    return on_server(context.site, server, "journalctl -u minio -n 50 --no-pager")

@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.systems import SYSTEMS
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 Judgement = Callable[[Any, "Context"], Iterable[Finding]]
 
@@ -85,7 +85,7 @@ class Context(Struct, frozen=True):
     """What a check may know besides the facts: settings, limits, and all else that was observed."""
 
     rule: Rule
-    settings: Settings
+    site: Site
     snapshot: Snapshot
     observation: Observation | None = None
     warning: float | None = None

@@ -21,6 +21,7 @@ from samaops.site import chosen
 
 if TYPE_CHECKING:
     from samaops.config.load import Configuration
+    from samaops.site.site import Site
 
 
 class Globals(Struct, frozen=True):
@@ -55,6 +56,12 @@ class Globals(Struct, frozen=True):
         from samaops.config import load
 
         return load.read(self.config_file())
+
+    def site(self) -> Site:
+        """Read and check the configuration, and return the site it is of."""
+        from samaops.site.site import Site
+
+        return Site(self.configuration().settings)
 
 
 def _or_the_lab(error: ConfigurationError) -> ConfigurationError:

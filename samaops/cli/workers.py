@@ -28,7 +28,7 @@ def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the workers."""
     from samaops.workflows import workers
 
-    screen.show_table(workers.listed(ctx.obj.configuration().settings), output)
+    screen.show_table(workers.listed(ctx.obj.site()), output)
 
 
 @app.command(help=N_("List the queues with the workers that consume them, and those that must."))
@@ -36,7 +36,7 @@ def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List who consumes what."""
     from samaops.workflows import workers
 
-    screen.show_table(workers.queues(ctx.obj.configuration().settings), output)
+    screen.show_table(workers.queues(ctx.obj.site()), output)
 
 
 @app.command("add-queue", help=N_("Let a running worker consume one more queue, until it restarts."))

@@ -7,14 +7,15 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Endpoint, Settings
+from samaops.config.settings import Endpoint
 from samaops.facts.alertmanager import AlertFacts, AlertmanagerFacts
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured AlertManager, if any."""
-    endpoint = settings.alertmanager
+    endpoint = site.settings.alertmanager
     if endpoint is None:
         return []
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from samaops.collect import health
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Api, ApiInstance, Settings
+from samaops.config.settings import Api, ApiInstance
 from samaops.facts.api import ApiFacts
+from samaops.site.site import Site
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return one collector for each configured member."""
-    api = settings.api
+    api = site.settings.api
     return [_collector(api, instance) for instance in api.instances] if api else []
 
 

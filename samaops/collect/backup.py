@@ -12,10 +12,11 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
-from samaops.config.settings import Backup, Settings, Ssh
+from samaops.config.settings import Backup, Ssh
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 SCRIPT_SECONDS = 6.0
 
@@ -23,16 +24,16 @@ SCRIPT_SECONDS = 6.0
 UNFINISHED_ENDINGS = (".tmp", ".partial")
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured backups, if any."""
-    backup = settings.backup
+    backup = site.settings.backup
     if backup is None:
         return []
 
     def collect(probe: Probe) -> BackupFacts:
         return observe(backup, probe)
 
-    server = settings.servers.get(backup.server)
+    server = site.settings.servers.get(backup.server)
     log_in = server.ssh.timeout if server and isinstance(server.ssh, Ssh) else 0.0
     timeout = log_in + SCRIPT_SECONDS + 0.5
     return [

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from samaops.config.settings import Redis, Settings
+from samaops.config.settings import Redis
 from samaops.i18n import _
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.redis import RedisClient
@@ -37,8 +38,8 @@ RETRY_SECONDS = 0.5
 class ResultWatch:
     """Look for a task's result from before it is published, in a thread of its own, until it is left."""
 
-    def __init__(self, settings: Settings, redis: Redis, task_id: str) -> None:
-        self._host, self._redis = settings.host_of(redis), redis
+    def __init__(self, site: Site, redis: Redis, task_id: str) -> None:
+        self._host, self._redis = site.host_of(redis), redis
         self._key = KEY.format(task_id=task_id)
         self._over, self._found = threading.Event(), threading.Event()
         self._seen = Sighting(trouble=_("no answer yet"))
@@ -116,15 +117,15 @@ def _document(value: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def heard(settings: Settings, task_id: str) -> Heard | None:
+def heard(site: Site, task_id: str) -> Heard | None:
     """Return what Flower heard of a task; None when nothing, or when it is not configured. Raises ClientError."""
     from samaops.clients.flower import FlowerClient
     from samaops.collect.flower import url_of
 
-    flower = settings.flower
+    flower = site.settings.flower
     if flower is None:
         return None
-    with FlowerClient(url_of(settings, flower), flower) as client:
+    with FlowerClient(url_of(site, flower), flower) as client:
         found = client.task(task_id)
     if found is None:
         return None

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.flower import url_of
-from samaops.config.settings import Celery, RabbitMQ, Settings
+from samaops.config.settings import Celery, RabbitMQ
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.flower import FlowerClient
@@ -58,17 +59,22 @@ NAME_CHARACTERS = 200
 _ADDRESS = re.compile("0x[0-9a-f]+")
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the Celery workers, if any are configured."""
-    if settings.celery is None:
+    if site.settings.celery is None:
         return []
-    timeout = max(one.timeout for one in (settings.rabbitmq or RabbitMQ(), settings.flower or RabbitMQ())) + 1
+    timeout = (
+        max(one.timeout for one in (site.settings.rabbitmq or RabbitMQ(), site.settings.flower or RabbitMQ()))
+        + 1
+    )
 
     def collect(probe: Probe) -> CeleryFacts:
-        return observe(settings, probe)
+        return observe(site, probe)
 
     return [
-        Collector("celery", "celery/workers", CeleryFacts, collect, _server(settings.celery), timeout=timeout)
+        Collector(
+            "celery", "celery/workers", CeleryFacts, collect, _server(site.settings.celery), timeout=timeout
+        )
     ]
 
 
@@ -76,30 +82,30 @@ def _server(celery: Celery) -> str:
     return next((worker.server for worker in celery.workers.values()), "workers")
 
 
-def observe(settings: Settings, probe: Probe) -> CeleryFacts:
+def observe(site: Site, probe: Probe) -> CeleryFacts:
     """Read the workers from the broker, and their tasks from Flower when it is configured."""
     from samaops.clients.errors import ClientError
 
-    if settings.rabbitmq is None:
+    if site.settings.rabbitmq is None:
         raise ClientError(FailureKind.DEPENDENCY, "[rabbitmq] is not configured", "rabbitmq")
     probe.stage("rabbitmq")
     try:
-        nodes, others, replies = _of_broker(settings, settings.rabbitmq, probe)
+        nodes, others, replies = _of_broker(site, site.settings.rabbitmq, probe)
     except ClientError as error:
         raise ClientError(FailureKind.DEPENDENCY, error.message, f"rabbitmq {error.stage}".strip()) from error
     active = recent = None
-    if settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
-        seen = probe.attempt("tasks", lambda: _of_flower(settings))
+    if site.settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
+        seen = probe.attempt("tasks", lambda: _of_flower(site))
         active, recent = seen or (None, None)
     return CeleryFacts(nodes=nodes, others=others, replies=replies, active=active, recent=recent)
 
 
 def _of_broker(
-    settings: Settings, rabbitmq: RabbitMQ, probe: Probe
+    site: Site, rabbitmq: RabbitMQ, probe: Probe
 ) -> tuple[tuple[CeleryNode, ...], tuple[OtherConsumer, ...], tuple[ReplyQueue, ...] | None]:
     from samaops.clients.rabbitmq import ManagementApi, objects
 
-    with ManagementApi(settings.host_of(rabbitmq), rabbitmq) as api:
+    with ManagementApi(site.host_of(rabbitmq), rabbitmq) as api:
         api.log_in()
         api.require_everything("consumers")
         consumers = objects(api.in_vhost("consumers"), "consumers")
@@ -172,11 +178,11 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
     )
 
 
-def _of_flower(settings: Settings) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
+def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
     from samaops.clients.flower import FlowerClient
 
-    assert settings.flower is not None
-    with FlowerClient(url_of(settings, settings.flower), settings.flower) as client:
+    assert site.settings.flower is not None
+    with FlowerClient(url_of(site, site.settings.flower), site.settings.flower) as client:
         now = time.time()
         started = client.tasks(ACTIVE_TASKS, "STARTED")
         active = _active(started, client, now) if started else ()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Certificate, Settings
+from samaops.config.settings import Certificate
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -18,9 +19,9 @@ from samaops.facts.certificates import CertificateFacts
 LOOK_SECONDS = 4.0
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return one collector for each certificate to watch."""
-    return [_collector(one) for one in settings.certificates]
+    return [_collector(one) for one in site.settings.certificates]
 
 
 def _collector(certificate: Certificate) -> Collector:

@@ -21,12 +21,12 @@ from msgspec import Struct
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Shell, ShellPool
-from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.failure import Failure, FailureKind
+from samaops.site.site import Site
 
 logger = logging.getLogger(__name__)
 # How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
@@ -39,9 +39,24 @@ _CLIENTS = {
     "servers": ("reach", "ssh"),
     "docker": ("ssh",),
     "backup": ("ssh",),
-    "api": ("http",),
+    "api": (),
     "celery": ("rabbitmq",),
 }
+# These talk HTTP, over requests, which takes a while to import.
+_OVER_HTTP = frozenset(
+    (
+        "alertmanager",
+        "api",
+        "celery",
+        "firebase",
+        "flower",
+        "loadbalancer",
+        "minio",
+        "prometheus",
+        "proxy",
+        "rabbitmq",
+    )
+)
 
 
 class Probe:
@@ -187,7 +202,7 @@ class _Run:
 
 def observe(
     collectors: Iterable[Collector],
-    settings: Settings,
+    site: Site,
     selection: Selection,
     deadline_seconds: float,
     meanwhile: Callable[[], object] | None = None,
@@ -199,7 +214,7 @@ def observe(
     started = time.monotonic()
     taken_at = datetime.now(timezone.utc)
     tally = footprint.open_tally()
-    shells = ShellPool(settings)
+    shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
     runs: dict[Collector, _Run] = {}
     for collector in collectors:
@@ -218,7 +233,8 @@ def _import_clients(system: str) -> None:
 
     Threads that import at the same time only wait for each other, and make those wait that talk already.
     """
-    for name in _CLIENTS.get(system, (system,)):
+    names = _CLIENTS.get(system, (system,))
+    for name in ("transport", *names) if system in _OVER_HTTP else names:
         with suppress(ImportError):  # the collector says so itself
             import_module(f"samaops.clients.{name}")
 

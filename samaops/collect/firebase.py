@@ -5,21 +5,22 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Firebase, Proxy, Settings
+from samaops.config.settings import Firebase, Proxy
 from samaops.facts.firebase import FirebaseFacts
 from samaops.facts.proxy import label
+from samaops.site.site import Site
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return one collector for each of Google's hosts."""
-    firebase = settings.firebase
+    firebase = site.settings.firebase
     if firebase is None:
         return []
     urls: dict[str, str] = {}
     for url in (firebase.oauth_url, firebase.fcm_url):
         parts = urlsplit(url)
         urls.setdefault(label(parts.hostname or "?", parts.port or 443), url)
-    return [_collector(name, url, firebase, settings.proxy) for name, url in urls.items()]
+    return [_collector(name, url, firebase, site.settings.proxy) for name, url in urls.items()]
 
 
 def _collector(name: str, url: str, firebase: Firebase, proxy: Proxy | None) -> Collector:

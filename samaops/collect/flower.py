@@ -5,26 +5,27 @@ from __future__ import annotations
 import time
 
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Flower, Settings
+from samaops.config.settings import Flower
 from samaops.facts.flower import FlowerFacts
+from samaops.site.site import Site
 
 DEFAULT_PASSWORD = ("admin", "admin")  # the guide's
 
 
-def url_of(settings: Settings, flower: Flower) -> str:
+def url_of(site: Site, flower: Flower) -> str:
     """Return Flower's address: the configured one, or port 5555 of its server."""
     if flower.url:
         return flower.url
-    address = settings.address_of(flower.server)
+    address = site.address_of(flower.server)
     return f"http://[{address}]:5555" if ":" in address else f"http://{address}:5555"
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured Flower, if any."""
-    flower = settings.flower
+    flower = site.settings.flower
     if flower is None:
         return []
-    url = url_of(settings, flower)
+    url = url_of(site, flower)
 
     def collect(probe: Probe) -> FlowerFacts:
         return observe(url, flower, probe)

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 from samaops.clients.errors import ClientError
 from samaops.collect import health
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import BigIp, LoadBalancer, Settings
+from samaops.config.settings import BigIp, LoadBalancer
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.loadbalancer import BigIpClient
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the virtual address, and of the F5 when it is configured."""
-    balancer = settings.loadbalancer
+    balancer = site.settings.loadbalancer
     if balancer is None:
         return []
     found = [_vip_collector(balancer)]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.health import url_of
-from samaops.config.settings import MinIO, Settings
+from samaops.config.settings import MinIO
 from samaops.facts.minio import MinioFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 HEALTH_PATH = "/minio/health/live"
 
@@ -17,12 +18,12 @@ HEALTH_PATH = "/minio/health/live"
 DEFAULT_KEY = "minioadmin"
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured MinIO, if any."""
-    minio = settings.minio
+    minio = site.settings.minio
     if minio is None:
         return []
-    url = minio.url or f"http://{settings.address_of(minio.server)}:9000"
+    url = minio.url or f"http://{site.address_of(minio.server)}:9000"
 
     def collect(probe: Probe) -> MinioFacts:
         return observe(url, minio, probe)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import PgBouncer, Settings
+from samaops.config.settings import PgBouncer
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.errors import ClientError
@@ -33,12 +34,12 @@ CONSOLE_CODES = (
 )
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured pool, if any."""
-    section = settings.pgbouncer
+    section = site.settings.pgbouncer
     if section is None:
         return []
-    host = settings.host_of(section)
+    host = site.host_of(section)
 
     def collect(probe: Probe) -> PgBouncerFacts:
         return observe(host, section, probe)

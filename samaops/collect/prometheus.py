@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Endpoint, Settings
+from samaops.config.settings import Endpoint
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.http import HttpConnection
@@ -15,9 +16,9 @@ from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
 WORDS_LIMIT = 200
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured Prometheus, if any."""
-    endpoint = settings.prometheus
+    endpoint = site.settings.prometheus
     if endpoint is None:
         return []
 

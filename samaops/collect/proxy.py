@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Firebase, Proxy, Settings
+from samaops.config.settings import Firebase, Proxy
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.proxy import Tunnel
@@ -27,14 +28,14 @@ def targets(firebase: Firebase) -> tuple[tuple[str, int], ...]:
     return tuple(dict.fromkeys((one.hostname or "", one.port or 443) for one in found))
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured proxy, if any."""
-    if settings.proxy is None:
+    if site.settings.proxy is None:
         return []
     from samaops.clients.proxy import name
 
-    proxy, hosts = settings.proxy, targets(settings.firebase) if settings.firebase else ()
-    seconds = settings.firebase.timeout if settings.firebase else TIMEOUT_SECONDS
+    proxy, hosts = site.settings.proxy, targets(site.settings.firebase) if site.settings.firebase else ()
+    seconds = site.settings.firebase.timeout if site.settings.firebase else TIMEOUT_SECONDS
 
     def collect(probe: Probe) -> ProxyFacts:
         return observe(proxy, hosts, seconds, probe)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Redis, Settings
+from samaops.config.settings import Redis
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.redis import RedisClient
@@ -42,12 +43,12 @@ KEY_CHARACTERS = 200
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured Redis, if any."""
-    redis = settings.redis
+    redis = site.settings.redis
     if redis is None:
         return []
-    host = settings.host_of(redis)
+    host = site.host_of(redis)
 
     def collect(probe: Probe) -> RedisFacts:
         return observe(host, redis, probe)

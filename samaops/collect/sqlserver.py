@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Settings, SqlServer
+from samaops.config.settings import SqlServer
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.sqlserver import OdbcConnection
@@ -17,9 +18,9 @@ from samaops.facts.sqlserver import SqlServerFacts
 OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.MISSING})
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return one collector for each configured server."""
-    return [_collector(server) for server in settings.sqlserver]
+    return [_collector(server) for server in site.settings.sqlserver]
 
 
 def _collector(server: SqlServer) -> Collector:

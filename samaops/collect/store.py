@@ -27,6 +27,7 @@ from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.encoding import MisfitError, decode, encode, list_of, table_of
+from samaops.site.site import Site
 
 SCHEMA = "samaops/snapshot/1"
 # A look at three servers has 50 kB; this is for many servers with many containers.
@@ -37,16 +38,16 @@ class Saved(Struct, frozen=True):
     """A saved look: all that is needed to judge it again with the same result."""
 
     snapshot: Snapshot
-    settings: Settings
+    site: Site
     selection: Selection
 
 
-def save(path: Path, snapshot: Snapshot, settings: Settings, selection: Selection) -> None:
+def save(path: Path, snapshot: Snapshot, site: Site, selection: Selection) -> None:
     """Write a look to a file that only its owner can read, whole or not at all."""
     document = {
         "schema": SCHEMA,
         "samaops": __version__,
-        "settings": masked(settings),
+        "settings": masked(site.settings),
         "selection": encode(selection),
         "snapshot": encode(snapshot),
     }
@@ -72,7 +73,7 @@ def load(path: Path) -> Saved:
             raise MisfitError(_("its schema is not {schema}").format(schema=SCHEMA))
         return Saved(
             snapshot=_snapshot(document["snapshot"]),
-            settings=Settings.model_validate(document["settings"]),
+            site=Site(Settings.model_validate(document["settings"])),
             selection=decode(document["selection"], Selection),
         )
     except OSError as error:

@@ -7,7 +7,8 @@ import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from samaops.config.settings import Settings, Ssh
+from samaops.config.settings import Ssh
+from samaops.site.site import Site
 
 # The site name in the configuration that the lab writes for itself.
 LAB_SITE = "samaconso-lab"
@@ -16,22 +17,22 @@ _ACTS_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 _ORDINARY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 
-def samaops(settings: Settings, words: str) -> str:
+def samaops(site: Site, words: str) -> str:
     """Return a command of samaops itself, for the site these settings are of."""
-    return f"samaops --lab {words}" if settings.site == LAB_SITE else f"samaops {words}"
+    return f"samaops --lab {words}" if site.settings.site == LAB_SITE else f"samaops {words}"
 
 
-def on_server(settings: Settings, server: str | None, command: str) -> str:
+def on_server(site: Site, server: str | None, command: str) -> str:
     """Return the command line that runs ``command`` on a server, over SSH when it is another machine."""
-    configured = settings.servers.get(server or "")
+    configured = site.settings.servers.get(server or "")
     if configured is not None and configured.ssh == "local":
         return command
-    return f"{log_in(settings, server)} {shlex.quote(command)}"
+    return f"{log_in(site, server)} {shlex.quote(command)}"
 
 
-def log_in(settings: Settings, server: str | None) -> str:
+def log_in(site: Site, server: str | None) -> str:
     """Return the ssh command line of a server."""
-    configured = settings.servers.get(server or "")
+    configured = site.settings.servers.get(server or "")
     if configured is None:
         return f"ssh {server}"
     if not isinstance(configured.ssh, Ssh):
@@ -52,31 +53,31 @@ PSQL = 'psql -h <serveur db> -p 5432 -U samaops -d samaconso -c "{}"'
 CONSOLE = 'psql -h <serveur db> -p 6432 -U postgres -d pgbouncer -c "{}"'
 
 
-def direct(settings: Settings, statement: str) -> str:
+def direct(site: Site, statement: str) -> str:
     """Return the command that runs a statement on PostgreSQL itself."""
-    section = settings.postgresql
+    section = site.settings.postgresql
     if section is None:
         return PSQL.format(statement)
-    return _psql(settings.host_of(section), section.port, section.user, section.database, statement)
+    return _psql(site.host_of(section), section.port, section.user, section.database, statement)
 
 
-def as_superuser(settings: Settings, statement: str, database: str | None = None) -> str:
+def as_superuser(site: Site, statement: str, database: str | None = None) -> str:
     """Return the command that runs what our own user, who only looks, is not allowed to: cancel, terminate, drop.
 
     In the configured database when none is named.
     """
-    section = settings.postgresql
+    section = site.settings.postgresql
     if section is None:
         return PSQL.replace("-U samaops", "-U postgres").format(statement)
-    return _psql(settings.host_of(section), section.port, "postgres", database or section.database, statement)
+    return _psql(site.host_of(section), section.port, "postgres", database or section.database, statement)
 
 
-def console(settings: Settings, command: str) -> str:
+def console(site: Site, command: str) -> str:
     """Return the command that runs one on PgBouncer's admin console."""
-    section = settings.pgbouncer
+    section = site.settings.pgbouncer
     if section is None:
         return CONSOLE.format(command)
-    return _psql(settings.host_of(section), section.port, section.admin_user, "pgbouncer", command)
+    return _psql(site.host_of(section), section.port, section.admin_user, "pgbouncer", command)
 
 
 def _psql(host: str, port: int, user: str, database: str, statement: str) -> str:
@@ -104,16 +105,16 @@ def whole_number(value: object, otherwise: str) -> str:
     return str(value) if isinstance(value, int) else otherwise
 
 
-def redis_cli(settings: Settings, words: str) -> str:
+def redis_cli(site: Site, words: str) -> str:
     """Return the command that asks the configured Redis. The password is left to REDISCLI_AUTH.
 
     ``words`` are for the shell: what comes from outside must be quoted in them.
     """
-    redis = settings.redis
+    redis = site.settings.redis
     if redis is None:
         return f"redis-cli {words}"
     user = f" --user {shlex.quote(redis.username)}" if redis.username else ""
-    return f"redis-cli -h {settings.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
+    return f"redis-cli -h {site.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
 
 
 # Whose address stands for one of the guide's servers in an explanation.
@@ -124,24 +125,24 @@ _ON_SERVER = {
 }
 
 
-def filled_in(settings: Settings, command: str) -> str:
+def filled_in(site: Site, command: str) -> str:
     """Return a command of an explanation with the configured addresses in the place of the guide's names."""
     for template, section, of_section in (
-        (PSQL, settings.postgresql, direct),
-        (CONSOLE, settings.pgbouncer, console),
+        (PSQL, site.settings.postgresql, direct),
+        (CONSOLE, site.settings.pgbouncer, console),
     ):
         if section is not None:
-            command = command.replace(template.partition('"')[0], of_section(settings, "").removesuffix('""'))
-    if settings.redis is not None:
-        command = command.replace("redis-cli -h workers", redis_cli(settings, "").rstrip())
+            command = command.replace(template.partition('"')[0], of_section(site, "").removesuffix('""'))
+    if site.settings.redis is not None:
+        command = command.replace("redis-cli -h workers", redis_cli(site, "").rstrip())
     for name, sections in _ON_SERVER.items():
-        servers = [getattr(settings, one).server for one in sections if getattr(settings, one) is not None]
-        for server in [one for one in servers if one in settings.servers][:1]:
-            command = command.replace(f"ssh <serveur {name}>", log_in(settings, server))
-            command = command.replace(f"<serveur {name}>", settings.servers[server].address)
+        servers = [site.section(one).server for one in sections if site.section(one) is not None]
+        for server in [one for one in servers if one in site.settings.servers][:1]:
+            command = command.replace(f"ssh <serveur {name}>", log_in(site, server))
+            command = command.replace(f"<serveur {name}>", site.settings.servers[server].address)
     for name, url in (
-        ("proxy", settings.proxy and settings.proxy.url),
-        ("vip", settings.loadbalancer and settings.loadbalancer.url),
+        ("proxy", site.settings.proxy and site.settings.proxy.url),
+        ("vip", site.settings.loadbalancer and site.settings.loadbalancer.url),
     ):
         place = urlsplit(url or "")
         if place.hostname:

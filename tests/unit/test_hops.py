@@ -17,6 +17,7 @@ from samaops.model.status import Status
 from samaops.render import guide
 from samaops.render.layout import Hanging
 from samaops.render.words import UNICODE
+from samaops.site.site import Site
 from samaops.workflows import hops
 
 SITE: dict[str, Any] = {
@@ -47,7 +48,7 @@ def hop(
     **without: None,
 ) -> Finding:
     settings = Settings.model_validate({**SITE, **without})
-    made = hops.findings(all_of(settings)["notifications"].hops, found, seen, flows, settings)
+    made = hops.findings(all_of(settings)["notifications"].hops, found, seen, flows, Site(settings))
     (one,) = [each for each in made if each.subject == f"notifications/{name}"]
     return one
 

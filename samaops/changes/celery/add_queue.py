@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import Celery, Settings, Worker
+from samaops.config.settings import Celery, Worker
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.celery import CeleryFacts, CeleryNode
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import RabbitMQFacts
 from samaops.i18n import _
 from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
 
 _WORKERS = ("celery.worker",)
 _QUEUES = ("rabbitmq.queue",)
@@ -56,14 +57,14 @@ def _nodes(snapshot: Snapshot, worker: str) -> list[CeleryNode]:
     return [node for node in facts_in(snapshot, CeleryFacts).nodes if node.key == worker]
 
 
-def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     worker, queue = arguments
-    _worker(settings, worker)
-    _require_known_queue(settings, queue)
+    _worker(site, worker)
+    _require_known_queue(site, queue)
     return (*_WORKERS, "celery.queue", *_QUEUES)
 
 
-def plan_add_queue(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_add_queue(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that a running worker consumes one more queue, until it restarts: its -Q option stays what it is.
 
     Guards: the queue exists on the broker, and exactly one node answers to the worker's name.
@@ -81,7 +82,7 @@ def plan_add_queue(snapshot: Snapshot, settings: Settings, arguments: Sequence[s
         return replace(plan, nothing_to_do=nothing)
     _guard(worker, queue, node, exists=bool(exists))
     notes = (_("Until the worker restarts: add {queue} to its -Q option as well").format(queue=queue),)
-    return replace(plan, steps=(_step(settings, worker, queue, node, title),), notes=notes)
+    return replace(plan, steps=(_step(site, worker, queue, node, title),), notes=notes)
 
 
 def _guard(worker: str, queue: str, node: str, *, exists: bool) -> None:
@@ -98,7 +99,7 @@ def _guard(worker: str, queue: str, node: str, *, exists: bool) -> None:
         raise RefusedError(text.format(worker=worker, nodes=node), hint="samaops diagnose --only celery")
 
 
-def _step(settings: Settings, worker: str, queue: str, node: str, title: str) -> Step:
+def _step(site: Site, worker: str, queue: str, node: str, title: str) -> Step:
     words = {"worker": worker, "queue": queue, "node": node}
     is_connected = _("the worker {worker} is connected as {node}").format(**words)
     exists = _("the queue {queue} exists on the broker").format(**words)
@@ -109,8 +110,8 @@ def _step(settings: Settings, worker: str, queue: str, node: str, title: str) ->
         id="workers.add_queue",
         title=title,
         risk=Risk.SAFE,
-        operation=_control(settings, worker, node, "add_consumer", queue),
-        undo=_control(settings, worker, node, "cancel_consumer", queue),
+        operation=_control(site, worker, node, "add_consumer", queue),
+        undo=_control(site, worker, node, "cancel_consumer", queue),
         needs=(
             Condition("celery.node", (worker,), node, is_connected),
             Condition("celery.queue_exists", (queue,), True, exists),
@@ -120,9 +121,9 @@ def _step(settings: Settings, worker: str, queue: str, node: str, title: str) ->
     )
 
 
-def _control(settings: Settings, worker: str, node: str, command: str, queue: str) -> Operation:
+def _control(site: Site, worker: str, node: str, command: str, queue: str) -> Operation:
     """Return the celery command for exactly one node: without ``--destination`` every worker would obey."""
-    celery, configured = _worker(settings, worker)
+    celery, configured = _worker(site, worker)
     inside = [
         *shlex.split(celery.command), "-A", celery.app, "control", "--timeout", str(REPLY_SECONDS),
         "--destination", node, command, queue,
@@ -131,9 +132,9 @@ def _control(settings: Settings, worker: str, node: str, command: str, queue: st
     return Operation(SHELL, text, configured.server, CONTROL_SECONDS)
 
 
-def _worker(settings: Settings, name: str) -> tuple[Celery, Worker]:
-    workers = settings.celery.workers if settings.celery else {}
-    if settings.celery is None or name not in workers:
+def _worker(site: Site, name: str) -> tuple[Celery, Worker]:
+    workers = site.settings.celery.workers if site.settings.celery else {}
+    if site.settings.celery is None or name not in workers:
         raise UsageError(
             _("There is no worker {name!r} in [celery.workers]").format(name=name),
             hint=consistency.not_one_of(name, workers),
@@ -141,12 +142,12 @@ def _worker(settings: Settings, name: str) -> tuple[Celery, Worker]:
     if workers[name].container is None:
         text = _("[celery.workers.{name}] names no container: it cannot be told anything")
         raise RefusedError(text.format(name=name), hint="samaops config show")
-    return settings.celery, workers[name]
+    return site.settings.celery, workers[name]
 
 
-def _require_known_queue(settings: Settings, queue: str) -> None:
-    known = dict.fromkeys(settings.rabbitmq.queues if settings.rabbitmq else ())
-    for worker in settings.celery.workers.values() if settings.celery else ():
+def _require_known_queue(site: Site, queue: str) -> None:
+    known = dict.fromkeys(site.settings.rabbitmq.queues if site.settings.rabbitmq else ())
+    for worker in site.settings.celery.workers.values() if site.settings.celery else ():
         known.update(dict.fromkeys(worker.queues))
     if queue not in known:
         raise UsageError(

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 from samaops.changes.celery import add_queue as celery
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import Verb
-from samaops.config.settings import Celery, Settings, Worker
+from samaops.config.settings import Celery, Worker
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.celery import ACTIVE_TASKS, ActiveTask, CeleryFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
 
 _TASKS = ("celery.worker", "celery.task.stuck")
 TERMINATE = "--terminate"
@@ -43,16 +44,16 @@ def _active(snapshot: Snapshot, task_id: str) -> ActiveTask | None:
     return found
 
 
-def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
-    if settings.celery is None or settings.flower is None:
-        section = "[celery]" if settings.celery is None else "[flower]"
+def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    if site.settings.celery is None or site.settings.flower is None:
+        section = "[celery]" if site.settings.celery is None else "[flower]"
         raise UsageError(_("{section} is not configured").format(section=section), hint="samaops config show")
     if not arguments[0].strip() or any(one not in ("", TERMINATE) for one in arguments[1:]):
         raise UsageError(_("A task's id is needed"), hint="samaops diagnose --only celery.task")
     return _TASKS
 
 
-def plan_revoke(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_revoke(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that one stuck task is ended, or forgotten when it comes again. Its message is lost either way.
 
     Guards: a configured worker is in it now, and has been for longer than a task may be.
@@ -72,7 +73,7 @@ def plan_revoke(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]
                 plan, nothing_to_do=_("no worker is in a task with the id {id}").format(id=task_id)
             )
         name = task.worker.partition("@")[0]
-        section, worker = _require_ours(settings, task, name)
+        section, worker = _require_ours(site, task, name)
         node = str(celery.node_of(snapshot, name))
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the tasks: {reason}").format(reason=error)) from error
@@ -83,8 +84,8 @@ def plan_revoke(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]
     return replace(plan, steps=(step,), notes=tuple(_notes(task, is_ended=is_ended)))
 
 
-def _require_ours(settings: Settings, task: ActiveTask, name: str) -> tuple[Celery, Worker]:
-    section = settings.celery
+def _require_ours(site: Site, task: ActiveTask, name: str) -> tuple[Celery, Worker]:
+    section = site.settings.celery
     worker = section.workers.get(name) if section else None
     if section is None or worker is None or worker.container is None:
         text = _("The task is in {worker}, which is no worker with a container in [celery.workers]")

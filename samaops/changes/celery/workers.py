@@ -13,13 +13,14 @@ from samaops.changes.docker import restart as docker
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import Celery, Settings, Worker
+from samaops.config.settings import Celery, Worker
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.celery import CeleryFacts, CeleryNode
 from samaops.facts.observation import Snapshot
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
 from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
 
 _WORKERS = ("celery.worker",)
 _MEMORY = ("servers.memory",)
@@ -54,15 +55,15 @@ def _node(snapshot: Snapshot, worker: str) -> CeleryNode:
     return nodes[0]
 
 
-def _restart_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def _restart_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     (worker,) = arguments
-    return (*docker.RESTART.codes(settings, (_container(settings, worker),)), "celery.task.stuck")
+    return (*docker.RESTART.codes(site, (_container(site, worker),)), "celery.task.stuck")
 
 
-def plan_restart(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan the warm restart of one worker: its tasks may end first, and come back where they cannot."""
     (worker,) = arguments
-    plan = docker.plan_restart(snapshot, settings, (_container(settings, worker),))
+    plan = docker.plan_restart(snapshot, site, (_container(site, worker),))
     title = _("Restart the worker {worker}").format(worker=worker)
     steps = tuple(replace(step, id="workers.restart") for step in plan.steps)
     note = _("Its tasks have {seconds} s to end; one that has not comes back to its queue").format(
@@ -76,24 +77,24 @@ def plan_restart(snapshot: Snapshot, settings: Settings, arguments: Sequence[str
     )  # fmt: skip
 
 
-def _container(settings: Settings, worker: str) -> str:
-    return str(_configured(settings, worker)[1].container)
+def _container(site: Site, worker: str) -> str:
+    return str(_configured(site, worker)[1].container)
 
 
-def _configured(settings: Settings, name: str) -> tuple[Celery, Worker]:
-    workers = settings.celery.workers if settings.celery else {}
-    if settings.celery is None or name not in workers:
+def _configured(site: Site, name: str) -> tuple[Celery, Worker]:
+    workers = site.settings.celery.workers if site.settings.celery else {}
+    if site.settings.celery is None or name not in workers:
         text = _("There is no worker {name!r} in [celery.workers]")
         raise UsageError(text.format(name=name), hint=consistency.not_one_of(name, workers))
     if workers[name].container is None:
         text = _("[celery.workers.{name}] names no container: it cannot be told anything")
         raise RefusedError(text.format(name=name), hint="samaops config show")
-    return settings.celery, workers[name]
+    return site.settings.celery, workers[name]
 
 
-def _scale_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def _scale_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     worker, by = arguments
-    _configured(settings, worker)
+    _configured(site, worker)
     if not 0 < abs(int(by)) <= MOST_PROCESSES:
         text = _("A pool changes by 1 to {most} processes at a time")
         raise UsageError(text.format(most=MOST_PROCESSES))
@@ -118,7 +119,7 @@ class _Scaling(Struct, frozen=True):
         return text.format(count=abs(self.by), worker=self.worker)
 
 
-def plan_scale(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_scale(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that a worker's pool grows or shrinks, until it restarts.
 
     Guards: the host has the memory, at least one process is left, and exactly one node answers to the name.
@@ -127,18 +128,18 @@ def plan_scale(snapshot: Snapshot, settings: Settings, arguments: Sequence[str])
     try:
         node = str(celery.node_of(snapshot, worker))
         scaling = _Scaling(worker, node, _node(snapshot, worker).capacity, by)
-        _guard(snapshot, settings, scaling)
+        _guard(snapshot, site, scaling)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the workers: {reason}").format(reason=error)) from error
     note = _("Until the worker restarts: change its --concurrency option as well")
     arguments = (worker, f"{by:+d}")
     return Plan(
-        "workers scale", tuple(arguments), scaling.title, worker, (_scale_step(settings, scaling),),
+        "workers scale", tuple(arguments), scaling.title, worker, (_scale_step(site, scaling),),
         notes=(note,),
     )  # fmt: skip
 
 
-def _guard(snapshot: Snapshot, settings: Settings, scaling: _Scaling) -> None:
+def _guard(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
     if not scaling.capacity:
         text = _("{worker} takes messages without limit: how large its pool is cannot be seen")
         raise RefusedError(text.format(worker=scaling.worker))
@@ -146,26 +147,26 @@ def _guard(snapshot: Snapshot, settings: Settings, scaling: _Scaling) -> None:
         text = _("{worker} holds {capacity} messages at once: nothing would be left of its pool")
         raise RefusedError(text.format(worker=scaling.worker, capacity=scaling.capacity))
     if scaling.by > 0:
-        _require_memory(snapshot, settings, scaling)
+        _require_memory(snapshot, site, scaling)
 
 
-def _require_memory(snapshot: Snapshot, settings: Settings, scaling: _Scaling) -> None:
-    server = _configured(settings, scaling.worker)[1].server
+def _require_memory(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
+    server = _configured(site, scaling.worker)[1].server
     facts = facts_in(snapshot, ServerFacts, server)
     left = facts.memory_available - scaling.by * PROCESS_BYTES
-    if left < facts.memory_total * settings.safety.minimum_free_percent / 100:
+    if left < facts.memory_total * site.settings.safety.minimum_free_percent / 100:
         text = _(
             "{server} has {free} MB of memory to spare; {count} processes need about {needed} MB and {percent:g}% must stay free"
         )
-        words = {"server": server, "percent": settings.safety.minimum_free_percent, "count": scaling.by}
+        words = {"server": server, "percent": site.settings.safety.minimum_free_percent, "count": scaling.by}
         free, needed = facts.memory_available // 2**20, scaling.by * PROCESS_BYTES // 2**20
         raise RefusedError(text.format(**words, free=free, needed=needed))
 
 
-def _scale_step(settings: Settings, scaling: _Scaling) -> Step:
+def _scale_step(site: Site, scaling: _Scaling) -> Step:
     worker, capacity = scaling.worker, scaling.capacity
     commands = ("pool_grow", "pool_shrink") if scaling.by > 0 else ("pool_shrink", "pool_grow")
-    forth, back = (_control(settings, scaling, command) for command in commands)
+    forth, back = (_control(site, scaling, command) for command in commands)
     connected = _("the worker {worker} is connected as {node}").format(worker=worker, node=scaling.node)
     holds = _("{worker} holds at most {capacity} messages").format(worker=worker, capacity=capacity)
     changed = (
@@ -188,8 +189,8 @@ def _scale_step(settings: Settings, scaling: _Scaling) -> Step:
     )
 
 
-def _control(settings: Settings, scaling: _Scaling, command: str) -> Operation:
-    section, configured = _configured(settings, scaling.worker)
+def _control(site: Site, scaling: _Scaling, command: str) -> Operation:
+    section, configured = _configured(site, scaling.worker)
     inside = [
         *shlex.split(section.command), "-A", section.app, "control", "--timeout", str(celery.REPLY_SECONDS),
         "--destination", scaling.node, command, str(abs(scaling.by)),

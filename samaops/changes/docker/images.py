@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import Maintenance, Settings
+from samaops.config.settings import Maintenance
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, ngettext
 from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
-from samaops.site.inventory import expected_containers
+from samaops.site.site import Site
 
 CODE = "maintenance.images.unused"
 # What is left waits for the next night: a command line and a plan stay readable.
@@ -35,8 +35,8 @@ def are_gone(snapshot: Snapshot, server: str, *identifiers: str) -> Scalar:
     return not {one.id for one in facts_in(snapshot, ImagesFacts, server).images} & set(identifiers)
 
 
-def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
-    known = tuple(expected_containers(settings)) if settings.docker else ()
+def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    known = tuple(site.containers()) if site.settings.docker else ()
     for name in arguments:
         if name not in known:
             text = _("No containers are configured on a server {name!r}")
@@ -44,13 +44,13 @@ def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
     return (CODE,)
 
 
-def plan_cleanup(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_cleanup(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan the removal of images that no container uses and no rollback needs, on one server or on all.
 
     Without ``arguments``, on every server whose engine answers. Guards: the newest images of each repository stay,
     and so does what is younger than the configured age; an image in use is never named, and docker refuses it too.
     """
-    servers = tuple(arguments) or tuple(expected_containers(settings)) if settings.docker else ()
+    servers = tuple(arguments) or tuple(site.containers()) if site.settings.docker else ()
     steps, silent = [], []
     for server in servers:
         try:
@@ -58,28 +58,28 @@ def plan_cleanup(snapshot: Snapshot, settings: Settings, arguments: Sequence[str
         except UnreadableError as error:
             silent.append(str(error))
             continue
-        found = facts.removable(settings.maintenance.image_age_hours, settings.maintenance.releases_kept)
+        found = facts.removable(
+            site.settings.maintenance.image_age_hours, site.settings.maintenance.releases_kept
+        )
         if found:
-            steps.append(_step(server, facts, found[:MOST_AT_ONCE], settings.maintenance))
+            steps.append(_step(server, facts, found[:MOST_AT_ONCE], site.settings.maintenance))
     if silent and not steps and len(silent) == len(servers):
         raise UnavailableError(_("Could not look at the images: {reason}").format(reason="; ".join(silent)))
     return Plan(
         verb="docker cleanup",
         arguments=tuple(arguments),
         title=_("Remove the images that nothing uses"),
-        target=settings.site,
+        target=site.settings.site,
         steps=tuple(steps),
-        cures=tuple(
-            f"{CODE}@images/{one.operation.server}" for one in steps if _is_all(one, snapshot, settings)
-        ),
+        cures=tuple(f"{CODE}@images/{one.operation.server}" for one in steps if _is_all(one, snapshot, site)),
         nothing_to_do=_("every image is used, recent, or needed for a rollback"),
         notes=tuple(silent),
     )
 
 
-def _is_all(step: Step, snapshot: Snapshot, settings: Settings) -> bool:
+def _is_all(step: Step, snapshot: Snapshot, site: Site) -> bool:
     """Return whether nothing is left for the next night, so that the finding will be gone."""
-    rules = settings.maintenance
+    rules = site.settings.maintenance
     facts = facts_in(snapshot, ImagesFacts, step.operation.server)
     return len(facts.removable(rules.image_age_hours, rules.releases_kept)) <= MOST_AT_ONCE
 

@@ -10,14 +10,13 @@ from msgspec.structs import replace
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.api import ApiFacts
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
-from samaops.site.inventory import expected_containers
+from samaops.site.site import Site
 
 _CONTAINERS = ("docker.container",)
 # How long the container may take to end by itself before it is killed, and how long the whole command may take.
@@ -63,16 +62,16 @@ def _container(snapshot: Snapshot, server: str, name: str) -> Container:
     return container
 
 
-def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     (name,) = arguments
-    _server_of(settings, name)
-    more = ("api",) if _api_member(settings, name) else ()
-    worker = _worker_in(settings, name)
+    _server_of(site, name)
+    more = ("api",) if _api_member(site, name) else ()
+    worker = _worker_in(site, name)
     return (*_CONTAINERS, *more, *(("celery.worker", "rabbitmq.queue") if worker else ()))
 
 
-def _server_of(settings: Settings, name: str) -> str:
-    expected = expected_containers(settings) if settings.docker else {}
+def _server_of(site: Site, name: str) -> str:
+    expected = site.containers() if site.settings.docker else {}
     servers = [server for server, names in expected.items() if name in names]
     if not servers:
         known = sorted({one for names in expected.values() for one in names})
@@ -86,13 +85,13 @@ def _server_of(settings: Settings, name: str) -> str:
     return servers[0]
 
 
-def plan_restart(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan the restart of one container, or the start of one that has ended.
 
     Guards: the last API member that serves is never restarted; a paused container is not either.
     """
     (name,) = arguments
-    server = _server_of(settings, name)
+    server = _server_of(site, name)
     try:
         life, state = str(life_of(snapshot, server, name)), str(state_of(snapshot, server, name))
     except UnreadableError as error:
@@ -100,25 +99,23 @@ def plan_restart(snapshot: Snapshot, settings: Settings, arguments: Sequence[str
     if state == "paused":
         text = _("{name} is paused; a restart would lose what it was doing")
         raise RefusedError(text.format(name=name), hint=f"docker unpause {name}")
-    _refuse_last_member(snapshot, settings, name)
-    step = _step(settings, server, name, life, state)
-    step = replace(step, needs=tuple(_api_needs(snapshot, settings, name)))
-    return Plan(
-        "docker restart", (name,), step.title, target=name, steps=(step,), cures=_cures(settings, name)
-    )
+    _refuse_last_member(snapshot, site, name)
+    step = _step(site, server, name, life, state)
+    step = replace(step, needs=tuple(_api_needs(snapshot, site, name)))
+    return Plan("docker restart", (name,), step.title, target=name, steps=(step,), cures=_cures(site, name))
 
 
-def _refuse_last_member(snapshot: Snapshot, settings: Settings, name: str) -> None:
-    member = _api_member(settings, name)
-    if settings.api is None or member is None:
+def _refuse_last_member(snapshot: Snapshot, site: Site, name: str) -> None:
+    member = _api_member(site, name)
+    if site.settings.api is None or member is None:
         return
-    expected, others = settings.api.expected_status, _other_members(settings, member)
+    expected, others = site.settings.api.expected_status, _other_members(site, member)
     if api_serves(snapshot, expected, member) and not api_serves(snapshot, expected, *others):
         text = _("{name} is the last API member that serves: restarting it would take the API down")
         raise RefusedError(text.format(name=name), hint="samaops diagnose --only api")
 
 
-def _step(settings: Settings, server: str, name: str, life: str, state: str) -> Step:
+def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
     has_ended = state in _ENDED
     title = _("Start the container {name}") if has_ended else _("Restart the container {name}")
     quoted = shlex.quote(name)
@@ -128,7 +125,7 @@ def _step(settings: Settings, server: str, name: str, life: str, state: str) -> 
         risk=Risk.DISRUPTIVE,
         operation=Operation(SHELL, f"docker restart -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
         before=(_life(server, name, life),),
-        after=tuple(_after(settings, server, name, life)),
+        after=tuple(_after(site, server, name, life)),
         no_undo=_("what its processes were doing has ended with them"),
     )
     if not has_ended:
@@ -147,12 +144,12 @@ def _life(server: str, name: str, life: str) -> Condition:
     return Condition("docker.life", (server, name), life, text)
 
 
-def _api_needs(snapshot: Snapshot, settings: Settings, name: str) -> Iterator[Condition]:
+def _api_needs(snapshot: Snapshot, site: Site, name: str) -> Iterator[Condition]:
     """Yield what keeps the API up meanwhile: another member serves, or this one does not either."""
-    member = _api_member(settings, name)
-    if settings.api is None or member is None:
+    member = _api_member(site, name)
+    if site.settings.api is None or member is None:
         return
-    expected, others = settings.api.expected_status, _other_members(settings, member)
+    expected, others = site.settings.api.expected_status, _other_members(site, member)
     if api_serves(snapshot, expected, *others):
         text = _("another API member serves meanwhile")
         yield Condition("docker.api_serves", (expected, *others), True, text)
@@ -161,24 +158,24 @@ def _api_needs(snapshot: Snapshot, settings: Settings, name: str) -> Iterator[Co
         yield Condition("docker.api_serves", (expected, member), False, text)
 
 
-def _after(settings: Settings, server: str, name: str, life: str) -> Iterator[Condition]:
+def _after(site: Site, server: str, name: str, life: str) -> Iterator[Condition]:
     text = _("{name} runs anew, and its health check passes if it has one").format(name=name)
     yield Condition("docker.runs_anew", (server, name, life), True, text)
-    member = _api_member(settings, name)
-    if settings.api is not None and member is not None:
+    member = _api_member(site, name)
+    if site.settings.api is not None and member is not None:
         serves = _("{member} serves").format(member=member)
-        yield Condition("docker.api_serves", (settings.api.expected_status, member), True, serves)
-    worker = _worker_in(settings, name)
+        yield Condition("docker.api_serves", (site.settings.api.expected_status, member), True, serves)
+    worker = _worker_in(site, name)
     if worker is not None:
         connected = _("the worker {worker} is connected to the broker").format(worker=worker)
         yield Condition("celery.is_connected", (worker,), True, connected)
 
 
-def _cures(settings: Settings, name: str) -> tuple[str, ...]:
-    worker = _worker_in(settings, name)
-    if settings.celery is None or worker is None:
+def _cures(site: Site, name: str) -> tuple[str, ...]:
+    worker = _worker_in(site, name)
+    if site.settings.celery is None or worker is None:
         return ()
-    queues = settings.celery.workers[worker].queues
+    queues = site.settings.celery.workers[worker].queues
     return (
         f"celery.worker.missing@celery/{worker}",
         f"celery.worker.not_consuming@celery/{worker}",
@@ -186,17 +183,21 @@ def _cures(settings: Settings, name: str) -> tuple[str, ...]:
     )
 
 
-def _api_member(settings: Settings, container: str) -> str | None:
-    members = settings.api.instances if settings.api else ()
+def _api_member(site: Site, container: str) -> str | None:
+    members = site.settings.api.instances if site.settings.api else ()
     return next((one.name for one in members if one.container == container), None)
 
 
-def _other_members(settings: Settings, member: str) -> tuple[str, ...]:
-    return tuple(one.name for one in settings.api.instances if one.name != member) if settings.api else ()
+def _other_members(site: Site, member: str) -> tuple[str, ...]:
+    return (
+        tuple(one.name for one in site.settings.api.instances if one.name != member)
+        if site.settings.api
+        else ()
+    )
 
 
-def _worker_in(settings: Settings, container: str) -> str | None:
-    workers = settings.celery.workers if settings.celery and settings.rabbitmq else {}
+def _worker_in(site: Site, container: str) -> str | None:
+    workers = site.settings.celery.workers if site.settings.celery and site.settings.rabbitmq else {}
     return next((key for key, worker in workers.items() if worker.container == container), None)
 
 

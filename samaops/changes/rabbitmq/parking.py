@@ -12,7 +12,7 @@ from samaops.changes.run import parking
 from samaops.changes.run.parking import ALL, GIVEN_BACK, MOST_HELD, PREFIX, Parking
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue, RabbitMQFacts
@@ -20,6 +20,7 @@ from samaops.i18n import _
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
 from samaops.site import chosen
 from samaops.site import commands as command_lines
+from samaops.site.site import Site
 
 _QUEUES = ("rabbitmq.queue",)
 DEFAULT_SECONDS = 30.0
@@ -61,8 +62,8 @@ def _held(snapshot: Snapshot, name: str) -> int:
     return found.messages if found is not None else 0
 
 
-def _park_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
-    asked = asked_for(settings, arguments)
+def _park_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    asked = asked_for(site, arguments)
     if not LEAST_SECONDS <= asked.seconds <= MOST_SECONDS:
         text = _("{seconds:g} is not between {least:g} and {most:g} seconds")
         words = {"seconds": asked.seconds, "least": LEAST_SECONDS, "most": MOST_SECONDS}
@@ -70,12 +71,12 @@ def _park_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]
     return _QUEUES
 
 
-def asked_for(settings: Settings, arguments: Sequence[str]) -> Parking:
+def asked_for(site: Site, arguments: Sequence[str]) -> Parking:
     """Return what the words ask for: QUEUE, WHICH, then the holding queue and the seconds when given."""
     queue, which, *more = arguments
     holding = more[0] if more and more[0] else holding_queue(queue)
     seconds = float(more[1]) if len(more) > 1 else DEFAULT_SECONDS
-    _require_names(_broker(settings), queue, holding)
+    _require_names(_broker(site), queue, holding)
     return Parking(queue, holding, "", seconds, which)
 
 
@@ -87,18 +88,18 @@ def _require_names(broker: RabbitMQ, queue: str, holding: str) -> None:
         raise UsageError(_("{holding} is no queue to park messages in").format(holding=holding))
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
         raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return settings.rabbitmq
+    return site.settings.rabbitmq
 
 
-def plan_park(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_park(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that one task's message, or those that workers give back, go to a holding queue; all others stay.
 
     Guards: the holding queue keeps what it is given and has no consumer; the queue can be held while it is watched.
     """
-    asked = asked_for(settings, arguments)
+    asked = asked_for(site, arguments)
     title = _title(asked)
     plan = Plan("queue park", _typed(asked), title, target=asked.queue)
     try:
@@ -114,9 +115,7 @@ def plan_park(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) 
     asked = replace(asked, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
     cures = (f"rabbitmq.queue.redelivering@rabbitmq/{asked.queue}",) if asked.which == GIVEN_BACK else ()
     held = holding.messages if holding is not None else 0
-    return replace(
-        plan, steps=(_park_step(asked, held, title),), cures=cures, notes=_park_notes(settings, asked)
-    )
+    return replace(plan, steps=(_park_step(asked, held, title),), cures=cures, notes=_park_notes(site, asked))
 
 
 def _typed(asked: Parking) -> tuple[str, ...]:
@@ -160,13 +159,13 @@ def _guard(asked: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> N
         raise RefusedError(text.format(holding=asked.holding, limits=words))
 
 
-def _park_notes(settings: Settings, asked: Parking) -> tuple[str, ...]:
+def _park_notes(site: Site, asked: Parking) -> tuple[str, ...]:
     waiting = _(
         "What else is in {queue} stays there in its order, and waits up to {seconds:g} s at a time meanwhile; the "
         "broker marks it as delivered before"
     ).format(queue=asked.queue, seconds=parking.ROUND_SECONDS)
     source = "" if asked.holding == holding_queue(asked.queue) else f" --from {shlex.quote(asked.holding)}"
-    back = chosen.same(command_lines.samaops(settings, f"queue unpark {shlex.quote(asked.queue)}{source}"))
+    back = chosen.same(command_lines.samaops(site, f"queue unpark {shlex.quote(asked.queue)}{source}"))
     kept = _("What is parked is not sent until it is put back: {command}")
     restart = _(
         "Restart no worker meanwhile: it would give back what it holds, and that would be parked with it"
@@ -193,13 +192,13 @@ def _park_step(asked: Parking, held: int, title: str) -> Step:
     )
 
 
-def _unpark_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def _unpark_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     queue, _which, *more = arguments
-    _require_names(_broker(settings), queue, more[0] if more and more[0] else holding_queue(queue))
+    _require_names(_broker(site), queue, more[0] if more and more[0] else holding_queue(queue))
     return _QUEUES
 
 
-def plan_unpark(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_unpark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that what was parked, or one task of it, goes back to the end of its queue."""
     queue, which, *more = arguments
     holding = more[0] if more and more[0] else holding_queue(queue)
@@ -221,7 +220,7 @@ def plan_unpark(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]
     note = _(
         "It goes to the end of the queue. If it still kills its process, park it again: {command}"
     ).format(
-        command=chosen.same(command_lines.samaops(settings, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
+        command=chosen.same(command_lines.samaops(site, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
     )
     return replace(plan, steps=(_unpark_step(queue, holding, which, held, title),), notes=(note,))
 

@@ -11,12 +11,13 @@ from msgspec.structs import replace
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import LIMITS, TEXT_CHARACTERS, BrokerQueue, Policy, RabbitMQFacts
 from samaops.i18n import _
 from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
 
 _QUEUES = ("rabbitmq.queue",)
 CONTROL_SECONDS = 30.0
@@ -35,8 +36,8 @@ def _queue(snapshot: Snapshot, name: str) -> BrokerQueue:
     return found
 
 
-def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
-    (queue,), broker = arguments, _broker(settings)
+def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    (queue,), broker = arguments, _broker(site)
     if queue not in broker.queues:
         text = _("The configuration knows no queue {queue!r}")
         raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, broker.queues))
@@ -45,13 +46,13 @@ def _codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
     return _QUEUES
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
         raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return settings.rabbitmq
+    return site.settings.rabbitmq
 
 
-def plan_clear(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_clear(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that the policy which limits a queue is cleared.
 
     Guards: it can be put back exactly as it is, it sets nothing but limits, and the queue's own arguments do not
@@ -71,7 +72,7 @@ def plan_clear(snapshot: Snapshot, settings: Settings, arguments: Sequence[str])
         return replace(plan, nothing_to_do=_("no policy limits the queue {queue}").format(queue=name))
     policy = _guarded(queue)
     notes = tuple(_notes(snapshot, queue))
-    return replace(plan, steps=(_step(_broker(settings), queue, policy, title),), notes=notes)
+    return replace(plan, steps=(_step(_broker(site), queue, policy, title),), notes=notes)
 
 
 def _guarded(queue: BrokerQueue) -> Policy:

@@ -12,7 +12,7 @@ from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.run import messages
 from samaops.changes.verbs import Verb
 from samaops.config import consistency
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
@@ -22,6 +22,7 @@ from samaops.i18n import _
 from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site import chosen
 from samaops.site import commands as command_lines
+from samaops.site.site import Site
 
 _QUEUES = ("rabbitmq.queue",)
 _MEMORY = ("rabbitmq.memory", "rabbitmq.alarm")
@@ -71,22 +72,22 @@ def _node(snapshot: Snapshot, name: str) -> BrokerNode:
     raise UnreadableError(_("there is no node {node}").format(node=name))
 
 
-def _purge_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def _purge_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     queue, _file = arguments
-    known = _broker(settings).queues
+    known = _broker(site).queues
     if queue not in known:
         text = _("The configuration knows no queue {queue!r}")
         raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, known))
     return _QUEUES
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
         raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return settings.rabbitmq
+    return site.settings.rabbitmq
 
 
-def plan_purge(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_purge(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that every ready message of a queue is taken out of it, into a new file on this machine.
 
     Nothing is purged that is not in the file. Guards: the file is new, and the messages are not too many.
@@ -103,7 +104,7 @@ def plan_purge(snapshot: Snapshot, settings: Settings, arguments: Sequence[str])
     if not found.ready:
         return replace(plan, nothing_to_do=_("no message is ready in {queue}").format(queue=queue))
     _guard_purge(found, file)
-    return replace(plan, steps=(_purge_step(found, file, title),), notes=tuple(_purge_notes(found, settings)))
+    return replace(plan, steps=(_purge_step(found, file, title),), notes=tuple(_purge_notes(found, site)))
 
 
 def _guard_purge(queue: BrokerQueue, file: Path) -> None:
@@ -115,9 +116,9 @@ def _guard_purge(queue: BrokerQueue, file: Path) -> None:
         raise RefusedError(text.format(count=queue.ready, most=MOST_MESSAGES))
 
 
-def _purge_notes(queue: BrokerQueue, settings: Settings) -> Iterator[str]:
+def _purge_notes(queue: BrokerQueue, site: Site) -> Iterator[str]:
     if not queue.consumers:
-        command = command_lines.samaops(settings, f"workers add-queue WORKER {shlex.quote(queue.name)}")
+        command = command_lines.samaops(site, f"workers add-queue WORKER {shlex.quote(queue.name)}")
         text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
         yield text.format(queue=queue.name, command=chosen.same(command))
 
@@ -139,22 +140,22 @@ def _purge_step(queue: BrokerQueue, file: Path, title: str) -> Step:
     )
 
 
-def _watermark_codes(settings: Settings, arguments: Sequence[str]) -> tuple[str, ...]:
+def _watermark_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
     (fraction,) = arguments
     if not 0 < float(fraction) <= MOST_FRACTION:
         text = _("{fraction} is not above 0 and at most {most}")
         raise UsageError(text.format(fraction=fraction, most=MOST_FRACTION))
-    if _broker(settings).container is None:
+    if _broker(site).container is None:
         raise RefusedError(_("[rabbitmq] names no container: rabbitmqctl cannot be called"))
     return (*_MEMORY, "docker.container", "servers.memory")
 
 
-def plan_watermark(snapshot: Snapshot, settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_watermark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that the broker blocks publishers above this fraction of its container's, or its host's, memory.
 
     Guards: the broker already uses less than that, and its host has what it may then take more.
     """
-    (fraction,), broker = arguments, _broker(settings)
+    (fraction,), broker = arguments, _broker(site)
     try:
         nodes = _nodes(snapshot)
         if len(nodes) != 1:
@@ -163,18 +164,18 @@ def plan_watermark(snapshot: Snapshot, settings: Settings, arguments: Sequence[s
         wanted = int(total * float(fraction))
         title = _("Let RabbitMQ use {size} MB before it blocks publishers").format(size=wanted // 10**6)
         target = nodes[0].name
-        plan = Plan("queue set-watermark", (fraction,), title, target, cures=_alarm_cures(settings))
+        plan = Plan("queue set-watermark", (fraction,), title, target, cures=_alarm_cures(site))
         if nodes[0].memory_limit == wanted:
             return replace(plan, nothing_to_do=_("it is so already"))
-        _guard_memory(snapshot, settings, nodes[0], wanted)
+        _guard_memory(snapshot, site, nodes[0], wanted)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the broker: {reason}").format(reason=error)) from error
     note = _("Until the broker restarts: change vm_memory_high_watermark in rabbitmq.conf as well")
     return replace(plan, steps=(_watermark_step(broker, nodes[0], wanted, title),), notes=(note,))
 
 
-def _alarm_cures(settings: Settings) -> tuple[str, ...]:
-    return (f"rabbitmq.alarm.memory@rabbitmq/{_broker(settings).server}",)
+def _alarm_cures(site: Site) -> tuple[str, ...]:
+    return (f"rabbitmq.alarm.memory@rabbitmq/{_broker(site).server}",)
 
 
 def _memory_of_broker(snapshot: Snapshot, broker: RabbitMQ) -> int:
@@ -187,14 +188,14 @@ def _memory_of_broker(snapshot: Snapshot, broker: RabbitMQ) -> int:
     return min(container.memory_limit or docker.memory_total, docker.memory_total)
 
 
-def _guard_memory(snapshot: Snapshot, settings: Settings, node: BrokerNode, wanted: int) -> None:
+def _guard_memory(snapshot: Snapshot, site: Site, node: BrokerNode, wanted: int) -> None:
     if wanted <= node.memory_used:
         text = _("{node} uses {used} MB already: {wanted} MB would block its publishers at once")
         words = {"node": node.name, "used": node.memory_used // 10**6, "wanted": wanted // 10**6}
         raise RefusedError(text.format(**words), hint="rabbitmq-diagnostics memory_breakdown")
-    server = _broker(settings).server
+    server = _broker(site).server
     facts = facts_in(snapshot, ServerFacts, server)
-    kept = facts.memory_total * settings.safety.minimum_free_percent / 100
+    kept = facts.memory_total * site.settings.safety.minimum_free_percent / 100
     if facts.memory_available - (wanted - node.memory_used) < kept:
         text = _("{server} has {free} MB of memory to spare: RabbitMQ may not take {more} MB more of it")
         free, more = facts.memory_available // 10**6, (wanted - node.memory_used) // 10**6

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation
+from samaops.site.site import Site
 
 PUBLISH = "canary.publish"
 SECONDS = 35.0
@@ -36,22 +37,22 @@ def parts(what: Operation) -> tuple[str, str, str, str]:
     return queue, task, task_id, milliseconds
 
 
-def shown(what: Operation, settings: Settings) -> str:
+def shown(what: Operation, site: Site) -> str:
     """Return the operation as a person would do it: a call of the management API, which asks for the password."""
-    broker = _broker(settings)
+    broker = _broker(site)
     queue, *_rest = parts(what)
     scheme = "https" if broker.management_tls else "http"
-    base = f"{scheme}://{settings.host_of(broker)}:{broker.management_port}/api"
+    base = f"{scheme}://{site.host_of(broker)}:{broker.management_port}/api"
     url = f"{base}/exchanges/{quote(broker.vhost, safe='')}/amq.default/publish"
     body = json.dumps({**_message(what, broker), "routing_key": queue, "payload_encoding": "string"})
     return f"curl -u {shlex.quote(broker.username)} -X POST {shlex.quote(url)} -d {shlex.quote(body)}"
 
 
-def run(what: Operation, settings: Settings) -> str:
+def run(what: Operation, site: Site) -> str:
     """Publish the canary; return that the broker has it, in a sentence. Raises ClientError."""
-    broker = _broker(settings)
+    broker = _broker(site)
     queue, _task, task_id, _milliseconds = parts(what)
-    with ManagementApi(settings.host_of(broker), broker) as api:
+    with ManagementApi(site.host_of(broker), broker) as api:
         api.publish(queue, _message(what, broker))
     return _("RabbitMQ has put the canary {id} into {queue}").format(id=task_id, queue=queue)
 
@@ -80,7 +81,7 @@ def _message(what: Operation, broker: RabbitMQ) -> Mapping[str, Any]:
     return {"properties": properties, "payload": json.dumps([[], {"marker": mark}, {}])}
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
         raise ClientError(FailureKind.MISSING, _("[rabbitmq] is not configured"), "rabbitmq")
-    return settings.rabbitmq
+    return site.settings.rabbitmq

@@ -17,11 +17,12 @@ from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation
+from samaops.site.site import Site
 
 TAKE, RESTORE = "rabbitmq.take", "rabbitmq.restore"
 BATCH = 100
@@ -38,11 +39,11 @@ def restore(queue: str, file: Path) -> Operation:
     return Operation(RESTORE, shlex.join([queue, str(file)]), None, SECONDS)
 
 
-def shown(operation: Operation, settings: Settings) -> str:
+def shown(operation: Operation, site: Site) -> str:
     """Return the operation as a person would do it: calls of the management API, which ask for the password."""
-    broker = _broker(settings)
+    broker = _broker(site)
     words = shlex.split(operation.text)
-    base = f"http{'s' if broker.management_tls else ''}://{settings.host_of(broker)}:{broker.management_port}/api"
+    base = f"http{'s' if broker.management_tls else ''}://{site.host_of(broker)}:{broker.management_port}/api"
     vhost, user = quote(broker.vhost, safe=""), shlex.quote(broker.username)
     if operation.kind == TAKE:
         queue, most, file = words
@@ -56,11 +57,11 @@ def shown(operation: Operation, settings: Settings) -> str:
     return f"# {each}\ncurl -u {user} -X POST {shlex.quote(url)} -d {shlex.quote(body)}"
 
 
-def run_take(operation: Operation, settings: Settings) -> str:
+def run_take(operation: Operation, site: Site) -> str:
     """Take the messages; return how many, in a sentence. Raises ClientError."""
     queue, most, file = shlex.split(operation.text)
     left, path = int(most), Path(file)
-    with _api(settings) as api:
+    with _api(site) as api:
         while left > 0:
             taken = _take_batch(api, queue, min(BATCH, left), path)
             if not taken:
@@ -126,7 +127,7 @@ def _published(path: Path) -> int:
     return int(kept.read_text(encoding="ascii")) if kept.exists() else 0
 
 
-def run_restore(operation: Operation, settings: Settings) -> str:
+def run_restore(operation: Operation, site: Site) -> str:
     """Publish the messages that were not published yet; return how many, in a sentence. Raises ClientError."""
     queue, file = shlex.split(operation.text)
     path = Path(file)
@@ -134,7 +135,7 @@ def run_restore(operation: Operation, settings: Settings) -> str:
         raise ClientError(FailureKind.ERROR, _in_the_middle(path), "file")
     done = _published(path)
     messages = list(read(path))[done:] if path.exists() else []
-    with _api(settings) as api:
+    with _api(site) as api:
         for number, message in enumerate(messages, start=done + 1):
             api.publish(queue, message)
             progress(path).write_text(str(number), encoding="ascii")
@@ -164,12 +165,12 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
         raise ClientError(FailureKind.MISSING, _("[rabbitmq] is not configured"), "rabbitmq")
-    return settings.rabbitmq
+    return site.settings.rabbitmq
 
 
-def _api(settings: Settings) -> ManagementApi:
-    broker = _broker(settings)
-    return ManagementApi(settings.host_of(broker), broker)
+def _api(site: Site) -> ManagementApi:
+    broker = _broker(site)
+    return ManagementApi(site.host_of(broker), broker)

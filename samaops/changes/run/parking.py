@@ -20,10 +20,11 @@ from msgspec import Struct
 from samaops.clients.amqp import FIRST, AmqpSession, Delivery
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation
+from samaops.site.site import Site
 
 PARK, UNPARK = "rabbitmq.park", "rabbitmq.unpark"
 # Instead of a task's id: whatever a worker gives back while we watch; and whatever is in the holding queue.
@@ -72,16 +73,16 @@ def unpark(queue: str, holding: str, label: str = ALL, which: str = ALL) -> Oper
     return Operation(UNPARK, shlex.join([queue, holding, label, which]), None, 600.0)
 
 
-def calls(operation: Operation, settings: Settings) -> tuple[str, ...]:
+def calls(operation: Operation, site: Site) -> tuple[str, ...]:
     """Return what is done on the connection, call by call: there is no command line that does it."""
-    return tuple(_calls(operation, settings))
+    return tuple(_calls(operation, site))
 
 
-def _calls(operation: Operation, settings: Settings) -> Iterator[str]:
-    broker = _broker(settings)
+def _calls(operation: Operation, site: Site) -> Iterator[str]:
+    broker = _broker(site)
     queue, holding, label, *rest = map(shlex.quote, shlex.split(operation.text))
     vhost = quote(broker.vhost, safe="")
-    yield f"amqp://{broker.username}@{settings.host_of(broker)}:{broker.port}/{vhost}"
+    yield f"amqp://{broker.username}@{site.host_of(broker)}:{broker.port}/{vhost}"
     if operation.kind == PARK:
         seconds, which = rest
         what = _("what a worker gives back") if which == GIVEN_BACK else _("task {id}").format(id=which)
@@ -100,15 +101,15 @@ def _calls(operation: Operation, settings: Settings) -> Iterator[str]:
     yield _("all others: channel.close, which puts them back")
 
 
-def run_park(operation: Operation, settings: Settings) -> str:
+def run_park(operation: Operation, site: Site) -> str:
     """Park what is asked for; return how much, in a sentence. Raises ClientError when nothing was found."""
     queue, holding, label, seconds, which = shlex.split(operation.text)
     parking = Parking(queue, holding, label, float(seconds), which)
-    with _session(settings) as session:
+    with _session(site) as session:
         is_new = session.ready(holding) is None
         session.declare(holding)
         try:
-            _require_safe(settings, parking)
+            _require_safe(site, parking)
             parked = _watch(session, parking)
         except ClientError:
             if is_new:
@@ -136,13 +137,13 @@ def _not_seen(parking: Parking) -> str:
     return text.format(queue=parking.queue, which=parking.which, seconds=parking.seconds)
 
 
-def _require_safe(settings: Settings, parking: Parking) -> None:
+def _require_safe(site: Site, parking: Parking) -> None:
     """Raise ClientError when a policy or an argument would drop what is parked, or what is only held.
 
     The policies are matched here: what the broker shows of a queue itself is seconds old.
     """
-    broker, holding = _broker(settings), parking.holding
-    with ManagementApi(settings.host_of(broker), broker) as api:
+    broker, holding = _broker(site), parking.holding
+    with ManagementApi(site.host_of(broker), broker) as api:
         source = api.in_vhost("queues", parking.queue, columns="type")
         found = api.in_vhost("queues", holding, columns="arguments,durable")
         policies = [*api.in_vhost("policies"), *api.in_vhost("operator-policies")]
@@ -260,11 +261,11 @@ class _Beginning:
             self.lasts = False
 
 
-def run_unpark(operation: Operation, settings: Settings) -> str:
+def run_unpark(operation: Operation, site: Site) -> str:
     """Put parked messages back, each task once; return how many, in a sentence. Raises ClientError."""
     queue, holding, label, which = shlex.split(operation.text)
     back: list[str] = []
-    with _session(settings) as session:
+    with _session(site) as session:
         if session.ready(queue) is None:
             raise ClientError(
                 FailureKind.MISSING, _("there is no queue {queue}").format(queue=queue), "unpark"
@@ -301,12 +302,12 @@ def _put_back(session: AmqpSession, found: Delivery, queue: str, back: list[str]
     session.acknowledge(found)
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
         raise ClientError(FailureKind.MISSING, _("[rabbitmq] is not configured"), "rabbitmq")
-    return settings.rabbitmq
+    return site.settings.rabbitmq
 
 
-def _session(settings: Settings) -> AmqpSession:
-    broker = _broker(settings)
-    return AmqpSession(settings.host_of(broker), broker)
+def _session(site: Site) -> AmqpSession:
+    broker = _broker(site)
+    return AmqpSession(site.host_of(broker), broker)

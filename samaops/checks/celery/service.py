@@ -126,7 +126,7 @@ def _consumed(celery: CeleryFacts) -> set[str]:
 def uncovered(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
     workers = workers_of(context)
     expected = {queue: key for key, worker in workers.items() for queue in worker.queues}
-    for queue in context.settings.rabbitmq.queues if context.settings.rabbitmq else ():
+    for queue in context.site.settings.rabbitmq.queues if context.site.settings.rabbitmq else ():
         expected.setdefault(queue, "")
     consumed = _consumed(celery)
     for queue, key in expected.items():

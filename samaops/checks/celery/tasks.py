@@ -40,11 +40,11 @@ RECOVERED_STREAK = 3
     ),
 )
 def stuck(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
-    if celery.active is None or context.settings.celery is None:
+    if celery.active is None or context.site.settings.celery is None:
         detail = _("[flower] is not configured: running tasks are not seen")
         yield context.finding(Status.SKIPPED, _("No task runs for ever"), detail=detail)
         return
-    limit = context.settings.celery.stuck_after
+    limit = context.site.settings.celery.stuck_after
     for key, worker in workers_of(context).items():
         nodes = nodes_of(celery, key)
         tasks = [task for node in nodes for task in running_of(celery.active, node.name)]

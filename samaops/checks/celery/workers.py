@@ -17,7 +17,7 @@ def subject_of(name: str) -> str:
 
 def workers_of(context: Context) -> dict[str, Worker]:
     """Return the configured workers by the beginning of their node name."""
-    return context.settings.celery.workers if context.settings.celery else {}
+    return context.site.settings.celery.workers if context.site.settings.celery else {}
 
 
 def nodes_of(celery: CeleryFacts, key: str) -> list[CeleryNode]:
@@ -28,4 +28,4 @@ def nodes_of(celery: CeleryFacts, key: str) -> list[CeleryNode]:
 def see_worker(context: Context, worker: Worker, command: str = "logs --tail 50") -> str:
     """Return the command line that looks at a worker's container, by default at its log."""
     container = worker.container or "samaconso_celery_worker_1"
-    return on_server(context.settings, worker.server, f"docker {command} {shlex.quote(container)}")
+    return on_server(context.site, worker.server, f"docker {command} {shlex.quote(container)}")

@@ -57,7 +57,7 @@ def reclaimable(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             }
             for one in docker.disk
         },
-        hint=on_server(context.settings, _server(context), "docker system df -v"),
+        hint=on_server(context.site, _server(context), "docker system df -v"),
     )
 
 
@@ -82,8 +82,8 @@ def reclaimable(docker: DockerFacts, context: Context) -> Iterator[Finding]:
 )
 def logs(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     limit = context.warning or _LOG_LIMIT_MB
-    if limit == _LOG_LIMIT_MB and context.settings.docker:  # no threshold of its own is set
-        limit = context.settings.docker.log_size_limit_mb
+    if limit == _LOG_LIMIT_MB and context.site.settings.docker:  # no threshold of its own is set
+        limit = context.site.settings.docker.log_size_limit_mb
     seen = [one for one in docker.containers if one.log_bytes is not None]
     large = [one for one in seen if (one.log_bytes or 0) >= limit * MEBIBYTE]
     for one in large:
@@ -102,7 +102,7 @@ def _large_log(container: Container, limit: float, context: Context) -> Finding:
         value=round(bytes_ / MEBIBYTE, 1),
         warning=limit,
         evidence={"path": container.log_path, "log_bytes": bytes_, "max_size": container.log_max_size},
-        hint=on_server(context.settings, _server(context), f"ls -lh {shlex.quote(container.log_path)}"),
+        hint=on_server(context.site, _server(context), f"ls -lh {shlex.quote(container.log_path)}"),
     )
 
 
@@ -138,7 +138,7 @@ def memory(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             "limits": limits,
             "without_limit": [one.name for one in running if not one.memory_limit],
         },
-        hint=on_server(context.settings, _server(context), "docker stats --no-stream"),
+        hint=on_server(context.site, _server(context), "docker stats --no-stream"),
     )
 
 
@@ -162,7 +162,7 @@ def memory(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def images(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
-    api = context.settings.api
+    api = context.site.settings.api
     engines = {one.server: docker for one, docker in snapshot.facts_of(DockerFacts)}
     found: dict[str, Container] = {}
     for instance in api.instances if api else ():

@@ -72,7 +72,7 @@ def missing(docker: DockerFacts, context: Context) -> Iterator[Finding]:
                 _("Container {name} does not exist").format(name=name),
                 subject=subject,
                 evidence={"name": name, "present": [one.name for one in docker.containers][:50]},
-                hint=on_server(context.settings, _server(context), "docker ps -a"),
+                hint=on_server(context.site, _server(context), "docker ps -a"),
             )
         else:
             yield context.ok(_("Container {name} exists").format(name=name), subject=subject)
@@ -123,7 +123,7 @@ def _stopped(container: Container, docker: DockerFacts, context: Context) -> Fin
             "restart_count": container.restart_count,
         },
         hint=on_server(
-            context.settings, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
+            context.site, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
         ),
     )
 
@@ -172,7 +172,7 @@ def oom_killed(docker: DockerFacts, context: Context) -> Iterator[Finding]:
                 "kills": [{"at": one.at, "pid": one.pid, "command": one.command} for one in kills[-10:]],
             },
             "hint": on_server(
-                context.settings,
+                context.site,
                 _server(context),
                 f"docker inspect {shlex.quote(container.name)} | grep -i oom",
             ),
@@ -211,7 +211,7 @@ def unhealthy(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             continue
         title = _("Container {name} runs, but its health check fails").format(name=container.name)
         hint = on_server(
-            context.settings, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
+            context.site, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
         )
         judge = context.crit if container.name in docker.expected else context.warn
         yield judge(title, subject=subject, detail=container.health_log, evidence=evidence, hint=hint)
@@ -248,7 +248,7 @@ def restarting(docker: DockerFacts, context: Context) -> Iterator[Finding]:
                 "started_at": container.started_at,
             },
             "hint": on_server(
-                context.settings, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
+                context.site, _server(context), f"docker logs --tail 100 {shlex.quote(container.name)}"
             ),
         }
         if container.state == "restarting":
@@ -293,7 +293,7 @@ def paused(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             ),
             subject=container_subject(container.name, context),
             evidence={"state": container.state, "pid": container.pid},
-            hint=on_server(context.settings, _server(context), "docker ps --filter status=paused"),
+            hint=on_server(context.site, _server(context), "docker ps --filter status=paused"),
         )
     if not found:
         yield context.ok(_("No container is paused"))

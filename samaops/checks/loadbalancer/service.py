@@ -87,7 +87,7 @@ def status(vip: VipFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def body(vip: VipFacts, context: Context) -> Iterator[Finding]:
-    expected = context.settings.api.expected_status if context.settings.api else "running"
+    expected = context.site.settings.api.expected_status if context.site.settings.api else "running"
     yield from health.judge_body(vip.answer, context, _("The virtual address"), expected)
 
 

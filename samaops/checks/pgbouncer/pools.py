@@ -19,7 +19,7 @@ def _console(facts: PgBouncerFacts) -> Console:
 
 
 def _main_first(names: list[str], context: Context) -> list[str]:
-    main = context.settings.pgbouncer.database if context.settings.pgbouncer else ""
+    main = context.site.settings.pgbouncer.database if context.site.settings.pgbouncer else ""
     return sorted(names, key=lambda name: (name != main, name))
 
 
@@ -88,7 +88,7 @@ def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
             "all": bool(seen.is_held or is_inferred),
             "inferred": is_inferred,
         },
-        hint=console(context.settings, "SHOW DATABASES"),
+        hint=console(context.site, "SHOW DATABASES"),
     )
 
 
@@ -125,7 +125,7 @@ def disabled(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     yield context.crit(
         _("PgBouncer refuses new clients of {database}: it is disabled").format(database=", ".join(names)),
         evidence={"database": names[0], "databases": names},
-        hint=console(context.settings, "SHOW DATABASES"),
+        hint=console(context.site, "SHOW DATABASES"),
     )
 
 
@@ -181,7 +181,7 @@ def waiting(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
 
 def _hint_when(context: Context, value: float) -> dict[str, str]:
     is_bad = context.warning is not None and value >= context.warning
-    return {"hint": console(context.settings, "SHOW POOLS")} if is_bad else {}
+    return {"hint": console(context.site, "SHOW POOLS")} if is_bad else {}
 
 
 @check(
@@ -215,9 +215,7 @@ def saturated(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     )
     evidence = _pool(pool, size)
     if percent >= 100 and pool.clients_waiting and pool.maxwait_seconds >= 1:
-        yield context.crit(
-            title, value=percent, evidence=evidence, hint=console(context.settings, "SHOW POOLS")
-        )
+        yield context.crit(title, value=percent, evidence=evidence, hint=console(context.site, "SHOW POOLS"))
     else:
         yield context.above(percent, title, evidence=evidence, **_hint_when(context, percent))
 
@@ -257,7 +255,7 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         value=worst.clients_waiting,
         unit="clients",
         evidence=_pool(worst, _size(seen, worst)),
-        hint=console(context.settings, "SHOW SERVERS"),
+        hint=console(context.site, "SHOW SERVERS"),
     )
 
 

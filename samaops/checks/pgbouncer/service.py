@@ -78,7 +78,7 @@ def query(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
             Status.CRITICAL if is_outage else Status.UNKNOWN,
             _("SELECT 1 gets no answer through the pool: {error}").format(error=seen.error),
             evidence={"kind": seen.kind, "stage": seen.stage, "error": seen.error},
-            hint=console(context.settings, "SHOW DATABASES"),
+            hint=console(context.site, "SHOW DATABASES"),
         )
 
 
@@ -100,7 +100,7 @@ def query(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
 def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     if facts.console is None:
         return
-    expected = context.settings.pgbouncer.expected_settings if context.settings.pgbouncer else {}
+    expected = context.site.settings.pgbouncer.expected_settings if context.site.settings.pgbouncer else {}
     actual = facts.console.settings
     different = {
         name: {"expected": value, "actual": actual.get(name)}
@@ -127,5 +127,5 @@ def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Findi
         detail="; ".join(names),
         value=len(different),
         evidence={"different": different},
-        hint=console(context.settings, "SHOW CONFIG"),
+        hint=console(context.site, "SHOW CONFIG"),
     )

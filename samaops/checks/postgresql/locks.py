@@ -124,8 +124,8 @@ def _hint(context: Context, status: Status, pids: list[int]) -> dict[str, str]:
     if status is Status.OK:
         return {}
     if PREPARED_TRANSACTION in pids:
-        return {"hint": direct(context.settings, "SELECT * FROM pg_prepared_xacts")}
-    return {"hint": direct(context.settings, LOOK.format(pids=", ".join(str(pid) for pid in pids)))}
+        return {"hint": direct(context.site, "SELECT * FROM pg_prepared_xacts")}
+    return {"hint": direct(context.site, LOOK.format(pids=", ".join(str(pid) for pid in pids)))}
 
 
 def _title(chain: Chain, evidence: dict[str, Any], waiting: int, seconds: float) -> str:

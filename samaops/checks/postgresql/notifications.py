@@ -78,11 +78,11 @@ def _why_not(found: DueNotifications | None) -> str:
 
 
 def _count(found: DueNotifications, context: Context) -> str:
-    section = context.settings.postgresql
+    section = context.site.settings.postgresql
     assert section is not None
     due, published = map(sql_name, (section.notifications_due_column, section.notifications_published_column))
     table = ".".join(map(sql_name, found.table.split(".")))
     return direct(
-        context.settings,
+        context.site,
         f"SELECT count(*), min({due}) FROM {table} WHERE {published} IS NULL AND {due} > now() - interval '1 day'",
     )

@@ -65,7 +65,7 @@ def latency(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         facts.ping_ms,
         _("SELECT 1 takes {milliseconds} ms on PostgreSQL").format(milliseconds=facts.ping_ms),
         evidence={"ping_ms": facts.ping_ms, "connect_ms": facts.connect_ms},
-        hint=f"ssh {context.settings.address_of(context.observation.server or '')} uptime"
+        hint=f"ssh {context.site.address_of(context.observation.server or '')} uptime"
         if context.observation
         else None,
     )
@@ -94,7 +94,7 @@ def recovery(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             _("PostgreSQL is in recovery: it refuses every write"),
             value=True,
             evidence={"in_recovery": True},
-            hint=direct(context.settings, "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()"),
+            hint=direct(context.site, "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()"),
         )
     else:
         yield context.ok(
@@ -162,7 +162,7 @@ def connections(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
 
 def _hint_when_bad(context: Context, value: float, statement: str) -> dict[str, str]:
     is_bad = context.warning is not None and value >= context.warning
-    return {"hint": direct(context.settings, statement)} if is_bad else {}
+    return {"hint": direct(context.site, statement)} if is_bad else {}
 
 
 @check(
@@ -180,7 +180,7 @@ def _hint_when_bad(context: Context, value: float, statement: str) -> dict[str, 
 )  # fmt: skip
 def settings_in_force(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.settings is not None
-    expected = context.settings.postgresql.expected_settings if context.settings.postgresql else {}
+    expected = context.site.settings.postgresql.expected_settings if context.site.settings.postgresql else {}
     seen = {name: facts.settings[name] for name in expected if name in facts.settings}
     different = {
         name: {"expected": expected[name], "actual": setting.shown}

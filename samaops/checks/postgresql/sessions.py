@@ -34,7 +34,7 @@ def _session(session: Session) -> dict[str, Any]:
 
 def _hint(context: Context, value: float, pid: int) -> dict[str, str]:
     is_bad = context.warning is not None and value >= context.warning
-    return {"hint": direct(context.settings, ONE_SESSION.format(pid=pid))} if is_bad else {}
+    return {"hint": direct(context.site, ONE_SESSION.format(pid=pid))} if is_bad else {}
 
 
 @check(
@@ -256,5 +256,5 @@ def prepared(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             gid=oldest.gid, seconds=oldest.seconds
         ),
         evidence={"gid": oldest.gid, "count": len(facts.prepared), "transactions": transactions},
-        **({"hint": direct(context.settings, "SELECT * FROM pg_prepared_xacts")} if is_bad else {}),
+        **({"hint": direct(context.site, "SELECT * FROM pg_prepared_xacts")} if is_bad else {}),
     )

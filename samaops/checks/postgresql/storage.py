@@ -77,7 +77,7 @@ def slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
                 for slot in bad
             ],
         },
-        hint=direct(context.settings, SLOTS),
+        hint=direct(context.site, SLOTS),
     )
 
 
@@ -179,7 +179,7 @@ def archiver(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             ),
             value=waiting,
             evidence=evidence,
-            hint=direct(context.settings, "SELECT * FROM pg_stat_archiver"),
+            hint=direct(context.site, "SELECT * FROM pg_stat_archiver"),
         )
 
 

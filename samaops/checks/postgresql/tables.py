@@ -267,7 +267,7 @@ def invalid_indexes(facts: PostgresFacts, context: Context) -> Iterator[Finding]
         value=len(indexes),
         evidence={"indexes": indexes},
         hint=direct(
-            context.settings,
+            context.site,
             "SELECT indexrelid::regclass, indrelid::regclass FROM pg_index WHERE NOT indisvalid",
         ),
     )

@@ -39,7 +39,7 @@ def arguments(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
         limits = {name: queue.limits[name] for name in FORBIDDEN_LIMITS if name in queue.limits}
         place = {"subject": subject_of(queue.name), "evidence": _evidence_of_limits(queue)}
-        hint = in_broker(context.settings, "rabbitmqctl -q list_queues name arguments policy durable")
+        hint = in_broker(context.site, "rabbitmqctl -q list_queues name arguments policy durable")
         if limits:
             status = Status.CRITICAL if _is_losing(queue) else Status.WARNING
             yield context.finding(status, _title_of_limits(queue, limits), hint=hint, **place)

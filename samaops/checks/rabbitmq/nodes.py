@@ -36,7 +36,7 @@ def memory_alarm(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             title = _(
                 "RabbitMQ stops all publishers: memory alarm, {used} MB used of a limit of {limit} MB"
             ).format(used=node.memory_used // MEBIBYTE, limit=node.memory_limit // MEBIBYTE)
-            hint = in_broker(context.settings, "rabbitmq-diagnostics -q memory_breakdown")
+            hint = in_broker(context.site, "rabbitmq-diagnostics -q memory_breakdown")
             yield context.crit(title, value=node.memory_used, unit="B", evidence=_memory(node), hint=hint)
             return  # one finding: an alarm of one node stops the publishers of all
     yield context.ok(_("RabbitMQ has no memory alarm"), evidence={"nodes": len(broker.nodes or ())})
@@ -62,7 +62,7 @@ def disk_alarm(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             title = _(
                 "RabbitMQ stops all publishers: disk alarm, {free} MB free under a limit of {limit} MB"
             ).format(free=node.disk_free // MEBIBYTE, limit=node.disk_free_limit // MEBIBYTE)
-            hint = in_broker(context.settings, "rabbitmq-diagnostics -q alarms")
+            hint = in_broker(context.site, "rabbitmq-diagnostics -q alarms")
             yield context.crit(title, value=node.disk_free, unit="B", evidence=_disk(node), hint=hint)
             return
     yield context.ok(_("RabbitMQ has no disk alarm"), evidence={"nodes": len(broker.nodes or ())})
@@ -97,7 +97,7 @@ def nodes_run(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         "down": down[:SHOWN],
         "partitioned": apart[:SHOWN],
     }
-    hint = in_broker(context.settings, "rabbitmq-diagnostics -q cluster_status")
+    hint = in_broker(context.site, "rabbitmq-diagnostics -q cluster_status")
     if down:
         title = _("RabbitMQ nodes are down: {nodes}").format(nodes=", ".join(down[:SHOWN]))
         yield context.crit(title, value=len(down), evidence=evidence, hint=hint)

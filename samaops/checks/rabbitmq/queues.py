@@ -27,7 +27,7 @@ def subject_of(queue: str) -> str:
 
 def configured(broker: RabbitMQFacts, context: Context) -> Iterator[BrokerQueue]:
     """Return the configured queues that exist."""
-    for name in context.settings.rabbitmq.queues if context.settings.rabbitmq else ():
+    for name in context.site.settings.rabbitmq.queues if context.site.settings.rabbitmq else ():
         queue = broker.queue(name)
         if queue is not None:
             yield queue
@@ -67,14 +67,14 @@ def _evidence(queue: BrokerQueue) -> dict[str, Any]:
     ),
 )
 def missing(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    if broker.queues is None or context.settings.rabbitmq is None:
+    if broker.queues is None or context.site.settings.rabbitmq is None:
         return
-    for name in context.settings.rabbitmq.queues:
+    for name in context.site.settings.rabbitmq.queues:
         place = {"subject": subject_of(name)}
         if broker.queue(name) is None:
             title = _("The queue {queue} does not exist").format(queue=name)
             evidence = {"vhost": broker.vhost, "queues": broker.queue_count}
-            yield context.crit(title, evidence=evidence, hint=list_queues(context.settings), **place)
+            yield context.crit(title, evidence=evidence, hint=list_queues(context.site), **place)
         else:
             yield context.ok(_("The queue {queue} exists").format(queue=name), **place)
 
@@ -112,10 +112,10 @@ def no_consumer(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
                 queue.messages,
             )
             title = words.format(queue=queue.name, count=queue.messages)
-            yield context.crit(title, hint=list_queues(context.settings), **fields)
+            yield context.crit(title, hint=list_queues(context.site), **fields)
         else:
             title = _("Nobody consumes the queue {queue}; it is still empty").format(queue=queue.name)
-            yield context.warn(title, hint=list_queues(context.settings), **fields)
+            yield context.warn(title, hint=list_queues(context.site), **fields)
 
 
 @check(
@@ -199,7 +199,7 @@ def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
                 queue=queue.name
             )
         if context.warning is not None and seconds >= context.warning:
-            fields["hint"] = list_queues(context.settings)
+            fields["hint"] = list_queues(context.site)
         yield context.above(seconds, title, **fields)
 
 
@@ -234,7 +234,7 @@ def redelivering(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         ).format(queue=queue.name, count=count)
         fields: dict[str, Any] = {"subject": subject_of(queue.name), "evidence": _evidence(queue)}
         if context.warning is not None and count >= context.warning:
-            fields["hint"] = list_queues(context.settings)
+            fields["hint"] = list_queues(context.site)
         yield context.above(count, title, **fields)
 
 

@@ -88,7 +88,7 @@ def blocked(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         "blocked": list(connections.blocked[:SHOWN]),
         "blocking": list(connections.blocking[:SHOWN]),
     }
-    hint = in_broker(context.settings, "rabbitmq-diagnostics -q alarms")
+    hint = in_broker(context.site, "rabbitmq-diagnostics -q alarms")
     count = len(connections.blocked)
     if count:
         title = _("RabbitMQ holds {count} connections that want to publish").format(count=count)
@@ -133,7 +133,7 @@ def unroutable(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         "{count} messages of the last ten minutes found no queue",
         lost,
     ).format(count=lost)
-    more = {"hint": in_broker(context.settings, "rabbitmqctl -q list_bindings")} if lost else {}
+    more = {"hint": in_broker(context.site, "rabbitmqctl -q list_bindings")} if lost else {}
     yield context.above(lost, title, evidence={"exchanges": evidence}, **more)
 
 
@@ -154,7 +154,7 @@ def unroutable(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
 )
 def credentials(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     evidence = {"uses_default_password": broker.uses_default_password, "guest_exists": broker.guest_exists}
-    hint = in_broker(context.settings, "rabbitmqctl -q list_users")
+    hint = in_broker(context.site, "rabbitmqctl -q list_users")
     if broker.uses_default_password:
         title = _("RabbitMQ is used with the known password guest/guest")
         yield context.warn(title, evidence=evidence, hint=hint)

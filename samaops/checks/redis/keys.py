@@ -105,7 +105,7 @@ def _hint(context: Context, prefix: str) -> str:
     plain = "".join(
         letter for letter in prefix if letter.isascii() and (letter.isalnum() or letter in "-_:.")
     )
-    return redis_cli(context.settings, f"--scan --pattern '{plain}*' | head -5")
+    return redis_cli(context.site, f"--scan --pattern '{plain}*' | head -5")
 
 
 @check(
@@ -142,7 +142,7 @@ def big(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         "database_keys": sample.database_keys,
         "explained_percent": explained,
     }
-    hint = redis_cli(context.settings, "--memkeys")
+    hint = redis_cli(context.site, "--memkeys")
     if matters and context.warning is not None and percent >= context.warning:
         title = _("One key holds {percent} % of the memory of Redis: {key}").format(
             percent=percent, key=sample.largest_key

@@ -117,13 +117,13 @@ def refusing(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         title = _("Redis refuses writes: memory is full and the policy is {policy}").format(
             policy=redis.memory.policy
         )
-        hint = redis_cli(context.settings, "info memory")
+        hint = redis_cli(context.site, "info memory")
         yield context.crit(title, evidence={**evidence, "reason": "OOM"}, hint=hint)
     elif not disk.aof_write_ok or (
         not disk.bgsave_ok and disk.stops_writes is not False and disk.save_points != ""
     ):
         title = _("Redis refuses writes: it cannot save to disk (MISCONF)")
-        hint = redis_cli(context.settings, "info persistence")
+        hint = redis_cli(context.site, "info persistence")
         yield context.crit(title, evidence={**evidence, "reason": "MISCONF"}, hint=hint)
     else:
         yield context.ok(_("Redis accepts writes"), evidence=evidence)
@@ -174,11 +174,11 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[s
     }
     evidence["used_memory"] = redis.memory.used
     inspect = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {shlex.quote(redis.container or 'samaconso_redis')}"
-    hint = on_server(context.settings, place["server"], inspect)
+    hint = on_server(context.site, place["server"], inspect)
     if maximum == 0:
         title = _("Redis has no maxmemory: nothing stops it before the kernel kills it")
         return context.warn(
-            title, evidence=evidence, hint=redis_cli(context.settings, "config get maxmemory"), **place
+            title, evidence=evidence, hint=redis_cli(context.site, "config get maxmemory"), **place
         )
     blind = _docker_failure(snapshot)
     if of_container is None and blind is not None:
@@ -231,7 +231,7 @@ def _docker_failure(snapshot: Snapshot) -> Failure | None:
     ),
 )
 def policy(redis: RedisFacts, context: Context) -> Iterator[Finding]:
-    expected = context.settings.redis.expected_policy if context.settings.redis else ""
+    expected = context.site.settings.redis.expected_policy if context.site.settings.redis else ""
     evidence = {"policy": redis.memory.policy, "expected": expected}
     if not expected or redis.memory.policy == expected:
         yield context.ok(
@@ -241,7 +241,7 @@ def policy(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     title = _("The policy of Redis is {policy} instead of {expected}").format(
         policy=redis.memory.policy, expected=expected
     )
-    hint = redis_cli(context.settings, "config get maxmemory-policy")
+    hint = redis_cli(context.site, "config get maxmemory-policy")
     yield context.warn(title, value=redis.memory.policy, evidence=evidence, hint=hint)
 
 

@@ -255,4 +255,4 @@ def fork(redis: RedisFacts, context: Context) -> Iterator[Finding]:
 
 
 def _hint_when(is_bad: bool, context: Context, words: str) -> dict[str, str]:
-    return {"hint": redis_cli(context.settings, words)} if is_bad else {}
+    return {"hint": redis_cli(context.site, words)} if is_bad else {}

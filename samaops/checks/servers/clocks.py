@@ -91,7 +91,7 @@ def _judge(
         subject=observation.subject,
         server=observation.server,
         evidence={"offset_low": round(low, 3), "offset_high": round(high, 3), "offsets": _rounded(offsets)},
-        hint=on_server(context.settings, observation.server, "timedatectl; chronyc tracking"),
+        hint=on_server(context.site, observation.server, "timedatectl; chronyc tracking"),
     )
 
 

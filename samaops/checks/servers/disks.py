@@ -46,7 +46,7 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
             size=size(one.size_bytes),
         )
         hint = on_server(
-            context.settings,
+            context.site,
             _server(context),
             f"du -xh --max-depth=2 {shlex.quote(one.mount)} | sort -rh | head",
         )
@@ -107,7 +107,7 @@ def inodes(server: ServerFacts, context: Context) -> Iterator[Finding]:
             _("{mount} uses {percent} % of its inodes").format(mount=one.mount, percent=percent),
             subject=_subject(context, one.mount),
             evidence={"mount": one.mount, "inodes": one.inodes, "inodes_used": one.inodes_used},
-            hint=on_server(context.settings, _server(context), command),
+            hint=on_server(context.site, _server(context), command),
         )
 
 
@@ -133,7 +133,7 @@ def read_only(server: ServerFacts, context: Context) -> Iterator[Finding]:
             subject=_subject(context, one.mount),
             evidence={"mount": one.mount, "type": one.type, "source": one.source, "by_itself": one.by_itself},
             hint=on_server(
-                context.settings, _server(context), "dmesg -T | grep -iE 'remount|I/O error|EXT4-fs|XFS'"
+                context.site, _server(context), "dmesg -T | grep -iE 'remount|I/O error|EXT4-fs|XFS'"
             ),
         )
     if not server.read_only:
@@ -160,7 +160,7 @@ def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
             subject=_subject(context, mount),
             evidence={"mount": mount},
             hint=on_server(
-                context.settings,
+                context.site,
                 _server(context),
                 f"findmnt {shlex.quote(mount)}; grep {shlex.quote(mount)} /etc/fstab",
             ),
@@ -169,7 +169,7 @@ def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
         yield context.warn(
             _("A remote file system does not answer: df hangs on it"),
             evidence={"remote_file_systems_hang": True},
-            hint=on_server(context.settings, _server(context), "grep -E ' (nfs4?|cifs) ' /proc/mounts"),
+            hint=on_server(context.site, _server(context), "grep -E ' (nfs4?|cifs) ' /proc/mounts"),
         )
     elif not server.missing_mounts:
         yield context.ok(_("Every expected file system is mounted"))
@@ -230,7 +230,7 @@ def _held_space(one: FileSystem, held: list[DeletedFile], context: Context) -> F
             ],
         },
         "hint": on_server(
-            context.settings,
+            context.site,
             _server(context),
             f"ls -l /proc/{whole_number(first.pid, 'PID')}/fd | grep deleted",
         ),

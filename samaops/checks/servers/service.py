@@ -121,7 +121,7 @@ def load(server: ServerFacts, context: Context) -> Iterator[Finding]:
             "load_15": server.load_15,
             "processors": server.processors,
         },
-        hint=on_server(context.settings, _server(context), "top -b -n 1 | head -20"),
+        hint=on_server(context.site, _server(context), "top -b -n 1 | head -20"),
     )
 
 
@@ -150,7 +150,7 @@ def memory(server: ServerFacts, context: Context) -> Iterator[Finding]:
             available=size(server.memory_available), total=size(server.memory_total), percent=percent
         ),
         evidence={"memory_available": server.memory_available, "memory_total": server.memory_total},
-        hint=on_server(context.settings, _server(context), "ps -eo pid,rss,args --sort=-rss | head"),
+        hint=on_server(context.site, _server(context), "ps -eo pid,rss,args --sort=-rss | head"),
     )
 
 
@@ -180,7 +180,7 @@ def swap(server: ServerFacts, context: Context) -> Iterator[Finding]:
     title = _("{used} of {total} of swap are used ({percent} %)").format(
         used=size(used), total=size(server.swap_total), percent=percent
     )
-    hint = on_server(context.settings, _server(context), "vmstat 1 5")
+    hint = on_server(context.site, _server(context), "vmstat 1 5")
     yield context.above(percent, title, evidence=evidence, hint=hint)
 
 
@@ -218,7 +218,7 @@ def oom_kills(server: ServerFacts, context: Context) -> Iterator[Finding]:
         "kills_by_container_limit": [_kill_evidence(one) for one in recent if one.by_limit][-10:],
         "kills_since_boot": counted,
     }
-    hint = on_server(context.settings, _server(context), "dmesg -T | grep -i 'out of memory'")
+    hint = on_server(context.site, _server(context), "dmesg -T | grep -i 'out of memory'")
     yield context.above(len(by_host), _oom_title(by_host, server), evidence=evidence, hint=hint)
 
 
@@ -237,7 +237,7 @@ def _counted_only(counted: int | None, server: ServerFacts, context: Context) ->
         "Processes killed for memory since the start {since} ago: {count}, but the kernel's log cannot be read: "
         "neither when nor whether a container's limit did it is known"
     ).format(count=counted, since=since)
-    hint = log_in(context.settings, _server(context)) + " 'sudo dmesg -T | grep -i oom'"
+    hint = log_in(context.site, _server(context)) + " 'sudo dmesg -T | grep -i oom'"
     return context.unknown(title, value=counted, evidence=evidence, hint=hint)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Settings, Ssh
+from samaops.config.settings import Ssh
 from samaops.facts.docker import DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
-from samaops.site.inventory import expected_containers
+from samaops.site.site import Site
 
 # Of one docker command, and of the whole script. A hung engine answers nothing: the first limit counts then.
 COMMAND_SECONDS = 4
@@ -21,31 +21,31 @@ COMMAND_SECONDS = 4
 SCRIPT_SECONDS = 9.0
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return one collector for each server that must run containers."""
-    if settings.docker is None:
+    if site.settings.docker is None:
         return []
-    return [_collector(settings, server, names) for server, names in expected_containers(settings).items()]
+    return [_collector(site, server, names) for server, names in site.containers().items()]
 
 
-def _collector(settings: Settings, server: str, names: tuple[str, ...]) -> Collector:
+def _collector(site: Site, server: str, names: tuple[str, ...]) -> Collector:
     def collect(probe: Probe) -> DockerFacts:
-        require_engine(settings)
+        require_engine(site)
         return observe(server, names, probe)
 
-    timeout = patience(settings, server, SCRIPT_SECONDS)
+    timeout = patience(site, server, SCRIPT_SECONDS)
     return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
 
 
-def require_engine(settings: Settings) -> None:
+def require_engine(site: Site) -> None:
     """Raise ClientError (ABSENT) where the configuration says that there is no engine."""
-    if settings.docker is not None and settings.docker.engine == "none":
-        raise ClientError(FailureKind.ABSENT, why_absent(settings.docker.engine_reason))
+    if site.settings.docker is not None and site.settings.docker.engine == "none":
+        raise ClientError(FailureKind.ABSENT, why_absent(site.settings.docker.engine_reason))
 
 
-def patience(settings: Settings, server: str, script_seconds: float) -> float:
+def patience(site: Site, server: str, script_seconds: float) -> float:
     """Return how long a look at a server's engine may take, the log-in with it, in seconds."""
-    configured = settings.servers.get(server)
+    configured = site.settings.servers.get(server)
     log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
     return log_in + script_seconds + 0.5
 

@@ -15,11 +15,10 @@ from samaops.clients.shells import Completed
 from samaops.collect.docker.containers import engine_failure, patience, require_engine
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
-from samaops.config.settings import Settings
 from samaops.facts.docker import ContainerUse, StatsFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
-from samaops.site.inventory import expected_containers
+from samaops.site.site import Site
 
 # docker itself measures for a second or two.
 COMMAND_SECONDS = 10
@@ -35,20 +34,20 @@ _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)i?b", re.IGNORECASE)
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return one collector for each server that must run containers."""
-    if settings.docker is None:
+    if site.settings.docker is None:
         return []
-    return [_collector(settings, server) for server in expected_containers(settings)]
+    return [_collector(site, server) for server in site.containers()]
 
 
-def _collector(settings: Settings, server: str) -> Collector:
+def _collector(site: Site, server: str) -> Collector:
     def collect(probe: Probe) -> StatsFacts:
-        require_engine(settings)
+        require_engine(site)
         return observe(server, probe)
 
     return Collector(
-        "docker", f"docker/{server}", StatsFacts, collect, server, timeout=patience(settings, server, SCRIPT_SECONDS),
+        "docker", f"docker/{server}", StatsFacts, collect, server, timeout=patience(site, server, SCRIPT_SECONDS),
         on_request=True,
     )  # fmt: skip
 

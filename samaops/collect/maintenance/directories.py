@@ -12,10 +12,11 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
-from samaops.config.settings import Settings, Ssh
+from samaops.config.settings import Ssh
 from samaops.facts.maintenance import DirectoriesFacts, MountUse
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 # Of one search, and of the whole script; both are cut off, and then say that they are partial.
 SEARCH_SECONDS = 20
@@ -28,17 +29,17 @@ SCRIPT_SECONDS = 60.0
 WATCHED = ("/", "/data")
 
 
-def collectors(settings: Settings, earlier: Mapping[str, tuple[MountUse, ...]]) -> list[Collector]:
+def collectors(site: Site, earlier: Mapping[str, tuple[MountUse, ...]]) -> list[Collector]:
     """Return one collector for each server that can be logged in to."""
     return [
-        _collector(settings, name, earlier.get(name, ()))
-        for name, server in settings.servers.items()
+        _collector(site, name, earlier.get(name, ()))
+        for name, server in site.settings.servers.items()
         if server.ssh != "none"
     ]
 
 
-def _collector(settings: Settings, name: str, earlier: tuple[MountUse, ...]) -> Collector:
-    server = settings.servers[name]
+def _collector(site: Site, name: str, earlier: tuple[MountUse, ...]) -> Collector:
+    server = site.settings.servers[name]
     mounts = tuple(dict.fromkeys((*WATCHED, *server.mounts)))
 
     def collect(probe: Probe) -> DirectoriesFacts:

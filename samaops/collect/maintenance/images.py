@@ -16,11 +16,10 @@ from samaops.clients.shells import Completed
 from samaops.collect.docker.containers import engine_failure, patience, require_engine
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
-from samaops.config.settings import Settings
 from samaops.facts.maintenance import UNTAGGED, Image, ImagesFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
-from samaops.site.inventory import expected_containers
+from samaops.site.site import Site
 
 COMMAND_SECONDS = 8
 
@@ -34,21 +33,21 @@ _STAMP = re.compile(
 )
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return one collector for each server that must run containers."""
-    if settings.docker is None:
+    if site.settings.docker is None:
         return []
-    return [_collector(settings, server) for server in expected_containers(settings)]
+    return [_collector(site, server) for server in site.containers()]
 
 
-def _collector(settings: Settings, server: str) -> Collector:
+def _collector(site: Site, server: str) -> Collector:
     def collect(probe: Probe) -> ImagesFacts:
-        require_engine(settings)
+        require_engine(site)
         return observe(server, probe)
 
     return Collector(
         "maintenance", f"images/{server}", ImagesFacts, collect, server, ("maintenance.images",),
-        patience(settings, server, SCRIPT_SECONDS), on_request=True,
+        patience(site, server, SCRIPT_SECONDS), on_request=True,
     )  # fmt: skip
 
 

@@ -18,10 +18,11 @@ from samaops.clients.shells import Shell
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.maintenance import log_files
 from samaops.collect.sections import cut
-from samaops.config.settings import Maintenance, Settings, Ssh
+from samaops.config.settings import Maintenance, Ssh
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 LIST_SECONDS = 20.0
 
@@ -60,25 +61,25 @@ _KEPT_BACK = (
 __all__ = ["FileErrors", "LogFacts", "LogMarks", "LogMessage", "collectors"]
 
 
-def servers_with_logs(settings: Settings) -> tuple[str, ...]:
+def servers_with_logs(site: Site) -> tuple[str, ...]:
     """Return the servers whose logs are read: those named, else those of the API and of the workers."""
-    if settings.maintenance.log_servers:
-        return settings.maintenance.log_servers
-    members = [one.server for one in settings.api.instances] if settings.api else []
-    workers = [one.server for one in settings.celery.workers.values()] if settings.celery else []
-    return tuple(dict.fromkeys(one for one in (*members, *workers) if one in settings.servers))
+    if site.settings.maintenance.log_servers:
+        return site.settings.maintenance.log_servers
+    members = [one.server for one in site.settings.api.instances] if site.settings.api else []
+    workers = [one.server for one in site.settings.celery.workers.values()] if site.settings.celery else []
+    return tuple(dict.fromkeys(one for one in (*members, *workers) if one in site.settings.servers))
 
 
-def collectors(settings: Settings, marks: Mapping[str, LogMarks]) -> list[Collector]:
+def collectors(site: Site, marks: Mapping[str, LogMarks]) -> list[Collector]:
     """Return one collector for each server with logs."""
-    return [_collector(settings, server, marks.get(server)) for server in servers_with_logs(settings)]
+    return [_collector(site, server, marks.get(server)) for server in servers_with_logs(site)]
 
 
-def _collector(settings: Settings, server: str, marks: LogMarks | None) -> Collector:
+def _collector(site: Site, server: str, marks: LogMarks | None) -> Collector:
     def collect(probe: Probe) -> LogFacts:
-        return observe(server, settings.maintenance, marks, probe)
+        return observe(server, site.settings.maintenance, marks, probe)
 
-    ssh = settings.servers[server].ssh
+    ssh = site.settings.servers[server].ssh
     log_in = ssh.timeout if isinstance(ssh, Ssh) else 0.0
     return Collector(
         "maintenance", f"logs/{server}", LogFacts, collect, server, ("maintenance.logs",),

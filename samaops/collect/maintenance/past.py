@@ -15,8 +15,8 @@ from samaops.collect.maintenance import (
 from samaops.collect.maintenance import (
     logs as maintenance_logs,
 )
-from samaops.config.settings import Settings
 from samaops.facts.maintenance import HistoryFacts, Past
+from samaops.site.site import Site
 
 SYSTEM = "maintenance"
 
@@ -24,13 +24,13 @@ SYSTEM = "maintenance"
 NO_PAST = Past()
 
 
-def collectors(settings: Settings, past: Past | None = None) -> list[Collector]:
+def collectors(site: Site, past: Past | None = None) -> list[Collector]:
     """Return the collectors; without a past, logs are read whole and nothing is known to have grown."""
     known = past or NO_PAST
     found = [
-        *maintenance_directories.collectors(settings, known.mounts),
-        *maintenance_logs.collectors(settings, known.marks),
-        *maintenance_images.collectors(settings),
+        *maintenance_directories.collectors(site, known.mounts),
+        *maintenance_logs.collectors(site, known.marks),
+        *maintenance_images.collectors(site),
     ]
     return found if past is None else [*found, _history(past)]
 

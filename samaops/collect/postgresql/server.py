@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Settings
 from samaops.facts.postgresql import (
     PostgresFacts,
 )
+from samaops.site.site import Site
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured server, if any."""
-    section = settings.postgresql
+    section = site.settings.postgresql
     if section is None:
         return []
-    host = settings.host_of(section)
+    host = site.host_of(section)
 
     def collect(probe: Probe) -> PostgresFacts:
         from samaops.collect.postgresql.reading import observe

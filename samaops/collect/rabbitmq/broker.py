@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.rabbitmq import ManagementApi
@@ -62,12 +63,12 @@ _HISTORY_COLUMNS = (
 _MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return the collectors of the configured broker: its management API, and its AMQP port."""
-    rabbitmq = settings.rabbitmq
+    rabbitmq = site.settings.rabbitmq
     if rabbitmq is None:
         return []
-    host = settings.host_of(rabbitmq)
+    host = site.host_of(rabbitmq)
 
     def collect(probe: Probe) -> RabbitMQFacts:
         return observe(host, rabbitmq, probe)

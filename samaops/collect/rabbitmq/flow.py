@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
+from samaops.site.site import Site
 
 _COUNTERS = ("publish", "deliver_get", "ack", "redeliver")
 
@@ -17,7 +18,7 @@ _COUNTERS = ("publish", "deliver_get", "ack", "redeliver")
 _WINDOW = {"msg_rates_age": WINDOW_SECONDS, "msg_rates_incr": 10}
 
 
-def observe(settings: Settings, rabbitmq: RabbitMQ) -> tuple[QueueFlow, ...]:
+def observe(site: Site, rabbitmq: RabbitMQ) -> tuple[QueueFlow, ...]:
     """Read the counters of every configured queue that exists. Raises ClientError."""
     from samaops.clients.errors import ClientError
     from samaops.clients.rabbitmq import ManagementApi
@@ -30,7 +31,7 @@ def observe(settings: Settings, rabbitmq: RabbitMQ) -> tuple[QueueFlow, ...]:
             *(f"message_stats.{name}_details.samples" for name in _COUNTERS),
         )
     )  # fmt: skip
-    with ManagementApi(settings.host_of(rabbitmq), rabbitmq) as api:
+    with ManagementApi(site.host_of(rabbitmq), rabbitmq) as api:
         api.log_in()
         for name in rabbitmq.queues:
             try:

@@ -9,11 +9,12 @@ from functools import cache
 from pathlib import Path
 
 from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Server, Settings, Ssh
+from samaops.config.settings import Server, Ssh
 from samaops.facts.servers import (
     ReachFacts,
     ServerFacts,
 )
+from samaops.site.site import Site
 
 PING_SECONDS = 1.0
 
@@ -29,10 +30,10 @@ SCRIPT_SECONDS = 9.0
 NEARLY_FULL_PERCENT = 75
 
 
-def collectors(settings: Settings) -> list[Collector]:
+def collectors(site: Site) -> list[Collector]:
     """Return two collectors for each server: is it there, and how is it."""
     found = []
-    for name, server in settings.servers.items():
+    for name, server in site.settings.servers.items():
         if server.ping or isinstance(server.ssh, Ssh):
             found.append(_reach_collector(name, server))
         if server.ssh != "none":

@@ -18,6 +18,7 @@ from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.facts.servers import ServerFacts
 from samaops.model.plan import ActionStatus, Outcome, Plan, Risk
+from samaops.site.site import Site
 from tests.unit.changes import scripted
 from tests.unit.changes.test_plans import CONTAINER, NODE, QUEUE, SETTINGS, broker, snapshot, workers
 from tests.unit.checks.judging import REFUSED, failed, seen
@@ -33,7 +34,7 @@ def server(name: str, available: int, total: int = 8000 * MB) -> Observation:
 
 
 def scale(by: str, *observations: Observation) -> Plan:
-    return verbs.find("workers scale").plan(snapshot(*observations), SETTINGS, ("worker2", by))
+    return verbs.find("workers scale").plan(snapshot(*observations), Site(SETTINGS), ("worker2", by))
 
 
 def test_a_pool_grows_in_the_one_worker_and_the_undo_shrinks_it() -> None:
@@ -77,14 +78,16 @@ def test_a_worker_is_restarted_through_its_container_and_cures_what_is_stuck() -
     engine = seen(
         "docker/workers", DockerFacts(1.0, 0, (), (replace(CONTAINER, name="c2"),), None, None), "workers"
     )
-    plan = verbs.find("workers restart").plan(snapshot(engine), SETTINGS, ("worker2",))
+    plan = verbs.find("workers restart").plan(snapshot(engine), Site(SETTINGS), ("worker2",))
     assert [step.operation.text for step in plan.steps] == ["docker restart -t 30 c2"]
     assert "celery.task.stuck@celery/worker2" in plan.cures
     assert (plan.verb, plan.target) == ("workers restart", "worker2")
 
 
 def purge(file: Path, *observations: Observation) -> Plan:
-    return verbs.find("queue purge").plan(snapshot(*observations), SETTINGS, ("low_priority", str(file)))
+    return verbs.find("queue purge").plan(
+        snapshot(*observations), Site(SETTINGS), ("low_priority", str(file))
+    )
 
 
 def test_a_queue_is_emptied_into_a_new_file_and_loses_data(tmp_path: Path) -> None:
@@ -94,7 +97,7 @@ def test_a_queue_is_emptied_into_a_new_file_and_loses_data(tmp_path: Path) -> No
     assert readings.hold(step.after, snapshot(broker(replace(QUEUE, ready=2))))
     assert not readings.hold(step.after, snapshot(broker(replace(QUEUE, ready=9))))
     assert any("add-queue" in note for note in plan.notes)
-    shown = operations.shown(step.operation, SETTINGS)
+    shown = operations.shown(step.operation, Site(SETTINGS))
     assert shown.startswith("curl -u samaconso_admin -X POST")
     assert "ack_requeue_false" in shown
 
@@ -116,7 +119,7 @@ def watermark(node: BrokerNode, available: int, fraction: str = "0.5", limit: in
         seen("docker/api", DockerFacts(1.0, 8000 * MB, (), (container,), None, None), "api"),
         server("api", available),
     )
-    return verbs.find("queue set-watermark").plan(snapshot(*seen_all), SETTINGS, (fraction,))
+    return verbs.find("queue set-watermark").plan(snapshot(*seen_all), Site(SETTINGS), (fraction,))
 
 
 def test_the_watermark_is_a_part_of_the_container_and_the_old_one_comes_back() -> None:
@@ -136,7 +139,7 @@ def test_the_watermark_stays_within_the_host_and_above_what_is_used() -> None:
         watermark(BROKER_NODE, 1100 * MB)
     assert watermark(replace(BROKER_NODE, memory_limit=500 * MB), 4000 * MB).nothing_to_do
     with pytest.raises(UsageError):
-        verbs.find("queue set-watermark").codes(SETTINGS, ("0.9",))
+        verbs.find("queue set-watermark").codes(Site(SETTINGS), ("0.9",))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +152,13 @@ def test_the_watermark_stays_within_the_host_and_above_what_is_used() -> None:
 )
 def test_names_and_sizes_that_mean_nothing_are_refused(verb: str, arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
-        verbs.find(verb).codes(SETTINGS, arguments)
+        verbs.find(verb).codes(Site(SETTINGS), arguments)
 
 
 def test_a_broker_without_a_container_cannot_be_told() -> None:
     settings = Settings.model_validate({"rabbitmq": {"container": None}})
     with pytest.raises(RefusedError):
-        verbs.find("queue set-watermark").codes(settings, ("0.5",))
+        verbs.find("queue set-watermark").codes(Site(settings), ("0.5",))
 
 
 @pytest.mark.parametrize(("had_effect", "undone"), [(False, []), (True, ["a=0"])])

@@ -14,6 +14,7 @@ from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import SHOWN_QUEUES, QueueHistory, RabbitMQFacts
 from samaops.model.plan import Plan, Risk
+from samaops.site.site import Site
 from tests.unit.changes.test_plans import QUEUE, SETTINGS, broker, snapshot
 from tests.unit.checks.judging import REFUSED, failed
 
@@ -22,11 +23,13 @@ HOLDING = replace(QUEUE, name="samaops.parked.low_priority", ready=2)
 
 
 def park(which: str, *observations: Observation, more: tuple[str, ...] = ()) -> Plan:
-    return verbs.find("queue park").plan(snapshot(*observations), SETTINGS, ("low_priority", which, *more))
+    return verbs.find("queue park").plan(
+        snapshot(*observations), Site(SETTINGS), ("low_priority", which, *more)
+    )
 
 
 def unpark(which: str, *observations: Observation) -> Plan:
-    return verbs.find("queue unpark").plan(snapshot(*observations), SETTINGS, ("low_priority", which))
+    return verbs.find("queue unpark").plan(snapshot(*observations), Site(SETTINGS), ("low_priority", which))
 
 
 def test_one_task_is_moved_to_the_holding_queue_and_the_undo_takes_only_what_this_change_parked() -> None:
@@ -114,7 +117,7 @@ def test_a_queue_that_is_not_there_or_not_seen_is_not_parked_from() -> None:
 )
 def test_names_and_times_that_mean_nothing_are_refused(arguments: tuple[str, ...]) -> None:
     with pytest.raises(UsageError):
-        verbs.find("queue park").codes(SETTINGS, arguments)
+        verbs.find("queue park").codes(Site(SETTINGS), arguments)
 
 
 def test_what_is_parked_goes_back_and_then_there_is_nothing_to_do() -> None:
@@ -136,12 +139,12 @@ def test_a_name_from_outside_stays_one_word_of_what_is_run_and_shown() -> None:
     evil = "x; touch /tmp/mark #"
     (step,) = park(evil, broker(QUEUE)).steps
     assert step.operation.text.endswith(f"'{evil}'")
-    assert any(f"'{evil}'" in line for line in operations.lines(step.operation, SETTINGS))
+    assert any(f"'{evil}'" in line for line in operations.lines(step.operation, Site(SETTINGS)))
 
 
 def test_the_calls_are_shown_as_they_are_made() -> None:
     (step,) = park("id-7", broker(QUEUE)).steps
-    lines = operations.lines(step.operation, SETTINGS)
+    lines = operations.lines(step.operation, Site(SETTINGS))
     assert lines[0] == "amqp://samaconso_admin@10.0.0.2:5672/%2F"
     places = [
         next(at for at, line in enumerate(lines) if word in line)
@@ -153,4 +156,4 @@ def test_the_calls_are_shown_as_they_are_made() -> None:
         "never the other way"
     )
     assert step.undo is not None
-    assert f"header {parking.MARK}=" in " ".join(operations.lines(step.undo, SETTINGS))
+    assert f"header {parking.MARK}=" in " ".join(operations.lines(step.undo, Site(SETTINGS)))

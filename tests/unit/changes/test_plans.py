@@ -19,6 +19,7 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
 from samaops.model import encoding
 from samaops.model.plan import Plan, Risk
+from samaops.site.site import Site
 from tests.unit.checks.judging import REFUSED, failed, seen
 
 SETTINGS = Settings.model_validate(
@@ -73,7 +74,7 @@ def member(name: str, status: int) -> Observation:
 
 
 def planned(verb: str, arguments: tuple[str, ...], *observations: Observation) -> Plan:
-    return verbs.find(verb).plan(snapshot(*observations), SETTINGS, arguments)
+    return verbs.find(verb).plan(snapshot(*observations), Site(SETTINGS), arguments)
 
 
 def add_queue(*observations: Observation) -> Plan:
@@ -93,7 +94,7 @@ def test_the_command_reaches_exactly_the_one_node() -> None:
     assert step.undo is not None
     assert step.undo.text == step.operation.text.replace("add_consumer", "cancel_consumer")
     assert (step.operation.server, step.risk) == ("workers", Risk.SAFE)
-    assert shown(step.operation, SETTINGS).startswith("ssh root@10.0.0.3 'docker exec c2 ")
+    assert shown(step.operation, Site(SETTINGS)).startswith("ssh root@10.0.0.3 'docker exec c2 ")
 
 
 def test_a_name_from_outside_stays_one_word_of_the_command() -> None:
@@ -142,12 +143,12 @@ def test_what_could_not_be_looked_at_is_not_changed(observations: tuple[Observat
 )
 def test_unknown_names_are_wrong_usage(arguments: tuple[str, str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        verbs.find("workers add-queue").codes(SETTINGS, arguments)
+        verbs.find("workers add-queue").codes(Site(SETTINGS), arguments)
 
 
 def test_a_worker_without_a_container_cannot_be_told() -> None:
     with pytest.raises(RefusedError, match="names no container"):
-        verbs.find("workers add-queue").codes(SETTINGS, ("bare", "urgent"))
+        verbs.find("workers add-queue").codes(Site(SETTINGS), ("bare", "urgent"))
 
 
 def test_a_running_container_is_restarted_without_a_way_back() -> None:

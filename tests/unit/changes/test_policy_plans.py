@@ -11,6 +11,7 @@ from samaops.changes import readings, verbs
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.rabbitmq import BrokerQueue, Policy, RabbitMQFacts
 from samaops.model.plan import Plan, Risk
+from samaops.site.site import Site
 from tests.unit.changes.test_plans import QUEUE, SETTINGS, broker, snapshot
 from tests.unit.checks.judging import REFUSED, failed
 
@@ -19,7 +20,7 @@ LIMITED = replace(QUEUE, limits={"max-length": 5}, policy=POLICY.name, limiting_
 
 
 def clear(queue: BrokerQueue) -> Plan:
-    return verbs.find("queue clear-policy").plan(snapshot(broker(queue)), SETTINGS, ("low_priority",))
+    return verbs.find("queue clear-policy").plan(snapshot(broker(queue)), Site(SETTINGS), ("low_priority",))
 
 
 def test_the_policy_is_cleared_by_its_name_and_the_undo_puts_all_of_it_back() -> None:
@@ -60,13 +61,13 @@ def test_other_queues_of_the_same_policy_are_named() -> None:
     assert isinstance(facts, RabbitMQFacts)
     both = replace(facts, queues=(LIMITED, replace(LIMITED, name="normal")))
     seen = replace(broker(LIMITED), facts=both)
-    plan = verbs.find("queue clear-policy").plan(snapshot(seen), SETTINGS, ("low_priority",))
+    plan = verbs.find("queue clear-policy").plan(snapshot(seen), Site(SETTINGS), ("low_priority",))
     assert "The policy also holds for: normal" in plan.notes
 
 
 def test_a_broker_that_cannot_be_seen_and_a_queue_that_nobody_knows_are_said() -> None:
     verb = verbs.find("queue clear-policy")
     with pytest.raises(UnavailableError):
-        verb.plan(snapshot(failed("rabbitmq/api", RabbitMQFacts, REFUSED)), SETTINGS, ("low_priority",))
+        verb.plan(snapshot(failed("rabbitmq/api", RabbitMQFacts, REFUSED)), Site(SETTINGS), ("low_priority",))
     with pytest.raises(UsageError):
-        verb.codes(SETTINGS, ("low_priorty",))
+        verb.codes(Site(SETTINGS), ("low_priorty",))

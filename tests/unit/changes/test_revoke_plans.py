@@ -12,6 +12,7 @@ from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.celery import ACTIVE_TASKS, ActiveTask, CeleryFacts
 from samaops.facts.observation import Observation
 from samaops.model.plan import Plan, Risk
+from samaops.site.site import Site
 from tests.unit.changes.test_plans import NODE, SETTINGS, snapshot
 from tests.unit.checks.judging import REFUSED, failed, seen
 
@@ -24,7 +25,7 @@ def workers(*active: ActiveTask) -> Observation:
 
 
 def revoke(*observations: Observation, words: tuple[str, ...] = ("id-1", TERMINATE)) -> Plan:
-    return verbs.find("workers revoke").plan(snapshot(*observations), WITH_FLOWER, words)
+    return verbs.find("workers revoke").plan(snapshot(*observations), Site(WITH_FLOWER), words)
 
 
 def test_the_task_is_ended_in_its_own_worker_and_its_loss_is_said() -> None:
@@ -86,10 +87,10 @@ def test_what_flower_does_not_tell_is_not_known() -> None:
 def test_without_flower_or_an_id_it_is_a_wrong_command_line() -> None:
     verb = verbs.find("workers revoke")
     with pytest.raises(UsageError, match=r"\[flower\]"):
-        verb.codes(SETTINGS, ("id-1",))
+        verb.codes(Site(SETTINGS), ("id-1",))
     for words in ((" ",), ("id-1", "--kill")):
         with pytest.raises(UsageError):
-            verb.codes(WITH_FLOWER, words)
+            verb.codes(Site(WITH_FLOWER), words)
 
 
 def test_an_id_from_outside_stays_one_word() -> None:

@@ -38,6 +38,7 @@ from samaops.facts.postgresql import (
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 MB = 1024**2
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
@@ -93,7 +94,7 @@ def judge(
 ) -> dict[str, Finding]:
     observation = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", facts, failure, missing)
     snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (observation,))
-    return {finding.code: finding for finding in engine.judge(snapshot, SETTINGS)}
+    return {finding.code: finding for finding in engine.judge(snapshot, Site(SETTINGS))}
 
 
 def connections(used: int) -> Connections:

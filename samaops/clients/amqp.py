@@ -49,6 +49,8 @@ class Greeting(Struct, frozen=True):
 
 def greet(host: str, port: int, timeout: float) -> Greeting:
     """Open a connection up to ``connection.start`` and hang up. Raises ClientError."""
+    import amqp.transport  # noqa: F401 - before the time begins to run
+
     started = time.perf_counter()
     with TimeLimit(timeout) as limit, limit.connect(host, port) as connection:
         connection.settimeout(None)  # the limit ends it

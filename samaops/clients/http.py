@@ -128,11 +128,10 @@ class HttpConnection:
         from samaops.clients import transport
 
         parts, address = urlsplit(url), address_of(url)
-        host, port = address
         self._target = quote(parts.path or "/", safe=_URL_SAFE)
         if parts.query:
             self._target += "?" + quote(parts.query, safe=_URL_SAFE)
-        self._origin = f"{parts.scheme}://{bracketed(host)}:{port}"
+        self._origin = f"{parts.scheme}://{authority_of(url)}"
         context = tls.verifying(ca_file) if parts.scheme == "https" else None
         self.limit = limit = TimeLimit(timeout)
         self.route = transport.Route(
@@ -227,9 +226,8 @@ class HttpConnection:
 
     def _failure(self, root: BaseException, stage: str) -> ClientError:
         """Sort what went wrong once the connection stood; what went wrong before is sorted already."""
-        if self.limit.is_expired:
-            root = TimeoutError()
-        if isinstance(root, OSError):
+        if isinstance(root, OSError) or self.limit.is_expired:
+            root = root if isinstance(root, OSError) else TimeoutError()
             return self.limit.failure(root, stage, is_connected=True)
         if isinstance(root, http.client.IncompleteRead):
             # urllib3 tells how much is missing, http.client only of a body in chunks that it is
@@ -265,6 +263,13 @@ def address_of(url: str) -> tuple[str, int]:
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ClientError(FailureKind.ERROR, _("the URL is not http://host or https://host"), "url")
     return parts.hostname, port or DEFAULT_PORTS[parts.scheme]
+
+
+def authority_of(url: str) -> str:
+    """Return the Host of requests to a URL: its port only where it is not the scheme's own. Raises ClientError."""
+    host, port = address_of(url)
+    is_default = port == DEFAULT_PORTS[urlsplit(url).scheme]
+    return bracketed(host) if is_default else f"{bracketed(host)}:{port}"
 
 
 def bracketed(host: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from xml.etree import ElementTree
 
 from samaops.clients.errors import ClientError
-from samaops.clients.http import DEFAULT_PORTS, HttpAnswer, HttpConnection, address_of, bracketed
+from samaops.clients.http import HttpAnswer, HttpConnection, authority_of
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -31,13 +31,9 @@ _KIND_OF_CODE = {
 
 def list_buckets(url: str, access_key: str, secret_key: str, timeout: float) -> tuple[str, ...]:
     """Return the names of the buckets these credentials see, within ``timeout`` in all. Raises ClientError."""
-    host, port = address_of(url)
-    is_default = port == DEFAULT_PORTS[url.partition(":")[0]]
-    authority = bracketed(host) if is_default else f"{bracketed(host)}:{port}"
+    headers = signed(authority_of(url), access_key, secret_key, datetime.now(timezone.utc))
     with HttpConnection(url, timeout=timeout) as connection:
-        answer = connection.get(
-            "/", headers=signed(authority, access_key, secret_key, datetime.now(timezone.utc))
-        )
+        answer = connection.get("/", headers=headers)
     document = _document(answer)
     if answer.status != 200:
         code = document.findtext("{*}Code") or f"HTTP {answer.status}"

@@ -101,8 +101,8 @@ class TimeLimit:
                 self._sockets.pop().close()
 
     def failure(self, error: OSError, stage: str, is_connected: bool) -> ClientError:
-        """Sort an error of a socket; once the time is over, it is that."""
-        if is_connected and self.is_expired:
+        """Sort an error of a socket. Once the time is over it is that, but for a certificate that was shown."""
+        if is_connected and self.is_expired and not isinstance(error, ssl.SSLCertVerificationError):
             error = TimeoutError()
         kind = kind_of_os_error(error, is_connected)
         if isinstance(error, _HUNG_UP):

@@ -144,6 +144,7 @@ DRIPS: dict[str, Callable[[], AbstractContextManager[faulty.Address]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS")
 @pytest.mark.parametrize("part", DRIPS)
 def test_a_server_that_drips_is_given_up_in_time_wherever_it_does(
     part: str, monkeypatch: pytest.MonkeyPatch

@@ -133,6 +133,7 @@ class HttpConnection:
             self._target += "?" + quote(parts.query, safe=_URL_SAFE)
         self._origin = f"{parts.scheme}://{authority_of(url)}"
         context = tls.verifying(ca_file) if parts.scheme == "https" else None
+        # from here on it is the server's time, not that of this machine
         self.limit = limit = TimeLimit(timeout)
         self.route = transport.Route(
             limit, lambda: open_socket(limit) if open_socket else limit.connect(*address)

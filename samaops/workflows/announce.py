@@ -107,7 +107,8 @@ def _longest(notify: Notify) -> float:
 
 
 def _channels(site: Site, told: Announcement) -> dict[str, Callable[[], None]]:
-    from samaops.clients import alertmanager, smtp, webhooks
+    # transport, which they import when they are used, here: before the time of any of them runs
+    from samaops.clients import alertmanager, smtp, transport, webhooks  # noqa: F401
 
     notify, jobs = site.settings.notify, dict[str, Callable[[], None]]()
     mail, slack, alerts = notify.mail, notify.slack, notify.alertmanager

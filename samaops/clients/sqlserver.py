@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from samaops.clients import footprint
-from samaops.clients.bounded import Deadline, connect
 from samaops.clients.errors import ClientError
+from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import SqlServer
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -79,7 +79,8 @@ def reach(settings: SqlServer) -> tuple[float, float]:
         raise ClientError(FailureKind.NAME, f"{settings.host}: {reason}", "name") from error
     name_ms = _milliseconds_since(started)
     started = time.monotonic()
-    connect(str(address), settings.port, Deadline(settings.timeout)).close()
+    with TimeLimit(settings.timeout) as limit:
+        limit.connect(str(address), settings.port).close()
     return name_ms, _milliseconds_since(started)
 
 

@@ -33,7 +33,7 @@ class TimeLimit:
     def _start(self) -> None:
         self._ends_at = time.monotonic() + self.seconds
         self._expired = False
-        self._timer = threading.Timer(self.seconds, self._expire)
+        self._timer = threading.Timer(self.seconds, self._expire, (self._ends_at,))
         self._timer.daemon = True
         self._timer.start()
 
@@ -48,17 +48,18 @@ class TimeLimit:
     @property
     def is_expired(self) -> bool:
         """Whether the time is over; an error after that is no answer in time, whatever it looks like."""
-        return self._expired
+        return self._expired or time.monotonic() >= self._ends_at
 
     def remaining(self) -> float:
         """Return the seconds left, never zero: no library takes a timeout of zero as one."""
         return max(0.01, self._ends_at - time.monotonic())
 
-    def restart(self) -> None:
-        """Give the next conversation on the same connections the whole time again."""
+    def restart(self, seconds: float) -> None:
+        """Begin anew for the next conversation on the same connections, unless it was too late for the last one."""
         self._timer.cancel()
         with self._lock:
-            if not self._expired:
+            if not self.is_expired:
+                self.seconds = seconds
                 self._start()
 
     def connect(self, host: str, port: int) -> socket.socket:
@@ -89,7 +90,7 @@ class TimeLimit:
         """
         with self._lock:
             self._sockets.append(connection.dup())
-            if self._expired:
+            if self.is_expired:
                 _shut_down(self._sockets[-1])
 
     def cancel(self) -> None:
@@ -100,8 +101,8 @@ class TimeLimit:
                 self._sockets.pop().close()
 
     def failure(self, error: OSError, stage: str, is_connected: bool) -> ClientError:
-        """Sort an error of a socket; once the time is over, it is that."""
-        if is_connected and self._expired:
+        """Sort an error of a socket. Once the time is over it is that, but for a certificate that was shown."""
+        if is_connected and self.is_expired and not isinstance(error, ssl.SSLCertVerificationError):
             error = TimeoutError()
         kind = kind_of_os_error(error, is_connected)
         if isinstance(error, _HUNG_UP):
@@ -112,8 +113,10 @@ class TimeLimit:
             message = error.strerror or str(error) or type(error).__name__
         return ClientError(kind, message, stage)
 
-    def _expire(self) -> None:
+    def _expire(self, ends_at: float) -> None:
         with self._lock:
+            if ends_at != self._ends_at:  # restarted in the meantime
+                return
             self._expired = True
             for connection in self._sockets:
                 _shut_down(connection)

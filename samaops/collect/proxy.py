@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from samaops.clients import proxy as client
-from samaops.clients.bounded import Deadline
 from samaops.clients.errors import ClientError
 from samaops.clients.proxy import Tunnel, name
+from samaops.clients.time_limit import TimeLimit
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Firebase, Proxy
 from samaops.facts.proxy import ProxyFacts, TunnelFacts
@@ -56,11 +56,11 @@ def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, pr
 def _ask_all(
     proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe
 ) -> tuple[float, tuple[TunnelFacts, ...]]:
-    deadline = Deadline(max(seconds, ALIVE_SECONDS))
+    limit = TimeLimit(max(seconds, ALIVE_SECONDS))
     opened: list[Tunnel] = []
     try:
         probe.stage("connect")
-        opened.extend(Tunnel(proxy, host, port, deadline) for host, port in hosts)
+        opened.extend(Tunnel(proxy, host, port, limit) for host, port in hosts)
         probe.stage("CONNECT")
         for tunnel in opened:
             tunnel.ask()
@@ -69,6 +69,7 @@ def _ask_all(
     finally:
         for tunnel in opened:
             tunnel.close()
+        limit.cancel()
 
 
 def _answer(tunnel: Tunnel, host: str, port: int) -> TunnelFacts:

@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from samaops.clients.amqp import greet
 from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, greet, objects
+from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, objects
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy

@@ -43,8 +43,11 @@ HEAVY = {
     "requests",
     "sqlalchemy",
 }
-# The pool of shells imports its client of SSH late, which is as heavy as paramiko.
-IMPORTS_LATE = {"clients/shells.py": {"samaops.clients.ssh"}}
+# Our own modules that are nothing but such a library with our limits around it.
+IMPORTS_LATE = {
+    "clients/shells.py": {"samaops.clients.ssh"},
+    "clients/http.py": {"samaops.clients.transport"},
+}
 
 
 def modules() -> list[Path]:

@@ -76,7 +76,7 @@ def _alarm(finding: Finding, view: View, title: str, look: str) -> Root:
     on="rabbitmq.queue.missing",
     rank=Rank.PART,
     runbook="notifications",
-    effects=(*codes("celery.*", subject="celery/{name}"), *codes("celery.worker.not_consuming")),
+    effects=(*codes("celery.queue.*", subject="celery/{name}"), *codes("celery.worker.not_consuming")),
 )
 def queue_missing(finding: Finding, _view: View) -> Root:
     """Nobody has declared it."""
@@ -93,7 +93,7 @@ def _of_queue(finding: Finding, site: Site) -> Effects:
 
 def _of_no_consumer(queue: str, worker: str) -> Effects:
     return (
-        *codes(*QUEUE_WAITS, "celery.queue.uncovered", subject=f"rabbitmq/{queue}"),
+        *codes(*QUEUE_WAITS, subject=f"rabbitmq/{queue}"),
         *codes("celery.queue.*", subject=f"celery/{queue}"),
         *codes("celery.worker.not_consuming", subject=f"celery/{worker}"),
         *codes("celery.queue.uncovered"),

@@ -152,7 +152,9 @@ def _is_unknown(finding: Finding) -> bool:
 def _declare_services() -> None:
     for system, service in _SERVICES.items():
         code = f"{system}.service.unreachable"
-        ids = (f"{system}-down", f"{system}-hung", f"{system}-port-dropped")
+        ids = [f"{system}-down", f"{system}-hung"]
+        if system != "proxy":  # it is on no server that we know
+            ids.append(f"{system}-port-dropped")
         effects = effects_of_system(system)
         root(*ids, on=failed(code), rank=Rank.SERVICE, runbook=service.runbook, effects=effects)(service_down)
         celery = ("celery.*",) if system in _WITNESSES_OF_CELERY else ()

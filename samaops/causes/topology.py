@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from samaops.causes.effects import Effects, OfSite, codes, name_of
+from samaops.causes.effects import Effect, Effects, OfSite, codes, name_of
 from samaops.model.finding import Finding
 from samaops.site.site import Service, Site
 
@@ -45,7 +45,7 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
         *_TASKS_SUFFER,
     ),
     "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER, NOT_PUBLISHED),
-    "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER, "flower.tasks.*"),
+    "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER),
     "rabbitmq": (
         "celery.*",
         "flower.service.unreachable",
@@ -126,12 +126,10 @@ def effects_of_worker(site: Site, name: str) -> Effects:
 
 
 def _of_worker(name: str, queues: Iterable[str]) -> Effects:
-    waiting = [
-        effect
-        for queue in queues
-        for system in ("rabbitmq", "celery")
-        for effect in codes(*QUEUE_WAITS, "celery.*", subject=f"{system}/{queue}")
-    ]
+    waiting: list[Effect] = []
+    for queue in queues:
+        waiting += codes(*QUEUE_WAITS, subject=f"rabbitmq/{queue}")
+        waiting += codes("celery.queue.*", subject=f"celery/{queue}")
     return (
         *codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
         *codes("celery.queue.uncovered", "celery.tasks.*", "celery.broker.*", "flower.worker*"),
@@ -143,7 +141,7 @@ def _everything_in_containers() -> Effects:
     systems = ("redis", "rabbitmq", "flower")
     return (
         *_of_container("CONTAINER"),
-        *_of_api_member("MEMBER", None),
+        *_of_api_member("MEMBER", "CONTAINER"),
         *_of_worker("WORKER", ("QUEUE",)),
         *(effect for system in systems for effect in effects_of_system(system)),
     )

@@ -106,6 +106,7 @@ def _of_no_consumer(queue: str, worker: str) -> Effects:
     rank=Rank.CONSUMER,
     runbook="notifications",
     effects=OfSite(_of_queue, _of_no_consumer("QUEUE", "WORKER")),
+    distinguished_from=("worker-down", "worker-not-consuming"),
 )
 def queue_without_consumer(finding: Finding, view: View) -> Root:
     """Its worker is up and takes other queues."""

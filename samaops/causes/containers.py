@@ -97,6 +97,7 @@ def _restart(view: View, finding: Finding) -> str:
     rank=Rank.CONTAINER,
     runbook="notifications",
     effects=CONTAINER_GONE,
+    distinguished_from=("container-crashed", "host-out-of-memory"),
 )
 def container_oom_killed(finding: Finding, view: View) -> Root | None:
     """It reached its own limit; the server has memory."""

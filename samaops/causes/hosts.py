@@ -65,7 +65,9 @@ def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
     """On which server is every service silent at once? Not each of them has a fault of its own."""
     for name in view.site.settings.servers:
         services = [finding for finding in view.findings if _is_access(finding, name)]
-        silent = tuple(one for one in services if one.evidence.get("kind") in ("silent", "no_answer"))
+        silent = tuple(
+            access for access in services if access.evidence.get("kind") in ("silent", "no_answer")
+        )
         if len(silent) < 2 or len(silent) < len(services):
             continue
         text = _(

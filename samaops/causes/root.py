@@ -89,7 +89,7 @@ class Triggers(Struct, frozen=True):
 
 def each(*triggers: str | Trigger) -> Triggers:
     """Show a cause by each of these findings; a plain code stands for warnings and criticals."""
-    return Triggers(tuple(Trigger(one) if isinstance(one, str) else one for one in triggers))
+    return Triggers(tuple(Trigger(trigger) if isinstance(trigger, str) else trigger for trigger in triggers))
 
 
 def together(*triggers: str | Trigger) -> Triggers:

@@ -86,7 +86,7 @@ def _of_server(server: str | None, systems: Iterable[str]) -> Effects:
 
 def effects_of_container(site: Site, container: str) -> Effects:
     """Return what follows when one container does not run: its service, its own docker findings, dependents."""
-    of_services = [effect for one in site.services_in(container) for effect in _of_service(site, one)]
+    of_services = [effect for service in site.services_in(container) for effect in _of_service(site, service)]
     return (*_of_container(container), *of_services)
 
 

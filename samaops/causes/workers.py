@@ -54,6 +54,7 @@ def worker_down(finding: Finding, view: View) -> Root:
     effects=OfSite(
         lambda finding, site: (*WORKER_GONE.of(finding, site), *_BACKLOG), (*WORKER_GONE.shown, *_BACKLOG)
     ),
+    distinguished_from=("worker-not-consuming",),
 )
 def worker_stuck_on_task(finding: Finding, view: View) -> Root:
     """Every process of its pool waits in a task."""
@@ -96,6 +97,7 @@ def _number(finding: Finding, key: str) -> int:
     rank=Rank.WORK,
     runbook="notifications",
     effects=WORKER_GONE,
+    distinguished_from=("queue-without-consumer", "worker-stuck-on-task", "worker-frozen"),
 )
 def worker_not_consuming(finding: Finding, view: View) -> Root | None:
     """It is connected and takes nothing."""

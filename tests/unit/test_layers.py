@@ -48,7 +48,7 @@ IMPORTS_LATE = {
     "clients/shells.py": {"samaops.clients.ssh"},
     "clients/http.py": {"samaops.clients.transport"},
     # A signal that comes while all is imported is answered by who imports it.
-    "cli/start.py": {"samaops.cli.main"},
+    "cli/start.py": {"samaops.cli.main.main"},
 }
 
 

@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from importlib import import_module
 from uuid import uuid4
 
+from msgspec import convert
 from msgspec.structs import replace
 
-from samaops.changes import canary
-from samaops.changes.canary import NAME
-from samaops.changes.run import canary_message
+from samaops.changes import canary, verbs
+from samaops.changes.canary import NAME, Canary
 from samaops.clients.errors import ClientError
 from samaops.collect import canary as sightings
 from samaops.collect.canary import ResultWatch
@@ -51,7 +51,7 @@ class _TimedWorld(change.LiveWorld):
         if outcome.is_ok:
             self.published_at = time.monotonic()
         else:
-            self.failure = outcome.said
+            self.failure = outcome.output
         return outcome
 
 
@@ -63,15 +63,14 @@ def prepare(site: Site, queue: str | None, wait_seconds: float) -> Plan | Report
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
     chosen = canary.queue_of(site, queue)
     arguments = (chosen, str(uuid4()), f"{wait_seconds:g}")
-    codes = canary.codes(site, arguments)
-    snapshot = change.LiveWorld(site).look(codes)
-    found = canary.obstacle(snapshot, chosen)
-    if found is None:
-        return change.prepare_verb(site, canary.VERB, arguments)
-    stopped = Hop(found.hop, Status.CRITICAL, None, found.text)
-    hops = [stopped if one == found.hop else Hop(one, Status.SKIPPED) for one in ORDER]
+    snapshot = change.LiveWorld(site).look(verbs.find(NAME).codes(site, arguments))
+    obstacle = canary.obstacle(snapshot, chosen)
+    if obstacle is None:
+        return change.prepare(site, NAME, arguments)
+    stopped = Hop(obstacle.hop, Status.CRITICAL, None, obstacle.text)
+    hops = [stopped if hop == obstacle.hop else Hop(hop, Status.SKIPPED) for hop in ORDER]
     told = _told(site, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
-    return replace(told, answer=_("No canary was sent: {reason}").format(reason=found.text))
+    return replace(told, answer=_("No canary was sent: {reason}").format(reason=obstacle.text))
 
 
 def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
@@ -81,10 +80,10 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     redis = _redis(site)
-    queue, task, task_id, _milliseconds = canary_message.parts(plan.steps[0].operation)
+    published = convert(plan.steps[0].operation.arguments, Canary)
     import_module("requests")  # now: the time it takes is not the broker's
     world, started = _TimedWorld(site), time.monotonic()
-    with ResultWatch(site, redis, task_id) as watch:
+    with ResultWatch(site, redis, published.task_id) as watch:
         report = change.apply(site, plan, wait_seconds, world)
         if world.began_at is None:
             return report
@@ -93,11 +92,13 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
             hops = [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])]
             return _told(site, report, hops, started)
         seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
-    heard, deaf = (None, "") if seen.has_ended else _heard(site, task_id)
+    heard, deaf = (None, "") if seen.has_ended else _heard(site, published.task_id)
     seen, heard = diagnose.redacted((seen, heard), site)  # an exception may quote what it was given
     waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
-    trace = Trace(task, task_id, queue, world.began_at, world.published_at, waited, seen, heard, deaf)
-    hint = _registered(site, queue) if _is_unknown_task(trace) else ""
+    trace = Trace(
+        published.task, published.task_id, published.queue, world.began_at, world.published_at, waited, seen, heard, deaf
+    )  # fmt: skip
+    hint = _registered(site, published.queue) if _is_unknown_task(trace) else ""
     told = _told(site, report, canary_hops.hops_of(trace), started, hint)
     return replace(told, errors=(_interrupted(plan),)) if is_interrupted else told
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.changes.rabbitmq import parking as rabbitmq_parking
-from samaops.changes.run import messages, parking
+from samaops.changes.rabbitmq import parking
+from samaops.changes.run import messages
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_messages import MessageApi
 from samaops.config import consistency
@@ -115,7 +115,7 @@ def plan_park(site: Site, arguments: Sequence[str]) -> Plan:
     A task may be in both queues, when a process was killed between the two: then its queue is not calm.
     """
     plan = change.prepare(site, "queue park", arguments)
-    asked = rabbitmq_parking.asked_for(site, arguments)
+    asked = parking.asked_for(site, *arguments)
     is_one = plan.steps and asked.which != parking.GIVEN_BACK
     if not is_one or asked.which not in _parked(site, asked.holding):
         return plan

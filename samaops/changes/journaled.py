@@ -9,10 +9,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, ValidationError, convert, to_builtins
 
 from samaops.changes import canary
 from samaops.changes.rabbitmq import parking, queues
+from samaops.i18n import _
 from samaops.model import encoding
 from samaops.model.plan import SHELL, Plan
 
@@ -52,7 +53,10 @@ def _operation(plain: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 def _arguments(kind: str, text: str) -> Mapping[str, Any]:
     if kind == SHELL:
         return {"command": text}
-    asked, names = _OLD_WORDS[kind]
-    words = dict(zip(names, shlex.split(text), strict=True))
-    arguments: Mapping[str, Any] = to_builtins(convert(words, asked, strict=False))
+    try:
+        asked, names = _OLD_WORDS[kind]
+        words = dict(zip(names, shlex.split(text), strict=True))
+        arguments: Mapping[str, Any] = to_builtins(convert(words, asked, strict=False))
+    except (KeyError, ValueError, ValidationError) as error:
+        raise encoding.MisfitError(_("{place}: not of the right kind").format(place="operation")) from error
     return arguments

@@ -20,7 +20,9 @@ from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell, ShellPool
+from samaops.clients.shell import Shell
+from samaops.clients.shells import ShellPool
+from samaops.config.settings import Ssh
 from samaops.errors import ConfigurationError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
@@ -203,7 +205,7 @@ def observe(
     ends_at = started + deadline_seconds
     runs: dict[Collector, _Run] = {}
     for collector in collectors:
-        _import_clients(collector.system)
+        _import_clients(collector, site)
         runs[collector] = _Run(collector, shells, selection, ends_at)
     if meanwhile is not None:
         meanwhile()
@@ -213,12 +215,15 @@ def observe(
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
 
 
-def _import_clients(system: str) -> None:
-    """Import what a system's collectors talk with, before their threads are started.
+def _import_clients(collector: Collector, site: Site) -> None:
+    """Import what a collector talks with, before its thread is started.
 
     Threads that import at the same time only wait for each other, and make those wait that talk already.
     """
-    for name in _CLIENTS.get(system, (system,)):
+    server = site.settings.servers.get(collector.server or "")
+    for name in _CLIENTS.get(collector.system, (collector.system,)):
+        if name == "ssh" and server is not None and not isinstance(server.ssh, Ssh):
+            continue
         with suppress(ImportError):  # the collector says so itself
             import_module(f"samaops.clients.{name}")
 

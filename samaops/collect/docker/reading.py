@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.collect.docker.containers import COMMAND_SECONDS, engine_failure
 from samaops.collect.engine import Probe
 from samaops.collect.sections import cut, refusal

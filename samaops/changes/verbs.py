@@ -10,7 +10,10 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from samaops.changes.readings import UnreadableError
+from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
+from samaops.i18n import _
 from samaops.model.plan import Plan
 from samaops.site.site import Site
 
@@ -35,8 +38,12 @@ class Verb(Struct, frozen=True):
         return self.looks(site, *arguments) if callable(self.looks) else self.looks
 
     def plan(self, snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
-        """Plan the change. Raises RefusedError and UnavailableError."""
-        return self.planner(snapshot, site, *arguments)
+        """Plan the change. Raises RefusedError, UnavailableError where what must be known could not be looked at."""
+        try:
+            return self.planner(snapshot, site, *arguments)
+        except UnreadableError as error:
+            text = _("Could not look at what the change needs to know: {reason}")
+            raise UnavailableError(text.format(reason=error)) from error
 
 
 _verbs: dict[str, Verb] = {}

@@ -64,13 +64,14 @@ def _container(snapshot: Snapshot, server: str, name: str) -> Container:
 
 def looks(site: Site, name: str) -> tuple[str, ...]:
     """Return what must be observed before a container is restarted. Raises UsageError and RefusedError."""
-    _server_of(site, name)
+    server_of(site, name)
     more = ("api",) if _api_member(site, name) else ()
     worker = _worker_in(site, name)
     return (*_CONTAINERS, *more, *(("celery.worker", "rabbitmq.queue") if worker else ()))
 
 
-def _server_of(site: Site, name: str) -> str:
+def server_of(site: Site, name: str) -> str:
+    """Return the server of a container. Raises UsageError when the configuration knows none, RefusedError for several."""
     expected = site.containers() if site.settings.docker else {}
     servers = [server for server, names in expected.items() if name in names]
     if not servers:
@@ -91,7 +92,7 @@ def plan_restart(snapshot: Snapshot, site: Site, name: str) -> Plan:
 
     Guards: the last API member that serves is never restarted; a paused container is not either.
     """
-    server = _server_of(site, name)
+    server = server_of(site, name)
     try:
         life, state = str(life_of(snapshot, server, name)), str(state_of(snapshot, server, name))
     except UnreadableError as error:

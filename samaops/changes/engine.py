@@ -18,7 +18,7 @@ from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.journal import history
 from samaops.journal.history import HistoryError
-from samaops.model.plan import ActionStatus, Condition, Operation, Outcome, Plan, Step
+from samaops.model.plan import ActionStatus, Condition, Operation, Outcome, Plan, Step, codes_in
 
 FAILED = 2
 PAUSE_SECONDS = 1.0
@@ -146,11 +146,10 @@ class _Run:
     def verify(self) -> None:
         """Wait until every finding that asked for the change is gone."""
         keys = self._plan.cures
-        codes = tuple(sorted({key.partition("@")[0] for key in keys}))
         if not keys:
             return
         world = self._engine.world
-        findings = self._until_empty(lambda: world.unhealthy(keys, world.look(codes)))
+        findings = self._until_empty(lambda: world.unhealthy(keys, world.look(codes_in(keys))))
         if findings:
             text = _("Everything was done, but after {seconds:g} s it is not cured: {findings}")
             seconds = self._engine.wait_seconds

@@ -93,11 +93,11 @@ def _show(site: Site, name: str, output: Output) -> None:
     from samaops.render import json
     from samaops.workflows import guide, troubleshoot
 
-    found = guide.guide_of(troubleshoot.find(site, name), site)
+    shown = guide.guide_of(troubleshoot.find(site, name), site)
     if output is Output.HUMAN:
-        screen.show_screen(face.page(found))
+        screen.show_screen(face.page(shown))
     elif output is Output.JSON:
-        screen.write(json.text(face.document(found)))
+        screen.write(json.text(face.document(shown)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 

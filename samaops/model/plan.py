@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -123,6 +123,11 @@ class Plan(Struct, frozen=True):
         """The worst risk of its steps."""
         order = list(Risk)
         return max((step.risk for step in self.steps), key=order.index, default=Risk.SAFE)
+
+
+def codes_in(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the check codes of finding keys (``code@subject``), each once."""
+    return tuple(sorted({key.partition("@")[0] for key in keys}))
 
 
 class Action(Struct, frozen=True):

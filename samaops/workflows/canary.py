@@ -69,8 +69,8 @@ def prepare(site: Site, queue: str | None, wait_seconds: float) -> Plan | Report
         return change.prepare(site, NAME, arguments)
     stopped = Hop(obstacle.hop, Status.CRITICAL, None, obstacle.text)
     hops = [stopped if hop == obstacle.hop else Hop(hop, Status.SKIPPED) for hop in ORDER]
-    told = _told(site, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
-    return replace(told, answer=_("No canary was sent: {reason}").format(reason=obstacle.text))
+    followed = _report(site, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
+    return replace(followed, answer=_("No canary was sent: {reason}").format(reason=obstacle.text))
 
 
 def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
@@ -89,8 +89,8 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
             return report
         if world.published_at is None:
             failed = Hop("published", Status.CRITICAL, None, world.failure)
-            hops = [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])]
-            return _told(site, report, hops, started)
+            hops = [failed, *(Hop(hop, Status.SKIPPED) for hop in ORDER[1:])]
+            return _report(site, report, hops, started)
         seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
     heard, deaf = (None, "") if seen.has_ended else _heard(site, published.task_id)
     seen, heard = diagnose.redacted((seen, heard), site)  # an exception may quote what it was given
@@ -99,8 +99,8 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
         published.task, published.task_id, published.queue, world.began_at, world.published_at, waited, seen, heard, deaf
     )  # fmt: skip
     hint = _registered(site, published.queue) if _is_unknown_task(trace) else ""
-    told = _told(site, report, canary_hops.hops_of(trace), started, hint)
-    return replace(told, errors=(_interrupted(plan),)) if is_interrupted else told
+    followed = _report(site, report, canary_hops.hops_of(trace), started, hint)
+    return replace(followed, errors=(_interrupted(plan),)) if is_interrupted else followed
 
 
 def _awaited(watch: ResultWatch, moment: float) -> tuple[Sighting, bool]:
@@ -134,15 +134,15 @@ def _is_unknown_task(trace: Trace) -> bool:
     return isinstance(result, dict) and result.get("exc_type") == "NotRegistered"
 
 
-def _told(site: Site, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
+def _report(site: Site, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
     """Return the report with its hops in their order, and the answer in one sentence."""
     playbook = playbooks.all_of(site.settings)[PLAYBOOK]
-    titles = {one.id: _(one.title) for one in playbook.hops}
+    titles = {hop.id: _(hop.title) for hop in playbook.hops}
     hint = hint or samaops(site, f"troubleshoot {PLAYBOOK}")
-    found = canary_hops.findings(hops, titles, hint)
+    findings = canary_hops.findings(hops, titles, hint)
     duration_ms = round((time.monotonic() - started) * 1000)
-    answer = "" if report.errors else _answer(found)
-    return replace(report, findings=found, answer=answer, duration_ms=duration_ms)
+    answer = "" if report.errors else _answer(findings)
+    return replace(report, findings=findings, answer=answer, duration_ms=duration_ms)
 
 
 def _registered(site: Site, queue: str) -> str:
@@ -156,14 +156,16 @@ def _registered(site: Site, queue: str) -> str:
     return ""
 
 
-def _answer(found: Sequence[Finding]) -> str:
-    stopped = next((one for one in worst_first(list(found)) if one.status not in _REACHED), None)
+def _answer(findings: Sequence[Finding]) -> str:
+    stopped = next(
+        (finding for finding in worst_first(list(findings)) if finding.status not in _REACHED), None
+    )
     if stopped is not None and stopped.status is Status.UNKNOWN:
         return _("Whether a notification goes through is unknown: {reason}").format(reason=stopped.detail)
     if stopped is not None:
         text = _("The canary does not get through; it stopped before it was {hop}: {reason}")
         return text.format(hop=stopped.title, reason=stopped.detail)
-    at = {one.subject.partition("/")[2]: one.value for one in found}["accepted"]
+    at = {finding.subject.partition("/")[2]: finding.value for finding in findings}["accepted"]
     if not isinstance(at, (int, float)):
         return _("A notification goes through")
     text = _("A notification goes through: {ms:.0f} ms from the broker to FCM's acceptance")

@@ -24,7 +24,7 @@ from samaops.journal import history, lock
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
 from samaops.model.finding import Finding
-from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step
+from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step, codes_in
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
 from samaops.site import chosen
@@ -51,17 +51,16 @@ class LiveWorld:
 
     def findings(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
         """Judge what was observed and return these findings."""
-        codes = tuple(sorted({key.partition("@")[0] for key in keys}))
-        judged = checks.judge(snapshot, self.site, Selection(only=codes)) if keys else ()
+        judged = checks.judge(snapshot, self.site, Selection(only=codes_in(keys))) if keys else ()
         return tuple(finding for finding in judged if finding.key in keys)
 
     def unhealthy(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
         """Return the titles of these findings that are not ok, and of those that say we could not look."""
-        codes = {key.partition("@")[0] for key in keys}
+        codes = codes_in(keys)
         # a look that failed is told by the one finding about its system's access
         return tuple(
             finding.title
-            for finding in checks.judge(snapshot, self.site, Selection(only=tuple(sorted(codes))))
+            for finding in checks.judge(snapshot, self.site, Selection(only=codes))
             if (finding.key in keys and finding.status is not Status.OK)
             or (finding.code not in codes and finding.status not in _GOOD)
         )
@@ -84,12 +83,10 @@ def prepare_verb(site: Site, verb: Verb, arguments: Sequence[str], asked_by: Seq
     what must be known could not be looked at.
     """
     world = LiveWorld(site)
-    codes = {*verb.codes(site, arguments), *(key.partition("@")[0] for key in asked_by)}
-    snapshot = world.look(tuple(sorted(codes)))
+    snapshot = world.look(tuple(sorted({*verb.codes(site, arguments), *codes_in(asked_by)})))
     plan = verb.plan(snapshot, site, arguments)
-    plan = replace(plan, cures=tuple(dict.fromkeys((*plan.cures, *asked_by))))
-    bad = tuple(finding.key for finding in world.findings(plan.cures, snapshot) if finding.status in _BAD)
-    plan = replace(plan, cures=bad)
+    wanted = world.findings((*plan.cures, *asked_by), snapshot)
+    plan = replace(plan, cures=tuple(finding.key for finding in wanted if finding.status in _BAD))
     # It would be shown, and journaled, and could not be undone from there.
     if diagnose.redacted(to_plain(plan), site) != to_plain(plan):
         raise RefusedError(_("The plan would hold a secret in its commands; nothing was changed"))
@@ -136,7 +133,8 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
         with shells.kept(), exclusion.alone(site, plan, lock_of(site, journal)) as locks:
             _note_interrupted(journal)
             applied = Engine(world, journal, locks.check, wait_seconds).apply(plan)
-            findings = _cured(world, plan) if applied.exit_code == 0 else ()
+            cured = plan.cures if applied.exit_code == 0 else ()
+            findings = world.findings(cured, world.look(codes_in(cured)))
     except history.HistoryError as error:
         raise RefusedError(_("{reason}; nothing was changed").format(reason=error.message)) from error
     finally:
@@ -149,12 +147,6 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
         findings=findings,
         footprint=Footprint(commands=world.operations_run, writes=world.operations_run),
     )
-
-
-def _cured(world: LiveWorld, plan: Plan) -> tuple[Finding, ...]:
-    """Return the findings that asked for the change, as they are now."""
-    codes = tuple(sorted({key.partition("@")[0] for key in plan.cures}))
-    return world.findings(plan.cures, world.look(codes)) if codes else ()
 
 
 def _note_interrupted(journal: Journal) -> None:

@@ -47,7 +47,9 @@ def listed(site: Site) -> Table:
         Column("ack_rate", _("done/s"), True),
         Column("redeliver_rate", _("again/s"), True),
     )
-    return Table("queues", columns, tuple(_row(one) for one in facts.queues), _("The broker has no queue"))
+    return Table(
+        "queues", columns, tuple(_row(queue) for queue in facts.queues), _("The broker has no queue")
+    )
 
 
 def _row(queue: BrokerQueue) -> dict[str, Any]:
@@ -64,10 +66,10 @@ def peek(site: Site, queue: str, count: int) -> Table:
     broker = _known(site, queue)
     try:
         with MessageApi(site.host_of(broker), broker) as api:
-            found = api.read(queue, count, _PEEKED_BYTES)
+            first = api.read(queue, count, _PEEKED_BYTES)
     except ClientError as error:
         raise _unavailable(queue, error) from error
-    masked: list[dict[str, Any]] = diagnose.redacted([_message(one) for one in found], site)
+    masked: list[dict[str, Any]] = diagnose.redacted([_message(raw) for raw in first], site)
     columns = (
         Column("place", "#", True),
         Column("task", _("task")),
@@ -102,11 +104,11 @@ def export(site: Site, queue: str, file: Path | None) -> tuple[int, Path]:
         raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     try:
         with MessageApi(site.host_of(broker), broker) as api:
-            found = api.read(queue, MOST_MESSAGES)
-            messages.append(path, found)
+            ready = api.read(queue, MOST_MESSAGES)
+            messages.append(path, ready)
     except ClientError as error:
         raise _unavailable(queue, error) from error
-    return len(found), path
+    return len(ready), path
 
 
 def plan_park(site: Site, arguments: Sequence[str]) -> Plan:
@@ -132,12 +134,12 @@ def _parked(site: Site, holding: str) -> frozenset[str]:
     broker = _broker(site)
     try:
         with MessageApi(site.host_of(broker), broker) as api:
-            found = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
+            parked = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
     except ClientError as error:
         if error.kind is FailureKind.MISSING:
             return frozenset()
         raise _unavailable(holding, error) from error
-    return frozenset(str(_message(one)["id"]) for one in found)
+    return frozenset(str(_message(raw)["id"]) for raw in parked)
 
 
 def default_file(queue: str) -> Path:

@@ -133,8 +133,7 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
         with shells.kept(), exclusion.alone(site, plan, lock_of(site, journal)) as locks:
             _note_interrupted(journal)
             applied = Engine(world, journal, locks.check, wait_seconds).apply(plan)
-            cured = plan.cures if applied.exit_code == 0 else ()
-            findings = world.findings(cured, world.look(codes_in(cured)))
+            findings = _cured(world, plan) if applied.exit_code == 0 else ()
     except history.HistoryError as error:
         raise RefusedError(_("{reason}; nothing was changed").format(reason=error.message)) from error
     finally:
@@ -147,6 +146,11 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
         findings=findings,
         footprint=Footprint(commands=world.operations_run, writes=world.operations_run),
     )
+
+
+def _cured(world: LiveWorld, plan: Plan) -> tuple[Finding, ...]:
+    """Return the findings that asked for the change, as they are now."""
+    return world.findings(plan.cures, world.look(codes_in(plan.cures)))
 
 
 def _note_interrupted(journal: Journal) -> None:

@@ -18,8 +18,7 @@ from samaops.errors import REFUSED, LockedError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.journal import lock
-from samaops.journal.lock import ChangeLock
+from samaops.journal.lock import UNKNOWN, ChangeLock
 from samaops.model.bulletin import Bulletin
 from samaops.model.plan import Plan
 from samaops.model.report import Report, ReportError
@@ -114,10 +113,7 @@ def _composed(site: Site, request: Request, report: Report) -> Bulletin:
 def _alone(site: Site) -> Iterator[None]:
     """Hold the lock of maintenance, which is not that of changes. Raises LockedError, naming who has it."""
     journal = change.journal_of(site)
-    place = lock.directory(site.settings.safety.lock_directory)
-    held = ChangeLock(
-        place, f"{site.settings.site} {COMMAND}", journal.engine() if journal.is_shared else None
-    )
+    held = change.lock_of(site, journal, f"{site.name} {COMMAND}")
     try:
         _acquire(held)
         yield
@@ -128,10 +124,10 @@ def _alone(site: Site) -> Iterator[None]:
 
 def _acquire(held: ChangeLock) -> None:
     try:
-        held.acquire()
+        held.take()
     except LockedError as error:
         owner = held.holder()
-        if owner is None:
+        if owner in (None, UNKNOWN):
             raise
         text = _("Daily maintenance is being done by {user} on {host}, process {pid}, since {since}")
         raise LockedError(

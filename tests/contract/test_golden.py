@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from samaops.actions import undo
+from samaops.changes import undo
+from samaops.collect import store
 from samaops.config.settings import Settings
-from samaops.facts import store
-from samaops.history import Change, Journal
+from samaops.journal.history import Change, Journal
 from samaops.render import json as json_face
+from samaops.site.site import Site
 from samaops.workflows import change as changes
 from samaops.workflows import maintenance_past
 from tests.contract.conftest import Samaops, redis_at
@@ -113,7 +114,7 @@ def test_a_change_of_an_earlier_version_is_taken_back_by_the_same_steps(
 ) -> None:
     saved = store.load(unpacked(UNDO[change]["look"], samaops.home))
     plan = undo.plan(recorded(journal, change), saved.snapshot)
-    report = changes.report_of(saved.settings, plan)
+    report = changes.report_of(saved.site, plan)
     assert json.loads(json_face.render(report))["actions"] == UNDO[change]["actions"]
 
 
@@ -135,7 +136,7 @@ def test_what_maintenance_kept_in_an_earlier_version_is_still_known(
     settings = Settings.model_validate(
         {"site": SITE, "history": {"url": {"literal": f"sqlite:///{journal}"}}}
     )
-    earlier = maintenance_past.read(settings)
+    earlier = maintenance_past.read(Site(settings))
     past, newest = earlier.past, records[-1]
     assert (past.failure, list(earlier.alerts)) == ("", newest["alerts"])
     assert {

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 # How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
 _BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
 _SPARE_SECONDS = 0.6
+# A hundred log-ins at once only make each other late: a collector's time begins when it is started.
+MOST_AT_ONCE = 32
 ResultT = TypeVar("ResultT")
 
 # In samaops.clients, where it is not the module of the system's own name.
@@ -119,15 +121,20 @@ class _Run:
     """One collector in its thread, and the observation it ends with."""
 
     def __init__(
-        self, collector: Collector, shells: ShellPool, selection: Selection, run_ends_at: float
+        self,
+        collector: Collector,
+        shells: ShellPool,
+        selection: Selection,
+        run_ends_at: float,
+        ended: threading.Condition,
     ) -> None:
         self.collector = collector
         self.started = time.monotonic()
+        self.ends_at = min(self.started + collector.timeout, run_ends_at)
         self.hit_deadline = False
         self._run_ends_at = run_ends_at
-        self._ends_at = min(self.started + collector.timeout, run_ends_at)
-        self.probe = Probe(shells, selection, self._ends_at, collector.server)
-        self._lock = threading.Lock()
+        self.probe = Probe(shells, selection, self.ends_at, collector.server)
+        self._ended = ended
         self._observation: Observation | None = None
         self._thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self.look,), name=collector.subject, daemon=True
@@ -148,10 +155,15 @@ class _Run:
             logger.exception("collector %s failed", self.collector.subject)
             self._fail(FailureKind.ERROR, f"{type(error).__name__}: {error}")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it still works, and its time is not up."""
+        return self._observation is None and time.monotonic() < self.ends_at
+
     def observation(self) -> Observation:
         """Wait for the observation; when it does not come in time, make one that says where the collector hangs."""
-        self._thread.join(max(0.0, self._ends_at - time.monotonic()))
-        kind = FailureKind.DEADLINE if self._ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
+        self._thread.join(max(0.0, self.ends_at - time.monotonic()))
+        kind = FailureKind.DEADLINE if self.ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
         seconds = time.monotonic() - self.started
         self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
         assert self._observation is not None
@@ -171,7 +183,8 @@ class _Run:
         )
 
     def _finish(self, facts: object = None, failure: Failure | None = None) -> None:
-        with self._lock:  # the first word counts: a thread that ends after it was given up changes nothing
+        with self._ended:  # the first word counts: a thread that ends after it was given up changes nothing
+            self._ended.notify_all()
             if self._observation is None:
                 self._observation = Observation(
                     system=self.collector.system,
@@ -194,6 +207,7 @@ def observe(
 ) -> Snapshot:
     """Run the collectors side by side, started as they come, and return what they saw within the deadline.
 
+    Where there are very many, the later ones are started when earlier ones have ended, or their time was up.
     ``meanwhile`` is done on this thread while they wait for answers.
     """
     started = time.monotonic()
@@ -201,16 +215,25 @@ def observe(
     tally = footprint.open_tally()
     shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
-    runs: dict[Collector, _Run] = {}
+    runs: list[_Run] = []
+    ended = threading.Condition()
     for collector in collectors:
         _import_clients(collector.system)
-        runs[collector] = _Run(collector, shells, selection, ends_at)
+        _await_place(runs, ended)
+        runs.append(_Run(collector, shells, selection, ends_at, ended))
     if meanwhile is not None:
         meanwhile()
-    observations = tuple(run.observation() for run in runs.values())
+    observations = tuple(run.observation() for run in runs)
     shells.close()
-    deadline_hit = any(run.hit_deadline for run in runs.values())
+    deadline_hit = any(run.hit_deadline for run in runs)
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
+
+
+def _await_place(runs: Iterable[_Run], ended: threading.Condition) -> None:
+    """Wait until fewer collectors work than may at once."""
+    with ended:
+        while len(running := [run for run in runs if run.is_running]) >= MOST_AT_ONCE:
+            ended.wait(max(0.0, min(run.ends_at for run in running) - time.monotonic()))
 
 
 def _import_clients(system: str) -> None:

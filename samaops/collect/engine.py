@@ -10,6 +10,7 @@ import contextvars
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -32,8 +33,8 @@ logger = logging.getLogger(__name__)
 # How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
 _BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
 _SPARE_SECONDS = 0.6
-# A hundred log-ins at once only make each other late: a collector's time begins when it is started.
-MOST_AT_ONCE = 32
+# Looks of one system that work at once: a hundred log-ins together only make each other late.
+MOST_AT_ONCE = 16
 ResultT = TypeVar("ResultT")
 
 # In samaops.clients, where it is not the module of the system's own name.
@@ -136,10 +137,9 @@ class _Run:
         self.probe = Probe(shells, selection, self.ends_at, collector.server)
         self._ended = ended
         self._observation: Observation | None = None
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(self.look,), name=collector.subject, daemon=True
-        )
-        self._thread.start()
+        if self.started < run_ends_at:
+            target = contextvars.copy_context().run
+            threading.Thread(target=target, args=(self.look,), name=collector.subject, daemon=True).start()
 
     def look(self) -> None:
         try:
@@ -162,7 +162,8 @@ class _Run:
 
     def observation(self) -> Observation:
         """Wait for the observation; when it does not come in time, make one that says where the collector hangs."""
-        self._thread.join(max(0.0, self.ends_at - time.monotonic()))
+        with self._ended:
+            self._ended.wait_for(lambda: self._observation is not None, self.ends_at - time.monotonic())
         kind = FailureKind.DEADLINE if self.ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
         seconds = time.monotonic() - self.started
         self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
@@ -207,7 +208,8 @@ def observe(
 ) -> Snapshot:
     """Run the collectors side by side, started as they come, and return what they saw within the deadline.
 
-    Where there are very many, the later ones are started when earlier ones have ended, or their time was up.
+    Where there are very many of one system, the later ones are started when earlier ones have ended, or their time
+    was up; the time of each begins when it is started.
     ``meanwhile`` is done on this thread while they wait for answers.
     """
     started = time.monotonic()
@@ -215,25 +217,32 @@ def observe(
     tally = footprint.open_tally()
     shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
-    runs: list[_Run] = []
+    came: list[Collector] = []
+    runs: dict[Collector, _Run] = {}
     ended = threading.Condition()
+
+    def start_those_with_a_place() -> list[Collector]:
+        busy = Counter(run.collector.system for run in runs.values() if run.is_running)
+        for collector in came:
+            if collector not in runs and busy[collector.system] < MOST_AT_ONCE:
+                runs[collector] = _Run(collector, shells, selection, ends_at, ended)
+                busy[collector.system] += 1
+        return [collector for collector in came if collector not in runs]
+
     for collector in collectors:
         _import_clients(collector.system)
-        _await_place(runs, ended)
-        runs.append(_Run(collector, shells, selection, ends_at, ended))
+        came.append(collector)
+        start_those_with_a_place()
     if meanwhile is not None:
         meanwhile()
-    observations = tuple(run.observation() for run in runs)
+    with ended:  # whatever ends now is heard
+        while start_those_with_a_place():
+            times = [run.ends_at for run in runs.values() if run.is_running]
+            ended.wait(max(0.0, min(times, default=0.0) - time.monotonic()))
+    observations = tuple(runs[collector].observation() for collector in came)
     shells.close()
-    deadline_hit = any(run.hit_deadline for run in runs)
+    deadline_hit = any(run.hit_deadline for run in runs.values())
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
-
-
-def _await_place(runs: Iterable[_Run], ended: threading.Condition) -> None:
-    """Wait until fewer collectors work than may at once."""
-    with ended:
-        while len(running := [run for run in runs if run.is_running]) >= MOST_AT_ONCE:
-            ended.wait(max(0.0, min(run.ends_at for run in running) - time.monotonic()))
 
 
 def _import_clients(system: str) -> None:

@@ -160,9 +160,31 @@ def test_looks_that_hang_leave_their_place_to_others_when_their_time_is_up() -> 
         for number in range(engine.MOST_AT_ONCE)
     ]
     try:
-        *hung, seen = look(*hanging, collector("api", [])).observations
+        *hung, seen = look(*hanging, collector("servers", [])).observations
     finally:
         go_on.set()
     assert {one.failure.kind for one in hung if one.failure} == {FailureKind.NO_ANSWER}
     assert len(hung) == engine.MOST_AT_ONCE
-    assert seen.facts == Seen("api/one")
+    assert seen.facts == Seen("servers/one")
+
+
+def test_looks_that_our_deadline_left_no_time_for_are_not_begun() -> None:
+    go_on = threading.Event()
+    begun: list[int] = []
+
+    def collect(_probe: Probe) -> bool:
+        begun.append(1)
+        return go_on.wait(60)
+
+    many = [
+        Collector("servers", f"servers/h{number}", Seen, collect) for number in range(3 * engine.MOST_AT_ONCE)
+    ]
+    try:
+        snapshot = engine.observe([*many, collector("api", [])], Site(Settings()), EVERYTHING, 0.3)
+    finally:
+        go_on.set()
+    *hung, seen = snapshot.observations
+    assert len(begun) == engine.MOST_AT_ONCE
+    assert [one.failure.kind for one in hung if one.failure] == [FailureKind.DEADLINE] * len(many)
+    assert seen.facts == Seen("api/one")  # another system does not wait for their places
+    assert snapshot.deadline_hit

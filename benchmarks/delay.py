@@ -1,4 +1,4 @@
-"""With a network that delays: everything on servers that are far away, and how many round trips each system costs."""
+"""With a network that delays: everything on servers far away, and how many round trips each system costs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from samaops.lab.layout import Layout
 
 BOUND_SECONDS = 3.0
 # Each way: a round trip takes twice that. The lab's own servers are as far from each other.
-DELAY_SECONDS, LONGER_SECONDS = 0.02, 0.04
+DELAY_SECONDS, LONGER_SECONDS = 0.02, 0.06
 SUBNET = "127.101.0.0/24"
 
 
 def measure(layout: Layout, measuring: Measuring) -> Part:
-    """Measure a full diagnose with a delay, and with twice that."""
+    """Measure a full diagnose with a delay, and with three times that."""
     everything = subjects.of(layout).everything
     everything = replace(everything, words=(*everything.words, "-o", "json"))
     with _delayed(DELAY_SECONDS):

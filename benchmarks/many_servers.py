@@ -179,7 +179,7 @@ def _servers(count: int) -> Iterator[Site]:
         config = directory / "sshd_config"
         config.write_text(_SSHD.format(port=SSH_PORT, directory=directory), encoding="ascii")
         Path("/run/sshd").mkdir(exist_ok=True)
-        with subprocess.Popen([program, "-D", "-e", "-f", str(config)], stdout=sys.stderr) as sshd:
+        with subprocess.Popen([program, "-D", "-E", str(directory / "sshd.log"), "-f", str(config)]) as sshd:
             try:
                 _await(addresses[0])
                 yield Site(directory, addresses)

@@ -12,16 +12,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import datetime, timezone
-from importlib import import_module
 from typing import TypeVar
 
 from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell, ShellPool
+from samaops.clients.shell import Shell
+from samaops.clients.shells import ShellPool
 from samaops.errors import ConfigurationError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
@@ -36,15 +35,6 @@ _SPARE_SECONDS = 0.6
 # Looks of one system that work at once: a hundred log-ins together only make each other late.
 MOST_AT_ONCE = 16
 ResultT = TypeVar("ResultT")
-
-# In samaops.clients, where it is not the module of the system's own name.
-_CLIENTS = {
-    "servers": ("reach", "ssh"),
-    "docker": ("ssh",),
-    "backup": ("ssh",),
-    "api": ("http",),
-    "celery": ("rabbitmq",),
-}
 
 
 class Probe:
@@ -200,59 +190,38 @@ class _Run:
 
 
 def observe(
-    collectors: Iterable[Collector],
-    site: Site,
-    selection: Selection,
-    deadline_seconds: float,
-    meanwhile: Callable[[], object] | None = None,
+    collectors: Iterable[Collector], site: Site, selection: Selection, deadline_seconds: float
 ) -> Snapshot:
-    """Run the collectors side by side, started as they come, and return what they saw within the deadline.
+    """Run the collectors side by side and return what they saw within the deadline.
 
     Where there are very many of one system, the later ones are started when earlier ones have ended, or their time
     was up; the time of each begins when it is started.
-    ``meanwhile`` is done on this thread while they wait for answers.
     """
     started = time.monotonic()
     taken_at = datetime.now(timezone.utc)
     tally = footprint.open_tally()
     shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
-    came: list[Collector] = []
+    wanted = tuple(collectors)
     runs: dict[Collector, _Run] = {}
     ended = threading.Condition()
 
-    def start_those_with_a_place() -> list[Collector]:
+    def start_those_with_a_place() -> bool:
         busy = Counter(run.collector.system for run in runs.values() if run.is_running)
-        for collector in came:
+        for collector in wanted:
             if collector not in runs and busy[collector.system] < MOST_AT_ONCE:
                 runs[collector] = _Run(collector, shells, selection, ends_at, ended)
                 busy[collector.system] += 1
-        return [collector for collector in came if collector not in runs]
+        return all(collector in runs for collector in wanted)
 
-    for collector in collectors:
-        _import_clients(collector.system)
-        came.append(collector)
-        start_those_with_a_place()
-    if meanwhile is not None:
-        meanwhile()
-    with ended:  # whatever ends now is heard
-        while start_those_with_a_place():
+    with ended:  # whatever ends meanwhile is heard
+        while not start_those_with_a_place():
             times = [run.ends_at for run in runs.values() if run.is_running]
             ended.wait(max(0.0, min(times, default=0.0) - time.monotonic()))
-    observations = tuple(runs[collector].observation() for collector in came)
+    observations = tuple(runs[collector].observation() for collector in wanted)
     shells.close()
     deadline_hit = any(run.hit_deadline for run in runs.values())
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
-
-
-def _import_clients(system: str) -> None:
-    """Import what a system's collectors talk with, before their threads are started.
-
-    Threads that import at the same time only wait for each other, and make those wait that talk already.
-    """
-    for name in _CLIENTS.get(system, (system,)):
-        with suppress(ImportError):  # the collector says so itself
-            import_module(f"samaops.clients.{name}")
 
 
 def _milliseconds_since(started: float) -> int:

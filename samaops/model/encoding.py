@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,7 +19,13 @@ class MisfitError(ValueError):
 
 def encode(value: Any) -> Any:
     """Return structs, and what they hold, as plain JSON values."""
-    return msgspec.to_builtins(value, str_keys=True)
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):  # one that msgspec does not know, such as a read-only view
+        return dict(value)
+    raise NotImplementedError(type(value).__name__)
 
 
 def decode(value: Any, kind: type[ValueT]) -> ValueT:

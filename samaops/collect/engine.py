@@ -47,7 +47,7 @@ class Probe:
         self.missing: dict[str, Failure] = {}
         self.current_stage = ""
         self._selection = selection
-        self._server = server
+        self.server = server
         self._ends_at = ends_at
 
     def stage(self, name: str) -> None:
@@ -56,7 +56,7 @@ class Probe:
 
     def wants(self, *codes: str) -> bool:
         """Return whether any of these checks (or one under these prefixes) was selected, so its part is needed."""
-        return any(self._selection.touches(code, self._server) for code in codes)
+        return any(self._selection.touches(code, self.server) for code in codes)
 
     @property
     def deep(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.config.settings import ApiInstance, PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings, Worker
+from samaops.config.settings import ApiInstance, PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings, Ssh, Worker
 
 # The systems of which there is one, on one server.
 _SINGLE = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "backup")
@@ -46,6 +46,12 @@ class Site(Struct, frozen=True):
     def address_of(self, server: str) -> str:
         """Return a server's address; the name itself when no such server is configured."""
         return self.settings.address_of(server)
+
+    def shell_seconds(self, server: str, seconds: float) -> float:
+        """Return how long a look of so many seconds over a server's shell may take, the log-in with it."""
+        configured = self.settings.servers.get(server)
+        log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
+        return log_in + seconds + 0.5
 
     def services(self, server: str | None = None) -> tuple[Service, ...]:
         """Return all services that are placed on a server, or on any."""

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from samaops.changes import readings
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
-from samaops.collect import systems
+from samaops.collect import registry
 from samaops.collect.engine import Collector
 from samaops.config.settings import Ssh
 from samaops.facts.selection import Selection
@@ -57,7 +57,7 @@ def _read_for(site: Site, condition: Condition) -> Iterator[str]:
     """Yield the servers that a condition's reading looks at: those it names, by itself or by a member, else all."""
     by_system: dict[str, list[Collector]] = {}
     selection = Selection(only=readings.find(condition.reading).codes)
-    for one in systems.collectors(site, selection):
+    for one in registry.collectors(site, selection):
         by_system.setdefault(one.system, []).append(one)
     for collectors in by_system.values():
         named = [one for one in collectors if {one.server, _member(one)} & set(condition.of)]

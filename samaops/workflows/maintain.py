@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from samaops.causes import graph
 from samaops.checks import engine as checks
-from samaops.collect import engine, systems
+from samaops.collect import engine, registry
 from samaops.collect.maintenance import past as maintenance
 from samaops.errors import REFUSED, LockedError
 from samaops.facts.observation import Snapshot
@@ -179,7 +179,7 @@ def _look(site: Site, tasks: Sequence[Task], earlier: Earlier, limit: Limit, req
 
 
 def _observe(site: Site, selection: Selection, earlier: Earlier, seconds: float) -> Snapshot:
-    collectors = [one for one in systems.collectors(site, selection) if one.system != maintenance.SYSTEM]
+    collectors = [one for one in registry.collectors(site, selection) if one.system != maintenance.SYSTEM]
     mine = maintenance.collectors(site, earlier.past)
     collectors += [one for one in mine if one.is_wanted(selection)]
     snapshot = engine.observe(collectors, site, selection, seconds)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from samaops.clients.errors import ClientError
-from samaops.collect import engine, systems
+from samaops.collect import engine, registry
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings
 from samaops.facts.observation import Snapshot
@@ -53,7 +53,7 @@ def test_looks_run_side_by_side() -> None:
 
 def test_what_was_seen_comes_in_the_order_of_the_systems() -> None:
     seen = [one.system for one in diagnose.observe(Site(SETTINGS), deadline_seconds=5.0).observations]
-    assert seen == [one.system for one in systems.collectors(Site(SETTINGS), EVERYTHING)]
+    assert seen == [one.system for one in registry.collectors(Site(SETTINGS), EVERYTHING)]
     assert seen.index("api") < seen.index("docker")
 
 

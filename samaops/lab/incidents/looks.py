@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from pathlib import Path
@@ -68,14 +67,3 @@ def distrust_through(proxy: tuple[str, int], host: str, trusted: Path) -> str:
 
 def _connect_request(host: str) -> bytes:
     return f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode("ascii")
-
-
-def used_percent(data: Path) -> float:
-    """Return how full the file system of a directory is, as df computes it; 0 when it cannot be seen."""
-    try:
-        seen = os.statvfs(data)
-    except OSError:
-        return 0.0
-    used = seen.f_blocks - seen.f_bfree
-    usable = used + seen.f_bavail
-    return 100 * used / usable if usable else 0.0

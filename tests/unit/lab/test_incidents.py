@@ -9,7 +9,7 @@ import pytest
 
 from samaops.errors import UnavailableError, UsageError
 from samaops.lab.incidents import running
-from samaops.lab.incidents.memory import Memory
+from samaops.lab.incidents.site import Memory
 from samaops.lab.layout import Layout
 
 RUNBOOKS = {"api-down", "notifications", "db-slow", "disk-full", "redis-full"}

@@ -16,6 +16,7 @@ from samaops.i18n import _
 from samaops.lab.layout import Layout
 from samaops.lab.processes import (
     POLL_SECONDS,
+    ProcessSpec,
     StartError,
     Surroundings,
     is_alive,
@@ -25,7 +26,6 @@ from samaops.lab.processes import (
     stop,
 )
 from samaops.lab.servers import Server, of_state
-from samaops.lab.specs import ProcessSpec
 from samaops.lab.state import ProcessRecord, StateFile
 
 # How long a part that runs already may take to answer before it is started again.

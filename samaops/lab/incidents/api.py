@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
 import requests
 
 from samaops.i18n import N_, _
 from samaops.lab import chains, engine, processes
-from samaops.lab.incidents import broker, looks, network, sessions, traffic
+from samaops.lab.incidents import broker, network, sessions, traffic
 from samaops.lab.incidents.incident import Fault, Incident, Root
-from samaops.lab.incidents.mechanisms import stopped, switched
+from samaops.lab.incidents.mechanisms import CONNECT_SECONDS, refuses, stopped, switched
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import ADDRESSES, API_PORTS, DATABASE, QUEUE_PRIORITIES, SSH_PORT
 from samaops.lab.processes import StartError
@@ -50,6 +52,19 @@ def _containers_only(site: Site) -> str | None:
     return None if site.has_containers else _("only a container has a memory limit of its own")
 
 
+def _accepts_and_is_silent(site: Site) -> str | None:
+    address, port = site.endpoint(CONTAINER)
+    with socket.create_connection((address, port), timeout=CONNECT_SECONDS) as connection:
+        connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+        try:
+            connection.recv(1)
+        except TimeoutError:
+            return _("{address}:{port} accepts, and sends nothing for {seconds} s").format(
+                address=address, port=port, seconds=CONNECT_SECONDS
+            )
+    return None
+
+
 def _await_health(site: Site) -> None:
     site.start(CONTAINER)
     wait_until(lambda: site.inspect(CONTAINER).get("Health", {}).get("Status") != "unhealthy", HEALTH_SECONDS)
@@ -80,7 +95,7 @@ def _take_server_away(site: Site) -> None:
 
 
 def _is_away(_site: Site) -> str | None:
-    return looks.refuses(ADDRESSES[SERVER], SSH_PORT) if network.is_away(ADDRESSES[SERVER]) else None
+    return refuses(ADDRESSES[SERVER], SSH_PORT) if network.is_away(ADDRESSES[SERVER]) else None
 
 
 def _bring_server_back(site: Site) -> None:
@@ -147,9 +162,7 @@ INCIDENTS = (
         fault=switched(
             "api",
             {f"hang-{MEMBER}": ""},
-            evidence=lambda site: looks.accepts_and_is_silent(
-                *site.endpoint(CONTAINER), b"GET /health HTTP/1.0\r\n\r\n"
-            ),
+            evidence=_accepts_and_is_silent,
         ).then(heal=_await_health),
     ),
     Incident(

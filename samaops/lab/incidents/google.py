@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import ssl
 import time
 
 from samaops.i18n import N_, _
 from samaops.lab import processes
 from samaops.lab.app.push import FCM_URL, GRANT_TYPE, PushError, ServiceAccount, fcm_error, signed_assertion
-from samaops.lab.incidents import looks, sessions, traffic
+from samaops.lab.incidents import sessions, traffic
 from samaops.lab.incidents.incident import Evidence, Fault, Incident, Root
-from samaops.lab.incidents.mechanisms import setting, sql, switched
+from samaops.lab.incidents.mechanisms import CONNECT_SECONDS, refuses, setting, sql, switched
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import OUTSIDE_ADDRESS, PROXY_PORT
 from samaops.lab.outside import google_control, proxy, service_accounts
@@ -47,14 +49,28 @@ def _obey(site: Site, status: str, rules: Rules) -> None:
     site.stop("proxy")
     site.start("proxy")
     if not wait_until(lambda: _answers(FCM_HOST, status) is not None, OBEYED_SECONDS):
-        raise StartError(_("the proxy answers {words}").format(words=looks.connect_answer(PROXY, FCM_HOST)))
+        raise StartError(_("the proxy answers {words}").format(words=_connect_answer(FCM_HOST)))
 
 
 def _answers(host: str, status: str) -> str | None:
-    words = looks.connect_answer(PROXY, host)
+    words = _connect_answer(host)
     if f" {status} " not in f"{words} ":
         return None
     return _("CONNECT {host}:443 through the proxy: {words}").format(host=host, words=words)
+
+
+def _connect_answer(host: str) -> str:
+    """Return the first line of the proxy's answer to CONNECT, empty when it has none."""
+    try:
+        with socket.create_connection(PROXY, timeout=CONNECT_SECONDS) as connection:
+            return _connect(connection, host)
+    except OSError:
+        return ""
+
+
+def _connect(connection: socket.socket, host: str) -> str:
+    connection.sendall(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode("ascii"))
+    return connection.recv(4096).split(b"\r\n", 1)[0].decode("latin-1")
 
 
 def _restore_proxy(site: Site) -> None:
@@ -99,11 +115,18 @@ def _intercept(site: Site) -> None:
 
 
 def _is_intercepted(site: Site) -> str | None:
+    """Look whether TLS through the proxy shows a certificate that the application does not trust."""
     if site.record(INTERCEPTING) is None:
         return None
-    reason = looks.distrust_through(PROXY, FCM_HOST, site.places.ca_bundle)
-    text = _("TLS to {host} through the proxy: {reason}")
-    return text.format(host=FCM_HOST, reason=reason) if reason else None
+    context = ssl.create_default_context(cafile=str(site.places.ca_bundle))
+    with socket.create_connection(PROXY, timeout=CONNECT_SECONDS) as connection:
+        _connect(connection, FCM_HOST)
+        try:
+            context.wrap_socket(connection, server_hostname=FCM_HOST).close()
+        except ssl.SSLCertVerificationError as error:
+            text = _("TLS to {host} through the proxy: {reason}")
+            return text.format(host=FCM_HOST, reason=error.verify_message)
+    return None
 
 
 def _refusal(site: Site, token: str = ANY_TOKEN) -> str:
@@ -179,7 +202,7 @@ INCIDENTS = (
         root=Root("proxy-down", PROXY_SUBJECT),
         fault=Fault(
             break_=lambda site: site.stop("proxy"),
-            evidence=lambda _site: looks.refuses(*PROXY),
+            evidence=lambda _site: refuses(*PROXY),
             heal=_restore_proxy,
         ).then(traffic.fail_some),
     ),

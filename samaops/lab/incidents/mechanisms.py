@@ -6,18 +6,20 @@ A fault of its own is a ``Fault`` with three functions, beside its incident.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from samaops.i18n import _
-from samaops.lab.incidents import broker, looks, sessions, traffic
+from samaops.lab.incidents import broker, sessions, traffic
 from samaops.lab.incidents.incident import Evidence, Fault
 from samaops.lab.incidents.site import CONTAINER_STOP_SECONDS, Site
 
 FULL_PERCENT = 93.0
 LIVE_PERCENT = 90.0
 WAITING = 8
+CONNECT_SECONDS = 1.5
 
 
 def stopped(part: str, grace_seconds: int = CONTAINER_STOP_SECONDS) -> Fault:
@@ -28,7 +30,7 @@ def stopped(part: str, grace_seconds: int = CONTAINER_STOP_SECONDS) -> Fault:
         address, port = site.endpoint(part)
         if not ended or not port:
             return ended
-        refused = looks.refuses(address, port)
+        refused = refuses(address, port)
         return f"{ended}; {refused}" if refused else None
 
     return Fault(
@@ -166,3 +168,16 @@ def fullness(site: Site, server: str) -> str | None:
     if percent < LIVE_PERCENT:
         return None
     return _("/data of {server} is {percent:.0f} % full").format(server=server, percent=percent)
+
+
+def refuses(address: str, port: int) -> str | None:
+    """Return words when nothing listens on a port, None when something accepts."""
+    try:
+        socket.create_connection((address, port), timeout=CONNECT_SECONDS).close()
+    except ConnectionRefusedError:
+        return _("connection to {address}:{port} is refused").format(address=address, port=port)
+    except OSError as error:
+        return _("connection to {address}:{port} fails: {reason}").format(
+            address=address, port=port, reason=error
+        )
+    return None

@@ -23,9 +23,8 @@ from samaops.lab.compose import CONTAINERS
 from samaops.lab.layout import ADDRESSES, Layout, Secrets
 from samaops.lab.outside import parts
 from samaops.lab.outside.places import Places
-from samaops.lab.processes import StartError
+from samaops.lab.processes import ProcessSpec, StartError
 from samaops.lab.servers import Server, checked_in, of_state, run_in
-from samaops.lab.specs import ProcessSpec
 from samaops.lab.starting import FAULTS as START_FAULTS
 from samaops.lab.starting import STOP_SECONDS, PartError, Starter, wait_until
 from samaops.lab.state import ProcessRecord, StateFile

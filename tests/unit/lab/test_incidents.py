@@ -16,16 +16,16 @@ RUNBOOKS = {"api-down", "notifications", "db-slow", "disk-full", "redis-full"}
 
 
 def test_each_runbook_has_incidents_and_each_incident_a_name_of_its_own() -> None:
-    assert len({one.id for one in running.INCIDENTS}) == len(running.INCIDENTS)
-    counts = Counter(one.runbook for one in running.INCIDENTS)
+    assert len({incident.id for incident in running.INCIDENTS}) == len(running.INCIDENTS)
+    counts = Counter(incident.runbook for incident in running.INCIDENTS)
     assert set(counts) == RUNBOOKS
     assert min(counts.values()) >= 2
 
 
 def test_the_catalogue_needs_no_lab(tmp_path: Path) -> None:
     entries = running.catalogue(Layout(tmp_path / "nothing"))
-    assert [one.id for one in entries] == [one.id for one in running.INCIDENTS]
-    assert {one.state for one in entries} == {""}
+    assert [entry.id for entry in entries] == [incident.id for incident in running.INCIDENTS]
+    assert {entry.state for entry in entries} == {""}
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -95,12 +95,18 @@ def _proxy_with(rules: Rules, host: str, status: str) -> Fault:
 
 def _without_tokens(site: Site) -> None:
     """Let notifications fail while the worker believes that the access token it holds has ended."""
-    clock = site.switch("workers", CLOCK)
-    clock.write_text(TOKEN_SECONDS, encoding="ascii")
-    try:
-        traffic.fail_some(site)
-    finally:
-        clock.unlink(missing_ok=True)
+    if site.is_alone:
+        site.switch("workers", CLOCK).write_text(TOKEN_SECONDS, encoding="ascii")
+        try:
+            traffic.fail_some(site)
+        finally:
+            _correct_clock(site)
+
+
+def _correct_clock(site: Site) -> None:
+    """Set the worker's clock right, also after a break that was cut short; another incident may want it wrong."""
+    if site.is_alone:
+        site.switch("workers", CLOCK).unlink(missing_ok=True)
 
 
 def _only_one_host_is_reached(_site: Site) -> str | None:
@@ -238,7 +244,9 @@ INCIDENTS = (
             break_=lambda site: proxy.write_names(site.places, missing=(OAUTH_HOST,)),
             evidence=_only_one_host_is_reached,
             heal=lambda site: proxy.write_names(site.places),
-        ).then(_without_tokens, _restore_proxy),
+        )
+        .then(_without_tokens, _correct_clock)
+        .then(heal=_restore_proxy),
     ),
     Incident(
         id="proxy-intercepts-tls",
@@ -303,7 +311,9 @@ INCIDENTS = (
             break_=lambda site: service_accounts.mount_key(site.places, known=False),
             evidence=_refuses("Invalid JWT Signature"),
             heal=lambda site: service_accounts.mount_key(site.places, known=True),
-        ).then(_without_tokens, traffic.send_again),
+        )
+        .then(_without_tokens, _correct_clock)
+        .then(heal=traffic.send_again),
     ),
     Incident(
         id="clock-skew",

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from samaops import chosen, i18n
+from samaops import i18n
+from samaops.site import chosen
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every samaops they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import NOTHING, Candidate, View, any_of, codes
 from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS
-from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
+from samaops.site.commands import on_server, samaops
 
 _ALARM_EFFECTS = (
     "rabbitmq.alarm.*",
@@ -45,7 +45,7 @@ def candidates(view: View) -> Iterator[Candidate]:
 
 
 def _alarm(view: View, finding: Finding, cause_id: str, title: str, look: str) -> Candidate:
-    container = view.settings.rabbitmq.container if view.settings.rabbitmq else None
+    container = view.site.settings.rabbitmq.container if view.site.settings.rabbitmq else None
     command = f"docker exec {shlex.quote(container)} {look}" if container else look
     blocked = view.bad("rabbitmq.connection.blocked")
     return Candidate(
@@ -62,7 +62,7 @@ def _alarm(view: View, finding: Finding, cause_id: str, title: str, look: str) -
                 "broker.free",
                 Risk.SAFE,
                 _("Let the consumers drain, free what the alarm names; keep the broker up, never purge"),
-                (on_server(view.settings, finding.server, command),),
+                (on_server(view.site, finding.server, command),),
             ),
         ),
     )
@@ -180,22 +180,22 @@ def _clear_policy(view: View, finding: Finding) -> tuple[Fix, ...]:
 
 
 def _in_broker(view: View, command: str) -> str:
-    rabbitmq = view.settings.rabbitmq
+    rabbitmq = view.site.settings.rabbitmq
     if rabbitmq is None:
         return command
     if rabbitmq.vhost != "/":
         command += f" -p {shlex.quote(rabbitmq.vhost)}"
     inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
-    return on_server(view.settings, rabbitmq.server, inside)
+    return on_server(view.site, rabbitmq.server, inside)
 
 
 def _worker_of(view: View, queue: str) -> str | None:
-    workers = view.settings.celery.workers if view.settings.celery else {}
+    workers = view.site.settings.celery.workers if view.site.settings.celery else {}
     return next((name for name, worker in workers.items() if queue in worker.queues), None)
 
 
 def _add_consumer(view: View, queue: str, worker: str | None) -> tuple[Fix, ...]:
-    configured = view.settings.celery.workers.get(worker or "") if view.settings.celery else None
+    configured = view.site.settings.celery.workers.get(worker or "") if view.site.settings.celery else None
     if configured is None or configured.container is None:
         return ()
     add = f"workers add-queue {shlex.quote(worker or '')} {shlex.quote(queue)}"
@@ -204,7 +204,7 @@ def _add_consumer(view: View, queue: str, worker: str | None) -> tuple[Fix, ...]
             "workers.add_queue",
             Risk.SAFE,
             _("Add the queue to the running worker, then repair its -Q option; never purge the queue"),
-            (samaops(view.settings, add),),
-            (samaops(view.settings, "undo ID"),),
+            (samaops(view.site, add),),
+            (samaops(view.site, "undo ID"),),
         ),
     )

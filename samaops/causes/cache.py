@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
-from samaops.config.command_lines import on_server, redis_cli
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server, redis_cli
 
 _RESULT_PREFIX = "celery-task-meta-"
 # A cache that evicts is no finding when it is full; the keys that never expire are.
@@ -64,7 +64,7 @@ def _without_expiry(view: View) -> Iterator[Candidate]:
                     "redis.expire",
                     Risk.SAFE,
                     fix,
-                    (redis_cli(view.settings, f"--scan --pattern {_pattern(owner)} | head"),),
+                    (redis_cli(view.site, f"--scan --pattern {_pattern(owner)} | head"),),
                 ),
             ),
         )
@@ -119,8 +119,8 @@ def _refusing(view: View) -> Iterator[Candidate]:
                     "redis.policy",
                     Risk.SAFE,
                     _("Put the guide's policy back; raise maxmemory only within the container's limit"),
-                    (redis_cli(view.settings, "CONFIG SET maxmemory-policy allkeys-lru"),),
-                    (redis_cli(view.settings, "CONFIG SET maxmemory-policy noeviction"),),
+                    (redis_cli(view.site, "CONFIG SET maxmemory-policy allkeys-lru"),),
+                    (redis_cli(view.site, "CONFIG SET maxmemory-policy noeviction"),),
                 ),
             ),
         )
@@ -140,7 +140,7 @@ def _refusing(view: View) -> Iterator[Candidate]:
                     "redis.look",
                     Risk.SAFE,
                     _("Find who owns the memory first"),
-                    (redis_cli(view.settings, "--memkeys"),),
+                    (redis_cli(view.site, "--memkeys"),),
                 ),
             ),
         )
@@ -149,7 +149,7 @@ def _refusing(view: View) -> Iterator[Candidate]:
 def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
     """Return the cause of a Redis that takes no write because it could not keep it."""
     saving = view.bad("redis.persistence.failing")
-    container = view.settings.redis.container if view.settings.redis else None
+    container = view.site.settings.redis.container if view.site.settings.redis else None
     log = (f"docker logs --tail 50 {shlex.quote(container)}",) if container else ()
     return Candidate(
         id="redis-refusing-writes",
@@ -173,8 +173,8 @@ def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
                     "switch stop-writes-on-bgsave-error off"
                 ),
                 (
-                    *(on_server(view.settings, finding.server, one) for one in log),
-                    redis_cli(view.settings, "BGSAVE"),
+                    *(on_server(view.site, finding.server, one) for one in log),
+                    redis_cli(view.site, "BGSAVE"),
                 ),
             ),
         ),

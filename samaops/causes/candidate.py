@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 
 from msgspec import Struct
 
-from samaops.config.command_lines import samaops
-from samaops.config.settings import Settings
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import samaops
+from samaops.site.site import Site
 
 _BAD = (Status.WARNING, Status.CRITICAL)
 _NOT_OK = (*_BAD, Status.UNKNOWN)
@@ -47,9 +47,9 @@ class Candidate(Struct, frozen=True):
 class View:
     """The findings of a run, easy to ask, and the settings that say what depends on what."""
 
-    def __init__(self, findings: Iterable[Finding], settings: Settings) -> None:
+    def __init__(self, findings: Iterable[Finding], site: Site) -> None:
         self.findings = tuple(findings)
-        self.settings = settings
+        self.site = site
 
     def bad(self, pattern: str, server: str | None = None) -> tuple[Finding, ...]:
         """Return warnings and criticals whose code matches, on one server when given."""
@@ -103,4 +103,4 @@ NOTHING: Matcher = codes()
 
 def letter(view: View) -> str:
     """Return the command that writes the letter about what keeps notifications from Google."""
-    return samaops(view.settings, "troubleshoot notifications")
+    return samaops(view.site, "troubleshoot notifications")

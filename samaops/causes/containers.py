@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
 from samaops.causes.topology import effects_of_container
-from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server, samaops
 
 # Killed by signal 9 without the kernel's out-of-memory killer, or stopped on request.
 _STOPPED_ON_REQUEST = (0, 137, 143)
@@ -42,7 +42,9 @@ def candidates(view: View) -> Iterator[Candidate]:
 def _engine_down(view: View) -> Iterator[Candidate]:
     for finding in view.kind("docker.engine.unreachable", *OUTAGE):
         containers = (
-            view.settings.docker.containers.get(finding.server or "", ()) if view.settings.docker else ()
+            view.site.settings.docker.containers.get(finding.server or "", ())
+            if view.site.settings.docker
+            else ()
         )
         yield Candidate(
             id="docker-down",
@@ -53,7 +55,7 @@ def _engine_down(view: View) -> Iterator[Candidate]:
             triggers=(finding,),
             effects=any_of(
                 codes("docker.*", server=finding.server),
-                *(effects_of_container(view.settings, name) for name in containers),
+                *(effects_of_container(view.site, name) for name in containers),
             ),
             speaks_for=(finding.detail or finding.title,),
             fixes=(
@@ -62,7 +64,7 @@ def _engine_down(view: View) -> Iterator[Candidate]:
                     Risk.DISRUPTIVE,
                     _("Read why it stopped, then start it; containers with a restart policy come back"),
                     tuple(
-                        on_server(view.settings, finding.server, command)
+                        on_server(view.site, finding.server, command)
                         for command in ("journalctl -u docker -n 50", "systemctl start docker")
                     ),
                 ),
@@ -79,7 +81,7 @@ def _container(view: View, finding: Finding, cause_id: str, title: str, fixes: t
     witnesses = tuple(
         one.title
         for one in view.not_ok("*.unreachable")
-        if one.key != finding.key and effects_of_container(view.settings, name)(one)
+        if one.key != finding.key and effects_of_container(view.site, name)(one)
     )
     return Candidate(
         id=cause_id,
@@ -88,21 +90,23 @@ def _container(view: View, finding: Finding, cause_id: str, title: str, fixes: t
         subject=finding.subject,
         title=title,
         triggers=(finding,),
-        effects=effects_of_container(view.settings, name),
+        effects=effects_of_container(view.site, name),
         speaks_for=(finding.detail or finding.title, *witnesses[:3]),
         fixes=fixes,
     )
 
 
 def _runbook(view: View, container: str) -> str:
-    if view.settings.api and any(member.container == container for member in view.settings.api.instances):
+    if view.site.settings.api and any(
+        member.container == container for member in view.site.settings.api.instances
+    ):
         return "api-down"
-    redis = view.settings.redis
+    redis = view.site.settings.redis
     return "redis-full" if redis and redis.container == container else "notifications"
 
 
 def _command(view: View, finding: Finding, verb: str) -> str:
-    return on_server(view.settings, finding.server, f"docker {verb} {shlex.quote(_name(finding))}")
+    return on_server(view.site, finding.server, f"docker {verb} {shlex.quote(_name(finding))}")
 
 
 def _oom_killed(view: View, finding: Finding) -> Candidate:
@@ -113,7 +117,7 @@ def _oom_killed(view: View, finding: Finding) -> Candidate:
         _("Start it again, then find what grew before raising its limit"),
         (
             _command(view, finding, "logs --tail 50"),
-            samaops(view.settings, f"docker restart {shlex.quote(_name(finding))}"),
+            samaops(view.site, f"docker restart {shlex.quote(_name(finding))}"),
         ),
     )
     title = _("Container {name} was killed: it reached its memory limit").format(name=name)
@@ -155,8 +159,8 @@ def _stopped(view: View, finding: Finding) -> Candidate:
         "docker.start",
         Risk.DISRUPTIVE,
         _("Start it"),
-        (samaops(view.settings, f"docker restart {shlex.quote(name)}"),),
-        (samaops(view.settings, "undo ID"),),
+        (samaops(view.site, f"docker restart {shlex.quote(name)}"),),
+        (samaops(view.site, "undo ID"),),
     )
     return _container(view, finding, cause_id, title, (fix,))
 
@@ -166,7 +170,7 @@ def _missing(view: View, finding: Finding) -> Candidate:
         "compose.up",
         Risk.DISRUPTIVE,
         _("Create it again from the compose file of its server"),
-        (on_server(view.settings, finding.server, _CREATE_AGAIN.format(name=shlex.quote(_name(finding)))),),
+        (on_server(view.site, finding.server, _CREATE_AGAIN.format(name=shlex.quote(_name(finding)))),),
     )
     title = _("Container {name} does not exist").format(name=_name(finding))
     return _container(view, finding, "container-missing", title, (fix,))

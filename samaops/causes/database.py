@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_on_dependents
-from samaops.config.command_lines import as_superuser, console, sql_name, whole_number
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import as_superuser, console, sql_name, whole_number
 
 _POOL_SUFFERS = ("pgbouncer.pool.waiting", "pgbouncer.pool.saturated", "pgbouncer.query.failed")
 _SESSIONS_SUFFER = (
@@ -66,8 +66,8 @@ def _pool_held(view: View) -> Iterator[Candidate]:
                         )
                         if finding.evidence.get("inferred")
                         else _("Let it serve again; no restart is needed"),
-                        (console(view.settings, f"{verb}{database}"),),
-                        (console(view.settings, f"{inverse}{database}"),),
+                        (console(view.site, f"{verb}{database}"),),
+                        (console(view.site, f"{inverse}{database}"),),
                     ),
                 ),
             )
@@ -84,7 +84,7 @@ def _lock_chain(view: View) -> Iterator[Candidate]:
             "db.cancel",
             Risk.DISRUPTIVE,
             _("Cancel the waiting DDL (pid {pid}), not the reader before it").format(pid=pid),
-            (as_superuser(view.settings, f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"),),
+            (as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"),),
         )
         yield _chain(finding, "ddl-behind-long-read", effects, (fix,))
     for finding in view.bad("postgresql.locks.chain"):
@@ -101,7 +101,7 @@ def _release(view: View, finding: Finding) -> Fix:
     else:
         title = _("Ask the owner of session {pid}, then cancel its query")
         sql = f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"
-    return Fix("db.terminate", Risk.DISRUPTIVE, title.format(pid=pid), (as_superuser(view.settings, sql),))
+    return Fix("db.terminate", Risk.DISRUPTIVE, title.format(pid=pid), (as_superuser(view.site, sql),))
 
 
 def _chain(finding: Finding, cause_id: str, effects: Matcher, fixes: tuple[Fix, ...]) -> Candidate:

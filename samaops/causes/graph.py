@@ -14,19 +14,17 @@ from msgspec.structs import replace
 
 from samaops.causes import broker, cache, containers, database, hosts, network, publishing, services, workers
 from samaops.causes.candidate import Candidate, View
-from samaops.config.settings import Settings
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.status import SEVERITY, Status
+from samaops.site.site import Site
 
 _SOURCES = (hosts, containers, services, network, database, cache, broker, workers, publishing)
 
 
-def explain(
-    findings: tuple[Finding, ...], settings: Settings
-) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
+def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
     """Return the findings, each with its root cause's id where one explains it, and the roots, worst first."""
-    view = View(findings, settings)
+    view = View(findings, site)
     roots: list[_Root] = []
     for candidate in sorted(_candidates(view), key=lambda one: one.rank):
         parent = next((root for root in roots if root.may_hold(candidate)), None)

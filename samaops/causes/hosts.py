@@ -9,13 +9,13 @@ from typing import Any
 
 from samaops.causes.candidate import Candidate, Matcher, View, any_of, codes
 from samaops.causes.topology import effects_of_system
-from samaops.config.command_lines import as_superuser, direct, on_server, sql_text, whole_number
-from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
+from samaops.site.commands import as_superuser, direct, on_server, sql_text, whole_number
+from samaops.site.site import Site
 
 _DISK_EFFECTS = (
     "servers.disk.*",
@@ -51,14 +51,14 @@ def _server_down(view: View) -> Iterator[Candidate]:
             subject=finding.subject,
             title=_("Server {name} does not answer").format(name=name),
             triggers=(finding,),
-            effects=any_of(codes("*", server=name), _effects_of_roles(view.settings, name)),
+            effects=any_of(codes("*", server=name), _effects_of_roles(view.site, name)),
             speaks_for=(finding.detail or finding.title,),
             fixes=(
                 Fix(
                     "server.start",
                     Risk.DISRUPTIVE,
                     _("Look at its console (hypervisor), then start it; call the network team if it runs"),
-                    (f"ping -c 3 {view.settings.address_of(name or '')}",),
+                    (f"ping -c 3 {view.site.address_of(name or '')}",),
                 ),
             ),
         )
@@ -66,7 +66,7 @@ def _server_down(view: View) -> Iterator[Candidate]:
 
 def _server_unresponsive(view: View) -> Iterator[Candidate]:
     """A server on which every service is silent at once: not each of them has a fault of its own."""
-    for name in view.settings.servers:
+    for name in view.site.settings.servers:
         services = [one for one in view.findings if _is_access(one, name)]
         silent = tuple(one for one in services if one.evidence.get("kind") in ("silent", "no_answer"))
         if len(silent) < 2 or len(silent) < len(services):
@@ -80,7 +80,7 @@ def _server_unresponsive(view: View) -> Iterator[Candidate]:
                 name=name
             ),
             triggers=silent,
-            effects=any_of(codes("*", server=name), _effects_of_roles(view.settings, name)),
+            effects=any_of(codes("*", server=name), _effects_of_roles(view.site, name)),
             verdict=Verdict.PROBABLE,
             speaks_for=tuple(one.title for one in silent),
             speaks_against=tuple(one.title for one in view.ok("servers.host.unreachable", name)),
@@ -91,7 +91,7 @@ def _server_unresponsive(view: View) -> Iterator[Candidate]:
                     _(
                         "Look at its console (hypervisor) and ask the network team for the firewall, before any restart"
                     ),
-                    (f"ping -c 3 {view.settings.address_of(name)}",),
+                    (f"ping -c 3 {view.site.address_of(name)}",),
                 ),
             ),
         )
@@ -108,20 +108,22 @@ def _is_access(finding: Finding, server: str) -> bool:
     )
 
 
-def _effects_of_roles(settings: Settings, server: str | None) -> Matcher:
+def _effects_of_roles(site: Site, server: str | None) -> Matcher:
     """Return what follows elsewhere when everything that runs on a server is gone."""
     placed = {
-        "postgresql": settings.postgresql,
-        "pgbouncer": settings.pgbouncer,
-        "redis": settings.redis,
-        "rabbitmq": settings.rabbitmq,
-        "minio": settings.minio,
-        "flower": settings.flower,
+        "postgresql": site.settings.postgresql,
+        "pgbouncer": site.settings.pgbouncer,
+        "redis": site.settings.redis,
+        "rabbitmq": site.settings.rabbitmq,
+        "minio": site.settings.minio,
+        "flower": site.settings.flower,
     }
     here = [system for system, section in placed.items() if section is not None and section.server == server]
-    if settings.api and any(member.server == server for member in settings.api.instances):
+    if site.settings.api and any(member.server == server for member in site.settings.api.instances):
         here.append("api")
-    if settings.celery and any(worker.server == server for worker in settings.celery.workers.values()):
+    if site.settings.celery and any(
+        worker.server == server for worker in site.settings.celery.workers.values()
+    ):
         here.append("celery")
     return any_of(*(effects_of_system(system) for system in here))
 
@@ -145,7 +147,7 @@ def _memory_short(view: View) -> Iterator[Candidate]:
                     "server.memory.owner",
                     Risk.SAFE,
                     _("See who holds the memory before restarting anything"),
-                    (on_server(view.settings, finding.server, "ps aux --sort=-rss | head -15"),),
+                    (on_server(view.site, finding.server, "ps aux --sort=-rss | head -15"),),
                 ),
             ),
         )
@@ -210,7 +212,7 @@ def _read_only(view: View) -> Iterator[Candidate]:
                     "storage.repair",
                     Risk.SAFE,
                     _("Read why the kernel remounted it, then call the storage team; clean nothing"),
-                    (on_server(view.settings, finding.server, "dmesg | tail -50"),),
+                    (on_server(view.site, finding.server, "dmesg | tail -50"),),
                 ),
             ),
         )
@@ -239,7 +241,7 @@ def _filled_by(view: View, cause_id: str, filler: Finding, full: tuple[Finding, 
 
 
 def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix]:
-    on = partial(on_server, view.settings)
+    on = partial(on_server, view.site)
     if cause_id == "inactive-replication-slot":
         slot = filler.evidence.get("slot") or filler.subject.rpartition("/")[2]
         yield Fix(
@@ -248,14 +250,14 @@ def _fixes_of_filler(view: View, cause_id: str, filler: Finding) -> Iterator[Fix
             _(
                 "Ask who owns slot {slot}; when nobody does, drop it: a replica that still needs it must be rebuilt"
             ).format(slot=slot),
-            (as_superuser(view.settings, f"SELECT pg_drop_replication_slot({sql_text(str(slot))})"),),
+            (as_superuser(view.site, f"SELECT pg_drop_replication_slot({sql_text(str(slot))})"),),
         )
     elif cause_id == "wal-archiving-failing":
         yield Fix(
             "postgresql.archive.repair",
             Risk.SAFE,
             _("Repair what archive_command writes to; the WAL goes away by itself. Never delete in pg_wal"),
-            (direct(view.settings, "SELECT * FROM pg_stat_archiver"),),
+            (direct(view.site, "SELECT * FROM pg_stat_archiver"),),
         )
     elif cause_id == "deleted-file-still-open":
         pid = filler.evidence.get("pid")
@@ -312,7 +314,7 @@ def _disk_full(view: View, finding: Finding) -> Candidate:
                 "disk.owner",
                 Risk.SAFE,
                 _("See what fills it before deleting anything"),
-                (on_server(view.settings, finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20"),),
+                (on_server(view.site, finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20"),),
             ),
         ),
     )
@@ -344,7 +346,7 @@ def _ssh_down(view: View) -> Iterator[Candidate]:
                     "ssh.test",
                     Risk.SAFE,
                     _("Try the log-in by hand and read its reason"),
-                    (on_server(view.settings, finding.server, "true"),),
+                    (on_server(view.site, finding.server, "true"),),
                 ),
             ),
         )
@@ -366,7 +368,7 @@ def _clock(view: View) -> Iterator[Candidate]:
                     "chrony.makestep",
                     Risk.DISRUPTIVE,
                     _("Set the clock from the time server again"),
-                    (on_server(view.settings, finding.server, "chronyc makestep"),),
+                    (on_server(view.site, finding.server, "chronyc makestep"),),
                 ),
             ),
         )

@@ -50,7 +50,7 @@ def _upstream(view: View) -> Iterator[Candidate]:
 
 
 def _proxy(view: View, finding: Finding, cause_id: str, speaks_for: tuple[str, ...]) -> Candidate:
-    url = view.settings.proxy.url if view.settings.proxy else "?"
+    url = view.site.settings.proxy.url if view.site.settings.proxy else "?"
     return Candidate(
         id=cause_id,
         rank=5,
@@ -115,7 +115,7 @@ def _host(finding: Finding) -> str:
 
 
 def _host_port(view: View) -> str:
-    return view.settings.proxy.url.rpartition("//")[2].rstrip("/") if view.settings.proxy else "?"
+    return view.site.settings.proxy.url.rpartition("//")[2].rstrip("/") if view.site.settings.proxy else "?"
 
 
 def _google(view: View) -> Iterator[Candidate]:
@@ -139,9 +139,9 @@ def _google(view: View) -> Iterator[Candidate]:
             view,
             _("Check both hosts through the proxy; HTTPS_PROXY must cover the token host too"),
             *(
-                f"curl -sv -x {shlex.quote(view.settings.proxy.url)} {shlex.quote(f'https://{_host(one)}/')}"
+                f"curl -sv -x {shlex.quote(view.site.settings.proxy.url)} {shlex.quote(f'https://{_host(one)}/')}"
                 for one in failed
-                if view.settings.proxy
+                if view.site.settings.proxy
             ),
         ),
     )

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterator
 
 from samaops.causes.candidate import NOTHING, Candidate, View
-from samaops.config.command_lines import on_server
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server
 
 
 def candidates(view: View) -> Iterator[Candidate]:
@@ -59,10 +59,10 @@ def _all_is_well(view: View) -> Iterator[str]:
 
 
 def _look_for_the_source(view: View) -> tuple[Fix, ...]:
-    members = view.settings.api.instances if view.settings.api else ()
+    members = view.site.settings.api.instances if view.site.settings.api else ()
     commands = tuple(
         on_server(
-            view.settings, one.server, f"docker logs --since 15m {shlex.quote(one.container)} 2>&1 | tail -20"
+            view.site, one.server, f"docker logs --since 15m {shlex.quote(one.container)} 2>&1 | tail -20"
         )
         for one in members
         if one.container

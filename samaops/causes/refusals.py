@@ -12,11 +12,11 @@ import shlex
 
 from msgspec import Struct
 
-from samaops.config.command_lines import on_server
-from samaops.config.settings import Settings
 from samaops.i18n import N_
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
+from samaops.site.commands import on_server
+from samaops.site.site import Site
 
 # One line of JSON may hold the whole file: only the three values that are no secret are shown.
 KEY_NAMES = r"""docker exec {container} sh -c 'grep -oE "\"(private_key_id|client_email|project_id)\": *\"[^\"]*\"" """
@@ -147,12 +147,12 @@ def of(finding: Finding) -> Refusal | None:
     return next((one for one in REFUSALS if one.words.search(text)), None)
 
 
-def looks(refusal: Refusal, settings: Settings) -> tuple[str, ...]:
+def looks(refusal: Refusal, site: Site) -> tuple[str, ...]:
     """Return the commands that show it by hand, for each worker that has a container."""
     grep = f"docker logs --since 15m {{container}} 2>&1 | grep -F {shlex.quote(refusal.in_log)} | tail -3"
-    workers = settings.celery.workers.values() if settings.celery else ()
+    workers = site.settings.celery.workers.values() if site.settings.celery else ()
     return tuple(
-        on_server(settings, worker.server, template.format(container=shlex.quote(worker.container)))
+        on_server(site, worker.server, template.format(container=shlex.quote(worker.container)))
         for template in (grep, refusal.look)
         for worker in workers
         if template and worker.container

@@ -11,12 +11,12 @@ from samaops.causes.topology import (
     effects_of_api_member,
     effects_of_system,
 )
-from samaops.config.command_lines import as_superuser, on_server, samaops
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
+from samaops.site.commands import as_superuser, on_server, samaops
 
 # system -> (runbook, name for the title, what to look at on its server)
 _SERVICES = {
@@ -71,7 +71,7 @@ def _cause_id(system: str, kind: str) -> str:
 def _service_down(view: View, system: str, finding: Finding) -> Candidate:
     runbook, name, look = _SERVICES[system]
     kind = str(finding.evidence.get("kind"))
-    on = partial(on_server, view.settings)
+    on = partial(on_server, view.site)
     commands = (on(finding.server, look),) if look else ()
     if kind == "silent" and view.ok("servers.ssh.unreachable", finding.server):
         return _port_dropped(view, system, finding)
@@ -92,8 +92,8 @@ def _service_down(view: View, system: str, finding: Finding) -> Candidate:
 def _port_dropped(view: View, system: str, finding: Finding) -> Candidate:
     """Return why a service is silent on a server that answers: a process that hangs still accepts connections."""
     runbook, name, _look = _SERVICES[system]
-    section = getattr(view.settings, system)
-    port, host = getattr(section, "port", None), view.settings.host_of(section)
+    section = view.site.section(system)
+    port, host = getattr(section, "port", None), view.site.host_of(section)
     attempt = f"timeout 3 bash -c '</dev/tcp/{host}/{port}' && echo open"
     return Candidate(
         id=f"{system}-port-dropped",
@@ -114,7 +114,7 @@ def _port_dropped(view: View, system: str, finding: Finding) -> Candidate:
                 _(
                     "Try its port on its own server: when it is open there, ask who filters it; a restart cures nothing"
                 ),
-                (on_server(view.settings, finding.server, attempt),) if port else (),
+                (on_server(view.site, finding.server, attempt),) if port else (),
             ),
         ),
     )
@@ -146,7 +146,7 @@ def _log_in_refused(system: str, finding: Finding) -> Candidate:
 
 
 def _database_missing(view: View, finding: Finding) -> Candidate:
-    name = view.settings.postgresql.database if view.settings.postgresql else "samaconso"
+    name = view.site.settings.postgresql.database if view.site.settings.postgresql else "samaconso"
     sql = "SELECT datname, pg_size_pretty(pg_database_size(oid)) FROM pg_database"
     return Candidate(
         id="postgresql-database-missing",
@@ -166,7 +166,7 @@ def _database_missing(view: View, finding: Finding) -> Candidate:
                 _(
                     "See which databases there are: one of its size under another name needs only its name back"
                 ),
-                (as_superuser(view.settings, sql, "postgres"),),
+                (as_superuser(view.site, sql, "postgres"),),
             ),
         ),
     )
@@ -188,14 +188,14 @@ def _no_connection_left(view: View, finding: Finding) -> Candidate:
                 "db.connections",
                 Risk.SAFE,
                 _("See who holds them, with a superuser's reserved connection; do not raise max_connections"),
-                (as_superuser(view.settings, sql, "postgres"),),
+                (as_superuser(view.site, sql, "postgres"),),
             ),
         ),
     )
 
 
 def _running_container(view: View, system: str) -> tuple[str, ...]:
-    section = getattr(view.settings, system, None)
+    section = view.site.section(system)
     container = getattr(section, "container", None)
     running = [
         one
@@ -206,10 +206,10 @@ def _running_container(view: View, system: str) -> tuple[str, ...]:
 
 
 def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, ...]) -> tuple[Fix, ...]:
-    on = partial(on_server, view.settings)
+    on = partial(on_server, view.site)
     if system == "proxy":
         text = _("Send this to the network team: the proxy {url} answers «{words}» since we looked")
-        url = view.settings.proxy.url if view.settings.proxy else "?"
+        url = view.site.settings.proxy.url if view.site.settings.proxy else "?"
         host_port = url.rpartition("//")[2].rstrip("/")
         title = text.format(url=url, words=finding.detail)
         return (
@@ -223,10 +223,10 @@ def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, .
                 ),
             ),
         )
-    section = getattr(view.settings, system)
+    section = view.site.section(system)
     container = getattr(section, "container", None)
     restart = (
-        samaops(view.settings, f"docker restart {shlex.quote(container)}")
+        samaops(view.site, f"docker restart {shlex.quote(container)}")
         if container
         else on(finding.server, f"systemctl restart {system}")
     )
@@ -240,8 +240,8 @@ def _member_down(view: View, finding: Finding) -> Candidate:
     name = finding.subject.partition("/")[2]
     kind = str(finding.evidence.get("kind"))
     healthy = [one.subject.partition("/")[2] for one in view.ok("api.member.unreachable")]
-    on = partial(on_server, view.settings)
-    members = view.settings.api.instances if view.settings.api else ()
+    on = partial(on_server, view.site)
+    members = view.site.settings.api.instances if view.site.settings.api else ()
     container = next((one.container for one in members if one.name == name and one.container), name)
     serving = _("{names} still serves: take {name} out of the balancer while you look").format(
         names=", ".join(healthy), name=name
@@ -253,7 +253,7 @@ def _member_down(view: View, finding: Finding) -> Candidate:
         subject=finding.subject,
         title=_(_TITLES[kind]).format(name=name),
         triggers=(finding,),
-        effects=effects_of_api_member(view.settings, name),
+        effects=effects_of_api_member(view.site, name),
         speaks_for=(finding.detail or finding.title, *((serving,) if healthy else ())),
         fixes=(
             Fix(
@@ -266,7 +266,7 @@ def _member_down(view: View, finding: Finding) -> Candidate:
                 "docker.restart",
                 Risk.DISRUPTIVE,
                 _("Restart this member only"),
-                (samaops(view.settings, f"docker restart {shlex.quote(container)}"),),
+                (samaops(view.site, f"docker restart {shlex.quote(container)}"),),
             ),
         ),
     )
@@ -282,7 +282,7 @@ def _members_failing(view: View) -> Iterator[Candidate]:
             subject=finding.subject,
             title=finding.title,
             triggers=(finding,),
-            effects=effects_of_api_member(view.settings, name),
+            effects=effects_of_api_member(view.site, name),
             speaks_for=(finding.detail or finding.title,),
         )
 

@@ -7,7 +7,8 @@ stay visible as a root of its own.
 from __future__ import annotations
 
 from samaops.causes.candidate import NOTHING, Matcher, any_of, codes
-from samaops.config.settings import ApiInstance, Settings
+from samaops.config.settings import ApiInstance
+from samaops.site.site import Service, Site
 
 _API_SUFFERS = (
     "api.health.*",
@@ -68,49 +69,26 @@ def effects_on_dependents(system: str) -> Matcher:
     return codes(*_EFFECTS.get(system, ()))
 
 
-def effects_of_container(settings: Settings, container: str) -> Matcher:
+def effects_of_container(site: Site, container: str) -> Matcher:
     """Return what follows when one container does not run: its service, its own docker findings, dependents."""
     own = codes("docker.container.*", "docker.log.*", subject=f"docker/{container}")
     return any_of(
         own,
-        *(_effects_of_service(settings, system, name) for system, name in services_in(settings, container)),
+        *(_effects_of_service(site, service) for service in site.services_in(container)),
     )
 
 
-def services_in(settings: Settings, container: str) -> list[tuple[str, str]]:
-    """Return the (system, name) pairs that a container serves, by the configuration."""
-    singles = {
-        "redis": settings.redis,
-        "rabbitmq": settings.rabbitmq,
-        "flower": settings.flower,
-    }
-    found = [
-        (system, section.server)
-        for system, section in singles.items()
-        if section and section.container == container
-    ]
-    if settings.api:
-        found += [("api", member.name) for member in settings.api.instances if member.container == container]
-    if settings.celery:
-        found += [
-            ("celery", name)
-            for name, worker in settings.celery.workers.items()
-            if worker.container == container
-        ]
-    return found
+def _effects_of_service(site: Site, service: Service) -> Matcher:
+    if service.system == "api":
+        return effects_of_api_member(site, service.name)
+    if service.system == "celery":
+        return effects_of_worker(site, service.name)
+    return effects_of_system(service.system)
 
 
-def _effects_of_service(settings: Settings, system: str, name: str) -> Matcher:
-    if system == "api":
-        return effects_of_api_member(settings, name)
-    if system == "celery":
-        return effects_of_worker(settings, name)
-    return effects_of_system(system)
-
-
-def effects_of_api_member(settings: Settings, name: str) -> Matcher:
+def effects_of_api_member(site: Site, name: str) -> Matcher:
     """Return what follows when one API member is gone; the balancer may notice, the other member does not."""
-    container = next((one.container for one in _members(settings) if one.name == name), None)
+    container = next((one.container for one in _members(site) if one.name == name), None)
     return any_of(
         codes("api.*", subject=f"api/{name}"),
         codes("loadbalancer.*", "api.members.all_down"),
@@ -120,9 +98,9 @@ def effects_of_api_member(settings: Settings, name: str) -> Matcher:
     )
 
 
-def effects_of_worker(settings: Settings, name: str) -> Matcher:
+def effects_of_worker(site: Site, name: str) -> Matcher:
     """Return what follows when one worker is gone: itself, its queues, and Flower's view of it."""
-    worker = settings.celery.workers.get(name) if settings.celery else None
+    worker = site.settings.celery.workers.get(name) if site.settings.celery else None
     queues = worker.queues if worker else ()
     return any_of(
         codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
@@ -135,5 +113,5 @@ def effects_of_worker(settings: Settings, name: str) -> Matcher:
     )
 
 
-def _members(settings: Settings) -> tuple[ApiInstance, ...]:
-    return settings.api.instances if settings.api else ()
+def _members(site: Site) -> tuple[ApiInstance, ...]:
+    return site.settings.api.instances if site.settings.api else ()

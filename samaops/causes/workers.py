@@ -12,11 +12,11 @@ from samaops.causes import refusals
 from samaops.causes.candidate import Candidate, View, any_of, codes
 from samaops.causes.refusals import Refusal
 from samaops.causes.topology import effects_of_worker
-from samaops.config.command_lines import on_server, samaops
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
+from samaops.site.commands import on_server, samaops
 
 
 def candidates(view: View) -> Iterator[Candidate]:
@@ -41,10 +41,10 @@ def _name(finding: Finding) -> str:
 
 
 def _restart(view: View, finding: Finding) -> tuple[Fix, ...]:
-    worker = view.settings.celery.workers.get(_name(finding)) if view.settings.celery else None
+    worker = view.site.settings.celery.workers.get(_name(finding)) if view.site.settings.celery else None
     if worker is None or worker.container is None:
         return ()
-    on = partial(on_server, view.settings)
+    on = partial(on_server, view.site)
     return (
         Fix(
             "workers.logs",
@@ -56,7 +56,7 @@ def _restart(view: View, finding: Finding) -> tuple[Fix, ...]:
             "workers.restart",
             Risk.DISRUPTIVE,
             _("Restart this one worker"),
-            (samaops(view.settings, f"docker restart {shlex.quote(worker.container)}"),),
+            (samaops(view.site, f"docker restart {shlex.quote(worker.container)}"),),
         ),
     )
 
@@ -69,7 +69,7 @@ def _worker(view: View, finding: Finding, cause_id: str, rank: int, title: str) 
         subject=finding.subject,
         title=title.format(name=_name(finding)),
         triggers=(finding,),
-        effects=effects_of_worker(view.settings, _name(finding)),
+        effects=effects_of_worker(view.site, _name(finding)),
         speaks_for=(finding.detail or finding.title,),
         fixes=_restart(view, finding),
     )
@@ -106,7 +106,7 @@ def _frozen(view: View, finding: Finding) -> Iterator[Candidate]:
                 name=name
             ),
             triggers=(finding,),
-            effects=effects_of_worker(view.settings, name),
+            effects=effects_of_worker(view.site, name),
             verdict=Verdict.PROBABLE,
             speaks_for=(
                 finding.title,
@@ -127,7 +127,7 @@ def _stuck(view: View, finding: Finding) -> Candidate:
         title=finding.title,
         triggers=(finding,),
         effects=any_of(
-            effects_of_worker(view.settings, _name(finding)),
+            effects_of_worker(view.site, _name(finding)),
             codes("rabbitmq.queue.backlog", "rabbitmq.queue.stuck"),
         ),
         speaks_for=(finding.detail or finding.title, *elsewhere),
@@ -192,8 +192,8 @@ def _park(view: View, queue: str) -> Fix:
         "queue.park",
         Risk.DISRUPTIVE,
         _("Park it in a holding queue; all others stay"),
-        (samaops(view.settings, f"queue park {name} --redelivered"),),
-        (samaops(view.settings, f"queue unpark {name}"),),
+        (samaops(view.site, f"queue park {name} --redelivered"),),
+        (samaops(view.site, f"queue unpark {name}"),),
     )
 
 
@@ -237,6 +237,6 @@ def _refused(view: View, finding: Finding, refusal: Refusal) -> Candidate:
         verdict=Verdict.PROBABLE if others > same else refusal.verdict,
         speaks_for=(str(finding.evidence["exception"]), finding.detail or finding.title),
         speaks_against=tuple(against),
-        fixes=(Fix("refusal.advice", Risk.SAFE, _(refusal.advice), refusals.looks(refusal, view.settings)),),
+        fixes=(Fix("refusal.advice", Risk.SAFE, _(refusal.advice), refusals.looks(refusal, view.site)),),
         is_proof=refusal.is_google,
     )

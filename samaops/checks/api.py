@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from samaops.checks import health
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.api import ApiFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import on_server
 
 SEE_LOGS = "ssh <serveur api> docker logs --tail 100 samaconso_api_1"
 CURL = "curl -si -m 5 http://<serveur api>:8001/health"
@@ -71,7 +71,7 @@ def health_status(member: ApiFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def health_body(member: ApiFacts, context: Context) -> Iterator[Finding]:
-    expected = context.settings.api.expected_status if context.settings.api else "running"
+    expected = context.site.settings.api.expected_status if context.site.settings.api else "running"
     yield from health.judge_body(member.answer, context, member.name, expected)
 
 
@@ -174,7 +174,7 @@ def versions(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
 )
 def any_member_serves(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     observed = snapshot.of_system("api")
-    expected = context.settings.api.expected_status if context.settings.api else "running"
+    expected = context.site.settings.api.expected_status if context.site.settings.api else "running"
     serving = [facts.name for _one, facts in snapshot.facts_of(ApiFacts) if facts.answer.serves(expected)]
     evidence = {"serving": serving, "members": [one.subject.partition("/")[2] for one in observed]}
     if serving:
@@ -190,9 +190,9 @@ def any_member_serves(snapshot: Snapshot, context: Context) -> Iterator[Finding]
 
 def _logs(member: ApiFacts, context: Context) -> str | None:
     """Return the command that shows the member's log, where its container is known."""
-    instances = context.settings.api.instances if context.settings.api else ()
+    instances = context.site.settings.api.instances if context.site.settings.api else ()
     for instance in instances:
         if instance.name == member.name and instance.container:
             command = f"docker logs --tail 100 {shlex.quote(instance.container)}"
-            return on_server(context.settings, instance.server, command)
+            return on_server(context.site, instance.server, command)
     return None

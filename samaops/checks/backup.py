@@ -8,10 +8,10 @@ from statistics import median
 
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
+from samaops.site.commands import on_server
 
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86400.0
@@ -47,7 +47,7 @@ def readable(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(title, evidence=evidence)
         return
     hint = on_server(
-        context.settings,
+        context.site,
         _server(context),
         f"ls -ld {shlex.quote(backup.directory)}; findmnt -T {shlex.quote(backup.directory)}",
     )
@@ -78,7 +78,7 @@ def exists(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     if backup.files:
         yield context.ok(_("The newest backup is {name}").format(name=backup.files[0].name))
         return
-    hint = on_server(context.settings, _server(context), f"ls -lt {shlex.quote(backup.directory)} | head")
+    hint = on_server(context.site, _server(context), f"ls -lt {shlex.quote(backup.directory)} | head")
     title = _("No backup {pattern} in {directory}").format(pattern=backup.pattern, directory=backup.directory)
     yield context.crit(title, evidence={"directory": backup.directory, "pattern": backup.pattern}, hint=hint)
 
@@ -113,7 +113,7 @@ def age(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         round(seconds / HOUR_SECONDS, 1),
         _("The newest backup is {age} old: {name}").format(age=duration(seconds), name=newest.name),
         evidence={"name": newest.name, "modified_at": newest.modified_at, "size_bytes": newest.size_bytes},
-        hint=on_server(context.settings, _server(context), f"ls -lt {shlex.quote(backup.directory)} | head"),
+        hint=on_server(context.site, _server(context), f"ls -lt {shlex.quote(backup.directory)} | head"),
     )
 
 
@@ -144,7 +144,7 @@ def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         "size_bytes": newest.size_bytes,
         "previous": [{"name": one.name, "size_bytes": one.size_bytes} for one in previous],
     }
-    hint = on_server(context.settings, _server(context), f"ls -lt {shlex.quote(backup.directory)} | head")
+    hint = on_server(context.site, _server(context), f"ls -lt {shlex.quote(backup.directory)} | head")
     if newest.size_bytes == 0:
         title = _("The newest backup {name} is empty: 0 bytes").format(name=newest.name)
         yield context.crit(title, value=-100, evidence=evidence, hint=hint)
@@ -179,7 +179,7 @@ def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
 def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     if not backup.exists:
         return
-    days = context.settings.backup.retention_days if context.settings.backup else 30
+    days = context.site.settings.backup.retention_days if context.site.settings.backup else 30
     # one day of grace: the expiry runs once a day
     old = [one for one in backup.files if backup.epoch - one.modified_at > (days + 1) * DAY_SECONDS]
     if not old:
@@ -192,7 +192,7 @@ def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         value=len(old),
         unit="files",
         evidence={"count": len(old), "bytes": _total(old), "oldest": old[-1].name, "retention_days": days},
-        hint=on_server(context.settings, _server(context), f"ls -ltr {shlex.quote(backup.directory)} | head"),
+        hint=on_server(context.site, _server(context), f"ls -ltr {shlex.quote(backup.directory)} | head"),
     )
 
 
@@ -221,7 +221,7 @@ def unfinished(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         value=len(left),
         unit="files",
         evidence={"names": [one.name for one in left[:20]], "bytes": _total(left)},
-        hint=on_server(context.settings, _server(context), f"ls -l {shlex.quote(backup.directory)}"),
+        hint=on_server(context.site, _server(context), f"ls -l {shlex.quote(backup.directory)}"),
     )
 
 

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 from samaops.checks import failures
 from samaops.checks.registry import Context, Rule, rules
-from samaops.config.settings import Settings, Threshold
+from samaops.config.settings import Threshold
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.model.finding import Finding
 from samaops.model.report import worst_first
+from samaops.site.site import Site
 
 
-def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
+def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
     """Return the findings of all selected rules, worst first."""
     observed = {one.system for one in snapshot.observations}
     known = rules(sorted(observed))
@@ -21,13 +22,13 @@ def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTH
     asked = [
         finding
         for rule in chosen
-        for finding in _judge_rule(rule, snapshot, settings)
+        for finding in _judge_rule(rule, snapshot, site)
         if selection.includes(rule.code, finding.server)
     ]
     unasked = [
         finding
         for rule in _must_speak(known, chosen, snapshot, selection)
-        for finding in _judge_rule(rule, snapshot, settings)
+        for finding in _judge_rule(rule, snapshot, site)
         if selection.concerns(finding.server)
     ]
     return worst_first(asked + unasked)
@@ -47,16 +48,16 @@ def _must_speak(
     ]
 
 
-def _judge_rule(rule: Rule, snapshot: Snapshot, settings: Settings) -> Iterator[Finding]:
-    limits = settings.thresholds.get(rule.code, Threshold())
+def _judge_rule(rule: Rule, snapshot: Snapshot, site: Site) -> Iterator[Finding]:
+    limits = site.settings.thresholds.get(rule.code, Threshold())
     warning = rule.warning if limits.warning is None else limits.warning
     critical = rule.critical if limits.critical is None else limits.critical
     if rule.facts is Snapshot:
-        yield from rule.judge(snapshot, Context(rule, settings, snapshot, None, warning, critical))
+        yield from rule.judge(snapshot, Context(rule, site, snapshot, None, warning, critical))
         return
     for observation in snapshot.observations:
         if observation.facts_type == rule.facts.__name__:
-            context = Context(rule, settings, snapshot, observation, warning, critical)
+            context = Context(rule, site, snapshot, observation, warning, critical)
             yield from _judge_observation(observation, context)
 
 

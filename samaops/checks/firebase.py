@@ -60,7 +60,7 @@ def reached(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def intercepted(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
-    settings = context.settings.firebase
+    settings = context.site.settings.firebase
     expected = settings.expected_issuers if settings else ()
     is_expected = bool({host.issuer_organisation, host.issuer_name} & set(expected))
     words = {"host": host.host, "issuer": host.issuer, "reason": host.verify_error}
@@ -145,8 +145,8 @@ def _certificate(host: FirebaseFacts) -> dict[str, Any]:
 
 def _openssl(host: FirebaseFacts, context: Context) -> str:
     way = ""
-    if host.through_proxy and context.settings.proxy is not None:
-        host_port = context.settings.proxy.url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
+    if host.through_proxy and context.site.settings.proxy is not None:
+        host_port = context.site.settings.proxy.url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
         way = f"-proxy {shlex.quote(host_port)} "
     target = label(host.host, host.port) if host.port != 443 else f"{host.host}:443"
     return f"openssl s_client {way}-connect {shlex.quote(target)} </dev/null | openssl x509 -noout -issuer -dates"

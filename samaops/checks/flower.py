@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.flower import FlowerFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
+from samaops.site.commands import on_server
 
 
 @check(
@@ -68,7 +68,7 @@ def credentials(flower: FlowerFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def unseen(flower: FlowerFacts, context: Context) -> Iterator[Finding]:
-    expected = list(context.settings.celery.workers) if context.settings.celery else []
+    expected = list(context.site.settings.celery.workers) if context.site.settings.celery else []
     online = sorted(name for name, is_online in flower.online.items() if is_online)
     keys = {name.partition("@")[0] for name in online}
     lacking = [key for key in expected if key not in keys]
@@ -83,9 +83,7 @@ def unseen(flower: FlowerFacts, context: Context) -> Iterator[Finding]:
 
 
 def _logs(context: Context) -> str:
-    flower = context.settings.flower
+    flower = context.site.settings.flower
     if flower is None or flower.container is None:
         return f"samaops explain {context.rule.code}"
-    return on_server(
-        context.settings, flower.server, f"docker logs --tail 50 {shlex.quote(flower.container)}"
-    )
+    return on_server(context.site, flower.server, f"docker logs --tail 50 {shlex.quote(flower.container)}")

@@ -7,14 +7,11 @@ from datetime import datetime, timezone
 
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server, samaops
-from samaops.facts.maintenance import HistoryFacts
-from samaops.facts.maintenance_directories import DirectoriesFacts, Growth, MountUse
-from samaops.facts.maintenance_images import ImagesFacts
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
 from samaops.i18n import N_, _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import on_server, samaops
 
 DAY_SECONDS = 86400.0
 # A pace taken from less says nothing about a week.
@@ -94,9 +91,7 @@ def _grown(one: MountUse, grown: Growth, context: Context, subject: str) -> Find
     if is_usual:
         return context.ok(title, subject=subject, detail=detail, evidence=evidence)
     days = round(one.available_bytes / grown.used_bytes * grown.seconds / DAY_SECONDS, 1)
-    hint = on_server(
-        context.settings, _server(context), f"du -xah --max-depth=3 {one.mount} | sort -rh | head"
-    )
+    hint = on_server(context.site, _server(context), f"du -xah --max-depth=3 {one.mount} | sort -rh | head")
     title += ": " + _("full in {days} days at this pace").format(days=days)
     return context.below(days, title, subject=subject, detail=detail, evidence=evidence, hint=hint)
 
@@ -149,7 +144,7 @@ def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
         value=logs.errors,
         detail=detail,
         evidence=_errors_evidence(logs),
-        hint=on_server(context.settings, _server(context), command),
+        hint=on_server(context.site, _server(context), command),
     )
 
 
@@ -208,7 +203,7 @@ def unread(logs: LogFacts, context: Context) -> Iterator[Finding]:
         value=len(logs.unread),
         detail=logs.unread[0].problem,
         evidence={"files": {one.name: one.problem for one in logs.unread[:50]}},
-        hint=on_server(context.settings, _server(context), f"ls -l {logs.directory}"),
+        hint=on_server(context.site, _server(context), f"ls -l {logs.directory}"),
     )
 
 
@@ -232,7 +227,7 @@ def unread(logs: LogFacts, context: Context) -> Iterator[Finding]:
     ),
 )
 def unused_images(facts: ImagesFacts, context: Context) -> Iterator[Finding]:
-    settings = context.settings.maintenance
+    settings = context.site.settings.maintenance
     found = facts.removable(settings.image_age_hours, settings.releases_kept)
     evidence = {
         "images": len(facts.images),
@@ -253,7 +248,7 @@ def unused_images(facts: ImagesFacts, context: Context) -> Iterator[Finding]:
         ),
         value=len(found),
         evidence=evidence,
-        hint=samaops(context.settings, "maintain daily --only images"),
+        hint=samaops(context.site, "maintain daily --only images"),
     )
 
 

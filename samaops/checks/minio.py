@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Explanation, check
-from samaops.config.command_lines import on_server
 from samaops.facts.minio import MinioFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import on_server
 
 CURL = "curl -si -m 5 http://<serveur db>:9000/minio/health/live"
 
@@ -89,7 +89,7 @@ def buckets(minio: MinioFacts, context: Context) -> Iterator[Finding]:
     if minio.buckets is None:
         yield _not_looked_at(minio, context)
         return
-    expected = context.settings.minio.buckets if context.settings.minio else ()
+    expected = context.site.settings.minio.buckets if context.site.settings.minio else ()
     missing = [name for name in expected if name not in minio.buckets]
     evidence = {"missing": missing, "expected": list(expected), "found": list(minio.buckets[:100])}
     if missing:
@@ -135,5 +135,5 @@ def _not_looked_at(minio: MinioFacts, context: Context) -> Finding:
 
 
 def _journal(context: Context) -> str:
-    server = context.settings.minio.server if context.settings.minio else "db"
-    return on_server(context.settings, server, "journalctl -u minio -n 50 --no-pager")
+    server = context.site.settings.minio.server if context.site.settings.minio else "db"
+    return on_server(context.site, server, "journalctl -u minio -n 50 --no-pager")

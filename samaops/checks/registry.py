@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.systems import SYSTEMS
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 Judgement = Callable[[Any, "Context"], Iterable[Finding]]
 
@@ -77,14 +77,15 @@ def rules(systems: Iterable[str] = SYSTEMS) -> tuple[Rule, ...]:
     wanted = tuple(systems)
     for system in wanted:
         import_module(f"samaops.checks.{system}")
-    return tuple(rule for rule in _rules.values() if rule.system in wanted)
+    chosen = (rule for rule in _rules.values() if rule.system in wanted)
+    return tuple(sorted(chosen, key=lambda rule: (wanted.index(rule.system), not rule.access)))
 
 
 class Context(Struct, frozen=True):
     """What a check may know besides the facts: settings, limits, and all else that was observed."""
 
     rule: Rule
-    settings: Settings
+    site: Site
     snapshot: Snapshot
     observation: Observation | None = None
     warning: float | None = None

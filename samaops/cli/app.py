@@ -13,13 +13,15 @@ import typer
 from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
-from samaops import __version__, chosen
+from samaops import __version__
 from samaops.cli.commands import COMMANDS
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import LANGUAGES, N_, _
+from samaops.site import chosen
 
 if TYPE_CHECKING:
     from samaops.config.load import Configuration
+    from samaops.site.site import Site
 
 
 class Globals(Struct, frozen=True):
@@ -54,6 +56,12 @@ class Globals(Struct, frozen=True):
         from samaops.config import load
 
         return load.read(self.config_file())
+
+    def site(self) -> Site:
+        """Read and check the configuration, and return the site it is of."""
+        from samaops.site.site import Site
+
+        return Site(self.configuration().settings)
 
 
 def _or_the_lab(error: ConfigurationError) -> ConfigurationError:

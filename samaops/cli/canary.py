@@ -15,11 +15,11 @@ from samaops.i18n import _
 from samaops.render.faces import Output
 
 if TYPE_CHECKING:
-    from samaops.config.settings import Settings
     from samaops.model.report import Report
+    from samaops.site.site import Site
 
 
-def run(settings: Settings, queue: str | None, consent: Consent, output: Output, *, verbose: bool) -> None:
+def run(site: Site, queue: str | None, consent: Consent, output: Output, *, verbose: bool) -> None:
     """Plan a canary, ask, send it, follow it, and leave with the exit code of the worst hop."""
     from samaops.model.report import Report
     from samaops.workflows import canary
@@ -27,19 +27,19 @@ def run(settings: Settings, queue: str | None, consent: Consent, output: Output,
     changing.check_wait(consent.wait_seconds)
 
     def finish(report: Report) -> NoReturn:
-        _finish(settings, report, output, verbose)
+        _finish(site, report, output, verbose)
 
     with screen.progress(_("Looking before anything is sent…")):
-        prepared = canary.prepare(settings, queue, consent.wait_seconds)
+        prepared = canary.prepare(site, queue, consent.wait_seconds)
     if isinstance(prepared, Report):
         finish(prepared)
     changing.carry_out(
-        settings,
+        site,
         lambda: prepared,
         consent,
         output,
         verbose=verbose,
-        apply=lambda plan: canary.send(settings, plan, consent.wait_seconds),
+        apply=lambda plan: canary.send(site, plan, consent.wait_seconds),
         finish=finish,
     )
 
@@ -59,19 +59,19 @@ def require_alone(playbook: str, queue: str | None, fix: str | None, *, is_asked
         )
 
 
-def _finish(settings: Settings, report: Report, output: Output, verbose: bool) -> NoReturn:
+def _finish(site: Site, report: Report, output: Output, verbose: bool) -> NoReturn:
     from samaops.cli.diagnose import exit_code
 
     if output is not Output.HUMAN:
         screen.show(report, output)
     else:
-        from samaops.config.command_lines import samaops
         from samaops.render import canary as face
         from samaops.render.human import View
         from samaops.render.words import symbols_for
+        from samaops.site.commands import samaops
 
         view = View(symbols_for(sys.stdout.encoding), verbose)
         journal = next((one.journal for one in report.actions if one.journal), None)
-        journaled = samaops(settings, f"history show {journal}") if journal else ""
+        journaled = samaops(site, f"history show {journal}") if journal else ""
         screen.show_screen(face.page(report, view, journaled))
     raise typer.Exit(Answered(exit_code(report)))

@@ -18,7 +18,7 @@ from samaops.model.report import Report
 from samaops.render.faces import Output
 
 if TYPE_CHECKING:
-    from samaops.config.settings import Settings
+    from samaops.site.site import Site
 
 LONGEST_WAIT_SECONDS = 3600.0
 DryRunOption = Annotated[
@@ -50,13 +50,13 @@ class Consent(Struct, frozen=True):
 def carry_out_verb(
     ctx: typer.Context, verb: str, words: Sequence[str], consent: Consent, output: Output, *, verbose: bool
 ) -> None:
-    """Carry out a verb of ``samaops.actions.verbs`` with these arguments."""
+    """Carry out a verb of ``samaops.changes.verbs`` with these arguments."""
     from samaops.workflows import change
 
-    settings = ctx.obj.configuration().settings
+    site = ctx.obj.site()
     carry_out(
-        settings,
-        lambda: change.prepare(settings, verb, words),
+        site,
+        lambda: change.prepare(site, verb, words),
         consent,
         output,
         verbose=verbose or ctx.obj.verbose,
@@ -64,7 +64,7 @@ def carry_out_verb(
 
 
 def carry_out(
-    settings: Settings,
+    site: Site,
     make: Callable[[], Plan],
     consent: Consent,
     output: Output,
@@ -85,26 +85,26 @@ def carry_out(
 
     check_wait(consent.wait_seconds)
     try:
-        plan, obstacle = _look(settings, make, consent)
+        plan, obstacle = _look(site, make, consent)
     except SamaopsError as error:
         if within is None:
             raise
         _show_refused(within(change.not_planned(error)), output)
     if consent.dry_run or not plan.steps:
-        planned = change.report_of(settings, plan)
+        planned = change.report_of(site, plan)
         screen.show(within(planned) if within else planned, output, verbose=verbose)
         _show_notes(plan, output)
         return
     try:
         if obstacle:
             raise obstacle
-        obtain(plan, consent, lambda: show_plan(settings, plan))
+        obtain(plan, consent, lambda: show_plan(site, plan))
         with screen.progress(_("Changing, and looking whether it worked…")):
-            report = apply(plan) if apply else change.apply(settings, plan, consent.wait_seconds)
+            report = apply(plan) if apply else change.apply(site, plan, consent.wait_seconds)
     except SamaopsError as error:
         if output is Output.HUMAN:
             raise
-        refused = change.refused(settings, plan, error)
+        refused = change.refused(site, plan, error)
         _show_refused(within(refused) if within else refused, output)
     if finish:
         finish(report)
@@ -115,7 +115,7 @@ def carry_out(
     raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else 0))
 
 
-def _look(settings: Settings, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:
+def _look(site: Site, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:
     """Return the plan, and what would stop it where it is to be made: one log-in on each server for both."""
     from samaops.clients import shells
     from samaops.workflows import change
@@ -124,7 +124,7 @@ def _look(settings: Settings, make: Callable[[], Plan], consent: Consent) -> tup
         plan = make()
         try:
             if plan.steps and not consent.dry_run:
-                plan = change.require_possible(settings, plan)
+                plan = change.require_possible(site, plan)
         except SamaopsError as error:
             return plan, error
         return plan, None
@@ -168,12 +168,12 @@ def _ask(plan: Plan) -> bool:
     return questions.is_yes(_("Do this?"))
 
 
-def show_plan(settings: Settings, plan: Plan) -> None:
+def show_plan(site: Site, plan: Plan) -> None:
     """Show the plan where the question is asked: stdout may be a file or a document for a program."""
     from samaops.workflows import change
 
     console = screen.console(stderr=True)
-    console.print(screen.human(change.report_of(settings, plan), verbose=False))
+    console.print(screen.human(change.report_of(site, plan), verbose=False))
     for note in plan.notes:
         console.print(note)
 

@@ -136,16 +136,16 @@ def _live_look(
     save: Path | None,
     meanwhile: Callable[[], object],
 ) -> Look:
-    from samaops.facts import store
+    from samaops.collect import store
     from samaops.workflows import diagnose as workflow
 
-    settings = globals_.configuration().settings
+    site = globals_.site()
 
     def look() -> Report:
-        snapshot = workflow.observe(settings, selection, deadline, meanwhile)
+        snapshot = workflow.observe(site, selection, deadline, meanwhile)
         if save is not None:
-            store.save(save, snapshot, settings, selection)
-        return workflow.judge(snapshot, settings, selection)
+            store.save(save, snapshot, site, selection)
+        return workflow.judge(snapshot, site, selection)
 
     return look
 
@@ -154,8 +154,8 @@ def _saved_look(globals_: Globals, selection: Selection, path: Path) -> Look:
     from samaops.workflows import diagnose as workflow
 
     is_given = globals_.config is not None or globals_.lab
-    settings = globals_.configuration().settings if is_given else None
-    return lambda: workflow.judge_saved(path, selection, settings)
+    site = globals_.site() if is_given else None
+    return lambda: workflow.judge_saved(path, selection, site)
 
 
 def _once(look: Look) -> Report:

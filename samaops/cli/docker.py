@@ -28,7 +28,7 @@ def ps(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the containers."""
     from samaops.workflows import docker
 
-    _show(docker.listed(ctx.obj.configuration().settings), output)
+    _show(docker.listed(ctx.obj.site()), output)
 
 
 @app.command(help=N_("Measure what the containers of all servers use now."))
@@ -36,7 +36,7 @@ def stats(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Measure the containers."""
     from samaops.workflows import docker
 
-    _show(docker.stats(ctx.obj.configuration().settings), output)
+    _show(docker.stats(ctx.obj.site()), output)
 
 
 def _show(table: Table, output: Output) -> None:
@@ -65,7 +65,7 @@ def logs(
     from samaops.render import escape
     from samaops.workflows import docker
 
-    table = docker.logs(ctx.obj.configuration().settings, container, tail, since)
+    table = docker.logs(ctx.obj.site(), container, tail, since)
     if output is not Output.HUMAN or not table.rows:
         screen.show_table(table, output)
         return

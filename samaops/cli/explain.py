@@ -15,7 +15,7 @@ from samaops.i18n import N_, _
 from samaops.render.faces import Output
 
 if TYPE_CHECKING:
-    from samaops.config.settings import Settings
+    from samaops.site.site import Site
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -45,10 +45,10 @@ def explain(
         )
 
 
-def _settings(globals_: Globals) -> Settings | None:
+def _settings(globals_: Globals) -> Site | None:
     """Return the configuration, for the addresses in commands; an explanation needs none."""
     if globals_.config is not None or globals_.lab:
-        return globals_.configuration().settings
+        return globals_.site()
     with suppress(ConfigurationError):
-        return globals_.configuration().settings
+        return globals_.site()
     return None

@@ -33,7 +33,7 @@ def list_(
     from samaops.render import history as face
     from samaops.workflows import history
 
-    changes = history.changes(ctx.obj.configuration().settings, limit)
+    changes = history.changes(ctx.obj.site(), limit)
     _show(changes, face.table(changes), output)
 
 
@@ -47,7 +47,7 @@ def show(
     from samaops.render import history as face
     from samaops.workflows import history
 
-    found = history.change(ctx.obj.configuration().settings, change)
+    found = history.change(ctx.obj.site(), change)
     _show((found,), face.page(found), output)
 
 

@@ -109,8 +109,8 @@ def _refuse(argv: list[str], error: Exception) -> int:
 
 def fail(argv: list[str], message: str, hint: str, code: int) -> int:
     """Say why there is no answer: for people on stderr, for machines also as a document on stdout."""
-    from samaops import chosen
     from samaops.render import escape
+    from samaops.site import chosen
 
     hint = chosen.same(hint)
     for line in message.splitlines() or [""]:

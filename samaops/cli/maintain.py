@@ -17,8 +17,8 @@ from samaops.i18n import N_, _
 from samaops.render.faces import Output
 
 if TYPE_CHECKING:
-    from samaops.config.settings import Settings
     from samaops.model.plan import Plan
+    from samaops.site.site import Site
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -42,15 +42,13 @@ def daily(
     from samaops.render.bulletin import bulletin
     from samaops.workflows import maintain
 
-    settings = ctx.obj.configuration().settings
+    site = ctx.obj.site()
     names = tuple(name.strip() for name in only.split(",") if name.strip())
-    request = maintain.Request(
-        lambda plan: _consent(settings, plan, yes=yes), bulletin, names, dry_run=dry_run
-    )
+    request = maintain.Request(lambda plan: _consent(site, plan, yes=yes), bulletin, names, dry_run=dry_run)
     # a question cannot be asked on a line that moves
     may_ask = not (yes or dry_run) and sys.stdin.isatty()
     with nullcontext() if may_ask else screen.progress(_("Doing the daily tasks…")):
-        outcome = maintain.daily(settings, request)
+        outcome = maintain.daily(site, request)
     for note in outcome.notes:
         screen.console(stderr=True).print(f"samaops: {escape.command(note)}", soft_wrap=True)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
@@ -60,8 +58,8 @@ def daily(
     raise typer.Exit(code)
 
 
-def _consent(settings: Settings, plan: Plan, *, yes: bool) -> None:
-    changing.obtain(plan, Consent(yes=yes), lambda: changing.show_plan(settings, plan))
+def _consent(site: Site, plan: Plan, *, yes: bool) -> None:
+    changing.obtain(plan, Consent(yes=yes), lambda: changing.show_plan(site, plan))
 
 
 @app.command("list", help=N_("List the tasks and what each does."))

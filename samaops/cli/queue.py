@@ -31,7 +31,7 @@ def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the queues."""
     from samaops.workflows import queues
 
-    screen.show_table(queues.listed(ctx.obj.configuration().settings), output)
+    screen.show_table(queues.listed(ctx.obj.site()), output)
 
 
 @app.command(help=N_("Show the first messages of a queue; it keeps them."))
@@ -46,7 +46,7 @@ def peek(
     """Show the first messages."""
     from samaops.workflows import queues
 
-    screen.show_table(queues.peek(ctx.obj.configuration().settings, queue, count), output)
+    screen.show_table(queues.peek(ctx.obj.site(), queue, count), output)
 
 
 @app.command(help=N_("Write all messages that wait in a queue to a file; the queue keeps them."))
@@ -57,7 +57,7 @@ def export(
     from samaops.model.table import Column, Table
     from samaops.workflows import queues
 
-    count, path = queues.export(ctx.obj.configuration().settings, queue, to)
+    count, path = queues.export(ctx.obj.site(), queue, to)
     columns = (
         Column("queue", _("queue")),
         Column("messages", _("messages"), True),
@@ -111,15 +111,15 @@ def park(
     verbose: VerboseOption = False,
 ) -> None:
     """Park messages."""
-    from samaops.actions.parking import GIVEN_BACK
+    from samaops.changes.run.parking import GIVEN_BACK
     from samaops.workflows import queues
 
     if bool(message) == redelivered:
         raise UsageError(_("Give one of {one} and {other}").format(one="--message ID", other="--redelivered"))
-    settings, words = ctx.obj.configuration().settings, (queue, message or GIVEN_BACK, to, f"{within:g}")
+    site, words = ctx.obj.site(), (queue, message or GIVEN_BACK, to, f"{within:g}")
     changing.carry_out(
-        settings,
-        lambda: queues.plan_park(settings, words),
+        site,
+        lambda: queues.plan_park(site, words),
         Consent(dry_run, yes, confirm, wait),
         output,
         verbose=verbose or ctx.obj.verbose,
@@ -144,7 +144,7 @@ def unpark(
     verbose: VerboseOption = False,
 ) -> None:
     """Put parked messages back."""
-    from samaops.actions.parking import ALL
+    from samaops.changes.run.parking import ALL
 
     consent, words = Consent(dry_run, yes, confirm, wait), (queue, message or ALL, source)
     changing.carry_out_verb(ctx, "queue unpark", words, consent, output, verbose=verbose)

@@ -18,7 +18,7 @@ from samaops.i18n import N_, _
 from samaops.render.faces import Output
 
 if TYPE_CHECKING:
-    from samaops.config.settings import Settings
+    from samaops.site.site import Site
     from samaops.workflows.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
@@ -69,7 +69,7 @@ def troubleshoot(
     verbose: VerboseOption = False,
 ) -> None:
     """Find the cause of one symptom, and repair it."""
-    settings = ctx.obj.configuration().settings
+    site = ctx.obj.site()
     verbose = verbose or ctx.obj.verbose
     if (playbook == "show") != (shown is not None):
         raise UsageError(
@@ -78,28 +78,28 @@ def troubleshoot(
     canaries.require_alone(playbook, queue, apply, is_asked=canary)
     if canary:
         consent = Consent(dry_run, yes, confirm, _CANARY_WAIT_SECONDS if wait is None else wait)
-        canaries.run(settings, queue, consent, output, verbose=verbose)
+        canaries.run(site, queue, consent, output, verbose=verbose)
     elif playbook == "list":
-        _list(settings, output)
+        _list(site, output)
     elif shown is not None:
-        _show(settings, shown, output)
+        _show(site, shown, output)
     else:
         consent = Consent(dry_run, yes, confirm, _WAIT_SECONDS if wait is None else wait)
-        _run(settings, playbook, apply, _Manner(consent, output, verbose))
+        _run(site, playbook, apply, _Manner(consent, output, verbose))
 
 
-def _list(settings: Settings, output: Output) -> None:
+def _list(site: Site, output: Output) -> None:
     from samaops.workflows import guide
 
-    screen.show_table(guide.listed(settings), output)
+    screen.show_table(guide.listed(site), output)
 
 
-def _show(settings: Settings, name: str, output: Output) -> None:
+def _show(site: Site, name: str, output: Output) -> None:
     from samaops.render import guide as face
     from samaops.render import json
     from samaops.workflows import guide, troubleshoot
 
-    found = guide.guide_of(troubleshoot.find(settings, name), settings)
+    found = guide.guide_of(troubleshoot.find(site, name), site)
     if output is Output.HUMAN:
         screen.show_screen(face.page(found))
     elif output is Output.JSON:
@@ -125,18 +125,18 @@ class _Manner:
         )
 
 
-def _run(settings: Settings, name: str, fix: str | None, manner: _Manner) -> None:
+def _run(site: Site, name: str, fix: str | None, manner: _Manner) -> None:
     from samaops.workflows import troubleshoot
 
     with screen.progress(_("Following the way of a notification…")):
-        diagnosis = troubleshoot.run(settings, name, lambda: screen.prepare(manner.output))
+        diagnosis = troubleshoot.run(site, name, lambda: screen.prepare(manner.output))
     if fix is not None:
         _require_known(diagnosis, fix)
     if fix is None or manner.output is Output.HUMAN:
         _show_diagnosis(diagnosis, manner)
     offer = diagnosis.offered(fix) if fix is not None else _chosen(diagnosis, manner)
     if offer is not None:
-        _carry_out(settings, diagnosis, offer, manner)
+        _carry_out(site, diagnosis, offer, manner)
         return
     if fix is not None:
         _nothing_to_do(diagnosis, fix, manner)
@@ -209,8 +209,8 @@ def _numbered(offers: Sequence[Offer]) -> Offer | None:
     return offers[int(answer) - 1]
 
 
-def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
-    from samaops.config.command_lines import samaops
+def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
+    from samaops.site.commands import samaops
     from samaops.workflows import troubleshoot
 
     if offer.text:
@@ -220,13 +220,13 @@ def _carry_out(settings: Settings, diagnosis: Diagnosis, offer: Offer, manner: _
         screen.show_screen("")
     is_shown = manner.output is Output.HUMAN
     changing.carry_out(
-        settings,
-        lambda: troubleshoot.prepare(settings, offer),
+        site,
+        lambda: troubleshoot.prepare(site, offer),
         manner.consent,
         manner.output,
         verbose=manner.verbose,
-        within=None if is_shown else lambda done: troubleshoot.with_change(settings, diagnosis, done),
-        then=samaops(settings, f"diagnose --wait {_WAIT_SECONDS:g}"),
+        within=None if is_shown else lambda done: troubleshoot.with_change(site, diagnosis, done),
+        then=samaops(site, f"diagnose --wait {_WAIT_SECONDS:g}"),
     )
 
 

@@ -31,11 +31,11 @@ def undo(
     """Take a change back."""
     from samaops.workflows import history
 
-    settings = ctx.obj.configuration().settings
+    site = ctx.obj.site()
     consent = Consent(dry_run, yes, confirm, wait)
     changing.carry_out(
-        settings,
-        lambda: history.undo(settings, change),
+        site,
+        lambda: history.undo(site, change),
         consent,
         output,
         verbose=verbose or ctx.obj.verbose,

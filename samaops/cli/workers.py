@@ -28,7 +28,7 @@ def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the workers."""
     from samaops.workflows import workers
 
-    screen.show_table(workers.listed(ctx.obj.configuration().settings), output)
+    screen.show_table(workers.listed(ctx.obj.site()), output)
 
 
 @app.command(help=N_("List the queues with the workers that consume them, and those that must."))
@@ -36,7 +36,7 @@ def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List who consumes what."""
     from samaops.workflows import workers
 
-    screen.show_table(workers.queues(ctx.obj.configuration().settings), output)
+    screen.show_table(workers.queues(ctx.obj.site()), output)
 
 
 @app.command("add-queue", help=N_("Let a running worker consume one more queue, until it restarts."))
@@ -110,7 +110,7 @@ def revoke(
     verbose: VerboseOption = False,
 ) -> None:
     """Revoke a task."""
-    from samaops.actions.celery_revoke import TERMINATE
+    from samaops.changes.celery.revoke import TERMINATE
 
     consent = Consent(dry_run, yes, confirm, wait)
     words = (task_id, TERMINATE) if terminate else (task_id,)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
 from urllib.parse import quote
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 MASK = "********"
 # A shorter secret stands by chance in too many harmless words.
@@ -27,3 +33,31 @@ def mask(text: str) -> str:
     for secret in known():
         text = text.replace(secret, MASK)
     return text
+
+
+def redacted(value: Any, secrets: Iterable[str]) -> Any:
+    """Return facts with every occurrence of some secrets replaced, in any text at any depth.
+
+    Clients already leave secrets out; this holds for what comes from outside, such as a query or a command
+    line that has one in it.
+    """
+    known = tuple(secrets)
+    return _redacted(value, known) if known else value
+
+
+def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, Enum):  # some are texts too, and must stay what they are
+        return value
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        return value
+    if isinstance(value, Struct):
+        return replace(
+            value, **{name: _redacted(getattr(value, name), secrets) for name in value.__struct_fields__}
+        )
+    if isinstance(value, Mapping):
+        return {_redacted(key, secrets): _redacted(one, secrets) for key, one in value.items()}
+    if isinstance(value, (tuple, list, frozenset, set)):
+        return type(value)(_redacted(one, secrets) for one in value)
+    return value

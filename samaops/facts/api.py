@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from samaops.config.settings import Api, ApiInstance, Settings
-from samaops.facts import health
-from samaops.facts.engine import Collector, Probe
 from samaops.facts.health import HealthAnswer
 
 
@@ -15,19 +12,3 @@ class ApiFacts(Struct, frozen=True):
 
     name: str
     answer: HealthAnswer
-
-
-def collectors(settings: Settings) -> list[Collector]:
-    """Return one collector for each configured member."""
-    api = settings.api
-    return [_collector(api, instance) for instance in api.instances] if api else []
-
-
-def _collector(api: Api, instance: ApiInstance) -> Collector:
-    url = health.url_of(instance.url, api.health_path)
-
-    def collect(probe: Probe) -> ApiFacts:
-        return ApiFacts(instance.name, health.ask(url, api.timeout, probe))
-
-    subject = f"api/{instance.name}"
-    return Collector("api", subject, ApiFacts, collect, instance.server, timeout=api.timeout + 1)

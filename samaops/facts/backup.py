@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import shlex
-from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-
 from msgspec import Struct
-
-from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.config.settings import Backup, Settings, Ssh
-from samaops.facts.engine import Collector, Probe
-from samaops.facts.sections import cut
-from samaops.i18n import _
-from samaops.model.failure import FailureKind
-
-SCRIPT_SECONDS = 6.0
-UNFINISHED_ENDINGS = (".tmp", ".partial")
 
 
 class BackupFile(Struct, frozen=True):
@@ -39,74 +22,3 @@ class BackupFacts(Struct, frozen=True):
     exists: bool
     files: tuple[BackupFile, ...]
     unfinished: tuple[BackupFile, ...]
-
-
-def collectors(settings: Settings) -> list[Collector]:
-    """Return the collector of the configured backups, if any."""
-    backup = settings.backup
-    if backup is None:
-        return []
-
-    def collect(probe: Probe) -> BackupFacts:
-        return observe(backup, probe)
-
-    server = settings.servers.get(backup.server)
-    log_in = server.ssh.timeout if server and isinstance(server.ssh, Ssh) else 0.0
-    timeout = log_in + SCRIPT_SECONDS + 0.5
-    return [
-        Collector("backup", f"backup/{backup.server}", BackupFacts, collect, backup.server, timeout=timeout)
-    ]
-
-
-def observe(backup: Backup, probe: Probe) -> BackupFacts:
-    """List the backups over the server's shell."""
-    shell = probe.shell(backup.server)
-    probe.stage("find")
-    token = secrets.token_hex(8)
-    arguments = shlex.join((token, backup.directory, backup.pattern))
-    done = shell.run(f"sh -s -- {arguments}", min(SCRIPT_SECONDS, probe.remaining()), _script())
-    return read(done, token, backup)
-
-
-def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
-    """Return the facts that the script's output holds. Raises ClientError when it could not look."""
-    sections = cut(done, token)
-    try:
-        epoch, found = float(sections["now"][0]), sections["directory"][0]
-    except (KeyError, IndexError, ValueError) as error:
-        raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "find") from error
-    if found != "exists":
-        if "No such file" not in found:
-            raise ClientError(FailureKind.PERMISSION, found, "stat")
-        return BackupFacts(backup.directory, backup.pattern, epoch, False, (), ())
-    lines = sections.get("files", [])
-    files = sorted(_files(lines), key=lambda one: -one.modified_at)
-    return BackupFacts(
-        directory=backup.directory,
-        pattern=backup.pattern,
-        epoch=epoch,
-        exists=True,
-        files=tuple(one for one in files if not one.name.endswith(UNFINISHED_ENDINGS)),
-        unfinished=tuple(one for one in files if one.name.endswith(UNFINISHED_ENDINGS)),
-    )
-
-
-def _files(lines: Sequence[str]) -> list[BackupFile]:
-    *listed, end = lines or ["exit 1"]
-    if end != "exit 0":
-        said = listed[-1] if listed else end
-        if "ermission denied" in said:
-            raise ClientError(FailureKind.PERMISSION, said, "find")
-        kind = FailureKind.NO_ANSWER if end in ("exit 124", "exit 137") else FailureKind.ERROR
-        raise ClientError(kind, said, "find")
-    found = []
-    for line in listed:
-        words = line.split("\t", 2)
-        if len(words) == 3:
-            found.append(BackupFile(words[2], int(words[0]), float(words[1])))
-    return found
-
-
-@cache
-def _script() -> bytes:
-    return Path(__file__).with_suffix(".sh").read_bytes()

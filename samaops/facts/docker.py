@@ -2,22 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
-
 from msgspec import Struct
-
-from samaops.clients.errors import ClientError
-from samaops.config.settings import Settings, Ssh
-from samaops.facts.engine import Collector, Probe
-from samaops.i18n import _
-from samaops.model.failure import FailureKind
-
-# Of one docker command, and of the whole script. A hung engine answers nothing: the first limit counts then.
-COMMAND_SECONDS = 4
-SCRIPT_SECONDS = 9.0
 
 
 class Container(Struct, frozen=True):
@@ -75,96 +60,18 @@ class DockerFacts(Struct, frozen=True):
         return next((one for one in self.containers if one.name == name), None)
 
 
-def collectors(settings: Settings) -> list[Collector]:
-    """Return one collector for each server that must run containers."""
-    if settings.docker is None:
-        return []
-    return [_collector(settings, server, names) for server, names in expected_containers(settings).items()]
+class ContainerUse(Struct, frozen=True):
+    """What one container uses. ``memory_limit`` is the host's memory where it has none of its own."""
+
+    name: str
+    id: str
+    cpu_percent: float | None
+    memory_bytes: int | None
+    memory_limit: int | None
+    processes: int | None
 
 
-def _collector(settings: Settings, server: str, names: tuple[str, ...]) -> Collector:
-    def collect(probe: Probe) -> DockerFacts:
-        require_engine(settings)
-        return observe(server, names, probe)
+class StatsFacts(Struct, frozen=True):
+    """One measurement of one engine."""
 
-    timeout = patience(settings, server, SCRIPT_SECONDS)
-    return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
-
-
-def require_engine(settings: Settings) -> None:
-    """Raise ClientError (ABSENT) where the configuration says that there is no engine."""
-    if settings.docker is not None and settings.docker.engine == "none":
-        raise ClientError(FailureKind.ABSENT, why_absent(settings.docker.engine_reason))
-
-
-def patience(settings: Settings, server: str, script_seconds: float) -> float:
-    """Return how long a look at a server's engine may take, the log-in with it, in seconds."""
-    configured = settings.servers.get(server)
-    log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
-    return log_in + script_seconds + 0.5
-
-
-def why_absent(reason: str) -> str:
-    """Say that the configuration has no engine, and why: ``docker.engine_reason``."""
-    words = _("the services run without containers")
-    return f"{words}: {reason}" if reason else words
-
-
-def expected_containers(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return the containers that must run on each server: those of [docker] and those the sections name."""
-    expected: dict[str, list[str]] = {}
-    if settings.docker is not None:
-        expected = {server: list(names) for server, names in settings.docker.containers.items()}
-    for server, name in _named_in_sections(settings):
-        names = expected.setdefault(server, [])
-        if name not in names:
-            names.append(name)
-    return {server: tuple(names) for server, names in expected.items()}
-
-
-def _named_in_sections(settings: Settings) -> Iterator[tuple[str, str]]:
-    members = settings.api.instances if settings.api else ()
-    workers = settings.celery.workers.values() if settings.celery else ()
-    single = (settings.redis, settings.rabbitmq, settings.flower)
-    for section in (*members, *workers, *single):
-        if section is not None and section.container:
-            yield section.server, section.container
-
-
-def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
-    """Run one script on the server and read its answer."""
-    from samaops.facts import docker_reading
-
-    shell = probe.shell(server)
-    probe.stage("docker ps")
-    token = secrets.token_hex(8)
-    command = f"sh -s -- {token} {_costly_parts(probe)} {COMMAND_SECONDS}"
-    done = shell.run(command, min(SCRIPT_SECONDS, probe.remaining()), script())
-    return docker_reading.read(done, token, expected, probe)
-
-
-def _costly_parts(probe: Probe) -> str:
-    parts = (("disk", "docker.disk.reclaimable"), ("logs", "docker.log.large"))
-    return ",".join(part for part, code in parts if probe.wants(code)) or "-"
-
-
-@cache
-def script() -> bytes:
-    """Return the script that reads an engine."""
-    return Path(__file__).with_suffix(".sh").read_bytes()
-
-
-def engine_failure(exit_code: int, said: str) -> ClientError:
-    """Sort why ``docker ps`` failed, by its exit code and its own words."""
-    lowered = said.lower()
-    if exit_code == 127:
-        return ClientError(FailureKind.MISSING, said, "docker")
-    if exit_code in (124, 137):
-        message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
-        return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
-    # not the bare words: docker also says them of its own configuration file, and goes on
-    if "permission denied while trying to connect" in lowered:
-        return ClientError(FailureKind.PERMISSION, said, "docker ps")
-    if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
-        return ClientError(FailureKind.UNAVAILABLE, said, "docker ps")
-    return ClientError(FailureKind.ERROR, said, "docker ps")
+    containers: tuple[ContainerUse, ...]

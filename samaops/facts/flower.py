@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from msgspec import Struct
-
-from samaops.config.settings import Flower, Settings
-from samaops.facts.engine import Collector, Probe
-
-DEFAULT_PASSWORD = ("admin", "admin")  # the guide's
 
 
 class FlowerFacts(Struct, frozen=True):
@@ -20,42 +14,3 @@ class FlowerFacts(Struct, frozen=True):
     online: Mapping[str, bool]
     uses_default_password: bool
     has_password: bool
-
-
-def url_of(settings: Settings, flower: Flower) -> str:
-    """Return Flower's address: the configured one, or port 5555 of its server."""
-    if flower.url:
-        return flower.url
-    address = settings.address_of(flower.server)
-    return f"http://[{address}]:5555" if ":" in address else f"http://{address}:5555"
-
-
-def collectors(settings: Settings) -> list[Collector]:
-    """Return the collector of the configured Flower, if any."""
-    flower = settings.flower
-    if flower is None:
-        return []
-    url = url_of(settings, flower)
-
-    def collect(probe: Probe) -> FlowerFacts:
-        return observe(url, flower, probe)
-
-    subject = f"flower/{flower.server}"
-    return [Collector("flower", subject, FlowerFacts, collect, flower.server, timeout=flower.timeout + 1)]
-
-
-def observe(url: str, settings: Flower, probe: Probe) -> FlowerFacts:
-    """Ask Flower for its workers."""
-    from samaops.clients.flower import FlowerClient
-
-    probe.stage("workers")
-    started = time.perf_counter()
-    with FlowerClient(url, settings) as client:
-        online = client.online()
-    password = settings.password.reveal() if settings.password else None
-    return FlowerFacts(
-        milliseconds=round((time.perf_counter() - started) * 1000, 1),
-        online={name[:200]: is_online for name, is_online in online.items()},
-        uses_default_password=(settings.username, password) == DEFAULT_PASSWORD,
-        has_password=password is not None,
-    )

@@ -5,17 +5,10 @@ Nobody looks at these unless asked by name: reading logs of gigabytes is no part
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
-
-from samaops.config.settings import Settings
-from samaops.facts import maintenance_directories, maintenance_images, maintenance_logs
-from samaops.facts.engine import Collector, Probe
-from samaops.facts.maintenance_directories import MountUse
-from samaops.facts.maintenance_logs import LogMarks
-
-SYSTEM = "maintenance"
 
 
 class HistoryFacts(Struct, frozen=True):
@@ -33,29 +26,247 @@ class Past(Struct, frozen=True):
     failure: str = ""
 
 
-NO_PAST = Past()
+# A directory that one entry below fills almost alone says nothing that the entry does not say better.
+_DOMINANT_SHARE = 0.7
 
 
-def collectors(settings: Settings, past: Past | None = None) -> list[Collector]:
-    """Return the collectors; without a past, logs are read whole and nothing is known to have grown."""
-    known = past or NO_PAST
-    found = [
-        *maintenance_directories.collectors(settings, known.mounts),
-        *maintenance_logs.collectors(settings, known.marks),
-        *maintenance_images.collectors(settings),
-    ]
-    return found if past is None else [*found, _history(past)]
+class MountUse(Struct, frozen=True):
+    """One disk and what is big on it, sizes in bytes; ``at`` in seconds since the epoch.
+
+    Directories below ``threshold_bytes`` are not listed; ``is_partial`` when time was up before the end.
+    """
+
+    mount: str
+    at: float
+    size_bytes: int
+    used_bytes: int
+    available_bytes: int
+    threshold_bytes: int
+    is_partial: bool
+    entries: tuple[tuple[str, int], ...]
 
 
-def _history(past: Past) -> Collector:
-    def collect(probe: Probe) -> HistoryFacts:
-        from samaops.clients.errors import ClientError
-        from samaops.model.failure import FailureKind
+class Growth(Struct, frozen=True):
+    """What became of one disk since an earlier run. ``directories`` are those that grew most, in bytes."""
 
-        probe.stage("history")
-        if past.failure:
-            raise ClientError(FailureKind.DEPENDENCY, past.failure, "history")
-        return HistoryFacts(past.last_run_at)
+    mount: str
+    since: float
+    seconds: float
+    used_bytes: int
+    directories: tuple[tuple[str, int], ...]
 
-    feeds = ("maintenance.history",)
-    return Collector(SYSTEM, "maintenance/history", HistoryFacts, collect, None, feeds, on_request=True)
+
+class DirectoriesFacts(Struct, frozen=True):
+    """The disks of one server as they are, and as an earlier run saw them (empty when it saw none)."""
+
+    mounts: tuple[MountUse, ...]
+    earlier: tuple[MountUse, ...]
+
+    def growth(self, mount: str) -> Growth | None:
+        """Return what became of a disk since the earlier run; None when that did not see it."""
+        now = next((one for one in self.mounts if one.mount == mount), None)
+        then = next((one for one in self.earlier if one.mount == mount), None)
+        if now is None or then is None or now.at <= then.at:
+            return None
+        return Growth(mount, then.at, now.at - then.at, now.used_bytes - then.used_bytes, _grown(now, then))
+
+
+def _grown(now: MountUse, then: MountUse) -> tuple[tuple[str, int], ...]:
+    """Return who grew: of a directory and what is in it, whichever says more."""
+    before = dict(then.entries)
+    # Who is not in a complete list was smaller than its threshold; of a partial one nothing is known.
+    grown = {
+        path: size - before.get(path, 0)
+        for path, size in now.entries
+        if (path in before or not then.is_partial) and size - before.get(path, 0) >= now.threshold_bytes
+    }
+    telling: list[tuple[str, int]] = []
+    for path, size in sorted(grown.items(), key=lambda one: (-one[1], -len(one[0]))):
+        inside = path.rstrip("/") + "/"
+        is_filled = any(
+            other.startswith(inside) and below >= _DOMINANT_SHARE * size
+            for other, below in grown.items()
+            if other != path
+        )
+        is_named = any(path.startswith(other.rstrip("/") + "/") for other, _size in telling)
+        if not (is_filled or is_named or path == now.mount):
+            telling.append((path, size))
+    return tuple(telling[:5])
+
+
+# An image whose tag was given to a newer one: releases that are rebuilt under one tag end so.
+UNTAGGED = "<none>"
+
+
+class Image(Struct, frozen=True):
+    """One image. Times in seconds since the epoch; ``tagged_at`` is when this engine named it, None when never.
+
+    ``size_bytes`` counts layers that it shares with others too.
+    """
+
+    id: str
+    tags: tuple[str, ...]
+    repositories: tuple[str, ...]
+    created_at: float
+    tagged_at: float | None
+    size_bytes: int
+    is_used: bool
+
+    @property
+    def since(self) -> float:
+        """Since when it has been here as it is: built or pulled, whichever was later."""
+        return max(self.created_at, self.tagged_at or 0.0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """By what it is removed: all its tags, its id without any."""
+        return self.tags or (self.id,)
+
+
+class ImagesFacts(Struct, frozen=True):
+    """One reading of an engine's images. ``disk_bytes`` is what all layers take, None when docker did not say."""
+
+    epoch: float
+    images: tuple[Image, ...]
+    disk_bytes: int | None
+
+    def kept_as_release(self, releases_kept: int) -> frozenset[str]:
+        """Return the ids of the newest images of each repository; those without a name are one repository."""
+        by_repository: dict[str, list[Image]] = {}
+        for one in self.images:
+            for repository in one.repositories or (UNTAGGED,):
+                by_repository.setdefault(repository, []).append(one)
+        newest = (
+            sorted(images, key=lambda one: (one.created_at, one.since), reverse=True)[:releases_kept]
+            for images in by_repository.values()
+        )
+        return frozenset(one.id for images in newest for one in images)
+
+    def removable(self, age_hours: float, releases_kept: int) -> tuple[Image, ...]:
+        """Return the images that no container uses, older than this, and no recent release; oldest first."""
+        kept = self.kept_as_release(releases_kept)
+        found = [
+            one
+            for one in self.images
+            if not one.is_used and one.id not in kept and self.epoch - one.since > age_hours * 3600
+        ]
+        return tuple(sorted(found, key=lambda one: one.since))
+
+
+class FileErrors(Struct, frozen=True):
+    """What was counted in one file, from one byte (of the unpacked text) to another, None for its end.
+
+    ``problem`` says why it could not be read to the end; what was counted until then does not count.
+    """
+
+    name: str
+    from_byte: int
+    to_byte: int | None
+    errors: int
+    criticals: int
+    problem: str = ""
+
+
+class LogMessage(Struct, frozen=True):
+    """A message that repeats, its numbers and ids left out; ``count`` is estimated when lines were sampled."""
+
+    text: str
+    count: int
+
+
+class _Counted(Struct, frozen=True):
+    """What one file's section of the output says."""
+
+    numbers: Mapping[str, int]
+    messages: Counter[str]
+    complaints: Sequence[str]
+    is_sampled: bool
+
+
+class LogFacts(Struct, frozen=True):
+    """One reading of a server's logs. ``since`` is the earlier reading, None when this is the first.
+
+    ``marks`` are what the next run needs.
+    """
+
+    directory: str
+    pattern: str
+    since: float | None
+    files_listed: int
+    files: tuple[FileErrors, ...]
+    messages: tuple[LogMessage, ...]
+    is_sampled: bool
+    marks: LogMarks
+
+    @property
+    def errors(self) -> int:
+        """How many ERROR and CRITICAL lines there are in all files."""
+        return sum(one.errors + one.criticals for one in self.files)
+
+    @property
+    def unread(self) -> tuple[FileErrors, ...]:
+        """The files that could not be read."""
+        return tuple(one for one in self.files if one.problem)
+
+
+PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".zst")
+
+
+# A last line without an end that is longer than this is no line that somebody is just writing.
+LONGEST_UNENDED = 65536
+
+
+class LogMark(Struct, frozen=True):
+    """How far one file was read: to which byte, and how it is known again."""
+
+    name: str
+    inode: int
+    to_byte: int
+    head_bytes: int
+    head_sum: str
+
+
+class LogMarks(Struct, frozen=True):
+    """How far all files of one server were read, at which time of that server (seconds since the epoch)."""
+
+    epoch: float
+    files: tuple[LogMark, ...] = ()
+
+
+class ListedFile(Struct, frozen=True):
+    """One file of the log directory. ``sums`` are checksums of its first bytes (unpacked), by how many these are.
+
+    ``is_current`` where the application writes, by its name. ``unended_bytes`` is the length of a last line that has
+    no end yet.
+    """
+
+    name: str
+    inode: int
+    size_bytes: int
+    modified_at: float
+    is_current: bool
+    unended_bytes: int
+    sums: tuple[tuple[int, str], ...]
+
+    @property
+    def is_packed(self) -> bool:
+        return self.name.endswith(PACKED_ENDINGS)
+
+    @property
+    def end_byte(self) -> int:
+        """Where its whole lines end: a line that is still written is left to the next reading."""
+        is_written = self.is_current and 0 < self.unended_bytes < LONGEST_UNENDED
+        return self.size_bytes - self.unended_bytes if is_written else self.size_bytes
+
+    def begins_like(self, mark: LogMark) -> bool:
+        """Return whether its first bytes are those of the marked file."""
+        return (mark.head_bytes, mark.head_sum) in self.sums
+
+
+class Part(Struct, frozen=True):
+    """A part of a file that is to be read; ``to_byte`` is None for the end of a packed file."""
+
+    name: str
+    inode: int
+    from_byte: int
+    to_byte: int | None

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from samaops.config.settings import Settings
-from samaops.facts.engine import Collector, Probe
-
 
 class Session(Struct, frozen=True):
     """One session of pg_stat_activity. ``query`` is cut, and passwords in it are masked."""
@@ -228,21 +225,3 @@ class PostgresFacts(Struct, frozen=True):
     settings: dict[str, Setting] | None = None
     notifications: DueNotifications | None = None
     extensions: dict[str, str | None] | None = field(default=None)
-
-
-def collectors(settings: Settings) -> list[Collector]:
-    """Return the collector of the configured server, if any."""
-    section = settings.postgresql
-    if section is None:
-        return []
-    host = settings.host_of(section)
-
-    def collect(probe: Probe) -> PostgresFacts:
-        from samaops.facts.postgresql_reading import observe
-
-        return observe(host, section, probe)
-
-    subject = f"postgresql/{section.server}"
-    return [
-        Collector("postgresql", subject, PostgresFacts, collect, section.server, timeout=section.timeout + 1)
-    ]

@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
-
-from samaops.config.settings import RabbitMQ, Settings
-from samaops.facts.engine import Collector, Probe
-from samaops.facts.rabbitmq_history import QueueHistory, history_of, rate_of
-from samaops.facts.rabbitmq_limits import Policy, limits_of, own_limits_of, read_policy
 
 if TYPE_CHECKING:
-    from samaops.clients.rabbitmq import ManagementApi
+    pass
 
 SHOWN_QUEUES = 50
-QUEUES_WITH_HISTORY = 8
-HISTORY = {"lengths_age": 600, "lengths_incr": 10, "msg_rates_age": 600, "msg_rates_incr": 10}
-NAME_CHARACTERS = 200
-DEFAULT_USER = ("guest", "guest")
-_QUEUE_COLUMNS = (
-    "name", "state", "durable", "auto_delete", "exclusive", "consumers", "messages", "messages_ready",
-    "messages_unacknowledged", "message_bytes", "arguments", "effective_policy_definition", "policy",
-    "operator_policy", "head_message_timestamp", "message_stats.publish_details.rate", "message_stats.deliver_get_details.rate",
-    "message_stats.ack_details.rate", "message_stats.redeliver_details.rate",
-)  # fmt: skip
-_NODE_COLUMNS = (
-    "name", "running", "mem_used", "mem_limit", "mem_alarm", "disk_free", "disk_free_limit", "disk_free_alarm",
-    "fd_used", "fd_total", "sockets_used", "sockets_total", "partitions", "uptime",
-)  # fmt: skip
-_HISTORY_COLUMNS = (
-    "messages_ready_details.samples", "messages_unacknowledged_details.samples",
-    "message_stats.publish_details.samples", "message_stats.ack_details.samples",
-    "message_stats.redeliver_details.samples", "message_stats.deliver_no_ack_details.samples",
-    "message_stats.get_no_ack_details.samples",
-)  # fmt: skip
-# What nobody has to receive: events without a listener, and replies to a question that nobody waits for.
-_MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
 
 
 class BrokerNode(Struct, frozen=True):
@@ -136,227 +108,48 @@ class AmqpFacts(Struct, frozen=True):
     milliseconds: float
 
 
-def collectors(settings: Settings) -> list[Collector]:
-    """Return the collectors of the configured broker: its management API, and its AMQP port."""
-    rabbitmq = settings.rabbitmq
-    if rabbitmq is None:
-        return []
-    host = settings.host_of(rabbitmq)
+class QueueHistory(Struct, frozen=True):
+    """Seconds are at-least values: what lasts longer than the window is given as the window."""
 
-    def collect(probe: Probe) -> RabbitMQFacts:
-        return observe(host, rabbitmq, probe)
-
-    def greet(probe: Probe) -> AmqpFacts:
-        return observe_amqp(host, rabbitmq, probe)
-
-    subject, timeout = f"rabbitmq/{rabbitmq.server}", rabbitmq.timeout + 1
-    api_feeds = tuple(f"rabbitmq.{part}" for part in _PARTS_OF_API)
-    return [
-        Collector("rabbitmq", subject, RabbitMQFacts, collect, rabbitmq.server, api_feeds, timeout),
-        Collector("rabbitmq", subject, AmqpFacts, greet, rabbitmq.server, ("rabbitmq.amqp",), timeout),
-    ]
+    window_seconds: int
+    published: int  # in the window
+    acknowledged: int
+    waiting_seconds: int  # how long there have been ready messages without a break
+    oldest_ready_seconds: int | None  # estimated from the publish counter; None when it is not known
+    stuck_seconds: int  # how long messages were ready and unacknowledged while nothing was acknowledged
+    redelivered: int = 0  # in the window; a message that comes back twice counts twice
+    calm_seconds: int = 0  # since the last redelivery
+    vanished: int = 0  # in the window: left the queue and reached nobody (dropped, expired or purged)
 
 
-_PARTS_OF_API = (
-    "service", "alarm", "node", "memory", "disk", "descriptors", "queue", "connection", "messages", "credentials",
-)  # fmt: skip
+TEXT_CHARACTERS = 200
 
 
-def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:
-    """Greet the AMQP port."""
-    from samaops.clients.rabbitmq import greet
-
-    probe.stage("greeting")
-    greeting = greet(host, settings.port, settings.timeout)
-    properties = greeting.properties
-    return AmqpFacts(properties.get("product", ""), properties.get("version", ""), greeting.milliseconds)
+# The last one does not drop: it says where to what is dropped goes.
+LIMITS = ("max-length", "max-length-bytes", "message-ttl", "expires", "overflow", "dead-letter-exchange")
 
 
-def observe(host: str, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts:
-    """Read one broker through its management API."""
-    from samaops.clients.rabbitmq import ManagementApi
+class Policy(Struct, frozen=True):
+    """One policy as it was declared. ``definition`` has what it sets, by its names."""
 
-    probe.stage("connect")
-    with ManagementApi(host, settings) as api:
-        api.log_in()
-        return _read(api, settings, probe)
-
-
-def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts:
-    probe.stage("overview")
-    overview = api.get("overview", columns="rabbitmq_version,cluster_name,object_totals.queues,message_stats")
-    stats = _dict(overview, "message_stats")
-    queues = nodes = connections = losses = None
-    if probe.wants("rabbitmq.queue"):
-        queues = probe.attempt("queues", lambda: _queues(api, settings))
-    if probe.wants(
-        "rabbitmq.alarm", "rabbitmq.node", "rabbitmq.memory", "rabbitmq.disk", "rabbitmq.descriptors"
-    ):
-        nodes = probe.attempt("nodes", lambda: _nodes(api))
-    if probe.wants("rabbitmq.connection"):
-        connections = probe.attempt("connections", lambda: _connections(api))
-    if probe.wants("rabbitmq.messages"):
-        losses = probe.attempt("exchanges", lambda: _losses(api))
-    password = settings.password.reveal() if settings.password else ""
-    return RabbitMQFacts(
-        version=str(_dict(overview).get("rabbitmq_version", "")),
-        cluster=str(_dict(overview).get("cluster_name", ""))[:NAME_CHARACTERS],
-        vhost=settings.vhost,
-        our_tags=tuple(sorted(api.tags)),
-        uses_default_password=(settings.username, password) == DEFAULT_USER,
-        guest_exists=_guest_exists(api) if probe.wants("rabbitmq.credentials") else None,
-        publish_rate=rate_of(stats, "publish"),
-        deliver_rate=rate_of(stats, "deliver_get"),
-        ack_rate=rate_of(stats, "ack"),
-        queue_count=_int(_dict(overview, "object_totals"), "queues"),
-        nodes=nodes,
-        queues=queues,
-        connections=connections,
-        losses=losses,
-    )
+    name: str
+    pattern: str
+    apply_to: str
+    priority: int
+    definition: Mapping[str, int | str]
 
 
-def _nodes(api: ManagementApi) -> tuple[BrokerNode, ...]:
-    from samaops.clients.rabbitmq import columns
-
-    return tuple(_node(one) for one in api.list_of("nodes", columns=columns(_NODE_COLUMNS)))
+WINDOW_SECONDS = 600
 
 
-def _node(raw: Mapping[str, Any]) -> BrokerNode:
-    return BrokerNode(
-        name=str(raw.get("name", ""))[:NAME_CHARACTERS],
-        is_running=raw.get("running") is True,
-        memory_used=_int(raw, "mem_used"),
-        memory_limit=_int(raw, "mem_limit"),
-        memory_alarm=raw.get("mem_alarm") is True,
-        disk_free=_int(raw, "disk_free"),
-        disk_free_limit=_int(raw, "disk_free_limit"),
-        disk_alarm=raw.get("disk_free_alarm") is True,
-        descriptors_used=_int(raw, "fd_used"),
-        descriptors_total=_int(raw, "fd_total"),
-        sockets_used=_int(raw, "sockets_used"),
-        sockets_total=_int(raw, "sockets_total"),
-        partitions=tuple(str(one)[:NAME_CHARACTERS] for one in raw.get("partitions") or ()),
-        uptime_seconds=_int(raw, "uptime") // 1000,
-    )
+class QueueFlow(Struct, frozen=True):
+    """One queue: what waits now, and what passed in the window. ``delivered`` counts redeliveries too."""
 
-
-def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
-    """Return the configured queues that exist and the fullest others; those that wait, with their history."""
-    from samaops.clients.rabbitmq import PAGE_SIZE, columns, objects
-
-    page = api.in_vhost(
-        "queues",
-        page=1,
-        page_size=PAGE_SIZE,
-        sort="messages",
-        sort_reverse="true",
-        columns=columns(_QUEUE_COLUMNS),
-    )
-    listed = [_queue(one) for one in objects(_dict(page).get("items"), "queues")]
-    names = {one.name for one in listed}
-    if _int(_dict(page), "filtered_count") > len(listed):
-        listed += [one for name in settings.queues if name not in names and (one := _named(api, name))]
-    listed.sort(key=lambda one: (one.name not in settings.queues, -one.messages))
-    kept = [one for one in listed if one.name in settings.queues or not one.is_transient][:SHOWN_QUEUES]
-    ours = [one for one in kept if one.name in settings.queues]
-    told = [one.name for one in ours if one.messages or one.limits][:QUEUES_WITH_HISTORY]
-    kept = [_with_history(api, one) if one.name in told else one for one in kept]
-    return tuple(_with_policy(api, one) if one.name in settings.queues else one for one in kept)
-
-
-def _named(api: ManagementApi, name: str) -> BrokerQueue | None:
-    from samaops.clients.errors import ClientError
-    from samaops.clients.rabbitmq import columns
-    from samaops.model.failure import FailureKind
-
-    try:
-        return _queue(_dict(api.in_vhost("queues", name, columns=columns(_QUEUE_COLUMNS))))
-    except ClientError as error:
-        if error.kind is FailureKind.MISSING:
-            return None
-        raise
-
-
-def _with_history(api: ManagementApi, queue: BrokerQueue) -> BrokerQueue:
-    raw = api.in_vhost("queues", queue.name, columns=",".join(_HISTORY_COLUMNS), **HISTORY)
-    return replace(queue, history=history_of(_dict(raw), queue.ready))
-
-
-def _with_policy(api: ManagementApi, queue: BrokerQueue) -> BrokerQueue:
-    if not queue.policy or not set(queue.limits) - set(queue.own_limits):
-        return queue
-    return replace(queue, limiting_policy=read_policy(api, queue.policy))
-
-
-def _queue(raw: Mapping[str, Any]) -> BrokerQueue:
-    stats = _dict(raw, "message_stats")
-    timestamp = raw.get("head_message_timestamp")
-    return BrokerQueue(
-        name=str(raw.get("name", ""))[:NAME_CHARACTERS],
-        state=str(raw.get("state", ""))[:NAME_CHARACTERS],
-        consumers=_int(raw, "consumers"),
-        ready=_int(raw, "messages_ready"),
-        unacknowledged=_int(raw, "messages_unacknowledged"),
-        bytes=_int(raw, "message_bytes"),
-        is_durable=raw.get("durable") is True,
-        is_transient=raw.get("exclusive") is True or raw.get("auto_delete") is True,
-        publish_rate=rate_of(stats, "publish"),
-        deliver_rate=rate_of(stats, "deliver_get"),
-        ack_rate=rate_of(stats, "ack"),
-        redeliver_rate=rate_of(stats, "redeliver"),
-        head_timestamp=timestamp if isinstance(timestamp, int) else None,
-        limits=limits_of(raw),
-        own_limits=own_limits_of(raw),
-        policy=str(raw.get("policy") or "")[:NAME_CHARACTERS],
-        operator_policy=str(raw.get("operator_policy") or "")[:NAME_CHARACTERS],
-    )
-
-
-def _connections(api: ManagementApi) -> BrokerConnections:
-    api.require_everything("connections")
-    listed = api.list_of("connections", columns="name,state,user")
-    states = [(str(one.get("name", ""))[:NAME_CHARACTERS], one.get("state")) for one in listed]
-    return BrokerConnections(
-        total=len(states),
-        blocked=tuple(name for name, state in states if state == "blocked"),
-        blocking=tuple(name for name, state in states if state == "blocking"),
-    )
-
-
-def _losses(api: ManagementApi) -> tuple[ExchangeLoss, ...]:
-    api.require_everything("exchanges")
-    from samaops.clients.rabbitmq import objects
-
-    wanted = "name,message_stats.publish_in_details.samples,message_stats.publish_out_details.samples"
-    answer = api.in_vhost("exchanges", columns=wanted, msg_rates_age=600, msg_rates_incr=10)
-    found = []
-    for raw in objects(answer, "exchanges"):
-        name, stats = str(raw.get("name", ""))[:NAME_CHARACTERS], _dict(raw, "message_stats")
-        published = _gained(_dict(stats, "publish_in_details"))
-        routed = _gained(_dict(stats, "publish_out_details"))
-        if published and not name.startswith(_MAY_DROP):
-            found.append(ExchangeLoss(name, published, max(0, published - routed)))
-    return tuple(found)
-
-
-def _gained(details: Mapping[str, Any]) -> int:
-    samples = [_int(one, "sample") for one in details.get("samples") or () if isinstance(one, dict)]
-    return max(0, samples[0] - samples[-1]) if samples else 0
-
-
-def _guest_exists(api: ManagementApi) -> bool | None:
-    if "administrator" not in api.tags:
-        return None
-    return any(one.get("name") == DEFAULT_USER[0] for one in api.list_of("users", columns="name"))
-
-
-def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
-    """Return a JSON object, or the one it holds under a name; RabbitMQ writes an empty object as []."""
-    found = raw.get(name) if name is not None and isinstance(raw, dict) else raw
-    return found if isinstance(found, dict) else {}
-
-
-def _int(raw: Mapping[str, Any], name: str) -> int:
-    value = raw.get(name)
-    return int(value) if isinstance(value, (int, float)) else 0
+    name: str
+    ready: int
+    unacknowledged: int
+    consumers: int
+    published: int
+    delivered: int
+    acknowledged: int
+    redelivered: int

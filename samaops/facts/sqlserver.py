@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from samaops.clients.errors import ClientError
-from samaops.config.settings import Settings, SqlServer
-from samaops.facts.engine import Collector, Probe
-from samaops.model.failure import FailureKind
-
 if TYPE_CHECKING:
-    from samaops.clients.sqlserver import OdbcConnection
-
-# What the server says of us and not of itself: told by its own rule, not as an outage.
-OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.MISSING})
+    pass
 
 
 class SqlServerFacts(Struct, frozen=True):
@@ -36,102 +28,3 @@ class SqlServerFacts(Struct, frozen=True):
     broken_rung: str
     failure_kind: str
     words: str
-
-
-def collectors(settings: Settings) -> list[Collector]:
-    """Return one collector for each configured server."""
-    return [_collector(server) for server in settings.sqlserver]
-
-
-def _collector(server: SqlServer) -> Collector:
-    def collect(probe: Probe) -> SqlServerFacts:
-        return observe(server, probe)
-
-    subject = f"sqlserver/{server.name}"
-    return Collector("sqlserver", subject, SqlServerFacts, collect, timeout=server.timeout + 1)
-
-
-def observe(settings: SqlServer, probe: Probe) -> SqlServerFacts:
-    """Climb the rungs; a missing driver is told after name and port were tried.
-
-    Raises ClientError when the server does not serve, at the stage of the broken rung.
-    """
-    from samaops.clients import sqlserver as client
-
-    probe.stage("port")
-    name_ms, port_ms = client.reach(settings)
-    climb = _Climb(settings, probe)
-    climb.run()
-    return SqlServerFacts(
-        name=settings.name,
-        address=f"{settings.host}:{settings.port}",
-        driver=settings.driver,
-        installed_drivers=climb.installed,
-        name_ms=name_ms,
-        port_ms=port_ms,
-        login_ms=climb.login_ms,
-        query_ms=climb.query_ms,
-        broken_rung=climb.broken_rung,
-        failure_kind=climb.failure_kind,
-        words=climb.words,
-    )
-
-
-class _Climb:
-    """The upper rungs of one server, and which of them broke."""
-
-    def __init__(self, settings: SqlServer, probe: Probe) -> None:
-        self._settings = settings
-        self._probe = probe
-        self.installed: tuple[str, ...] = ()
-        self.login_ms: float | None = None
-        self.query_ms: float | None = None
-        self.broken_rung = self.failure_kind = self.words = ""
-
-    def run(self) -> None:
-        """Climb as far as it goes. Raises ClientError when that says the server does not serve."""
-        try:
-            self._check_driver()
-            self._log_in_and_query()
-        except ClientError as error:
-            is_driver = self._probe.current_stage == "login" and _is_driver_fault(error)
-            rung = "driver" if is_driver else self._probe.current_stage
-            if rung == "login" and error.kind not in OUR_FAULTS:
-                raise
-            self.broken_rung, self.failure_kind, self.words = rung, error.kind.value, error.message
-
-    def _check_driver(self) -> None:
-        from samaops.clients import sqlserver as client
-
-        self._probe.stage("driver")
-        self.installed = client.installed_drivers()
-        if not client.has_driver(self._settings.driver, self.installed):
-            raise ClientError(FailureKind.MISSING, self._settings.driver, "driver")
-
-    def _log_in_and_query(self) -> None:
-        import time
-
-        from samaops.clients.sqlserver import OdbcConnection
-
-        self._probe.stage("login")
-        started = time.monotonic()
-        connection = OdbcConnection(self._settings, self._probe.remaining() - 0.5)
-        self.login_ms = round((time.monotonic() - started) * 1000, 2)
-        try:
-            self._query(connection)
-        finally:
-            connection.close()
-
-    def _query(self, connection: OdbcConnection) -> None:
-        import time
-
-        self._probe.stage("query")
-        started = time.monotonic()
-        connection.query(self._settings.query)
-        self.query_ms = round((time.monotonic() - started) * 1000, 2)
-
-
-def _is_driver_fault(error: ClientError) -> bool:
-    """Return whether a failed log-in never left this machine: the driver's library could not be opened."""
-    words = error.message.lower()
-    return error.kind is FailureKind.MISSING and ("im00" in words or "open lib" in words)

@@ -32,10 +32,14 @@ class ActionStatus(str, Enum):
         return self.value
 
 
+# The kind of an operation that is a command line for a shell on a server.
+SHELL = "shell"
+
+
 class Operation(Struct, frozen=True):
     """The one thing a step does, as data, so that it can be shown, journaled, and run by another process.
 
-    ``kind`` names who runs it (``samaops.actions.operations``); ``text`` is the exact command, SQL or API call,
+    ``kind`` names who runs it (``samaops.changes.run.operations``); ``text`` is the exact command, SQL or API call,
     and never holds a secret.
     """
 
@@ -51,7 +55,7 @@ Scalar = str | int | float | bool | None
 class Condition(Struct, frozen=True):
     """Something that must be so: a reading of the facts, what it is of, and the value it must have.
 
-    ``reading`` names a function of ``samaops.actions``; ``text`` says the condition to people.
+    ``reading`` names a function of ``samaops.changes``; ``text`` says the condition to people.
     """
 
     reading: str
@@ -126,3 +130,15 @@ class Action(Struct, frozen=True):
     conditions: tuple[str, ...] = ()
     verify: tuple[str, ...] = ()
     no_undo: str = ""
+
+
+class Outcome(Struct, frozen=True):
+    """How an operation ended; ``said`` holds the other side's last words.
+
+    Not ok does not mean without effect: a connection may be lost after the command has worked, and then it
+    ``may_go_on``.
+    """
+
+    is_ok: bool
+    said: str = ""
+    may_go_on: bool = False

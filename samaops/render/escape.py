@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from samaops import chosen
+from samaops.site import chosen
 
 LONGEST_TEXT = 500
 # Printable for people though not for str.isprintable: French typography puts them before ":" and in numbers.

@@ -16,13 +16,14 @@ from typing import Any
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
-from samaops.config.settings import Notify, Settings
+from samaops.config.settings import Notify
 from samaops.errors import SamaopsError
 from samaops.i18n import _
 from samaops.model.bulletin import Bulletin
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 # A resolver can hang longer than any timeout of ours.
 SPARE_SECONDS = 1.0
@@ -57,12 +58,10 @@ class Announcement(Struct, frozen=True):
         return bool(self.firing)
 
 
-def announcement(
-    settings: Settings, report: Report, bulletin: Bulletin, earlier: Iterable[Labels]
-) -> Announcement:
+def announcement(site: Site, report: Report, bulletin: Bulletin, earlier: Iterable[Labels]) -> Announcement:
     """Return what is to be told of a report, after one that raised these alerts."""
-    firing = tuple(_alert(settings, one, report) for one in report.findings if one.status in _BAD)
-    firing += tuple(_failed(settings, report, error.message) for error in report.errors)
+    firing = tuple(_alert(site, one, report) for one in report.findings if one.status in _BAD)
+    firing += tuple(_failed(site, report, error.message) for error in report.errors)
     labels = [one["labels"] for one in firing]
     left = [one for one in earlier if one not in labels]
     looked_at = {(one.code, one.subject) for one in report.findings if one.status is not Status.SKIPPED}
@@ -71,35 +70,35 @@ def announcement(
     return Announcement(bulletin, firing, ended, tuple(one for one in left if one not in ended))
 
 
-def _alert(settings: Settings, finding: Finding, report: Report) -> dict[str, Any]:
+def _alert(site: Site, finding: Finding, report: Report) -> dict[str, Any]:
     severity = finding.status.value
     annotations = {"summary": finding.title, "description": finding.detail, "hint": finding.hint or ""}
     return _fires(
-        settings, report, {"alertname": finding.code, "subject": finding.subject}, severity, annotations
+        site, report, {"alertname": finding.code, "subject": finding.subject}, severity, annotations
     )
 
 
-def _failed(settings: Settings, report: Report, message: str) -> dict[str, Any]:
+def _failed(site: Site, report: Report, message: str) -> dict[str, Any]:
     names = {"alertname": RUN_FAILED, "subject": report.command}
-    return _fires(settings, report, names, "critical", {"summary": message})
+    return _fires(site, report, names, "critical", {"summary": message})
 
 
 def _fires(
-    settings: Settings, report: Report, names: Labels, severity: str, annotations: Mapping[str, str]
+    site: Site, report: Report, names: Labels, severity: str, annotations: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return an alert: https://prometheus.io/docs/alerting/latest/alerts_api/"""
     return {
-        "labels": {**names, "severity": severity, "site": settings.site, "job": "samaops"},
+        "labels": {**names, "severity": severity, "site": site.settings.site, "job": "samaops"},
         "annotations": {name: text for name, text in annotations.items() if text},
         "startsAt": report.started_at.isoformat(),
         "endsAt": (datetime.now(timezone.utc) + ALERT_LASTS).isoformat(),
     }
 
 
-def tell(settings: Settings, told: Announcement) -> tuple[str, ...]:
+def tell(site: Site, told: Announcement) -> tuple[str, ...]:
     """Use every configured channel side by side; return a sentence for each that failed."""
-    jobs = _channels(settings, told)
-    return _side_by_side(jobs, min(LONGEST_SECONDS, _longest(settings.notify) + SPARE_SECONDS))
+    jobs = _channels(site, told)
+    return _side_by_side(jobs, min(LONGEST_SECONDS, _longest(site.settings.notify) + SPARE_SECONDS))
 
 
 def _longest(notify: Notify) -> float:
@@ -107,15 +106,15 @@ def _longest(notify: Notify) -> float:
     return max((one.timeout for one in sections if one is not None), default=0.0)
 
 
-def _channels(settings: Settings, told: Announcement) -> dict[str, Callable[[], None]]:
+def _channels(site: Site, told: Announcement) -> dict[str, Callable[[], None]]:
     from samaops.clients import alertmanager, smtp, webhooks
 
-    notify, jobs = settings.notify, dict[str, Callable[[], None]]()
+    notify, jobs = site.settings.notify, dict[str, Callable[[], None]]()
     mail, slack, alerts = notify.mail, notify.slack, notify.alertmanager
     if mail is not None and told.is_needed:
         jobs["mail"] = lambda: smtp.send(mail, told.bulletin.subject, told.bulletin.summary)
     if slack is not None and told.is_needed:
-        jobs["slack"] = lambda: webhooks.slack(slack, settings.proxy, told.bulletin.summary)
+        jobs["slack"] = lambda: webhooks.slack(slack, site.settings.proxy, told.bulletin.summary)
     if alerts is not None and (told.firing or told.ended):
         now = datetime.now(timezone.utc).isoformat()
         ended = [{"labels": labels, "endsAt": now} for labels in told.ended]
@@ -155,12 +154,12 @@ def _thread(job: Callable[[], None]) -> threading.Thread:
 class DeadMansSwitch:
     """Says that a run has begun and how it ended, from a thread of its own; the run never waits for the first."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._ended = threading.Event()
         self._signal, self._text = "fail", ""
         self._failures: list[str] = []
-        section = settings.notify.ping
+        section = site.settings.notify.ping
         self._seconds = min(PING_SECONDS, section.timeout) if section else 0.0
         self._thread = _thread(self._run) if section else None
 
@@ -172,11 +171,11 @@ class DeadMansSwitch:
     def _send(self, signal: str, text: str) -> None:
         from samaops.clients import webhooks
 
-        section = self._settings.notify.ping
+        section = self._site.settings.notify.ping
         assert section is not None
         try:
             bounded = section.model_copy(update={"timeout": self._seconds})
-            webhooks.ping(bounded, self._settings.proxy, signal, text)
+            webhooks.ping(bounded, self._site.settings.proxy, signal, text)
         except (ClientError, SamaopsError) as error:
             self._failures.append(error.message)
 

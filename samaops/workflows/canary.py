@@ -12,21 +12,23 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from samaops.actions import canary, canary_message
-from samaops.actions.canary import NAME
-from samaops.actions.operations import Outcome
+from samaops.changes import canary
+from samaops.changes.canary import NAME
+from samaops.changes.run import canary_message
 from samaops.clients.errors import ClientError
+from samaops.collect import canary as sightings
+from samaops.collect.canary import ResultWatch
 from samaops.config import playbooks
-from samaops.config.command_lines import on_server, samaops
-from samaops.config.settings import Redis, Settings
+from samaops.config.settings import Redis
 from samaops.errors import INTERRUPTED, UsageError
-from samaops.facts import canary as sightings
-from samaops.facts.canary import Heard, ResultWatch, Sighting
+from samaops.facts.canary import Heard, Sighting
 from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.model.plan import Operation, Plan
+from samaops.model.plan import Operation, Outcome, Plan
 from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.status import Status
+from samaops.site.commands import on_server, samaops
+from samaops.site.site import Site
 from samaops.workflows import canary_hops, change, diagnose
 from samaops.workflows.canary_hops import ORDER, Hop, Trace
 
@@ -53,50 +55,50 @@ class _TimedWorld(change.LiveWorld):
         return outcome
 
 
-def prepare(settings: Settings, queue: str | None, wait_seconds: float) -> Plan | Report:
+def prepare(site: Site, queue: str | None, wait_seconds: float) -> Plan | Report:
     """Plan a canary; where what is seen already says that it would not get through, return that instead.
 
     Raises UsageError when the site has no task for canaries, UnavailableError when the broker cannot be looked at.
     """
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
-    chosen = canary.queue_of(settings, queue)
+    chosen = canary.queue_of(site, queue)
     arguments = (chosen, str(uuid4()), f"{wait_seconds:g}")
-    codes = canary.codes(settings, arguments)
-    snapshot = change.LiveWorld(settings).look(codes)
+    codes = canary.codes(site, arguments)
+    snapshot = change.LiveWorld(site).look(codes)
     found = canary.obstacle(snapshot, chosen)
     if found is None:
-        return change.prepare_verb(settings, canary.VERB, arguments)
+        return change.prepare_verb(site, canary.VERB, arguments)
     stopped = Hop(found.hop, Status.CRITICAL, None, found.text)
     hops = [stopped if one == found.hop else Hop(one, Status.SKIPPED) for one in ORDER]
-    told = _told(settings, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
+    told = _told(site, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
     return replace(told, answer=_("No canary was sent: {reason}").format(reason=found.text))
 
 
-def send(settings: Settings, plan: Plan, wait_seconds: float) -> Report:
+def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
     """Publish the canary of a plan, follow it, and report when it was at each hop; ``wait_seconds`` at most.
 
     Whoever interrupts the waiting gets what was seen until then, with the exit code of an interruption.
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
-    redis = _redis(settings)
+    redis = _redis(site)
     queue, task, task_id, _milliseconds = canary_message.parts(plan.steps[0].operation)
     import_module("requests")  # now: the time it takes is not the broker's
-    world, started = _TimedWorld(settings), time.monotonic()
-    with ResultWatch(settings, redis, task_id) as watch:
-        report = change.apply(settings, plan, wait_seconds, world)
+    world, started = _TimedWorld(site), time.monotonic()
+    with ResultWatch(site, redis, task_id) as watch:
+        report = change.apply(site, plan, wait_seconds, world)
         if world.began_at is None:
             return report
         if world.published_at is None:
             failed = Hop("published", Status.CRITICAL, None, world.failure)
             hops = [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])]
-            return _told(settings, report, hops, started)
+            return _told(site, report, hops, started)
         seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
-    heard, deaf = (None, "") if seen.has_ended else _heard(settings, task_id)
-    seen, heard = diagnose.redacted((seen, heard), settings)  # an exception may quote what it was given
+    heard, deaf = (None, "") if seen.has_ended else _heard(site, task_id)
+    seen, heard = diagnose.redacted((seen, heard), site)  # an exception may quote what it was given
     waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
     trace = Trace(task, task_id, queue, world.began_at, world.published_at, waited, seen, heard, deaf)
-    hint = _registered(settings, queue) if _is_unknown_task(trace) else ""
-    told = _told(settings, report, canary_hops.hops_of(trace), started, hint)
+    hint = _registered(site, queue) if _is_unknown_task(trace) else ""
+    told = _told(site, report, canary_hops.hops_of(trace), started, hint)
     return replace(told, errors=(_interrupted(plan),)) if is_interrupted else told
 
 
@@ -113,15 +115,15 @@ def _interrupted(plan: Plan) -> ReportError:
     return ReportError(text.format(words=plan.steps[0].no_undo), exit_code=INTERRUPTED)
 
 
-def _redis(settings: Settings) -> Redis:
-    if settings.redis is None:
+def _redis(site: Site) -> Redis:
+    if site.settings.redis is None:
         raise UsageError(_("[redis] is not configured: what the task reports is read there"))
-    return settings.redis
+    return site.settings.redis
 
 
-def _heard(settings: Settings, task_id: str) -> tuple[Heard | None, str]:
+def _heard(site: Site, task_id: str) -> tuple[Heard | None, str]:
     try:
-        return sightings.heard(settings, task_id), ""
+        return sightings.heard(site, task_id), ""
     except ClientError as error:
         return None, error.message
 
@@ -131,25 +133,25 @@ def _is_unknown_task(trace: Trace) -> bool:
     return isinstance(result, dict) and result.get("exc_type") == "NotRegistered"
 
 
-def _told(settings: Settings, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
+def _told(site: Site, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
     """Return the report with its hops in their order, and the answer in one sentence."""
-    playbook = playbooks.all_of(settings)[PLAYBOOK]
+    playbook = playbooks.all_of(site.settings)[PLAYBOOK]
     titles = {one.id: _(one.title) for one in playbook.hops}
-    hint = hint or samaops(settings, f"troubleshoot {PLAYBOOK}")
+    hint = hint or samaops(site, f"troubleshoot {PLAYBOOK}")
     found = canary_hops.findings(hops, titles, hint)
     duration_ms = round((time.monotonic() - started) * 1000)
     answer = "" if report.errors else _answer(found)
     return replace(report, findings=found, answer=answer, duration_ms=duration_ms)
 
 
-def _registered(settings: Settings, queue: str) -> str:
+def _registered(site: Site, queue: str) -> str:
     """Return the command that lists the tasks which the worker of a queue knows; empty when it has no container."""
-    celery = settings.celery
+    celery = site.settings.celery
     for worker in celery.workers.values() if celery else ():
         if celery and worker.container and queue in worker.queues:
             words = ["docker", "exec", worker.container, *shlex.split(celery.command), "-A", celery.app]
             command = shlex.join([*words, "inspect", "registered", "--timeout", "5"])
-            return on_server(settings, worker.server, command)
+            return on_server(site, worker.server, command)
     return ""
 
 

@@ -9,26 +9,27 @@ from datetime import datetime, timezone
 
 from msgspec.structs import replace
 
-from samaops import chosen, history, lock
-from samaops.actions import operations, verbs
-from samaops.actions.engine import Applied, Engine
-from samaops.actions.operations import Outcome
-from samaops.actions.verbs import Verb
+from samaops.changes import verbs
+from samaops.changes.engine import Applied, Engine
+from samaops.changes.run import operations
+from samaops.changes.verbs import Verb
 from samaops.checks import engine as checks
 from samaops.clients import shells
-from samaops.config.command_lines import samaops
-from samaops.config.settings import Settings
 from samaops.errors import REFUSED, RefusedError, SamaopsError
-from samaops.facts import encoding
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
-from samaops.history import Journal
 from samaops.i18n import _
-from samaops.lock import ChangeLock
+from samaops.journal import history, lock
+from samaops.journal.history import Journal
+from samaops.journal.lock import ChangeLock
+from samaops.model import encoding
 from samaops.model.finding import Finding
-from samaops.model.plan import Action, ActionStatus, Operation, Plan, Step
+from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
+from samaops.site import chosen
+from samaops.site.commands import samaops
+from samaops.site.site import Site
 from samaops.workflows import diagnose, exclusion
 from samaops.workflows.exclusion import Exclusion
 
@@ -40,25 +41,25 @@ _GOOD = (Status.OK, Status.SKIPPED)
 class LiveWorld:
     """The real system, as the configuration names it; counts what is done to it."""
 
-    settings: Settings
+    site: Site
     operations_run: int = 0
 
     def look(self, codes: tuple[str, ...]) -> Snapshot:
         """Observe what the checks under these codes need."""
         if not codes:  # to a selection that would mean everything
             return Snapshot(datetime.now(timezone.utc))
-        return diagnose.observe(self.settings, Selection(only=codes))
+        return diagnose.observe(self.site, Selection(only=codes))
 
     def findings(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
         """Judge what was observed and return these findings."""
         codes = tuple(sorted({key.partition("@")[0] for key in keys}))
-        found = checks.judge(snapshot, self.settings, Selection(only=codes)) if keys else ()
+        found = checks.judge(snapshot, self.site, Selection(only=codes)) if keys else ()
         return tuple(one for one in found if one.key in keys)
 
     def not_well(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
         """Return the titles of these findings that are not ok, and of those that say we could not look."""
         codes = {key.partition("@")[0] for key in keys}
-        found = checks.judge(snapshot, self.settings, Selection(only=tuple(sorted(codes))))
+        found = checks.judge(snapshot, self.site, Selection(only=tuple(sorted(codes))))
         # a look that failed is told by the one finding about its system's access
         return tuple(
             one.title
@@ -70,76 +71,74 @@ class LiveWorld:
     def run(self, operation: Operation) -> Outcome:
         """Run an operation once."""
         self.operations_run += 1
-        return operations.run(operation, self.settings)
+        return operations.run(operation, self.site)
 
 
-def prepare(settings: Settings, name: str, arguments: Sequence[str]) -> Plan:
+def prepare(site: Site, name: str, arguments: Sequence[str]) -> Plan:
     """Look at what a verb needs to know, and plan it; nothing is changed. Raises as ``prepare_verb``."""
-    return prepare_verb(settings, verbs.find(name), arguments)
+    return prepare_verb(site, verbs.find(name), arguments)
 
 
-def prepare_verb(
-    settings: Settings, verb: Verb, arguments: Sequence[str], asked_by: Sequence[str] = ()
-) -> Plan:
+def prepare_verb(site: Site, verb: Verb, arguments: Sequence[str], asked_by: Sequence[str] = ()) -> Plan:
     """Plan a verb; the findings ``asked_by`` (``code@subject``) must be gone afterwards, beside those it cures.
 
     Raises UsageError for arguments that name nothing, RefusedError when a guard forbids it, UnavailableError when
     what must be known could not be looked at.
     """
-    world = LiveWorld(settings)
-    codes = {*verb.codes(settings, arguments), *(key.partition("@")[0] for key in asked_by)}
+    world = LiveWorld(site)
+    codes = {*verb.codes(site, arguments), *(key.partition("@")[0] for key in asked_by)}
     snapshot = world.look(tuple(sorted(codes)))
-    plan = verb.plan(snapshot, settings, arguments)
+    plan = verb.plan(snapshot, site, arguments)
     plan = replace(plan, cures=tuple(dict.fromkeys((*plan.cures, *asked_by))))
     asked_for = [one.key for one in world.findings(plan.cures, snapshot) if one.status in _BAD]
-    return exclusion.with_notes(settings, _without_secrets(replace(plan, cures=tuple(asked_for)), settings))
+    return exclusion.with_notes(site, _without_secrets(replace(plan, cures=tuple(asked_for)), site))
 
 
-def _without_secrets(plan: Plan, settings: Settings) -> Plan:
+def _without_secrets(plan: Plan, site: Site) -> Plan:
     """Refuse a plan that holds a secret: it would be shown, and journaled, and could not be undone from there."""
-    if diagnose.redacted(encoding.encode(plan), settings) != encoding.encode(plan):
+    if diagnose.redacted(encoding.encode(plan), site) != encoding.encode(plan):
         raise RefusedError(_("The plan would hold a secret in its commands; nothing was changed"))
     return plan
 
 
-def journal_of(settings: Settings) -> Journal:
+def journal_of(site: Site) -> Journal:
     """Return the journal of this site; nothing is opened yet."""
     return Journal(
-        history.database_of(settings), settings.site, lambda value: diagnose.redacted(value, settings)
+        history.database_of(site.settings), site.settings.site, lambda value: diagnose.redacted(value, site)
     )
 
 
-def lock_of(settings: Settings, journal: Journal) -> ChangeLock:
+def lock_of(site: Site, journal: Journal) -> ChangeLock:
     """Return the lock of this site; nothing is taken yet."""
-    place = lock.directory(settings.safety.lock_directory)
-    return ChangeLock(place, settings.site, journal.engine() if journal.is_shared else None)
+    place = lock.directory(site.settings.safety.lock_directory)
+    return ChangeLock(place, site.settings.site, journal.engine() if journal.is_shared else None)
 
 
-def require_possible(settings: Settings, plan: Plan) -> Plan:
+def require_possible(site: Site, plan: Plan) -> Plan:
     """Say before anybody is asked what would stop the change: no journal, or another change under way.
 
     Return the plan with what was learned of the servers' locks in its notes.
     """
-    journal = journal_of(settings)
+    journal = journal_of(site)
     journal.prepare()
-    owner = lock_of(settings, journal).holder()
+    owner = lock_of(site, journal).holder()
     journal.close()
     if owner is not None:
         raise lock.locked(owner)
-    return exclusion.look(settings, plan)
+    return exclusion.look(site, plan)
 
 
-def apply(settings: Settings, plan: Plan, wait_seconds: float, world: LiveWorld | None = None) -> Report:
+def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None = None) -> Report:
     """Run a plan under its locks, journaled, and report how it ended.
 
     ``world`` is the real system as somebody watches it, where that is wanted.
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
-    world, journal = world or LiveWorld(settings), journal_of(settings)
+    world, journal = world or LiveWorld(site), journal_of(site)
     journal.prepare()
     try:
-        with shells.kept(), Exclusion(settings, plan, lock_of(settings, journal)) as held:
+        with shells.kept(), Exclusion(site, plan, lock_of(site, journal)) as held:
             _note_interrupted(journal)
             applied = Engine(world, journal, held.check, wait_seconds).apply(plan)
             findings = _cured(world, plan) if applied.exit_code == 0 else ()
@@ -147,7 +146,7 @@ def apply(settings: Settings, plan: Plan, wait_seconds: float, world: LiveWorld 
         raise RefusedError(_("{reason}; nothing was changed").format(reason=error.message)) from error
     finally:
         journal.close()
-    report = report_of(settings, plan, applied)
+    report = report_of(site, plan, applied)
     return replace(
         report,
         started_at=started_at,
@@ -169,25 +168,25 @@ def _note_interrupted(journal: Journal) -> None:
         journal.write(change.id, history.INTERRUPTED, None, {})
 
 
-def report_of(settings: Settings, plan: Plan, applied: Applied | None = None) -> Report:
+def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:
     """Return a plan, run or only planned, as a report."""
     statuses = applied.statuses if applied else (ActionStatus.PLANNED,) * len(plan.steps)
     change = applied.change if applied else None
     actions = tuple(
-        _action(settings, step, status, change) for step, status in zip(plan.steps, statuses, strict=True)
+        _action(site, step, status, change) for step, status in zip(plan.steps, statuses, strict=True)
     )
     return Report(
         command=plan.verb,
         started_at=datetime.now(timezone.utc),
         actions=actions,
-        errors=tuple(_errors(settings, applied)) if applied else (),
-        answer=_answer(settings, plan, applied),
+        errors=tuple(_errors(site, applied)) if applied else (),
+        answer=_answer(site, plan, applied),
     )
 
 
-def refused(settings: Settings, plan: Plan, error: SamaopsError) -> Report:
+def refused(site: Site, plan: Plan, error: SamaopsError) -> Report:
     """Return a plan that was not run, and why."""
-    report = report_of(settings, plan)
+    report = report_of(site, plan)
     actions = tuple(replace(one, status=ActionStatus.REFUSED) for one in report.actions)
     errors = (ReportError(error.message, error.hint, error.exit_code),)
     return replace(report, actions=actions, errors=errors, answer="")
@@ -199,10 +198,10 @@ def not_planned(error: SamaopsError) -> Report:
     return Report(command="", started_at=datetime.now(timezone.utc), errors=errors)
 
 
-def _errors(settings: Settings, applied: Applied) -> list[ReportError]:
+def _errors(site: Site, applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
-    hint = chosen.same(samaops(settings, f"history show {applied.change}"))
+    hint = chosen.same(samaops(site, f"history show {applied.change}"))
     left = [_("{what}; look at it by hand").format(what=one) for one in applied.left_over]
     if not left and ActionStatus.REVERTED in applied.statuses:
         left = [_("what was done has been taken back")]
@@ -212,7 +211,7 @@ def _errors(settings: Settings, applied: Applied) -> list[ReportError]:
     return [ReportError(message, hint, applied.exit_code)]
 
 
-def _answer(settings: Settings, plan: Plan, applied: Applied | None) -> str:
+def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:
     if not plan.steps:
         return _("Nothing to do: {reason}").format(reason=plan.nothing_to_do)
     if applied is None:
@@ -224,19 +223,19 @@ def _answer(settings: Settings, plan: Plan, applied: Applied | None) -> str:
     if not any(step.undo for step in plan.steps):
         return done
     back = _("To take it back: {command}").format(
-        command=chosen.same(samaops(settings, f"undo {applied.change}"))
+        command=chosen.same(samaops(site, f"undo {applied.change}"))
     )
     return f"{done}. {back}"
 
 
-def _action(settings: Settings, step: Step, status: ActionStatus, change: str | None) -> Action:
+def _action(site: Site, step: Step, status: ActionStatus, change: str | None) -> Action:
     return Action(
         id=step.id,
         title=step.title,
         risk=step.risk,
         status=status,
-        commands=operations.lines(step.operation, settings),
-        undo=operations.lines(step.undo, settings) if step.undo else (),
+        commands=operations.lines(step.operation, site),
+        undo=operations.lines(step.undo, site) if step.undo else (),
         journal=change,
         server=step.operation.server,
         conditions=tuple(one.text for one in (*step.needs, *step.before)),

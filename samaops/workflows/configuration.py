@@ -17,6 +17,7 @@ from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError
 from samaops.i18n import _
+from samaops.site.site import Site
 from samaops.workflows.diagnose import unknown_thresholds
 
 
@@ -57,7 +58,7 @@ def check(configuration: Configuration) -> tuple[str, ...]:
     Raises ConfigurationError with one sentence per problem. What ``load`` checks is already done.
     """
     settings = configuration.settings
-    problems = [text for _code, text in unknown_thresholds(settings)]
+    problems = [text for _code, text in unknown_thresholds(Site(settings))]
     for key, value in keys.walk(settings):
         if isinstance(value, Secret):
             problems.extend(_problem_of(key, value))

@@ -11,18 +11,19 @@ from msgspec.structs import replace
 from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
+from samaops.collect import engine, store, systems
+from samaops.collect.engine import Collector
 from samaops.config import consistency, keys, masking
-from samaops.config.settings import Settings
 from samaops.errors import UNAVAILABLE, ConfigurationError, UsageError
-from samaops.facts import encoding, engine, store, systems
-from samaops.facts.engine import Collector
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
+from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.report import Report, ReportError
 from samaops.model.status import NAGIOS_CODE, Status
+from samaops.site.site import Site
 
 DEFAULT_DEADLINE_SECONDS = 15.0
 # A name that does not resolve is our own network as often as the other's.
@@ -30,7 +31,7 @@ _UNREACHED = OUTAGE_KINDS | {FailureKind.DEPENDENCY, FailureKind.DEADLINE, Failu
 
 
 def observe(
-    settings: Settings,
+    site: Site,
     selection: Selection = EVERYTHING,
     deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     meanwhile: Callable[[], object] | None = None,
@@ -40,36 +41,36 @@ def observe(
     While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done.
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
-    _refuse_unknown_servers(settings, selection)
+    _refuse_unknown_servers(site, selection)
     started: set[str] = set()
 
     def collectors() -> Iterator[Collector]:
-        for collector in systems.in_start_order(settings, selection):
+        for collector in systems.in_start_order(site, selection):
             started.add(collector.system)
             yield collector
 
     def prepare() -> None:
         if not started:
-            _refuse_to_skip_all(settings, selection)
+            _refuse_to_skip_all(site, selection)
             raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
         rules(started)
         if meanwhile is not None:
             meanwhile()
 
-    snapshot = engine.observe(collectors(), settings, selection, deadline_seconds, prepare)
-    shown = sorted(snapshot.observations, key=lambda one: systems.SYSTEMS.index(one.system))
-    masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), settings)
+    snapshot = engine.observe(collectors(), site, selection, deadline_seconds, prepare)
+    shown = sorted(snapshot.observations, key=lambda one: SYSTEMS.index(one.system))
+    masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), site)
     return masked
 
 
-def _refuse_unknown_servers(settings: Settings, selection: Selection) -> None:
+def _refuse_unknown_servers(site: Site, selection: Selection) -> None:
     for server in selection.servers():
-        if server not in settings.servers:
-            raise UsageError(consistency.not_a_server(server, settings), hint="samaops config show")
+        if server not in site.settings.servers:
+            raise UsageError(consistency.not_a_server(server, site.settings), hint="samaops config show")
 
 
-def _refuse_to_skip_all(settings: Settings, selection: Selection) -> None:
-    if selection.skip and any(True for _one in systems.in_start_order(settings, replace(selection, skip=()))):
+def _refuse_to_skip_all(site: Site, selection: Selection) -> None:
+    if selection.skip and any(True for _one in systems.in_start_order(site, replace(selection, skip=()))):
         text = _("--skip {names} leaves nothing to look at")
         raise UsageError(text.format(names=",".join(selection.skip)), hint="samaops diagnose --list-checks")
 
@@ -80,18 +81,18 @@ def _nothing_to_look_at(selection: Selection) -> str:
     return _("The configuration names no system to look at")
 
 
-def redacted(value: Any, settings: Settings) -> Any:
+def redacted(value: Any, site: Site) -> Any:
     """Mask secrets in texts from outside, except one that is an ordinary word of this configuration."""
-    words = [str(value) for _key, value in keys.walk(settings) if isinstance(value, (str, Path))]
+    words = [str(value) for _key, value in keys.walk(site) if isinstance(value, (str, Path))]
     secrets = [one for one in masking.known() if not any(one in word for word in words)]
-    return encoding.redacted(value, secrets)
+    return masking.redacted(value, secrets)
 
 
-def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTHING) -> Report:
+def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> Report:
     """Turn what was observed into a report. Pure: the same snapshot gives the same report."""
-    _refuse_unknown_thresholds(settings, {one.system for one in snapshot.observations})
-    findings = checks.judge(snapshot, settings, selection)
-    findings, causes = graph.explain(findings, settings)
+    _refuse_unknown_thresholds(site, {one.system for one in snapshot.observations})
+    findings = checks.judge(snapshot, site, selection)
+    findings, causes = graph.explain(findings, site)
     report = Report(
         command="diagnose",
         started_at=snapshot.taken_at,
@@ -108,7 +109,7 @@ def judge(snapshot: Snapshot, settings: Settings, selection: Selection = EVERYTH
     return replace(report, errors=(_unreachable(),)) if _nothing_was_reached(snapshot, findings) else report
 
 
-def judge_saved(path: Path, selection: Selection = EVERYTHING, settings: Settings | None = None) -> Report:
+def judge_saved(path: Path, selection: Selection = EVERYTHING, site: Site | None = None) -> Report:
     """Judge a saved look, with the settings that travel in it unless others are given.
 
     ``selection`` narrows what was looked at then.
@@ -119,9 +120,9 @@ def judge_saved(path: Path, selection: Selection = EVERYTHING, settings: Setting
         skip=saved.selection.skip + selection.skip,
         deep=saved.selection.deep,
     )
-    settings = settings or saved.settings
-    _refuse_unknown_servers(settings, narrowed)
-    return judge(saved.snapshot, settings, narrowed)
+    site = site or saved.site
+    _refuse_unknown_servers(site, narrowed)
+    return judge(saved.snapshot, site, narrowed)
 
 
 def _timings(snapshot: Snapshot) -> dict[str, int]:
@@ -153,24 +154,22 @@ def _nothing_seen() -> ReportError:
     )
 
 
-def _refuse_unknown_thresholds(settings: Settings, looked_at: Collection[str]) -> None:
+def _refuse_unknown_thresholds(site: Site, looked_at: Collection[str]) -> None:
     # The rules of a system that nobody looked at are not imported for this; `config check` looks at all.
-    problems = [text for _code, text in unknown_thresholds(settings, looked_at)]
+    problems = [text for _code, text in unknown_thresholds(site, looked_at)]
     if problems:
         raise ConfigurationError("\n".join(problems))
 
 
-def unknown_thresholds(
-    settings: Settings, of_systems: Collection[str] = systems.SYSTEMS
-) -> Iterator[tuple[str, str]]:
+def unknown_thresholds(site: Site, of_systems: Collection[str] = SYSTEMS) -> Iterator[tuple[str, str]]:
     """Yield each code in ``[thresholds]`` that is no check, with a sentence that names the nearest one.
 
     Codes of systems that are not among ``of_systems`` are believed.
     """
-    for code in settings.thresholds:
+    for code in site.settings.thresholds:
         system = code.partition(".")[0]
-        if system in systems.SYSTEMS and system not in of_systems:
+        if system in SYSTEMS and system not in of_systems:
             continue
-        known = tuple(rule.code for rule in rules((system,))) if system in systems.SYSTEMS else ()
+        known = tuple(rule.code for rule in rules((system,))) if system in SYSTEMS else ()
         if code not in known:
-            yield code, f"thresholds.{code!r}: " + consistency.not_one_of(code, known or systems.SYSTEMS)
+            yield code, f"thresholds.{code!r}: " + consistency.not_one_of(code, known or SYSTEMS)

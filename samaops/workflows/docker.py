@@ -9,16 +9,16 @@ from typing import Any
 from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed, Shell, ShellPool
+from samaops.collect import engine
+from samaops.collect.docker import stats as docker_stats
 from samaops.config import consistency
-from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
-from samaops.facts import docker_stats, engine
-from samaops.facts.docker import Container, DockerFacts, expected_containers
-from samaops.facts.docker_stats import ContainerUse, StatsFacts
+from samaops.facts.docker import Container, ContainerUse, DockerFacts, StatsFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.table import Column, Table
+from samaops.site.site import Site
 from samaops.workflows import diagnose
 
 LOG_SECONDS = 20.0
@@ -29,10 +29,10 @@ _MISSING = "missing"
 _UNKNOWN = "unknown"
 
 
-def listed(settings: Settings) -> Table:
+def listed(site: Site) -> Table:
     """Return every container of every server, and those that should be there and are not."""
-    _require_containers(settings)
-    snapshot = diagnose.observe(settings, Selection(only=("docker.container",)))
+    _require_containers(site)
+    snapshot = diagnose.observe(site, Selection(only=("docker.container",)))
     columns = (
         Column("server", _("server")),
         Column("container", _("container"), is_copied=True),
@@ -77,13 +77,13 @@ def _tag(image: str) -> str:
     return tag if len(tag) <= _TAG_CHARACTERS else f"{tag[: _TAG_CHARACTERS - 1]}…"
 
 
-def stats(settings: Settings) -> Table:
+def stats(site: Site) -> Table:
     """Return what every running container uses now; docker measures for about two seconds."""
-    _require_containers(settings)
+    _require_containers(site)
     selection = Selection(only=("docker",))
-    collectors = docker_stats.collectors(settings)
-    snapshot = engine.observe(collectors, settings, selection, diagnose.DEFAULT_DEADLINE_SECONDS)
-    snapshot = diagnose.redacted(snapshot, settings)
+    collectors = docker_stats.collectors(site)
+    snapshot = engine.observe(collectors, site, selection, diagnose.DEFAULT_DEADLINE_SECONDS)
+    snapshot = diagnose.redacted(snapshot, site)
     columns = (
         Column("server", _("server")),
         Column("container", _("container"), is_copied=True),
@@ -114,9 +114,9 @@ def _use(server: str | None, one: ContainerUse) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def logs(settings: Settings, name: str, tail: int, since: str | None) -> Table:
+def logs(site: Site, name: str, tail: int, since: str | None) -> Table:
     """Return the last lines of one container's log, what it says on both of its streams. Raises UnavailableError."""
-    server = _server_of(settings, name)
+    server = _server_of(site, name)
     words = [
         "docker",
         "logs",
@@ -125,14 +125,14 @@ def logs(settings: Settings, name: str, tail: int, since: str | None) -> Table:
         *(["--since", since] if since else []),
         name,
     ]
-    shells = ShellPool(settings)
+    shells = ShellPool(site.settings)
     try:
         done = _as_whoever_may(shells.of(server), f"{shlex.join(words)} 2>&1")
     except ClientError as error:
         raise _unread(name, server, error.message) from error
     finally:
         shells.close()
-    lines: list[str] = diagnose.redacted(done.stdout.splitlines(), settings)
+    lines: list[str] = diagnose.redacted(done.stdout.splitlines(), site)
     if done.exit_code:
         raise _unread(name, server, lines[-1] if lines else done.stderr.strip()[:200])
     rows = tuple({"server": server, "container": name, "line": line} for line in lines)
@@ -154,9 +154,9 @@ def _unread(name: str, server: str, reason: str) -> UnavailableError:
     return UnavailableError(text.format(name=name, server=server, reason=reason), "samaops docker ps")
 
 
-def _server_of(settings: Settings, name: str) -> str:
-    _require_containers(settings)
-    expected = expected_containers(settings)
+def _server_of(site: Site, name: str) -> str:
+    _require_containers(site)
+    expected = site.containers()
     servers = [server for server, names in expected.items() if name in names]
     if not servers:
         known = sorted({one for names in expected.values() for one in names})
@@ -168,8 +168,8 @@ def _server_of(settings: Settings, name: str) -> str:
     return servers[0]
 
 
-def _require_containers(settings: Settings) -> None:
-    if settings.docker is None or not expected_containers(settings):
+def _require_containers(site: Site) -> None:
+    if site.settings.docker is None or not site.containers():
         raise UsageError(_("[docker] is not configured"), hint="samaops config show")
 
 

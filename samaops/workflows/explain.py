@@ -6,16 +6,17 @@ from msgspec.structs import replace
 
 from samaops.checks.registry import Rule, rules
 from samaops.config import keys
-from samaops.config.command_lines import filled_in, samaops
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection, split
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.description import CheckDescription
+from samaops.site.commands import filled_in, samaops
+from samaops.site.site import Site
 
 
-def describe(code: str, settings: Settings | None = None) -> CheckDescription:
+def describe(code: str, site: Site | None = None) -> CheckDescription:
     """Return one check by its code, its commands with the addresses of a configuration when one is given.
 
     Raises UsageError that names the nearest codes.
@@ -24,10 +25,10 @@ def describe(code: str, settings: Settings | None = None) -> CheckDescription:
     for rule in rules((system,)) if system in SYSTEMS else ():
         if rule.code == code:
             found = _description(rule)
-            if settings is None:
+            if site is None:
                 return found
-            return replace(found, confirm=tuple(filled_in(settings, one) for one in found.confirm))
-    if ".hop." in code and (station := _station(code, settings or Settings())) is not None:
+            return replace(found, confirm=tuple(filled_in(site, one) for one in found.confirm))
+    if ".hop." in code and (station := _station(code, site or Site(Settings()))) is not None:
         return station
     known = tuple(rule.code for rule in rules())
     below = [one for one in known if one.startswith(code + ".")]
@@ -38,14 +39,14 @@ def describe(code: str, settings: Settings | None = None) -> CheckDescription:
     )
 
 
-def _station(code: str, settings: Settings) -> CheckDescription | None:
+def _station(code: str, site: Site) -> CheckDescription | None:
     """Return a station of a playbook's way: ``troubleshoot`` makes its finding of a count and of what checks found."""
     from samaops.config import playbooks
     from samaops.workflows.guide import guide_of
 
     name, _dot, hop = code.partition(".hop.")
-    playbook = playbooks.all_of(settings).get(name)
-    for station in guide_of(playbook, settings).stations if playbook else ():
+    playbook = playbooks.all_of(site.settings).get(name)
+    for station in guide_of(playbook, site).stations if playbook else ():
         if station.id == hop:
             return CheckDescription(
                 code=code,
@@ -54,7 +55,7 @@ def _station(code: str, settings: Settings) -> CheckDescription | None:
                 meaning=station.meaning,
                 confirm=station.commands,
                 fix=_("Follow the finding that it comes of; the causes and their fixes: {command}").format(
-                    command=samaops(settings, f"troubleshoot {name}")
+                    command=samaops(site, f"troubleshoot {name}")
                 ),
             )
     return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from samaops.checks.quantities import size
-from samaops.config.settings import Settings
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import RabbitMQFacts
@@ -13,6 +12,7 @@ from samaops.facts.servers import FileSystem, ServerFacts
 from samaops.i18n import _
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
+from samaops.site.site import Site
 
 _MOST_ENTRIES = 5
 # Below that nobody asks what fills a disk.
@@ -20,13 +20,13 @@ _SHOWN_PERCENT = 50
 _DIGEST_CHARACTERS = 19  # sha256: and twelve more
 
 
-def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, settings: Settings) -> dict[str, str]:
+def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, site: Site) -> dict[str, str]:
     """Return what a letter says of the site and of this look, and ``task`` only where one is stuck."""
     names = {
-        "releases": _lines(_releases(snapshot, settings)),
-        "disk": _lines(_disk(snapshot, settings)),
-        "servers": _lines(_servers(settings)),
-        "proxy": _proxy(settings),
+        "releases": _lines(_releases(snapshot, site)),
+        "disk": _lines(_disk(snapshot, site)),
+        "servers": _lines(_servers(site)),
+        "proxy": _proxy(site),
         "since": snapshot.taken_at.strftime("%Y-%m-%d %H:%M:%S"),
     }
     task = _stuck_task(cause, findings)
@@ -37,17 +37,17 @@ def _lines(found: Iterator[str]) -> str:
     return "\n".join(f"- {one}" for one in found) or "- " + _("could not be seen")
 
 
-def _servers(settings: Settings) -> Iterator[str]:
+def _servers(site: Site) -> Iterator[str]:
     """Yield the servers that send to Google, which are those of the workers, with their addresses."""
-    workers = settings.celery.workers.values() if settings.celery else ()
-    senders = {one.server for one in workers} & settings.servers.keys()
-    for name in sorted(senders or settings.servers):
-        yield f"{name} {settings.servers[name].address}"
+    workers = site.settings.celery.workers.values() if site.settings.celery else ()
+    senders = {one.server for one in workers} & site.settings.servers.keys()
+    for name in sorted(senders or site.settings.servers):
+        yield f"{name} {site.settings.servers[name].address}"
 
 
-def _proxy(settings: Settings) -> str:
+def _proxy(site: Site) -> str:
     """Return the proxy's address and port: a URL of the configuration holds no user or password."""
-    return settings.proxy.url.rpartition("//")[2].rstrip("/") if settings.proxy else "-"
+    return site.settings.proxy.url.rpartition("//")[2].rstrip("/") if site.settings.proxy else "-"
 
 
 def _stuck_task(cause: Cause, findings: Sequence[Finding]) -> str:
@@ -58,10 +58,10 @@ def _stuck_task(cause: Cause, findings: Sequence[Finding]) -> str:
     return ""
 
 
-def _releases(snapshot: Snapshot, settings: Settings) -> Iterator[str]:
+def _releases(snapshot: Snapshot, site: Site) -> Iterator[str]:
     """Yield which image each API member and each worker runs."""
-    members = settings.api.instances if settings.api else ()
-    workers = settings.celery.workers if settings.celery else {}
+    members = site.settings.api.instances if site.settings.api else ()
+    workers = site.settings.celery.workers if site.settings.celery else {}
     sides = [("API", one.name, one.container) for one in members]
     sides += [(_("worker"), name, one.container) for name, one in workers.items()]
     for side, name, container in sides:
@@ -72,13 +72,13 @@ def _releases(snapshot: Snapshot, settings: Settings) -> Iterator[str]:
                 yield f"{side} {name} ({observation.server}): {found.image} {digest}"
 
 
-def _disk(snapshot: Snapshot, settings: Settings) -> Iterator[str]:
+def _disk(snapshot: Snapshot, site: Site) -> Iterator[str]:
     """Yield what the broker says of its disk, and what df and du say on its server."""
     for _observation, broker in snapshot.facts_of(RabbitMQFacts):
         for node in broker.nodes or ():
             text = _("{node}: {free} are free, RabbitMQ wants {limit}")
             yield text.format(node=node.name, free=size(node.disk_free), limit=size(node.disk_free_limit))
-    server = settings.rabbitmq.server if settings.rabbitmq else ""
+    server = site.settings.rabbitmq.server if site.settings.rabbitmq else ""
     for observation, facts in snapshot.facts_of(ServerFacts):
         if observation.server == server:
             yield from _file_systems(server, facts)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from samaops.config import playbooks
-from samaops.config.command_lines import on_server, samaops
 from samaops.config.playbooks import NAMES, ByHand, Playbook, PlaybookFix
-from samaops.config.settings import Settings
 from samaops.i18n import _
 from samaops.model.guide import Guide, GuideCause, GuideFix, GuideStation
 from samaops.model.plan import Risk
 from samaops.model.table import Column, Table
+from samaops.site.commands import on_server, samaops
+from samaops.site.site import Site
 
 _RISKS = list(Risk)
 # What stands for a name that only a diagnosis knows.
 _BLANKS = {name: f"<{name}>" for name in NAMES}
 
 
-def listed(settings: Settings) -> Table:
+def listed(site: Site) -> Table:
     """Return every playbook, those of the site too."""
     rows = tuple(
         {"playbook": one.id, "title": _(one.title) if one.title else "", "causes": len(one.causes)}
-        for one in playbooks.all_of(settings).values()
+        for one in playbooks.all_of(site.settings).values()
     )
     columns = (
         Column("playbook", _("playbook")),
@@ -32,14 +32,14 @@ def listed(settings: Settings) -> Table:
     return Table("playbooks", columns, rows, _("There is no playbook"))
 
 
-def guide_of(playbook: Playbook, settings: Settings) -> Guide:
+def guide_of(playbook: Playbook, site: Site) -> Guide:
     """Return a playbook to read, in the user's language."""
     stations = tuple(
         GuideStation(
             hop.id,
             _(hop.title),
             _(hop.meaning),
-            tuple(_command(one, settings) for one in hop.by_hand),
+            tuple(_command(one, site) for one in hop.by_hand),
         )
         for hop in playbook.hops
     )
@@ -51,35 +51,35 @@ def guide_of(playbook: Playbook, settings: Settings) -> Guide:
         )
         for name, cause in playbook.causes.items()
     )
-    fixes = tuple(_fix(playbook, name, fix, settings) for name, fix in playbook.fixes.items())
+    fixes = tuple(_fix(playbook, name, fix, site) for name, fix in playbook.fixes.items())
     meaning = _(playbook.meaning) if playbook.meaning else ""
     return Guide(playbook.id, _(playbook.title) if playbook.title else "", meaning, stations, causes, fixes)
 
 
-def _fix(playbook: Playbook, name: str, fix: PlaybookFix, settings: Settings) -> GuideFix:
-    by_hand = tuple(_command(one, settings) for one in fix.by_hand)
+def _fix(playbook: Playbook, name: str, fix: PlaybookFix, site: Site) -> GuideFix:
+    by_hand = tuple(_command(one, site) for one in fix.by_hand)
     if fix.command is not None:
         command, server = fix.command.format(**_BLANKS), (fix.server or "").format(**_BLANKS)
-        by_hand = (on_server(settings, server, command),)
+        by_hand = (on_server(site, server, command),)
     return GuideFix(
         id=name,
         title=_(fix.title).format(**_BLANKS),
         risk=fix.risk.value,
-        command=samaops(settings, f"troubleshoot {playbook.id} --apply {name}"),
+        command=samaops(site, f"troubleshoot {playbook.id} --apply {name}"),
         by_hand=by_hand,
-        text=_(fix.text).format(**{**_BLANKS, "site": settings.site}) if fix.text else "",
+        text=_(fix.text).format(**{**_BLANKS, "site": site.settings.site}) if fix.text else "",
     )
 
 
-def _command(by_hand: ByHand, settings: Settings) -> str:
+def _command(by_hand: ByHand, site: Site) -> str:
     """Fill in the names of this site; the first worker stands for the one it is about."""
-    places = _places(settings)
+    places = _places(site)
     command = by_hand.command.format(**places)
-    return on_server(settings, by_hand.server.format(**places), command) if by_hand.server else command
+    return on_server(site, by_hand.server.format(**places), command) if by_hand.server else command
 
 
-def _places(settings: Settings) -> dict[str, str]:
-    broker, celery, proxy = settings.rabbitmq, settings.celery, settings.proxy
+def _places(site: Site) -> dict[str, str]:
+    broker, celery, proxy = site.settings.rabbitmq, site.settings.celery, site.settings.proxy
     worker = next(iter(celery.workers.values()), None) if celery else None
     url = urlsplit(proxy.url) if proxy else None
     return {

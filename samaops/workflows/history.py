@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
-from samaops import history
-from samaops.actions import undo as undoing
-from samaops.config.settings import Settings
+from samaops.changes import undo as undoing
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.history import Change, Event, Journal
 from samaops.i18n import N_, _
+from samaops.journal import history
+from samaops.journal.history import Change, Event, Journal
+from samaops.journal.owner import Owner
 from samaops.model.history import Moment, PastChange
 from samaops.model.plan import Plan
-from samaops.owner import Owner
+from samaops.site.site import Site
 from samaops.workflows import exclusion
 from samaops.workflows.change import LiveWorld, journal_of, lock_of
 
@@ -32,38 +32,38 @@ _KINDS = {
 }
 
 
-def changes(settings: Settings, limit: int) -> tuple[PastChange, ...]:
+def changes(site: Site, limit: int) -> tuple[PastChange, ...]:
     """Return the last changes, newest first. Raises UnavailableError when the journal cannot be read."""
-    with _opened(settings) as journal:
+    with _opened(site) as journal:
         found, undone = journal.changes(limit), journal.undone_by()
-        running = _running(settings, journal) if any(not one.last(history.ENDED) for one in found) else None
+        running = _running(site, journal) if any(not one.last(history.ENDED) for one in found) else None
         return tuple(_past(change, running, undone) for change in found)
 
 
-def change(settings: Settings, identifier: str) -> PastChange:
+def change(site: Site, identifier: str) -> PastChange:
     """Return one change with all its events. Raises UsageError when there is none of this id."""
-    with _opened(settings) as journal:
+    with _opened(site) as journal:
         found = _find(journal, identifier)
-        return _past(found, _running(settings, journal), journal.undone_by(), with_moments=True)
+        return _past(found, _running(site, journal), journal.undone_by(), with_moments=True)
 
 
-def undo(settings: Settings, identifier: str) -> Plan:
+def undo(site: Site, identifier: str) -> Plan:
     """Plan to take a change back; nothing is changed.
 
     Raises UsageError when there is no such change, RefusedError when it cannot be taken back, or still runs.
     """
-    with _opened(settings) as journal:
+    with _opened(site) as journal:
         found = _find(journal, identifier)
-        if found.status(_running(settings, journal)) == "running":
+        if found.status(_running(site, journal)) == "running":
             raise RefusedError(_("The change {id} is still being made").format(id=identifier))
     codes = undoing.codes_of(found)
-    snapshot = LiveWorld(settings).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
-    return exclusion.with_notes(settings, undoing.plan(found, snapshot))
+    snapshot = LiveWorld(site).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
+    return exclusion.with_notes(site, undoing.plan(found, snapshot))
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[Journal]:
-    journal = journal_of(settings)
+def _opened(site: Site) -> Iterator[Journal]:
+    journal = journal_of(site)
     try:
         yield journal
     finally:
@@ -79,9 +79,9 @@ def _find(journal: Journal, identifier: str) -> Change:
     return found
 
 
-def _running(settings: Settings, journal: Journal) -> Owner | None:
+def _running(site: Site, journal: Journal) -> Owner | None:
     """Return who makes a change right now, None when nobody does."""
-    return lock_of(settings, journal).holder()
+    return lock_of(site, journal).holder()
 
 
 def _past(

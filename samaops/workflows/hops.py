@@ -9,18 +9,18 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from samaops.config.command_lines import samaops
 from samaops.config.playbooks import Hop
-from samaops.config.settings import Settings
 from samaops.facts.celery import CeleryFacts
 from samaops.facts.firebase import FirebaseFacts
-from samaops.facts.flow import WINDOW_SECONDS, QueueFlow
 from samaops.facts.observation import Snapshot
 from samaops.facts.proxy import ProxyFacts
+from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
 from samaops.i18n import _, ngettext
 from samaops.model.finding import NO_EVIDENCE, Finding
 from samaops.model.report import worst_first
 from samaops.model.status import Status, worst
+from samaops.site.commands import samaops
+from samaops.site.site import Site
 
 PREFIX = "notifications.hop."
 # Counts of the broker, by the hop that they tell of.
@@ -53,17 +53,17 @@ def findings(
     found: Sequence[Finding],
     snapshot: Snapshot,
     flows: Sequence[QueueFlow] | None,
-    settings: Settings,
+    site: Site,
 ) -> tuple[Finding, ...]:
     """Return one finding for each hop, in the order of the way.
 
     Its status is the worst of those findings that tell of it and of what its count says; without any, nobody
     looked and it is skipped.
     """
-    return tuple(_finding(hop, found, _measured(hop.id, snapshot, flows, settings), settings) for hop in hops)
+    return tuple(_finding(hop, found, _measured(hop.id, snapshot, flows, site), site) for hop in hops)
 
 
-def _finding(hop: Hop, found: Sequence[Finding], measured: _Measured, settings: Settings) -> Finding:
+def _finding(hop: Hop, found: Sequence[Finding], measured: _Measured, site: Site) -> Finding:
     telling = [one for one in found if any(fnmatchcase(one.code, pattern) for pattern in hop.findings)]
     decisive = next((one for one in worst_first(telling) if one.status is not Status.SKIPPED), None)
     finding = Finding(
@@ -77,7 +77,7 @@ def _finding(hop: Hop, found: Sequence[Finding], measured: _Measured, settings: 
         evidence=measured.evidence,
     )
     if decisive is None or decisive.status not in _BAD:
-        look = samaops(settings, f"diagnose --only {measured.look}") if measured.look else None
+        look = samaops(site, f"diagnose --only {measured.look}") if measured.look else None
         return replace(finding, hint=look) if finding.status in _BAD else finding
     because = [one.key for one in worst_first(telling) if one.status in _BAD]
     detail = "; ".join(part for part in (measured.detail, decisive.title) if part)
@@ -101,22 +101,20 @@ def _status(decisive: Finding | None, measured: _Measured) -> Status:
     return worst((decisive.status, measured.status))
 
 
-def _measured(
-    hop: str, snapshot: Snapshot, flows: Sequence[QueueFlow] | None, settings: Settings
-) -> _Measured:
+def _measured(hop: str, snapshot: Snapshot, flows: Sequence[QueueFlow] | None, site: Site) -> _Measured:
     if hop in _COUNTS:
-        return _counted(_COUNTS[hop], flows, settings)
+        return _counted(_COUNTS[hop], flows, site)
     if hop == "sent":
-        return _sent(snapshot, settings)
-    return _accepted(snapshot, settings, flows)
+        return _sent(snapshot, site)
+    return _accepted(snapshot, site, flows)
 
 
 def _uncounted(unit: str, reason: str, look: str) -> _Measured:
     return _Measured(None, unit, reason, status=Status.UNKNOWN, look=look)
 
 
-def _counted(counter: str, flows: Sequence[QueueFlow] | None, settings: Settings) -> _Measured:
-    if settings.rabbitmq is None:
+def _counted(counter: str, flows: Sequence[QueueFlow] | None, site: Site) -> _Measured:
+    if site.settings.rabbitmq is None:
         return _Measured(None, "messages", _("[rabbitmq] is not configured"), status=Status.SKIPPED)
     if flows is None:
         return _uncounted("messages", _("the broker's counters could not be read"), "rabbitmq")
@@ -130,9 +128,9 @@ def _counted(counter: str, flows: Sequence[QueueFlow] | None, settings: Settings
     return _Measured(sum(by_queue.values()), "messages", named, evidence)
 
 
-def _sent(snapshot: Snapshot, settings: Settings) -> _Measured:
+def _sent(snapshot: Snapshot, site: Site) -> _Measured:
     """Count Google's hosts to which the proxy opens the way; without a proxy, those that are reached."""
-    if settings.firebase is None:  # a proxy alone is still told of by its own findings
+    if site.settings.firebase is None:  # a proxy alone is still told of by its own findings
         return _Measured(None, "hosts", _("[firebase] is not configured"))
     opened = {
         tunnel.host: tunnel.status == 200
@@ -146,10 +144,10 @@ def _sent(snapshot: Snapshot, settings: Settings) -> _Measured:
     return _Measured(sum(reached.values()), "hosts", named, {"hosts": reached})
 
 
-def _accepted(snapshot: Snapshot, settings: Settings, flows: Sequence[QueueFlow] | None) -> _Measured:
+def _accepted(snapshot: Snapshot, site: Site, flows: Sequence[QueueFlow] | None) -> _Measured:
     """Count the tasks that ended well lately, as Flower heard: a task ends well once FCM has taken its message."""
-    if settings.flower is None or settings.celery is None:
-        missing = _("[celery] is not configured") if settings.flower else _("[flower] is not configured")
+    if site.settings.flower is None or site.settings.celery is None:
+        missing = _("[celery] is not configured") if site.settings.flower else _("[flower] is not configured")
         return _Measured(None, "tasks", missing, status=Status.SKIPPED)
     recent = next((facts.recent for _seen, facts in snapshot.facts_of(CeleryFacts)), None)
     if recent is None:

@@ -10,22 +10,23 @@ from datetime import datetime, timezone
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops import lock
 from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
-from samaops.config.settings import Settings
+from samaops.collect import engine, systems
+from samaops.collect.maintenance import past as maintenance
 from samaops.errors import REFUSED, LockedError
-from samaops.facts import engine, maintenance, systems
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.lock import ChangeLock
+from samaops.journal import lock
+from samaops.journal.lock import ChangeLock
 from samaops.model.bulletin import Bulletin
 from samaops.model.plan import Plan
 from samaops.model.report import Report, ReportError
 from samaops.model.status import Status
 from samaops.model.task import Task
+from samaops.site.site import Site
 from samaops.workflows import announce, change, diagnose, maintenance_images, maintenance_past
 from samaops.workflows import maintenance_log as log
 from samaops.workflows.announce import DeadMansSwitch
@@ -66,38 +67,38 @@ class _Seen(Struct, frozen=True):
     is_refused: bool = False
 
 
-def daily(settings: Settings, request: Request) -> Outcome:
+def daily(site: Site, request: Request) -> Outcome:
     """Do the chosen tasks, keep what was seen for the next run, and tell what is wrong.
 
     A dry run looks at the same and shows the plan; it keeps nothing and tells nobody. Raises LockedError when another
     run is under way, UsageError or ConfigurationError when what is asked for is not there.
     """
-    tasks, limit = choose(settings, request.only), Limit(settings.maintenance.limit_seconds)
+    tasks, limit = choose(site, request.only), Limit(site.settings.maintenance.limit_seconds)
     if request.dry_run:
-        earlier = maintenance_past.read(settings)
-        return Outcome(_within(limit, lambda: _look(settings, tasks, earlier, limit, request)).report)
-    with _alone(settings):
-        switch = DeadMansSwitch(settings)
+        earlier = maintenance_past.read(site)
+        return Outcome(_within(limit, lambda: _look(site, tasks, earlier, limit, request)).report)
+    with _alone(site):
+        switch = DeadMansSwitch(site)
         try:
-            return _run(settings, tasks, limit, request, switch)
+            return _run(site, tasks, limit, request, switch)
         except BaseException as error:
             switch.end(is_success=False, text=type(error).__name__)
             raise
 
 
 def _run(
-    settings: Settings, tasks: Sequence[Task], limit: Limit, request: Request, switch: DeadMansSwitch
+    site: Site, tasks: Sequence[Task], limit: Limit, request: Request, switch: DeadMansSwitch
 ) -> Outcome:
-    earlier = maintenance_past.read(settings)
-    seen = _within(limit, lambda: _look(settings, tasks, earlier, limit, request))
-    bulletin = _composed(settings, request, seen.report)
-    told = announce.announcement(settings, seen.report, bulletin, earlier.alerts)
-    unkept = maintenance_past.keep(settings, seen.snapshot, seen.report, told.alerts)
+    earlier = maintenance_past.read(site)
+    seen = _within(limit, lambda: _look(site, tasks, earlier, limit, request))
+    bulletin = _composed(site, request, seen.report)
+    told = announce.announcement(site, seen.report, bulletin, earlier.alerts)
+    unkept = maintenance_past.keep(site, seen.snapshot, seen.report, told.alerts)
     notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
-    notes += announce.tell(settings, told)
+    notes += announce.tell(site, told)
     is_success = seen.report.status in _WELL and not seen.report.errors
     notes += switch.end(is_success=is_success, text=bulletin.subject)
-    notes += log.append(settings.maintenance.log, _logged(bulletin, notes))
+    notes += log.append(site.settings.maintenance.log, _logged(bulletin, notes))
     return Outcome(seen.report, REFUSED if seen.is_refused and is_success else None, tuple(notes))
 
 
@@ -105,17 +106,19 @@ def _logged(bulletin: Bulletin, notes: Sequence[str]) -> str:
     return bulletin.log + "".join(f"  ! {one}\n" for one in notes) + "---\n"
 
 
-def _composed(settings: Settings, request: Request, report: Report) -> Bulletin:
-    bulletin: Bulletin = diagnose.redacted(request.compose(report, settings.site), settings)
+def _composed(site: Site, request: Request, report: Report) -> Bulletin:
+    bulletin: Bulletin = diagnose.redacted(request.compose(report, site.settings.site), site)
     return bulletin
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _alone(site: Site) -> Iterator[None]:
     """Hold the lock of maintenance, which is not that of changes. Raises LockedError, naming who has it."""
-    journal = change.journal_of(settings)
-    place = lock.directory(settings.safety.lock_directory)
-    held = ChangeLock(place, f"{settings.site} {COMMAND}", journal.engine() if journal.is_shared else None)
+    journal = change.journal_of(site)
+    place = lock.directory(site.settings.safety.lock_directory)
+    held = ChangeLock(
+        place, f"{site.settings.site} {COMMAND}", journal.engine() if journal.is_shared else None
+    )
     try:
         _acquire(held)
         yield
@@ -149,14 +152,12 @@ def _within(limit: Limit, work: Callable[[], _Seen]) -> _Seen:
         return _Seen(None, Report(COMMAND, started_at, duration_ms, deadline_hit=True, errors=(error,)))
 
 
-def _look(
-    settings: Settings, tasks: Sequence[Task], earlier: Earlier, limit: Limit, request: Request
-) -> _Seen:
+def _look(site: Site, tasks: Sequence[Task], earlier: Earlier, limit: Limit, request: Request) -> _Seen:
     """Look at everything, judge it, and remove what nothing uses."""
     started = time.monotonic()
-    judged = with_limits(settings)
+    judged = with_limits(site)
     selection = Selection(only=codes(tasks))
-    snapshot = _observe(settings, selection, earlier, limit.remaining() * (1 - _SPARE_SHARE))
+    snapshot = _observe(site, selection, earlier, limit.remaining() * (1 - _SPARE_SHARE))
     findings = with_growth(checks.judge(snapshot, judged, selection), snapshot)
     findings, causes = graph.explain(findings, judged)
     report = Report(
@@ -178,11 +179,11 @@ def _look(
     )
 
 
-def _observe(settings: Settings, selection: Selection, earlier: Earlier, seconds: float) -> Snapshot:
-    collectors = [one for one in systems.collectors(settings, selection) if one.system != maintenance.SYSTEM]
-    mine = maintenance.collectors(settings, earlier.past)
+def _observe(site: Site, selection: Selection, earlier: Earlier, seconds: float) -> Snapshot:
+    collectors = [one for one in systems.collectors(site, selection) if one.system != maintenance.SYSTEM]
+    mine = maintenance.collectors(site, earlier.past)
     collectors += [one for one in mine if one.is_wanted(selection)]
     chosen = {one.system for one in collectors}
-    snapshot = engine.observe(collectors, settings, selection, seconds, lambda: rules(chosen))
-    masked: Snapshot = diagnose.redacted(snapshot, settings)
+    snapshot = engine.observe(collectors, site, selection, seconds, lambda: rules(chosen))
+    masked: Snapshot = diagnose.redacted(snapshot, site)
     return masked

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from samaops.checks.maintenance import who_grew
-from samaops.facts.maintenance_directories import DirectoriesFacts
+from samaops.facts.maintenance import DirectoriesFacts
 from samaops.facts.observation import Snapshot
 from samaops.model.finding import Finding
 from samaops.model.status import Status

@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from samaops.actions.docker_images import CODE
+from samaops.changes.docker.images import CODE
 from samaops.checks import engine as checks
-from samaops.config.command_lines import samaops
-from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError, SamaopsError, UnavailableError
-from samaops.facts.maintenance_images import ImagesFacts
+from samaops.facts.maintenance import ImagesFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import ngettext
@@ -19,63 +17,63 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan
 from samaops.model.report import Report, worst_first
 from samaops.model.status import Status
+from samaops.site.commands import samaops
+from samaops.site.site import Site
 from samaops.workflows import change, diagnose
 
 WAIT_SECONDS = 20.0
 Consent = Callable[[Plan], None]
 
 
-def clean(
-    settings: Settings, snapshot: Snapshot, report: Report, consent: Consent | None
-) -> tuple[Report, bool]:
+def clean(site: Site, snapshot: Snapshot, report: Report, consent: Consent | None) -> tuple[Report, bool]:
     """Return the report with the removal in it, and whether it was refused; only planned without a consent."""
     try:
-        plan = change.prepare(settings, "docker cleanup", ())
+        plan = change.prepare(site, "docker cleanup", ())
     except UnavailableError:
         return report, False  # the finding about the engine says so
     except RefusedError as error:
-        return replace(report, findings=_replaced(report, _told(settings, report, error))), True
+        return replace(report, findings=_replaced(report, _told(site, report, error))), True
     if not plan.steps:
         return report, False
     if consent is None:
-        planned = change.report_of(settings, plan)
+        planned = change.report_of(site, plan)
         return replace(report, actions=planned.actions), False
-    return _remove(settings, snapshot, report, plan, consent)
+    return _remove(site, snapshot, report, plan, consent)
 
 
 def _remove(
-    settings: Settings, snapshot: Snapshot, report: Report, plan: Plan, consent: Consent
+    site: Site, snapshot: Snapshot, report: Report, plan: Plan, consent: Consent
 ) -> tuple[Report, bool]:
     try:
         consent(plan)
-        done = change.apply(settings, plan, WAIT_SECONDS)
+        done = change.apply(site, plan, WAIT_SECONDS)
     except (RefusedError, LockedError) as error:
-        done = change.refused(settings, plan, error)
-        return _with(report, done, _told(settings, report, error)), isinstance(error, RefusedError)
+        done = change.refused(site, plan, error)
+        return _with(report, done, _told(site, report, error)), isinstance(error, RefusedError)
     failure = done.errors[0].message if done.errors else ""
-    return _with(report, done, _looked_again(settings, snapshot, failure)), False
+    return _with(report, done, _looked_again(site, snapshot, failure)), False
 
 
-def _told(settings: Settings, report: Report, error: SamaopsError) -> tuple[Finding, ...]:
+def _told(site: Site, report: Report, error: SamaopsError) -> tuple[Finding, ...]:
     """Say in the findings why their images are still there."""
-    return tuple(_because(settings, one, error.message) for one in report.findings if one.code == CODE)
+    return tuple(_because(site, one, error.message) for one in report.findings if one.code == CODE)
 
 
-def _because(settings: Settings, finding: Finding, reason: str) -> Finding:
-    hint = samaops(settings, "maintain daily --only images --yes")
+def _because(site: Site, finding: Finding, reason: str) -> Finding:
+    hint = samaops(site, "maintain daily --only images --yes")
     is_told = finding.status in (Status.WARNING, Status.CRITICAL)
     return replace(finding, detail=reason, hint=hint) if is_told else finding
 
 
-def _looked_again(settings: Settings, snapshot: Snapshot, failure: str) -> tuple[Finding, ...]:
+def _looked_again(site: Site, snapshot: Snapshot, failure: str) -> tuple[Finding, ...]:
     selection = Selection(only=(CODE,))
-    after = diagnose.observe(settings, selection)
+    after = diagnose.observe(site, selection)
     before = {one.server: facts for one, facts in snapshot.facts_of(ImagesFacts)}
     now = {one.server: facts for one, facts in after.facts_of(ImagesFacts)}
     found = []
-    for one in checks.judge(after, settings, selection):
+    for one in checks.judge(after, site, selection):
         then, since = before.get(one.server), now.get(one.server)
-        finding = _because(settings, one, failure) if failure else one
+        finding = _because(site, one, failure) if failure else one
         found.append(_reclaimed(finding, then, since) if then and since else finding)
     return tuple(found)
 

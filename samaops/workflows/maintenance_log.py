@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from samaops.history import default_file
 from samaops.i18n import _
+from samaops.journal.history import default_file
 
 
 def append(path: Path, text: str) -> tuple[str, ...]:

@@ -8,18 +8,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.config.settings import Settings
-from samaops.facts import encoding
-from samaops.facts.log_files import LogMarks
-from samaops.facts.maintenance import Past
-from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMarks, MountUse, Past
 from samaops.facts.observation import Snapshot
-from samaops.history import HistoryError
 from samaops.i18n import _
+from samaops.journal.history import HistoryError
+from samaops.journal.records import Record, Records
+from samaops.model import encoding
 from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.records import Record, Records
+from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows.announce import Labels
 
@@ -37,10 +34,10 @@ class Earlier(Struct, frozen=True):
     alerts: tuple[Labels, ...] = ()
 
 
-def read(settings: Settings, kind: str = KIND) -> Earlier:
+def read(site: Site, kind: str = KIND) -> Earlier:
     """Return what earlier runs left; when that cannot be read, the reason is in it."""
     try:
-        found = _records(settings, kind, lambda records: records.last(_LOOKED_BACK))
+        found = _records(site, kind, lambda records: records.last(_LOOKED_BACK))
         return _earlier(found)
     except HistoryError as error:
         return Earlier(Past(failure=error.message))
@@ -48,10 +45,10 @@ def read(settings: Settings, kind: str = KIND) -> Earlier:
         return Earlier(Past(failure=_("not readable: {reason}").format(reason=str(error)[:200])))
 
 
-def _records(settings: Settings, kind: str, work: Any) -> Any:
-    journal = change.journal_of(settings)
+def _records(site: Site, kind: str, work: Any) -> Any:
+    journal = change.journal_of(site)
     try:
-        return work(Records(journal, settings.site, kind))
+        return work(Records(journal, site.settings.site, kind))
     finally:
         journal.close()
 
@@ -81,7 +78,7 @@ def _a_day_ago(found: Sequence[Record]) -> dict[str, tuple[MountUse, ...]]:
 
 
 def keep(
-    settings: Settings, snapshot: Snapshot | None, report: Report, alerts: Sequence[Labels], kind: str = KIND
+    site: Site, snapshot: Snapshot | None, report: Report, alerts: Sequence[Labels], kind: str = KIND
 ) -> str:
     """Keep what the next runs need; return why it could not be kept, "" when it was."""
     details = {
@@ -93,7 +90,7 @@ def keep(
         "alerts": list(alerts),
     }
     try:
-        _records(settings, kind, lambda records: records.add(details))
+        _records(site, kind, lambda records: records.add(details))
     except HistoryError as error:
         return error.message
     return ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from samaops.config import consistency
-from samaops.config.settings import Settings, Threshold
+from samaops.config.settings import Threshold
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.task import Task
+from samaops.site.site import Site
 
 # The guide's daily script alerts above 85 %; a diagnosis warns from 80 on.
 DISK_CODE, DISK_PERCENT = "servers.disk.full", 85.0
@@ -56,7 +57,7 @@ DAILY = (
 _HISTORY = "maintenance.history"
 
 
-def choose(settings: Settings, only: Sequence[str]) -> tuple[Task, ...]:
+def choose(site: Site, only: Sequence[str]) -> tuple[Task, ...]:
     """Return the tasks that are asked for and can be done with this configuration.
 
     Raises UsageError for a name that is no task, ConfigurationError when nothing of what is asked for is configured.
@@ -69,7 +70,7 @@ def choose(settings: Settings, only: Sequence[str]) -> tuple[Task, ...]:
                 hint="samaops maintain list",
             )
     asked = tuple(one for one in DAILY if not only or one.name in only)
-    found = tuple(one for one in asked if any(getattr(settings, section) for section in one.sections))
+    found = tuple(one for one in asked if any(site.section(section) for section in one.sections))
     if not found or (only and len(found) < len(asked)):
         missing = ", ".join(one.name for one in asked if one not in found)
         raise ConfigurationError(
@@ -83,9 +84,9 @@ def codes(tasks: Sequence[Task]) -> tuple[str, ...]:
     return (*(code for one in tasks for code in one.codes), _HISTORY)
 
 
-def with_limits(settings: Settings) -> Settings:
+def with_limits(site: Site) -> Site:
     """Return the settings with the guide's daily limits where the site has none of its own."""
-    if DISK_CODE in settings.thresholds:
-        return settings
-    own = {**settings.thresholds, DISK_CODE: Threshold(warning=DISK_PERCENT)}
-    return settings.model_copy(update={"thresholds": own})
+    if DISK_CODE in site.settings.thresholds:
+        return site
+    own = {**site.settings.thresholds, DISK_CODE: Threshold(warning=DISK_PERCENT)}
+    return Site(site.settings.model_copy(update={"thresholds": own}))

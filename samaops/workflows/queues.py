@@ -11,11 +11,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.actions import messages, parking, rabbitmq_parking
+from samaops.changes.rabbitmq import parking as rabbitmq_parking
+from samaops.changes.run import messages, parking
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_messages import MessageApi
 from samaops.config import consistency
-from samaops.config.settings import RabbitMQ, Settings
+from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
 from samaops.facts.selection import Selection
@@ -23,16 +24,17 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Plan
 from samaops.model.table import Column, Table
+from samaops.site.site import Site
 from samaops.workflows import change, diagnose, observed
 
 MOST_MESSAGES = 50_000
 _PEEKED_BYTES = 200
 
 
-def listed(settings: Settings) -> Table:
+def listed(site: Site) -> Table:
     """Return every queue with what waits in it and who consumes it. Raises UnavailableError."""
-    _broker(settings)
-    snapshot = diagnose.observe(settings, Selection(only=("rabbitmq.queue",)))
+    _broker(site)
+    snapshot = diagnose.observe(site, Selection(only=("rabbitmq.queue",)))
     facts = observed.one(snapshot, RabbitMQFacts, _("Could not look at the broker: {reason}"))
     if facts.queues is None:
         raise UnavailableError(_("The broker's queues could not be read"))
@@ -57,15 +59,15 @@ def _row(queue: BrokerQueue) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def peek(settings: Settings, queue: str, count: int) -> Table:
+def peek(site: Site, queue: str, count: int) -> Table:
     """Return the first messages of a queue, which keeps them. Raises UsageError and UnavailableError."""
-    broker = _known(settings, queue)
+    broker = _known(site, queue)
     try:
-        with MessageApi(settings.host_of(broker), broker) as api:
+        with MessageApi(site.host_of(broker), broker) as api:
             found = api.read(queue, count, _PEEKED_BYTES)
     except ClientError as error:
         raise _unavailable(queue, error) from error
-    masked: list[dict[str, Any]] = diagnose.redacted([_message(one) for one in found], settings)
+    masked: list[dict[str, Any]] = diagnose.redacted([_message(one) for one in found], site)
     columns = (
         Column("place", "#", True),
         Column("task", _("task")),
@@ -90,16 +92,16 @@ def _message(raw: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def export(settings: Settings, queue: str, file: Path | None) -> tuple[int, Path]:
+def export(site: Site, queue: str, file: Path | None) -> tuple[int, Path]:
     """Write all ready messages of a queue to a new file, and leave them there; return how many, and where.
 
     Raises RefusedError when the file exists, UnavailableError when the broker does not give them.
     """
-    broker, path = _known(settings, queue), file or default_file(queue)
+    broker, path = _known(site, queue), file or default_file(queue)
     if path.exists():
         raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     try:
-        with MessageApi(settings.host_of(broker), broker) as api:
+        with MessageApi(site.host_of(broker), broker) as api:
             found = api.read(queue, MOST_MESSAGES)
             messages.append(path, found)
     except ClientError as error:
@@ -107,17 +109,17 @@ def export(settings: Settings, queue: str, file: Path | None) -> tuple[int, Path
     return len(found), path
 
 
-def plan_park(settings: Settings, arguments: Sequence[str]) -> Plan:
+def plan_park(site: Site, arguments: Sequence[str]) -> Plan:
     """Plan that messages are parked; nothing to do when the task is parked and its queue is calm.
 
     A task may be in both queues, when a process was killed between the two: then its queue is not calm.
     """
-    plan = change.prepare(settings, "queue park", arguments)
-    asked = rabbitmq_parking.asked_for(settings, arguments)
+    plan = change.prepare(site, "queue park", arguments)
+    asked = rabbitmq_parking.asked_for(site, arguments)
     is_one = plan.steps and asked.which != parking.GIVEN_BACK
-    if not is_one or asked.which not in _parked(settings, asked.holding):
+    if not is_one or asked.which not in _parked(site, asked.holding):
         return plan
-    calm = change.prepare(settings, "queue park", (asked.queue, parking.GIVEN_BACK, asked.holding))
+    calm = change.prepare(site, "queue park", (asked.queue, parking.GIVEN_BACK, asked.holding))
     if calm.steps:
         return plan
     text = _("the task {id} is parked in {holding}, and {reason}")
@@ -125,11 +127,11 @@ def plan_park(settings: Settings, arguments: Sequence[str]) -> Plan:
     return replace(plan, steps=(), notes=(), nothing_to_do=nothing)
 
 
-def _parked(settings: Settings, holding: str) -> frozenset[str]:
+def _parked(site: Site, holding: str) -> frozenset[str]:
     """Return the ids of the tasks in a holding queue; nobody minds that these are marked as delivered before."""
-    broker = _broker(settings)
+    broker = _broker(site)
     try:
-        with MessageApi(settings.host_of(broker), broker) as api:
+        with MessageApi(site.host_of(broker), broker) as api:
             found = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
     except ClientError as error:
         if error.kind is FailureKind.MISSING:
@@ -153,15 +155,15 @@ def _unavailable(queue: str, error: ClientError) -> UnavailableError:
     )
 
 
-def _known(settings: Settings, queue: str) -> RabbitMQ:
-    broker = _broker(settings)
+def _known(site: Site, queue: str) -> RabbitMQ:
+    broker = _broker(site)
     if queue.removeprefix(parking.PREFIX) not in broker.queues:
         text = _("The configuration knows no queue {queue!r}")
         raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, broker.queues))
     return broker
 
 
-def _broker(settings: Settings) -> RabbitMQ:
-    if settings.rabbitmq is None:
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
         raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return settings.rabbitmq
+    return site.settings.rabbitmq

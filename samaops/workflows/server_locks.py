@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import asdict
 
-from samaops import lock
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
-from samaops.config.command_lines import log_in
-from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError
-from samaops.file_lock import FileLock, file_name
 from samaops.i18n import _
-from samaops.owner import Owner, read_owner
+from samaops.journal import lock
+from samaops.journal.file_lock import FileLock, file_name
+from samaops.journal.owner import Owner, read_owner
+from samaops.site.commands import log_in
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from samaops.clients.server_lock import ServerLock
@@ -50,25 +50,25 @@ class Lock(Protocol):
         """Give it back, if it is held."""
 
 
-def lock_of(settings: Settings, server: str, *, is_needed: bool) -> Lock:
+def lock_of(site: Site, server: str, *, is_needed: bool) -> Lock:
     """Return the lock of a server; nothing is opened yet. One that is needed is worth more patience."""
-    name = file_name(settings.site, server)
-    configured = settings.servers.get(server)
+    name = file_name(site.settings.site, server)
+    configured = site.settings.servers.get(server)
     if configured is not None and configured.ssh == "local":
-        return _LockHere(server, FileLock(_directory_here(settings) / name))
-    path = PurePosixPath(settings.safety.server_lock_directory) / name
+        return _LockHere(server, FileLock(_directory_here(site) / name))
+    path = PurePosixPath(site.settings.safety.server_lock_directory) / name
     return _LockThere(server, str(path), _NEEDED_SECONDS if is_needed else _OTHER_SECONDS)
 
 
-def _directory_here(settings: Settings) -> Path:
+def _directory_here(site: Site) -> Path:
     """Return where those who come by SSH find the lock of this machine, unless another place is chosen."""
-    common = Path(settings.safety.server_lock_directory)
-    if settings.safety.lock_directory is None and common.is_dir():
+    common = Path(site.settings.safety.server_lock_directory)
+    if site.settings.safety.lock_directory is None and common.is_dir():
         return common
-    return lock.directory(settings.safety.lock_directory)
+    return lock.directory(site.settings.safety.lock_directory)
 
 
-def refusal(settings: Settings, server: str, error: ClientError) -> RefusedError:
+def refusal(site: Site, server: str, error: ClientError) -> RefusedError:
     """Say that a change cannot be made because a server cannot be locked."""
     from samaops.clients import server_lock
 
@@ -76,7 +76,7 @@ def refusal(settings: Settings, server: str, error: ClientError) -> RefusedError
     was_asked = error.stage == server_lock.STAGE
     return RefusedError(
         text.format(server=server, reason=error.message),
-        hint="[safety] server_lock_directory" if was_asked else log_in(settings, server),
+        hint="[safety] server_lock_directory" if was_asked else log_in(site, server),
     )
 
 

@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from samaops.actions import operations, site_commands, verbs
-from samaops.actions.verbs import Verb
+from samaops.changes import site_commands, verbs
+from samaops.changes.run import operations
+from samaops.changes.verbs import Verb
 from samaops.clients.errors import ClientError
+from samaops.collect.rabbitmq import flow
 from samaops.config import consistency, playbooks
-from samaops.config.command_lines import samaops
 from samaops.config.playbooks import Playbook, PlaybookFix
-from samaops.config.settings import Settings
 from samaops.errors import SamaopsError, UsageError
-from samaops.facts import flow
-from samaops.facts.flow import QueueFlow
 from samaops.facts.observation import Snapshot
+from samaops.facts.rabbitmq import QueueFlow
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.cause import Cause, Fix
@@ -26,6 +25,8 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Footprint, Report, worst_first
 from samaops.model.status import Status
+from samaops.site.commands import samaops
+from samaops.site.site import Site
 from samaops.workflows import change, diagnose, fix_names, hops
 
 _RISKS = list(Risk)
@@ -62,32 +63,32 @@ class Diagnosis(Struct, frozen=True):
         return next((one for one in self.offers if one.id == fix), None)
 
 
-def find(settings: Settings, name: str) -> Playbook:
+def find(site: Site, name: str) -> Playbook:
     """Return a playbook. Raises UsageError that names the nearest one."""
-    known = playbooks.all_of(settings)
+    known = playbooks.all_of(site.settings)
     if name not in known:
         text = _("There is no playbook {name!r}").format(name=name)
         raise UsageError(f"{text}; {consistency.not_one_of(name, known)}", hint="samaops troubleshoot list")
     return known[name]
 
 
-def run(settings: Settings, name: str, meanwhile: Callable[[], object] | None = None) -> Diagnosis:
+def run(site: Site, name: str, meanwhile: Callable[[], object] | None = None) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
-    playbook = find(settings, name)
+    playbook = find(site, name)
     selection = Selection(only=playbook.looks)
-    snapshot = diagnose.observe(settings, selection, meanwhile=meanwhile)
-    report = diagnose.judge(snapshot, settings, selection)
+    snapshot = diagnose.observe(site, selection, meanwhile=meanwhile)
+    report = diagnose.judge(snapshot, site, selection)
     causes = sorted(report.causes, key=lambda one: one.id not in playbook.causes)
     offers = [
         offer
         for cause in causes
         for offer in _offers(
-            playbook, cause, {**names_of(cause, settings), **_seen(cause, report, snapshot, settings)}
+            playbook, cause, {**names_of(cause, site), **_seen(cause, report, snapshot, site)}
         )
     ]
-    planned = [_planned(playbook, offer, snapshot, settings) for offer in offers]
-    flows = _flows(settings) if playbook.hops else None
-    hop_findings = hops.findings(playbook.hops, report.findings, snapshot, flows, settings)
+    planned = [_planned(playbook, offer, snapshot, site) for offer in offers]
+    flows = _flows(site) if playbook.hops else None
+    hop_findings = hops.findings(playbook.hops, report.findings, snapshot, flows, site)
     shown = tuple(_with_fixes(cause, planned, playbook) for cause in causes)
     report = replace(
         report,
@@ -99,21 +100,21 @@ def run(settings: Settings, name: str, meanwhile: Callable[[], object] | None = 
     return Diagnosis(playbook, report, tuple(offer for offer, _fix in planned))
 
 
-def prepare(settings: Settings, offer: Offer) -> Plan:
+def prepare(site: Site, offer: Offer) -> Plan:
     """Plan the fix that was offered, from fresh facts; the finding that asks for it must be gone afterwards.
 
     Raises RefusedError when a guard forbids it.
     """
-    verb, arguments = _verb(offer, settings)
+    verb, arguments = _verb(offer, site)
     asked_by = () if offer.fix.relief else offer.cause.explains[:1]
-    return change.prepare_verb(settings, verb, arguments, asked_by)
+    return change.prepare_verb(site, verb, arguments, asked_by)
 
 
-def _flows(settings: Settings) -> tuple[QueueFlow, ...] | None:
-    if settings.rabbitmq is None:
+def _flows(site: Site) -> tuple[QueueFlow, ...] | None:
+    if site.settings.rabbitmq is None:
         return None
     try:
-        return flow.observe(settings, settings.rabbitmq)
+        return flow.observe(site, site.settings.rabbitmq)
     except ClientError:  # the broker's own finding says why
         return None
 
@@ -136,9 +137,9 @@ def _explaining(causes: tuple[Cause, ...], hop_findings: tuple[Finding, ...]) ->
     return tuple(folded)
 
 
-def _seen(cause: Cause, report: Report, snapshot: Snapshot, settings: Settings) -> dict[str, str]:
+def _seen(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str, str]:
     return {
-        **fix_names.seen(cause, report.findings, snapshot, settings),
+        **fix_names.seen(cause, report.findings, snapshot, site),
         "evidence": _evidence(cause, report),
     }
 
@@ -166,14 +167,18 @@ def _needed(fix: PlaybookFix) -> set[str]:
     return {name for one in templates if one for name in playbooks.NAMES if f"{{{name}}}" in one}
 
 
-def names_of(cause: Cause, settings: Settings) -> dict[str, str]:
+def names_of(cause: Cause, site: Site) -> dict[str, str]:
     """Return what a fix may speak of, as far as the cause's subject tells it."""
     system, _slash, name = cause.subject.partition("/")
-    names = {"subject": name, "site": settings.site}
-    workers = settings.celery.workers if settings.celery else {}
-    sections = {"rabbitmq": settings.rabbitmq, "redis": settings.redis, "flower": settings.flower}
+    names = {"subject": name, "site": site.settings.site}
+    workers = site.settings.celery.workers if site.settings.celery else {}
+    sections = {
+        "rabbitmq": site.settings.rabbitmq,
+        "redis": site.settings.redis,
+        "flower": site.settings.flower,
+    }
     section = sections.get(system)
-    if system == "rabbitmq" and settings.rabbitmq and name in settings.rabbitmq.queues:
+    if system == "rabbitmq" and site.settings.rabbitmq and name in site.settings.rabbitmq.queues:
         names["queue"] = name
         names.update(_worker_named(key for key, one in workers.items() if name in one.queues))
     elif section is not None and section.container:
@@ -193,46 +198,46 @@ def _worker_named(keys: Iterable[str]) -> dict[str, str]:
     return {"worker": key for key in list(keys)[:1]}  # noqa: B035 - none or one
 
 
-def _verb(offer: Offer, settings: Settings) -> tuple[Verb, tuple[str, ...]]:
+def _verb(offer: Offer, site: Site) -> tuple[Verb, tuple[str, ...]]:
     names, fix = offer.names, offer.fix
     if fix.verb is not None:
         return verbs.find(fix.verb), tuple(one.format(**names) for one in fix.arguments)
     quoted = {key: shlex.quote(value) for key, value in names.items()}
     command, undo = ((one or "").format(**quoted) for one in (fix.command, fix.undo))
     server = (fix.server or "").format(**names)
-    if server not in settings.servers:
+    if server not in site.settings.servers:
         text = _("The fix {fix} names the server {server!r}, which is not configured")
         raise UsageError(text.format(fix=offer.id, server=server))
     verb = site_commands.verb_of(offer.id, fix, offer.title, names["subject"], (server, command, undo))
     return verb, (names["subject"],)
 
 
-def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, settings: Settings) -> tuple[Offer, Fix]:
+def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, site: Site) -> tuple[Offer, Fix]:
     """Plan an offer from what was seen, to show its exact commands; a guard that forbids it is part of the answer."""
-    how = samaops(settings, f"troubleshoot {playbook.id} --apply {offer.id}")
+    how = samaops(site, f"troubleshoot {playbook.id} --apply {offer.id}")
     if offer.text:
         return offer, Fix(offer.id, offer.fix.risk, offer.title, (how,), text=offer.text)
     try:
-        verb, arguments = _verb(offer, settings)
-        snapshot = _complete(snapshot, playbook, verb.codes(settings, arguments), settings)
-        plan = verb.plan(snapshot, settings, arguments)
+        verb, arguments = _verb(offer, site)
+        snapshot = _complete(snapshot, playbook, verb.codes(site, arguments), site)
+        plan = verb.plan(snapshot, site, arguments)
     except SamaopsError as error:
         return _not_now(offer, error.message)
     if not plan.steps:
         return _not_now(offer, plan.nothing_to_do)
-    commands = tuple(one for step in plan.steps for one in operations.lines(step.operation, settings))
+    commands = tuple(one for step in plan.steps for one in operations.lines(step.operation, site))
     undos = (step.undo for step in plan.steps if step.undo)
-    undo = tuple(one for each in undos for one in operations.lines(each, settings))
+    undo = tuple(one for each in undos for one in operations.lines(each, site))
     return offer, Fix(offer.id, plan.risk, offer.title, (how, *commands), undo)
 
 
-def _complete(snapshot: Snapshot, playbook: Playbook, codes: Iterable[str], settings: Settings) -> Snapshot:
+def _complete(snapshot: Snapshot, playbook: Playbook, codes: Iterable[str], site: Site) -> Snapshot:
     """Look at what a fix needs to know and a diagnosis does not: such as what images lie about."""
     looks = Selection(only=playbook.looks)
     missing = tuple(one for one in codes if not looks.touches(one))
     if not missing or not playbook.looks:
         return snapshot
-    more = diagnose.observe(settings, Selection(only=missing))
+    more = diagnose.observe(site, Selection(only=missing))
     return replace(snapshot, observations=(*snapshot.observations, *more.observations))
 
 
@@ -241,7 +246,7 @@ def _not_now(offer: Offer, reason: str) -> tuple[Offer, Fix]:
     return replace(offer, refusal=reason), Fix(offer.id, offer.fix.risk, title)
 
 
-def with_change(settings: Settings, diagnosis: Diagnosis, done: Report) -> Report:
+def with_change(site: Site, diagnosis: Diagnosis, done: Report) -> Report:
     """Return one report of a diagnosis and of the change that was made after it, or planned, or refused.
 
     The causes are those that asked for the change. Where something was run, the findings are looked at once more:
@@ -250,7 +255,7 @@ def with_change(settings: Settings, diagnosis: Diagnosis, done: Report) -> Repor
     before = diagnosis.report
     causes, findings = before.causes, before.findings
     if any(one.journal for one in done.actions):
-        after = run(settings, diagnosis.playbook.id).report
+        after = run(site, diagnosis.playbook.id).report
         known = {(one.id, one.subject) for one in causes}
         causes = (*causes, *(one for one in after.causes if (one.id, one.subject) not in known))
         findings = after.findings

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from samaops.config.settings import Celery, Settings
+from samaops.config.settings import Celery
 from samaops.errors import UsageError
 from samaops.facts.celery import CeleryFacts
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.table import Column, Table
+from samaops.site.site import Site
 from samaops.workflows import diagnose, observed
 
 
-def listed(settings: Settings) -> Table:
+def listed(site: Site) -> Table:
     """Return every worker, configured or connected, with what it consumes. Raises UnavailableError."""
-    celery, facts = _celery(settings), _facts(settings)
+    celery, facts = _celery(site), _facts(site)
     columns = (
         Column("worker", _("worker")),
         Column("connected", _("connected")),
@@ -49,10 +50,10 @@ def _workers(celery: Celery, facts: CeleryFacts) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def queues(settings: Settings) -> Table:
+def queues(site: Site) -> Table:
     """Return every task queue with the workers that consume it, and those that must. Raises UnavailableError."""
-    celery, facts = _celery(settings), _facts(settings)
-    names = dict.fromkeys(settings.rabbitmq.queues if settings.rabbitmq else ())
+    celery, facts = _celery(site), _facts(site)
+    names = dict.fromkeys(site.settings.rabbitmq.queues if site.settings.rabbitmq else ())
     for worker in celery.workers.values():
         names.update(dict.fromkeys(worker.queues))
     for node in facts.nodes:
@@ -74,12 +75,12 @@ def _queue(name: str, celery: Celery, facts: CeleryFacts) -> dict[str, Any]:
     }
 
 
-def _facts(settings: Settings) -> CeleryFacts:
-    snapshot = diagnose.observe(settings, Selection(only=("celery.worker",)))
+def _facts(site: Site) -> CeleryFacts:
+    snapshot = diagnose.observe(site, Selection(only=("celery.worker",)))
     return observed.one(snapshot, CeleryFacts, _("Could not look at the workers: {reason}"))
 
 
-def _celery(settings: Settings) -> Celery:
-    if settings.celery is None:
+def _celery(site: Site) -> Celery:
+    if site.settings.celery is None:
         raise UsageError(_("[celery] is not configured"), hint="samaops config show")
-    return settings.celery
+    return site.settings.celery

@@ -28,7 +28,7 @@ NAMES = ("fine", "ended", "slow", "sick", "frozen")
 LOCKER = """
 import sys
 from pathlib import Path
-from samaops.lock import ChangeLock
+from samaops.journal.lock import ChangeLock
 with ChangeLock(Path(sys.argv[1]), "test-site"):
     print("locked", flush=True)
     sys.stdin.read()

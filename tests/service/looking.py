@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from samaops.checks import engine as checks
+from samaops.collect import engine, systems
 from samaops.config.settings import Settings
-from samaops.facts import engine, systems
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,7 @@ class Look:
 def look(settings: Settings, *only: str, deadline_seconds: float = 15.0) -> Look:
     """Observe and judge these systems or codes."""
     selection = Selection(only)
-    snapshot = engine.observe(systems.collectors(settings, selection), settings, selection, deadline_seconds)
-    return Look(snapshot, checks.judge(snapshot, settings, selection))
+    snapshot = engine.observe(
+        systems.collectors(Site(settings), selection), Site(settings), selection, deadline_seconds
+    )
+    return Look(snapshot, checks.judge(snapshot, Site(settings), selection))

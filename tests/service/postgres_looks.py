@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from samaops.checks import engine as checks
+from samaops.collect import engine, pgbouncer
+from samaops.collect.postgresql import server as postgresql
 from samaops.config.settings import PgBouncer, PostgreSQL, Settings, Threshold
-from samaops.facts import engine, pgbouncer, postgresql
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.model.finding import Finding
+from samaops.site.site import Site
 
 
 def observe(
@@ -22,9 +24,9 @@ def observe(
         "postgresql" if isinstance(section, PostgreSQL) else "pgbouncer": section for section in sections
     }
     settings = Settings(thresholds=thresholds or {}, **named)
-    collectors = [*postgresql.collectors(settings), *pgbouncer.collectors(settings)]
-    snapshot = engine.observe(collectors, settings, selection, 15.0)
-    return snapshot, {one.code: one for one in checks.judge(snapshot, settings, selection)}
+    collectors = [*postgresql.collectors(Site(settings)), *pgbouncer.collectors(Site(settings))]
+    snapshot = engine.observe(collectors, Site(settings), selection, 15.0)
+    return snapshot, {one.code: one for one in checks.judge(snapshot, Site(settings), selection)}
 
 
 def finding(code: str, *sections: PostgreSQL | PgBouncer, **thresholds: float) -> Finding:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from samaops.actions import operations
-from samaops.actions.operations import Outcome
+from samaops.changes.run import operations
 from samaops.config.settings import Settings
-from samaops.model.plan import ActionStatus
+from samaops.model.plan import ActionStatus, Outcome
+from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows import history as past
 from tests.service.test_celery_workers import Plant, plant
@@ -65,33 +65,35 @@ def consumers(plant: Plant, queue: str) -> list[str]:
 def test_the_queue_is_added_to_the_one_worker_the_finding_goes_and_undo_brings_it_back(
     settings: Settings, plant: Plant
 ) -> None:
-    plan = change.prepare(settings, VERB, ARGUMENTS)
+    plan = change.prepare(Site(settings), VERB, ARGUMENTS)
     assert "rabbitmq.queue.no_consumer@rabbitmq/extra" in plan.cures
     assert consumers(plant, "extra") == [], "planning changes nothing"
 
-    report = change.apply(settings, plan, wait_seconds=30)
+    report = change.apply(Site(settings), plan, wait_seconds=30)
     assert [one.status for one in report.actions] == [ActionStatus.VERIFIED], report.errors
     assert len(consumers(plant, "extra")) == 1, "one worker, and not every worker"
     assert {one.status.value for one in report.findings} == {"ok"}
 
-    again = change.prepare(settings, VERB, ARGUMENTS)
+    again = change.prepare(Site(settings), VERB, ARGUMENTS)
     assert again.steps == ()
 
     identifier = str(report.actions[0].journal)
-    back = change.apply(settings, past.undo(settings, identifier), wait_seconds=30)
+    back = change.apply(Site(settings), past.undo(Site(settings), identifier), wait_seconds=30)
     assert [one.status for one in back.actions] == [ActionStatus.VERIFIED], back.errors
     assert consumers(plant, "extra") == []
-    assert not past.undo(settings, identifier).steps
-    assert [one.status for one in past.changes(settings, 5)] == ["verified", "verified"]
+    assert not past.undo(Site(settings), identifier).steps
+    assert [one.status for one in past.changes(Site(settings), 5)] == ["verified", "verified"]
 
 
 def test_a_worker_that_does_not_obey_is_a_failure_and_nothing_is_left(
     settings: Settings, plant: Plant, tmp_path: Path
 ) -> None:
-    plan = change.prepare(settings, VERB, ARGUMENTS)
+    plan = change.prepare(Site(settings), VERB, ARGUMENTS)
     (step,) = plan.steps
     deaf = replace(step.operation, text=step.operation.text.replace("worker2@", "nobody@"))
-    report = change.apply(settings, replace(plan, steps=(replace(step, operation=deaf),)), wait_seconds=5)
+    report = change.apply(
+        Site(settings), replace(plan, steps=(replace(step, operation=deaf),)), wait_seconds=5
+    )
     assert [one.status for one in report.actions] == [ActionStatus.REVERTED]
     assert "No nodes replied" in report.errors[0].message
     assert consumers(plant, "extra") == []
@@ -103,20 +105,20 @@ def test_what_worked_although_the_answer_was_lost_is_taken_back(
     real = operations.run
 
     def lossy(operation: Any, settings: Settings) -> Outcome:
-        outcome = real(operation, settings)
+        outcome = real(operation, Site(settings))
         return Outcome(False, "the connection was closed") if "add_consumer" in operation.text else outcome
 
     monkeypatch.setattr(operations, "run", lossy)
-    report = change.apply(settings, change.prepare(settings, VERB, ARGUMENTS), wait_seconds=30)
+    report = change.apply(Site(settings), change.prepare(Site(settings), VERB, ARGUMENTS), wait_seconds=30)
     assert [one.status for one in report.actions] == [ActionStatus.REVERTED]
     assert consumers(plant, "extra") == []
 
 
 def test_a_worker_that_somebody_changed_meanwhile_stops_it(settings: Settings, plant: Plant) -> None:
-    plan = change.prepare(settings, VERB, ARGUMENTS)
-    change.apply(settings, plan, wait_seconds=30)
-    report = change.apply(settings, plan, wait_seconds=30)
+    plan = change.prepare(Site(settings), VERB, ARGUMENTS)
+    change.apply(Site(settings), plan, wait_seconds=30)
+    report = change.apply(Site(settings), plan, wait_seconds=30)
     assert report.errors[0].exit_code == 77
     assert "worker2 does not consume extra: this is not so" in report.errors[0].message
-    identifier = past.changes(settings, 5)[1].id
-    change.apply(settings, past.undo(settings, identifier), wait_seconds=30)
+    identifier = past.changes(Site(settings), 5)[1].id
+    change.apply(Site(settings), past.undo(Site(settings), identifier), wait_seconds=30)

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from samaops.actions import canary_message
+from samaops.changes.run import canary_message
 from samaops.config import masking
 from samaops.config.settings import Redis, Settings
 from samaops.model.plan import ActionStatus, Plan
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site.site import Site
 from samaops.workflows import canary
 from tests.service.test_celery_workers import Plant, plant
 
@@ -59,7 +60,7 @@ def planned(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Plan:
     """Return the plan of a canary; the management API may be some seconds behind the workers."""
     ends_at = time.monotonic() + 20
     while True:
-        found = canary.prepare(settings, QUEUE, wait_seconds)
+        found = canary.prepare(Site(settings), QUEUE, wait_seconds)
         if isinstance(found, Plan):
             return found
         assert time.monotonic() < ends_at, found.answer
@@ -67,7 +68,7 @@ def planned(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Plan:
 
 
 def sent(settings: Settings, wait_seconds: float = WAIT_SECONDS) -> Report:
-    return canary.send(settings, planned(settings, wait_seconds), wait_seconds)
+    return canary.send(Site(settings), planned(settings, wait_seconds), wait_seconds)
 
 
 def statuses(report: Report) -> str:
@@ -156,7 +157,7 @@ def test_one_that_nobody_takes_ends_by_itself_and_is_never_delivered(
     settings = settings_of("canary_fine")
     plan = planned(settings, 2)
     with busy_worker(plant, tmp_path):
-        report = canary.send(settings, plan, 2)
+        report = canary.send(Site(settings), plan, 2)
         assert statuses(report) == "ooC---", report
     again = sent(settings)  # the worker works again, and has had the time to run it
     assert statuses(again) == "oooooo"
@@ -176,7 +177,7 @@ def test_a_queue_that_nobody_consumes_gets_none(plant: Plant, settings_of: Calla
         queues = {**settings.rabbitmq.queues, "samaops_lonely": 1}
         rabbitmq = settings.rabbitmq.model_copy(update={"queues": queues})
         widened = settings.model_copy(update={"rabbitmq": rabbitmq})
-        found = canary.prepare(widened, "samaops_lonely", WAIT_SECONDS)
+        found = canary.prepare(Site(widened), "samaops_lonely", WAIT_SECONDS)
         assert isinstance(found, Report)
         assert (statuses(found), found.answer) == (
             "-C----",

@@ -14,6 +14,7 @@ from samaops.model.failure import OUTAGE_KINDS
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site.site import Site
 from samaops.workflows import diagnose
 from tests.service import faulty
 
@@ -68,8 +69,8 @@ def diagnosis_of(fault: str) -> Iterator[tuple[Report, float]]:
     with FAULTS[fault][0]() as address:
         settings = everything_at(address)
         started = time.monotonic()
-        snapshot = diagnose.observe(settings, deadline_seconds=DEADLINE_SECONDS)
-        yield diagnose.judge(snapshot, settings), time.monotonic() - started
+        snapshot = diagnose.observe(Site(settings), deadline_seconds=DEADLINE_SECONDS)
+        yield diagnose.judge(snapshot, Site(settings)), time.monotonic() - started
 
 
 def access_findings(report: Report) -> list[Finding]:

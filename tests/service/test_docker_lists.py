@@ -15,9 +15,10 @@ import pytest
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import Completed
+from samaops.collect.docker import stats as docker_stats
 from samaops.config.settings import Docker, Safety, Server, Settings
 from samaops.errors import UnavailableError, UsageError
-from samaops.facts import docker_stats
+from samaops.site.site import Site
 from samaops.workflows import docker
 from tests.service.docker_engine import Engine, running_engine
 
@@ -52,7 +53,7 @@ def with_a_server_that_is_away(site: Settings) -> Settings:
 
 
 def test_all_containers_are_listed_and_the_one_that_should_be_there(site: Settings) -> None:
-    table = docker.listed(site)
+    table = docker.listed(Site(site))
     rows = {row["container"]: row for row in table.rows}
     assert {name: row["state"] for name, row in rows.items()} == {
         "talks": "running", "ended": "exited", "gone": "missing",
@@ -66,7 +67,7 @@ def test_all_containers_are_listed_and_the_one_that_should_be_there(site: Settin
 
 
 def test_what_containers_use_is_measured(site: Settings) -> None:
-    (row,) = docker.stats(site).rows
+    (row,) = docker.stats(Site(site)).rows
     assert (row["container"], row["memory_limit_bytes"]) == ("talks", 64 * 2**20)
     assert 0 < row["memory_bytes"] < 64 * 2**20
     assert row["processes"] >= 1
@@ -75,7 +76,7 @@ def test_what_containers_use_is_measured(site: Settings) -> None:
 
 def test_the_log_is_shown_from_both_streams_and_bounded(site: Settings) -> None:
     def lines(tail: int) -> list[str]:
-        return [row["line"] for row in docker.logs(site, "talks", tail, None).rows]
+        return [row["line"] for row in docker.logs(Site(site), "talks", tail, None).rows]
 
     ends_at = time.monotonic() + 10
     while len(lines(10)) < 3:
@@ -85,11 +86,11 @@ def test_the_log_is_shown_from_both_streams_and_bounded(site: Settings) -> None:
     assert any("second" in line for line in lines(10))
     assert len(lines(1)) == 1
     with pytest.raises(UsageError, match="knows no container"):
-        docker.logs(site, "talk", 1, None)
+        docker.logs(Site(site), "talk", 1, None)
     with pytest.raises(UnavailableError, match="No such container"):
-        docker.logs(site, "gone", 1, None)
+        docker.logs(Site(site), "gone", 1, None)
     with pytest.raises(UnavailableError):
-        docker.logs(site, "talks", 1, "yesterdayish")
+        docker.logs(Site(site), "talks", 1, "yesterdayish")
 
 
 @pytest.mark.parametrize("may_sudo", [True, False])
@@ -106,15 +107,15 @@ def test_a_user_outside_the_docker_group_reads_the_log_with_sudo(
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     if may_sudo:
-        assert docker.logs(site, "talks", 10, None).rows
+        assert docker.logs(Site(site), "talks", 10, None).rows
         return
     with pytest.raises(UnavailableError, match="permission denied"):
-        docker.logs(site, "talks", 10, None)
+        docker.logs(Site(site), "talks", 10, None)
 
 
 def test_a_server_that_cannot_be_looked_at_is_told_beside_the_others(site: Settings) -> None:
     away = with_a_server_that_is_away(site)
-    for table in (docker.listed(away), docker.stats(away)):
+    for table in (docker.listed(Site(away)), docker.stats(Site(away))):
         assert "talks" in [row["container"] for row in table.rows]
         (unseen,) = [row for row in table.rows if row["server"] == "away"]
         assert unseen["state"] == "unknown"
@@ -126,12 +127,12 @@ def test_an_engine_that_is_down_is_unavailable(site: Settings, monkeypatch: pyte
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
     for look in (docker.listed, docker.stats):
         with pytest.raises(UnavailableError):
-            look(site)
+            look(Site(site))
 
 
 def test_without_containers_there_is_nothing_to_list() -> None:
     with pytest.raises(UsageError, match="not configured"):
-        docker.listed(Settings())
+        docker.listed(Site(Settings()))
 
 
 @pytest.mark.parametrize("said", ["not json", '{"Name": "x"}', "[1]"])

@@ -12,11 +12,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from samaops import history
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError, UnavailableError
-from samaops.history import Journal
-from samaops.lock import ChangeLock
+from samaops.journal import history
+from samaops.journal.history import Journal
+from samaops.journal.lock import ChangeLock
 from tests.service.postgres_server import (
     PASSWORD,
     PgBouncerServer,
@@ -26,7 +26,7 @@ from tests.service.postgres_server import (
     postgres_server,
     running_postgres,
 )
-from tests.unit.actions.scripted import engine, plan, step, world_with
+from tests.unit.changes.scripted import engine, plan, step, world_with
 
 __all__ = ["pgbouncer_server", "postgres_server"]
 pytestmark = pytest.mark.service
@@ -35,8 +35,8 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from samaops.history import Journal
-from samaops.lock import ChangeLock
+from samaops.journal.history import Journal
+from samaops.journal.lock import ChangeLock
 journal = Journal(sys.argv[2], "dakar")
 journal.prepare()
 with ChangeLock(Path(sys.argv[1]), "dakar", journal.engine()):

@@ -11,13 +11,14 @@ import pytest
 
 from samaops.config.settings import Docker, Maintenance, Safety, Server, Settings
 from samaops.errors import RefusedError
-from samaops.facts.maintenance_images import ImagesFacts
+from samaops.facts.maintenance import ImagesFacts
 from samaops.facts.selection import Selection
-from samaops.file_lock import FileLock, file_name
+from samaops.journal.file_lock import FileLock, file_name
+from samaops.journal.owner import Owner
 from samaops.model.plan import ActionStatus, Plan
 from samaops.model.status import Status
-from samaops.owner import Owner
 from samaops.render.bulletin import bulletin
+from samaops.site.site import Site
 from samaops.workflows import change, diagnose, maintain
 from tests.service.docker_engine import Engine, running_engine
 
@@ -62,11 +63,11 @@ def daily(settings: Settings, *, refuse: bool = False, dry_run: bool = False) ->
         if refuse:
             raise RefusedError("nobody said yes")
 
-    return maintain.daily(settings, maintain.Request(consent, bulletin, ("images",), dry_run=dry_run))
+    return maintain.daily(Site(settings), maintain.Request(consent, bulletin, ("images",), dry_run=dry_run))
 
 
 def images(settings: Settings) -> ImagesFacts:
-    snapshot = diagnose.observe(settings, Selection(only=("maintenance.images",)))
+    snapshot = diagnose.observe(Site(settings), Selection(only=("maintenance.images",)))
     return next(facts for _one, facts in snapshot.facts_of(ImagesFacts))
 
 
@@ -124,10 +125,10 @@ def test_while_another_machine_changes_the_server_nothing_is_removed_and_the_fin
 
 
 def test_a_container_that_is_made_after_the_plan_keeps_its_image(engine: Engine, site: Settings) -> None:
-    plan = change.prepare(site, "docker cleanup", ())
+    plan = change.prepare(Site(site), "docker cleanup", ())
     engine.docker("create", "--name", "late", "app:1", "/content")
     try:
-        report = change.apply(site, plan, 1.0)
+        report = change.apply(Site(site), plan, 1.0)
     finally:
         engine.docker("rm", "late")
     assert [one.status for one in report.actions] == [ActionStatus.REFUSED], report

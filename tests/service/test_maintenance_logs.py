@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from samaops.checks import engine as checks
+from samaops.collect import engine
+from samaops.collect.maintenance import logs as maintenance_logs
 from samaops.config.settings import Maintenance, Server, Settings
-from samaops.facts import engine, maintenance_logs
-from samaops.facts.log_files import LogMarks
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import LogFacts, LogMarks
 from samaops.facts.selection import Selection
 from samaops.model.finding import Finding
+from samaops.site.site import Site
 from tests.service.ssh_server import SshServer, running_sshd
 
 pytestmark = pytest.mark.service
@@ -62,9 +63,9 @@ class Logs:
     def read(self) -> LogFacts:
         marks = {"api": self.marks} if self.marks else {}
         selection = Selection(only=("maintenance.logs",))
-        collectors = maintenance_logs.collectors(self._settings, marks)
-        snapshot = engine.observe(collectors, self._settings, selection, 60.0)
-        self.findings = checks.judge(snapshot, self._settings, selection)
+        collectors = maintenance_logs.collectors(Site(self._settings), marks)
+        snapshot = engine.observe(collectors, Site(self._settings), selection, 60.0)
+        self.findings = checks.judge(snapshot, Site(self._settings), selection)
         found = [facts for _one, facts in snapshot.facts_of(LogFacts)]
         assert found, snapshot.observations
         facts = found[0]

@@ -22,6 +22,7 @@ from samaops.model.failure import FailureKind
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site.site import Site
 from samaops.workflows import announce
 from tests.service import faulty
 from tests.service.listeners import http_listener, mail_server
@@ -196,11 +197,11 @@ def test_a_ping_names_its_signal_behind_the_path() -> None:
 def test_alerts_fire_and_end_in_the_form_of_alertmanager() -> None:
     with http_listener(answer=b"") as listener:
         settings = Settings(site="s", notify=Notify(alertmanager=Endpoint(url=listener.url)))
-        first = announce.announcement(settings, report(BAD), BULLETIN, ())
-        assert announce.tell(settings, first) == ()
+        first = announce.announcement(Site(settings), report(BAD), BULLETIN, ())
+        assert announce.tell(Site(settings), first) == ()
         healed = Finding(BAD.code, Status.OK, BAD.subject, "fine")
-        second = announce.announcement(settings, report(healed), BULLETIN, first.alerts)
-        assert announce.tell(settings, second) == ()
+        second = announce.announcement(Site(settings), report(healed), BULLETIN, first.alerts)
+        assert announce.tell(Site(settings), second) == ()
     (fired,), (ended,) = listener.documents()
     assert listener.paths[0] == alertmanager.POST_PATH
     assert fired["labels"] == ended["labels"]
@@ -212,9 +213,9 @@ def test_alerts_fire_and_end_in_the_form_of_alertmanager() -> None:
 
 def test_a_run_of_other_tasks_ends_no_alert() -> None:
     settings = Settings(site="s")
-    first = announce.announcement(settings, report(BAD), BULLETIN, ())
+    first = announce.announcement(Site(settings), report(BAD), BULLETIN, ())
     other = Finding("redis.service.unreachable", Status.OK, "redis/workers", "fine")
-    second = announce.announcement(settings, report(other), BULLETIN, first.alerts)
+    second = announce.announcement(Site(settings), report(other), BULLETIN, first.alerts)
     assert second.ended == ()
     assert second.alerts == first.alerts
 
@@ -223,7 +224,10 @@ def test_nobody_is_told_that_all_is_well() -> None:
     with http_listener() as slack, mail_server() as mail:
         settings = Settings(notify=Notify(slack=hook(slack.url), mail=mail_to(mail.port)))
         fine = Finding("a.b", Status.OK, "a/x", "fine")
-        assert announce.tell(settings, announce.announcement(settings, report(fine), BULLETIN, ())) == ()
+        assert (
+            announce.tell(Site(settings), announce.announcement(Site(settings), report(fine), BULLETIN, ()))
+            == ()
+        )
         assert (slack.asked, mail.mails) == ([], [])
 
 
@@ -237,7 +241,9 @@ def test_channels_that_fail_or_hang_stop_no_other_and_are_named() -> None:
             )
         )
         started = time.monotonic()
-        notes = announce.tell(settings, announce.announcement(settings, report(BAD), BULLETIN, ()))
+        notes = announce.tell(
+            Site(settings), announce.announcement(Site(settings), report(BAD), BULLETIN, ())
+        )
         assert time.monotonic() - started < 4
     assert [one["Subject"] for one in mail.mails] == [BULLETIN.subject]
     assert sorted(notes) == [
@@ -249,14 +255,14 @@ def test_channels_that_fail_or_hang_stop_no_other_and_are_named() -> None:
 def test_a_secret_that_is_not_there_is_a_failure_of_its_channel_only() -> None:
     missing = WebhookNotification(url=Secret(env="SAMAOPS_TEST_NO_SUCH_VARIABLE"))
     settings = Settings(notify=Notify(slack=missing))
-    (note,) = announce.tell(settings, announce.announcement(settings, report(BAD), BULLETIN, ()))
+    (note,) = announce.tell(Site(settings), announce.announcement(Site(settings), report(BAD), BULLETIN, ()))
     assert "SAMAOPS_TEST_NO_SUCH_VARIABLE" in note
 
 
 @pytest.mark.parametrize(("is_success", "last"), [(True, "/uuid"), (False, "/uuid/fail")])
 def test_the_dead_mans_switch_says_start_and_end_in_this_order(is_success: bool, last: str) -> None:
     with http_listener() as listener:
-        switch = announce.DeadMansSwitch(Settings(notify=Notify(ping=hook(listener.url + "/uuid"))))
+        switch = announce.DeadMansSwitch(Site(Settings(notify=Notify(ping=hook(listener.url + "/uuid")))))
         assert switch.end(is_success=is_success, text="1 critical") == ()
         assert listener.paths == ["/uuid/start", last]
         assert listener.asked[1][2] == b"1 critical"
@@ -268,7 +274,9 @@ def test_a_dead_mans_switch_that_is_dead_itself_delays_nothing_by_much(
 ) -> None:
     with server() as (host, port):
         started = time.monotonic()
-        switch = announce.DeadMansSwitch(Settings(notify=Notify(ping=hook(f"http://{host}:{port}{PATH}"))))
+        switch = announce.DeadMansSwitch(
+            Site(Settings(notify=Notify(ping=hook(f"http://{host}:{port}{PATH}"))))
+        )
         assert time.monotonic() - started < 0.5, "the work begins at once"
         (note,) = switch.end(is_success=True, text="")
         assert time.monotonic() - started < 7

@@ -16,7 +16,8 @@ from typing import Any
 import amqp  # type: ignore[import-untyped]
 import pytest
 
-from samaops.actions import operations, parking, rabbitmq_parking
+from samaops.changes.rabbitmq import parking as rabbitmq_parking
+from samaops.changes.run import operations, parking
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq_amqp import AmqpSession
 from samaops.config.secrets import Secret
@@ -24,6 +25,7 @@ from samaops.config.settings import Settings
 from samaops.errors import UnavailableError
 from samaops.model.failure import FailureKind
 from samaops.model.plan import ActionStatus
+from samaops.site.site import Site
 from samaops.workflows import change, queues
 from samaops.workflows import history as past
 from tests.service import faulty
@@ -131,7 +133,7 @@ def until(is_so: Any, seconds: float = 30.0) -> None:
 
 
 def plan_for(settings: Settings, which: str, seconds: float = 20.0) -> Any:
-    return change.prepare(settings, "queue park", (QUEUE, which, "", str(seconds)))
+    return change.prepare(Site(settings), "queue park", (QUEUE, which, "", str(seconds)))
 
 
 def test_one_task_is_parked_all_others_stay_in_their_order_and_undo_puts_it_back(
@@ -141,14 +143,14 @@ def test_one_task_is_parked_all_others_stay_in_their_order_and_undo_puts_it_back
     plan = plan_for(settings, POISON)
     assert HOLDING not in names(broker), "planning makes nothing"
     assert messages(broker) == before
-    report = change.apply(settings, plan, 30)
+    report = change.apply(Site(settings), plan, 30)
     assert [one.status for one in report.actions] == [ActionStatus.VERIFIED], report.errors
     assert messages(broker) == [one for one in before if one["properties"]["headers"]["id"] != POISON]
     (parked,) = messages(broker, HOLDING)
     assert parked["payload"] == "n° 7"
     assert parked["properties"]["headers"][parking.MARK]["from"] == QUEUE
 
-    back = change.apply(settings, past.undo(settings, str(report.actions[0].journal)), 30)
+    back = change.apply(Site(settings), past.undo(Site(settings), str(report.actions[0].journal)), 30)
     assert [one.status for one in back.actions] == [ActionStatus.VERIFIED], back.errors
     after = messages(broker)
     assert sorted(after, key=str) == sorted(before, key=str), "each as it was, the one at the end"
@@ -161,7 +163,7 @@ def test_what_a_worker_gives_back_is_parked_and_nothing_else(settings: Settings,
     with working(broker, "id-0", "id-1", room=2) as worker:
         until(lambda: _counts(broker)["redelivered"])
         plan = plan_for(settings, parking.GIVEN_BACK)
-        report = change.apply(settings, plan, 40)
+        report = change.apply(Site(settings), plan, 40)
         assert [one.status for one in report.actions] == [ActionStatus.VERIFIED], report.errors
         assert sorted(ids(broker, HOLDING)) == ["id-0", "id-1"]
         until(lambda: len(worker.done) == COUNT - 2)
@@ -174,7 +176,7 @@ def test_in_a_busy_queue_only_what_comes_back_is_taken_and_all_others_keep_their
     with publishing(broker), working(broker, "id-3", "id-9") as worker:
         until(lambda: _counts(broker)["redelivered"])
         asked = parking.Parking(QUEUE, HOLDING, "label", 30, parking.GIVEN_BACK)
-        parking.run_park(parking.park(asked), settings)
+        parking.run_park(parking.park(asked), Site(settings))
         assert sorted(ids(broker, HOLDING)) == ["id-3", "id-9"]
         many = len(worker.done)
         until(lambda: len(worker.done) > many + 50)
@@ -209,8 +211,8 @@ def _counts(broker: Broker) -> dict[str, Any]:
 
 
 def test_a_second_run_has_nothing_to_do(settings: Settings, broker: Broker) -> None:
-    change.apply(settings, plan_for(settings, POISON), 30)
-    again = queues.plan_park(settings, (QUEUE, POISON, "", "20"))
+    change.apply(Site(settings), plan_for(settings, POISON), 30)
+    again = queues.plan_park(Site(settings), (QUEUE, POISON, "", "20"))
     assert (again.steps, "is parked" in again.nothing_to_do) == ((), True)
     broker.request("DELETE", f"queues/%2F/{QUEUE}/contents")
     until(lambda: broker.request("GET", f"queues/%2F/{QUEUE}").json().get("messages") == 0)
@@ -219,7 +221,7 @@ def test_a_second_run_has_nothing_to_do(settings: Settings, broker: Broker) -> N
 
 def test_what_is_not_there_is_not_parked_and_all_others_stay(settings: Settings, broker: Broker) -> None:
     before = messages(broker)
-    report = change.apply(settings, plan_for(settings, "id-none", 5), 10)
+    report = change.apply(Site(settings), plan_for(settings, "id-none", 5), 10)
     assert [one.status for one in report.actions] == [ActionStatus.REVERTED]
     assert "did not come through" in report.errors[0].message
     assert messages(broker) == before
@@ -230,24 +232,29 @@ def test_no_more_is_parked_than_was_asked_for(settings: Settings, broker: Broker
     many = [f"id-{number}" for number in range(parking.MOST_GIVEN_BACK + 4)]
     with working(broker, *many, room=20):
         asked = parking.Parking(QUEUE, HOLDING, "label", 20, parking.GIVEN_BACK)
-        parking.run_park(parking.park(asked), settings)
+        parking.run_park(parking.park(asked), Site(settings))
     assert len(ids(broker, HOLDING)) == parking.MOST_GIVEN_BACK
 
 
 def test_parked_tasks_are_put_back_by_hand_one_or_all_each_once(settings: Settings, broker: Broker) -> None:
     for which in ("id-1", "id-2"):
-        change.apply(settings, plan_for(settings, which), 30)
+        change.apply(Site(settings), plan_for(settings, which), 30)
     copy_of = messages(broker, HOLDING)[0]  # as a process leaves it that is killed before it acknowledges
     body = {**copy_of, "routing_key": HOLDING, "payload_encoding": "string"}
     broker.request("POST", "exchanges/%2F/amq.default/publish", body)
     until(lambda: broker.request("GET", f"queues/%2F/{HOLDING}").json().get("messages") == 3)
-    one = change.apply(settings, change.prepare(settings, "queue unpark", (QUEUE, "id-2")), 30)
+    one = change.apply(Site(settings), change.prepare(Site(settings), "queue unpark", (QUEUE, "id-2")), 30)
     assert [each.status for each in one.actions] == [ActionStatus.VERIFIED], one.errors
     assert ids(broker, HOLDING) == ["id-1", "id-1"]
-    rest = change.apply(settings, change.prepare(settings, "queue unpark", (QUEUE, parking.ALL)), 30)
+    rest = change.apply(
+        Site(settings), change.prepare(Site(settings), "queue unpark", (QUEUE, parking.ALL)), 30
+    )
     assert [each.status for each in rest.actions] == [ActionStatus.VERIFIED], rest.errors
     assert sorted(ids(broker)) == sorted(f"id-{number}" for number in range(COUNT))
-    assert "nothing is parked" in change.prepare(settings, "queue unpark", (QUEUE, parking.ALL)).nothing_to_do
+    assert (
+        "nothing is parked"
+        in change.prepare(Site(settings), "queue unpark", (QUEUE, parking.ALL)).nothing_to_do
+    )
 
 
 @pytest.mark.parametrize("definition", [{"max-length": 5}, {"message-ttl": 1000}])
@@ -257,7 +264,7 @@ def test_a_holding_queue_that_a_policy_would_empty_is_not_used(
     policy = {"pattern": "^samaops", "definition": definition, "apply-to": "queues"}
     broker.request("PUT", "policies/%2F/drops", policy)
     try:
-        report = change.apply(settings, plan_for(settings, POISON), 5)
+        report = change.apply(Site(settings), plan_for(settings, POISON), 5)
         assert "would not keep" in report.errors[0].message
         assert (len(ids(broker)), HOLDING in names(broker)) == (COUNT, False)
     finally:
@@ -269,7 +276,7 @@ def test_a_queue_that_counts_deliveries_is_not_held(settings: Settings, broker: 
     broker.declare(QUEUE, **{"x-queue-type": "quorum"})
     fill(broker)
     asked = parking.Parking(QUEUE, HOLDING, "label", 5, POISON)
-    outcome = operations.run(parking.park(asked), settings)
+    outcome = operations.run(parking.park(asked), Site(settings))
     assert not outcome.is_ok
     assert "quorum queue" in outcome.said
     assert HOLDING not in names(broker)
@@ -286,7 +293,7 @@ def test_a_broker_that_blocks_publishers_parks_nothing_and_loses_nothing(
     plan = plan_for(settings, POISON)
     broker.ctl("set_vm_memory_high_watermark", "0")
     try:
-        report = change.apply(settings, plan, 5)
+        report = change.apply(Site(settings), plan, 5)
     finally:
         broker.ctl("set_vm_memory_high_watermark", "absolute", "1GB")
     assert [one.status for one in report.actions] == [ActionStatus.REVERTED], report.errors
@@ -300,17 +307,17 @@ def test_an_expiration_does_not_run_out_while_it_is_parked(settings: Settings, b
         "payload": "x", "payload_encoding": "string",
     }  # fmt: skip
     broker.request("POST", "exchanges/%2F/amq.default/publish", body)
-    change.apply(settings, plan_for(settings, "short"), 30)
+    change.apply(Site(settings), plan_for(settings, "short"), 30)
     (parked,) = messages(broker, HOLDING)
     assert "expiration" not in parked["properties"]
-    change.apply(settings, change.prepare(settings, "queue unpark", (QUEUE, "short")), 30)
+    change.apply(Site(settings), change.prepare(Site(settings), "queue unpark", (QUEUE, "short")), 30)
     assert messages(broker)[-1]["properties"]["expiration"] == "600000"
 
 
 # Each call that changes something on the broker, with a moment to die before and after it.
 PROGRAM = """
 import os, signal, sys
-from samaops.actions import operations
+from samaops.changes.run import operations
 from samaops.clients import rabbitmq_amqp
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
@@ -364,15 +371,15 @@ def test_killed_between_any_two_steps_nothing_is_lost_and_the_next_run_goes_on(
             moment += 1
             was_killed = _killed_at(broker, moment, forth)
             until(lambda: _present(broker) >= everything, 10)
-            operations.run(forth, settings)  # again: what is there already may be said to be missing
+            operations.run(forth, Site(settings))  # again: what is there already may be said to be missing
             assert (POISON in ids(broker)) == (forth is back), moment
             assert _present(broker) == everything
-            outcome = operations.run(undo, settings)
+            outcome = operations.run(undo, Site(settings))
             assert outcome.is_ok, outcome
             if forth is there:
                 assert sorted(ids(broker)) == sorted(everything), "each once again"
         assert moment > 8
-    operations.run(back, settings)
+    operations.run(back, Site(settings))
 
 
 @pytest.mark.parametrize("fault", ["refused", "silent", "garbage", "closing", "password"])

@@ -16,8 +16,9 @@ import pytest
 from samaops.checks.registry import rules
 from samaops.clients.errors import ClientError
 from samaops.clients.pgbouncer import ConsoleClient
+from samaops.collect.pgbouncer import CONSOLE_CODES, QUERY_CODE
 from samaops.config.settings import PgBouncer
-from samaops.facts.pgbouncer import CONSOLE_CODES, QUERY_CODE, PgBouncerFacts
+from samaops.facts.pgbouncer import PgBouncerFacts
 from samaops.facts.selection import Selection
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status

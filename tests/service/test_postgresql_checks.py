@@ -311,7 +311,7 @@ def test_temporary_files_are_counted_by_the_pid_that_writes_them(server: Postgre
 def test_the_cache_is_judged_once_enough_was_read(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("samaops.checks.postgresql_tables.LEAST_BLOCKS", 1)
+    monkeypatch.setattr("samaops.checks.postgresql.tables.LEAST_BLOCKS", 1)
     server.run("SELECT count(*) FROM users")
 
     assert finding("postgresql.cache.low", server.settings(), warning=100.1).status is Status.WARNING
@@ -319,7 +319,7 @@ def test_the_cache_is_judged_once_enough_was_read(
 
 
 def test_forced_checkpoints_are_counted(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("samaops.checks.postgresql_storage.LEAST_CHECKPOINTS", 2)
+    monkeypatch.setattr("samaops.checks.postgresql.storage.LEAST_CHECKPOINTS", 2)
     for _number in range(3):
         server.run("CHECKPOINT")
     found = eventually(lambda: _bad(server, "postgresql.checkpoints.requested"))

@@ -14,9 +14,9 @@ import pytest
 
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
+from samaops.collect.postgresql.reading import EXTENSIONS, LIMITS
 from samaops.config.settings import PostgreSQL
 from samaops.facts.postgresql import PostgresFacts
-from samaops.facts.postgresql_reading import EXTENSIONS, LIMITS
 from samaops.facts.selection import Selection
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from samaops.actions import messages as message_files
+from samaops.changes.run import messages as message_files
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError
 from samaops.model.failure import FailureKind
 from samaops.model.plan import ActionStatus, Risk
+from samaops.site.site import Site
 from samaops.workflows import change, queues
 from samaops.workflows import history as past
 from tests.service.rabbitmq_server import Broker
@@ -74,19 +75,19 @@ def test_messages_are_shown_and_written_and_stay_where_they_are(
     settings: Settings, broker: Broker, tmp_path: Path
 ) -> None:
     before = messages(broker)
-    table = queues.peek(settings, QUEUE, 2)
+    table = queues.peek(Site(settings), QUEUE, 2)
     assert [(row["task"], row["id"], row["payload"]) for row in table.rows] == [
         ("send_broadcast", "id-0", "Bonjour n° 0"),
         ("send_broadcast", "id-1", "Bonjour n° 1"),
     ]
-    count, file = queues.export(settings, QUEUE, tmp_path / "kept.jsonl")
+    count, file = queues.export(Site(settings), QUEUE, tmp_path / "kept.jsonl")
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert (count, [one["payload"] for one in lines]) == (COUNT, [one[0] for one in before])
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with pytest.raises(RefusedError, match="exists already"):
-        queues.export(settings, QUEUE, file)
+        queues.export(Site(settings), QUEUE, file)
     assert messages(broker) == before
-    (row,) = [one for one in queues.listed(settings).rows if one["queue"] == QUEUE]
+    (row,) = [one for one in queues.listed(Site(settings)).rows if one["queue"] == QUEUE]
     assert (row["ready"], row["consumers"]) == (COUNT, 0)
 
 
@@ -94,33 +95,35 @@ def test_a_purged_queue_is_in_the_file_and_undo_gives_it_back_as_it_was(
     settings: Settings, broker: Broker, tmp_path: Path
 ) -> None:
     before, file = messages(broker), tmp_path / "taken.jsonl"
-    plan = change.prepare(settings, "queue purge", (QUEUE, str(file)))
+    plan = change.prepare(Site(settings), "queue purge", (QUEUE, str(file)))
     assert messages(broker) == before, "planning takes nothing"
-    report = change.apply(settings, plan, wait_seconds=30)
+    report = change.apply(Site(settings), plan, wait_seconds=30)
     assert [one.status for one in report.actions] == [ActionStatus.VERIFIED], report.errors
     assert messages(broker) == []
     assert len(file.read_text(encoding="utf-8").splitlines()) == COUNT
 
-    back = past.undo(settings, str(report.actions[0].journal))
-    undone = change.apply(settings, back, wait_seconds=30)
+    back = past.undo(Site(settings), str(report.actions[0].journal))
+    undone = change.apply(Site(settings), back, wait_seconds=30)
     assert [one.status for one in undone.actions] == [ActionStatus.APPLIED], undone.errors
     assert messages(broker) == before
-    assert not past.undo(settings, str(report.actions[0].journal)).steps, "it is published once"
+    assert not past.undo(Site(settings), str(report.actions[0].journal)).steps, "it is published once"
 
 
 def test_what_was_purged_is_published_whatever_others_do_with_the_queue_meanwhile(
     settings: Settings, broker: Broker, tmp_path: Path
 ) -> None:
     before, file = messages(broker), tmp_path / "taken.jsonl"
-    purged = change.apply(settings, change.prepare(settings, "queue purge", (QUEUE, str(file))), 30)
+    purged = change.apply(
+        Site(settings), change.prepare(Site(settings), "queue purge", (QUEUE, str(file))), 30
+    )
     broker.publish(QUEUE, COUNT, "foreign")
     wait_for_ready(broker, COUNT)
-    back = past.undo(settings, str(purged.actions[0].journal))
+    back = past.undo(Site(settings), str(purged.actions[0].journal))
     (step,) = back.steps
     assert (step.risk, step.undo) == (Risk.DISRUPTIVE, None), (
         "nothing is lost, and nothing is taken out again"
     )
-    undone = change.apply(settings, back, 30)
+    undone = change.apply(Site(settings), back, 30)
     assert [one.status for one in undone.actions] == [ActionStatus.APPLIED], undone.errors
     found = [one["payload"] for one in ready(broker)]
     assert sorted(found) == sorted([one[0] for one in before] + COUNT * ["foreign"])
@@ -142,7 +145,7 @@ def test_the_batch_at_which_a_purge_was_killed_is_never_thrown_away(
     append = message_files.append
     monkeypatch.setattr(message_files, "append", die)
     with pytest.raises(Killed):
-        change.apply(settings, change.prepare(settings, "queue purge", (QUEUE, str(file))), 30)
+        change.apply(Site(settings), change.prepare(Site(settings), "queue purge", (QUEUE, str(file))), 30)
     monkeypatch.setattr(message_files, "append", append)
     beside = message_files.beforehand(file)
     held = beside.read_text(encoding="utf-8")
@@ -150,14 +153,14 @@ def test_the_batch_at_which_a_purge_was_killed_is_never_thrown_away(
     assert sorted(in_queue + [one["payload"] for one in message_files.read(beside)]) == sorted(
         one[0] for one in before
     )
-    (begun,) = past.changes(settings, 10)
+    (begun,) = past.changes(Site(settings), 10)
     with pytest.raises(RefusedError, match="stands nowhere else"):
-        past.undo(settings, begun.id)
+        past.undo(Site(settings), begun.id)
     with pytest.raises(ClientError, match="stands nowhere else"):
-        message_files.run_restore(message_files.restore(QUEUE, file), settings)
+        message_files.run_restore(message_files.restore(QUEUE, file), Site(settings))
     file.unlink()
     with pytest.raises(RefusedError, match="exists already"):
-        change.prepare(settings, "queue purge", (QUEUE, str(file)))
+        change.prepare(Site(settings), "queue purge", (QUEUE, str(file)))
     assert beside.read_text(encoding="utf-8") == held
 
 
@@ -165,7 +168,7 @@ def test_what_finds_no_place_on_the_disk_is_not_taken_or_given_back(
     settings: Settings, broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, file = messages(broker), tmp_path / "taken.jsonl"
-    plan = change.prepare(settings, "queue purge", (QUEUE, str(file)))
+    plan = change.prepare(Site(settings), "queue purge", (QUEUE, str(file)))
     append, calls = message_files.append, []
 
     def full(path: Path, found: Any) -> None:
@@ -175,7 +178,7 @@ def test_what_finds_no_place_on_the_disk_is_not_taken_or_given_back(
         append(path, found)
 
     monkeypatch.setattr(message_files, "append", full)
-    report = change.apply(settings, plan, wait_seconds=30)
+    report = change.apply(Site(settings), plan, wait_seconds=30)
     assert [one.status for one in report.actions] == [ActionStatus.REVERTED], report.errors
     assert "No space left" in report.errors[0].message
     assert sorted(messages(broker)) == sorted(before)
@@ -214,4 +217,4 @@ def test_a_broker_that_does_not_answer_is_said(broker: Broker) -> None:
         update={"rabbitmq": settings.rabbitmq.model_copy(update={"management_port": 1})}
     )
     with pytest.raises(UnavailableError):
-        queues.peek(gone, QUEUE, 1)
+        queues.peek(Site(gone), QUEUE, 1)

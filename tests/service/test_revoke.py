@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import requests
 
-from samaops.actions.celery_revoke import TERMINATE
+from samaops.changes.celery.revoke import TERMINATE
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError
 from samaops.model.plan import ActionStatus
+from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows import history as past
 from tests.service.test_add_queue import DOCKER
@@ -86,7 +87,7 @@ def hang_two(plant: Plant, place: Path, settings: Settings) -> tuple[str, str]:
 
 def _is_planned(settings: Settings, task: str) -> bool:
     try:
-        return bool(change.prepare(settings, "workers revoke", (task, TERMINATE)).steps)
+        return bool(change.prepare(Site(settings), "workers revoke", (task, TERMINATE)).steps)
     except RefusedError:
         return False
 
@@ -105,17 +106,17 @@ def test_the_one_task_is_ended_the_other_goes_on_and_the_message_is_gone(
 ) -> None:
     one, other = hang_two(plant, tmp_path, settings)
     sent = commands_sent(plant)
-    plan = change.prepare(settings, "workers revoke", (one, TERMINATE))
+    plan = change.prepare(Site(settings), "workers revoke", (one, TERMINATE))
     assert commands_sent(plant) == sent, "planning says nothing to anybody"
-    report = change.apply(settings, plan, 30)
+    report = change.apply(Site(settings), plan, 30)
     assert [each.status for each in report.actions] == [ActionStatus.VERIFIED], report.errors
     assert other in active(plant)
     _wait_for(lambda: unacknowledged(plant) == 1, 30)  # with acks_late too: it does not come back
 
-    again = change.prepare(settings, "workers revoke", (one, TERMINATE))
+    again = change.prepare(Site(settings), "workers revoke", (one, TERMINATE))
     assert "no worker is in a task" in again.nothing_to_do
     with pytest.raises(RefusedError, match="cannot be taken back"):
-        past.undo(settings, str(report.actions[0].journal))
+        past.undo(Site(settings), str(report.actions[0].journal))
     (tmp_path / "go").touch()
     _wait_for(lambda: unacknowledged(plant) == 0, 30)
 
@@ -124,7 +125,7 @@ def test_without_terminate_the_process_goes_on_and_what_comes_back_is_dropped(
     settings: Settings, plant: Plant, tmp_path: Path
 ) -> None:
     one, _other = hang_two(plant, tmp_path, settings)
-    report = change.apply(settings, change.prepare(settings, "workers revoke", (one,)), 30)
+    report = change.apply(Site(settings), change.prepare(Site(settings), "workers revoke", (one,)), 30)
     assert [each.status for each in report.actions] == [ActionStatus.APPLIED], report.errors
     assert one in active(plant)
     name, *_rest = one.partition(" ")
@@ -152,7 +153,7 @@ def test_a_task_that_has_just_begun_is_not_revoked(settings: Settings, plant: Pl
     )
     one, _other = hang_two(plant, tmp_path, settings)
     with pytest.raises(RefusedError, match="stuck after 600 s"):
-        change.prepare(patient, "workers revoke", (one, TERMINATE))
+        change.prepare(Site(patient), "workers revoke", (one, TERMINATE))
     assert one in active(plant)
 
 
@@ -162,7 +163,9 @@ def test_a_pool_that_cannot_end_a_task_is_a_failure_and_nothing_else_is_said(
     plant.stop("worker3")
     start(plant, "threads")
     one, _other = hang_two(plant, tmp_path, settings)
-    report = change.apply(settings, change.prepare(settings, "workers revoke", (one, TERMINATE)), 5)
+    report = change.apply(
+        Site(settings), change.prepare(Site(settings), "workers revoke", (one, TERMINATE)), 5
+    )
     assert [each.status for each in report.actions] != [ActionStatus.VERIFIED]
     assert report.errors[0].exit_code == 2
     assert one in active(plant)

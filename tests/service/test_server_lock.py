@@ -19,7 +19,7 @@ from samaops.clients import server_lock, ssh
 from samaops.clients.errors import ClientError
 from samaops.clients.server_lock import Rhythm, ServerLock, TakenError
 from samaops.clients.ssh_session import SshShell
-from samaops.lock import this_process_now
+from samaops.journal.lock import this_process_now
 from samaops.model.failure import FailureKind
 from tests.service.ssh_server import SshServer, running_sshd
 

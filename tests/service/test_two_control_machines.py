@@ -17,10 +17,11 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError
-from samaops.file_lock import file_name
-from samaops.lock import ChangeLock
+from samaops.journal.file_lock import file_name
+from samaops.journal.lock import ChangeLock
 from samaops.model.plan import ActionStatus, Operation, Plan, Risk, Step
 from samaops.model.report import Report
+from samaops.site.site import Site
 from samaops.workflows import change, exclusion
 from samaops.workflows.exclusion import Exclusion
 from tests.contract.conftest import wait_until
@@ -31,13 +32,14 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, sys
 from samaops.config.settings import Settings
+from samaops.site.site import Site
 from samaops.errors import SamaopsError
 from samaops.model.report import Report
 from samaops.workflows import change
 from tests.service.test_two_control_machines import plan_of
-settings, plan = Settings.model_validate(json.loads(sys.argv[1])), plan_of(*sys.argv[2:])
+site, plan = Site(Settings.model_validate(json.loads(sys.argv[1]))), plan_of(*sys.argv[2:])
 try:
-    report = change.apply(settings, change.require_possible(settings, plan), 5)
+    report = change.apply(site, change.require_possible(site, plan), 5)
     print([one.status.value for one in report.actions], [one.message for one in report.errors])
 except SamaopsError as error:
     print(error.exit_code, error.message)
@@ -66,8 +68,8 @@ def plan_of(*commands: str, server: str | None = "one", kind: str = "shell") -> 
     return Plan("test", (), "Change something", "one", steps)
 
 
-def make(settings: Settings, plan: Plan) -> Report:
-    return change.apply(settings, plan, 5)
+def make(site: Site, plan: Plan) -> Report:
+    return change.apply(site, plan, 5)
 
 
 class Machines:
@@ -126,7 +128,7 @@ def test_while_another_machine_changes_it_is_75_and_names_it_and_at_its_end_it_i
     with machines.another() as other:
         for attempt in (change.require_possible, make):
             with pytest.raises(LockedError) as refused:
-                attempt(settings, plan)
+                attempt(Site(settings), plan)
             assert refused.value.exit_code == 75
             for words in ("on one", os.uname().nodename, f"process {other.pid},", "since 20"):
                 assert words in refused.value.message
@@ -134,7 +136,7 @@ def test_while_another_machine_changes_it_is_75_and_names_it_and_at_its_end_it_i
         assert not (tmp_path / "done").exists()
         (machines.place / "may-end").touch()
         assert other.communicate(timeout=30)[0] == "['applied'] []\n"
-    assert [one.status for one in make(settings, plan).actions] == [ActionStatus.APPLIED]
+    assert [one.status for one in make(Site(settings), plan).actions] == [ActionStatus.APPLIED]
     assert (tmp_path / "done").exists()
     assert machines.lock_file.read_bytes() == b""
 
@@ -143,10 +145,10 @@ def test_when_the_other_machine_is_killed_the_next_one_goes_on_at_once(machines:
     settings, plan = machines.settings("here"), plan_of("true")
     with machines.another() as other:
         with pytest.raises(LockedError):
-            make(settings, plan)
+            make(Site(settings), plan)
         other.kill()
         other.wait(10)
-        assert make(settings, plan).errors == ()
+        assert make(Site(settings), plan).errors == ()
 
 
 @pytest.mark.parametrize("content", ["", '["no owner"]', '{"user": ["x"]}', "\x1b[31m" * 1000])
@@ -154,7 +156,7 @@ def test_an_owner_that_cannot_be_read_is_not_shown(machines: Machines, content: 
     with machines.another():
         machines.lock_file.write_text(content)
         with pytest.raises(LockedError) as refused:
-            make(machines.settings("here"), plan_of("true"))
+            make(Site(machines.settings("here")), plan_of("true"))
         assert refused.value.message == "Another change is being made on one"
 
 
@@ -162,7 +164,7 @@ def test_a_lock_that_is_lost_stops_the_change_before_its_next_step_and_takes_it_
     machines: Machines, tmp_path: Path
 ) -> None:
     plan = plan_of(f"echo 1 >>{tmp_path}/log; rm {machines.lock_file}", f"echo 2 >>{tmp_path}/log")
-    report = make(machines.settings("here"), plan)
+    report = make(Site(machines.settings("here")), plan)
     assert [one.status for one in report.actions] == [ActionStatus.REVERTED, ActionStatus.PLANNED]
     assert "the lock on one was lost" in report.errors[0].message
     assert (tmp_path / "log").read_text() == "1\n1\n", "the first, its undo, and never the second"
@@ -170,15 +172,15 @@ def test_a_lock_that_is_lost_stops_the_change_before_its_next_step_and_takes_it_
 
 def test_looking_and_planning_leave_nothing_on_the_server(machines: Machines) -> None:
     settings, plan = machines.settings("here"), plan_of("true")
-    planned = exclusion.with_notes(settings, plan)
-    change.report_of(settings, planned)
-    assert exclusion.look(settings, planned) == plan
+    planned = exclusion.with_notes(Site(settings), plan)
+    change.report_of(Site(settings), planned)
+    assert exclusion.look(Site(settings), planned) == plan
     assert list(machines.locks.iterdir()) == []
 
 
 def test_a_change_of_several_steps_logs_in_once(machines: Machines) -> None:
     before = machines.log_ins()
-    assert make(machines.settings("here"), plan_of("true", "true", "true")).errors == ()
+    assert make(Site(machines.settings("here")), plan_of("true", "true", "true")).errors == ()
     assert machines.log_ins() == before + 1
 
 
@@ -192,14 +194,14 @@ def test_a_machine_that_is_the_server_and_one_that_comes_by_ssh_exclude_each_oth
     plan = plan_of("true")
 
     def exclusion_of(settings: Settings, name: str) -> Exclusion:
-        return Exclusion(settings, plan, ChangeLock(tmp_path / name, "dakar"))
+        return Exclusion(Site(settings), plan, ChangeLock(tmp_path / name, "dakar"))
 
     for first, second in ((here, there), (there, here)):
         with exclusion_of(first, "a"):
             with pytest.raises(LockedError, match=f"on one by .*process {os.getpid()}"):
                 exclusion_of(second, "b").__enter__()
             with pytest.raises(LockedError):
-                exclusion.look(second, plan)
+                exclusion.look(Site(second), plan)
         with exclusion_of(second, "b"):
             pass
 
@@ -224,7 +226,7 @@ def test_a_server_that_cannot_be_locked_is_not_changed_by_commands(
     settings = machines.settings("here", **close(machines))
     for attempt in (change.require_possible, make):
         with pytest.raises(RefusedError, match=r"^one cannot be locked .*nothing was changed$"):
-            attempt(settings, plan_of("true"))
+            attempt(Site(settings), plan_of("true"))
     assert ChangeLock(machines.place / "here" / "locks", "dakar").holder() is None
 
 
@@ -239,11 +241,11 @@ def test_a_server_that_cannot_be_locked_may_be_repaired_by_its_api_and_the_plan_
         update={"rabbitmq": Settings.model_validate({"rabbitmq": {"server": "one"}}).rabbitmq}
     )
     plan = plan_of("q 1 f", server=None, kind="rabbitmq.take")
-    (note,) = exclusion.look(settings, plan).notes
+    (note,) = exclusion.look(Site(settings), plan).notes
     assert note.startswith("one will not be locked for other machines: ")
     assert why in note
     ours = ChangeLock(machines.place / "here" / "locks", "dakar")
-    with Exclusion(settings, plan, ours) as held:
+    with Exclusion(Site(settings), plan, ours) as held:
         held.check()
         assert ours.holder() is not None
     assert ours.holder() is None

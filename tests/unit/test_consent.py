@@ -11,7 +11,7 @@ from samaops.cli.changing import Consent
 from samaops.errors import RefusedError
 from samaops.i18n import use_language
 from samaops.model.plan import Plan, Risk
-from tests.unit.actions.scripted import plan, step
+from tests.unit.changes.scripted import plan, step
 
 LOSING = plan(step("a"), step("b", Risk.DESTRUCTIVE))
 HARMLESS = plan(step("a"), step("b", Risk.DISRUPTIVE))

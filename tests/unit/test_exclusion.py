@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
-from samaops.actions.operations import SHELL
 from samaops.config.settings import Settings
 from samaops.errors import LockedError
-from samaops.file_lock import FileLock, file_name
-from samaops.lock import this_process_now
-from samaops.model.plan import Condition, Operation, Plan, Risk, Step
-from samaops.owner import read_owner
+from samaops.journal.file_lock import FileLock, file_name
+from samaops.journal.lock import this_process_now
+from samaops.journal.owner import read_owner
+from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Step
+from samaops.site.site import Site
 from samaops.workflows import exclusion
 
 SETTINGS = Settings.model_validate(
@@ -73,21 +73,21 @@ def plan_of(operation: Operation, *needs: Condition, undo_by: Operation | None =
 def test_a_server_is_touched_by_a_command_an_api_or_a_condition(
     operation: Operation, needs: tuple[Condition, ...], touched: Mapping[str, bool]
 ) -> None:
-    found = exclusion.servers_of(SETTINGS, plan_of(operation, *needs))
+    found = exclusion.servers_of(Site(SETTINGS), plan_of(operation, *needs))
     assert found == touched
     assert list(found) == sorted(found), "in the same order for everybody"
 
 
 def test_the_way_back_counts_too() -> None:
     plan = plan_of(Operation("rabbitmq.take", "x"), undo_by=Operation(SHELL, "y", "workers"))
-    assert exclusion.servers_of(SETTINGS, plan) == {"api": False, "workers": True}
+    assert exclusion.servers_of(Site(SETTINGS), plan) == {"api": False, "workers": True}
 
 
 def test_a_server_that_the_configuration_gives_no_way_to_is_told_with_the_plan() -> None:
-    plan = exclusion.with_notes(SETTINGS, plan_of(Operation("postgresql.sql", "x", "db")))
+    plan = exclusion.with_notes(Site(SETTINGS), plan_of(Operation("postgresql.sql", "x", "db")))
     assert plan.notes == ('db will not be locked for other machines: [servers.db] ssh = "none"',)
-    assert exclusion.with_notes(SETTINGS, plan) == plan, "once"
-    assert exclusion.with_notes(SETTINGS, plan_of(Operation(SHELL, "x", "api"))).notes == ()
+    assert exclusion.with_notes(Site(SETTINGS), plan) == plan, "once"
+    assert exclusion.with_notes(Site(SETTINGS), plan_of(Operation(SHELL, "x", "api"))).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from samaops import history
 from samaops.config import masking
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, UnavailableError
-from samaops.history import HistoryError, Journal
-from samaops.owner import this_process
+from samaops.journal import history
+from samaops.journal.history import HistoryError, Journal
+from samaops.journal.owner import this_process
+from samaops.site.site import Site
 from samaops.workflows import change as workflow
 
 PLAN = {"verb": "v", "arguments": ["x"], "title": "T", "steps": []}
@@ -151,7 +152,7 @@ def test_no_secret_reaches_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
     settings = Settings.model_validate(
         {"redis": {"host": "127.0.0.1", "password": text}, "history": {"url": f"sqlite:///{file}"}}
     )
-    journal = workflow.journal_of(settings)
+    journal = workflow.journal_of(Site(settings))
     journal.prepare()
     change = journal.begin(PLAN)
     journal.write(change, history.STEP_ENDED, 0, {"said": f"redis-cli -a {text}", "more": [{"deep": text}]})

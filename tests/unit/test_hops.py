@@ -10,13 +10,14 @@ import pytest
 from samaops.config.playbooks import all_of
 from samaops.config.settings import Settings
 from samaops.facts.celery import CeleryFacts, RecentTasks
-from samaops.facts.flow import QueueFlow
 from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.rabbitmq import QueueFlow
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.render import guide
 from samaops.render.layout import Hanging
 from samaops.render.words import UNICODE
+from samaops.site.site import Site
 from samaops.workflows import hops
 
 SITE: dict[str, Any] = {
@@ -47,7 +48,7 @@ def hop(
     **without: None,
 ) -> Finding:
     settings = Settings.model_validate({**SITE, **without})
-    made = hops.findings(all_of(settings)["notifications"].hops, found, seen, flows, settings)
+    made = hops.findings(all_of(settings)["notifications"].hops, found, seen, flows, Site(settings))
     (one,) = [each for each in made if each.subject == f"notifications/{name}"]
     return one
 

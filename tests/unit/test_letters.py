@@ -18,8 +18,9 @@ from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site.site import Site
 from samaops.workflows import fix_names, troubleshoot
-from tests.unit.actions.test_plans import CONTAINER, SETTINGS
+from tests.unit.changes.test_plans import CONTAINER, SETTINGS
 from tests.unit.checks.judging import seen
 from tests.unit.checks.test_servers import disk
 
@@ -72,7 +73,7 @@ def cause_of(subject: str, *explains: str) -> Cause:
 
 
 def names(cause: Cause, *observations: Observation, findings: tuple[Finding, ...] = ()) -> dict[str, str]:
-    return fix_names.seen(cause, findings, Snapshot(TAKEN_AT, observations), SETTINGS)
+    return fix_names.seen(cause, findings, Snapshot(TAKEN_AT, observations), Site(SETTINGS))
 
 
 def test_the_releases_of_both_sides_are_told_apart_by_their_digest() -> None:
@@ -110,7 +111,7 @@ def test_what_was_not_seen_is_said_to_be_so() -> None:
 def test_the_network_team_is_told_who_asks_by_which_proxy_and_since_when() -> None:
     proxy = Proxy(url="http://10.9.9.9:3128")
     settings = SETTINGS.model_copy(update={"proxy": proxy})
-    found = fix_names.seen(cause_of("proxy/proxy"), (), Snapshot(TAKEN_AT, ()), settings)
+    found = fix_names.seen(cause_of("proxy/proxy"), (), Snapshot(TAKEN_AT, ()), Site(settings))
     assert found["servers"] == f"- workers {settings.servers['workers'].address}"
     assert (found["proxy"], found["since"]) == ("10.9.9.9:3128", "2026-01-31 03:12:00")
     network = [fix.text or "" for name, fix in playbook().fixes.items() if name.startswith("network.")]

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from samaops import lock
 from samaops.errors import LockedError, RefusedError
-from samaops.lock import ChangeLock
+from samaops.journal import lock
+from samaops.journal.lock import ChangeLock
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
 from pathlib import Path
-from samaops.lock import ChangeLock
+from samaops.journal.lock import ChangeLock
 with ChangeLock(Path(sys.argv[1]), sys.argv[2]):
     print("locked", flush=True)
     sys.stdin.read()

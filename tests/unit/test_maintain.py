@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 
 from samaops.config.settings import Maintenance, Redis, Safety, Settings
-from samaops.facts.log_files import LogMark, LogMarks
-from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
-from samaops.facts.maintenance_logs import LogFacts
+from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse
 from samaops.facts.observation import Observation, Snapshot
+from samaops.journal.records import Records
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.records import Records
 from samaops.render.bulletin import bulletin
+from samaops.site.site import Site
 from samaops.workflows import change, maintain, maintenance_past
 from samaops.workflows.limit import Limit, OverdueError
 from samaops.workflows.maintenance_growth import with_growth
@@ -59,10 +58,12 @@ def test_what_a_run_kept_the_next_one_finds(settings: Settings) -> None:
     report = Report("maintain daily", MOMENT)
     labels = {"alertname": "a.b", "subject": "a/x"}
     assert (
-        maintenance_past.keep(settings, snapshot(seen("api", logs), seen("db", disks)), report, [labels])
+        maintenance_past.keep(
+            Site(settings), snapshot(seen("api", logs), seen("db", disks)), report, [labels]
+        )
         == ""
     )
-    earlier = maintenance_past.read(settings)
+    earlier = maintenance_past.read(Site(settings))
     assert earlier.past.marks == {"api": marks}
     assert earlier.past.mounts == {"db": disks.mounts}
     assert earlier.alerts == (labels,)
@@ -73,9 +74,9 @@ def test_a_run_of_other_tasks_forgets_nothing(settings: Settings) -> None:
     marks = LogMarks(5.25)
     logs = LogFacts("/d", "*.log", None, 1, (), (), False, marks)
     report = Report("maintain daily", MOMENT)
-    maintenance_past.keep(settings, snapshot(seen("api", logs)), report, [])
-    maintenance_past.keep(settings, snapshot(), report, [])
-    assert maintenance_past.read(settings).past.marks == {"api": marks}
+    maintenance_past.keep(Site(settings), snapshot(seen("api", logs)), report, [])
+    maintenance_past.keep(Site(settings), snapshot(), report, [])
+    assert maintenance_past.read(Site(settings)).past.marks == {"api": marks}
 
 
 def test_growth_is_compared_with_a_run_that_is_a_day_old(
@@ -85,19 +86,20 @@ def test_growth_is_compared_with_a_run_that_is_a_day_old(
     for hours, used in ((49, 100), (25, 200), (3, 300)):
         ago = timedelta(hours=hours)
         monkeypatch.setattr(
-            "samaops.records._text", lambda moment, ago=ago: (moment - ago).isoformat("T", "milliseconds")
+            "samaops.journal.records._text",
+            lambda moment, ago=ago: (moment - ago).isoformat("T", "milliseconds"),
         )
         at = (now - timedelta(hours=hours)).timestamp()
         disks = DirectoriesFacts((mount(used, at),), ())
-        maintenance_past.keep(settings, snapshot(seen("db", disks)), Report("x", MOMENT), [])
-    (then,) = maintenance_past.read(settings).past.mounts["db"]
+        maintenance_past.keep(Site(settings), snapshot(seen("db", disks)), Report("x", MOMENT), [])
+    (then,) = maintenance_past.read(Site(settings)).past.mounts["db"]
     assert then.used_bytes == 200
 
 
 def test_records_that_are_too_old_are_taken_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = change.journal_of(settings)
+    journal = change.journal_of(Site(settings))
     records = Records(journal, "unit", "x")
-    monkeypatch.setattr("samaops.records.KEPT_DAYS", -1)
+    monkeypatch.setattr("samaops.journal.records.KEPT_DAYS", -1)
     records.add({"number": 1})
     assert records.last(5) == ()
     monkeypatch.undo()
@@ -109,10 +111,10 @@ def test_records_that_are_too_old_are_taken_out(settings: Settings, monkeypatch:
 
 
 def test_a_history_of_another_make_is_told_and_not_trusted(settings: Settings) -> None:
-    journal = change.journal_of(settings)
+    journal = change.journal_of(Site(settings))
     Records(journal, "unit", maintenance_past.KIND).add({"marks": {"api": ["nonsense"]}})
     journal.close()
-    assert "not readable" in maintenance_past.read(settings).past.failure
+    assert "not readable" in maintenance_past.read(Site(settings)).past.failure
 
 
 def test_a_run_that_never_ends_is_ended_and_reported(
@@ -120,7 +122,7 @@ def test_a_run_that_never_ends_is_ended_and_reported(
 ) -> None:
     monkeypatch.setattr(maintain, "_look", lambda *_arguments: threading.Event().wait(60))
     started = time.monotonic()
-    outcome = maintain.daily(settings, REQUEST)
+    outcome = maintain.daily(Site(settings), REQUEST)
     assert time.monotonic() - started < 20
     assert outcome.report.errors[0].message == "Maintenance was ended at its limit of 0.5 s"
     assert outcome.report.errors[0].exit_code == 2
@@ -153,9 +155,9 @@ def test_a_full_disk_says_who_grew() -> None:
 
 
 def test_the_disk_is_judged_by_the_guides_85_percent_unless_the_site_says_otherwise() -> None:
-    assert with_limits(Settings()).thresholds[DISK_CODE].warning == 85
+    assert with_limits(Site(Settings())).settings.thresholds[DISK_CODE].warning == 85
     own = Settings.model_validate({"thresholds": {DISK_CODE: {"warning": 70}}})
-    assert with_limits(own).thresholds[DISK_CODE].warning == 70
+    assert with_limits(Site(own)).settings.thresholds[DISK_CODE].warning == 70
 
 
 def test_a_bulletin_is_plain_text_whatever_is_in_it() -> None:

@@ -17,13 +17,14 @@ from msgspec.structs import replace
 
 from samaops.causes import graph
 from samaops.checks.registry import rules
-from samaops.config.command_lines import console, direct, filled_in, sql_name, sql_text
 from samaops.config.settings import Settings
 from samaops.facts.docker import DockerFacts
 from samaops.facts.servers import DeletedFile
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.render import escape, shell_lines
+from samaops.site.commands import console, direct, filled_in, sql_name, sql_text
+from samaops.site.site import Site
 from tests.unit.causes.test_roots import CASES, findings_of
 from tests.unit.causes.test_roots import settings as guide_settings
 from tests.unit.checks.judging import findings, seen
@@ -107,7 +108,7 @@ def _is_number(value: object) -> bool:
 
 
 def _commands(findings_: tuple[Finding, ...]) -> Iterator[str]:
-    _findings, causes = graph.explain(findings_, guide_settings())
+    _findings, causes = graph.explain(findings_, Site(guide_settings()))
     for cause in causes:
         for fix in cause.fixes:
             yield from (*fix.commands, *fix.undo)
@@ -173,13 +174,12 @@ def test_the_hints_of_disks_and_containers_stay_safe(paste: Paste, hostile: str)
 
 @pytest.mark.parametrize("make", [direct, console])
 def test_a_statement_is_one_argument_of_psql(
-    make: Callable[[Settings, str], str], paste: Paste, hostile: str
+    make: Callable[[Site, str], str], paste: Paste, hostile: str
 ) -> None:
-    settings = Settings.model_validate(
-        {"servers": {"db": {"address": "10.0.0.1"}}, "postgresql": {}, "pgbouncer": {}}
-    )
-    paste(make(settings, f"SELECT {sql_text(hostile)}"))
-    assert make(settings, "SHOW POOLS").endswith('-c "SHOW POOLS"')
+    section = {"servers": {"db": {"address": "10.0.0.1"}}, "postgresql": {}, "pgbouncer": {}}
+    site = Site(Settings.model_validate(section))
+    paste(make(site, f"SELECT {sql_text(hostile)}"))
+    assert make(site, "SHOW POOLS").endswith('-c "SHOW POOLS"')
 
 
 def test_sql_names_and_texts_cannot_end_themselves() -> None:
@@ -194,7 +194,7 @@ def test_an_explanation_names_the_configured_addresses_and_no_placeholder(paste:
         ("postgresql", "pgbouncer", "redis", "minio", "rabbitmq", "api", "proxy", "loadbalancer")
     ):
         for command in rule.explanation.confirm:
-            typed = filled_in(settings, command)
+            typed = filled_in(Site(settings), command)
             assert "<serveur" not in typed, typed
             assert "<proxy>" not in typed
             assert "<vip>" not in typed
@@ -202,5 +202,5 @@ def test_an_explanation_names_the_configured_addresses_and_no_placeholder(paste:
             if "<" not in typed:
                 paste(typed)
     pools = 'psql -h <serveur db> -p 6432 -U postgres -d pgbouncer -c "SHOW POOLS"'
-    assert filled_in(settings, pools) == console(settings, "SHOW POOLS")
-    assert filled_in(Settings(), pools) == pools
+    assert filled_in(Site(settings), pools) == console(Site(settings), "SHOW POOLS")
+    assert filled_in(Site(Settings()), pools) == pools

@@ -6,6 +6,7 @@ from samaops.causes import graph
 from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 from tests.unit.causes.test_roots import settings
 
 
@@ -26,7 +27,7 @@ def _ok(code: str, subject: str) -> Finding:
 
 
 def _named(*findings: Finding) -> Cause:
-    _findings, causes = graph.explain(findings, settings())
+    _findings, causes = graph.explain(findings, Site(settings()))
     assert len(causes) == 1
     return causes[0]
 

@@ -13,6 +13,7 @@ from samaops.config.settings import Settings
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 CASES = sorted((Path(__file__).parents[2] / "data" / "causes").glob("*.json"))
 
@@ -79,7 +80,7 @@ def findings_of(case: dict[str, Any]) -> tuple[Finding, ...]:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_the_right_roots_and_only_they_are_named(path: Path) -> None:
     case = json.loads(path.read_text(encoding="utf-8"))
-    findings, causes = graph.explain(findings_of(case), settings())
+    findings, causes = graph.explain(findings_of(case), Site(settings()))
     assert [[cause.id, cause.subject] for cause in causes] == case["roots"]
     unexplained = {
         one.key for one in findings if one.status not in (Status.OK, Status.SKIPPED) and one.cause is None
@@ -90,7 +91,7 @@ def test_the_right_roots_and_only_they_are_named(path: Path) -> None:
 def test_every_explained_finding_is_listed_by_exactly_one_cause() -> None:
     for path in CASES:
         findings, causes = graph.explain(
-            findings_of(json.loads(path.read_text(encoding="utf-8"))), settings()
+            findings_of(json.loads(path.read_text(encoding="utf-8"))), Site(settings())
         )
         listed = [key for cause in causes for key in cause.explains]
         assert len(listed) == len(set(listed)), path.stem
@@ -99,7 +100,7 @@ def test_every_explained_finding_is_listed_by_exactly_one_cause() -> None:
 
 def test_a_healthy_system_has_no_cause() -> None:
     healthy = (Finding("redis.service.unreachable", Status.OK, "redis/workers", "Redis answers"),)
-    assert graph.explain(healthy, settings()) == (healthy, ())
+    assert graph.explain(healthy, Site(settings())) == (healthy, ())
 
 
 def test_what_was_skipped_belongs_to_the_finding_that_stands_in_its_way() -> None:
@@ -112,7 +113,7 @@ def test_what_was_skipped_belongs_to_the_finding_that_stands_in_its_way() -> Non
     elsewhere = Finding(
         "pgbouncer.query.failed", Status.SKIPPED, "pgbouncer/db", "", detail="looked at the console"
     )
-    findings, causes = graph.explain((down, skipped, elsewhere), settings())
+    findings, causes = graph.explain((down, skipped, elsewhere), Site(settings()))
     assert [one.cause for one in findings] == ["redis-down", "redis-down", None]
     assert causes[0].explains == (down.key, skipped.key)
 
@@ -136,7 +137,7 @@ def test_a_port_that_is_silent_on_a_server_that_answers_is_filtered_and_not_rest
     status = Status.OK if is_in else Status.UNKNOWN
     log_in = Finding("servers.ssh.unreachable", status, "servers/workers", "", server="workers")
     found = (unreachable("redis.service.unreachable", kind), log_in)
-    _findings, causes = graph.explain(found, settings())
+    _findings, causes = graph.explain(found, Site(settings()))
     (root,) = [one for one in causes if one.id.startswith("redis")]
     assert root.id == cause
     assert any("restart" in command for fix in root.fixes for command in fix.commands) == restarts
@@ -146,7 +147,7 @@ def test_a_container_is_created_again_from_the_file_that_names_it_and_leaves_its
     missing = Finding(
         "docker.container.missing", Status.CRITICAL, "docker/samaconso_redis", "", server="workers"
     )
-    _findings, causes = graph.explain((missing,), settings())
+    _findings, causes = graph.explain((missing,), Site(settings()))
     (command,) = causes[0].fixes[0].commands
     assert "grep -lw -- samaconso_redis docker-compose*.yml" in command
     assert "--no-recreate" in command
@@ -156,7 +157,7 @@ def test_a_container_is_created_again_from_the_file_that_names_it_and_leaves_its
 def test_a_pause_that_nobody_has_seen_is_only_probable(is_inferred: bool, verdict: Verdict) -> None:
     evidence = {"database": "samaconso", "all": True, "inferred": is_inferred}
     paused = Finding("pgbouncer.pool.paused", Status.CRITICAL, "pgbouncer/db", "", evidence=evidence)
-    _findings, causes = graph.explain((paused,), settings())
+    _findings, causes = graph.explain((paused,), Site(settings()))
     assert causes[0].verdict is verdict
     assert ("log" in causes[0].fixes[0].title) == is_inferred
 
@@ -178,7 +179,7 @@ def test_a_cause_says_nothing_twice() -> None:
             "servers.ssh.unreachable",
         )
     ]
-    _findings, causes = graph.explain(tuple(silent), settings())
+    _findings, causes = graph.explain(tuple(silent), Site(settings()))
     assert causes
     for cause in causes:
         assert len(cause.speaks_for) == len(set(cause.speaks_for))
@@ -192,14 +193,16 @@ def test_the_command_for_the_network_team_asks_for_the_host_that_is_blocked() ->
         "The proxy blocks fcm.googleapis.com",
         evidence={"host": "fcm.googleapis.com"},
     )
-    _findings, causes = graph.explain((blocked,), settings())
+    _findings, causes = graph.explain((blocked,), Site(settings()))
     assert "https://fcm.googleapis.com/" in causes[0].fixes[0].commands[1]
 
 
 @pytest.mark.parametrize("name", ["lock_chain", "inactive_slot_fills_disk"])
 def test_what_our_own_user_may_not_do_is_proposed_as_one_who_may(name: str) -> None:
     path = next(one for one in CASES if one.stem == name)
-    _findings, causes = graph.explain(findings_of(json.loads(path.read_text(encoding="utf-8"))), settings())
+    _findings, causes = graph.explain(
+        findings_of(json.loads(path.read_text(encoding="utf-8"))), Site(settings())
+    )
     changing = [
         command
         for fix in causes[0].fixes
@@ -218,14 +221,14 @@ def test_a_minority_of_one_refusal_is_only_probable_and_says_so() -> None:
         "10 of the last 40 tasks failed",
         evidence={"exception": "UnregisteredError('x')", "exception_count": 4, "exception_of": 10},
     )
-    _findings, causes = graph.explain((failing,), settings())
+    _findings, causes = graph.explain((failing,), Site(settings()))
     assert (causes[0].id, causes[0].verdict) == ("dead-tokens", Verdict.PROBABLE)
     assert causes[0].speaks_against == ("6 of the last 10 failures have other reasons",)
 
 
 def test_what_is_done_about_a_refusal_changes_nothing_and_shows_no_private_key() -> None:
     for refusal in refusals.REFUSALS:
-        for command in refusals.looks(refusal, settings()):
+        for command in refusals.looks(refusal, Site(settings())):
             assert not any(word in command for word in (" rm ", "restart", "purge", "printenv", "cat "))
             assert "private_key" not in command.replace("private_key_id", "")
 
@@ -236,7 +239,7 @@ def test_what_is_done_about_a_refusal_changes_nothing_and_shows_no_private_key()
 def test_a_letter_to_the_network_team_is_written_by_the_first_command_proposed(case: str) -> None:
     path = next(one for one in CASES if one.stem == case)
     found = findings_of(json.loads(path.read_text(encoding="utf-8")))
-    _findings, causes = graph.explain(found, settings())
+    _findings, causes = graph.explain(found, Site(settings()))
     commands = causes[0].fixes[0].commands
     assert commands[0] == "samaops troubleshoot notifications"
     assert any(one.startswith(("curl -sv -x", "openssl s_client")) for one in commands[1:])

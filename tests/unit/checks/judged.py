@@ -16,6 +16,7 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 NOT_ALLOWED = Failure(FailureKind.PERMISSION, "not allowed", "somewhere")
 
@@ -35,7 +36,7 @@ def failed(facts_type: type, subject: str, kind: FailureKind) -> Observation:
 def findings(settings: Settings, *observations: Observation) -> dict[str, Finding]:
     """Judge observations; return the findings by ``code@subject``."""
     snapshot = Snapshot(datetime.now(timezone.utc), observations)
-    judged = judge(snapshot, settings)
+    judged = judge(snapshot, Site(settings))
     by_key = {finding.key: finding for finding in judged}
     assert len(by_key) == len(judged), "code and subject must be unique in a report"
     return by_key

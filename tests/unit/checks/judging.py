@@ -11,6 +11,7 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
+from samaops.site.site import Site
 
 TAKEN_AT = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
 NOT_ALLOWED = Failure(FailureKind.PERMISSION, "a password is required", "sudo", 12)
@@ -38,7 +39,7 @@ def findings(code: str, *observations: Observation, settings: Settings | None = 
     The access rule of a failed observation speaks beside it; that is left out.
     """
     snapshot = Snapshot(TAKEN_AT, observations)
-    found = judge(snapshot, settings or Settings(), Selection(only=(code,)))
+    found = judge(snapshot, Site(settings or Settings()), Selection(only=(code,)))
     mine = [one for one in found if one.code == code]
     by_subject = {one.subject: one for one in mine}
     assert len(by_subject) == len(mine)

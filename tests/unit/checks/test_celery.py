@@ -7,18 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from samaops.collect.celery import WELL_STREAK, recent_of, workers_of
 from samaops.config.settings import Settings
-from samaops.facts.celery import (
-    WELL_STREAK,
-    ActiveTask,
-    CeleryFacts,
-    CeleryNode,
-    OtherConsumer,
-    RecentTasks,
-    ReplyQueue,
-    recent_of,
-    workers_of,
-)
+from samaops.facts.celery import ActiveTask, CeleryFacts, CeleryNode, OtherConsumer, RecentTasks, ReplyQueue
 from samaops.facts.flower import FlowerFacts
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status

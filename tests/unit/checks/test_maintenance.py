@@ -6,11 +6,19 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.checks.registry import rules
-from samaops.facts.log_files import LogMarks
-from samaops.facts.maintenance import HistoryFacts
-from samaops.facts.maintenance_directories import DirectoriesFacts, MountUse
-from samaops.facts.maintenance_images import Image, ImagesFacts, epoch_of
-from samaops.facts.maintenance_logs import FileErrors, LogFacts, LogMessage, cleaned
+from samaops.collect.maintenance.images import epoch_of
+from samaops.collect.maintenance.logs import cleaned
+from samaops.facts.maintenance import (
+    DirectoriesFacts,
+    FileErrors,
+    HistoryFacts,
+    Image,
+    ImagesFacts,
+    LogFacts,
+    LogMarks,
+    LogMessage,
+    MountUse,
+)
 from samaops.facts.observation import Observation
 from samaops.model.failure import Failure, FailureKind
 from tests.unit.checks import judging

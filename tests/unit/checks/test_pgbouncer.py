@@ -16,6 +16,7 @@ from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabas
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 from tests.unit.checks.test_postgresql import HEALTHY as POSTGRESQL
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
@@ -49,7 +50,7 @@ def judge(
     pool = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", facts, failure, missing)
     server = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", POSTGRESQL)
     snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (pool, server))
-    return {one.code: one for one in engine.judge(snapshot, SETTINGS) if one.system == "pgbouncer"}
+    return {one.code: one for one in engine.judge(snapshot, Site(SETTINGS)) if one.system == "pgbouncer"}
 
 
 def pool(**changes: Any) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def test_every_check_of_the_console_has_a_case_that_is_bad() -> None:
 def test_pools_are_not_called_too_big_when_nobody_knows_the_limit() -> None:
     observation = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", HEALTHY)
     snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (observation,))
-    found = {one.code: one for one in engine.judge(snapshot, SETTINGS)}
+    found = {one.code: one for one in engine.judge(snapshot, Site(SETTINGS))}
 
     assert found["pgbouncer.pool.oversized"].status is SKIPPED
 

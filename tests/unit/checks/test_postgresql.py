@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from samaops.checks import engine, postgresql_locks
-from samaops.checks.postgresql_units import difference
+from samaops.checks import engine
+from samaops.checks.postgresql import locks as postgresql_locks
+from samaops.checks.postgresql.units import difference
 from samaops.checks.registry import rules
 from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
@@ -37,6 +38,7 @@ from samaops.facts.postgresql import (
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.site import Site
 
 MB = 1024**2
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
@@ -92,7 +94,7 @@ def judge(
 ) -> dict[str, Finding]:
     observation = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", facts, failure, missing)
     snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (observation,))
-    return {finding.code: finding for finding in engine.judge(snapshot, SETTINGS)}
+    return {finding.code: finding for finding in engine.judge(snapshot, Site(SETTINGS))}
 
 
 def connections(used: int) -> Connections:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from samaops.collect.rabbitmq.history import history_of
+from samaops.collect.rabbitmq.limits import limits_of, own_limits_of
 from samaops.config.settings import Settings
 from samaops.facts.rabbitmq import (
     AmqpFacts,
@@ -14,10 +16,9 @@ from samaops.facts.rabbitmq import (
     BrokerNode,
     BrokerQueue,
     ExchangeLoss,
+    QueueHistory,
     RabbitMQFacts,
 )
-from samaops.facts.rabbitmq_history import QueueHistory, history_of
-from samaops.facts.rabbitmq_limits import limits_of, own_limits_of
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from samaops.checks.registry import Context, rules
+from samaops.collect.redis import prefix_of, summarize
 from samaops.config.settings import Settings
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
@@ -18,11 +19,10 @@ from samaops.facts.redis import (
     RedisMemory,
     RedisPersistence,
     RedisTraffic,
-    prefix_of,
-    summarize,
 )
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
+from samaops.site.site import Site
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
 
 SUBJECT = "redis/workers"
@@ -263,7 +263,9 @@ def test_where_there_is_no_docker_the_comparison_is_unknown_for_that_reason_and_
 def _over_container(facts: RedisFacts, docker: Any) -> Any:
     rule = next(rule for rule in rules(("redis",)) if rule.code == "redis.memory.over_container")
     snapshot = Snapshot(datetime.now(timezone.utc), (observed(facts, SUBJECT), docker))
-    (finding,) = rule.judge(snapshot, Context(rule, SETTINGS, snapshot, None, rule.warning, rule.critical))
+    (finding,) = rule.judge(
+        snapshot, Context(rule, Site(SETTINGS), snapshot, None, rule.warning, rule.critical)
+    )
     return finding
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from samaops.collect import store
 from samaops.config import load
 from samaops.errors import ConfigurationError, UsageError
-from samaops.facts import store
 
 
 def test_a_named_pipe_without_a_writer_is_refused_at_once(tmp_path: Path) -> None:

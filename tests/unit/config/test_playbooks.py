@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from samaops import resources
-from samaops.actions import verbs
+from samaops.changes import verbs
 from samaops.checks.registry import rules
 from samaops.config import playbooks
 from samaops.config.playbooks import NAMES, PLACES, Playbook

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import pytest
 
 from samaops.clients.errors import ClientError
+from samaops.collect import engine, systems
+from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings
-from samaops.facts import engine, systems
-from samaops.facts.engine import Collector, Probe
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 from samaops.workflows import diagnose
 
 DEADLINE_SECONDS = 10.0
@@ -39,7 +40,7 @@ def collector(system: str, begun: list[str], go_on: threading.Event | None = Non
 
 
 def look(*collectors: Collector) -> Snapshot:
-    return engine.observe(collectors, Settings(), EVERYTHING, DEADLINE_SECONDS)
+    return engine.observe(collectors, Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
 
 
 SETTINGS = Settings.model_validate(
@@ -54,14 +55,14 @@ SETTINGS = Settings.model_validate(
 
 
 def test_looks_through_a_shell_are_started_first_and_heavy_libraries_last() -> None:
-    begun = [one.system for one in systems.in_start_order(SETTINGS, EVERYTHING)]
+    begun = [one.system for one in systems.in_start_order(Site(SETTINGS), EVERYTHING)]
     assert begun.index("docker") < begun.index("api") < begun.index("redis") < begun.index("minio")
-    assert sorted(begun) == sorted(one.system for one in systems.collectors(SETTINGS, EVERYTHING))
+    assert sorted(begun) == sorted(one.system for one in systems.collectors(Site(SETTINGS), EVERYTHING))
 
 
 def test_the_order_of_starting_does_not_change_the_order_of_what_was_seen() -> None:
-    seen = [one.system for one in diagnose.observe(SETTINGS, deadline_seconds=5.0).observations]
-    assert seen == [one.system for one in systems.collectors(SETTINGS, EVERYTHING)]
+    seen = [one.system for one in diagnose.observe(Site(SETTINGS), deadline_seconds=5.0).observations]
+    assert seen == [one.system for one in systems.collectors(Site(SETTINGS), EVERYTHING)]
     assert seen.index("api") < seen.index("docker")
 
 
@@ -77,7 +78,7 @@ def test_looks_are_started_as_they_come() -> None:
             time.sleep(0.01)
         yield collector("second", begun)
 
-    engine.observe(one_after_the_other(), Settings(), EVERYTHING, DEADLINE_SECONDS)
+    engine.observe(one_after_the_other(), Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
     assert begun == ["first", "second"]
 
 
@@ -90,7 +91,7 @@ def test_a_system_without_a_client_of_its_name_is_looked_at_all_the_same() -> No
 def test_what_is_to_be_done_meanwhile_is_done_while_looks_wait() -> None:
     go_on = threading.Event()  # set by what is done meanwhile: else the look would run into its timeout
     waiting = collector("api", [], go_on)
-    snapshot = engine.observe([waiting], Settings(), EVERYTHING, DEADLINE_SECONDS, go_on.set)
+    snapshot = engine.observe([waiting], Site(Settings()), EVERYTHING, DEADLINE_SECONDS, go_on.set)
     assert snapshot.observations[0].failure is None
 
 
@@ -104,7 +105,7 @@ def refusing_to_answer(kind: FailureKind, seconds: float) -> Collector:
 
 @pytest.mark.parametrize("kind", [FailureKind.NO_ANSWER, FailureKind.SILENT])
 def test_a_look_that_our_own_deadline_cut_short_says_nothing_of_the_system(kind: FailureKind) -> None:
-    snapshot = engine.observe([refusing_to_answer(kind, 5.0)], Settings(), EVERYTHING, 0.2)
+    snapshot = engine.observe([refusing_to_answer(kind, 5.0)], Site(Settings()), EVERYTHING, 0.2)
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.DEADLINE
@@ -112,7 +113,9 @@ def test_a_look_that_our_own_deadline_cut_short_says_nothing_of_the_system(kind:
 
 
 def test_a_system_that_does_not_answer_in_its_own_time_is_hung_whatever_the_deadline() -> None:
-    snapshot = engine.observe([refusing_to_answer(FailureKind.NO_ANSWER, 0.05)], Settings(), EVERYTHING, 10.0)
+    snapshot = engine.observe(
+        [refusing_to_answer(FailureKind.NO_ANSWER, 0.05)], Site(Settings()), EVERYTHING, 10.0
+    )
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.NO_ANSWER
@@ -120,7 +123,9 @@ def test_a_system_that_does_not_answer_in_its_own_time_is_hung_whatever_the_dead
 
 
 def test_a_refused_connection_is_one_also_at_the_deadline() -> None:
-    snapshot = engine.observe([refusing_to_answer(FailureKind.REFUSED, 0.05)], Settings(), EVERYTHING, 0.2)
+    snapshot = engine.observe(
+        [refusing_to_answer(FailureKind.REFUSED, 0.05)], Site(Settings()), EVERYTHING, 0.2
+    )
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.REFUSED

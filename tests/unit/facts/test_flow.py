@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samaops.facts.flow import flow_of
+from samaops.collect.rabbitmq.flow import flow_of
 
 
 def samples(*values: int) -> dict[str, object]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from samaops.facts.log_files import ListedFile, LogMark, LogMarks, Part, marks, parts
+from samaops.collect.maintenance.log_files import marks, parts
+from samaops.facts.maintenance import ListedFile, LogMark, LogMarks, Part
 
 NOON = 1_770_000_000.0
 MARKS = LogMarks(NOON, (LogMark("api.log", 5, 1000, 1024, "sum-of-api"),))

@@ -12,15 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from samaops.collect import store
 from samaops.config import masking
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
-from samaops.facts import encoding, store
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.proxy import ProxyFacts
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
+from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
+from samaops.site.site import Site
 
 st.register_type_strategy(float, st.floats(allow_nan=False))
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.text())
@@ -67,10 +69,10 @@ def test_a_look_comes_back_whole(tmp_path: Path) -> None:
         {"servers": {"db": {"address": "10.0.0.1"}}, "thresholds": {"a.b": {"warning": 1}}}
     )
     selection = Selection(("proxy",), ("proxy.tunnel",), deep=True)
-    store.save(path, snapshot(failure=FAILURE), configured, selection)
+    store.save(path, snapshot(failure=FAILURE), Site(configured), selection)
     saved = store.load(path)
     assert saved.snapshot == snapshot(failure=FAILURE)
-    assert saved.settings == configured
+    assert saved.site.settings == configured
     assert saved.selection == selection
 
 
@@ -78,7 +80,7 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "look.json"
     path.write_text("older")
     path.chmod(0o644)
-    store.save(path, snapshot(failure=FAILURE), Settings(), Selection())
+    store.save(path, snapshot(failure=FAILURE), Site(Settings()), Selection())
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
@@ -88,20 +90,20 @@ def test_literal_secrets_travel_masked_and_references_as_they_are(tmp_path: Path
     configured = Settings.model_validate(
         {"redis": {"password": "canary-5d41"}, "flower": {"password": {"env": "FLOWER"}}}
     )
-    store.save(path, snapshot(failure=FAILURE), configured, Selection())
+    store.save(path, snapshot(failure=FAILURE), Site(configured), Selection())
     assert "canary-5d41" not in path.read_text()
-    saved = store.load(path).settings
-    assert saved.redis is not None
-    assert saved.redis.password is not None
-    assert saved.redis.password.reveal() == masking.MASK
-    assert saved.flower is not None
-    assert saved.flower.password is not None
-    assert saved.flower.password.env == "FLOWER"
+    saved = store.load(path).site
+    assert saved.settings.redis is not None
+    assert saved.settings.redis.password is not None
+    assert saved.settings.redis.password.reveal() == masking.MASK
+    assert saved.settings.flower is not None
+    assert saved.settings.flower.password is not None
+    assert saved.settings.flower.password.env == "FLOWER"
 
 
 def test_a_known_secret_is_masked_in_any_text_of_the_facts() -> None:
     failure = Failure(FailureKind.ERROR, "login with canary-77aa failed")
-    masked = encoding.redacted(snapshot(failure=failure), ["canary-77aa"])
+    masked = masking.redacted(snapshot(failure=failure), ["canary-77aa"])
     assert masked.observations[0].failure.message == f"login with {masking.MASK} failed"
     assert masked.observations[0].missing["part"] == FAILURE
 
@@ -135,7 +137,7 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_facts_of_an_unknown_system_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "look.json"
-    store.save(path, snapshot(failure=FAILURE), Settings(), Selection())
+    store.save(path, snapshot(failure=FAILURE), Site(Settings()), Selection())
     document = json.loads(path.read_text())
     document["snapshot"]["observations"][0].update(system="os", facts_type="path", facts={})
     path.write_text(json.dumps(document))
@@ -147,4 +149,4 @@ def test_a_missing_file_and_an_unwritable_place_are_named(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match=r"gone\.json cannot be read: No such file"):
         store.load(tmp_path / "gone.json")
     with pytest.raises(UsageError, match="cannot be written: No such file"):
-        store.save(tmp_path / "no" / "x.json", snapshot(failure=FAILURE), Settings(), Selection())
+        store.save(tmp_path / "no" / "x.json", snapshot(failure=FAILURE), Site(Settings()), Selection())

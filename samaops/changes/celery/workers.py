@@ -1,0 +1,203 @@
+"""Changes of a whole Celery worker: restart one warm, make its pool larger or smaller."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from samaops.changes.celery import add_queue as celery
+from samaops.changes.docker import restart as docker
+from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.verbs import Verb
+from samaops.config import consistency
+from samaops.config.settings import Celery, Worker
+from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.facts.celery import CeleryFacts, CeleryNode
+from samaops.facts.observation import Snapshot
+from samaops.facts.servers import ServerFacts
+from samaops.i18n import _
+from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
+
+_WORKERS = ("celery.worker",)
+_MEMORY = ("servers.memory",)
+# What one more process of the application is taken to need; the host must have it to spare.
+PROCESS_BYTES = 200 * 1024 * 1024
+MOST_PROCESSES = 16
+
+
+@reading("celery_workers.capacity", codes=_WORKERS)
+def capacity_of(snapshot: Snapshot, worker: str) -> Scalar:
+    """Return how many messages a worker may hold at once: its processes times its prefetch multiplier."""
+    return _node(snapshot, worker).capacity
+
+
+@reading("celery_workers.has_more", codes=_WORKERS)
+def has_more(snapshot: Snapshot, worker: str, capacity: str) -> Scalar:
+    """Return whether a worker may hold more messages than that."""
+    return _node(snapshot, worker).capacity > int(capacity)
+
+
+@reading("celery_workers.has_fewer", codes=_WORKERS)
+def has_fewer(snapshot: Snapshot, worker: str, capacity: str) -> Scalar:
+    """Return whether a worker may hold fewer messages than that."""
+    return _node(snapshot, worker).capacity < int(capacity)
+
+
+def _node(snapshot: Snapshot, worker: str) -> CeleryNode:
+    nodes = [node for node in facts_in(snapshot, CeleryFacts).nodes if node.key == worker]
+    if len(nodes) != 1:
+        text = _("{count} nodes are connected as {worker}, not one")
+        raise UnreadableError(text.format(count=len(nodes), worker=worker))
+    return nodes[0]
+
+
+def _restart_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    (worker,) = arguments
+    return (*docker.RESTART.codes(site, (_container(site, worker),)), "celery.task.stuck")
+
+
+def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+    """Plan the warm restart of one worker: its tasks may end first, and come back where they cannot."""
+    (worker,) = arguments
+    plan = docker.plan_restart(snapshot, site, (_container(site, worker),))
+    title = _("Restart the worker {worker}").format(worker=worker)
+    steps = tuple(replace(step, id="workers.restart") for step in plan.steps)
+    note = _("Its tasks have {seconds} s to end; one that has not comes back to its queue").format(
+        seconds=docker.GRACE_SECONDS
+    )
+    cures = (*plan.cures, f"celery.task.stuck@celery/{worker}")
+    return replace(
+        plan,
+        verb="workers restart", arguments=(worker,), title=title, target=worker, steps=steps,
+        cures=cures, notes=(*plan.notes, note),
+    )  # fmt: skip
+
+
+def _container(site: Site, worker: str) -> str:
+    return str(_configured(site, worker)[1].container)
+
+
+def _configured(site: Site, name: str) -> tuple[Celery, Worker]:
+    workers = site.settings.celery.workers if site.settings.celery else {}
+    if site.settings.celery is None or name not in workers:
+        text = _("There is no worker {name!r} in [celery.workers]")
+        raise UsageError(text.format(name=name), hint=consistency.not_one_of(name, workers))
+    if workers[name].container is None:
+        text = _("[celery.workers.{name}] names no container: it cannot be told anything")
+        raise RefusedError(text.format(name=name), hint="samaops config show")
+    return site.settings.celery, workers[name]
+
+
+def _scale_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    worker, by = arguments
+    _configured(site, worker)
+    if not 0 < abs(int(by)) <= MOST_PROCESSES:
+        text = _("A pool changes by 1 to {most} processes at a time")
+        raise UsageError(text.format(most=MOST_PROCESSES))
+    return (*_WORKERS, *_MEMORY) if int(by) > 0 else _WORKERS
+
+
+class _Scaling(Struct, frozen=True):
+    """A pool before it is scaled, and by how much."""
+
+    worker: str
+    node: str
+    capacity: int
+    by: int
+
+    @property
+    def title(self) -> str:
+        text = (
+            _("Add {count} processes to the worker {worker}")
+            if self.by > 0
+            else _("Take {count} processes from the worker {worker}")
+        )
+        return text.format(count=abs(self.by), worker=self.worker)
+
+
+def plan_scale(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+    """Plan that a worker's pool grows or shrinks, until it restarts.
+
+    Guards: the host has the memory, at least one process is left, and exactly one node answers to the name.
+    """
+    worker, by = arguments[0], int(arguments[1])
+    try:
+        node = str(celery.node_of(snapshot, worker))
+        scaling = _Scaling(worker, node, _node(snapshot, worker).capacity, by)
+        _guard(snapshot, site, scaling)
+    except UnreadableError as error:
+        raise UnavailableError(_("Could not look at the workers: {reason}").format(reason=error)) from error
+    note = _("Until the worker restarts: change its --concurrency option as well")
+    arguments = (worker, f"{by:+d}")
+    return Plan(
+        "workers scale", tuple(arguments), scaling.title, worker, (_scale_step(site, scaling),),
+        notes=(note,),
+    )  # fmt: skip
+
+
+def _guard(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
+    if not scaling.capacity:
+        text = _("{worker} takes messages without limit: how large its pool is cannot be seen")
+        raise RefusedError(text.format(worker=scaling.worker))
+    if scaling.capacity + scaling.by < 1:
+        text = _("{worker} holds {capacity} messages at once: nothing would be left of its pool")
+        raise RefusedError(text.format(worker=scaling.worker, capacity=scaling.capacity))
+    if scaling.by > 0:
+        _require_memory(snapshot, site, scaling)
+
+
+def _require_memory(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
+    server = _configured(site, scaling.worker)[1].server
+    facts = facts_in(snapshot, ServerFacts, server)
+    left = facts.memory_available - scaling.by * PROCESS_BYTES
+    if left < facts.memory_total * site.settings.safety.minimum_free_percent / 100:
+        text = _(
+            "{server} has {free} MB of memory to spare; {count} processes need about {needed} MB and {percent:g}% must stay free"
+        )
+        words = {"server": server, "percent": site.settings.safety.minimum_free_percent, "count": scaling.by}
+        free, needed = facts.memory_available // 2**20, scaling.by * PROCESS_BYTES // 2**20
+        raise RefusedError(text.format(**words, free=free, needed=needed))
+
+
+def _scale_step(site: Site, scaling: _Scaling) -> Step:
+    worker, capacity = scaling.worker, scaling.capacity
+    commands = ("pool_grow", "pool_shrink") if scaling.by > 0 else ("pool_shrink", "pool_grow")
+    forth, back = (_control(site, scaling, command) for command in commands)
+    connected = _("the worker {worker} is connected as {node}").format(worker=worker, node=scaling.node)
+    holds = _("{worker} holds at most {capacity} messages").format(worker=worker, capacity=capacity)
+    changed = (
+        _("{worker} holds more than {capacity} messages")
+        if scaling.by > 0
+        else _("{worker} holds fewer than {capacity} messages")
+    )
+    name = "celery_workers.has_more" if scaling.by > 0 else "celery_workers.has_fewer"
+    text = changed.format(worker=worker, capacity=capacity)
+    return Step(
+        id="workers.scale",
+        title=scaling.title,
+        risk=Risk.SAFE,
+        operation=forth,
+        undo=back,
+        needs=(Condition("celery.node", (worker,), scaling.node, connected),),
+        before=(Condition("celery_workers.capacity", (worker,), capacity, holds),),
+        after=(Condition(name, (worker, str(capacity)), True, text),),
+        is_undone_only_if_seen=True,  # both commands count from what is there
+    )
+
+
+def _control(site: Site, scaling: _Scaling, command: str) -> Operation:
+    section, configured = _configured(site, scaling.worker)
+    inside = [
+        *shlex.split(section.command), "-A", section.app, "control", "--timeout", str(celery.REPLY_SECONDS),
+        "--destination", scaling.node, command, str(abs(scaling.by)),
+    ]  # fmt: skip
+    text = shlex.join(["docker", "exec", str(configured.container), *inside])
+    return Operation(SHELL, text, configured.server, celery.CONTROL_SECONDS)
+
+
+RESTART = Verb("workers restart", _restart_codes, plan_restart)
+SCALE = Verb("workers scale", _scale_codes, plan_scale)

@@ -1,0 +1,204 @@
+"""Changes of containers, through the ``docker`` command on their server."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
+
+from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.verbs import Verb
+from samaops.config import consistency
+from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.facts.api import ApiFacts
+from samaops.facts.docker import Container, DockerFacts
+from samaops.facts.observation import Snapshot
+from samaops.i18n import _
+from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
+
+_CONTAINERS = ("docker.container",)
+# How long the container may take to end by itself before it is killed, and how long the whole command may take.
+GRACE_SECONDS = 30
+RESTART_SECONDS = 60.0
+_ENDED = ("exited", "created", "dead")
+
+
+@reading("docker.life", codes=_CONTAINERS)
+def life_of(snapshot: Snapshot, server: str, name: str) -> Scalar:
+    """Return what changes when somebody restarts, stops or replaces the container."""
+    container = _container(snapshot, server, name)
+    return f"{container.id[:12]} {container.state} {container.started_at}"
+
+
+@reading("docker.state", codes=_CONTAINERS)
+def state_of(snapshot: Snapshot, server: str, name: str) -> Scalar:
+    """Return ``running``, ``exited``, ..."""
+    return _container(snapshot, server, name).state
+
+
+@reading("docker.runs_anew", codes=_CONTAINERS)
+def runs_anew(snapshot: Snapshot, server: str, name: str, earlier_life: str) -> Scalar:
+    """Return whether the container runs in another life than then, and is well as far as its health check says."""
+    container = _container(snapshot, server, name)
+    is_up = container.state == "running" and container.health in (None, "healthy")
+    return is_up and life_of(snapshot, server, name) != earlier_life
+
+
+@reading("docker.api_serves", codes=("api",))
+def api_serves(snapshot: Snapshot, expected_status: str, *members: str) -> Scalar:
+    """Return whether at least one of these API members serves."""
+    return any(
+        facts.name in members and facts.answer.serves(expected_status)
+        for _observation, facts in snapshot.facts_of(ApiFacts)
+    )
+
+
+def _container(snapshot: Snapshot, server: str, name: str) -> Container:
+    container = facts_in(snapshot, DockerFacts, server).named(name)
+    if container is None:
+        raise UnreadableError(_("there is no container {name} on {server}").format(name=name, server=server))
+    return container
+
+
+def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    (name,) = arguments
+    _server_of(site, name)
+    more = ("api",) if _api_member(site, name) else ()
+    worker = _worker_in(site, name)
+    return (*_CONTAINERS, *more, *(("celery.worker", "rabbitmq.queue") if worker else ()))
+
+
+def _server_of(site: Site, name: str) -> str:
+    expected = site.containers() if site.settings.docker else {}
+    servers = [server for server, names in expected.items() if name in names]
+    if not servers:
+        known = sorted({one for names in expected.values() for one in names})
+        raise UsageError(
+            _("The configuration knows no container {name!r}").format(name=name),
+            hint=consistency.not_one_of(name, known),
+        )
+    if len(servers) > 1:
+        text = _("{name} is on several servers: {servers}")
+        raise RefusedError(text.format(name=name, servers=", ".join(servers)))
+    return servers[0]
+
+
+def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+    """Plan the restart of one container, or the start of one that has ended.
+
+    Guards: the last API member that serves is never restarted; a paused container is not either.
+    """
+    (name,) = arguments
+    server = _server_of(site, name)
+    try:
+        life, state = str(life_of(snapshot, server, name)), str(state_of(snapshot, server, name))
+    except UnreadableError as error:
+        raise UnavailableError(_("Could not look at the container: {reason}").format(reason=error)) from error
+    if state == "paused":
+        text = _("{name} is paused; a restart would lose what it was doing")
+        raise RefusedError(text.format(name=name), hint=f"docker unpause {name}")
+    _refuse_last_member(snapshot, site, name)
+    step = _step(site, server, name, life, state)
+    step = replace(step, needs=tuple(_api_needs(snapshot, site, name)))
+    return Plan("docker restart", (name,), step.title, target=name, steps=(step,), cures=_cures(site, name))
+
+
+def _refuse_last_member(snapshot: Snapshot, site: Site, name: str) -> None:
+    member = _api_member(site, name)
+    if site.settings.api is None or member is None:
+        return
+    expected, others = site.settings.api.expected_status, _other_members(site, member)
+    if api_serves(snapshot, expected, member) and not api_serves(snapshot, expected, *others):
+        text = _("{name} is the last API member that serves: restarting it would take the API down")
+        raise RefusedError(text.format(name=name), hint="samaops diagnose --only api")
+
+
+def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
+    has_ended = state in _ENDED
+    title = _("Start the container {name}") if has_ended else _("Restart the container {name}")
+    quoted = shlex.quote(name)
+    step = Step(
+        id="docker.restart",
+        title=title.format(name=name),
+        risk=Risk.DISRUPTIVE,
+        operation=Operation(SHELL, f"docker restart -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
+        before=(_life(server, name, life),),
+        after=tuple(_after(site, server, name, life)),
+        no_undo=_("what its processes were doing has ended with them"),
+    )
+    if not has_ended:
+        return step
+    stopped = _("{name} is not running ({state})").format(name=name, state=state)
+    return replace(
+        step,
+        undo=Operation(SHELL, f"docker stop -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
+        no_undo="",
+        before=(Condition("docker.state", (server, name), state, stopped),),
+    )
+
+
+def _life(server: str, name: str, life: str) -> Condition:
+    text = _("nobody else has restarted, stopped or replaced {name} meanwhile").format(name=name)
+    return Condition("docker.life", (server, name), life, text)
+
+
+def _api_needs(snapshot: Snapshot, site: Site, name: str) -> Iterator[Condition]:
+    """Yield what keeps the API up meanwhile: another member serves, or this one does not either."""
+    member = _api_member(site, name)
+    if site.settings.api is None or member is None:
+        return
+    expected, others = site.settings.api.expected_status, _other_members(site, member)
+    if api_serves(snapshot, expected, *others):
+        text = _("another API member serves meanwhile")
+        yield Condition("docker.api_serves", (expected, *others), True, text)
+    else:
+        text = _("{member} does not serve anyway").format(member=member)
+        yield Condition("docker.api_serves", (expected, member), False, text)
+
+
+def _after(site: Site, server: str, name: str, life: str) -> Iterator[Condition]:
+    text = _("{name} runs anew, and its health check passes if it has one").format(name=name)
+    yield Condition("docker.runs_anew", (server, name, life), True, text)
+    member = _api_member(site, name)
+    if site.settings.api is not None and member is not None:
+        serves = _("{member} serves").format(member=member)
+        yield Condition("docker.api_serves", (site.settings.api.expected_status, member), True, serves)
+    worker = _worker_in(site, name)
+    if worker is not None:
+        connected = _("the worker {worker} is connected to the broker").format(worker=worker)
+        yield Condition("celery.is_connected", (worker,), True, connected)
+
+
+def _cures(site: Site, name: str) -> tuple[str, ...]:
+    worker = _worker_in(site, name)
+    if site.settings.celery is None or worker is None:
+        return ()
+    queues = site.settings.celery.workers[worker].queues
+    return (
+        f"celery.worker.missing@celery/{worker}",
+        f"celery.worker.not_consuming@celery/{worker}",
+        *(f"rabbitmq.queue.no_consumer@rabbitmq/{queue}" for queue in queues),
+    )
+
+
+def _api_member(site: Site, container: str) -> str | None:
+    members = site.settings.api.instances if site.settings.api else ()
+    return next((one.name for one in members if one.container == container), None)
+
+
+def _other_members(site: Site, member: str) -> tuple[str, ...]:
+    return (
+        tuple(one.name for one in site.settings.api.instances if one.name != member)
+        if site.settings.api
+        else ()
+    )
+
+
+def _worker_in(site: Site, container: str) -> str | None:
+    workers = site.settings.celery.workers if site.settings.celery and site.settings.rabbitmq else {}
+    return next((key for key, worker in workers.items() if worker.container == container), None)
+
+
+RESTART = Verb("docker restart", _codes, plan_restart)

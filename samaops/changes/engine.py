@@ -1,0 +1,268 @@
+"""Run a plan: one step after the other, each journaled before and after, verified, and taken back on failure.
+
+The engine knows no system. What it sees and does it asks of a ``World``, which a test can script.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
+
+from samaops.changes import readings
+from samaops.errors import INTERRUPTED, REFUSED, SamaopsError
+from samaops.facts.observation import Snapshot
+from samaops.i18n import _
+from samaops.journal import history
+from samaops.journal.history import HistoryError
+from samaops.model import encoding
+from samaops.model.plan import ActionStatus, Condition, Operation, Outcome, Plan, Scalar, Step
+
+FAILED = 2
+PAUSE_SECONDS = 1.0
+# RabbitMQ's management API shows what was every five seconds.
+SETTLE_SECONDS = 6.0
+SentencesT = TypeVar("SentencesT", str, "tuple[str, ...]")
+
+
+class World(Protocol):
+    """The system as the engine meets it."""
+
+    def look(self, codes: tuple[str, ...]) -> Snapshot:
+        """Observe, now, what the checks under these codes need."""
+
+    def not_well(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
+        """Return a sentence for each of these findings that is anything but ok."""
+
+    def run(self, operation: Operation) -> Outcome:
+        """Run an operation once."""
+
+
+class Journal(Protocol):
+    """Where the engine writes what it does; see ``samaops.journal.history.Journal``."""
+
+    def begin(self, plan: Mapping[str, Any]) -> str:
+        """Write that a change begins and return its id."""
+
+    def write(self, change: str, kind: str, step: int | None, details: Mapping[str, Any]) -> None:
+        """Append one event."""
+
+
+class Applied(Struct, frozen=True):
+    """How a change ended: each step's status, the exit code, and why it failed when it did."""
+
+    change: str
+    statuses: tuple[ActionStatus, ...]
+    exit_code: int = 0
+    failure: str = ""
+    left_over: tuple[str, ...] = ()
+
+
+class _StopError(Exception):
+    """The change cannot go on: why, and with which exit code when nothing had been changed yet."""
+
+    def __init__(self, reason: str, exit_code: int = FAILED) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.exit_code = exit_code
+
+
+class Engine(Struct, frozen=True):
+    """What a change is made with.
+
+    ``guard`` is called before each step and raises a SamaopsError when the lock is no longer ours.
+    ``wait_seconds`` bounds how long each effect is waited for.
+    """
+
+    world: World
+    journal: Journal
+    guard: Callable[[], None]
+    wait_seconds: float = 30.0
+    sleep: Callable[[float], None] = time.sleep
+
+    def apply(self, plan: Plan) -> Applied:
+        """Run a plan and return how it ended; whatever goes wrong, what was done is taken back first.
+
+        Raises HistoryError when the journal cannot even be begun: then nothing was done.
+        """
+        change = self.journal.begin(encoding.encode(plan))
+        run = _Run(self, plan, change)
+        try:
+            for number, step in enumerate(plan.steps):
+                run.take(number, step)
+            run.verify()
+        except _StopError as stop:
+            return run.fail(stop.reason, stop.exit_code)
+        except KeyboardInterrupt:
+            return run.fail(_("interrupted"), INTERRUPTED)
+        except SamaopsError as error:  # the lock or the journal was lost, or the configuration has gone
+            return run.fail(error.message, error.exit_code)
+        except BaseException as error:
+            run.fail(type(error).__name__, FAILED)
+            raise
+        return run.succeed()
+
+
+class _Run:
+    """One plan on its way."""
+
+    def __init__(self, engine: Engine, plan: Plan, change: str) -> None:
+        self._engine = engine
+        self._plan = plan
+        self._change = change
+        self._touched: list[int] = []
+        self._over: set[int] = set()
+        self._statuses = [ActionStatus.PLANNED] * len(plan.steps)
+        self._unwritten = ""
+
+    def take(self, number: int, step: Step) -> None:
+        """Read again what the step relies on, run it, and see that it worked."""
+        self._engine.guard()
+        conditions = (*step.needs, *step.before)
+        snapshot = self._engine.world.look(readings.codes_of(conditions))
+        broken = readings.broken(conditions, snapshot)
+        if broken:
+            text = _("Stopped before {step!r}: what it relies on has changed: {condition}")
+            raise _StopError(text.format(step=step.title, condition=broken), REFUSED)
+        self._write(history.STEP_BEGUN, number, {"before": _values(conditions, snapshot)})
+        self._touched.append(number)
+        outcome = self._engine.world.run(step.operation)
+        self._write(history.STEP_ENDED, number, {"is_ok": outcome.is_ok, "said": outcome.said})
+        if not outcome.is_ok:
+            self._over.update(() if outcome.may_go_on else (number,))
+            raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.said))
+        self._over.add(number)
+        self._statuses[number] = ActionStatus.APPLIED
+        broken = self._await(step.after)
+        if broken:
+            text = _("{step}: it was done, but had no effect within {seconds:g} s: {condition}")
+            seconds = self._engine.wait_seconds
+            raise _StopError(text.format(step=step.title, seconds=seconds, condition=broken))
+        if step.after:
+            self._write(history.STEP_VERIFIED, number, {})
+
+    def verify(self) -> None:
+        """Wait until every finding that asked for the change is gone."""
+        keys = self._plan.cures
+        codes = tuple(sorted({key.partition("@")[0] for key in keys}))
+        if not keys:
+            return
+        found = self._until_empty(lambda: self._engine.world.not_well(keys, self._engine.world.look(codes)))
+        if found:
+            text = _("Everything was done, but after {seconds:g} s it is not cured: {findings}")
+            seconds = self._engine.wait_seconds
+            raise _StopError(text.format(seconds=seconds, findings="; ".join(found)))
+
+    def succeed(self) -> Applied:
+        """Close the journal of a change that did what it was to do; applied where nothing of it can be verified."""
+        is_seen = self._plan.cures or any(step.after for step in self._plan.steps)
+        status = ActionStatus.VERIFIED if is_seen else ActionStatus.APPLIED
+        self._statuses = [status] * len(self._statuses)
+        try:
+            self._end(status.value)
+        except HistoryError as error:  # it is done; that this was not written must be known
+            return Applied(self._change, tuple(self._statuses), error.exit_code, error.message)
+        return Applied(self._change, tuple(self._statuses))
+
+    def fail(self, reason: str, exit_code: int) -> Applied:
+        """Take back what was done, newest first, and close the journal; say what could not be taken back."""
+        left_over = tuple(self._take_back_all())
+        if not self._touched:
+            status = "refused"
+            self._statuses = [ActionStatus.REFUSED] * len(self._statuses)
+        else:
+            status = "failed" if left_over else "reverted"
+            exit_code = exit_code if exit_code == INTERRUPTED else FAILED
+        self._note(lambda: self._end(status, reason, left_over))
+        failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
+        return Applied(self._change, tuple(self._statuses), exit_code, failure, left_over)
+
+    def _take_back_all(self) -> Iterable[str]:
+        for number in reversed(self._touched):
+            left = self._take_back(number, self._plan.steps[number])
+            self._statuses[number] = ActionStatus.FAILED if left else ActionStatus.REVERTED
+            if left:
+                yield left
+
+    def _take_back(self, number: int, step: Step) -> str:
+        """Undo a step and see that it is as before; return what is left of it, in a sentence."""
+        if step.undo is None:
+            if number not in self._over:
+                return _(
+                    "{step}: it was begun and may still happen; it cannot be taken back: {reason}"
+                ).format(step=step.title, reason=step.no_undo)
+            snapshot = self._engine.world.look(readings.codes_of(step.before))
+            if step.before and readings.hold(step.before, snapshot):
+                return ""
+            return _("{step}: it cannot be taken back: {reason}").format(step=step.title, reason=step.no_undo)
+        undo = step.undo
+        if step.is_undone_only_if_seen and self._had_no_effect(step):
+            return ""
+        self._note(lambda: self._write(history.UNDO_BEGUN, number, {}))
+        outcome = self._engine.world.run(undo)
+        broken = "" if outcome.is_ok else outcome.said
+        if outcome.is_ok and not step.is_undo_final:
+            broken = self._await(step.before)
+        self._note(
+            lambda: self._write(
+                history.UNDO_ENDED, number, {"is_ok": not broken, "said": broken or outcome.said}
+            )
+        )
+        return (
+            _("{step}: taking it back failed: {reason}").format(step=step.title, reason=broken)
+            if broken
+            else ""
+        )
+
+    def _had_no_effect(self, step: Step) -> bool:
+        """Return whether all is as before, also once what shows it has had time to change."""
+        self._engine.sleep(SETTLE_SECONDS)
+        return readings.hold(step.before, self._engine.world.look(readings.codes_of(step.before)))
+
+    def _await(self, conditions: tuple[Condition, ...]) -> str:
+        """Wait until all conditions hold; return the sentence about one that does not in time."""
+        codes = readings.codes_of(conditions)
+        if not conditions:
+            return ""
+        return self._until_empty(lambda: readings.broken(conditions, self._engine.world.look(codes)))
+
+    def _until_empty(self, look: Callable[[], SentencesT]) -> SentencesT:
+        ends_at = time.monotonic() + self._engine.wait_seconds
+        while True:
+            found = look()
+            if not found or time.monotonic() + PAUSE_SECONDS > ends_at:
+                return found
+            self._engine.sleep(PAUSE_SECONDS)
+
+    def _end(self, status: str, reason: str = "", left_over: tuple[str, ...] = ()) -> None:
+        details = {
+            "status": status,
+            "reason": reason,
+            "left_over": list(left_over),
+            "undoes": self._plan.undoes,
+        }
+        self._write(history.ENDED, None, details)
+
+    def _write(self, kind: str, step: int | None, details: Mapping[str, Any]) -> None:
+        self._engine.journal.write(self._change, kind, step, details)
+
+    def _note(self, write: Callable[[], None]) -> None:
+        """Write while taking back: the way back is gone to its end even when the journal is lost, and that is said."""
+        try:
+            write()
+        except HistoryError as error:
+            self._unwritten = error.message
+
+
+def _values(conditions: Iterable[Condition], snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return what was read just before a step: the before-values of the journal."""
+    return [
+        {"reading": one.reading, "of": list(one.of), "value": _value(one, snapshot), "text": one.text}
+        for one in conditions
+    ]
+
+
+def _value(condition: Condition, snapshot: Snapshot) -> Scalar:
+    return readings.value_of(condition, snapshot)

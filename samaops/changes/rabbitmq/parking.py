@@ -1,0 +1,250 @@
+"""Park a message that kills the process which runs it in a holding queue, and put it back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.run import parking
+from samaops.changes.run.parking import ALL, GIVEN_BACK, MOST_HELD, PREFIX, Parking
+from samaops.changes.verbs import Verb
+from samaops.config import consistency
+from samaops.config.settings import RabbitMQ
+from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.facts.observation import Snapshot
+from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue, RabbitMQFacts
+from samaops.i18n import _
+from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
+from samaops.site import chosen
+from samaops.site import commands as command_lines
+from samaops.site.site import Site
+
+_QUEUES = ("rabbitmq.queue",)
+DEFAULT_SECONDS = 30.0
+LEAST_SECONDS, MOST_SECONDS = 5.0, 300.0
+# As the check rabbitmq.queue.redelivering has it: after so long without a redelivery it is over.
+CALM_SECONDS = 30
+
+
+@reading("rabbitmq_parking.holds_more_than", codes=_QUEUES)
+def holds_more_than(snapshot: Snapshot, queue: str, count: str) -> Scalar:
+    """Return whether a queue holds more messages than that; one that is not there holds none."""
+    return _held(snapshot, queue) > int(count)
+
+
+@reading("rabbitmq_parking.exists", codes=_QUEUES)
+def exists(snapshot: Snapshot, queue: str) -> Scalar:
+    """Return whether the broker has a queue."""
+    return _queue(snapshot, queue) is not None
+
+
+def holding_queue(queue: str) -> str:
+    """Return the name of the queue in which messages of a queue are parked, unless another is given."""
+    return f"{PREFIX}{queue}"
+
+
+def _queue(snapshot: Snapshot, name: str) -> BrokerQueue | None:
+    broker = facts_in(snapshot, RabbitMQFacts)
+    if broker.queues is None:
+        raise UnreadableError(_("the broker's queues could not be read"))
+    found = broker.queue(name)
+    if found is None and len(broker.queues) >= SHOWN_QUEUES:
+        text = _("the broker has more than {count} queues, and {queue} is not among the fullest")
+        raise UnreadableError(text.format(count=SHOWN_QUEUES, queue=name))
+    return found
+
+
+def _held(snapshot: Snapshot, name: str) -> int:
+    found = _queue(snapshot, name)
+    return found.messages if found is not None else 0
+
+
+def _park_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    asked = asked_for(site, arguments)
+    if not LEAST_SECONDS <= asked.seconds <= MOST_SECONDS:
+        text = _("{seconds:g} is not between {least:g} and {most:g} seconds")
+        words = {"seconds": asked.seconds, "least": LEAST_SECONDS, "most": MOST_SECONDS}
+        raise UsageError(text.format(**words))
+    return _QUEUES
+
+
+def asked_for(site: Site, arguments: Sequence[str]) -> Parking:
+    """Return what the words ask for: QUEUE, WHICH, then the holding queue and the seconds when given."""
+    queue, which, *more = arguments
+    holding = more[0] if more and more[0] else holding_queue(queue)
+    seconds = float(more[1]) if len(more) > 1 else DEFAULT_SECONDS
+    _require_names(_broker(site), queue, holding)
+    return Parking(queue, holding, "", seconds, which)
+
+
+def _require_names(broker: RabbitMQ, queue: str, holding: str) -> None:
+    if queue not in broker.queues:
+        text = _("The configuration knows no queue {queue!r}")
+        raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, broker.queues))
+    if holding in broker.queues or holding.startswith("amq."):
+        raise UsageError(_("{holding} is no queue to park messages in").format(holding=holding))
+
+
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
+        raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
+    return site.settings.rabbitmq
+
+
+def plan_park(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+    """Plan that one task's message, or those that workers give back, go to a holding queue; all others stay.
+
+    Guards: the holding queue keeps what it is given and has no consumer; the queue can be held while it is watched.
+    """
+    asked = asked_for(site, arguments)
+    title = _title(asked)
+    plan = Plan("queue park", _typed(asked), title, target=asked.queue)
+    try:
+        queue, holding = _queue(snapshot, asked.queue), _queue(snapshot, asked.holding)
+    except UnreadableError as error:
+        raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
+    if queue is None:
+        raise RefusedError(_("The broker has no queue {queue}").format(queue=asked.queue))
+    if asked.which == GIVEN_BACK and not _gives_back(queue):
+        text = _("no message of {queue} came back to it in the last {seconds} s")
+        return replace(plan, nothing_to_do=text.format(queue=asked.queue, seconds=CALM_SECONDS))
+    _guard(asked, queue, holding)
+    asked = replace(asked, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
+    cures = (f"rabbitmq.queue.redelivering@rabbitmq/{asked.queue}",) if asked.which == GIVEN_BACK else ()
+    held = holding.messages if holding is not None else 0
+    return replace(plan, steps=(_park_step(asked, held, title),), cures=cures, notes=_park_notes(site, asked))
+
+
+def _typed(asked: Parking) -> tuple[str, ...]:
+    """Return the words of the command line, as a person would type them."""
+    words = (
+        [asked.queue, asked.which] if asked.which == GIVEN_BACK else [asked.queue, "--message", asked.which]
+    )
+    if asked.holding != holding_queue(asked.queue):
+        words += ["--to", asked.holding]
+    return (*words, *(() if asked.seconds == DEFAULT_SECONDS else ("--within", f"{asked.seconds:g}")))
+
+
+def _title(asked: Parking) -> str:
+    if asked.which == GIVEN_BACK:
+        text = _("Park what the workers give back of the queue {queue} (at most {most}) in {holding}")
+        return text.format(queue=asked.queue, most=asked.most, holding=asked.holding)
+    text = _("Park the task {id} of the queue {queue} in {holding}")
+    return text.format(id=asked.which, queue=asked.queue, holding=asked.holding)
+
+
+def _gives_back(queue: BrokerQueue) -> bool:
+    history = queue.history
+    if not queue.messages or (history is not None and not history.redelivered):
+        return False
+    return history is None or history.calm_seconds < CALM_SECONDS
+
+
+def _guard(asked: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> None:
+    if queue.ready > MOST_HELD:
+        text = _("{count} messages wait in {queue}: too many to be held while it is watched (at most {most})")
+        raise RefusedError(text.format(count=queue.ready, queue=asked.queue, most=MOST_HELD))
+    if holding is None:
+        return
+    if holding.consumers:
+        text = _("{holding} has a consumer: what is parked there would be taken")
+        raise RefusedError(text.format(holding=asked.holding))
+    limits = [name for name in parking.DROPPING if name in holding.limits]
+    if limits or not holding.is_durable or holding.is_transient:
+        text = _("{holding} would not keep what is parked in it: {limits}")
+        words = ", ".join(limits) or _("it is not durable")
+        raise RefusedError(text.format(holding=asked.holding, limits=words))
+
+
+def _park_notes(site: Site, asked: Parking) -> tuple[str, ...]:
+    waiting = _(
+        "What else is in {queue} stays there in its order, and waits up to {seconds:g} s at a time meanwhile; the "
+        "broker marks it as delivered before"
+    ).format(queue=asked.queue, seconds=parking.ROUND_SECONDS)
+    source = "" if asked.holding == holding_queue(asked.queue) else f" --from {shlex.quote(asked.holding)}"
+    back = chosen.same(command_lines.samaops(site, f"queue unpark {shlex.quote(asked.queue)}{source}"))
+    kept = _("What is parked is not sent until it is put back: {command}")
+    restart = _(
+        "Restart no worker meanwhile: it would give back what it holds, and that would be parked with it"
+    )
+    more = (restart,) if asked.which == GIVEN_BACK else ()
+    return (waiting, kept.format(command=back), *more)
+
+
+def _park_step(asked: Parking, held: int, title: str) -> Step:
+    words = {"holding": asked.holding, "count": held, "queue": asked.queue}
+    of = (asked.holding, str(held))
+    as_before = _("{holding} holds {count} messages, as it does now").format(**words)
+    fuller = _("{holding} holds more than {count} messages").format(**words)
+    is_there = _("the queue {queue} exists on the broker").format(**words)
+    return Step(
+        id="queue.park",
+        title=title,
+        risk=Risk.DISRUPTIVE,
+        operation=parking.park(asked),
+        undo=parking.unpark(asked.queue, asked.holding, asked.label),
+        needs=(Condition("rabbitmq_parking.exists", (asked.queue,), True, is_there),),
+        before=(Condition("rabbitmq_parking.holds_more_than", of, False, as_before),),
+        after=(Condition("rabbitmq_parking.holds_more_than", of, True, fuller),),
+    )
+
+
+def _unpark_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    queue, _which, *more = arguments
+    _require_names(_broker(site), queue, more[0] if more and more[0] else holding_queue(queue))
+    return _QUEUES
+
+
+def plan_unpark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+    """Plan that what was parked, or one task of it, goes back to the end of its queue."""
+    queue, which, *more = arguments
+    holding = more[0] if more and more[0] else holding_queue(queue)
+    title = _("Put what is parked in {holding} back into the queue {queue}")
+    if which != ALL:
+        title = _("Put the task {id} back from {holding} into the queue {queue}")
+    title = title.format(holding=holding, queue=queue, id=which)
+    words = [queue, *(["--message", which] if which != ALL else [])]
+    words += ["--from", holding] if holding != holding_queue(queue) else []
+    plan = Plan("queue unpark", tuple(words), title, target=queue)
+    try:
+        held, is_there = _held(snapshot, holding), exists(snapshot, queue)
+    except UnreadableError as error:
+        raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
+    if not held:
+        return replace(plan, nothing_to_do=_("nothing is parked in {holding}").format(holding=holding))
+    if not is_there:
+        raise RefusedError(_("The broker has no queue {queue}").format(queue=queue))
+    note = _(
+        "It goes to the end of the queue. If it still kills its process, park it again: {command}"
+    ).format(
+        command=chosen.same(command_lines.samaops(site, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
+    )
+    return replace(plan, steps=(_unpark_step(queue, holding, which, held, title),), notes=(note,))
+
+
+def _unpark_step(queue: str, holding: str, which: str, held: int, title: str) -> Step:
+    left = 0 if which == ALL else held - 1
+    words = {"holding": holding, "count": held, "queue": queue, "left": left}
+    as_before = _("{holding} holds {count} messages, as it does now").format(**words)
+    emptier = _("{holding} holds no more than {left} messages").format(**words)
+    is_there = _("the queue {queue} exists on the broker").format(**words)
+    name = "rabbitmq_parking.holds_more_than"
+    return Step(
+        id="queue.unpark",
+        title=title,
+        risk=Risk.DISRUPTIVE,
+        operation=parking.unpark(queue, holding, which=which),
+        needs=(Condition("rabbitmq_parking.exists", (queue,), True, is_there),),
+        before=(Condition(name, (holding, str(held - 1)), True, as_before),),
+        after=(Condition(name, (holding, str(left)), False, emptier),),
+        no_undo=_(
+            "a worker takes it at once; what still kills its process can be parked again: samaops queue park"
+        ),
+    )
+
+
+PARK = Verb("queue park", _park_codes, plan_park)
+UNPARK = Verb("queue unpark", _unpark_codes, plan_unpark)

@@ -1,0 +1,238 @@
+"""Changes of RabbitMQ: empty a queue into a file, set the memory at which publishers are blocked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.run import messages
+from samaops.changes.verbs import Verb
+from samaops.config import consistency
+from samaops.config.settings import RabbitMQ
+from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.facts.docker import DockerFacts
+from samaops.facts.observation import Snapshot
+from samaops.facts.rabbitmq import BrokerNode, BrokerQueue, RabbitMQFacts
+from samaops.facts.servers import ServerFacts
+from samaops.i18n import _
+from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site import chosen
+from samaops.site import commands as command_lines
+from samaops.site.site import Site
+
+_QUEUES = ("rabbitmq.queue",)
+_MEMORY = ("rabbitmq.memory", "rabbitmq.alarm")
+# Through the management API, all in one process's memory: more is a job for a shovel.
+MOST_MESSAGES = 50_000
+# RabbitMQ doubles for a moment while it collects garbage: no more of the container or the host may be its own.
+MOST_FRACTION = 0.7
+CONTROL_SECONDS = 30.0
+
+
+@reading("rabbitmq.has_at_least", codes=_QUEUES)
+def has_at_least(snapshot: Snapshot, queue: str, count: str) -> Scalar:
+    """Return whether at least so many messages are ready in a queue."""
+    return _queue(snapshot, queue).ready >= int(count)
+
+
+@reading("rabbitmq.memory_limit", codes=_MEMORY)
+def memory_limit(snapshot: Snapshot, node: str) -> Scalar:
+    """Return the memory in bytes above which a node blocks its publishers."""
+    return _node(snapshot, node).memory_limit
+
+
+@reading("rabbitmq.has_memory_alarm", codes=_MEMORY)
+def has_memory_alarm(snapshot: Snapshot, node: str) -> Scalar:
+    """Return whether a node blocks its publishers for memory."""
+    return _node(snapshot, node).memory_alarm
+
+
+def _queue(snapshot: Snapshot, name: str) -> BrokerQueue:
+    found = facts_in(snapshot, RabbitMQFacts).queue(name)
+    if found is None:
+        raise UnreadableError(_("the broker shows no queue {queue}").format(queue=name))
+    return found
+
+
+def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:
+    nodes = facts_in(snapshot, RabbitMQFacts).nodes
+    if nodes is None:
+        raise UnreadableError(_("our user may not see the broker's nodes: it needs the tag monitoring"))
+    return nodes
+
+
+def _node(snapshot: Snapshot, name: str) -> BrokerNode:
+    for node in _nodes(snapshot):
+        if node.name == name:
+            return node
+    raise UnreadableError(_("there is no node {node}").format(node=name))
+
+
+def _purge_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    queue, _file = arguments
+    known = _broker(site).queues
+    if queue not in known:
+        text = _("The configuration knows no queue {queue!r}")
+        raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, known))
+    return _QUEUES
+
+
+def _broker(site: Site) -> RabbitMQ:
+    if site.settings.rabbitmq is None:
+        raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
+    return site.settings.rabbitmq
+
+
+def plan_purge(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+    """Plan that every ready message of a queue is taken out of it, into a new file on this machine.
+
+    Nothing is purged that is not in the file. Guards: the file is new, and the messages are not too many.
+    """
+    queue, file = arguments[0], Path(arguments[1]).expanduser().absolute()
+    try:
+        found = _queue(snapshot, queue)
+    except UnreadableError as error:
+        raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
+    title = _("Take {count} messages out of the queue {queue}, into {file}").format(
+        count=found.ready, queue=queue, file=file
+    )
+    plan = Plan("queue purge", (queue, str(file)), title, target=queue)
+    if not found.ready:
+        return replace(plan, nothing_to_do=_("no message is ready in {queue}").format(queue=queue))
+    _guard_purge(found, file)
+    return replace(plan, steps=(_purge_step(found, file, title),), notes=tuple(_purge_notes(found, site)))
+
+
+def _guard_purge(queue: BrokerQueue, file: Path) -> None:
+    for one in (file, messages.beforehand(file), messages.progress(file)):
+        if one.exists():
+            raise RefusedError(_("{file} exists already: it is not overwritten").format(file=one))
+    if queue.ready > MOST_MESSAGES:
+        text = _("{count} messages are too many to be taken through the management API (at most {most})")
+        raise RefusedError(text.format(count=queue.ready, most=MOST_MESSAGES))
+
+
+def _purge_notes(queue: BrokerQueue, site: Site) -> Iterator[str]:
+    if not queue.consumers:
+        command = command_lines.samaops(site, f"workers add-queue WORKER {shlex.quote(queue.name)}")
+        text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
+        yield text.format(queue=queue.name, command=chosen.same(command))
+
+
+def _purge_step(queue: BrokerQueue, file: Path, title: str) -> Step:
+    of = (queue.name, str(queue.ready))
+    words = {"count": queue.ready, "queue": queue.name}
+    full = _("at least {count} messages are ready in {queue}").format(**words)
+    emptier = _("fewer than {count} messages are ready in {queue}").format(**words)
+    return Step(
+        id="queue.purge",
+        title=title,
+        risk=Risk.DESTRUCTIVE,
+        operation=messages.take(queue.name, queue.ready, file),
+        undo=messages.restore(queue.name, file),
+        is_undo_final=True,
+        before=(Condition("rabbitmq.has_at_least", of, True, full),),
+        after=(Condition("rabbitmq.has_at_least", of, False, emptier),),
+    )
+
+
+def _watermark_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+    (fraction,) = arguments
+    if not 0 < float(fraction) <= MOST_FRACTION:
+        text = _("{fraction} is not above 0 and at most {most}")
+        raise UsageError(text.format(fraction=fraction, most=MOST_FRACTION))
+    if _broker(site).container is None:
+        raise RefusedError(_("[rabbitmq] names no container: rabbitmqctl cannot be called"))
+    return (*_MEMORY, "docker.container", "servers.memory")
+
+
+def plan_watermark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+    """Plan that the broker blocks publishers above this fraction of its container's, or its host's, memory.
+
+    Guards: the broker already uses less than that, and its host has what it may then take more.
+    """
+    (fraction,), broker = arguments, _broker(site)
+    try:
+        nodes = _nodes(snapshot)
+        if len(nodes) != 1:
+            raise RefusedError(_("The broker has several nodes: set each by hand, on its own host"))
+        total = _memory_of_broker(snapshot, broker)
+        wanted = int(total * float(fraction))
+        title = _("Let RabbitMQ use {size} MB before it blocks publishers").format(size=wanted // 10**6)
+        target = nodes[0].name
+        plan = Plan("queue set-watermark", (fraction,), title, target, cures=_alarm_cures(site))
+        if nodes[0].memory_limit == wanted:
+            return replace(plan, nothing_to_do=_("it is so already"))
+        _guard_memory(snapshot, site, nodes[0], wanted)
+    except UnreadableError as error:
+        raise UnavailableError(_("Could not look at the broker: {reason}").format(reason=error)) from error
+    note = _("Until the broker restarts: change vm_memory_high_watermark in rabbitmq.conf as well")
+    return replace(plan, steps=(_watermark_step(broker, nodes[0], wanted, title),), notes=(note,))
+
+
+def _alarm_cures(site: Site) -> tuple[str, ...]:
+    return (f"rabbitmq.alarm.memory@rabbitmq/{_broker(site).server}",)
+
+
+def _memory_of_broker(snapshot: Snapshot, broker: RabbitMQ) -> int:
+    """Return the container's memory limit, or the host's memory when it has none."""
+    docker = facts_in(snapshot, DockerFacts, broker.server)
+    container = docker.named(str(broker.container))
+    if container is None:
+        text = _("there is no container {name} on {server}")
+        raise UnreadableError(text.format(name=broker.container, server=broker.server))
+    return min(container.memory_limit or docker.memory_total, docker.memory_total)
+
+
+def _guard_memory(snapshot: Snapshot, site: Site, node: BrokerNode, wanted: int) -> None:
+    if wanted <= node.memory_used:
+        text = _("{node} uses {used} MB already: {wanted} MB would block its publishers at once")
+        words = {"node": node.name, "used": node.memory_used // 10**6, "wanted": wanted // 10**6}
+        raise RefusedError(text.format(**words), hint="rabbitmq-diagnostics memory_breakdown")
+    server = _broker(site).server
+    facts = facts_in(snapshot, ServerFacts, server)
+    kept = facts.memory_total * site.settings.safety.minimum_free_percent / 100
+    if facts.memory_available - (wanted - node.memory_used) < kept:
+        text = _("{server} has {free} MB of memory to spare: RabbitMQ may not take {more} MB more of it")
+        free, more = facts.memory_available // 10**6, (wanted - node.memory_used) // 10**6
+        raise RefusedError(text.format(server=server, free=free, more=more))
+
+
+def _watermark_step(broker: RabbitMQ, node: BrokerNode, wanted: int, title: str) -> Step:
+    was = _("the limit of {node} is {bytes} bytes").format(node=node.name, bytes=node.memory_limit)
+    becomes = _("the limit of {node} is {bytes} bytes").format(node=node.name, bytes=wanted)
+    calm = _("{node} blocks nobody for memory").format(node=node.name)
+    return Step(
+        id="queue.set_watermark",
+        title=title,
+        risk=Risk.SAFE,
+        operation=_set_limit(broker, wanted),
+        undo=_set_limit(broker, node.memory_limit),
+        before=(Condition("rabbitmq.memory_limit", (node.name,), node.memory_limit, was),),
+        after=(
+            Condition("rabbitmq.memory_limit", (node.name,), wanted, becomes),
+            Condition("rabbitmq.has_memory_alarm", (node.name,), False, calm),
+        ),
+    )
+
+
+def _set_limit(broker: RabbitMQ, size: int) -> Operation:
+    value = ["absolute", str(size)] if size else ["0"]
+    words = [
+        "docker",
+        "exec",
+        str(broker.container),
+        "rabbitmqctl",
+        "-q",
+        "set_vm_memory_high_watermark",
+        *value,
+    ]
+    return Operation(SHELL, shlex.join(words), broker.server, CONTROL_SECONDS)
+
+
+PURGE = Verb("queue purge", _purge_codes, plan_purge)
+SET_WATERMARK = Verb("queue set-watermark", _watermark_codes, plan_watermark)

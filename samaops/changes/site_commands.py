@@ -1,0 +1,37 @@
+"""A site's own command as a change: planned, asked for, journaled and verified as any other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from samaops.changes.verbs import Verb
+from samaops.config.playbooks import PlaybookFix
+from samaops.facts.observation import Snapshot
+from samaops.model.plan import SHELL, Operation, Plan, Step
+from samaops.site.site import Site
+
+
+def verb_of(name: str, fix: PlaybookFix, title: str, target: str, fill: Sequence[str]) -> Verb:
+    """Return the verb of a playbook's command. ``fill`` holds its server, command and undo, filled in.
+
+    What it is good for is known only from the finding that asked for it: that must be gone afterwards.
+    """
+    server, command, undo = fill
+
+    def codes(_site: Site, _arguments: Sequence[str]) -> tuple[str, ...]:
+        return ()
+
+    def plan(_snapshot: Snapshot, _site: Site, arguments: Sequence[str]) -> Plan:
+        step = Step(
+            id=name,
+            title=title,
+            risk=fix.risk,
+            operation=Operation(SHELL, command, server, fix.timeout),
+            before=(),
+            after=(),
+            undo=Operation(SHELL, undo, server, fix.timeout) if undo else None,
+            no_undo=fix.no_undo or "",
+        )
+        return Plan(f"troubleshoot {name}", tuple(arguments), title, target, (step,))
+
+    return Verb(f"troubleshoot {name}", codes, plan)

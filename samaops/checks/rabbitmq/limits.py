@@ -1,0 +1,92 @@
+"""Judge what makes a queue of RabbitMQ lose messages by its own settings: a length, a time to live, no disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from samaops.checks.rabbitmq.commands import in_broker
+from samaops.checks.rabbitmq.queues import configured, subject_of
+from samaops.checks.registry import Context, Explanation, check
+from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
+from samaops.i18n import N_, _
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+
+# So many, and this share of what was published, are no difference between two counters.
+LOST_MESSAGES = 5
+LOST_PERCENT = 5
+FORBIDDEN_LIMITS = ("max-length", "max-length-bytes", "message-ttl", "expires")
+
+
+@check(
+    "rabbitmq.queue.arguments",
+    title=N_("No queue drops messages by its settings"),
+    facts=RabbitMQFacts,
+    needs=("queues",),
+    explain=Explanation(
+        meaning=N_(
+            "The queue has a length limit, a time to live or is not durable: messages vanish without an error."
+        ),
+        confirm=("rabbitmqctl -q list_queues name arguments policy durable", "rabbitmqctl -q list_policies"),
+        fix=N_(
+            "Remove the policy; arguments can only be changed by making the queue anew, when it is empty."
+        ),
+        avoid=N_("Do not delete a queue that still holds messages."),
+    ),
+)
+def arguments(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
+    for queue in configured(broker, context):
+        limits = {name: queue.limits[name] for name in FORBIDDEN_LIMITS if name in queue.limits}
+        place = {"subject": subject_of(queue.name), "evidence": _evidence_of_limits(queue)}
+        hint = in_broker(context.site, "rabbitmqctl -q list_queues name arguments policy durable")
+        if limits:
+            status = Status.CRITICAL if _is_losing(queue) else Status.WARNING
+            yield context.finding(status, _title_of_limits(queue, limits), hint=hint, **place)
+        elif not queue.is_durable or queue.is_transient:
+            title = _("The queue {queue} does not survive a restart of the broker").format(queue=queue.name)
+            yield context.warn(title, hint=hint, **place)
+        else:
+            title = _("The queue {queue} keeps every message").format(queue=queue.name)
+            yield context.ok(title, **place)
+
+
+def _evidence_of_limits(queue: BrokerQueue) -> dict[str, Any]:
+    history, policy = queue.history, queue.limiting_policy
+    return {
+        "limits": dict(queue.limits),
+        "own_limits": list(queue.own_limits),
+        "policy": queue.policy or None,
+        "operator_policy": queue.operator_policy or None,
+        "pattern": policy.pattern if policy else None,
+        "durable": queue.is_durable,
+        "transient": queue.is_transient,
+        "vanished_in_window": history.vanished if history else None,
+        "published_in_window": history.published if history else None,
+        "window_seconds": history.window_seconds if history else None,
+    }
+
+
+def _is_losing(queue: BrokerQueue) -> bool:
+    """Return whether messages vanish; the broker's counters are seconds apart, which under load looks like a few."""
+    history = queue.history
+    if history is None or history.vanished < LOST_MESSAGES:
+        return False
+    return 100 * history.vanished >= LOST_PERCENT * history.published
+
+
+def _title_of_limits(queue: BrokerQueue, limits: dict[str, int | str]) -> str:
+    words = ", ".join(f"{name}={value}" for name, value in limits.items())
+    if _is_losing(queue) and queue.history:
+        title = _(
+            "The queue {queue} drops messages by its settings ({limits}): {count} of {published} in 10 minutes "
+            "reached nobody"
+        )
+        return title.format(
+            queue=queue.name, limits=words, count=queue.history.vanished, published=queue.history.published
+        )
+    if str(queue.limits.get("overflow", "")).startswith("reject"):
+        title = _("The queue {queue} refuses messages when it is full: {limits}")
+        return title.format(queue=queue.name, limits=words)
+    title = _("The queue {queue} drops messages by its settings: {limits}")
+    return title.format(queue=queue.name, limits=words)

@@ -1,0 +1,160 @@
+"""Judge the sampled keys of Redis: who never expires, and what is too big."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from samaops.checks.registry import Context, Explanation, check
+from samaops.facts.redis import KeyGroup, KeySample, RedisFacts
+from samaops.i18n import N_, _
+from samaops.model.finding import Finding
+from samaops.site.commands import redis_cli
+
+CELERY_RESULTS = "celery-task-meta-"
+MEMORY_MATTERS_PERCENT = 50.0
+MINIMUM_RESULTS = 100
+FULL_PERCENT = 80.0
+BIG_FROM_PERCENT = 20.0
+
+
+def _by_prefix(sample: KeySample) -> dict[str, dict[str, int]]:
+    return {
+        group.prefix: {"keys": group.keys, "no_expiry": group.no_expiry, "bytes": group.bytes}
+        for group in sample.groups
+    }
+
+
+def _evidence(redis: RedisFacts, sample: KeySample) -> dict[str, Any]:
+    owner = max(sample.groups, key=lambda group: group.no_expiry_bytes, default=None)
+    has_owner = owner is not None and owner.no_expiry_bytes > 0
+    return {
+        "database_keys": sample.database_keys,
+        "sampled": sample.sampled,
+        "no_expiry": sample.no_expiry,
+        "bytes": sample.bytes,
+        "no_expiry_bytes": sample.no_expiry_bytes,
+        "memory_percent": redis.memory.used_percent,
+        "dominant_prefix": owner.prefix if owner and has_owner else None,
+        "dominant_share_percent": _percent(owner.no_expiry_bytes, sample.bytes)
+        if owner and has_owner
+        else 0.0,
+        "by_prefix": _by_prefix(sample),
+    }
+
+
+def _percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 1) if whole else 0.0
+
+
+@check(
+    "redis.keys.no_expiry",
+    title=N_("Redis keys expire"),
+    facts=RedisFacts,
+    needs=("keys",),
+    warning=50,
+    unit="%",
+    explain=Explanation(
+        meaning=N_(
+            "A large part of the sampled keys never expires, so memory only grows. The prefix says whose they are: "
+            "celery-task-meta- are Celery results (result_expires is missing), others are the application's cache."
+        ),
+        confirm=(
+            "redis-cli -h workers info keyspace",
+            "redis-cli -h workers --scan --pattern 'celery-task-meta-*' | head -5",
+            "redis-cli -h workers ttl celery-task-meta-<uuid>",
+        ),
+        fix=N_(
+            "Set result_expires (or the cache's TTL) in the application, then give the old keys an expiry slowly."
+        ),
+        avoid=N_("Do not FLUSHDB, and do not run KEYS on a large database."),
+    ),
+)
+def no_expiry(redis: RedisFacts, context: Context) -> Iterator[Finding]:
+    sample = redis.sample
+    if sample is None or not sample.sampled:
+        yield context.ok(_("Redis has no keys in the configured database"))
+        return
+    percent = max(_percent(sample.no_expiry_bytes, sample.bytes), _percent(sample.no_expiry, sample.sampled))
+    evidence = _evidence(redis, sample)
+    results = next((group for group in sample.groups if group.prefix == CELERY_RESULTS), None)
+    if context.warning is not None and results is not None and _results_leak(results, context.warning):
+        title = _("{count} of {keys} sampled Celery results in Redis never expire: memory only grows").format(
+            count=results.no_expiry, keys=results.keys
+        )
+        yield context.warn(title, value=percent, evidence=evidence, hint=_hint(context, CELERY_RESULTS))
+        return
+    title = _(
+        "{percent} % of the sampled Redis keys never expire ({sampled} of {keys} keys looked at)"
+    ).format(percent=percent, sampled=sample.sampled, keys=sample.database_keys)
+    is_large = context.warning is not None and percent >= context.warning
+    if is_large and (redis.memory.used_percent or 0) > MEMORY_MATTERS_PERCENT:
+        prefix = evidence["dominant_prefix"] or ""
+        yield context.warn(title, value=percent, evidence=evidence, hint=_hint(context, prefix))
+    else:
+        yield context.ok(title, value=percent, evidence=evidence)
+
+
+def _results_leak(results: KeyGroup, limit: float) -> bool:
+    """Celery always gives results an expiry (a day by default): without one, something switched it off."""
+    return results.no_expiry >= MINIMUM_RESULTS and _percent(results.no_expiry, results.keys) >= limit
+
+
+def _hint(context: Context, prefix: str) -> str:
+    # What is not plain ASCII is left out of the pattern: a hint must be safe to paste.
+    plain = "".join(
+        letter for letter in prefix if letter.isascii() and (letter.isalnum() or letter in "-_:.")
+    )
+    return redis_cli(context.site, f"--scan --pattern '{plain}*' | head -5")
+
+
+@check(
+    "redis.keys.big",
+    title=N_("No Redis key is huge"),
+    facts=RedisFacts,
+    needs=("keys",),
+    warning=20,
+    unit="%",
+    explain=Explanation(
+        meaning=N_(
+            "One key holds a large part of the memory (a list that only grows), or the sampled keys explain so little "
+            "of it that a few big ones must hold the rest."
+        ),
+        confirm=("redis-cli -h workers --memkeys", "redis-cli -h workers memory usage <key>"),
+        fix=N_("Ask the owner of the key; trim it in slices, or UNLINK it, which frees in the background."),
+        avoid=N_("Do not DEL it: Redis stands still while it frees a big key."),
+    ),
+)
+def big(redis: RedisFacts, context: Context) -> Iterator[Finding]:
+    sample, used = redis.sample, redis.memory.used
+    if sample is None or not sample.sampled:
+        yield context.ok(_("Redis has no keys in the configured database"))
+        return
+    # An almost empty Redis consists of its largest key: that means something only when memory is in use.
+    matters = used >= (redis.memory.maximum or redis.memory.system_total) * BIG_FROM_PERCENT / 100
+    percent = _percent(sample.largest_bytes, used)
+    explained = _percent(sample.estimated_bytes, used)
+    evidence = {
+        "key": sample.largest_key,
+        "bytes": sample.largest_bytes,
+        "used_memory": used,
+        "sampled": sample.sampled,
+        "database_keys": sample.database_keys,
+        "explained_percent": explained,
+    }
+    hint = redis_cli(context.site, "--memkeys")
+    if matters and context.warning is not None and percent >= context.warning:
+        title = _("One key holds {percent} % of the memory of Redis: {key}").format(
+            percent=percent, key=sample.largest_key
+        )
+        yield context.warn(title, value=percent, evidence=evidence, hint=hint)
+    elif not sample.is_complete and (redis.memory.used_percent or 0) >= FULL_PERCENT and explained < 50:
+        title = _(
+            "A few big keys hold the memory of Redis: {sampled} sampled keys explain {percent} % of it"
+        ).format(sampled=sample.sampled, percent=explained)
+        yield context.warn(title, value=percent, evidence=evidence, hint=hint)
+    else:
+        title = _("The largest of {sampled} sampled keys holds {percent} % of the memory of Redis").format(
+            sampled=sample.sampled, percent=percent
+        )
+        yield context.ok(title, value=percent, evidence=evidence)

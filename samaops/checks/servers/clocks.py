@@ -1,0 +1,115 @@
+"""Judge the servers' clocks against each other and against this machine's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samaops.checks.failures import describe
+from samaops.checks.registry import Context, Explanation, check
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.servers import ServerFacts
+from samaops.i18n import N_, _
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+from samaops.site.commands import on_server
+
+# Clocks that NTP holds differ by less; far below the limit of the check.
+TOLERANCE_SECONDS = 0.2
+
+
+# Google refuses a token signed minutes away from its own time ("invalid_grant", Google's OAuth documentation for
+# service accounts); Celery discards by time and warns about drift. NTP holds well under 0.1 s: 1 s is a dead NTP.
+@check(
+    "servers.clock.skewed",
+    title=N_("The servers' clocks agree"),
+    facts=Snapshot,
+    warning=1,
+    critical=30,
+    unit="s",
+    explain=Explanation(
+        meaning=N_(
+            "A clock is wrong. Sending notifications fails with invalid_grant, tasks expire early or late, "
+            "Celery shows workers as offline, and logs of several servers cannot be put in order."
+        ),
+        confirm=("chronyc tracking", "timedatectl", "date -u +%s.%N"),
+        fix=N_(
+            "Make chrony or systemd-timesyncd reach its time server again; it then corrects the clock slowly."
+        ),
+        avoid=N_("Do not set the clock back in one step on the database server while it works."),
+    ),
+)
+def clocks(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
+    read = list(snapshot.facts_of(ServerFacts))
+    for observation in snapshot.of_system("servers"):
+        if observation.facts_type == ServerFacts.__name__ and observation.failure is not None:
+            yield _not_read(observation, context)
+    reference = _agreed([(facts.clock_low, facts.clock_high) for _one, facts in read])
+    offsets = {one.subject.partition("/")[2]: _middle(facts) - reference for one, facts in read}
+    for observation, facts in read:
+        yield _judge(observation, facts, reference, offsets, context)
+    if read and abs(reference) >= (context.warning or 1):
+        yield context.warn(
+            _("This machine's own clock is {offset:.1f} s away from the servers', which agree").format(
+                offset=abs(reference)
+            ),
+            subject="servers/this-machine",
+            value=round(abs(reference), 3),
+            evidence={"offset_seconds": round(-reference, 3), "offsets": _rounded(offsets)},
+            hint="timedatectl",
+        )
+
+
+def _agreed(bounds: list[tuple[float, float]]) -> float:
+    """Return the time that most clocks agree on, in seconds from ours (Marzullo's algorithm, as NTP uses it).
+
+    This machine has a vote too, and the last word when there is no majority.
+    """
+    votes = [(low - TOLERANCE_SECONDS, high + TOLERANCE_SECONDS) for low, high in [(0.0, 0.0), *bounds]]
+    candidates = [0.0, *(edge for vote in votes for edge in vote)]
+    return max(candidates, key=lambda one: (sum(low <= one <= high for low, high in votes), -abs(one)))
+
+
+def _judge(
+    observation: Observation,
+    facts: ServerFacts,
+    reference: float,
+    offsets: dict[str, float],
+    context: Context,
+) -> Finding:
+    low, high = facts.clock_low - reference, facts.clock_high - reference
+    proved = max(0.0, low, -high)  # how far it is away at least, whatever the network's delay was
+    name = observation.server or ""
+    title = _("The clock of {name} is right within {bound:.2f} s").format(
+        name=name, bound=max(abs(low), abs(high))
+    )
+    if proved >= (context.warning or 0):
+        side = _("ahead") if low > 0 else _("behind")
+        title = _("The clock of {name} is {offset:.1f} s {side}").format(name=name, offset=proved, side=side)
+    return context.above(
+        round(proved, 3),
+        title,
+        subject=observation.subject,
+        server=observation.server,
+        evidence={"offset_low": round(low, 3), "offset_high": round(high, 3), "offsets": _rounded(offsets)},
+        hint=on_server(context.site, observation.server, "timedatectl; chronyc tracking"),
+    )
+
+
+def _not_read(observation: Observation, context: Context) -> Finding:
+    detail = _("not looked at, see {code}").format(code=f"servers.ssh.unreachable@{observation.subject}")
+    assert observation.failure is not None
+    return context.finding(
+        Status.SKIPPED,
+        _(context.rule.title),
+        subject=observation.subject,
+        server=observation.server,
+        detail=f"{detail} ({describe(observation.failure)})",
+    )
+
+
+def _middle(facts: ServerFacts) -> float:
+    return (facts.clock_low + facts.clock_high) / 2
+
+
+def _rounded(offsets: dict[str, float]) -> dict[str, float]:
+    return {name: round(offset, 3) for name, offset in offsets.items()}

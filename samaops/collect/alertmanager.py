@@ -1,0 +1,56 @@
+"""What is observed of AlertManager: the alerts that fire now and are neither silenced nor inhibited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from samaops.clients.errors import ClientError
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Endpoint
+from samaops.facts.alertmanager import AlertFacts, AlertmanagerFacts
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the configured AlertManager, if any."""
+    endpoint = site.settings.alertmanager
+    if endpoint is None:
+        return []
+
+    def collect(probe: Probe) -> AlertmanagerFacts:
+        return observe(endpoint, probe)
+
+    timeout = endpoint.timeout + 1
+    return [Collector("alertmanager", "alertmanager/main", AlertmanagerFacts, collect, timeout=timeout)]
+
+
+def observe(settings: Endpoint, probe: Probe) -> AlertmanagerFacts:
+    """Read the alerts. Raises ClientError."""
+    from samaops.clients import alertmanager as client
+
+    probe.stage("alerts")
+    shown = client.firing(settings)
+    if not isinstance(shown, list):
+        raise ClientError(FailureKind.GARBAGE, type(shown).__name__, "alerts")
+    return AlertmanagerFacts(
+        url=settings.url.rpartition("@")[2],
+        alerts=tuple(_alert(one) for one in shown if isinstance(one, dict)),
+    )
+
+
+def _alert(shown: Mapping[str, Any]) -> AlertFacts:
+    labels, annotations = _mapping(shown.get("labels")), _mapping(shown.get("annotations"))
+    summary = annotations.get("summary") or annotations.get("description") or ""
+    return AlertFacts(
+        name=str(labels.get("alertname", "?")),
+        severity=str(labels.get("severity", "")),
+        instance=str(labels.get("instance", "")),
+        starts_at=str(shown.get("startsAt", "")),
+        summary=str(summary)[:200],
+    )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

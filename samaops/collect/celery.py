@@ -1,0 +1,281 @@
+"""What is observed of the Celery workers, without a word to them: no ``inspect``, nothing on the broker.
+
+A worker consumes its own control queue (``worker1@host.celery.pidbox``) and its task queues over the same
+connection to RabbitMQ: so the broker itself knows which node consumes what. Flower adds the tasks.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from samaops.collect.engine import Collector, Probe
+from samaops.collect.flower import url_of
+from samaops.config.settings import Celery, RabbitMQ
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+if TYPE_CHECKING:
+    from samaops.clients.flower import FlowerClient
+    from samaops.clients.rabbitmq import ManagementApi
+from samaops.facts.celery import (
+    ACTIVE_TASKS,
+    ActiveTask,
+    CeleryFacts,
+    CeleryNode,
+    OtherConsumer,
+    RecentTasks,
+    ReplyQueue,
+)
+
+PIDBOX = ".celery.pidbox"
+
+
+REPLIES = ".reply.celery.pidbox"
+
+
+EVENTS = "celeryev."
+
+
+RECENT_TASKS = 100
+
+
+RECENT_SECONDS = 900.0
+
+
+# So many successes in a row end one trouble: an earlier failure says nothing about the present one.
+WELL_STREAK = 20
+
+
+TEXT_CHARACTERS = 100
+
+
+NAME_CHARACTERS = 200
+
+
+_ADDRESS = re.compile("0x[0-9a-f]+")
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the Celery workers, if any are configured."""
+    if site.settings.celery is None:
+        return []
+    timeout = (
+        max(one.timeout for one in (site.settings.rabbitmq or RabbitMQ(), site.settings.flower or RabbitMQ()))
+        + 1
+    )
+
+    def collect(probe: Probe) -> CeleryFacts:
+        return observe(site, probe)
+
+    return [
+        Collector(
+            "celery", "celery/workers", CeleryFacts, collect, _server(site.settings.celery), timeout=timeout
+        )
+    ]
+
+
+def _server(celery: Celery) -> str:
+    return next((worker.server for worker in celery.workers.values()), "workers")
+
+
+def observe(site: Site, probe: Probe) -> CeleryFacts:
+    """Read the workers from the broker, and their tasks from Flower when it is configured."""
+    from samaops.clients.errors import ClientError
+
+    if site.settings.rabbitmq is None:
+        raise ClientError(FailureKind.DEPENDENCY, "[rabbitmq] is not configured", "rabbitmq")
+    probe.stage("rabbitmq")
+    try:
+        nodes, others, replies = _of_broker(site, site.settings.rabbitmq, probe)
+    except ClientError as error:
+        raise ClientError(FailureKind.DEPENDENCY, error.message, f"rabbitmq {error.stage}".strip()) from error
+    active = recent = None
+    if site.settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
+        seen = probe.attempt("tasks", lambda: _of_flower(site))
+        active, recent = seen or (None, None)
+    return CeleryFacts(nodes=nodes, others=others, replies=replies, active=active, recent=recent)
+
+
+def _of_broker(
+    site: Site, rabbitmq: RabbitMQ, probe: Probe
+) -> tuple[tuple[CeleryNode, ...], tuple[OtherConsumer, ...], tuple[ReplyQueue, ...] | None]:
+    from samaops.clients.rabbitmq import ManagementApi, objects
+
+    with ManagementApi(site.host_of(rabbitmq), rabbitmq) as api:
+        api.log_in()
+        api.require_everything("consumers")
+        consumers = objects(api.in_vhost("consumers"), "consumers")
+        channels = api.list_of(
+            "channels",
+            columns="connection_details.name,vhost,prefetch_count,global_prefetch_count,messages_unacknowledged",
+        )
+        replies = None
+        if probe.wants("celery.broker.replies"):
+            replies = probe.attempt("replies", lambda: _replies(api))
+    nodes, others = workers_of(consumers, channels, rabbitmq.vhost)
+    return nodes, others, replies
+
+
+def workers_of(
+    consumers: Iterable[Mapping[str, Any]], channels: Iterable[Mapping[str, Any]], vhost: str
+) -> tuple[tuple[CeleryNode, ...], tuple[OtherConsumer, ...]]:
+    """Join the broker's consumers by connection: whose control queue it reads is who consumes its other queues."""
+    names: dict[str, str] = {}
+    queues: dict[str, list[str]] = {}
+    for consumer in consumers:
+        connection = str(_dict(consumer, "channel_details").get("connection_name", ""))
+        queue = str(_dict(consumer, "queue").get("name", ""))[:NAME_CHARACTERS]
+        if queue.endswith(PIDBOX) and not queue.endswith(REPLIES):
+            names[connection] = queue[: -len(PIDBOX)]
+        elif not queue.endswith(REPLIES) and not queue.startswith(EVENTS):
+            queues.setdefault(connection, []).append(queue)
+    held = _held(channels, vhost)
+    nodes = [
+        CeleryNode(
+            name,
+            _address(connection),
+            tuple(sorted(set(queues.get(connection, ())))),
+            *held.get(connection, (0, 0)),
+        )
+        for connection, name in names.items()
+    ]
+    others = [
+        OtherConsumer(queue, _address(connection))
+        for connection, listed in queues.items()
+        if connection not in names
+        for queue in listed
+    ]
+    return tuple(sorted(nodes, key=lambda one: one.name)), tuple(others[:RECENT_TASKS])
+
+
+def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[int, int]]:
+    """Return for each connection how many messages it holds and may hold."""
+    held: dict[str, tuple[int, int]] = {}
+    for channel in channels:
+        if channel.get("vhost") == vhost:
+            connection = str(_dict(channel, "connection_details").get("name", ""))
+            unacknowledged, capacity = held.get(connection, (0, 0))
+            limit = _int(channel, "global_prefetch_count") or _int(channel, "prefetch_count")
+            held[connection] = unacknowledged + _int(channel, "messages_unacknowledged"), capacity + limit
+    return held
+
+
+def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
+    from samaops.clients.rabbitmq import PAGE_SIZE, objects
+
+    page = api.in_vhost(
+        "queues", page=1, page_size=PAGE_SIZE, name=REPLIES, sort="messages", sort_reverse="true",
+        columns="name,messages,consumers",
+    )  # fmt: skip
+    return tuple(
+        ReplyQueue(str(one.get("name", ""))[:NAME_CHARACTERS], _int(one, "messages"), _int(one, "consumers"))
+        for one in objects(_dict(page).get("items"), "queues")
+        if str(one.get("name", "")).endswith(REPLIES)
+    )
+
+
+def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
+    from samaops.clients.flower import FlowerClient
+
+    assert site.settings.flower is not None
+    with FlowerClient(url_of(site, site.settings.flower), site.settings.flower) as client:
+        now = time.time()
+        started = client.tasks(ACTIVE_TASKS, "STARTED")
+        active = _active(started, client, now) if started else ()
+        return active, recent_of(client.tasks(RECENT_TASKS), now)
+
+
+def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> tuple[ActiveTask, ...]:
+    """Return the started tasks, longest first; Flower also remembers those of a worker that was killed."""
+    counts = {str(row.get("hostname")): row for row in client.heartbeats()}
+    tasks = []
+    for task in started:
+        worker = str(task.get("worker") or "")
+        heard = counts.get(worker, {})
+        active = heard.get("active") if heard.get("status") is True else None
+        tasks.append(
+            ActiveTask(
+                id=str(task.get("uuid", ""))[:TEXT_CHARACTERS],
+                name=str(task.get("name", ""))[:NAME_CHARACTERS],
+                worker=worker[:NAME_CHARACTERS],
+                arguments=_arguments(task),
+                runtime_seconds=round(max(0.0, now - _float(task, "started", now)), 1),
+                worker_active=active if isinstance(active, int) else None,
+            )
+        )
+    return tuple(sorted(tasks, key=lambda one: -one.runtime_seconds))
+
+
+def _arguments(task: Mapping[str, Any]) -> str:
+    """Return the beginning of a task's arguments: enough to recognise it, not the customer's whole message."""
+    parts = (str(task.get(part) or "") for part in ("args", "kwargs"))
+    return " ".join(text for text in parts if text not in ("()", "[]", "{}"))[:TEXT_CHARACTERS]
+
+
+def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
+    """Count how the tasks of the last quarter of an hour ended."""
+    ended = [
+        (_float(task, "timestamp", 0.0), task)
+        for task in tasks
+        if task.get("state") in ("SUCCESS", "FAILURE")
+        and now - _float(task, "timestamp", 0.0) <= RECENT_SECONDS
+    ]
+    ended.sort(key=lambda one: -one[0])
+    failed = [task for _at, task in ended if task.get("state") == "FAILURE"]
+    latest = _since_all_was_well([task for _at, task in ended])
+    exceptions = Counter(_exception(task) for task in latest)
+    exception, count = exceptions.most_common(1)[0] if exceptions else ("", 0)
+    return RecentTasks(
+        outcomes=tuple(task.get("state") == "SUCCESS" for _at, task in ended),
+        exception=exception,
+        exception_count=count,
+        failing_names=dict(
+            Counter(str(task.get("name", ""))[:NAME_CHARACTERS] for task in failed).most_common(5)
+        ),
+        window_seconds=round(now - ended[-1][0]) if ended else 0,
+        exception_of=len(latest),
+    )
+
+
+def _since_all_was_well(ended: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the failures, newest first, up to a long streak of successes: those before it had another reason."""
+    failed: list[Mapping[str, Any]] = []
+    streak = 0
+    for task in ended:
+        if task.get("state") == "FAILURE":
+            failed.append(task)
+            streak = 0
+        else:
+            streak += 1
+        if failed and streak >= WELL_STREAK:
+            break
+    return failed
+
+
+def _exception(task: Mapping[str, Any]) -> str:
+    """Return a task's exception; objects in memory are the same at every address."""
+    return _ADDRESS.sub("0x", str(task.get("exception") or ""))[:NAME_CHARACTERS]
+
+
+def _address(connection: str) -> str:
+    """Return the worker's end of a connection, which RabbitMQ calls ``<client> -> <broker>``."""
+    return connection.partition(" -> ")[0][:NAME_CHARACTERS]
+
+
+def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
+    found = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
+    return found if isinstance(found, dict) else {}
+
+
+def _int(raw: Mapping[str, Any], name: str) -> int:
+    value = raw.get(name)
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
+def _float(raw: Mapping[str, Any], name: str, default: float) -> float:
+    value = raw.get(name)
+    return float(value) if isinstance(value, (int, float)) else default

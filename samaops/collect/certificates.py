@@ -1,0 +1,74 @@
+"""What is observed of the TLS certificates that services show."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from samaops.clients.errors import ClientError
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Certificate
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+if TYPE_CHECKING:
+    from cryptography import x509
+from samaops.facts.certificates import CertificateFacts
+
+LOOK_SECONDS = 4.0
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return one collector for each certificate to watch."""
+    return [_collector(one) for one in site.settings.certificates]
+
+
+def _collector(certificate: Certificate) -> Collector:
+    def collect(probe: Probe) -> CertificateFacts:
+        return observe(certificate, probe)
+
+    subject = f"certificates/{certificate.name}"
+    return Collector("certificates", subject, CertificateFacts, collect, timeout=LOOK_SECONDS + 1)
+
+
+def observe(certificate: Certificate, probe: Probe) -> CertificateFacts:
+    """Shake hands and read the certificate that is shown."""
+    from cryptography import x509
+
+    from samaops.clients import certificates as client
+
+    probe.stage("TLS handshake")
+    server_name = certificate.server_name or certificate.host
+    shown = client.look(certificate.host, certificate.port, server_name, certificate.ca_file, LOOK_SECONDS)
+    try:
+        read = x509.load_der_x509_certificate(shown.der)
+        names = _names(read)
+    except ValueError as error:
+        message = _("the certificate cannot be read: {error}").format(error=error)
+        raise ClientError(FailureKind.TLS, message, "certificate") from error
+    return CertificateFacts(
+        host=certificate.host,
+        port=certificate.port,
+        server_name=server_name,
+        subject=read.subject.rfc4514_string(),
+        issuer=read.issuer.rfc4514_string(),
+        names=names,
+        valid_from=read.not_valid_before_utc.timestamp(),
+        valid_until=read.not_valid_after_utc.timestamp(),
+        serial=f"{read.serial_number:x}",
+        tls_version=shown.tls_version,
+        verify_error=shown.verify_error,
+        seen_at=time.time(),
+    )
+
+
+def _names(read: x509.Certificate) -> tuple[str, ...]:
+    from cryptography import x509
+
+    try:
+        found = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = [str(one) for one in found.get_values_for_type(x509.IPAddress)]
+    return (*found.get_values_for_type(x509.DNSName), *addresses)

@@ -1,0 +1,158 @@
+"""Read what the script ``docker.sh`` printed into the facts of an engine."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import PurePosixPath
+from typing import Any
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Completed
+from samaops.collect.docker.containers import COMMAND_SECONDS, engine_failure
+from samaops.collect.engine import Probe
+from samaops.collect.sections import cut, refusal
+from samaops.facts.docker import Container, DiskUse, DockerFacts
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+# docker prints sizes with decimal prefixes (go-units HumanSize): kB is 1000 bytes.
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
+_SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)i?b", re.IGNORECASE)
+HEALTH_LOG_CHARACTERS = 300
+
+
+def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
+    """Return the facts that the script's output holds. Raises ClientError when the engine did not answer."""
+    sections = cut(done, token)
+    try:
+        epoch, memory_kilobytes = (int(line) for line in sections["machine"])
+        exit_line, *said = sections["ps"]
+    except (KeyError, ValueError) as error:
+        message = _("the server's answer is not complete, it has: {sections}").format(
+            sections=", ".join(sections)
+        )
+        raise ClientError(FailureKind.ERROR, message, "script") from error
+    code = int(exit_line.removeprefix("exit "))
+    if code:
+        raise engine_failure(code, " ".join(said))
+    inspected = list(_documents(sections.get("inspect", [])))
+    if said and not inspected:
+        message = _("docker ps answers, docker inspect does not within {seconds} s").format(
+            seconds=COMMAND_SECONDS
+        )
+        raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
+    logs = probe.attempt("logs", lambda: _log_sizes(sections.get("logs")))
+    return DockerFacts(
+        epoch=epoch,
+        memory_total=memory_kilobytes * 1024,
+        expected=expected,
+        containers=tuple(sorted((_container(one, logs) for one in inspected), key=lambda one: one.name)),
+        logs_seen=None if logs is None else True,
+        disk=probe.attempt("disk", lambda: _disk(sections.get("disk"))),
+    )
+
+
+def _documents(lines: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    for line in lines:
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            raise ClientError(FailureKind.GARBAGE, f"{error}: {line[:80]!r}", "docker inspect") from error
+        yield document
+
+
+def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> Container:
+    state = document["state"]
+    health = state.get("Health") or {}
+    log_path = document["log_path"] or ""
+    options = document["log_options"] or {}
+    return Container(
+        name=document["name"].lstrip("/"),
+        id=document["id"],
+        image=document["image"],
+        image_id=document["image_id"],
+        state=state["Status"],
+        health=_health_status(health),
+        health_log=_last_words(health),
+        restart_count=document["restart_count"] or 0,
+        restart_policy=document["restart_policy"] or "no",
+        oom_killed=bool(state.get("OOMKilled")),
+        exit_code=state.get("ExitCode", 0),
+        error=state.get("Error", ""),
+        pid=state.get("Pid", 0),
+        started_at=_epoch(state.get("StartedAt", "")),
+        finished_at=_epoch(state.get("FinishedAt", "")),
+        memory_limit=document["memory_limit"] or 0,
+        log_path=log_path,
+        log_bytes=logs.get(str(PurePosixPath(log_path).parent)) if logs and log_path else None,
+        log_max_size=options.get("max-size"),
+        project=document["project"],
+        service=document["service"],
+    )
+
+
+def _health_status(health: Mapping[str, Any]) -> str | None:
+    status = health.get("Status")
+    return None if status in (None, "", "none") else str(status)
+
+
+def _last_words(health: Mapping[str, Any]) -> str:
+    entries = health.get("Log") or []
+    return str(entries[-1].get("Output", "")).strip()[-HEALTH_LOG_CHARACTERS:] if entries else ""
+
+
+def _epoch(stamp: str) -> float | None:
+    """Return a time of docker (RFC 3339 with nanoseconds, in UTC); None for its zero time."""
+    if stamp.startswith("0001-") or len(stamp) < 19:
+        return None
+    return datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+
+
+def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:
+    """Return the bytes of all logs in each container's directory."""
+    if lines is None:
+        return {}
+    _check_exit(lines, "docker logs")
+    sizes: dict[str, int] = {}
+    for line in lines[:-1]:
+        size, _tab, directory = line.partition("\t")
+        if size.isdigit():
+            sizes[directory] = sizes.get(directory, 0) + int(size)
+    return sizes
+
+
+def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
+    if lines is None:
+        return None
+    _check_exit(lines, "docker system df")
+    return tuple(
+        DiskUse(
+            type=one["Type"],
+            count=int(one["TotalCount"] or 0),
+            active=int(one["Active"] or 0),
+            size_bytes=size_bytes(one["Size"]),
+            reclaimable_bytes=size_bytes(one["Reclaimable"]),
+        )
+        for one in _documents(lines[:-1])
+    )
+
+
+def _check_exit(lines: Sequence[str], stage: str) -> None:
+    *said, exit_line = lines
+    if exit_line == "exit 0":
+        return
+    last = said[-1] if said else exit_line
+    if exit_line in ("exit 124", "exit 137"):
+        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
+    if "sudo" in last or "ermission denied" in last:
+        raise refusal(last)
+    raise ClientError(FailureKind.ERROR, last, stage)
+
+
+def size_bytes(text: str) -> int:
+    """Return the bytes of a size such as ``1.2GB`` or ``512MB (30%)``."""
+    found = _SIZE.match(text or "")
+    return round(float(found.group(1)) * _UNITS[found.group(2).lower()]) if found else 0

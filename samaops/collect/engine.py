@@ -1,0 +1,227 @@
+"""Look at many systems side by side: one thread each, a timeout each, one deadline for all.
+
+A thread that hangs is left behind (they are daemons) and its observation says at which stage it hung;
+nothing else waits for it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib import import_module
+from typing import TypeVar
+
+from msgspec import Struct
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Shell, ShellPool
+from samaops.errors import ConfigurationError
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.selection import Selection
+from samaops.i18n import _
+from samaops.model.failure import Failure, FailureKind
+from samaops.site.site import Site
+
+logger = logging.getLogger(__name__)
+# How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
+_BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
+_SPARE_SECONDS = 0.6
+ResultT = TypeVar("ResultT")
+
+# In samaops.clients, where it is not the module of the system's own name.
+_CLIENTS = {
+    "servers": ("reach", "ssh"),
+    "docker": ("ssh",),
+    "backup": ("ssh",),
+    "api": ("http",),
+    "celery": ("rabbitmq",),
+}
+
+
+class Probe:
+    """What a collector is given: its shells, what is wanted of it, and where it says how far it has come."""
+
+    def __init__(
+        self, shells: ShellPool, selection: Selection, ends_at: float, server: str | None = None
+    ) -> None:
+        self.shells = shells
+        self.missing: dict[str, Failure] = {}
+        self.current_stage = ""
+        self._selection = selection
+        self._server = server
+        self._ends_at = ends_at
+
+    def stage(self, name: str) -> None:
+        """Say what is about to be done; named in the finding if it hangs there."""
+        self.current_stage = name
+
+    def wants(self, *codes: str) -> bool:
+        """Return whether any of these checks (or one under these prefixes) was selected, so its part is needed."""
+        return any(self._selection.touches(code, self._server) for code in codes)
+
+    @property
+    def deep(self) -> bool:
+        """Whether costly looks were asked for too (``--deep``)."""
+        return self._selection.deep
+
+    def remaining(self) -> float:
+        """Return the seconds left for this collector, at least a little."""
+        return max(0.05, self._ends_at - time.monotonic())
+
+    def shell(self, server: str) -> Shell:
+        """Return the run's shell on a server; a failed log-in is a DEPENDENCY failure here."""
+        self.stage("ssh")
+        try:
+            return self.shells.of(server)
+        except ClientError as error:
+            raise ClientError(FailureKind.DEPENDENCY, error.message, "ssh") from error
+
+    def attempt(self, part: str, look: Callable[[], ResultT]) -> ResultT | None:
+        """Look at one part; when that fails, remember why and go on without it."""
+        self.stage(part)
+        started = time.monotonic()
+        try:
+            return look()
+        except ClientError as error:
+            self.missing[part] = error.failure(_milliseconds_since(started))
+            return None
+
+
+class Collector(Struct, frozen=True):
+    """How one subject is looked at. ``feeds`` are prefixes of the check codes that need it.
+
+    ``on_request`` marks a look that nobody takes unless it is asked for by name.
+    """
+
+    system: str
+    subject: str
+    facts_type: type
+    collect: Callable[[Probe], object]
+    server: str | None = None
+    feeds: tuple[str, ...] = ()
+    timeout: float = 6.0
+    on_request: bool = False
+
+    def is_wanted(self, selection: Selection) -> bool:
+        """Return whether a selected check needs this collector."""
+        if self.on_request and not selection.names(self.system):
+            return False
+        return any(selection.touches(prefix, self.server) for prefix in self.feeds or (self.system,))
+
+
+class _Run:
+    """One collector in its thread, and the observation it ends with."""
+
+    def __init__(
+        self, collector: Collector, shells: ShellPool, selection: Selection, run_ends_at: float
+    ) -> None:
+        self.collector = collector
+        self.started = time.monotonic()
+        self.hit_deadline = False
+        self._run_ends_at = run_ends_at
+        self._ends_at = min(self.started + collector.timeout, run_ends_at)
+        self.probe = Probe(shells, selection, self._ends_at, collector.server)
+        self._lock = threading.Lock()
+        self._observation: Observation | None = None
+        self._thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(self.look,), name=collector.subject, daemon=True
+        )
+        self._thread.start()
+
+    def look(self) -> None:
+        try:
+            facts = self.collector.collect(self.probe)
+            self._finish(facts=facts)
+        except ClientError as error:
+            stage = error.stage or self.probe.current_stage
+            kind = FailureKind.DEADLINE if self._was_cut_short(error.kind) else error.kind
+            self._finish(failure=Failure(kind, error.message, stage, _milliseconds_since(self.started)))
+        except ConfigurationError as error:
+            self._fail(FailureKind.MISSING, error.message)
+        except Exception as error:  # the boundary: a bug in one collector costs its own checks only
+            logger.exception("collector %s failed", self.collector.subject)
+            self._fail(FailureKind.ERROR, f"{type(error).__name__}: {error}")
+
+    def observation(self) -> Observation:
+        """Wait for the observation; when it does not come in time, make one that says where the collector hangs."""
+        self._thread.join(max(0.0, self._ends_at - time.monotonic()))
+        kind = FailureKind.DEADLINE if self._ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
+        seconds = time.monotonic() - self.started
+        self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
+        assert self._observation is not None
+        failure = self._observation.failure
+        self.hit_deadline = failure is not None and failure.kind is FailureKind.DEADLINE
+        return self._observation
+
+    def _was_cut_short(self, kind: FailureKind) -> bool:
+        """Return whether it was our deadline that did not let the system answer: no word about the system then."""
+        budget_was_cut = self.started + self.collector.timeout > self._run_ends_at
+        is_at_its_end = time.monotonic() > self._run_ends_at - _SPARE_SECONDS
+        return kind in _BY_TIME and budget_was_cut and is_at_its_end
+
+    def _fail(self, kind: FailureKind, message: str) -> None:
+        self._finish(
+            failure=Failure(kind, message, self.probe.current_stage, _milliseconds_since(self.started))
+        )
+
+    def _finish(self, facts: object = None, failure: Failure | None = None) -> None:
+        with self._lock:  # the first word counts: a thread that ends after it was given up changes nothing
+            if self._observation is None:
+                self._observation = Observation(
+                    system=self.collector.system,
+                    subject=self.collector.subject,
+                    server=self.collector.server,
+                    facts_type=self.collector.facts_type.__name__,
+                    facts=facts,
+                    failure=failure,
+                    missing=dict(self.probe.missing),
+                    duration_ms=_milliseconds_since(self.started),
+                )
+
+
+def observe(
+    collectors: Iterable[Collector],
+    site: Site,
+    selection: Selection,
+    deadline_seconds: float,
+    meanwhile: Callable[[], object] | None = None,
+) -> Snapshot:
+    """Run the collectors side by side, started as they come, and return what they saw within the deadline.
+
+    ``meanwhile`` is done on this thread while they wait for answers.
+    """
+    started = time.monotonic()
+    taken_at = datetime.now(timezone.utc)
+    tally = footprint.open_tally()
+    shells = ShellPool(site.settings)
+    ends_at = started + deadline_seconds
+    runs: dict[Collector, _Run] = {}
+    for collector in collectors:
+        _import_clients(collector.system)
+        runs[collector] = _Run(collector, shells, selection, ends_at)
+    if meanwhile is not None:
+        meanwhile()
+    observations = tuple(run.observation() for run in runs.values())
+    shells.close()
+    deadline_hit = any(run.hit_deadline for run in runs.values())
+    return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
+
+
+def _import_clients(system: str) -> None:
+    """Import what a system's collectors talk with, before their threads are started.
+
+    Threads that import at the same time only wait for each other, and make those wait that talk already.
+    """
+    for name in _CLIENTS.get(system, (system,)):
+        with suppress(ImportError):  # the collector says so itself
+            import_module(f"samaops.clients.{name}")
+
+
+def _milliseconds_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

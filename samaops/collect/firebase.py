@@ -1,0 +1,53 @@
+"""What is observed of Google's OAuth and FCM hosts, each for itself, by the way the application takes."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Firebase, Proxy
+from samaops.facts.firebase import FirebaseFacts
+from samaops.facts.proxy import label
+from samaops.site.site import Site
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return one collector for each of Google's hosts."""
+    firebase = site.settings.firebase
+    if firebase is None:
+        return []
+    urls: dict[str, str] = {}
+    for url in (firebase.oauth_url, firebase.fcm_url):
+        parts = urlsplit(url)
+        urls.setdefault(label(parts.hostname or "?", parts.port or 443), url)
+    return [_collector(name, url, firebase, site.settings.proxy) for name, url in urls.items()]
+
+
+def _collector(name: str, url: str, firebase: Firebase, proxy: Proxy | None) -> Collector:
+    def collect(probe: Probe) -> FirebaseFacts:
+        return observe(url, firebase, proxy, probe)
+
+    return Collector("firebase", f"firebase/{name}", FirebaseFacts, collect, timeout=firebase.timeout + 1)
+
+
+def observe(url: str, firebase: Firebase, proxy: Proxy | None, probe: Probe) -> FirebaseFacts:
+    """Look at one host. Raises ClientError."""
+    from samaops.clients import firebase as client
+
+    probe.stage("proxy, TLS, GET" if proxy else "TLS, GET")
+    answer = client.ask(url, firebase, proxy)
+    parts, certificate = urlsplit(url), answer.certificate
+    return FirebaseFacts(
+        host=parts.hostname or "",
+        port=parts.port or 443,
+        through_proxy=proxy is not None,
+        status=answer.status,
+        issuer_organisation=certificate.issuer_organisation,
+        issuer_name=certificate.issuer_name,
+        certificate_name=certificate.subject_name,
+        certificate_ends=certificate.not_after,
+        verify_error=certificate.verify_error,
+        tunnel_ms=answer.tunnel_ms,
+        tls_ms=answer.tls_ms,
+        first_byte_ms=answer.first_byte_ms,
+    )

@@ -1,0 +1,89 @@
+"""How a health path answers, asked of one API member or of the virtual address: the same look at both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from samaops.clients.errors import ClientError
+from samaops.collect.engine import Probe
+
+if TYPE_CHECKING:
+    from samaops.clients.http import HttpAnswer, HttpConnection
+from samaops.facts.health import HealthAnswer
+
+# A few quick answers say more than one. Where none of them was quick they may only have met a busy moment, of
+# this machine too, so a few more are taken; a server that is really slow is not asked again.
+SAMPLES = 3
+
+
+MOST_SAMPLES = 10
+
+
+QUICK_MS = 30.0  # the guide's P99 of GET /health
+
+
+SLOW_MS = 500.0
+
+
+EXCERPT_CHARACTERS = 200
+
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+def url_of(base: str, path: str) -> str:
+    """Return a base URL with a path, without doubling the slash."""
+    return base.rstrip("/") + "/" + path.lstrip("/")
+
+
+def ask(url: str, timeout: float, probe: Probe, ca_file: Path | None = None) -> HealthAnswer:
+    """Ask a health path a few times over one connection. Raises ClientError when the first answer fails."""
+    from samaops.clients.http import HttpConnection
+
+    probe.stage(f"GET {urlsplit(url).path}")
+    with HttpConnection(url, timeout=timeout, ca_file=ca_file) as connection:
+        first = connection.get(max_bytes=MAX_BODY_BYTES)
+        samples = _samples(connection, first)
+    return _answer(url, first, tuple(round(sample, 2) for sample in samples))
+
+
+def _samples(connection: HttpConnection, first: HttpAnswer) -> list[float]:
+    samples = [first.total_ms - first.connect_ms]
+    while samples[-1] < SLOW_MS and len(samples) < (SAMPLES if min(samples) < QUICK_MS else MOST_SAMPLES):
+        try:
+            samples.append(connection.get(max_bytes=MAX_BODY_BYTES).total_ms)
+        except ClientError:
+            break  # a server may end an idle connection whenever it likes: the first answer stands
+    return samples
+
+
+def _answer(url: str, first: HttpAnswer, samples_ms: tuple[float, ...]) -> HealthAnswer:
+    body = _object(first.body)
+    return HealthAnswer(
+        url=url,
+        status=first.status,
+        server_header=first.headers.get("server", ""),
+        content_type=first.headers.get("content-type", ""),
+        body_status=_text(body.get("status")),
+        version=_text(body.get("version")),
+        excerpt=first.text[:EXCERPT_CHARACTERS],
+        connect_ms=first.connect_ms,
+        first_byte_ms=first.first_byte_ms,
+        samples_ms=samples_ms,
+    )
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)[:EXCERPT_CHARACTERS]

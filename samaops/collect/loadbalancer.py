@@ -1,0 +1,117 @@
+"""What is observed of the load balancer: the virtual address as customers see it, and the F5's own view."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from samaops.clients.errors import ClientError
+from samaops.collect import health
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import BigIp, LoadBalancer
+from samaops.model.failure import OUTAGE_KINDS, FailureKind
+from samaops.site.site import Site
+
+if TYPE_CHECKING:
+    from samaops.clients.loadbalancer import BigIpClient
+from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the virtual address, and of the F5 when it is configured."""
+    balancer = site.settings.loadbalancer
+    if balancer is None:
+        return []
+    found = [_vip_collector(balancer)]
+    if balancer.bigip is not None:
+        found.append(_bigip_collector(balancer, balancer.bigip))
+    return found
+
+
+def _vip_collector(balancer: LoadBalancer) -> Collector:
+    url = health.url_of(balancer.url, balancer.health_path)
+
+    def collect(probe: Probe) -> VipFacts:
+        return VipFacts(health.ask(url, balancer.timeout, probe, balancer.ca_file))
+
+    feeds = ("loadbalancer.vip",)
+    timeout = balancer.timeout + 1
+    return Collector("loadbalancer", "loadbalancer/vip", VipFacts, collect, feeds=feeds, timeout=timeout)
+
+
+def _bigip_collector(balancer: LoadBalancer, bigip: BigIp) -> Collector:
+    def collect(probe: Probe) -> BigIpFacts:
+        return observe(bigip, balancer.timeout, probe)
+
+    feeds = tuple(f"loadbalancer.{part}" for part in ("management", "member", "pool", "virtual", "monitor"))
+    timeout = balancer.timeout + 1
+    return Collector("loadbalancer", "loadbalancer/bigip", BigIpFacts, collect, feeds=feeds, timeout=timeout)
+
+
+def observe(bigip: BigIp, timeout: float, probe: Probe) -> BigIpFacts:
+    """Read members, pool, monitors and virtual server. Raises ClientError when the members cannot be read.
+
+    A management interface that is down is no outage: customers are served through another. So it is told as
+    a way to look that is broken.
+    """
+    from samaops.clients.http import HttpConnection
+    from samaops.clients.loadbalancer import BigIpClient
+
+    with HttpConnection(bigip.url, timeout=timeout, ca_file=bigip.ca_file) as connection:
+        client = BigIpClient(connection, bigip)
+        probe.stage("members")
+        members = tuple(_member(one) for one in _stats(client))
+        monitors = probe.attempt("monitors", lambda: _monitors(client))
+        virtual = probe.attempt("virtual", client.virtual_stats) or {}
+    return BigIpFacts(
+        pool=bigip.pool,
+        virtual_server=bigip.virtual_server,
+        members=members,
+        monitors=monitors,
+        virtual_availability=_optional(virtual, "status.availabilityState"),
+        virtual_enabled=_optional(virtual, "status.enabledState"),
+        virtual_reason=_optional(virtual, "status.statusReason"),
+    )
+
+
+def _stats(client: BigIpClient) -> list[dict[str, Any]]:
+    try:
+        return client.member_stats()
+    except ClientError as error:
+        if error.kind in OUTAGE_KINDS:
+            raise ClientError(FailureKind.DEPENDENCY, error.message, "management") from error
+        raise
+
+
+def _member(stats: Mapping[str, Any]) -> MemberFacts:
+    node = str(stats.get("nodeName") or stats.get("addr") or "?").rpartition("/")[2]
+    connections = stats.get("serverside.curConns")
+    return MemberFacts(
+        name=f"{node}:{stats.get('port', '?')}",
+        availability=str(stats.get("status.availabilityState", "unknown")),
+        enabled=str(stats.get("status.enabledState", "enabled")),
+        reason=str(stats.get("status.statusReason", "")),
+        monitor_status=str(stats.get("monitorStatus", "")),
+        session=str(stats.get("sessionStatus", "")),
+        current_connections=connections if isinstance(connections, int) else None,
+    )
+
+
+def _monitors(client: BigIpClient) -> tuple[MonitorFacts, ...]:
+    """Return the pool's monitors; the pool names them as in "min 1 of { /Common/a /Common/b }"."""
+    names = re.findall(r"/[^\s{}]+", str(client.pool().get("monitor", "")))
+    return tuple(_monitor(client, name) for name in names)
+
+
+def _monitor(client: BigIpClient, name: str) -> MonitorFacts:
+    found = client.http_monitor(name)
+    if found is None:
+        return MonitorFacts(name, None, "")
+    receive = str(found.get("recv", ""))
+    return MonitorFacts(name, "" if receive == "none" else receive, str(found.get("send", "")))
+
+
+def _optional(stats: Mapping[str, Any], key: str) -> str | None:
+    value = stats.get(key)
+    return None if value is None else str(value)

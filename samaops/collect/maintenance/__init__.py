@@ -1,0 +1,3 @@
+"""How maintenance is looked at."""
+
+from samaops.collect.maintenance.past import collectors as collectors

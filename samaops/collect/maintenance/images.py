@@ -1,0 +1,129 @@
+"""What is observed of the images of a Docker engine: which are used, and which releases they are."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Completed
+from samaops.collect.docker.containers import engine_failure, patience, require_engine
+from samaops.collect.engine import Collector, Probe
+from samaops.collect.sections import cut
+from samaops.facts.maintenance import UNTAGGED, Image, ImagesFacts
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+COMMAND_SECONDS = 8
+
+
+SCRIPT_SECONDS = 30.0
+
+
+_STAMP = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
+)
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return one collector for each server that must run containers."""
+    if site.settings.docker is None:
+        return []
+    return [_collector(site, server) for server in site.containers()]
+
+
+def _collector(site: Site, server: str) -> Collector:
+    def collect(probe: Probe) -> ImagesFacts:
+        require_engine(site)
+        return observe(server, probe)
+
+    return Collector(
+        "maintenance", f"images/{server}", ImagesFacts, collect, server, ("maintenance.images",),
+        patience(site, server, SCRIPT_SECONDS), on_request=True,
+    )  # fmt: skip
+
+
+def observe(server: str, probe: Probe) -> ImagesFacts:
+    """List the images of one engine."""
+    shell = probe.shell(server)
+    probe.stage("docker images")
+    token = secrets.token_hex(8)
+    command = f"sh -s -- {token} {COMMAND_SECONDS}"
+    return read(shell.run(command, min(SCRIPT_SECONDS, probe.remaining()), _script()), token)
+
+
+def read(done: Completed, token: str) -> ImagesFacts:
+    """Return the images that the script's output holds. Raises ClientError when the engine did not say all."""
+    sections = cut(done, token)
+    used = {line for line in _lines(sections, "containers") if line.startswith("sha256:")}
+    try:
+        images = tuple(_image(json.loads(line), used) for line in _lines(sections, "images"))
+        epoch = float(sections["now"][0])
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise ClientError(FailureKind.GARBAGE, str(error)[:200], "docker images") from error
+    return ImagesFacts(epoch, images, _disk_bytes(sections.get("disk", [])))
+
+
+def _lines(sections: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+    *lines, end = sections.get(name) or ["exit 1"]
+    code = end.removeprefix("exit ")
+    if code == "0":
+        return lines
+    said = lines[-1] if lines else _("the server's answer is not complete")
+    raise engine_failure(int(code) if code.isdigit() else 1, said)
+
+
+def _image(document: Mapping[str, Any], used: set[str]) -> Image:
+    tags = tuple(one for one in document["tags"] or () if UNTAGGED not in one)
+    digests = tuple(one for one in document["digests"] or () if UNTAGGED not in one)
+    repositories = [one.rpartition(":")[0] for one in tags] + [one.partition("@")[0] for one in digests]
+    return Image(
+        id=document["id"],
+        tags=tags,
+        repositories=tuple(sorted(set(repositories))),
+        created_at=epoch_of(document["created"]) or 0.0,
+        tagged_at=epoch_of(document["tagged"]),
+        size_bytes=int(document["size"] or 0),
+        is_used=document["id"] in used,
+    )
+
+
+def epoch_of(stamp: str | None) -> float | None:
+    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time.
+
+    Releases may be built within one second of each other: the fraction counts.
+    """
+    found = _STAMP.fullmatch(stamp or "")
+    if found is None or found["second"].startswith("0001-"):
+        return None
+    moment = datetime.strptime(found["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    if found["sign"]:
+        offset = int(found["hours"]) * 3600 + int(found["minutes"]) * 60
+        moment += offset if found["sign"] == "-" else -offset
+    return moment + float(f"0.{found['fraction'] or 0}")
+
+
+def _disk_bytes(lines: Sequence[str]) -> int | None:
+    from samaops.collect.docker.reading import size_bytes
+
+    for line in lines:
+        try:
+            document = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(document, dict) and document.get("Type") == "Images":
+            return size_bytes(str(document.get("Size") or ""))
+    return None
+
+
+@cache
+def _script() -> bytes:
+    return Path(__file__).with_suffix(".sh").read_bytes()

@@ -1,0 +1,199 @@
+"""What is observed of the application's logs: ERROR and CRITICAL lines since an earlier run.
+
+Two scripts on the server: one lists the files, the other reads what ``samaops.facts.log_files`` chose of them.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Shell
+from samaops.collect.engine import Collector, Probe
+from samaops.collect.maintenance import log_files
+from samaops.collect.sections import cut
+from samaops.config.settings import Maintenance, Ssh
+from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+LIST_SECONDS = 20.0
+
+
+READ_SECONDS = 100.0
+
+
+TOP_MESSAGES = 10
+
+
+# One of so many lines is normalised in a file with very many: see the script.
+SAMPLED_WEIGHT = 97
+
+
+_REPEATED = re.compile(r"\s*(?P<count>\d+) (?P<kind>message|sampled) (?P<text>.*)")
+
+
+# What is told of a message that keeps its ids: enough to recognise it.
+_LONGEST_MESSAGE = 200
+
+
+_KEPT_BACK = (
+    (re.compile(r"://[^/\s@]+@"), "://***@"),
+    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"), "<email>"),
+    (
+        re.compile(
+            r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|api_?key|authorization))"
+            r"([\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?)[^\s,;]+"
+        ),
+        r"\1\2***",
+    ),
+    (re.compile(r"(?i)\b(bearer)\s+\S+"), r"\1 ***"),
+)
+
+
+__all__ = ["FileErrors", "LogFacts", "LogMarks", "LogMessage", "collectors"]
+
+
+def servers_with_logs(site: Site) -> tuple[str, ...]:
+    """Return the servers whose logs are read: those named, else those of the API and of the workers."""
+    if site.settings.maintenance.log_servers:
+        return site.settings.maintenance.log_servers
+    members = [one.server for one in site.settings.api.instances] if site.settings.api else []
+    workers = [one.server for one in site.settings.celery.workers.values()] if site.settings.celery else []
+    return tuple(dict.fromkeys(one for one in (*members, *workers) if one in site.settings.servers))
+
+
+def collectors(site: Site, marks: Mapping[str, LogMarks]) -> list[Collector]:
+    """Return one collector for each server with logs."""
+    return [_collector(site, server, marks.get(server)) for server in servers_with_logs(site)]
+
+
+def _collector(site: Site, server: str, marks: LogMarks | None) -> Collector:
+    def collect(probe: Probe) -> LogFacts:
+        return observe(server, site.settings.maintenance, marks, probe)
+
+    ssh = site.settings.servers[server].ssh
+    log_in = ssh.timeout if isinstance(ssh, Ssh) else 0.0
+    return Collector(
+        "maintenance", f"logs/{server}", LogFacts, collect, server, ("maintenance.logs",),
+        log_in + LIST_SECONDS + READ_SECONDS + 1, on_request=True,
+    )  # fmt: skip
+
+
+def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: Probe) -> LogFacts:
+    """List the logs of a server, and count in what is new of them."""
+    shell = probe.shell(server)
+    probe.stage("list")
+    epoch, listed = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
+    parts = log_files.parts(listed, marks)
+    probe.stage("read")
+    seconds = min(READ_SECONDS, probe.remaining() - 1)
+    counted, messages, is_sampled = read_parts(shell, settings.log_directory, parts, seconds)
+    unread = {one.name for one in counted if one.problem}
+    return LogFacts(
+        directory=settings.log_directory,
+        pattern=settings.log_pattern,
+        since=marks.epoch if marks else None,
+        files_listed=len(listed),
+        files=counted,
+        messages=messages,
+        is_sampled=is_sampled,
+        marks=log_files.marks(epoch, listed, parts, marks, unread),
+    )
+
+
+def list_files(
+    shell: Shell, settings: Maintenance, marks: LogMarks | None, seconds: float
+) -> tuple[float, tuple[ListedFile, ...]]:
+    """Return the server's time and its log files, rotated and packed ones too. Raises ClientError."""
+    token = secrets.token_hex(8)
+    since = f"{marks.epoch:.6f}" if marks else "none"
+    lengths = sorted({one.head_bytes for one in marks.files if one.head_bytes} if marks else ())
+    words = (token, settings.log_directory, settings.log_pattern, since, *map(str, lengths))
+    done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("list"))
+    sections = cut(done, token)
+    try:
+        epoch, found = float(sections["now"][0]), sections["directory"][0]
+    except (KeyError, IndexError, ValueError) as error:
+        raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
+    if found != "exists":
+        kind = FailureKind.MISSING if "No such file" in found else FailureKind.PERMISSION
+        raise ClientError(kind, found, "list")
+    *lines, end = sections.get("files") or ["exit 1"]
+    if end != "exit 0":
+        raise ClientError(FailureKind.PERMISSION, lines[-1] if lines else end, "list")
+    return epoch, tuple(_listed(line) for line in lines)
+
+
+def _listed(line: str) -> ListedFile:
+    inode, size, modified, is_current, unended, heads, name = line.split("\t", 6)
+    sums = tuple((int(length), total) for length, total in (one.split(":") for one in heads.split()))
+    return ListedFile(name, int(inode), int(size), float(modified), is_current == "1", int(unended), sums)
+
+
+def read_parts(
+    shell: Shell, directory: str, parts: Sequence[Part], seconds: float
+) -> tuple[tuple[FileErrors, ...], tuple[LogMessage, ...], bool]:
+    """Count in each part of a file; return that, the messages that repeat most, and whether lines were sampled."""
+    if not parts:
+        return (), (), False
+    token = secrets.token_hex(8)
+    words = [token, directory, str(max(1, int(seconds) - 2))]
+    for part in parts:
+        words += [part.name, str(part.inode), str(part.from_byte), str(part.to_byte or 0)]
+    done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("read"))
+    sections = cut(done, token)
+    files, messages, is_sampled = [], Counter[str](), False
+    for number, part in enumerate(parts):
+        seen = _counted(sections.get(f"file {number}", []))
+        files.append(_errors_of(part, seen))
+        if not files[-1].problem:
+            messages.update(seen.messages)
+            is_sampled = is_sampled or seen.is_sampled
+    top = tuple(LogMessage(text, count) for text, count in messages.most_common(TOP_MESSAGES))
+    return tuple(files), top, is_sampled
+
+
+def _errors_of(part: Part, seen: _Counted) -> FileErrors:
+    problem = "; ".join(seen.complaints)[:300]
+    if not problem and "errors" not in seen.numbers:
+        problem = _("not read in time")
+    counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
+    return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
+
+
+def _counted(lines: Sequence[str]) -> _Counted:
+    numbers: dict[str, int] = {}
+    messages: Counter[str] = Counter()
+    complaints, is_sampled = [], False
+    for line in lines:
+        word, _space, rest = line.partition(" ")
+        repeated = _REPEATED.fullmatch(line)
+        if word in ("errors", "criticals") and rest.isdigit():
+            numbers[word] = int(rest)
+        elif repeated:
+            weight = SAMPLED_WEIGHT if repeated["kind"] == "sampled" else 1
+            is_sampled = is_sampled or weight > 1
+            messages[cleaned(repeated["text"])] += weight * int(repeated["count"])
+        else:
+            complaints.append(line)
+    return _Counted(numbers, messages, complaints, is_sampled)
+
+
+def cleaned(text: str) -> str:
+    """Return a message that may be kept and sent: no password, no token, no customer's address."""
+    for pattern, replacement in _KEPT_BACK:
+        text = pattern.sub(replacement, text)
+    return " ".join(text.split())[:_LONGEST_MESSAGE]
+
+
+@cache
+def _script(name: str) -> bytes:
+    return (Path(__file__).with_name(f"logs_{name}.sh")).read_bytes()

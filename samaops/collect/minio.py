@@ -1,0 +1,92 @@
+"""What is observed of MinIO: is it alive, does S3 answer, which buckets are there."""
+
+from __future__ import annotations
+
+from samaops.clients.errors import ClientError
+from samaops.collect.engine import Collector, Probe
+from samaops.collect.health import url_of
+from samaops.config.settings import MinIO
+from samaops.facts.minio import MinioFacts
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+HEALTH_PATH = "/minio/health/live"
+
+
+# The root user and password of a MinIO that was given none; the guide's own texts use them.
+DEFAULT_KEY = "minioadmin"
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the configured MinIO, if any."""
+    minio = site.settings.minio
+    if minio is None:
+        return []
+    url = minio.url or f"http://{site.address_of(minio.server)}:9000"
+
+    def collect(probe: Probe) -> MinioFacts:
+        return observe(url, minio, probe)
+
+    subject = f"minio/{minio.server}"
+    return [Collector("minio", subject, MinioFacts, collect, minio.server, timeout=minio.timeout + 1)]
+
+
+def observe(url: str, settings: MinIO, probe: Probe) -> MinioFacts:
+    """Ask the health path, then S3. Raises ClientError when either does not serve."""
+    from samaops.clients.http import get
+
+    probe.stage("GET " + HEALTH_PATH)
+    health = get(url_of(url, HEALTH_PATH), timeout=settings.timeout, max_bytes=4096)
+    buckets = None
+    if health.status == 200 and probe.wants("minio.login", "minio.bucket"):
+        buckets = probe.attempt("buckets", lambda: _buckets(url, settings, probe))
+        failure = probe.missing.get("buckets")
+        if failure is not None and failure.is_outage:
+            raise ClientError(failure.kind, failure.message, failure.stage)
+    server_header = health.headers.get("server", "")
+    default = ""
+    if health.status == 200 and probe.wants("minio.credentials"):
+        is_ours_accepted = buckets is not None
+        default = _default_credentials(url, settings, server_header, probe, is_ours_accepted)
+    return MinioFacts(
+        url=url,
+        health_status=health.status,
+        health_ms=health.total_ms,
+        server_header=server_header,
+        buckets=buckets,
+        default_credentials=default,
+    )
+
+
+def _buckets(url: str, settings: MinIO, probe: Probe) -> tuple[str, ...]:
+    from samaops.clients.minio import list_buckets
+
+    if not settings.access_key or settings.secret_key is None:
+        message = _("[minio] access_key and secret_key are not configured")
+        raise ClientError(FailureKind.MISSING, message, "list buckets")
+    timeout = min(settings.timeout, probe.remaining())
+    return list_buckets(url, settings.access_key, settings.secret_key.reveal(), timeout)
+
+
+def _default_credentials(
+    url: str, settings: MinIO, server_header: str, probe: Probe, is_ours_accepted: bool
+) -> str:
+    """Return whether the default credentials open this server.
+
+    Only a server that calls itself MinIO is asked: an S3 stand-in that checks no signature lets anybody in.
+    """
+    secret = settings.secret_key.reveal() if settings.secret_key else ""
+    if is_ours_accepted and (settings.access_key, secret) == (DEFAULT_KEY, DEFAULT_KEY):
+        return "configured"
+    if "minio" not in server_header.lower():
+        return ""
+    from samaops.clients.minio import list_buckets
+
+    probe.stage("default credentials")
+    try:
+        list_buckets(url, DEFAULT_KEY, DEFAULT_KEY, min(settings.timeout, probe.remaining()))
+    except ClientError as error:
+        refused = error.kind in (FailureKind.AUTHENTICATION, FailureKind.PERMISSION)
+        return "refused" if refused else ""
+    return "accepted"

@@ -1,0 +1,191 @@
+"""What is observed of PgBouncer: its admin console, or one query through a pool. One connection a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import PgBouncer
+from samaops.site.site import Site
+
+if TYPE_CHECKING:
+    from samaops.clients.errors import ClientError
+    from samaops.clients.pgbouncer import ConsoleClient
+from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
+
+Row = dict[str, Any]
+
+
+SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
+
+
+QUERY_CODE = "pgbouncer.query.failed"
+
+
+CONSOLE_CODES = (
+    "pgbouncer.pool.paused",
+    "pgbouncer.database.disabled",
+    "pgbouncer.pool.waiting",
+    "pgbouncer.pool.saturated",
+    "pgbouncer.login.stuck",
+    "pgbouncer.settings.different",
+    "pgbouncer.pool.oversized",
+    "pgbouncer.clients.high",
+)
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the configured pool, if any."""
+    section = site.settings.pgbouncer
+    if section is None:
+        return []
+    host = site.host_of(section)
+
+    def collect(probe: Probe) -> PgBouncerFacts:
+        return observe(host, section, probe)
+
+    subject = f"pgbouncer/{section.server}"
+    return [
+        Collector("pgbouncer", subject, PgBouncerFacts, collect, section.server, timeout=section.timeout + 1)
+    ]
+
+
+def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
+    """Look through the console when it lets us in, else through a pool.
+
+    Raises ClientError when PgBouncer does not answer at all.
+    """
+    from samaops.clients.errors import ClientError
+    from samaops.model.failure import FailureKind
+
+    if probe.wants(QUERY_CODE) and not probe.wants(*CONSOLE_CODES):
+        return _through_pool(host, settings, probe)
+    if settings.admin_password is None and settings.password is not None:
+        missing = ClientError(FailureKind.MISSING, "[pgbouncer] admin_password is not configured", "console")
+    else:
+        try:
+            return _through_console(host, settings, probe)
+        except ClientError as error:
+            refused = error.kind in (FailureKind.AUTHENTICATION, FailureKind.PERMISSION)
+            if not refused or settings.password is None:
+                raise
+            missing = error
+    probe.missing["console"] = missing.failure()
+    return _through_pool(host, settings, probe)
+
+
+def _seconds(settings: PgBouncer, probe: Probe) -> float:
+    return max(0.1, min(settings.timeout + 1, probe.remaining()) - SPARE_SECONDS)
+
+
+def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
+    from samaops.clients.pgbouncer import ConsoleClient
+
+    client = ConsoleClient(host, settings, _seconds(settings, probe))
+    try:
+        probe.stage("connect")
+        client.connect()
+        probe.stage("console")
+        return PgBouncerFacts("console", client.version(), console=_read_console(client))
+    finally:
+        client.close()
+
+
+def _through_pool(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
+    """Send SELECT 1 like the application."""
+    from samaops.clients.errors import ClientError
+    from samaops.clients.pgbouncer import PooledClient
+
+    client = PooledClient(host, settings, _seconds(settings, probe))
+    is_logged_in = False
+    try:
+        probe.stage("connect")
+        client.connect()
+        is_logged_in = True
+        probe.stage("query")
+        query = PooledQuery(client.query_ms())
+    except ClientError as error:
+        if not (is_logged_in or _is_about_the_server_behind(error)):
+            raise
+        stage = error.stage or probe.current_stage
+        query = PooledQuery(None, error.message, error.kind.value, stage)
+    finally:
+        client.close()
+    return PgBouncerFacts("pool", None, query=query)
+
+
+def _is_about_the_server_behind(error: ClientError) -> bool:
+    """Tell a pool that has no server to give from a pool that does not work itself.
+
+    PgBouncer asks for the password and then keeps the client waiting while it has never reached PostgreSQL;
+    it refuses the log-in when the database is disabled.
+    """
+    from samaops.clients.errors import WELCOME
+    from samaops.model.failure import FailureKind
+
+    return error.stage == WELCOME or error.kind in (FailureKind.DEPENDENCY, FailureKind.UNAVAILABLE)
+
+
+def _read_console(client: ConsoleClient) -> Console:
+    lists = {row["list"]: int(row["items"]) for row in client.show("lists")}
+    return Console(
+        settings={str(row["key"]): str(row["value"]) for row in client.show("config")},
+        databases=tuple(_database(row) for row in client.show("databases") if row["name"] != "pgbouncer"),
+        pools=tuple(_pool(row) for row in client.show("pools") if row["database"] != "pgbouncer"),
+        traffic=tuple(_traffic(row) for row in client.show("stats") if row["database"] != "pgbouncer"),
+        clients=lists.get("used_clients", 0) + lists.get("login_clients", 0),
+        is_held=_is_held(client.show("state")) if _knows_state(client.version()) else None,
+    )
+
+
+def _knows_state(version: str) -> bool:
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return numbers >= [1, 19]
+
+
+def _is_held(rows: list[Row]) -> bool:
+    states = {str(row["key"]): str(row["value"]) for row in rows}
+    return "yes" in (states.get("paused"), states.get("suspended"))
+
+
+def _number(row: Row, *names: str) -> int:
+    """Return the sum of those of the columns that this version has."""
+    return sum(int(row.get(name) or 0) for name in names)
+
+
+def _database(row: Row) -> PooledDatabase:
+    return PooledDatabase(
+        name=str(row["name"]),
+        host=str(row.get("host") or ""),
+        pool_size=_number(row, "pool_size"),
+        reserve_pool=_number(row, "reserve_pool", "reserve_pool_size"),
+        pool_mode=row.get("pool_mode") or None,
+        max_connections=_number(row, "max_connections") or None,
+        current_connections=_number(row, "current_connections"),
+        is_paused=bool(_number(row, "paused")),
+        is_disabled=bool(_number(row, "disabled")),
+    )
+
+
+def _pool(row: Row) -> Pool:
+    return Pool(
+        database=str(row["database"]),
+        user=str(row["user"]),
+        clients_active=_number(row, "cl_active"),
+        clients_waiting=_number(row, "cl_waiting"),
+        servers_busy=_number(row, "sv_active", "sv_active_cancel", "sv_being_canceled"),
+        servers_free=_number(row, "sv_idle", "sv_used", "sv_tested"),
+        servers_login=_number(row, "sv_login"),
+        maxwait_seconds=round(_number(row, "maxwait") + _number(row, "maxwait_us") / 1e6, 3),
+        pool_mode=row.get("pool_mode") or None,
+    )
+
+
+def _traffic(row: Row) -> Traffic:
+    return Traffic(
+        database=str(row["database"]),
+        queries_per_second=_number(row, "avg_query_count"),
+        query_ms=_number(row, "avg_query_time") / 1000,
+        transaction_ms=_number(row, "avg_xact_time") / 1000,
+        wait_ms=_number(row, "avg_wait_time") / 1000,
+    )

@@ -1,0 +1,3 @@
+"""How postgresql is looked at."""
+
+from samaops.collect.postgresql.server import collectors as collectors

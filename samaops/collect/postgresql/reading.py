@@ -1,0 +1,282 @@
+"""Read PostgreSQL's facts over one connection, a part at a time; a part that fails costs itself only."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from samaops.clients.errors import ClientError
+from samaops.clients.postgresql import PostgresClient
+from samaops.collect.engine import Probe
+from samaops.collect.postgresql.notifications import read_due
+from samaops.config.settings import PostgreSQL
+from samaops.facts.postgresql import (
+    Activity,
+    Archiver,
+    Checkpoints,
+    Connections,
+    Database,
+    Holder,
+    InvalidIndex,
+    Locks,
+    LockWait,
+    PostgresFacts,
+    Prepared,
+    Session,
+    Setting,
+    Slot,
+    Standby,
+    Table,
+    TempFiles,
+    Wal,
+)
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+Row = dict[str, Any]
+PartT = TypeVar("PartT")
+
+EXTENSIONS = ("pg_stat_statements", "pg_trgm", "uuid-ossp")
+# What the checks themselves calculate with.
+LIMITS = (
+    "max_connections", "superuser_reserved_connections", "reserved_connections", "max_wal_size",
+    "wal_keep_size", "max_slot_wal_keep_size", "autovacuum_freeze_max_age", "shared_preload_libraries",
+)  # fmt: skip
+HIDDEN = "<insufficient privilege>"
+QUERY_LENGTH = 300
+TOP = 10
+SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
+# Dumps and base backups run long by nature, under these names by default.
+BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
+_PASSWORD = re.compile(
+    r"(?i)(password\s*(?:=|to)?\s*)(?:[EU]&?)?('(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\3\$|$))", re.DOTALL
+)
+
+
+def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:
+    """Read one server. Raises ClientError when it does not let us in or does not answer SELECT 1."""
+    seconds = max(0.1, min(settings.timeout + 1, probe.remaining()) - SPARE_SECONDS)
+    client = PostgresClient(host, settings, seconds)
+    try:
+        probe.stage("connect")
+        started = time.monotonic()
+        client.connect()
+        connect_ms = round((time.monotonic() - started) * 1000, 2)
+        probe.stage("SELECT 1")
+        ping_ms = client.ping_ms()
+        probe.stage("server")
+        server = client.read_one("server")
+        parts = _Reading(client, probe, server).parts(settings)
+        return PostgresFacts(connect_ms=connect_ms, ping_ms=ping_ms, **server, **parts)
+    finally:
+        client.close()
+
+
+class _Reading:
+    """The parts of one look, which share the sessions that were read first."""
+
+    def __init__(self, client: PostgresClient, probe: Probe, server: Row) -> None:
+        self._client = client
+        self._probe = probe
+        self._role: str = server["role"]
+        self._version: int = server["version_number"]
+        self._rows: list[Row] = []
+
+    def parts(self, settings: PostgreSQL) -> dict[str, Any]:
+        """Return every part that a selected check needs, by the names of the fields."""
+        names = sorted({*LIMITS, *settings.expected_settings})
+        readers: dict[str, Callable[[], object]] = {
+            "connections": self._connections,
+            "activity": self._activity,
+            "locks": self._locks,
+            "databases": lambda: self._many("databases", Database),
+            "checkpoints": self._checkpoints,
+            "tables": lambda: self._many("tables", Table),
+            "invalid_indexes": lambda: self._many("invalid_indexes", InvalidIndex),
+            "prepared": lambda: self._many("prepared", Prepared),
+            "slots": lambda: self._many("slots", Slot),
+            "wal": lambda: Wal(**self._client.read_one("wal")),
+            "archiver": lambda: Archiver(**self._client.read_one("archiver")),
+            "temp_files": lambda: self._many("temp_files", TempFiles),
+            "standbys": self._standbys,
+            "settings": lambda: self._settings(names),
+            "extensions": self._extensions,
+            "notifications": lambda: read_due(self._client, settings),
+        }
+        wanted = {part: read for part, read in readers.items() if self._probe.wants(*_CODES_OF_PART[part])}
+        return {part: self._probe.attempt(part, read) for part, read in wanted.items()}
+
+    def _many(self, query: str, kind: Callable[..., PartT]) -> tuple[PartT, ...]:
+        return tuple(kind(**row) for row in self._client.read(query))
+
+    def _sessions(self) -> list[Row]:
+        if not self._rows:
+            self._rows = self._client.read("activity")
+        return self._rows
+
+    def _permitted_sessions(self) -> list[Row]:
+        rows = self._sessions()
+        if any(row["query"] == HIDDEN for row in rows):
+            raise ClientError(
+                FailureKind.PERMISSION,
+                _("the server hides the other sessions from {role}; it needs the role pg_monitor").format(
+                    role=self._role
+                ),
+            )
+        return rows
+
+    def _connections(self) -> Connections:
+        # Without privilege backend_type is hidden: then whoever has a user is taken for a client.
+        clients = [
+            row for row in self._sessions() if row["backend_type"] in ("client backend", None) and row["user"]
+        ]
+        return Connections(
+            used=len(clients),
+            by_state=dict(Counter(row["state"] or "" for row in clients)),
+            by_client=dict(Counter(_client_of(row) for row in clients).most_common(TOP)),
+            started_within_10_s=sum(
+                (row["session_seconds"] or 60) < 10 for row in clients if not row["is_ours"]
+            ),
+        )
+
+    def _activity(self) -> Activity:
+        others = [row for row in self._permitted_sessions() if not row["is_ours"]]
+        clients = [row for row in others if row["backend_type"] == "client backend"]
+        active = [row for row in clients if row["state"] == "active"]
+        idle = [row for row in clients if (row["state"] or "").startswith("idle in transaction")]
+        queries = [row for row in active if row["application"] not in BACKUPS]
+        return Activity(
+            active=len(active),
+            longest_queries=_longest(queries, "query_seconds"),
+            idle_in_transaction=_longest(idle, "state_seconds"),
+            idle_in_transaction_count=len(idle),
+            waiting=dict(Counter(_wait_of(row) for row in active if row["wait_event_type"] in _WAITS)),
+            wraparound_vacuums=tuple(
+                _cut(row["query"]) for row in others if "to prevent wraparound" in (row["query"] or "")
+            ),
+            holders=_holders(others),
+        )
+
+    def _locks(self) -> Locks:
+        rows = self._permitted_sessions()
+        if not any(row["wait_event_type"] == "Lock" for row in rows):
+            return Locks()
+        leaders = {row["pid"]: row["leader_pid"] or row["pid"] for row in rows}
+        waits = tuple(_lock_wait(row, leaders) for row in self._client.read("locks"))
+        involved = {wait.pid for wait in waits} | {pid for wait in waits for pid in wait.blocked_by}
+        return Locks(waits, tuple(_session(row) for row in rows if row["pid"] in involved))
+
+    def _checkpoints(self) -> Checkpoints:
+        query = "checkpoints_17" if self._version >= 170000 else "checkpoints"
+        return Checkpoints(**self._client.read_one(query))
+
+    def _standbys(self) -> tuple[Standby, ...]:
+        rows = self._client.read("standbys")
+        if any(row["state"] is None for row in rows):
+            raise ClientError(
+                FailureKind.PERMISSION,
+                _("the server hides the standbys from {role}; it needs the role pg_monitor").format(
+                    role=self._role
+                ),
+            )
+        return tuple(Standby(**_without(row, "pid")) for row in rows)
+
+    def _settings(self, names: list[str]) -> dict[str, Setting]:
+        rows = self._client.read("settings", {"names": names})
+        return {row["name"]: Setting(**_without(row, "name")) for row in rows}
+
+    def _extensions(self) -> dict[str, str | None]:
+        rows = self._client.read("extensions", {"names": list(EXTENSIONS)})
+        available = {row["name"]: row["installed_version"] for row in rows}
+        return {name: available.get(name) for name in EXTENSIONS}
+
+
+_CODES_OF_PART: dict[str, tuple[str, ...]] = {
+    "connections": ("postgresql.connections.high",),
+    "activity": (
+        "postgresql.query.long", "postgresql.transaction.idle", "postgresql.sessions.waiting",
+        "postgresql.xmin.pinned", "postgresql.xid.age", "postgresql.temp.high",
+    ),
+    "locks": ("postgresql.locks.chain", "postgresql.locks.ddl_queue"),
+    "databases": (
+        "postgresql.cache.low", "postgresql.deadlocks.seen", "postgresql.temp.high", "postgresql.xid.age",
+    ),
+    "checkpoints": ("postgresql.checkpoints.requested",),
+    "tables": ("postgresql.tables.dead", "postgresql.tables.not_analyzed"),
+    "invalid_indexes": ("postgresql.index.invalid",),
+    "prepared": ("postgresql.prepared.old", "postgresql.xmin.pinned", "postgresql.locks.chain"),
+    "slots": ("postgresql.slot.inactive", "postgresql.xmin.pinned", "postgresql.wal.large"),
+    "wal": ("postgresql.wal.large", "postgresql.archiver.failing"),
+    "archiver": ("postgresql.archiver.failing", "postgresql.wal.large"),
+    "temp_files": ("postgresql.temp.high",),
+    "standbys": ("postgresql.replication.lag", "postgresql.xmin.pinned"),
+    "settings": (
+        "postgresql.settings.different", "postgresql.connections.high", "postgresql.wal.large",
+        "postgresql.slot.inactive", "postgresql.xid.age", "postgresql.extension.missing",
+        "pgbouncer.pool.oversized",
+    ),
+    "extensions": ("postgresql.extension.missing",),
+    "notifications": ("postgresql.notifications.late",),
+}  # fmt: skip
+# Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
+_WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")
+
+
+def _longest(rows: list[Row], by: str) -> tuple[Session, ...]:
+    return tuple(_session(row) for row in sorted(rows, key=lambda row: -(row[by] or 0))[:TOP])
+
+
+def _session(row: Row) -> Session:
+    return Session(
+        pid=row["pid"],
+        user=row["user"] or "",
+        database=row["database"] or "",
+        application=row["application"] or "",
+        client=row["client"] or "",
+        state=row["state"] or row["backend_type"] or "",
+        wait=_wait_of(row),
+        transaction_seconds=_rounded(row["transaction_seconds"]),
+        query_seconds=_rounded(row["query_seconds"]),
+        state_seconds=_rounded(row["state_seconds"]),
+        query=_cut(row["query"]),
+    )
+
+
+def _lock_wait(row: Row, leaders: dict[int, int]) -> LockWait:
+    # A parallel worker waits on behalf of its leader; the blockers are named by their leaders already.
+    own: int = row["pid"]
+    pid = leaders.get(own, own)
+    blocked_by = tuple(sorted(set(row["blocked_by"]) - {pid}))
+    return LockWait(pid, blocked_by, row["locktype"], row["mode"], row["relation"], round(row["seconds"], 2))
+
+
+def _holders(rows: list[Row]) -> tuple[Holder, ...]:
+    oldest = sorted((row for row in rows if row["xmin_age"]), key=lambda row: -row["xmin_age"])
+    return tuple(
+        Holder(row["backend_type"], f"pid {row['pid']} {_client_of(row)}", row["xmin_age"])
+        for row in oldest[:3]
+    )
+
+
+def _client_of(row: Row) -> str:
+    return "/".join(_cut(part) for part in (row["user"], row["application"], row["client"]) if part)
+
+
+def _wait_of(row: Row) -> str:
+    return f"{row['wait_event_type']}:{row['wait_event']}" if row["wait_event_type"] else ""
+
+
+def _cut(text: str | None) -> str:
+    masked = _PASSWORD.sub(r"\1'***'", text or "")
+    return masked if len(masked) <= QUERY_LENGTH else masked[: QUERY_LENGTH - 1] + "…"
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(max(0.0, seconds), 2)
+
+
+def _without(row: Row, name: str) -> Row:
+    return {key: value for key, value in row.items() if key != name}

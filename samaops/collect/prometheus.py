@@ -1,0 +1,74 @@
+"""What is observed of Prometheus: which targets it cannot scrape, which rules it cannot evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Endpoint
+from samaops.site.site import Site
+
+if TYPE_CHECKING:
+    from samaops.clients.http import HttpConnection
+from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
+
+WORDS_LIMIT = 200
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the configured Prometheus, if any."""
+    endpoint = site.settings.prometheus
+    if endpoint is None:
+        return []
+
+    def collect(probe: Probe) -> PrometheusFacts:
+        return observe(endpoint, probe)
+
+    timeout = endpoint.timeout + 1
+    return [Collector("prometheus", "prometheus/main", PrometheusFacts, collect, timeout=timeout)]
+
+
+def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
+    """Read targets and rules. Raises ClientError when the targets cannot be read."""
+    from samaops.clients import prometheus as client
+    from samaops.clients.http import HttpConnection
+
+    with HttpConnection(settings.url, timeout=settings.timeout, ca_file=settings.ca_file) as connection:
+        probe.stage("targets")
+        found = client.ask(connection, settings, client.TARGETS_PATH)
+        rules = probe.attempt("rules", lambda: _rules(connection, settings))
+    return PrometheusFacts(
+        url=settings.url.rpartition("@")[2],
+        targets=tuple(_target(one) for one in _list(found.get("activeTargets"))),
+        rule_count=None if rules is None else len(rules),
+        failing_rules=None if rules is None else tuple(one for one in rules if one.error),
+    )
+
+
+def _rules(connection: HttpConnection, settings: Endpoint) -> tuple[RuleFacts, ...]:
+    from samaops.clients import prometheus as client
+
+    groups = _list(client.ask(connection, settings, client.RULES_PATH).get("groups"))
+    return tuple(rule for group in groups for rule in _rules_of(group))
+
+
+def _rules_of(group: Mapping[str, Any]) -> Iterator[RuleFacts]:
+    for rule in _list(group.get("rules")):
+        error = str(rule.get("lastError") or ("?" if rule.get("health") == "err" else ""))
+        yield RuleFacts(str(group.get("name", "?")), str(rule.get("name", "?")), error[:WORDS_LIMIT])
+
+
+def _target(shown: Mapping[str, Any]) -> TargetFacts:
+    labels = shown.get("labels")
+    labels = labels if isinstance(labels, dict) else {}
+    return TargetFacts(
+        job=str(labels.get("job") or shown.get("scrapePool") or "?"),
+        instance=str(labels.get("instance", "?")),
+        health=str(shown.get("health", "unknown")),
+        error=str(shown.get("lastError", ""))[:WORDS_LIMIT],
+    )
+
+
+def _list(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -1,0 +1,87 @@
+"""What is observed of the Senelec proxy itself: does it answer, and does it open the way to Google."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from samaops.clients.errors import ClientError
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Firebase, Proxy
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+if TYPE_CHECKING:
+    from samaops.clients.proxy import Tunnel
+from samaops.facts.proxy import ProxyFacts, TunnelFacts
+
+TIMEOUT_SECONDS = 5.0
+
+
+# Kept of the timeout to ask a proxy that is silent about its targets whether it lives at all.
+ALIVE_SECONDS = 1.0
+
+
+def targets(firebase: Firebase) -> tuple[tuple[str, int], ...]:
+    """Return host and port of Google's two services, each once."""
+    found = (urlsplit(url) for url in (firebase.oauth_url, firebase.fcm_url))
+    return tuple(dict.fromkeys((one.hostname or "", one.port or 443) for one in found))
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the configured proxy, if any."""
+    if site.settings.proxy is None:
+        return []
+    from samaops.clients.proxy import name
+
+    proxy, hosts = site.settings.proxy, targets(site.settings.firebase) if site.settings.firebase else ()
+    seconds = site.settings.firebase.timeout if site.settings.firebase else TIMEOUT_SECONDS
+
+    def collect(probe: Probe) -> ProxyFacts:
+        return observe(proxy, hosts, seconds, probe)
+
+    return [Collector("proxy", f"proxy/{name(proxy)}", ProxyFacts, collect, timeout=seconds + 1)]
+
+
+def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe) -> ProxyFacts:
+    """Ask the proxy for a tunnel to each host, all at once. Raises ClientError when the proxy itself fails."""
+    from samaops.clients import proxy as client
+
+    connect_ms, tunnels = _ask_all(proxy, hosts, seconds - ALIVE_SECONDS, probe)
+    kinds = {one.failure_kind for one in tunnels}
+    if kinds <= {FailureKind.NO_ANSWER.value}:  # does it wait for somebody behind it, or hang itself?
+        probe.stage("GET /")
+        alive_ms = client.alive_after_ms(proxy, ALIVE_SECONDS)
+        connect_ms = connect_ms if tunnels else alive_ms
+    elif kinds in ({FailureKind.CLOSED.value}, {FailureKind.GARBAGE.value}):
+        raise ClientError(FailureKind(tunnels[0].failure_kind), tunnels[0].words, "CONNECT")
+    return ProxyFacts(client.name(proxy), connect_ms, client.has_credentials(proxy), tunnels)
+
+
+def _ask_all(
+    proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe
+) -> tuple[float, tuple[TunnelFacts, ...]]:
+    from samaops.clients.bounded import Deadline
+    from samaops.clients.proxy import Tunnel
+
+    deadline = Deadline(max(seconds, ALIVE_SECONDS))
+    opened: list[Tunnel] = []
+    try:
+        probe.stage("connect")
+        opened.extend(Tunnel(proxy, host, port, deadline) for host, port in hosts)
+        probe.stage("CONNECT")
+        for tunnel in opened:
+            tunnel.ask()
+        answers = tuple(_answer(tunnel, *target) for tunnel, target in zip(opened, hosts, strict=True))
+        return (opened[0].connect_ms if opened else 0.0), answers
+    finally:
+        for tunnel in opened:
+            tunnel.close()
+
+
+def _answer(tunnel: Tunnel, host: str, port: int) -> TunnelFacts:
+    try:
+        answer = tunnel.answer()
+    except ClientError as error:
+        return TunnelFacts(host, port, None, error.message, error.kind.value, None)
+    return TunnelFacts(host, port, answer.status, answer.reason, "", answer.after_ms)

@@ -1,0 +1,3 @@
+"""How rabbitmq is looked at."""
+
+from samaops.collect.rabbitmq.broker import collectors as collectors

@@ -1,0 +1,64 @@
+"""What makes a queue of RabbitMQ drop messages: its own arguments, and the policy that holds for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from samaops.model.failure import FailureKind
+
+if TYPE_CHECKING:
+    from samaops.clients.rabbitmq import ManagementApi
+from samaops.facts.rabbitmq import LIMITS, TEXT_CHARACTERS, Policy
+
+
+def limits_of(raw: Mapping[str, Any]) -> dict[str, int | str]:
+    """Return what limits a queue, from its own arguments (``x-``) and from policies.
+
+    Where both set a number the smaller one holds (https://www.rabbitmq.com/docs/parameters), else the argument.
+    """
+    arguments, policy = _dict(raw, "arguments"), _dict(raw, "effective_policy_definition")
+    found: dict[str, int | str] = {}
+    for name in LIMITS:
+        given = [one for one in (arguments.get(f"x-{name}"), policy.get(name)) if one is not None]
+        if given:
+            numbers = [one for one in given if isinstance(one, int)]
+            found[name] = min(numbers) if len(numbers) == len(given) else _value(given[0])
+    return found
+
+
+def own_limits_of(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the limits that are arguments of the queue: no policy takes them away."""
+    return tuple(name for name in LIMITS if f"x-{name}" in _dict(raw, "arguments"))
+
+
+def read_policy(api: ManagementApi, name: str) -> Policy | None:
+    """Read a policy; None when it has gone meanwhile, or our user may not see policies. Raises ClientError."""
+    from samaops.clients.errors import ClientError
+
+    try:
+        raw = _dict(api.in_vhost("policies", name))
+    except ClientError as error:
+        if error.kind in (FailureKind.MISSING, FailureKind.PERMISSION):
+            return None
+        raise
+    return Policy(
+        name=_text(raw, "name"),
+        pattern=_text(raw, "pattern"),
+        apply_to=_text(raw, "apply-to"),
+        priority=raw["priority"] if isinstance(raw.get("priority"), int) else 0,
+        definition={str(key)[:TEXT_CHARACTERS]: _value(one) for key, one in _dict(raw, "definition").items()},
+    )
+
+
+def _value(raw: object) -> int | str:
+    return raw if isinstance(raw, int) else str(raw)[:TEXT_CHARACTERS]
+
+
+def _text(raw: Mapping[str, Any], name: str) -> str:
+    return str(raw.get(name) or "")[:TEXT_CHARACTERS]
+
+
+def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
+    found = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,273 @@
+"""What is observed of Redis: ``INFO``, the largest client buffers, and a bounded sample of its keys."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from samaops.collect.engine import Collector, Probe
+from samaops.config.settings import Redis
+from samaops.site.site import Site
+
+if TYPE_CHECKING:
+    from samaops.clients.redis import RedisClient
+from samaops.facts.redis import (
+    ClientBuffer,
+    KeyGroup,
+    KeySample,
+    RedisConnections,
+    RedisFacts,
+    RedisMemory,
+    RedisPersistence,
+    RedisTraffic,
+)
+
+PINGS = 3
+
+
+RATE_SECONDS = 0.5  # how far two readings of the counters are apart, when something is being evicted
+
+
+SAMPLE_SECONDS = 1.0
+
+
+SHOWN_PREFIXES = 12
+
+
+KEY_CHARACTERS = 200
+
+
+# What identifies one thing inside a key: a UUID, a number, a long hexadecimal word.
+_IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
+
+
+def collectors(site: Site) -> list[Collector]:
+    """Return the collector of the configured Redis, if any."""
+    redis = site.settings.redis
+    if redis is None:
+        return []
+    host = site.host_of(redis)
+
+    def collect(probe: Probe) -> RedisFacts:
+        return observe(host, redis, probe)
+
+    subject = f"redis/{redis.server}"
+    return [Collector("redis", subject, RedisFacts, collect, redis.server, timeout=redis.timeout + 1)]
+
+
+def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
+    """Read one Redis server."""
+    from samaops.clients.redis import RedisClient
+
+    probe.stage("connect")
+    client = RedisClient(host, settings)
+    try:
+        client.connect()
+        return _read(client, settings, probe)
+    finally:
+        client.close()
+
+
+def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
+    ping_ms = min(client.ping() for _number in range(PINGS))
+    probe.stage("INFO")
+    info = client.info()
+    read_at = time.monotonic()
+    config: Mapping[str, str] = {}
+    if probe.wants("redis.persistence", "redis.memory.refusing_writes"):
+        config = probe.attempt("config", lambda: client.config("save", "stop-writes-on-bgsave-error")) or {}
+    buffer = sample = rate = None
+    if probe.wants("redis.clients.buffers"):
+        buffer = probe.attempt("client_list", lambda: _largest_buffer(client))
+    keys, _expiring = _keyspace(info, settings.database)
+    if probe.wants("redis.keys.no_expiry", "redis.keys.big"):
+        sample = probe.attempt("keys", lambda: _sample(client, settings.sample_keys, keys))
+    if _int(info, "evicted_keys") and probe.wants("redis.evictions.high", "redis.memory.high"):
+        rate = probe.attempt("eviction_rate", lambda: _evictions_per_second(client, info, read_at))
+    return _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
+
+
+def _facts(
+    info: Mapping[str, str],
+    config: Mapping[str, str],
+    settings: Redis,
+    ping_ms: float,
+    *,
+    buffer: ClientBuffer | None,
+    sample: KeySample | None,
+    rate: float | None,
+) -> RedisFacts:
+    keys, expiring = _keyspace(info)
+    return RedisFacts(
+        version=info.get("redis_version", ""),
+        uptime_seconds=_int(info, "uptime_in_seconds"),
+        ping_ms=ping_ms,
+        container=settings.container,
+        memory=_memory(info),
+        traffic=_traffic(info, rate),
+        connections=RedisConnections(
+            connected=_int(info, "connected_clients"),
+            maximum=_int(info, "maxclients"),
+            blocked=_int(info, "blocked_clients"),
+            rejected=_int(info, "rejected_connections"),
+        ),
+        persistence=_persistence(info, config),
+        keys=keys,
+        keys_with_expiry=expiring,
+        largest_buffer=buffer,
+        sample=sample,
+    )
+
+
+def _memory(info: Mapping[str, str]) -> RedisMemory:
+    used = _int(info, "used_memory")
+    return RedisMemory(
+        used=used,
+        counted=used - _int(info, "mem_not_counted_for_evict"),
+        resident=_int(info, "used_memory_rss"),
+        maximum=_int(info, "maxmemory"),
+        policy=info.get("maxmemory_policy", ""),
+        system_total=_int(info, "total_system_memory"),
+        fragmentation_ratio=_float(info, "mem_fragmentation_ratio"),
+    )
+
+
+def _traffic(info: Mapping[str, str], rate: float | None) -> RedisTraffic:
+    refused = {}
+    for error in ("OOM", "MISCONF"):
+        counted = info.get(f"errorstat_{error}", "")
+        refused[error] = int(counted.partition("=")[2] or 0) if counted.startswith("count=") else 0
+    return RedisTraffic(
+        hits=_int(info, "keyspace_hits"),
+        misses=_int(info, "keyspace_misses"),
+        evicted=_int(info, "evicted_keys"),
+        evicted_per_second=rate,
+        refused_writes=refused,
+    )
+
+
+def _persistence(info: Mapping[str, str], config: Mapping[str, str]) -> RedisPersistence:
+    now = _int(info, "server_time_usec") / 1_000_000 or time.time()
+    stops = config.get("stop-writes-on-bgsave-error")
+    return RedisPersistence(
+        bgsave_ok=info.get("rdb_last_bgsave_status", "ok") == "ok",
+        seconds_since_save=max(0, round(now - _int(info, "rdb_last_save_time"))),
+        changes_since_save=_int(info, "rdb_changes_since_last_save"),
+        aof_enabled=info.get("aof_enabled") == "1",
+        aof_write_ok=info.get("aof_last_write_status", "ok") == "ok",
+        aof_rewrite_ok=info.get("aof_last_bgrewrite_status", "ok") == "ok",
+        fork_microseconds=_int(info, "latest_fork_usec"),
+        copy_on_write_bytes=_int(info, "rdb_last_cow_size"),
+        save_points=config.get("save"),
+        stops_writes=None if stops is None else stops == "yes",
+    )
+
+
+def _keyspace(info: Mapping[str, str], database: int | None = None) -> tuple[int, int]:
+    """Return keys and keys with expiry, of all databases or of one."""
+    keys = expiring = 0
+    for name, value in info.items():
+        numbered = name.startswith("db") and name[2:].isdigit()
+        if numbered and (database is None or name == f"db{database}"):
+            counts = dict(word.partition("=")[::2] for word in value.split(","))
+            keys += int(counts.get("keys", 0))
+            expiring += int(counts.get("expires", 0))
+    return keys, expiring
+
+
+def _evictions_per_second(client: RedisClient, before: Mapping[str, str], read_at: float) -> float:
+    time.sleep(max(0.0, read_at + RATE_SECONDS - time.monotonic()))
+    after = client.info("stats")
+    seconds = time.monotonic() - read_at
+    return round((_int(after, "evicted_keys") - _int(before, "evicted_keys")) / seconds, 1)
+
+
+def _largest_buffer(client: RedisClient) -> ClientBuffer | None:
+    from samaops.clients.redis import parse_client_list
+
+    listed = parse_client_list(client.text("CLIENT", "LIST"))
+    sizes = [_int(one, "omem") + _int(one, "qbuf") + _int(one, "argv-mem") for one in listed]
+    if not sizes:
+        return None
+    largest = max(range(len(sizes)), key=sizes.__getitem__)
+    of = listed[largest]
+    return ClientBuffer(
+        address=of.get("addr", ""),
+        name=of.get("name", "")[:KEY_CHARACTERS],
+        command=of.get("cmd", ""),
+        largest_bytes=sizes[largest],
+        total_bytes=sum(sizes),
+        clients=len(listed),
+    )
+
+
+def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
+    from samaops.clients.redis import decoded
+
+    seen: list[tuple[str, bool, int]] = []
+    for batch in client.scan(at_most, SAMPLE_SECONDS):
+        commands = [words for key in batch for words in (("PTTL", key), ("MEMORY", "USAGE", key))]
+        answers = client.pipeline(commands)
+        for key, milliseconds, size in zip(batch, answers[::2], answers[1::2], strict=True):
+            if milliseconds != -2:  # -2: gone in the meantime
+                seen.append((decoded(key), milliseconds == -1, int(size or 0)))
+    return summarize(seen, database_keys)
+
+
+def summarize(seen: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
+    """Group sampled keys, each given as name, whether it never expires, and size in bytes."""
+    keys = list(seen)
+    largest_key, _never, largest_bytes = max(keys, key=lambda one: one[2], default=("", False, 0))
+    groups: dict[str, list[int]] = {}
+    for name, never, size in keys:
+        counts = groups.setdefault(prefix_of(name), [0, 0, 0, 0])
+        for index, amount in enumerate((1, int(never), size, size if never else 0)):
+            counts[index] += amount
+    listed = sorted(
+        (KeyGroup(prefix, *counts) for prefix, counts in groups.items()), key=lambda one: -one.bytes
+    )
+    return KeySample(
+        database_keys=max(database_keys, len(keys)),
+        sampled=len(keys),
+        no_expiry=sum(one.no_expiry for one in listed),
+        bytes=sum(one.bytes for one in listed),
+        no_expiry_bytes=sum(one.no_expiry_bytes for one in listed),
+        groups=(*listed[:SHOWN_PREFIXES], *_rest(listed[SHOWN_PREFIXES:])),
+        largest_key=largest_key[:KEY_CHARACTERS],
+        largest_bytes=largest_bytes,
+    )
+
+
+def _rest(groups: list[KeyGroup]) -> tuple[KeyGroup, ...]:
+    if not groups:
+        return ()
+    sums = (
+        sum(getattr(one, name) for one in groups)
+        for name in ("keys", "no_expiry", "bytes", "no_expiry_bytes")
+    )
+    return (KeyGroup("(other)", *sums),)
+
+
+def prefix_of(key: str) -> str:
+    """Return what a key has in common with its like: all before the first identifier, or up to the last colon."""
+    if key.endswith(".reply.celery.pidbox"):  # <uuid>.reply.celery.pidbox: the identifier comes first
+        return "*.reply.celery.pidbox"
+    found = _IDENTIFIER.search(key)
+    if found and found.start() > 0:
+        return key[: found.start()][:KEY_CHARACTERS]
+    head, colon, _tail = key.rpartition(":")
+    return (head + colon or key)[:KEY_CHARACTERS]
+
+
+def _int(values: Mapping[str, str], name: str) -> int:
+    text = values.get(name, "")
+    return int(text) if text.lstrip("-").isdigit() else 0
+
+
+def _float(values: Mapping[str, str], name: str) -> float:
+    try:
+        return float(values.get(name, ""))
+    except ValueError:
+        return 0.0

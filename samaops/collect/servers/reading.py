@@ -1,0 +1,271 @@
+"""Read what the script ``servers.sh`` printed into the facts of a server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shells import Completed
+from samaops.collect.engine import Probe
+from samaops.collect.sections import cut, refusal
+from samaops.facts.servers import (
+    Biggest,
+    DeletedFile,
+    FileSystem,
+    KernelLog,
+    OomKill,
+    ReadOnlyMount,
+    ServerFacts,
+)
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+Sections = Mapping[str, list[str]]
+# Nobody fills these: memory, images that are full by design, and views of other file systems.
+PSEUDO_TYPES = frozenset(
+    {
+        "tmpfs",
+        "devtmpfs",
+        "ramfs",
+        "overlay",
+        "squashfs",
+        "iso9660",
+        "udf",
+        "erofs",
+        "cramfs",
+        "efivarfs",
+        "nsfs",
+    }
+)
+_DF_LINE = re.compile(r"(\S+)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(/.*)")
+_KILLED = re.compile(r"Killed process (\d+) \((.*?)\)(?:,| total-vm| |$)")
+_CONTAINER = re.compile(r"task_memcg=\S*?([0-9a-f]{64})")
+_BOOT_TIME = re.compile(r"\[\s*(\d+\.\d+)\]")
+_JOURNAL_TIME = re.compile(r"(\d{9,}\.\d+) ")
+# A directory that one entry below fills almost alone says nothing that the entry does not say better.
+_DOMINANT_SHARE = 0.7
+_BIGGEST_ENTRIES = 5
+
+
+class Mount(Struct, frozen=True):
+    """One line of mountinfo."""
+
+    device: tuple[int, int]
+    point: str
+    options: frozenset[str]
+    type: str
+    source: str
+    super_options: str
+
+    @property
+    def upper_directory(self) -> str | None:
+        """Where an overlay keeps what is written to it."""
+        found = re.search(r"(?:^|,)upperdir=([^,]+)", self.super_options)
+        return _unescape(found.group(1)) if found else None
+
+
+def read(
+    done: Completed, token: str, asked_between: tuple[float, float], configured: Sequence[str], probe: Probe
+) -> ServerFacts:
+    """Return the facts that the script's output holds. Raises ClientError when it is not complete."""
+    sections = cut(done, token)
+    try:
+        return _facts(sections, asked_between, configured, probe)
+    except (KeyError, IndexError, ValueError) as error:
+        seen = ", ".join(sections)
+        message = _("the server's answer is not complete, it has: {sections}").format(sections=seen)
+        raise ClientError(FailureKind.ERROR, message, "script") from error
+
+
+def _facts(
+    sections: Sections, asked_between: tuple[float, float], configured: Sequence[str], probe: Probe
+) -> ServerFacts:
+    _uid, kernel, boot_id, processors, uptime, load = sections["identity"]
+    uptime_seconds = float(uptime.split()[0])
+    starts, ends = float(sections["clock_start"][0]), float(sections["clock_end"][0])
+    loads = [float(word) for word in load.split()[:3]]
+    memory = _memory(sections["meminfo"])
+    mounts = _mounts(sections["mountinfo"])
+    counted = [int(line.split()[1]) for line in sections["vmstat"]]
+    boot = ends - uptime_seconds
+    return ServerFacts(
+        kernel=kernel,
+        boot_id=boot_id,
+        uptime_seconds=uptime_seconds,
+        epoch=ends,
+        processors=int(processors),
+        load_1=loads[0],
+        load_5=loads[1],
+        load_15=loads[2],
+        memory_total=memory["MemTotal"],
+        memory_available=memory["MemAvailable"],
+        swap_total=memory["SwapTotal"],
+        swap_free=memory["SwapFree"],
+        clock_low=round(ends - asked_between[1], 4),
+        clock_high=round(starts - asked_between[0], 4),
+        file_systems=tuple(_file_systems(sections["df"], configured)),
+        remote_file_systems_hang="hung" in sections["df"],
+        read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), configured)),
+        missing_mounts=tuple(path for path in configured if path not in {one.point for one in mounts}),
+        oom_kills_since_boot=counted[0] if counted else None,
+        kernel_log=probe.attempt("kernel_log", lambda: _kernel_log(sections["kernel_log"], boot)),
+        deleted=probe.attempt("deleted", lambda: _deleted(sections.get("deleted"), mounts)),
+        biggest=probe.attempt("biggest", lambda: tuple(_biggest(sections.get("biggest", [])))),
+    )
+
+
+def _memory(lines: Sequence[str]) -> dict[str, int]:
+    return {
+        name: int(rest.split()[0]) * 1024 for name, _colon, rest in (line.partition(":") for line in lines)
+    }
+
+
+def _file_systems(lines: Sequence[str], configured: Sequence[str]) -> list[FileSystem]:
+    found: dict[str, FileSystem] = {}
+    for line in lines:
+        matched = _DF_LINE.fullmatch(line)
+        if matched is None or matched.group(2) in ("0", "-"):
+            continue
+        kind, mount = matched.group(1), matched.group(7)
+        size, used, available, inodes, inodes_used = (
+            0 if word == "-" else int(word) for word in matched.groups()[1:6]
+        )
+        is_configured = mount in configured
+        if is_configured or not (kind in PSEUDO_TYPES or kind.startswith("fuse")):
+            found[mount] = FileSystem(mount, kind, size, used, available, inodes, inodes_used, is_configured)
+    return sorted(found.values(), key=lambda one: one.mount)
+
+
+def _mounts(lines: Sequence[str]) -> list[Mount]:
+    """Read mountinfo; fields in proc(5). Of two mounts on one point the later one hides the other."""
+    found: dict[str, Mount] = {}
+    for line in lines:
+        before, _dash, after = line.partition(" - ")
+        words, rest = before.split(" "), after.split(" ")
+        major, _colon, minor = words[2].partition(":")
+        point = _unescape(words[4])
+        options = frozenset(words[5].split(","))
+        found[point] = Mount((int(major), int(minor)), point, options, rest[0], _unescape(rest[1]), rest[2])
+    return list(found.values())
+
+
+def _unescape(word: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal.group(1), 8)), word)
+
+
+def _meant_read_only(fstab: Sequence[str]) -> set[str]:
+    fields = [line.split() for line in fstab if not line.lstrip().startswith("#")]
+    return {_unescape(words[1]) for words in fields if len(words) >= 4 and "ro" in words[3].split(",")}
+
+
+def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Sequence[str]) -> list[ReadOnlyMount]:
+    """Return the mounts that nobody wanted read-only: the kernel makes a file system so after an error."""
+    found = []
+    for one in mounts:
+        by_itself = "ro" in one.super_options.split(",")
+        is_disk = one.source.startswith("/dev/") and one.type not in PSEUDO_TYPES
+        if one.point in meant or not (by_itself or "ro" in one.options):
+            continue
+        if one.point in configured or (by_itself and is_disk):
+            found.append(ReadOnlyMount(one.point, one.type, one.source, by_itself))
+    return found
+
+
+def _kernel_log(lines: Sequence[str], boot: float) -> KernelLog:
+    source = lines[0]
+    if source == "unreadable":
+        raise refusal(lines[1] if len(lines) > 1 else "")
+    since = _time_of(lines[1], boot) if len(lines) > 1 else None
+    kills = []
+    container = None
+    for line in lines[2:]:
+        if named := _CONTAINER.search(line):
+            container = named.group(1)
+        if killed := _KILLED.search(line):
+            by_limit = "emory cgroup" in line  # "Memory cgroup out of memory: Killed process"
+            kills.append(
+                OomKill(
+                    at=_time_of(line, boot),
+                    pid=int(killed.group(1)),
+                    command=killed.group(2),
+                    by_limit=by_limit,
+                    container=container if by_limit else None,
+                )
+            )
+            container = None
+    return KernelLog(source, since, tuple(kills))
+
+
+def _time_of(line: str, boot: float) -> float | None:
+    if matched := _BOOT_TIME.match(line):
+        return round(boot + float(matched.group(1)), 1)
+    if matched := _JOURNAL_TIME.match(line):
+        return round(float(matched.group(1)), 1)
+    return None
+
+
+def _deleted(lines: Sequence[str] | None, mounts: Sequence[Mount]) -> tuple[DeletedFile, ...]:
+    """Return the deleted files, the largest first, each once: many processes may hold the same one."""
+    if lines is None:
+        return ()
+    if not lines[-1:] or lines[-1] not in ("exit 0", "exit 124", "exit 137"):
+        raise refusal(lines[-2] if len(lines) > 1 else "")
+    found: dict[tuple[int, int], DeletedFile] = {}
+    for line in lines[:-1]:
+        words = line.split("\t", 5)
+        if len(words) == 6 and all(word.isdigit() for word in words[:4]):
+            device, inode, blocks, pid = (int(word) for word in words[:4])
+            path = words[5].removesuffix(" (deleted)")
+            mount = _mount_of_device(device, mounts) or _mount_of_path(path, mounts)
+            found.setdefault((device, inode), DeletedFile(mount, path, blocks * 512, pid, words[4]))
+    return tuple(sorted(found.values(), key=lambda one: -one.size_bytes))
+
+
+def _mount_of_device(device: int, mounts: Sequence[Mount]) -> str | None:
+    """Return where a device is mounted; for a container's overlay, the file system that carries it."""
+    major = (device >> 8) & 0xFFF
+    minor = (device & 0xFF) | ((device >> 12) & 0xFFF00)
+    points = [one for one in mounts if one.device == (major, minor)]
+    if not points:
+        return None
+    shortest = min(points, key=lambda one: len(one.point))
+    return _mount_of_path(shortest.upper_directory, mounts) if shortest.upper_directory else shortest.point
+
+
+def _mount_of_path(path: str, mounts: Sequence[Mount]) -> str:
+    above = [one.point for one in mounts if path == one.point or path.startswith(one.point.rstrip("/") + "/")]
+    return max(above, key=len, default="/")
+
+
+def _biggest(lines: Sequence[str]) -> list[Biggest]:
+    found = []
+    mount, partial, sizes = "", False, dict[str, int]()
+    for line in [*lines, "mount "]:
+        if line.startswith("mount "):
+            if mount:
+                found.append(Biggest(mount, partial, _telling(sizes, mount)))
+            mount, partial, sizes = line.removeprefix("mount "), False, {}
+        elif line == "partial":
+            partial = True
+        else:
+            size, _tab, path = line.partition("\t")
+            if size.isdigit() and path:
+                sizes[path] = int(size)
+    return found
+
+
+def _telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:
+    """Return the entries that say most: not the mount itself, nor a directory that one entry below fills."""
+    telling: list[tuple[str, int]] = []
+    for path, size in sorted(sizes.items(), key=lambda one: (-one[1], -len(one[0]))):
+        inside = path.rstrip("/") + "/"
+        is_filled = any(
+            other.startswith(inside) and below >= _DOMINANT_SHARE * size for other, below in sizes.items()
+        )
+        is_named = any(path.startswith(other.rstrip("/") + "/") for other, _size in telling)
+        if path != mount and not is_filled and not is_named:
+            telling.append((path, size))
+    return tuple(telling[:_BIGGEST_ENTRIES])

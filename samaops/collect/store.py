@@ -1,0 +1,156 @@
+"""Save what was observed to a file and read it back: an incident can be judged again elsewhere, without the system.
+
+The file is JSON, mode 600. The settings travel in it with their secrets masked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+from pydantic import BaseModel, ValidationError
+
+from samaops import __version__
+from samaops.collect.systems import collect_module
+from samaops.config.files import open_to_read
+from samaops.config.masking import MASK
+from samaops.config.secrets import Secret
+from samaops.config.settings import Settings
+from samaops.errors import SamaopsError, UsageError
+from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.selection import Selection
+from samaops.facts.systems import SYSTEMS
+from samaops.i18n import _
+from samaops.model.encoding import MisfitError, decode, encode, list_of, table_of
+from samaops.site.site import Site
+
+SCHEMA = "samaops/snapshot/1"
+# A look at three servers has 50 kB; this is for many servers with many containers.
+_LARGEST_FILE_BYTES = 64 * 1024 * 1024
+
+
+class Saved(Struct, frozen=True):
+    """A saved look: all that is needed to judge it again with the same result."""
+
+    snapshot: Snapshot
+    site: Site
+    selection: Selection
+
+
+def save(path: Path, snapshot: Snapshot, site: Site, selection: Selection) -> None:
+    """Write a look to a file that only its owner can read, whole or not at all."""
+    document = {
+        "schema": SCHEMA,
+        "samaops": __version__,
+        "settings": masked(site.settings),
+        "selection": encode(selection),
+        "snapshot": encode(snapshot),
+    }
+    content = json.dumps(document, indent=1).encode("ascii")
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise UsageError(
+            _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+        ) from error
+
+
+def load(path: Path) -> Saved:
+    """Read a saved look. Raises UsageError when the file is not one."""
+    try:
+        document = json.loads(_content(path))
+        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+            raise MisfitError(_("its schema is not {schema}").format(schema=SCHEMA))
+        return Saved(
+            snapshot=_snapshot(document["snapshot"]),
+            site=Site(Settings.model_validate(document["settings"])),
+            selection=decode(document["selection"], Selection),
+        )
+    except OSError as error:
+        raise UsageError(
+            _("{path} cannot be read: {reason}").format(path=path, reason=error.strerror)
+        ) from error
+    except ValidationError as error:
+        raise _not_a_look(path, _("its settings are not valid")) from error
+    except KeyError as error:
+        raise _not_a_look(path, _("{key} is missing").format(key=error)) from error
+    except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8 are ValueErrors too
+        raise _not_a_look(path, str(error)) from error
+
+
+def _content(path: Path) -> str:
+    with open_to_read(path) as file:
+        content = file.read(_LARGEST_FILE_BYTES + 1)
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise MisfitError(_("it is too large for one"))
+    return content.decode("utf-8")
+
+
+def _not_a_look(path: Path, reason: str) -> SamaopsError:
+    return UsageError(
+        _("{path} is not a saved look of samaops: {reason}").format(path=path, reason=reason),
+        hint="samaops diagnose --save FILE",
+    )
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return settings as plain data that load again, without any literal secret."""
+    plain = _masked(settings)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _masked(value: object) -> Any:
+    if isinstance(value, Secret):
+        return {"literal": MASK} if value.is_literal else value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, BaseModel):
+        names = [name for name in type(value).model_fields if getattr(value, name) is not None]
+        return {name: _masked(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {name: _masked(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_masked(one) for one in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _snapshot(document: Any) -> Snapshot:
+    rest = {**table_of(document), "observations": []}
+    observations = tuple(_observation(one) for one in list_of(document["observations"]))
+    snapshot: Snapshot = decode(rest, Snapshot)
+    return replace(snapshot, observations=observations)
+
+
+def _observation(document: Any) -> Observation:
+    rest = {**table_of(document), "facts": None}
+    observation: Observation = decode(rest, Observation)
+    facts = document.get("facts")
+    if facts is None:
+        return observation
+    facts_type = _facts_type(observation.system, observation.facts_type)
+    return replace(observation, facts=decode(facts, facts_type))
+
+
+def _facts_type(system: str, name: str) -> type:
+    """Return the struct of a system's facts; only those of samaops itself, never a name from elsewhere."""
+    if system not in SYSTEMS:
+        raise MisfitError(_("unknown system {system!r}").format(system=system))
+    collect_module(system)
+    places = [
+        f"samaops.facts.{system}",
+        *sorted(one for one in sys.modules if one.startswith("samaops.facts.")),
+    ]
+    for place in places:
+        found = getattr(sys.modules[place], name, None)
+        if isinstance(found, type) and issubclass(found, Struct):
+            return found
+    raise MisfitError(_("unknown facts {name!r}").format(name=name))

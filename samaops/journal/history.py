@@ -1,0 +1,332 @@
+"""The journal: what was changed, when, by whom, with which result. Append-only, written before and after each step.
+
+Everything is an event; how a change ended is told by its events, so that a process killed at any moment leaves
+the truth: what was begun and not finished. SQLite under the state directory, or a PostgreSQL by URL (directly,
+not through a pool in transaction mode). SQLAlchemy is imported when a journal is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from samaops import resources
+from samaops.config import masking
+from samaops.config.settings import Settings
+from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError
+from samaops.i18n import _
+from samaops.journal.owner import Owner, this_process
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, Table
+
+TABLE = "samaops_events"
+# Begun, and each step of it; a change without "ended" is running or was interrupted.
+BEGUN, STEP_BEGUN, STEP_ENDED, STEP_VERIFIED = "begun", "step_begun", "step_ended", "step_verified"
+UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended", "interrupted"
+# How a change ends that did what it was to do: seen to work, or with nothing that could be seen of it.
+DONE = ("verified", "applied")
+_CONNECT_SECONDS = 5
+
+
+class HistoryError(SamaopsError):
+    """The journal can no longer be written while a change is under way."""
+
+    exit_code = 2
+
+
+class Event(Struct, frozen=True):
+    """One line of the journal. ``details`` are plain JSON values."""
+
+    number: int
+    at: str
+    change: str
+    kind: str
+    step: int | None
+    details: Mapping[str, Any]
+
+
+class Change(Struct, frozen=True):
+    """One change as its events tell it, oldest first; the first is that it was begun."""
+
+    id: str
+    events: tuple[Event, ...]
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """The plan that was run, as plain JSON values."""
+        plan: Mapping[str, Any] = self.events[0].details["plan"]
+        return plan
+
+    @property
+    def owner(self) -> Owner:
+        """Who made it."""
+        return Owner(**self.events[0].details["owner"])
+
+    @property
+    def began_at(self) -> str:
+        return self.events[0].at
+
+    def last(self, *kinds: str) -> Event | None:
+        """Return the last event of some kinds."""
+        return next((one for one in reversed(self.events) if one.kind in kinds), None)
+
+    def status(self, running: Owner | None) -> str:
+        """Return how it ended: verified, applied, failed, reverted, refused; else running or interrupted.
+
+        ``running`` is who holds the lock now.
+        """
+        ended = self.last(ENDED)
+        if ended is not None:
+            return str(ended.details["status"])
+        is_running = (
+            running is not None and running.is_same_process(self.owner) and not self.last(INTERRUPTED)
+        )
+        return "running" if is_running else "interrupted"
+
+
+def database_of(settings: Settings) -> str:
+    """Return the URL of the journal, for SQLAlchemy. Raises ConfigurationError when it is none that can be used."""
+    if settings.history.url is None:
+        return f"sqlite:///{default_file()}"
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(settings.history.url.reveal())
+    except ArgumentError:  # its text would hold the URL, and so the password
+        raise ConfigurationError(
+            _("history.url: not a URL such as postgresql://user@host/database")
+        ) from None
+    masking.remember(url.password or "")
+    if url.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
+        return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    if url.drivername == "sqlite" and url.database:
+        return url.render_as_string(hide_password=False)
+    raise ConfigurationError(
+        _("history.url: {kind} is not supported; use sqlite:///FILE or postgresql://…").format(
+            kind=url.drivername
+        )
+    )
+
+
+def default_file() -> Path:
+    """Return where the journal is without a URL."""
+    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return Path(state) / "samaops" / "history.sqlite3"
+
+
+class Journal:
+    """The journal of one site. ``redact`` takes secrets out of plain values before they are written."""
+
+    def __init__(self, url: str, site: str, redact: Callable[[Any], Any] = lambda value: value) -> None:
+        self._url = url
+        self._site = site
+        self._redact = redact
+        self._engine: Engine | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines write it too, so that it can hold a lock for all of them."""
+        return self._url.startswith("postgresql")
+
+    def engine(self) -> Engine:
+        """Return the connection to the journal's database, made when first asked for."""
+        if self._engine is None:
+            self._engine = _engine(self._url)
+        return self._engine
+
+    def prepare(self) -> None:
+        """Make the journal if there is none, and prove that it can be written. Raises RefusedError."""
+        try:
+            self._private_file()
+            with _failures():
+                _create(self.engine())
+        except (OSError, HistoryError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise RefusedError(
+                _("The history cannot be written, so nothing was changed: {reason}").format(reason=reason),
+                hint="samaops config show",
+            ) from error
+
+    def begin(self, plan: Mapping[str, Any]) -> str:
+        """Write that a change begins and return its id."""
+        moment = datetime.now(timezone.utc)
+        change = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        self.write(change, BEGUN, None, {"plan": plan, "owner": asdict(this_process(_text(moment)))})
+        return change
+
+    def write(self, change: str, kind: str, step: int | None, details: Mapping[str, Any]) -> None:
+        """Append one event; it is on disk when this returns. Raises HistoryError."""
+        values = {
+            "at": _text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
+            "step": step, "details": json.dumps(self._redact(details), ensure_ascii=False),
+        }  # fmt: skip
+        with _failures(), self.engine().begin() as connection:
+            connection.execute(_table().insert(), values)
+
+    def changes(self, limit: int = 20) -> tuple[Change, ...]:
+        """Return the last changes of this site, newest first. Raises UnavailableError."""
+        from sqlalchemy import func, select
+
+        table = _table()
+        last = (
+            select(table.c.change, func.min(table.c.number).label("first"))
+            .where(table.c.site == self._site)
+            .group_by(table.c.change)
+            .order_by(func.min(table.c.number).desc())
+            .limit(limit)
+        )
+        return self._read([row.change for row in self._rows(last)])
+
+    def change(self, identifier: str) -> Change | None:
+        """Return one change, None when there is none of this id."""
+        return next(iter(self._read([identifier])), None)
+
+    def unfinished(self) -> tuple[Change, ...]:
+        """Return the changes that have neither ended nor been noted as interrupted, newest first."""
+        from sqlalchemy import select
+
+        table = _table()
+        closed = select(table.c.change).where(table.c.kind.in_((ENDED, INTERRUPTED)))
+        begun = select(table.c.change).where(
+            table.c.site == self._site, table.c.kind == BEGUN, table.c.change.not_in(closed)
+        )
+        return self._read([row.change for row in self._rows(begun.order_by(table.c.number.desc()))])
+
+    def undone_by(self) -> dict[str, str]:
+        """Return for each change that was taken back by a later one, which."""
+        from sqlalchemy import select
+
+        table = _table()
+        ended = select(table).where(table.c.site == self._site, table.c.kind == ENDED)
+        found = {}
+        for event in map(_event, self._rows(ended.order_by(table.c.number))):
+            if event.details.get("undoes") and event.details["status"] in DONE:
+                found[str(event.details["undoes"])] = event.change
+        return found
+
+    def _read(self, identifiers: Sequence[str]) -> tuple[Change, ...]:
+        from sqlalchemy import select
+
+        table = _table()
+        chosen = select(table).where(table.c.site == self._site, table.c.change.in_(identifiers))
+        events: dict[str, list[Event]] = {identifier: [] for identifier in identifiers}
+        for event in map(_event, self._rows(chosen.order_by(table.c.number))):
+            events[event.change].append(event)
+        return tuple(Change(one, tuple(found)) for one, found in events.items() if found)
+
+    def _rows(self, query: Any) -> Iterable[Any]:
+        """Run a query; a journal that does not exist yet has no rows."""
+        from sqlalchemy import inspect
+
+        if self._url.startswith("sqlite") and not self._file().exists():
+            return ()
+        try:
+            with _failures(), self.engine().connect() as connection:
+                return connection.execute(query).all() if inspect(connection).has_table(TABLE) else ()
+        except HistoryError as error:
+            raise UnavailableError(str(error), hint="samaops config show") from error
+
+    def _file(self) -> Path:
+        from sqlalchemy.engine import make_url
+
+        return Path(make_url(self._url).database or "")
+
+    def _private_file(self) -> None:
+        if self._url.startswith("sqlite"):
+            file = self._file()
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _event(row: Any) -> Event:
+    return Event(row.number, row.at, row.change, row.kind, row.step, json.loads(row.details))
+
+
+def _engine(url: str) -> Engine:
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool
+
+    if url.startswith("postgresql"):
+        return create_engine(url, connect_args={"connect_timeout": _CONNECT_SECONDS}, poolclass=NullPool)
+    made = create_engine(url, connect_args={"timeout": _CONNECT_SECONDS}, poolclass=NullPool)
+
+    @event.listens_for(made, "connect")
+    def _durable(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous = FULL")
+
+    return made
+
+
+def _table() -> Table:
+    from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+
+    number = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only what it calls INTEGER
+    return Table(
+        TABLE,
+        MetaData(),
+        Column("number", number, primary_key=True, autoincrement=True),
+        Column("at", String(40), nullable=False),
+        Column("site", String(200), nullable=False, index=True),
+        Column("change", String(40), nullable=False, index=True),
+        Column("kind", String(20), nullable=False),
+        Column("step", Integer),
+        Column("details", Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+
+
+def _create(engine: Engine) -> None:
+    """Make the table where it is missing; else only prove that it can be written, leaving nothing."""
+    from sqlalchemy import inspect, text
+
+    with engine.connect() as connection, connection.begin() as transaction:
+        if inspect(connection).has_table(TABLE):
+            _table_probe(connection)
+            transaction.rollback()
+            return
+        _table().metadata.create_all(connection)
+        parts = ("update", "delete") if engine.dialect.name == "sqlite" else ("function", "trigger")
+        for part in parts:
+            statement = resources.sql(f"history/append_only_{engine.dialect.name}_{part}")
+            connection.execute(text(statement))
+
+
+def _table_probe(connection: Any) -> None:
+    """Insert a row that is rolled back: a full disk or a missing right is known before anything is changed."""
+    row = {"at": "", "site": "", "change": "", "kind": "probe", "step": None, "details": "{}"}
+    connection.execute(_table().insert(), row)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn the database's errors into HistoryError, without SQL, parameters or passwords."""
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig).strip().splitlines()
+        raise HistoryError(_("the history says: {words}").format(words=words[0] if words else "")) from error
+    except SQLAlchemyError as error:
+        raise HistoryError(_("the history says: {words}").format(words=type(error).__name__)) from error

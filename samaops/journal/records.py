@@ -1,0 +1,107 @@
+"""What runs saw, kept beside the journal of changes: numbers that later runs compare with. No secrets.
+
+Unlike the journal, which is append-only, records older than their time are taken out when a new one is written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from samaops.errors import RefusedError
+from samaops.i18n import _
+from samaops.journal.history import HistoryError, Journal
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+TABLE = "samaops_records"
+# The monthly report looks back a year.
+KEPT_DAYS = 400
+
+
+class Record(Struct, frozen=True):
+    """What one run kept; ``at`` is ISO 8601 in UTC, ``details`` are plain JSON values."""
+
+    at: str
+    details: Mapping[str, Any]
+
+
+class Records:
+    """The records of one kind and site, in the database of the journal."""
+
+    def __init__(self, journal: Journal, site: str, kind: str) -> None:
+        self._journal = journal
+        self._site = site
+        self._kind = kind
+
+    def last(self, count: int) -> tuple[Record, ...]:
+        """Return the last records, newest first; proves that one could be written. Raises HistoryError."""
+        from sqlalchemy import select
+
+        self._prepare()
+        table = _table()
+        chosen = select(table).where(table.c.site == self._site, table.c.kind == self._kind)
+        with _failures(), self._journal.engine().connect() as connection:
+            rows = connection.execute(chosen.order_by(table.c.number.desc()).limit(count)).all()
+        return tuple(Record(row.at, json.loads(row.details)) for row in rows)
+
+    def add(self, details: Mapping[str, Any]) -> None:
+        """Write a record, and take out those that are too old. Raises HistoryError."""
+        self._prepare()
+        table, now = _table(), datetime.now(timezone.utc)
+        oldest = _text(now - timedelta(days=KEPT_DAYS))
+        values = {
+            "at": _text(now), "site": self._site, "kind": self._kind,
+            "details": json.dumps(details, ensure_ascii=False),
+        }  # fmt: skip
+        with _failures(), self._journal.engine().begin() as connection:
+            connection.execute(table.insert(), values)
+            mine = (table.c.site == self._site, table.c.kind == self._kind)
+            connection.execute(table.delete().where(*mine, table.c.at < oldest))
+
+    def _prepare(self) -> None:
+        try:
+            self._journal.prepare()
+        except RefusedError as error:
+            raise HistoryError(str(error.__cause__ or error)) from error
+        with _failures():
+            _table().metadata.create_all(self._journal.engine())
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _table() -> Table:
+    from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+
+    number = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only what it calls INTEGER
+    return Table(
+        TABLE,
+        MetaData(),
+        Column("number", number, primary_key=True, autoincrement=True),
+        Column("at", String(40), nullable=False),
+        Column("site", String(200), nullable=False, index=True),
+        Column("kind", String(40), nullable=False),
+        Column("details", Text, nullable=False),
+    )
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn the database's errors into HistoryError, without SQL, parameters or passwords."""
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig).strip().splitlines()
+        raise HistoryError(_("the history says: {words}").format(words=words[0] if words else "")) from error
+    except SQLAlchemyError as error:
+        raise HistoryError(_("the history says: {words}").format(words=type(error).__name__)) from error

@@ -1,0 +1,78 @@
+"""One site: its settings, and what they say by name about servers, services and containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings
+
+# The systems of which there is one, on one server.
+_SINGLE = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "backup")
+
+
+class Service(Struct, frozen=True):
+    """Something that the configuration places on a server; ``container`` is None where it names none.
+
+    ``name`` is that of an API member or a worker, else the server's.
+    """
+
+    system: str
+    name: str
+    server: str
+    container: str | None
+
+
+class Site(Struct, frozen=True):
+    """What every layer is given in place of all settings: ask it by name."""
+
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        """How the site is called in the journal, in locks and in letters."""
+        return self.settings.site
+
+    def section(self, system: str) -> Any:
+        """Return the section of a system; None when it is not configured, or is none."""
+        return getattr(self.settings, system, None)
+
+    def host_of(self, section: PostgreSQL | PgBouncer | Redis | RabbitMQ) -> str:
+        """Return the address to connect to: the section's own host, or its server's address."""
+        return self.settings.host_of(section)
+
+    def address_of(self, server: str) -> str:
+        """Return a server's address; the name itself when no such server is configured."""
+        return self.settings.address_of(server)
+
+    def services(self, server: str | None = None) -> tuple[Service, ...]:
+        """Return all services that are placed on a server, or on any."""
+        placed = self._services()
+        return tuple(service for service in placed if server in (None, service.server))
+
+    def services_in(self, container: str) -> tuple[Service, ...]:
+        """Return the services that a container serves."""
+        return tuple(service for service in self._services() if service.container == container)
+
+    def containers(self) -> dict[str, tuple[str, ...]]:
+        """Return the containers that must run on each server: those of [docker] and those the sections name."""
+        docker = self.settings.docker
+        expected = {server: list(names) for server, names in docker.containers.items()} if docker else {}
+        for service in self._services():
+            names = expected.setdefault(service.server, []) if service.container else []
+            if service.container and service.container not in names:
+                names.append(service.container)
+        return {server: tuple(names) for server, names in expected.items()}
+
+    def _services(self) -> Iterator[Service]:
+        settings = self.settings
+        for member in settings.api.instances if settings.api else ():
+            yield Service("api", member.name, member.server, member.container)
+        for name, worker in settings.celery.workers.items() if settings.celery else ():
+            yield Service("celery", name, worker.server, worker.container)
+        for system in _SINGLE:
+            section = self.section(system)
+            if section is not None:
+                yield Service(system, section.server, section.server, getattr(section, "container", None))

@@ -129,11 +129,11 @@ class Starter:
             self.progress(step)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float, pause_seconds: float = POLL_SECONDS) -> bool:
     """Ask again and again; return whether the answer was yes in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause_seconds)
     return True

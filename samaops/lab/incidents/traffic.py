@@ -24,6 +24,8 @@ FAILED_SECONDS = 12.0
 HEARD_SECONDS = 4.0
 ATTEMPTS = 8
 HEARD_TASKS = 200
+# Between two looks: Flower and Redis have other work too.
+PAUSE_SECONDS = 0.1
 RESULT_KEY = "celery-task-meta-{task_id}"
 
 
@@ -57,9 +59,14 @@ def notify_many(priority: str, count: int, message: str = "Essai du laboratoire"
 
 def results(task_ids: Iterable[str]) -> dict[str, str]:
     """Return the state of the tasks that have a result in Redis."""
+    known = list(task_ids)
     with redis_of() as client:
-        stored = {task_id: client.get(RESULT_KEY.format(task_id=task_id)) for task_id in task_ids}
-    return {task_id: str(json.loads(value)["status"]) for task_id, value in stored.items() if value}
+        values = client.mget([RESULT_KEY.format(task_id=task_id) for task_id in known]) if known else []
+    return {
+        task_id: str(json.loads(value)["status"])
+        for task_id, value in zip(known, values, strict=True)
+        if value
+    }
 
 
 def forget_results(task_ids: Iterable[str]) -> None:
@@ -76,12 +83,12 @@ def await_results(task_ids: list[str], wanted: str, seconds: float) -> bool:
         states = results(task_ids)
         return all(states.get(task_id) == wanted for task_id in task_ids)
 
-    return wait_until(are_there, seconds)
+    return wait_until(are_there, seconds, PAUSE_SECONDS)
 
 
 def await_heard(site: Site, wanted: Mapping[str, str], seconds: float) -> bool:
     """Wait until Flower knows each task with its wanted state; return whether it did in time."""
-    return wait_until(lambda: wanted.items() <= heard(site).items(), seconds)
+    return wait_until(lambda: wanted.items() <= heard(site).items(), seconds, PAUSE_SECONDS)
 
 
 def heard(site: Site) -> dict[str, str]:

@@ -27,7 +27,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *disk.INCIDENTS,
     *redis.INCIDENTS,
 )
-LIVE_SECONDS = 20.0
+LIVE_SECONDS = 40.0
 GONE_SECONDS = 20.0
 
 State = Literal["live", "already live", "healed", "nothing to heal"]

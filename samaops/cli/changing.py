@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from msgspec import Struct
 
-from samaops.cli import questions, screen
+from samaops.cli import configuration_file, questions, screen
 from samaops.cli.answered import Answered
+from samaops.clients import shells
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Report
+from samaops.render import escape
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from samaops.site.site import Site
+from samaops.render.layout import CommandLine
+from samaops.render.words import symbols_for
+from samaops.site.site import Site
+from samaops.workflows import change
 
 LONGEST_WAIT_SECONDS = 3600.0
 DryRunOption = Annotated[
@@ -51,9 +54,7 @@ def carry_out_verb(
     ctx: typer.Context, verb: str, words: Sequence[str], consent: Consent, output: Output, *, verbose: bool
 ) -> None:
     """Carry out a verb of ``samaops.changes.verbs`` with these arguments."""
-    from samaops.workflows import change
-
-    site = ctx.obj.site()
+    site = configuration_file.site(ctx.obj)
     carry_out(
         site,
         lambda: change.prepare(site, verb, words),
@@ -81,8 +82,6 @@ def carry_out(
     ``within`` puts the report of the change, also of one that cannot be planned, into a larger one.
     ``then`` is the command that shows people, once all went well, what the change itself does not verify.
     """
-    from samaops.workflows import change
-
     check_wait(consent.wait_seconds)
     try:
         plan, obstacle = _look(site, make, consent)
@@ -117,9 +116,6 @@ def carry_out(
 
 def _look(site: Site, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:
     """Return the plan, and what would stop it where it is to be made: one log-in on each server for both."""
-    from samaops.clients import shells
-    from samaops.workflows import change
-
     with shells.kept(), screen.progress(_("Looking before changing anything…")):
         plan = make()
         try:
@@ -170,8 +166,6 @@ def _ask(plan: Plan) -> bool:
 
 def show_plan(site: Site, plan: Plan) -> None:
     """Show the plan where the question is asked: stdout may be a file or a document for a program."""
-    from samaops.workflows import change
-
     console = screen.console(stderr=True)
     console.print(screen.human(change.report_of(site, plan), verbose=False))
     for note in plan.notes:
@@ -179,10 +173,6 @@ def show_plan(site: Site, plan: Plan) -> None:
 
 
 def _show_next(command: str) -> None:
-    from samaops.render import escape
-    from samaops.render.layout import CommandLine
-    from samaops.render.words import symbols_for
-
     said = _("the rest needs a moment; look again: ")
     screen.show_screen("")
     screen.show_screen(
@@ -199,8 +189,6 @@ def _show_notes(plan: Plan, output: Output) -> None:
 
 def _show_refused(report: Report, output: Output) -> NoReturn:
     """Leave with a refusal: the plan that was not run as one document on stdout, the reason on stderr."""
-    from samaops.render import escape
-
     (error,) = report.errors
     screen.show(report, output)
     typer.echo(f"samaops: {escape.command(error.message)}", err=True)

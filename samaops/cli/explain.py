@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from samaops.cli import screen
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
+from samaops.render import descriptions, json
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from samaops.site.site import Site
+from samaops.site.site import Site
+from samaops.workflows import explain as workflow
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -29,16 +29,13 @@ def explain(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Explain one finding."""
-    from samaops.render import descriptions, json
-    from samaops.workflows import explain as workflow
-
     check = workflow.describe(code.partition("@")[0], _settings(ctx.obj))
     if output is Output.HUMAN:
         screen.show_screen(descriptions.page(check))
     elif output is Output.JSON:
-        screen.write(json.text(descriptions.explanation_document(check)))
+        stdout.write(json.text(descriptions.explanation_document(check)))
     elif output is Output.MARKDOWN:
-        screen.write(descriptions.markdown_page(check))
+        stdout.write(descriptions.markdown_page(check))
     else:
         raise UsageError(
             _("this answer has no form {output}").format(output=output), hint="-o human|json|markdown"
@@ -48,7 +45,7 @@ def explain(
 def _settings(globals_: Globals) -> Site | None:
     """Return the configuration, for the addresses in commands; an explanation needs none."""
     if globals_.config is not None or globals_.lab:
-        return globals_.site()
+        return configuration_file.site(globals_)
     with suppress(ConfigurationError):
-        return globals_.site()
+        return configuration_file.site(globals_)
     return None

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, screen
+from samaops.changes.run.parking import ALL, GIVEN_BACK
+from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.model.table import Column, Table
 from samaops.render.faces import Output
+from samaops.workflows import queues
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -29,9 +32,7 @@ FileOption = Annotated[
 @app.command("list", help=N_("List the queues: what waits, who consumes, how fast."))
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the queues."""
-    from samaops.workflows import queues
-
-    screen.show_table(queues.listed(ctx.obj.site()), output)
+    screen.show_table(queues.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("Show the first messages of a queue; it keeps them."))
@@ -44,9 +45,7 @@ def peek(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show the first messages."""
-    from samaops.workflows import queues
-
-    screen.show_table(queues.peek(ctx.obj.site(), queue, count), output)
+    screen.show_table(queues.peek(configuration_file.site(ctx.obj), queue, count), output)
 
 
 @app.command(help=N_("Write all messages that wait in a queue to a file; the queue keeps them."))
@@ -54,10 +53,7 @@ def export(
     ctx: typer.Context, queue: QueueArgument, to: FileOption = None, output: OutputOption = Output.HUMAN
 ) -> None:
     """Write the messages of a queue to a file."""
-    from samaops.model.table import Column, Table
-    from samaops.workflows import queues
-
-    count, path = queues.export(ctx.obj.site(), queue, to)
+    count, path = queues.export(configuration_file.site(ctx.obj), queue, to)
     columns = (
         Column("queue", _("queue")),
         Column("messages", _("messages"), True),
@@ -80,8 +76,6 @@ def purge(
     verbose: VerboseOption = False,
 ) -> None:
     """Empty a queue into a file."""
-    from samaops.workflows import queues
-
     file = str(to or queues.default_file(queue))
     consent = Consent(dry_run, yes, confirm, wait)
     changing.carry_out_verb(ctx, "queue purge", (queue, file), consent, output, verbose=verbose)
@@ -111,12 +105,9 @@ def park(
     verbose: VerboseOption = False,
 ) -> None:
     """Park messages."""
-    from samaops.changes.run.parking import GIVEN_BACK
-    from samaops.workflows import queues
-
     if bool(message) == redelivered:
         raise UsageError(_("Give one of {one} and {other}").format(one="--message ID", other="--redelivered"))
-    site, words = ctx.obj.site(), (queue, message or GIVEN_BACK, to, f"{within:g}")
+    site, words = configuration_file.site(ctx.obj), (queue, message or GIVEN_BACK, to, f"{within:g}")
     changing.carry_out(
         site,
         lambda: queues.plan_park(site, words),
@@ -144,8 +135,6 @@ def unpark(
     verbose: VerboseOption = False,
 ) -> None:
     """Put parked messages back."""
-    from samaops.changes.run.parking import ALL
-
     consent, words = Consent(dry_run, yes, confirm, wait), (queue, message or ALL, source)
     changing.carry_out_verb(ctx, "queue unpark", words, consent, output, verbose=verbose)
 

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from msgspec.structs import replace
+from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, questions, screen
+from samaops.cli import changing, configuration_file, questions, screen, stdout
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
+from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
+from samaops.config import consistency
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.render import escape, json, words
+from samaops.render import guide as face
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from samaops.site.site import Site
-    from samaops.workflows.troubleshoot import Diagnosis, Offer
+from samaops.render.layout import Hanging
+from samaops.render.words import symbols_for
+from samaops.site.commands import samaops
+from samaops.site.site import Site
+from samaops.workflows import guide
+from samaops.workflows import troubleshoot as workflow
+from samaops.workflows.hops import PREFIX
+from samaops.workflows.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
 
@@ -69,7 +78,7 @@ def troubleshoot(
     verbose: VerboseOption = False,
 ) -> None:
     """Find the cause of one symptom, and repair it."""
-    site = ctx.obj.site()
+    site = configuration_file.site(ctx.obj)
     verbose = verbose or ctx.obj.verbose
     if (playbook == "show") != (shown is not None):
         raise UsageError(
@@ -89,21 +98,15 @@ def troubleshoot(
 
 
 def _list(site: Site, output: Output) -> None:
-    from samaops.workflows import guide
-
     screen.show_table(guide.listed(site), output)
 
 
 def _show(site: Site, name: str, output: Output) -> None:
-    from samaops.render import guide as face
-    from samaops.render import json
-    from samaops.workflows import guide, troubleshoot
-
-    found = guide.guide_of(troubleshoot.find(site, name), site)
+    found = guide.guide_of(workflow.find(site, name), site)
     if output is Output.HUMAN:
         screen.show_screen(face.page(found))
     elif output is Output.JSON:
-        screen.write(json.text(face.document(found)))
+        stdout.write(json.text(face.document(found)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 
@@ -126,10 +129,8 @@ class _Manner:
 
 
 def _run(site: Site, name: str, fix: str | None, manner: _Manner) -> None:
-    from samaops.workflows import troubleshoot
-
     with screen.progress(_("Following the way of a notification…")):
-        diagnosis = troubleshoot.run(site, name, lambda: screen.prepare(manner.output))
+        diagnosis = workflow.run(site, name)
     if fix is not None:
         _require_known(diagnosis, fix)
     if fix is None or manner.output is Output.HUMAN:
@@ -145,8 +146,6 @@ def _run(site: Site, name: str, fix: str | None, manner: _Manner) -> None:
 
 
 def _require_known(diagnosis: Diagnosis, fix: str) -> None:
-    from samaops.config import consistency
-
     if fix not in diagnosis.playbook.fixes:
         text = _("The playbook {id} has no fix {fix!r}").format(id=diagnosis.playbook.id, fix=fix)
         raise UsageError(text, hint=consistency.not_one_of(fix, diagnosis.playbook.fixes))
@@ -154,13 +153,8 @@ def _require_known(diagnosis: Diagnosis, fix: str) -> None:
 
 def _show_diagnosis(diagnosis: Diagnosis, manner: _Manner) -> None:
     """Show what was found; to people the hops first, in their order, and not once more among the findings."""
-    from samaops.workflows.hops import PREFIX
-
     report = diagnosis.report
     if manner.output is Output.HUMAN and not manner.verbose:
-        from samaops.render import guide as face
-        from samaops.render.words import symbols_for
-
         by_id = {one.subject.partition("/")[2]: one for one in report.findings if one.code.startswith(PREFIX)}
         ordered = [by_id[hop.id] for hop in diagnosis.playbook.hops]
         screen.show_screen(face.hop_lines(ordered, symbols_for(sys.stdout.encoding)))
@@ -180,11 +174,6 @@ def _chosen(diagnosis: Diagnosis, manner: _Manner) -> Offer | None:
 
 
 def _show_menu(offers: Sequence[Offer]) -> None:
-    from rich.text import Text
-
-    from samaops.render import escape, words
-    from samaops.render.layout import Hanging
-
     console = screen.console(stderr=True)
     console.print("")
     for number, offer in enumerate(offers, start=1):
@@ -210,9 +199,6 @@ def _numbered(offers: Sequence[Offer]) -> Offer | None:
 
 
 def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
-    from samaops.site.commands import samaops
-    from samaops.workflows import troubleshoot
-
     if offer.text:
         _show_text(diagnosis, offer, manner)
         _leave(diagnosis)
@@ -221,23 +207,21 @@ def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, manner: _Manner) 
     is_shown = manner.output is Output.HUMAN
     changing.carry_out(
         site,
-        lambda: troubleshoot.prepare(site, offer),
+        lambda: workflow.prepare(site, offer),
         manner.consent,
         manner.output,
         verbose=manner.verbose,
-        within=None if is_shown else lambda done: troubleshoot.with_change(site, diagnosis, done),
+        within=None if is_shown else lambda done: workflow.with_change(site, diagnosis, done),
         then=samaops(site, f"diagnose --wait {_WAIT_SECONDS:g}"),
     )
 
 
 def _show_text(diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
     """Show what to send to those who can repair it: nothing of ours can."""
-    from samaops.render import escape
-
     if manner.output is Output.HUMAN:
         screen.show_screen("")
         for line in offer.text.splitlines():
-            screen.write(f"{escape.plain(line)}\n")
+            stdout.write(f"{escape.plain(line)}\n")
     else:
         screen.show(replace(diagnosis.report, answer=offer.text), manner.output)
 
@@ -251,6 +235,4 @@ def _nothing_to_do(diagnosis: Diagnosis, fix: str, manner: _Manner) -> None:
 
 
 def _leave(diagnosis: Diagnosis) -> NoReturn:
-    from samaops.cli.diagnose import exit_code
-
     raise typer.Exit(exit_code(diagnosis.report))

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing
+from samaops.cli import changing, configuration_file
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.i18n import N_
 from samaops.render.faces import Output
+from samaops.workflows import history
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -29,9 +30,7 @@ def undo(
     verbose: VerboseOption = False,
 ) -> None:
     """Take a change back."""
-    from samaops.workflows import history
-
-    site = ctx.obj.site()
+    site = configuration_file.site(ctx.obj)
     consent = Consent(dry_run, yes, confirm, wait)
     changing.carry_out(
         site,

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, screen
+from samaops.changes.celery.revoke import TERMINATE
+from samaops.cli import changing, configuration_file, screen
 from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render.faces import Output
+from samaops.workflows import workers
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -26,17 +28,13 @@ WorkerArgument = Annotated[
 @app.command("list", help=N_("List the workers: connected or not, what each consumes, how much it holds."))
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the workers."""
-    from samaops.workflows import workers
-
-    screen.show_table(workers.listed(ctx.obj.site()), output)
+    screen.show_table(workers.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("List the queues with the workers that consume them, and those that must."))
 def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List who consumes what."""
-    from samaops.workflows import workers
-
-    screen.show_table(workers.queues(ctx.obj.site()), output)
+    screen.show_table(workers.queues(configuration_file.site(ctx.obj)), output)
 
 
 @app.command("add-queue", help=N_("Let a running worker consume one more queue, until it restarts."))
@@ -110,8 +108,6 @@ def revoke(
     verbose: VerboseOption = False,
 ) -> None:
     """Revoke a task."""
-    from samaops.changes.celery.revoke import TERMINATE
-
     consent = Consent(dry_run, yes, confirm, wait)
     words = (task_id, TERMINATE) if terminate else (task_id,)
     changing.carry_out_verb(ctx, "workers revoke", words, consent, output, verbose=verbose)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from samaops.clients import alertmanager as client
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Endpoint
@@ -28,8 +29,6 @@ def collectors(site: Site) -> list[Collector]:
 
 def observe(settings: Endpoint, probe: Probe) -> AlertmanagerFacts:
     """Read the alerts. Raises ClientError."""
-    from samaops.clients import alertmanager as client
-
     probe.stage("alerts")
     shown = client.firing(settings)
     if not isinstance(shown, list):

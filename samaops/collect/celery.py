@@ -10,17 +10,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from samaops.clients.errors import ClientError
+from samaops.clients.flower import FlowerClient
+from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, objects
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.flower import url_of
 from samaops.config.settings import Celery, RabbitMQ
-from samaops.model.failure import FailureKind
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.flower import FlowerClient
-    from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.celery import (
     ACTIVE_TASKS,
     ActiveTask,
@@ -30,6 +27,8 @@ from samaops.facts.celery import (
     RecentTasks,
     ReplyQueue,
 )
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 PIDBOX = ".celery.pidbox"
 
@@ -84,8 +83,6 @@ def _server(celery: Celery) -> str:
 
 def observe(site: Site, probe: Probe) -> CeleryFacts:
     """Read the workers from the broker, and their tasks from Flower when it is configured."""
-    from samaops.clients.errors import ClientError
-
     if site.settings.rabbitmq is None:
         raise ClientError(FailureKind.DEPENDENCY, "[rabbitmq] is not configured", "rabbitmq")
     probe.stage("rabbitmq")
@@ -103,8 +100,6 @@ def observe(site: Site, probe: Probe) -> CeleryFacts:
 def _of_broker(
     site: Site, rabbitmq: RabbitMQ, probe: Probe
 ) -> tuple[tuple[CeleryNode, ...], tuple[OtherConsumer, ...], tuple[ReplyQueue, ...] | None]:
-    from samaops.clients.rabbitmq import ManagementApi, objects
-
     with ManagementApi(site.host_of(rabbitmq), rabbitmq) as api:
         api.log_in()
         api.require_everything("consumers")
@@ -165,8 +160,6 @@ def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[
 
 
 def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
-    from samaops.clients.rabbitmq import PAGE_SIZE, objects
-
     page = api.in_vhost(
         "queues", page=1, page_size=PAGE_SIZE, name=REPLIES, sort="messages", sort_reverse="true",
         columns="name,messages,consumers",
@@ -179,8 +172,6 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
 
 
 def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
-    from samaops.clients.flower import FlowerClient
-
     assert site.settings.flower is not None
     with FlowerClient(url_of(site, site.settings.flower), site.settings.flower) as client:
         now = time.time()

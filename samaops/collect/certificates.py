@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
+from cryptography import x509
+
+from samaops.clients import certificates as client
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Certificate
+from samaops.facts.certificates import CertificateFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from cryptography import x509
-from samaops.facts.certificates import CertificateFacts
 
 LOOK_SECONDS = 4.0
 
@@ -35,8 +34,6 @@ def _collector(certificate: Certificate) -> Collector:
 def observe(certificate: Certificate, probe: Probe) -> CertificateFacts:
     """Shake hands and read the certificate that is shown."""
     from cryptography import x509
-
-    from samaops.clients import certificates as client
 
     probe.stage("TLS handshake")
     server_name = certificate.server_name or certificate.host

@@ -11,16 +11,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import datetime, timezone
-from importlib import import_module
 from typing import TypeVar
 
 from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell, ShellPool
+from samaops.clients.shell import Shell
+from samaops.clients.shells import ShellPool
 from samaops.errors import ConfigurationError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
@@ -33,15 +32,6 @@ logger = logging.getLogger(__name__)
 _BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
 _SPARE_SECONDS = 0.6
 ResultT = TypeVar("ResultT")
-
-# In samaops.clients, where it is not the module of the system's own name.
-_CLIENTS = {
-    "servers": ("reach", "ssh"),
-    "docker": ("ssh",),
-    "backup": ("ssh",),
-    "api": ("http",),
-    "celery": ("rabbitmq",),
-}
 
 
 class Probe:
@@ -186,41 +176,19 @@ class _Run:
 
 
 def observe(
-    collectors: Iterable[Collector],
-    site: Site,
-    selection: Selection,
-    deadline_seconds: float,
-    meanwhile: Callable[[], object] | None = None,
+    collectors: Iterable[Collector], site: Site, selection: Selection, deadline_seconds: float
 ) -> Snapshot:
-    """Run the collectors side by side, started as they come, and return what they saw within the deadline.
-
-    ``meanwhile`` is done on this thread while they wait for answers.
-    """
+    """Run the collectors side by side and return what they saw within the deadline."""
     started = time.monotonic()
     taken_at = datetime.now(timezone.utc)
     tally = footprint.open_tally()
     shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
-    runs: dict[Collector, _Run] = {}
-    for collector in collectors:
-        _import_clients(collector.system)
-        runs[collector] = _Run(collector, shells, selection, ends_at)
-    if meanwhile is not None:
-        meanwhile()
-    observations = tuple(run.observation() for run in runs.values())
+    runs = [_Run(collector, shells, selection, ends_at) for collector in collectors]
+    observations = tuple(run.observation() for run in runs)
     shells.close()
-    deadline_hit = any(run.hit_deadline for run in runs.values())
+    deadline_hit = any(run.hit_deadline for run in runs)
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
-
-
-def _import_clients(system: str) -> None:
-    """Import what a system's collectors talk with, before their threads are started.
-
-    Threads that import at the same time only wait for each other, and make those wait that talk already.
-    """
-    for name in _CLIENTS.get(system, (system,)):
-        with suppress(ImportError):  # the collector says so itself
-            import_module(f"samaops.clients.{name}")
 
 
 def _milliseconds_since(started: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from samaops.clients import firebase as client
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Firebase, Proxy
 from samaops.facts.firebase import FirebaseFacts
@@ -32,8 +33,6 @@ def _collector(name: str, url: str, firebase: Firebase, proxy: Proxy | None) -> 
 
 def observe(url: str, firebase: Firebase, proxy: Proxy | None, probe: Probe) -> FirebaseFacts:
     """Look at one host. Raises ClientError."""
-    from samaops.clients import firebase as client
-
     probe.stage("proxy, TLS, GET" if proxy else "TLS, GET")
     answer = client.ask(url, firebase, proxy)
     parts, certificate = urlsplit(url), answer.certificate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from samaops.clients.flower import FlowerClient
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Flower
 from samaops.facts.flower import FlowerFacts
@@ -36,8 +37,6 @@ def collectors(site: Site) -> list[Collector]:
 
 def observe(url: str, settings: Flower, probe: Probe) -> FlowerFacts:
     """Ask Flower for its workers."""
-    from samaops.clients.flower import FlowerClient
-
     probe.stage("workers")
     started = time.perf_counter()
     with FlowerClient(url, settings) as client:

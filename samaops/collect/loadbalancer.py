@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from samaops.clients.errors import ClientError
+from samaops.clients.http import HttpConnection
+from samaops.clients.loadbalancer import BigIpClient
 from samaops.collect import health
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import BigIp, LoadBalancer
+from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.loadbalancer import BigIpClient
-from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 
 
 def collectors(site: Site) -> list[Collector]:
@@ -55,9 +54,6 @@ def observe(bigip: BigIp, timeout: float, probe: Probe) -> BigIpFacts:
     A management interface that is down is no outage: customers are served through another. So it is told as
     a way to look that is broken.
     """
-    from samaops.clients.http import HttpConnection
-    from samaops.clients.loadbalancer import BigIpClient
-
     with HttpConnection(bigip.url, timeout=timeout, ca_file=bigip.ca_file) as connection:
         client = BigIpClient(connection, bigip)
         probe.stage("members")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from samaops.clients.errors import ClientError
+from samaops.clients.http import get
+from samaops.clients.minio import list_buckets
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.health import url_of
 from samaops.config.settings import MinIO
@@ -34,8 +36,6 @@ def collectors(site: Site) -> list[Collector]:
 
 def observe(url: str, settings: MinIO, probe: Probe) -> MinioFacts:
     """Ask the health path, then S3. Raises ClientError when either does not serve."""
-    from samaops.clients.http import get
-
     probe.stage("GET " + HEALTH_PATH)
     health = get(url_of(url, HEALTH_PATH), timeout=settings.timeout, max_bytes=4096)
     buckets = None
@@ -60,8 +60,6 @@ def observe(url: str, settings: MinIO, probe: Probe) -> MinioFacts:
 
 
 def _buckets(url: str, settings: MinIO, probe: Probe) -> tuple[str, ...]:
-    from samaops.clients.minio import list_buckets
-
     if not settings.access_key or settings.secret_key is None:
         message = _("[minio] access_key and secret_key are not configured")
         raise ClientError(FailureKind.MISSING, message, "list buckets")
@@ -81,8 +79,6 @@ def _default_credentials(
         return "configured"
     if "minio" not in server_header.lower():
         return ""
-    from samaops.clients.minio import list_buckets
-
     probe.stage("default credentials")
     try:
         list_buckets(url, DEFAULT_KEY, DEFAULT_KEY, min(settings.timeout, probe.remaining()))

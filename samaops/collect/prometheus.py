@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from samaops.clients import prometheus as client
+from samaops.clients.http import HttpConnection
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Endpoint
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.http import HttpConnection
 from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
+from samaops.site.site import Site
 
 WORDS_LIMIT = 200
 
@@ -31,9 +30,6 @@ def collectors(site: Site) -> list[Collector]:
 
 def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
     """Read targets and rules. Raises ClientError when the targets cannot be read."""
-    from samaops.clients import prometheus as client
-    from samaops.clients.http import HttpConnection
-
     with HttpConnection(settings.url, timeout=settings.timeout, ca_file=settings.ca_file) as connection:
         probe.stage("targets")
         found = client.ask(connection, settings, client.TARGETS_PATH)
@@ -47,8 +43,6 @@ def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
 
 
 def _rules(connection: HttpConnection, settings: Endpoint) -> tuple[RuleFacts, ...]:
-    from samaops.clients import prometheus as client
-
     groups = _list(client.ask(connection, settings, client.RULES_PATH).get("groups"))
     return tuple(rule for group in groups for rule in _rules_of(group))
 

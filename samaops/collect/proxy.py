@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from samaops.clients import proxy as client
 from samaops.clients.errors import ClientError
+from samaops.clients.proxy import Tunnel, name
+from samaops.clients.time_limit import TimeLimit
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Firebase, Proxy
+from samaops.facts.proxy import ProxyFacts, TunnelFacts
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.proxy import Tunnel
-from samaops.facts.proxy import ProxyFacts, TunnelFacts
 
 TIMEOUT_SECONDS = 5.0
 
@@ -32,8 +31,6 @@ def collectors(site: Site) -> list[Collector]:
     """Return the collector of the configured proxy, if any."""
     if site.settings.proxy is None:
         return []
-    from samaops.clients.proxy import name
-
     proxy, hosts = site.settings.proxy, targets(site.settings.firebase) if site.settings.firebase else ()
     seconds = site.settings.firebase.timeout if site.settings.firebase else TIMEOUT_SECONDS
 
@@ -45,8 +42,6 @@ def collectors(site: Site) -> list[Collector]:
 
 def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe) -> ProxyFacts:
     """Ask the proxy for a tunnel to each host, all at once. Raises ClientError when the proxy itself fails."""
-    from samaops.clients import proxy as client
-
     connect_ms, tunnels = _ask_all(proxy, hosts, seconds - ALIVE_SECONDS, probe)
     kinds = {one.failure_kind for one in tunnels}
     if kinds <= {FailureKind.NO_ANSWER.value}:  # does it wait for somebody behind it, or hang itself?
@@ -61,14 +56,11 @@ def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, pr
 def _ask_all(
     proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe
 ) -> tuple[float, tuple[TunnelFacts, ...]]:
-    from samaops.clients.bounded import Deadline
-    from samaops.clients.proxy import Tunnel
-
-    deadline = Deadline(max(seconds, ALIVE_SECONDS))
+    limit = TimeLimit(max(seconds, ALIVE_SECONDS))
     opened: list[Tunnel] = []
     try:
         probe.stage("connect")
-        opened.extend(Tunnel(proxy, host, port, deadline) for host, port in hosts)
+        opened.extend(Tunnel(proxy, host, port, limit) for host, port in hosts)
         probe.stage("CONNECT")
         for tunnel in opened:
             tunnel.ask()
@@ -77,6 +69,7 @@ def _ask_all(
     finally:
         for tunnel in opened:
             tunnel.close()
+        limit.cancel()
 
 
 def _answer(tunnel: Tunnel, host: str, port: int) -> TunnelFacts:

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from samaops import resources
@@ -161,8 +162,6 @@ def _files(directory: Path | None) -> list[Path]:
 
 def load(path: Path) -> Playbook:
     """Read and validate one playbook. Raises ConfigurationError with the file, the key and the reason."""
-    import yaml
-
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         return Playbook.model_validate(document)

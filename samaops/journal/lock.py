@@ -18,18 +18,16 @@ import json
 import os
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import asdict
+from sqlalchemy import Connection, Engine, Table
 
 from samaops import resources
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
 from samaops.journal.file_lock import FileLock, digest, file_name
 from samaops.journal.owner import Owner, read_owner, this_process
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Table
 
 _SHARED_DIRECTORY = Path("/run/lock")
 

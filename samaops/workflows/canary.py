@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import import_module
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -82,7 +81,6 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
     """
     redis = _redis(site)
     queue, task, task_id, _milliseconds = canary_message.parts(plan.steps[0].operation)
-    import_module("requests")  # now: the time it takes is not the broker's
     world, started = _TimedWorld(site), time.monotonic()
     with ResultWatch(site, redis, task_id) as watch:
         report = change.apply(site, plan, wait_seconds, world)

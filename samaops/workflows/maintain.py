@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from samaops.causes import graph
 from samaops.checks import engine as checks
-from samaops.checks.registry import rules
 from samaops.collect import engine, systems
 from samaops.collect.maintenance import past as maintenance
 from samaops.errors import REFUSED, LockedError
@@ -183,7 +182,6 @@ def _observe(site: Site, selection: Selection, earlier: Earlier, seconds: float)
     collectors = [one for one in systems.collectors(site, selection) if one.system != maintenance.SYSTEM]
     mine = maintenance.collectors(site, earlier.past)
     collectors += [one for one in mine if one.is_wanted(selection)]
-    chosen = {one.system for one in collectors}
-    snapshot = engine.observe(collectors, site, selection, seconds, lambda: rules(chosen))
+    snapshot = engine.observe(collectors, site, selection, seconds)
     masked: Snapshot = diagnose.redacted(snapshot, site)
     return masked

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from samaops.changes.rabbitmq import parking as rabbitmq_parking
 from samaops.changes.run import messages, parking
 from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq_messages import MessageApi
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.config import consistency
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
@@ -63,7 +63,7 @@ def peek(site: Site, queue: str, count: int) -> Table:
     """Return the first messages of a queue, which keeps them. Raises UsageError and UnavailableError."""
     broker = _known(site, queue)
     try:
-        with MessageApi(site.host_of(broker), broker) as api:
+        with ManagementApi(site.host_of(broker), broker) as api:
             found = api.read(queue, count, _PEEKED_BYTES)
     except ClientError as error:
         raise _unavailable(queue, error) from error
@@ -101,7 +101,7 @@ def export(site: Site, queue: str, file: Path | None) -> tuple[int, Path]:
     if path.exists():
         raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     try:
-        with MessageApi(site.host_of(broker), broker) as api:
+        with ManagementApi(site.host_of(broker), broker) as api:
             found = api.read(queue, MOST_MESSAGES)
             messages.append(path, found)
     except ClientError as error:
@@ -131,7 +131,7 @@ def _parked(site: Site, holding: str) -> frozenset[str]:
     """Return the ids of the tasks in a holding queue; nobody minds that these are marked as delivered before."""
     broker = _broker(site)
     try:
-        with MessageApi(site.host_of(broker), broker) as api:
+        with ManagementApi(site.host_of(broker), broker) as api:
             found = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
     except ClientError as error:
         if error.kind is FailureKind.MISSING:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from msgspec.structs import asdict
 
+from samaops.clients import server_lock
 from samaops.clients.errors import ClientError
+from samaops.clients.server_lock import ServerLock
 from samaops.clients.shells import ShellPool
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
@@ -21,9 +23,6 @@ from samaops.journal.file_lock import FileLock, file_name
 from samaops.journal.owner import Owner, read_owner
 from samaops.site.commands import log_in
 from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.server_lock import ServerLock
 
 # On a server that is very busy a session takes long to begin. Where the lock is not needed, that must not hold up the
 # change that may repair it.
@@ -70,8 +69,6 @@ def _directory_here(site: Site) -> Path:
 
 def refusal(site: Site, server: str, error: ClientError) -> RefusedError:
     """Say that a change cannot be made because a server cannot be locked."""
-    from samaops.clients import server_lock
-
     text = _("{server} cannot be locked for this change: {reason}; nothing was changed")
     was_asked = error.stage == server_lock.STAGE
     return RefusedError(
@@ -112,16 +109,12 @@ class _LockThere:
     held: ServerLock | None = field(default=None, init=False)
 
     def look(self, shells: ShellPool) -> None:
-        from samaops.clients import server_lock
-
         try:
             server_lock.look(shells.of(self.server), self.path, self.seconds)
         except server_lock.TakenError as taken:
             raise _locked(self.server, read_owner(taken.text)) from taken
 
     def take(self, shells: ShellPool) -> None:
-        from samaops.clients import server_lock
-
         words = json.dumps(asdict(lock.this_process_now()))
         try:
             self.held = server_lock.take(shells.of(self.server), self.path, words, self.seconds)

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import amqp  # type: ignore[import-untyped]
+import amqp
 import pytest
 
 from samaops.changes.rabbitmq import parking as rabbitmq_parking
 from samaops.changes.run import operations, parking
+from samaops.clients.amqp import AmqpSession
 from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq_amqp import AmqpSession
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
 from samaops.errors import UnavailableError
@@ -318,7 +318,7 @@ def test_an_expiration_does_not_run_out_while_it_is_parked(settings: Settings, b
 PROGRAM = """
 import os, signal, sys
 from samaops.changes.run import operations
-from samaops.clients import rabbitmq_amqp
+from samaops.clients import amqp
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
 from samaops.model.plan import Operation
@@ -330,13 +330,13 @@ def perhaps_die():
     if left[0] == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 def mortal(name):
-    real = getattr(rabbitmq_amqp.AmqpSession, name)
+    real = getattr(amqp.AmqpSession, name)
     def act(*arguments, **named):
         perhaps_die()
         answer = real(*arguments, **named)
         perhaps_die()
         return answer
-    setattr(rabbitmq_amqp.AmqpSession, name, act)
+    setattr(amqp.AmqpSession, name, act)
 for name in ("declare", "subscribe", "copy", "acknowledge", "give_back", "delete_if_empty"):
     mortal(name)
 section = {"host": "127.0.0.1", "port": port, "management_port": management, "username": user, "password": password}

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq_messages import MessageApi
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.config.settings import RabbitMQ
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -52,7 +52,7 @@ def run(what: Operation, site: Site) -> str:
     """Publish the canary; return that the broker has it, in a sentence. Raises ClientError."""
     broker = _broker(site)
     queue, _task, task_id, _milliseconds = parts(what)
-    with MessageApi(site.host_of(broker), broker) as api:
+    with ManagementApi(site.host_of(broker), broker) as api:
         api.publish(queue, _message(what, broker))
     return _("RabbitMQ has put the canary {id} into {queue}").format(id=task_id, queue=queue)
 

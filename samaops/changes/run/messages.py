@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq_messages import MessageApi
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError
 from samaops.i18n import _, ngettext
@@ -72,7 +72,7 @@ def run_take(operation: Operation, site: Site) -> str:
     ).format(count=int(most) - left, file=file)
 
 
-def _take_batch(api: MessageApi, queue: str, most: int, path: Path) -> int:
+def _take_batch(api: ManagementApi, queue: str, most: int, path: Path) -> int:
     """Move one batch from the queue to the file; return how many. What found no place is published again."""
     under_way = beforehand(path)
     if under_way.exists():
@@ -171,6 +171,6 @@ def _broker(site: Site) -> RabbitMQ:
     return site.settings.rabbitmq
 
 
-def _api(site: Site) -> MessageApi:
+def _api(site: Site) -> ManagementApi:
     broker = _broker(site)
-    return MessageApi(site.host_of(broker), broker)
+    return ManagementApi(site.host_of(broker), broker)

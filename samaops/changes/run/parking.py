@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from samaops.clients.amqp import FIRST, AmqpSession, Delivery
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
-from samaops.clients.rabbitmq_amqp import FIRST, AmqpSession, Delivery
 from samaops.config.settings import RabbitMQ
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from samaops.checks.postgresql.service import usable_connections
 from samaops.checks.registry import Context, Explanation, check
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase
 from samaops.i18n import N_, _, ngettext
@@ -326,8 +327,6 @@ def oversized(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         yield context.finding(Status.SKIPPED, _(context.rule.title), detail=detail)
         return
     # Imported only where there is a PostgreSQL to compare with: its many facts take time to make.
-    from samaops.checks.postgresql.service import usable_connections
-
     seen = _console(facts)
     by_database = {one.name: _most(one, seen) for one in seen.databases}
     most, limit = sum(by_database.values()), usable_connections(settings)

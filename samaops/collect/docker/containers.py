@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
+from samaops.collect.docker import reading
+from samaops.collect.docker.reading import COMMAND_SECONDS
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Ssh
 from samaops.facts.docker import DockerFacts
@@ -14,10 +16,7 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
-# Of one docker command, and of the whole script. A hung engine answers nothing: the first limit counts then.
-COMMAND_SECONDS = 4
-
-
+# Of the whole script; of one docker command, COMMAND_SECONDS, which counts when the engine hangs.
 SCRIPT_SECONDS = 9.0
 
 
@@ -58,14 +57,12 @@ def why_absent(reason: str) -> str:
 
 def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
     """Run one script on the server and read its answer."""
-    from samaops.collect.docker import reading as docker_reading
-
     shell = probe.shell(server)
     probe.stage("docker ps")
     token = secrets.token_hex(8)
     command = f"sh -s -- {token} {_costly_parts(probe)} {COMMAND_SECONDS}"
     done = shell.run(command, min(SCRIPT_SECONDS, probe.remaining()), script())
-    return docker_reading.read(done, token, expected, probe)
+    return reading.read(done, token, expected, probe)
 
 
 def _costly_parts(probe: Probe) -> str:
@@ -77,19 +74,3 @@ def _costly_parts(probe: Probe) -> str:
 def script() -> bytes:
     """Return the script that reads an engine."""
     return Path(__file__).with_suffix(".sh").read_bytes()
-
-
-def engine_failure(exit_code: int, said: str) -> ClientError:
-    """Sort why ``docker ps`` failed, by its exit code and its own words."""
-    lowered = said.lower()
-    if exit_code == 127:
-        return ClientError(FailureKind.MISSING, said, "docker")
-    if exit_code in (124, 137):
-        message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
-        return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
-    # not the bare words: docker also says them of its own configuration file, and goes on
-    if "permission denied while trying to connect" in lowered:
-        return ClientError(FailureKind.PERMISSION, said, "docker ps")
-    if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
-        return ClientError(FailureKind.UNAVAILABLE, said, "docker ps")
-    return ClientError(FailureKind.ERROR, said, "docker ps")

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.collect.docker.containers import engine_failure, patience, require_engine
+from samaops.clients.shell import Completed
+from samaops.collect.docker.containers import patience, require_engine
+from samaops.collect.docker.reading import engine_failure
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
 from samaops.facts.docker import ContainerUse, StatsFacts

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
 from samaops.config.settings import Ssh

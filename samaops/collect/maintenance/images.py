@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.collect.docker.containers import engine_failure, patience, require_engine
+from samaops.clients.shell import Completed
+from samaops.collect.docker.containers import patience, require_engine
+from samaops.collect.docker.reading import engine_failure, size_bytes
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
 from samaops.facts.maintenance import UNTAGGED, Image, ImagesFacts
@@ -112,8 +113,6 @@ def epoch_of(stamp: str | None) -> float | None:
 
 
 def _disk_bytes(lines: Sequence[str]) -> int | None:
-    from samaops.collect.docker.reading import size_bytes
-
     for line in lines:
         try:
             document = json.loads(line)

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell
+from samaops.clients.shell import Shell
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.maintenance import log_files
 from samaops.collect.sections import cut

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from samaops.collect.engine import Collector, Probe
+from samaops.collect.postgresql.reading import observe
 from samaops.facts.postgresql import (
     PostgresFacts,
 )
@@ -17,8 +18,6 @@ def collectors(site: Site) -> list[Collector]:
     host = site.host_of(section)
 
     def collect(probe: Probe) -> PostgresFacts:
-        from samaops.collect.postgresql.reading import observe
-
         return observe(host, section, probe)
 
     subject = f"postgresql/{section.server}"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
+from samaops.clients.amqp import greet
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, objects
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
 from samaops.config.settings import RabbitMQ
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.rabbitmq import (
     SHOWN_QUEUES,
     AmqpFacts,
@@ -24,6 +23,8 @@ from samaops.facts.rabbitmq import (
     ExchangeLoss,
     RabbitMQFacts,
 )
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 QUEUES_WITH_HISTORY = 8
 
@@ -91,8 +92,6 @@ _PARTS_OF_API = (
 
 def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:
     """Greet the AMQP port."""
-    from samaops.clients.rabbitmq import greet
-
     probe.stage("greeting")
     greeting = greet(host, settings.port, settings.timeout)
     properties = greeting.properties
@@ -101,8 +100,6 @@ def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:
 
 def observe(host: str, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts:
     """Read one broker through its management API."""
-    from samaops.clients.rabbitmq import ManagementApi
-
     probe.stage("connect")
     with ManagementApi(host, settings) as api:
         api.log_in()
@@ -144,8 +141,6 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
 
 
 def _nodes(api: ManagementApi) -> tuple[BrokerNode, ...]:
-    from samaops.clients.rabbitmq import columns
-
     return tuple(_node(one) for one in api.list_of("nodes", columns=columns(_NODE_COLUMNS)))
 
 
@@ -170,8 +165,6 @@ def _node(raw: Mapping[str, Any]) -> BrokerNode:
 
 def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
     """Return the configured queues that exist and the fullest others; those that wait, with their history."""
-    from samaops.clients.rabbitmq import PAGE_SIZE, columns, objects
-
     page = api.in_vhost(
         "queues",
         page=1,
@@ -193,10 +186,6 @@ def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
 
 
 def _named(api: ManagementApi, name: str) -> BrokerQueue | None:
-    from samaops.clients.errors import ClientError
-    from samaops.clients.rabbitmq import columns
-    from samaops.model.failure import FailureKind
-
     try:
         return _queue(_dict(api.in_vhost("queues", name, columns=columns(_QUEUE_COLUMNS))))
     except ClientError as error:
@@ -253,8 +242,6 @@ def _connections(api: ManagementApi) -> BrokerConnections:
 
 def _losses(api: ManagementApi) -> tuple[ExchangeLoss, ...]:
     api.require_everything("exchanges")
-    from samaops.clients.rabbitmq import objects
-
     wanted = "name,message_stats.publish_in_details.samples,message_stats.publish_out_details.samples"
     answer = api.in_vhost("exchanges", columns=wanted, msg_rates_age=600, msg_rates_incr=10)
     found = []

@@ -8,7 +8,9 @@ import time
 from functools import cache
 from pathlib import Path
 
+from samaops.clients import reach as client
 from samaops.collect.engine import Collector, Probe
+from samaops.collect.servers import reading as servers_reading
 from samaops.config.settings import Server, Ssh
 from samaops.facts.servers import (
     ReachFacts,
@@ -68,8 +70,6 @@ def reach(server: Server, probe: Probe) -> ReachFacts:
 
     A connection that is opened and dropped is a line in the log of sshd: with an echo there is no need for it.
     """
-    from samaops.clients import reach as client
-
     port = server.ssh.port if isinstance(server.ssh, Ssh) else None
     probe.stage("ping")
     echo = client.Echo(allowed=False, reason="ping = false")
@@ -96,8 +96,6 @@ def observe(name: str, server: Server, probe: Probe) -> ServerFacts:
 
     A failed log-in keeps its own kind here: that sshd refuses is a fault of this server.
     """
-    from samaops.collect.servers import reading as servers_reading
-
     probe.stage("ssh")
     shell = probe.shells.of(name)
     probe.stage("script")

@@ -27,8 +27,6 @@ from samaops.site import chosen
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
-    _open_closed_streams()
-    _end_as_by_ctrl_c()
     try:
         use_language(arguments.language(sys.argv[1:]) or language_of_environment())
         code = run(sys.argv[1:])
@@ -36,31 +34,6 @@ def main() -> NoReturn:
         _say("samaops: " + _("interrupted"))
         code = _flush(errors.INTERRUPTED)
     leave(code)
-
-
-def _end_as_by_ctrl_c() -> None:
-    """Let a polite kill or a lost terminal end us as Ctrl-C does: with an answer, and with a change taken back.
-
-    Who had a signal ignored for us, as nohup does, keeps it ignored.
-    """
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(one) is signal.SIG_DFL:
-            signal.signal(one, interrupt)
-
-
-def _open_closed_streams() -> None:
-    """Put /dev/null where our caller closed a stream: the next connection would take its number, and our words."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
 def run(argv: list[str]) -> int:

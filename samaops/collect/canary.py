@@ -24,8 +24,6 @@ from samaops.i18n import _
 from samaops.site.site import Site
 
 KEY = "celery-task-meta-{task_id}"
-
-
 ENDED = ("SUCCESS", "FAILURE", "REVOKED")
 
 

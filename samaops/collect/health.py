@@ -16,20 +16,10 @@ from samaops.facts.health import HealthAnswer
 # A few quick answers say more than one. Where none of them was quick they may only have met a busy moment, of
 # this machine too, so a few more are taken; a server that is really slow is not asked again.
 SAMPLES = 3
-
-
 MOST_SAMPLES = 10
-
-
 QUICK_MS = 30.0  # the guide's P99 of GET /health
-
-
 SLOW_MS = 500.0
-
-
 EXCERPT_CHARACTERS = 200
-
-
 MAX_BODY_BYTES = 64 * 1024
 
 

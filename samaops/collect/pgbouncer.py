@@ -6,7 +6,8 @@ from typing import Any
 
 from samaops.clients.errors import WELCOME, ClientError
 from samaops.clients.pgbouncer import ConsoleClient, PooledClient
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import PgBouncer
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
 from samaops.model.failure import FailureKind
@@ -16,11 +17,7 @@ Row = dict[str, Any]
 
 
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
-
-
 QUERY_CODE = "pgbouncer.query.failed"
-
-
 CONSOLE_CODES = (
     "pgbouncer.pool.paused",
     "pgbouncer.database.disabled",
@@ -33,20 +30,10 @@ CONSOLE_CODES = (
 )
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured pool, if any."""
-    section = site.settings.pgbouncer
-    if section is None:
-        return []
-    host = site.host_of(section)
-
-    def collect(probe: Probe) -> PgBouncerFacts:
-        return observe(host, section, probe)
-
-    subject = f"pgbouncer/{section.server}"
-    return [
-        Collector("pgbouncer", subject, PgBouncerFacts, collect, section.server, timeout=section.timeout + 1)
-    ]
+@collects("pgbouncer", PgBouncerFacts)
+def look(pgbouncer: PgBouncer, site: Site, probe: Probe) -> PgBouncerFacts:
+    """Read PgBouncer's console, or ask through its pool."""
+    return observe(site.host_of(pgbouncer), pgbouncer, probe)
 
 
 def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:

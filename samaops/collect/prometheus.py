@@ -7,7 +7,8 @@ from typing import Any
 
 from samaops.clients import prometheus as client
 from samaops.clients.http import HttpConnection
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import Endpoint
 from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
 from samaops.site.site import Site
@@ -15,17 +16,10 @@ from samaops.site.site import Site
 WORDS_LIMIT = 200
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured Prometheus, if any."""
-    endpoint = site.settings.prometheus
-    if endpoint is None:
-        return []
-
-    def collect(probe: Probe) -> PrometheusFacts:
-        return observe(endpoint, probe)
-
-    timeout = endpoint.timeout + 1
-    return [Collector("prometheus", "prometheus/main", PrometheusFacts, collect, timeout=timeout)]
+@collects("prometheus", PrometheusFacts)
+def look(endpoint: Endpoint, _site: Site, probe: Probe) -> PrometheusFacts:
+    """Read the targets of the configured Prometheus."""
+    return observe(endpoint, probe)
 
 
 def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from samaops.clients import proxy as client
 from samaops.clients.errors import ClientError
-from samaops.clients.proxy import Tunnel, name
+from samaops.clients.proxy import Tunnel
 from samaops.clients.time_limit import TimeLimit
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import Firebase, Proxy
 from samaops.facts.proxy import ProxyFacts, TunnelFacts
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 TIMEOUT_SECONDS = 5.0
-
-
 # Kept of the timeout to ask a proxy that is silent about its targets whether it lives at all.
 ALIVE_SECONDS = 1.0
 
@@ -27,17 +27,22 @@ def targets(firebase: Firebase) -> tuple[tuple[str, int], ...]:
     return tuple(dict.fromkeys((one.hostname or "", one.port or 443) for one in found))
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured proxy, if any."""
-    if site.settings.proxy is None:
-        return []
-    proxy, hosts = site.settings.proxy, targets(site.settings.firebase) if site.settings.firebase else ()
-    seconds = site.settings.firebase.timeout if site.settings.firebase else TIMEOUT_SECONDS
+def configured(site: Site) -> Iterator[Target]:
+    """Yield the proxy, where one is configured."""
+    proxy = site.settings.proxy
+    if proxy is not None:
+        yield Target(client.name(proxy), proxy, None, _seconds(site) + SPARE_SECONDS)
 
-    def collect(probe: Probe) -> ProxyFacts:
-        return observe(proxy, hosts, seconds, probe)
 
-    return [Collector("proxy", f"proxy/{name(proxy)}", ProxyFacts, collect, timeout=seconds + 1)]
+@collects("proxy", ProxyFacts, targets=configured)
+def look(proxy: Proxy, site: Site, probe: Probe) -> ProxyFacts:
+    """Ask the proxy for the way to Google."""
+    firebase = site.settings.firebase
+    return observe(proxy, targets(firebase) if firebase else (), _seconds(site), probe)
+
+
+def _seconds(site: Site) -> float:
+    return site.settings.firebase.timeout if site.settings.firebase else TIMEOUT_SECONDS
 
 
 def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe) -> ProxyFacts:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from samaops.clients.redis import RedisClient
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import Redis
 from samaops.facts.redis import (
     ClientBuffer,
@@ -31,18 +32,10 @@ KEY_CHARACTERS = 200
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured Redis, if any."""
-    redis = site.settings.redis
-    if redis is None:
-        return []
-    host = site.host_of(redis)
-
-    def collect(probe: Probe) -> RedisFacts:
-        return observe(host, redis, probe)
-
-    subject = f"redis/{redis.server}"
-    return [Collector("redis", subject, RedisFacts, collect, redis.server, timeout=redis.timeout + 1)]
+@collects("redis", RedisFacts)
+def look(redis: Redis, site: Site, probe: Probe) -> RedisFacts:
+    """Read Redis over one connection."""
+    return observe(site.host_of(redis), redis, probe)
 
 
 def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:

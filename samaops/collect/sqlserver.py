@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from samaops.clients import sqlserver as client
 from samaops.clients.errors import ClientError
 from samaops.clients.sqlserver import OdbcConnection
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import SqlServer
 from samaops.facts.sqlserver import SqlServerFacts
 from samaops.model.failure import FailureKind
@@ -17,17 +19,16 @@ from samaops.site.site import Site
 OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.MISSING})
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each configured server."""
-    return [_collector(server) for server in site.settings.sqlserver]
+def databases(site: Site) -> Iterator[Target]:
+    """Yield the configured databases."""
+    for database in site.settings.sqlserver:
+        yield Target(database.name, database, None, database.timeout + SPARE_SECONDS)
 
 
-def _collector(server: SqlServer) -> Collector:
-    def collect(probe: Probe) -> SqlServerFacts:
-        return observe(server, probe)
-
-    subject = f"sqlserver/{server.name}"
-    return Collector("sqlserver", subject, SqlServerFacts, collect, timeout=server.timeout + 1)
+@collects("sqlserver", SqlServerFacts, targets=databases)
+def look(database: SqlServer, _site: Site, probe: Probe) -> SqlServerFacts:
+    """Climb the rungs to one database."""
+    return observe(database, probe)
 
 
 def observe(settings: SqlServer, probe: Probe) -> SqlServerFacts:

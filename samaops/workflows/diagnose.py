@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
-from samaops.collect import engine, store, systems
+from samaops.collect import engine, registry, store
 from samaops.config import consistency, keys, masking
 from samaops.errors import UNAVAILABLE, ConfigurationError, UsageError
 from samaops.facts.observation import Snapshot
@@ -39,7 +39,7 @@ def observe(
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
     _refuse_unknown_servers(site, selection)
-    collectors = systems.collectors(site, selection)
+    collectors = registry.collectors(site, selection)
     if not collectors:
         _refuse_to_skip_all(site, selection)
         raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
@@ -54,7 +54,7 @@ def _refuse_unknown_servers(site: Site, selection: Selection) -> None:
 
 
 def _refuse_to_skip_all(site: Site, selection: Selection) -> None:
-    if selection.skip and systems.collectors(site, replace(selection, skip=())):
+    if selection.skip and registry.collectors(site, replace(selection, skip=())):
         text = _("--skip {names} leaves nothing to look at")
         raise UsageError(text.format(names=",".join(selection.skip)), hint="samaops diagnose --list-checks")
 

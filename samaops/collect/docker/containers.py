@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.collect.docker import reading
 from samaops.collect.docker.reading import COMMAND_SECONDS
-from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Ssh
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
 from samaops.facts.docker import DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -20,33 +21,25 @@ from samaops.site.site import Site
 SCRIPT_SECONDS = 9.0
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each server that must run containers."""
-    if site.settings.docker is None:
-        return []
-    return [_collector(site, server, names) for server, names in site.containers().items()]
+def engines(site: Site) -> Iterator[Target]:
+    """Yield the engine of each server that must run containers, with their names."""
+    if site.settings.docker is not None:
+        for server, names in site.containers().items():
+            yield Target(server, names, server, site.shell_seconds(server, SCRIPT_SECONDS))
 
 
-def _collector(site: Site, server: str, names: tuple[str, ...]) -> Collector:
-    def collect(probe: Probe) -> DockerFacts:
-        require_engine(site)
-        return observe(server, names, probe)
-
-    timeout = patience(site, server, SCRIPT_SECONDS)
-    return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
+@collects("docker", DockerFacts, targets=engines)
+def look(names: tuple[str, ...], site: Site, probe: Probe) -> DockerFacts:
+    """Read one engine."""
+    require_engine(site)
+    assert probe.server is not None
+    return observe(probe.server, names, probe)
 
 
 def require_engine(site: Site) -> None:
     """Raise ClientError (ABSENT) where the configuration says that there is no engine."""
     if site.settings.docker is not None and site.settings.docker.engine == "none":
         raise ClientError(FailureKind.ABSENT, why_absent(site.settings.docker.engine_reason))
-
-
-def patience(site: Site, server: str, script_seconds: float) -> float:
-    """Return how long a look at a server's engine may take, the log-in with it, in seconds."""
-    configured = site.settings.servers.get(server)
-    log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
-    return log_in + script_seconds + 0.5
 
 
 def why_absent(reason: str) -> str:

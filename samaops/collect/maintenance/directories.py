@@ -20,11 +20,7 @@ from samaops.site.site import Site
 
 # Of one search, and of the whole script; both are cut off, and then say that they are partial.
 SEARCH_SECONDS = 20
-
-
 SCRIPT_SECONDS = 60.0
-
-
 # The disks that the guide watches, where they are mounts of their own.
 WATCHED = ("/", "/data")
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
-from samaops.collect.docker.containers import patience, require_engine
+from samaops.collect.docker.containers import require_engine
 from samaops.collect.docker.reading import engine_failure, size_bytes
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
@@ -23,11 +23,7 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 COMMAND_SECONDS = 8
-
-
 SCRIPT_SECONDS = 30.0
-
-
 _STAMP = re.compile(
     r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
     r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
@@ -48,7 +44,7 @@ def _collector(site: Site, server: str) -> Collector:
 
     return Collector(
         "maintenance", f"images/{server}", ImagesFacts, collect, server, ("maintenance.images",),
-        patience(site, server, SCRIPT_SECONDS), on_request=True,
+        site.shell_seconds(server, SCRIPT_SECONDS), on_request=True,
     )  # fmt: skip
 
 

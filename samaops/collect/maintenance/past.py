@@ -21,8 +21,6 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 SYSTEM = "maintenance"
-
-
 NO_PAST = Past()
 
 

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from samaops.clients.amqp import greet
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, objects
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
+from samaops.collect.registry import collects
 from samaops.config.settings import RabbitMQ
 from samaops.facts.rabbitmq import (
     SHOWN_QUEUES,
@@ -27,17 +28,9 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 QUEUES_WITH_HISTORY = 8
-
-
 HISTORY = {"lengths_age": 600, "lengths_incr": 10, "msg_rates_age": 600, "msg_rates_incr": 10}
-
-
 NAME_CHARACTERS = 200
-
-
 DEFAULT_USER = ("guest", "guest")
-
-
 _QUEUE_COLUMNS = (
     "name", "state", "durable", "auto_delete", "exclusive", "consumers", "messages", "messages_ready",
     "messages_unacknowledged", "message_bytes", "arguments", "effective_policy_definition", "policy",
@@ -64,30 +57,25 @@ _HISTORY_COLUMNS = (
 _MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collectors of the configured broker: its management API, and its AMQP port."""
-    rabbitmq = site.settings.rabbitmq
-    if rabbitmq is None:
-        return []
-    host = site.host_of(rabbitmq)
-
-    def collect(probe: Probe) -> RabbitMQFacts:
-        return observe(host, rabbitmq, probe)
-
-    def greet(probe: Probe) -> AmqpFacts:
-        return observe_amqp(host, rabbitmq, probe)
-
-    subject, timeout = f"rabbitmq/{rabbitmq.server}", rabbitmq.timeout + 1
-    api_feeds = tuple(f"rabbitmq.{part}" for part in _PARTS_OF_API)
-    return [
-        Collector("rabbitmq", subject, RabbitMQFacts, collect, rabbitmq.server, api_feeds, timeout),
-        Collector("rabbitmq", subject, AmqpFacts, greet, rabbitmq.server, ("rabbitmq.amqp",), timeout),
-    ]
+@collects("rabbitmq", AmqpFacts, feeds=("rabbitmq.amqp",))
+def look_at_amqp(rabbitmq: RabbitMQ, site: Site, probe: Probe) -> AmqpFacts:
+    """Greet the AMQP port."""
+    return observe_amqp(site.host_of(rabbitmq), rabbitmq, probe)
 
 
-_PARTS_OF_API = (
-    "service", "alarm", "node", "memory", "disk", "descriptors", "queue", "connection", "messages", "credentials",
+@collects(
+    "rabbitmq",
+    RabbitMQFacts,
+    feeds=tuple(
+        f"rabbitmq.{part}"
+        for part in (
+            "service", "alarm", "node", "memory", "disk", "descriptors", "queue", "connection", "messages", "credentials",
+        )
+    ),
 )  # fmt: skip
+def look_at_api(rabbitmq: RabbitMQ, site: Site, probe: Probe) -> RabbitMQFacts:
+    """Read the broker through its management API."""
+    return observe(site.host_of(rabbitmq), rabbitmq, probe)
 
 
 def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:

@@ -16,8 +16,6 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 _COUNTERS = ("publish", "deliver_get", "ack", "redeliver")
-
-
 _WINDOW = {"msg_rates_age": WINDOW_SECONDS, "msg_rates_incr": 10}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings
+from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings, Worker
 
 # The systems of which there is one, on one server.
 _SINGLE = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "backup")
@@ -38,6 +38,18 @@ class Site(Struct, frozen=True):
     def section(self, system: str) -> Any:
         """Return the section of a system; None when it is not configured, or is none."""
         return getattr(self.settings, system, None)
+
+    def workers(self) -> dict[str, Worker]:
+        """Return the configured Celery workers by the beginning of their node name."""
+        return self.settings.celery.workers if self.settings.celery else {}
+
+    def queues(self) -> tuple[str, ...]:
+        """Return the names of the application's queues."""
+        return tuple(self.settings.rabbitmq.queues) if self.settings.rabbitmq else ()
+
+    def healthy_status(self) -> str:
+        """Return what the health body of a member must say for the balancer to keep it in its pool."""
+        return self.settings.api.expected_status if self.settings.api else "running"
 
     def host_of(self, section: PostgreSQL | PgBouncer | Redis | RabbitMQ) -> str:
         """Return the address to connect to: the section's own host, or its server's address."""

@@ -27,14 +27,14 @@ def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> 
     ]
     unasked = [
         finding
-        for rule in _must_speak(known, chosen, snapshot, selection)
+        for rule in _access_rules_of_skipped(known, chosen, snapshot, selection)
         for finding in _judge_rule(rule, snapshot, site)
         if selection.concerns(finding.server)
     ]
     return worst_first(asked + unasked)
 
 
-def _must_speak(
+def _access_rules_of_skipped(
     known: tuple[Rule, ...], chosen: list[Rule], snapshot: Snapshot, selection: Selection
 ) -> list[Rule]:
     """Return the access rules that were not asked for, but without which it would stay open why others are skipped."""

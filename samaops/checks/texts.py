@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from samaops import resources
 from samaops.config import documents
@@ -14,6 +14,8 @@ from samaops.config.settings import Section
 
 class CheckText(Section):
     """The texts of one check. The commands under ``confirm`` only read."""
+
+    model_config = ConfigDict(defer_build=True)
 
     title: Text
     meaning: Text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from samaops.config.settings import Section
 from samaops.errors import ConfigurationError
@@ -16,6 +16,8 @@ DocumentT = TypeVar("DocumentT")
 
 class Text(Section):
     """A text for people, ``{en: ..., fr: ...}``; one plain text stands for both languages."""
+
+    model_config = ConfigDict(defer_build=True)  # most runs need no text
 
     en: str
     fr: str
@@ -32,7 +34,7 @@ class Text(Section):
 
 def load(path: Path, kind: TypeAdapter[DocumentT]) -> DocumentT:
     """Read one document. Raises ConfigurationError with the file, the key and the reason."""
-    import yaml  # most runs need no document
+    import yaml  # takes as long to import as a document to read, and most runs read none
 
     # The parser in C is ten times faster; an installation without it has the other one.
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader

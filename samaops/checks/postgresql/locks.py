@@ -164,7 +164,7 @@ def _wait(wait: LockWait, sessions: dict[int, Session]) -> dict[str, Any]:
 @check("postgresql.locks.ddl_queue", PostgresFacts, needs=("locks",), warning=5, critical=30, unit="s")
 def ddl_queue(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.locks is not None
-    queues = [(wait, _behind(wait, facts.locks)) for wait in facts.locks.waits if _wants_all(wait)]
+    queues = [(wait, _behind(wait, facts.locks)) for wait in facts.locks.waits if _is_exclusive(wait)]
     queues = sorted((queue for queue in queues if queue[1]), key=lambda queue: -len(queue[1]))
     if not queues:
         yield context.ok(_("No DDL holds up other sessions"), value=0)
@@ -194,7 +194,7 @@ def ddl_queue(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     )
 
 
-def _wants_all(wait: LockWait) -> bool:
+def _is_exclusive(wait: LockWait) -> bool:
     return wait.mode == "AccessExclusiveLock" and wait.locktype == "relation"
 
 

@@ -23,7 +23,7 @@ from samaops.site.commands import direct, sql_name
 def late(server: PostgresFacts, context: Context) -> Iterator[Finding]:
     notifications = server.notifications
     if notifications is None or notifications.due is None:
-        yield context.skipped(_why_not(notifications))
+        yield context.skipped(_reason(notifications))
         return
     due, oldest = notifications.due, notifications.oldest_seconds
     evidence = {
@@ -44,7 +44,7 @@ def late(server: PostgresFacts, context: Context) -> Iterator[Finding]:
     yield context.above(seconds, title, evidence=evidence, hint=_count(notifications, context))
 
 
-def _why_not(notifications: DueNotifications | None) -> str:
+def _reason(notifications: DueNotifications | None) -> str:
     if notifications is None:
         return _("this look was saved by a samaops that did not look at it")
     if not notifications.table:

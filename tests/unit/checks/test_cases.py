@@ -55,7 +55,7 @@ def observation_of(document: dict[str, Any], case: dict[str, Any]) -> Observatio
     place = (rule.system, subject, document.get("server"), rule.facts.__name__)
     if "failure" in case:
         return Observation(*place, failure=failure_of(case["failure"]))
-    facts = msgspec.convert(merged(document["facts"], case.get("changes", {})), rule.facts)
+    facts: Any = msgspec.convert(merged(document["facts"], case.get("changes", {})), rule.facts)
     missing = {part: failure_of(kind) for part, kind in case.get("missing", {}).items()}
     return Observation(*place, facts, missing=missing)
 

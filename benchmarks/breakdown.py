@@ -40,7 +40,7 @@ def of(diagnose: Command) -> Breakdown:
 
 def _imports() -> tuple[tuple[str, int], ...]:
     """Add up what each package cost by itself, on one thread: what a thread waits for would count twice."""
-    modules = "typer pydantic psycopg hiredis pyodbc rich"
+    modules = "typer pydantic psycopg redis pyodbc rich"
     statement = (
         "import samaops.cli.app, samaops.clients.ssh, samaops.workflows.diagnose, samaops.render.human;"
         "from samaops.checks.registry import rules; rules();"

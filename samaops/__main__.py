@@ -1,6 +1,6 @@
 """Run samaops as ``python -m samaops``."""
 
-from samaops.cli.main import main
+from samaops.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from samaops.causes.candidate import NOTHING, Candidate, View, any_of, codes
+from samaops.causes.effects import Effects, OfSite, codes, name_of
+from samaops.causes.root import Rank, Root, root, safe, words_of
 from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS
+from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.model.plan import Risk
 from samaops.model.status import Status
 from samaops.site.commands import on_server, samaops
+from samaops.site.site import Site
 
-_ALARM_EFFECTS = (
+_PUBLISHERS_BLOCKED = codes(
     "rabbitmq.alarm.*",
     "rabbitmq.connection.blocked",
     "rabbitmq.memory.high",
@@ -31,108 +33,116 @@ _ALARM_EFFECTS = (
 )
 
 
-def candidates(view: View) -> Iterator[Candidate]:
-    """Yield what is wrong in the broker."""
-    for finding in view.bad("rabbitmq.alarm.memory"):
-        title = _("RabbitMQ's memory alarm blocks every publisher")
-        yield _alarm(view, finding, "broker-memory-alarm", title, "rabbitmq-diagnostics memory_breakdown")
-    for finding in view.bad("rabbitmq.alarm.disk"):
-        title = _("RabbitMQ's disk alarm blocks every publisher")
-        yield _alarm(view, finding, "broker-disk-alarm", title, "df -h /var/lib/rabbitmq")
-    yield from _missing_queues(view)
-    yield from _consumerless_queues(view)
-    yield from _dropping_queues(view)
+@root(
+    "broker-memory-alarm",
+    on="rabbitmq.alarm.memory",
+    rank=Rank.STATE,
+    runbook="notifications",
+    effects=_PUBLISHERS_BLOCKED,
+)
+def broker_memory_alarm(finding: Finding, view: View) -> Root:
+    """It is above its memory watermark."""
+    title = _("RabbitMQ's memory alarm blocks every publisher")
+    return _alarm(finding, view, title, "rabbitmq-diagnostics memory_breakdown")
 
 
-def _alarm(view: View, finding: Finding, cause_id: str, title: str, look: str) -> Candidate:
+@root(
+    "broker-disk-alarm",
+    on="rabbitmq.alarm.disk",
+    rank=Rank.STATE,
+    runbook="notifications",
+    effects=_PUBLISHERS_BLOCKED,
+)
+def broker_disk_alarm(finding: Finding, view: View) -> Root:
+    """It has less free disk than its limit."""
+    title = _("RabbitMQ's disk alarm blocks every publisher")
+    return _alarm(finding, view, title, "df -h /var/lib/rabbitmq")
+
+
+def _alarm(finding: Finding, view: View, title: str, look: str) -> Root:
     container = view.site.settings.rabbitmq.container if view.site.settings.rabbitmq else None
     command = f"docker exec {shlex.quote(container)} {look}" if container else look
-    blocked = view.bad("rabbitmq.connection.blocked")
-    return Candidate(
-        id=cause_id,
-        rank=5,
-        runbook="notifications",
-        subject=finding.subject,
-        title=title,
-        triggers=(finding,),
-        effects=codes(*_ALARM_EFFECTS),
-        speaks_for=(finding.detail or finding.title, *(one.title for one in blocked)),
-        fixes=(
-            Fix(
-                "broker.free",
-                Risk.SAFE,
-                _("Let the consumers drain, free what the alarm names; keep the broker up, never purge"),
-                (on_server(view.site, finding.server, command),),
-            ),
-        ),
+    text = _("Let the consumers drain, free what the alarm names; keep the broker up, never purge")
+    blocked = [connection.title for connection in view.bad("rabbitmq.connection.blocked")]
+    return Root(
+        title,
+        (safe("broker.free", text, on_server(view.site, finding.server, command)),),
+        speaks_for=(words_of(finding), *blocked),
     )
 
 
-def _missing_queues(view: View) -> Iterator[Candidate]:
-    for finding in view.bad("rabbitmq.queue.missing"):
-        queue = finding.subject.partition("/")[2]
-        yield Candidate(
-            id="queue-missing",
-            rank=6,
-            runbook="notifications",
-            subject=finding.subject,
-            title=_("Queue {queue} does not exist: what is published to it is lost").format(queue=queue),
-            triggers=(finding,),
-            effects=any_of(
-                codes("celery.*", subject=f"celery/{queue}"), codes("celery.worker.not_consuming")
-            ),
-            speaks_for=(finding.detail or finding.title,),
-            fixes=(Fix("queue.declare", Risk.SAFE, _("Restart the worker that declares it"), ()),),
-        )
+@root(
+    "queue-missing",
+    on="rabbitmq.queue.missing",
+    rank=Rank.PART,
+    runbook="notifications",
+    effects=(*codes("celery.queue.*", subject="celery/{name}"), *codes("celery.worker.not_consuming")),
+)
+def queue_missing(finding: Finding, _view: View) -> Root:
+    """Nobody has declared it."""
+    title = _("Queue {queue} does not exist: what is published to it is lost")
+    return Root(
+        title.format(queue=name_of(finding)),
+        (safe("queue.declare", _("Restart the worker that declares it")),),
+    )
 
 
-def _consumerless_queues(view: View) -> Iterator[Candidate]:
-    for finding in view.bad("rabbitmq.queue.no_consumer"):
-        queue = finding.subject.partition("/")[2]
-        worker = _worker_of(view, queue)
-        alive = [
-            _("{worker} is up and consumes other queues").format(worker=worker)
-            for one in view.ok("celery.worker.missing")
-            if worker and one.subject == f"celery/{worker}"
-        ]
-        yield Candidate(
-            id="queue-without-consumer",
-            rank=8,
-            runbook="notifications",
-            subject=finding.subject,
-            title=_("No worker consumes the queue {queue}").format(queue=queue),
-            triggers=(finding,),
-            effects=any_of(
-                codes(*QUEUE_WAITS, "celery.queue.uncovered", subject=finding.subject),
-                codes("celery.queue.*", subject=f"celery/{queue}"),
-                codes("celery.worker.not_consuming", subject=f"celery/{worker}"),
-                codes("celery.queue.uncovered"),
-            ),
-            verdict=Verdict.CONFIRMED,
-            speaks_for=(finding.detail or finding.title, *alive),
-            fixes=_add_consumer(view, queue, worker),
-        )
+def _of_queue(finding: Finding, site: Site) -> Effects:
+    return _of_no_consumer(name_of(finding), str(site.worker_of(name_of(finding))))
 
 
-def _dropping_queues(view: View) -> Iterator[Candidate]:
-    for finding in view.bad("rabbitmq.queue.arguments"):
-        if not finding.evidence.get("limits"):
-            continue
-        is_seen = finding.status is Status.CRITICAL
-        nothing = _("nothing was seen to vanish in the last ten minutes: the limit was not reached")
-        yield Candidate(
-            id="messages-dropped",
-            rank=7,
-            runbook="notifications",
-            subject=finding.subject,
-            title=finding.title,
-            triggers=(finding,),
-            effects=NOTHING,
-            verdict=Verdict.CONFIRMED if is_seen else Verdict.PROBABLE,
-            speaks_for=tuple(_of_limits(finding)),
-            speaks_against=() if is_seen else (nothing,),
-            fixes=_clear_policy(view, finding),
-        )
+def _of_no_consumer(queue: str, worker: str) -> Effects:
+    return (
+        *codes(*QUEUE_WAITS, subject=f"rabbitmq/{queue}"),
+        *codes("celery.queue.*", subject=f"celery/{queue}"),
+        *codes("celery.worker.not_consuming", subject=f"celery/{worker}"),
+        *codes("celery.queue.uncovered"),
+    )
+
+
+@root(
+    "queue-without-consumer",
+    on="rabbitmq.queue.no_consumer",
+    rank=Rank.CONSUMER,
+    runbook="notifications",
+    effects=OfSite(_of_queue, _of_no_consumer("QUEUE", "WORKER")),
+    distinguished_from=("worker-down", "worker-not-consuming"),
+)
+def queue_without_consumer(finding: Finding, view: View) -> Root:
+    """Its worker is up and takes other queues."""
+    queue = name_of(finding)
+    worker = view.site.worker_of(queue)
+    connected = {seen.subject for seen in view.ok("celery.worker.missing")}
+    alive = _("{worker} is up and consumes other queues").format(worker=worker)
+    return Root(
+        _("No worker consumes the queue {queue}").format(queue=queue),
+        _add_consumer(view.site, queue, worker),
+        speaks_for=(words_of(finding), *((alive,) if worker and f"celery/{worker}" in connected else ())),
+    )
+
+
+def _add_consumer(site: Site, queue: str, worker: str | None) -> tuple[Fix, ...]:
+    configured = site.worker(worker or "")
+    if configured is None or configured.container is None:
+        return ()
+    add = samaops(site, f"workers add-queue {shlex.quote(worker or '')} {shlex.quote(queue)}")
+    text = _("Add the queue to the running worker, then repair its -Q option; never purge the queue")
+    return (safe("workers.add_queue", text, add, undo=samaops(site, "undo ID")),)
+
+
+@root("messages-dropped", on="rabbitmq.queue.arguments", rank=Rank.WORK, runbook="notifications")
+def messages_dropped(finding: Finding, view: View) -> Root | None:
+    """The queue's own settings throw messages away."""
+    if not finding.evidence.get("limits"):
+        return None
+    is_seen = finding.status is Status.CRITICAL
+    nothing = _("nothing was seen to vanish in the last ten minutes: the limit was not reached")
+    return Root(
+        fixes=tuple(_take_limits_away(finding, view.site)),
+        verdict=Verdict.CONFIRMED if is_seen else Verdict.PROBABLE,
+        speaks_for=tuple(_of_limits(finding)),
+        speaks_against=() if is_seen else (nothing,),
+    )
 
 
 def _of_limits(finding: Finding) -> Iterator[str]:
@@ -152,59 +162,29 @@ def _of_limits(finding: Finding) -> Iterator[str]:
         yield _("the operator policy {policy} holds for it").format(policy=evidence["operator_policy"])
 
 
-def _clear_policy(view: View, finding: Finding) -> tuple[Fix, ...]:
-    """Return how what limits the queue is taken away: a policy at once, arguments only with the queue made anew."""
-    evidence, fixes = finding.evidence, []
+def _take_limits_away(finding: Finding, site: Site) -> Iterator[Fix]:
+    """Yield how what limits the queue is taken away: a policy at once, arguments only with the queue made anew."""
+    evidence = finding.evidence
     if set(evidence.get("limits", ())) - set(evidence.get("own_limits") or ()) and evidence.get("policy"):
-        name = shlex.quote(str(evidence["policy"]))
-        fixes.append(
-            Fix(
-                "broker.clear_policy",
-                Risk.SAFE,
-                _(
-                    "See what the policy sets and for which queues, then clear it; what was dropped is not there again"
-                ),
-                (
-                    _in_broker(view, "rabbitmqctl -q list_policies"),
-                    _in_broker(view, f"rabbitmqctl -q clear_policy {name}"),
-                ),
-            )
+        text = _(
+            "See what the policy sets and for which queues, then clear it; what was dropped is not there again"
         )
+        name = shlex.quote(str(evidence["policy"]))
+        see = _in_broker(site, "rabbitmqctl -q list_policies")
+        yield safe("broker.clear_policy", text, see, _in_broker(site, f"rabbitmqctl -q clear_policy {name}"))
     if evidence.get("own_limits"):
         text = _(
             "Correct the arguments in the application; when the queue is empty, delete it and restart its worker, "
             "which makes it anew"
         )
-        fixes.append(Fix("application.team", Risk.SAFE, text))
-    return tuple(fixes)
+        yield safe("application.team", text)
 
 
-def _in_broker(view: View, command: str) -> str:
-    rabbitmq = view.site.settings.rabbitmq
+def _in_broker(site: Site, command: str) -> str:
+    rabbitmq = site.settings.rabbitmq
     if rabbitmq is None:
         return command
     if rabbitmq.vhost != "/":
         command += f" -p {shlex.quote(rabbitmq.vhost)}"
     inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
-    return on_server(view.site, rabbitmq.server, inside)
-
-
-def _worker_of(view: View, queue: str) -> str | None:
-    workers = view.site.settings.celery.workers if view.site.settings.celery else {}
-    return next((name for name, worker in workers.items() if queue in worker.queues), None)
-
-
-def _add_consumer(view: View, queue: str, worker: str | None) -> tuple[Fix, ...]:
-    configured = view.site.settings.celery.workers.get(worker or "") if view.site.settings.celery else None
-    if configured is None or configured.container is None:
-        return ()
-    add = f"workers add-queue {shlex.quote(worker or '')} {shlex.quote(queue)}"
-    return (
-        Fix(
-            "workers.add_queue",
-            Risk.SAFE,
-            _("Add the queue to the running worker, then repair its -Q option; never purge the queue"),
-            (samaops(view.site, add),),
-            (samaops(view.site, "undo ID"),),
-        ),
-    )
+    return on_server(site, rabbitmq.server, inside)

@@ -3,180 +3,110 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 
-from samaops.causes.candidate import Candidate, View, any_of, codes
+from samaops.causes.effects import Effects, OfSite, codes
+from samaops.causes.root import Rank, Root, root, safe, words_of
 from samaops.causes.topology import effects_on_dependents
+from samaops.causes.view import View
 from samaops.i18n import _
-from samaops.model.cause import Fix, Verdict
+from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.model.plan import Risk
 from samaops.site.commands import on_server, redis_cli
+from samaops.site.site import Site
 
 _RESULT_PREFIX = "celery-task-meta-"
 # A cache that evicts is no finding when it is full; the keys that never expire are.
 _FULL_PERCENT = 80.0
 _CANNOT_SAVE = "MISCONF"
 _FULL = ("redis.memory.high", "redis.memory.refusing_writes", "redis.evictions.high")
+_DEPENDENTS = effects_on_dependents("redis")
 
 
-def candidates(view: View) -> Iterator[Candidate]:
-    """Yield why Redis is full, refuses writes, or is about to be killed."""
-    yield from _without_expiry(view)
-    yield from _big_key(view)
-    yield from _refusing(view)
-    yield from _persistence(view)
-
-
-def _full_findings(view: View) -> tuple[Finding, ...]:
-    return tuple(finding for code in _FULL for finding in view.bad(code))
-
-
-def _without_expiry(view: View) -> Iterator[Candidate]:
-    full = _full_findings(view)
-    for finding in view.bad("redis.keys.no_expiry"):
-        owner = _owner(finding)
-        is_full = bool(full) or float(finding.evidence.get("memory_percent") or 0) >= _FULL_PERCENT
-        is_results = owner.startswith(_RESULT_PREFIX)
-        if is_results:
-            title = _("Celery results without expiry fill Redis")
-            fix = _(
-                "Set result_expires again; give the existing results an expiry in slices (EXPIRE, never FLUSHDB)"
-            )
-        else:
-            title = _("Keys {prefix}* without expiry fill Redis").format(prefix=owner)
-            fix = _(
-                "Fix the code that writes them; give the existing keys an expiry in slices (never FLUSHDB)"
-            )
-        yield Candidate(
-            id="redis-results-without-expiry" if is_results else "redis-cache-without-expiry",
-            rank=5,
-            runbook="redis-full",
-            subject=finding.subject,
-            title=title,
-            triggers=(finding,),
-            effects=any_of(codes("redis.*"), effects_on_dependents("redis")),
-            verdict=Verdict.CONFIRMED if is_full else Verdict.PROBABLE,
-            speaks_for=(finding.detail or finding.title, *(one.title for one in full)),
-            speaks_against=() if is_full else (_("Redis is not full yet"),),
-            fixes=(
-                Fix(
-                    "redis.expire",
-                    Risk.SAFE,
-                    fix,
-                    (redis_cli(view.site, f"--scan --pattern {_pattern(owner)} | head"),),
-                ),
-            ),
+@root(
+    "redis-results-without-expiry",
+    "redis-cache-without-expiry",
+    on="redis.keys.no_expiry",
+    rank=Rank.STATE,
+    runbook="redis-full",
+    effects=(*codes("redis.*"), *_DEPENDENTS),
+)
+def redis_without_expiry(finding: Finding, view: View) -> Root:
+    """Keys that never expire fill it: Celery's results, or somebody's cache."""
+    full = [symptom.title for code in _FULL for symptom in view.bad(code)]
+    owner = str(finding.evidence.get("dominant_prefix") or "")
+    is_full = bool(full) or float(finding.evidence.get("memory_percent") or 0) >= _FULL_PERCENT
+    is_results = owner.startswith(_RESULT_PREFIX)
+    if is_results:
+        title = _("Celery results without expiry fill Redis")
+        text = _(
+            "Set result_expires again; give the existing results an expiry in slices (EXPIRE, never FLUSHDB)"
         )
+    else:
+        title = _("Keys {prefix}* without expiry fill Redis").format(prefix=owner)
+        text = _("Fix the code that writes them; give the existing keys an expiry in slices (never FLUSHDB)")
+    look = redis_cli(view.site, f"--scan --pattern {_pattern(owner)} | head")
+    return Root(
+        title,
+        (safe("redis.expire", text, look),),
+        Verdict.CONFIRMED if is_full else Verdict.PROBABLE,
+        id=None if is_results else "redis-cache-without-expiry",
+        speaks_for=(words_of(finding), *full),
+        speaks_against=() if is_full else (_("Redis is not full yet"),),
+    )
 
 
 def _pattern(prefix: str) -> str:
     """Return the prefix as a glob for the shell; a control character is any one character."""
-    letters = (letter if letter.isprintable() else "?" for letter in prefix)
-    return shlex.quote("".join(f"\\{one}" if one in "*[]\\" else one for one in letters) + "*")
+    printable = (char if char.isprintable() else "?" for char in prefix)
+    return shlex.quote("".join(f"\\{char}" if char in "*[]\\" else char for char in printable) + "*")
 
 
-def _owner(finding: Finding) -> str:
-    """Return the prefix that holds most of what never expires."""
-    return str(finding.evidence.get("dominant_prefix") or "")
+@root("redis-big-key", on="redis.keys.big", rank=Rank.PART, runbook="redis-full", effects=codes(*_FULL))
+def redis_big_key(_finding: Finding, _view: View) -> Root:
+    """One key holds a large part of the memory."""
+    text = _("Ask its owner; trim it in chunks or UNLINK it, never DEL")
+    return Root(fixes=(safe("redis.owner", text),), verdict=Verdict.PROBABLE)
 
 
-def _big_key(view: View) -> Iterator[Candidate]:
-    for finding in view.bad("redis.keys.big"):
-        yield Candidate(
-            id="redis-big-key",
-            rank=6,
-            runbook="redis-full",
-            subject=finding.subject,
-            title=finding.title,
-            triggers=(finding,),
-            effects=codes(*_FULL),
-            verdict=Verdict.PROBABLE,
-            speaks_for=(finding.detail or finding.title,),
-            fixes=(
-                Fix("redis.owner", Risk.SAFE, _("Ask its owner; trim it in chunks or UNLINK it, never DEL")),
-            ),
-        )
+def _of_container(_finding: Finding, site: Site) -> Effects:
+    container = site.settings.redis.container if site.settings.redis else None
+    return _of_refusal(str(container))
 
 
-def _refusing(view: View) -> Iterator[Candidate]:
-    for finding in view.bad("redis.memory.refusing_writes"):
-        if finding.evidence.get("reason") == _CANNOT_SAVE:
-            yield _refusing_to_lose(view, finding)
-            continue
-        policy = view.bad("redis.policy.different")
-        yield Candidate(
-            id="redis-maxmemory-noeviction",
-            rank=6,
-            runbook="redis-full",
-            subject=finding.subject,
-            title=_("Redis is at maxmemory and its policy forbids eviction: every write is refused"),
-            triggers=(finding,),
-            effects=any_of(codes(*_FULL, "redis.policy.different"), effects_on_dependents("redis")),
-            speaks_for=tuple(one.title for one in (finding, *policy)),
-            fixes=(
-                Fix(
-                    "redis.policy",
-                    Risk.SAFE,
-                    _("Put the guide's policy back; raise maxmemory only within the container's limit"),
-                    (redis_cli(view.site, "CONFIG SET maxmemory-policy allkeys-lru"),),
-                    (redis_cli(view.site, "CONFIG SET maxmemory-policy noeviction"),),
-                ),
-            ),
-        )
-    for finding in view.bad("redis.memory.high"):
-        yield Candidate(
-            id="redis-memory-full",
-            rank=7,
-            runbook="redis-full",
-            subject=finding.subject,
-            title=finding.title,
-            triggers=(finding,),
-            effects=codes(*_FULL, "redis.hits.low"),
-            verdict=Verdict.PROBABLE,
-            speaks_for=(finding.detail or finding.title,),
-            fixes=(
-                Fix(
-                    "redis.look",
-                    Risk.SAFE,
-                    _("Find who owns the memory first"),
-                    (redis_cli(view.site, "--memkeys"),),
-                ),
-            ),
-        )
+def _of_refusal(container: str) -> Effects:
+    return (
+        *codes("redis.fork.failing", "redis.memory.refusing_writes"),
+        *codes("docker.container.unhealthy", subject=f"docker/{container}"),
+        *_DEPENDENTS,
+    )
 
 
-def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
-    """Return the cause of a Redis that takes no write because it could not keep it."""
+@root(
+    "redis-refusing-writes",
+    on="redis.memory.refusing_writes",
+    rank=Rank.STATE,
+    runbook="redis-full",
+    effects=OfSite(_of_container, _of_refusal("CONTAINER")),
+)
+def redis_refusing_writes(finding: Finding, view: View) -> Root | None:
+    """It takes no write because it could not keep it."""
+    if finding.evidence.get("reason") != _CANNOT_SAVE:
+        return None
     saving = view.bad("redis.persistence.failing")
     container = view.site.settings.redis.container if view.site.settings.redis else None
-    log = (f"docker logs --tail 50 {shlex.quote(container)}",) if container else ()
-    return Candidate(
-        id="redis-refusing-writes",
-        rank=5,
-        runbook="redis-full",
-        subject=finding.subject,
-        title=_("Redis refuses every write because it cannot save to disk"),
+    look = [f"docker logs --tail 50 {shlex.quote(container)}"] if container else []
+    text = _(
+        "Read why the save fails, repair that, and let it save again: writes are taken at once. Do not "
+        "switch stop-writes-on-bgsave-error off"
+    )
+    commands = [*(on_server(view.site, finding.server, log) for log in look), redis_cli(view.site, "BGSAVE")]
+    return Root(
+        _("Redis refuses every write because it cannot save to disk"),
+        (safe("redis.logs", text, *commands),),
         triggers=(finding, *saving),
-        effects=any_of(
-            codes("redis.fork.failing", "redis.memory.refusing_writes"),
-            codes("docker.container.unhealthy", subject=f"docker/{container}"),
-            effects_on_dependents("redis"),
-        ),
-        speaks_for=(*(one.detail or one.title for one in (finding, *saving)), *_room(view, finding.server)),
-        fixes=(
-            Fix(
-                "redis.logs",
-                Risk.SAFE,
-                _(
-                    "Read why the save fails, repair that, and let it save again: writes are taken at once. Do not "
-                    "switch stop-writes-on-bgsave-error off"
-                ),
-                (
-                    *(on_server(view.site, finding.server, one) for one in log),
-                    redis_cli(view.site, "BGSAVE"),
-                ),
-            ),
+        speaks_for=(
+            *(words_of(refusal) for refusal in (finding, *saving)),
+            *_room(view, finding.server),
         ),
     )
 
@@ -184,30 +114,58 @@ def _refusing_to_lose(view: View, finding: Finding) -> Candidate:
 def _room(view: View, server: str | None) -> tuple[str, ...]:
     """Return what rules the usual reason out: a full disk, or too little memory."""
     disks = () if view.bad("servers.disk.*", server) else view.ok("servers.disk.full", server)
-    said = [_("the disks of its server have room")] if disks else []
+    reasons = [_("the disks of its server have room")] if disks else []
     if not view.bad("redis.memory.high"):
-        said.append(_("its memory is not full"))
-    return tuple(said)
+        reasons.append(_("its memory is not full"))
+    return tuple(reasons)
 
 
-def _persistence(view: View) -> Iterator[Candidate]:
-    for finding in view.bad("redis.persistence.failing"):
-        yield Candidate(
-            id="redis-cannot-save",
-            rank=6,
-            runbook="redis-full",
-            subject=finding.subject,
-            title=finding.title,
-            triggers=(finding,),
-            effects=any_of(codes("redis.memory.refusing_writes"), effects_on_dependents("redis")),
-            speaks_for=(finding.detail or finding.title,),
-            fixes=(
-                Fix(
-                    "redis.logs",
-                    Risk.SAFE,
-                    _(
-                        "Read its log: disk full, or no memory to fork. Do not switch stop-writes-on-bgsave-error off"
-                    ),
-                ),
-            ),
-        )
+@root(
+    "redis-maxmemory-noeviction",
+    on="redis.memory.refusing_writes",
+    rank=Rank.PART,
+    runbook="redis-full",
+    effects=(*codes(*_FULL, "redis.policy.different"), *_DEPENDENTS),
+)
+def redis_maxmemory_noeviction(finding: Finding, view: View) -> Root | None:
+    """It is full and may not evict."""
+    if finding.evidence.get("reason") == _CANNOT_SAVE:
+        return None
+    policy = view.bad("redis.policy.different")
+    text = _("Put the guide's policy back; raise maxmemory only within the container's limit")
+    do, undo = (
+        redis_cli(view.site, f"CONFIG SET maxmemory-policy {name}") for name in ("allkeys-lru", "noeviction")
+    )
+    return Root(
+        _("Redis is at maxmemory and its policy forbids eviction: every write is refused"),
+        (safe("redis.policy", text, do, undo=undo),),
+        speaks_for=tuple(symptom.title for symptom in (finding, *policy)),
+    )
+
+
+@root(
+    "redis-memory-full",
+    on="redis.memory.high",
+    rank=Rank.WORK,
+    runbook="redis-full",
+    effects=codes(*_FULL, "redis.hits.low"),
+)
+def redis_memory_full(_finding: Finding, view: View) -> Root:
+    """It is near its limit, and nobody in it stands out."""
+    look = redis_cli(view.site, "--memkeys")
+    return Root(
+        fixes=(safe("redis.look", _("Find who owns the memory first"), look),), verdict=Verdict.PROBABLE
+    )
+
+
+@root(
+    "redis-cannot-save",
+    on="redis.persistence.failing",
+    rank=Rank.PART,
+    runbook="redis-full",
+    effects=(*codes("redis.memory.refusing_writes"), *_DEPENDENTS),
+)
+def redis_cannot_save(_finding: Finding, _view: View) -> Root:
+    """It cannot write its file, and takes writes."""
+    text = _("Read its log: disk full, or no memory to fork. Do not switch stop-writes-on-bgsave-error off")
+    return Root(fixes=(safe("redis.logs", text),))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 
-from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes
-from samaops.causes.topology import effects_of_container
+from samaops.causes.effects import Effects, OfSite, codes, name_of
+from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
+from samaops.causes.topology import CONTAINER_GONE, effects_of_container
+from samaops.causes.view import View, failed
 from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
-from samaops.model.plan import Risk
 from samaops.site.commands import on_server, samaops
+from samaops.site.site import Site
 
 # Killed by signal 9 without the kernel's out-of-memory killer, or stopped on request.
 _STOPPED_ON_REQUEST = (0, 137, 143)
@@ -20,157 +21,150 @@ _CREATE_AGAIN = (
     "cd /opt/samaconso && f=$(grep -lw -- {name} docker-compose*.yml | head -n 1) && "
     '$(command -v docker-compose || echo docker compose) -f "$f" up -d --no-recreate'
 )
+# A container is shown by the first of these that holds: one that was killed is stopped too.
+_STATES = (
+    "docker.container.oom_killed",
+    "docker.container.paused",
+    "docker.container.restarting",
+    "docker.container.stopped",
+    "docker.container.missing",
+)
 
 
-def candidates(view: View) -> Iterator[Candidate]:
-    """Yield engines that are down and containers that are not running."""
-    yield from _engine_down(view)
-    seen: set[str] = set()
-    for code, make in (
-        ("docker.container.oom_killed", _oom_killed),
-        ("docker.container.paused", _paused),
-        ("docker.container.restarting", _crash_loop),
-        ("docker.container.stopped", _stopped),
-        ("docker.container.missing", _missing),
-    ):
-        for finding in view.bad(code):
-            if finding.subject not in seen:
-                seen.add(finding.subject)
-                yield make(view, finding)
+def _of_engine(finding: Finding, site: Site) -> Effects:
+    docker = site.settings.docker
+    containers = docker.containers.get(finding.server or "", ()) if docker else ()
+    inside = [effect for container in containers for effect in effects_of_container(site, container)]
+    return (*codes("docker.*", server=finding.server), *inside)
 
 
-def _engine_down(view: View) -> Iterator[Candidate]:
-    for finding in view.kind("docker.engine.unreachable", *OUTAGE):
-        containers = (
-            view.site.settings.docker.containers.get(finding.server or "", ())
-            if view.site.settings.docker
-            else ()
-        )
-        yield Candidate(
-            id="docker-down",
-            rank=2,
-            runbook="api-down",
-            subject=finding.subject,
-            title=_("The Docker engine of server {name} is down").format(name=finding.server),
-            triggers=(finding,),
-            effects=any_of(
-                codes("docker.*", server=finding.server),
-                *(effects_of_container(view.site, name) for name in containers),
-            ),
-            speaks_for=(finding.detail or finding.title,),
-            fixes=(
-                Fix(
-                    "docker.start",
-                    Risk.DISRUPTIVE,
-                    _("Read why it stopped, then start it; containers with a restart policy come back"),
-                    tuple(
-                        on_server(view.site, finding.server, command)
-                        for command in ("journalctl -u docker -n 50", "systemctl start docker")
-                    ),
-                ),
-            ),
-        )
+@root(
+    "docker-down",
+    on=failed("docker.engine.unreachable"),
+    rank=Rank.ENGINE,
+    runbook="api-down",
+    effects=OfSite(_of_engine, (*codes("docker.*", server="SERVER"), *CONTAINER_GONE.shown)),
+)
+def docker_down(finding: Finding, view: View) -> Root:
+    """The engine does not answer."""
+    title = _("The Docker engine of server {name} is down").format(name=finding.server)
+    text = _("Read why it stopped, then start it; containers with a restart policy come back")
+    commands = ("journalctl -u docker -n 50", "systemctl start docker")
+    start = [on_server(view.site, finding.server, command) for command in commands]
+    return Root(title, (disruptive("docker.start", text, *start),))
 
 
-def _name(finding: Finding) -> str:
-    return finding.subject.partition("/")[2]
-
-
-def _container(view: View, finding: Finding, cause_id: str, title: str, fixes: tuple[Fix, ...]) -> Candidate:
-    name = _name(finding)
-    witnesses = tuple(
-        one.title
-        for one in view.not_ok("*.unreachable")
-        if one.key != finding.key and effects_of_container(view.site, name)(one)
-    )
-    return Candidate(
+def _container(
+    finding: Finding, view: View, title: str, fix: Fix, cause_id: str | None = None
+) -> Root | None:
+    """Return the root of a container, with the services that do not answer because of it."""
+    before = _STATES[: _STATES.index(finding.code)]
+    if any(other.subject == finding.subject for code in before for other in view.bad(code)):
+        return None
+    effects = effects_of_container(view.site, name_of(finding))
+    witnesses = [
+        access.title
+        for access in view.not_ok("*.unreachable")
+        if access.key != finding.key and any(effect.holds(access) for effect in effects)
+    ]
+    return Root(
+        title.format(name=name_of(finding), code=finding.evidence.get("exit_code")),
+        (fix,),
         id=cause_id,
-        rank=3,
-        runbook=_runbook(view, name),
-        subject=finding.subject,
-        title=title,
-        triggers=(finding,),
-        effects=effects_of_container(view.site, name),
-        speaks_for=(finding.detail or finding.title, *witnesses[:3]),
-        fixes=fixes,
+        runbook=_runbook(view.site, name_of(finding)),
+        speaks_for=(words_of(finding), *witnesses[:3]),
     )
 
 
-def _runbook(view: View, container: str) -> str:
-    if view.site.settings.api and any(
-        member.container == container for member in view.site.settings.api.instances
-    ):
+def _runbook(site: Site, container: str) -> str:
+    systems = {service.system for service in site.services_in(container)}
+    if "api" in systems:
         return "api-down"
-    redis = view.site.settings.redis
-    return "redis-full" if redis and redis.container == container else "notifications"
+    return "redis-full" if "redis" in systems else "notifications"
 
 
-def _command(view: View, finding: Finding, verb: str) -> str:
-    return on_server(view.site, finding.server, f"docker {verb} {shlex.quote(_name(finding))}")
+def _docker(view: View, finding: Finding, verb: str) -> str:
+    return on_server(view.site, finding.server, f"docker {verb} {shlex.quote(name_of(finding))}")
 
 
-def _oom_killed(view: View, finding: Finding) -> Candidate:
-    name = _name(finding)
-    fix = Fix(
-        "docker.restart",
-        Risk.DISRUPTIVE,
-        _("Start it again, then find what grew before raising its limit"),
-        (
-            _command(view, finding, "logs --tail 50"),
-            samaops(view.site, f"docker restart {shlex.quote(_name(finding))}"),
-        ),
+def _restart(view: View, finding: Finding) -> str:
+    return samaops(view.site, f"docker restart {shlex.quote(name_of(finding))}")
+
+
+@root(
+    "container-oom-killed",
+    on="docker.container.oom_killed",
+    rank=Rank.CONTAINER,
+    runbook="notifications",
+    effects=CONTAINER_GONE,
+    distinguished_from=("container-crashed", "host-out-of-memory"),
+)
+def container_oom_killed(finding: Finding, view: View) -> Root | None:
+    """It reached its own limit; the server has memory."""
+    text = _("Start it again, then find what grew before raising its limit")
+    fix = disruptive(
+        "docker.restart", text, _docker(view, finding, "logs --tail 50"), _restart(view, finding)
     )
-    title = _("Container {name} was killed: it reached its memory limit").format(name=name)
-    return _container(view, finding, "container-oom-killed", title, (fix,))
+    return _container(finding, view, _("Container {name} was killed: it reached its memory limit"), fix)
 
 
-def _paused(view: View, finding: Finding) -> Candidate:
-    fix = Fix(
-        "docker.unpause",
-        Risk.SAFE,
-        _("Let it go on"),
-        (_command(view, finding, "unpause"),),
-        (_command(view, finding, "pause"),),
+@root(
+    "container-paused",
+    on="docker.container.paused",
+    rank=Rank.CONTAINER,
+    runbook="notifications",
+    effects=CONTAINER_GONE,
+)
+def container_paused(finding: Finding, view: View) -> Root | None:
+    """Its processes are frozen by Docker."""
+    pause, unpause = (_docker(view, finding, verb) for verb in ("pause", "unpause"))
+    fix = safe("docker.unpause", _("Let it go on"), unpause, undo=pause)
+    return _container(finding, view, _("Container {name} is paused: it accepts and never answers"), fix)
+
+
+@root(
+    "container-crash-loop",
+    on="docker.container.restarting",
+    rank=Rank.CONTAINER,
+    runbook="notifications",
+    effects=CONTAINER_GONE,
+)
+def container_crash_loop(finding: Finding, view: View) -> Root | None:
+    """It is started again and again, and ends each time."""
+    text = _("Read why it ends: starting it once more changes nothing")
+    fix = safe("docker.logs", text, _docker(view, finding, "logs --tail 50"))
+    return _container(finding, view, _("Container {name} keeps crashing and restarting"), fix)
+
+
+@root(
+    "container-stopped",
+    "container-crashed",
+    on="docker.container.stopped",
+    rank=Rank.CONTAINER,
+    runbook="notifications",
+    effects=CONTAINER_GONE,
+)
+def container_stopped(finding: Finding, view: View) -> Root | None:
+    """Somebody stopped it, or it ended by itself with an error."""
+    fix = disruptive(
+        "docker.start", _("Start it"), _restart(view, finding), undo=samaops(view.site, "undo ID")
     )
-    title = _("Container {name} is paused: it accepts and never answers").format(name=_name(finding))
-    return _container(view, finding, "container-paused", title, (fix,))
+    if finding.evidence.get("exit_code") in _STOPPED_ON_REQUEST:
+        return _container(finding, view, _("Container {name} is stopped"), fix)
+    title = _("Container {name} crashed with exit code {code}")
+    return _container(finding, view, title, fix, "container-crashed")
 
 
-def _crash_loop(view: View, finding: Finding) -> Candidate:
-    fix = Fix(
-        "docker.logs",
-        Risk.SAFE,
-        _("Read why it ends: starting it once more changes nothing"),
-        (_command(view, finding, "logs --tail 50"),),
-    )
-    title = _("Container {name} keeps crashing and restarting").format(name=_name(finding))
-    return _container(view, finding, "container-crash-loop", title, (fix,))
-
-
-def _stopped(view: View, finding: Finding) -> Candidate:
-    exit_code = finding.evidence.get("exit_code")
-    name = _name(finding)
-    if exit_code in _STOPPED_ON_REQUEST:
-        cause_id, title = "container-stopped", _("Container {name} is stopped").format(name=name)
-    else:
-        cause_id = "container-crashed"
-        title = _("Container {name} crashed with exit code {code}").format(name=name, code=exit_code)
-    fix = Fix(
-        "docker.start",
-        Risk.DISRUPTIVE,
-        _("Start it"),
-        (samaops(view.site, f"docker restart {shlex.quote(name)}"),),
-        (samaops(view.site, "undo ID"),),
-    )
-    return _container(view, finding, cause_id, title, (fix,))
-
-
-def _missing(view: View, finding: Finding) -> Candidate:
-    fix = Fix(
-        "compose.up",
-        Risk.DISRUPTIVE,
-        _("Create it again from the compose file of its server"),
-        (on_server(view.site, finding.server, _CREATE_AGAIN.format(name=shlex.quote(_name(finding)))),),
-    )
-    title = _("Container {name} does not exist").format(name=_name(finding))
-    return _container(view, finding, "container-missing", title, (fix,))
+@root(
+    "container-missing",
+    on="docker.container.missing",
+    rank=Rank.CONTAINER,
+    runbook="notifications",
+    effects=CONTAINER_GONE,
+)
+def container_missing(finding: Finding, view: View) -> Root | None:
+    """It was removed, or never made."""
+    create = _CREATE_AGAIN.format(name=shlex.quote(name_of(finding)))
+    text = _("Create it again from the compose file of its server")
+    fix = disruptive("compose.up", text, on_server(view.site, finding.server, create))
+    return _container(finding, view, _("Container {name} does not exist"), fix)

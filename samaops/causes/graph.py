@@ -7,26 +7,29 @@ along; otherwise it is a root itself. So one fault gives one root, and two indep
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
 from samaops.causes import broker, cache, containers, database, hosts, network, publishing, services, workers
-from samaops.causes.candidate import Candidate, View
+from samaops.causes.root import Candidate, declared_in
+from samaops.causes.view import View
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.status import SEVERITY, Status
 from samaops.site.site import Site
 
-_SOURCES = (hosts, containers, services, network, database, cache, broker, workers, publishing)
+# Of two causes of the same rank, the one that stands first here is taken first.
+_LAYERS = (hosts, containers, services, network, database, cache, broker, workers, publishing)
+DECLARATIONS = declared_in(_LAYERS)
 
 
 def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
     """Return the findings, each with its root cause's id where one explains it, and the roots, worst first."""
     view = View(findings, site)
     roots: list[_Root] = []
-    for candidate in sorted(_candidates(view), key=lambda one: one.rank):
+    candidates = [candidate for declared in DECLARATIONS for candidate in declared.candidates(view)]
+    for candidate in candidates:
         parent = next((root for root in roots if root.may_hold(candidate)), None)
         if parent is None:
             roots.append(_Root(candidate))
@@ -35,15 +38,10 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
     roots.sort(key=lambda root: root.severity)
     explained = _assign(findings, roots)
     named = tuple(
-        replace(one, cause=explained[one.key].candidate.id) if one.key in explained else one
-        for one in findings
+        replace(finding, cause=explained[finding.key].candidate.id) if finding.key in explained else finding
+        for finding in findings
     )
     return named, tuple(_cause(root, explained) for root in roots)
-
-
-def _candidates(view: View) -> Iterator[Candidate]:
-    for source in _SOURCES:
-        yield from source.candidates(view)
 
 
 class _Root:
@@ -56,26 +54,26 @@ class _Root:
     @property
     def severity(self) -> tuple[int, bool, int]:
         """Sort key: the worst of its own decisive findings, then what users notice, then nearer to the ground."""
-        worst = min(SEVERITY.index(one.status) for one in self.candidate.triggers)
+        worst = min(SEVERITY.index(finding.status) for finding in self.candidate.triggers)
         return worst, self.candidate.runbook is None, self.candidate.rank
 
     def explains(self, finding: Finding, ruled_out: tuple[str, ...] = ()) -> bool:
         """Return whether this root or a fault folded under it produces a finding; some may be ruled out."""
         is_effect = finding.status not in (Status.OK, Status.SKIPPED)
         return any(
-            finding in part.triggers or (is_effect and part.effects(finding))
+            finding in part.triggers or (is_effect and part.produces(finding))
             for part in self._parts
-            if not any(fnmatchcase(one.code, code) for one in part.triggers for code in ruled_out)
+            if not any(fnmatchcase(trigger.code, code) for trigger in part.triggers for code in ruled_out)
         )
 
     def is_decided_by(self, finding: Finding) -> bool:
-        return finding.key in {one.key for one in self.candidate.triggers}
+        return finding.key in {trigger.key for trigger in self.candidate.triggers}
 
     def may_hold(self, candidate: Candidate) -> bool:
         """Return whether this root explains a candidate."""
-        if candidate.is_proof and candidate.id != self.candidate.id:
+        if candidate.root.is_proof and candidate.id != self.candidate.id:
             return False
-        return all(self.explains(one, candidate.ruled_out) for one in candidate.triggers)
+        return all(self.explains(trigger, candidate.root.ruled_out) for trigger in candidate.triggers)
 
     def fold(self, candidate: Candidate) -> None:
         self._parts.append(candidate)
@@ -85,8 +83,8 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
     """Return finding key -> root: the one it decides, else the first that explains it."""
     assigned: dict[str, _Root] = {}
     for finding in findings:
-        root = next((one for one in roots if one.is_decided_by(finding)), None)
-        root = root or next((one for one in roots if one.explains(finding)), None)
+        decided = next((root for root in roots if root.is_decided_by(finding)), None)
+        root = decided or next((root for root in roots if root.explains(finding)), None)
         if root is not None:
             assigned[finding.key] = root
     explained = dict(assigned)
@@ -99,16 +97,16 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
 
 def _cause(root: _Root, explained: dict[str, _Root]) -> Cause:
     candidate = root.candidate
-    decisive = [one.key for one in candidate.triggers]
+    decisive = [trigger.key for trigger in candidate.triggers]
     others = [key for key, its_root in explained.items() if its_root is root and key not in decisive]
     return Cause(
         id=candidate.id,
         runbook=candidate.runbook,
-        verdict=candidate.verdict,
+        verdict=candidate.root.verdict,
         subject=candidate.subject,
         title=candidate.title,
         speaks_for=tuple(dict.fromkeys(candidate.speaks_for)),  # two ports of one system say the same
-        speaks_against=candidate.speaks_against,
+        speaks_against=candidate.root.speaks_against,
         explains=(*decisive, *others),
-        fixes=candidate.fixes,
+        fixes=candidate.root.fixes,
     )

@@ -3,169 +3,146 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 
-from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes, letter
+from samaops.causes.effects import codes, name_of, same_subject
+from samaops.causes.root import Rank, Root, each, root, safe, team_request, together, words_of
 from samaops.causes.topology import effects_on_dependents
+from samaops.causes.view import View, failed
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.model.plan import Risk
+
+_PROXY_SUFFERS = (*codes("proxy.*"), *effects_on_dependents("proxy"))
 
 
-def candidates(view: View) -> Iterator[Candidate]:
-    """Yield what is wrong between SamaConso and the systems of others."""
-    yield from _proxy_refuses(view)
-    yield from _intercepted(view)
-    yield from _google(view)
-    yield from _sqlserver(view)
+def _network_team(view: View, text: str, *confirm: str) -> Fix:
+    """Ask the network team: first the command that writes the request, then those that confirm it by hand."""
+    return safe("network.team", text, team_request(view.site), *confirm)
 
 
-def _network_team(view: View, text: str, *confirm: str) -> tuple[Fix, ...]:
-    """Ask the network team: first the command that writes the letter, then those that confirm it by hand."""
-    return (Fix("network.team", Risk.SAFE, text, (letter(view), *confirm)),)
-
-
-def _proxy_refuses(view: View) -> Iterator[Candidate]:
-    for code, cause_id in (
-        ("proxy.auth.required", "proxy-requires-password"),
-        ("proxy.host.blocked", "proxy-blocks-host"),
-    ):
-        for finding in view.bad(code):
-            yield _proxy(view, finding, cause_id, (_("the proxy itself answers"),))
-    yield from _upstream(view)
-
-
-def _upstream(view: View) -> Iterator[Candidate]:
-    """Yield the host that the proxy does not reach; when it reaches the other one, its own way out is well."""
-    reached = view.ok("proxy.upstream.failing")
-    for finding in view.bad("proxy.upstream.failing"):
-        if not reached:
-            yield _proxy(view, finding, "proxy-upstream-failing", (_("the proxy itself answers"),))
-            continue
-        text = _("the same proxy reaches {host}: it answers, and its own way out is well")
-        yield _proxy(
-            view, finding, "google-host-unreachable", tuple(text.format(host=_host(one)) for one in reached)
-        )
-
-
-def _proxy(view: View, finding: Finding, cause_id: str, speaks_for: tuple[str, ...]) -> Candidate:
+def _proxy(finding: Finding, view: View, *speaks_for: str, cause_id: str | None = None) -> Root:
     url = view.site.settings.proxy.url if view.site.settings.proxy else "?"
-    return Candidate(
+    # When it refuses everybody, the host that tokens come from stands for all.
+    host = str(finding.evidence.get("host") or "oauth2.googleapis.com")
+    confirm = f"curl -sv -x {shlex.quote(url)} {shlex.quote(f'https://{host}/')}"
+    text = _("Send this to the network team: {words}").format(words=finding.title)
+    return Root(
+        fixes=(_network_team(view, text, confirm),),
         id=cause_id,
-        rank=5,
-        runbook="notifications",
-        subject=finding.subject,
-        title=finding.title,
-        triggers=(finding,),
-        effects=any_of(codes("proxy.*"), effects_on_dependents("proxy")),
-        speaks_for=(finding.detail or finding.title, *speaks_for),
-        fixes=_network_team(
-            view,
-            _("Send this to the network team: {words}").format(words=finding.title),
-            f"curl -sv -x {shlex.quote(url)} {shlex.quote(f'https://{_refused_host(finding)}/')}",
-        ),
+        speaks_for=(words_of(finding), *speaks_for),
     )
 
 
-def _refused_host(finding: Finding) -> str:
-    """Return the host the proxy refused; when it refuses everybody, the one tokens come from."""
-    return str(finding.evidence.get("host") or "oauth2.googleapis.com")
+@root(
+    "proxy-requires-password",
+    on="proxy.auth.required",
+    rank=Rank.STATE,
+    runbook="notifications",
+    effects=_PROXY_SUFFERS,
+)
+def proxy_requires_password(finding: Finding, view: View) -> Root:
+    """The proxy wants a user that the application does not have."""
+    return _proxy(finding, view, _("the proxy itself answers"))
 
 
-def _intercepted(view: View) -> Iterator[Candidate]:
+@root(
+    "proxy-blocks-host",
+    on="proxy.host.blocked",
+    rank=Rank.STATE,
+    runbook="notifications",
+    effects=_PROXY_SUFFERS,
+)
+def proxy_blocks_host(finding: Finding, view: View) -> Root:
+    """The proxy answers, and refuses a host."""
+    return _proxy(finding, view, _("the proxy itself answers"))
+
+
+@root(
+    "proxy-upstream-failing",
+    "google-host-unreachable",
+    on="proxy.upstream.failing",
+    rank=Rank.STATE,
+    runbook="notifications",
+    effects=_PROXY_SUFFERS,
+)
+def proxy_upstream_failing(finding: Finding, view: View) -> Root:
+    """The proxy does not reach a host; when it reaches the other one, its own way out is well."""
+    reached = view.ok("proxy.upstream.failing")
+    if not reached:
+        return _proxy(finding, view, _("the proxy itself answers"))
+    text = _("the same proxy reaches {host}: it answers, and its own way out is well")
+    witnesses = [text.format(host=name_of(other)) for other in reached]
+    return _proxy(finding, view, *witnesses, cause_id="google-host-unreachable")
+
+
+@root(
+    "proxy-intercepts-tls",
+    on=together("firebase.tls.intercepted"),
+    rank=Rank.STATE,
+    runbook="notifications",
+    effects=(*codes("firebase.*", "proxy.*"), *effects_on_dependents("firebase")),
+)
+def proxy_intercepts_tls(finding: Finding, view: View) -> Root:
+    """Somebody on the way shows certificates of his own."""
     findings = view.bad("firebase.tls.intercepted")
-    if not findings:
-        return
-    issuer = str(findings[0].evidence.get("issuer", "?"))
-    yield Candidate(
-        id="proxy-intercepts-tls",
-        rank=5,
-        runbook="notifications",
-        subject=findings[0].subject,
-        title=_("The proxy intercepts TLS to Google: certificates are issued by {issuer}").format(
-            issuer=issuer
-        ),
+    proxy = view.site.settings.proxy
+    address = proxy.url.rpartition("//")[2].rstrip("/") if proxy else "?"
+    title = _("The proxy intercepts TLS to Google: certificates are issued by {issuer}")
+    text = _(
+        "Ask the network team to exempt Google's hosts from inspection, or for its CA to add to the containers' bundle. Never switch verification off"
+    )
+    confirm = (
+        f"openssl s_client -proxy {shlex.quote(address)} "
+        f"-connect {shlex.quote(name_of(finding))}:443 </dev/null"
+    )
+    return Root(
+        title.format(issuer=finding.evidence.get("issuer", "?")),
+        (_network_team(view, text, confirm),),
         triggers=findings,
-        effects=any_of(codes("firebase.*", "proxy.*"), effects_on_dependents("firebase")),
-        speaks_for=tuple(one.detail or one.title for one in findings),
-        speaks_against=(),
-        fixes=(
-            Fix(
-                "network.team",
-                Risk.SAFE,
-                _(
-                    "Ask the network team to exempt Google's hosts from inspection, or for its CA to add to the containers' bundle. Never switch verification off"
-                ),
-                (
-                    letter(view),
-                    *(
-                        f"openssl s_client -proxy {shlex.quote(_host_port(view))} "
-                        f"-connect {shlex.quote(_host(one))}:443 </dev/null"
-                        for one in findings[:1]
-                    ),
-                ),
-            ),
-        ),
+        speaks_for=tuple(words_of(host) for host in findings),
     )
 
 
-def _host(finding: Finding) -> str:
-    return finding.subject.partition("/")[2]
+_GOOGLE = together(failed("firebase.host.unreachable"), "firebase.service.failing")
 
 
-def _host_port(view: View) -> str:
-    return view.site.settings.proxy.url.rpartition("//")[2].rstrip("/") if view.site.settings.proxy else "?"
-
-
-def _google(view: View) -> Iterator[Candidate]:
-    failed = view.kind("firebase.host.unreachable", *OUTAGE) + view.bad("firebase.service.failing")
-    reached = view.ok("firebase.host.unreachable")
-    if not failed:
-        return
-    only_one = bool(reached)
-    yield Candidate(
-        id="google-host-unreachable" if only_one else "google-unreachable",
-        rank=6,
-        runbook="notifications",
-        subject=failed[0].subject,
-        title=_("{host} cannot be reached, the proxy answers").format(host=_host(failed[0])),
-        triggers=failed,
-        effects=any_of(codes("firebase.*"), effects_on_dependents("firebase")),
-        verdict=Verdict.PROBABLE,
-        speaks_for=tuple(one.detail or one.title for one in failed),
-        speaks_against=tuple(_("{host} is reached").format(host=_host(one)) for one in reached),
-        fixes=_network_team(
-            view,
-            _("Check both hosts through the proxy; HTTPS_PROXY must cover the token host too"),
-            *(
-                f"curl -sv -x {shlex.quote(view.site.settings.proxy.url)} {shlex.quote(f'https://{_host(one)}/')}"
-                for one in failed
-                if view.site.settings.proxy
-            ),
-        ),
+@root(
+    "google-unreachable",
+    "google-host-unreachable",
+    on=_GOOGLE,
+    rank=Rank.PART,
+    runbook="notifications",
+    effects=(*codes("firebase.*"), *effects_on_dependents("firebase")),
+)
+def google_unreachable(finding: Finding, view: View) -> Root:
+    """The proxy answers, and Google or one of its two hosts does not."""
+    missed, reached = view.matching(*_GOOGLE.triggers), view.ok("firebase.host.unreachable")
+    proxy = view.site.settings.proxy
+    confirm = [
+        f"curl -sv -x {shlex.quote(proxy.url)} {shlex.quote(f'https://{name_of(host)}/')}"
+        for host in missed
+        if proxy
+    ]
+    text = _("Check both hosts through the proxy; HTTPS_PROXY must cover the token host too")
+    return Root(
+        _("{host} cannot be reached, the proxy answers").format(host=name_of(finding)),
+        (_network_team(view, text, *confirm),),
+        Verdict.PROBABLE,
+        id="google-host-unreachable" if reached else None,
+        triggers=missed,
+        speaks_for=tuple(words_of(host) for host in missed),
+        speaks_against=tuple(_("{host} is reached").format(host=name_of(host)) for host in reached),
     )
 
 
-def _sqlserver(view: View) -> Iterator[Candidate]:
-    for pattern in ("sqlserver.server.unreachable", "sqlserver.query.failing"):
-        for finding in view.bad(pattern):
-            yield Candidate(
-                id="sqlserver-unavailable",
-                rank=6,
-                runbook="api-down",
-                subject=finding.subject,
-                title=finding.title,
-                triggers=(finding,),
-                effects=codes("sqlserver.*", subject=finding.subject),
-                speaks_for=(finding.detail or finding.title,),
-                fixes=(
-                    Fix(
-                        "sqlserver.team",
-                        Risk.SAFE,
-                        _("Send this to the SQL Server team: {words}").format(
-                            words=finding.detail or finding.title
-                        ),
-                    ),
-                ),
-            )
+@root(
+    "sqlserver-unavailable",
+    on=each("sqlserver.server.unreachable", "sqlserver.query.failing"),
+    rank=Rank.PART,
+    runbook="api-down",
+    effects=same_subject("sqlserver.*"),
+)
+def sqlserver_unavailable(finding: Finding, _view: View) -> Root:
+    """A server of another team does not answer our queries."""
+    text = _("Send this to the SQL Server team: {words}").format(words=words_of(finding))
+    return Root(fixes=(safe("sqlserver.team", text),))

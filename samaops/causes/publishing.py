@@ -5,45 +5,36 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from samaops.causes.candidate import NOTHING, Candidate, View
+from samaops.causes.root import Rank, Root, root, safe
+from samaops.causes.topology import NOT_PUBLISHED
+from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.model.plan import Risk
 from samaops.site.commands import on_server
+from samaops.site.site import Site
 
 
-def candidates(view: View) -> Iterator[Candidate]:
-    """Yield the source that has stopped."""
-    for finding in view.bad("postgresql.notifications.late"):
-        since = finding.evidence.get("published_seconds")
-        # The oldest one waits since before the last one was published: the source works, and leaves some behind.
-        is_partial = isinstance(since, (int, float)) and since < (finding.warning or 0)
-        yield Candidate(
-            id="nothing-published",
-            rank=9,
-            runbook="notifications",
-            subject=finding.subject,
-            title=_title(finding, is_partial),
-            triggers=(finding,),
-            effects=NOTHING,
-            verdict=Verdict.PROBABLE if is_partial else Verdict.CONFIRMED,
-            speaks_for=(finding.title, *_all_is_well(view)),
-            speaks_against=(_others(float(since)),) if is_partial and since is not None else (),
-            fixes=_look_for_the_source(view),
-        )
-
-
-def _title(finding: Finding, is_partial: bool) -> str:
-    if is_partial:
-        return _("Notifications are published, and {count} that are due are left behind").format(
-            count=finding.evidence.get("due")
-        )
-    return _("Nobody publishes: {count} notifications are due").format(count=finding.evidence.get("due"))
-
-
-def _others(seconds: float) -> str:
-    return _("others were published {seconds} s ago: their source works").format(seconds=round(seconds))
+@root("nothing-published", on=NOT_PUBLISHED, rank=Rank.REMAINDER, runbook="notifications")
+def nothing_published(finding: Finding, view: View) -> Root:
+    """The source has stopped, or leaves some behind."""
+    since = finding.evidence.get("published_seconds")
+    # The oldest one waits since before the last one was published: the source works, and leaves some behind.
+    if isinstance(since, (int, float)) and since < (finding.warning or 0):
+        verdict = Verdict.PROBABLE
+        title = _("Notifications are published, and {count} that are due are left behind")
+        text = _("others were published {seconds} s ago: their source works")
+        against = [text.format(seconds=round(since))]
+    else:
+        verdict, against = Verdict.CONFIRMED, []
+        title = _("Nobody publishes: {count} notifications are due")
+    return Root(
+        title.format(count=finding.evidence.get("due")),
+        (_look_for_the_source(view.site),),
+        verdict,
+        speaks_for=(finding.title, *_all_is_well(view)),
+        speaks_against=tuple(against),
+    )
 
 
 def _all_is_well(view: View) -> Iterator[str]:
@@ -58,17 +49,16 @@ def _all_is_well(view: View) -> Iterator[str]:
         yield _("every API member answers")
 
 
-def _look_for_the_source(view: View) -> tuple[Fix, ...]:
-    members = view.site.settings.api.instances if view.site.settings.api else ()
-    commands = tuple(
+def _look_for_the_source(site: Site) -> Fix:
+    logs = [
         on_server(
-            view.site, one.server, f"docker logs --since 15m {shlex.quote(one.container)} 2>&1 | tail -20"
+            site, member.server, f"docker logs --since 15m {shlex.quote(member.container)} 2>&1 | tail -20"
         )
-        for one in members
-        if one.container
-    )
+        for member in site.members()
+        if member.container
+    ]
     text = _(
         "Find what publishes (a task of the API, a scheduler, a line of crontab), read its last words, and start "
         "exactly one of it again: what is due is published then"
     )
-    return (Fix("source.find", Risk.SAFE, text, commands),)
+    return safe("source.find", text, *logs)

@@ -144,16 +144,15 @@ REFUSALS = (
 def of(finding: Finding) -> Refusal | None:
     """Return what the most frequent exception of failing tasks means; None when nobody has documented it."""
     text = str(finding.evidence.get("exception") or "")
-    return next((one for one in REFUSALS if one.words.search(text)), None)
+    return next((refusal for refusal in REFUSALS if refusal.words.search(text)), None)
 
 
 def looks(refusal: Refusal, site: Site) -> tuple[str, ...]:
     """Return the commands that show it by hand, for each worker that has a container."""
     grep = f"docker logs --since 15m {{container}} 2>&1 | grep -F {shlex.quote(refusal.in_log)} | tail -3"
-    workers = site.settings.celery.workers.values() if site.settings.celery else ()
     return tuple(
         on_server(site, worker.server, template.format(container=shlex.quote(worker.container)))
         for template in (grep, refusal.look)
-        for worker in workers
+        for worker in site.workers().values()
         if template and worker.container
     )

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from functools import partial
 
-from samaops.causes.candidate import OUTAGE, Candidate, View, any_of, codes, letter
-from samaops.causes.topology import (
-    effects_of_api_member,
-    effects_of_system,
-)
+from msgspec import Struct
+
+from samaops.causes.effects import codes, name_of
+from samaops.causes.root import Rank, Root, disruptive, each, root, safe, team_request, words_of
+from samaops.causes.topology import MEMBER_GONE, effects_of_system
+from samaops.causes.view import View, failed
+from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.model.plan import Risk
 from samaops.model.status import Status
 from samaops.site.commands import as_superuser, on_server, samaops
 
-# system -> (runbook, name for the title, what to look at on its server)
-_SERVICES = {
-    "postgresql": ("db-slow", "PostgreSQL", "systemctl status postgresql"),
-    "pgbouncer": ("api-down", "PgBouncer", "systemctl status pgbouncer"),
-    "redis": ("redis-full", "Redis", "docker logs --tail 50 samaconso_redis"),
-    "rabbitmq": ("notifications", "RabbitMQ", "docker logs --tail 50 samaconso_rabbitmq"),
-    "minio": ("api-down", "MinIO", "systemctl status minio"),
-    "flower": ("notifications", "Flower", "docker logs --tail 50 samaconso_flower"),
-    "proxy": ("notifications", N_("The Senelec proxy"), ""),
-}
 
+class _Service(Struct, frozen=True):
+    """A service: which symptom it is of, its name in a title, what to look at on its server."""
+
+    runbook: str
+    name: str
+    look: str = ""
+
+
+_SERVICES = {
+    "postgresql": _Service("db-slow", "PostgreSQL", "systemctl status postgresql"),
+    "pgbouncer": _Service("api-down", "PgBouncer", "systemctl status pgbouncer"),
+    "redis": _Service("redis-full", "Redis", "docker logs --tail 50 samaconso_redis"),
+    "rabbitmq": _Service("notifications", "RabbitMQ", "docker logs --tail 50 samaconso_rabbitmq"),
+    "minio": _Service("api-down", "MinIO", "systemctl status minio"),
+    "flower": _Service("notifications", "Flower", "docker logs --tail 50 samaconso_flower"),
+    "proxy": _Service("notifications", N_("The Senelec proxy")),
+}
 _WITNESSES_OF_CELERY = ("rabbitmq", "flower")
 
 _TITLES = {
@@ -42,273 +48,199 @@ _TITLES = {
 }
 
 
-def candidates(view: View) -> Iterator[Candidate]:
-    """Yield services that are down or hang."""
-    for system in _SERVICES:
-        for finding in view.kind(f"{system}.service.unreachable", *OUTAGE):
-            if system == "postgresql" and finding.evidence.get("stage") == "slot":
-                yield _no_connection_left(view, finding)
-            else:
-                yield _service_down(view, system, finding)
-        for finding in view.kind(f"{system}.service.unreachable", "authentication"):
-            yield _log_in_refused(system, finding)
-    for finding in view.kind("postgresql.service.unreachable", "missing"):
-        if finding.evidence.get("stage") == "login":  # the only thing a log-in can miss
-            yield _database_missing(view, finding)
-    for finding in view.kind("api.member.unreachable", *OUTAGE):
-        yield _member_down(view, finding)
-    yield from _members_failing(view)
-    for finding in view.kind("loadbalancer.vip.unreachable", *OUTAGE):
-        yield _vip(view, finding)
-    for finding in view.bad("loadbalancer.vip.failing"):
-        yield _vip(view, finding)
-
-
-def _cause_id(system: str, kind: str) -> str:
-    return f"{system}-hung" if kind == "no_answer" else f"{system}-down"
-
-
-def _service_down(view: View, system: str, finding: Finding) -> Candidate:
-    runbook, name, look = _SERVICES[system]
-    kind = str(finding.evidence.get("kind"))
-    on = partial(on_server, view.site)
-    commands = (on(finding.server, look),) if look else ()
-    if kind == "silent" and view.ok("servers.ssh.unreachable", finding.server):
-        return _port_dropped(view, system, finding)
-    return Candidate(
-        id=_cause_id(system, kind),
-        rank=4,
-        runbook=runbook,
-        subject=finding.subject,
-        title=_(_TITLES[kind]).format(name=_(name)),
-        triggers=(finding,),
-        effects=effects_of_system(system),
-        speaks_for=(finding.detail or finding.title, *_running_container(view, system)),
-        speaks_against=(),
-        fixes=_service_fixes(view, system, finding, commands),
+def service_down(finding: Finding, view: View) -> Root | None:
+    """Nothing listens, or what listens does not serve."""
+    system, kind = finding.system, str(finding.evidence.get("kind"))
+    if system == "postgresql" and finding.evidence.get("stage") == "slot":
+        return None  # it serves, and has no connection left
+    if kind == "silent" and finding.server and view.ok("servers.ssh.unreachable", finding.server):
+        return _port_dropped(finding, view)
+    return Root(
+        _(_TITLES[kind]).format(name=_(_SERVICES[system].name)),
+        _repair(finding, view),
+        id=f"{system}-hung" if kind == "no_answer" else None,
+        speaks_for=(words_of(finding), *_running_container(view, system)),
     )
 
 
-def _port_dropped(view: View, system: str, finding: Finding) -> Candidate:
+def _port_dropped(finding: Finding, view: View) -> Root:
     """Return why a service is silent on a server that answers: a process that hangs still accepts connections."""
-    runbook, name, _look = _SERVICES[system]
-    section = view.site.section(system)
-    port, host = getattr(section, "port", None), view.site.host_of(section)
-    attempt = f"timeout 3 bash -c '</dev/tcp/{host}/{port}' && echo open"
-    return Candidate(
-        id=f"{system}-port-dropped",
-        rank=4,
-        runbook=runbook,
-        subject=finding.subject,
-        title=_(
-            "{name} does not answer though its server does: a firewall or the network drops its port"
-        ).format(name=_(name)),
-        triggers=(finding,),
-        effects=effects_of_system(system),
-        verdict=Verdict.PROBABLE,
-        speaks_for=(finding.detail or finding.title, *_running_container(view, system)),
-        fixes=(
-            Fix(
-                "network.port",
-                Risk.SAFE,
-                _(
-                    "Try its port on its own server: when it is open there, ask who filters it; a restart cures nothing"
-                ),
-                (on_server(view.site, finding.server, attempt),) if port else (),
-            ),
-        ),
+    section = view.site.section(finding.system)
+    commands: tuple[str, ...] = ()
+    if isinstance(section, PostgreSQL | PgBouncer | Redis | RabbitMQ):  # the others are known by a URL
+        attempt = f"timeout 3 bash -c '</dev/tcp/{view.site.host_of(section)}/{section.port}' && echo open"
+        commands = (on_server(view.site, finding.server, attempt),)
+    title = _("{name} does not answer though its server does: a firewall or the network drops its port")
+    text = _(
+        "Try its port on its own server: when it is open there, ask who filters it; a restart cures nothing"
     )
-
-
-def _log_in_refused(system: str, finding: Finding) -> Candidate:
-    """Return why we see nothing: our own log-in. That breaks nothing else, so only unknowns follow from it."""
-    unseen = codes(f"{system}.*", *(("celery.*",) if system in _WITNESSES_OF_CELERY else ()))
-    return Candidate(
-        id="login-refused",
-        rank=4,
-        runbook=None,
-        subject=finding.subject,
-        title=_("{name} refuses our user or password: what only it can tell is unknown").format(
-            name=_(_SERVICES[system][1])
-        ),
-        triggers=(finding,),
-        effects=lambda one: one.status is Status.UNKNOWN and unseen(one),
-        speaks_for=(finding.detail or finding.title,),
-        fixes=(
-            Fix(
-                "config.secret",
-                Risk.SAFE,
-                _("Correct the user or password of [{section}] in the configuration").format(section=system),
-                ("samaops config show", "samaops config check"),
-            ),
-        ),
-    )
-
-
-def _database_missing(view: View, finding: Finding) -> Candidate:
-    name = view.site.settings.postgresql.database if view.site.settings.postgresql else "samaconso"
-    sql = "SELECT datname, pg_size_pretty(pg_database_size(oid)) FROM pg_database"
-    return Candidate(
-        id="postgresql-database-missing",
-        rank=4,
-        runbook="api-down",
-        subject=finding.subject,
-        title=_("PostgreSQL serves and has no database {name}: renamed, dropped, or not yet restored").format(
-            name=name
-        ),
-        triggers=(finding,),
-        effects=effects_of_system("postgresql"),
-        speaks_for=(finding.detail or finding.title, _("PostgreSQL itself answers")),
-        fixes=(
-            Fix(
-                "db.databases",
-                Risk.SAFE,
-                _(
-                    "See which databases there are: one of its size under another name needs only its name back"
-                ),
-                (as_superuser(view.site, sql, "postgres"),),
-            ),
-        ),
-    )
-
-
-def _no_connection_left(view: View, finding: Finding) -> Candidate:
-    sql = "SELECT usename, application_name, client_addr, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC"
-    return Candidate(
-        id="postgresql-connections-exhausted",
-        rank=4,
-        runbook="db-slow",
-        subject=finding.subject,
-        title=_("PostgreSQL has no connection left: it reached max_connections"),
-        triggers=(finding,),
-        effects=effects_of_system("postgresql"),
-        speaks_for=(finding.detail or finding.title, _("PostgreSQL itself answers")),
-        fixes=(
-            Fix(
-                "db.connections",
-                Risk.SAFE,
-                _("See who holds them, with a superuser's reserved connection; do not raise max_connections"),
-                (as_superuser(view.site, sql, "postgres"),),
-            ),
-        ),
+    return Root(
+        title.format(name=_(_SERVICES[finding.system].name)),
+        (safe("network.port", text, *commands),),
+        Verdict.PROBABLE,
+        id=f"{finding.system}-port-dropped",
+        speaks_for=(words_of(finding), *_running_container(view, finding.system)),
     )
 
 
 def _running_container(view: View, system: str) -> tuple[str, ...]:
-    section = view.site.section(system)
-    container = getattr(section, "container", None)
-    running = [
-        one
-        for one in view.ok("docker.container.stopped")
-        if container and one.subject == f"docker/{container}"
-    ]
-    return tuple(_("its container {name} is running").format(name=container) for _one in running)
+    container = getattr(view.site.section(system), "container", None)
+    running = [state.subject for state in view.ok("docker.container.stopped")]
+    if not container or f"docker/{container}" not in running:
+        return ()
+    return (_("its container {name} is running").format(name=container),)
 
 
-def _service_fixes(view: View, system: str, finding: Finding, look: tuple[str, ...]) -> tuple[Fix, ...]:
-    on = partial(on_server, view.site)
+def _repair(finding: Finding, view: View) -> tuple[Fix, ...]:
+    system, site = finding.system, view.site
     if system == "proxy":
+        url = site.settings.proxy.url if site.settings.proxy else "?"
         text = _("Send this to the network team: the proxy {url} answers «{words}» since we looked")
-        url = view.site.settings.proxy.url if view.site.settings.proxy else "?"
-        host_port = url.rpartition("//")[2].rstrip("/")
-        title = text.format(url=url, words=finding.detail)
-        return (
-            Fix(
-                "proxy.team",
-                Risk.SAFE,
-                title,
-                (
-                    letter(view),
-                    f"curl -sv -x {shlex.quote('http://' + host_port)} https://oauth2.googleapis.com/",
-                ),
-            ),
-        )
-    section = view.site.section(system)
-    container = getattr(section, "container", None)
+        proxy = shlex.quote("http://" + url.rpartition("//")[2].rstrip("/"))
+        confirm = f"curl -sv -x {proxy} https://oauth2.googleapis.com/"
+        return (safe("proxy.team", text.format(url=url, words=finding.detail), team_request(site), confirm),)
+    container = getattr(site.section(system), "container", None)
     restart = (
-        samaops(view.site, f"docker restart {shlex.quote(container)}")
+        samaops(site, f"docker restart {shlex.quote(container)}")
         if container
-        else on(finding.server, f"systemctl restart {system}")
+        else on_server(site, finding.server, f"systemctl restart {system}")
     )
+    look = on_server(site, finding.server, _SERVICES[system].look)
     return (
-        Fix(f"{system}.look", Risk.SAFE, _("Read why before you restart it"), look),
-        Fix(f"{system}.restart", Risk.DISRUPTIVE, _("Restart it"), (restart,)),
+        safe(f"{system}.look", _("Read why before you restart it"), look),
+        disruptive(f"{system}.restart", _("Restart it"), restart),
     )
 
 
-def _member_down(view: View, finding: Finding) -> Candidate:
-    name = finding.subject.partition("/")[2]
-    kind = str(finding.evidence.get("kind"))
-    healthy = [one.subject.partition("/")[2] for one in view.ok("api.member.unreachable")]
-    on = partial(on_server, view.site)
-    members = view.site.settings.api.instances if view.site.settings.api else ()
-    container = next((one.container for one in members if one.name == name and one.container), name)
-    serving = _("{names} still serves: take {name} out of the balancer while you look").format(
-        names=", ".join(healthy), name=name
-    )
-    return Candidate(
-        id=_cause_id("api", kind),
-        rank=4,
-        runbook="api-down",
-        subject=finding.subject,
-        title=_(_TITLES[kind]).format(name=name),
-        triggers=(finding,),
-        effects=effects_of_api_member(view.site, name),
-        speaks_for=(finding.detail or finding.title, *((serving,) if healthy else ())),
-        fixes=(
-            Fix(
-                "api.logs",
-                Risk.SAFE,
-                _("Keep what it says before restarting"),
-                (on(finding.server, f"docker logs --tail 100 {shlex.quote(container)}"),),
-            ),
-            Fix(
-                "docker.restart",
-                Risk.DISRUPTIVE,
-                _("Restart this member only"),
-                (samaops(view.site, f"docker restart {shlex.quote(container)}"),),
-            ),
-        ),
+@root(
+    "postgresql-connections-exhausted",
+    on=failed("postgresql.service.unreachable"),
+    rank=Rank.SERVICE,
+    runbook="db-slow",
+    effects=effects_of_system("postgresql"),
+)
+def no_connection_left(finding: Finding, view: View) -> Root | None:
+    """PostgreSQL answers that it has no slot."""
+    if finding.evidence.get("stage") != "slot":
+        return None
+    sql = "SELECT usename, application_name, client_addr, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC"
+    text = _("See who holds them, with a superuser's reserved connection; do not raise max_connections")
+    return Root(
+        _("PostgreSQL has no connection left: it reached max_connections"),
+        (safe("db.connections", text, as_superuser(view.site, sql, "postgres")),),
+        speaks_for=(words_of(finding), _("PostgreSQL itself answers")),
     )
 
 
-def _members_failing(view: View) -> Iterator[Candidate]:
-    for finding in view.bad("api.health.*"):
-        name = finding.subject.partition("/")[2]
-        yield Candidate(
-            id="api-unhealthy",
-            rank=6,
-            runbook="api-down",
-            subject=finding.subject,
-            title=finding.title,
-            triggers=(finding,),
-            effects=effects_of_api_member(view.site, name),
-            speaks_for=(finding.detail or finding.title,),
+def login_refused(finding: Finding, _view: View) -> Root:
+    """Our own log-in is wrong. That breaks nothing else, so only unknowns follow from it."""
+    title = _("{name} refuses our user or password: what only it can tell is unknown")
+    text = _("Correct the user or password of [{section}] in the configuration")
+    fix = safe(
+        "config.secret",
+        text.format(section=finding.system),
+        "samaops config show",
+        "samaops config check",
+    )
+    return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
+
+
+def _is_unknown(finding: Finding) -> bool:
+    return finding.status is Status.UNKNOWN
+
+
+def _declare_services() -> None:
+    for system, service in _SERVICES.items():
+        code = f"{system}.service.unreachable"
+        ids = [f"{system}-down", f"{system}-hung"]
+        if system != "proxy":  # it is on no server that we know
+            ids.append(f"{system}-port-dropped")
+        effects = effects_of_system(system)
+        root(*ids, on=failed(code), rank=Rank.SERVICE, runbook=service.runbook, effects=effects)(service_down)
+        celery = ("celery.*",) if system in _WITNESSES_OF_CELERY else ()
+        unseen = codes(f"{system}.*", *celery, when=_is_unknown)
+        root("login-refused", on=failed(code, "authentication"), rank=Rank.SERVICE, effects=unseen)(
+            login_refused
         )
 
 
-def _vip(view: View, finding: Finding) -> Candidate:
-    healthy = view.ok("api.member.unreachable")
-    members = tuple(
-        _("{name} answers directly").format(name=one.subject.partition("/")[2]) for one in healthy
+_declare_services()
+
+
+@root(
+    "postgresql-database-missing",
+    on=failed("postgresql.service.unreachable", "missing"),
+    rank=Rank.SERVICE,
+    runbook="api-down",
+    effects=effects_of_system("postgresql"),
+)
+def database_missing(finding: Finding, view: View) -> Root | None:
+    """PostgreSQL serves, and not the database that is configured."""
+    if finding.evidence.get("stage") != "login":
+        return None  # the database is the only thing a log-in can miss
+    section = view.site.settings.postgresql
+    title = _("PostgreSQL serves and has no database {name}: renamed, dropped, or not yet restored")
+    text = _("See which databases there are: one of its size under another name needs only its name back")
+    sql = "SELECT datname, pg_size_pretty(pg_database_size(oid)) FROM pg_database"
+    return Root(
+        title.format(name=section.database if section else "samaconso"),
+        (safe("db.databases", text, as_superuser(view.site, sql, "postgres")),),
+        speaks_for=(words_of(finding), _("PostgreSQL itself answers")),
     )
-    return Candidate(
-        id="loadbalancer-fault",
-        rank=7,
-        runbook="api-down",
-        subject=finding.subject,
-        title=finding.title,
-        triggers=(finding,),
-        effects=any_of(effects_of_system("loadbalancer")),
-        speaks_for=(finding.detail or finding.title, *members),
-        fixes=(
-            Fix(
-                "loadbalancer.members",
-                Risk.SAFE,
-                _(
-                    "Ask the network team for the state of the pool members: down by monitor, or forced offline?"
-                ),
-                ("tmsh show ltm pool samaconso_api_pool members",),
+
+
+@root(
+    "api-down",
+    "api-hung",
+    on=failed("api.member.unreachable"),
+    rank=Rank.SERVICE,
+    runbook="api-down",
+    effects=MEMBER_GONE,
+)
+def member_down(finding: Finding, view: View) -> Root:
+    """One member of the API does not serve."""
+    name, kind = name_of(finding), str(finding.evidence.get("kind"))
+    member = view.site.member(name)
+    container = shlex.quote((member.container if member else None) or name)
+    healthy = ", ".join(name_of(other) for other in view.ok("api.member.unreachable"))
+    serving = _("{names} still serves: take {name} out of the balancer while you look")
+    logs = on_server(view.site, finding.server, f"docker logs --tail 100 {container}")
+    return Root(
+        _(_TITLES[kind]).format(name=name),
+        (
+            safe("api.logs", _("Keep what it says before restarting"), logs),
+            disruptive(
+                "docker.restart",
+                _("Restart this member only"),
+                samaops(view.site, f"docker restart {container}"),
             ),
         ),
+        id="api-hung" if kind == "no_answer" else None,
+        speaks_for=(words_of(finding), *((serving.format(names=healthy, name=name),) if healthy else ())),
+    )
+
+
+@root("api-unhealthy", on="api.health.*", rank=Rank.PART, runbook="api-down", effects=MEMBER_GONE)
+def api_unhealthy(_finding: Finding, _view: View) -> Root:
+    """A member answers that it is not well."""
+    return Root()
+
+
+@root(
+    "loadbalancer-fault",
+    on=each(failed("loadbalancer.vip.unreachable"), "loadbalancer.vip.failing"),
+    rank=Rank.WORK,
+    runbook="api-down",
+    effects=effects_of_system("loadbalancer"),
+)
+def loadbalancer_fault(finding: Finding, view: View) -> Root:
+    """The virtual address fails while members answer."""
+    text = _("Ask the network team for the state of the pool members: down by monitor, or forced offline?")
+    members = [
+        _("{name} answers directly").format(name=name_of(member))
+        for member in view.ok("api.member.unreachable")
+    ]
+    return Root(
+        fixes=(safe("loadbalancer.members", text, "tmsh show ltm pool samaconso_api_pool members"),),
+        speaks_for=(words_of(finding), *members),
     )

@@ -6,8 +6,10 @@ stay visible as a root of its own.
 
 from __future__ import annotations
 
-from samaops.causes.candidate import NOTHING, Matcher, any_of, codes
-from samaops.config.settings import ApiInstance
+from collections.abc import Iterable
+
+from samaops.causes.effects import Effect, Effects, OfSite, codes, name_of
+from samaops.model.finding import Finding
 from samaops.site.site import Service, Site
 
 _API_SUFFERS = (
@@ -43,7 +45,7 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
         *_TASKS_SUFFER,
     ),
     "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER, NOT_PUBLISHED),
-    "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER, "flower.tasks.*"),
+    "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER),
     "rabbitmq": (
         "celery.*",
         "flower.service.unreachable",
@@ -57,28 +59,42 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
     "api": ("loadbalancer.*", NOT_PUBLISHED),
     "celery": (*QUEUE_WAITS, "celery.*", "flower.worker*"),
 }
+# The systems whose absence is felt elsewhere when the server they are on is gone.
+_PLACED = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "api", "celery")
 
 
-def effects_of_system(system: str) -> Matcher:
+def effects_of_system(system: str) -> Effects:
     """Return what follows when a whole system does not serve: its own findings and its dependents'."""
     return codes(f"{system}.*", *_EFFECTS.get(system, ()))
 
 
-def effects_on_dependents(system: str) -> Matcher:
+def effects_on_dependents(system: str) -> Effects:
     """Return what follows elsewhere when a system serves badly; its own other findings stay visible."""
     return codes(*_EFFECTS.get(system, ()))
 
 
-def effects_of_container(site: Site, container: str) -> Matcher:
+def effects_of_server(site: Site, server: str | None) -> Effects:
+    """Return what follows when a server is gone: everything on it, and what its systems' dependents show."""
+    here = {service.system for service in site.services() if service.server == server}
+    return _of_server(server, [system for system in _PLACED if system in here])
+
+
+def _of_server(server: str | None, systems: Iterable[str]) -> Effects:
+    of_systems = [effect for system in systems for effect in effects_of_system(system)]
+    return (*codes("*", server=server), *of_systems)
+
+
+def effects_of_container(site: Site, container: str) -> Effects:
     """Return what follows when one container does not run: its service, its own docker findings, dependents."""
-    own = codes("docker.container.*", "docker.log.*", subject=f"docker/{container}")
-    return any_of(
-        own,
-        *(_effects_of_service(site, service) for service in site.services_in(container)),
-    )
+    of_services = [effect for service in site.services_in(container) for effect in _of_service(site, service)]
+    return (*_of_container(container), *of_services)
 
 
-def _effects_of_service(site: Site, service: Service) -> Matcher:
+def _of_container(container: str) -> Effects:
+    return codes("docker.container.*", "docker.log.*", subject=f"docker/{container}")
+
+
+def _of_service(site: Site, service: Service) -> Effects:
     if service.system == "api":
         return effects_of_api_member(site, service.name)
     if service.system == "celery":
@@ -86,32 +102,64 @@ def _effects_of_service(site: Site, service: Service) -> Matcher:
     return effects_of_system(service.system)
 
 
-def effects_of_api_member(site: Site, name: str) -> Matcher:
+def effects_of_api_member(site: Site, name: str) -> Effects:
     """Return what follows when one API member is gone; the balancer may notice, the other member does not."""
-    container = next((one.container for one in _members(site) if one.name == name), None)
-    return any_of(
-        codes("api.*", subject=f"api/{name}"),
-        codes("loadbalancer.*", "api.members.all_down"),
-        codes("docker.container.unhealthy", "docker.container.restarting", subject=f"docker/{container}")
-        if container
-        else NOTHING,
+    member = site.member(name)
+    return _of_api_member(name, member.container if member else None)
+
+
+def _of_api_member(name: str, container: str | None) -> Effects:
+    effects = (
+        *codes("api.*", subject=f"api/{name}"),
+        *codes("loadbalancer.*", "api.members.all_down"),
     )
+    if not container:
+        return effects
+    unwell = ("docker.container.unhealthy", "docker.container.restarting")
+    return (*effects, *codes(*unwell, subject=f"docker/{container}"))
 
 
-def effects_of_worker(site: Site, name: str) -> Matcher:
+def effects_of_worker(site: Site, name: str) -> Effects:
     """Return what follows when one worker is gone: itself, its queues, and Flower's view of it."""
-    worker = site.settings.celery.workers.get(name) if site.settings.celery else None
-    queues = worker.queues if worker else ()
-    return any_of(
-        codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
-        codes("celery.queue.uncovered", "celery.tasks.*", "celery.broker.*", "flower.worker*"),
-        *(
-            codes(*QUEUE_WAITS, "celery.*", subject=f"{system}/{queue}")
-            for queue in queues
-            for system in ("rabbitmq", "celery")
-        ),
+    worker = site.worker(name)
+    return _of_worker(name, worker.queues if worker else ())
+
+
+def _of_worker(name: str, queues: Iterable[str]) -> Effects:
+    waiting: list[Effect] = []
+    for queue in queues:
+        waiting += codes(*QUEUE_WAITS, subject=f"rabbitmq/{queue}")
+        waiting += codes("celery.queue.*", subject=f"celery/{queue}")
+    return (
+        *codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
+        *codes("celery.queue.uncovered", "celery.tasks.*", "celery.broker.*", "flower.worker*"),
+        *waiting,
     )
 
 
-def _members(site: Site) -> tuple[ApiInstance, ...]:
-    return site.settings.api.instances if site.settings.api else ()
+def _everything_in_containers() -> Effects:
+    systems = ("redis", "rabbitmq", "flower")
+    return (
+        *_of_container("CONTAINER"),
+        *_of_api_member("MEMBER", "CONTAINER"),
+        *_of_worker("WORKER", ("QUEUE",)),
+        *(effect for system in systems for effect in effects_of_system(system)),
+    )
+
+
+def _of_finding_s_server(finding: Finding, site: Site) -> Effects:
+    return effects_of_server(site, finding.server)
+
+
+# The same for declarations: of the server, container, member or worker of the finding that decides.
+SERVER_GONE = OfSite(_of_finding_s_server, _of_server("SERVER", _PLACED))
+CONTAINER_GONE = OfSite(
+    lambda finding, site: effects_of_container(site, name_of(finding)), _everything_in_containers()
+)
+MEMBER_GONE = OfSite(
+    lambda finding, site: effects_of_api_member(site, name_of(finding)),
+    _of_api_member("MEMBER", "CONTAINER"),
+)
+WORKER_GONE = OfSite(
+    lambda finding, site: effects_of_worker(site, name_of(finding)), _of_worker("WORKER", ("QUEUE",))
+)

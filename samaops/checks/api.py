@@ -85,8 +85,7 @@ def any_member_serves(snapshot: Snapshot, context: Context) -> Iterator[Finding]
 
 def _logs(member: ApiFacts, context: Context) -> str | None:
     """Return the command that shows the member's log, where its container is known."""
-    for service in context.site.services():
-        if (service.system, service.name) == ("api", member.name) and service.container:
-            command = f"docker logs --tail 100 {shlex.quote(service.container)}"
-            return on_server(context.site, service.server, command)
-    return None
+    placed = context.site.member(member.name)
+    if placed is None or placed.container is None:
+        return None
+    return on_server(context.site, placed.server, f"docker logs --tail 100 {shlex.quote(placed.container)}")

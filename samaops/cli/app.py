@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
 from samaops import __version__
+from samaops.cli import log
 from samaops.cli.commands import COMMANDS
-from samaops.errors import ConfigurationError, UsageError
+from samaops.errors import UsageError
 from samaops.i18n import LANGUAGES, N_, _
 from samaops.site import chosen
-
-if TYPE_CHECKING:
-    from samaops.config.load import Configuration
-    from samaops.site.site import Site
 
 
 class Globals(Struct, frozen=True):
@@ -30,48 +26,6 @@ class Globals(Struct, frozen=True):
     config: Path | None = None
     lab: bool = False
     verbose: bool = False
-
-    def config_file(self) -> Path:
-        """Return the configuration file to use."""
-        from samaops.config import load
-
-        if not self.lab:
-            try:
-                return load.find(self.config)
-            except ConfigurationError as error:
-                raise _or_the_lab(error) from None
-        from samaops.lab.layout import Layout, default_directory
-
-        layout = Layout(default_directory())
-        path = layout.config_file
-        if not path.exists():
-            raise ConfigurationError(
-                _("There is no lab: {path} does not exist").format(path=path), hint="samaops lab up"
-            )
-        os.environ.setdefault("ODBCSYSINI", str(layout.odbc))
-        return path
-
-    def configuration(self) -> Configuration:
-        """Read and check the configuration."""
-        from samaops.config import load
-
-        return load.read(self.config_file())
-
-    def site(self) -> Site:
-        """Read and check the configuration, and return the site it is of."""
-        from samaops.site.site import Site
-
-        return Site(self.configuration().settings)
-
-
-def _or_the_lab(error: ConfigurationError) -> ConfigurationError:
-    """Point to the lab first where one is up: who has no configuration most likely forgot its option."""
-    from samaops.lab.layout import Layout, default_directory
-
-    if not Layout(default_directory()).config_file.exists():
-        return error
-    hint = _("samaops --lab ...   (your lab, which is there), or: samaops config init   (your production)")
-    return ConfigurationError(error.message, hint=hint)
 
 
 class LazyGroup(TyperGroup):
@@ -176,8 +130,6 @@ def root(
     ] = False,
 ) -> None:
     """Keep the global options for the command that follows."""
-    from samaops.cli import log
-
     log.begin()
     if config is not None and lab:
         raise UsageError(_("{one} and {other} exclude each other").format(one="--config", other="--lab"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from samaops.cli.commands import COMMANDS
+
 
 def language(argv: list[str]) -> str | None:
     """Return the value of ``--lang``, if any."""
@@ -18,18 +20,7 @@ def output(argv: list[str]) -> str:
 
 def command(argv: list[str]) -> str:
     """Return the first word that is a command, for the error report."""
-    from samaops.cli.commands import COMMANDS
-
     return next((one for one in argv if one in COMMANDS), "samaops")
-
-
-def asks_postgresql(argv: list[str]) -> bool:
-    """Return whether the command will most probably look at PostgreSQL or PgBouncer; a guess that costs nothing but time."""
-    looks_at_nothing = {"--help", "-h", "--list-checks", "--from"}.intersection(argv)
-    if command(argv) != "diagnose" or looks_at_nothing:
-        return False
-    only = ",".join(_values(argv, "--only", "")).split(",")
-    return any(name.startswith(("postgresql", "pgbouncer", "@")) for name in only) or only == [""]
 
 
 def _values(argv: list[str], long: str, short: str) -> Iterator[str]:

@@ -3,51 +3,50 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import typer
 
 from samaops.cli import changing, screen
 from samaops.cli.answered import Answered
-from samaops.cli.changing import Consent
+from samaops.cli.changing import Changing
+from samaops.cli.diagnose import exit_code
 from samaops.errors import UsageError
 from samaops.i18n import _
+from samaops.model.report import Report
+from samaops.render import canary as face
 from samaops.render.faces import Output
+from samaops.render.human import View
+from samaops.render.words import symbols_for
+from samaops.site.commands import samaops
+from samaops.site.site import Site
+from samaops.workflows import canary
+from samaops.workflows.canary import PLAYBOOK
 
-if TYPE_CHECKING:
-    from samaops.model.report import Report
-    from samaops.site.site import Site
 
-
-def run(site: Site, queue: str | None, consent: Consent, output: Output, *, verbose: bool) -> None:
+def run(site: Site, queue: str | None, wanted: Changing) -> None:
     """Plan a canary, ask, send it, follow it, and leave with the exit code of the worst hop."""
-    from samaops.model.report import Report
-    from samaops.workflows import canary
-
-    changing.check_wait(consent.wait_seconds)
+    wait_seconds = wanted.consent.wait_seconds
+    changing.check_wait(wait_seconds)
 
     def finish(report: Report) -> NoReturn:
-        _finish(site, report, output, verbose)
+        _finish(site, report, wanted.output, wanted.verbose)
 
     with screen.progress(_("Looking before anything is sent…")):
-        prepared = canary.prepare(site, queue, consent.wait_seconds)
+        prepared = canary.prepare(site, queue, wait_seconds)
     if isinstance(prepared, Report):
         finish(prepared)
     changing.carry_out(
         site,
         lambda: prepared,
-        consent,
-        output,
-        verbose=verbose,
-        apply=lambda plan: canary.send(site, plan, consent.wait_seconds),
+        wanted,
+        apply=lambda plan: canary.send(site, plan, wait_seconds),
         finish=finish,
     )
 
 
 def require_alone(playbook: str, queue: str | None, fix: str | None, *, is_asked: bool) -> None:
     """Refuse a canary together with a fix, or of another symptom, and a queue without a canary."""
-    from samaops.workflows.canary import PLAYBOOK
-
     if not is_asked and queue is not None:
         raise UsageError(_("--queue is for --canary"))
     if is_asked and fix is not None:
@@ -60,16 +59,9 @@ def require_alone(playbook: str, queue: str | None, fix: str | None, *, is_asked
 
 
 def _finish(site: Site, report: Report, output: Output, verbose: bool) -> NoReturn:
-    from samaops.cli.diagnose import exit_code
-
     if output is not Output.HUMAN:
         screen.show(report, output)
     else:
-        from samaops.render import canary as face
-        from samaops.render.human import View
-        from samaops.render.words import symbols_for
-        from samaops.site.commands import samaops
-
         view = View(symbols_for(sys.stdout.encoding), verbose)
         journal = next((one.journal for one in report.actions if one.journal), None)
         journaled = samaops(site, f"history show {journal}") if journal else ""

@@ -6,7 +6,10 @@ from samaops.i18n import N_
 
 COMMANDS = {
     "diagnose": ("samaops.cli.diagnose", N_("Find what is broken and why, the root cause first.")),
-    "explain": ("samaops.cli.explain", N_("What a finding means, how to confirm it, the least risky fix.")),
+    "explain": (
+        "samaops.cli.explain",
+        N_("What a finding or a cause means, how to confirm it, the least risky fix."),
+    ),
     "troubleshoot": (
         "samaops.cli.troubleshoot",
         N_("From one symptom to its cause, its fix, and the proof that it helped."),

@@ -8,12 +8,16 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import screen
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
+from samaops.config.load import user_path
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.model.report import Report
+from samaops.render import json, settings
 from samaops.render.faces import Output
+from samaops.workflows import configuration
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -29,9 +33,6 @@ def init(
     force: Annotated[bool, typer.Option("--force", help=N_("Overwrite a file that exists."))] = False,
 ) -> None:
     """Write the example."""
-    from samaops.config.load import user_path
-    from samaops.workflows import configuration
-
     globals_: Globals = ctx.obj
     target = path or globals_.config or user_path()
     configuration.write_example(target, force=force)
@@ -45,12 +46,9 @@ def init(
 @app.command(help=N_("Check the configuration: every key, every reference, every secret."))
 def check(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Check the configuration."""
-    from samaops.model.report import Report
-    from samaops.workflows import configuration
-
     _require_form(output)
     started_at = datetime.now(timezone.utc)
-    found = ctx.obj.configuration()
+    found = configuration_file.read(ctx.obj)
     systems = configuration.check(found)
     if output is Output.JSON:
         screen.show(Report("config", started_at), output)
@@ -63,16 +61,13 @@ def check(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
 @app.command(help=N_("Show every value in effect and where it comes from; secrets are masked."))
 def show(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Show the configuration."""
-    from samaops.render import json, settings
-    from samaops.workflows import configuration
-
     _require_form(output)
-    found = ctx.obj.configuration()
+    found = configuration_file.read(ctx.obj)
     values = [(one.key, one.value, one.source) for one in configuration.show(found)]
     if output is Output.HUMAN:
         screen.show_screen(settings.table(str(found.path), values))
     else:
-        screen.write(json.text(settings.document(str(found.path), values)))
+        stdout.write(json.text(settings.document(str(found.path), values)))
 
 
 def _require_form(output: Output) -> None:
@@ -83,13 +78,10 @@ def _require_form(output: Output) -> None:
 @app.command(help=N_("Print the JSON schema of the configuration file, for editors."))
 def schema() -> None:
     """Print the schema."""
-    from samaops.render import json
-    from samaops.workflows import configuration
-
-    screen.write(json.text(configuration.schema()))
+    stdout.write(json.text(configuration.schema()))
 
 
 @app.command(help=N_("Print the configuration file in use, or where one is looked for."))
 def path(ctx: typer.Context) -> None:
     """Print the path."""
-    typer.echo(ctx.obj.config_file())
+    typer.echo(configuration_file.find(ctx.obj))

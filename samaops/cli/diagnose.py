@@ -6,21 +6,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from samaops.cli import repeat, screen
+from samaops.cli import configuration_file, repeat, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption, VerboseOption
+from samaops.collect import store
 from samaops.errors import UsageError
+from samaops.facts.selection import Selection
 from samaops.i18n import N_, _
+from samaops.model.description import CheckDescription
 from samaops.model.report import Report
+from samaops.model.status import NAGIOS_CODE, Status
+from samaops.render import descriptions, json
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from samaops.facts.selection import Selection
-    from samaops.model.description import CheckDescription
+from samaops.workflows import diagnose as workflow
+from samaops.workflows import explain
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _LONGEST_SECONDS = 3600.0
@@ -79,9 +82,6 @@ def diagnose(
     verbose: VerboseOption = False,
 ) -> None:
     """Find what is broken and why."""
-    from samaops.facts.selection import Selection
-    from samaops.workflows import explain
-
     selection = Selection(_names(only), _names(skip), deep)
     explain.require_known(selection)
     if list_checks:
@@ -93,7 +93,7 @@ def diagnose(
     if from_ is not None:
         look = _saved_look(globals_, selection, from_)
     else:
-        look = _live_look(globals_, selection, deadline, save, lambda: screen.prepare(output))
+        look = _live_look(globals_, selection, deadline, save)
     verbose = verbose or globals_.verbose
 
     def code_of(report: Report) -> int:
@@ -134,15 +134,11 @@ def _live_look(
     selection: Selection,
     deadline: float,
     save: Path | None,
-    meanwhile: Callable[[], object],
 ) -> Look:
-    from samaops.collect import store
-    from samaops.workflows import diagnose as workflow
-
-    site = globals_.site()
+    site = configuration_file.site(globals_)
 
     def look() -> Report:
-        snapshot = workflow.observe(site, selection, deadline, meanwhile)
+        snapshot = workflow.observe(site, selection, deadline)
         if save is not None:
             store.save(save, snapshot, site, selection)
         return workflow.judge(snapshot, site, selection)
@@ -151,10 +147,8 @@ def _live_look(
 
 
 def _saved_look(globals_: Globals, selection: Selection, path: Path) -> Look:
-    from samaops.workflows import diagnose as workflow
-
     is_given = globals_.config is not None or globals_.lab
-    site = globals_.site() if is_given else None
+    site = configuration_file.site(globals_) if is_given else None
     return lambda: workflow.judge_saved(path, selection, site)
 
 
@@ -165,8 +159,6 @@ def _once(look: Look) -> Report:
 
 def exit_code(report: Report, fail_on: FailOn = FailOn.WARNING) -> int:
     """Return the exit code of the contract: what failed altogether, else the worst status."""
-    from samaops.model.status import NAGIOS_CODE, Status
-
     if report.errors:
         return report.errors[0].exit_code
     if report.status is Status.WARNING and fail_on is FailOn.CRITICAL:
@@ -175,11 +167,9 @@ def exit_code(report: Report, fail_on: FailOn = FailOn.WARNING) -> int:
 
 
 def _list(checks: tuple[CheckDescription, ...], output: Output) -> None:
-    from samaops.render import descriptions, json
-
     if output is Output.HUMAN:
         screen.show_screen(descriptions.table(checks))
     elif output is Output.JSON:
-        screen.write(json.text(descriptions.checks_document(checks)))
+        stdout.write(json.text(descriptions.checks_document(checks)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, screen
-from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli import configuration_file, screen, stdout
+from samaops.cli.changing import ChangeCommand
+from samaops.cli.options import OutputOption
 from samaops.i18n import N_
+from samaops.model.status import NAGIOS_CODE, Status
+from samaops.model.table import Table
+from samaops.render import escape
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from samaops.model.table import Table
+from samaops.workflows import docker
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -26,24 +27,17 @@ ContainerArgument = Annotated[
 @app.command(help=N_("List the containers of all servers: their state, since when, and their image."))
 def ps(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the containers."""
-    from samaops.workflows import docker
-
-    _show(docker.listed(ctx.obj.site()), output)
+    _show(docker.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("Measure what the containers of all servers use now."))
 def stats(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Measure the containers."""
-    from samaops.workflows import docker
-
-    _show(docker.stats(ctx.obj.site()), output)
+    _show(docker.stats(configuration_file.site(ctx.obj)), output)
 
 
 def _show(table: Table, output: Output) -> None:
     """Show a list; it is unknown when a server could not be looked at."""
-    from samaops.model.status import NAGIOS_CODE, Status
-    from samaops.workflows import docker
-
     screen.show_table(table, output)
     if not docker.is_whole(table):
         raise typer.Exit(NAGIOS_CODE[Status.UNKNOWN])
@@ -62,46 +56,35 @@ def logs(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show a log."""
-    from samaops.render import escape
-    from samaops.workflows import docker
-
-    table = docker.logs(ctx.obj.site(), container, tail, since)
+    table = docker.logs(configuration_file.site(ctx.obj), container, tail, since)
     if output is not Output.HUMAN or not table.rows:
         screen.show_table(table, output)
         return
     for row in table.rows:
-        screen.write(f"{escape.plain(row['line'])}\n")
+        stdout.write(f"{escape.plain(row['line'])}\n")
 
 
-@app.command(help=N_("Remove the images that no container uses and no rollback needs; never a volume."))
+@app.command(
+    help=N_("Remove the images that no container uses and no rollback needs; never a volume."),
+    cls=ChangeCommand,
+)
 def cleanup(
     ctx: typer.Context,
     server: Annotated[
         list[str] | None, typer.Argument(metavar="[SERVER]...", help=N_("All servers when absent."))
     ] = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Remove images."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "docker cleanup", tuple(server or ()), consent, output, verbose=verbose)
+    ctx.obj.change("docker cleanup", *(server or ()))
 
 
-@app.command(help=N_("Restart one container, or start it when it has ended, and see that it works again."))
+@app.command(
+    help=N_("Restart one container, or start it when it has ended, and see that it works again."),
+    cls=ChangeCommand,
+)
 def restart(
     ctx: typer.Context,
     container: ContainerArgument,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Restart a container."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "docker restart", (container,), consent, output, verbose=verbose)
+    ctx.obj.change("docker restart", container)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import RenderableType
 
-from samaops.cli import screen
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.model.history import PastChange
+from samaops.render import history as face
+from samaops.render import json
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from samaops.model.history import PastChange
+from samaops.workflows import history
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -30,10 +30,7 @@ def list_(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """List the last changes."""
-    from samaops.render import history as face
-    from samaops.workflows import history
-
-    changes = history.changes(ctx.obj.site(), limit)
+    changes = history.changes(configuration_file.site(ctx.obj), limit)
     _show(changes, face.table(changes), output)
 
 
@@ -44,20 +41,14 @@ def show(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show one change."""
-    from samaops.render import history as face
-    from samaops.workflows import history
-
-    found = history.change(ctx.obj.site(), change)
+    found = history.change(configuration_file.site(ctx.obj), change)
     _show((found,), face.page(found), output)
 
 
 def _show(changes: Sequence[PastChange], page: RenderableType, output: Output) -> None:
-    from samaops.render import history as face
-    from samaops.render import json
-
     if output is Output.HUMAN:
         screen.show_screen(page)
     elif output is Output.JSON:
-        screen.write(json.text(face.document(changes)))
+        stdout.write(json.text(face.document(changes)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

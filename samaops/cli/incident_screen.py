@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import typer
 from msgspec import to_builtins
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from samaops.i18n import _
+from samaops.lab.incidents.running import Entry, Outcome
 from samaops.lab.layout import Layout, default_directory
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from samaops.lab.incidents.running import Entry, Outcome
 
 SCHEMA = "samaops/lab-incidents/1"
 
@@ -55,10 +53,6 @@ def show_catalogue(known: Sequence[Entry], *, as_json: bool) -> None:
         document = {"schema": SCHEMA, "incidents": [to_builtins(entry) for entry in known]}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
-
     console = Console(highlight=False)
     runbook = ""
     for entry in sorted(known, key=lambda entry: _order(known, entry)):
@@ -77,8 +71,6 @@ def _order(known: Sequence[Entry], entry: Entry) -> int:
 
 
 def _headline(entry: Entry) -> Text:
-    from rich.text import Text
-
     line = Text(entry.id, style="cyan").append(f"  {entry.title}", style="default")
     if entry.state == "live":
         line.append("  ").append(_("LIVE"), style="bold red")

@@ -11,6 +11,9 @@ from msgspec import to_builtins
 
 from samaops.cli import incident_screen, lab_screen
 from samaops.i18n import N_
+from samaops.lab import lab
+from samaops.lab import load as traffic
+from samaops.lab.incidents import running
 from samaops.lab.layout import Layout, default_directory
 
 STATUS_SCHEMA = "samaops/lab-status/1"
@@ -34,8 +37,6 @@ def _layout(directory: Path | None) -> Layout:
 @app.command(help=N_("Start the lab, or whatever of it does not run."))
 def up(directory: Directory = None) -> None:
     """Start the lab."""
-    from samaops.lab import lab
-
     layout = _layout(directory)
     with lab_screen.progress() as tell:
         result = lab.up(layout, tell)
@@ -47,16 +48,12 @@ def up(directory: Directory = None) -> None:
 @app.command(help=N_("Stop everything of the lab and remove all its files."))
 def down(directory: Directory = None) -> None:
     """Take the lab down."""
-    from samaops.lab import lab
-
     lab_screen.show_down(lab.down(_layout(directory)))
 
 
 @app.command(help=N_("List each part of the lab with its address and state."))
 def status(directory: Directory = None, output: Output = "human") -> None:
     """Say how the lab is."""
-    from samaops.lab import lab
-
     found = lab.status(_layout(directory))
     if lab_screen.wants_json(output):
         typer.echo(json.dumps({"schema": STATUS_SCHEMA, **to_builtins(found)}, indent=2))
@@ -71,8 +68,6 @@ def load(
     rate: Annotated[float, typer.Option(help=N_("Requests a second."))] = 10.0,
 ) -> None:
     """Send a load."""
-    from samaops.lab import load as traffic
-
     lab_screen.show_load(traffic.run(seconds, rate))
 
 
@@ -81,8 +76,6 @@ def break_(
     incident: Annotated[str, typer.Argument(help=N_("An incident's name."))], directory: Directory = None
 ) -> None:
     """Cause an incident."""
-    from samaops.lab.incidents import running
-
     layout = _layout(directory)
     incident_screen.show_broken(layout, running.break_(layout, incident))
 
@@ -93,15 +86,11 @@ def heal(
     directory: Directory = None,
 ) -> None:
     """End incidents."""
-    from samaops.lab.incidents import running
-
     incident_screen.show_healed(running.heal(_layout(directory), incident))
 
 
 @app.command(help=N_("List the incidents: what each does and what a person would notice."))
 def incidents(directory: Directory = None, output: Output = "human") -> None:
     """List the incidents."""
-    from samaops.lab.incidents import running
-
     as_json = lab_screen.wants_json(output)
     incident_screen.show_catalogue(running.catalogue(_layout(directory)), as_json=as_json)

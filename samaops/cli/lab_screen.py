@@ -5,18 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from samaops.errors import UsageError
 from samaops.i18n import _
+from samaops.lab.lab import LabStatus, UpResult
 from samaops.lab.layout import ADDRESSES, VIP_PORT, Layout, default_directory
-
-if TYPE_CHECKING:
-    from samaops.lab.lab import LabStatus, UpResult
-    from samaops.lab.load import LoadResult
-    from samaops.lab.starting import Step
+from samaops.lab.load import LoadResult
+from samaops.lab.starting import Step
 
 
 def wants_json(output: str) -> bool:
@@ -29,9 +30,6 @@ def wants_json(output: str) -> bool:
 @contextmanager
 def progress() -> Iterator[Callable[[Step], None]]:
     """Show each part as it is started; yield what tells of one step."""
-    from rich.console import Console
-    from rich.markup import escape
-
     console = Console(stderr=True, highlight=False)
     waiting: list[str] = []
     with console.status(_("Starting the lab")) as spinner:
@@ -106,10 +104,6 @@ def show_down(was_there: bool) -> None:
 
 def show_status(found: LabStatus) -> None:
     """Show the parts in a table."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     words = {"running": _("running"), "degraded": _("degraded"), "down": _("down")}
     typer.echo(
         _("The lab in {directory}: {state}").format(directory=found.directory, state=words[found.state])

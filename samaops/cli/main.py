@@ -1,12 +1,11 @@
 """The boundary: whatever happens inside, the user gets an answer, one clear line, or both, and an exit code.
 
-Nothing heavy is imported here: start-up time is part of the product.
+No workflow is imported here: a command's module is imported when the command is called.
 """
 
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import signal
 import sys
@@ -15,23 +14,21 @@ from datetime import datetime, timezone
 from typing import NoReturn
 
 from samaops import errors
-from samaops.cli import arguments, typer_words
+from samaops.cli import arguments, log, stdout, typer_words
 from samaops.cli.answered import Answered
+from samaops.cli.app import command
 from samaops.errors import SamaopsError
 from samaops.i18n import _, language_of_environment, use_language
+from samaops.model.report import Report, ReportError
+from samaops.render import escape, faces
+from samaops.render.faces import Output
+from samaops.site import chosen
 
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
-    # What is imported stays: with the usual threshold of 700 a tenth of a run would go into searching it for garbage.
-    gc.set_threshold(100_000, 20, 20)
-    # pydantic would read the metadata of every installed package to look for plugins; none is ours.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
-    _open_closed_streams()
-    _end_as_by_ctrl_c()
     try:
         use_language(arguments.language(sys.argv[1:]) or language_of_environment())
-        _begin_driver()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before the boundary stands, or again while it speaks
         _say("samaops: " + _("interrupted"))
@@ -39,43 +36,9 @@ def main() -> NoReturn:
     leave(code)
 
 
-def _begin_driver() -> None:
-    if arguments.asks_postgresql(sys.argv[1:]):
-        from samaops.clients import driver
-
-        driver.start()
-
-
-def _end_as_by_ctrl_c() -> None:
-    """Let a polite kill or a lost terminal end us as Ctrl-C does: with an answer, and with a change taken back.
-
-    Who had a signal ignored for us, as nohup does, keeps it ignored.
-    """
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(one) is signal.SIG_DFL:
-            signal.signal(one, interrupt)
-
-
-def _open_closed_streams() -> None:
-    """Put /dev/null where our caller closed a stream: the next connection would take its number, and our words."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
-
-
 def run(argv: list[str]) -> int:
     """Run one command line and return its exit code; nothing but SystemExit of shell completion gets out."""
     try:
-        from samaops.cli.app import command
-
         return _flush(_code(command().main(args=argv, prog_name="samaops", standalone_mode=False)))
     except BrokenPipeError:
         return _flush(0)
@@ -109,9 +72,6 @@ def _refuse(argv: list[str], error: Exception) -> int:
 
 def fail(argv: list[str], message: str, hint: str, code: int) -> int:
     """Say why there is no answer: for people on stderr, for machines also as a document on stdout."""
-    from samaops.render import escape
-    from samaops.site import chosen
-
     hint = chosen.same(hint)
     for line in message.splitlines() or [""]:
         _say(f"samaops: {escape.command(line)}")
@@ -119,23 +79,17 @@ def fail(argv: list[str], message: str, hint: str, code: int) -> int:
         _say(f"  -> {escape.command(hint)}")
     output = arguments.output(argv)
     if output in ("json", "nagios", "junit"):
-        from samaops.cli import screen
-        from samaops.model.report import Report, ReportError
-        from samaops.render.faces import Output
-
         report = Report(
             command=arguments.command(argv),
             started_at=datetime.now(timezone.utc),
             errors=(ReportError(message, hint, code),),
         )
         with suppress(BrokenPipeError):
-            screen.show(report, Output(output))
+            stdout.write(faces.render(report, Output(output)))
     return _flush(code)
 
 
 def _bug(argv: list[str], error: Exception) -> int:
-    from samaops.cli import log
-
     place = log.write_traceback(error)
     message = _("this is a bug in samaops ({kind}); the details are in {place}").format(
         kind=type(error).__name__, place=place
@@ -175,13 +129,10 @@ def _flush(code: int) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process at once.
+    """End the process. What was said is flushed; a look that was given up runs in a daemon thread, and delays nothing.
 
-    Nobody waits for a thread that hangs in a look which was given up, nor for Python, which would take apart a thousand
-    modules for a tenth of a run. What was said is flushed; what was opened was closed by whoever opened it.
+    From here on the exit code stands: a signal that comes now changes nothing any more.
     """
-    if "samaops.clients.driver" in sys.modules:
-        from samaops.clients import driver
-
-        driver.stop()
-    os._exit(code)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, screen
+from samaops.cli import changing, configuration_file, screen, stdout
 from samaops.cli.changing import Consent, DryRunOption, YesOption
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.model.plan import Plan
+from samaops.render import escape, json, tasks
+from samaops.render.bulletin import bulletin
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from samaops.model.plan import Plan
-    from samaops.site.site import Site
+from samaops.site.site import Site
+from samaops.workflows import maintain
+from samaops.workflows.maintenance_tasks import DAILY
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -38,11 +40,7 @@ def daily(
     verbose: VerboseOption = False,
 ) -> None:
     """Do the daily tasks."""
-    from samaops.render import escape
-    from samaops.render.bulletin import bulletin
-    from samaops.workflows import maintain
-
-    site = ctx.obj.site()
+    site = configuration_file.site(ctx.obj)
     names = tuple(name.strip() for name in only.split(",") if name.strip())
     request = maintain.Request(lambda plan: _consent(site, plan, yes=yes), bulletin, names, dry_run=dry_run)
     # a question cannot be asked on a line that moves
@@ -65,12 +63,9 @@ def _consent(site: Site, plan: Plan, *, yes: bool) -> None:
 @app.command("list", help=N_("List the tasks and what each does."))
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:  # noqa: ARG001 - a command's signature
     """List the tasks."""
-    from samaops.render import json, tasks
-    from samaops.workflows.maintenance_tasks import DAILY
-
     if output is Output.HUMAN:
         screen.show_screen(tasks.table("daily", DAILY))
     elif output is Output.JSON:
-        screen.write(json.text(tasks.document("daily", DAILY)))
+        stdout.write(json.text(tasks.document("daily", DAILY)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

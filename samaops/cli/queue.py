@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, screen
-from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK
+from samaops.cli import configuration_file, screen
+from samaops.cli.changing import ChangeCommand
+from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
+from samaops.model.table import Column, Table
 from samaops.render.faces import Output
+from samaops.workflows import queues
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -29,9 +32,7 @@ FileOption = Annotated[
 @app.command("list", help=N_("List the queues: what waits, who consumes, how fast."))
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the queues."""
-    from samaops.workflows import queues
-
-    screen.show_table(queues.listed(ctx.obj.site()), output)
+    screen.show_table(queues.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("Show the first messages of a queue; it keeps them."))
@@ -44,9 +45,7 @@ def peek(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show the first messages."""
-    from samaops.workflows import queues
-
-    screen.show_table(queues.peek(ctx.obj.site(), queue, count), output)
+    screen.show_table(queues.peek(configuration_file.site(ctx.obj), queue, count), output)
 
 
 @app.command(help=N_("Write all messages that wait in a queue to a file; the queue keeps them."))
@@ -54,10 +53,7 @@ def export(
     ctx: typer.Context, queue: QueueArgument, to: FileOption = None, output: OutputOption = Output.HUMAN
 ) -> None:
     """Write the messages of a queue to a file."""
-    from samaops.model.table import Column, Table
-    from samaops.workflows import queues
-
-    count, path = queues.export(ctx.obj.site(), queue, to)
+    count, path = queues.export(configuration_file.site(ctx.obj), queue, to)
     columns = (
         Column("queue", _("queue")),
         Column("messages", _("messages"), True),
@@ -67,27 +63,19 @@ def export(
     screen.show_table(Table("export", columns, (row,), ""), output)
 
 
-@app.command(help=N_("Take all messages that wait in a queue out of it, into a file."))
+@app.command(help=N_("Take all messages that wait in a queue out of it, into a file."), cls=ChangeCommand)
 def purge(
     ctx: typer.Context,
     queue: QueueArgument,
     to: FileOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Empty a queue into a file."""
-    from samaops.workflows import queues
-
-    file = str(to or queues.default_file(queue))
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "queue purge", (queue, file), consent, output, verbose=verbose)
+    ctx.obj.change("queue purge", queue, str(to or queues.default_file(queue)))
 
 
-@app.command(help=N_("Park a message that kills its process in a holding queue; all others stay."))
+@app.command(
+    help=N_("Park a message that kills its process in a holding queue; all others stay."), cls=ChangeCommand
+)
 def park(
     ctx: typer.Context,
     queue: QueueArgument,
@@ -103,30 +91,15 @@ def park(
     within: Annotated[
         float, typer.Option("--within", metavar="SECONDS", help=N_("How long to watch, 5 to 300."))
     ] = 30.0,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Park messages."""
-    from samaops.changes.run.parking import GIVEN_BACK
-    from samaops.workflows import queues
-
     if bool(message) == redelivered:
         raise UsageError(_("Give one of {one} and {other}").format(one="--message ID", other="--redelivered"))
-    site, words = ctx.obj.site(), (queue, message or GIVEN_BACK, to, f"{within:g}")
-    changing.carry_out(
-        site,
-        lambda: queues.plan_park(site, words),
-        Consent(dry_run, yes, confirm, wait),
-        output,
-        verbose=verbose or ctx.obj.verbose,
-    )
+    words = (queue, message or GIVEN_BACK, to, f"{within:g}")
+    ctx.obj.plan(lambda site: queues.plan_park(site, words))
 
 
-@app.command(help=N_("Put what is parked back to the end of its queue."))
+@app.command(help=N_("Put what is parked back to the end of its queue."), cls=ChangeCommand)
 def unpark(
     ctx: typer.Context,
     queue: QueueArgument,
@@ -136,38 +109,24 @@ def unpark(
     source: Annotated[
         str, typer.Option("--from", metavar="HOLDING", help=N_("samaops.parked.QUEUE when absent."))
     ] = "",
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Put parked messages back."""
-    from samaops.changes.run.parking import ALL
-
-    consent, words = Consent(dry_run, yes, confirm, wait), (queue, message or ALL, source)
-    changing.carry_out_verb(ctx, "queue unpark", words, consent, output, verbose=verbose)
+    ctx.obj.change("queue unpark", queue, message or ALL, source)
 
 
-@app.command("clear-policy", help=N_("Clear the policy that makes a queue drop messages."))
+@app.command("clear-policy", cls=ChangeCommand, help=N_("Clear the policy that makes a queue drop messages."))
 def clear_policy(
     ctx: typer.Context,
     queue: QueueArgument,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Clear the policy that limits a queue."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "queue clear-policy", (queue,), consent, output, verbose=verbose)
+    ctx.obj.change("queue clear-policy", queue)
 
 
 @app.command(
-    "set-watermark", help=N_("Set the memory above which RabbitMQ blocks publishers, until it restarts.")
+    "set-watermark",
+    help=N_("Set the memory above which RabbitMQ blocks publishers, until it restarts."),
+    cls=ChangeCommand,
 )
 def set_watermark(
     ctx: typer.Context,
@@ -177,14 +136,6 @@ def set_watermark(
             metavar="FRACTION", help=N_("Of the memory of its container, or of its host: 0.4, at most 0.7.")
         ),
     ],
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Set the broker's memory watermark."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    words = (f"{fraction:g}",)
-    changing.carry_out_verb(ctx, "queue set-watermark", words, consent, output, verbose=verbose)
+    ctx.obj.change("queue set-watermark", f"{fraction:g}")

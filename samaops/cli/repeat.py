@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
 from typer.core import TyperCommand
 
-from samaops.cli import screen
+from samaops.cli import screen, stdout
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
@@ -54,15 +57,11 @@ def watch(look: Callable[[], Report], seconds: float, output: Output, *, verbose
         _refresh(look, seconds, verbose=verbose)
     while True:
         screen.show(look(), output, verbose=verbose)
-        screen.write("\n")
+        stdout.write("\n")
         time.sleep(seconds)
 
 
 def _refresh(look: Callable[[], Report], seconds: float, *, verbose: bool) -> NoReturn:
-    from rich.console import Group
-    from rich.live import Live
-    from rich.text import Text
-
     console = screen.console()
     last: Report | None = None
     try:

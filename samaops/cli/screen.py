@@ -7,19 +7,21 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from typing import TYPE_CHECKING
 
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from samaops.cli.stdout import write
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
-from samaops.render import faces
+from samaops.model.table import Table
+from samaops.render import faces, json
+from samaops.render import human as human_face
+from samaops.render import table as table_face
 from samaops.render.faces import Output
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-    from samaops.model.table import Table
+from samaops.render.layout import Screen
+from samaops.render.words import symbols_for
 
 # Longer lines are hard to read, however wide the screen is.
 _WIDEST = 100
@@ -33,17 +35,8 @@ def show(report: Report, output: Output, *, verbose: bool = False) -> None:
         write(faces.render(report, output))
 
 
-def prepare(output: Output) -> None:
-    """Import what showing a report to people needs, at a moment when there is time for it."""
-    if output is Output.HUMAN:
-        import_module("samaops.render.human")
-
-
 def _show_to_people(report: Report, *, verbose: bool) -> None:
     """Print a report; where it is longer than the terminal, its answer stands at the end once more."""
-    from rich.console import Group
-    from rich.text import Text
-
     screen, content = console(), human(report, verbose=verbose)
     screen.print(content)
     if screen.is_terminal and len(screen.render_lines(content)) >= screen.height:
@@ -52,11 +45,8 @@ def _show_to_people(report: Report, *, verbose: bool) -> None:
 
 def human(report: Report, *, verbose: bool, answer_only: bool = False) -> RenderableType:
     """Return a report for the screen that stdout is."""
-    from samaops.render import human as face
-    from samaops.render.words import symbols_for
-
-    view = face.View(symbols_for(sys.stdout.encoding), verbose)
-    return face.answer(report, view) if answer_only else face.render(report, view)
+    view = human_face.View(symbols_for(sys.stdout.encoding), verbose)
+    return human_face.answer(report, view) if answer_only else human_face.render(report, view)
 
 
 def show_screen(content: RenderableType) -> None:
@@ -67,29 +57,15 @@ def show_screen(content: RenderableType) -> None:
 def show_table(table: Table, output: Output) -> None:
     """Write a list: for people as columns, for programs as JSON. Raises UsageError for another form."""
     if output is Output.HUMAN:
-        from samaops.render import table as face
-
-        show_screen(face.screen(table))
+        show_screen(table_face.screen(table))
     elif output is Output.JSON:
-        from samaops.render import json
-        from samaops.render import table as face
-
-        write(json.text(face.document(table)))
+        write(json.text(table_face.document(table)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 
 
-def write(text: str) -> None:
-    """Write exact text to stdout, UTF-8 whatever the locale says."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()
-
-
 def console(*, stderr: bool = False) -> Console:
     """Return a console for one of the streams; text is never taken for markup."""
-    from samaops.render.layout import Screen
-
     stream = sys.stderr if stderr else sys.stdout
     codecs.register_error("samaops.ascii", _without_accents)
     reconfigure = getattr(stream, "reconfigure", None)

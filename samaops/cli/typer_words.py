@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import typer
+
 from samaops.i18n import N_, _
 
 # What typer itself asks gettext for; here so that the catalogue holds it.
@@ -33,15 +35,11 @@ _CHOICES = re.compile(r"is not one of (?P<names>.*)")
 
 def usage_error() -> Any:
     """Return the class of every error in a command line."""
-    import typer
-
     return typer.BadParameter.__mro__[2]  # BadParameter, UsageError, ClickException
 
 
 def abort() -> Any:
     """Return the class of "the user ended a prompt"."""
-    import typer
-
     return typer.Abort
 
 

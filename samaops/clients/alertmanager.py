@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.http import get_json, kind_of_status
+from samaops.clients.http import HttpConnection, get_json, kind_of_status
 from samaops.clients.prometheus import auth_of
-from samaops.clients.webhooks import post_json
 from samaops.config.settings import Endpoint
 
 POST_PATH = "/api/v2/alerts"
 ALERTS_PATH = "/api/v2/alerts?active=true&silenced=false&inhibited=false&unprocessed=false"
+MAX_ANSWER_BYTES = 4096
 
 
 def firing(settings: Endpoint) -> Any:
@@ -22,10 +23,11 @@ def firing(settings: Endpoint) -> Any:
 
 def send(settings: Endpoint, alerts: Any) -> None:
     """Send alerts, each with labels, annotations, startsAt and endsAt. Raises ClientError."""
-    url = settings.url.rstrip("/") + POST_PATH
-    answer = post_json(
-        url, alerts, timeout=settings.timeout, auth=auth_of(settings), ca_file=settings.ca_file
-    )
+    url, body = settings.url.rstrip("/") + POST_PATH, json.dumps(alerts).encode()
+    with HttpConnection(url, timeout=settings.timeout, ca_file=settings.ca_file) as connection:
+        answer = connection.post(
+            body, content_type="application/json", auth=auth_of(settings), max_bytes=MAX_ANSWER_BYTES
+        )
     if answer.status != 200:
         words = " ".join(answer.text.split())[:200]
         raise ClientError(

@@ -5,20 +5,24 @@ When the certificate does not verify, it is read once more without verification,
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
+from samaops.clients import tls
 from samaops.clients.errors import ClientError
-from samaops.clients.http import HttpConnection, tls_context
-from samaops.clients.proxy import Tunnel, name
+from samaops.clients.http import HttpConnection
+from samaops.clients.proxy import connect_tunnel
+from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import Firebase, Proxy
-from samaops.i18n import _
 from samaops.model.failure import FailureKind
+
+if TYPE_CHECKING:
+    from samaops.clients.transport import Route
 
 
 class Certificate(Struct, frozen=True):
@@ -46,84 +50,38 @@ def ask(url: str, settings: Firebase, proxy: Proxy | None) -> GoogleAnswer:
 
     Raises ClientError; its kind is DEPENDENCY when the proxy is the reason.
     """
-    deadline = Deadline(settings.timeout)
-    context = tls_context(settings.ca_file)
-    started = time.monotonic()
-    sock = _open(url, proxy, deadline)
-    try:
-        return _ask_over(sock, url, context, started)
-    except ssl.SSLCertVerificationError as error:
-        reason = error.verify_message or str(error)
-    finally:
-        sock.abort()
-    return _untrusted(url, proxy, deadline, reason, started)
-
-
-def _ask_over(sock: BoundedSocket, url: str, context: ssl.SSLContext, started: float) -> GoogleAnswer:
-    tunnel_ms = _milliseconds_since(started)
-    shaking = time.monotonic()
-    _start_tls(sock, context, url)
-    tls_ms = _milliseconds_since(shaking)
-    certificate = _of_verified(sock.raw.getpeercert() or {})  # type: ignore[attr-defined]
-    with HttpConnection.over(sock, url) as connection:
-        answer = connection.get(max_bytes=4096)
-    return GoogleAnswer(certificate, answer.status, tunnel_ms, tls_ms, answer.first_byte_ms)
-
-
-def _untrusted(
-    url: str, proxy: Proxy | None, deadline: Deadline, reason: str, started: float
-) -> GoogleAnswer:
-    sock = _open(url, proxy, deadline)
-    tunnel_ms = _milliseconds_since(started)
-    try:
-        shaking = time.monotonic()
-        _start_tls(sock, _lax_context(), url)
-        der = sock.raw.getpeercert(binary_form=True) or b""  # type: ignore[attr-defined]
-    finally:
-        sock.abort()
-    return GoogleAnswer(_of_der(der, reason), None, tunnel_ms, _milliseconds_since(shaking), None)
-
-
-def _open(url: str, proxy: Proxy | None, deadline: Deadline) -> BoundedSocket:
     parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 443
-    if proxy is None:
-        return connect(host, port, deadline)
+    target = parts.hostname or "", parts.port or 443
+
+    def open_socket(limit: TimeLimit) -> socket.socket:
+        return limit.connect(*target) if proxy is None else connect_tunnel(proxy, *target, limit)
+
+    with HttpConnection(
+        url, timeout=settings.timeout, ca_file=settings.ca_file, open_socket=open_socket
+    ) as connection:
+        route = connection.route
+        try:
+            answer = connection.get(max_bytes=4096)
+        except ClientError as error:
+            if not isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                raise
+            reason = error.__cause__.verify_message or str(error.__cause__)
+            return _untrusted(route, target[0], reason)
+    certificate = _of_verified(route.certificate)
+    return GoogleAnswer(certificate, answer.status, route.open_ms, route.tls_ms, answer.first_byte_ms)
+
+
+def _untrusted(route: Route, host: str, reason: str) -> GoogleAnswer:
+    first_ms = route.open_ms
+    plain = route.open()
+    started = time.monotonic()
     try:
-        return _tunnel(proxy, host, port, deadline)
-    except ClientError as error:
-        message = _("the proxy {proxy}: {words}").format(proxy=name(proxy), words=error.message)
-        raise ClientError(FailureKind.DEPENDENCY, message, "proxy") from error
-
-
-def _tunnel(proxy: Proxy, host: str, port: int, deadline: Deadline) -> BoundedSocket:
-    tunnel = Tunnel(proxy, host, port, deadline)
-    try:
-        tunnel.ask()
-        answer = tunnel.answer()
-    except ClientError:
-        tunnel.close()
-        raise
-    if 200 <= answer.status < 300:
-        return tunnel.sock
-    tunnel.close()
-    raise ClientError(FailureKind.ERROR, f"HTTP {answer.status} {answer.reason}", "CONNECT")
-
-
-def _start_tls(sock: BoundedSocket, context: ssl.SSLContext, url: str) -> None:
-    try:
-        sock.start_tls(context, urlsplit(url).hostname or "")
-    except ssl.SSLCertVerificationError:
-        raise
+        with plain, tls.unverified().wrap_socket(plain, server_hostname=host) as secured:
+            der = secured.getpeercert(binary_form=True) or b""
     except OSError as error:
-        raise os_error(error, "tls", True, sock.deadline) from error
-
-
-def _lax_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only to read what is shown; nothing is sent over it
-    return context
+        raise route.limit.failure(error, "tls", is_connected=True) from error
+    tls_ms = round((time.monotonic() - started) * 1000, 2)
+    return GoogleAnswer(_of_der(der, reason), None, round(first_ms + route.open_ms, 2), tls_ms, None)
 
 
 def _of_verified(shown: dict[str, Any]) -> Certificate:
@@ -160,7 +118,3 @@ def _of_der(der: bytes, reason: str) -> Certificate:
         not_after=not_after,
         verify_error=reason,
     )
-
-
-def _milliseconds_since(started: float) -> float:
-    return round((time.monotonic() - started) * 1000, 2)

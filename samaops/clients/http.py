@@ -1,7 +1,6 @@
-"""GET and POST over HTTP and HTTPS, bounded in time and size, measured, never retried, never through a proxy.
+"""GET and POST over HTTP and HTTPS, bounded in time and size, measured, never retried, never redirected.
 
-Built on the standard library because importing requests alone takes longer than a healthy answer.
-Credentials are never part of a message, nor is a URL's own user and password.
+No proxy but a configured one. Credentials are never part of a message, nor is a URL's own user and password.
 """
 
 from __future__ import annotations
@@ -9,21 +8,24 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import ssl
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from samaops.clients import footprint
-from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
+from samaops.clients import footprint, tls
 from samaops.clients.errors import ClientError
+from samaops.clients.time_limit import TimeLimit
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+
+if TYPE_CHECKING:
+    from requests import Response
 
 MAX_BYTES = 4 * 1024 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -41,8 +43,8 @@ _KIND_OF_STATUS = {
 class HttpAnswer(Struct, frozen=True):
     """One answer. Header names are lower case; times in milliseconds.
 
-    ``connect_ms`` is 0 on a connection used before; ``first_byte_ms`` counts from the sent request;
-    ``total_ms`` is all of it, the connection too.
+    ``connect_ms``, through the TLS handshake, is 0 on a connection used before; ``first_byte_ms`` counts from
+    there to the end of the headers; ``total_ms`` is all of it.
     """
 
     status: int
@@ -64,17 +66,16 @@ def get(
     *,
     timeout: float,
     auth: tuple[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> HttpAnswer:
-    """Make one GET and return the answer, whatever its status. Redirects are not followed.
+    """Make one GET and return the answer, whatever its status.
 
     ``timeout`` is for everything together, in seconds. A body over ``max_bytes`` is cut there.
     Raises ClientError.
     """
     with HttpConnection(url, timeout=timeout, ca_file=ca_file) as connection:
-        return connection.get(auth=auth, headers=headers, max_bytes=max_bytes)
+        return connection.get(auth=auth, max_bytes=max_bytes)
 
 
 def get_json(
@@ -82,13 +83,11 @@ def get_json(
     *,
     timeout: float,
     auth: tuple[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
     ca_file: Path | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> Any:
     """Make one GET and return its JSON. Raises ClientError, also when the status is not 200."""
-    answer = get(url, timeout=timeout, auth=auth, headers=headers, ca_file=ca_file, max_bytes=max_bytes)
-    return json_of(answer, url)
+    return json_of(get(url, timeout=timeout, auth=auth, ca_file=ca_file, max_bytes=max_bytes), url)
 
 
 def json_of(answer: HttpAnswer, url: str) -> Any:
@@ -112,38 +111,34 @@ def kind_of_status(status: int) -> FailureKind:
     return _KIND_OF_STATUS.get(status, FailureKind.ERROR)
 
 
-def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return a verifying TLS context: the system's authorities, and those of a file."""
-    context = ssl.create_default_context()
-    # Python 3.13 began to refuse authorities that curl and the application's own Python accept.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=ca_file)
-        except (OSError, ssl.SSLError) as error:
-            reason = error.strerror or str(error)
-            raise ClientError(FailureKind.MISSING, f"{ca_file}: {reason}", "ca_file") from error
-    return context
-
-
 class HttpConnection:
-    """One connection that is kept for several GETs to the same server, all within one time limit."""
+    """One connection that is kept for several requests to the same server, all within one time limit.
 
-    def __init__(self, url: str, *, timeout: float, ca_file: Path | None = None) -> None:
-        parts = urlsplit(url)
-        self._deadline = Deadline(timeout)
+    ``open_socket`` replaces the direct way there, as by one through a proxy. Raises ClientError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        ca_file: Path | None = None,
+        open_socket: Callable[[TimeLimit], socket.socket] | None = None,
+    ) -> None:
+        from samaops.clients import transport
+
+        parts, address = urlsplit(url), address_of(url)
         self._target = quote(parts.path or "/", safe=_URL_SAFE)
         if parts.query:
             self._target += "?" + quote(parts.query, safe=_URL_SAFE)
-        self._wire = _Wire(address_of(url), parts.scheme == "https", ca_file, self._deadline)
-
-    @classmethod
-    def over(cls, sock: BoundedSocket, url: str) -> HttpConnection:
-        """Return the connection over a socket that is connected already, as through a tunnel."""
-        connection = cls(url, timeout=sock.deadline.seconds)
-        connection._deadline = sock.deadline
-        connection._wire.adopt(sock)
-        return connection
+        self._origin = f"{parts.scheme}://{authority_of(url)}"
+        context = tls.verifying(ca_file) if parts.scheme == "https" else None
+        # from here on it is the server's time, not that of this machine
+        self.limit = limit = TimeLimit(timeout)
+        self.route = transport.Route(
+            limit, lambda: open_socket(limit) if open_socket else limit.connect(*address)
+        )
+        self._session = transport.session(address, self.route, context)
 
     def __enter__(self) -> HttpConnection:
         return self
@@ -154,7 +149,8 @@ class HttpConnection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._wire.abort()
+        self._session.close()
+        self.limit.cancel()
 
     def get(
         self,
@@ -165,117 +161,92 @@ class HttpConnection:
         max_bytes: int = MAX_BYTES,
     ) -> HttpAnswer:
         """GET a path of this server (the URL's own when absent) and return the answer. Raises ClientError."""
-        sent = {"User-Agent": "samaops", "Accept": "*/*", **(headers or {})}
-        if auth is not None:
-            sent["Authorization"] = basic(*auth)
-        return self._ask("GET", path, None, sent, max_bytes)
+        return self._request("GET", path, None, _headers(auth, headers), max_bytes)
 
     def post(
         self,
         body: bytes,
+        path: str | None = None,
         *,
         content_type: str,
         auth: tuple[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> HttpAnswer:
-        """POST to the URL's own path and return the answer, whatever its status. Raises ClientError."""
-        sent = {"User-Agent": "samaops", "Accept": "*/*", "Content-Type": content_type}
-        if auth is not None:
-            sent["Authorization"] = basic(*auth)
-        return self._ask("POST", None, body, sent, max_bytes)
+        """POST to a path (the URL's own when absent) and return the answer, whatever its status. Raises ClientError."""
+        return self._request("POST", path, body, _headers(auth, {"Content-Type": content_type}), max_bytes)
 
-    def _ask(
-        self, method: str, path: str | None, body: bytes | None, sent: Mapping[str, str], max_bytes: int
+    def _request(
+        self, method: str, path: str | None, body: bytes | None, headers: Mapping[str, str], max_bytes: int
     ) -> HttpAnswer:
+        from samaops.clients import transport
+
         target = self._target if path is None else quote(path, safe=_URL_SAFE)
-        self._wire.connect_ms = 0.0
+        if self.limit.is_expired:
+            raise self.limit.failure(TimeoutError(), target, is_connected=True)
+        self.route.forget()
         started = time.monotonic()
         try:
-            self._wire.request(method, target, body=body, headers=dict(sent))
-            return self._answer(target, max_bytes, started)
-        except OSError as error:
-            raise os_error(error, target, self._wire.is_connected, self._deadline) from error
-        except http.client.InvalidURL as error:
-            raise ClientError(FailureKind.ERROR, str(error), target) from error
-        except (http.client.HTTPException, ValueError) as error:
-            raise _not_http(error, target) from error
-
-    def _answer(self, target: str, max_bytes: int, started: float) -> HttpAnswer:
-        sent_at = time.monotonic()
-        response = self._wire.getresponse()
-        body = response.read(max_bytes + 1)
-        is_truncated = len(body) > max_bytes
-        if response.length and not is_truncated:
-            message = _("the answer ended {size} bytes too early").format(size=response.length)
-            raise ClientError(FailureKind.CLOSED, message, target)
-        if is_truncated:
-            self._wire.abort()  # what was not read would be taken for the next answer
-        footprint.count(commands=1)
-        now = time.monotonic()
-        return HttpAnswer(
-            status=response.status,
-            headers={name.lower(): value for name, value in response.getheaders()},
-            body=body[:max_bytes],
-            connect_ms=self._wire.connect_ms,
-            first_byte_ms=_milliseconds(sent_at, self._wire.first_byte_at or now),
-            total_ms=_milliseconds(started, now),
-            is_truncated=is_truncated,
+            response = self._session.request(
+                method,
+                self._origin + target,
+                data=body,
+                headers=headers,
+                timeout=self.limit.remaining(),
+                stream=True,
+                allow_redirects=False,
+            )
+            with response:
+                first_byte_ms = transport.milliseconds_since(started)
+                content = response.raw.read(max_bytes + 1, decode_content=False)
+                if len(content) <= max_bytes:
+                    response.raw.read(1)  # the end, or the error that it came too early
+        except transport.ERRORS as error:
+            raise self._failure(transport.root_of(error), target) from error
+        if self.limit.is_expired:  # an answer without a length ends like this too
+            raise self.limit.failure(TimeoutError(), target, is_connected=True)
+        return self._answer(
+            response, content, max_bytes, first_byte_ms, transport.milliseconds_since(started)
         )
 
+    def _answer(
+        self, response: Response, content: bytes, max_bytes: int, first_byte_ms: float, total_ms: float
+    ) -> HttpAnswer:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        head_size = sum(len(name) + len(value) + 4 for name, value in headers.items())
+        footprint.count(commands=1, bytes_read=head_size + len(content))
+        connect_ms = round(self.route.open_ms + self.route.tls_ms, 2)
+        return HttpAnswer(
+            status=response.status_code,
+            headers=headers,
+            body=content[:max_bytes],
+            connect_ms=connect_ms,
+            first_byte_ms=round(first_byte_ms - connect_ms, 2),
+            total_ms=total_ms,
+            is_truncated=len(content) > max_bytes,
+        )
 
-class _Wire(http.client.HTTPConnection):
-    """http.client's connection over a bounded socket."""
+    def _failure(self, root: BaseException, stage: str) -> ClientError:
+        """Sort what went wrong once the connection stood; what went wrong before is sorted already."""
+        if isinstance(root, OSError) or self.limit.is_expired:
+            root = root if isinstance(root, OSError) else TimeoutError()
+            return self.limit.failure(root, stage, is_connected=True)
+        if isinstance(root, http.client.IncompleteRead):
+            # urllib3 tells how much is missing, http.client only of a body in chunks that it is
+            is_chunked = isinstance(root.partial, bytes)
+            message = _("the answer ended {size} bytes too early").format(size=root.expected)
+            return ClientError(
+                FailureKind.CLOSED, _("the answer ended too early") if is_chunked else message, stage
+            )
+        if isinstance(root, http.client.HTTPException):
+            message = _("the answer is not HTTP: {words}").format(words=ascii(str(root))[:80])
+            return ClientError(FailureKind.GARBAGE, message, stage)
+        # the words of what is left may be the URL, which may be a secret
+        return ClientError(FailureKind.ERROR, type(root).__name__, stage)
 
-    sock: Any
 
-    def __init__(
-        self, address: tuple[str, int], is_tls: bool, ca_file: Path | None, deadline: Deadline
-    ) -> None:
-        super().__init__(*address)
-        self._is_tls = is_tls
-        self._ca_file = ca_file
-        self._deadline = deadline
-        self.default_port = DEFAULT_PORTS["https" if is_tls else "http"]
-        self.connect_ms = 0.0
-        self.is_connected = False
-        self.first_byte_at: float | None = None
-        self._opened: BoundedSocket | None = None
-
-    def connect(self) -> None:
-        """Open the connection, through the TLS handshake. Raises ClientError or OSError."""
-        started = time.monotonic()
-        context = tls_context(self._ca_file) if self._is_tls else None
-        self.sock = self._opened = connect(self.host, self.port, self._deadline)
-        self.is_connected = True
-        if context is not None:
-            self._shake_hands(self.sock, context)
-        self.connect_ms = _milliseconds(started, time.monotonic())
-
-    def _shake_hands(self, sock: BoundedSocket, context: ssl.SSLContext) -> None:
-        try:
-            sock.start_tls(context, self.host)
-        except OSError as error:
-            raise os_error(error, "tls", True, self._deadline) from error
-
-    def adopt(self, sock: BoundedSocket) -> None:
-        """Use a socket that is connected already; its TLS, if any, is done."""
-        self.sock = self._opened = sock
-        self._deadline = sock.deadline
-        self.is_connected = True
-
-    def abort(self) -> None:
-        """Close the connection, also in the middle of an answer."""
-        self.close()
-        if self._opened is not None:
-            self._opened.abort()
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        """Read the status line and the headers."""
-        sock = self.sock
-        try:
-            return super().getresponse()
-        finally:
-            self.first_byte_at = sock.first_byte_at if sock is not None else None
+def _headers(auth: tuple[str, str] | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+    credentials = {} if auth is None else {"Authorization": basic(*auth)}
+    return {**(headers or {}), **credentials}
 
 
 def basic(user: str, password: str) -> str:
@@ -295,13 +266,13 @@ def address_of(url: str) -> tuple[str, int]:
     return parts.hostname, port or DEFAULT_PORTS[parts.scheme]
 
 
-def _not_http(error: Exception, stage: str) -> ClientError:
-    """Sort what http.client could not read: an answer cut short, or one in another protocol."""
-    if isinstance(error, http.client.IncompleteRead):
-        return ClientError(FailureKind.CLOSED, _("the answer ended too early"), stage)
-    message = _("the answer is not HTTP: {words}").format(words=ascii(str(error))[:80])
-    return ClientError(FailureKind.GARBAGE, message, stage)
+def authority_of(url: str) -> str:
+    """Return the Host of requests to a URL: its port only where it is not the scheme's own. Raises ClientError."""
+    host, port = address_of(url)
+    is_default = port == DEFAULT_PORTS[urlsplit(url).scheme]
+    return bracketed(host) if is_default else f"{bracketed(host)}:{port}"
 
 
-def _milliseconds(started: float, ended: float) -> float:
-    return round(max(0.0, ended - started) * 1000, 2)
+def bracketed(host: str) -> str:
+    """Return a host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host

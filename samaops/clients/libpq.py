@@ -10,10 +10,9 @@ import os
 import re
 import select
 import socket
-import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -22,6 +21,7 @@ from psycopg.rows import DictRow, dict_row
 
 from samaops.clients import footprint
 from samaops.clients.errors import NO_SLOT, WELCOME, ClientError
+from samaops.clients.time_limit import TimeLimit
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -82,17 +82,18 @@ class Session:
 
     def __init__(self, parameters: Mapping[str, Any], seconds: float, connect_seconds: float) -> None:
         self._parameters = parameters
-        self._ends_at = time.monotonic() + seconds
         self._seconds = seconds
         self._connect_seconds = min(seconds, connect_seconds)
         self._connection: psycopg.Connection[DictRow] | None = None
-        self._watchdog: threading.Timer | None = None
-        self._is_expired = False
+        self._limit: TimeLimit | None = None
 
     def connect(self, simple_protocol: bool = False) -> None:
         """Log in; ``simple_protocol`` for PgBouncer's console. Raises ClientError."""
+        self._limit = TimeLimit(self._seconds)
         pgconn = _log_in(conninfo.make_conninfo("", **self._parameters), self._connect_seconds)
         footprint.count(connections=1)
+        with socket.socket(fileno=os.dup(pgconn.socket)) as duplicate:
+            self._limit.watch(duplicate)
         connection = psycopg.Connection[DictRow](pgconn, row_factory=dict_row)
         connection.autocommit = True
         connection.prepare_threshold = None
@@ -101,24 +102,18 @@ class Session:
         for name in TEXT_TYPES:
             connection.adapters.register_loader(name, _LenientText)
         self._connection = connection
-        self._watchdog = threading.Timer(
-            max(0.0, self._ends_at - time.monotonic()), self._expire, [pgconn.socket]
-        )
-        self._watchdog.daemon = True
-        self._watchdog.start()
 
     def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
         """Run one statement and return its rows by column name. Raises ClientError."""
-        if self._connection is None:
+        if self._connection is None or self._limit is None:
             raise ClientError(FailureKind.CLOSED, _("not connected"))
-        if self._is_expired:
-            raise self._too_late()
         try:
             cursor = self._connection.execute(statement.encode(), parameters)
             rows = cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            if self._is_expired:
-                raise self._too_late() from error
+            if self._limit.is_expired:
+                words = _("no answer within {seconds:.1f} s").format(seconds=self._seconds)
+                raise ClientError(FailureKind.NO_ANSWER, words) from error
             raise _client_error(error) from error
         footprint.count(commands=1, bytes_read=_size(cursor.pgresult))
         return rows
@@ -135,21 +130,10 @@ class Session:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            self._watchdog.join()  # it must not shut down a descriptor that has a new owner
+        if self._limit is not None:
+            self._limit.cancel()
         if self._connection is not None:
             self._connection.close()
-
-    def _expire(self, descriptor: int) -> None:
-        # Shutting the socket down is what wakes a thread that waits for a server which never answers.
-        self._is_expired = True
-        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as doubled:
-            doubled.shutdown(socket.SHUT_RDWR)
-
-    def _too_late(self) -> ClientError:
-        words = _("no answer within {seconds:.1f} s").format(seconds=self._seconds)
-        return ClientError(FailureKind.NO_ANSWER, words)
 
 
 def _size(result: pq.abc.PGresult | None) -> int:
@@ -162,68 +146,53 @@ def _size(result: pq.abc.PGresult | None) -> int:
 def _log_in(info: str, seconds: float) -> pq.abc.PGconn:
     ends_at = time.monotonic() + seconds
     pgconn = pq.PGconn.connect_start(info.encode())
-    journal = _Journal(pgconn)
     reached = pgconn.status
     polled: int = pq.PollingStatus.WRITING  # libpq's manual: wait as if the first poll had said so
-    try:
-        while True:
-            if pgconn.status != pq.ConnStatus.BAD and not _wait(pgconn.socket, polled, ends_at):
-                raise _silence(reached, seconds, journal)
-            polled = pgconn.connect_poll() if pgconn.status != pq.ConnStatus.BAD else pq.PollingStatus.FAILED
-            if polled == pq.PollingStatus.OK:
-                pgconn.nonblocking = 1
-                return pgconn
-            if polled == pq.PollingStatus.FAILED:
-                raise _refused(pgconn.error_message, journal.sqlstate(), reached)
-            reached = pgconn.status
-    except ClientError:
-        pgconn.finish()
-        raise
-    finally:
-        journal.close()
+    with _trace(pgconn) as trace:
+        try:
+            while True:
+                if pgconn.status != pq.ConnStatus.BAD and not _wait(pgconn.socket, polled, ends_at):
+                    raise _silence(reached, seconds, trace())
+                is_bad = pgconn.status == pq.ConnStatus.BAD
+                polled = pq.PollingStatus.FAILED if is_bad else pgconn.connect_poll()
+                if polled == pq.PollingStatus.OK:
+                    pgconn.nonblocking = 1
+                    return pgconn
+                if polled == pq.PollingStatus.FAILED:
+                    raise _refused(pgconn.error_message, trace(), reached)
+                reached = pgconn.status
+        except ClientError:
+            pgconn.finish()
+            raise
 
 
-class _Journal:
-    """libpq's trace of the log-in, in memory only: the one place where the SQLSTATE of a refusal is kept.
+@contextmanager
+def _trace(pgconn: pq.abc.PGconn) -> Iterator[Callable[[], bytes]]:
+    """Let libpq trace the log-in, in memory only: the one place where the SQLSTATE of a refusal is kept.
 
     The words of a refusal are in the server's language, the SQLSTATE is not. libpq before 18 does not trace
-    the log-in and some builds not at all; then the words alone must do.
+    the log-in and some builds not at all; then the words alone must do. Yields what returns the end of the trace.
     """
+    descriptor = -1
 
-    def __init__(self, pgconn: pq.abc.PGconn) -> None:
-        self._pgconn = pgconn
-        self._descriptor = -1
-        with suppress(psycopg.NotSupportedError, AttributeError, OSError):
-            self._descriptor = os.memfd_create("samaops-login")
-            pgconn.trace(self._descriptor)
-            pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS | pq.Trace.REGRESS_MODE)
-
-    def sqlstate(self) -> str:
-        """Return the SQLSTATE of the error that ended the log-in; empty when it is not known."""
-        found = re.findall(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"', self._text())
-        return found[-1].decode() if found else ""
-
-    def has(self, message: bytes) -> bool:
-        """Return whether the other side sent a message whose name begins so."""
-        return b"\t" + message in self._text()
-
-    def _text(self) -> bytes:
-        if self._descriptor < 0:
+    def written() -> bytes:
+        if descriptor < 0:
             return b""
-        self._untrace()
-        size = os.fstat(self._descriptor).st_size
-        return os.pread(self._descriptor, 4096, max(0, size - 4096))
-
-    def close(self) -> None:
-        """Stop tracing and forget what was traced."""
-        if self._descriptor >= 0:
-            self._untrace()
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def _untrace(self) -> None:
         with suppress(psycopg.Error):  # the connection may be closed already
-            self._pgconn.untrace()
+            pgconn.untrace()
+        return os.pread(descriptor, 4096, max(0, os.fstat(descriptor).st_size - 4096))
+
+    try:
+        with suppress(psycopg.NotSupportedError, AttributeError, OSError):
+            descriptor = os.memfd_create("samaops-login")
+            pgconn.trace(descriptor)
+            pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS | pq.Trace.REGRESS_MODE)
+        yield written
+    finally:
+        if descriptor >= 0:
+            with suppress(psycopg.Error):
+                pgconn.untrace()
+            os.close(descriptor)
 
 
 def _wait(descriptor: int, polled: int, ends_at: float) -> bool:
@@ -232,18 +201,20 @@ def _wait(descriptor: int, polled: int, ends_at: float) -> bool:
     return bool(poll.poll(max(0.0, ends_at - time.monotonic()) * 1000))
 
 
-def _silence(reached: int, seconds: float, journal: _Journal) -> ClientError:
+def _silence(reached: int, seconds: float, trace: bytes) -> ClientError:
     words = _("no answer within {seconds:.1f} s").format(seconds=seconds)
     if reached in _BEFORE_CONNECTION:
         return ClientError(FailureKind.SILENT, words, "connect")
-    if journal.has(b"Authentication"):
+    if b"\tAuthentication" in trace:
         return ClientError(FailureKind.NO_ANSWER, words, WELCOME)
-    if reached == pq.ConnStatus.SSL_STARTUP and journal.has(b"SSLResponse"):
+    if reached == pq.ConnStatus.SSL_STARTUP and b"\tSSLResponse" in trace:
         return ClientError(FailureKind.TLS, words, "tls")
     return ClientError(FailureKind.NO_ANSWER, words, "login")
 
 
-def _refused(message: bytes, sqlstate: str, reached: int) -> ClientError:
+def _refused(message: bytes, trace: bytes, reached: int) -> ClientError:
+    codes = re.findall(rb'ErrorResponse\t.*? C "([0-9A-Z]{5})"', trace)
+    sqlstate = codes[-1].decode() if codes else ""
     words = _plain(message.decode("utf-8", "backslashreplace"))
     stage = "connect" if reached in _BEFORE_CONNECTION else "login"
     if sqlstate == _TOO_MANY_CONNECTIONS or (not sqlstate and _NO_SLOT_WORDS.search(words)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from samaops.clients.driver import session
+from samaops.clients.libpq import Session
 from samaops.config.secrets import Secret
 from samaops.config.settings import PgBouncer
 from samaops.resources import sql
@@ -34,7 +34,7 @@ class ConsoleClient:
 
     def __init__(self, host: str, settings: PgBouncer, seconds: float) -> None:
         parameters = _parameters(host, settings, "pgbouncer", settings.admin_user, settings.admin_password)
-        self._session = session(parameters, seconds, settings.timeout)
+        self._session = Session(parameters, seconds, settings.timeout)
 
     def connect(self) -> None:
         """Log in to the console. Raises ClientError."""
@@ -59,7 +59,7 @@ class PooledClient:
 
     def __init__(self, host: str, settings: PgBouncer, seconds: float) -> None:
         parameters = _parameters(host, settings, settings.database, settings.user, settings.password)
-        self._session = session(parameters, seconds, settings.timeout)
+        self._session = Session(parameters, seconds, settings.timeout)
 
     def connect(self) -> None:
         """Log in to the pool, which may itself need PostgreSQL for that. Raises ClientError."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from samaops.clients.driver import session
+from psycopg.sql import Identifier
+
+from samaops.clients.libpq import Session
 from samaops.config.settings import PostgreSQL
 from samaops.resources import sql
 
@@ -13,11 +15,8 @@ LOCK_TIMEOUT_MS = 500
 
 
 def quoted(name: str) -> str:
-    """Return a configured name, with its schema or without, as SQL takes it: exactly as it is written.
-
-    Without psycopg's own, which would import it here: the driver is in a process of its own.
-    """
-    return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+    """Return a configured name, with its schema or without, as SQL takes it: exactly as it is written."""
+    return Identifier(*name.split(".")).as_string()
 
 
 class PostgresClient:
@@ -45,7 +44,7 @@ class PostgresClient:
             "keepalives_idle": 5,
             "tcp_user_timeout": round(settings.timeout * 1000),
         }
-        self._session = session(parameters, seconds, settings.timeout)
+        self._session = Session(parameters, seconds, settings.timeout)
 
     def connect(self) -> None:
         """Log in. Raises ClientError."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
 from samaops.clients.errors import ClientError
 from samaops.clients.http import address_of, basic, get
+from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import Proxy
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -52,43 +53,76 @@ def has_credentials(settings: Proxy) -> bool:
 class Tunnel:
     """One connection to the proxy and one CONNECT through it."""
 
-    def __init__(self, settings: Proxy, host: str, port: int, deadline: Deadline) -> None:
+    def __init__(self, settings: Proxy, host: str, port: int, limit: TimeLimit) -> None:
         self._settings = settings
         self._target = f"{host}:{port}"
-        self._deadline = deadline
+        self._limit = limit
         self._asked_at = 0.0
         started = time.monotonic()
-        self.sock: BoundedSocket = connect(*address(settings), deadline)
+        self.sock: socket.socket = limit.connect(*address(settings))
         self.connect_ms = round((time.monotonic() - started) * 1000, 2)
 
     def ask(self) -> None:
         """Send CONNECT. Raises ClientError."""
         lines = [f"CONNECT {self._target} HTTP/1.1", f"Host: {self._target}", "User-Agent: samaops"]
-        credentials = _credentials(self._settings)
-        if credentials is not None:
-            lines.append(f"Proxy-Authorization: {basic(*credentials)}")
+        if self._settings.username is not None:
+            password = self._settings.password.reveal() if self._settings.password else ""
+            lines.append(f"Proxy-Authorization: {basic(self._settings.username, password)}")
         self._asked_at = time.monotonic()
         try:
             self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
         except OSError as error:
-            raise os_error(error, "CONNECT", True, self._deadline) from error
+            raise self._limit.failure(error, "CONNECT", is_connected=True) from error
 
     def answer(self) -> TunnelAnswer:
-        """Read the proxy's answer. Raises ClientError. With status 200 the socket leads to the target."""
-        response = http.client.HTTPResponse(self.sock, method="CONNECT")  # type: ignore[arg-type]
+        """Read the proxy's answer. Raises ClientError. With a status of 2xx the socket leads to the target."""
+        response = http.client.HTTPResponse(self.sock, method="CONNECT")
         try:
+            self.sock.settimeout(self._limit.remaining())
             response.begin()
-        except OSError as error:
-            raise os_error(error, "CONNECT", True, self._deadline) from error
-        except (http.client.HTTPException, ValueError) as error:
-            message = _("the proxy's answer is not HTTP: {words}").format(words=ascii(str(error))[:80])
-            raise ClientError(FailureKind.GARBAGE, message, "CONNECT") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._failure(error) from error
+        finally:
+            response.close()
         after_ms = round((time.monotonic() - self._asked_at) * 1000, 2)
         return TunnelAnswer(response.status, _reason(response), after_ms)
 
     def close(self) -> None:
         """Close the connection."""
-        self.sock.abort()
+        self.sock.close()
+
+    def _failure(self, error: Exception) -> ClientError:
+        if self._limit.is_expired:
+            error = TimeoutError()
+        if isinstance(error, OSError):
+            return self._limit.failure(error, "CONNECT", is_connected=True)
+        message = _("the proxy's answer is not HTTP: {words}").format(words=ascii(str(error))[:80])
+        return ClientError(FailureKind.GARBAGE, message, "CONNECT")
+
+
+def connect_tunnel(settings: Proxy, host: str, port: int, limit: TimeLimit) -> socket.socket:
+    """Return a connection to a host through the proxy.
+
+    Raises ClientError of the kind DEPENDENCY: what fails here is the proxy, or what the proxy refuses.
+    """
+    tunnel = None
+    try:
+        tunnel = Tunnel(settings, host, port, limit)
+        tunnel.ask()
+        answer = tunnel.answer()
+    except ClientError as error:
+        if tunnel is not None:
+            tunnel.close()
+        raise _dependency(settings, error.message) from error
+    if not 200 <= answer.status < 300:
+        tunnel.close()
+        raise _dependency(settings, f"HTTP {answer.status} {answer.reason}")
+    return tunnel.sock
+
+
+def _dependency(settings: Proxy, words: str) -> ClientError:
+    message = _("the proxy {proxy}: {words}").format(proxy=name(settings), words=words)
+    return ClientError(FailureKind.DEPENDENCY, message, "proxy")
 
 
 def alive_after_ms(settings: Proxy, timeout: float) -> float:
@@ -101,11 +135,5 @@ def alive_after_ms(settings: Proxy, timeout: float) -> float:
 
 
 def _reason(response: http.client.HTTPResponse) -> str:
-    said = [response.reason, *(response.headers.get(header) or "" for header in REASON_HEADERS)]
-    return ", ".join(part for part in said if part)[:200]
-
-
-def _credentials(settings: Proxy) -> tuple[str, str] | None:
-    if settings.username is None:
-        return None
-    return settings.username, settings.password.reveal() if settings.password else ""
+    words = [response.reason, *(response.headers.get(header) or "" for header in REASON_HEADERS)]
+    return ", ".join(part for part in words if part)[:200]

@@ -1,40 +1,41 @@
-"""Talk to RabbitMQ: GETs of its management API on one connection, and a look at the AMQP port.
+"""Talk to RabbitMQ's management API on one connection: look at everything, and read, take and publish single messages.
 
-Nothing is declared, published or consumed; AMQP is only greeted, without a log-in.
+Messages by this way are for a few thousand, not for a load. What is read stays in its queue and is marked
+redelivered. What is taken is gone from the broker once it answers.
 """
 
 from __future__ import annotations
 
 import json
-import struct
-import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from msgspec import Struct
-
-from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
 from samaops.clients.errors import ClientError
-from samaops.clients.http import HttpAnswer, HttpConnection, json_of
+from samaops.clients.http import HttpAnswer, HttpConnection, bracketed, json_of
 from samaops.config.settings import RabbitMQ
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 PAGE_SIZE = 200  # queues of one answer, the fullest first: bounds its size whatever the broker holds
 _ALL_SEEING_TAGS = frozenset({"administrator", "monitoring"})
-_AMQP_HEADER = b"AMQP\x00\x00\x09\x01"
-_METHOD_FRAME, _FRAME_END, _CONNECTION_START = 1, 0xCE, (10, 10)
-_MAX_GREETING_BYTES = 128 * 1024
+# A request for messages may be as slow, and its answer as large, as they are.
+MESSAGE_SECONDS = 30.0
+MAX_MESSAGE_BYTES = 256 * 1024 * 1024
+
+Message = Mapping[str, Any]
 
 
 class ManagementApi:
-    """The management API of one broker, for one virtual host, within ``settings.timeout`` in all."""
+    """The management API of one broker, for one virtual host.
+
+    Looks take ``settings.timeout`` in all; each request for messages has ``MESSAGE_SECONDS`` of its own.
+    """
 
     def __init__(self, host: str, settings: RabbitMQ) -> None:
         scheme = "https" if settings.management_tls else "http"
-        self._url = f"{scheme}://{_bracketed(host)}:{settings.management_port}/"
+        self._url = f"{scheme}://{bracketed(host)}:{settings.management_port}/"
         self._auth = (settings.username, settings.password.reveal() if settings.password else "")
         self._vhost = quote(settings.vhost, safe="")
         self._connection = HttpConnection(self._url, timeout=settings.timeout)
@@ -70,19 +71,61 @@ class ManagementApi:
     def get(self, path: str, **parameters: str | int) -> Any:
         """GET ``/api/<path>`` and return its JSON. ``path`` is already quoted. Raises ClientError."""
         target = f"/api/{path}" + (f"?{urlencode(parameters)}" if parameters else "")
-        answer = self._connection.get(target, auth=self._auth)
-        if answer.status == 401:
-            raise self._refused(answer, path)
-        return json_of(answer, self._url + f"api/{path}")
+        return self._json(self._connection.get(target, auth=self._auth), path)
 
     def in_vhost(self, kind: str, *names: str, **parameters: str | int) -> Any:
         """GET what belongs to our virtual host, such as ``queues`` or one named queue."""
         path = "/".join((kind, self._vhost, *(quote(name, safe="") for name in names)))
         return self.get(path, **parameters)
 
+    def read(self, queue: str, count: int, truncate_bytes: int | None = None) -> list[dict[str, Any]]:
+        """Return the first messages of a queue and leave them there. Raises ClientError."""
+        return self._messages(queue, count, "ack_requeue_true", truncate_bytes)
+
+    def take(self, queue: str, count: int) -> list[dict[str, Any]]:
+        """Return the first messages of a queue, which has them no longer. Raises ClientError."""
+        return self._messages(queue, count, "ack_requeue_false", None)
+
+    def publish(self, queue: str, message: Message) -> None:
+        """Publish a message that was read or taken to a queue again, as it was. Raises ClientError."""
+        body = {
+            "properties": message.get("properties") or {},
+            "routing_key": queue,
+            "payload": message.get("payload", ""),
+            "payload_encoding": message.get("payload_encoding", "string"),
+        }
+        path = f"exchanges/{self._vhost}/amq.default/publish"
+        answer = self._post(path, body)
+        if not (isinstance(answer, dict) and answer.get("routed") is True):
+            text = _("the message was not routed to the queue {queue}").format(queue=queue)
+            raise ClientError(FailureKind.ERROR, text, path)
+
+    def _messages(self, queue: str, count: int, mode: str, truncate: int | None) -> list[dict[str, Any]]:
+        body: dict[str, Any] = {"count": count, "ackmode": mode, "encoding": "auto"}
+        if truncate is not None:
+            body["truncate"] = truncate
+        path = f"queues/{self._vhost}/{quote(queue, safe='')}/get"
+        return objects(self._post(path, body), path)
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        self._connection.limit.restart(MESSAGE_SECONDS)
+        answer = self._connection.post(
+            json.dumps(body).encode(),
+            f"/api/{path}",
+            content_type="application/json",
+            auth=self._auth,
+            max_bytes=MAX_MESSAGE_BYTES,
+        )
+        return self._json(answer, path)
+
     def list_of(self, path: str, **parameters: str | int) -> list[dict[str, Any]]:
         """GET a list of objects. Raises ClientError when it is something else."""
         return objects(self.get(path, **parameters), path)
+
+    def _json(self, answer: HttpAnswer, path: str) -> Any:
+        if answer.status == 401:
+            raise self._refused(answer, path)
+        return json_of(answer, self._url + f"api/{path}")
 
     def _refused(self, answer: HttpAnswer, path: str) -> ClientError:
         """Tell a wrong password from a missing right: RabbitMQ answers 401 to both."""
@@ -99,79 +142,9 @@ def objects(answer: object, stage: str) -> list[dict[str, Any]]:
     """Return an answer that must be a list of objects. Raises ClientError."""
     if not isinstance(answer, list):
         raise ClientError(FailureKind.GARBAGE, _("the answer is not a list"), stage)
-    return [one for one in answer if isinstance(one, dict)]
+    return [row for row in answer if isinstance(row, dict)]
 
 
 def columns(names: Sequence[str]) -> str:
     """Return the value of ``columns=``, by which the broker leaves out everything else."""
     return ",".join(names)
-
-
-class Greeting(Struct, frozen=True):
-    """How the broker introduced itself on its AMQP port, and how long that took."""
-
-    properties: Mapping[str, str]
-    milliseconds: float
-
-
-def greet(host: str, port: int, timeout: float) -> Greeting:
-    """Open an AMQP 0-9-1 connection up to ``connection.start`` and hang up. Raises ClientError."""
-    deadline, started = Deadline(timeout), time.perf_counter()
-    wire = connect(host, port, deadline)
-    try:
-        wire.sendall(_AMQP_HEADER)
-        payload = _first_frame(wire)
-    except OSError as error:
-        raise os_error(error, "greeting", connected=True, deadline=deadline) from error
-    finally:
-        wire.abort()
-    return Greeting(_server_properties(payload), round((time.perf_counter() - started) * 1000, 1))
-
-
-def _first_frame(wire: BoundedSocket) -> bytes:
-    kind, _channel, size = struct.unpack(">BHI", _exactly(wire, 7))
-    if kind != _METHOD_FRAME or not 4 <= size <= _MAX_GREETING_BYTES:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not AMQP 0-9-1"), "greeting")
-    frame = _exactly(wire, size + 1)
-    if frame[-1] != _FRAME_END or struct.unpack(">HH", frame[:4]) != _CONNECTION_START:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not AMQP 0-9-1"), "greeting")
-    return frame[:-1]
-
-
-def _exactly(wire: BoundedSocket, size: int) -> bytes:
-    data = bytearray(size)
-    view, got = memoryview(data), 0
-    while got < size:
-        more = wire.receive_into(view[got:])
-        if more == 0:
-            raise ClientError(FailureKind.CLOSED, _("the connection was closed"), "greeting")
-        got += more
-    return bytes(data)
-
-
-def _server_properties(payload: bytes) -> dict[str, str]:
-    """Return the long strings of the greeting's table (product, version, cluster_name...)."""
-    # method ids (4), protocol version (2), then the table: its size (4), and name, type, value each
-    properties: dict[str, str] = {}
-    try:
-        (size,) = struct.unpack_from(">I", payload, 6)
-        position, end = 10, min(10 + size, len(payload))
-        while position < end:
-            length = payload[position]
-            name = payload[position + 1 : position + 1 + length].decode("utf-8", "backslashreplace")
-            position += 1 + length
-            kind = payload[position : position + 1]
-            (length,) = struct.unpack_from(">I", payload, position + 1) if kind in b"SF" else (1 - 4,)
-            if kind == b"S":
-                value = payload[position + 5 : position + 5 + length]
-                properties[name] = value.decode("utf-8", "backslashreplace")
-            elif kind not in (b"F", b"t"):
-                break  # no broker we know sends another type here
-            position += 5 + length
-    except (struct.error, IndexError) as error:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not AMQP 0-9-1"), "greeting") from error
-    return properties
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -1,172 +1,198 @@
-"""Talk to Redis with read-only commands, on one connection, without retries, within one time limit.
+"""Look at Redis through redis-py: reading commands on one connection, without retries, within one time limit.
 
-hiredis, the parser that redis-py itself uses, on a bounded socket: redis-py would import its asyncio half and a
-telemetry library for it, which takes longer than the whole conversation.
+Its own methods are used (``info``, ``config_get``, ``client_list``, ``scan``); every error comes out as a ClientError.
 """
 
 from __future__ import annotations
 
+import re
+import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from samaops.clients import footprint
-from samaops.clients.bounded import BoundedSocket, Deadline, connect, os_error
 from samaops.clients.errors import ClientError
+from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import Redis
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-Word = str | int | bytes
-_BLOCK_BYTES = 65536
-# What the first word of an error means, or the words somewhere in it.
+MOST_ANSWER_BYTES = 64_000_000
+# What an error means, by the word it begins with or by words in it.
 _KINDS = (
-    (("LOADING", "MASTERDOWN", "BUSY", "CLUSTERDOWN", "DENIED"), FailureKind.UNAVAILABLE),
-    (("NOPERM",), FailureKind.PERMISSION),
-    (("NOAUTH", "WRONGPASS"), FailureKind.AUTHENTICATION),
-)
-_KINDS_ANYWHERE = (
-    ("Link with MASTER is down", FailureKind.UNAVAILABLE),
-    ("protected mode", FailureKind.UNAVAILABLE),
-    ("loading the dataset", FailureKind.UNAVAILABLE),
-    ("max number of clients", FailureKind.UNAVAILABLE),
-    ("invalid password", FailureKind.AUTHENTICATION),
-    ("without any password configured", FailureKind.AUTHENTICATION),
-    ("no password is set", FailureKind.AUTHENTICATION),
+    (
+        r"^(LOADING|MASTERDOWN|BUSY|CLUSTERDOWN|DENIED) |Link with MASTER is down|protected mode"
+        r"|loading the dataset|max number of clients",
+        FailureKind.UNAVAILABLE,
+    ),
+    (r"^NOPERM ", FailureKind.PERMISSION),
+    (
+        r"^(NOAUTH|WRONGPASS) |invalid password|without any password configured|no password is set",
+        FailureKind.AUTHENTICATION,
+    ),
 )
 
 
-class RedisClient:
+class _CountingSocket(socket.socket):
+    """A socket that counts what it receives, and ends an answer that is too large."""
+
+    answer_bytes = 0
+
+    def sendall(self, *arguments: Any) -> None:
+        self.answer_bytes = 0
+        super().sendall(*arguments)
+
+    def recv(self, *arguments: Any) -> bytes:
+        data = super().recv(*arguments)
+        self._count(len(data))
+        return data
+
+    def recv_into(self, *arguments: Any) -> int:  # what redis-py calls when hiredis is installed
+        size = super().recv_into(*arguments)
+        self._count(size)
+        return size
+
+    def _count(self, size: int) -> None:
+        footprint.count(bytes_read=size)
+        self.answer_bytes += size
+        if self.answer_bytes > MOST_ANSWER_BYTES:
+            raise redis.InvalidResponse(
+                _("the answer is larger than {size} bytes").format(size=MOST_ANSWER_BYTES)
+            )
+
+
+class _Connection(redis.Connection):
+    """A connection that is opened once, and knows which command it was given last."""
+
+    limit: TimeLimit | None = None
+    stage = "connect"
+    _was_opened = False
+
+    def _connect(self) -> socket.socket:
+        if self.limit is None or self._was_opened:  # redis-py would open another after an error
+            kind = FailureKind.NO_ANSWER if self.limit and self.limit.is_expired else FailureKind.CLOSED
+            raise ClientError(kind, _("not connected"), self.stage)
+        self._was_opened = True
+        with self.limit.connect(self.host, self.port) as connected:
+            counting = _CountingSocket(fileno=connected.detach())
+        counting.settimeout(self.socket_timeout)
+        return counting
+
+    def send_command(self, *arguments: Any, **options: Any) -> None:
+        self.stage = str(arguments[0])
+        footprint.count(commands=1)
+        super().send_command(*arguments, **options)
+
+
+class _OneConnection(redis.ConnectionPool):
+    """A pool of one connection, which is neither replaced nor tested before a command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_Connection, max_connections=1, **options)
+        self.connection = _Connection(**options)
+
+    def get_connection(self, *_arguments: Any, **_options: Any) -> _Connection:
+        return self.connection
+
+    def release(self, connection: object) -> None:
+        """Keep it: there is only one, and it is closed by the client."""
+
+
+class RedisClient(redis.Redis):
     """One connection to one Redis server, for at most ``settings.timeout`` seconds in all."""
 
     def __init__(self, host: str, settings: Redis) -> None:
-        self._host, self._settings = host, settings
-        self._deadline = Deadline(settings.timeout)
-        self._reader = hiredis.Reader()
-        self._socket: BoundedSocket | None = None
+        pool = _OneConnection(
+            host=host,
+            port=settings.port,
+            db=settings.database,
+            username=settings.username if settings.password else None,
+            password=settings.password.reveal() if settings.password else None,
+            socket_timeout=settings.timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            driver_info=None,  # no CLIENT SETINFO: it is refused, and logged there, when our user may only read
+        )
+        super().__init__(connection_pool=pool)
+        self._seconds = settings.timeout
+        self._only = pool.connection
 
     def connect(self) -> None:
         """Open the connection, log in and ping. Raises ClientError."""
-        self._deadline = Deadline(self._settings.timeout)
-        self._socket = connect(self._host, self._settings.port, self._deadline)
-        if self._settings.password:
-            user = [self._settings.username] if self._settings.username else []
-            self.command("AUTH", *user, self._settings.password.reveal())
-        if self._settings.database:
-            self.command("SELECT", self._settings.database)
-        self.ping()
+        self._only.limit = TimeLimit(self._seconds)
+        with self._sorting_errors():
+            self._only.connect()
+        self.ping_ms()
 
-    def ping(self) -> float:
+    def ping_ms(self) -> float:
         """Ping once and return the milliseconds it took. Raises ClientError."""
         started = time.perf_counter()
         try:
-            answer = self.command("PING")
+            is_pong = self.ping()
         except ClientError as error:
             # A Redis that cannot save refuses even PING, and answers every reading command all the same.
-            if not error.message.startswith("MISCONF"):
+            is_pong = error.message.startswith("MISCONF")
+            if not is_pong:
                 raise
-            answer = b"PONG"
-        if answer != b"PONG":
+        if not is_pong:
             raise ClientError(FailureKind.GARBAGE, _("the answer to PING is not PONG"), "PING")
         return (time.perf_counter() - started) * 1000
 
-    def command(self, *words: Word) -> Any:
-        """Run one command and return its answer, strings as bytes. Raises ClientError."""
-        return self.pipeline([words])[0]
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        """Run one command and return its answer as redis-py reads it, keys and values as bytes. Raises ClientError."""
+        with self._sorting_errors():
+            return super().execute_command(*arguments, **options)
 
-    def pipeline(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
-        """Send commands at once and return their answers; the first error is raised after all were read."""
-        if not commands:
-            return []
-        stage = str(commands[0][0]) if commands[0][0] == "AUTH" else _stage(commands[0])
-        if self._socket is None:
-            raise ClientError(FailureKind.CLOSED, _("not connected"), stage)
-        try:
-            self._socket.sendall(b"".join(map(_packed, commands)))
-            answers = [self._answer(self._socket) for _command in commands]
-        except OSError as error:
-            raise os_error(error, stage, connected=True, deadline=self._deadline) from error
-        except hiredis.ProtocolError as error:
-            raise ClientError(FailureKind.GARBAGE, str(error), stage) from error
-        footprint.count(commands=len(commands))
-        errors = [answer for answer in answers if isinstance(answer, hiredis.ReplyError)]
-        if errors:
-            raise _refusal(str(errors[0]), stage)
-        return answers
-
-    def text(self, *words: Word) -> str:
-        """Run one command that answers with text; bytes that are not UTF-8 become escapes."""
-        return decoded(self.command(*words))
-
-    def info(self, section: str = "default") -> dict[str, str]:
-        """Return ``INFO`` as names and values, as Redis writes them."""
-        return parse_info(self.text("INFO", section))
-
-    def config(self, *names: str) -> dict[str, str]:
-        """Return settings of the server. Needs the right to run ``CONFIG GET``."""
-        answers = self.pipeline([("CONFIG", "GET", name) for name in names])
-        return {decoded(key): decoded(value) for key, value in (answer[:2] for answer in answers if answer)}
-
-    def scan(self, at_most: int, for_seconds: float) -> Iterator[list[bytes]]:
-        """Yield batches of keys until enough were seen, none are left, or the time is over."""
-        ends_at, seen, cursor = time.monotonic() + for_seconds, 0, b"0"
-        while seen < at_most and time.monotonic() < ends_at:
-            cursor, keys = self.command("SCAN", cursor, "COUNT", min(500, at_most))
-            keys = keys[: at_most - seen]
-            seen += len(keys)
-            if keys:
-                yield keys
-            if cursor == b"0":
-                return
+    def expiry_and_size(self, keys: Sequence[bytes]) -> list[tuple[int, int | None]]:
+        """Return PTTL and MEMORY USAGE of each key, asked for at once. Raises ClientError."""
+        with self._sorting_errors(), self.pipeline(transaction=False) as pipeline:
+            self._only.stage = "PTTL"
+            for key in keys:
+                pipeline.pttl(key)
+                pipeline.memory_usage(key)
+            answers = pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        footprint.count(commands=len(answers))
+        return list(zip(answers[::2], answers[1::2], strict=True))
 
     def close(self) -> None:
         """Close the connection."""
-        if self._socket is not None:
-            self._socket.abort()
+        if self._only.limit is not None:
+            self._only.limit.cancel()
+        self._only.disconnect()
 
-    def _answer(self, connection: BoundedSocket) -> Any:
-        while (answer := self._reader.gets()) is False:
-            block = bytearray(_BLOCK_BYTES)
-            size = connection.receive_into(memoryview(block))
-            if not size:
-                raise ConnectionResetError(_("the connection was closed"))
-            self._reader.feed(bytes(block[:size]))
-        return answer
-
-
-def _packed(words: Sequence[Word]) -> bytes:
-    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its types allow one word only
-    return packed
-
-
-def _stage(words: Sequence[Word]) -> str:
-    return " ".join(str(word) for word in words[:2] if isinstance(word, str))
+    @contextmanager
+    def _sorting_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.RedisError as error:
+            raise _client_error(error, self._only) from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            # redis-py's parsers trust the other side: they stumble over an answer of another form.
+            raise ClientError(
+                FailureKind.GARBAGE, f"{type(error).__name__}: {error}", self._only.stage
+            ) from error
 
 
-def _refusal(words: str, stage: str) -> ClientError:
-    first = words.partition(" ")[0].lstrip("-")
-    for codes, kind in _KINDS:
-        if first in codes:
-            return ClientError(kind, words, stage)
-    for part, kind in _KINDS_ANYWHERE:
-        if part in words:
-            return ClientError(kind, words.removeprefix("ERR "), stage)
-    return ClientError(FailureKind.ERROR, words.removeprefix("ERR "), stage)
-
-
-def decoded(data: object) -> str:
-    """Return bytes from Redis as text; what is not UTF-8 becomes backslash escapes."""
-    return data.decode("utf-8", "backslashreplace") if isinstance(data, bytes) else str(data)
-
-
-def parse_info(text: str) -> dict[str, str]:
-    """Return the ``name:value`` lines of an ``INFO`` answer."""
-    lines = (line.partition(":") for line in text.splitlines() if line and not line.startswith("#"))
-    return {name: value for name, colon, value in lines if colon}
-
-
-def parse_client_list(text: str) -> list[dict[str, str]]:
-    """Return one dictionary for each line of ``CLIENT LIST``."""
-    return [dict(word.split("=", 1) for word in line.split(" ") if "=" in word) for line in text.splitlines()]
+def _client_error(error: redis.RedisError, connection: _Connection) -> ClientError:
+    limit, stage = connection.limit, connection.stage
+    assert limit is not None
+    is_answer = error.status_code is not None or isinstance(error, redis.ResponseError)
+    if not is_answer and (limit.is_expired or isinstance(error.__context__, OSError)):
+        reason = error.__context__ if isinstance(error.__context__, OSError) else OSError()
+        return limit.failure(reason, stage, is_connected=True)
+    words = str(error) if error.status_code in (None, "ERR") else f"{error.status_code} {error}"
+    if isinstance(error, redis.InvalidResponse):
+        return ClientError(FailureKind.GARBAGE, words, stage)
+    kind = next((kind for pattern, kind in _KINDS if re.search(pattern, words)), FailureKind.ERROR)
+    if kind is FailureKind.ERROR and isinstance(error, redis.ConnectionError):
+        kind = FailureKind.CLOSED if "closed" in words else FailureKind.GARBAGE
+    return ClientError(kind, words, stage)

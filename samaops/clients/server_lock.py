@@ -16,10 +16,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from samaops.clients.conversation import Conversation
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell
-from samaops.clients.ssh_session import SshShell
+from samaops.clients.shell import Shell
+from samaops.clients.ssh import Conversation, SshShell
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -98,7 +97,7 @@ def take(shell: Shell, file: str, owner: str, timeout: float, rhythm: Rhythm | N
     assert isinstance(shell, SshShell)  # on this machine nobody needs more than a file
     rhythm = rhythm or Rhythm()
     command = _command("hold", file, str(math.ceil(rhythm.silence_seconds)))
-    conversation = shell.converse(f"env LC_ALL=C {command}")
+    conversation = shell.converse(f"env LC_ALL=C {command}", timeout)
     try:
         answer = _introduce(conversation, owner, timeout)
     except BaseException:

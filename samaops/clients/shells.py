@@ -1,4 +1,4 @@
-"""Commands on the servers: over SSH (OpenSSH's own client, host keys verified) or on this machine.
+"""Commands on the servers: over SSH (host keys verified) or on this machine.
 
 One connection per server and run, shared by all who need it; many commands through it. A command that looks several
 times, locks and changes keeps its connections meanwhile (``kept``).
@@ -11,49 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
 
-from msgspec import Struct
-
-from samaops.clients.commands import Ended
 from samaops.clients.errors import ClientError
+from samaops.clients.local import LocalShell
+from samaops.clients.shell import Shell
 from samaops.config.settings import Settings
 from samaops.model.failure import FailureKind
-
-
-class Completed(Struct, frozen=True):
-    """How a command ended. Output is decoded with backslash escapes where it is not UTF-8."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-
-    @classmethod
-    def of(cls, ended: Ended) -> Completed:
-        """Return how a program of this machine ended."""
-        return cls(ended.exit_code, text(ended.stdout), text(ended.stderr))
-
-
-def text(words: bytes) -> str:
-    """Return bytes from outside as text, backslash escapes where they are not UTF-8."""
-    return words.decode("utf-8", errors="backslashreplace")
-
-
-class Shell(Protocol):
-    """Somewhere commands can be run."""
-
-    def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
-        """Run a POSIX shell command line and wait for it at most ``timeout`` seconds.
-
-        Raises ClientError (NO_ANSWER after the timeout); a non-zero exit is not an error here.
-        """
-
-    @property
-    def is_well(self) -> bool:
-        """Whether nothing has yet been seen that speaks against using it again."""
-
-    def close(self) -> None:
-        """Give the connection back."""
 
 
 class _Kept:
@@ -136,42 +99,48 @@ class ShellPool:
             lock = self._locks.setdefault(server, threading.Lock())
         with lock:
             if server not in self._opened:
-                try:
-                    self._opened[server] = self._borrow(server)
-                except ClientError as error:
-                    self._opened[server] = error
+                opened = self._open_first(server)
+                with self._lock:
+                    self._opened[server] = opened
+                    is_late = self._is_closed
+                if is_late and not isinstance(opened, ClientError):
+                    self._give_back(opened)
             opened = self._opened[server]
         if isinstance(opened, ClientError):
             raise opened
         return opened
 
-    def _borrow(self, name: str) -> Shell:
-        return self._kept.borrow(name, self._open) if self._kept is not None else self._open(name)
+    def _open_first(self, name: str) -> Shell | ClientError:
+        try:
+            return self._kept.borrow(name, self._open) if self._kept is not None else self._open(name)
+        except ClientError as error:
+            return error
 
     def _open(self, name: str) -> Shell:
-        from samaops.clients import local, ssh
-
         server = self._settings.servers.get(name)
         if server is None:
             raise ClientError(FailureKind.MISSING, f"[servers.{name}] is not configured")
         if server.ssh == "none":
             raise ClientError(FailureKind.MISSING, f'[servers.{name}] ssh = "none"')
         if server.ssh == "local":
-            return local.LocalShell()
+            return LocalShell()
+        from samaops.clients import (
+            ssh,  # with paramiko: a site whose servers are not reached by SSH needs none
+        )
+
         return ssh.connect(server.address, server.ssh)
 
     def close(self) -> None:
-        """Close every connection that was opened, unless it is kept, and end each log-in that is still under way."""
-        from samaops.clients import ssh
-
-        ssh.give_up()
+        """Close every connection that was opened, unless it is kept; a log-in that is under way ends by itself."""
         with self._lock:
             opened = [] if self._is_closed else list(self._opened.values())
             self._is_closed = True
         for shell in opened:
-            if isinstance(shell, ClientError):
-                continue
-            if self._kept is None:
-                shell.close()
-            else:
-                self._kept.give_back(shell)
+            if not isinstance(shell, ClientError):
+                self._give_back(shell)
+
+    def _give_back(self, shell: Shell) -> None:
+        if self._kept is None:
+            shell.close()
+        else:
+            self._kept.give_back(shell)

@@ -10,8 +10,8 @@ from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any
 
+from samaops.clients import tls
 from samaops.clients.errors import ClientError, kind_of_os_error
-from samaops.clients.http import tls_context
 from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import MailNotification
 from samaops.i18n import _
@@ -22,13 +22,11 @@ STAGE = "smtp"
 
 def send(settings: MailNotification, subject: str, text: str) -> None:
     """Send a mail to all recipients. Raises ClientError, also when one of the recipients is refused."""
-    limit = TimeLimit(settings.timeout)
-    try:
-        _send(settings, message(settings, subject, text), limit)
-    except (smtplib.SMTPException, OSError) as error:
-        raise _sorted(error, limit) from error
-    finally:
-        limit.cancel()
+    with TimeLimit(settings.timeout) as limit:
+        try:
+            _send(settings, message(settings, subject, text), limit)
+        except (smtplib.SMTPException, OSError) as error:
+            raise _sorted(error, limit) from error
 
 
 def message(settings: MailNotification, subject: str, text: str) -> EmailMessage:
@@ -61,7 +59,7 @@ class _Client(smtplib.SMTP):
 
 
 def _send(settings: MailNotification, mail: EmailMessage, limit: TimeLimit) -> None:
-    context = tls_context(settings.ca_file) if settings.encryption != "none" else None
+    context = tls.verifying(settings.ca_file) if settings.encryption != "none" else None
     client = _Client(limit, context if settings.encryption == "tls" else None)
     try:
         # connect() does not keep the name, and starttls() verifies the certificate against it

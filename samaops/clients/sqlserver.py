@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import socket
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from samaops.clients import footprint
-from samaops.clients.bounded import Deadline, connect
 from samaops.clients.errors import ClientError
+from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import SqlServer
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -70,8 +71,6 @@ def has_driver(name: str, installed: tuple[str, ...]) -> bool:
 
 def reach(settings: SqlServer) -> tuple[float, float]:
     """Resolve the name and connect to the port; return the milliseconds of both. Raises ClientError."""
-    import socket
-
     started = time.monotonic()
     try:
         address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][4][0]
@@ -80,7 +79,8 @@ def reach(settings: SqlServer) -> tuple[float, float]:
         raise ClientError(FailureKind.NAME, f"{settings.host}: {reason}", "name") from error
     name_ms = _milliseconds_since(started)
     started = time.monotonic()
-    connect(str(address), settings.port, Deadline(settings.timeout)).close()
+    with TimeLimit(settings.timeout) as limit:
+        limit.connect(str(address), settings.port).close()
     return name_ms, _milliseconds_since(started)
 
 

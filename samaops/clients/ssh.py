@@ -1,192 +1,271 @@
-"""Log in to a server over SSH with OpenSSH's own client: one connection, many sessions (ControlMaster).
+"""Run commands on a server over SSH with paramiko: one connection, many channels (``ssh_login`` opens it).
 
-The host key is always verified; nothing is ever added to known_hosts, and no ssh_config is read. OpenSSH instead of
-an SSH library: it costs this process no import and no arithmetic, it uses agents, certificates and hardware keys as
-the engineer's own ``ssh`` does, and a hint such as ``ssh root@...`` behaves as samaops does.
+paramiko waits without end for some answers, so what a frozen server may keep from ending is done in a thread that is
+left behind when time is up.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import math
-import os
 import select
 import shlex
-import shutil
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
+from contextlib import suppress
 
-from samaops.clients import commands, footprint, ssh_dial, ssh_refusals
+from samaops.clients import footprint, ssh_login
 from samaops.clients.errors import ClientError
-from samaops.clients.ssh_refusals import Attempt
-from samaops.clients.ssh_session import SshShell, close, remove
+from samaops.clients.shell import MAX_OUTPUT_BYTES, Completed, text
+from samaops.clients.ssh_login import in_time, paramiko, seconds_left
 from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-# The session that holds the connection: it ends when our end of its pipe does, with this process.
-_STAY = "exec cat >/dev/null"
-# ssh opens its control socket as soon as we are in; nothing tells of it but the file.
-_LOOK_EVERY_MS = 3
-# A user's start-up file may print something first.
-_MOST_BYTES_BEFORE_READY = 64 * 1024
-# Where the control socket goes: in memory first, for the disk of this machine may be the trouble.
-_PLACES = ("XDG_RUNTIME_DIR", "/dev/shm", "TMPDIR", "/tmp")  # noqa: S108 - a directory of our own in it
-_SOCKET = "s"
-# A Unix socket's address holds 108 bytes with its end (unix(7)); ssh first listens on "<path>.<16 random characters>".
-_LONGEST_SOCKET = 107 - 17
-# The cheapest in CPU first; the others stay allowed for servers that do not have these.
-_OPTIONS = (
-    "BatchMode=yes",
-    "StrictHostKeyChecking=yes",
-    "GlobalKnownHostsFile=none",
-    "UpdateHostKeys=no",
-    "PreferredAuthentications=publickey",
-    "KexAlgorithms=^curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256",
-    "Ciphers=^aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr",
-    "TCPKeepAlive=yes",
-    "ServerAliveInterval=10",
-    "ControlMaster=yes",
-    "ProxyUseFdpass=yes",
-)
-# No connection of its own when the shared one is gone.
-_SHARED = ("BatchMode=yes", "LogLevel=ERROR", "ProxyCommand=false")
-# A directory of a samaops that was killed: empty, for ssh has taken its socket away, and older than any log-in.
-_STALE_SECONDS = 3600.0
-_logging_in: dict[subprocess.Popen[bytes], Path] = {}
-_lock = threading.Lock()
+# sshd allows 10 sessions per connection by default (MaxSessions); a lock may hold one of them.
+MAX_SESSIONS = 8
+# How long a command waits for a session that another gives back, before there is a second connection.
+_PATIENCE_SECONDS = 1.0
+_TRY_AGAIN_SECONDS = 0.05
+# What ssh itself ends with when a command ended without an exit code.
+_NO_EXIT_CODE = 255
+# How long a poll waits while there is input that the server does not take yet.
+_POLL_SECONDS_WITH_INPUT = 0.02
+_BLOCK_BYTES = 64 * 1024
+# A line of an answer is a few words and a name; more is not what we talk with.
+_LONGEST_LINE_BYTES = 64 * 1024
+_STAGE = "ssh command"
 
 
 def connect(address: str, settings: Ssh) -> SshShell:
     """Log in within ``settings.timeout`` in all. Raises ClientError."""
-    ends_at = time.monotonic() + settings.timeout
-    program = shutil.which("ssh")
-    if program is None:
-        message = _("ssh is not installed on this machine: apt-get install openssh-client")
-        raise ClientError(FailureKind.MISSING, message, "ssh")
-    _refuse_unreadable(settings)
-    directory = _private_directory()
-    socket = directory / _SOCKET
-    log = os.memfd_create("samaops-ssh")
-    master = commands.start([program, *_words(address, settings, str(socket))], stderr=log)
-    with _lock:
-        _logging_in[master] = directory
-    try:
-        said = _wait_until_in(master, socket, ends_at)
-        if said is not None:
-            words = os.pread(log, _MOST_BYTES_BEFORE_READY, 0)
-            ssh_refusals.refuse(Attempt(address, settings, words, said), is_over=master.poll() is not None)
-    except BaseException:
-        close(master, directory)
-        raise
-    finally:
-        os.close(log)
-        with _lock:
-            _logging_in.pop(master, None)
-    footprint.count(connections=1)
-    return SshShell(
-        master, directory, (program, "-F", "none", "-S", str(socket), *_options(_SHARED), "samaops")
-    )
+    return SshShell(address, settings)
 
 
-def give_up() -> None:
-    """End every log-in that is still under way, and what it has here: nobody waits for it any more."""
-    with _lock:
-        under_way = dict(_logging_in)
-    for master, directory in under_way.items():
-        master.kill()  # its pipes stay open: their numbers belong to the thread that still reads there
-        master.wait()
-        remove(directory)
+class _RefusedError(Exception):
+    """The server gives us no further session on this connection."""
 
 
-def _words(address: str, settings: Ssh, socket: str) -> list[str]:
-    more = [
-        f"UserKnownHostsFile={_quoted(settings.known_hosts.expanduser())}",
-        f"ConnectTimeout={math.ceil(settings.timeout) + 1}",  # for the banner; the dialler has its own
-        f"ProxyCommand={_dialler(address, settings)}",
-    ]
-    if settings.key_file:
-        more += ["IdentitiesOnly=yes", f"IdentityFile={_quoted(settings.key_file)}"]
-    options = _options((*_OPTIONS, *more))
-    return [
-        *("-F", "none", "-v", "-T", "-S", socket, *options, "-p", str(settings.port), "-l", settings.user),
-        *("--", address, _STAY),
-    ]
+class SshShell:
+    """One authenticated connection to one server: many commands side by side, each bounded in time and output.
 
+    Where sshd allows fewer sessions than that, a command waits for another to end; when it is not a command but a lock
+    that holds the last one, there is a second connection.
+    """
 
-def _dialler(address: str, settings: Ssh) -> str:
-    words = (sys.executable, "-I", "-S", ssh_dial.__file__, address, settings.port, settings.timeout + 1)
-    return shlex.join(map(str, words)).replace("%", "%%")
+    def __init__(self, address: str, settings: Ssh) -> None:
+        self._address, self._settings = address, settings
+        self._transports = [ssh_login.log_in(address, settings, settings.timeout)]
+        self._connecting = threading.Lock()
+        self._places = threading.BoundedSemaphore(MAX_SESSIONS)
+        self._has_failed = False
+        self._is_closed = False
 
+    @property
+    def is_well(self) -> bool:
+        """Whether the connection stands and every command was answered: a dead one may look alive for minutes."""
+        return not (self._has_failed or self._is_closed) and self._transports[-1].is_active()
 
-def _options(options: tuple[str, ...]) -> list[str]:
-    return [word for option in options for word in ("-o", option)]
-
-
-def _quoted(path: Path) -> str:
-    """Return a path as ssh's options take it: in quotes, with nothing to expand."""
-    return '"' + str(path).replace("%", "%%") + '"'
-
-
-def _refuse_unreadable(settings: Ssh) -> None:
-    """Name a key or known_hosts that cannot be read: ssh itself would go on without it."""
-    for file, stage in ((settings.key_file, "ssh key"), (settings.known_hosts.expanduser(), "known_hosts")):
-        if file is None:
-            continue
+    def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
+        """Run a command line under ``LC_ALL=C``; see Shell.run."""
+        ends_at = time.monotonic() + timeout
+        if not self._places.acquire(timeout=timeout):
+            words = _("all SSH sessions of this connection are busy")
+            raise ClientError(FailureKind.NO_ANSWER, words, "ssh session")
         try:
-            file.open("rb").close()
-        except FileNotFoundError as error:
-            if stage == "ssh key":  # without a known_hosts the host key is unknown, and that is said
-                raise ClientError(FailureKind.MISSING, f"{file}: {error.strerror}", stage) from error
-        except OSError as error:
-            raise ClientError(FailureKind.MISSING, f"{file}: {error.strerror}", stage) from error
+            channel = self._start(_bounded_on_server(command, seconds_left(ends_at)), ends_at)
+            return self._completed(channel, stdin, ends_at)
+        except TimeoutError as error:
+            self._has_failed = True
+            message = _("the command did not end within {seconds:.1f} s").format(seconds=timeout)
+            raise ClientError(FailureKind.NO_ANSWER, message, _STAGE) from error
+        finally:
+            self._places.release()
 
+    def converse(self, command: str, timeout: float) -> Conversation:
+        """Start a command line that answers each line it is told, until it is closed; see Conversation.
 
-def _private_directory() -> Path:
-    refusal = ""
-    for place in _PLACES:
-        base = place if place.startswith("/") else os.environ.get(place, "")
-        if not base:
-            continue
-        directory = Path(base) / f"samaops-{os.urandom(6).hex()}"
-        if len(os.fsencode(directory / _SOCKET)) > _LONGEST_SOCKET:
-            refusal = f"{base}: {os.strerror(errno.ENAMETOOLONG)}"
-            continue
-        _sweep(Path(base))
+        It does not count among the sessions for commands: it would take one from them for good.
+        """
         try:
-            directory.mkdir(mode=0o700)
-        except OSError as error:
-            refusal = f"{base}: {error.strerror}"
-        else:
-            return directory
-    raise ClientError(FailureKind.MISSING, refusal, "ssh")
+            return Conversation(self._start(command, time.monotonic() + timeout))
+        except TimeoutError as error:
+            self._has_failed = True
+            words = _("the SSH session did not begin")
+            raise ClientError(FailureKind.NO_ANSWER, words, "ssh session") from error
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self._is_closed = True
+        for transport in self._transports:
+            ssh_login.close(transport)
+
+    def _start(self, command: str, ends_at: float) -> paramiko.Channel:
+        """Start a command as soon as the server allows it. Raises TimeoutError, ClientError."""
+        patient_until = time.monotonic() + _PATIENCE_SECONDS
+        refusal = None
+        while True:
+            try:
+                return self._open(command, ends_at)
+            except _RefusedError as error:
+                refusal = error
+            except TimeoutError:
+                if refusal is None:
+                    raise
+            if time.monotonic() + _TRY_AGAIN_SECONDS > ends_at:
+                words = _("logged in, but sshd allows no session more (MaxSessions)")
+                raise ClientError(FailureKind.ERROR, words, "ssh session") from refusal
+            if time.monotonic() > patient_until:
+                self._connect_again(ends_at)
+            time.sleep(_TRY_AGAIN_SECONDS)  # sshd tells nobody when a session is free
+
+    def _connect_again(self, ends_at: float) -> None:
+        with self._connecting:
+            if len(self._transports) == 1:
+                seconds = min(self._settings.timeout, seconds_left(ends_at))
+                self._transports.append(ssh_login.log_in(self._address, self._settings, seconds))
+
+    def _open(self, command: str, ends_at: float) -> paramiko.Channel:
+        """Start a command on the newest connection. Raises _RefusedError, TimeoutError, ClientError."""
+        transport = self._transports[-1]
+
+        def begin() -> paramiko.Channel:
+            try:
+                # longer than we wait, so that an error here is the server's answer
+                channel = transport.open_session(timeout=seconds_left(ends_at) + 1)
+            except paramiko.SSHException as error:
+                if transport.is_active():
+                    raise _RefusedError from error
+                raise
+            channel.exec_command(command)
+            return channel
+
+        try:
+            return in_time(begin, ends_at)
+        except TimeoutError:
+            raise
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            if transport.is_active():
+                words = _("the server runs no commands for this user")
+                raise ClientError(FailureKind.ERROR, words, "ssh session") from error
+            raise self._lost() from error
+
+    def _completed(self, channel: paramiko.Channel, stdin: bytes, ends_at: float) -> Completed:
+        try:
+            exit_code, stdout, stderr = _exchange(channel, stdin, ends_at)
+        except (TimeoutError, ClientError):
+            # To close takes its turn to write, which a frozen server may never give.
+            threading.Thread(target=_close, args=(channel,), daemon=True).start()
+            raise
+        _close(channel)
+        if exit_code < 0 and not channel.get_transport().is_active():
+            raise self._lost()
+        footprint.count(commands=1, bytes_read=len(stdout) + len(stderr))
+        return Completed(exit_code if exit_code >= 0 else _NO_EXIT_CODE, text(stdout), text(stderr))
+
+    def _lost(self) -> ClientError:
+        self._has_failed = True
+        return ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), _STAGE)
 
 
-def _sweep(base: Path) -> None:
-    """Remove what killed runs have left here; rmdir takes nothing that is in use, and nothing of another user."""
-    for left in base.glob("samaops-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                left.rmdir()
+def _close(channel: paramiko.Channel) -> None:
+    with suppress(OSError, EOFError, paramiko.SSHException):  # the connection may have ended meanwhile
+        channel.close()
 
 
-def _wait_until_in(master: subprocess.Popen[bytes], socket: Path, ends_at: float) -> bytes | None:
-    """Return None when we are in, and otherwise what the server's shell said instead, often nothing."""
-    assert master.stdout is not None
-    poll, said = select.poll(), b""
-    poll.register(master.stdout, select.POLLIN)
-    while not socket.exists():
-        if time.monotonic() > ends_at or len(said) > _MOST_BYTES_BEFORE_READY:
-            return said
-        if poll.poll(_LOOK_EVERY_MS):
-            block = os.read(master.stdout.fileno(), 4096)
-            said += block
-            if not block:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    master.wait(max(0.1, ends_at - time.monotonic()))
-                return said
-    return None
+def _exchange(channel: paramiko.Channel, stdin: bytes, ends_at: float) -> tuple[int, bytes, bytes]:
+    """Give a command its input and return its exit code (-1: none) and all that it wrote.
+
+    Raises TimeoutError, ClientError for too much output.
+    """
+    stdout, stderr = bytearray(), bytearray()
+    unsent, is_input_open = stdin, True
+    poll = select.poll()
+    poll.register(channel.fileno(), select.POLLIN)
+    while True:
+        if is_input_open:
+            with suppress(OSError):  # a command that has closed its input has had enough
+                if unsent and channel.send_ready():
+                    unsent = unsent[channel.send(unsent[:_BLOCK_BYTES]) :]
+                if not unsent:
+                    channel.shutdown_write()
+                    is_input_open = False
+        is_over = channel.eof_received or channel.closed
+        if channel.recv_ready():
+            stdout += channel.recv(_BLOCK_BYTES)
+        if channel.recv_stderr_ready():
+            stderr += channel.recv_stderr(_BLOCK_BYTES)
+        if len(stdout) + len(stderr) > MAX_OUTPUT_BYTES:
+            message = _("more than {bytes} bytes of output").format(bytes=MAX_OUTPUT_BYTES)
+            raise ClientError(FailureKind.ERROR, message, _STAGE)
+        if is_over and not (channel.recv_ready() or channel.recv_stderr_ready()):
+            if not channel.status_event.wait(seconds_left(ends_at)):
+                raise TimeoutError
+            return channel.recv_exit_status(), bytes(stdout), bytes(stderr)
+        if time.monotonic() >= ends_at:
+            raise TimeoutError
+        left = seconds_left(ends_at)
+        poll.poll(1000 * (min(left, _POLL_SECONDS_WITH_INPUT) if is_input_open else left))
+
+
+class Conversation:
+    """A command on a server that lives as long as somebody talks with it: a line to it, a line from it.
+
+    Its standard input ends with this process, however that ends. After the first error it is over.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+        self._unread = b""
+
+    def ask(self, line: str, timeout: float) -> str:
+        """Tell it a line and return the line that it answers. Raises ClientError."""
+        self.tell(line, timeout)
+        return self.hear(timeout)
+
+    def tell(self, line: str, timeout: float) -> None:
+        """Send a line. Raises ClientError."""
+        self._channel.settimeout(timeout)
+        if self._channel.eof_sent:  # paramiko would try again without end
+            raise self._over()
+        try:
+            self._channel.sendall(line.encode("utf-8") + b"\n")
+        except TimeoutError as error:
+            raise _silence() from error
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise self._over() from error
+
+    def hear(self, timeout: float) -> str:
+        """Return the next line, at most ``timeout`` seconds later. Raises ClientError."""
+        ends_at = time.monotonic() + timeout
+        while b"\n" not in self._unread:
+            self._channel.settimeout(seconds_left(ends_at))
+            try:
+                block = self._channel.recv(4096)
+            except TimeoutError as error:
+                raise _silence() from error
+            self._unread += block
+            if not block or len(self._unread) > _LONGEST_LINE_BYTES:
+                raise self._over()
+        line, _newline, self._unread = self._unread.partition(b"\n")
+        return text(line)
+
+    def finish(self, timeout: float) -> None:
+        """End its standard input, and wait until it has ended too."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.shutdown_write()
+            self._channel.status_event.wait(timeout)
+        _close(self._channel)
+
+    def _over(self) -> ClientError:
+        errors = self._channel.recv_stderr(4096) if self._channel.recv_stderr_ready() else b""
+        words = text(errors).strip() or _("the SSH connection was closed")
+        return ClientError(FailureKind.CLOSED, words.splitlines()[-1], "ssh session")
+
+
+def _silence() -> ClientError:
+    return ClientError(FailureKind.NO_ANSWER, _("no answer came"), "ssh session")
+
+
+def _bounded_on_server(command: str, seconds: float) -> str:
+    """Wrap a command so that nothing of it stays on the server when we are gone."""
+    return f"env LC_ALL=C timeout -k 1 {math.ceil(seconds) + 1} sh -c {shlex.quote(command)}"

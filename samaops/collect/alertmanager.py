@@ -5,31 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from samaops.clients import alertmanager as client
 from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import Endpoint
 from samaops.facts.alertmanager import AlertFacts, AlertmanagerFacts
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured AlertManager, if any."""
-    endpoint = site.settings.alertmanager
-    if endpoint is None:
-        return []
-
-    def collect(probe: Probe) -> AlertmanagerFacts:
-        return observe(endpoint, probe)
-
-    timeout = endpoint.timeout + 1
-    return [Collector("alertmanager", "alertmanager/main", AlertmanagerFacts, collect, timeout=timeout)]
+@collects("alertmanager", AlertmanagerFacts)
+def look(endpoint: Endpoint, _site: Site, probe: Probe) -> AlertmanagerFacts:
+    """Read what fires at the configured AlertManager."""
+    return observe(endpoint, probe)
 
 
 def observe(settings: Endpoint, probe: Probe) -> AlertmanagerFacts:
     """Read the alerts. Raises ClientError."""
-    from samaops.clients import alertmanager as client
-
     probe.stage("alerts")
     shown = client.firing(settings)
     if not isinstance(shown, list):

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from samaops.collect import health
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import Api, ApiInstance
 from samaops.facts.api import ApiFacts
 from samaops.site.site import Site
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each configured member."""
+def members(site: Site) -> Iterator[Target]:
+    """Yield the configured members."""
     api = site.settings.api
-    return [_collector(api, instance) for instance in api.instances] if api else []
+    for member in api.instances if api else ():
+        yield Target(member.name, member, member.server, (api or Api()).timeout + SPARE_SECONDS)
 
 
-def _collector(api: Api, instance: ApiInstance) -> Collector:
-    url = health.url_of(instance.url, api.health_path)
-
-    def collect(probe: Probe) -> ApiFacts:
-        return ApiFacts(instance.name, health.ask(url, api.timeout, probe))
-
-    subject = f"api/{instance.name}"
-    return Collector("api", subject, ApiFacts, collect, instance.server, timeout=api.timeout + 1)
+@collects("api", ApiFacts, targets=members)
+def look(member: ApiInstance, site: Site, probe: Probe) -> ApiFacts:
+    """Ask one member for its health."""
+    assert site.settings.api is not None
+    url = health.url_of(member.url, site.settings.api.health_path)
+    return ApiFacts(member.name, health.ask(url, site.settings.api.timeout, probe))

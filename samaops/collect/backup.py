@@ -4,41 +4,36 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.shell import Completed
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
 from samaops.collect.sections import cut
-from samaops.config.settings import Backup, Ssh
+from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 SCRIPT_SECONDS = 6.0
-
-
 UNFINISHED_ENDINGS = (".tmp", ".partial")
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured backups, if any."""
+def place(site: Site) -> Iterator[Target]:
+    """Yield the place of the backups, where one is configured."""
     backup = site.settings.backup
-    if backup is None:
-        return []
+    if backup is not None:
+        yield Target(backup.server, backup, backup.server, site.shell_seconds(backup.server, SCRIPT_SECONDS))
 
-    def collect(probe: Probe) -> BackupFacts:
-        return observe(backup, probe)
 
-    server = site.settings.servers.get(backup.server)
-    log_in = server.ssh.timeout if server and isinstance(server.ssh, Ssh) else 0.0
-    timeout = log_in + SCRIPT_SECONDS + 0.5
-    return [
-        Collector("backup", f"backup/{backup.server}", BackupFacts, collect, backup.server, timeout=timeout)
-    ]
+@collects("backup", BackupFacts, targets=place)
+def look(backup: Backup, _site: Site, probe: Probe) -> BackupFacts:
+    """List the backups."""
+    return observe(backup, probe)
 
 
 def observe(backup: Backup, probe: Probe) -> BackupFacts:

@@ -10,21 +10,20 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
+from samaops.clients.errors import ClientError
+from samaops.clients.flower import FlowerClient
+from samaops.clients.redis import RedisClient
+from samaops.collect.flower import url_of
 from samaops.config.settings import Redis
+from samaops.facts.canary import Heard, Sighting
 from samaops.i18n import _
 from samaops.site.site import Site
 
-if TYPE_CHECKING:
-    from samaops.clients.redis import RedisClient
-from samaops.facts.canary import Heard, Sighting
-
 KEY = "celery-task-meta-{task_id}"
-
-
 ENDED = ("SUCCESS", "FAILURE", "REVOKED")
 
 
@@ -59,8 +58,6 @@ class ResultWatch:
         return self._seen
 
     def _watch(self) -> None:
-        from samaops.clients.errors import ClientError
-
         exact_until = time.monotonic() + EXACT_SECONDS
         while not self._over.is_set() and not self._found.is_set():
             try:
@@ -70,8 +67,6 @@ class ResultWatch:
                 self._over.wait(RETRY_SECONDS)
 
     def _watch_over_one_connection(self, exact_until: float) -> None:
-        from samaops.clients.redis import RedisClient
-
         client = RedisClient(self._host, self._redis)
         ends_at = time.monotonic() + self._redis.timeout / 2  # a connection has one time limit for all
         try:
@@ -88,7 +83,7 @@ class ResultWatch:
 
 
 def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
-    value = client.command("GET", key)
+    value = client.get(key)
     now = time.monotonic()
     if value is None:
         return replace(before, trouble="")
@@ -105,7 +100,7 @@ def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
         seen,
         worker=str(found.get("worker") or before.worker),
         ended_at=now,
-        expires=client.command("TTL", key) != -1,
+        expires=client.ttl(key) != -1,
     )
 
 
@@ -119,9 +114,6 @@ def _document(value: Any) -> dict[str, Any]:
 
 def heard(site: Site, task_id: str) -> Heard | None:
     """Return what Flower heard of a task; None when nothing, or when it is not configured. Raises ClientError."""
-    from samaops.clients.flower import FlowerClient
-    from samaops.collect.flower import url_of
-
     flower = site.settings.flower
     if flower is None:
         return None

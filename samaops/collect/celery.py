@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.errors import ClientError
+from samaops.clients.flower import FlowerClient
+from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, objects
+from samaops.collect.engine import Probe
 from samaops.collect.flower import url_of
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import Celery, RabbitMQ
-from samaops.model.failure import FailureKind
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.flower import FlowerClient
-    from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.celery import (
     ACTIVE_TASKS,
     ActiveTask,
@@ -30,62 +28,39 @@ from samaops.facts.celery import (
     RecentTasks,
     ReplyQueue,
 )
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 PIDBOX = ".celery.pidbox"
-
-
 REPLIES = ".reply.celery.pidbox"
-
-
 EVENTS = "celeryev."
-
-
 RECENT_TASKS = 100
-
-
 RECENT_SECONDS = 900.0
-
-
 # So many successes in a row end one trouble: an earlier failure says nothing about the present one.
 WELL_STREAK = 20
-
-
 TEXT_CHARACTERS = 100
-
-
 NAME_CHARACTERS = 200
-
-
 _ADDRESS = re.compile("0x[0-9a-f]+")
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the Celery workers, if any are configured."""
-    if site.settings.celery is None:
-        return []
-    timeout = (
-        max(one.timeout for one in (site.settings.rabbitmq or RabbitMQ(), site.settings.flower or RabbitMQ()))
-        + 1
-    )
-
-    def collect(probe: Probe) -> CeleryFacts:
-        return observe(site, probe)
-
-    return [
-        Collector(
-            "celery", "celery/workers", CeleryFacts, collect, _server(site.settings.celery), timeout=timeout
-        )
-    ]
+def workers(site: Site) -> Iterator[Target]:
+    """Yield the workers, who are looked at together, where some are configured."""
+    settings = site.settings
+    if settings.celery is not None:
+        asked = [section for section in (settings.rabbitmq, settings.flower) if section is not None]
+        seconds = max((section.timeout for section in asked), default=RabbitMQ().timeout) + SPARE_SECONDS
+        server = next((worker.server for worker in settings.celery.workers.values()), "workers")
+        yield Target("workers", settings.celery, server, seconds)
 
 
-def _server(celery: Celery) -> str:
-    return next((worker.server for worker in celery.workers.values()), "workers")
+@collects("celery", CeleryFacts, targets=workers)
+def look(_celery: Celery, site: Site, probe: Probe) -> CeleryFacts:
+    """Read the workers and their tasks."""
+    return observe(site, probe)
 
 
 def observe(site: Site, probe: Probe) -> CeleryFacts:
     """Read the workers from the broker, and their tasks from Flower when it is configured."""
-    from samaops.clients.errors import ClientError
-
     if site.settings.rabbitmq is None:
         raise ClientError(FailureKind.DEPENDENCY, "[rabbitmq] is not configured", "rabbitmq")
     probe.stage("rabbitmq")
@@ -103,8 +78,6 @@ def observe(site: Site, probe: Probe) -> CeleryFacts:
 def _of_broker(
     site: Site, rabbitmq: RabbitMQ, probe: Probe
 ) -> tuple[tuple[CeleryNode, ...], tuple[OtherConsumer, ...], tuple[ReplyQueue, ...] | None]:
-    from samaops.clients.rabbitmq import ManagementApi, objects
-
     with ManagementApi(site.host_of(rabbitmq), rabbitmq) as api:
         api.log_in()
         api.require_everything("consumers")
@@ -165,8 +138,6 @@ def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[
 
 
 def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
-    from samaops.clients.rabbitmq import PAGE_SIZE, objects
-
     page = api.in_vhost(
         "queues", page=1, page_size=PAGE_SIZE, name=REPLIES, sort="messages", sort_reverse="true",
         columns="name,messages,consumers",
@@ -179,8 +150,6 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
 
 
 def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
-    from samaops.clients.flower import FlowerClient
-
     assert site.settings.flower is not None
     with FlowerClient(url_of(site, site.settings.flower), site.settings.flower) as client:
         now = time.time()

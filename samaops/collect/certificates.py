@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
+from cryptography import x509
+
+from samaops.clients import certificates as client
 from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import Certificate
+from samaops.facts.certificates import CertificateFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
-if TYPE_CHECKING:
-    from cryptography import x509
-from samaops.facts.certificates import CertificateFacts
-
 LOOK_SECONDS = 4.0
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each certificate to watch."""
-    return [_collector(one) for one in site.settings.certificates]
+def watched(site: Site) -> Iterator[Target]:
+    """Yield the configured certificates."""
+    for certificate in site.settings.certificates:
+        yield Target(certificate.name, certificate, None, LOOK_SECONDS + SPARE_SECONDS)
 
 
-def _collector(certificate: Certificate) -> Collector:
-    def collect(probe: Probe) -> CertificateFacts:
-        return observe(certificate, probe)
-
-    subject = f"certificates/{certificate.name}"
-    return Collector("certificates", subject, CertificateFacts, collect, timeout=LOOK_SECONDS + 1)
+@collects("certificates", CertificateFacts, targets=watched)
+def look(certificate: Certificate, _site: Site, probe: Probe) -> CertificateFacts:
+    """Read one certificate where it is served."""
+    return observe(certificate, probe)
 
 
 def observe(certificate: Certificate, probe: Probe) -> CertificateFacts:
     """Shake hands and read the certificate that is shown."""
     from cryptography import x509
-
-    from samaops.clients import certificates as client
 
     probe.stage("TLS handshake")
     server_name = certificate.server_name or certificate.host

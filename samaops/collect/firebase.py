@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients import firebase as client
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import Firebase, Proxy
 from samaops.facts.firebase import FirebaseFacts
 from samaops.facts.proxy import label
 from samaops.site.site import Site
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each of Google's hosts."""
+def hosts(site: Site) -> Iterator[Target]:
+    """Yield Google's hosts, each once."""
     firebase = site.settings.firebase
-    if firebase is None:
-        return []
     urls: dict[str, str] = {}
-    for url in (firebase.oauth_url, firebase.fcm_url):
+    for url in (firebase.oauth_url, firebase.fcm_url) if firebase else ():
         parts = urlsplit(url)
         urls.setdefault(label(parts.hostname or "?", parts.port or 443), url)
-    return [_collector(name, url, firebase, site.settings.proxy) for name, url in urls.items()]
+    for name, url in urls.items():
+        yield Target(name, url, None, (firebase or Firebase()).timeout + SPARE_SECONDS)
 
 
-def _collector(name: str, url: str, firebase: Firebase, proxy: Proxy | None) -> Collector:
-    def collect(probe: Probe) -> FirebaseFacts:
-        return observe(url, firebase, proxy, probe)
-
-    return Collector("firebase", f"firebase/{name}", FirebaseFacts, collect, timeout=firebase.timeout + 1)
+@collects("firebase", FirebaseFacts, targets=hosts)
+def look(url: str, site: Site, probe: Probe) -> FirebaseFacts:
+    """Look at one of Google's hosts."""
+    assert site.settings.firebase is not None
+    return observe(url, site.settings.firebase, site.settings.proxy, probe)
 
 
 def observe(url: str, firebase: Firebase, proxy: Proxy | None, probe: Probe) -> FirebaseFacts:
     """Look at one host. Raises ClientError."""
-    from samaops.clients import firebase as client
-
     probe.stage("proxy, TLS, GET" if proxy else "TLS, GET")
     answer = client.ask(url, firebase, proxy)
     parts, certificate = urlsplit(url), answer.certificate

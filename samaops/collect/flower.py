@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.flower import FlowerClient
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import Flower
 from samaops.facts.flower import FlowerFacts
 from samaops.site.site import Site
@@ -20,24 +22,14 @@ def url_of(site: Site, flower: Flower) -> str:
     return f"http://[{address}]:5555" if ":" in address else f"http://{address}:5555"
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured Flower, if any."""
-    flower = site.settings.flower
-    if flower is None:
-        return []
-    url = url_of(site, flower)
-
-    def collect(probe: Probe) -> FlowerFacts:
-        return observe(url, flower, probe)
-
-    subject = f"flower/{flower.server}"
-    return [Collector("flower", subject, FlowerFacts, collect, flower.server, timeout=flower.timeout + 1)]
+@collects("flower", FlowerFacts)
+def look(flower: Flower, site: Site, probe: Probe) -> FlowerFacts:
+    """Ask Flower which workers it sees."""
+    return observe(url_of(site, flower), flower, probe)
 
 
 def observe(url: str, settings: Flower, probe: Probe) -> FlowerFacts:
     """Ask Flower for its workers."""
-    from samaops.clients.flower import FlowerClient
-
     probe.stage("workers")
     started = time.perf_counter()
     with FlowerClient(url, settings) as client:

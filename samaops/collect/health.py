@@ -5,33 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from samaops.clients.errors import ClientError
+from samaops.clients.http import HttpAnswer, HttpConnection
 from samaops.collect.engine import Probe
-
-if TYPE_CHECKING:
-    from samaops.clients.http import HttpAnswer, HttpConnection
 from samaops.facts.health import HealthAnswer
 
 # A few quick answers say more than one. Where none of them was quick they may only have met a busy moment, of
 # this machine too, so a few more are taken; a server that is really slow is not asked again.
 SAMPLES = 3
-
-
 MOST_SAMPLES = 10
-
-
 QUICK_MS = 30.0  # the guide's P99 of GET /health
-
-
 SLOW_MS = 500.0
-
-
 EXCERPT_CHARACTERS = 200
-
-
 MAX_BODY_BYTES = 64 * 1024
 
 
@@ -42,8 +30,6 @@ def url_of(base: str, path: str) -> str:
 
 def ask(url: str, timeout: float, probe: Probe, ca_file: Path | None = None) -> HealthAnswer:
     """Ask a health path a few times over one connection. Raises ClientError when the first answer fails."""
-    from samaops.clients.http import HttpConnection
-
     probe.stage(f"GET {urlsplit(url).path}")
     with HttpConnection(url, timeout=timeout, ca_file=ca_file) as connection:
         first = connection.get(max_bytes=MAX_BODY_BYTES)

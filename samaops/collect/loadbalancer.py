@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from samaops.clients.errors import ClientError
+from samaops.clients.http import HttpConnection
+from samaops.clients.loadbalancer import BigIpClient
 from samaops.collect import health
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import BigIp, LoadBalancer
+from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.site.site import Site
 
-if TYPE_CHECKING:
-    from samaops.clients.loadbalancer import BigIpClient
-from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 
-
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the virtual address, and of the F5 when it is configured."""
+def vip(site: Site) -> Iterator[Target]:
+    """Yield the address that customers use, where one is configured."""
     balancer = site.settings.loadbalancer
-    if balancer is None:
-        return []
-    found = [_vip_collector(balancer)]
-    if balancer.bigip is not None:
-        found.append(_bigip_collector(balancer, balancer.bigip))
-    return found
+    if balancer is not None:
+        yield Target("vip", balancer, None, balancer.timeout + SPARE_SECONDS)
 
 
-def _vip_collector(balancer: LoadBalancer) -> Collector:
+@collects("loadbalancer", VipFacts, targets=vip, feeds=("loadbalancer.vip",))
+def look_at_vip(balancer: LoadBalancer, _site: Site, probe: Probe) -> VipFacts:
+    """Ask for the API's health as a customer would."""
     url = health.url_of(balancer.url, balancer.health_path)
-
-    def collect(probe: Probe) -> VipFacts:
-        return VipFacts(health.ask(url, balancer.timeout, probe, balancer.ca_file))
-
-    feeds = ("loadbalancer.vip",)
-    timeout = balancer.timeout + 1
-    return Collector("loadbalancer", "loadbalancer/vip", VipFacts, collect, feeds=feeds, timeout=timeout)
+    return VipFacts(health.ask(url, balancer.timeout, probe, balancer.ca_file))
 
 
-def _bigip_collector(balancer: LoadBalancer, bigip: BigIp) -> Collector:
-    def collect(probe: Probe) -> BigIpFacts:
-        return observe(bigip, balancer.timeout, probe)
+def management(site: Site) -> Iterator[Target]:
+    """Yield the management interface of the F5, where one is configured."""
+    balancer = site.settings.loadbalancer
+    if balancer is not None and balancer.bigip is not None:
+        yield Target("bigip", balancer.bigip, None, balancer.timeout + SPARE_SECONDS)
 
-    feeds = tuple(f"loadbalancer.{part}" for part in ("management", "member", "pool", "virtual", "monitor"))
-    timeout = balancer.timeout + 1
-    return Collector("loadbalancer", "loadbalancer/bigip", BigIpFacts, collect, feeds=feeds, timeout=timeout)
+
+@collects(
+    "loadbalancer",
+    BigIpFacts,
+    targets=management,
+    feeds=tuple(f"loadbalancer.{part}" for part in ("management", "member", "pool", "virtual", "monitor")),
+)
+def look_at_pool(bigip: BigIp, site: Site, probe: Probe) -> BigIpFacts:
+    """Read the pool as the F5 sees it."""
+    assert site.settings.loadbalancer is not None
+    return observe(bigip, site.settings.loadbalancer.timeout, probe)
 
 
 def observe(bigip: BigIp, timeout: float, probe: Probe) -> BigIpFacts:
@@ -55,9 +57,6 @@ def observe(bigip: BigIp, timeout: float, probe: Probe) -> BigIpFacts:
     A management interface that is down is no outage: customers are served through another. So it is told as
     a way to look that is broken.
     """
-    from samaops.clients.http import HttpConnection
-    from samaops.clients.loadbalancer import BigIpClient
-
     with HttpConnection(bigip.url, timeout=timeout, ca_file=bigip.ca_file) as connection:
         client = BigIpClient(connection, bigip)
         probe.stage("members")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.http import get
+from samaops.clients.minio import list_buckets
+from samaops.collect.engine import Probe
 from samaops.collect.health import url_of
+from samaops.collect.registry import collects
 from samaops.config.settings import MinIO
 from samaops.facts.minio import MinioFacts
 from samaops.i18n import _
@@ -12,30 +15,18 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 HEALTH_PATH = "/minio/health/live"
-
-
 # The root user and password of a MinIO that was given none; the guide's own texts use them.
 DEFAULT_KEY = "minioadmin"
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured MinIO, if any."""
-    minio = site.settings.minio
-    if minio is None:
-        return []
-    url = minio.url or f"http://{site.address_of(minio.server)}:9000"
-
-    def collect(probe: Probe) -> MinioFacts:
-        return observe(url, minio, probe)
-
-    subject = f"minio/{minio.server}"
-    return [Collector("minio", subject, MinioFacts, collect, minio.server, timeout=minio.timeout + 1)]
+@collects("minio", MinioFacts)
+def look(minio: MinIO, site: Site, probe: Probe) -> MinioFacts:
+    """Read health and buckets of MinIO."""
+    return observe(minio.url or f"http://{site.address_of(minio.server)}:9000", minio, probe)
 
 
 def observe(url: str, settings: MinIO, probe: Probe) -> MinioFacts:
     """Ask the health path, then S3. Raises ClientError when either does not serve."""
-    from samaops.clients.http import get
-
     probe.stage("GET " + HEALTH_PATH)
     health = get(url_of(url, HEALTH_PATH), timeout=settings.timeout, max_bytes=4096)
     buckets = None
@@ -60,8 +51,6 @@ def observe(url: str, settings: MinIO, probe: Probe) -> MinioFacts:
 
 
 def _buckets(url: str, settings: MinIO, probe: Probe) -> tuple[str, ...]:
-    from samaops.clients.minio import list_buckets
-
     if not settings.access_key or settings.secret_key is None:
         message = _("[minio] access_key and secret_key are not configured")
         raise ClientError(FailureKind.MISSING, message, "list buckets")
@@ -81,8 +70,6 @@ def _default_credentials(
         return "configured"
     if "minio" not in server_header.lower():
         return ""
-    from samaops.clients.minio import list_buckets
-
     probe.stage("default credentials")
     try:
         list_buckets(url, DEFAULT_KEY, DEFAULT_KEY, min(settings.timeout, probe.remaining()))

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.errors import WELCOME, ClientError
+from samaops.clients.pgbouncer import ConsoleClient, PooledClient
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import PgBouncer
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.errors import ClientError
-    from samaops.clients.pgbouncer import ConsoleClient
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 Row = dict[str, Any]
 
 
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
-
-
 QUERY_CODE = "pgbouncer.query.failed"
-
-
 CONSOLE_CODES = (
     "pgbouncer.pool.paused",
     "pgbouncer.database.disabled",
@@ -34,20 +30,10 @@ CONSOLE_CODES = (
 )
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured pool, if any."""
-    section = site.settings.pgbouncer
-    if section is None:
-        return []
-    host = site.host_of(section)
-
-    def collect(probe: Probe) -> PgBouncerFacts:
-        return observe(host, section, probe)
-
-    subject = f"pgbouncer/{section.server}"
-    return [
-        Collector("pgbouncer", subject, PgBouncerFacts, collect, section.server, timeout=section.timeout + 1)
-    ]
+@collects("pgbouncer", PgBouncerFacts)
+def look(pgbouncer: PgBouncer, site: Site, probe: Probe) -> PgBouncerFacts:
+    """Read PgBouncer's console, or ask through its pool."""
+    return observe(site.host_of(pgbouncer), pgbouncer, probe)
 
 
 def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
@@ -55,9 +41,6 @@ def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
 
     Raises ClientError when PgBouncer does not answer at all.
     """
-    from samaops.clients.errors import ClientError
-    from samaops.model.failure import FailureKind
-
     if probe.wants(QUERY_CODE) and not probe.wants(*CONSOLE_CODES):
         return _through_pool(host, settings, probe)
     if settings.admin_password is None and settings.password is not None:
@@ -79,8 +62,6 @@ def _seconds(settings: PgBouncer, probe: Probe) -> float:
 
 
 def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
-    from samaops.clients.pgbouncer import ConsoleClient
-
     client = ConsoleClient(host, settings, _seconds(settings, probe))
     try:
         probe.stage("connect")
@@ -93,9 +74,6 @@ def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerF
 
 def _through_pool(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
     """Send SELECT 1 like the application."""
-    from samaops.clients.errors import ClientError
-    from samaops.clients.pgbouncer import PooledClient
-
     client = PooledClient(host, settings, _seconds(settings, probe))
     is_logged_in = False
     try:
@@ -120,9 +98,6 @@ def _is_about_the_server_behind(error: ClientError) -> bool:
     PgBouncer asks for the password and then keeps the client waiting while it has never reached PostgreSQL;
     it refuses the log-in when the database is disabled.
     """
-    from samaops.clients.errors import WELCOME
-    from samaops.model.failure import FailureKind
-
     return error.stage == WELCOME or error.kind in (FailureKind.DEPENDENCY, FailureKind.UNAVAILABLE)
 
 

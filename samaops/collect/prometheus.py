@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients import prometheus as client
+from samaops.clients.http import HttpConnection
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import Endpoint
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.http import HttpConnection
 from samaops.facts.prometheus import PrometheusFacts, RuleFacts, TargetFacts
+from samaops.site.site import Site
 
 WORDS_LIMIT = 200
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured Prometheus, if any."""
-    endpoint = site.settings.prometheus
-    if endpoint is None:
-        return []
-
-    def collect(probe: Probe) -> PrometheusFacts:
-        return observe(endpoint, probe)
-
-    timeout = endpoint.timeout + 1
-    return [Collector("prometheus", "prometheus/main", PrometheusFacts, collect, timeout=timeout)]
+@collects("prometheus", PrometheusFacts)
+def look(endpoint: Endpoint, _site: Site, probe: Probe) -> PrometheusFacts:
+    """Read the targets of the configured Prometheus."""
+    return observe(endpoint, probe)
 
 
 def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
     """Read targets and rules. Raises ClientError when the targets cannot be read."""
-    from samaops.clients import prometheus as client
-    from samaops.clients.http import HttpConnection
-
     with HttpConnection(settings.url, timeout=settings.timeout, ca_file=settings.ca_file) as connection:
         probe.stage("targets")
         found = client.ask(connection, settings, client.TARGETS_PATH)
@@ -47,8 +37,6 @@ def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
 
 
 def _rules(connection: HttpConnection, settings: Endpoint) -> tuple[RuleFacts, ...]:
-    from samaops.clients import prometheus as client
-
     groups = _list(client.ask(connection, settings, client.RULES_PATH).get("groups"))
     return tuple(rule for group in groups for rule in _rules_of(group))
 

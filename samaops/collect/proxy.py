@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from samaops.clients import proxy as client
 from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.proxy import Tunnel
+from samaops.clients.time_limit import TimeLimit
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import Firebase, Proxy
+from samaops.facts.proxy import ProxyFacts, TunnelFacts
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
-if TYPE_CHECKING:
-    from samaops.clients.proxy import Tunnel
-from samaops.facts.proxy import ProxyFacts, TunnelFacts
-
 TIMEOUT_SECONDS = 5.0
-
-
 # Kept of the timeout to ask a proxy that is silent about its targets whether it lives at all.
 ALIVE_SECONDS = 1.0
 
@@ -28,25 +27,26 @@ def targets(firebase: Firebase) -> tuple[tuple[str, int], ...]:
     return tuple(dict.fromkeys((one.hostname or "", one.port or 443) for one in found))
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured proxy, if any."""
-    if site.settings.proxy is None:
-        return []
-    from samaops.clients.proxy import name
+def configured(site: Site) -> Iterator[Target]:
+    """Yield the proxy, where one is configured."""
+    proxy = site.settings.proxy
+    if proxy is not None:
+        yield Target(client.name(proxy), proxy, None, _seconds(site) + SPARE_SECONDS)
 
-    proxy, hosts = site.settings.proxy, targets(site.settings.firebase) if site.settings.firebase else ()
-    seconds = site.settings.firebase.timeout if site.settings.firebase else TIMEOUT_SECONDS
 
-    def collect(probe: Probe) -> ProxyFacts:
-        return observe(proxy, hosts, seconds, probe)
+@collects("proxy", ProxyFacts, targets=configured)
+def look(proxy: Proxy, site: Site, probe: Probe) -> ProxyFacts:
+    """Ask the proxy for the way to Google."""
+    firebase = site.settings.firebase
+    return observe(proxy, targets(firebase) if firebase else (), _seconds(site), probe)
 
-    return [Collector("proxy", f"proxy/{name(proxy)}", ProxyFacts, collect, timeout=seconds + 1)]
+
+def _seconds(site: Site) -> float:
+    return site.settings.firebase.timeout if site.settings.firebase else TIMEOUT_SECONDS
 
 
 def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe) -> ProxyFacts:
     """Ask the proxy for a tunnel to each host, all at once. Raises ClientError when the proxy itself fails."""
-    from samaops.clients import proxy as client
-
     connect_ms, tunnels = _ask_all(proxy, hosts, seconds - ALIVE_SECONDS, probe)
     kinds = {one.failure_kind for one in tunnels}
     if kinds <= {FailureKind.NO_ANSWER.value}:  # does it wait for somebody behind it, or hang itself?
@@ -61,14 +61,11 @@ def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, pr
 def _ask_all(
     proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe
 ) -> tuple[float, tuple[TunnelFacts, ...]]:
-    from samaops.clients.bounded import Deadline
-    from samaops.clients.proxy import Tunnel
-
-    deadline = Deadline(max(seconds, ALIVE_SECONDS))
+    limit = TimeLimit(max(seconds, ALIVE_SECONDS))
     opened: list[Tunnel] = []
     try:
         probe.stage("connect")
-        opened.extend(Tunnel(proxy, host, port, deadline) for host, port in hosts)
+        opened.extend(Tunnel(proxy, host, port, limit) for host, port in hosts)
         probe.stage("CONNECT")
         for tunnel in opened:
             tunnel.ask()
@@ -77,6 +74,7 @@ def _ask_all(
     finally:
         for tunnel in opened:
             tunnel.close()
+        limit.cancel()
 
 
 def _answer(tunnel: Tunnel, host: str, port: int) -> TunnelFacts:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.redis import RedisClient
+from samaops.collect.engine import Probe
+from samaops.collect.registry import collects
 from samaops.config.settings import Redis
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.redis import RedisClient
 from samaops.facts.redis import (
     ClientBuffer,
     KeyGroup,
@@ -23,44 +21,25 @@ from samaops.facts.redis import (
     RedisPersistence,
     RedisTraffic,
 )
+from samaops.site.site import Site
 
 PINGS = 3
-
-
 RATE_SECONDS = 0.5  # how far two readings of the counters are apart, when something is being evicted
-
-
 SAMPLE_SECONDS = 1.0
-
-
 SHOWN_PREFIXES = 12
-
-
 KEY_CHARACTERS = 200
-
-
 # What identifies one thing inside a key: a UUID, a number, a long hexadecimal word.
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collector of the configured Redis, if any."""
-    redis = site.settings.redis
-    if redis is None:
-        return []
-    host = site.host_of(redis)
-
-    def collect(probe: Probe) -> RedisFacts:
-        return observe(host, redis, probe)
-
-    subject = f"redis/{redis.server}"
-    return [Collector("redis", subject, RedisFacts, collect, redis.server, timeout=redis.timeout + 1)]
+@collects("redis", RedisFacts)
+def look(redis: Redis, site: Site, probe: Probe) -> RedisFacts:
+    """Read Redis over one connection."""
+    return observe(site.host_of(redis), redis, probe)
 
 
 def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
     """Read one Redis server."""
-    from samaops.clients.redis import RedisClient
-
     probe.stage("connect")
     client = RedisClient(host, settings)
     try:
@@ -71,13 +50,13 @@ def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
 
 
 def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
-    ping_ms = min(client.ping() for _number in range(PINGS))
+    ping_ms = min(client.ping_ms() for _number in range(PINGS))
     probe.stage("INFO")
     info = client.info()
     read_at = time.monotonic()
     config: Mapping[str, str] = {}
     if probe.wants("redis.persistence", "redis.memory.refusing_writes"):
-        config = probe.attempt("config", lambda: client.config("save", "stop-writes-on-bgsave-error")) or {}
+        config = probe.attempt("config", lambda: _saving(client)) or {}
     buffer = sample = rate = None
     if probe.wants("redis.clients.buffers"):
         buffer = probe.attempt("client_list", lambda: _largest_buffer(client))
@@ -89,8 +68,13 @@ def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
     return _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
 
 
+def _saving(client: RedisClient) -> dict[str, str]:
+    names = ("save", "stop-writes-on-bgsave-error")  # one by one: several at once need Redis 7
+    return {str(key): str(value) for name in names for key, value in client.config_get(name).items()}
+
+
 def _facts(
-    info: Mapping[str, str],
+    info: Mapping[str, Any],
     config: Mapping[str, str],
     settings: Redis,
     ping_ms: float,
@@ -101,7 +85,7 @@ def _facts(
 ) -> RedisFacts:
     keys, expiring = _keyspace(info)
     return RedisFacts(
-        version=info.get("redis_version", ""),
+        version=str(info.get("redis_version", "")),
         uptime_seconds=_int(info, "uptime_in_seconds"),
         ping_ms=ping_ms,
         container=settings.container,
@@ -121,24 +105,23 @@ def _facts(
     )
 
 
-def _memory(info: Mapping[str, str]) -> RedisMemory:
+def _memory(info: Mapping[str, Any]) -> RedisMemory:
     used = _int(info, "used_memory")
     return RedisMemory(
         used=used,
         counted=used - _int(info, "mem_not_counted_for_evict"),
         resident=_int(info, "used_memory_rss"),
         maximum=_int(info, "maxmemory"),
-        policy=info.get("maxmemory_policy", ""),
+        policy=str(info.get("maxmemory_policy", "")),
         system_total=_int(info, "total_system_memory"),
         fragmentation_ratio=_float(info, "mem_fragmentation_ratio"),
     )
 
 
-def _traffic(info: Mapping[str, str], rate: float | None) -> RedisTraffic:
+def _traffic(info: Mapping[str, Any], rate: float | None) -> RedisTraffic:
     refused = {}
     for error in ("OOM", "MISCONF"):
-        counted = info.get(f"errorstat_{error}", "")
-        refused[error] = int(counted.partition("=")[2] or 0) if counted.startswith("count=") else 0
+        refused[error] = _int(_table(info, f"errorstat_{error}"), "count")
     return RedisTraffic(
         hits=_int(info, "keyspace_hits"),
         misses=_int(info, "keyspace_misses"),
@@ -148,14 +131,14 @@ def _traffic(info: Mapping[str, str], rate: float | None) -> RedisTraffic:
     )
 
 
-def _persistence(info: Mapping[str, str], config: Mapping[str, str]) -> RedisPersistence:
+def _persistence(info: Mapping[str, Any], config: Mapping[str, str]) -> RedisPersistence:
     now = _int(info, "server_time_usec") / 1_000_000 or time.time()
     stops = config.get("stop-writes-on-bgsave-error")
     return RedisPersistence(
         bgsave_ok=info.get("rdb_last_bgsave_status", "ok") == "ok",
         seconds_since_save=max(0, round(now - _int(info, "rdb_last_save_time"))),
         changes_since_save=_int(info, "rdb_changes_since_last_save"),
-        aof_enabled=info.get("aof_enabled") == "1",
+        aof_enabled=info.get("aof_enabled") == 1,
         aof_write_ok=info.get("aof_last_write_status", "ok") == "ok",
         aof_rewrite_ok=info.get("aof_last_bgrewrite_status", "ok") == "ok",
         fork_microseconds=_int(info, "latest_fork_usec"),
@@ -165,19 +148,18 @@ def _persistence(info: Mapping[str, str], config: Mapping[str, str]) -> RedisPer
     )
 
 
-def _keyspace(info: Mapping[str, str], database: int | None = None) -> tuple[int, int]:
+def _keyspace(info: Mapping[str, Any], database: int | None = None) -> tuple[int, int]:
     """Return keys and keys with expiry, of all databases or of one."""
     keys = expiring = 0
-    for name, value in info.items():
+    for name in info:
         numbered = name.startswith("db") and name[2:].isdigit()
         if numbered and (database is None or name == f"db{database}"):
-            counts = dict(word.partition("=")[::2] for word in value.split(","))
-            keys += int(counts.get("keys", 0))
-            expiring += int(counts.get("expires", 0))
+            keys += _int(_table(info, name), "keys")
+            expiring += _int(_table(info, name), "expires")
     return keys, expiring
 
 
-def _evictions_per_second(client: RedisClient, before: Mapping[str, str], read_at: float) -> float:
+def _evictions_per_second(client: RedisClient, before: Mapping[str, Any], read_at: float) -> float:
     time.sleep(max(0.0, read_at + RATE_SECONDS - time.monotonic()))
     after = client.info("stats")
     seconds = time.monotonic() - read_at
@@ -185,35 +167,47 @@ def _evictions_per_second(client: RedisClient, before: Mapping[str, str], read_a
 
 
 def _largest_buffer(client: RedisClient) -> ClientBuffer | None:
-    from samaops.clients.redis import parse_client_list
-
-    listed = parse_client_list(client.text("CLIENT", "LIST"))
-    sizes = [_int(one, "omem") + _int(one, "qbuf") + _int(one, "argv-mem") for one in listed]
+    clients: list[dict[str, str]] = client.client_list()
+    sizes = [sum(_size(row, name) for name in ("omem", "qbuf", "argv-mem")) for row in clients]
     if not sizes:
         return None
     largest = max(range(len(sizes)), key=sizes.__getitem__)
-    of = listed[largest]
+    row = clients[largest]
     return ClientBuffer(
-        address=of.get("addr", ""),
-        name=of.get("name", "")[:KEY_CHARACTERS],
-        command=of.get("cmd", ""),
+        address=row.get("addr", ""),
+        name=row.get("name", "")[:KEY_CHARACTERS],
+        command=row.get("cmd", ""),
         largest_bytes=sizes[largest],
         total_bytes=sum(sizes),
-        clients=len(listed),
+        clients=len(clients),
     )
 
 
-def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
-    from samaops.clients.redis import decoded
+def _size(row: Mapping[str, str], name: str) -> int:
+    text = row.get(name, "")
+    return int(text) if text.isdecimal() else 0
 
+
+def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
     seen: list[tuple[str, bool, int]] = []
-    for batch in client.scan(at_most, SAMPLE_SECONDS):
-        commands = [words for key in batch for words in (("PTTL", key), ("MEMORY", "USAGE", key))]
-        answers = client.pipeline(commands)
-        for key, milliseconds, size in zip(batch, answers[::2], answers[1::2], strict=True):
+    for keys in _batches(client, at_most):
+        for key, (milliseconds, size) in zip(keys, client.expiry_and_size(keys), strict=True):
             if milliseconds != -2:  # -2: gone in the meantime
-                seen.append((decoded(key), milliseconds == -1, int(size or 0)))
+                seen.append((key.decode("utf-8", "backslashreplace"), milliseconds == -1, size or 0))
     return summarize(seen, database_keys)
+
+
+def _batches(client: RedisClient, at_most: int) -> Iterator[list[Any]]:
+    """Yield keys until enough were seen, none are left, or the time is over. Not scan_iter: it may find none for long."""
+    ends_at, seen, cursor = time.monotonic() + SAMPLE_SECONDS, 0, 0
+    while seen < at_most and time.monotonic() < ends_at:
+        cursor, keys = client.scan(cursor, count=min(500, at_most))
+        keys = keys[: at_most - seen]
+        seen += len(keys)
+        if keys:
+            yield keys
+        if cursor == 0:
+            return
 
 
 def summarize(seen: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
@@ -261,13 +255,17 @@ def prefix_of(key: str) -> str:
     return (head + colon or key)[:KEY_CHARACTERS]
 
 
-def _int(values: Mapping[str, str], name: str) -> int:
-    text = values.get(name, "")
-    return int(text) if text.lstrip("-").isdigit() else 0
+def _table(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a line of several values, such as ``db0:keys=1,expires=0``; empty when it is not there."""
+    value = info.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
-def _float(values: Mapping[str, str], name: str) -> float:
-    try:
-        return float(values.get(name, ""))
-    except ValueError:
-        return 0.0
+def _int(values: Mapping[str, Any], name: str) -> int:
+    value = values.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _float(values: Mapping[str, Any], name: str) -> float:
+    value = values.get(name)
+    return float(value) if isinstance(value, (int, float)) else 0.0

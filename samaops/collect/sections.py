@@ -7,7 +7,7 @@ printed by the system itself (a log line, a file's name) can be taken for the st
 from __future__ import annotations
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 

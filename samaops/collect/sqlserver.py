@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterator
 
+from samaops.clients import sqlserver as client
 from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.sqlserver import OdbcConnection
+from samaops.collect.engine import Probe
+from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import SqlServer
+from samaops.facts.sqlserver import SqlServerFacts
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.sqlserver import OdbcConnection
-from samaops.facts.sqlserver import SqlServerFacts
 
 # What the server says of us and not of itself: told by its own rule, not as an outage.
 OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.MISSING})
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each configured server."""
-    return [_collector(server) for server in site.settings.sqlserver]
+def databases(site: Site) -> Iterator[Target]:
+    """Yield the configured databases."""
+    for database in site.settings.sqlserver:
+        yield Target(database.name, database, None, database.timeout + SPARE_SECONDS)
 
 
-def _collector(server: SqlServer) -> Collector:
-    def collect(probe: Probe) -> SqlServerFacts:
-        return observe(server, probe)
-
-    subject = f"sqlserver/{server.name}"
-    return Collector("sqlserver", subject, SqlServerFacts, collect, timeout=server.timeout + 1)
+@collects("sqlserver", SqlServerFacts, targets=databases)
+def look(database: SqlServer, _site: Site, probe: Probe) -> SqlServerFacts:
+    """Climb the rungs to one database."""
+    return observe(database, probe)
 
 
 def observe(settings: SqlServer, probe: Probe) -> SqlServerFacts:
@@ -36,8 +36,6 @@ def observe(settings: SqlServer, probe: Probe) -> SqlServerFacts:
 
     Raises ClientError when the server does not serve, at the stage of the broken rung.
     """
-    from samaops.clients import sqlserver as client
-
     probe.stage("port")
     name_ms, port_ms = client.reach(settings)
     climb = _Climb(settings, probe)
@@ -81,18 +79,12 @@ class _Climb:
             self.broken_rung, self.failure_kind, self.words = rung, error.kind.value, error.message
 
     def _check_driver(self) -> None:
-        from samaops.clients import sqlserver as client
-
         self._probe.stage("driver")
         self.installed = client.installed_drivers()
         if not client.has_driver(self._settings.driver, self.installed):
             raise ClientError(FailureKind.MISSING, self._settings.driver, "driver")
 
     def _log_in_and_query(self) -> None:
-        import time
-
-        from samaops.clients.sqlserver import OdbcConnection
-
         self._probe.stage("login")
         started = time.monotonic()
         connection = OdbcConnection(self._settings, self._probe.remaining() - 0.5)
@@ -103,8 +95,6 @@ class _Climb:
             connection.close()
 
     def _query(self, connection: OdbcConnection) -> None:
-        import time
-
         self._probe.stage("query")
         started = time.monotonic()
         connection.query(self._settings.query)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
-from samaops.collect.systems import collect_module
 from samaops.config.files import open_to_read
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
@@ -26,7 +25,7 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
-from samaops.model.encoding import MisfitError, decode, encode, list_of, table_of
+from samaops.model.encoding import MisfitError, decode, encode, keyed
 from samaops.site.site import Site
 
 SCHEMA = "samaops/snapshot/1"
@@ -68,8 +67,8 @@ def save(path: Path, snapshot: Snapshot, site: Site, selection: Selection) -> No
 def load(path: Path) -> Saved:
     """Read a saved look. Raises UsageError when the file is not one."""
     try:
-        document = json.loads(_content(path))
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        document = keyed(json.loads(_content(path)))
+        if document.get("schema") != SCHEMA:
             raise MisfitError(_("its schema is not {schema}").format(schema=SCHEMA))
         return Saved(
             snapshot=_snapshot(document["snapshot"]),
@@ -124,33 +123,30 @@ def _masked(value: object) -> Any:
 
 
 def _snapshot(document: Any) -> Snapshot:
-    rest = {**table_of(document), "observations": []}
-    observations = tuple(_observation(one) for one in list_of(document["observations"]))
-    snapshot: Snapshot = decode(rest, Snapshot)
-    return replace(snapshot, observations=observations)
+    snapshot = decode(document, Snapshot)
+    return replace(snapshot, observations=tuple(map(_with_facts, snapshot.observations)))
 
 
-def _observation(document: Any) -> Observation:
-    rest = {**table_of(document), "facts": None}
-    observation: Observation = decode(rest, Observation)
-    facts = document.get("facts")
-    if facts is None:
+def _with_facts(observation: Observation) -> Observation:
+    if observation.facts is None:
         return observation
-    facts_type = _facts_type(observation.system, observation.facts_type)
-    return replace(observation, facts=decode(facts, facts_type))
+    try:
+        facts: object = decode(observation.facts, _facts_type(observation))
+    except MisfitError as error:
+        raise MisfitError(f"{observation.subject}: {error}") from error
+    return replace(observation, facts=facts)
 
 
-def _facts_type(system: str, name: str) -> type:
-    """Return the struct of a system's facts; only those of samaops itself, never a name from elsewhere."""
-    if system not in SYSTEMS:
-        raise MisfitError(_("unknown system {system!r}").format(system=system))
-    collect_module(system)
-    places = [
-        f"samaops.facts.{system}",
-        *sorted(one for one in sys.modules if one.startswith("samaops.facts.")),
-    ]
-    for place in places:
-        found = getattr(sys.modules[place], name, None)
-        if isinstance(found, type) and issubclass(found, Struct):
-            return found
-    raise MisfitError(_("unknown facts {name!r}").format(name=name))
+def _facts_type(observation: Observation) -> type:
+    """Return the struct of an observation's facts; only those of samaops itself, never a name from elsewhere."""
+    if observation.system not in SYSTEMS:
+        raise MisfitError(_("unknown system {system!r}").format(system=observation.system))
+    module = import_module(f"samaops.facts.{observation.system}")
+    facts_type = getattr(module, observation.facts_type, None)
+    if (
+        isinstance(facts_type, type)
+        and issubclass(facts_type, Struct)
+        and facts_type.__module__ == module.__name__
+    ):
+        return facts_type
+    raise MisfitError(_("unknown facts {name!r}").format(name=observation.facts_type))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from samaops.config.settings import Section
@@ -34,8 +35,6 @@ class Text(Section):
 
 def load(path: Path, kind: TypeAdapter[DocumentT]) -> DocumentT:
     """Read one document. Raises ConfigurationError with the file, the key and the reason."""
-    import yaml  # takes as long to import as a document to read, and most runs read none
-
     # The parser in C is ten times faster; an installation without it has the other one.
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:

@@ -5,12 +5,9 @@ Times are moments of this machine's monotonic clock: no clock of another server 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    pass
 
 
 class Sighting(Struct, frozen=True):

@@ -7,13 +7,8 @@ connection to RabbitMQ: so the broker itself knows which node consumes what. Flo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    pass
-
 
 ACTIVE_TASKS = 50
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
-
-if TYPE_CHECKING:
-    pass
 
 
 class HealthAnswer(Struct, frozen=True):

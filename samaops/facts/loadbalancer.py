@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
 from samaops.facts.health import HealthAnswer
-
-if TYPE_CHECKING:
-    pass
-
 
 AVAILABLE = "available"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings, Worker
+from samaops.config.settings import ApiInstance, PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings, Ssh, Worker
 
 # The systems of which there is one, on one server.
 _SINGLE = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "backup")
@@ -39,18 +39,6 @@ class Site(Struct, frozen=True):
         """Return the section of a system; None when it is not configured, or is none."""
         return getattr(self.settings, system, None)
 
-    def workers(self) -> dict[str, Worker]:
-        """Return the configured Celery workers by the beginning of their node name."""
-        return self.settings.celery.workers if self.settings.celery else {}
-
-    def queues(self) -> tuple[str, ...]:
-        """Return the names of the application's queues."""
-        return tuple(self.settings.rabbitmq.queues) if self.settings.rabbitmq else ()
-
-    def healthy_status(self) -> str:
-        """Return what the health body of a member must say for the balancer to keep it in its pool."""
-        return self.settings.api.expected_status if self.settings.api else "running"
-
     def host_of(self, section: PostgreSQL | PgBouncer | Redis | RabbitMQ) -> str:
         """Return the address to connect to: the section's own host, or its server's address."""
         return self.settings.host_of(section)
@@ -59,14 +47,53 @@ class Site(Struct, frozen=True):
         """Return a server's address; the name itself when no such server is configured."""
         return self.settings.address_of(server)
 
+    def shell_seconds(self, server: str, seconds: float) -> float:
+        """Return how long a look of so many seconds over a server's shell may take, the log-in with it."""
+        configured = self.settings.servers.get(server)
+        log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
+        return log_in + seconds + 0.5
+
     def services(self, server: str | None = None) -> tuple[Service, ...]:
         """Return all services that are placed on a server, or on any."""
         placed = self._services()
         return tuple(service for service in placed if server in (None, service.server))
 
+    def servers_of(self, *systems: str) -> tuple[str, ...]:
+        """Return the servers on which these systems are placed; nothing for one that is not configured."""
+        placed = (service.server for service in self._services() if service.system in systems)
+        return tuple(dict.fromkeys(server for server in placed if server))
+
     def services_in(self, container: str) -> tuple[Service, ...]:
         """Return the services that a container serves."""
         return tuple(service for service in self._services() if service.container == container)
+
+    def members(self) -> tuple[ApiInstance, ...]:
+        """Return the members of the API."""
+        return self.settings.api.instances if self.settings.api else ()
+
+    def healthy_status(self) -> str:
+        """Return what the health body of a member must say for the balancer to keep it in its pool."""
+        return self.settings.api.expected_status if self.settings.api else "running"
+
+    def member(self, name: str) -> ApiInstance | None:
+        """Return a member of the API by its name."""
+        return next((member for member in self.members() if member.name == name), None)
+
+    def workers(self) -> dict[str, Worker]:
+        """Return the Celery workers by name, which is the beginning of their node's name."""
+        return self.settings.celery.workers if self.settings.celery else {}
+
+    def worker(self, name: str) -> Worker | None:
+        """Return a Celery worker by its name."""
+        return self.workers().get(name)
+
+    def queues(self) -> tuple[str, ...]:
+        """Return the names of the application's queues."""
+        return tuple(self.settings.rabbitmq.queues) if self.settings.rabbitmq else ()
+
+    def worker_of(self, queue: str) -> str | None:
+        """Return the name of the worker that must consume a queue."""
+        return next((name for name, worker in self.workers().items() if queue in worker.queues), None)
 
     def containers(self) -> dict[str, tuple[str, ...]]:
         """Return the containers that must run on each server: those of [docker] and those the sections name."""

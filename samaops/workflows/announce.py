@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from samaops.clients import alertmanager, smtp, webhooks
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Notify
 from samaops.errors import SamaopsError
@@ -107,8 +108,6 @@ def _longest(notify: Notify) -> float:
 
 
 def _channels(site: Site, told: Announcement) -> dict[str, Callable[[], None]]:
-    from samaops.clients import alertmanager, smtp, webhooks
-
     notify, jobs = site.settings.notify, dict[str, Callable[[], None]]()
     mail, slack, alerts = notify.mail, notify.slack, notify.alertmanager
     if mail is not None and told.is_needed:
@@ -169,8 +168,6 @@ class DeadMansSwitch:
         self._send(self._signal, self._text)
 
     def _send(self, signal: str, text: str) -> None:
-        from samaops.clients import webhooks
-
         section = self._site.settings.notify.ping
         assert section is not None
         try:

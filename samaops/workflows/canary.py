@@ -7,14 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import import_module
 from uuid import uuid4
 
+from msgspec import convert
 from msgspec.structs import replace
 
-from samaops.changes import canary
-from samaops.changes.canary import NAME
-from samaops.changes.run import canary_message
+from samaops.changes import canary, verbs
+from samaops.changes.canary import NAME, Canary
 from samaops.clients.errors import ClientError
 from samaops.collect import canary as sightings
 from samaops.collect.canary import ResultWatch
@@ -51,7 +50,7 @@ class _TimedWorld(change.LiveWorld):
         if outcome.is_ok:
             self.published_at = time.monotonic()
         else:
-            self.failure = outcome.said
+            self.failure = outcome.output
         return outcome
 
 
@@ -63,15 +62,14 @@ def prepare(site: Site, queue: str | None, wait_seconds: float) -> Plan | Report
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
     chosen = canary.queue_of(site, queue)
     arguments = (chosen, str(uuid4()), f"{wait_seconds:g}")
-    codes = canary.codes(site, arguments)
-    snapshot = change.LiveWorld(site).look(codes)
-    found = canary.obstacle(snapshot, chosen)
-    if found is None:
-        return change.prepare_verb(site, canary.VERB, arguments)
-    stopped = Hop(found.hop, Status.CRITICAL, None, found.text)
-    hops = [stopped if one == found.hop else Hop(one, Status.SKIPPED) for one in ORDER]
-    told = _told(site, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
-    return replace(told, answer=_("No canary was sent: {reason}").format(reason=found.text))
+    snapshot = change.LiveWorld(site).look(verbs.find(NAME).codes(site, arguments))
+    obstacle = canary.obstacle(snapshot, chosen)
+    if obstacle is None:
+        return change.prepare(site, NAME, arguments)
+    stopped = Hop(obstacle.hop, Status.CRITICAL, None, obstacle.text)
+    hops = [stopped if hop == obstacle.hop else Hop(hop, Status.SKIPPED) for hop in ORDER]
+    followed = _report(site, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
+    return replace(followed, answer=_("No canary was sent: {reason}").format(reason=obstacle.text))
 
 
 def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
@@ -81,25 +79,26 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     redis = _redis(site)
-    queue, task, task_id, _milliseconds = canary_message.parts(plan.steps[0].operation)
-    import_module("requests")  # now: the time it takes is not the broker's
+    published = convert(plan.steps[0].operation.arguments, Canary)
     world, started = _TimedWorld(site), time.monotonic()
-    with ResultWatch(site, redis, task_id) as watch:
+    with ResultWatch(site, redis, published.task_id) as watch:
         report = change.apply(site, plan, wait_seconds, world)
         if world.began_at is None:
             return report
         if world.published_at is None:
             failed = Hop("published", Status.CRITICAL, None, world.failure)
-            hops = [failed, *(Hop(one, Status.SKIPPED) for one in ORDER[1:])]
-            return _told(site, report, hops, started)
+            hops = [failed, *(Hop(hop, Status.SKIPPED) for hop in ORDER[1:])]
+            return _report(site, report, hops, started)
         seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
-    heard, deaf = (None, "") if seen.has_ended else _heard(site, task_id)
+    heard, deaf = (None, "") if seen.has_ended else _heard(site, published.task_id)
     seen, heard = diagnose.redacted((seen, heard), site)  # an exception may quote what it was given
     waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
-    trace = Trace(task, task_id, queue, world.began_at, world.published_at, waited, seen, heard, deaf)
-    hint = _registered(site, queue) if _is_unknown_task(trace) else ""
-    told = _told(site, report, canary_hops.hops_of(trace), started, hint)
-    return replace(told, errors=(_interrupted(plan),)) if is_interrupted else told
+    trace = Trace(
+        published.task, published.task_id, published.queue, world.began_at, world.published_at, waited, seen, heard, deaf
+    )  # fmt: skip
+    hint = _registered(site, published.queue) if _is_unknown_task(trace) else ""
+    followed = _report(site, report, canary_hops.hops_of(trace), started, hint)
+    return replace(followed, errors=(_interrupted(plan),)) if is_interrupted else followed
 
 
 def _awaited(watch: ResultWatch, moment: float) -> tuple[Sighting, bool]:
@@ -133,15 +132,15 @@ def _is_unknown_task(trace: Trace) -> bool:
     return isinstance(result, dict) and result.get("exc_type") == "NotRegistered"
 
 
-def _told(site: Site, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
+def _report(site: Site, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
     """Return the report with its hops in their order, and the answer in one sentence."""
     playbook = playbooks.all_of(site.settings)[PLAYBOOK]
     titles = {hop.id: str(hop.title) for hop in playbook.hops}
     hint = hint or samaops(site, f"troubleshoot {PLAYBOOK}")
-    found = canary_hops.findings(hops, titles, hint)
+    findings = canary_hops.findings(hops, titles, hint)
     duration_ms = round((time.monotonic() - started) * 1000)
-    answer = "" if report.errors else _answer(found)
-    return replace(report, findings=found, answer=answer, duration_ms=duration_ms)
+    answer = "" if report.errors else _answer(findings)
+    return replace(report, findings=findings, answer=answer, duration_ms=duration_ms)
 
 
 def _registered(site: Site, queue: str) -> str:
@@ -155,14 +154,16 @@ def _registered(site: Site, queue: str) -> str:
     return ""
 
 
-def _answer(found: Sequence[Finding]) -> str:
-    stopped = next((one for one in worst_first(list(found)) if one.status not in _REACHED), None)
+def _answer(findings: Sequence[Finding]) -> str:
+    stopped = next(
+        (finding for finding in worst_first(list(findings)) if finding.status not in _REACHED), None
+    )
     if stopped is not None and stopped.status is Status.UNKNOWN:
         return _("Whether a notification goes through is unknown: {reason}").format(reason=stopped.detail)
     if stopped is not None:
         text = _("The canary does not get through; it stopped before it was {hop}: {reason}")
         return text.format(hop=stopped.title, reason=stopped.detail)
-    at = {one.subject.partition("/")[2]: one.value for one in found}["accepted"]
+    at = {finding.subject.partition("/")[2]: finding.value for finding in findings}["accepted"]
     if not isinstance(at, (int, float)):
         return _("A notification goes through")
     text = _("A notification goes through: {ms:.0f} ms from the broker to FCM's acceptance")

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from samaops.changes.run.canary_message import MARK
+from samaops.changes.canary import MARK
 from samaops.facts.canary import Heard, Sighting
 from samaops.i18n import _
 from samaops.model.finding import NO_EVIDENCE, Finding

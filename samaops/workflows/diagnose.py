@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
-from samaops.collect import engine, store, systems
-from samaops.collect.engine import Collector
+from samaops.collect import engine, registry, store
 from samaops.config import consistency, keys, masking
 from samaops.errors import UNAVAILABLE, ConfigurationError, UsageError
 from samaops.facts.observation import Snapshot
@@ -34,33 +33,18 @@ def observe(
     site: Site,
     selection: Selection = EVERYTHING,
     deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
-    meanwhile: Callable[[], object] | None = None,
 ) -> Snapshot:
     """Look at every selected system side by side, within the deadline.
 
-    While the servers think, the rules of the judgement are imported, and ``meanwhile`` is done.
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
     _refuse_unknown_servers(site, selection)
-    started: set[str] = set()
-
-    def collectors() -> Iterator[Collector]:
-        for collector in systems.in_start_order(site, selection):
-            started.add(collector.system)
-            yield collector
-
-    def prepare() -> None:
-        if not started:
-            _refuse_to_skip_all(site, selection)
-            raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
-        rules(started)
-        if meanwhile is not None:
-            meanwhile()
-
-    snapshot = engine.observe(collectors(), site, selection, deadline_seconds, prepare)
-    shown = sorted(snapshot.observations, key=lambda one: SYSTEMS.index(one.system))
-    masked: Snapshot = redacted(replace(snapshot, observations=tuple(shown)), site)
-    return masked
+    collectors = registry.collectors(site, selection)
+    if not collectors:
+        _refuse_to_skip_all(site, selection)
+        raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
+    snapshot: Snapshot = redacted(engine.observe(collectors, site, selection, deadline_seconds), site)
+    return snapshot
 
 
 def _refuse_unknown_servers(site: Site, selection: Selection) -> None:
@@ -70,7 +54,7 @@ def _refuse_unknown_servers(site: Site, selection: Selection) -> None:
 
 
 def _refuse_to_skip_all(site: Site, selection: Selection) -> None:
-    if selection.skip and any(True for _one in systems.in_start_order(site, replace(selection, skip=()))):
+    if selection.skip and registry.collectors(site, replace(selection, skip=())):
         text = _("--skip {names} leaves nothing to look at")
         raise UsageError(text.format(names=",".join(selection.skip)), hint="samaops diagnose --list-checks")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed, Shell, ShellPool
+from samaops.clients.shell import Completed, Shell
+from samaops.clients.shells import ShellPool
 from samaops.collect import engine
 from samaops.collect.docker import stats as docker_stats
 from samaops.config import consistency

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from samaops.checks import texts
 from samaops.checks.registry import Rule, rules
-from samaops.config import keys
+from samaops.config import keys, playbooks
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection, split
@@ -15,6 +15,7 @@ from samaops.i18n import _
 from samaops.model.description import CheckDescription
 from samaops.site.commands import filled_in, samaops
 from samaops.site.site import Site
+from samaops.workflows.guide import guide_of
 
 
 def describe(code: str, site: Site | None = None) -> CheckDescription:
@@ -43,9 +44,6 @@ def describe(code: str, site: Site | None = None) -> CheckDescription:
 
 def _station(code: str, site: Site) -> CheckDescription | None:
     """Return a station of a playbook's way: ``troubleshoot`` makes its finding of a count and of what checks found."""
-    from samaops.config import playbooks
-    from samaops.workflows.guide import guide_of
-
     name, _dot, hop = code.partition(".hop.")
     playbook = playbooks.all_of(site.settings).get(name)
     for station in guide_of(playbook, site).stations if playbook else ():

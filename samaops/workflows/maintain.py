@@ -12,15 +12,13 @@ from msgspec.structs import replace
 
 from samaops.causes import graph
 from samaops.checks import engine as checks
-from samaops.checks.registry import rules
-from samaops.collect import engine, systems
+from samaops.collect import engine, registry
 from samaops.collect.maintenance import past as maintenance
 from samaops.errors import REFUSED, LockedError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.journal import lock
-from samaops.journal.lock import ChangeLock
+from samaops.journal.lock import UNKNOWN, ChangeLock
 from samaops.model.bulletin import Bulletin
 from samaops.model.plan import Plan
 from samaops.model.report import Report, ReportError
@@ -115,10 +113,7 @@ def _composed(site: Site, request: Request, report: Report) -> Bulletin:
 def _alone(site: Site) -> Iterator[None]:
     """Hold the lock of maintenance, which is not that of changes. Raises LockedError, naming who has it."""
     journal = change.journal_of(site)
-    place = lock.directory(site.settings.safety.lock_directory)
-    held = ChangeLock(
-        place, f"{site.settings.site} {COMMAND}", journal.engine() if journal.is_shared else None
-    )
+    held = change.lock_of(site, journal, f"{site.name} {COMMAND}")
     try:
         _acquire(held)
         yield
@@ -129,10 +124,10 @@ def _alone(site: Site) -> Iterator[None]:
 
 def _acquire(held: ChangeLock) -> None:
     try:
-        held.acquire()
+        held.take()
     except LockedError as error:
         owner = held.holder()
-        if owner is None:
+        if owner in (None, UNKNOWN):
             raise
         text = _("Daily maintenance is being done by {user} on {host}, process {pid}, since {since}")
         raise LockedError(
@@ -180,10 +175,9 @@ def _look(site: Site, tasks: Sequence[Task], earlier: Earlier, limit: Limit, req
 
 
 def _observe(site: Site, selection: Selection, earlier: Earlier, seconds: float) -> Snapshot:
-    collectors = [one for one in systems.collectors(site, selection) if one.system != maintenance.SYSTEM]
+    collectors = [one for one in registry.collectors(site, selection) if one.system != maintenance.SYSTEM]
     mine = maintenance.collectors(site, earlier.past)
     collectors += [one for one in mine if one.is_wanted(selection)]
-    chosen = {one.system for one in collectors}
-    snapshot = engine.observe(collectors, site, selection, seconds, lambda: rules(chosen))
+    snapshot = engine.observe(collectors, site, selection, seconds)
     masked: Snapshot = diagnose.redacted(snapshot, site)
     return masked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -72,11 +72,11 @@ def find(site: Site, name: str) -> Playbook:
     return known[name]
 
 
-def run(site: Site, name: str, meanwhile: Callable[[], object] | None = None) -> Diagnosis:
+def run(site: Site, name: str) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
     playbook = find(site, name)
     selection = Selection(only=playbook.looks)
-    snapshot = diagnose.observe(site, selection, meanwhile=meanwhile)
+    snapshot = diagnose.observe(site, selection)
     report = diagnose.judge(snapshot, site, selection)
     causes = sorted(report.causes, key=lambda one: one.id not in playbook.causes)
     offers = [

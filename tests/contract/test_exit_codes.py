@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from samaops import errors
 from tests.contract.conftest import Done, Samaops, redis_at
 from tests.unit.render.test_machines import SCHEMA
 
@@ -276,12 +276,27 @@ def test_a_full_disk_behind_stdout_is_told_in_one_line(samaops: Samaops) -> None
     assert "No space left" in done.stderr
 
 
-def test_leaving_waits_for_no_thread(samaops: Samaops) -> None:
-    code = (
-        "import threading, time\n"
-        "from samaops.cli.main import leave\n"
-        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
-        "leave(3)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=samaops.environment(), timeout=20, check=False)
-    assert done.returncode == 3
+HANGING = """
+postgresql = {{ host = "{host}", port = {port}, timeout = 60.0, password = "x" }}
+pgbouncer = {{ host = "{host}", port = {port}, timeout = 60.0, admin_password = "x" }}
+redis = {{ host = "{host}", port = {port}, timeout = 60.0 }}
+rabbitmq = {{ host = "{host}", port = {port}, management_port = {port}, timeout = 60.0, password = "x" }}
+minio = {{ url = "http://{host}:{port}", timeout = 60.0 }}
+api = {{ timeout = 60.0, instances = [{{ name = "one", url = "http://{host}:{port}" }}] }}
+sqlserver = [{{ name = "one", driver = "PostgreSQL Unicode", host = "{host}", port = {port}, timeout = 60.0, password = "x" }}]
+"""
+
+
+def test_a_look_that_was_given_up_does_not_delay_the_end(samaops: Samaops, hanging: Address) -> None:
+    config = samaops.configure(HANGING.format(host=hanging[0], port=hanging[1]))
+    arguments = ("--config", config, "diagnose", "--deadline", "1", "-o", "nagios")
+    with subprocess.Popen(
+        samaops.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=samaops.environment()
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        answered = time.monotonic()
+        assert process.wait(50) == errors.UNAVAILABLE
+        assert time.monotonic() - answered < 10, "every look goes on for a minute"
+        assert process.stderr.read() == b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from samaops.checks import engine as checks
-from samaops.collect import engine, systems
+from samaops.collect import engine, registry
 from samaops.config.settings import Settings
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
@@ -44,6 +44,6 @@ def look(settings: Settings, *only: str, deadline_seconds: float = 15.0) -> Look
     """Observe and judge these systems or codes."""
     selection = Selection(only)
     snapshot = engine.observe(
-        systems.collectors(Site(settings), selection), Site(settings), selection, deadline_seconds
+        registry.collectors(Site(settings), selection), Site(settings), selection, deadline_seconds
     )
     return Look(snapshot, checks.judge(snapshot, Site(settings), selection))

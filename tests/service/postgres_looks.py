@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from samaops.checks import engine as checks
-from samaops.collect import engine, pgbouncer
-from samaops.collect.postgresql import server as postgresql
+from samaops.collect import engine, registry
 from samaops.config.settings import PgBouncer, PostgreSQL, Settings, Threshold
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
@@ -24,7 +23,7 @@ def observe(
         "postgresql" if isinstance(section, PostgreSQL) else "pgbouncer": section for section in sections
     }
     settings = Settings(thresholds=thresholds or {}, **named)
-    collectors = [*postgresql.collectors(Site(settings)), *pgbouncer.collectors(Site(settings))]
+    collectors = registry.collectors(Site(settings), EVERYTHING)
     snapshot = engine.observe(collectors, Site(settings), selection, 15.0)
     return snapshot, {one.code: one for one in checks.judge(snapshot, Site(settings), selection)}
 

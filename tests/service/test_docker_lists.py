@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.collect.docker import stats as docker_stats
 from samaops.config.settings import Docker, Safety, Server, Settings
 from samaops.errors import UnavailableError, UsageError

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from samaops.clients import footprint, http
 from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
 from tests.service import faulty
+from tests.service.documented import documented
 
 pytestmark = pytest.mark.service
 TIMEOUT = 0.6
@@ -175,3 +179,86 @@ def test_several_gets_share_a_connection_where_the_server_keeps_it() -> None:
         connection = stack.enter_context(http.HttpConnection(f"http://{host}:{port}/", timeout=TIMEOUT))
         assert connection.get().connect_ms > 0
     assert tally.footprint().connections == 1
+
+
+def test_the_limit_is_one_for_all_requests_of_a_connection() -> None:
+    with documented({"/a": (200, {})}) as server:
+        started = time.monotonic()
+        with http.HttpConnection(server.url, timeout=TIMEOUT) as connection:
+            with pytest.raises(ClientError) as caught:
+                _ask_until(connection, started + TIMEOUT + 5)
+            assert time.monotonic() - started < TIMEOUT + 1
+            connection.limit.restart(5)  # it is too late for this
+            with pytest.raises(ClientError):
+                connection.get("/a")
+    assert caught.value.kind is FailureKind.NO_ANSWER
+
+
+def _ask_until(connection: http.HttpConnection, ends_at: float) -> None:
+    while time.monotonic() < ends_at:
+        connection.get("/a")
+
+
+def test_a_limit_that_is_restarted_in_time_counts_anew() -> None:
+    with documented({"/a": (200, {})}) as server:
+        started = time.monotonic()
+        with http.HttpConnection(server.url, timeout=5) as connection:
+            while time.monotonic() - started < 1.2:
+                connection.limit.restart(1)
+                assert connection.get("/a").status == 200
+
+
+def test_a_body_without_a_length_that_never_ends_is_no_answer() -> None:
+    with faulty.dripping(HEAD + b"\r\n", 0.1) as (host, port), pytest.raises(ClientError) as caught:
+        http.get(f"http://{host}:{port}/", timeout=TIMEOUT)
+    assert caught.value.kind is FailureKind.NO_ANSWER
+    assert caught.value.message == "no answer within 0.6 s"
+
+
+def test_a_connection_is_used_again_and_opened_again_once_the_server_has_closed_it() -> None:
+    with documented({"/a": (200, {}), "/b": (404, {})}) as server:
+        tally = footprint.open_tally()
+        with http.HttpConnection(server.url, timeout=5) as connection:
+            assert connection.get("/a").connect_ms > 0
+            again = connection.get("/b")
+        assert (again.status, again.connect_ms) == (404, 0.0)
+    assert tally.footprint().connections == 1
+    with faulty.answering(faulty.http_response(b"{}")) as (host, port):
+        tally = footprint.open_tally()
+        with http.HttpConnection(f"http://{host}:{port}/", timeout=5) as connection:
+            assert connection.get().connect_ms > 0
+            assert connection.get().connect_ms > 0
+        assert tally.footprint().connections == 2
+
+
+def test_nothing_is_sent_or_followed_that_nobody_configured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine {faulty.LOOPBACK} login somebody password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    asked: list[tuple[str, Message]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers))
+            self.send_response(302)
+            for name, value in (("Set-Cookie", "a=b"), ("Location", "/elsewhere"), ("Content-Length", "0")):
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            """Keep the tests' output clean."""
+
+    with ThreadingHTTPServer((faulty.LOOPBACK, 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        url = f"http://user:canary@{faulty.LOOPBACK}:{server.server_address[1]}/a%2Fb?c=é"
+        with http.HttpConnection(url, timeout=5) as connection:
+            assert [connection.get().status, connection.get("/x y").status] == [302, 302]
+        server.shutdown()
+    assert [path for path, _headers in asked] == ["/a%2Fb?c=%C3%A9", "/x%20y"]
+    for _path, headers in asked:
+        assert sorted(name.lower() for name in headers) == ["accept", "accept-encoding", "host", "user-agent"]
+        assert headers["Accept-Encoding"] == "identity"

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from samaops.clients import reach
-from samaops.clients.commands import MAX_OUTPUT_BYTES
 from samaops.clients.errors import ClientError
 from samaops.clients.local import LocalShell
+from samaops.clients.shell import MAX_OUTPUT_BYTES
 from samaops.model.failure import FailureKind
 from tests.service import faulty
 

@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from minio import Minio
 
-from samaops.clients import http
+from samaops.clients import http, tls
 from samaops.clients.errors import ClientError
 from samaops.clients.minio import list_buckets
 from samaops.config.settings import Settings
@@ -148,7 +149,7 @@ DRIPS: dict[str, Callable[[], AbstractContextManager[faulty.Address]]] = {
 def test_a_server_that_drips_is_given_up_in_time_wherever_it_does(
     part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("samaops.clients.minio.tls_context", _trusting_context)
+    monkeypatch.setattr("samaops.clients.tls.verifying", _trusting_context)
     scheme = "https" if part in ("body over TLS", "handshake") else "http"
     with DRIPS[part]() as (host, port):
         started = time.monotonic()
@@ -159,7 +160,5 @@ def test_a_server_that_drips_is_given_up_in_time_wherever_it_does(
     assert took < 1.6
 
 
-def _trusting_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+def _trusting_context(_ca_file: Path | None) -> ssl.SSLContext:
+    return tls.unverified()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import responses
 
 from samaops.clients import alertmanager, smtp, webhooks
 from samaops.clients.errors import ClientError
@@ -130,9 +131,23 @@ def test_slack_gets_a_text_without_links_or_mentions() -> None:
      (500, "rollup_error"), (302, "")],
 )  # fmt: skip
 def test_what_slack_refuses_is_told_in_its_words_and_without_the_url(status: int, word: str) -> None:
-    with http_listener(status, word.encode()) as slack, pytest.raises(ClientError) as failed:
-        webhooks.slack(hook(slack.url + PATH), None, "text")
+    url = "https://hooks.slack.test" + PATH
+    with responses.RequestsMock() as mock:
+        mock.post(url, word, status=status)
+        with pytest.raises(ClientError) as failed:
+            webhooks.slack(hook(url), None, "text")
     assert failed.value.message == f"HTTP {status} {word}".strip()
+    assert "canary" not in str(vars(failed.value))
+
+
+def test_a_proxy_that_refuses_a_webhook_is_told_apart_and_shows_no_secret() -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n"
+    slack = hook("https://hooks.slack.test" + PATH, through_proxy=True)
+    with faulty.answering(refusal) as (host, port), pytest.raises(ClientError) as failed:
+        webhooks.slack(slack, Proxy(url=f"http://{host}:{port}"), "text")
+    assert failed.value.kind is FailureKind.DEPENDENCY
+    words = "HTTP 407 Proxy Authentication Required, Basic"
+    assert failed.value.message == f"the proxy {host}:{port}: {words}"
     assert "canary" not in str(vars(failed.value))
 
 

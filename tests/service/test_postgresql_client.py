@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from samaops.clients import footprint
 from samaops.clients.errors import ClientError
+from samaops.clients.libpq import Session
 from samaops.clients.postgresql import PostgresClient
 from samaops.collect.postgresql.reading import EXTENSIONS, LIMITS
 from samaops.config.settings import PostgreSQL
@@ -126,6 +128,98 @@ def test_the_session_is_read_only_bounded_and_named(server: PostgresServer) -> N
         "statement_timeout": "3s",
         "lock_timeout": "500ms",
     }
+
+
+def session(settings: PostgreSQL, seconds: float = 5.0, **changes: Any) -> Session:
+    assert settings.password is not None
+    parameters = {
+        "host": str(settings.host),
+        "port": settings.port,
+        "dbname": settings.database,
+        "user": settings.user,
+        "password": settings.password.reveal(),
+        **changes,
+    }
+    return Session(parameters, seconds, TIMEOUT_SECONDS)
+
+
+def test_values_come_in_types_of_python_and_are_counted(server: PostgresServer) -> None:
+    tally = footprint.open_tally()
+    connection = session(server.settings())
+    connection.connect()
+    try:
+        rows = connection.query(
+            "SELECT 1 AS a, 'x' AS b, timestamptz '2026-01-31 03:12:00.25+00' AS c, 1.5::numeric AS d, NULL AS e,"
+            " ARRAY[1,2] AS f, %(given)s AS g",
+            {"given": "it's"},
+        )
+        took = connection.query_ms("SELECT 1")
+        version = connection.parameter("server_version")
+    finally:
+        connection.close()
+
+    types = ["int", "str", "datetime", "Decimal", "NoneType", "list", "str"]
+    assert [type(value).__name__ for value in rows[0].values()] == types
+    assert rows[0]["g"] == "it's"
+    assert (tally.footprint().connections, tally.footprint().commands) == (1, 2)
+    assert tally.footprint().bytes_read > 10
+    assert 0 < took < 1000
+    assert version is not None
+    assert version[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "stage"),
+    [
+        ({"password": "wrong"}, FailureKind.AUTHENTICATION, "login"),
+        ({"dbname": "absent"}, FailureKind.MISSING, "login"),
+        ({"port": 1}, FailureKind.REFUSED, "connect"),
+    ],
+)
+def test_a_refusal_says_how_far_the_log_in_came(
+    server: PostgresServer, changes: dict[str, Any], kind: FailureKind, stage: str
+) -> None:
+    with pytest.raises(ClientError) as caught:
+        session(server.settings(), **changes).connect()
+
+    assert (caught.value.kind, caught.value.stage) == (kind, stage)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "stage"),
+    [
+        (faulty.silent, FailureKind.SILENT, "connect"),
+        (faulty.hanging, FailureKind.NO_ANSWER, "login"),
+    ],
+)
+def test_a_server_that_says_nothing_costs_the_time_of_the_connection(
+    server: PostgresServer, fault: Any, kind: FailureKind, stage: str
+) -> None:
+    context: AbstractContextManager[tuple[str, int]] = fault()
+    with context as (host, port):
+        started = time.monotonic()
+        with pytest.raises(ClientError) as caught:
+            session(server.settings(), host=host, port=port).connect()
+
+    assert (caught.value.kind, caught.value.stage) == (kind, stage)
+    assert time.monotonic() - started < TIMEOUT_SECONDS + SLACK_SECONDS
+
+
+def test_a_query_that_hangs_is_over_when_the_time_is(server: PostgresServer) -> None:
+    connection = session(server.settings(), TIMEOUT_SECONDS)
+    connection.connect()
+    started = time.monotonic()
+    try:
+        with pytest.raises(ClientError) as caught:
+            connection.query("SELECT pg_sleep(30)")
+    finally:
+        connection.close()
+    took = time.monotonic() - started
+    # It would sleep on: a server notices that a client has gone when it answers.
+    server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'")
+
+    assert caught.value.kind is FailureKind.NO_ANSWER
+    assert TIMEOUT_SECONDS / 2 < took < TIMEOUT_SECONDS + SLACK_SECONDS
 
 
 def test_a_look_takes_one_connection_and_little_time(server: PostgresServer) -> None:

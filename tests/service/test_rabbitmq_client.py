@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from samaops.clients.amqp import greet
 from samaops.clients.errors import ClientError
-from samaops.clients.rabbitmq import ManagementApi, greet
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.config.settings import RabbitMQ
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
@@ -294,7 +295,7 @@ def test_hostile_queue_names_are_listed_and_looked_up(broker: Broker) -> None:
 @contextlib.contextmanager
 def _publisher(broker: Broker) -> Iterator[Callable[[], None]]:
     """Yield a function that publishes over AMQP, without waiting for anything."""
-    from amqp import Connection, Message  # type: ignore[import-untyped]
+    from amqp import Connection, Message
 
     connection = Connection(f"127.0.0.1:{broker.port}", "samaconso_admin", broker.password)
     connection.connect()

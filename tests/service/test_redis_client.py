@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import redis as driver
 
+from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.redis import RedisClient
 from samaops.config.settings import Redis, Settings
@@ -116,6 +117,25 @@ def test_each_fault_is_told_apart_in_bounded_time(
 
 def test_a_name_that_does_not_resolve() -> None:
     assert kind_of(("redis.invalid", 6379)) is FailureKind.NAME
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("samaops.clients.redis.MOST_ANSWER_BYTES", 1000)
+    with faulty.garbage(b"$5000\r\n" + b"x" * 5000 + b"\r\n") as address:
+        assert kind_of(address) is FailureKind.GARBAGE
+
+
+def test_a_connection_that_was_lost_is_not_opened_again() -> None:
+    tally = footprint.open_tally()
+    with faulty.answering(b"+PONG\r\n") as (host, port):
+        client = RedisClient(host, Redis.model_validate({"port": port, "timeout": TIMEOUT}))
+        client.connect()
+        for _number in range(2):
+            with pytest.raises(ClientError) as caught:
+                client.info()
+            assert caught.value.kind is FailureKind.CLOSED
+        client.close()
+    assert tally.footprint().connections == 1
 
 
 def test_a_healthy_redis_is_ok_in_every_check(server: Server) -> None:

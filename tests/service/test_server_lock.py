@@ -18,7 +18,7 @@ from msgspec.structs import asdict
 from samaops.clients import server_lock, ssh
 from samaops.clients.errors import ClientError
 from samaops.clients.server_lock import Rhythm, ServerLock, TakenError
-from samaops.clients.ssh_session import SshShell
+from samaops.clients.ssh import SshShell
 from samaops.journal.lock import this_process_now
 from samaops.model.failure import FailureKind
 from tests.service.ssh_server import SshServer, running_sshd
@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_it_without_a_name(connect: Callable[[], SshShell], f
 def private(shell: SshShell, around: str) -> None:
     """Let this connection's commands run inside other words."""
     converse, run = shell.converse, shell.run
-    shell.converse = lambda command: converse(around.format(command))  # type: ignore[method-assign]
+    shell.converse = lambda command, timeout: converse(around.format(command), timeout)  # type: ignore[method-assign]
     shell.run = lambda command, timeout, stdin=b"": run(around.format(command), timeout, stdin)  # type: ignore[method-assign]
 
 

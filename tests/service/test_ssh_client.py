@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import tempfile
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from samaops.clients import footprint, ssh
-from samaops.clients.commands import MAX_OUTPUT_BYTES
 from samaops.clients.errors import ClientError
-from samaops.clients.ssh_session import SshShell
+from samaops.clients.shell import MAX_OUTPUT_BYTES
+from samaops.clients.ssh import SshShell
 from samaops.config.settings import Ssh
 from samaops.model.failure import FailureKind
 from tests.service import faulty
@@ -37,14 +39,6 @@ def shell(sshd: SshServer) -> Iterator[SshShell]:
     opened = ssh.connect(sshd.address, sshd.settings())
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """XDG_RUNTIME_DIR as short as a real one (/run/user/1000): a Unix socket fits in it."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
-        yield Path(directory)
 
 
 def failure_of(address: str, settings: Ssh) -> ClientError:
@@ -70,9 +64,9 @@ def test_output_that_is_not_utf8_is_escaped(shell: SshShell) -> None:
 def test_many_commands_share_one_connection_side_by_side(shell: SshShell) -> None:
     started = time.monotonic()
     with ThreadPoolExecutor(12) as threads:
-        ended = list(threads.map(lambda number: shell.run(f"sleep 0.3; echo {number}", 10), range(12)))
+        ended = list(threads.map(lambda number: shell.run(f"sleep 1; echo {number}", 20), range(12)))
     assert [one.stdout for one in ended] == [f"{number}\n" for number in range(12)]
-    assert time.monotonic() - started < 12 * 0.3
+    assert time.monotonic() - started < 12 * 1
 
 
 def test_a_command_that_does_not_end_is_cut_and_gone_from_the_server(shell: SshShell) -> None:
@@ -118,7 +112,6 @@ def test_a_server_that_freezes_after_the_log_in_costs_the_timeout_only(tmp_path:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    import os
 
     os.kill(pid, number)
 
@@ -170,8 +163,6 @@ def test_a_changed_host_key_is_refused(sshd: SshServer, tmp_path: Path) -> None:
 
 
 def test_a_hashed_known_hosts_entry_is_found(sshd: SshServer, tmp_path: Path) -> None:
-    import subprocess
-
     known_hosts = tmp_path / "known_hosts"
     known_hosts.write_bytes((sshd.directory / "known_hosts").read_bytes())
     subprocess.run(
@@ -310,79 +301,187 @@ def test_an_account_that_may_not_run_commands_is_never_taken_for_an_answer(tmp_p
             opened.close()
 
 
-def test_nothing_of_a_connection_is_left_on_this_machine(sshd: SshServer) -> None:
-    opened = ssh.connect(sshd.address, sshd.settings())
-    directory, process = opened._directory, opened._master
-    assert directory.stat().st_mode & 0o077 == 0
-    opened.run("true", 5)
-    opened.close()
-    assert process.poll() is not None
-    assert not directory.exists()
+def test_words_before_the_banner_are_passed_over(sshd: SshServer) -> None:
+    with forwarding(sshd, b"Welcome\r\nto this machine\r\n") as port:
+        known_hosts = sshd.directory / f"known_{port}"
+        kind, key, *_comment = (sshd.directory / "host.pub").read_text().split()
+        known_hosts.write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
+        ssh.connect(sshd.address, sshd.settings(port=port, known_hosts=known_hosts)).close()
 
 
-def test_a_log_in_that_is_given_up_leaves_nothing(runtime: Path) -> None:
-    with faulty.hanging() as (host, port), ThreadPoolExecutor(1) as thread:
-        failing = thread.submit(failure_of, host, Ssh(port=port, timeout=30))
-        ends_at = time.monotonic() + 10
-        while not list(runtime.glob("samaops-*")):
-            assert time.monotonic() < ends_at
-            time.sleep(0.01)
-        time.sleep(0.2)  # ssh itself has started
-        ssh.give_up()
-        assert list(runtime.iterdir()) == []
-        failing.result(10)
+@contextmanager
+def forwarding(sshd: SshServer, first: bytes) -> Iterator[int]:
+    """Yield a port that says something and then hands all on to an sshd and back."""
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while block := source.recv(65536):
+                target.sendall(block)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            here, _address = listener.accept()
+            with here, socket.create_connection((sshd.address, sshd.port)) as there:
+                here.sendall(first)
+                threading.Thread(target=pump, args=(here, there), daemon=True).start()
+                pump(there, here)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
 
 
-def test_what_a_killed_run_has_left_is_swept_and_nothing_else(sshd: SshServer, runtime: Path) -> None:
-    for name in ("samaops-old", "samaops-used", "samaops-new", "another"):
-        (runtime / name).mkdir()
-    (runtime / "samaops-used" / "s").touch()
-    for name in ("samaops-old", "samaops-used", "another"):
-        os.utime(runtime / name, (1, 1))
-    ssh.connect(sshd.address, sshd.settings()).close()
-    assert sorted(one.name for one in runtime.iterdir()) == ["another", "samaops-new", "samaops-used"]
+def test_a_server_that_floods_before_it_has_proved_who_it_is_gets_no_memory() -> None:
+    flood = b"SSH-2.0-x\r\n" + b"\x00\xff\xff\xf4" + b"x" * 8_000_000
+    with faulty.garbage(flood) as (host, port):
+        error = failure_of(host, Ssh(port=port, timeout=5))
+        assert error.kind is FailureKind.GARBAGE
 
 
-def test_a_directory_too_deep_for_a_socket_is_passed_over(
-    sshd: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_neither_side_waits_for_acknowledgements(shell: SshShell) -> None:
+    connection = shell._transports[0].sock
+    assert isinstance(connection, socket.socket)
+    shell.run("true", 5)
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1
+
+
+def test_input_that_is_larger_than_any_buffer_goes_in_while_the_output_comes_out(shell: SshShell) -> None:
+    data = b"0123456789abcdef" * 200_000
+    assert shell.run("cat", 20, stdin=data).stdout == data.decode()
+
+
+def test_a_command_that_does_not_read_its_input_ends_well(shell: SshShell) -> None:
+    assert shell.run("exec <&-; echo enough", 10, stdin=b"x" * 8_000_000).stdout == "enough\n"
+
+
+def test_a_command_that_a_signal_ends_has_the_exit_code_of_ssh(shell: SshShell) -> None:
+    assert shell.run("kill -KILL $$", 5).exit_code == 255
+    assert shell.run("echo still here", 5).stdout == "still here\n"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_server_with_few_sessions_gets_its_commands_one_after_the_other(tmp_path: Path, most: int) -> None:
+    with running_sshd(tmp_path, f"MaxSessions {most}") as server:
+        opened = ssh.connect(server.address, server.settings())
+        with ThreadPoolExecutor(6) as threads:
+            ended = list(threads.map(lambda number: opened.run(f"echo {number}", 30), range(6)))
+        opened.close()
+    assert [done.stdout for done in ended] == [f"{number}\n" for number in range(6)]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_conversation_that_holds_the_session_leaves_commands_another_connection(
+    tmp_path: Path, most: int
 ) -> None:
-    deep = tmp_path / ("d" * 70)
-    deep.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
-    ssh.connect(sshd.address, sshd.settings()).close()
-    assert list(deep.iterdir()) == []
+    with running_sshd(tmp_path, f"MaxSessions {most}") as server:
+        opened = ssh.connect(server.address, server.settings())
+        talks = [opened.converse("cat", 10) for _number in range(most)]
+        assert [opened.run(f"echo {number}", 30).stdout for number in range(2)] == ["0\n", "1\n"]
+        assert [talk.ask("here", 10) for talk in talks] == ["here"] * most
+        opened.close()
+        assert (tmp_path / "sshd.log").read_text().count("Accepted publickey") == 2
 
 
-@pytest.mark.parametrize("length", range(60, 75))
-def test_any_length_of_directory_will_do(
-    sshd: SshServer, runtime: Path, monkeypatch: pytest.MonkeyPatch, length: int
+def test_a_server_without_sessions_says_so_and_not_that_nobody_can_log_in(tmp_path: Path) -> None:
+    with running_sshd(tmp_path, "MaxSessions 0") as server:
+        opened = ssh.connect(server.address, server.settings())
+        for ask in (lambda: opened.run("true", 2), lambda: opened.converse("cat", 2)):
+            with pytest.raises(ClientError, match="MaxSessions") as caught:
+                ask()
+            assert (caught.value.kind, caught.value.stage) == (FailureKind.ERROR, "ssh session")
+        opened.close()
+
+
+def test_a_hundred_connections_are_opened_side_by_side_and_five_that_hang_delay_nobody(
+    tmp_path: Path,
 ) -> None:
-    exact = runtime / ("d" * (length - len(str(runtime)) - 1))
-    exact.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(exact))
-    ssh.connect(sshd.address, sshd.settings()).close()
+    with running_sshd(tmp_path, "MaxStartups 200:30:300") as server, faulty.hanging() as hung:
+        settings = server.settings(timeout=60)
+
+        def log_in(number: int) -> SshShell | str:
+            if number % 20 == 7:
+                return failure_of(hung[0], Ssh(port=hung[1], timeout=3)).kind.value
+            return ssh.connect(server.address, settings)
+
+        with ThreadPoolExecutor(100) as threads:
+            opened = list(threads.map(log_in, range(100)))
+            assert [number for number, shell in enumerate(opened) if shell == "no_answer"] == [
+                *(7, 27, 47, 67, 87)
+            ]
+            for number in range(0, 100, 20):
+                shell = opened[number]
+                assert isinstance(shell, SshShell)
+                assert shell.run(f"echo {number}", 30).stdout == f"{number}\n"
+        for shell in opened:
+            if isinstance(shell, SshShell):
+                shell.close()
 
 
-def test_a_killed_program_takes_its_connection_with_it(sshd: SshServer) -> None:
-    import subprocess
-    import sys
+def test_a_server_that_speaks_only_what_we_do_not_says_what(tmp_path: Path) -> None:
+    with running_sshd(tmp_path, "Ciphers chacha20-poly1305@openssh.com") as server:
+        error = failure_of(server.address, server.settings())
+    assert (error.kind, error.stage) == (FailureKind.ERROR, "ssh handshake")
+    assert "cipher" in error.message
 
-    program = (
-        "import sys; from pathlib import Path; from samaops.clients import ssh; from samaops.config.settings import Ssh\n"
-        "shell = ssh.connect('127.0.0.1', Ssh(user=sys.argv[1], port=int(sys.argv[2]), key_file=Path(sys.argv[3]),"
-        " known_hosts=Path(sys.argv[4])))\n"
-        "print(shell._master.pid, flush=True); sys.stdin.read()"
-    )
-    settings = sshd.settings()
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from samaops.clients import ssh
+from samaops.config.settings import Ssh
+user, port, key_file, known_hosts = sys.argv[1:]
+shell = ssh.connect('127.0.0.1', Ssh(user=user, port=int(port), key_file=Path(key_file), known_hosts=Path(known_hosts)))
+print(shell.run('echo $PPID', 30).stdout, flush=True)
+sys.stdin.readline()
+"""
+
+
+@contextmanager
+def program(server: SshServer) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield another process that has logged in, and has said which process serves it there."""
+    settings = server.settings()
     words = [settings.user, str(settings.port), str(settings.key_file), str(settings.known_hosts)]
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", PROGRAM, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    assert process.stdout is not None
-    master = int(process.stdout.readline())
-    process.kill()
-    process.wait(10)
-    ends_at = time.monotonic() + 10
-    while Path(f"/proc/{master}").exists() and "Z" not in Path(f"/proc/{master}/stat").read_text():
-        assert time.monotonic() < ends_at, "the connection outlives the program"
-        time.sleep(0.05)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_program_that_ends_or_is_killed_takes_its_connection_with_it_at_once(tmp_path: Path) -> None:
+    with running_sshd(tmp_path) as server:
+        for end in ("ends", "is killed"):
+            with program(server) as process:
+                assert process.stdout is not None
+                process.stdout.readline()
+                assert children_of(server.process.pid), "nobody serves it"
+                assert children_of(process.pid) == [], "no program of ours has the key"
+                started = time.monotonic()
+                if end == "ends":
+                    _out, errors = process.communicate(b"\n", timeout=10)
+                    assert (process.returncode, errors) == (0, b"")
+                else:
+                    process.kill()
+                    process.wait(10)
+                assert time.monotonic() - started < 3
+            ends_at = time.monotonic() + 10
+            while children_of(server.process.pid):
+                assert time.monotonic() < ends_at, "the connection outlives the program"
+                time.sleep(0.05)
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_nothing_is_written_of_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
+    with faulty.garbage(b"SSH-2.0-OpenSSH_9.2\r\n" + b"\xff" * 4000) as (host, port):
+        failure_of(host, Ssh(port=port, timeout=2))
+    assert capfd.readouterr() == ("", "")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from samaops.changes.run.canary_message import MARK
+from samaops.changes.canary import MARK
 from samaops.facts.canary import Heard, Sighting
 from samaops.model.status import Status
 from samaops.workflows import canary_hops

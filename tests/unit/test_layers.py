@@ -30,6 +30,27 @@ ANYWHERE = {"errors", "i18n", "resources", "__version__"}
 # What judges and what plans is pure: it never imports what looks or connects.
 PURE = ("causes", "checks", "changes")
 
+# What may be imported inside a function: libraries that take long to import, where a command may need none of them.
+HEAVY = {
+    "amqp",
+    "cryptography",
+    "jinja2",
+    "minio",
+    "paramiko",
+    "psycopg",
+    "pyodbc",
+    "redis",
+    "requests",
+    "sqlalchemy",
+}
+# Our own modules that may be: those that are nothing but such a library with our limits around it.
+IMPORTS_LATE = {
+    "clients/shells.py": {"samaops.clients.ssh"},
+    "clients/http.py": {"samaops.clients.transport"},
+    # A signal that comes while all is imported is answered by who imports it.
+    "cli/start.py": {"samaops.cli.main.main"},
+}
+
 
 def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py") if "lab" not in path.relative_to(PACKAGE).parts[:1])
@@ -37,7 +58,11 @@ def modules() -> list[Path]:
 
 def imports(path: Path) -> Iterator[str]:
     """Yield the dotted name of every import of a module, those inside functions and for types too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    yield from names_imported(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def names_imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -76,6 +101,20 @@ def test_only_cli_and_render_know_a_screen(path: Path) -> None:
         return
     screens = [name for name in imports(path) if name.split(".")[0] in ("typer", "rich", "click")]
     assert not screens
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_at_its_top(path: Path) -> None:
+    """A command's module is imported when it is called (cli/app.py); nothing else is put off but heavy libraries."""
+    allowed = IMPORTS_LATE.get(str(path.relative_to(PACKAGE)), set())
+    late = {
+        name
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for name in names_imported(function)
+        if name.split(".")[0] not in HEAVY
+    }
+    assert late <= allowed
 
 
 def test_render_knows_the_model_and_how_it_was_asked_only() -> None:

@@ -93,11 +93,11 @@ def memory(docker: DockerFacts, context: Context) -> Iterator[Finding]:
 def images(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     engines = {observation.server: docker for observation, docker in snapshot.facts_of(DockerFacts)}
     members: dict[str, Container] = {}
-    for service in context.site.services():
-        docker = engines.get(service.server) if service.system == "api" else None
-        container = docker.named(service.container) if docker and service.container else None
+    for member in context.site.members():
+        docker = engines.get(member.server)
+        container = docker.named(member.container) if docker and member.container else None
         if container is not None:
-            members[service.name] = container
+            members[member.name] = container
     if len(members) < 2:
         return  # the checks of the engine and of its containers tell what is missing
     about = context.about("docker/api-members")

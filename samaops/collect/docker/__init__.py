@@ -1,3 +1,3 @@
-"""How docker is looked at."""
+"""How the Docker engines are looked at: importing this registers the looks."""
 
-from samaops.collect.docker.containers import collectors as collectors
+from samaops.collect.docker import containers  # noqa: F401 - it registers its looks

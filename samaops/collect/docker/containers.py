@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector, Probe
-from samaops.config.settings import Ssh
+from samaops.collect.docker import reading
+from samaops.collect.docker.reading import COMMAND_SECONDS
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
 from samaops.facts.docker import DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
-# Of one docker command, and of the whole script. A hung engine answers nothing: the first limit counts then.
-COMMAND_SECONDS = 4
-
-
+# Of the whole script; of one docker command, COMMAND_SECONDS, which counts when the engine hangs.
 SCRIPT_SECONDS = 9.0
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each server that must run containers."""
-    if site.settings.docker is None:
-        return []
-    return [_collector(site, server, names) for server, names in site.containers().items()]
+def engines(site: Site) -> Iterator[Target]:
+    """Yield the engine of each server that must run containers, with their names."""
+    if site.settings.docker is not None:
+        for server, names in site.containers().items():
+            yield Target(server, names, server, site.shell_seconds(server, SCRIPT_SECONDS))
 
 
-def _collector(site: Site, server: str, names: tuple[str, ...]) -> Collector:
-    def collect(probe: Probe) -> DockerFacts:
-        require_engine(site)
-        return observe(server, names, probe)
-
-    timeout = patience(site, server, SCRIPT_SECONDS)
-    return Collector("docker", f"docker/{server}", DockerFacts, collect, server, timeout=timeout)
+@collects("docker", DockerFacts, targets=engines)
+def look(names: tuple[str, ...], site: Site, probe: Probe) -> DockerFacts:
+    """Read one engine."""
+    require_engine(site)
+    assert probe.server is not None
+    return observe(probe.server, names, probe)
 
 
 def require_engine(site: Site) -> None:
     """Raise ClientError (ABSENT) where the configuration says that there is no engine."""
     if site.settings.docker is not None and site.settings.docker.engine == "none":
         raise ClientError(FailureKind.ABSENT, why_absent(site.settings.docker.engine_reason))
-
-
-def patience(site: Site, server: str, script_seconds: float) -> float:
-    """Return how long a look at a server's engine may take, the log-in with it, in seconds."""
-    configured = site.settings.servers.get(server)
-    log_in = configured.ssh.timeout if configured and isinstance(configured.ssh, Ssh) else 0.0
-    return log_in + script_seconds + 0.5
 
 
 def why_absent(reason: str) -> str:
@@ -58,14 +50,12 @@ def why_absent(reason: str) -> str:
 
 def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
     """Run one script on the server and read its answer."""
-    from samaops.collect.docker import reading as docker_reading
-
     shell = probe.shell(server)
     probe.stage("docker ps")
     token = secrets.token_hex(8)
     command = f"sh -s -- {token} {_costly_parts(probe)} {COMMAND_SECONDS}"
     done = shell.run(command, min(SCRIPT_SECONDS, probe.remaining()), script())
-    return docker_reading.read(done, token, expected, probe)
+    return reading.read(done, token, expected, probe)
 
 
 def _costly_parts(probe: Probe) -> str:
@@ -77,19 +67,3 @@ def _costly_parts(probe: Probe) -> str:
 def script() -> bytes:
     """Return the script that reads an engine."""
     return Path(__file__).with_suffix(".sh").read_bytes()
-
-
-def engine_failure(exit_code: int, said: str) -> ClientError:
-    """Sort why ``docker ps`` failed, by its exit code and its own words."""
-    lowered = said.lower()
-    if exit_code == 127:
-        return ClientError(FailureKind.MISSING, said, "docker")
-    if exit_code in (124, 137):
-        message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
-        return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
-    # not the bare words: docker also says them of its own configuration file, and goes on
-    if "permission denied while trying to connect" in lowered:
-        return ClientError(FailureKind.PERMISSION, said, "docker ps")
-    if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
-        return ClientError(FailureKind.UNAVAILABLE, said, "docker ps")
-    return ClientError(FailureKind.ERROR, said, "docker ps")

@@ -10,8 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.collect.docker.containers import COMMAND_SECONDS, engine_failure
+from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.sections import cut, refusal
 from samaops.facts.docker import Container, DiskUse, DockerFacts
@@ -22,6 +21,7 @@ from samaops.model.failure import FailureKind
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)i?b", re.IGNORECASE)
 HEALTH_LOG_CHARACTERS = 300
+COMMAND_SECONDS = 4  # of one docker command
 
 
 def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
@@ -156,3 +156,19 @@ def size_bytes(text: str) -> int:
     """Return the bytes of a size such as ``1.2GB`` or ``512MB (30%)``."""
     found = _SIZE.match(text or "")
     return round(float(found.group(1)) * _UNITS[found.group(2).lower()]) if found else 0
+
+
+def engine_failure(exit_code: int, said: str) -> ClientError:
+    """Sort why ``docker ps`` failed, by its exit code and its own words."""
+    lowered = said.lower()
+    if exit_code == 127:
+        return ClientError(FailureKind.MISSING, said, "docker")
+    if exit_code in (124, 137):
+        message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
+        return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
+    # not the bare words: docker also says them of its own configuration file, and goes on
+    if "permission denied while trying to connect" in lowered:
+        return ClientError(FailureKind.PERMISSION, said, "docker ps")
+    if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
+        return ClientError(FailureKind.UNAVAILABLE, said, "docker ps")
+    return ClientError(FailureKind.ERROR, said, "docker ps")

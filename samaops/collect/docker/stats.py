@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.collect.docker.containers import engine_failure, patience, require_engine
+from samaops.clients.shell import Completed
+from samaops.collect.docker.containers import require_engine
+from samaops.collect.docker.reading import engine_failure
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
 from samaops.facts.docker import ContainerUse, StatsFacts
@@ -22,15 +23,9 @@ from samaops.site.site import Site
 
 # docker itself measures for a second or two.
 COMMAND_SECONDS = 10
-
-
 SCRIPT_SECONDS = 12.0
-
-
 # docker stats prints sizes with binary prefixes (go-units BytesSize).
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-
-
 _SIZE = re.compile(r"([\d.]+)\s*([kmgt]?)i?b", re.IGNORECASE)
 
 
@@ -47,7 +42,7 @@ def _collector(site: Site, server: str) -> Collector:
         return observe(server, probe)
 
     return Collector(
-        "docker", f"docker/{server}", StatsFacts, collect, server, timeout=patience(site, server, SCRIPT_SECONDS),
+        "docker", f"docker/{server}", StatsFacts, collect, server, timeout=site.shell_seconds(server, SCRIPT_SECONDS),
         on_request=True,
     )  # fmt: skip
 

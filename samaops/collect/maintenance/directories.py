@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
 from samaops.config.settings import Ssh
@@ -20,11 +20,7 @@ from samaops.site.site import Site
 
 # Of one search, and of the whole script; both are cut off, and then say that they are partial.
 SEARCH_SECONDS = 20
-
-
 SCRIPT_SECONDS = 60.0
-
-
 # The disks that the guide watches, where they are mounts of their own.
 WATCHED = ("/", "/data")
 

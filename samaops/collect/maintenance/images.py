@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
-from samaops.collect.docker.containers import engine_failure, patience, require_engine
+from samaops.clients.shell import Completed
+from samaops.collect.docker.containers import require_engine
+from samaops.collect.docker.reading import engine_failure, size_bytes
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.sections import cut
 from samaops.facts.maintenance import UNTAGGED, Image, ImagesFacts
@@ -22,11 +23,7 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 COMMAND_SECONDS = 8
-
-
 SCRIPT_SECONDS = 30.0
-
-
 _STAMP = re.compile(
     r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
     r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
@@ -47,7 +44,7 @@ def _collector(site: Site, server: str) -> Collector:
 
     return Collector(
         "maintenance", f"images/{server}", ImagesFacts, collect, server, ("maintenance.images",),
-        patience(site, server, SCRIPT_SECONDS), on_request=True,
+        site.shell_seconds(server, SCRIPT_SECONDS), on_request=True,
     )  # fmt: skip
 
 
@@ -112,8 +109,6 @@ def epoch_of(stamp: str | None) -> float | None:
 
 
 def _disk_bytes(lines: Sequence[str]) -> int | None:
-    from samaops.collect.docker.reading import size_bytes
-
     for line in lines:
         try:
             document = json.loads(line)

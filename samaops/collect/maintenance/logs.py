@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Shell
+from samaops.clients.shell import Shell
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.maintenance import log_files
 from samaops.collect.sections import cut
@@ -25,25 +25,13 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 LIST_SECONDS = 20.0
-
-
 READ_SECONDS = 100.0
-
-
 TOP_MESSAGES = 10
-
-
 # One of so many lines is normalised in a file with very many: see the script.
 SAMPLED_WEIGHT = 97
-
-
 _REPEATED = re.compile(r"\s*(?P<count>\d+) (?P<kind>message|sampled) (?P<text>.*)")
-
-
 # What is told of a message that keeps its ids: enough to recognise it.
 _LONGEST_MESSAGE = 200
-
-
 _KEPT_BACK = (
     (re.compile(r"://[^/\s@]+@"), "://***@"),
     (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"), "<email>"),

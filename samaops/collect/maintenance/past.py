@@ -5,6 +5,7 @@ Nobody looks at these unless asked by name: reading logs of gigabytes is no part
 
 from __future__ import annotations
 
+from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Probe
 from samaops.collect.maintenance import (
     directories as maintenance_directories,
@@ -16,11 +17,10 @@ from samaops.collect.maintenance import (
     logs as maintenance_logs,
 )
 from samaops.facts.maintenance import HistoryFacts, Past
+from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 SYSTEM = "maintenance"
-
-
 NO_PAST = Past()
 
 
@@ -37,9 +37,6 @@ def collectors(site: Site, past: Past | None = None) -> list[Collector]:
 
 def _history(past: Past) -> Collector:
     def collect(probe: Probe) -> HistoryFacts:
-        from samaops.clients.errors import ClientError
-        from samaops.model.failure import FailureKind
-
         probe.stage("history")
         if past.failure:
             raise ClientError(FailureKind.DEPENDENCY, past.failure, "history")

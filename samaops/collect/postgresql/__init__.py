@@ -1,3 +1,3 @@
-"""How postgresql is looked at."""
+"""How PostgreSQL is looked at: importing this registers the looks."""
 
-from samaops.collect.postgresql.server import collectors as collectors
+from samaops.collect.postgresql import reading  # noqa: F401 - it registers its looks

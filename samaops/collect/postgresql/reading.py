@@ -12,6 +12,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
 from samaops.collect.engine import Probe
 from samaops.collect.postgresql.notifications import read_due
+from samaops.collect.registry import collects
 from samaops.config.settings import PostgreSQL
 from samaops.facts.postgresql import (
     Activity,
@@ -35,6 +36,7 @@ from samaops.facts.postgresql import (
 )
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 Row = dict[str, Any]
 PartT = TypeVar("PartT")
@@ -54,6 +56,12 @@ BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", 
 _PASSWORD = re.compile(
     r"(?i)(password\s*(?:=|to)?\s*)(?:[EU]&?)?('(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\3\$|$))", re.DOTALL
 )
+
+
+@collects("postgresql", PostgresFacts)
+def look(postgresql: PostgreSQL, site: Site, probe: Probe) -> PostgresFacts:
+    """Read PostgreSQL over one connection."""
+    return observe(site.host_of(postgresql), postgresql, probe)
 
 
 def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:

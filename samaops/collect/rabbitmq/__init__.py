@@ -1,3 +1,3 @@
-"""How rabbitmq is looked at."""
+"""How RabbitMQ is looked at: importing this registers the looks."""
 
-from samaops.collect.rabbitmq.broker import collectors as collectors
+from samaops.collect.rabbitmq import broker  # noqa: F401 - it registers its looks

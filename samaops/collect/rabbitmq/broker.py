@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients.amqp import greet
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, objects
+from samaops.collect.engine import Probe
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
+from samaops.collect.registry import collects
 from samaops.config.settings import RabbitMQ
-from samaops.site.site import Site
-
-if TYPE_CHECKING:
-    from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.rabbitmq import (
     SHOWN_QUEUES,
     AmqpFacts,
@@ -24,19 +24,13 @@ from samaops.facts.rabbitmq import (
     ExchangeLoss,
     RabbitMQFacts,
 )
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
 
 QUEUES_WITH_HISTORY = 8
-
-
 HISTORY = {"lengths_age": 600, "lengths_incr": 10, "msg_rates_age": 600, "msg_rates_incr": 10}
-
-
 NAME_CHARACTERS = 200
-
-
 DEFAULT_USER = ("guest", "guest")
-
-
 _QUEUE_COLUMNS = (
     "name", "state", "durable", "auto_delete", "exclusive", "consumers", "messages", "messages_ready",
     "messages_unacknowledged", "message_bytes", "arguments", "effective_policy_definition", "policy",
@@ -63,36 +57,29 @@ _HISTORY_COLUMNS = (
 _MAY_DROP = ("celeryev", "celery.pidbox", "reply.celery.pidbox", "amq.")
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return the collectors of the configured broker: its management API, and its AMQP port."""
-    rabbitmq = site.settings.rabbitmq
-    if rabbitmq is None:
-        return []
-    host = site.host_of(rabbitmq)
-
-    def collect(probe: Probe) -> RabbitMQFacts:
-        return observe(host, rabbitmq, probe)
-
-    def greet(probe: Probe) -> AmqpFacts:
-        return observe_amqp(host, rabbitmq, probe)
-
-    subject, timeout = f"rabbitmq/{rabbitmq.server}", rabbitmq.timeout + 1
-    api_feeds = tuple(f"rabbitmq.{part}" for part in _PARTS_OF_API)
-    return [
-        Collector("rabbitmq", subject, RabbitMQFacts, collect, rabbitmq.server, api_feeds, timeout),
-        Collector("rabbitmq", subject, AmqpFacts, greet, rabbitmq.server, ("rabbitmq.amqp",), timeout),
-    ]
+@collects("rabbitmq", AmqpFacts, feeds=("rabbitmq.amqp",))
+def look_at_amqp(rabbitmq: RabbitMQ, site: Site, probe: Probe) -> AmqpFacts:
+    """Greet the AMQP port."""
+    return observe_amqp(site.host_of(rabbitmq), rabbitmq, probe)
 
 
-_PARTS_OF_API = (
-    "service", "alarm", "node", "memory", "disk", "descriptors", "queue", "connection", "messages", "credentials",
+@collects(
+    "rabbitmq",
+    RabbitMQFacts,
+    feeds=tuple(
+        f"rabbitmq.{part}"
+        for part in (
+            "service", "alarm", "node", "memory", "disk", "descriptors", "queue", "connection", "messages", "credentials",
+        )
+    ),
 )  # fmt: skip
+def look_at_api(rabbitmq: RabbitMQ, site: Site, probe: Probe) -> RabbitMQFacts:
+    """Read the broker through its management API."""
+    return observe(site.host_of(rabbitmq), rabbitmq, probe)
 
 
 def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:
     """Greet the AMQP port."""
-    from samaops.clients.rabbitmq import greet
-
     probe.stage("greeting")
     greeting = greet(host, settings.port, settings.timeout)
     properties = greeting.properties
@@ -101,8 +88,6 @@ def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:
 
 def observe(host: str, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts:
     """Read one broker through its management API."""
-    from samaops.clients.rabbitmq import ManagementApi
-
     probe.stage("connect")
     with ManagementApi(host, settings) as api:
         api.log_in()
@@ -144,8 +129,6 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
 
 
 def _nodes(api: ManagementApi) -> tuple[BrokerNode, ...]:
-    from samaops.clients.rabbitmq import columns
-
     return tuple(_node(one) for one in api.list_of("nodes", columns=columns(_NODE_COLUMNS)))
 
 
@@ -170,8 +153,6 @@ def _node(raw: Mapping[str, Any]) -> BrokerNode:
 
 def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
     """Return the configured queues that exist and the fullest others; those that wait, with their history."""
-    from samaops.clients.rabbitmq import PAGE_SIZE, columns, objects
-
     page = api.in_vhost(
         "queues",
         page=1,
@@ -193,10 +174,6 @@ def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
 
 
 def _named(api: ManagementApi, name: str) -> BrokerQueue | None:
-    from samaops.clients.errors import ClientError
-    from samaops.clients.rabbitmq import columns
-    from samaops.model.failure import FailureKind
-
     try:
         return _queue(_dict(api.in_vhost("queues", name, columns=columns(_QUEUE_COLUMNS))))
     except ClientError as error:
@@ -253,8 +230,6 @@ def _connections(api: ManagementApi) -> BrokerConnections:
 
 def _losses(api: ManagementApi) -> tuple[ExchangeLoss, ...]:
     api.require_everything("exchanges")
-    from samaops.clients.rabbitmq import objects
-
     wanted = "name,message_stats.publish_in_details.samples,message_stats.publish_out_details.samples"
     answer = api.in_vhost("exchanges", columns=wanted, msg_rates_age=600, msg_rates_incr=10)
     found = []

@@ -8,22 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.config.settings import RabbitMQ
 from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
+from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 _COUNTERS = ("publish", "deliver_get", "ack", "redeliver")
-
-
 _WINDOW = {"msg_rates_age": WINDOW_SECONDS, "msg_rates_incr": 10}
 
 
 def observe(site: Site, rabbitmq: RabbitMQ) -> tuple[QueueFlow, ...]:
     """Read the counters of every configured queue that exists. Raises ClientError."""
-    from samaops.clients.errors import ClientError
-    from samaops.clients.rabbitmq import ManagementApi
-    from samaops.model.failure import FailureKind
-
     found = []
     columns = ",".join(
         (

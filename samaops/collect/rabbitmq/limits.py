@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from samaops.model.failure import FailureKind
-
-if TYPE_CHECKING:
-    from samaops.clients.rabbitmq import ManagementApi
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.rabbitmq import LIMITS, TEXT_CHARACTERS, Policy
+from samaops.model.failure import FailureKind
 
 
 def limits_of(raw: Mapping[str, Any]) -> dict[str, int | str]:
@@ -34,8 +33,6 @@ def own_limits_of(raw: Mapping[str, Any]) -> tuple[str, ...]:
 
 def read_policy(api: ManagementApi, name: str) -> Policy | None:
     """Read a policy; None when it has gone meanwhile, or our user may not see policies. Raises ClientError."""
-    from samaops.clients.errors import ClientError
-
     try:
         raw = _dict(api.in_vhost("policies", name))
     except ClientError as error:

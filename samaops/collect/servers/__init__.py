@@ -1,3 +1,3 @@
-"""How servers is looked at."""
+"""How the servers are looked at: importing this registers the looks."""
 
-from samaops.collect.servers.host import collectors as collectors
+from samaops.collect.servers import host  # noqa: F401 - it registers its looks

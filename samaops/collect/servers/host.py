@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 import shlex
 import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from samaops.collect.engine import Collector, Probe
+from samaops.clients import reach as client
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
+from samaops.collect.servers import reading as servers_reading
 from samaops.config.settings import Server, Ssh
 from samaops.facts.servers import (
     ReachFacts,
@@ -17,50 +21,45 @@ from samaops.facts.servers import (
 from samaops.site.site import Site
 
 PING_SECONDS = 1.0
-
-
 CONNECT_SECONDS = 2.0
-
-
 # The script bounds each of its own steps; a nearly full disk adds about 7 s at worst.
 SCRIPT_SECONDS = 9.0
-
-
 # Where the search for what fills a disk begins. Below the 80 % of the guide, so that the answer is there in time.
 NEARLY_FULL_PERCENT = 75
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return two collectors for each server: is it there, and how is it."""
-    found = []
+def reached(site: Site) -> Iterator[Target]:
+    """Yield the servers that can be asked for a sign of life."""
     for name, server in site.settings.servers.items():
         if server.ping or isinstance(server.ssh, Ssh):
-            found.append(_reach_collector(name, server))
+            yield Target(name, server, name, PING_SECONDS + CONNECT_SECONDS + 1.5)
+
+
+@collects("servers", ReachFacts, targets=reached, feeds=("servers.host.unreachable",))
+def look_from_outside(server: Server, _site: Site, probe: Probe) -> ReachFacts:
+    """Ask whether a server is there."""
+    return reach(server, probe)
+
+
+def with_shell(site: Site) -> Iterator[Target]:
+    """Yield the servers that can be logged in to, or are this machine."""
+    for name, server in site.settings.servers.items():
         if server.ssh != "none":
-            found.append(_state_collector(name, server))
-    return found
+            yield Target(name, server, name, site.shell_seconds(name, SCRIPT_SECONDS))
 
 
-def _reach_collector(name: str, server: Server) -> Collector:
-    def collect(probe: Probe) -> ReachFacts:
-        return reach(server, probe)
-
-    timeout = PING_SECONDS + CONNECT_SECONDS + 1.5
-    feeds = ("servers.host.unreachable",)
-    return Collector("servers", f"servers/{name}", ReachFacts, collect, name, feeds, timeout)
-
-
-def _state_collector(name: str, server: Server) -> Collector:
-    def collect(probe: Probe) -> ServerFacts:
-        return observe(name, server, probe)
-
-    log_in = server.ssh.timeout if isinstance(server.ssh, Ssh) else 0.0
-    feeds = tuple(
+@collects(
+    "servers",
+    ServerFacts,
+    targets=with_shell,
+    feeds=tuple(
         f"servers.{part}" for part in ("ssh", "load", "memory", "swap", "disk", "mount", "clock", "oom")
-    )
-    return Collector(
-        "servers", f"servers/{name}", ServerFacts, collect, name, feeds, log_in + SCRIPT_SECONDS + 0.5
-    )
+    ),
+)
+def look_from_inside(server: Server, _site: Site, probe: Probe) -> ServerFacts:
+    """Read a server over its shell."""
+    assert probe.server is not None
+    return observe(probe.server, server, probe)
 
 
 def reach(server: Server, probe: Probe) -> ReachFacts:
@@ -68,8 +67,6 @@ def reach(server: Server, probe: Probe) -> ReachFacts:
 
     A connection that is opened and dropped is a line in the log of sshd: with an echo there is no need for it.
     """
-    from samaops.clients import reach as client
-
     port = server.ssh.port if isinstance(server.ssh, Ssh) else None
     probe.stage("ping")
     echo = client.Echo(allowed=False, reason="ping = false")
@@ -96,8 +93,6 @@ def observe(name: str, server: Server, probe: Probe) -> ServerFacts:
 
     A failed log-in keeps its own kind here: that sshd refuses is a fault of this server.
     """
-    from samaops.collect.servers import reading as servers_reading
-
     probe.stage("ssh")
     shell = probe.shells.of(name)
     probe.stage("script")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shells import Completed
+from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.sections import cut, refusal
 from samaops.facts.servers import (

@@ -1,16 +1,14 @@
-"""In which order looks are started, and what is done while they wait."""
+"""Looks run side by side, come in the order of the systems, and what a deadline says of them."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from samaops.clients.errors import ClientError
-from samaops.collect import engine, systems
+from samaops.collect import engine, registry
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings
 from samaops.facts.observation import Snapshot
@@ -29,20 +27,6 @@ class Seen:
     thread: str
 
 
-def collector(system: str, begun: list[str], go_on: threading.Event | None = None) -> Collector:
-    def collect(probe: Probe) -> Seen:
-        begun.append(system)
-        if go_on is not None:
-            assert go_on.wait(probe.remaining())
-        return Seen(threading.current_thread().name)
-
-    return Collector(system, f"{system}/one", Seen, collect)
-
-
-def look(*collectors: Collector) -> Snapshot:
-    return engine.observe(collectors, Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
-
-
 SETTINGS = Settings.model_validate(
     {
         "servers": {"one": {"address": "127.0.0.1", "ssh": "none", "ping": False}},
@@ -54,45 +38,23 @@ SETTINGS = Settings.model_validate(
 )
 
 
-def test_looks_through_a_shell_are_started_first_and_heavy_libraries_last() -> None:
-    begun = [one.system for one in systems.in_start_order(Site(SETTINGS), EVERYTHING)]
-    assert begun.index("docker") < begun.index("api") < begun.index("redis") < begun.index("minio")
-    assert sorted(begun) == sorted(one.system for one in systems.collectors(Site(SETTINGS), EVERYTHING))
+def test_looks_run_side_by_side() -> None:
+    together = threading.Barrier(2)
+
+    def collect(probe: Probe) -> Seen:
+        together.wait(probe.remaining())  # one after the other, neither would get past it
+        return Seen(threading.current_thread().name)
+
+    collectors = [Collector("api", f"api/{name}", Seen, collect) for name in ("one", "two")]
+    snapshot = engine.observe(collectors, Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
+
+    assert [look.facts for look in snapshot.observations] == [Seen("api/one"), Seen("api/two")]
 
 
-def test_the_order_of_starting_does_not_change_the_order_of_what_was_seen() -> None:
+def test_what_was_seen_comes_in_the_order_of_the_systems() -> None:
     seen = [one.system for one in diagnose.observe(Site(SETTINGS), deadline_seconds=5.0).observations]
-    assert seen == [one.system for one in systems.collectors(Site(SETTINGS), EVERYTHING)]
+    assert seen == [one.system for one in registry.collectors(Site(SETTINGS), EVERYTHING)]
     assert seen.index("api") < seen.index("docker")
-
-
-def test_looks_are_started_as_they_come() -> None:
-    begun: list[str] = []
-    first = collector("first", begun)
-
-    def one_after_the_other() -> Iterator[Collector]:
-        yield first
-        ends_at = time.monotonic() + DEADLINE_SECONDS
-        while begun != ["first"]:
-            assert time.monotonic() < ends_at, "the first waits for the second"
-            time.sleep(0.01)
-        yield collector("second", begun)
-
-    engine.observe(one_after_the_other(), Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
-    assert begun == ["first", "second"]
-
-
-def test_a_system_without_a_client_of_its_name_is_looked_at_all_the_same() -> None:
-    (observation,) = look(collector("no_such_client", [])).observations
-    assert observation.failure is None
-    assert observation.facts == Seen("no_such_client/one")
-
-
-def test_what_is_to_be_done_meanwhile_is_done_while_looks_wait() -> None:
-    go_on = threading.Event()  # set by what is done meanwhile: else the look would run into its timeout
-    waiting = collector("api", [], go_on)
-    snapshot = engine.observe([waiting], Site(Settings()), EVERYTHING, DEADLINE_SECONDS, go_on.set)
-    assert snapshot.observations[0].failure is None
 
 
 def refusing_to_answer(kind: FailureKind, seconds: float) -> Collector:
@@ -129,3 +91,70 @@ def test_a_refused_connection_is_one_also_at_the_deadline() -> None:
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.REFUSED
+
+
+def quick(system: str) -> Collector:
+    return Collector(system, f"{system}/one", Seen, lambda _probe: Seen("quick"))
+
+
+def look(*collectors: Collector) -> Snapshot:
+    return engine.observe(collectors, Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
+
+
+def test_of_very_many_looks_only_some_work_at_once_and_each_has_its_whole_time() -> None:
+    working, most = 0, 0
+    counting = threading.Lock()
+
+    def collect(probe: Probe) -> Seen:
+        nonlocal working, most
+        with counting:
+            working += 1
+            most = max(most, working)
+        remaining = probe.remaining()
+        threading.Event().wait(0.05)
+        with counting:
+            working -= 1
+        return Seen("late" if remaining < 4 else "in time")
+
+    many = [Collector("servers", f"servers/s{number}", Seen, collect, timeout=5.0) for number in range(150)]
+    observations = look(*many).observations
+    assert most == engine.MOST_AT_ONCE
+    assert [one.subject for one in observations] == [one.subject for one in many]
+    assert {one.facts for one in observations} == {Seen("in time")}
+
+
+def test_looks_that_hang_leave_their_place_to_others_when_their_time_is_up() -> None:
+    go_on = threading.Event()
+    hanging = [
+        Collector("servers", f"servers/h{number}", Seen, lambda _probe: go_on.wait(60), timeout=0.3)
+        for number in range(engine.MOST_AT_ONCE)
+    ]
+    try:
+        *hung, seen = look(*hanging, quick("servers")).observations
+    finally:
+        go_on.set()
+    assert {one.failure.kind for one in hung if one.failure} == {FailureKind.NO_ANSWER}
+    assert len(hung) == engine.MOST_AT_ONCE
+    assert seen.facts == Seen("quick")
+
+
+def test_looks_that_our_deadline_left_no_time_for_are_not_begun() -> None:
+    go_on = threading.Event()
+    begun: list[int] = []
+
+    def collect(_probe: Probe) -> bool:
+        begun.append(1)
+        return go_on.wait(60)
+
+    many = [
+        Collector("servers", f"servers/h{number}", Seen, collect) for number in range(3 * engine.MOST_AT_ONCE)
+    ]
+    try:
+        snapshot = engine.observe([*many, quick("api")], Site(Settings()), EVERYTHING, 0.3)
+    finally:
+        go_on.set()
+    *hung, seen = snapshot.observations
+    assert len(begun) == engine.MOST_AT_ONCE
+    assert [one.failure.kind for one in hung if one.failure] == [FailureKind.DEADLINE] * len(many)
+    assert seen.facts == Seen("quick")  # another system does not wait for their places
+    assert snapshot.deadline_hit

@@ -1,0 +1,49 @@
+"""The configuration that the options before the command chose: a file, the lab's, or the one that is found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from samaops.cli.app import Globals
+from samaops.config import load
+from samaops.config.load import Configuration
+from samaops.errors import ConfigurationError
+from samaops.i18n import _
+from samaops.lab.layout import Layout, default_directory
+from samaops.site.site import Site
+
+
+def find(globals_: Globals) -> Path:
+    """Return the configuration file to use. Raises ConfigurationError."""
+    if not globals_.lab:
+        try:
+            return load.find(globals_.config)
+        except ConfigurationError as error:
+            raise _or_the_lab(error) from None
+    layout = Layout(default_directory())
+    path = layout.config_file
+    if not path.exists():
+        raise ConfigurationError(
+            _("There is no lab: {path} does not exist").format(path=path), hint="samaops lab up"
+        )
+    os.environ.setdefault("ODBCSYSINI", str(layout.odbc))
+    return path
+
+
+def read(globals_: Globals) -> Configuration:
+    """Read and check the configuration. Raises ConfigurationError."""
+    return load.read(find(globals_))
+
+
+def site(globals_: Globals) -> Site:
+    """Read and check the configuration, and return the site it is of. Raises ConfigurationError."""
+    return Site(read(globals_).settings)
+
+
+def _or_the_lab(error: ConfigurationError) -> ConfigurationError:
+    """Point to the lab first where one is up: who has no configuration most likely forgot its option."""
+    if not Layout(default_directory()).config_file.exists():
+        return error
+    hint = _("samaops --lab ...   (your lab, which is there), or: samaops config init   (your production)")
+    return ConfigurationError(error.message, hint=hint)

@@ -1,0 +1,49 @@
+"""The first lines of every run: a signal that comes while the rest is imported has its answer too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from samaops.errors import INTERRUPTED
+from samaops.i18n import _, language_of_environment, use_language
+
+
+def main() -> NoReturn:
+    """Run samaops and leave with its exit code."""
+    _open_closed_streams()
+    _end_as_by_ctrl_c()
+    try:
+        from samaops.cli.main import main as run_command_line
+    except KeyboardInterrupt:
+        use_language(language_of_environment())
+        sys.stderr.write("samaops: " + _("interrupted") + "\n")
+        sys.exit(INTERRUPTED)
+    run_command_line()
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let a polite kill or a lost terminal end us as Ctrl-C does: with an answer, and with a change taken back.
+
+    Who had a signal ignored for us, as nohup does, keeps it ignored.
+    """
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(one) is signal.SIG_DFL:
+            signal.signal(one, interrupt)
+
+
+def _open_closed_streams() -> None:
+    """Put /dev/null where our caller closed a stream: the next connection would take its number, and our words."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115

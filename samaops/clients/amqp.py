@@ -1,0 +1,278 @@
+"""Speak AMQP 0-9-1 with RabbitMQ: greet it without a log-in; hold single messages, copy them, give the others back.
+
+What was received stays the broker's until it is acknowledged: it comes back to its place when the connection ends,
+however it ends. The management API has no such moment: what it gives away is gone before it is kept anywhere.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from msgspec import Struct
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError
+from samaops.clients.http import bracketed
+from samaops.clients.time_limit import TimeLimit
+from samaops.config.settings import RabbitMQ
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+# Above every worker's, which is 0: what is ready comes here first.
+FIRST = 1000
+_PERSISTENT = 2
+# type, channel and size
+_FRAME_HEADER = struct.Struct(">BHI")
+_METHOD_FRAME, _CONNECTION_START = 1, struct.pack(">HH", 10, 10)
+_LONGEST_GREETING_BYTES = 128 * 1024
+_HEADERS = "application_headers"
+_KINDS = {
+    403: FailureKind.PERMISSION,
+    404: FailureKind.MISSING,
+    530: FailureKind.MISSING,
+    320: FailureKind.CLOSED,
+}
+
+
+class Greeting(Struct, frozen=True):
+    """How the broker introduced itself on its AMQP port, and how long that took."""
+
+    properties: Mapping[str, str]
+    milliseconds: float
+
+
+def greet(host: str, port: int, timeout: float) -> Greeting:
+    """Open a connection up to ``connection.start`` and hang up. Raises ClientError."""
+    import amqp.transport  # noqa: F401 - before the time begins to run
+
+    started = time.perf_counter()
+    with TimeLimit(timeout) as limit, limit.connect(host, port) as connection:
+        connection.settimeout(None)  # the limit ends it
+        try:
+            properties = _server_properties(connection)
+        except OSError as error:
+            raise limit.failure(error, "greeting", is_connected=True) from error
+    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    texts = {name: value for name, value in properties.items() if isinstance(value, str)}
+    return Greeting(texts, milliseconds)
+
+
+def _server_properties(connection: socket.socket) -> Mapping[str, Any]:
+    from amqp.exceptions import AMQPError
+    from amqp.serialization import loads
+    from amqp.transport import AMQP_PROTOCOL_HEADER, TCPTransport
+
+    connection.sendall(AMQP_PROTOCOL_HEADER)
+    # Looked at first: the library would wait for as many bytes as the first words of anything seem to promise.
+    header = connection.recv(_FRAME_HEADER.size, socket.MSG_PEEK | socket.MSG_WAITALL)
+    if len(header) < _FRAME_HEADER.size:
+        raise ConnectionResetError(_("the connection was closed"))
+    kind, _channel, size = _FRAME_HEADER.unpack(header)
+    not_amqp = ClientError(FailureKind.GARBAGE, _("the answer is not AMQP 0-9-1"), "greeting")
+    if kind != _METHOD_FRAME or size > _LONGEST_GREETING_BYTES:
+        raise not_amqp
+    transport = TCPTransport("")
+    transport.sock = connection
+    transport._setup_transport()
+    try:
+        _kind, _channel, payload = transport.read_frame()
+        if not payload.startswith(_CONNECTION_START):
+            raise not_amqp
+        # protocol version, server properties, ways to log in, languages
+        values, _end = loads("ooFSS", payload, len(_CONNECTION_START))
+    except (AMQPError, struct.error, ValueError, IndexError) as error:
+        raise not_amqp from error
+    except OSError as error:
+        if error.errno is None:  # the library's own, when the broker hangs up
+            raise ConnectionResetError(_("the connection was closed")) from error
+        raise
+    return dict(values[2])
+
+
+class Delivery(Struct, frozen=True):
+    """One message in our hands; it is still the broker's."""
+
+    tag: int
+    is_redelivered: bool
+    body: bytes
+    properties: Mapping[str, Any]
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """Return the headers of the application."""
+        headers = self.properties.get(_HEADERS)
+        return headers if isinstance(headers, Mapping) else {}
+
+    @property
+    def priority(self) -> int:
+        """Return its priority in its queue."""
+        return int(self.properties.get("priority") or 0)
+
+    @property
+    def task_id(self) -> str:
+        """Return the id of its Celery task; empty for what is no task."""
+        return str(self.headers.get("id") or self.properties.get("correlation_id") or "")
+
+
+class AmqpSession:
+    """One connection and its one channel, in confirm mode. Raises ClientError throughout."""
+
+    def __init__(self, host: str, settings: RabbitMQ) -> None:
+        self._host, self._settings = host, settings
+        self._waiting: deque[Delivery] = deque()
+        self._connection: Any = None
+        self._channel: Any = None
+
+    def __enter__(self) -> AmqpSession:
+        import amqp
+
+        settings = self._settings
+        with _sorting_errors("connect"):
+            self._connection = amqp.Connection(
+                f"{bracketed(self._host)}:{settings.port}", userid=settings.username, login_method="PLAIN",
+                password=settings.password.reveal() if settings.password else "",
+                virtual_host=settings.vhost, confirm_publish=True, connect_timeout=settings.timeout,
+                read_timeout=settings.timeout, write_timeout=settings.timeout,
+            )  # fmt: skip
+            try:
+                self._connection.connect()
+                self._open_channel()
+            except BaseException:
+                self._connection.collect()
+                raise
+        footprint.count(connections=1)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        import amqp
+
+        if kind is None:  # an orderly end would wait on a broker in trouble
+            with suppress(amqp.AMQPError, OSError):
+                self._connection.close()
+        self._connection.collect()
+
+    def _open_channel(self) -> None:
+        self._channel = self._connection.channel()
+        self._channel.auto_decode = False  # bytes stay what they are
+
+    def ready(self, queue: str) -> int | None:
+        """Return how many messages are ready in a queue; None when there is no such queue."""
+        import amqp
+
+        with _sorting_errors(queue):
+            try:
+                return int(self._channel.queue_declare(queue, passive=True).message_count)
+            except amqp.NotFound:  # the broker has closed the channel with it
+                self._open_channel()
+                return None
+
+    def declare(self, queue: str) -> None:
+        """Make a durable queue; one that is there with other settings is an error."""
+        with _sorting_errors(queue):
+            self._channel.queue_declare(queue, durable=True, auto_delete=False)
+
+    def delete_if_empty(self, queue: str) -> None:
+        """Delete a queue, unless it holds something or somebody consumes it."""
+        import amqp
+
+        with _sorting_errors(queue):
+            try:
+                self._channel.queue_delete(queue, if_unused=True, if_empty=True)
+            except (amqp.PreconditionFailed, amqp.NotFound):
+                self._open_channel()
+
+    def subscribe(self, queue: str) -> None:
+        """Consume a queue before all others and without limit, until ``give_back``."""
+        with _sorting_errors(queue):
+            self._channel.basic_consume(queue, callback=self._take, arguments={"x-priority": FIRST})
+
+    def next(self, seconds: float) -> Delivery | None:
+        """Return the next message that was consumed; None when none comes in time."""
+        ends_at = time.monotonic() + seconds
+        with _sorting_errors("consume"):
+            while not self._waiting:
+                left = ends_at - time.monotonic()
+                if left <= 0:
+                    return None
+                try:
+                    self._connection.drain_events(timeout=left)
+                except TimeoutError:
+                    return None
+        return self._waiting.popleft()
+
+    def get(self, queue: str) -> Delivery | None:
+        """Return the first ready message of a queue; None when there is none, or no such queue."""
+        import amqp
+
+        with _sorting_errors(queue):
+            try:
+                message = self._channel.basic_get(queue, no_ack=False)
+            except amqp.NotFound:
+                self._open_channel()
+                return None
+        return None if message is None else _delivery(message)
+
+    def copy(self, delivery: Delivery, queue: str, headers: Mapping[str, Any], **properties: Any) -> None:
+        """Publish a message with these headers to a queue, and wait until the broker has it on its disk.
+
+        ``properties`` replace the message's own; None leaves one out.
+        """
+        import amqp
+
+        kept = {**delivery.properties, **properties, _HEADERS: dict(headers), "delivery_mode": _PERSISTENT}
+        message = amqp.Message(
+            delivery.body, **{key: value for key, value in kept.items() if value is not None}
+        )
+        with _sorting_errors(queue):
+            self._channel.basic_publish_confirm(
+                message, exchange="", routing_key=queue, mandatory=True,
+                confirm_timeout=self._settings.timeout,
+            )  # fmt: skip
+        footprint.count(commands=1)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Let the broker forget a message."""
+        with _sorting_errors("ack"):
+            self._channel.basic_ack(delivery.tag)
+
+    def give_back(self) -> None:
+        """Put all that is in our hands back where it was, and consume no more; it counts as delivered before.
+
+        Both at once, as only the end of a channel does it: in between, workers would be given what is newer first.
+        """
+        self._waiting.clear()
+        with _sorting_errors("requeue"):
+            self._channel.close()
+            self._open_channel()
+
+    def _take(self, message: Any) -> None:
+        self._waiting.append(_delivery(message))
+
+
+def _delivery(message: Any) -> Delivery:
+    info = message.delivery_info
+    body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+    return Delivery(int(info["delivery_tag"]), bool(info["redelivered"]), body, dict(message.properties))
+
+
+@contextmanager
+def _sorting_errors(stage: str) -> Iterator[None]:
+    """Raise the library's errors as a ClientError."""
+    import amqp
+
+    try:
+        yield
+    except amqp.AMQPError as error:
+        code = getattr(error, "reply_code", None) or getattr(error, "code", None)
+        kind = _KINDS.get(code, FailureKind.ERROR) if isinstance(code, int) else FailureKind.ERROR
+        raise ClientError(kind, str(error) or type(error).__name__, stage) from error
+    except TimeoutError as error:
+        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage) from error
+    except OSError as error:
+        raise ClientError(FailureKind.REFUSED, str(error) or type(error).__name__, stage) from error

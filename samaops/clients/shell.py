@@ -1,0 +1,40 @@
+"""What a shell on a server is, however it is reached: a command line in, how it ended out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+# More output than this is not kept: a command that writes so much is not one of ours.
+MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+
+
+class Completed(Struct, frozen=True):
+    """How a command ended. Output is decoded with backslash escapes where it is not UTF-8."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def text(words: bytes) -> str:
+    """Return bytes from outside as text, backslash escapes where they are not UTF-8."""
+    return words.decode("utf-8", errors="backslashreplace")
+
+
+class Shell(Protocol):
+    """Somewhere commands can be run."""
+
+    def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
+        """Run a POSIX shell command line and wait for it at most ``timeout`` seconds.
+
+        Raises ClientError (NO_ANSWER after the timeout); a non-zero exit is not an error here.
+        """
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing has yet been seen that speaks against using it again."""
+
+    def close(self) -> None:
+        """Give the connection back."""

@@ -1,0 +1,63 @@
+"""The one place that makes TLS contexts: what is trusted, and what is only looked at."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samaops.clients.errors import ClientError
+from samaops.model.failure import FailureKind
+
+# OpenSSL's X509_V_FLAG_NO_CHECK_TIME
+_NO_CHECK_TIME = 0x200000
+
+
+def verifying(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Return the context of every conversation: it trusts the system's authorities, and those of a file.
+
+    Raises ClientError (MISSING) when the file cannot be used.
+    """
+    context = _default_context(None)
+    if ca_file is not None:
+        with _naming(ca_file):
+            context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def chain_only(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Return a context that verifies who signed, and leaves name and dates to be judged one by one.
+
+    It trusts the system's authorities, or those of the file alone: the certificate is to be from one of these.
+    Raises ClientError (MISSING) when the file cannot be used.
+    """
+    with _naming(ca_file):
+        context = _default_context(ca_file)
+    context.check_hostname = False
+    context.verify_flags |= _NO_CHECK_TIME
+    return context
+
+
+def unverified() -> ssl.SSLContext:
+    """Return a context that trusts everybody: only to look at what is shown, nothing is sent over it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _default_context(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    # Python 3.13 began to refuse authorities that curl and the application's own Python accept.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+@contextmanager
+def _naming(ca_file: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one too
+        reason = error.strerror or str(error)
+        raise ClientError(FailureKind.MISSING, f"{ca_file}: {reason}", "ca_file") from error

@@ -7,52 +7,39 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from ipaddress import ip_address
 
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.certificates import CertificateFacts
-from samaops.i18n import N_, _
+from samaops.i18n import _
 from samaops.model.finding import Finding
 
 DAY_SECONDS = 86400.0
 
 
-@check(
+def _evidence(certificate: CertificateFacts) -> Evidence:
+    return {
+        "host": certificate.host,
+        "port": certificate.port,
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "valid_from": certificate.valid_from,
+        "valid_until": certificate.valid_until,
+        "serial": certificate.serial,
+        "verify_error": certificate.verify_error,
+    }
+
+
+access(
     "certificates.endpoint.unreachable",
-    title=N_("The certificate can be looked at"),
-    facts=CertificateFacts,
-    access=True,
-    explain=Explanation(
-        meaning=N_("No TLS handshake is possible with the service that shows this certificate."),
-        confirm=("openssl s_client -connect HOST:PORT -servername NAME </dev/null",),
-        fix=N_("See whether the service listens, and whether something else listens on its port."),
-        avoid=N_("Do not switch TLS off to get around it: passwords would cross the network readable."),
-    ),
-)
-def shown(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
-    title = _("{subject} shows a certificate over {version}").format(
+    CertificateFacts,
+    title=lambda certificate: _("{subject} shows a certificate over {version}").format(
         subject=f"{certificate.host}:{certificate.port}", version=certificate.tls_version
-    )
-    yield context.ok(title, evidence=_evidence(certificate))
+    ),
+    evidence=_evidence,
+)
 
 
 # 30 days to order a new one from the authority, 7 when it becomes an incident to come.
-@check(
-    "certificates.expiry.near",
-    title=N_("Days until the certificate ends"),
-    facts=CertificateFacts,
-    warning=30,
-    critical=7,
-    unit="d",
-    explain=Explanation(
-        meaning=N_("The certificate ends soon or has ended: every client then refuses to connect."),
-        confirm=(
-            "openssl s_client -connect HOST:PORT -servername NAME </dev/null | openssl x509 -noout -dates",
-        ),
-        fix=N_(
-            "Order and install a new certificate with the same names; reload the service, then look again."
-        ),
-        avoid=N_("Do not make clients ignore the end: they would then trust anybody."),
-    ),
-)
+@check("certificates.expiry.near", CertificateFacts, warning=30, critical=7, unit="d")
 def expiry(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
     days = round((certificate.valid_until - certificate.seen_at) / DAY_SECONDS, 1)
     date = datetime.fromtimestamp(certificate.valid_until, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
@@ -69,21 +56,7 @@ def expiry(certificate: CertificateFacts, context: Context) -> Iterator[Finding]
     yield context.below(days, title, evidence=_evidence(certificate), hint=_look(certificate))
 
 
-@check(
-    "certificates.chain.untrusted",
-    title=N_("The certificate is signed by somebody we trust"),
-    facts=CertificateFacts,
-    explain=Explanation(
-        meaning=N_(
-            "The chain does not end at a trusted authority: self-signed, an intermediate is missing, or intercepted."
-        ),
-        confirm=("openssl s_client -connect HOST:PORT -servername NAME -showcerts </dev/null",),
-        fix=N_(
-            "Install the intermediate certificates on the server, or give the authority's certificate as ca_file."
-        ),
-        avoid=N_("Never switch verification off in the application: it would trust anybody."),
-    ),
-)
+@check("certificates.chain.untrusted", CertificateFacts)
 def chain(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
     evidence = _evidence(certificate)
     if certificate.verify_error is None:
@@ -95,21 +68,7 @@ def chain(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
     yield context.crit(title, evidence=evidence, hint=_look(certificate))
 
 
-@check(
-    "certificates.name.mismatch",
-    title=N_("The certificate is for this name"),
-    facts=CertificateFacts,
-    explain=Explanation(
-        meaning=N_(
-            "The certificate is for other names than the one that clients use: they refuse to connect."
-        ),
-        confirm=(
-            "openssl s_client -connect HOST:PORT -servername NAME </dev/null | openssl x509 -noout -ext subjectAltName",
-        ),
-        fix=N_("Order a certificate with that name, or make clients use a name that it has."),
-        avoid=N_("Do not switch the name check off: a certificate of any site would do."),
-    ),
-)
+@check("certificates.name.mismatch", CertificateFacts)
 def name(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
     wanted = certificate.server_name
     evidence = {"server_name": wanted, "names": list(certificate.names)[:50], "subject": certificate.subject}
@@ -131,19 +90,6 @@ def _is_for(names: tuple[str, ...], wanted: str) -> bool:
         known = {name.lower() for name in names}
         return wanted in known or (bool(parent) and f"*.{parent}" in known)
     return wanted in names
-
-
-def _evidence(certificate: CertificateFacts) -> dict[str, object]:
-    return {
-        "host": certificate.host,
-        "port": certificate.port,
-        "subject": certificate.subject,
-        "issuer": certificate.issuer,
-        "valid_from": certificate.valid_from,
-        "valid_until": certificate.valid_until,
-        "serial": certificate.serial,
-        "verify_error": certificate.verify_error,
-    }
 
 
 def _look(certificate: CertificateFacts) -> str:

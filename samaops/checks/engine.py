@@ -16,7 +16,7 @@ from samaops.site.site import Site
 
 def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
     """Return the findings of all selected rules, worst first."""
-    observed = {one.system for one in snapshot.observations}
+    observed = {observation.system for observation in snapshot.observations}
     known = rules(sorted(observed))
     chosen = [rule for rule in known if selection.includes(rule.code)]
     asked = [
@@ -27,18 +27,18 @@ def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> 
     ]
     unasked = [
         finding
-        for rule in _must_speak(known, chosen, snapshot, selection)
+        for rule in _access_rules_of_skipped(known, chosen, snapshot, selection)
         for finding in _judge_rule(rule, snapshot, site)
         if selection.concerns(finding.server)
     ]
     return worst_first(asked + unasked)
 
 
-def _must_speak(
+def _access_rules_of_skipped(
     known: tuple[Rule, ...], chosen: list[Rule], snapshot: Snapshot, selection: Selection
 ) -> list[Rule]:
-    """Return the access rules that nobody asked for but without which it would stay untold why others are skipped."""
-    failed = {one.facts_type for one in snapshot.observations if one.failure is not None}
+    """Return the access rules that were not asked for, but without which it would stay open why others are skipped."""
+    failed = {observation.facts_type for observation in snapshot.observations if observation.failure}
     silent = {rule.facts for rule in chosen if rule.facts.__name__ in failed}
     anything = Selection(skip=selection.skip)
     return [
@@ -52,13 +52,14 @@ def _judge_rule(rule: Rule, snapshot: Snapshot, site: Site) -> Iterator[Finding]
     limits = site.settings.thresholds.get(rule.code, Threshold())
     warning = rule.warning if limits.warning is None else limits.warning
     critical = rule.critical if limits.critical is None else limits.critical
+    context = Context(rule, site, snapshot, f"{rule.system}/all", None, warning, critical, rule.unit)
     if rule.facts is Snapshot:
-        yield from rule.judge(snapshot, Context(rule, site, snapshot, None, warning, critical))
+        yield from rule.judge(snapshot, context)
         return
     for observation in snapshot.observations:
         if observation.facts_type == rule.facts.__name__:
-            context = Context(rule, site, snapshot, observation, warning, critical)
-            yield from _judge_observation(observation, context)
+            about = context.about(observation.subject, server=observation.server)
+            yield from _judge_observation(observation, about)
 
 
 def _judge_observation(observation: Observation, context: Context) -> Iterator[Finding]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from samaops.checks.registry import Context, rules
+from samaops.checks.registry import Context, Evidence, rules
 from samaops.facts.observation import Observation
 from samaops.i18n import N_, _
 from samaops.model.failure import Failure, FailureKind
@@ -38,13 +36,12 @@ def of_observation(observation: Observation, failure: Failure, context: Context)
         title = _(_TITLES[failure.kind]).format(subject=observation.subject)
         return context.finding(status, title, detail=describe(failure), evidence=evidence_of(failure))
     access = access_code(observation)
-    detail = _("not looked at, see {code}").format(code=f"{access}@{observation.subject}")
-    return context.finding(Status.SKIPPED, _(context.rule.title), detail=detail)
+    return context.skipped(_("not looked at, see {code}").format(code=f"{access}@{observation.subject}"))
 
 
 def of_part(part: str, failure: Failure, context: Context) -> Finding:
     """Say that one part could not be looked at: unknown, never ok and never critical."""
-    title = _("{title}: could not look").format(title=_(context.rule.title))
+    title = _("{title}: could not look").format(title=context.rule.title)
     return context.unknown(title, detail=describe(failure), evidence={"part": part, **evidence_of(failure)})
 
 
@@ -53,7 +50,7 @@ def describe(failure: Failure) -> str:
     return f"{failure.stage}: {failure.message}" if failure.stage else failure.message
 
 
-def evidence_of(failure: Failure) -> dict[str, Any]:
+def evidence_of(failure: Failure) -> Evidence:
     """Return a failure as evidence of a finding."""
     return {"kind": failure.kind.value, "stage": failure.stage, "after_ms": failure.after_ms}
 

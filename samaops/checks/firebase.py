@@ -4,61 +4,29 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.firebase import FirebaseFacts
 from samaops.facts.proxy import label
-from samaops.i18n import N_, _
+from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.model.status import Status
 
-CURL = "curl -sv -m 10 -o /dev/null -x http://<proxy>:8080 https://fcm.googleapis.com/"
-OPENSSL = "openssl s_client -proxy <proxy>:8080 -connect oauth2.googleapis.com:443 </dev/null"
 FIRST_SERVER_ERROR = 500
 # Connection, tunnel, handshake and first byte together. No document sets it: a push waits in a queue anyway,
 # so a slow way is a warning and never more.
 LATENCY_WARNING_MS = 2000
 
 
-@check(
+access(
     "firebase.host.unreachable",
-    title=N_("Google's host is reached"),
-    facts=FirebaseFacts,
-    access=True,
-    explain=Explanation(
-        meaning=N_(
-            "Both hosts are needed: oauth2.googleapis.com gives the token, fcm.googleapis.com takes the "
-            "message. With one of them out of reach no notification is sent."
-        ),
-        confirm=(CURL, "curl -sv -m 10 -o /dev/null -x http://<proxy>:8080 https://oauth2.googleapis.com/"),
-        fix=N_("Look at the proxy first; when it is well, ask the network team for the way to this host."),
-        avoid=N_("Do not purge the queues: what waits there is sent when the way is open again."),
+    FirebaseFacts,
+    title=lambda host: _("{host} is reached in {ms} ms").format(
+        host=host.host, ms=round(host.tunnel_ms + host.tls_ms)
     ),
 )
-def reached(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
-    title = _("{host} is reached in {ms} ms")
-    yield context.ok(title.format(host=host.host, ms=round(host.tunnel_ms + host.tls_ms)))
 
 
-@check(
-    "firebase.tls.intercepted",
-    title=N_("Google's host shows Google's own certificate"),
-    facts=FirebaseFacts,
-    explain=Explanation(
-        meaning=N_(
-            "Somebody on the way, usually the proxy, opens the TLS connection and shows a certificate of his "
-            "own. Where the application does not know that authority every send fails with "
-            "CERTIFICATE_VERIFY_FAILED."
-        ),
-        confirm=(OPENSSL,),
-        fix=N_(
-            "Ask the proxy's team to exempt Google's hosts from inspection, or add the proxy's authority to the "
-            "containers' bundle (REQUESTS_CA_BUNDLE) and to [firebase] ca_file and expected_issuers."
-        ),
-        avoid=N_("Never switch certificate verification off: every connection would trust anyone."),
-    ),
-)
+@check("firebase.tls.intercepted", FirebaseFacts)
 def intercepted(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
     settings = context.site.settings.firebase
     expected = settings.expected_issuers if settings else ()
@@ -78,23 +46,10 @@ def intercepted(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
         yield context.crit(title.format(**words), evidence=evidence, hint=_openssl(host, context))
 
 
-@check(
-    "firebase.service.failing",
-    title=N_("Google's host answers without a server error"),
-    facts=FirebaseFacts,
-    explain=Explanation(
-        meaning=N_("Google itself (or who answers in its name) says that it cannot serve: an outage there."),
-        confirm=(CURL, "curl -s https://status.firebase.google.com/incidents.json"),
-        fix=N_(
-            "Wait and let the tasks retry with growing pauses; Google asks for at least a minute after a 503."
-        ),
-        avoid=N_("Do not retry in a tight loop: Google then answers 429 for longer."),
-    ),
-)
+@check("firebase.service.failing", FirebaseFacts)
 def service(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
     if host.status is None:
-        detail = _("nothing was asked of a host whose certificate is not trusted")
-        yield context.finding(Status.SKIPPED, _(context.rule.title), detail=detail)
+        yield context.skipped(_("nothing was asked of a host whose certificate is not trusted"))
     elif host.status >= FIRST_SERVER_ERROR:
         title = _("{host} answers with status {status}").format(host=host.host, status=host.status)
         yield context.crit(title, value=host.status, evidence={"host": host.host, "status": host.status})
@@ -102,27 +57,10 @@ def service(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(_("{host} answers (status {status})").format(host=host.host, status=host.status))
 
 
-@check(
-    "firebase.latency.high",
-    title=N_("Google's host answers in time"),
-    facts=FirebaseFacts,
-    warning=LATENCY_WARNING_MS,
-    unit="ms",
-    explain=Explanation(
-        meaning=N_("The way to Google is slow, so each task takes longer and the queues grow under load."),
-        confirm=(
-            "curl -s -o /dev/null -x http://<proxy>:8080 "
-            "-w '%{time_connect} %{time_appconnect} %{time_starttransfer}\\n' https://fcm.googleapis.com/",
-        ),
-        fix=N_(
-            "See which step is slow (tunnel, TLS, first byte): the tunnel is the proxy's, the rest Google's."
-        ),
-    ),
-)
+@check("firebase.latency.high", FirebaseFacts, warning=LATENCY_WARNING_MS, unit="ms")
 def latency(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
     if host.first_byte_ms is None:
-        detail = _("nothing was asked of a host whose certificate is not trusted")
-        yield context.finding(Status.SKIPPED, _(context.rule.title), detail=detail)
+        yield context.skipped(_("nothing was asked of a host whose certificate is not trusted"))
         return
     total_ms = round(host.tunnel_ms + host.tls_ms + host.first_byte_ms, 1)
     evidence = {"tunnel_ms": host.tunnel_ms, "tls_ms": host.tls_ms, "first_byte_ms": host.first_byte_ms}
@@ -130,7 +68,7 @@ def latency(host: FirebaseFacts, context: Context) -> Iterator[Finding]:
     yield context.above(total_ms, title, evidence=evidence)
 
 
-def _certificate(host: FirebaseFacts) -> dict[str, Any]:
+def _certificate(host: FirebaseFacts) -> Evidence:
     return {
         "host": host.host,
         "issuer": host.issuer,

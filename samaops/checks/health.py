@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
-from samaops.checks.registry import Context
+from samaops.checks.registry import Context, Evidence
 from samaops.facts.health import HealthAnswer
 from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.model.status import Status
 
 # The guide's table of expected latencies of GET /health.
 GUIDE_P50_MS, GUIDE_P95_MS, GUIDE_P99_MS = 10, 20, 30
@@ -17,7 +13,7 @@ GUIDE_P50_MS, GUIDE_P95_MS, GUIDE_P99_MS = 10, 20, 30
 KPI_WARNING_MS, KPI_CRITICAL_MS = 500, 1000
 
 
-def evidence_of(answer: HealthAnswer) -> dict[str, Any]:
+def evidence_of(answer: HealthAnswer) -> Evidence:
     """Return what an answer was, as evidence."""
     return {
         "url": answer.url,
@@ -41,41 +37,33 @@ def writer_of(answer: HealthAnswer) -> str:
     return "member" if is_member else "balancer"
 
 
-def judge_status(
-    answer: HealthAnswer, context: Context, who: str, hint: str | None = None
-) -> Iterator[Finding]:
+def judge_status(answer: HealthAnswer, context: Context, who: str, hint: str | None = None) -> Finding:
     """Judge the status code."""
     if answer.status == 200:
-        yield context.ok(_("{who} answers with status 200").format(who=who), value=200)
-        return
+        return context.ok(_("{who} answers with status 200").format(who=who), value=200)
     title = _("{who} answers its health check with status {status}").format(who=who, status=answer.status)
-    yield context.crit(title, value=answer.status, evidence=evidence_of(answer), **_given(hint))
+    return context.crit(title, value=answer.status, evidence=evidence_of(answer), hint=hint)
 
 
-def judge_body(
-    answer: HealthAnswer, context: Context, who: str, expected: str, hint: str | None = None
-) -> Iterator[Finding]:
+def judge_body(answer: HealthAnswer, context: Context, who: str) -> Finding:
     """Judge the body of an answer with status 200."""
+    expected = context.site.healthy_status()
     if answer.status != 200:
-        detail = _("the answer has status {status}").format(status=answer.status)
-        yield context.finding(Status.SKIPPED, _(context.rule.title), detail=detail)
-    elif answer.body_status == expected:
-        yield context.ok(_("{who} says that it is {status}").format(who=who, status=expected))
-    else:
-        title = _('{who} answers 200 but without "status":"{status}": the balancer takes it for down')
-        evidence = {**evidence_of(answer), "expected_status": expected}
-        yield context.crit(title.format(who=who, status=expected), evidence=evidence, **_given(hint))
+        return context.skipped(_("the answer has status {status}").format(status=answer.status))
+    if answer.body_status == expected:
+        return context.ok(_("{who} says that it is {status}").format(who=who, status=expected))
+    title = _('{who} answers 200 but without "status":"{status}": the balancer takes it for down')
+    evidence = {**evidence_of(answer), "expected_status": expected}
+    return context.crit(title.format(who=who, status=expected), evidence=evidence)
 
 
-def judge_latency(
-    answer: HealthAnswer, context: Context, who: str, hint: str | None = None
-) -> Iterator[Finding]:
+def judge_latency(answer: HealthAnswer, context: Context, who: str) -> Finding:
     """Judge the median of the samples against the KPI; the guide's table stands in the evidence."""
     title = _("{who} answers its health check in {median} ms").format(who=who, median=answer.median_ms)
-    yield context.above(answer.median_ms, title, evidence=latency_evidence(answer), **_given(hint))
+    return context.above(answer.median_ms, title, evidence=latency_evidence(answer))
 
 
-def latency_evidence(answer: HealthAnswer) -> dict[str, Any]:
+def latency_evidence(answer: HealthAnswer) -> Evidence:
     """Return the times of an answer and what the guide expects."""
     return {
         "samples_ms": list(answer.samples_ms),
@@ -85,7 +73,3 @@ def latency_evidence(answer: HealthAnswer) -> dict[str, Any]:
         "guide_p95_ms": GUIDE_P95_MS,
         "guide_p99_ms": GUIDE_P99_MS,
     }
-
-
-def _given(hint: str | None) -> dict[str, str]:
-    return {} if hint is None else {"hint": hint}

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 from samaops.checks.quantities import duration, size
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
-from samaops.i18n import N_, _, ngettext
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import on_server, samaops
+from samaops.site.commands import samaops
 
 DAY_SECONDS = 86400.0
 # A pace taken from less says nothing about a week.
@@ -21,20 +21,7 @@ USUAL_SHARE = 0.01
 LISTED = 10
 
 
-@check(
-    "maintenance.history.unreadable",
-    title=N_("What earlier runs of maintenance saw is known"),
-    facts=HistoryFacts,
-    access=True,
-    explain=Explanation(
-        meaning=N_(
-            "The history cannot be read or written: logs are counted whole, and nobody knows what has grown."
-        ),
-        confirm=("samaops history list", "samaops config show"),
-        fix=N_("Make its file writable for the user of the crontab, or correct [history] url."),
-        avoid=N_("Do not delete the history: the journal of all changes is in it."),
-    ),
-)
+@access_check("maintenance.history.unreadable", HistoryFacts)
 def history_known(facts: HistoryFacts, context: Context) -> Iterator[Finding]:
     if facts.last_run_at is None:
         yield context.ok(_("This is the first run: the next one can compare"))
@@ -44,56 +31,41 @@ def history_known(facts: HistoryFacts, context: Context) -> Iterator[Finding]:
 
 
 # A week leaves time to order a disk or to clean up in working hours.
-@check(
-    "maintenance.disk.growth",
-    title=N_("Growth of each disk since the last run"),
-    facts=DirectoriesFacts,
-    access=True,
-    warning=7,
-    unit="d",
-    explain=Explanation(
-        meaning=N_("At the pace since the last run this disk will be full within days."),
-        confirm=("df -h", "du -xah --max-depth=3 /data | sort -rh | head -20"),
-        fix=N_(
-            "Look at the directories that grew: logs without rotation, backups not expired, WAL that stays."
-        ),
-        avoid=N_("Never delete anything under pg_wal, and never prune Docker volumes: both are data."),
-    ),
-)
+@access_check("maintenance.disk.growth", DirectoriesFacts, warning=7, unit="d")
 def growth(facts: DirectoriesFacts, context: Context) -> Iterator[Finding]:
-    for one in facts.mounts:
-        grown = facts.growth(one.mount)
-        subject = f"{context.subject}:{one.mount}"
+    for mount in facts.mounts:
+        grown = facts.growth(mount.mount)
+        about = context.about(f"{context.subject}:{mount.mount}")
         if grown is None:
             title = _("{mount}: {used} used; nothing to compare with yet")
-            yield context.ok(title.format(mount=one.mount, used=size(one.used_bytes)), subject=subject)
+            yield about.ok(title.format(mount=mount.mount, used=size(mount.used_bytes)))
         else:
-            yield _grown(one, grown, context, subject)
+            yield _grown(mount, grown, about)
 
 
-def _grown(one: MountUse, grown: Growth, context: Context, subject: str) -> Finding:
+def _grown(mount: MountUse, grown: Growth, context: Context) -> Finding:
     title = _("{mount}: {change} in {time}; {used} used, {free} free").format(
-        mount=one.mount,
+        mount=mount.mount,
         change=("+" if grown.used_bytes >= 0 else "-") + size(abs(grown.used_bytes)),
         time=duration(grown.seconds),
-        used=size(one.used_bytes),
-        free=size(one.available_bytes),
+        used=size(mount.used_bytes),
+        free=size(mount.available_bytes),
     )
     detail = who_grew(grown)
     evidence = {
         "since": _moment(grown.since),
-        "used_bytes": one.used_bytes,
+        "used_bytes": mount.used_bytes,
         "grown_bytes": grown.used_bytes,
         "directories": [{"path": path, "grown_bytes": count} for path, count in grown.directories],
-        "is_partial": one.is_partial,
+        "is_partial": mount.is_partial,
     }
-    is_usual = grown.used_bytes <= USUAL_SHARE * one.size_bytes or grown.seconds < SHORTEST_PACE_SECONDS
+    is_usual = grown.used_bytes <= USUAL_SHARE * mount.size_bytes or grown.seconds < SHORTEST_PACE_SECONDS
     if is_usual:
-        return context.ok(title, subject=subject, detail=detail, evidence=evidence)
-    days = round(one.available_bytes / grown.used_bytes * grown.seconds / DAY_SECONDS, 1)
-    hint = on_server(context.site, _server(context), f"du -xah --max-depth=3 {one.mount} | sort -rh | head")
+        return context.ok(title, detail=detail, evidence=evidence)
+    days = round(mount.available_bytes / grown.used_bytes * grown.seconds / DAY_SECONDS, 1)
+    hint = context.on_server(f"du -xah --max-depth=3 {mount.mount} | sort -rh | head")
     title += ": " + _("full in {days} days at this pace").format(days=days)
-    return context.below(days, title, subject=subject, detail=detail, evidence=evidence, hint=hint)
+    return context.below(days, title, detail=detail, evidence=evidence, hint=hint)
 
 
 def who_grew(grown: Growth) -> str:
@@ -109,25 +81,7 @@ def _moment(epoch: float) -> str:
 
 
 # The guide alerts above 100 lines.
-@check(
-    "maintenance.logs.errors",
-    title=N_("ERROR and CRITICAL lines since the last run"),
-    facts=LogFacts,
-    access=True,
-    warning=100,
-    unit="lines",
-    explain=Explanation(
-        meaning=N_(
-            "The application logged more errors since the last run than it should on an ordinary day."
-        ),
-        confirm=(
-            "grep -hE 'ERROR|CRITICAL' /opt/samaconso/logs/*.log | tail -50",
-            "zgrep -cE 'ERROR|CRITICAL' /opt/samaconso/logs/*.log*",
-        ),
-        fix=N_("Begin with the message that repeats most; samaops diagnose names a broken neighbour."),
-        avoid=N_("Do not lower the log level to make the alert go away."),
-    ),
-)
+@access_check("maintenance.logs.errors", LogFacts, warning=100, unit="lines")
 def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
     if not logs.files_listed:
         title = _("There is no log {pattern} in {directory}: nothing was read")
@@ -136,7 +90,7 @@ def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
     is_over = context.warning is not None and logs.errors > context.warning
     is_far_over = context.critical is not None and logs.errors > context.critical
     status = Status.CRITICAL if is_far_over else Status.WARNING if is_over else Status.OK
-    detail = "; ".join(f"{one.count}× {one.text}" for one in logs.messages[:3])
+    detail = "; ".join(f"{message.count}× {message.text}" for message in logs.messages[:3])
     command = f"grep -hE 'ERROR|CRITICAL' {logs.directory}/{logs.pattern} | tail -50"
     yield context.finding(
         status,
@@ -144,16 +98,15 @@ def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
         value=logs.errors,
         detail=detail,
         evidence=_errors_evidence(logs),
-        hint=on_server(context.site, _server(context), command),
+        hint=context.on_server(command),
     )
 
 
 def _errors_title(logs: LogFacts) -> str:
-    criticals = sum(one.criticals for one in logs.files)
     counts = {
         "count": logs.errors,
-        "criticals": criticals,
-        "files": sum(1 for one in logs.files if not one.problem),
+        "criticals": sum(file.criticals for file in logs.files),
+        "files": sum(1 for file in logs.files if not file.problem),
     }
     if logs.since is None:
         return _("{count} ERROR lines ({criticals} CRITICAL) in {files} files, first reading").format(
@@ -163,29 +116,18 @@ def _errors_title(logs: LogFacts) -> str:
     return title.format(moment=_moment(logs.since), **counts)
 
 
-def _errors_evidence(logs: LogFacts) -> dict[str, object]:
-    worst = sorted(logs.files, key=lambda one: -(one.errors + one.criticals))
+def _errors_evidence(logs: LogFacts) -> Evidence:
+    worst = sorted(logs.files, key=lambda file: -(file.errors + file.criticals))
     return {
         "since": None if logs.since is None else _moment(logs.since),
-        "files": {one.name: one.errors + one.criticals for one in worst[:50]},
-        "criticals": sum(one.criticals for one in logs.files),
-        "messages": [{"text": one.text, "count": one.count} for one in logs.messages],
+        "files": {file.name: file.errors + file.criticals for file in worst[:50]},
+        "criticals": sum(file.criticals for file in logs.files),
+        "messages": [{"text": message.text, "count": message.count} for message in logs.messages],
         "is_sampled": logs.is_sampled,
     }
 
 
-@check(
-    "maintenance.logs.unread",
-    title=N_("Every log could be read"),
-    facts=LogFacts,
-    unit="files",
-    explain=Explanation(
-        meaning=N_("Errors in these files were not counted: nobody knows how many there are."),
-        confirm=("ls -l /opt/samaconso/logs", "df -h /opt/samaconso/logs"),
-        fix=N_("Let samaops' user read the logs (group, or sudo), and rotate files of many gigabytes."),
-        avoid=N_("Do not truncate a log that nobody has read."),
-    ),
-)
+@check("maintenance.logs.unread", LogFacts, unit="files")
 def unread(logs: LogFacts, context: Context) -> Iterator[Finding]:
     if not logs.unread:
         yield context.ok(
@@ -199,58 +141,37 @@ def unread(logs: LogFacts, context: Context) -> Iterator[Finding]:
             "{count} log could not be read: {names}",
             "{count} logs could not be read: {names}",
             len(logs.unread),
-        ).format(count=len(logs.unread), names=", ".join(one.name for one in logs.unread[:LISTED])),
+        ).format(count=len(logs.unread), names=", ".join(file.name for file in logs.unread[:LISTED])),
         value=len(logs.unread),
         detail=logs.unread[0].problem,
-        evidence={"files": {one.name: one.problem for one in logs.unread[:50]}},
-        hint=on_server(context.site, _server(context), f"ls -l {logs.directory}"),
+        evidence={"files": {file.name: file.problem for file in logs.unread[:50]}},
+        hint=context.on_server(f"ls -l {logs.directory}"),
     )
 
 
-@check(
-    "maintenance.images.unused",
-    title=N_("Images that nothing uses are removed"),
-    facts=ImagesFacts,
-    access=True,
-    unit="images",
-    explain=Explanation(
-        meaning=N_(
-            "Images older than three days that no container uses, and that no rollback needs, take space on the disk."
-        ),
-        confirm=("docker image ls", "docker system df", "docker ps -a --format '{{.Names}} {{.Image}}'"),
-        fix=N_(
-            "samaops maintain daily --only images --dry-run shows which would go; without --dry-run they go."
-        ),
-        avoid=N_(
-            "Never docker system prune -a or --volumes: it takes the image a rollback needs, and data of stopped services."
-        ),
-    ),
-)
+@access_check("maintenance.images.unused", ImagesFacts, unit="images")
 def unused_images(facts: ImagesFacts, context: Context) -> Iterator[Finding]:
     settings = context.site.settings.maintenance
-    found = facts.removable(settings.image_age_hours, settings.releases_kept)
+    unused = facts.removable(settings.image_age_hours, settings.releases_kept)
     evidence = {
         "images": len(facts.images),
         "disk_bytes": facts.disk_bytes,
         "removable": [
-            {"id": one.id, "tags": list(one.tags), "size_bytes": one.size_bytes} for one in found[:50]
+            {"id": image.id, "tags": list(image.tags), "size_bytes": image.size_bytes}
+            for image in unused[:50]
         ],
     }
-    if not found:
+    if not unused:
         title = _("None of {count} images can be removed: used, recent, or needed for a rollback")
         yield context.ok(title.format(count=len(facts.images)), value=0, evidence=evidence)
         return
     yield context.warn(
         _("{count} of {images} images are used by nothing: {names}").format(
-            count=len(found),
+            count=len(unused),
             images=len(facts.images),
-            names=", ".join(one.names[0] for one in found[:3]) + ("…" if len(found) > 3 else ""),
+            names=", ".join(image.names[0] for image in unused[:3]) + ("…" if len(unused) > 3 else ""),
         ),
-        value=len(found),
+        value=len(unused),
         evidence=evidence,
         hint=samaops(context.site, "maintain daily --only images"),
     )
-
-
-def _server(context: Context) -> str | None:
-    return context.observation.server if context.observation else None

@@ -1,33 +1,30 @@
 """How a check is registered, and what it is given to judge with.
 
-A check is a small pure function ``(facts, context) -> findings``. It opens nothing. Its limits stand beside
-it and may be overridden in ``[thresholds]``.
+A check is a small pure function ``(facts, context) -> findings``. It opens nothing. Its limits stand beside it and
+may be overridden in ``[thresholds]``; what people read of it stands in ``playbooks/checks/<system>.yaml``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from samaops.facts.observation import Observation, Snapshot
+from samaops.checks import texts
+from samaops.facts.observation import Snapshot
 from samaops.facts.systems import SYSTEMS
-from samaops.model.finding import Finding
+from samaops.model.finding import NO_EVIDENCE, Finding, Value
 from samaops.model.status import Status
+from samaops.site.commands import on_server
 from samaops.site.site import Site
 
-Judgement = Callable[[Any, "Context"], Iterable[Finding]]
-
-
-class Explanation(Struct, frozen=True):
-    """What ``samaops explain CODE`` says. Texts are marked with N_; commands are not translated."""
-
-    meaning: str
-    confirm: tuple[str, ...]
-    fix: str
-    avoid: str = ""
+FactsT = TypeVar("FactsT")
+RowT = TypeVar("RowT")
+Evidence = Mapping[str, Any]
+Judgement = Callable[[FactsT, "Context"], Iterable[Finding]]
 
 
 class Rule(Struct, frozen=True):
@@ -39,10 +36,8 @@ class Rule(Struct, frozen=True):
     """
 
     code: str
-    title: str
     facts: type
-    judge: Judgement
-    explanation: Explanation
+    judge: Judgement[Any]
     warning: float | None = None
     critical: float | None = None
     unit: str | None = None
@@ -54,22 +49,65 @@ class Rule(Struct, frozen=True):
         """The first word of the code."""
         return self.code.partition(".")[0]
 
+    @property
+    def title(self) -> str:
+        """What it looks whether, in the language in use."""
+        return str(texts.of(self.code).title)
+
 
 _rules: dict[str, Rule] = {}
 
 
-def check(
-    code: str, *, title: str, facts: type, explain: Explanation, **options: Any
-) -> Callable[[Judgement], Judgement]:
-    """Register the decorated function as a check; options are the further fields of Rule."""
+def _register(rule: Rule) -> None:
+    if rule.code in _rules:
+        raise ValueError(f"two checks with the code {rule.code}")
+    _rules[rule.code] = rule
 
-    def register(judge: Judgement) -> Judgement:
-        if code in _rules:
-            raise ValueError(f"two checks with the code {code}")
-        _rules[code] = Rule(code, title, facts, judge, explain, **options)
+
+def check(
+    code: str,
+    facts: type[FactsT],
+    *,
+    needs: tuple[str, ...] = (),
+    warning: float | None = None,
+    critical: float | None = None,
+    unit: str | None = None,
+) -> Callable[[Judgement[FactsT]], Judgement[FactsT]]:
+    """Register the decorated function as a check of these facts."""
+
+    def register(judge: Judgement[FactsT]) -> Judgement[FactsT]:
+        _register(Rule(code, facts, judge, warning, critical, unit, needs))
         return judge
 
     return register
+
+
+def access_check(
+    code: str, facts: type[FactsT], *, warning: float | None = None, unit: str | None = None
+) -> Callable[[Judgement[FactsT]], Judgement[FactsT]]:
+    """Register the decorated function as the check that speaks when facts of this type could not be observed."""
+
+    def register(judge: Judgement[FactsT]) -> Judgement[FactsT]:
+        _register(Rule(code, facts, judge, warning, unit=unit, access=True))
+        return judge
+
+    return register
+
+
+def access(
+    code: str,
+    facts: type[FactsT],
+    *,
+    title: Callable[[FactsT], str],
+    value: Callable[[FactsT], Value] = lambda _facts: None,
+    evidence: Callable[[FactsT], Evidence] = lambda _facts: NO_EVIDENCE,
+) -> None:
+    """Register the access check of facts that are well when they could be observed: it then says ``title``."""
+
+    def answers(seen: FactsT, context: Context) -> Iterator[Finding]:
+        yield context.ok(title(seen), value=value(seen), evidence=evidence(seen))
+
+    _register(Rule(code, facts, answers, access=True))
 
 
 def rules(systems: Iterable[str] = SYSTEMS) -> tuple[Rule, ...]:
@@ -82,57 +120,162 @@ def rules(systems: Iterable[str] = SYSTEMS) -> tuple[Rule, ...]:
 
 
 class Context(Struct, frozen=True):
-    """What a check may know besides the facts: settings, limits, and all else that was observed."""
+    """What a check may know besides the facts, and what its findings are about.
+
+    ``subject`` and ``server`` are those of the observation, or of the part of it that ``about`` names.
+    """
 
     rule: Rule
     site: Site
     snapshot: Snapshot
-    observation: Observation | None = None
+    subject: str
+    server: str | None = None
     warning: float | None = None
     critical: float | None = None
+    unit: str | None = None
 
-    @property
-    def subject(self) -> str:
-        """The subject of the observation that is judged."""
-        return self.observation.subject if self.observation else f"{self.rule.system}/all"
+    def about(
+        self,
+        subject: str | None = None,
+        *,
+        server: str | None = None,
+        unit: str | None = None,
+        warning: float | None = None,
+    ) -> Context:
+        """Return the context for one part of what is judged: a queue, a container, a disk."""
+        return replace(
+            self,
+            subject=subject or self.subject,
+            server=server or self.server,
+            unit=unit or self.unit,
+            warning=self.warning if warning is None else warning,
+        )
 
-    def finding(self, status: Status, title: str, **fields: Any) -> Finding:
-        """Make a finding of this rule; subject, server, limits and hint are filled in when not given."""
-        fields.setdefault("subject", self.subject)
-        fields.setdefault("server", self.observation.server if self.observation else None)
-        fields.setdefault("warning", self.warning)
-        fields.setdefault("critical", self.critical)
-        if fields.get("value") is not None:
-            fields.setdefault("unit", self.rule.unit)
-        if status in (Status.OK, Status.SKIPPED):
-            fields["hint"] = None  # nothing to do: above() and below() are given one before they judge
-        else:
-            fields.setdefault("hint", f"samaops explain {self.rule.code}")
-        return Finding(code=self.rule.code, status=status, title=title, **fields)
+    def on_server(self, command: str) -> str:
+        """Return the command line that runs ``command`` on the server of what is judged."""
+        return on_server(self.site, self.server, command)
 
-    def ok(self, title: str, **fields: Any) -> Finding:
+    def finding(
+        self,
+        status: Status,
+        title: str,
+        *,
+        value: Value = None,
+        detail: str = "",
+        evidence: Evidence = NO_EVIDENCE,
+        hint: str | None = None,
+    ) -> Finding:
+        """Make a finding of this rule. Where there is something to do, the hint is at least its explanation."""
+        is_well = status in (Status.OK, Status.SKIPPED)
+        return Finding(
+            code=self.rule.code,
+            status=status,
+            subject=self.subject,
+            title=title,
+            server=self.server,
+            detail=detail,
+            value=value,
+            unit=None if value is None else self.unit,
+            warning=self.warning,
+            critical=self.critical,
+            evidence=evidence,
+            hint=None if is_well else hint or f"samaops explain {self.rule.code}",
+        )
+
+    def ok(
+        self, title: str, *, value: Value = None, detail: str = "", evidence: Evidence = NO_EVIDENCE
+    ) -> Finding:
         """Make an ok finding."""
-        return self.finding(Status.OK, title, **fields)
+        return self.finding(Status.OK, title, value=value, detail=detail, evidence=evidence)
 
-    def warn(self, title: str, **fields: Any) -> Finding:
+    def warn(
+        self,
+        title: str,
+        *,
+        value: Value = None,
+        detail: str = "",
+        evidence: Evidence = NO_EVIDENCE,
+        hint: str | None = None,
+    ) -> Finding:
         """Make a warning."""
-        return self.finding(Status.WARNING, title, **fields)
+        return self.finding(Status.WARNING, title, value=value, detail=detail, evidence=evidence, hint=hint)
 
-    def crit(self, title: str, **fields: Any) -> Finding:
+    def crit(
+        self,
+        title: str,
+        *,
+        value: Value = None,
+        detail: str = "",
+        evidence: Evidence = NO_EVIDENCE,
+        hint: str | None = None,
+    ) -> Finding:
         """Make a critical finding."""
-        return self.finding(Status.CRITICAL, title, **fields)
+        return self.finding(Status.CRITICAL, title, value=value, detail=detail, evidence=evidence, hint=hint)
 
-    def unknown(self, title: str, **fields: Any) -> Finding:
+    def unknown(
+        self,
+        title: str,
+        *,
+        value: Value = None,
+        detail: str = "",
+        evidence: Evidence = NO_EVIDENCE,
+        hint: str | None = None,
+    ) -> Finding:
         """Make a finding that says we could not look."""
-        return self.finding(Status.UNKNOWN, title, **fields)
+        return self.finding(Status.UNKNOWN, title, value=value, detail=detail, evidence=evidence, hint=hint)
 
-    def above(self, value: float, title: str, **fields: Any) -> Finding:
+    def skipped(self, reason: str) -> Finding:
+        """Make a finding that says why there was nothing to judge."""
+        return self.finding(Status.SKIPPED, self.rule.title, detail=reason)
+
+    def above(
+        self,
+        value: float,
+        title: str,
+        *,
+        detail: str = "",
+        evidence: Evidence = NO_EVIDENCE,
+        hint: str | None = None,
+    ) -> Finding:
         """Judge a value of which more is worse: at the limit counts as over it."""
-        return self.finding(self._status(lambda limit: value >= limit), title, value=value, **fields)
+        status = self.status_above(value)
+        return self.finding(status, title, value=value, detail=detail, evidence=evidence, hint=hint)
 
-    def below(self, value: float, title: str, **fields: Any) -> Finding:
+    def below(
+        self,
+        value: float,
+        title: str,
+        *,
+        detail: str = "",
+        evidence: Evidence = NO_EVIDENCE,
+        hint: str | None = None,
+    ) -> Finding:
         """Judge a value of which less is worse: at the limit is still good."""
-        return self.finding(self._status(lambda limit: value < limit), title, value=value, **fields)
+        status = self._status(lambda limit: value < limit)
+        return self.finding(status, title, value=value, detail=detail, evidence=evidence, hint=hint)
+
+    def worst(
+        self,
+        rows: Iterable[RowT],
+        *,
+        by: Callable[[RowT], float],
+        title: Callable[[RowT], str],
+        evidence: Callable[[list[RowT]], Evidence],
+        none: str,
+        hint: str | None = None,
+    ) -> Finding:
+        """Judge the row with the most ``by``; all rows, the worst first, give the evidence.
+
+        Without any row ``none`` is the title of an ok finding.
+        """
+        ranked = sorted(rows, key=by, reverse=True)
+        if not ranked:
+            return self.ok(none, value=0)
+        return self.above(by(ranked[0]), title(ranked[0]), evidence=evidence(ranked), hint=hint)
+
+    def status_above(self, value: float) -> Status:
+        """Return what a value of which more is worse means for the status."""
+        return self._status(lambda limit: value >= limit)
 
     def _status(self, is_past: Callable[[float], bool]) -> Status:
         if self.critical is not None and is_past(self.critical):

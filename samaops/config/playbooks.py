@@ -1,7 +1,7 @@
 """Playbooks: what to look at for one symptom, its causes, and their fixes. Data in YAML, validated here.
 
 Those of samaops are in ``playbooks/``; a site adds its own directory (``[playbooks] path``). A file there with the
-id of a playbook of samaops adds to it. Texts are marked for translation by standing under ``TEXT_KEYS``.
+id of a playbook of samaops adds to it.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import string
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from samaops import resources
+from samaops.config import documents
+from samaops.config.documents import Text
 from samaops.config.settings import Section, Settings
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
@@ -42,20 +43,22 @@ NAMES = frozenset(
 PLACES = frozenset(
     {"broker", "broker_server", "worker", "worker_server", "proxy", "proxy_address", "queue", "celery"}
 )
-TEXT_KEYS = ("title", "text", "meaning", "no_undo")
+TemplateT = TypeVar("TemplateT", str, Text)
 
 
 def _with_known_names(known: frozenset[str]) -> AfterValidator:
-    def check(template: str) -> str:
-        for _text, name, _spec, _conversion in string.Formatter().parse(template):
-            if name is not None and name not in known:
-                raise ValueError(f"{{{name}}} is not one of {', '.join(sorted(known))}")
+    def check(template: TemplateT) -> TemplateT:
+        for text in (template.en, template.fr) if isinstance(template, Text) else (template,):
+            for _literal, name, _spec, _conversion in string.Formatter().parse(text):
+                if name is not None and name not in known:
+                    raise ValueError(f"{{{name}}} is not one of {', '.join(sorted(known))}")
         return template
 
     return AfterValidator(check)
 
 
 Template = Annotated[str, _with_known_names(NAMES)]
+TextTemplate = Annotated[Text, _with_known_names(NAMES)]
 PlaceTemplate = Annotated[str, _with_known_names(PLACES)]
 
 
@@ -70,8 +73,8 @@ class Hop(Section):
     """One station of a notification's way; ``findings`` are the codes that tell how it is, as patterns."""
 
     id: str
-    title: str
-    meaning: str
+    title: Text
+    meaning: Text
     findings: tuple[str, ...]
     by_hand: tuple[ByHand, ...] = ()
 
@@ -82,7 +85,7 @@ class PlaybookFix(Section):
     The finding that asks for it must be gone afterwards, but after a ``relief``, which only gives time.
     """
 
-    title: Template
+    title: TextTemplate
     risk: Risk = Risk.SAFE
     verb: str | None = None
     arguments: tuple[Template, ...] = ()
@@ -91,7 +94,7 @@ class PlaybookFix(Section):
     undo: Template | None = None
     no_undo: str | None = None
     timeout: Annotated[float, Field(gt=0, le=600)] = 60.0
-    text: Template | None = None
+    text: TextTemplate | None = None
     relief: bool = False
     by_hand: tuple[ByHand, ...] = ()
 
@@ -112,7 +115,7 @@ class PlaybookFix(Section):
 class PlaybookCause(Section):
     """A root cause by its id in ``samaops.causes``: how it shows, and the fixes that help."""
 
-    meaning: str = ""
+    meaning: Text | None = None
     fixes: tuple[str, ...]
 
 
@@ -120,8 +123,8 @@ class Playbook(Section):
     """One symptom. ``looks`` are the systems and checks that concern it."""
 
     id: str
-    title: str = ""
-    meaning: str = ""
+    title: Text | None = None
+    meaning: Text | None = None
     looks: tuple[str, ...] = ()
     hops: tuple[Hop, ...] = ()
     causes: dict[str, PlaybookCause] = Field(default_factory=dict)
@@ -138,18 +141,19 @@ class Playbook(Section):
 
 def all_of(settings: Settings) -> dict[str, Playbook]:
     """Return every playbook by its id: those of samaops, and the site's. Raises ConfigurationError."""
-    found = dict(_built_in())
+    known = dict(_built_in())
     for path in _files(settings.playbooks.path):
         own = load(path)
-        found[own.id] = _merged(found[own.id], own, path) if own.id in found else own
-    for playbook in found.values():
+        known[own.id] = _merged(known[own.id], own, path) if own.id in known else own
+    for playbook in known.values():
         _require_fixes(playbook)
-    return found
+    return known
 
 
 @cache
 def _built_in() -> dict[str, Playbook]:
-    return {one.id: one for one in map(load, sorted(resources.directory("playbooks").glob("*.yaml")))}
+    files = sorted(resources.directory("playbooks").glob("*.yaml"))
+    return {playbook.id: playbook for playbook in map(load, files)}
 
 
 def _files(directory: Path | None) -> list[Path]:
@@ -162,18 +166,7 @@ def _files(directory: Path | None) -> list[Path]:
 
 def load(path: Path) -> Playbook:
     """Read and validate one playbook. Raises ConfigurationError with the file, the key and the reason."""
-    try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Playbook.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "-"
-        raise ConfigurationError(f"{path}: {place}: {first['msg']}") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(_("{path}: not YAML: {reason}").format(path=path, reason=reason)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+    return documents.load(path, TypeAdapter(Playbook))
 
 
 def _merged(base: Playbook, own: Playbook, path: Path) -> Playbook:
@@ -187,7 +180,7 @@ def _merged(base: Playbook, own: Playbook, path: Path) -> Playbook:
     for cause, described in own.causes.items():
         known = causes.get(cause)
         fixes = (*(known.fixes if known else ()), *described.fixes)
-        meaning = (known.meaning if known else "") or described.meaning
+        meaning = (known.meaning if known else None) or described.meaning
         causes[cause] = PlaybookCause(meaning=meaning, fixes=tuple(dict.fromkeys(fixes)))
     looks = tuple(dict.fromkeys((*base.looks, *own.looks)))
     return base.model_copy(update={"fixes": {**base.fixes, **own.fixes}, "causes": causes, "looks": looks})
@@ -199,13 +192,3 @@ def _require_fixes(playbook: Playbook) -> None:
             if fix not in playbook.fixes:
                 text = _("playbook {id}: causes.{cause} names the fix {fix}, which is not there")
                 raise ConfigurationError(text.format(id=playbook.id, cause=cause, fix=fix))
-
-
-def texts(document: Any) -> list[str]:
-    """Return every text of a playbook's document that people read, in its order: for the catalogue."""
-    if isinstance(document, dict):
-        found = []
-        for key, value in document.items():
-            found += [value] if key in TEXT_KEYS and isinstance(value, str) else texts(value)
-        return found
-    return [one for item in document for one in texts(item)] if isinstance(document, list) else []

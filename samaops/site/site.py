@@ -71,17 +71,25 @@ class Site(Struct, frozen=True):
         """Return the members of the API."""
         return self.settings.api.instances if self.settings.api else ()
 
+    def healthy_status(self) -> str:
+        """Return what the health body of a member must say for the balancer to keep it in its pool."""
+        return self.settings.api.expected_status if self.settings.api else "running"
+
     def member(self, name: str) -> ApiInstance | None:
         """Return a member of the API by its name."""
         return next((member for member in self.members() if member.name == name), None)
 
     def workers(self) -> dict[str, Worker]:
-        """Return the Celery workers by name."""
+        """Return the Celery workers by name, which is the beginning of their node's name."""
         return self.settings.celery.workers if self.settings.celery else {}
 
     def worker(self, name: str) -> Worker | None:
         """Return a Celery worker by its name."""
         return self.workers().get(name)
+
+    def queues(self) -> tuple[str, ...]:
+        """Return the names of the application's queues."""
+        return tuple(self.settings.rabbitmq.queues) if self.settings.rabbitmq else ()
 
     def worker_of(self, queue: str) -> str | None:
         """Return the name of the worker that must consume a queue."""

@@ -135,7 +135,7 @@ def _is_unknown_task(trace: Trace) -> bool:
 def _report(site: Site, report: Report, hops: Sequence[Hop], started: float, hint: str = "") -> Report:
     """Return the report with its hops in their order, and the answer in one sentence."""
     playbook = playbooks.all_of(site.settings)[PLAYBOOK]
-    titles = {hop.id: _(hop.title) for hop in playbook.hops}
+    titles = {hop.id: str(hop.title) for hop in playbook.hops}
     hint = hint or samaops(site, f"troubleshoot {PLAYBOOK}")
     findings = canary_hops.findings(hops, titles, hint)
     duration_ms = round((time.monotonic() - started) * 1000)

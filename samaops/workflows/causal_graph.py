@@ -160,7 +160,7 @@ def _produced(effects: Iterable[Effect]) -> Iterator[Produced]:
 def _meaning(cause: str, site: Site) -> str:
     for playbook in playbooks.all_of(site.settings).values():
         if cause in playbook.causes and playbook.causes[cause].meaning:
-            return _(playbook.causes[cause].meaning)
+            return str(playbook.causes[cause].meaning)
     return ""
 
 

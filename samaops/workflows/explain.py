@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from samaops.checks import texts
 from samaops.checks.registry import Rule, rules
 from samaops.config import keys, playbooks
 from samaops.config.settings import Settings
@@ -25,18 +26,19 @@ def describe(code: str, site: Site | None = None) -> CheckDescription:
     system = code.partition(".")[0]
     for rule in rules((system,)) if system in SYSTEMS else ():
         if rule.code == code:
-            found = _description(rule)
+            description = _description(rule)
             if site is None:
-                return found
-            return replace(found, confirm=tuple(filled_in(site, one) for one in found.confirm))
+                return description
+            commands = tuple(filled_in(site, command) for command in description.confirm)
+            return replace(description, confirm=commands)
     if ".hop." in code and (station := _station(code, site or Site(Settings()))) is not None:
         return station
     known = tuple(rule.code for rule in rules())
-    below = [one for one in known if one.startswith(code + ".")]
+    below = [other for other in known if other.startswith(code + ".")]
     meant = below or keys.nearest_few(code, known)
     raise UsageError(
         _("There is no check {code!r}").format(code=code),
-        hint="; ".join(f"samaops explain {one}" for one in meant[:5]) or "samaops diagnose --list-checks",
+        hint="; ".join(f"samaops explain {other}" for other in meant[:5]) or "samaops diagnose --list-checks",
     )
 
 
@@ -87,16 +89,16 @@ def _meant(name: str, known: tuple[str, ...]) -> str:
 
 
 def _description(rule: Rule) -> CheckDescription:
-    explanation = rule.explanation
+    text = texts.of(rule.code)
     return CheckDescription(
         code=rule.code,
-        title=_(rule.title),
+        title=str(text.title),
         system=rule.system,
         warning=rule.warning,
         critical=rule.critical,
         unit=rule.unit,
-        meaning=_(explanation.meaning),
-        confirm=explanation.confirm,
-        fix=_(explanation.fix),
-        avoid=_(explanation.avoid) if explanation.avoid else "",
+        meaning=str(text.meaning),
+        confirm=text.confirm,
+        fix=str(text.fix),
+        avoid=str(text.avoid or ""),
     )

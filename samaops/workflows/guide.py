@@ -21,7 +21,7 @@ _BLANKS = {name: f"<{name}>" for name in NAMES}
 def listed(site: Site) -> Table:
     """Return every playbook, those of the site too."""
     rows = tuple(
-        {"playbook": one.id, "title": _(one.title) if one.title else "", "causes": len(one.causes)}
+        {"playbook": one.id, "title": str(one.title or ""), "causes": len(one.causes)}
         for one in playbooks.all_of(site.settings).values()
     )
     columns = (
@@ -37,8 +37,8 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
     stations = tuple(
         GuideStation(
             hop.id,
-            _(hop.title),
-            _(hop.meaning),
+            str(hop.title),
+            str(hop.meaning),
             tuple(_command(one, site) for one in hop.by_hand),
         )
         for hop in playbook.hops
@@ -46,14 +46,14 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
     causes = tuple(
         GuideCause(
             name,
-            _(cause.meaning) if cause.meaning else "",
+            str(cause.meaning or ""),
             tuple(sorted(cause.fixes, key=lambda one: _RISKS.index(playbook.fixes[one].risk))),
         )
         for name, cause in playbook.causes.items()
     )
     fixes = tuple(_fix(playbook, name, fix, site) for name, fix in playbook.fixes.items())
-    meaning = _(playbook.meaning) if playbook.meaning else ""
-    return Guide(playbook.id, _(playbook.title) if playbook.title else "", meaning, stations, causes, fixes)
+    title, meaning = str(playbook.title or ""), str(playbook.meaning or "")
+    return Guide(playbook.id, title, meaning, stations, causes, fixes)
 
 
 def _fix(playbook: Playbook, name: str, fix: PlaybookFix, site: Site) -> GuideFix:
@@ -63,11 +63,11 @@ def _fix(playbook: Playbook, name: str, fix: PlaybookFix, site: Site) -> GuideFi
         by_hand = (on_server(site, server, command),)
     return GuideFix(
         id=name,
-        title=_(fix.title).format(**_BLANKS),
+        title=str(fix.title).format(**_BLANKS),
         risk=fix.risk.value,
         command=samaops(site, f"troubleshoot {playbook.id} --apply {name}"),
         by_hand=by_hand,
-        text=_(fix.text).format(**{**_BLANKS, "site": site.settings.site}) if fix.text else "",
+        text=str(fix.text or "").format(**{**_BLANKS, "site": site.settings.site}),
     )
 
 

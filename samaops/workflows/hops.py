@@ -70,7 +70,7 @@ def _finding(hop: Hop, found: Sequence[Finding], measured: _Measured, site: Site
         code=f"{PREFIX}{hop.id}",
         status=_status(decisive, measured),
         subject=f"notifications/{hop.id}",
-        title=_(hop.title),
+        title=str(hop.title),
         detail=measured.detail,
         value=measured.value,
         unit=measured.unit,

@@ -149,8 +149,8 @@ def _offers(playbook: Playbook, cause: Cause, names: Mapping[str, str]) -> Itera
     found = [(name, playbook.fixes[name]) for name in (described.fixes if described else ())]
     for name, fix in sorted(found, key=lambda one: _RISKS.index(one[1].risk)):
         if _needed(fix) <= names.keys():
-            text = _(fix.text).format(**names) if fix.text else ""
-            yield Offer(name, fix, cause, _(fix.title).format(**names), text, names=names)
+            title, text = (str(template or "").format(**names) for template in (fix.title, fix.text))
+            yield Offer(name, fix, cause, title, text, names=names)
 
 
 def _evidence(cause: Cause, report: Report) -> str:
@@ -164,7 +164,7 @@ def _evidence(cause: Cause, report: Report) -> str:
 
 def _needed(fix: PlaybookFix) -> set[str]:
     templates = (fix.title, *fix.arguments, fix.command, fix.server, fix.undo, fix.text)
-    return {name for one in templates if one for name in playbooks.NAMES if f"{{{name}}}" in one}
+    return {name for name in playbooks.NAMES if any(f"{{{name}}}" in str(template) for template in templates)}
 
 
 def names_of(cause: Cause, site: Site) -> dict[str, str]:

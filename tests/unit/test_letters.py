@@ -48,7 +48,7 @@ def playbook() -> playbooks.Playbook:
 def test_each_cause_has_a_letter_of_its_own_with_the_evidence(cause: str) -> None:
     fix, word = LETTERS[cause]
     assert fix in playbook().causes[cause].fixes
-    text = playbook().fixes[fix].text or ""
+    text = str(playbook().fixes[fix].text)
     assert text.startswith("To: ")
     assert "\nSubject: SamaConso: " in text
     assert "{evidence}" in text
@@ -60,7 +60,7 @@ def test_each_cause_has_a_letter_of_its_own_with_the_evidence(cause: str) -> Non
 
 @pytest.mark.parametrize("fix", [name for name, fix in playbook().fixes.items() if fix.text])
 def test_a_letter_can_be_read_in_a_mail(fix: str) -> None:
-    lines = (playbook().fixes[fix].text or "").splitlines()
+    lines = str(playbook().fixes[fix].text).splitlines()
     assert max(len(line) for line in lines if not line.startswith("Subject: ")) <= 72
     names = {"{site}": "samaconso-lab", "{subject}": "10.101.201.204:8080"}
     for name, value in names.items():
@@ -114,7 +114,7 @@ def test_the_network_team_is_told_who_asks_by_which_proxy_and_since_when() -> No
     found = fix_names.seen(cause_of("proxy/proxy"), (), Snapshot(TAKEN_AT, ()), Site(settings))
     assert found["servers"] == f"- workers {settings.servers['workers'].address}"
     assert (found["proxy"], found["since"]) == ("10.9.9.9:3128", "2026-01-31 03:12:00")
-    network = [fix.text or "" for name, fix in playbook().fixes.items() if name.startswith("network.")]
+    network = [str(fix.text) for name, fix in playbook().fixes.items() if name.startswith("network.")]
     assert len(network) > 3
     assert all({"{servers}", "{proxy}", "{since}"} <= set(text.split()) for text in network)
 

@@ -16,6 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.causes import graph
+from samaops.checks import texts
 from samaops.checks.registry import rules
 from samaops.config.settings import Settings
 from samaops.facts.docker import DockerFacts
@@ -193,7 +194,7 @@ def test_an_explanation_names_the_configured_addresses_and_no_placeholder(paste:
     for rule in rules(
         ("postgresql", "pgbouncer", "redis", "minio", "rabbitmq", "api", "proxy", "loadbalancer")
     ):
-        for command in rule.explanation.confirm:
+        for command in texts.of(rule.code).confirm:
             typed = filled_in(Site(settings), command)
             assert "<serveur" not in typed, typed
             assert "<proxy>" not in typed

@@ -15,11 +15,6 @@ def subject_of(name: str) -> str:
     return f"celery/{name}"
 
 
-def workers_of(context: Context) -> dict[str, Worker]:
-    """Return the configured workers by the beginning of their node name."""
-    return context.site.settings.celery.workers if context.site.settings.celery else {}
-
-
 def nodes_of(celery: CeleryFacts, key: str) -> list[CeleryNode]:
     """Return the connected nodes of one configured worker."""
     return [node for node in celery.nodes if node.key == key]

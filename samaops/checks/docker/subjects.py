@@ -9,16 +9,15 @@ from samaops.facts.servers import OomKill, ServerFacts
 DAY_SECONDS = 86400.0
 
 
-def container_subject(name: str, context: Context) -> str:
-    """Return ``docker/NAME``, with the server's name in front where the container's name alone is not enough.
+def about_container(name: str, context: Context) -> Context:
+    """Return the context for ``docker/NAME``, with the server's name in front where the name alone is not enough.
 
-    That is when nobody expects it there, or when another server has one of the same name.
+    That is when it is not expected there, or when another server has one of the same name.
     """
-    server = context.observation.server if context.observation else None
-    expected_on = {
-        one.server for one, facts in context.snapshot.facts_of(DockerFacts) if name in facts.expected
-    }
-    return f"docker/{name}" if expected_on == {server} else f"docker/{server}:{name}"
+    server = context.server
+    engines = context.snapshot.facts_of(DockerFacts)
+    expected_on = {observation.server for observation, docker in engines if name in docker.expected}
+    return context.about(f"docker/{name}" if expected_on == {server} else f"docker/{server}:{name}")
 
 
 def kernel_kills(container: Container, context: Context) -> list[OomKill]:
@@ -27,11 +26,10 @@ def kernel_kills(container: Container, context: Context) -> list[OomKill]:
     Docker forgets them when it restarts a container by itself; the kernel does not. Kills from before a start
     by hand are not returned: whoever started it knew.
     """
-    server = context.observation.server if context.observation else None
     return [
         kill
         for observation, facts in context.snapshot.facts_of(ServerFacts)
-        if observation.server == server and facts.kernel_log is not None
+        if observation.server == context.server and facts.kernel_log is not None
         for kill in facts.kernel_log.kills
         if kill.container == container.id and _still_matters(kill, container, facts.epoch)
     ]

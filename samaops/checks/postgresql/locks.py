@@ -7,12 +7,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, check
 from samaops.facts.postgresql import Locks, LockWait, PostgresFacts, Session
-from samaops.i18n import N_, _, ngettext
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import PSQL, direct
+from samaops.site.commands import direct
 
 PREPARED_TRANSACTION = 0  # the pid that pg_blocking_pids gives for one
 MANY_SESSIONS = 3  # more than this waiting at once is an incident, however short the wait
@@ -46,8 +46,8 @@ def chains(locks: Locks) -> tuple[Chain, ...]:
     for wait in locks.waits:
         for root in _roots(wait.pid, blockers):
             behind.setdefault(root, []).append(wait)
-    found = [Chain(root, _distinct(waits)) for root, waits in behind.items()]
-    return tuple(sorted(found, key=lambda chain: (-len(chain.blocked), -chain.seconds, chain.root_pid)))
+    unordered = [Chain(root, _distinct(waits)) for root, waits in behind.items()]
+    return tuple(sorted(unordered, key=lambda chain: (-len(chain.blocked), -chain.seconds, chain.root_pid)))
 
 
 def _roots(pid: int, blockers: dict[int, set[int]]) -> set[int]:
@@ -65,67 +65,43 @@ def _roots(pid: int, blockers: dict[int, set[int]]) -> set[int]:
 
 def _distinct(waits: list[LockWait]) -> tuple[LockWait, ...]:
     longest: dict[int, LockWait] = {}  # workers of one parallel query wait under the pid of their leader
-    for wait in sorted(waits, key=lambda one: one.seconds):
+    for wait in sorted(waits, key=lambda wait: wait.seconds):
         longest[wait.pid] = wait
-    return tuple(sorted(longest.values(), key=lambda one: -one.seconds))
+    return tuple(sorted(longest.values(), key=lambda wait: -wait.seconds))
 
 
-@check(
-    "postgresql.locks.chain",
-    title=N_("Sessions that wait for a lock"),
-    facts=PostgresFacts,
-    needs=("locks",),
-    warning=5,
-    critical=30,
-    unit="s",
-    explain=Explanation(
-        meaning=N_(
-            "Sessions wait for a lock that another one holds. The root is the session that waits for nobody itself: "
-            "all others continue by themselves as soon as it ends its transaction."
-        ),
-        confirm=(
-            PSQL.format("SELECT pid, pg_blocking_pids(pid), state, left(query, 60) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"),
-        ),
-        fix=N_(
-            "Ask the owner of the root. Then pg_cancel_backend(root) when it runs a query; pg_terminate_backend(root) "
-            "only when it is idle in transaction. A prepared transaction: ROLLBACK PREPARED or COMMIT PREPARED."
-        ),
-        avoid=N_("Do not end the waiting sessions: others take their place. Do not restart the server."),
-    ),
-)  # fmt: skip
+@check("postgresql.locks.chain", PostgresFacts, needs=("locks",), warning=5, critical=30, unit="s")
 def lock_chain(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.locks is not None
-    found = chains(facts.locks)
-    if not found:
+    ranked = chains(facts.locks)
+    if not ranked:
         yield context.ok(_("No session waits for a lock"), value=0)
         return
-    worst = found[0]
-    seconds = max(chain.seconds for chain in found)
-    waiting = len({wait.pid for chain in found for wait in chain.blocked})
+    worst = ranked[0]
+    seconds = max(chain.seconds for chain in ranked)
+    waiting = len({wait.pid for chain in ranked for wait in chain.blocked})
     evidence = _evidence(worst, facts, seconds, waiting)
-    evidence["roots"] = [chain.root_pid for chain in found]
+    evidence["roots"] = [chain.root_pid for chain in ranked]
     yield context.finding(
         _status(context, seconds, waiting),
         _title(worst, evidence, waiting, seconds),
         detail=evidence["root_query"],
         value=seconds,
         evidence=evidence,
-        **_hint(context, _status(context, seconds, waiting), [worst.root_pid, *evidence["blocked"]]),
+        hint=_look_at(context, [worst.root_pid, *evidence["blocked"]]),
     )
 
 
 def _status(context: Context, seconds: float, waiting: int) -> Status:
     if waiting > MANY_SESSIONS and seconds >= LEAST_SECONDS:
         return Status.CRITICAL
-    return context.above(seconds, "").status
+    return context.status_above(seconds)
 
 
-def _hint(context: Context, status: Status, pids: list[int]) -> dict[str, str]:
-    if status is Status.OK:
-        return {}
+def _look_at(context: Context, pids: list[int]) -> str:
     if PREPARED_TRANSACTION in pids:
-        return {"hint": direct(context.site, "SELECT * FROM pg_prepared_xacts")}
-    return {"hint": direct(context.site, LOOK.format(pids=", ".join(str(pid) for pid in pids)))}
+        return direct(context.site, "SELECT * FROM pg_prepared_xacts")
+    return direct(context.site, LOOK.format(pids=", ".join(str(pid) for pid in pids)))
 
 
 def _title(chain: Chain, evidence: dict[str, Any], waiting: int, seconds: float) -> str:
@@ -140,14 +116,12 @@ def _evidence(chain: Chain, facts: PostgresFacts, seconds: float, waiting: int) 
     sessions = _sessions(facts)
     root = sessions.get(chain.root_pid)
     relations = [wait.relation for wait in chain.blocked if wait.relation]
+    is_prepared = chain.root_pid == PREPARED_TRANSACTION
+    query = root.query if root else ""
     return {
         "root_pid": chain.root_pid,
         "root_state": _state(chain.root_pid, root),
-        "root_query": _prepared_names(facts)
-        if chain.root_pid == PREPARED_TRANSACTION
-        else root.query
-        if root
-        else "",
+        "root_query": _prepared_names(facts) if is_prepared else query,
         "root_application": root.application if root else "",
         "root_user": root.user if root else "",
         "root_client": root.client if root else "",
@@ -171,7 +145,7 @@ def _state(pid: int, session: Session | None) -> str:
 
 
 def _prepared_names(facts: PostgresFacts) -> str:
-    return ", ".join(f"PREPARE TRANSACTION '{one.gid}'" for one in facts.prepared or ())
+    return ", ".join(f"PREPARE TRANSACTION '{prepared.gid}'" for prepared in facts.prepared or ())
 
 
 def _wait(wait: LockWait, sessions: dict[int, Session]) -> dict[str, Any]:
@@ -187,38 +161,18 @@ def _wait(wait: LockWait, sessions: dict[int, Session]) -> dict[str, Any]:
     }
 
 
-@check(
-    "postgresql.locks.ddl_queue",
-    title=N_("DDL that waits and holds up a queue behind it"),
-    facts=PostgresFacts,
-    needs=("locks",),
-    warning=5,
-    critical=30,
-    unit="s",
-    explain=Explanation(
-        meaning=N_(
-            "A statement that needs a table for itself (ALTER TABLE, TRUNCATE, VACUUM FULL...) waits behind a long "
-            "reader, and everybody who comes later waits behind it: the whole application stands still."
-        ),
-        confirm=(
-            PSQL.format("SELECT pid, relation::regclass, granted, waitstart FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation'"),
-        ),
-        fix=N_("Cancel the DDL (pg_cancel_backend), not the reader before it; run it again with lock_timeout set."),
-        avoid=N_("Do not end the long reader first: it may be the backup."),
-    ),
-)  # fmt: skip
+@check("postgresql.locks.ddl_queue", PostgresFacts, needs=("locks",), warning=5, critical=30, unit="s")
 def ddl_queue(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.locks is not None
-    queues = [(wait, _behind(wait, facts.locks)) for wait in facts.locks.waits if _wants_all(wait)]
+    queues = [(wait, _behind(wait, facts.locks)) for wait in facts.locks.waits if _is_exclusive(wait)]
     queues = sorted((queue for queue in queues if queue[1]), key=lambda queue: -len(queue[1]))
     if not queues:
         yield context.ok(_("No DDL holds up other sessions"), value=0)
         return
     ddl, behind = queues[0]
-    status = _status(context, ddl.seconds, len(behind))
     session = _sessions(facts).get(ddl.pid)
     yield context.finding(
-        status,
+        _status(context, ddl.seconds, len(behind)),
         ngettext(
             "DDL of pid {pid} waits {seconds:.0f} s for {relation} and holds up {count} session behind it",
             "DDL of pid {pid} waits {seconds:.0f} s for {relation} and holds up {count} sessions behind it",
@@ -236,11 +190,11 @@ def ddl_queue(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "waiting": len(behind),
             "seconds": ddl.seconds,
         },
-        **_hint(context, status, [*ddl.blocked_by, ddl.pid, *(wait.pid for wait in behind[:SHOWN])]),
+        hint=_look_at(context, [*ddl.blocked_by, ddl.pid, *(wait.pid for wait in behind[:SHOWN])]),
     )
 
 
-def _wants_all(wait: LockWait) -> bool:
+def _is_exclusive(wait: LockWait) -> bool:
     return wait.mode == "AccessExclusiveLock" and wait.locktype == "relation"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.postgresql.units import quantity
-from samaops.checks.registry import Context, Explanation, check
-from samaops.facts.postgresql import PostgresFacts, Setting, Slot
-from samaops.i18n import N_, _, ngettext
+from samaops.checks.registry import Context, Evidence, check
+from samaops.facts.postgresql import PostgresFacts, Setting, Slot, Standby
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import PSQL, direct
+from samaops.site.commands import direct
 
 MEGABYTE = 1024**2
 SLOTS = "SELECT slot_name, active, wal_status, pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) FROM pg_replication_slots"
@@ -24,25 +24,12 @@ def _bytes(settings: dict[str, Setting], name: str) -> float:
 
 @check(
     "postgresql.slot.inactive",
-    title=N_("Replication slots that nobody uses"),
-    facts=PostgresFacts,
+    PostgresFacts,
     needs=("slots", "settings"),
     # Retained WAL as a share of what PostgreSQL keeps anyway (max_wal_size): from twice that on the disk is
     # being filled by the slot. Any inactive slot is a warning.
     critical=200,
     unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "Nobody is connected to a replication slot: PostgreSQL keeps all WAL since then, until the disk is full. "
-            "wal_status unreserved or lost: its reader can no longer catch up."
-        ),
-        confirm=(PSQL.format(SLOTS),),
-        fix=N_(
-            "Ask whose slot it is and start its reader; when nobody owns it, pg_drop_replication_slot(name). "
-            "Then set max_slot_wal_keep_size."
-        ),
-        avoid=N_("Never delete files in pg_wal: the database would not start again."),
-    ),
 )
 def slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.slots is not None
@@ -52,7 +39,7 @@ def slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(
             _("No replication slot is without its reader"),
             value=0,
-            evidence={"slots": [one.name for one in facts.slots]},
+            evidence={"slots": [slot.name for slot in facts.slots]},
         )
         return
     worst = max(bad, key=lambda slot: slot.retained_bytes or 0)
@@ -87,27 +74,12 @@ def _retained_percent(slot: Slot, settings: dict[str, Setting]) -> float:
 
 @check(
     "postgresql.wal.large",
-    title=N_("Size of pg_wal against what the settings allow"),
-    facts=PostgresFacts,
+    PostgresFacts,
     needs=("wal", "settings"),
     # max_wal_size is a soft limit: a burst may pass it, twice as much has a reason (a slot, failing archiving).
     warning=200,
     critical=400,
     unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "WAL is not recycled: a slot, failing archiving or wal_keep_size holds it back; the disk fills up."
-        ),
-        confirm=(
-            PSQL.format("SELECT count(*), pg_size_pretty(sum(size)) FROM pg_ls_waldir()"),
-            PSQL.format(SLOTS),
-            PSQL.format("SELECT * FROM pg_stat_archiver"),
-        ),
-        fix=N_(
-            "Repair the reason (slot, archive_command): PostgreSQL then removes the files itself at a checkpoint."
-        ),
-        avoid=N_("Never delete files in pg_wal, whatever their age: the database would not start again."),
-    ),
 )
 def wal(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.wal is not None
@@ -132,26 +104,10 @@ def wal(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
 
 @check(
     "postgresql.archiver.failing",
-    title=N_("Archiving of WAL"),
-    facts=PostgresFacts,
+    PostgresFacts,
     needs=("archiver",),
     critical=64,  # segments of 16 MB: from 1 GB on it is the disk that is at stake
     unit="segments",
-    explain=Explanation(
-        meaning=N_(
-            "archive_command fails: WAL stays until it succeeds, and the backup has a hole that grows."
-        ),
-        confirm=(
-            PSQL.format("SELECT * FROM pg_stat_archiver"),
-            "ssh <serveur db> tail -50 /var/log/postgresql/*.log",
-        ),
-        fix=N_(
-            "Repair what archive_command writes to (space, mount, rights, network); WAL then goes away by itself."
-        ),
-        avoid=N_(
-            "Never delete in pg_wal. Do not set archive_command to /bin/true: the backup would be worthless."
-        ),
-    ),
 )
 def archiver(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.archiver is not None
@@ -185,35 +141,29 @@ def archiver(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
 
 @check(
     "postgresql.temp.high",
-    title=N_("Temporary files of queries"),
-    facts=PostgresFacts,
+    PostgresFacts,
     needs=("temp_files", "databases"),
     # General experience on a data disk of 100 GB: 1 GB is a query to look at, 10 GB endangers the disk.
     warning=1024,
     critical=10240,
     unit="MB",
-    explain=Explanation(
-        meaning=N_("Queries sort or join more than work_mem allows and write temporary files: slow, and they fill the disk."),
-        confirm=(
-            PSQL.format("SELECT * FROM pg_ls_tmpdir() ORDER BY size DESC"),
-            PSQL.format("SELECT datname, temp_files, pg_size_pretty(temp_bytes) FROM pg_stat_database"),
-        ),
-        fix=N_("pg_cancel_backend(pid) of the one query: its files are gone at once. Then its plan, and temp_file_limit."),
-        avoid=N_("Do not delete pgsql_tmp while the server runs; do not raise work_mem for everybody."),
-    ),
-)  # fmt: skip
+)
 def temp_files(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.temp_files is not None
     assert facts.databases is not None
-    now = sum(one.size_bytes for one in facts.temp_files)
-    per_day = sum(one.temp_bytes / max(1.0, (one.counted_seconds or 0) / 86_400) for one in facts.databases)
-    queries = {one.pid: one.query for one in facts.activity.longest_queries} if facts.activity else {}
+    now = sum(file.size_bytes for file in facts.temp_files)
+    per_day = sum(
+        database.temp_bytes / max(1.0, (database.counted_seconds or 0) / 86_400)
+        for database in facts.databases
+    )
+    sessions = facts.activity.longest_queries if facts.activity else ()
+    queries = {session.pid: session.query for session in sessions}
     evidence = {
         "bytes_now": now,
         "bytes_per_day": round(per_day),
         "by_pid": [
-            {"pid": one.pid, "size_bytes": one.size_bytes, "query": queries.get(one.pid, "")}
-            for one in facts.temp_files
+            {"pid": file.pid, "size_bytes": file.size_bytes, "query": queries.get(file.pid, "")}
+            for file in facts.temp_files
         ],
     }
     if facts.temp_files:
@@ -234,19 +184,12 @@ LEAST_CHECKPOINTS = 20
 
 @check(
     "postgresql.checkpoints.requested",
-    title=N_("Checkpoints forced before their time"),
-    facts=PostgresFacts,
+    PostgresFacts,
     needs=("checkpoints",),
     # PostgreSQL's documentation wants checkpoints by time, not by max_wal_size; half forced is a clear sign.
     warning=50,
     unit="%",
-    explain=Explanation(
-        meaning=N_("Checkpoints come because WAL grows faster than max_wal_size allows: bursts of writes, slow queries."),
-        confirm=(PSQL.format("SELECT checkpoints_timed, checkpoints_req, stats_reset FROM pg_stat_bgwriter"),),
-        fix=N_("Raise max_wal_size (a reload is enough) as far as the disk allows, or spread the load that writes."),
-        avoid=N_("Do not switch fsync or full_page_writes off."),
-    ),
-)  # fmt: skip
+)
 def checkpoints(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.checkpoints is not None
     seen = facts.checkpoints
@@ -261,34 +204,24 @@ def checkpoints(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     yield context.above(percent, title, evidence=evidence)
 
 
-@check(
-    "postgresql.replication.lag",
-    title=N_("Lag of the standbys"),
-    facts=PostgresFacts,
-    needs=("standbys",),
-    warning=60,
-    critical=600,
-    unit="s",
-    explain=Explanation(
-        meaning=N_(
-            "A standby replays what happened here late: after a failover this much would be lost or missing."
-        ),
-        confirm=(PSQL.format("SELECT application_name, state, replay_lag FROM pg_stat_replication"),),
-        fix=N_("Look at the standby's disk and network, and at long queries there that hold up its replay."),
-        avoid=N_("Do not rebuild the standby as long as it still catches up."),
-    ),
-)
+@check("postgresql.replication.lag", PostgresFacts, needs=("standbys",), warning=60, critical=600, unit="s")
 def replication_lag(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
-    assert facts.standbys is not None
-    if not facts.standbys:
-        yield context.ok(_("No standby is connected"), value=0)
-        return
-    worst = max(facts.standbys, key=lambda one: one.lag_seconds or 0)
-    standbys = [
-        {"name": one.name, "client": one.client, "state": one.state, "lag_bytes": one.lag_bytes, "lag_seconds": one.lag_seconds}
-        for one in facts.standbys
-    ]  # fmt: skip
-    title = _("Standby {name} is {seconds:.0f} s behind").format(
-        name=worst.name, seconds=worst.lag_seconds or 0
+    yield context.worst(
+        facts.standbys or (),
+        by=lambda standby: round(standby.lag_seconds or 0, 1),
+        title=lambda standby: _("Standby {name} is {seconds:.0f} s behind").format(
+            name=standby.name, seconds=standby.lag_seconds or 0
+        ),
+        evidence=lambda standbys: {"standbys": [_standby(standby) for standby in standbys]},
+        none=_("No standby is connected"),
     )
-    yield context.above(round(worst.lag_seconds or 0, 1), title, evidence={"standbys": standbys})
+
+
+def _standby(standby: Standby) -> Evidence:
+    return {
+        "name": standby.name,
+        "client": standby.client,
+        "state": standby.state,
+        "lag_bytes": standby.lag_bytes,
+        "lag_seconds": standby.lag_seconds,
+    }

@@ -36,10 +36,10 @@ def quantity(text: str, unit: str | None) -> float | None:
 
     A number without unit is counted in ``unit``, as PostgreSQL does.
     """
-    found = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if found is None:
+    match = re.fullmatch(r"\s*(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if match is None:
         return None
-    number, word = float(found[1]), found[2]
+    number, word = float(match[1]), match[2]
     if number < 0:
         return number  # -1 is "off" and has no unit
     if not word:
@@ -49,11 +49,11 @@ def quantity(text: str, unit: str | None) -> float | None:
 
 
 def _factor(unit: str | None) -> float | None:
-    found = re.fullmatch(r"(\d*)([A-Za-z]+)", unit or "")
-    if found is None:
+    match = re.fullmatch(r"(\d*)([A-Za-z]+)", unit or "")
+    if match is None:
         return None
-    base = _BYTES.get(found[2], _MILLISECONDS.get(found[2]))
-    return None if base is None else base * int(found[1] or 1)
+    base = _BYTES.get(match[2], _MILLISECONDS.get(match[2]))
+    return None if base is None else base * int(match[1] or 1)
 
 
 def _word(text: str) -> str:

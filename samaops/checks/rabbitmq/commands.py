@@ -7,8 +7,6 @@ import shlex
 from samaops.site.commands import on_server
 from samaops.site.site import Site
 
-DIAGNOSTICS = "docker exec samaconso_rabbitmq rabbitmq-diagnostics -q"
-
 
 def in_broker(site: Site, command: str) -> str:
     """Return the command line that runs one of RabbitMQ's tools where the broker is."""

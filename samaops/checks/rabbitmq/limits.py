@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from samaops.checks.rabbitmq.commands import in_broker
 from samaops.checks.rabbitmq.queues import configured, subject_of
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
-from samaops.i18n import N_, _
+from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
@@ -19,39 +18,24 @@ LOST_PERCENT = 5
 FORBIDDEN_LIMITS = ("max-length", "max-length-bytes", "message-ttl", "expires")
 
 
-@check(
-    "rabbitmq.queue.arguments",
-    title=N_("No queue drops messages by its settings"),
-    facts=RabbitMQFacts,
-    needs=("queues",),
-    explain=Explanation(
-        meaning=N_(
-            "The queue has a length limit, a time to live or is not durable: messages vanish without an error."
-        ),
-        confirm=("rabbitmqctl -q list_queues name arguments policy durable", "rabbitmqctl -q list_policies"),
-        fix=N_(
-            "Remove the policy; arguments can only be changed by making the queue anew, when it is empty."
-        ),
-        avoid=N_("Do not delete a queue that still holds messages."),
-    ),
-)
+@check("rabbitmq.queue.arguments", RabbitMQFacts, needs=("queues",))
 def arguments(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
         limits = {name: queue.limits[name] for name in FORBIDDEN_LIMITS if name in queue.limits}
-        place = {"subject": subject_of(queue.name), "evidence": _evidence_of_limits(queue)}
+        about, evidence = context.about(subject_of(queue.name)), _evidence_of_limits(queue)
         hint = in_broker(context.site, "rabbitmqctl -q list_queues name arguments policy durable")
         if limits:
             status = Status.CRITICAL if _is_losing(queue) else Status.WARNING
-            yield context.finding(status, _title_of_limits(queue, limits), hint=hint, **place)
+            yield about.finding(status, _title_of_limits(queue, limits), evidence=evidence, hint=hint)
         elif not queue.is_durable or queue.is_transient:
             title = _("The queue {queue} does not survive a restart of the broker").format(queue=queue.name)
-            yield context.warn(title, hint=hint, **place)
+            yield about.warn(title, evidence=evidence, hint=hint)
         else:
             title = _("The queue {queue} keeps every message").format(queue=queue.name)
-            yield context.ok(title, **place)
+            yield about.ok(title, evidence=evidence)
 
 
-def _evidence_of_limits(queue: BrokerQueue) -> dict[str, Any]:
+def _evidence_of_limits(queue: BrokerQueue) -> Evidence:
     history, policy = queue.history, queue.limiting_policy
     return {
         "limits": dict(queue.limits),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from samaops.checks.rabbitmq.commands import list_queues
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
-from samaops.i18n import N_, _, ngettext
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
-LIST = "rabbitmqctl -q list_queues name messages_ready messages_unacknowledged consumers"
 OLD_SECONDS = 600  # a notification that waits ten minutes is late, however few there are
 # After so long without a redelivery it is over.
 CALM_SECONDS = 30
@@ -27,13 +25,13 @@ def subject_of(queue: str) -> str:
 
 def configured(broker: RabbitMQFacts, context: Context) -> Iterator[BrokerQueue]:
     """Return the configured queues that exist."""
-    for name in context.site.settings.rabbitmq.queues if context.site.settings.rabbitmq else ():
+    for name in context.site.queues():
         queue = broker.queue(name)
         if queue is not None:
             yield queue
 
 
-def _evidence(queue: BrokerQueue) -> dict[str, Any]:
+def _evidence(queue: BrokerQueue) -> Evidence:
     history = queue.history
     return {
         "messages": queue.messages,
@@ -54,109 +52,67 @@ def _evidence(queue: BrokerQueue) -> dict[str, Any]:
     }
 
 
-@check(
-    "rabbitmq.queue.missing",
-    title=N_("The configured queues exist"),
-    facts=RabbitMQFacts,
-    needs=("queues",),
-    explain=Explanation(
-        meaning=N_("A queue of the guide does not exist: what is published to it is lost or refused."),
-        confirm=(LIST,),
-        fix=N_("Start the worker that consumes it: it declares the queue and its binding."),
-        avoid=N_("Do not declare it by hand with other arguments: the worker would then be refused."),
-    ),
-)
+@check("rabbitmq.queue.missing", RabbitMQFacts, needs=("queues",))
 def missing(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
-    if broker.queues is None or context.site.settings.rabbitmq is None:
+    if broker.queues is None:
         return
-    for name in context.site.settings.rabbitmq.queues:
-        place = {"subject": subject_of(name)}
+    for name in context.site.queues():
+        about = context.about(subject_of(name))
         if broker.queue(name) is None:
             title = _("The queue {queue} does not exist").format(queue=name)
             evidence = {"vhost": broker.vhost, "queues": broker.queue_count}
-            yield context.crit(title, evidence=evidence, hint=list_queues(context.site), **place)
+            yield about.crit(title, evidence=evidence, hint=list_queues(context.site))
         else:
-            yield context.ok(_("The queue {queue} exists").format(queue=name), **place)
+            yield about.ok(_("The queue {queue} exists").format(queue=name))
 
 
-@check(
-    "rabbitmq.queue.no_consumer",
-    title=N_("Every queue has a consumer"),
-    facts=RabbitMQFacts,
-    needs=("queues",),
-    unit="messages",
-    explain=Explanation(
-        meaning=N_(
-            "Nobody consumes this queue: its notifications wait for ever, while the workers look healthy."
-        ),
-        confirm=(LIST, "docker logs --tail 50 samaconso_celery_worker_2"),
-        fix=N_(
-            "When the worker runs: celery control add_consumer <queue>, then correct its -Q. Otherwise start it."
-        ),
-        avoid=N_("Do not purge the queue: its messages are delivered as soon as somebody consumes them."),
-    ),
-)
+@check("rabbitmq.queue.no_consumer", RabbitMQFacts, needs=("queues",), unit="messages")
 def no_consumer(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
-        fields: dict[str, Any] = {"subject": subject_of(queue.name), "evidence": _evidence(queue)}
-        fields["value"] = queue.messages
         if queue.consumers:
-            title = _("The queue {queue} has {count} consumers").format(
-                queue=queue.name, count=queue.consumers
-            )
-            yield context.ok(title, **fields)
+            status, title = Status.OK, _("The queue {queue} has {count} consumers")
+            title = title.format(queue=queue.name, count=queue.consumers)
         elif queue.messages:
-            words = ngettext(
+            status = Status.CRITICAL
+            title = ngettext(
                 "Nobody consumes the queue {queue}: {count} message waits",
                 "Nobody consumes the queue {queue}: {count} messages wait",
                 queue.messages,
-            )
-            title = words.format(queue=queue.name, count=queue.messages)
-            yield context.crit(title, hint=list_queues(context.site), **fields)
+            ).format(queue=queue.name, count=queue.messages)
         else:
+            status = Status.WARNING
             title = _("Nobody consumes the queue {queue}; it is still empty").format(queue=queue.name)
-            yield context.warn(title, hint=list_queues(context.site), **fields)
+        yield context.about(subject_of(queue.name)).finding(
+            status, title, value=queue.messages, evidence=_evidence(queue), hint=list_queues(context.site)
+        )
 
 
 @check(
     "rabbitmq.queue.backlog",
-    title=N_("No queue has a backlog"),
-    facts=RabbitMQFacts,
+    RabbitMQFacts,
     needs=("queues",),
     # The guide's throughput is 1,000 notifications a minute: one minute's worth, and ten.
     warning=1000,
     critical=10_000,
     unit="messages",
-    explain=Explanation(
-        meaning=N_(
-            "More waits than the workers deliver in a minute, or the oldest message waits for ten minutes."
-        ),
-        confirm=(LIST,),
-        fix=N_(
-            "Compare the rates: fewer acknowledged than published means too few or too slow workers (pool_grow)."
-        ),
-        avoid=N_(
-            "Do not purge: these are customers' notifications. docker-compose --scale is refused by the guide's file."
-        ),
-    ),
 )
 def backlog(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
         age = queue.history.oldest_ready_seconds if queue.history else None
-        drain = _drain_seconds(queue)
-        words = ngettext(
+        title = ngettext(
             "{count} message waits in the queue {queue}",
             "{count} messages wait in the queue {queue}",
             queue.ready,
-        )
-        title = words.format(count=queue.ready, queue=queue.name)
+        ).format(count=queue.ready, queue=queue.name)
         if age:
             title += ", " + _("the oldest for about {seconds} s").format(seconds=age)
-        evidence = {**_evidence(queue), "drain_seconds": drain}
-        finding = context.above(queue.ready, title, subject=subject_of(queue.name), evidence=evidence)
-        if finding.status is Status.OK and age is not None and age >= OLD_SECONDS:
-            finding = context.warn(title, value=queue.ready, subject=finding.subject, evidence=evidence)
-        yield finding
+        status = context.status_above(queue.ready)
+        if status is Status.OK and age is not None and age >= OLD_SECONDS:
+            status = Status.WARNING
+        evidence = {**_evidence(queue), "drain_seconds": _drain_seconds(queue)}
+        yield context.about(subject_of(queue.name)).finding(
+            status, title, value=queue.ready, evidence=evidence
+        )
 
 
 def _drain_seconds(queue: BrokerQueue) -> int | None:
@@ -167,29 +123,15 @@ def _drain_seconds(queue: BrokerQueue) -> int | None:
 
 @check(
     "rabbitmq.queue.stuck",
-    title=N_("Every consumer acknowledges"),
-    facts=RabbitMQFacts,
+    RabbitMQFacts,
     needs=("queues",),
     warning=60,  # longer than a push to many customers takes
     critical=600,
     unit="s",
-    explain=Explanation(
-        meaning=N_(
-            "There are consumers, they hold messages, more wait, and nothing is acknowledged: all are busy."
-        ),
-        confirm=(
-            LIST,
-            "docker top samaconso_celery_worker_2",
-            "docker logs --tail 50 samaconso_celery_worker_2",
-        ),
-        fix=N_("Keep the stack of the hung task, then restart that one worker; add time limits to the task."),
-        avoid=N_("Do not restart all workers at once, and do not purge."),
-    ),
 )
 def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
         seconds = queue.history.stuck_seconds if queue.history and queue.consumers else 0
-        fields: dict[str, Any] = {"subject": subject_of(queue.name), "evidence": _evidence(queue)}
         if seconds:
             title = _(
                 "Nothing of the queue {queue} was acknowledged for {seconds} s: {held} are held, {ready} wait"
@@ -198,33 +140,17 @@ def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             title = _("The consumers of the queue {queue} acknowledge what they take").format(
                 queue=queue.name
             )
-        if context.warning is not None and seconds >= context.warning:
-            fields["hint"] = list_queues(context.site)
-        yield context.above(seconds, title, **fields)
+        yield context.about(subject_of(queue.name)).above(
+            seconds, title, evidence=_evidence(queue), hint=list_queues(context.site)
+        )
 
 
 @check(
     "rabbitmq.queue.redelivering",
-    title=N_("No message comes back again and again"),
-    facts=RabbitMQFacts,
+    RabbitMQFacts,
     needs=("queues",),
     warning=20,  # in ten minutes
     unit="messages",
-    explain=Explanation(
-        meaning=N_(
-            "The same messages are delivered, not acknowledged and delivered again: their task kills its process. "
-            "Each time a place in the pool is lost for a moment; it never ends by itself."
-        ),
-        confirm=(
-            LIST,
-            "docker logs --since 10m samaconso_celery_worker_2 2>&1 | grep -F WorkerLostError | tail",
-        ),
-        fix=N_(
-            "Park it: samaops queue park QUEUE --redelivered puts it in a holding queue, and all others stay. "
-            "Then its developers can look at it."
-        ),
-        avoid=N_("Do not purge the queue, and do not restart the worker: the message comes back."),
-    ),
 )
 def redelivering(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
@@ -232,10 +158,9 @@ def redelivering(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         title = _(
             "{count} times a message of the queue {queue} came back unacknowledged in 10 minutes"
         ).format(queue=queue.name, count=count)
-        fields: dict[str, Any] = {"subject": subject_of(queue.name), "evidence": _evidence(queue)}
-        if context.warning is not None and count >= context.warning:
-            fields["hint"] = list_queues(context.site)
-        yield context.above(count, title, **fields)
+        yield context.about(subject_of(queue.name)).above(
+            count, title, evidence=_evidence(queue), hint=list_queues(context.site)
+        )
 
 
 def _repeated(queue: BrokerQueue) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.redis import KeyGroup, KeySample, RedisFacts
-from samaops.i18n import N_, _
+from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import redis_cli
 
@@ -25,9 +24,9 @@ def _by_prefix(sample: KeySample) -> dict[str, dict[str, int]]:
     }
 
 
-def _evidence(redis: RedisFacts, sample: KeySample) -> dict[str, Any]:
+def _evidence(redis: RedisFacts, sample: KeySample) -> Evidence:
     owner = max(sample.groups, key=lambda group: group.no_expiry_bytes, default=None)
-    has_owner = owner is not None and owner.no_expiry_bytes > 0
+    dominant = owner if owner is not None and owner.no_expiry_bytes > 0 else None
     return {
         "database_keys": sample.database_keys,
         "sampled": sample.sampled,
@@ -35,10 +34,8 @@ def _evidence(redis: RedisFacts, sample: KeySample) -> dict[str, Any]:
         "bytes": sample.bytes,
         "no_expiry_bytes": sample.no_expiry_bytes,
         "memory_percent": redis.memory.used_percent,
-        "dominant_prefix": owner.prefix if owner and has_owner else None,
-        "dominant_share_percent": _percent(owner.no_expiry_bytes, sample.bytes)
-        if owner and has_owner
-        else 0.0,
+        "dominant_prefix": dominant.prefix if dominant else None,
+        "dominant_share_percent": _percent(dominant.no_expiry_bytes, sample.bytes) if dominant else 0.0,
         "by_prefix": _by_prefix(sample),
     }
 
@@ -47,29 +44,7 @@ def _percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 1) if whole else 0.0
 
 
-@check(
-    "redis.keys.no_expiry",
-    title=N_("Redis keys expire"),
-    facts=RedisFacts,
-    needs=("keys",),
-    warning=50,
-    unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "A large part of the sampled keys never expires, so memory only grows. The prefix says whose they are: "
-            "celery-task-meta- are Celery results (result_expires is missing), others are the application's cache."
-        ),
-        confirm=(
-            "redis-cli -h workers info keyspace",
-            "redis-cli -h workers --scan --pattern 'celery-task-meta-*' | head -5",
-            "redis-cli -h workers ttl celery-task-meta-<uuid>",
-        ),
-        fix=N_(
-            "Set result_expires (or the cache's TTL) in the application, then give the old keys an expiry slowly."
-        ),
-        avoid=N_("Do not FLUSHDB, and do not run KEYS on a large database."),
-    ),
-)
+@check("redis.keys.no_expiry", RedisFacts, needs=("keys",), warning=50, unit="%")
 def no_expiry(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     sample = redis.sample
     if sample is None or not sample.sampled:
@@ -108,23 +83,7 @@ def _hint(context: Context, prefix: str) -> str:
     return redis_cli(context.site, f"--scan --pattern '{plain}*' | head -5")
 
 
-@check(
-    "redis.keys.big",
-    title=N_("No Redis key is huge"),
-    facts=RedisFacts,
-    needs=("keys",),
-    warning=20,
-    unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "One key holds a large part of the memory (a list that only grows), or the sampled keys explain so little "
-            "of it that a few big ones must hold the rest."
-        ),
-        confirm=("redis-cli -h workers --memkeys", "redis-cli -h workers memory usage <key>"),
-        fix=N_("Ask the owner of the key; trim it in slices, or UNLINK it, which frees in the background."),
-        avoid=N_("Do not DEL it: Redis stands still while it frees a big key."),
-    ),
-)
+@check("redis.keys.big", RedisFacts, needs=("keys",), warning=20, unit="%")
 def big(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     sample, used = redis.sample, redis.memory.used
     if sample is None or not sample.sampled:

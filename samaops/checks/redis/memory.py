@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
 from samaops.checks.failures import describe
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.docker import DockerFacts
-from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.observation import Snapshot
 from samaops.facts.redis import RedisFacts
-from samaops.i18n import N_, _
+from samaops.i18n import _
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import on_server, redis_cli
+from samaops.site.commands import redis_cli
 
 MEBIBYTE = 1024 * 1024
 # An evicting cache is full by design; these two tell whether it is too small for what it serves.
@@ -35,7 +34,7 @@ def can_evict(redis: RedisFacts) -> bool:
     return not policy.startswith("volatile-") or redis.keys_with_expiry > 0
 
 
-def _evidence(redis: RedisFacts) -> dict[str, Any]:
+def _evidence(redis: RedisFacts) -> Evidence:
     memory = redis.memory
     return {
         "used_memory": memory.used,
@@ -48,23 +47,7 @@ def _evidence(redis: RedisFacts) -> dict[str, Any]:
     }
 
 
-@check(
-    "redis.memory.high",
-    title=N_("Redis memory against maxmemory"),
-    facts=RedisFacts,
-    warning=80,
-    critical=95,
-    unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "Redis is near maxmemory. With noeviction it is about to refuse writes; with an evicting policy that is "
-            "normal for a cache, and a warning only when it evicts fast or most lookups find nothing."
-        ),
-        confirm=("redis-cli -h workers info memory", "redis-cli -h workers info stats"),
-        fix=N_("Find who owns the memory first; then raise maxmemory within the container's limit."),
-        avoid=N_("Do not FLUSHDB: the cache and the Celery results are in the same database."),
-    ),
-)
+@check("redis.memory.high", RedisFacts, warning=80, critical=95, unit="%")
 def memory(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     percent = redis.memory.used_percent
     if percent is None:
@@ -73,13 +56,8 @@ def memory(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     title = _("Redis uses {percent} % of its maxmemory ({policy})").format(
         percent=percent, policy=redis.memory.policy
     )
-    if not can_evict(redis):
-        finding = context.above(percent, title, evidence=_evidence(redis))
-    else:
-        finding = context.finding(
-            _status_of_cache(redis, percent, context), title, value=percent, evidence=_evidence(redis)
-        )
-    yield finding
+    status = _status_of_cache(redis, percent, context) if can_evict(redis) else context.status_above(percent)
+    yield context.finding(status, title, value=percent, evidence=_evidence(redis))
 
 
 def _status_of_cache(redis: RedisFacts, percent: float, context: Context) -> Status:
@@ -91,27 +69,10 @@ def _status_of_cache(redis: RedisFacts, percent: float, context: Context) -> Sta
     return Status.WARNING if is_full and (is_churning or (is_useless and traffic.evicted)) else Status.OK
 
 
-@check(
-    "redis.memory.refusing_writes",
-    title=N_("Redis accepts writes"),
-    facts=RedisFacts,
-    explain=Explanation(
-        meaning=N_(
-            "Redis answers writes with OOM (memory full, nothing may be evicted) or MISCONF (saving to disk fails): "
-            "nothing is cached and no Celery result is stored."
-        ),
-        confirm=("redis-cli -h workers info memory", "redis-cli -h workers info errorstats"),
-        fix=N_(
-            "OOM: find the owner of the memory by key prefix, then raise maxmemory. MISCONF: repair the disk first."
-        ),
-        avoid=N_("Do not FLUSHDB, and do not switch stop-writes-on-bgsave-error off."),
-    ),
-)
+@check("redis.memory.refusing_writes", RedisFacts)
 def refusing(redis: RedisFacts, context: Context) -> Iterator[Finding]:
-    disk, evidence = (
-        redis.persistence,
-        {**_evidence(redis), "refused_since_start": dict(redis.traffic.refused_writes)},
-    )
+    disk = redis.persistence
+    evidence = {**_evidence(redis), "refused_since_start": dict(redis.traffic.refused_writes)}
     is_full = bool(redis.memory.maximum) and redis.memory.counted >= redis.memory.maximum
     if is_full and not can_evict(redis):
         title = _("Redis refuses writes: memory is full and the policy is {policy}").format(
@@ -129,41 +90,18 @@ def refusing(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(_("Redis accepts writes"), evidence=evidence)
 
 
-@check(
-    "redis.memory.over_container",
-    title=N_("maxmemory of Redis fits into its container"),
-    facts=Snapshot,
-    warning=HEADROOM_PERCENT,
-    unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "maxmemory leaves no room below the container's memory limit (or there is no maxmemory): the kernel kills "
-            "Redis before it evicts anything. The guide itself sets both to 4 GB."
-        ),
-        confirm=(
-            "redis-cli -h workers config get maxmemory",
-            "docker inspect --format '{{.HostConfig.Memory}}' samaconso_redis",
-        ),
-        fix=N_(
-            "Set maxmemory to 60-75 % of the container's limit, or raise the limit within the server's memory."
-        ),
-        avoid=N_("Do not raise maxmemory to 6gb as the guide says while the container's limit is 4 GB."),
-    ),
-)
+@check("redis.memory.over_container", Snapshot, warning=HEADROOM_PERCENT, unit="%")
 def over_container(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     for observation in snapshot.of_system("redis"):
-        place: dict[str, Any] = {"subject": observation.subject, "server": observation.server}
+        about = context.about(observation.subject, server=observation.server)
         if isinstance(observation.facts, RedisFacts):
-            yield _fits(observation.facts, snapshot, context, place)
+            yield _fits(observation.facts, snapshot, about)
         else:
-            detail = _("not looked at, see {code}").format(
-                code=f"redis.service.unreachable@{observation.subject}"
-            )
-            title = _("maxmemory of Redis fits into its container")
-            yield context.finding(Status.SKIPPED, title, detail=detail, **place)
+            access = f"redis.service.unreachable@{observation.subject}"
+            yield about.skipped(_("not looked at, see {code}").format(code=access))
 
 
-def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[str, Any]) -> Finding:
+def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context) -> Finding:
     of_container = _container_limit(snapshot, redis.container)
     limit = of_container or redis.memory.system_total
     maximum = redis.memory.maximum
@@ -171,34 +109,31 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context, place: dict[s
         "maxmemory": maximum,
         "limit": limit,
         "limit_of": "container" if of_container else "server",
+        "used_memory": redis.memory.used,
     }
-    evidence["used_memory"] = redis.memory.used
     inspect = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {shlex.quote(redis.container or 'samaconso_redis')}"
-    hint = on_server(context.site, place["server"], inspect)
+    hint = context.on_server(inspect)
     if maximum == 0:
         title = _("Redis has no maxmemory: nothing stops it before the kernel kills it")
-        return context.warn(
-            title, evidence=evidence, hint=redis_cli(context.site, "config get maxmemory"), **place
-        )
-    blind = _docker_failure(snapshot)
-    if of_container is None and blind is not None:
+        return context.warn(title, evidence=evidence, hint=redis_cli(context.site, "config get maxmemory"))
+    failure = _docker_failure(snapshot)
+    if of_container is None and failure is not None:
         title = _(
             "maxmemory of Redis could not be compared with its container: Docker could not be looked at"
         )
-        more = {} if blind.kind is FailureKind.ABSENT else {"hint": hint}
-        return context.unknown(title, detail=describe(blind), evidence=evidence, **place, **more)
+        has_docker = failure.kind is not FailureKind.ABSENT
+        return context.unknown(
+            title, detail=describe(failure), evidence=evidence, hint=hint if has_docker else None
+        )
     percent = round(100 * maximum / limit, 1) if limit else 0.0
-    words = (
+    title = (
         _("maxmemory of Redis is {percent} % of its container's memory limit")
         if of_container
         else _("maxmemory of Redis is {percent} % of the server's memory")
     )
     is_over = context.warning is not None and percent > context.warning
     status = Status.WARNING if is_over else Status.OK
-    more = {"hint": hint} if is_over else {}
-    return context.finding(
-        status, words.format(percent=percent), value=percent, evidence=evidence, **place, **more
-    )
+    return context.finding(status, title.format(percent=percent), value=percent, evidence=evidence, hint=hint)
 
 
 def _container_limit(snapshot: Snapshot, name: str | None) -> int | None:
@@ -211,25 +146,11 @@ def _container_limit(snapshot: Snapshot, name: str | None) -> int | None:
 
 
 def _docker_failure(snapshot: Snapshot) -> Failure | None:
-    looked: tuple[Observation, ...] = snapshot.of_system("docker")
-    return next((one.failure for one in looked if one.failure is not None), None)
+    failures = (observation.failure for observation in snapshot.of_system("docker"))
+    return next((failure for failure in failures if failure is not None), None)
 
 
-@check(
-    "redis.policy.different",
-    title=N_("Redis evicts as configured"),
-    facts=RedisFacts,
-    explain=Explanation(
-        meaning=N_(
-            "The eviction policy is not the guide's: noeviction refuses writes, others evict the wrong keys."
-        ),
-        confirm=("redis-cli -h workers config get maxmemory-policy",),
-        fix=N_(
-            "Write down the old value, then set the guide's policy (allkeys-lru) with CONFIG SET and in compose."
-        ),
-        avoid=N_("Not while Redis is the broker of Celery: an evicting policy would lose its bindings."),
-    ),
-)
+@check("redis.policy.different", RedisFacts)
 def policy(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     expected = context.site.settings.redis.expected_policy if context.site.settings.redis else ""
     evidence = {"policy": redis.memory.policy, "expected": expected}
@@ -247,19 +168,10 @@ def policy(redis: RedisFacts, context: Context) -> Iterator[Finding]:
 
 @check(
     "redis.evictions.high",
-    title=N_("Redis evicts slowly"),
-    facts=RedisFacts,
+    RedisFacts,
     needs=("eviction_rate",),
     warning=FAST_EVICTIONS_PER_SECOND,
     unit="keys/s",
-    explain=Explanation(
-        meaning=N_(
-            "Redis throws keys out fast: the cache is too small, and Celery results vanish before they are read."
-        ),
-        confirm=("redis-cli -h workers --stat", "redis-cli -h workers info stats"),
-        fix=N_("Find the prefix that takes the memory; then raise maxmemory within the container's limit."),
-        avoid=N_("Do not set noeviction to stop it: then writes are refused."),
-    ),
 )
 def evictions(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     rate = redis.traffic.evicted_per_second or 0.0
@@ -271,19 +183,8 @@ def evictions(redis: RedisFacts, context: Context) -> Iterator[Finding]:
 
 @check(
     "redis.fragmentation.high",
-    title=N_("Redis memory is compact"),
-    facts=RedisFacts,
+    RedisFacts,
     warning=1.5,  # redis.io, INFO: above 1.5 the process holds half as much again as its data
-    explain=Explanation(
-        meaning=N_(
-            "The process holds far more memory than its data (fragmentation), or less, because it was swapped."
-        ),
-        confirm=("redis-cli -h workers memory doctor", "redis-cli -h workers info memory"),
-        fix=N_(
-            "Try MEMORY PURGE or activedefrag; otherwise a planned restart. Swapped: free memory on the server."
-        ),
-        avoid=N_("Do not restart in an emergency for this alone: no write is refused."),
-    ),
 )
 def fragmentation(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     held, ratio = redis.memory, redis.memory.fragmentation_ratio

@@ -1,15 +1,15 @@
 """Judge Redis: whether and how fast it answers, its clients and its persistence.
 
-Memory is judged in ``redis_memory``, the sampled keys in ``redis_keys``.
+Memory is judged in ``memory``, the sampled keys in ``keys``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, access, check
 from samaops.facts.redis import RedisFacts
-from samaops.i18n import N_, _, ngettext
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import redis_cli
@@ -19,62 +19,33 @@ CROWDED_PERCENT = 80.0
 STALE_SAVE_SECONDS = 3600  # the guide saves after 900 s with one change: four times that
 
 
-@check(
+access(
     "redis.service.unreachable",
-    title=N_("Redis answers"),
-    facts=RedisFacts,
-    access=True,
-    explain=Explanation(
-        meaning=N_("Cache and Celery results are gone: the API becomes slow, tasks cannot store results."),
-        confirm=("redis-cli -h workers -p 6379 ping", "docker ps -a --filter name=samaconso_redis"),
-        fix=N_("Start the container again after reading why it ended (docker logs, docker inspect)."),
-        avoid=N_("Do not delete the redis_data volume: it holds the AOF and every result."),
-    ),
+    RedisFacts,
+    title=lambda redis: _("Redis {version} answers").format(version=redis.version),
+    evidence=lambda redis: {"version": redis.version, "uptime_seconds": redis.uptime_seconds},
 )
-def answers(redis: RedisFacts, context: Context) -> Iterator[Finding]:
-    title = _("Redis {version} answers").format(version=redis.version)
-    yield context.ok(title, evidence={"version": redis.version, "uptime_seconds": redis.uptime_seconds})
 
 
 @check(
     "redis.latency.high",
-    title=N_("Redis answers fast"),
-    facts=RedisFacts,
+    RedisFacts,
     # Redis's own latency page: healthy is under a millisecond beside the network. At 20 ms a slow command
     # or a fork blocks it; at 200 ms the API's cache timeout is near.
     warning=20,
     critical=200,
     unit="ms",
-    explain=Explanation(
-        meaning=N_(
-            "The fastest of three PINGs took long: one slow command blocks all clients, or the host is busy."
-        ),
-        confirm=("redis-cli -h workers --latency", "redis-cli -h workers slowlog get 10"),
-        fix=N_("Find the slow command in the slow log; look at swap and CPU of the server."),
-        avoid=N_("Do not run KEYS or MONITOR to look: both make it worse."),
-    ),
 )
 def latency(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     title = _("Redis answers PING in {milliseconds:.1f} ms").format(milliseconds=redis.ping_ms)
-    yield context.above(
-        redis.ping_ms, title, **_hint_when(redis.ping_ms >= (context.warning or 0), context, "slowlog get 10")
-    )
+    yield context.above(redis.ping_ms, title, hint=redis_cli(context.site, "slowlog get 10"))
 
 
 @check(
     "redis.hits.low",
-    title=N_("Redis lookups find what they ask for"),
-    facts=RedisFacts,
+    RedisFacts,
     warning=50,  # under one half, looking first costs more than it saves
     unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "Most lookups find nothing: keys expire or are evicted too early, or the cache was just flushed."
-        ),
-        confirm=("redis-cli -h workers info stats",),
-        fix=N_("Compare evictions and expiry times; give the cache more memory when it evicts."),
-        avoid=N_("Do not flush: an empty cache misses everything."),
-    ),
 )
 def hits(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     traffic = redis.traffic
@@ -88,20 +59,7 @@ def hits(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     yield context.below(percent, title, evidence=evidence)
 
 
-@check(
-    "redis.connections.rejected",
-    title=N_("Redis takes new connections"),
-    facts=RedisFacts,
-    warning=CROWDED_PERCENT,
-    critical=95,
-    unit="%",
-    explain=Explanation(
-        meaning=N_("Redis has nearly as many clients as maxclients allows; the next ones are turned away."),
-        confirm=("redis-cli -h workers info clients", "redis-cli -h workers client list"),
-        fix=N_("Find who opens connections without closing them, by address in CLIENT LIST."),
-        avoid=N_("Do not kill all clients: the workers lose their result connections."),
-    ),
-)
+@check("redis.connections.rejected", RedisFacts, warning=CROWDED_PERCENT, critical=95, unit="%")
 def connections(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     clients = redis.connections
     percent = round(100 * clients.connected / clients.maximum, 1) if clients.maximum else 0.0
@@ -109,49 +67,27 @@ def connections(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         "Redis has {connected} clients of at most {maximum}; {rejected} were rejected since its start"
     ).format(connected=clients.connected, maximum=clients.maximum, rejected=clients.rejected)
     evidence = {"connected": clients.connected, "maximum": clients.maximum, "rejected": clients.rejected}
-    is_crowded = context.warning is not None and percent >= context.warning
-    yield context.above(percent, title, evidence=evidence, **_hint_when(is_crowded, context, "client list"))
+    yield context.above(percent, title, evidence=evidence, hint=redis_cli(context.site, "client list"))
 
 
 @check(
     "redis.clients.blocked",
-    title=N_("Redis clients wait for nothing"),
-    facts=RedisFacts,
+    RedisFacts,
     warning=20,  # the broker is RabbitMQ: nobody here has a reason to block on a list
     unit="clients",
-    explain=Explanation(
-        meaning=N_(
-            "Clients wait in blocking commands (BLPOP, WAIT); here only Redis as a broker would do that."
-        ),
-        confirm=("redis-cli -h workers client list",),
-        fix=N_("Find them in CLIENT LIST (flags=b) and see what they wait for."),
-    ),
 )
 def blocked(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     count = redis.connections.blocked
-    yield context.above(
-        count,
-        ngettext("{count} client is blocked in Redis", "{count} clients are blocked in Redis", count).format(
-            count=count
-        ),
-    )
+    title = ngettext("{count} client is blocked in Redis", "{count} clients are blocked in Redis", count)
+    yield context.above(count, title.format(count=count))
 
 
 @check(
     "redis.clients.buffers",
-    title=N_("Redis client buffers are small"),
-    facts=RedisFacts,
+    RedisFacts,
     needs=("client_list",),
     warning=10,  # per cent of maxmemory; buffers count against it, so they push keys out
     unit="%",
-    explain=Explanation(
-        meaning=N_(
-            "A client does not read what it asked for: its answers pile up inside Redis and push keys out."
-        ),
-        confirm=("redis-cli -h workers client list",),
-        fix=N_("Find the client by its address (omem in CLIENT LIST) and restart that one program."),
-        avoid=N_("Do not raise maxmemory for it: the buffer only grows further."),
-    ),
 )
 def buffers(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     buffer, memory = redis.largest_buffer, redis.memory
@@ -171,23 +107,10 @@ def buffers(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         "total_bytes": buffer.total_bytes,
         "clients": buffer.clients,
     }
-    is_large = context.warning is not None and percent >= context.warning
-    yield context.above(percent, title, evidence=evidence, **_hint_when(is_large, context, "client list"))
+    yield context.above(percent, title, evidence=evidence, hint=redis_cli(context.site, "client list"))
 
 
-@check(
-    "redis.persistence.failing",
-    title=N_("Redis saves to disk"),
-    facts=RedisFacts,
-    explain=Explanation(
-        meaning=N_(
-            "What Redis holds does not reach the disk: lost at the next restart, and writes may be refused."
-        ),
-        confirm=("redis-cli -h workers info persistence", "docker logs --tail 50 samaconso_redis", "df -h"),
-        fix=N_("Read the reason in the log: a full disk first, then memory for the fork."),
-        avoid=N_("Do not switch stop-writes-on-bgsave-error off: it hides the loss."),
-    ),
-)
+@check("redis.persistence.failing", RedisFacts)
 def persistence(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     disk = redis.persistence
     evidence = {
@@ -200,9 +123,8 @@ def persistence(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         "save_points": disk.save_points,
     }
     status, title = _saving(redis)
-    is_bad = status is not Status.OK
-    hint = _hint_when(is_bad, context, "info persistence")
-    yield context.finding(status, title, evidence=evidence, **hint)
+    hint = redis_cli(context.site, "info persistence")
+    yield context.finding(status, title, evidence=evidence, hint=hint)
 
 
 def _saving(redis: RedisFacts) -> tuple[Status, str]:
@@ -225,18 +147,9 @@ def _saving(redis: RedisFacts) -> tuple[Status, str]:
 
 @check(
     "redis.fork.failing",
-    title=N_("Redis can fork to save"),
-    facts=RedisFacts,
+    RedisFacts,
     warning=1_000_000,  # one second during which nobody is served
     unit="us",
-    explain=Explanation(
-        meaning=N_(
-            "To save, Redis forks. The fork is refused for lack of memory, or so slow that all clients wait."
-        ),
-        confirm=("redis-cli -h workers info persistence", "sysctl vm.overcommit_memory", "free -m"),
-        fix=N_("Set vm.overcommit_memory=1 on the server; leave memory free for copy on write."),
-        avoid=N_("Do not switch saving off to get rid of the message."),
-    ),
 )
 def fork(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     disk = redis.persistence
@@ -252,7 +165,3 @@ def fork(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         milliseconds=disk.fork_microseconds / 1000
     )
     yield context.above(disk.fork_microseconds, title, evidence=evidence)
-
-
-def _hint_when(is_bad: bool, context: Context, words: str) -> dict[str, str]:
-    return {"hint": redis_cli(context.site, words)} if is_bad else {}

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.failures import describe
-from samaops.checks.registry import Context, Explanation, check
+from samaops.checks.registry import Context, check
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.servers import ServerFacts
-from samaops.i18n import N_, _
+from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.model.status import Status
-from samaops.site.commands import on_server
 
 # Clocks that NTP holds differ by less; far below the limit of the check.
 TOLERANCE_SECONDS = 0.2
@@ -19,40 +17,22 @@ TOLERANCE_SECONDS = 0.2
 
 # Google refuses a token signed minutes away from its own time ("invalid_grant", Google's OAuth documentation for
 # service accounts); Celery discards by time and warns about drift. NTP holds well under 0.1 s: 1 s is a dead NTP.
-@check(
-    "servers.clock.skewed",
-    title=N_("The servers' clocks agree"),
-    facts=Snapshot,
-    warning=1,
-    critical=30,
-    unit="s",
-    explain=Explanation(
-        meaning=N_(
-            "A clock is wrong. Sending notifications fails with invalid_grant, tasks expire early or late, "
-            "Celery shows workers as offline, and logs of several servers cannot be put in order."
-        ),
-        confirm=("chronyc tracking", "timedatectl", "date -u +%s.%N"),
-        fix=N_(
-            "Make chrony or systemd-timesyncd reach its time server again; it then corrects the clock slowly."
-        ),
-        avoid=N_("Do not set the clock back in one step on the database server while it works."),
-    ),
-)
+@check("servers.clock.skewed", Snapshot, warning=1, critical=30, unit="s")
 def clocks(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     read = list(snapshot.facts_of(ServerFacts))
     for observation in snapshot.of_system("servers"):
         if observation.facts_type == ServerFacts.__name__ and observation.failure is not None:
             yield _not_read(observation, context)
-    reference = _agreed([(facts.clock_low, facts.clock_high) for _one, facts in read])
-    offsets = {one.subject.partition("/")[2]: _middle(facts) - reference for one, facts in read}
+    reference = _agreed([(facts.clock_low, facts.clock_high) for _seen, facts in read])
+    offsets = {seen.subject.partition("/")[2]: _middle(facts) - reference for seen, facts in read}
     for observation, facts in read:
-        yield _judge(observation, facts, reference, offsets, context)
+        about = context.about(observation.subject, server=observation.server)
+        yield _judge(facts, reference, offsets, about)
     if read and abs(reference) >= (context.warning or 1):
-        yield context.warn(
+        yield context.about("servers/this-machine").warn(
             _("This machine's own clock is {offset:.1f} s away from the servers', which agree").format(
                 offset=abs(reference)
             ),
-            subject="servers/this-machine",
             value=round(abs(reference), 3),
             evidence={"offset_seconds": round(-reference, 3), "offsets": _rounded(offsets)},
             hint="timedatectl",
@@ -66,19 +46,13 @@ def _agreed(bounds: list[tuple[float, float]]) -> float:
     """
     votes = [(low - TOLERANCE_SECONDS, high + TOLERANCE_SECONDS) for low, high in [(0.0, 0.0), *bounds]]
     candidates = [0.0, *(edge for vote in votes for edge in vote)]
-    return max(candidates, key=lambda one: (sum(low <= one <= high for low, high in votes), -abs(one)))
+    return max(candidates, key=lambda time: (sum(low <= time <= high for low, high in votes), -abs(time)))
 
 
-def _judge(
-    observation: Observation,
-    facts: ServerFacts,
-    reference: float,
-    offsets: dict[str, float],
-    context: Context,
-) -> Finding:
+def _judge(facts: ServerFacts, reference: float, offsets: dict[str, float], context: Context) -> Finding:
     low, high = facts.clock_low - reference, facts.clock_high - reference
     proved = max(0.0, low, -high)  # how far it is away at least, whatever the network's delay was
-    name = observation.server or ""
+    name = context.server
     title = _("The clock of {name} is right within {bound:.2f} s").format(
         name=name, bound=max(abs(low), abs(high))
     )
@@ -88,23 +62,16 @@ def _judge(
     return context.above(
         round(proved, 3),
         title,
-        subject=observation.subject,
-        server=observation.server,
         evidence={"offset_low": round(low, 3), "offset_high": round(high, 3), "offsets": _rounded(offsets)},
-        hint=on_server(context.site, observation.server, "timedatectl; chronyc tracking"),
+        hint=context.on_server("timedatectl; chronyc tracking"),
     )
 
 
 def _not_read(observation: Observation, context: Context) -> Finding:
     detail = _("not looked at, see {code}").format(code=f"servers.ssh.unreachable@{observation.subject}")
     assert observation.failure is not None
-    return context.finding(
-        Status.SKIPPED,
-        _(context.rule.title),
-        subject=observation.subject,
-        server=observation.server,
-        detail=f"{detail} ({describe(observation.failure)})",
-    )
+    about = context.about(observation.subject, server=observation.server)
+    return about.skipped(f"{detail} ({describe(observation.failure)})")
 
 
 def _middle(facts: ServerFacts) -> float:

@@ -263,9 +263,8 @@ def test_where_there_is_no_docker_the_comparison_is_unknown_for_that_reason_and_
 def _over_container(facts: RedisFacts, docker: Any) -> Any:
     rule = next(rule for rule in rules(("redis",)) if rule.code == "redis.memory.over_container")
     snapshot = Snapshot(datetime.now(timezone.utc), (observed(facts, SUBJECT), docker))
-    (finding,) = rule.judge(
-        snapshot, Context(rule, Site(SETTINGS), snapshot, None, rule.warning, rule.critical)
-    )
+    context = Context(rule, Site(SETTINGS), snapshot, "redis/all", None, rule.warning, rule.critical)
+    (finding,) = rule.judge(snapshot, context)
     return finding
 
 

@@ -7,16 +7,19 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
-import yaml
 
 from samaops import resources
 from samaops.changes import verbs
 from samaops.checks.registry import rules
 from samaops.config import playbooks
+from samaops.config.documents import Text
 from samaops.config.playbooks import NAMES, PLACES, Playbook
 from samaops.config.settings import Playbooks, Settings
 from samaops.errors import ConfigurationError
 from samaops.facts.systems import SYSTEMS
+from samaops.i18n import use_language
+from samaops.site.site import Site
+from samaops.workflows import guide
 
 FILES = sorted(resources.directory("playbooks").glob("*.yaml"))
 # Causes whose id is made of the system's name.
@@ -72,22 +75,56 @@ def test_every_look_and_finding_exists(playbook: Playbook) -> None:
 def test_every_template_can_be_filled_in(playbook: Playbook) -> None:
     names, places = dict.fromkeys(NAMES, "x"), dict.fromkeys(PLACES, "x")
     for fix in playbook.fixes.values():
-        for text in (fix.title, fix.text or "", *fix.arguments):
+        for text in both_languages(fix.title, fix.text):
             assert "{" not in text.format(**names)
+        for argument in fix.arguments:
+            assert "{" not in argument.format(**names)
     by_hand = [one for hop in playbook.hops for one in hop.by_hand]
     by_hand += [one for fix in playbook.fixes.values() for one in fix.by_hand]
     for one in by_hand:
         assert "{" not in one.command.format(**places) + (one.server or "").format(**places)
 
 
-def test_every_text_that_people_read_is_in_the_catalogue_s_list(playbook: Playbook) -> None:
-    path = resources.directory("playbooks") / f"{playbook.id}.yaml"
-    texts = playbooks.texts(yaml.safe_load(path.read_text(encoding="utf-8")))
-    wanted = [playbook.title, playbook.meaning]
-    wanted += [text for hop in playbook.hops for text in (hop.title, hop.meaning)]
-    wanted += [cause.meaning for cause in playbook.causes.values()]
-    wanted += [text for fix in playbook.fixes.values() for text in (fix.title, fix.text) if text]
-    assert set(wanted) == set(texts)
+def both_languages(*texts: Text | None) -> list[str]:
+    return [text for given in texts if given is not None for text in (given.en, given.fr)]
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_playbook_is_shown_in_the_language_in_use(language: str) -> None:
+    use_language(language)
+    try:
+        (row,) = guide.listed(Site(Settings())).rows
+    finally:
+        use_language("en")
+    titles = {"en": "Notifications do not arrive", "fr": "Les notifications n'arrivent pas"}
+    assert row["title"] == titles[language]
+
+
+def test_a_site_may_give_one_plain_text_or_both_languages(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("id: own\ntitle: {en: Relay, fr: Relais}\nmeaning: Wake the relay\n")
+    own = playbooks.load(file)
+    assert both_languages(own.title, own.meaning) == ["Relay", "Relais", "Wake the relay", "Wake the relay"]
+
+
+@pytest.mark.parametrize(
+    ("title", "place"),
+    [("{en: Relay}", r"title\.fr"), ("{en: Relay, fr: Relais, de: x}", r"title\.de"), ("[Relay]", "title")],
+)
+def test_a_text_without_one_of_the_languages_is_refused(tmp_path: Path, title: str, place: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"id: own\ntitle: {title}\n")
+    with pytest.raises(ConfigurationError, match=rf"own\.yaml: {place}"):
+        playbooks.load(file)
+
+
+def test_a_name_that_is_unknown_is_refused_in_each_language(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "id: own\nfixes: {a.b: {title: {en: 'Wake {server}', fr: 'Réveiller {serveur}'}, text: t}}\n"
+    )
+    with pytest.raises(ConfigurationError, match=r"fixes\.a\.b\.title: .*\{serveur\} is not one of"):
+        playbooks.load(file)
 
 
 def test_a_site_adds_its_fixes_to_a_playbook_of_samaops(tmp_path: Path) -> None:

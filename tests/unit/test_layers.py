@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,9 +57,10 @@ def modules() -> list[Path]:
     return sorted(path for path in PACKAGE.rglob("*.py") if "lab" not in path.relative_to(PACKAGE).parts[:1])
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted name of every import of a module, those inside functions and for types too."""
-    yield from names_imported(ast.parse(path.read_text(encoding="utf-8")))
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Return the dotted name of every import of a module, those inside functions and for types too."""
+    return tuple(names_imported(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def names_imported(tree: ast.AST) -> Iterator[str]:

@@ -21,7 +21,8 @@ def test_the_generated_references_are_those_of_the_code() -> None:
 
 
 def test_the_example_of_a_check_is_what_stands_in_the_code() -> None:
-    text = (ROOT / "docs" / "add-a-check.md").read_text(encoding="utf-8")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = text.partition("## Add a check")[2].partition("\n## ")[0]
     steps = re.findall(r", in `([^`]+)`.*?\n   ```\w+\n(.*?)   ```\n", text, re.DOTALL)
     assert len(steps) == 3
     for path, example in steps:

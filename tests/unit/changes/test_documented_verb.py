@@ -1,4 +1,4 @@
-"""The verb of docs/add-a-verb.md is one: declared as it stands there, it plans, and says so when there is nothing to do."""
+"""The verb of CONTRIBUTING.md is one: declared as it stands there, it plans, and says so when there is nothing to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from samaops.site.site import Site
 from tests.unit.changes.test_plans import CONTAINER, SETTINGS, engine, snapshot
 from tests.unit.checks.judging import REFUSED, failed
 
-PAGE = Path(__file__).parents[3] / "docs" / "add-a-verb.md"
+PAGE = Path(__file__).parents[3] / "CONTRIBUTING.md"
 NAME = "docker unpause"
 
 

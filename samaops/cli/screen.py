@@ -81,7 +81,8 @@ def _without_accents(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = unicodedata.normalize("NFKD", error.object[error.start : error.end])
     return "".join(
-        one if one.isascii() else "" if unicodedata.combining(one) else "?" for one in text
+        character if character.isascii() else "" if unicodedata.combining(character) else "?"
+        for character in text
     ), error.end
 
 

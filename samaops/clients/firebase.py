@@ -108,8 +108,8 @@ def _of_der(der: bytes, reason: str) -> Certificate:
         raise ClientError(FailureKind.TLS, f"{reason}; {error}", "certificate") from error
 
     def first(names: x509.Name, oid: x509.ObjectIdentifier) -> str:
-        found = names.get_attributes_for_oid(oid)
-        return str(found[0].value) if found else ""
+        attributes = names.get_attributes_for_oid(oid)
+        return str(attributes[0].value) if attributes else ""
 
     return Certificate(
         issuer_organisation=first(issuer, NameOID.ORGANIZATION_NAME),

@@ -29,7 +29,7 @@ def observe(settings: Endpoint, probe: Probe) -> AlertmanagerFacts:
         raise ClientError(FailureKind.GARBAGE, type(shown).__name__, "alerts")
     return AlertmanagerFacts(
         url=settings.url.rpartition("@")[2],
-        alerts=tuple(_alert(one) for one in shown if isinstance(one, dict)),
+        alerts=tuple(_alert(alert) for alert in shown if isinstance(alert, dict)),
     )
 
 

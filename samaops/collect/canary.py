@@ -87,10 +87,10 @@ def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
     now = time.monotonic()
     if value is None:
         return replace(before, trouble="")
-    found = _document(value)
-    if not found:  # another serializer than JSON: there is a result, and nobody here can read it
+    document = _document(value)
+    if not document:  # another serializer than JSON: there is a result, and nobody here can read it
         return replace(before, ended_at=now, trouble="")
-    state, result = str(found.get("status", "")), found.get("result")
+    state, result = str(document.get("status", "")), document.get("result")
     seen = replace(before, state=state, result=result, trouble="", began_at=before.began_at or now)
     if isinstance(result, Mapping) and state == "STARTED":
         return replace(seen, worker=str(result.get("hostname", "")))
@@ -98,7 +98,7 @@ def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
         return seen
     return replace(
         seen,
-        worker=str(found.get("worker") or before.worker),
+        worker=str(document.get("worker") or before.worker),
         ended_at=now,
         expires=client.ttl(key) != -1,
     )
@@ -106,10 +106,10 @@ def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
 
 def _document(value: Any) -> dict[str, Any]:
     try:
-        found = json.loads(value)
+        document = json.loads(value)
     except (TypeError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def heard(site: Site, task_id: str) -> Heard | None:
@@ -118,9 +118,9 @@ def heard(site: Site, task_id: str) -> Heard | None:
     if flower is None:
         return None
     with FlowerClient(url_of(site, flower), flower) as client:
-        found = client.task(task_id)
-    if found is None:
+        task = client.task(task_id)
+    if task is None:
         return None
     return Heard(
-        *(str(found.get(name) or "") for name in ("state", "worker", "exception")),
+        *(str(task.get(name) or "") for name in ("state", "worker", "exception")),
     )

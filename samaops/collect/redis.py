@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from samaops.clients.redis import RedisClient
@@ -213,21 +214,21 @@ def _batches(client: RedisClient, at_most: int) -> Iterator[list[Any]]:
 def summarize(seen: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
     """Group sampled keys, each given as name, whether it never expires, and size in bytes."""
     keys = list(seen)
-    largest_key, _never, largest_bytes = max(keys, key=lambda one: one[2], default=("", False, 0))
+    largest_key, _never, largest_bytes = max(keys, key=itemgetter(2), default=("", False, 0))
     groups: dict[str, list[int]] = {}
     for name, never, size in keys:
         counts = groups.setdefault(prefix_of(name), [0, 0, 0, 0])
         for index, amount in enumerate((1, int(never), size, size if never else 0)):
             counts[index] += amount
     listed = sorted(
-        (KeyGroup(prefix, *counts) for prefix, counts in groups.items()), key=lambda one: -one.bytes
+        (KeyGroup(prefix, *counts) for prefix, counts in groups.items()), key=lambda group: -group.bytes
     )
     return KeySample(
         database_keys=max(database_keys, len(keys)),
         sampled=len(keys),
-        no_expiry=sum(one.no_expiry for one in listed),
-        bytes=sum(one.bytes for one in listed),
-        no_expiry_bytes=sum(one.no_expiry_bytes for one in listed),
+        no_expiry=sum(group.no_expiry for group in listed),
+        bytes=sum(group.bytes for group in listed),
+        no_expiry_bytes=sum(group.no_expiry_bytes for group in listed),
         groups=(*listed[:SHOWN_PREFIXES], *_rest(listed[SHOWN_PREFIXES:])),
         largest_key=largest_key[:KEY_CHARACTERS],
         largest_bytes=largest_bytes,
@@ -238,7 +239,7 @@ def _rest(groups: list[KeyGroup]) -> tuple[KeyGroup, ...]:
     if not groups:
         return ()
     sums = (
-        sum(getattr(one, name) for one in groups)
+        sum(getattr(group, name) for group in groups)
         for name in ("keys", "no_expiry", "bytes", "no_expiry_bytes")
     )
     return (KeyGroup("(other)", *sums),)
@@ -248,9 +249,9 @@ def prefix_of(key: str) -> str:
     """Return what a key has in common with its like: all before the first identifier, or up to the last colon."""
     if key.endswith(".reply.celery.pidbox"):  # <uuid>.reply.celery.pidbox: the identifier comes first
         return "*.reply.celery.pidbox"
-    found = _IDENTIFIER.search(key)
-    if found and found.start() > 0:
-        return key[: found.start()][:KEY_CHARACTERS]
+    match = _IDENTIFIER.search(key)
+    if match and match.start() > 0:
+        return key[: match.start()][:KEY_CHARACTERS]
     head, colon, _tail = key.rpartition(":")
     return (head + colon or key)[:KEY_CHARACTERS]
 

@@ -71,9 +71,12 @@ def systems(settings: Settings) -> tuple[str, ...]:
 def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:
     """Find two members of a list with one name: their findings could not be told apart."""
     lists: list[tuple[Key, tuple[str, ...]]] = [
-        (("api", "instances"), tuple(one.name for one in settings.api.instances) if settings.api else ()),
-        (("sqlserver",), tuple(one.name for one in settings.sqlserver)),
-        (("certificates",), tuple(one.name for one in settings.certificates)),
+        (
+            ("api", "instances"),
+            tuple(instance.name for instance in settings.api.instances) if settings.api else (),
+        ),
+        (("sqlserver",), tuple(database.name for database in settings.sqlserver)),
+        (("certificates",), tuple(certificate.name for certificate in settings.certificates)),
     ]
     for key, names in lists:
         for place, name in enumerate(names):

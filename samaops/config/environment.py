@@ -26,19 +26,19 @@ def overrides(environment: Mapping[str, str], document: Mapping[str, Any]) -> di
     The document is needed for the names in it: ``SAMAOPS_SERVERS__DB__ADDRESS`` is ``[servers.db]``.
     Raises ConfigurationError for a variable that names no key.
     """
-    found = {}
+    overridden = {}
     for variable in sorted(environment):
         parts = variable.removeprefix(PREFIX).split(SEPARATOR)
         if variable.startswith(PREFIX) and (len(parts) > 1 or parts[0].lower() == "site"):
             key = _key_of(variable, parts, document)
-            found[key] = (variable, _value(environment[variable], keys.annotation_at(key)))
-    return found
+            overridden[key] = (variable, _value(environment[variable], keys.annotation_at(key)))
+    return overridden
 
 
-def apply(document: Mapping[str, Any], found: Mapping[Key, tuple[str, object]]) -> dict[str, Any]:
+def apply(document: Mapping[str, Any], overridden: Mapping[Key, tuple[str, object]]) -> dict[str, Any]:
     """Return the document with the overrides in it."""
     changed: Any = _copy(document)
-    for key, (variable, value) in found.items():
+    for key, (variable, value) in overridden.items():
         _put(changed, key, value, variable)
     assert isinstance(changed, dict)
     return changed

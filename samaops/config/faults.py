@@ -84,7 +84,7 @@ def _is_member(key: Key, part: str | int) -> bool:
 
 def _literal_name(kind: Any) -> str:
     arguments = getattr(kind, "__args__", ())
-    return "literal[{}]".format(",".join(repr(one) for one in arguments))
+    return "literal[{}]".format(",".join(repr(argument) for argument in arguments))
 
 
 def _key(location: Key) -> Key:

@@ -138,18 +138,21 @@ class Playbook(Section):
 
 def all_of(settings: Settings) -> dict[str, Playbook]:
     """Return every playbook by its id: those of samaops, and the site's. Raises ConfigurationError."""
-    found = dict(_built_in())
+    playbooks = dict(_built_in())
     for path in _files(settings.playbooks.path):
         own = load(path)
-        found[own.id] = _merged(found[own.id], own, path) if own.id in found else own
-    for playbook in found.values():
+        playbooks[own.id] = _merged(playbooks[own.id], own, path) if own.id in playbooks else own
+    for playbook in playbooks.values():
         _require_fixes(playbook)
-    return found
+    return playbooks
 
 
 @cache
 def _built_in() -> dict[str, Playbook]:
-    return {one.id: one for one in map(load, sorted(resources.directory("playbooks").glob("*.yaml")))}
+    return {
+        playbook.id: playbook
+        for playbook in map(load, sorted(resources.directory("playbooks").glob("*.yaml")))
+    }
 
 
 def _files(directory: Path | None) -> list[Path]:
@@ -204,8 +207,8 @@ def _require_fixes(playbook: Playbook) -> None:
 def texts(document: Any) -> list[str]:
     """Return every text of a playbook's document that people read, in its order: for the catalogue."""
     if isinstance(document, dict):
-        found = []
+        strings = []
         for key, value in document.items():
-            found += [value] if key in TEXT_KEYS and isinstance(value, str) else texts(value)
-        return found
-    return [one for item in document for one in texts(item)] if isinstance(document, list) else []
+            strings += [value] if key in TEXT_KEYS and isinstance(value, str) else texts(value)
+        return strings
+    return [text for item in document for text in texts(item)] if isinstance(document, list) else []

@@ -38,8 +38,8 @@ class Selection(Struct, frozen=True):
 
     def touches(self, prefix: str, server: str | None = ANYWHERE) -> bool:
         """Return whether any code under this prefix could have been asked for on a server."""
-        asked = _on(server, self.only)
-        wanted = not self.only or any(_covers(what, prefix) or _covers(prefix, what) for what in asked)
+        prefixes = _on(server, self.only)
+        wanted = not self.only or any(_covers(what, prefix) or _covers(prefix, what) for what in prefixes)
         return wanted and not self._skips(prefix, server)
 
     def concerns(self, server: str | None) -> bool:

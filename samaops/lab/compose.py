@@ -253,7 +253,7 @@ def has_consumer(url: str, queue: str, authorization: str) -> bool:
     and still counts the consumers of a worker that has just been stopped.
     """
     consumers = get_json(f"{url}/consumers/%2F", authorization)
-    known = isinstance(consumers, list) and any(one["queue"]["name"] == queue for one in consumers)
+    known = isinstance(consumers, list) and any(consumer["queue"]["name"] == queue for consumer in consumers)
     if not known:
         return False
     counted = get_json(f"{url}/queues/%2F/{queue}", authorization)

@@ -111,11 +111,11 @@ def _specs(lab: RunningLab) -> list[ProcessSpec]:
     from samaops.lab.outside import specs as outside_specs
 
     db = lab.server("db")
-    found = [module.spec(lab.layout, db) for module in (database, pgbouncer, storage)]
-    found += [ssh.spec(lab.layout, lab.server(server)) for server in servers.NAMES]
+    specs = [module.spec(lab.layout, db) for module in (database, pgbouncer, storage)]
+    specs += [ssh.spec(lab.layout, lab.server(server)) for server in servers.NAMES]
     for server in engine.IMAGES:
         if lab.has_containers:
-            found.append(engine.spec(lab.layout, lab.server(server)))
+            specs.append(engine.spec(lab.layout, lab.server(server)))
         else:
-            found += compose.process_specs(lab.layout, lab.server(server))
-    return [*found, *outside_specs(lab.layout)]
+            specs += compose.process_specs(lab.layout, lab.server(server))
+    return [*specs, *outside_specs(lab.layout)]

@@ -58,9 +58,9 @@ def missing() -> str | None:
 def compose_command() -> list[str] | None:
     """Return the compose command of this machine, version 1 or 2."""
     for name in ("docker-compose", "docker-compose-v2"):
-        found = find_program(name)
-        if found:
-            return [found]
+        path = find_program(name)
+        if path:
+            return [path]
     plugins = (
         "/usr/libexec/docker/cli-plugins",
         "/usr/lib/docker/cli-plugins",

@@ -146,9 +146,9 @@ def down(layout: Layout) -> bool:
     layout = _absolute(layout)
     network.bring_all_back()
     if not layout.directory.exists():
-        found = _end_marked(layout)
+        was_running = _end_marked(layout)
         engine.remove_cgroups(layout)
-        return found
+        return was_running
     if not layout.marker.exists():
         raise RefusedError(_("{directory} is not a lab's directory").format(directory=layout.directory))
     with locked(layout):
@@ -179,16 +179,16 @@ def _end_processes(layout: Layout, state: LabState) -> None:
 
 def _end_marked(layout: Layout) -> bool:
     """Kill what carries the lab's mark until nothing does; return whether something did."""
-    found = False
+    was_running = False
     deadline = time.monotonic() + KILL_SECONDS
     while left := processes.marked(layout.directory):
-        found = True
+        was_running = True
         for record in left:
             processes.kill_group(record)
         if not processes.wait_until_dead(left, 2.0) and time.monotonic() > deadline:
             pids = ", ".join(str(record.pid) for record in left)
             raise RefusedError(_("These processes of the lab cannot be ended: {pids}").format(pids=pids))
-    return found
+    return was_running
 
 
 def _unmount(directory: Path) -> None:
@@ -264,8 +264,10 @@ def _container_statuses(layout: Layout, state: LabState) -> list[PartStatus]:
         except (processes.StartError, subprocess.SubprocessError, OSError):
             states, absent = {}, "unknown"
         for record in (record for record in state.containers if record.server == server):
-            found = states.get(record.name, absent)
+            container_state = states.get(record.name, absent)
             statuses.append(
-                PartStatus(record.name, server, record.address, record.port, found, container=record.name)
+                PartStatus(
+                    record.name, server, record.address, record.port, container_state, container=record.name
+                )
             )
     return statuses

@@ -178,11 +178,11 @@ def wait_until_dead(records: Iterable[ProcessRecord], seconds: float) -> bool:
 def marked(directory: Path) -> list[ProcessRecord]:
     """Find every process of this machine that carries the lab's mark, recorded or not."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    found = []
+    records = []
     for pid in pids:
         if pid != os.getpid() and (_mark_of(pid) == str(directory) or _is_daemon_of(pid, directory)):
-            found.append(ProcessRecord(f"pid {pid}", "", "", 0, pid, start_time(pid) or 0))
-    return [record for record in found if record.start_time]
+            records.append(ProcessRecord(f"pid {pid}", "", "", 0, pid, start_time(pid) or 0))
+    return [record for record in records if record.start_time]
 
 
 def _is_daemon_of(pid: int, directory: Path) -> bool:
@@ -210,9 +210,9 @@ def lab_of(pid: int) -> str | None:
     Some daemons write their title over their environment: then the parent still tells.
     """
     while pid > 1:
-        found = _mark_of(pid)
-        if found:
-            return found
+        directory = _mark_of(pid)
+        if directory:
+            return directory
         pid = _parent_of(pid)
     return None
 

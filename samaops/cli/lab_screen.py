@@ -35,7 +35,7 @@ def progress() -> Iterator[Callable[[Step], None]]:
     with console.status(_("Starting the lab")) as spinner:
         ready, failed = _("ready"), _("failed")
 
-        def tell(step: Step) -> None:
+        def show(step: Step) -> None:
             if step.state == "starting":
                 waiting.append(step.part)
             elif step.part in waiting:
@@ -49,7 +49,7 @@ def progress() -> Iterator[Callable[[Step], None]]:
                 _("Starting: {parts}").format(parts=escape(names)) if names else _("Starting the lab")
             )
 
-        yield tell
+        yield show
 
 
 def show_up(layout: Layout, result: UpResult) -> None:

@@ -71,9 +71,9 @@ def console(*, stderr: bool = False) -> Console:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="samaops.ascii")
-    made = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
-    made.width = min(made.width, _WIDEST)
-    return made
+    screen = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
+    screen.width = min(screen.width, _WIDEST)
+    return screen
 
 
 def _without_accents(error: UnicodeError) -> tuple[str, int]:

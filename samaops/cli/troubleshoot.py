@@ -96,11 +96,11 @@ def _list(site: Site, output: Output) -> None:
 
 
 def _show(site: Site, name: str, output: Output) -> None:
-    shown = guide.guide_of(workflow.find(site, name), site)
+    playbook_guide = guide.guide_of(workflow.find(site, name), site)
     if output is Output.HUMAN:
-        screen.show_screen(face.page(shown))
+        screen.show_screen(face.page(playbook_guide))
     elif output is Output.JSON:
-        stdout.write(json.text(face.document(shown)))
+        stdout.write(json.text(face.document(playbook_guide)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 

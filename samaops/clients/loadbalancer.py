@@ -78,9 +78,9 @@ def entries_of(stats: dict[str, Any]) -> list[dict[str, Any]]:
     return flat
 
 
-def _value(shown: object) -> object:
-    shown = _mapping(shown)
-    return shown.get("description", shown.get("value"))
+def _value(statistic: object) -> object:
+    statistic = _mapping(statistic)
+    return statistic.get("description", statistic.get("value"))
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def take(shell: Shell, file: str, owner: str, timeout: float, rhythm: Rhythm | N
     command = _command("hold", file, str(math.ceil(rhythm.silence_seconds)))
     conversation = shell.converse(f"env LC_ALL=C {command}", timeout)
     try:
-        answer = _introduce(conversation, owner, timeout)
+        answer = _send_owner(conversation, owner, timeout)
     except BaseException:
         conversation.finish(0.0)
         raise
@@ -120,7 +120,7 @@ def look(shell: Shell, file: str, timeout: float) -> None:
         raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:_LONGEST_WORDS], STAGE)
 
 
-def _introduce(conversation: Conversation, owner: str, timeout: float) -> str:
+def _send_owner(conversation: Conversation, owner: str, timeout: float) -> str:
     """Say who we are and return the answer, the first line that is one; what a log-in prints stands before it."""
     with suppress(ClientError):  # it may have ended before it heard us, and then it has said why
         conversation.tell(owner, timeout)

@@ -72,7 +72,7 @@ class ResultWatch:
         try:
             client.connect()
             while not self._over.is_set() and time.monotonic() < ends_at:
-                self._seen = _looked(client, self._key, self._seen)
+                self._seen = _sighting(client, self._key, self._seen)
                 if self._seen.has_ended:
                     self._found.set()
                     return
@@ -82,7 +82,7 @@ class ResultWatch:
             client.close()
 
 
-def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
+def _sighting(client: RedisClient, key: str, before: Sighting) -> Sighting:
     value = client.get(key)
     now = time.monotonic()
     if value is None:
@@ -91,13 +91,13 @@ def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
     if not document:  # another serializer than JSON: there is a result, and nobody here can read it
         return replace(before, ended_at=now, trouble="")
     state, result = str(document.get("status", "")), document.get("result")
-    seen = replace(before, state=state, result=result, trouble="", began_at=before.began_at or now)
+    sighting = replace(before, state=state, result=result, trouble="", began_at=before.began_at or now)
     if isinstance(result, Mapping) and state == "STARTED":
-        return replace(seen, worker=str(result.get("hostname", "")))
+        return replace(sighting, worker=str(result.get("hostname", "")))
     if state not in ENDED:
-        return seen
+        return sighting
     return replace(
-        seen,
+        sighting,
         worker=str(document.get("worker") or before.worker),
         ended_at=now,
         expires=client.ttl(key) != -1,

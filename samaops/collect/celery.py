@@ -71,8 +71,8 @@ def observe(site: Site, probe: Probe) -> CeleryFacts:
         raise ClientError(FailureKind.DEPENDENCY, error.message, f"rabbitmq {error.stage}".strip()) from error
     active = recent = None
     if site.settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
-        seen = probe.attempt("tasks", lambda: _of_flower(site))
-        active, recent = seen or (None, None)
+        flower_tasks = probe.attempt("tasks", lambda: _of_flower(site))
+        active, recent = flower_tasks or (None, None)
     return CeleryFacts(nodes=nodes, others=others, replies=replies, active=active, recent=recent)
 
 
@@ -163,12 +163,12 @@ def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
 
 def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> tuple[ActiveTask, ...]:
     """Return the started tasks, longest first; Flower also remembers those of a worker that was killed."""
-    counts = {str(row.get("hostname")): row for row in client.heartbeats()}
+    heartbeats = {str(row.get("hostname")): row for row in client.heartbeats()}
     tasks = []
     for task in started:
         worker = str(task.get("worker") or "")
-        heard = counts.get(worker, {})
-        active = heard.get("active") if heard.get("status") is True else None
+        heartbeat = heartbeats.get(worker, {})
+        active = heartbeat.get("active") if heartbeat.get("status") is True else None
         tasks.append(
             ActiveTask(
                 id=str(task.get("uuid", ""))[:TEXT_CHARACTERS],

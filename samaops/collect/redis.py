@@ -190,30 +190,30 @@ def _size(row: Mapping[str, str], name: str) -> int:
 
 
 def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
-    seen: list[tuple[str, bool, int]] = []
+    sampled: list[tuple[str, bool, int]] = []
     for keys in _batches(client, at_most):
         for key, (milliseconds, size) in zip(keys, client.expiry_and_size(keys), strict=True):
             if milliseconds != -2:  # -2: gone in the meantime
-                seen.append((key.decode("utf-8", "backslashreplace"), milliseconds == -1, size or 0))
-    return summarize(seen, database_keys)
+                sampled.append((key.decode("utf-8", "backslashreplace"), milliseconds == -1, size or 0))
+    return summarize(sampled, database_keys)
 
 
 def _batches(client: RedisClient, at_most: int) -> Iterator[list[Any]]:
     """Yield keys until enough were seen, none are left, or the time is over. Not scan_iter: it may find none for long."""
-    ends_at, seen, cursor = time.monotonic() + SAMPLE_SECONDS, 0, 0
-    while seen < at_most and time.monotonic() < ends_at:
+    ends_at, count, cursor = time.monotonic() + SAMPLE_SECONDS, 0, 0
+    while count < at_most and time.monotonic() < ends_at:
         cursor, keys = client.scan(cursor, count=min(500, at_most))
-        keys = keys[: at_most - seen]
-        seen += len(keys)
+        keys = keys[: at_most - count]
+        count += len(keys)
         if keys:
             yield keys
         if cursor == 0:
             return
 
 
-def summarize(seen: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
+def summarize(sampled: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
     """Group sampled keys, each given as name, whether it never expires, and size in bytes."""
-    keys = list(seen)
+    keys = list(sampled)
     largest_key, _never, largest_bytes = max(keys, key=itemgetter(2), default=("", False, 0))
     groups: dict[str, list[int]] = {}
     for name, never, size in keys:

@@ -116,9 +116,9 @@ def _reason(detail: ErrorDetails, key: Key) -> str:
 
 def _unknown_key(key: Key) -> str:
     names = keys.names_at(key[:-1])
-    meant = keys.nearest(str(key[-1]), names)
-    if meant is not None:
-        return _("unknown key; did you mean {meant}?").format(meant=meant)
+    nearest = keys.nearest(str(key[-1]), names)
+    if nearest is not None:
+        return _("unknown key; did you mean {meant}?").format(meant=nearest)
     return _("unknown key; known here: {names}").format(names=", ".join(sorted(names)))
 
 

@@ -97,8 +97,8 @@ class PlaybookFix(Section):
 
     @model_validator(mode="after")
     def _is_one_of_three(self) -> PlaybookFix:
-        given = [name for name in ("verb", "command", "text") if getattr(self, name) is not None]
-        if len(given) != 1:
+        forms = [name for name in ("verb", "command", "text") if getattr(self, name) is not None]
+        if len(forms) != 1:
             raise ValueError("exactly one of verb, command and text is needed")
         if self.command is not None and self.server is None:
             raise ValueError("a command needs its server")

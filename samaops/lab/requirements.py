@@ -103,9 +103,9 @@ def holders(wanted: Iterable[tuple[str, int]]) -> list[Holder]:
     taken = [(address, port) for address, port in wanted if not _is_free(address, port)]
     if not taken:
         return []
-    inodes = _listening_inodes()
-    owners = _owners_of({inode for address, port in taken for inode in _inodes(inodes, address, port)})
-    return [_holder(address, port, _inodes(inodes, address, port), owners) for address, port in taken]
+    sockets = _listening_sockets()
+    owners = _owners_of({inode for address, port in taken for inode in _inodes(sockets, address, port)})
+    return [_holder(address, port, _inodes(sockets, address, port), owners) for address, port in taken]
 
 
 def _is_free(address: str, port: int) -> bool:
@@ -120,23 +120,25 @@ def _is_free(address: str, port: int) -> bool:
     return True
 
 
-def _listening_inodes() -> list[tuple[str, int, str]]:
+def _listening_sockets() -> list[tuple[str, int, str]]:
     """Return (address in hexadecimal, port, inode) of every listening socket of this network namespace."""
-    inodes = []
+    sockets = []
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
                 address, _colon, port = fields[1].partition(":")
                 if fields[3] == "0A":
-                    inodes.append((address, int(port, 16), fields[9]))
-    return inodes
+                    sockets.append((address, int(port, 16), fields[9]))
+    return sockets
 
 
 def _inodes(listening: Iterable[tuple[str, int, str]], address: str, port: int) -> list[str]:
-    own = socket.inet_aton(address)[::-1].hex().upper()
+    hexadecimal = socket.inet_aton(address)[::-1].hex().upper()
     return [
-        inode for text, number, inode in listening if number == port and (text == own or set(text) == {"0"})
+        inode
+        for text, number, inode in listening
+        if number == port and (text == hexadecimal or set(text) == {"0"})
     ]
 
 

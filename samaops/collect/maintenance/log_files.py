@@ -35,25 +35,27 @@ def parts(files: Sequence[ListedFile], known: LogMarks | None) -> tuple[Part, ..
 def _continued(files: Sequence[ListedFile], known: Sequence[LogMark]) -> dict[str, int]:
     """Return for each file that goes on from a mark where to go on."""
     starts: dict[str, int] = {}
-    moved = []
+    renamed = []
     for mark in known:
-        stayed = next((file for file in files if file.inode == mark.inode and _goes_on(file, mark)), None)
-        if stayed is None:
-            moved.append(mark)
+        same_file = next(
+            (file for file in files if file.inode == mark.inode and _continues(file, mark)), None
+        )
+        if same_file is None:
+            renamed.append(mark)
         else:
-            starts[stayed.name] = mark.to_byte
-    for mark in moved:
+            starts[same_file.name] = mark.to_byte
+    for mark in renamed:
         for file in files:
-            is_kin = _stem(file.name).startswith(_stem(mark.name)) or _stem(mark.name).startswith(
+            has_same_stem = _stem(file.name).startswith(_stem(mark.name)) or _stem(mark.name).startswith(
                 _stem(file.name)
             )
-            if file.name not in starts and is_kin and mark.head_bytes and _goes_on(file, mark):
+            if file.name not in starts and has_same_stem and mark.head_bytes and _continues(file, mark):
                 starts[file.name] = mark.to_byte
                 break
     return starts
 
 
-def _goes_on(file: ListedFile, mark: LogMark) -> bool:
+def _continues(file: ListedFile, mark: LogMark) -> bool:
     if mark.head_bytes == 0:  # it was empty: only its inode tells it
         return not file.is_packed
     return (file.is_packed or file.size_bytes >= mark.to_byte) and file.begins_like(mark)

@@ -81,8 +81,8 @@ def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: P
     """List the logs of a server, and count in what is new of them."""
     shell = probe.shell(server)
     probe.stage("list")
-    epoch, listed = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
-    parts = log_files.parts(listed, marks)
+    epoch, files = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
+    parts = log_files.parts(files, marks)
     probe.stage("read")
     seconds = min(READ_SECONDS, probe.remaining() - 1)
     counted, messages, is_sampled = read_parts(shell, settings.log_directory, parts, seconds)
@@ -91,11 +91,11 @@ def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: P
         directory=settings.log_directory,
         pattern=settings.log_pattern,
         since=marks.epoch if marks else None,
-        files_listed=len(listed),
+        files_listed=len(files),
         files=counted,
         messages=messages,
         is_sampled=is_sampled,
-        marks=log_files.marks(epoch, listed, parts, marks, unread),
+        marks=log_files.marks(epoch, files, parts, marks, unread),
     )
 
 
@@ -142,20 +142,20 @@ def read_parts(
     sections = cut(done, token)
     files, messages, is_sampled = [], Counter[str](), False
     for number, part in enumerate(parts):
-        seen = _counted(sections.get(f"file {number}", []))
-        files.append(_errors_of(part, seen))
+        counted = _counted(sections.get(f"file {number}", []))
+        files.append(_errors_of(part, counted))
         if not files[-1].problem:
-            messages.update(seen.messages)
-            is_sampled = is_sampled or seen.is_sampled
+            messages.update(counted.messages)
+            is_sampled = is_sampled or counted.is_sampled
     top = tuple(LogMessage(text, count) for text, count in messages.most_common(TOP_MESSAGES))
     return tuple(files), top, is_sampled
 
 
-def _errors_of(part: Part, seen: _Counted) -> FileErrors:
-    problem = "; ".join(seen.complaints)[:300]
-    if not problem and "errors" not in seen.numbers:
+def _errors_of(part: Part, counted: _Counted) -> FileErrors:
+    problem = "; ".join(counted.complaints)[:300]
+    if not problem and "errors" not in counted.numbers:
         problem = _("not read in time")
-    counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
+    counts = (0, 0) if problem else (counted.numbers["errors"], counted.numbers["criticals"])
     return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
 
 

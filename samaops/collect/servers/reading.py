@@ -252,7 +252,7 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
     for line in [*lines, "mount "]:
         if line.startswith("mount "):
             if mount:
-                biggest.append(Biggest(mount, partial, _telling(sizes, mount)))
+                biggest.append(Biggest(mount, partial, _most_telling(sizes, mount)))
             mount, partial, sizes = line.removeprefix("mount "), False, {}
         elif line == "partial":
             partial = True
@@ -263,7 +263,7 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
     return biggest
 
 
-def _telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:
+def _most_telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:
     """Return the entries that say most: not the mount itself, nor a directory that one entry below fills."""
     telling: list[tuple[str, int]] = []
     for path, size in sorted(sizes.items(), key=lambda entry: (-entry[1], -len(entry[0]))):

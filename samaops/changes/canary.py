@@ -71,13 +71,13 @@ def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:
     return facts_in(snapshot, RabbitMQFacts).nodes or ()  # only a monitoring user may see them
 
 
-def queue_of(site: Site, asked: str | None) -> str:
+def queue_of(site: Site, queue: str | None) -> str:
     """Return the queue of a canary. Raises UsageError when there is none of this name."""
     known = _broker(site).queues
-    if asked is not None and asked not in known:
+    if queue is not None and queue not in known:
         text = _("The configuration knows no queue {queue!r}")
-        raise UsageError(text.format(queue=asked), hint=consistency.not_one_of(asked, known))
-    return asked or (USUAL_QUEUE if USUAL_QUEUE in known else next(iter(known)))
+        raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, known))
+    return queue or (USUAL_QUEUE if USUAL_QUEUE in known else next(iter(known)))
 
 
 def task_of(site: Site) -> str:

@@ -54,9 +54,9 @@ def _arguments(kind: str, text: str) -> Mapping[str, Any]:
     if kind == SHELL:
         return {"command": text}
     try:
-        asked, names = _OLD_WORDS[kind]
+        parameters, names = _OLD_WORDS[kind]
         words = dict(zip(names, shlex.split(text), strict=True))
-        arguments: Mapping[str, Any] = to_builtins(convert(words, asked, strict=False))
+        arguments: Mapping[str, Any] = to_builtins(convert(words, parameters, strict=False))
     except (KeyError, ValueError, ValidationError) as error:
         raise encoding.MisfitError(_("{place}: not of the right kind").format(place="operation")) from error
     return arguments

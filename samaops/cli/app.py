@@ -45,10 +45,10 @@ class LazyGroup(TyperGroup):
             return name, _load(name), args[1:]
         if ctx.resilient_parsing:
             return None, None, args
-        meant = get_close_matches(name, COMMANDS, n=1)
+        matches = get_close_matches(name, COMMANDS, n=1)
         raise UsageError(
             _("There is no command {name!r}").format(name=name),
-            hint=f"samaops {meant[0]}" if meant else "samaops --help",
+            hint=f"samaops {matches[0]}" if matches else "samaops --help",
         )
 
 

@@ -14,13 +14,13 @@ def language(argv: list[str]) -> str | None:
 
 def output(argv: list[str]) -> str:
     """Return the value of ``-o`` or ``--output``: the last one, as the parser takes it."""
-    found = list(_values(argv, "--output", "-o"))
-    return found[-1] if found else "human"
+    formats = list(_values(argv, "--output", "-o"))
+    return formats[-1] if formats else "human"
 
 
 def command(argv: list[str]) -> str:
     """Return the first word that is a command, for the error report."""
-    return next((one for one in argv if one in COMMANDS), "samaops")
+    return next((word for word in argv if word in COMMANDS), "samaops")
 
 
 def _values(argv: list[str], long: str, short: str) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _finish(site: Site, report: Report, output: Output, verbose: bool) -> NoRetu
         screen.show(report, output)
     else:
         view = View(symbols_for(sys.stdout.encoding), verbose)
-        journal = next((one.journal for one in report.actions if one.journal), None)
+        journal = next((action.journal for action in report.actions if action.journal), None)
         journaled = samaops(site, f"history show {journal}") if journal else ""
         screen.show_screen(face.page(report, view, journaled))
     raise typer.Exit(Answered(exit_code(report)))

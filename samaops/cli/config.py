@@ -48,13 +48,13 @@ def check(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Check the configuration."""
     _require_form(output)
     started_at = datetime.now(timezone.utc)
-    found = configuration_file.read(ctx.obj)
-    systems = configuration.check(found)
+    loaded = configuration_file.read(ctx.obj)
+    systems = configuration.check(loaded)
     if output is Output.JSON:
         screen.show(Report("config", started_at), output)
         return
     typer.echo(
-        _("{path} is good: {systems}").format(path=found.path, systems=", ".join(systems) or _("nothing"))
+        _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
     )
 
 
@@ -62,12 +62,12 @@ def check(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
 def show(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """Show the configuration."""
     _require_form(output)
-    found = configuration_file.read(ctx.obj)
-    values = [(one.key, one.value, one.source) for one in configuration.show(found)]
+    loaded = configuration_file.read(ctx.obj)
+    values = [(setting.key, setting.value, setting.source) for setting in configuration.show(loaded)]
     if output is Output.HUMAN:
-        screen.show_screen(settings.table(str(found.path), values))
+        screen.show_screen(settings.table(str(loaded.path), values))
     else:
-        stdout.write(json.text(settings.document(str(found.path), values)))
+        stdout.write(json.text(settings.document(str(loaded.path), values)))
 
 
 def _require_form(output: Output) -> None:

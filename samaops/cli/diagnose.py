@@ -123,10 +123,10 @@ def _check_seconds(**options: float | None) -> None:
 
 def _refuse_together(**options: object) -> None:
     given = [name for name, value in options.items() if value is not None]
-    for one, other in (("watch", "wait"), ("from_", "watch"), ("from_", "wait"), ("from_", "save")):
-        if one in given and other in given:
+    for option, other in (("watch", "wait"), ("from_", "watch"), ("from_", "wait"), ("from_", "save")):
+        if option in given and other in given:
             text = _("{one} and {other} exclude each other")
-            raise UsageError(text.format(one=f"--{one.rstrip('_')}", other=f"--{other}"))
+            raise UsageError(text.format(one=f"--{option.rstrip('_')}", other=f"--{other}"))
 
 
 def _live_look(

@@ -41,8 +41,8 @@ def show(
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show one change."""
-    found = history.change(configuration_file.site(ctx.obj), change)
-    _show((found,), face.page(found), output)
+    past_change = history.change(configuration_file.site(ctx.obj), change)
+    _show((past_change,), face.page(past_change), output)
 
 
 def _show(changes: Sequence[PastChange], page: RenderableType, output: Output) -> None:

@@ -54,12 +54,12 @@ def down(directory: Directory = None) -> None:
 @app.command(help=N_("List each part of the lab with its address and state."))
 def status(directory: Directory = None, output: Output = "human") -> None:
     """Say how the lab is."""
-    found = lab.status(_layout(directory))
+    lab_status = lab.status(_layout(directory))
     if lab_screen.wants_json(output):
-        typer.echo(json.dumps({"schema": STATUS_SCHEMA, **to_builtins(found)}, indent=2))
+        typer.echo(json.dumps({"schema": STATUS_SCHEMA, **to_builtins(lab_status)}, indent=2))
     else:
-        lab_screen.show_status(found)
-    raise typer.Exit(EXIT_CODES[found.state])
+        lab_screen.show_status(lab_status)
+    raise typer.Exit(EXIT_CODES[lab_status.state])
 
 
 @app.command(help=N_("Send a bounded stream of real requests and notifications to the lab."))

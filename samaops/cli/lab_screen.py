@@ -35,7 +35,7 @@ def progress() -> Iterator[Callable[[Step], None]]:
     with console.status(_("Starting the lab")) as spinner:
         ready, failed = _("ready"), _("failed")
 
-        def tell(step: Step) -> None:
+        def show(step: Step) -> None:
             if step.state == "starting":
                 waiting.append(step.part)
             elif step.part in waiting:
@@ -49,7 +49,7 @@ def progress() -> Iterator[Callable[[Step], None]]:
                 _("Starting: {parts}").format(parts=escape(names)) if names else _("Starting the lab")
             )
 
-        yield tell
+        yield show
 
 
 def show_up(layout: Layout, result: UpResult) -> None:
@@ -102,20 +102,20 @@ def show_down(was_there: bool) -> None:
     )
 
 
-def show_status(found: LabStatus) -> None:
+def show_status(status: LabStatus) -> None:
     """Show the parts in a table."""
     words = {"running": _("running"), "degraded": _("degraded"), "down": _("down")}
     typer.echo(
-        _("The lab in {directory}: {state}").format(directory=found.directory, state=words[found.state])
+        _("The lab in {directory}: {state}").format(directory=status.directory, state=words[status.state])
     )
-    if found.mode == "processes":
-        typer.echo(_("Plain processes in place of containers: {reason}").format(reason=found.mode_reason))
-    if not found.parts:
+    if status.mode == "processes":
+        typer.echo(_("Plain processes in place of containers: {reason}").format(reason=status.mode_reason))
+    if not status.parts:
         return
     table = Table(box=None, pad_edge=False)
     for title in (_("server"), _("part"), _("address"), _("pid"), _("state")):
         table.add_column(title)
-    for part in sorted(found.parts, key=lambda part: list(ADDRESSES).index(part.server)):
+    for part in sorted(status.parts, key=lambda part: list(ADDRESSES).index(part.server)):
         address = f"{part.address}:{part.port}" if part.port else part.address
         process = str(part.pid) if part.pid else (_("container") if part.container else "-")
         colour = "green" if part.state == "running" else "red"

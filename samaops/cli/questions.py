@@ -34,8 +34,8 @@ def is_yes(question: str) -> bool:
     yes, no = _("y yes").split(), _("n no").split()
     choices = _("[y/N]")
     while True:
-        asked = f"{question} {choices}"
-        answer = ask(asked).casefold()
+        prompt = f"{question} {choices}"
+        answer = ask(prompt).casefold()
         if answer in yes:
             return True
         if answer in no or not answer:

@@ -27,12 +27,12 @@ class WatchCommand(TyperCommand):
     """A command whose ``--watch`` may stand without a number, which typer cannot say."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        given = []
+        arguments = []
         for place, word in enumerate(args):
             following = args[place + 1] if place + 1 < len(args) else ""
             is_bare = word == "--watch" and not following.replace(".", "", 1).isdigit()
-            given.append(f"--watch={DEFAULT_WATCH_SECONDS}" if is_bare else word)
-        return super().parse_args(ctx, given)
+            arguments.append(f"--watch={DEFAULT_WATCH_SECONDS}" if is_bare else word)
+        return super().parse_args(ctx, arguments)
 
 
 def until_healthy(look: Callable[[], Report], seconds: float, code_of: Callable[[Report], int]) -> Report:

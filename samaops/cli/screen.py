@@ -71,9 +71,9 @@ def console(*, stderr: bool = False) -> Console:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="samaops.ascii")
-    made = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
-    made.width = min(made.width, _WIDEST)
-    return made
+    screen = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
+    screen.width = min(screen.width, _WIDEST)
+    return screen
 
 
 def _without_accents(error: UnicodeError) -> tuple[str, int]:
@@ -81,7 +81,8 @@ def _without_accents(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     text = unicodedata.normalize("NFKD", error.object[error.start : error.end])
     return "".join(
-        one if one.isascii() else "" if unicodedata.combining(one) else "?" for one in text
+        character if character.isascii() else "" if unicodedata.combining(character) else "?"
+        for character in text
     ), error.end
 
 

@@ -96,11 +96,11 @@ def _list(site: Site, output: Output) -> None:
 
 
 def _show(site: Site, name: str, output: Output) -> None:
-    shown = guide.guide_of(workflow.find(site, name), site)
+    playbook_guide = guide.guide_of(workflow.find(site, name), site)
     if output is Output.HUMAN:
-        screen.show_screen(face.page(shown))
+        screen.show_screen(face.page(playbook_guide))
     elif output is Output.JSON:
-        stdout.write(json.text(face.document(shown)))
+        stdout.write(json.text(face.document(playbook_guide)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 
@@ -132,18 +132,22 @@ def _show_diagnosis(diagnosis: Diagnosis, wanted: Changing) -> None:
     """Show what was found; to people the hops first, in their order, and not once more among the findings."""
     report = diagnosis.report
     if wanted.output is Output.HUMAN and not wanted.verbose:
-        by_id = {one.subject.partition("/")[2]: one for one in report.findings if one.code.startswith(PREFIX)}
+        by_id = {
+            finding.subject.partition("/")[2]: finding
+            for finding in report.findings
+            if finding.code.startswith(PREFIX)
+        }
         ordered = [by_id[hop.id] for hop in diagnosis.playbook.hops]
         screen.show_screen(face.hop_lines(ordered, symbols_for(sys.stdout.encoding)))
         screen.show_screen("")
-        findings = tuple(one for one in report.findings if not one.code.startswith(PREFIX))
+        findings = tuple(finding for finding in report.findings if not finding.code.startswith(PREFIX))
         report = replace(report, findings=findings)
     screen.show(report, wanted.output, verbose=wanted.verbose)
 
 
 def _chosen(diagnosis: Diagnosis, wanted: Changing) -> Offer | None:
     """Ask which fix to make, the least risky first; nobody has to choose one."""
-    offers = [one for one in diagnosis.offers if not one.refusal]
+    offers = [offer for offer in diagnosis.offers if not offer.refusal]
     if not offers or not wanted.may_ask:
         return None
     _show_menu(offers)
@@ -161,8 +165,8 @@ def _show_menu(offers: Sequence[Offer]) -> None:
 
 def _single(offer: Offer) -> Offer | None:
     """Ask whether the only fix is wanted: its plan, which is asked for in its turn, or its text."""
-    asked = _("Show this text?") if offer.text else _("Show the plan of this fix?")
-    return offer if questions.is_yes(asked) else None
+    question = _("Show this text?") if offer.text else _("Show the plan of this fix?")
+    return offer if questions.is_yes(question) else None
 
 
 def _numbered(offers: Sequence[Offer]) -> Offer | None:

@@ -53,8 +53,8 @@ def sentence(error: Any) -> str:
     kind = type(error).__name__
     if kind == "NoSuchOption":
         text = _("There is no option {option}").format(option=error.option_name)
-        meant = ", ".join(sorted(error.possibilities or ()))
-        return f"{text}; " + _("did you mean {meant}?").format(meant=meant) if meant else text
+        possibilities = ", ".join(sorted(error.possibilities or ()))
+        return f"{text}; " + _("did you mean {meant}?").format(meant=possibilities) if possibilities else text
     if kind == "MissingParameter" and error.param is not None:
         return _("{parameter} is missing").format(parameter=_parameter(error.param))
     if kind == "BadParameter" and error.param is not None:

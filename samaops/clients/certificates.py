@@ -35,8 +35,8 @@ def look(host: str, port: int, server_name: str, ca_file: Path | None, timeout: 
             return _shake_hands(context, limit.connect(host, port), server_name, limit)
         except ssl.SSLCertVerificationError as error:
             reason = error.verify_message or str(error)
-        shown = _shake_hands(tls.unverified(), limit.connect(host, port), server_name, limit)
-        return replace(shown, verify_error=reason)
+        certificate = _shake_hands(tls.unverified(), limit.connect(host, port), server_name, limit)
+        return replace(certificate, verify_error=reason)
 
 
 def _shake_hands(

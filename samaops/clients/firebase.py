@@ -101,15 +101,15 @@ def _of_der(der: bytes, reason: str) -> Certificate:
     from cryptography.x509.oid import NameOID
 
     try:
-        shown = x509.load_der_x509_certificate(der)
-        issuer, subject = shown.issuer, shown.subject
-        not_after = shown.not_valid_after_utc.isoformat()
+        certificate = x509.load_der_x509_certificate(der)
+        issuer, subject = certificate.issuer, certificate.subject
+        not_after = certificate.not_valid_after_utc.isoformat()
     except ValueError as error:
         raise ClientError(FailureKind.TLS, f"{reason}; {error}", "certificate") from error
 
     def first(names: x509.Name, oid: x509.ObjectIdentifier) -> str:
-        found = names.get_attributes_for_oid(oid)
-        return str(found[0].value) if found else ""
+        attributes = names.get_attributes_for_oid(oid)
+        return str(attributes[0].value) if attributes else ""
 
     return Certificate(
         issuer_organisation=first(issuer, NameOID.ORGANIZATION_NAME),

@@ -62,10 +62,10 @@ class FlowerClient:
             raise ClientError(FailureKind.AUTHENTICATION, f"HTTP {answer.status}", path)
         if answer.status == 401 and answer.body:
             raise ClientError(FailureKind.AUTHENTICATION, answer.text[:200].strip(), path)
-        found = json_of(answer, self._url + path)
-        if not isinstance(found, dict):
+        document = json_of(answer, self._url + path)
+        if not isinstance(document, dict):
             raise ClientError(FailureKind.GARBAGE, _("the answer is not a JSON object"), path)
-        return found
+        return document
 
 
 def _path_of(url: str) -> str:

@@ -33,8 +33,8 @@ class BigIpClient:
 
     def virtual_stats(self) -> dict[str, Any]:
         """Return the statistics of the virtual server, as flat values. Raises ClientError."""
-        found = entries_of(self._get(f"/virtual/{self._path(self._settings.virtual_server)}/stats"))
-        return found[0] if found else {}
+        entries = entries_of(self._get(f"/virtual/{self._path(self._settings.virtual_server)}/stats"))
+        return entries[0] if entries else {}
 
     def http_monitor(self, full_path: str) -> dict[str, Any] | None:
         """Return an HTTP or HTTPS monitor; None when there is none of these types under this name."""
@@ -48,10 +48,10 @@ class BigIpClient:
 
     def _get(self, path: str) -> dict[str, Any]:
         answer = self._connection.get(ROOT + path, auth=self._auth)
-        found = json_of(answer, ROOT + path)
-        if not isinstance(found, dict):
-            raise ClientError(FailureKind.GARBAGE, type(found).__name__, ROOT + path)
-        return found
+        document = json_of(answer, ROOT + path)
+        if not isinstance(document, dict):
+            raise ClientError(FailureKind.GARBAGE, type(document).__name__, ROOT + path)
+        return document
 
     def _path(self, name: str) -> str:
         return tilde(name if name.startswith("/") else f"/{self._settings.partition}/{name}")
@@ -78,9 +78,9 @@ def entries_of(stats: dict[str, Any]) -> list[dict[str, Any]]:
     return flat
 
 
-def _value(shown: object) -> object:
-    shown = _mapping(shown)
-    return shown.get("description", shown.get("value"))
+def _value(statistic: object) -> object:
+    statistic = _mapping(statistic)
+    return statistic.get("description", statistic.get("value"))
 
 
 def _mapping(value: object) -> dict[str, Any]:

@@ -57,8 +57,8 @@ class ManagementApi:
 
     def log_in(self) -> None:
         """Check the password and learn what our user may see. Raises ClientError."""
-        who = self.get("whoami")
-        tags = who.get("tags", ()) if isinstance(who, dict) else ()
+        whoami = self.get("whoami")
+        tags = whoami.get("tags", ()) if isinstance(whoami, dict) else ()
         # A list since 3.9, one comma-separated string before.
         self.tags = frozenset(tags.split(",") if isinstance(tags, str) else map(str, tags))
         self._is_logged_in = True

@@ -73,10 +73,10 @@ def connect(address: str, port: int, timeout: float) -> Connection:
 
 def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
     try:
-        found = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM)
+        addresses = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM)
     except (socket.gaierror, UnicodeError) as error:
         raise ClientError(FailureKind.NAME, str(error), "name") from error
-    family, _type, _protocol, _name, target = found[0]
+    family, _type, _protocol, _name, target = addresses[0]
     return family, (str(target[0]), int(target[1]))
 
 
@@ -108,11 +108,11 @@ def _ping_by_command(address: str, timeout: float, reason: str) -> Echo:
     except subprocess.TimeoutExpired:
         return Echo(allowed=True, reason=f"no echo within {timeout:g} s")
     if done.returncode == 0:
-        found = _PING_TIME.search(done.stdout)
-        return Echo(allowed=True, milliseconds=float(found.group(1)) if found else 0.0)
+        match = _PING_TIME.search(done.stdout)
+        return Echo(allowed=True, milliseconds=float(match.group(1)) if match else 0.0)
     # 1: sent, and no answer came. 2: it could not even send, also when there is no route.
-    said = (done.stderr or done.stdout).strip().splitlines()
-    last = said[-1] if said else ""
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    last = lines[-1] if lines else ""
     return Echo(allowed=done.returncode == 1 or "unreachable" in last.lower(), reason=last)
 
 

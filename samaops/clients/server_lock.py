@@ -99,7 +99,7 @@ def take(shell: Shell, file: str, owner: str, timeout: float, rhythm: Rhythm | N
     command = _command("hold", file, str(math.ceil(rhythm.silence_seconds)))
     conversation = shell.converse(f"env LC_ALL=C {command}", timeout)
     try:
-        answer = _introduce(conversation, owner, timeout)
+        answer = _send_owner(conversation, owner, timeout)
     except BaseException:
         conversation.finish(0.0)
         raise
@@ -116,25 +116,25 @@ def look(shell: Shell, file: str, timeout: float) -> None:
         if line.startswith(_MARK):
             raise _refusal(line)
     if done.exit_code:
-        said = (done.stdout + done.stderr).strip() or _("exit code {code}").format(code=done.exit_code)
-        raise ClientError(FailureKind.ERROR, said.splitlines()[-1][:_LONGEST_WORDS], STAGE)
+        output = (done.stdout + done.stderr).strip() or _("exit code {code}").format(code=done.exit_code)
+        raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:_LONGEST_WORDS], STAGE)
 
 
-def _introduce(conversation: Conversation, owner: str, timeout: float) -> str:
+def _send_owner(conversation: Conversation, owner: str, timeout: float) -> str:
     """Say who we are and return the answer, the first line that is one; what a log-in prints stands before it."""
     with suppress(ClientError):  # it may have ended before it heard us, and then it has said why
         conversation.tell(owner, timeout)
-    ends_at, said = time.monotonic() + timeout, ""
+    ends_at, last_words = time.monotonic() + timeout, ""
     while True:
         try:
             line = conversation.hear(max(0.01, ends_at - time.monotonic()))
         except ClientError as error:
-            if error.kind is FailureKind.CLOSED and said:
-                raise ClientError(error.kind, said, STAGE) from error
+            if error.kind is FailureKind.CLOSED and last_words:
+                raise ClientError(error.kind, last_words, STAGE) from error
             raise
         if line.startswith(_MARK):
             return line
-        said = line.strip()[:_LONGEST_WORDS] or said
+        last_words = line.strip()[:_LONGEST_WORDS] or last_words
 
 
 def _refusal(answer: str) -> TakenError | ClientError:

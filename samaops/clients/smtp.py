@@ -100,6 +100,6 @@ def _sorted(error: Exception, limit: TimeLimit) -> ClientError:
     )
 
 
-def _words(code: int, said: bytes | str) -> str:
-    words = said.decode("utf-8", "backslashreplace") if isinstance(said, bytes) else said
+def _words(code: int, answer: bytes | str) -> str:
+    words = answer.decode("utf-8", "backslashreplace") if isinstance(answer, bytes) else answer
     return f"{code} {words}"[:200]

@@ -66,7 +66,7 @@ def has_driver(name: str, installed: tuple[str, ...]) -> bool:
     """Return whether a driver is installed; its name may be the path of its library."""
     if name.startswith("/"):
         return Path(name).is_file()
-    return name.lower() in {one.lower() for one in installed}
+    return name.lower() in {driver.lower() for driver in installed}
 
 
 def reach(settings: SqlServer) -> tuple[float, float]:

@@ -312,8 +312,8 @@ def _authenticate(
             break
         refusal, answer = "Permission denied (publickey)", transport.get_exception()
         if isinstance(answer, paramiko.ssh_exception.PartialAuthentication):
-            more = ", ".join(answer.allowed_types)
-            refusal = _("the key is right, and the server asks for more: {methods}").format(methods=more)
+            methods = ", ".join(answer.allowed_types)
+            refusal = _("the key is right, and the server asks for more: {methods}").format(methods=methods)
         elif isinstance(answer, paramiko.BadAuthenticationType):
             refusal = f"Permission denied ({','.join(answer.allowed_types)})"
     message = _("user {user}: {refusal}").format(user=user, refusal=refusal)

@@ -109,26 +109,26 @@ def session(address: tuple[str, int], route: Route, context: ssl.SSLContext | No
         pool = _Pool(host, port, maxsize=1, route=route)
     else:
         pool = _TlsPool(host, port, maxsize=1, route=route, ssl_context=context)
-    made = requests.Session()
-    made.trust_env = False
-    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    http_session = requests.Session()
+    http_session.trust_env = False
+    http_session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     # No compression: what is counted and cut is what was sent.
-    made.headers.clear()
-    made.headers.update({"User-Agent": "samaops", "Accept": "*/*", "Accept-Encoding": "identity"})
+    http_session.headers.clear()
+    http_session.headers.update({"User-Agent": "samaops", "Accept": "*/*", "Accept-Encoding": "identity"})
     for scheme in ("http://", "https://"):
-        made.mount(scheme, _Adapter(pool))
-    return made
+        http_session.mount(scheme, _Adapter(pool))
+    return http_session
 
 
 def root_of(error: BaseException) -> BaseException:
     """Return the error of the socket or of http.client that lies under those of requests and urllib3."""
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, (OSError, http.client.HTTPException)) and not isinstance(
-            below, requests.RequestException
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (OSError, http.client.HTTPException)) and not isinstance(
+            cause, requests.RequestException
         ):
-            return below
-        below = below.__cause__ or below.__context__
+            return cause
+        cause = cause.__cause__ or cause.__context__
     return error
 
 

@@ -24,12 +24,12 @@ def look(endpoint: Endpoint, _site: Site, probe: Probe) -> AlertmanagerFacts:
 def observe(settings: Endpoint, probe: Probe) -> AlertmanagerFacts:
     """Read the alerts. Raises ClientError."""
     probe.stage("alerts")
-    shown = client.firing(settings)
-    if not isinstance(shown, list):
-        raise ClientError(FailureKind.GARBAGE, type(shown).__name__, "alerts")
+    alerts = client.firing(settings)
+    if not isinstance(alerts, list):
+        raise ClientError(FailureKind.GARBAGE, type(alerts).__name__, "alerts")
     return AlertmanagerFacts(
         url=settings.url.rpartition("@")[2],
-        alerts=tuple(_alert(one) for one in shown if isinstance(one, dict)),
+        alerts=tuple(_alert(alert) for alert in alerts if isinstance(alert, dict)),
     )
 
 

@@ -50,39 +50,39 @@ def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
     """Return the facts that the script's output holds. Raises ClientError when it could not look."""
     sections = cut(done, token)
     try:
-        epoch, found = float(sections["now"][0]), sections["directory"][0]
+        epoch, state = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "find") from error
-    if found != "exists":
-        if "No such file" not in found:
-            raise ClientError(FailureKind.PERMISSION, found, "stat")
+    if state != "exists":
+        if "No such file" not in state:
+            raise ClientError(FailureKind.PERMISSION, state, "stat")
         return BackupFacts(backup.directory, backup.pattern, epoch, False, (), ())
     lines = sections.get("files", [])
-    files = sorted(_files(lines), key=lambda one: -one.modified_at)
+    files = sorted(_files(lines), key=lambda file: -file.modified_at)
     return BackupFacts(
         directory=backup.directory,
         pattern=backup.pattern,
         epoch=epoch,
         exists=True,
-        files=tuple(one for one in files if not one.name.endswith(UNFINISHED_ENDINGS)),
-        unfinished=tuple(one for one in files if one.name.endswith(UNFINISHED_ENDINGS)),
+        files=tuple(file for file in files if not file.name.endswith(UNFINISHED_ENDINGS)),
+        unfinished=tuple(file for file in files if file.name.endswith(UNFINISHED_ENDINGS)),
     )
 
 
 def _files(lines: Sequence[str]) -> list[BackupFile]:
     *listed, end = lines or ["exit 1"]
     if end != "exit 0":
-        said = listed[-1] if listed else end
-        if "ermission denied" in said:
-            raise ClientError(FailureKind.PERMISSION, said, "find")
+        reason = listed[-1] if listed else end
+        if "ermission denied" in reason:
+            raise ClientError(FailureKind.PERMISSION, reason, "find")
         kind = FailureKind.NO_ANSWER if end in ("exit 124", "exit 137") else FailureKind.ERROR
-        raise ClientError(kind, said, "find")
-    found = []
+        raise ClientError(kind, reason, "find")
+    files = []
     for line in listed:
         words = line.split("\t", 2)
         if len(words) == 3:
-            found.append(BackupFile(words[2], int(words[0]), float(words[1])))
-    return found
+            files.append(BackupFile(words[2], int(words[0]), float(words[1])))
+    return files
 
 
 @cache

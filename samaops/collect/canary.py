@@ -72,7 +72,7 @@ class ResultWatch:
         try:
             client.connect()
             while not self._over.is_set() and time.monotonic() < ends_at:
-                self._seen = _looked(client, self._key, self._seen)
+                self._seen = _sighting(client, self._key, self._seen)
                 if self._seen.has_ended:
                     self._found.set()
                     return
@@ -82,23 +82,23 @@ class ResultWatch:
             client.close()
 
 
-def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
+def _sighting(client: RedisClient, key: str, before: Sighting) -> Sighting:
     value = client.get(key)
     now = time.monotonic()
     if value is None:
         return replace(before, trouble="")
-    found = _document(value)
-    if not found:  # another serializer than JSON: there is a result, and nobody here can read it
+    document = _document(value)
+    if not document:  # another serializer than JSON: there is a result, and nobody here can read it
         return replace(before, ended_at=now, trouble="")
-    state, result = str(found.get("status", "")), found.get("result")
-    seen = replace(before, state=state, result=result, trouble="", began_at=before.began_at or now)
+    state, result = str(document.get("status", "")), document.get("result")
+    sighting = replace(before, state=state, result=result, trouble="", began_at=before.began_at or now)
     if isinstance(result, Mapping) and state == "STARTED":
-        return replace(seen, worker=str(result.get("hostname", "")))
+        return replace(sighting, worker=str(result.get("hostname", "")))
     if state not in ENDED:
-        return seen
+        return sighting
     return replace(
-        seen,
-        worker=str(found.get("worker") or before.worker),
+        sighting,
+        worker=str(document.get("worker") or before.worker),
         ended_at=now,
         expires=client.ttl(key) != -1,
     )
@@ -106,10 +106,10 @@ def _looked(client: RedisClient, key: str, before: Sighting) -> Sighting:
 
 def _document(value: Any) -> dict[str, Any]:
     try:
-        found = json.loads(value)
+        document = json.loads(value)
     except (TypeError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def heard(site: Site, task_id: str) -> Heard | None:
@@ -118,9 +118,9 @@ def heard(site: Site, task_id: str) -> Heard | None:
     if flower is None:
         return None
     with FlowerClient(url_of(site, flower), flower) as client:
-        found = client.task(task_id)
-    if found is None:
+        task = client.task(task_id)
+    if task is None:
         return None
     return Heard(
-        *(str(found.get(name) or "") for name in ("state", "worker", "exception")),
+        *(str(task.get(name) or "") for name in ("state", "worker", "exception")),
     )

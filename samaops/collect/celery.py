@@ -10,6 +10,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from samaops.clients.errors import ClientError
@@ -47,8 +48,8 @@ def workers(site: Site) -> Iterator[Target]:
     """Yield the workers, who are looked at together, where some are configured."""
     settings = site.settings
     if settings.celery is not None:
-        asked = [section for section in (settings.rabbitmq, settings.flower) if section is not None]
-        seconds = max((section.timeout for section in asked), default=RabbitMQ().timeout) + SPARE_SECONDS
+        sources = [section for section in (settings.rabbitmq, settings.flower) if section is not None]
+        seconds = max((section.timeout for section in sources), default=RabbitMQ().timeout) + SPARE_SECONDS
         server = next((worker.server for worker in settings.celery.workers.values()), "workers")
         yield Target("workers", settings.celery, server, seconds)
 
@@ -70,8 +71,8 @@ def observe(site: Site, probe: Probe) -> CeleryFacts:
         raise ClientError(FailureKind.DEPENDENCY, error.message, f"rabbitmq {error.stage}".strip()) from error
     active = recent = None
     if site.settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
-        seen = probe.attempt("tasks", lambda: _of_flower(site))
-        active, recent = seen or (None, None)
+        flower_tasks = probe.attempt("tasks", lambda: _of_flower(site))
+        active, recent = flower_tasks or (None, None)
     return CeleryFacts(nodes=nodes, others=others, replies=replies, active=active, recent=recent)
 
 
@@ -122,7 +123,7 @@ def workers_of(
         if connection not in names
         for queue in listed
     ]
-    return tuple(sorted(nodes, key=lambda one: one.name)), tuple(others[:RECENT_TASKS])
+    return tuple(sorted(nodes, key=lambda node: node.name)), tuple(others[:RECENT_TASKS])
 
 
 def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[int, int]]:
@@ -143,9 +144,11 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
         columns="name,messages,consumers",
     )  # fmt: skip
     return tuple(
-        ReplyQueue(str(one.get("name", ""))[:NAME_CHARACTERS], _int(one, "messages"), _int(one, "consumers"))
-        for one in objects(_dict(page).get("items"), "queues")
-        if str(one.get("name", "")).endswith(REPLIES)
+        ReplyQueue(
+            str(queue.get("name", ""))[:NAME_CHARACTERS], _int(queue, "messages"), _int(queue, "consumers")
+        )
+        for queue in objects(_dict(page).get("items"), "queues")
+        if str(queue.get("name", "")).endswith(REPLIES)
     )
 
 
@@ -160,12 +163,12 @@ def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
 
 def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> tuple[ActiveTask, ...]:
     """Return the started tasks, longest first; Flower also remembers those of a worker that was killed."""
-    counts = {str(row.get("hostname")): row for row in client.heartbeats()}
+    heartbeats = {str(row.get("hostname")): row for row in client.heartbeats()}
     tasks = []
     for task in started:
         worker = str(task.get("worker") or "")
-        heard = counts.get(worker, {})
-        active = heard.get("active") if heard.get("status") is True else None
+        heartbeat = heartbeats.get(worker, {})
+        active = heartbeat.get("active") if heartbeat.get("status") is True else None
         tasks.append(
             ActiveTask(
                 id=str(task.get("uuid", ""))[:TEXT_CHARACTERS],
@@ -176,7 +179,7 @@ def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> 
                 worker_active=active if isinstance(active, int) else None,
             )
         )
-    return tuple(sorted(tasks, key=lambda one: -one.runtime_seconds))
+    return tuple(sorted(tasks, key=lambda task: -task.runtime_seconds))
 
 
 def _arguments(task: Mapping[str, Any]) -> str:
@@ -193,7 +196,7 @@ def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
         if task.get("state") in ("SUCCESS", "FAILURE")
         and now - _float(task, "timestamp", 0.0) <= RECENT_SECONDS
     ]
-    ended.sort(key=lambda one: -one[0])
+    ended.sort(key=itemgetter(0), reverse=True)
     failed = [task for _at, task in ended if task.get("state") == "FAILURE"]
     latest = _since_all_was_well([task for _at, task in ended])
     exceptions = Counter(_exception(task) for task in latest)
@@ -236,8 +239,8 @@ def _address(connection: str) -> str:
 
 
 def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
-    found = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
-    return found if isinstance(found, dict) else {}
+    value = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
+    return value if isinstance(value, dict) else {}
 
 
 def _int(raw: Mapping[str, Any], name: str) -> int:

@@ -65,8 +65,8 @@ def _names(read: x509.Certificate) -> tuple[str, ...]:
     from cryptography import x509
 
     try:
-        found = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alternative_names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    addresses = [str(one) for one in found.get_values_for_type(x509.IPAddress)]
-    return (*found.get_values_for_type(x509.DNSName), *addresses)
+    addresses = [str(address) for address in alternative_names.get_values_for_type(x509.IPAddress)]
+    return (*alternative_names.get_values_for_type(x509.DNSName), *addresses)

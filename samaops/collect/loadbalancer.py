@@ -60,7 +60,7 @@ def observe(bigip: BigIp, timeout: float, probe: Probe) -> BigIpFacts:
     with HttpConnection(bigip.url, timeout=timeout, ca_file=bigip.ca_file) as connection:
         client = BigIpClient(connection, bigip)
         probe.stage("members")
-        members = tuple(_member(one) for one in _stats(client))
+        members = tuple(_member(stats) for stats in _stats(client))
         monitors = probe.attempt("monitors", lambda: _monitors(client))
         virtual = probe.attempt("virtual", client.virtual_stats) or {}
     return BigIpFacts(
@@ -104,11 +104,11 @@ def _monitors(client: BigIpClient) -> tuple[MonitorFacts, ...]:
 
 
 def _monitor(client: BigIpClient, name: str) -> MonitorFacts:
-    found = client.http_monitor(name)
-    if found is None:
+    monitor = client.http_monitor(name)
+    if monitor is None:
         return MonitorFacts(name, None, "")
-    receive = str(found.get("recv", ""))
-    return MonitorFacts(name, "" if receive == "none" else receive, str(found.get("send", "")))
+    receive = str(monitor.get("recv", ""))
+    return MonitorFacts(name, "" if receive == "none" else receive, str(monitor.get("send", "")))
 
 
 def _optional(stats: Mapping[str, Any], key: str) -> str | None:

@@ -26,13 +26,13 @@ def observe(settings: Endpoint, probe: Probe) -> PrometheusFacts:
     """Read targets and rules. Raises ClientError when the targets cannot be read."""
     with HttpConnection(settings.url, timeout=settings.timeout, ca_file=settings.ca_file) as connection:
         probe.stage("targets")
-        found = client.ask(connection, settings, client.TARGETS_PATH)
+        answer = client.ask(connection, settings, client.TARGETS_PATH)
         rules = probe.attempt("rules", lambda: _rules(connection, settings))
     return PrometheusFacts(
         url=settings.url.rpartition("@")[2],
-        targets=tuple(_target(one) for one in _list(found.get("activeTargets"))),
+        targets=tuple(_target(target) for target in _list(answer.get("activeTargets"))),
         rule_count=None if rules is None else len(rules),
-        failing_rules=None if rules is None else tuple(one for one in rules if one.error),
+        failing_rules=None if rules is None else tuple(rule for rule in rules if rule.error),
     )
 
 
@@ -59,4 +59,4 @@ def _target(shown: Mapping[str, Any]) -> TargetFacts:
 
 
 def _list(value: object) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return [element for element in value if isinstance(element, dict)] if isinstance(value, list) else []

@@ -23,8 +23,8 @@ ALIVE_SECONDS = 1.0
 
 def targets(firebase: Firebase) -> tuple[tuple[str, int], ...]:
     """Return host and port of Google's two services, each once."""
-    found = (urlsplit(url) for url in (firebase.oauth_url, firebase.fcm_url))
-    return tuple(dict.fromkeys((one.hostname or "", one.port or 443) for one in found))
+    urls = (urlsplit(url) for url in (firebase.oauth_url, firebase.fcm_url))
+    return tuple(dict.fromkeys((url.hostname or "", url.port or 443) for url in urls))
 
 
 def configured(site: Site) -> Iterator[Target]:
@@ -48,7 +48,7 @@ def _seconds(site: Site) -> float:
 def observe(proxy: Proxy, hosts: tuple[tuple[str, int], ...], seconds: float, probe: Probe) -> ProxyFacts:
     """Ask the proxy for a tunnel to each host, all at once. Raises ClientError when the proxy itself fails."""
     connect_ms, tunnels = _ask_all(proxy, hosts, seconds - ALIVE_SECONDS, probe)
-    kinds = {one.failure_kind for one in tunnels}
+    kinds = {tunnel.failure_kind for tunnel in tunnels}
     if kinds <= {FailureKind.NO_ANSWER.value}:  # does it wait for somebody behind it, or hang itself?
         probe.stage("GET /")
         alive_ms = client.alive_after_ms(proxy, ALIVE_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 from samaops.clients.redis import RedisClient
@@ -189,45 +190,45 @@ def _size(row: Mapping[str, str], name: str) -> int:
 
 
 def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
-    seen: list[tuple[str, bool, int]] = []
+    sampled: list[tuple[str, bool, int]] = []
     for keys in _batches(client, at_most):
         for key, (milliseconds, size) in zip(keys, client.expiry_and_size(keys), strict=True):
             if milliseconds != -2:  # -2: gone in the meantime
-                seen.append((key.decode("utf-8", "backslashreplace"), milliseconds == -1, size or 0))
-    return summarize(seen, database_keys)
+                sampled.append((key.decode("utf-8", "backslashreplace"), milliseconds == -1, size or 0))
+    return summarize(sampled, database_keys)
 
 
 def _batches(client: RedisClient, at_most: int) -> Iterator[list[Any]]:
     """Yield keys until enough were seen, none are left, or the time is over. Not scan_iter: it may find none for long."""
-    ends_at, seen, cursor = time.monotonic() + SAMPLE_SECONDS, 0, 0
-    while seen < at_most and time.monotonic() < ends_at:
+    ends_at, count, cursor = time.monotonic() + SAMPLE_SECONDS, 0, 0
+    while count < at_most and time.monotonic() < ends_at:
         cursor, keys = client.scan(cursor, count=min(500, at_most))
-        keys = keys[: at_most - seen]
-        seen += len(keys)
+        keys = keys[: at_most - count]
+        count += len(keys)
         if keys:
             yield keys
         if cursor == 0:
             return
 
 
-def summarize(seen: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
+def summarize(sampled: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
     """Group sampled keys, each given as name, whether it never expires, and size in bytes."""
-    keys = list(seen)
-    largest_key, _never, largest_bytes = max(keys, key=lambda one: one[2], default=("", False, 0))
+    keys = list(sampled)
+    largest_key, _never, largest_bytes = max(keys, key=itemgetter(2), default=("", False, 0))
     groups: dict[str, list[int]] = {}
     for name, never, size in keys:
         counts = groups.setdefault(prefix_of(name), [0, 0, 0, 0])
         for index, amount in enumerate((1, int(never), size, size if never else 0)):
             counts[index] += amount
     listed = sorted(
-        (KeyGroup(prefix, *counts) for prefix, counts in groups.items()), key=lambda one: -one.bytes
+        (KeyGroup(prefix, *counts) for prefix, counts in groups.items()), key=lambda group: -group.bytes
     )
     return KeySample(
         database_keys=max(database_keys, len(keys)),
         sampled=len(keys),
-        no_expiry=sum(one.no_expiry for one in listed),
-        bytes=sum(one.bytes for one in listed),
-        no_expiry_bytes=sum(one.no_expiry_bytes for one in listed),
+        no_expiry=sum(group.no_expiry for group in listed),
+        bytes=sum(group.bytes for group in listed),
+        no_expiry_bytes=sum(group.no_expiry_bytes for group in listed),
         groups=(*listed[:SHOWN_PREFIXES], *_rest(listed[SHOWN_PREFIXES:])),
         largest_key=largest_key[:KEY_CHARACTERS],
         largest_bytes=largest_bytes,
@@ -238,7 +239,7 @@ def _rest(groups: list[KeyGroup]) -> tuple[KeyGroup, ...]:
     if not groups:
         return ()
     sums = (
-        sum(getattr(one, name) for one in groups)
+        sum(getattr(group, name) for group in groups)
         for name in ("keys", "no_expiry", "bytes", "no_expiry_bytes")
     )
     return (KeyGroup("(other)", *sums),)
@@ -248,9 +249,9 @@ def prefix_of(key: str) -> str:
     """Return what a key has in common with its like: all before the first identifier, or up to the last colon."""
     if key.endswith(".reply.celery.pidbox"):  # <uuid>.reply.celery.pidbox: the identifier comes first
         return "*.reply.celery.pidbox"
-    found = _IDENTIFIER.search(key)
-    if found and found.start() > 0:
-        return key[: found.start()][:KEY_CHARACTERS]
+    match = _IDENTIFIER.search(key)
+    if match and match.start() > 0:
+        return key[: match.start()][:KEY_CHARACTERS]
     head, colon, _tail = key.rpartition(":")
     return (head + colon or key)[:KEY_CHARACTERS]
 

@@ -23,8 +23,8 @@ def cut(done: Completed, token: str) -> dict[str, list[str]]:
         elif line:
             current.append(line)
     if not sections:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        last = said[-1] if said else _("exit code {code}").format(code=done.exit_code)
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        last = lines[-1] if lines else _("exit code {code}").format(code=done.exit_code)
         kind = FailureKind.MISSING if done.exit_code in (126, 127) else FailureKind.ERROR
         raise ClientError(kind, last, "script")
     return sections

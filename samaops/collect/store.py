@@ -116,9 +116,9 @@ def _masked(value: object) -> Any:
         names = [name for name in type(value).model_fields if getattr(value, name) is not None]
         return {name: _masked(getattr(value, name)) for name in names}
     if isinstance(value, dict):
-        return {name: _masked(one) for name, one in value.items()}
+        return {name: _masked(element) for name, element in value.items()}
     if isinstance(value, tuple):
-        return [_masked(one) for one in value]
+        return [_masked(element) for element in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -45,19 +45,19 @@ def not_a_server(server: str, settings: Settings) -> str:
     return (
         _("{server!r} is not in [servers]").format(server=server)
         + "; "
-        + _meant(server, tuple(settings.servers))
+        + _nearest_known(server, tuple(settings.servers))
     )
 
 
 def not_one_of(name: str, known: Iterable[str]) -> str:
     """Say that a name is not known, with the nearest one that is."""
-    return _("{name!r} is not known").format(name=name) + "; " + _meant(name, tuple(known))
+    return _("{name!r} is not known").format(name=name) + "; " + _nearest_known(name, tuple(known))
 
 
-def _meant(name: str, known: tuple[str, ...]) -> str:
-    meant = keys.nearest(name, known)
-    if meant is not None:
-        return _("did you mean {meant}?").format(meant=meant)
+def _nearest_known(name: str, known: tuple[str, ...]) -> str:
+    nearest = keys.nearest(name, known)
+    if nearest is not None:
+        return _("did you mean {meant}?").format(meant=nearest)
     return _("known: {names}").format(names=", ".join(known) or _("none"))
 
 
@@ -71,9 +71,12 @@ def systems(settings: Settings) -> tuple[str, ...]:
 def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:
     """Find two members of a list with one name: their findings could not be told apart."""
     lists: list[tuple[Key, tuple[str, ...]]] = [
-        (("api", "instances"), tuple(one.name for one in settings.api.instances) if settings.api else ()),
-        (("sqlserver",), tuple(one.name for one in settings.sqlserver)),
-        (("certificates",), tuple(one.name for one in settings.certificates)),
+        (
+            ("api", "instances"),
+            tuple(instance.name for instance in settings.api.instances) if settings.api else (),
+        ),
+        (("sqlserver",), tuple(database.name for database in settings.sqlserver)),
+        (("certificates",), tuple(certificate.name for certificate in settings.certificates)),
     ]
     for key, names in lists:
         for place, name in enumerate(names):

@@ -26,19 +26,19 @@ def overrides(environment: Mapping[str, str], document: Mapping[str, Any]) -> di
     The document is needed for the names in it: ``SAMAOPS_SERVERS__DB__ADDRESS`` is ``[servers.db]``.
     Raises ConfigurationError for a variable that names no key.
     """
-    found = {}
+    overridden = {}
     for variable in sorted(environment):
         parts = variable.removeprefix(PREFIX).split(SEPARATOR)
         if variable.startswith(PREFIX) and (len(parts) > 1 or parts[0].lower() == "site"):
             key = _key_of(variable, parts, document)
-            found[key] = (variable, _value(environment[variable], keys.annotation_at(key)))
-    return found
+            overridden[key] = (variable, _value(environment[variable], keys.annotation_at(key)))
+    return overridden
 
 
-def apply(document: Mapping[str, Any], found: Mapping[Key, tuple[str, object]]) -> dict[str, Any]:
+def apply(document: Mapping[str, Any], overridden: Mapping[Key, tuple[str, object]]) -> dict[str, Any]:
     """Return the document with the overrides in it."""
     changed: Any = _copy(document)
-    for key, (variable, value) in found.items():
+    for key, (variable, value) in overridden.items():
         _put(changed, key, value, variable)
     assert isinstance(changed, dict)
     return changed
@@ -46,24 +46,24 @@ def apply(document: Mapping[str, Any], found: Mapping[Key, tuple[str, object]]) 
 
 def _key_of(variable: str, parts: list[str], document: Mapping[str, Any]) -> Key:
     key: Key = ()
-    here: Any = document
+    node: Any = document
     for place, part in enumerate(parts):
-        names = _names(key, here)
+        names = _names(key, node)
         exact = {_normal(name): name for name in names}.get(_normal(part))
         fallback = _free_name(key, part)
         chosen: str | int | None = exact if exact is not None else fallback
         if chosen is None:
             raise ConfigurationError(_unknown(variable, parts, place, names))
         key = (*key, chosen)
-        here = _child(here, chosen)
+        node = _child(node, chosen)
     if keys.annotation_at(key) is None:
         raise ConfigurationError(_unknown(variable, parts, len(parts) - 1, ()))
     return key
 
 
-def _names(key: Key, here: Any) -> tuple[str, ...]:
+def _names(key: Key, node: Any) -> tuple[str, ...]:
     """Return the names that may follow a key: its section's fields, or what stands in the file's table."""
-    written = tuple(str(name) for name in here) if isinstance(here, Mapping) else ()
+    written = tuple(str(name) for name in node) if isinstance(node, Mapping) else ()
     return keys.names_at(key) or written
 
 
@@ -75,11 +75,11 @@ def _free_name(key: Key, part: str) -> str | int | None:
     return part.lower() if part and keys.item_of(annotation, dict) is not None else None
 
 
-def _child(here: Any, part: str | int) -> Any:
-    if isinstance(here, Mapping) and isinstance(part, str):
-        return here.get(part)
-    if isinstance(here, (list, tuple)) and isinstance(part, int) and part < len(here):
-        return here[part]
+def _child(node: Any, part: str | int) -> Any:
+    if isinstance(node, Mapping) and isinstance(part, str):
+        return node.get(part)
+    if isinstance(node, (list, tuple)) and isinstance(part, int) and part < len(node):
+        return node[part]
     return None
 
 
@@ -88,12 +88,12 @@ def _normal(name: str) -> str:
 
 
 def _unknown(variable: str, parts: list[str], place: int, names: tuple[str, ...]) -> str:
-    meant = keys.nearest(parts[place], [_normal(name) for name in names])
-    if meant is None:
+    nearest = keys.nearest(parts[place], [_normal(name) for name in names])
+    if nearest is None:
         return _("The environment variable {variable} names no key of the configuration").format(
             variable=variable
         )
-    path = SEPARATOR.join([*parts[:place], meant.upper(), *parts[place + 1 :]])
+    path = SEPARATOR.join([*parts[:place], nearest.upper(), *parts[place + 1 :]])
     return _(
         "The environment variable {variable} names no key of the configuration; did you mean {meant}?"
     ).format(variable=variable, meant=PREFIX + path)
@@ -121,13 +121,13 @@ def _copy(value: Any) -> Any:
 
 
 def _put(document: Any, key: Key, value: object, variable: str) -> None:
-    here = document
+    node = document
     for depth, part in enumerate(key[:-1], start=1):
         new: object = [] if isinstance(key[depth], int) else {}
-        here = _enter(here, part, new, variable)
+        node = _enter(node, part, new, variable)
         if keys.is_secret(keys.annotation_at(key[:depth])):  # another reference replaces the whole secret
-            _clear(here)
-    _enter(here, key[-1], value, variable, replace=True)
+            _clear(node)
+    _enter(node, key[-1], value, variable, replace=True)
 
 
 def _clear(table: Any) -> None:
@@ -135,20 +135,20 @@ def _clear(table: Any) -> None:
         table.clear()
 
 
-def _enter(here: Any, part: str | int, new: object, variable: str, *, replace: bool = False) -> Any:
+def _enter(node: Any, part: str | int, new: object, variable: str, *, replace: bool = False) -> Any:
     """Return what stands at one part of a key, putting ``new`` there when there is nothing or to replace it."""
-    if isinstance(here, dict):
-        if replace or not isinstance(here.get(part), (dict, list)):
-            here[part] = new
-        return here[part]
-    if not isinstance(here, list) or not isinstance(part, int) or part > len(here):
+    if isinstance(node, dict):
+        if replace or not isinstance(node.get(part), (dict, list)):
+            node[part] = new
+        return node[part]
+    if not isinstance(node, list) or not isinstance(part, int) or part > len(node):
         raise ConfigurationError(
             _("The environment variable {variable} does not fit the configuration file").format(
                 variable=variable
             )
         )
-    if part == len(here):
-        here.append(new)
-    elif replace or not isinstance(here[part], (dict, list)):
-        here[part] = new
-    return here[part]
+    if part == len(node):
+        node.append(new)
+    elif replace or not isinstance(node[part], (dict, list)):
+        node[part] = new
+    return node[part]

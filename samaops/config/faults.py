@@ -84,7 +84,7 @@ def _is_member(key: Key, part: str | int) -> bool:
 
 def _literal_name(kind: Any) -> str:
     arguments = getattr(kind, "__args__", ())
-    return "literal[{}]".format(",".join(repr(one) for one in arguments))
+    return "literal[{}]".format(",".join(repr(argument) for argument in arguments))
 
 
 def _key(location: Key) -> Key:
@@ -116,9 +116,9 @@ def _reason(detail: ErrorDetails, key: Key) -> str:
 
 def _unknown_key(key: Key) -> str:
     names = keys.names_at(key[:-1])
-    meant = keys.nearest(str(key[-1]), names)
-    if meant is not None:
-        return _("unknown key; did you mean {meant}?").format(meant=meant)
+    nearest = keys.nearest(str(key[-1]), names)
+    if nearest is not None:
+        return _("unknown key; did you mean {meant}?").format(meant=nearest)
     return _("unknown key; known here: {names}").format(names=", ".join(sorted(names)))
 
 

@@ -37,7 +37,7 @@ def kinds(annotation: Any) -> Iterator[Any]:
 def model_in(annotation: Any) -> type[BaseModel] | None:
     """Return the section (or Secret) that this value may be, if any."""
     return next(
-        (one for one in kinds(annotation) if isinstance(one, type) and issubclass(one, BaseModel)), None
+        (kind for kind in kinds(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)), None
     )
 
 
@@ -82,8 +82,8 @@ def names_at(key: Key) -> tuple[str, ...]:
 
 def nearest(name: str, names: tuple[str, ...] | list[str]) -> str | None:
     """Return the name that was probably meant."""
-    found = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    return found[0] if found else None
+    matches = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def nearest_few(name: str, names: tuple[str, ...]) -> list[str]:

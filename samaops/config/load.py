@@ -37,8 +37,8 @@ class Configuration(Struct, frozen=True):
 def search_path() -> list[Path]:
     """Return where a configuration is looked for, first found wins (after ``--config``)."""
     named = os.environ.get("SAMAOPS_CONFIG")
-    found = [Path(named)] if named else []
-    return [*found, user_path(), Path("/etc/samaops/config.toml")]
+    paths = [Path(named)] if named else []
+    return [*paths, user_path(), Path("/etc/samaops/config.toml")]
 
 
 def user_path() -> Path:
@@ -79,12 +79,12 @@ def read(path: Path) -> Configuration:
     files, and literal secrets in a file that others can read.
     """
     document = parse(path)
-    found = environment.overrides(os.environ, document)
-    variables = {key: variable for key, (variable, _value) in found.items()}
+    overrides = environment.overrides(os.environ, document)
+    variables = {key: variable for key, (variable, _value) in overrides.items()}
     place = faults.place_of(str(path), variables)
     try:
         settings = Settings.model_validate(
-            environment.apply(document, found), context={"directory": path.absolute().parent}
+            environment.apply(document, overrides), context={"directory": path.absolute().parent}
         )
     except ValidationError as error:
         raise ConfigurationError("\n".join(faults.sentences(error, place))) from None
@@ -101,10 +101,10 @@ def parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = _TOML_PLACE.match(str(error))
-        reason = found["reason"] if found else str(error)
-        line = (found and found["line"]) or text.count("\n") + 1
-        column = (found and found["column"]) or len(text.rpartition("\n")[2]) + 1
+        match = _TOML_PLACE.match(str(error))
+        reason = match["reason"] if match else str(error)
+        line = (match and match["line"]) or text.count("\n") + 1
+        column = (match and match["column"]) or len(text.rpartition("\n")[2]) + 1
         raise ConfigurationError(
             _("{path}: line {line}, column {column}: not valid TOML: {reason}").format(
                 path=path, line=line, column=column, reason=reason

@@ -57,7 +57,7 @@ def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
             value, **{name: _redacted(getattr(value, name), secrets) for name in value.__struct_fields__}
         )
     if isinstance(value, Mapping):
-        return {_redacted(key, secrets): _redacted(one, secrets) for key, one in value.items()}
+        return {_redacted(key, secrets): _redacted(element, secrets) for key, element in value.items()}
     if isinstance(value, (tuple, list, frozenset, set)):
-        return type(value)(_redacted(one, secrets) for one in value)
+        return type(value)(_redacted(element, secrets) for element in value)
     return value

@@ -57,7 +57,7 @@ class DockerFacts(Struct, frozen=True):
 
     def named(self, name: str) -> Container | None:
         """Return the container of this name."""
-        return next((one for one in self.containers if one.name == name), None)
+        return next((container for container in self.containers if container.name == name), None)
 
 
 class ContainerUse(Struct, frozen=True):

@@ -64,8 +64,8 @@ class DirectoriesFacts(Struct, frozen=True):
 
     def growth(self, mount: str) -> Growth | None:
         """Return what became of a disk since the earlier run; None when that did not see it."""
-        now = next((one for one in self.mounts if one.mount == mount), None)
-        then = next((one for one in self.earlier if one.mount == mount), None)
+        now = next((disk for disk in self.mounts if disk.mount == mount), None)
+        then = next((disk for disk in self.earlier if disk.mount == mount), None)
         if now is None or then is None or now.at <= then.at:
             return None
         return Growth(mount, then.at, now.at - then.at, now.used_bytes - then.used_bytes, _grown(now, then))
@@ -81,7 +81,7 @@ def _grown(now: MountUse, then: MountUse) -> tuple[tuple[str, int], ...]:
         if (path in before or not then.is_partial) and size - before.get(path, 0) >= now.threshold_bytes
     }
     telling: list[tuple[str, int]] = []
-    for path, size in sorted(grown.items(), key=lambda one: (-one[1], -len(one[0]))):
+    for path, size in sorted(grown.items(), key=lambda entry: (-entry[1], -len(entry[0]))):
         inside = path.rstrip("/") + "/"
         is_filled = any(
             other.startswith(inside) and below >= _DOMINANT_SHARE * size
@@ -133,24 +133,24 @@ class ImagesFacts(Struct, frozen=True):
     def kept_as_release(self, releases_kept: int) -> frozenset[str]:
         """Return the ids of the newest images of each repository; those without a name are one repository."""
         by_repository: dict[str, list[Image]] = {}
-        for one in self.images:
-            for repository in one.repositories or (UNTAGGED,):
-                by_repository.setdefault(repository, []).append(one)
+        for image in self.images:
+            for repository in image.repositories or (UNTAGGED,):
+                by_repository.setdefault(repository, []).append(image)
         newest = (
-            sorted(images, key=lambda one: (one.created_at, one.since), reverse=True)[:releases_kept]
+            sorted(images, key=lambda image: (image.created_at, image.since), reverse=True)[:releases_kept]
             for images in by_repository.values()
         )
-        return frozenset(one.id for images in newest for one in images)
+        return frozenset(image.id for images in newest for image in images)
 
     def removable(self, age_hours: float, releases_kept: int) -> tuple[Image, ...]:
         """Return the images that no container uses, older than this, and no recent release; oldest first."""
         kept = self.kept_as_release(releases_kept)
-        found = [
-            one
-            for one in self.images
-            if not one.is_used and one.id not in kept and self.epoch - one.since > age_hours * 3600
+        images = [
+            image
+            for image in self.images
+            if not image.is_used and image.id not in kept and self.epoch - image.since > age_hours * 3600
         ]
-        return tuple(sorted(found, key=lambda one: one.since))
+        return tuple(sorted(images, key=lambda image: image.since))
 
 
 class FileErrors(Struct, frozen=True):
@@ -201,12 +201,12 @@ class LogFacts(Struct, frozen=True):
     @property
     def errors(self) -> int:
         """How many ERROR and CRITICAL lines there are in all files."""
-        return sum(one.errors + one.criticals for one in self.files)
+        return sum(file.errors + file.criticals for file in self.files)
 
     @property
     def unread(self) -> tuple[FileErrors, ...]:
         """The files that could not be read."""
-        return tuple(one for one in self.files if one.problem)
+        return tuple(file for file in self.files if file.problem)
 
 
 PACKED_ENDINGS = (".gz", ".bz2", ".xz", ".zst")

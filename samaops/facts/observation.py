@@ -48,4 +48,4 @@ class Snapshot(Struct, frozen=True):
 
     def of_system(self, system: str) -> tuple[Observation, ...]:
         """Return all observations of one system, failed ones too."""
-        return tuple(one for one in self.observations if one.system == system)
+        return tuple(observation for observation in self.observations if observation.system == system)

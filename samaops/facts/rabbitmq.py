@@ -93,7 +93,7 @@ class RabbitMQFacts(Struct, frozen=True):
 
     def queue(self, name: str) -> BrokerQueue | None:
         """Return a queue by its name, None when there is no such queue."""
-        return next((one for one in self.queues or () if one.name == name), None)
+        return next((queue for queue in self.queues or () if queue.name == name), None)
 
 
 class AmqpFacts(Struct, frozen=True):

@@ -16,8 +16,8 @@ def _covers(prefix: str, code: str) -> bool:
 
 def split(name: str) -> tuple[str, str]:
     """Return what a name such as ``docker@api`` asks for, and on which server; either may be empty: whatever it is."""
-    what, _at, server = name.partition("@")
-    return what, server
+    prefix, _at, server = name.partition("@")
+    return prefix, server
 
 
 class Selection(Struct, frozen=True):
@@ -33,13 +33,15 @@ class Selection(Struct, frozen=True):
 
     def includes(self, code: str, server: str | None = ANYWHERE) -> bool:
         """Return whether a check with this full code was asked for on a server; None: it is about no single one."""
-        wanted = not self.only or any(_covers(what, code) for what in _on(server, self.only))
+        wanted = not self.only or any(_covers(prefix, code) for prefix in _on(server, self.only))
         return wanted and not self._skips(code, server)
 
     def touches(self, prefix: str, server: str | None = ANYWHERE) -> bool:
         """Return whether any code under this prefix could have been asked for on a server."""
-        asked = _on(server, self.only)
-        wanted = not self.only or any(_covers(what, prefix) or _covers(prefix, what) for what in asked)
+        selected_prefixes = _on(server, self.only)
+        wanted = not self.only or any(
+            _covers(selected, prefix) or _covers(prefix, selected) for selected in selected_prefixes
+        )
         return wanted and not self._skips(prefix, server)
 
     def concerns(self, server: str | None) -> bool:
@@ -48,7 +50,7 @@ class Selection(Struct, frozen=True):
 
     def names(self, system: str) -> bool:
         """Return whether something of a system was asked for by name, not just as a part of all that a server has."""
-        return any(what and _covers(system, what) for what, _server in map(split, self.only))
+        return any(prefix and _covers(system, prefix) for prefix, _server in map(split, self.only))
 
     def servers(self) -> tuple[str, ...]:
         """Return the servers that are named."""
@@ -56,13 +58,13 @@ class Selection(Struct, frozen=True):
 
     def _skips(self, code: str, server: str | None) -> bool:
         # What is skipped on one server is not skipped "anywhere".
-        return any(_covers(what, code) and place in ("", server) for what, place in map(split, self.skip))
+        return any(_covers(prefix, code) and place in ("", server) for prefix, place in map(split, self.skip))
 
 
 def _on(server: str | None, names: tuple[str, ...]) -> Iterator[str]:
-    for what, place in map(split, names):
+    for prefix, place in map(split, names):
         if not place or server in (place, ANYWHERE):
-            yield what
+            yield prefix
 
 
 EVERYTHING = Selection()

@@ -196,10 +196,10 @@ class Journal:
 
         table = _table()
         closed = select(table.c.change).where(table.c.kind.in_((ENDED, INTERRUPTED)))
-        begun = select(table.c.change).where(
+        open_changes = select(table.c.change).where(
             table.c.site == self._site, table.c.kind == BEGUN, table.c.change.not_in(closed)
         )
-        return self._read([row.change for row in self._rows(begun.order_by(table.c.number.desc()))])
+        return self._read([row.change for row in self._rows(open_changes.order_by(table.c.number.desc()))])
 
     def undone_by(self) -> dict[str, str]:
         """Return for each change that was taken back by a later one, which."""
@@ -267,13 +267,13 @@ def _engine(url: str) -> Engine:
 
     if url.startswith("postgresql"):
         return create_engine(url, connect_args={"connect_timeout": _CONNECT_SECONDS}, poolclass=NullPool)
-    made = create_engine(url, connect_args={"timeout": _CONNECT_SECONDS}, poolclass=NullPool)
+    engine = create_engine(url, connect_args={"timeout": _CONNECT_SECONDS}, poolclass=NullPool)
 
-    @event.listens_for(made, "connect")
+    @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: object) -> None:
         connection.execute("PRAGMA synchronous = FULL")
 
-    return made
+    return engine
 
 
 def _table() -> Table:

@@ -60,8 +60,8 @@ class Records:
         }  # fmt: skip
         with _failures(), self._journal.engine().begin() as connection:
             connection.execute(table.insert(), values)
-            mine = (table.c.site == self._site, table.c.kind == self._kind)
-            connection.execute(table.delete().where(*mine, table.c.at < oldest))
+            of_this_kind = (table.c.site == self._site, table.c.kind == self._kind)
+            connection.execute(table.delete().where(*of_this_kind, table.c.at < oldest))
 
     def _prepare(self) -> None:
         try:

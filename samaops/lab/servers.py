@@ -92,27 +92,29 @@ def of_state(layout: Layout, state: LabState, name: str) -> Server:
     namespace = state.server(name)
     if namespace is not None and not is_alive(namespace):
         namespace = None
-    own = layout.of_server(name)
+    directory = layout.of_server(name)
     if namespace is not None:
         paths = {"data": "/data", "run": "/run", "etc": "/etc", "opt": "/opt/samaconso", "log": "/var/log"}
-        return Server(name, ADDRESSES[name], own, namespace, **{key: Path(p) for key, p in paths.items()})
-    base = _base_of(state, name, own)
+        return Server(
+            name, ADDRESSES[name], directory, namespace, **{key: Path(p) for key, p in paths.items()}
+        )
+    base = _base_of(state, name, directory)
     return Server(
         name=name,
         address=ADDRESSES[name],
-        own=own,
+        own=directory,
         namespace=None,
         data=base / "data",
         run=base / "run",
         etc=base / "etc",
-        opt=own / "opt",
+        opt=directory / "opt",
         log=base / "log",
     )
 
 
-def _base_of(state: LabState, name: str, own: Path) -> Path:
+def _base_of(state: LabState, name: str, directory: Path) -> Path:
     ending = f"-{name}"
-    return next((Path(path) for path in state.extra_directories if path.endswith(ending)), own)
+    return next((Path(path) for path in state.extra_directories if path.endswith(ending)), directory)
 
 
 def run_in(
@@ -169,14 +171,20 @@ def create(layout: Layout, states: StateFile, name: str) -> tuple[Server, bool]:
 
 
 def _create_namespaces(layout: Layout, name: str) -> ProcessRecord:
-    own = layout.of_server(name)
+    directory = layout.of_server(name)
     for part in ("root", "opt", "log"):
-        (own / part).mkdir(parents=True, exist_ok=True)
-    (own / "log").chmod(0o1777)
-    ready = own / "ready"
+        (directory / part).mkdir(parents=True, exist_ok=True)
+    (directory / "log").chmod(0o1777)
+    ready = directory / "ready"
     ready.unlink(missing_ok=True)
     script = str(templating.DIRECTORY / "server_init.sh")
-    arguments = (str(own / "root"), f"samaconso-{name}", ADDRESSES[name], DATA_SIZES[name], str(own))
+    arguments = (
+        str(directory / "root"),
+        f"samaconso-{name}",
+        ADDRESSES[name],
+        DATA_SIZES[name],
+        str(directory),
+    )
     spec = ProcessSpec(
         name=name,
         server=name,
@@ -197,8 +205,8 @@ def _create_namespaces(layout: Layout, name: str) -> ProcessRecord:
 
 
 def _create_directories(layout: Layout, states: StateFile, name: str) -> tuple[Server, bool]:
-    own = layout.of_server(name)
-    if states.state.server(name) is None and _base_of(states.state, name, own) == own:
+    directory = layout.of_server(name)
+    if states.state.server(name) is None and _base_of(states.state, name, directory) == directory:
         extra = _extra_directory(layout, name)
         if extra:
             states.set(extra_directories=(*states.state.extra_directories, extra))
@@ -226,11 +234,11 @@ def extra_directories(layout: Layout) -> list[Path]:
 
 def _extra_directory(layout: Layout, name: str) -> str | None:
     """Make a directory elsewhere when the lab's own is closed to other users or its path is too long."""
-    own = layout.of_server(name)
+    directory = layout.of_server(name)
     closed = os.geteuid() == 0 and not all(
-        parent.stat().st_mode & 0o001 for parent in own.parents if parent.exists()
+        parent.stat().st_mode & 0o001 for parent in directory.parents if parent.exists()
     )
-    if not closed and len(str(own / "run")) <= LONGEST_RUN_DIRECTORY:
+    if not closed and len(str(directory / "run")) <= LONGEST_RUN_DIRECTORY:
         return None
     path = Path(tempfile.mkdtemp(prefix=EXTRA_PREFIX, suffix=f"-{name}", dir=ELSEWHERE))
     path.chmod(0o755)

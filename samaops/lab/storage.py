@@ -85,19 +85,19 @@ def client(secrets: Secrets) -> Minio:
 
 def fill(secrets: Secrets) -> bool:
     """Make the buckets that are missing, with a few objects. Return whether any was made."""
-    made = False
+    has_made_any = False
     try:
         storage = client(secrets)
         for bucket in BUCKETS:
             if not storage.bucket_exists(bucket):
                 storage.make_bucket(bucket)
-                made = True
+                has_made_any = True
                 for number in range(OBJECTS_PER_BUCKET):
                     content = io.BytesIO(bytes([number]) * OBJECT_BYTES)
                     storage.put_object(bucket, f"{bucket}-{number:03}.bin", content, OBJECT_BYTES)
     except (MinioException, HTTPError) as error:
         raise StartError(_("object storage: {reason}").format(reason=str(error))) from error
-    return made
+    return has_made_any
 
 
 def back_up(layout: Layout, server: Server) -> bool:

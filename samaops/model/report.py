@@ -72,4 +72,6 @@ class Report(Struct, frozen=True):
 
 def worst_first(findings: tuple[Finding, ...] | list[Finding]) -> tuple[Finding, ...]:
     """Return the findings sorted worst first, then by system and subject."""
-    return tuple(sorted(findings, key=lambda one: (SEVERITY.index(one.status), one.code, one.subject)))
+    return tuple(
+        sorted(findings, key=lambda finding: (SEVERITY.index(finding.status), finding.code, finding.subject))
+    )

@@ -32,5 +32,5 @@ NAGIOS_CODE = {
 
 def worst(statuses: Iterable[Status]) -> Status:
     """Return the worst of several statuses; ok when there are none."""
-    found = min(statuses, key=SEVERITY.index, default=Status.OK)
-    return Status.OK if found is Status.SKIPPED else found
+    status = min(statuses, key=SEVERITY.index, default=Status.OK)
+    return Status.OK if status is Status.SKIPPED else status

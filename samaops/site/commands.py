@@ -136,8 +136,9 @@ def filled_in(site: Site, command: str) -> str:
     if site.settings.redis is not None:
         command = command.replace("redis-cli -h workers", redis_cli(site, "").rstrip())
     for name, sections in _ON_SERVER.items():
-        servers = [site.section(one).server for one in sections if site.section(one) is not None]
-        for server in [one for one in servers if one in site.settings.servers][:1]:
+        servers = [site.section(system).server for system in sections if site.section(system) is not None]
+        configured = [server for server in servers if server in site.settings.servers]
+        for server in configured[:1]:
             command = command.replace(f"ssh <serveur {name}>", log_in(site, server))
             command = command.replace(f"<serveur {name}>", site.settings.servers[server].address)
     for name, url in (

@@ -106,10 +106,10 @@ def _held(snapshot: Snapshot, name: str) -> int:
 
 
 def _park_looks(site: Site, queue: str, which: str, holding: str = "", seconds: str = "") -> tuple[str, ...]:
-    asked = asked_for(site, queue, which, holding, seconds)
-    if not LEAST_SECONDS <= asked.seconds <= MOST_SECONDS:
+    parking = asked_for(site, queue, which, holding, seconds)
+    if not LEAST_SECONDS <= parking.seconds <= MOST_SECONDS:
         text = _("{seconds:g} is not between {least:g} and {most:g} seconds")
-        words = {"seconds": asked.seconds, "least": LEAST_SECONDS, "most": MOST_SECONDS}
+        words = {"seconds": parking.seconds, "least": LEAST_SECONDS, "most": MOST_SECONDS}
         raise UsageError(text.format(**words))
     return QUEUES
 
@@ -135,43 +135,45 @@ def plan_park(
 
     Guards: the holding queue keeps what it is given and has no consumer; the queue can be held while it is watched.
     """
-    asked = asked_for(site, queue, which, holding, seconds)
-    title = _title(asked)
-    plan = Plan("queue park", _typed(asked), title, target=asked.queue)
+    parking = asked_for(site, queue, which, holding, seconds)
+    title = _title(parking)
+    plan = Plan("queue park", _typed(parking), title, target=parking.queue)
     try:
-        source, holder = _queue(snapshot, asked.queue), _queue(snapshot, asked.holding)
+        source, holder = _queue(snapshot, parking.queue), _queue(snapshot, parking.holding)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
     if source is None:
-        raise RefusedError(_("The broker has no queue {queue}").format(queue=asked.queue))
-    if asked.which == GIVEN_BACK and not _gives_back(source):
+        raise RefusedError(_("The broker has no queue {queue}").format(queue=parking.queue))
+    if parking.which == GIVEN_BACK and not _gives_back(source):
         text = _("no message of {queue} came back to it in the last {seconds} s")
-        return replace(plan, nothing_to_do=text.format(queue=asked.queue, seconds=CALM_SECONDS))
-    _guard(asked, source, holder)
-    asked = replace(asked, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
-    cures = (f"rabbitmq.queue.redelivering@rabbitmq/{asked.queue}",) if asked.which == GIVEN_BACK else ()
+        return replace(plan, nothing_to_do=text.format(queue=parking.queue, seconds=CALM_SECONDS))
+    _guard(parking, source, holder)
+    parking = replace(parking, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
+    cures = (f"rabbitmq.queue.redelivering@rabbitmq/{parking.queue}",) if parking.which == GIVEN_BACK else ()
     held = holder.messages if holder is not None else 0
     return replace(
-        plan, steps=(_park_step(site, asked, held, title),), cures=cures, notes=_park_notes(site, asked)
+        plan, steps=(_park_step(site, parking, held, title),), cures=cures, notes=_park_notes(site, parking)
     )
 
 
-def _typed(asked: Parking) -> tuple[str, ...]:
+def _typed(parking: Parking) -> tuple[str, ...]:
     """Return the words of the command line, as a person would type them."""
     words = (
-        [asked.queue, asked.which] if asked.which == GIVEN_BACK else [asked.queue, "--message", asked.which]
+        [parking.queue, parking.which]
+        if parking.which == GIVEN_BACK
+        else [parking.queue, "--message", parking.which]
     )
-    if asked.holding != holding_queue(asked.queue):
-        words += ["--to", asked.holding]
-    return (*words, *(() if asked.seconds == DEFAULT_SECONDS else ("--within", f"{asked.seconds:g}")))
+    if parking.holding != holding_queue(parking.queue):
+        words += ["--to", parking.holding]
+    return (*words, *(() if parking.seconds == DEFAULT_SECONDS else ("--within", f"{parking.seconds:g}")))
 
 
-def _title(asked: Parking) -> str:
-    if asked.which == GIVEN_BACK:
+def _title(parking: Parking) -> str:
+    if parking.which == GIVEN_BACK:
         text = _("Park what the workers give back of the queue {queue} (at most {most}) in {holding}")
-        return text.format(queue=asked.queue, most=asked.most, holding=asked.holding)
+        return text.format(queue=parking.queue, most=parking.most, holding=parking.holding)
     text = _("Park the task {id} of the queue {queue} in {holding}")
-    return text.format(id=asked.which, queue=asked.queue, holding=asked.holding)
+    return text.format(id=parking.which, queue=parking.queue, holding=parking.holding)
 
 
 def _gives_back(queue: BrokerQueue) -> bool:
@@ -181,40 +183,42 @@ def _gives_back(queue: BrokerQueue) -> bool:
     return history is None or history.calm_seconds < CALM_SECONDS
 
 
-def _guard(asked: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> None:
+def _guard(parking: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> None:
     if queue.ready > MOST_HELD:
         text = _("{count} messages wait in {queue}: too many to be held while it is watched (at most {most})")
-        raise RefusedError(text.format(count=queue.ready, queue=asked.queue, most=MOST_HELD))
+        raise RefusedError(text.format(count=queue.ready, queue=parking.queue, most=MOST_HELD))
     if holding is None:
         return
     if holding.consumers:
         text = _("{holding} has a consumer: what is parked there would be taken")
-        raise RefusedError(text.format(holding=asked.holding))
+        raise RefusedError(text.format(holding=parking.holding))
     limits = [name for name in DROPPING if name in holding.limits]
     if limits or not holding.is_durable or holding.is_transient:
         text = _("{holding} would not keep what is parked in it: {limits}")
         words = ", ".join(limits) or _("it is not durable")
-        raise RefusedError(text.format(holding=asked.holding, limits=words))
+        raise RefusedError(text.format(holding=parking.holding, limits=words))
 
 
-def _park_notes(site: Site, asked: Parking) -> tuple[str, ...]:
+def _park_notes(site: Site, parking: Parking) -> tuple[str, ...]:
     waiting = _(
         "What else is in {queue} stays there in its order, and waits up to {seconds:g} s at a time meanwhile; the "
         "broker marks it as delivered before"
-    ).format(queue=asked.queue, seconds=ROUND_SECONDS)
-    source = "" if asked.holding == holding_queue(asked.queue) else f" --from {shlex.quote(asked.holding)}"
-    back = chosen.same(command_lines.samaops(site, f"queue unpark {shlex.quote(asked.queue)}{source}"))
+    ).format(queue=parking.queue, seconds=ROUND_SECONDS)
+    source = (
+        "" if parking.holding == holding_queue(parking.queue) else f" --from {shlex.quote(parking.holding)}"
+    )
+    back = chosen.same(command_lines.samaops(site, f"queue unpark {shlex.quote(parking.queue)}{source}"))
     kept = _("What is parked is not sent until it is put back: {command}")
     restart = _(
         "Restart no worker meanwhile: it would give back what it holds, and that would be parked with it"
     )
-    more = (restart,) if asked.which == GIVEN_BACK else ()
+    more = (restart,) if parking.which == GIVEN_BACK else ()
     return (waiting, kept.format(command=back), *more)
 
 
-def _park_step(site: Site, asked: Parking, held: int, title: str) -> Step:
-    words = {"holding": asked.holding, "count": held, "queue": asked.queue}
-    of = (asked.holding, held)
+def _park_step(site: Site, parking: Parking, held: int, title: str) -> Step:
+    words = {"holding": parking.holding, "count": held, "queue": parking.queue}
+    of = (parking.holding, held)
     as_before = _("{holding} holds {count} messages, as it does now").format(**words)
     fuller = _("{holding} holds more than {count} messages").format(**words)
     is_there = _("the queue {queue} exists on the broker").format(**words)
@@ -222,9 +226,9 @@ def _park_step(site: Site, asked: Parking, held: int, title: str) -> Step:
         id="queue.park",
         title=title,
         risk=Risk.DISRUPTIVE,
-        operation=park(asked),
-        undo=unpark(Unparking(asked.queue, asked.holding, asked.label)),
-        needs=(Condition("rabbitmq_parking.exists", (asked.queue,), True, is_there),),
+        operation=park(parking),
+        undo=unpark(Unparking(parking.queue, parking.holding, parking.label)),
+        needs=(Condition("rabbitmq_parking.exists", (parking.queue,), True, is_there),),
         before=(Condition("rabbitmq_parking.holds_more_than", of, False, as_before),),
         after=(Condition("rabbitmq_parking.holds_more_than", of, True, fuller),),
         servers=site.servers_of("rabbitmq"),
@@ -265,9 +269,9 @@ def plan_unpark(snapshot: Snapshot, site: Site, queue: str, which: str, holding:
     )
 
 
-def _unpark_step(site: Site, asked: Unparking, held: int, title: str) -> Step:
-    left = 0 if asked.which == ALL else held - 1
-    words = {"holding": asked.holding, "count": held, "queue": asked.queue, "left": left}
+def _unpark_step(site: Site, unparking: Unparking, held: int, title: str) -> Step:
+    left = 0 if unparking.which == ALL else held - 1
+    words = {"holding": unparking.holding, "count": held, "queue": unparking.queue, "left": left}
     as_before = _("{holding} holds {count} messages, as it does now").format(**words)
     emptier = _("{holding} holds no more than {left} messages").format(**words)
     is_there = _("the queue {queue} exists on the broker").format(**words)
@@ -276,10 +280,10 @@ def _unpark_step(site: Site, asked: Unparking, held: int, title: str) -> Step:
         id="queue.unpark",
         title=title,
         risk=Risk.DISRUPTIVE,
-        operation=unpark(asked),
-        needs=(Condition("rabbitmq_parking.exists", (asked.queue,), True, is_there),),
-        before=(Condition(name, (asked.holding, held - 1), True, as_before),),
-        after=(Condition(name, (asked.holding, left), False, emptier),),
+        operation=unpark(unparking),
+        needs=(Condition("rabbitmq_parking.exists", (unparking.queue,), True, is_there),),
+        before=(Condition(name, (unparking.holding, held - 1), True, as_before),),
+        after=(Condition(name, (unparking.holding, left), False, emptier),),
         no_undo=_(
             "a worker takes it at once; what still kills its process can be parked again: samaops queue park"
         ),

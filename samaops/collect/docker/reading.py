@@ -29,7 +29,7 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
     sections = cut(done, token)
     try:
         epoch, memory_kilobytes = (int(line) for line in sections["machine"])
-        exit_line, *said = sections["ps"]
+        exit_line, *output = sections["ps"]
     except (KeyError, ValueError) as error:
         message = _("the server's answer is not complete, it has: {sections}").format(
             sections=", ".join(sections)
@@ -37,9 +37,9 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         raise ClientError(FailureKind.ERROR, message, "script") from error
     code = int(exit_line.removeprefix("exit "))
     if code:
-        raise engine_failure(code, " ".join(said))
+        raise engine_failure(code, " ".join(output))
     inspected = list(_documents(sections.get("inspect", [])))
-    if said and not inspected:
+    if output and not inspected:
         message = _("docker ps answers, docker inspect does not within {seconds} s").format(
             seconds=COMMAND_SECONDS
         )
@@ -49,7 +49,9 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         epoch=epoch,
         memory_total=memory_kilobytes * 1024,
         expected=expected,
-        containers=tuple(sorted((_container(one, logs) for one in inspected), key=lambda one: one.name)),
+        containers=tuple(
+            sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
+        ),
         logs_seen=None if logs is None else True,
         disk=probe.attempt("disk", lambda: _disk(sections.get("disk"))),
     )
@@ -130,21 +132,21 @@ def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
     _check_exit(lines, "docker system df")
     return tuple(
         DiskUse(
-            type=one["Type"],
-            count=int(one["TotalCount"] or 0),
-            active=int(one["Active"] or 0),
-            size_bytes=size_bytes(one["Size"]),
-            reclaimable_bytes=size_bytes(one["Reclaimable"]),
+            type=row["Type"],
+            count=int(row["TotalCount"] or 0),
+            active=int(row["Active"] or 0),
+            size_bytes=size_bytes(row["Size"]),
+            reclaimable_bytes=size_bytes(row["Reclaimable"]),
         )
-        for one in _documents(lines[:-1])
+        for row in _documents(lines[:-1])
     )
 
 
 def _check_exit(lines: Sequence[str], stage: str) -> None:
-    *said, exit_line = lines
+    *output, exit_line = lines
     if exit_line == "exit 0":
         return
-    last = said[-1] if said else exit_line
+    last = output[-1] if output else exit_line
     if exit_line in ("exit 124", "exit 137"):
         raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
     if "sudo" in last or "ermission denied" in last:
@@ -154,21 +156,21 @@ def _check_exit(lines: Sequence[str], stage: str) -> None:
 
 def size_bytes(text: str) -> int:
     """Return the bytes of a size such as ``1.2GB`` or ``512MB (30%)``."""
-    found = _SIZE.match(text or "")
-    return round(float(found.group(1)) * _UNITS[found.group(2).lower()]) if found else 0
+    match = _SIZE.match(text or "")
+    return round(float(match.group(1)) * _UNITS[match.group(2).lower()]) if match else 0
 
 
-def engine_failure(exit_code: int, said: str) -> ClientError:
+def engine_failure(exit_code: int, output: str) -> ClientError:
     """Sort why ``docker ps`` failed, by its exit code and its own words."""
-    lowered = said.lower()
+    lowered = output.lower()
     if exit_code == 127:
-        return ClientError(FailureKind.MISSING, said, "docker")
+        return ClientError(FailureKind.MISSING, output, "docker")
     if exit_code in (124, 137):
         message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
         return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
     # not the bare words: docker also says them of its own configuration file, and goes on
     if "permission denied while trying to connect" in lowered:
-        return ClientError(FailureKind.PERMISSION, said, "docker ps")
+        return ClientError(FailureKind.PERMISSION, output, "docker ps")
     if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
-        return ClientError(FailureKind.UNAVAILABLE, said, "docker ps")
-    return ClientError(FailureKind.ERROR, said, "docker ps")
+        return ClientError(FailureKind.UNAVAILABLE, output, "docker ps")
+    return ClientError(FailureKind.ERROR, output, "docker ps")

@@ -61,9 +61,9 @@ def read(done: Completed, token: str) -> StatsFacts:
     *lines, end = cut(done, token).get("stats") or ["exit 1"]
     code = end.removeprefix("exit ")
     if code != "0":
-        said = lines[-1] if lines else _("the server's answer is not complete")
-        raise engine_failure(int(code) if code.isdigit() else 1, said)
-    return StatsFacts(tuple(sorted(_containers(lines), key=lambda one: one.name)))
+        reason = lines[-1] if lines else _("the server's answer is not complete")
+        raise engine_failure(int(code) if code.isdigit() else 1, reason)
+    return StatsFacts(tuple(sorted(_containers(lines), key=lambda container: container.name)))
 
 
 def _containers(lines: Sequence[str]) -> list[ContainerUse]:
@@ -94,8 +94,8 @@ def _percent(text: str) -> float | None:
 
 
 def _bytes(text: str) -> int | None:
-    found = _SIZE.fullmatch(text.strip())
-    return round(float(found.group(1)) * _UNITS[found.group(2).lower()]) if found else None
+    match = _SIZE.fullmatch(text.strip())
+    return round(float(match.group(1)) * _UNITS[match.group(2).lower()]) if match else None
 
 
 @cache

@@ -65,10 +65,10 @@ def read(done: Completed, token: str) -> tuple[MountUse, ...]:
     sections = cut(done, token)
     try:
         at = float(sections.pop("now")[0])
-        found = [_mount(name.removeprefix("mount "), at, lines) for name, lines in sections.items() if lines]
+        mounts = [_mount(name.removeprefix("mount "), at, lines) for name, lines in sections.items() if lines]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "du") from error
-    return tuple(found)
+    return tuple(mounts)
 
 
 def _mount(name: str, at: float, lines: Sequence[str]) -> MountUse:

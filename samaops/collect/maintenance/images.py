@@ -74,14 +74,14 @@ def _lines(sections: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
     code = end.removeprefix("exit ")
     if code == "0":
         return lines
-    said = lines[-1] if lines else _("the server's answer is not complete")
-    raise engine_failure(int(code) if code.isdigit() else 1, said)
+    reason = lines[-1] if lines else _("the server's answer is not complete")
+    raise engine_failure(int(code) if code.isdigit() else 1, reason)
 
 
 def _image(document: Mapping[str, Any], used: set[str]) -> Image:
-    tags = tuple(one for one in document["tags"] or () if UNTAGGED not in one)
-    digests = tuple(one for one in document["digests"] or () if UNTAGGED not in one)
-    repositories = [one.rpartition(":")[0] for one in tags] + [one.partition("@")[0] for one in digests]
+    tags = tuple(tag for tag in document["tags"] or () if UNTAGGED not in tag)
+    digests = tuple(digest for digest in document["digests"] or () if UNTAGGED not in digest)
+    repositories = [tag.rpartition(":")[0] for tag in tags] + [digest.partition("@")[0] for digest in digests]
     return Image(
         id=document["id"],
         tags=tags,
@@ -98,14 +98,14 @@ def epoch_of(stamp: str | None) -> float | None:
 
     Releases may be built within one second of each other: the fraction counts.
     """
-    found = _STAMP.fullmatch(stamp or "")
-    if found is None or found["second"].startswith("0001-"):
+    match = _STAMP.fullmatch(stamp or "")
+    if match is None or match["second"].startswith("0001-"):
         return None
-    moment = datetime.strptime(found["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    if found["sign"]:
-        offset = int(found["hours"]) * 3600 + int(found["minutes"]) * 60
-        moment += offset if found["sign"] == "-" else -offset
-    return moment + float(f"0.{found['fraction'] or 0}")
+    moment = datetime.strptime(match["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    if match["sign"]:
+        offset = int(match["hours"]) * 3600 + int(match["minutes"]) * 60
+        moment += offset if match["sign"] == "-" else -offset
+    return moment + float(f"0.{match['fraction'] or 0}")
 
 
 def _disk_bytes(lines: Sequence[str]) -> int | None:

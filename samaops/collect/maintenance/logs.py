@@ -53,9 +53,11 @@ def servers_with_logs(site: Site) -> tuple[str, ...]:
     """Return the servers whose logs are read: those named, else those of the API and of the workers."""
     if site.settings.maintenance.log_servers:
         return site.settings.maintenance.log_servers
-    members = [one.server for one in site.settings.api.instances] if site.settings.api else []
-    workers = [one.server for one in site.settings.celery.workers.values()] if site.settings.celery else []
-    return tuple(dict.fromkeys(one for one in (*members, *workers) if one in site.settings.servers))
+    members = [instance.server for instance in site.settings.api.instances] if site.settings.api else []
+    workers = (
+        [worker.server for worker in site.settings.celery.workers.values()] if site.settings.celery else []
+    )
+    return tuple(dict.fromkeys(server for server in (*members, *workers) if server in site.settings.servers))
 
 
 def collectors(site: Site, marks: Mapping[str, LogMarks]) -> list[Collector]:
@@ -79,21 +81,21 @@ def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: P
     """List the logs of a server, and count in what is new of them."""
     shell = probe.shell(server)
     probe.stage("list")
-    epoch, listed = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
-    parts = log_files.parts(listed, marks)
+    epoch, files = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
+    parts = log_files.parts(files, marks)
     probe.stage("read")
     seconds = min(READ_SECONDS, probe.remaining() - 1)
     counted, messages, is_sampled = read_parts(shell, settings.log_directory, parts, seconds)
-    unread = {one.name for one in counted if one.problem}
+    unread = {file.name for file in counted if file.problem}
     return LogFacts(
         directory=settings.log_directory,
         pattern=settings.log_pattern,
         since=marks.epoch if marks else None,
-        files_listed=len(listed),
+        files_listed=len(files),
         files=counted,
         messages=messages,
         is_sampled=is_sampled,
-        marks=log_files.marks(epoch, listed, parts, marks, unread),
+        marks=log_files.marks(epoch, files, parts, marks, unread),
     )
 
 
@@ -103,17 +105,17 @@ def list_files(
     """Return the server's time and its log files, rotated and packed ones too. Raises ClientError."""
     token = secrets.token_hex(8)
     since = f"{marks.epoch:.6f}" if marks else "none"
-    lengths = sorted({one.head_bytes for one in marks.files if one.head_bytes} if marks else ())
+    lengths = sorted({mark.head_bytes for mark in marks.files if mark.head_bytes} if marks else ())
     words = (token, settings.log_directory, settings.log_pattern, since, *map(str, lengths))
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("list"))
     sections = cut(done, token)
     try:
-        epoch, found = float(sections["now"][0]), sections["directory"][0]
+        epoch, state = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
-    if found != "exists":
-        kind = FailureKind.MISSING if "No such file" in found else FailureKind.PERMISSION
-        raise ClientError(kind, found, "list")
+    if state != "exists":
+        kind = FailureKind.MISSING if "No such file" in state else FailureKind.PERMISSION
+        raise ClientError(kind, state, "list")
     *lines, end = sections.get("files") or ["exit 1"]
     if end != "exit 0":
         raise ClientError(FailureKind.PERMISSION, lines[-1] if lines else end, "list")
@@ -122,7 +124,7 @@ def list_files(
 
 def _listed(line: str) -> ListedFile:
     inode, size, modified, is_current, unended, heads, name = line.split("\t", 6)
-    sums = tuple((int(length), total) for length, total in (one.split(":") for one in heads.split()))
+    sums = tuple((int(length), total) for length, total in (head.split(":") for head in heads.split()))
     return ListedFile(name, int(inode), int(size), float(modified), is_current == "1", int(unended), sums)
 
 
@@ -140,20 +142,20 @@ def read_parts(
     sections = cut(done, token)
     files, messages, is_sampled = [], Counter[str](), False
     for number, part in enumerate(parts):
-        seen = _counted(sections.get(f"file {number}", []))
-        files.append(_errors_of(part, seen))
+        counted = _counted(sections.get(f"file {number}", []))
+        files.append(_errors_of(part, counted))
         if not files[-1].problem:
-            messages.update(seen.messages)
-            is_sampled = is_sampled or seen.is_sampled
+            messages.update(counted.messages)
+            is_sampled = is_sampled or counted.is_sampled
     top = tuple(LogMessage(text, count) for text, count in messages.most_common(TOP_MESSAGES))
     return tuple(files), top, is_sampled
 
 
-def _errors_of(part: Part, seen: _Counted) -> FileErrors:
-    problem = "; ".join(seen.complaints)[:300]
-    if not problem and "errors" not in seen.numbers:
+def _errors_of(part: Part, counted: _Counted) -> FileErrors:
+    problem = "; ".join(counted.complaints)[:300]
+    if not problem and "errors" not in counted.numbers:
         problem = _("not read in time")
-    counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
+    counts = (0, 0) if problem else (counted.numbers["errors"], counted.numbers["criticals"])
     return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
 
 

@@ -27,12 +27,12 @@ NO_PAST = Past()
 def collectors(site: Site, past: Past | None = None) -> list[Collector]:
     """Return the collectors; without a past, logs are read whole and nothing is known to have grown."""
     known = past or NO_PAST
-    found = [
+    current = [
         *maintenance_directories.collectors(site, known.mounts),
         *maintenance_logs.collectors(site, known.marks),
         *maintenance_images.collectors(site),
     ]
-    return found if past is None else [*found, _history(past)]
+    return current if past is None else [*current, _history(past)]
 
 
 def _history(past: Past) -> Collector:

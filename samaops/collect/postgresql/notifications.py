@@ -22,14 +22,14 @@ def read_due(client: PostgresClient, settings: PostgreSQL) -> DueNotifications:
     }
     if not table:
         return DueNotifications(table, exists=False)
-    found = client.read_one("notifications_table", {"table": quoted(table), **columns})
-    if found["size_bytes"] is None or found["columns"] < len(set(columns.values())):
+    row = client.read_one("notifications_table", {"table": quoted(table), **columns})
+    if row["size_bytes"] is None or row["columns"] < len(set(columns.values())):
         return DueNotifications(table, exists=False)
-    if not found["is_permitted"]:
+    if not row["is_permitted"]:
         text = _("our role may not read it: GRANT SELECT ({columns}) ON {table} TO {role}")
         words = text.format(columns=", ".join(columns.values()), table=table, role=settings.user)
         raise ClientError(FailureKind.PERMISSION, words)
-    if found["size_bytes"] > SMALL_BYTES and not found["has_index"]:
+    if row["size_bytes"] > SMALL_BYTES and not row["has_index"]:
         return DueNotifications(table, exists=True, is_quick=False)
     return DueNotifications(
         table, True, True, **client.read_of_table("notifications_due", {"table": table, **columns})

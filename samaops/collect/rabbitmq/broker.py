@@ -129,7 +129,7 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
 
 
 def _nodes(api: ManagementApi) -> tuple[BrokerNode, ...]:
-    return tuple(_node(one) for one in api.list_of("nodes", columns=columns(_NODE_COLUMNS)))
+    return tuple(_node(node) for node in api.list_of("nodes", columns=columns(_NODE_COLUMNS)))
 
 
 def _node(raw: Mapping[str, Any]) -> BrokerNode:
@@ -146,7 +146,7 @@ def _node(raw: Mapping[str, Any]) -> BrokerNode:
         descriptors_total=_int(raw, "fd_total"),
         sockets_used=_int(raw, "sockets_used"),
         sockets_total=_int(raw, "sockets_total"),
-        partitions=tuple(str(one)[:NAME_CHARACTERS] for one in raw.get("partitions") or ()),
+        partitions=tuple(str(node)[:NAME_CHARACTERS] for node in raw.get("partitions") or ()),
         uptime_seconds=_int(raw, "uptime") // 1000,
     )
 
@@ -161,16 +161,18 @@ def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
         sort_reverse="true",
         columns=columns(_QUEUE_COLUMNS),
     )
-    listed = [_queue(one) for one in objects(_dict(page).get("items"), "queues")]
-    names = {one.name for one in listed}
+    listed = [_queue(raw) for raw in objects(_dict(page).get("items"), "queues")]
+    names = {queue.name for queue in listed}
     if _int(_dict(page), "filtered_count") > len(listed):
-        listed += [one for name in settings.queues if name not in names and (one := _named(api, name))]
-    listed.sort(key=lambda one: (one.name not in settings.queues, -one.messages))
-    kept = [one for one in listed if one.name in settings.queues or not one.is_transient][:SHOWN_QUEUES]
-    ours = [one for one in kept if one.name in settings.queues]
-    told = [one.name for one in ours if one.messages or one.limits][:QUEUES_WITH_HISTORY]
-    kept = [_with_history(api, one) if one.name in told else one for one in kept]
-    return tuple(_with_policy(api, one) if one.name in settings.queues else one for one in kept)
+        listed += [queue for name in settings.queues if name not in names and (queue := _named(api, name))]
+    listed.sort(key=lambda queue: (queue.name not in settings.queues, -queue.messages))
+    kept = [queue for queue in listed if queue.name in settings.queues or not queue.is_transient][
+        :SHOWN_QUEUES
+    ]
+    ours = [queue for queue in kept if queue.name in settings.queues]
+    with_history = [queue.name for queue in ours if queue.messages or queue.limits][:QUEUES_WITH_HISTORY]
+    kept = [_with_history(api, queue) if queue.name in with_history else queue for queue in kept]
+    return tuple(_with_policy(api, queue) if queue.name in settings.queues else queue for queue in kept)
 
 
 def _named(api: ManagementApi, name: str) -> BrokerQueue | None:
@@ -220,7 +222,9 @@ def _queue(raw: Mapping[str, Any]) -> BrokerQueue:
 def _connections(api: ManagementApi) -> BrokerConnections:
     api.require_everything("connections")
     listed = api.list_of("connections", columns="name,state,user")
-    states = [(str(one.get("name", ""))[:NAME_CHARACTERS], one.get("state")) for one in listed]
+    states = [
+        (str(connection.get("name", ""))[:NAME_CHARACTERS], connection.get("state")) for connection in listed
+    ]
     return BrokerConnections(
         total=len(states),
         blocked=tuple(name for name, state in states if state == "blocked"),
@@ -232,31 +236,31 @@ def _losses(api: ManagementApi) -> tuple[ExchangeLoss, ...]:
     api.require_everything("exchanges")
     wanted = "name,message_stats.publish_in_details.samples,message_stats.publish_out_details.samples"
     answer = api.in_vhost("exchanges", columns=wanted, msg_rates_age=600, msg_rates_incr=10)
-    found = []
+    losses = []
     for raw in objects(answer, "exchanges"):
         name, stats = str(raw.get("name", ""))[:NAME_CHARACTERS], _dict(raw, "message_stats")
         published = _gained(_dict(stats, "publish_in_details"))
         routed = _gained(_dict(stats, "publish_out_details"))
         if published and not name.startswith(_MAY_DROP):
-            found.append(ExchangeLoss(name, published, max(0, published - routed)))
-    return tuple(found)
+            losses.append(ExchangeLoss(name, published, max(0, published - routed)))
+    return tuple(losses)
 
 
 def _gained(details: Mapping[str, Any]) -> int:
-    samples = [_int(one, "sample") for one in details.get("samples") or () if isinstance(one, dict)]
+    samples = [_int(sample, "sample") for sample in details.get("samples") or () if isinstance(sample, dict)]
     return max(0, samples[0] - samples[-1]) if samples else 0
 
 
 def _guest_exists(api: ManagementApi) -> bool | None:
     if "administrator" not in api.tags:
         return None
-    return any(one.get("name") == DEFAULT_USER[0] for one in api.list_of("users", columns="name"))
+    return any(user.get("name") == DEFAULT_USER[0] for user in api.list_of("users", columns="name"))
 
 
 def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
     """Return a JSON object, or the one it holds under a name; RabbitMQ writes an empty object as []."""
-    found = raw.get(name) if name is not None and isinstance(raw, dict) else raw
-    return found if isinstance(found, dict) else {}
+    value = raw.get(name) if name is not None and isinstance(raw, dict) else raw
+    return value if isinstance(value, dict) else {}
 
 
 def _int(raw: Mapping[str, Any], name: str) -> int:

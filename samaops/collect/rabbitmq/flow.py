@@ -21,7 +21,7 @@ _WINDOW = {"msg_rates_age": WINDOW_SECONDS, "msg_rates_incr": 10}
 
 def observe(site: Site, rabbitmq: RabbitMQ) -> tuple[QueueFlow, ...]:
     """Read the counters of every configured queue that exists. Raises ClientError."""
-    found = []
+    flows = []
     columns = ",".join(
         (
             "messages_ready", "messages_unacknowledged", "consumers",
@@ -37,8 +37,8 @@ def observe(site: Site, rabbitmq: RabbitMQ) -> tuple[QueueFlow, ...]:
                 if error.kind is not FailureKind.MISSING:
                     raise
                 continue
-            found.append(flow_of(name, raw if isinstance(raw, dict) else {}))
-    return tuple(found)
+            flows.append(flow_of(name, raw if isinstance(raw, dict) else {}))
+    return tuple(flows)
 
 
 def flow_of(name: str, raw: Mapping[str, Any]) -> QueueFlow:
@@ -62,7 +62,7 @@ def _gain(stats: Mapping[str, Any], counter: str) -> int:
     """Return by how much a counter rose; the broker fills up with zeros what is before its first sample."""
     details = stats.get(f"{counter}_details")
     samples = details.get("samples") if isinstance(details, dict) else None
-    values = [_int(one, "sample") for one in samples or () if isinstance(one, dict)]
+    values = [_int(sample, "sample") for sample in samples or () if isinstance(sample, dict)]
     return max(values) - min(values) if values else 0
 
 

@@ -50,11 +50,11 @@ def _samples(raw: Mapping[str, Any], name: str) -> Samples:
     details = raw.get(f"{name}_details")
     listed = details.get("samples") if isinstance(details, dict) else None
     pairs = [
-        (int(one["timestamp"]), int(one["sample"]))
-        for one in listed or ()
-        if isinstance(one, dict)
-        and isinstance(one.get("timestamp"), (int, float))
-        and isinstance(one.get("sample"), (int, float))
+        (int(sample["timestamp"]), int(sample["sample"]))
+        for sample in listed or ()
+        if isinstance(sample, dict)
+        and isinstance(sample.get("timestamp"), (int, float))
+        and isinstance(sample.get("sample"), (int, float))
     ]
     return sorted(pairs, reverse=True)
 

@@ -17,13 +17,13 @@ def limits_of(raw: Mapping[str, Any]) -> dict[str, int | str]:
     Where both set a number the smaller one holds (https://www.rabbitmq.com/docs/parameters), else the argument.
     """
     arguments, policy = _dict(raw, "arguments"), _dict(raw, "effective_policy_definition")
-    found: dict[str, int | str] = {}
+    limits: dict[str, int | str] = {}
     for name in LIMITS:
-        given = [one for one in (arguments.get(f"x-{name}"), policy.get(name)) if one is not None]
+        given = [limit for limit in (arguments.get(f"x-{name}"), policy.get(name)) if limit is not None]
         if given:
-            numbers = [one for one in given if isinstance(one, int)]
-            found[name] = min(numbers) if len(numbers) == len(given) else _value(given[0])
-    return found
+            numbers = [limit for limit in given if isinstance(limit, int)]
+            limits[name] = min(numbers) if len(numbers) == len(given) else _value(given[0])
+    return limits
 
 
 def own_limits_of(raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -44,7 +44,9 @@ def read_policy(api: ManagementApi, name: str) -> Policy | None:
         pattern=_text(raw, "pattern"),
         apply_to=_text(raw, "apply-to"),
         priority=raw["priority"] if isinstance(raw.get("priority"), int) else 0,
-        definition={str(key)[:TEXT_CHARACTERS]: _value(one) for key, one in _dict(raw, "definition").items()},
+        definition={
+            str(key)[:TEXT_CHARACTERS]: _value(value) for key, value in _dict(raw, "definition").items()
+        },
     )
 
 
@@ -57,5 +59,5 @@ def _text(raw: Mapping[str, Any], name: str) -> str:
 
 
 def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
-    found = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
-    return found if isinstance(found, dict) else {}
+    value = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
+    return value if isinstance(value, dict) else {}

@@ -63,8 +63,8 @@ class Mount(Struct, frozen=True):
     @property
     def upper_directory(self) -> str | None:
         """Where an overlay keeps what is written to it."""
-        found = re.search(r"(?:^|,)upperdir=([^,]+)", self.super_options)
-        return _unescape(found.group(1)) if found else None
+        match = re.search(r"(?:^|,)upperdir=([^,]+)", self.super_options)
+        return _unescape(match.group(1)) if match else None
 
 
 def read(
@@ -109,7 +109,7 @@ def _facts(
         file_systems=tuple(_file_systems(sections["df"], configured)),
         remote_file_systems_hang="hung" in sections["df"],
         read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), configured)),
-        missing_mounts=tuple(path for path in configured if path not in {one.point for one in mounts}),
+        missing_mounts=tuple(path for path in configured if path not in {mount.point for mount in mounts}),
         oom_kills_since_boot=counted[0] if counted else None,
         kernel_log=probe.attempt("kernel_log", lambda: _kernel_log(sections["kernel_log"], boot)),
         deleted=probe.attempt("deleted", lambda: _deleted(sections.get("deleted"), mounts)),
@@ -124,7 +124,7 @@ def _memory(lines: Sequence[str]) -> dict[str, int]:
 
 
 def _file_systems(lines: Sequence[str], configured: Sequence[str]) -> list[FileSystem]:
-    found: dict[str, FileSystem] = {}
+    file_systems: dict[str, FileSystem] = {}
     for line in lines:
         matched = _DF_LINE.fullmatch(line)
         if matched is None or matched.group(2) in ("0", "-"):
@@ -135,21 +135,23 @@ def _file_systems(lines: Sequence[str], configured: Sequence[str]) -> list[FileS
         )
         is_configured = mount in configured
         if is_configured or not (kind in PSEUDO_TYPES or kind.startswith("fuse")):
-            found[mount] = FileSystem(mount, kind, size, used, available, inodes, inodes_used, is_configured)
-    return sorted(found.values(), key=lambda one: one.mount)
+            file_systems[mount] = FileSystem(
+                mount, kind, size, used, available, inodes, inodes_used, is_configured
+            )
+    return sorted(file_systems.values(), key=lambda file_system: file_system.mount)
 
 
 def _mounts(lines: Sequence[str]) -> list[Mount]:
     """Read mountinfo; fields in proc(5). Of two mounts on one point the later one hides the other."""
-    found: dict[str, Mount] = {}
+    mounts: dict[str, Mount] = {}
     for line in lines:
         before, _dash, after = line.partition(" - ")
         words, rest = before.split(" "), after.split(" ")
         major, _colon, minor = words[2].partition(":")
         point = _unescape(words[4])
         options = frozenset(words[5].split(","))
-        found[point] = Mount((int(major), int(minor)), point, options, rest[0], _unescape(rest[1]), rest[2])
-    return list(found.values())
+        mounts[point] = Mount((int(major), int(minor)), point, options, rest[0], _unescape(rest[1]), rest[2])
+    return list(mounts.values())
 
 
 def _unescape(word: str) -> str:
@@ -163,15 +165,15 @@ def _meant_read_only(fstab: Sequence[str]) -> set[str]:
 
 def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Sequence[str]) -> list[ReadOnlyMount]:
     """Return the mounts that nobody wanted read-only: the kernel makes a file system so after an error."""
-    found = []
-    for one in mounts:
-        by_itself = "ro" in one.super_options.split(",")
-        is_disk = one.source.startswith("/dev/") and one.type not in PSEUDO_TYPES
-        if one.point in meant or not (by_itself or "ro" in one.options):
+    read_only = []
+    for mount in mounts:
+        by_itself = "ro" in mount.super_options.split(",")
+        is_disk = mount.source.startswith("/dev/") and mount.type not in PSEUDO_TYPES
+        if mount.point in meant or not (by_itself or "ro" in mount.options):
             continue
-        if one.point in configured or (by_itself and is_disk):
-            found.append(ReadOnlyMount(one.point, one.type, one.source, by_itself))
-    return found
+        if mount.point in configured or (by_itself and is_disk):
+            read_only.append(ReadOnlyMount(mount.point, mount.type, mount.source, by_itself))
+    return read_only
 
 
 def _kernel_log(lines: Sequence[str], boot: float) -> KernelLog:
@@ -213,40 +215,44 @@ def _deleted(lines: Sequence[str] | None, mounts: Sequence[Mount]) -> tuple[Dele
         return ()
     if not lines[-1:] or lines[-1] not in ("exit 0", "exit 124", "exit 137"):
         raise refusal(lines[-2] if len(lines) > 1 else "")
-    found: dict[tuple[int, int], DeletedFile] = {}
+    files: dict[tuple[int, int], DeletedFile] = {}
     for line in lines[:-1]:
         words = line.split("\t", 5)
         if len(words) == 6 and all(word.isdigit() for word in words[:4]):
             device, inode, blocks, pid = (int(word) for word in words[:4])
             path = words[5].removesuffix(" (deleted)")
             mount = _mount_of_device(device, mounts) or _mount_of_path(path, mounts)
-            found.setdefault((device, inode), DeletedFile(mount, path, blocks * 512, pid, words[4]))
-    return tuple(sorted(found.values(), key=lambda one: -one.size_bytes))
+            files.setdefault((device, inode), DeletedFile(mount, path, blocks * 512, pid, words[4]))
+    return tuple(sorted(files.values(), key=lambda file: -file.size_bytes))
 
 
 def _mount_of_device(device: int, mounts: Sequence[Mount]) -> str | None:
     """Return where a device is mounted; for a container's overlay, the file system that carries it."""
     major = (device >> 8) & 0xFFF
     minor = (device & 0xFF) | ((device >> 12) & 0xFFF00)
-    points = [one for one in mounts if one.device == (major, minor)]
+    points = [mount for mount in mounts if mount.device == (major, minor)]
     if not points:
         return None
-    shortest = min(points, key=lambda one: len(one.point))
+    shortest = min(points, key=lambda mount: len(mount.point))
     return _mount_of_path(shortest.upper_directory, mounts) if shortest.upper_directory else shortest.point
 
 
 def _mount_of_path(path: str, mounts: Sequence[Mount]) -> str:
-    above = [one.point for one in mounts if path == one.point or path.startswith(one.point.rstrip("/") + "/")]
+    above = [
+        mount.point
+        for mount in mounts
+        if path == mount.point or path.startswith(mount.point.rstrip("/") + "/")
+    ]
     return max(above, key=len, default="/")
 
 
 def _biggest(lines: Sequence[str]) -> list[Biggest]:
-    found = []
+    biggest = []
     mount, partial, sizes = "", False, dict[str, int]()
     for line in [*lines, "mount "]:
         if line.startswith("mount "):
             if mount:
-                found.append(Biggest(mount, partial, _telling(sizes, mount)))
+                biggest.append(Biggest(mount, partial, _most_telling(sizes, mount)))
             mount, partial, sizes = line.removeprefix("mount "), False, {}
         elif line == "partial":
             partial = True
@@ -254,13 +260,13 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
             size, _tab, path = line.partition("\t")
             if size.isdigit() and path:
                 sizes[path] = int(size)
-    return found
+    return biggest
 
 
-def _telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:
+def _most_telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:
     """Return the entries that say most: not the mount itself, nor a directory that one entry below fills."""
     telling: list[tuple[str, int]] = []
-    for path, size in sorted(sizes.items(), key=lambda one: (-one[1], -len(one[0]))):
+    for path, size in sorted(sizes.items(), key=lambda entry: (-entry[1], -len(entry[0]))):
         inside = path.rstrip("/") + "/"
         is_filled = any(
             other.startswith(inside) and below >= _DOMINANT_SHARE * size for other, below in sizes.items()

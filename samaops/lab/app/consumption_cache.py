@@ -36,11 +36,11 @@ class ConsumptionCache:
     async def get(self, user_id: int) -> tuple[list[Month] | None, Outcome]:
         """Return the months kept for a customer, if any, and what Redis said."""
         try:
-            kept = await self._redis.get(KEY.format(user_id=user_id))
+            cached = await self._redis.get(KEY.format(user_id=user_id))
         except (RedisError, OSError) as error:
             logger.warning("redis unavailable, consumption is read from PostgreSQL: %s", error)
             return None, "unavailable"
-        return (json.loads(kept), "hit") if kept else (None, "miss")
+        return (json.loads(cached), "hit") if cached else (None, "miss")
 
     async def put(self, user_id: int, months: list[Month]) -> None:
         """Keep a customer's months for a while."""

@@ -28,9 +28,9 @@ class Authority(Struct, frozen=True):
 def authority(certificate_file: Path, key_file: Path, organisation: str, common_name: str) -> Authority:
     """Read an authority from its two files, making it the first time."""
     if not (certificate_file.exists() and key_file.exists()):
-        made = _new_authority(organisation, common_name)
-        write_private(key_file, _key_pem(made.key))
-        certificate_file.write_bytes(made.certificate.public_bytes(serialization.Encoding.PEM))
+        new = _new_authority(organisation, common_name)
+        write_private(key_file, _key_pem(new.key))
+        certificate_file.write_bytes(new.certificate.public_bytes(serialization.Encoding.PEM))
     certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
     key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey):

@@ -56,8 +56,8 @@ class RefusedError(Exception):
 def grant(form: Mapping[str, str], issuer: Issuer, now: float) -> Answer:
     """Answer a POST to /token."""
     if form.get("grant_type") != GRANT_TYPE:
-        given = form.get("grant_type", "")
-        return _refusal("unsupported_grant_type", f"Invalid grant_type: {given}")
+        grant_type = form.get("grant_type", "")
+        return _refusal("unsupported_grant_type", f"Invalid grant_type: {grant_type}")
     try:
         verify(form.get("assertion", ""), issuer.accounts, now)
     except RefusedError as refused:

@@ -44,9 +44,9 @@ class InterceptingProxy(socketserver.ThreadingTCPServer):
     def context_for(self, host: str) -> ssl.SSLContext:
         """Return what the proxy shows to a client that wants ``host``."""
         with self._lock:
-            made = server_certificate(self._tls / INTERCEPTED, host, self._authority)
+            certificate = server_certificate(self._tls / INTERCEPTED, host, self._authority)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(made)
+        context.load_cert_chain(certificate)
         return context
 
     def outward_context(self) -> ssl.SSLContext:
@@ -64,19 +64,19 @@ class InterceptingHandler(socketserver.BaseRequestHandler):
         client: socket.socket = self.request
         client.settimeout(TIMEOUT_SECONDS)
         try:
-            wanted = destination(_request(client), self.server.names_file)
-            if wanted is None:
+            upstream = destination(_request(client), self.server.names_file)
+            if upstream is None:
                 client.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
             else:
-                self._intercept(client, wanted)
+                self._intercept(client, upstream)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             print(f"{self.client_address[0]} ended: {error}", file=sys.stderr)  # noqa: T201
 
-    def _intercept(self, client: socket.socket, wanted: Destination) -> None:
-        outward = socket.create_connection((wanted.address, wanted.port), timeout=TIMEOUT_SECONDS)
-        with self.server.outward_context().wrap_socket(outward, server_hostname=wanted.host) as server:
+    def _intercept(self, client: socket.socket, upstream: Destination) -> None:
+        outward = socket.create_connection((upstream.address, upstream.port), timeout=TIMEOUT_SECONDS)
+        with self.server.outward_context().wrap_socket(outward, server_hostname=upstream.host) as server:
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            with self.server.context_for(wanted.host).wrap_socket(client, server_side=True) as inward:
+            with self.server.context_for(upstream.host).wrap_socket(client, server_side=True) as inward:
                 _carry(inward, server)
 
 

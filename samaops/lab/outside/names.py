@@ -77,19 +77,19 @@ class Forwarder:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             try:
                 request = await asyncio.wait_for(reader.readuntil(_END), REQUEST_TIMEOUT_SECONDS)
-                wanted = destination(request, self._names_file)
+                upstream = destination(request, self._names_file)
             except (ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.TimeoutError):
                 writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                 return
-            if wanted is None:
+            if upstream is None:
                 writer.write(b"HTTP/1.1 502 Bad Gateway\r\nX-Reason: unknown host\r\n\r\n")
                 return
-            await self._tunnel(wanted, (reader, writer))
+            await self._tunnel(upstream, (reader, writer))
 
     async def _tunnel(
-        self, wanted: Destination, client: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+        self, upstream: Destination, client: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
-        opening = asyncio.open_connection(wanted.address, wanted.port)
+        opening = asyncio.open_connection(upstream.address, upstream.port)
         try:
             server = await asyncio.wait_for(opening, CONNECT_TIMEOUT_SECONDS)
         except (OSError, asyncio.TimeoutError):

@@ -39,8 +39,8 @@ def write_rules(places: Places, rules: Rules) -> None:
 
 def write_names(places: Places, missing: tuple[str, ...] = ()) -> None:
     """Tell where Google's names are; the ``missing`` ones cannot be resolved."""
-    there = [places.address, places.ports.google]
-    names = {host: there for host in GOOGLE_HOSTS if host not in missing}
+    endpoint = [places.address, places.ports.google]
+    names = {host: endpoint for host in GOOGLE_HOSTS if host not in missing}
     places.names_file.parent.mkdir(parents=True, exist_ok=True)
     places.names_file.write_text(json.dumps(names, indent=1), encoding="utf-8")
 

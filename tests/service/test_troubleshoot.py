@@ -30,7 +30,7 @@ def test_a_queue_without_consumer_is_found_repaired_verified_and_taken_back(whol
         done = json.loads(whole_lab.samaops(*apply, "--yes", expected=0).stdout)
         assert [one["status"] for one in done["actions"]] == ["verified"]
         assert [one["commands"] for one in planned] == [one["commands"] for one in done["actions"]]
-        assert {one["status"] for one in done["findings"]} == {"ok"}
+        assert [finding for finding in done["findings"] if finding["status"] != "ok"] == []
         assert whole_lab.causes() == []
 
         change = done["actions"][0]["journal"]

@@ -12,8 +12,8 @@ from guide import Measuring, refuse_failed
 from msgspec.structs import replace
 from table import Part, ratio
 
-from samaops.lab import servers, storage
-from samaops.lab.control import attach
+from samaops.lab import storage
+from samaops.lab.incidents.site import Site
 from samaops.lab.layout import (
     AMQP_PORT,
     API_ADDRESS,
@@ -56,8 +56,8 @@ def measure(layout: Layout, measuring: Measuring) -> Part:
 
 
 def _variables(layout: Layout) -> dict[str, str]:
-    secrets, lab = layout.secrets(), attach(layout)
-    backups = servers.of_state(layout, lab.state, "db").data / storage.BACKUPS
+    secrets = layout.secrets()
+    backups = Site.open(layout).server("db").data / storage.BACKUPS
     return {
         "CHECK_PGACTIVITY": str(installation.CHECK_PGACTIVITY),
         "CELERY": str(Path(sys.executable).with_name("celery")),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ _NOISY = (
 
 @dataclass(frozen=True)
 class RunningLab:
-    """A lab that is up, commanded as a user does."""
+    """A lab that is up, commanded as a user does. ``ready_seconds`` is how long its start took."""
 
     state_home: Path
     network: list[str]
+    ready_seconds: float = 0.0
 
     @property
     def layout(self) -> Layout:
@@ -89,7 +90,7 @@ def running_lab(state_home: Path) -> Iterator[RunningLab]:
     with own_network() as network:
         lab = RunningLab(state_home, network)
         try:
-            lab.samaops("lab", "up", expected=0)
-            yield lab
+            answer = lab.samaops("lab", "up", expected=0).stdout
+            yield replace(lab, ready_seconds=float(answer.partition("(")[2].partition(" s)")[0]))
         finally:
             lab.samaops("lab", "down", expected=0)

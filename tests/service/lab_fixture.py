@@ -56,13 +56,18 @@ class RunningLab:
             assert done.returncode == expected, done.stdout + done.stderr
         return done
 
-    def diagnose(self, *words: str) -> tuple[dict[str, Any], int]:
-        """Return the report of this moment and the exit code; the machine's own load is not judged."""
+    @property
+    def calm(self) -> tuple[str, str]:
+        """The options that choose this lab without a judgement of how busy this machine is."""
         calm = self.state_home / "calm.toml"
         if not calm.exists():
             calm.touch(mode=0o600)
             calm.write_text(_calm(self.layout.config_file.read_text(encoding="utf-8")), encoding="utf-8")
-        done = self.samaops("--config", str(calm), "diagnose", "-o", "json", *words)
+        return "--config", str(calm)
+
+    def diagnose(self, *words: str) -> tuple[dict[str, Any], int]:
+        """Return the report of this moment and the exit code; the machine's own load is not judged."""
+        done = self.samaops(*self.calm, "diagnose", "-o", "json", *words)
         assert done.stdout, done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         assert report["findings"], done.stdout

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Footprint, Report, worst_first
 from samaops.model.status import Status
+from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, fix_names, hops
@@ -33,6 +35,8 @@ _RISKS = list(Risk)
 # What could not be looked at proves nothing to those who have to repair.
 _SEEN = (Status.CRITICAL, Status.WARNING)
 _MOST_LINES = 6
+# Clients come back after a pause of their own, and RabbitMQ's management API shows what was every five seconds.
+_SETTLE_LOOKS, _SETTLE_PAUSE_SECONDS = 4, 5.0
 
 
 class Offer(Struct, frozen=True):
@@ -246,29 +250,57 @@ def _not_now(offer: Offer, reason: str) -> tuple[Offer, Fix]:
     return replace(offer, refusal=reason), Fix(offer.id, offer.fix.risk, title)
 
 
-def with_change(site: Site, diagnosis: Diagnosis, done: Report) -> Report:
+def with_change(
+    site: Site, diagnosis: Diagnosis, done: Report, sleep: Callable[[float], None] = time.sleep
+) -> Report:
     """Return one report of a diagnosis and of the change that was made after it, or planned, or refused.
 
     The causes are those that asked for the change. Where something was run, the findings are looked at once more:
-    they are what is so now, and a cause that is still there, or new, is told with them.
+    they are what is so now, and a cause that is still there, or new, is told with them. What a repaired cause has
+    explained may need a moment: it is waited for, and named when it is not quiet by then.
     """
     before = diagnosis.report
-    causes, findings = before.causes, before.findings
-    if any(one.journal for one in done.actions):
+    causes, findings, answer = before.causes, before.findings, done.answer
+    if any(action.journal for action in done.actions):
         after = run(site, diagnosis.playbook.id).report
-        known = {(one.id, one.subject) for one in causes}
-        causes = (*causes, *(one for one in after.causes if (one.id, one.subject) not in known))
+        for _look in range(_SETTLE_LOOKS - 1):
+            if not _settling(before, after):
+                break
+            sleep(_SETTLE_PAUSE_SECONDS)
+            after = run(site, diagnosis.playbook.id).report
+        known = {(cause.id, cause.subject) for cause in causes}
+        causes = (*causes, *(cause for cause in after.causes if (cause.id, cause.subject) not in known))
         findings = after.findings
+        answer = _with_settling(answer, _settling(before, after), site)
     return replace(
         before,
         findings=findings,
         causes=causes,
         actions=done.actions,
         errors=done.errors,
-        answer=done.answer,
+        answer=answer,
         duration_ms=before.duration_ms + done.duration_ms,
         footprint=_sum(before.footprint, done.footprint),
     )
+
+
+def _settling(before: Report, after: Report) -> tuple[Finding, ...]:
+    """Return what is still bad though the cause that explained it is gone, and no other explains it now."""
+    present = {(cause.id, cause.subject) for cause in after.causes}
+    gone = [cause for cause in before.causes if (cause.id, cause.subject) not in present]
+    effects = {key for cause in gone for key in cause.explains}
+    effects -= {key for cause in after.causes for key in cause.explains}
+    return tuple(finding for finding in after.findings if finding.status in _SEEN and finding.key in effects)
+
+
+def _with_settling(answer: str, settling: tuple[Finding, ...], site: Site) -> str:
+    if not settling:
+        return answer
+    text = _("The cause is gone; not quiet yet: {findings}. Look again: {command}").format(
+        findings="; ".join(finding.title for finding in settling),
+        command=chosen.same(samaops(site, "diagnose --wait 60")),
+    )
+    return f"{answer}. {text}" if answer else text
 
 
 def _sum(one: Footprint, other: Footprint) -> Footprint:

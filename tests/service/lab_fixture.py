@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ _NOISY = (
 
 @dataclass(frozen=True)
 class RunningLab:
-    """A lab that is up, commanded as a user does."""
+    """A lab that is up, commanded as a user does. ``ready_seconds`` is how long its start took."""
 
     state_home: Path
     network: list[str]
+    ready_seconds: float = 0.0
 
     @property
     def layout(self) -> Layout:
@@ -55,13 +56,18 @@ class RunningLab:
             assert done.returncode == expected, done.stdout + done.stderr
         return done
 
-    def diagnose(self, *words: str) -> tuple[dict[str, Any], int]:
-        """Return the report of this moment and the exit code; the machine's own load is not judged."""
+    @property
+    def calm(self) -> tuple[str, str]:
+        """The options that choose this lab without a judgement of how busy this machine is."""
         calm = self.state_home / "calm.toml"
         if not calm.exists():
             calm.touch(mode=0o600)
             calm.write_text(_calm(self.layout.config_file.read_text(encoding="utf-8")), encoding="utf-8")
-        done = self.samaops("--config", str(calm), "diagnose", "-o", "json", *words)
+        return "--config", str(calm)
+
+    def diagnose(self, *words: str) -> tuple[dict[str, Any], int]:
+        """Return the report of this moment and the exit code; the machine's own load is not judged."""
+        done = self.samaops(*self.calm, "diagnose", "-o", "json", *words)
         assert done.stdout, done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         assert report["findings"], done.stdout
@@ -89,7 +95,7 @@ def running_lab(state_home: Path) -> Iterator[RunningLab]:
     with own_network() as network:
         lab = RunningLab(state_home, network)
         try:
-            lab.samaops("lab", "up", expected=0)
-            yield lab
+            answer = lab.samaops("lab", "up", expected=0).stdout
+            yield replace(lab, ready_seconds=float(answer.partition("(")[2].partition(" s)")[0]))
         finally:
             lab.samaops("lab", "down", expected=0)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from samaops.changes.run import operations
 from samaops.config.settings import Settings
-from samaops.model.plan import ActionStatus, Outcome
+from samaops.model.plan import ActionStatus, Operation, Outcome
 from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows import history as past
@@ -105,9 +105,10 @@ def test_what_worked_although_the_answer_was_lost_is_taken_back(
 ) -> None:
     real = operations.run
 
-    def lossy(operation: Any, settings: Settings) -> Outcome:
-        outcome = real(operation, Site(settings))
-        return Outcome(False, "the connection was closed") if "add_consumer" in operation.command else outcome
+    def lossy(operation: Operation, site: Site) -> Outcome:
+        outcome = real(operation, site)
+        is_answer_lost = "add_consumer" in operation.command
+        return Outcome(False, "the connection was closed") if is_answer_lost else outcome
 
     monkeypatch.setattr(operations, "run", lossy)
     report = change.apply(Site(settings), change.prepare(Site(settings), VERB, ARGUMENTS), wait_seconds=30)

@@ -21,6 +21,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
 from samaops.errors import ConfigurationError
+from samaops.facts.maintenance import NO_PAST, Past
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
@@ -35,12 +36,21 @@ ResultT = TypeVar("ResultT")
 
 
 class Probe:
-    """What a collector is given: its shells, what is wanted of it, and where it says how far it has come."""
+    """What a collector is given: its shells, what is wanted of it, and where it says how far it has come.
+
+    ``past`` is what earlier runs saw, for looks that compare with it.
+    """
 
     def __init__(
-        self, shells: ShellPool, selection: Selection, ends_at: float, server: str | None = None
+        self,
+        shells: ShellPool,
+        selection: Selection,
+        ends_at: float,
+        server: str | None = None,
+        past: Past = NO_PAST,
     ) -> None:
         self.shells = shells
+        self.past = past
         self.missing: dict[str, Failure] = {}
         self.current_stage = ""
         self._selection = selection
@@ -109,14 +119,14 @@ class _Run:
     """One collector in its thread, and the observation it ends with."""
 
     def __init__(
-        self, collector: Collector, shells: ShellPool, selection: Selection, run_ends_at: float
+        self, collector: Collector, shells: ShellPool, selection: Selection, run_ends_at: float, past: Past
     ) -> None:
         self.collector = collector
         self.started = time.monotonic()
         self.hit_deadline = False
         self._run_ends_at = run_ends_at
         self._ends_at = min(self.started + collector.timeout, run_ends_at)
-        self.probe = Probe(shells, selection, self._ends_at, collector.server)
+        self.probe = Probe(shells, selection, self._ends_at, collector.server, past)
         self._lock = threading.Lock()
         self._observation: Observation | None = None
         self._thread = threading.Thread(
@@ -176,15 +186,22 @@ class _Run:
 
 
 def observe(
-    collectors: Iterable[Collector], site: Site, selection: Selection, deadline_seconds: float
+    collectors: Iterable[Collector],
+    site: Site,
+    selection: Selection,
+    deadline_seconds: float,
+    past: Past = NO_PAST,
 ) -> Snapshot:
-    """Run the collectors side by side and return what they saw within the deadline."""
+    """Run the collectors side by side and return what they saw within the deadline.
+
+    ``past`` is what earlier runs saw; without it, what compares with them has nothing to compare with.
+    """
     started = time.monotonic()
     taken_at = datetime.now(timezone.utc)
     tally = footprint.open_tally()
     shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
-    runs = [_Run(collector, shells, selection, ends_at) for collector in collectors]
+    runs = [_Run(collector, shells, selection, ends_at, past) for collector in collectors]
     observations = tuple(run.observation() for run in runs)
     shells.close()
     deadline_hit = any(run.hit_deadline for run in runs)

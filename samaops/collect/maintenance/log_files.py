@@ -17,19 +17,19 @@ HEAD_BYTES = 1024
 def parts(files: Sequence[ListedFile], known: LogMarks | None) -> tuple[Part, ...]:
     """Return what was written since the earlier reading; without one, all that stands in the current files."""
     if known is None:
-        starts = {one.name: 0 for one in files if one.is_current and not one.is_packed}
+        starts = {file.name: 0 for file in files if file.is_current and not file.is_packed}
     else:
         starts = _continued(files, known.files)
-        for one in files:
+        for file in files:
             # It was not there then: it is new, unless somebody laid an old file there.
-            if one.name not in starts and one.modified_at >= known.epoch:
-                starts[one.name] = 0
-    found = []
-    for one in files:
-        start = starts.get(one.name)
-        if start is not None and (one.is_packed or start < one.end_byte):
-            found.append(Part(one.name, one.inode, start, None if one.is_packed else one.end_byte))
-    return tuple(found)
+            if file.name not in starts and file.modified_at >= known.epoch:
+                starts[file.name] = 0
+    new = []
+    for file in files:
+        start = starts.get(file.name)
+        if start is not None and (file.is_packed or start < file.end_byte):
+            new.append(Part(file.name, file.inode, start, None if file.is_packed else file.end_byte))
+    return tuple(new)
 
 
 def _continued(files: Sequence[ListedFile], known: Sequence[LogMark]) -> dict[str, int]:
@@ -37,26 +37,26 @@ def _continued(files: Sequence[ListedFile], known: Sequence[LogMark]) -> dict[st
     starts: dict[str, int] = {}
     moved = []
     for mark in known:
-        stayed = next((one for one in files if one.inode == mark.inode and _goes_on(one, mark)), None)
+        stayed = next((file for file in files if file.inode == mark.inode and _goes_on(file, mark)), None)
         if stayed is None:
             moved.append(mark)
         else:
             starts[stayed.name] = mark.to_byte
     for mark in moved:
-        for one in files:
-            is_kin = _stem(one.name).startswith(_stem(mark.name)) or _stem(mark.name).startswith(
-                _stem(one.name)
+        for file in files:
+            is_kin = _stem(file.name).startswith(_stem(mark.name)) or _stem(mark.name).startswith(
+                _stem(file.name)
             )
-            if one.name not in starts and is_kin and mark.head_bytes and _goes_on(one, mark):
-                starts[one.name] = mark.to_byte
+            if file.name not in starts and is_kin and mark.head_bytes and _goes_on(file, mark):
+                starts[file.name] = mark.to_byte
                 break
     return starts
 
 
-def _goes_on(one: ListedFile, mark: LogMark) -> bool:
+def _goes_on(file: ListedFile, mark: LogMark) -> bool:
     if mark.head_bytes == 0:  # it was empty: only its inode tells it
-        return not one.is_packed
-    return (one.is_packed or one.size_bytes >= mark.to_byte) and one.begins_like(mark)
+        return not file.is_packed
+    return (file.is_packed or file.size_bytes >= mark.to_byte) and file.begins_like(mark)
 
 
 def _stem(name: str) -> str:
@@ -74,14 +74,14 @@ def marks(
 
     Packed files get none: nobody writes them any more, and their time says that they were read.
     """
-    starts = {one.name: one.from_byte for one in read}
-    found = []
-    for one in files:
-        if one.is_packed:
+    starts = {file.name: file.from_byte for file in read}
+    kept = []
+    for file in files:
+        if file.is_packed:
             continue
-        length, total = max(one.sums, default=(0, ""))
-        to_byte = starts.get(one.name, 0) if one.name in unread else one.end_byte
-        found.append(LogMark(one.name, one.inode, to_byte, length, total))
+        length, total = max(file.sums, default=(0, ""))
+        to_byte = starts.get(file.name, 0) if file.name in unread else file.end_byte
+        kept.append(LogMark(file.name, file.inode, to_byte, length, total))
     # Without it, what was packed unread would never be counted.
-    is_late = known is not None and any(one.is_packed and one.name in unread for one in files)
-    return LogMarks(known.epoch if is_late and known else epoch, tuple(found))
+    is_late = known is not None and any(file.is_packed and file.name in unread for file in files)
+    return LogMarks(known.epoch if is_late and known else epoch, tuple(kept))

@@ -1,6 +1,6 @@
 """What is observed of the application's logs: ERROR and CRITICAL lines since an earlier run.
 
-Two scripts on the server: one lists the files, the other reads what ``samaops.facts.log_files`` chose of them.
+Two scripts on the server: one lists the files, the other reads what ``log_files`` chose of them.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import re
 import secrets
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
 from samaops.collect.maintenance import log_files
+from samaops.collect.registry import Target, collects
 from samaops.collect.sections import cut
-from samaops.config.settings import Maintenance, Ssh
+from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -46,37 +47,31 @@ _KEPT_BACK = (
 )
 
 
-__all__ = ["FileErrors", "LogFacts", "LogMarks", "LogMessage", "collectors"]
-
-
 def servers_with_logs(site: Site) -> tuple[str, ...]:
     """Return the servers whose logs are read: those named, else those of the API and of the workers."""
     if site.settings.maintenance.log_servers:
         return site.settings.maintenance.log_servers
-    members = [one.server for one in site.settings.api.instances] if site.settings.api else []
-    workers = [one.server for one in site.settings.celery.workers.values()] if site.settings.celery else []
-    return tuple(dict.fromkeys(one for one in (*members, *workers) if one in site.settings.servers))
+    servers = [member.server for member in site.members()]
+    servers += [worker.server for worker in site.workers().values()]
+    return tuple(dict.fromkeys(server for server in servers if server in site.settings.servers))
 
 
-def collectors(site: Site, marks: Mapping[str, LogMarks]) -> list[Collector]:
-    """Return one collector for each server with logs."""
-    return [_collector(site, server, marks.get(server)) for server in servers_with_logs(site)]
+def _targets(site: Site) -> Iterator[Target]:
+    for server in servers_with_logs(site):
+        yield Target(server, server, server, site.shell_seconds(server, LIST_SECONDS + READ_SECONDS + 0.5))
 
 
-def _collector(site: Site, server: str, marks: LogMarks | None) -> Collector:
-    def collect(probe: Probe) -> LogFacts:
-        return observe(server, site.settings.maintenance, marks, probe)
-
-    ssh = site.settings.servers[server].ssh
-    log_in = ssh.timeout if isinstance(ssh, Ssh) else 0.0
-    return Collector(
-        "maintenance", f"logs/{server}", LogFacts, collect, server, ("maintenance.logs",),
-        log_in + LIST_SECONDS + READ_SECONDS + 1, on_request=True,
-    )  # fmt: skip
-
-
-def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: Probe) -> LogFacts:
-    """List the logs of a server, and count in what is new of them."""
+@collects(
+    "maintenance",
+    LogFacts,
+    targets=_targets,
+    feeds=("maintenance.logs",),
+    kind="logs",
+    on_request=True,
+)
+def look(server: str, site: Site, probe: Probe) -> LogFacts:
+    """List the logs of a server, and count in what is new of them since an earlier run."""
+    settings, marks = site.settings.maintenance, probe.past.marks.get(server)
     shell = probe.shell(server)
     probe.stage("list")
     epoch, listed = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
@@ -84,7 +79,7 @@ def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: P
     probe.stage("read")
     seconds = min(READ_SECONDS, probe.remaining() - 1)
     counted, messages, is_sampled = read_parts(shell, settings.log_directory, parts, seconds)
-    unread = {one.name for one in counted if one.problem}
+    unread = {file.name for file in counted if file.problem}
     return LogFacts(
         directory=settings.log_directory,
         pattern=settings.log_pattern,
@@ -103,17 +98,17 @@ def list_files(
     """Return the server's time and its log files, rotated and packed ones too. Raises ClientError."""
     token = secrets.token_hex(8)
     since = f"{marks.epoch:.6f}" if marks else "none"
-    lengths = sorted({one.head_bytes for one in marks.files if one.head_bytes} if marks else ())
+    lengths = sorted({mark.head_bytes for mark in marks.files if mark.head_bytes} if marks else ())
     words = (token, settings.log_directory, settings.log_pattern, since, *map(str, lengths))
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("list"))
     sections = cut(done, token)
     try:
-        epoch, found = float(sections["now"][0]), sections["directory"][0]
+        epoch, directory = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
-    if found != "exists":
-        kind = FailureKind.MISSING if "No such file" in found else FailureKind.PERMISSION
-        raise ClientError(kind, found, "list")
+    if directory != "exists":
+        kind = FailureKind.MISSING if "No such file" in directory else FailureKind.PERMISSION
+        raise ClientError(kind, directory, "list")
     *lines, end = sections.get("files") or ["exit 1"]
     if end != "exit 0":
         raise ClientError(FailureKind.PERMISSION, lines[-1] if lines else end, "list")
@@ -122,7 +117,7 @@ def list_files(
 
 def _listed(line: str) -> ListedFile:
     inode, size, modified, is_current, unended, heads, name = line.split("\t", 6)
-    sums = tuple((int(length), total) for length, total in (one.split(":") for one in heads.split()))
+    sums = tuple((int(length), total) for length, total in (head.split(":") for head in heads.split()))
     return ListedFile(name, int(inode), int(size), float(modified), is_current == "1", int(unended), sums)
 
 

@@ -20,7 +20,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows.guide import guide_of
+from samaops.workflows.troubleshooting.guide import guide_of
 
 # What a finding may hold that a cause asks for, to see which fixes it has: names in capitals for what is not known.
 _NAMES = {

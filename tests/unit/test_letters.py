@@ -19,7 +19,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows import fix_names, troubleshoot
+from samaops.workflows.troubleshooting import names as fix_names
 from tests.unit.changes.test_plans import CONTAINER, SETTINGS
 from tests.unit.checks.judging import seen
 from tests.unit.checks.test_servers import disk
@@ -123,7 +123,7 @@ def test_what_could_not_be_looked_at_is_no_evidence() -> None:
     down = Finding("proxy.service.unreachable", Status.CRITICAL, "proxy/proxy", "The proxy is down")
     unknown = Finding("firebase.host.unreachable", Status.UNKNOWN, "firebase/fcm", "could not be looked at")
     report = Report(command="x", started_at=TAKEN_AT, duration_ms=1, findings=(down, unknown))
-    said = troubleshoot._evidence(cause_of("proxy/proxy", down.key, unknown.key), report)
+    said = fix_names.evidence(cause_of("proxy/proxy", down.key, unknown.key), report)
     assert "The proxy is down" in said
     assert "could not be looked at" not in said
 

@@ -59,7 +59,7 @@ class Diagnosis(Struct, frozen=True):
 
     def offered(self, fix: str) -> Offer | None:
         """Return the offer of a fix: of the worst cause, when several ask for it."""
-        return next((one for one in self.offers if one.id == fix), None)
+        return next((offer for offer in self.offers if offer.id == fix), None)
 
 
 def find(site: Site, name: str) -> Playbook:

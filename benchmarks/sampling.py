@@ -79,9 +79,13 @@ def run(command: Command, cut_seconds: float = 600.0) -> Sample:
         start_new_session=True,
     )
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        output = _read(pipe.fileno(), started + cut_seconds)
-    cut = output is None or not _ends(process.pid, started + cut_seconds)
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            output = _read(pipe.fileno(), started + cut_seconds)
+        cut = output is None or not _ends(process.pid, started + cut_seconds)
+    except BaseException:  # we are told to end: the children have a session of their own
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     if cut:
         os.killpg(process.pid, signal.SIGKILL)
     _pid, status, usage = os.wait4(process.pid, 0)

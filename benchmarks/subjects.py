@@ -10,7 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sampling import Command
 
-from samaops.lab import control
+from samaops.lab import engine
+from samaops.lab.incidents.site import Site
 from samaops.lab.layout import (
     API_ADDRESS,
     API_PORTS,
@@ -94,13 +95,14 @@ def without_database_server(subjects: Subjects, layout: Layout, copy: Path) -> t
 
 def _as_on_the_server(variables: Mapping[str, str]) -> dict[str, str]:
     """Return what makes samaops look at server api as one that stands on it does: without logging in."""
-    engine = {name: value for name, value in variables.items() if name == "DOCKER_HOST"}
-    return {f"SAMAOPS_SERVERS__{HERE_IS.upper()}__SSH": "local", **engine}
+    docker = {name: value for name, value in variables.items() if name == "DOCKER_HOST"}
+    return {f"SAMAOPS_SERVERS__{HERE_IS.upper()}__SSH": "local", **docker}
 
 
 def _variables(layout: Layout) -> dict[str, str]:
     secrets = layout.secrets()
-    engine = control.engine_socket(control.attach(layout), HERE_IS)
+    site = Site.open(layout)
+    socket = site.server(HERE_IS).outer(engine.SOCKET) if site.has_containers else None
     return {
         "LC_ALL": "C.UTF-8",
         # The system's own python3, as on the production servers: a version manager's shim takes 70 ms more each time.
@@ -121,5 +123,5 @@ def _variables(layout: Layout) -> dict[str, str]:
         "RABBITMQ_USER": f"{BROKER_USER}:{secrets.rabbitmq_password}",
         "FLOWER_URL": f"http://{WORKERS_ADDRESS}:{FLOWER_PORT}",
         "FLOWER_USER": f"{FLOWER_USER}:{secrets.flower_password}",
-        **({"DOCKER_HOST": f"unix://{engine}"} if engine else {}),
+        **({"DOCKER_HOST": f"unix://{socket}"} if socket else {}),
     }

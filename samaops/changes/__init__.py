@@ -1,1 +1,3 @@
-"""Changes: plan, apply, verify, undo. One module per system."""
+"""Changes: plan, apply, verify, undo. Importing this registers every verb and reading; ``run`` holds the doers."""
+
+from samaops.changes import canary, celery, docker, rabbitmq  # noqa: F401 - they register their verbs and readings

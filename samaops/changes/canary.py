@@ -5,26 +5,39 @@ It goes only where somebody takes it: one that nobody takes would lie among cust
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from samaops.changes.readings import UnreadableError, facts_in, reading
-from samaops.changes.run import canary_message
-from samaops.changes.verbs import Verb
+from samaops.changes.verbs import verb
 from samaops.config import consistency
 from samaops.config.settings import RabbitMQ
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.i18n import _
-from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
+from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site.site import Site
 
 NAME = "troubleshoot notifications --canary"
 _QUEUE = ("rabbitmq.queue",)
 _ALARM = ("rabbitmq.alarm",)
 USUAL_QUEUE = "normal"
+PUBLISH = "canary.publish"
+PUBLISH_SECONDS = 35.0
+# Its only argument: nothing of it is a customer's.
+MARK = "samaops-canary-{task_id}"
+
+
+class Canary(Struct, frozen=True):
+    """One canary: where it goes, the task that gets it, its id, and after how long the broker drops it."""
+
+    queue: str
+    task: str
+    task_id: str
+    lifetime_ms: int
 
 
 class Obstacle(Struct, frozen=True):
@@ -50,8 +63,8 @@ def _consumers(snapshot: Snapshot, queue: str) -> int:
     facts = facts_in(snapshot, RabbitMQFacts)
     if facts.queues is None:
         raise UnreadableError(_("the broker's queues could not be read"))
-    found = facts.queue(queue)
-    return found.consumers if found else 0
+    seen = facts.queue(queue)
+    return seen.consumers if seen else 0
 
 
 def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:
@@ -85,9 +98,8 @@ def _broker(site: Site) -> RabbitMQ:
     return site.settings.rabbitmq
 
 
-def codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return what must be observed first. Raises UsageError."""
-    queue_of(site, arguments[0])
+def _looks(site: Site, queue: str, *_rest: str) -> tuple[str, ...]:
+    queue_of(site, queue)
     task_of(site)
     if site.settings.redis is None:
         text = _("[redis] is not configured: what the task reports is read there")
@@ -119,28 +131,27 @@ def _obstacles(snapshot: Snapshot, queue: str) -> Iterator[Obstacle]:
             yield Obstacle("ready", _("nobody consumes {queue}").format(queue=queue))
 
 
-def plan(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb(NAME, looks=_looks)
+def plan(snapshot: Snapshot, site: Site, queue: str, task_id: str, seconds: str) -> Plan:
     """Plan that one canary is published: to a queue, under an id, to be dropped after so many seconds."""
-    queue, task_id, seconds = arguments
     title = _("Publish one canary to {queue}: FCM validates it and sends nothing").format(queue=queue)
     consumed = _("somebody consumes {queue}").format(queue=queue)
     calm = _("no node of the broker has an alarm")
     needs = [Condition("canary.has_consumers", (queue,), True, consumed)]
     if _nodes(snapshot):
         needs.append(Condition("canary.takes_messages", (), True, calm))
+    canary = Canary(queue, task_of(site), task_id, max(1000, round(float(seconds) * 1000)))
     step = Step(
         id="canary.publish",
         title=title,
         risk=Risk.SAFE,
-        operation=canary_message.operation(queue, task_of(site), task_id, float(seconds)),
+        operation=Operation(PUBLISH, asdict(canary), timeout_seconds=PUBLISH_SECONDS),
         before=(),
         after=(),
         needs=tuple(needs),
         no_undo=_(
             "a message that a worker has taken cannot be called back; one that none takes ends after {n:g} s"
         ).format(n=float(seconds)),
+        servers=site.servers_of("rabbitmq"),
     )
     return Plan(NAME, ("--queue", queue, "--wait", seconds), title, target=queue, steps=(step,))
-
-
-VERB = Verb(NAME, codes, plan)

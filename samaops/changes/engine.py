@@ -12,13 +12,13 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from samaops.changes import readings
+from samaops.changes.journaled import to_plain
 from samaops.errors import INTERRUPTED, REFUSED, SamaopsError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.journal import history
 from samaops.journal.history import HistoryError
-from samaops.model import encoding
-from samaops.model.plan import ActionStatus, Condition, Operation, Outcome, Plan, Scalar, Step
+from samaops.model.plan import ActionStatus, Condition, Operation, Outcome, Plan, Step, codes_in
 
 FAILED = 2
 PAUSE_SECONDS = 1.0
@@ -33,7 +33,7 @@ class World(Protocol):
     def look(self, codes: tuple[str, ...]) -> Snapshot:
         """Observe, now, what the checks under these codes need."""
 
-    def not_well(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
+    def unhealthy(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
         """Return a sentence for each of these findings that is anything but ok."""
 
     def run(self, operation: Operation) -> Outcome:
@@ -87,7 +87,7 @@ class Engine(Struct, frozen=True):
 
         Raises HistoryError when the journal cannot even be begun: then nothing was done.
         """
-        change = self.journal.begin(encoding.encode(plan))
+        change = self.journal.begin(to_plain(plan))
         run = _Run(self, plan, change)
         try:
             for number, step in enumerate(plan.steps):
@@ -121,7 +121,7 @@ class _Run:
         """Read again what the step relies on, run it, and see that it worked."""
         self._engine.guard()
         conditions = (*step.needs, *step.before)
-        snapshot = self._engine.world.look(readings.codes_of(conditions))
+        snapshot = self._look(conditions)
         broken = readings.broken(conditions, snapshot)
         if broken:
             text = _("Stopped before {step!r}: what it relies on has changed: {condition}")
@@ -129,10 +129,10 @@ class _Run:
         self._write(history.STEP_BEGUN, number, {"before": _values(conditions, snapshot)})
         self._touched.append(number)
         outcome = self._engine.world.run(step.operation)
-        self._write(history.STEP_ENDED, number, {"is_ok": outcome.is_ok, "said": outcome.said})
+        self._write(history.STEP_ENDED, number, {"is_ok": outcome.is_ok, "output": outcome.output})
         if not outcome.is_ok:
             self._over.update(() if outcome.may_go_on else (number,))
-            raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.said))
+            raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.output))
         self._over.add(number)
         self._statuses[number] = ActionStatus.APPLIED
         broken = self._await(step.after)
@@ -146,14 +146,14 @@ class _Run:
     def verify(self) -> None:
         """Wait until every finding that asked for the change is gone."""
         keys = self._plan.cures
-        codes = tuple(sorted({key.partition("@")[0] for key in keys}))
         if not keys:
             return
-        found = self._until_empty(lambda: self._engine.world.not_well(keys, self._engine.world.look(codes)))
-        if found:
+        world = self._engine.world
+        findings = self._until_empty(lambda: world.unhealthy(keys, world.look(codes_in(keys))))
+        if findings:
             text = _("Everything was done, but after {seconds:g} s it is not cured: {findings}")
             seconds = self._engine.wait_seconds
-            raise _StopError(text.format(seconds=seconds, findings="; ".join(found)))
+            raise _StopError(text.format(seconds=seconds, findings="; ".join(findings)))
 
     def succeed(self) -> Applied:
         """Close the journal of a change that did what it was to do; applied where nothing of it can be verified."""
@@ -193,47 +193,41 @@ class _Run:
                 return _(
                     "{step}: it was begun and may still happen; it cannot be taken back: {reason}"
                 ).format(step=step.title, reason=step.no_undo)
-            snapshot = self._engine.world.look(readings.codes_of(step.before))
-            if step.before and readings.hold(step.before, snapshot):
+            if step.before and readings.hold(step.before, self._look(step.before)):
                 return ""
             return _("{step}: it cannot be taken back: {reason}").format(step=step.title, reason=step.no_undo)
-        undo = step.undo
         if step.is_undone_only_if_seen and self._had_no_effect(step):
             return ""
         self._note(lambda: self._write(history.UNDO_BEGUN, number, {}))
-        outcome = self._engine.world.run(undo)
-        broken = "" if outcome.is_ok else outcome.said
+        outcome = self._engine.world.run(step.undo)
+        broken = "" if outcome.is_ok else outcome.output
         if outcome.is_ok and not step.is_undo_final:
             broken = self._await(step.before)
-        self._note(
-            lambda: self._write(
-                history.UNDO_ENDED, number, {"is_ok": not broken, "said": broken or outcome.said}
-            )
-        )
-        return (
-            _("{step}: taking it back failed: {reason}").format(step=step.title, reason=broken)
-            if broken
-            else ""
-        )
+        details = {"is_ok": not broken, "output": broken or outcome.output}
+        self._note(lambda: self._write(history.UNDO_ENDED, number, details))
+        text = _("{step}: taking it back failed: {reason}")
+        return text.format(step=step.title, reason=broken) if broken else ""
 
     def _had_no_effect(self, step: Step) -> bool:
         """Return whether all is as before, also once what shows it has had time to change."""
         self._engine.sleep(SETTLE_SECONDS)
-        return readings.hold(step.before, self._engine.world.look(readings.codes_of(step.before)))
+        return readings.hold(step.before, self._look(step.before))
+
+    def _look(self, conditions: Iterable[Condition]) -> Snapshot:
+        return self._engine.world.look(readings.codes_of(conditions))
 
     def _await(self, conditions: tuple[Condition, ...]) -> str:
         """Wait until all conditions hold; return the sentence about one that does not in time."""
-        codes = readings.codes_of(conditions)
         if not conditions:
             return ""
-        return self._until_empty(lambda: readings.broken(conditions, self._engine.world.look(codes)))
+        return self._until_empty(lambda: readings.broken(conditions, self._look(conditions)))
 
     def _until_empty(self, look: Callable[[], SentencesT]) -> SentencesT:
         ends_at = time.monotonic() + self._engine.wait_seconds
         while True:
-            found = look()
-            if not found or time.monotonic() + PAUSE_SECONDS > ends_at:
-                return found
+            sentences = look()
+            if not sentences or time.monotonic() + PAUSE_SECONDS > ends_at:
+                return sentences
             self._engine.sleep(PAUSE_SECONDS)
 
     def _end(self, status: str, reason: str = "", left_over: tuple[str, ...] = ()) -> None:
@@ -259,10 +253,9 @@ class _Run:
 def _values(conditions: Iterable[Condition], snapshot: Snapshot) -> list[dict[str, Any]]:
     """Return what was read just before a step: the before-values of the journal."""
     return [
-        {"reading": one.reading, "of": list(one.of), "value": _value(one, snapshot), "text": one.text}
-        for one in conditions
-    ]
-
-
-def _value(condition: Condition, snapshot: Snapshot) -> Scalar:
-    return readings.value_of(condition, snapshot)
+        {
+            "reading": condition.reading, "of": list(condition.of),
+            "value": readings.value_of(condition, snapshot), "text": condition.text,
+        }
+        for condition in conditions
+    ]  # fmt: skip

@@ -7,7 +7,6 @@ process too. The readings of a system stand in its folder here: ``celery.consume
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from importlib import import_module
 from typing import TypeVar
 
 from msgspec import Struct
@@ -36,7 +35,10 @@ _readings: dict[str, Reading] = {}
 
 
 def reading(name: str, *, codes: tuple[str, ...]) -> Callable[[Reader], Reader]:
-    """Register the decorated function ``(snapshot, *of) -> value``; it raises UnreadableError."""
+    """Register the decorated function ``(snapshot, *of) -> value``; it raises UnreadableError.
+
+    A number in ``of`` may be a string: earlier versions journaled it so.
+    """
 
     def register(read: Reader) -> Reader:
         if name in _readings:
@@ -48,16 +50,13 @@ def reading(name: str, *, codes: tuple[str, ...]) -> Callable[[Reader], Reader]:
 
 
 def find(name: str) -> Reading:
-    """Return a reading, importing the module of its system."""
-    if name not in _readings:
-        system = name.partition(".")[0].partition("_")[0]  # "celery_workers.capacity" stands in celery
-        import_module(f"samaops.changes.{system}")
+    """Return a reading."""
     return _readings[name]
 
 
 def codes_of(conditions: Iterable[Condition]) -> tuple[str, ...]:
     """Return the check codes whose facts these conditions need."""
-    return tuple(sorted({code for one in conditions for code in find(one.reading).codes}))
+    return tuple(sorted({code for condition in conditions for code in find(condition.reading).codes}))
 
 
 def value_of(condition: Condition, snapshot: Snapshot) -> Scalar:

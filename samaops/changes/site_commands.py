@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from samaops.changes.verbs import Verb
 from samaops.config.playbooks import PlaybookFix
 from samaops.facts.observation import Snapshot
-from samaops.model.plan import SHELL, Operation, Plan, Step
+from samaops.model.plan import Plan, Step, shell
 from samaops.site.site import Site
 
 
@@ -18,20 +18,18 @@ def verb_of(name: str, fix: PlaybookFix, title: str, target: str, fill: Sequence
     """
     server, command, undo = fill
 
-    def codes(_site: Site, _arguments: Sequence[str]) -> tuple[str, ...]:
-        return ()
-
-    def plan(_snapshot: Snapshot, _site: Site, arguments: Sequence[str]) -> Plan:
+    def plan(_snapshot: Snapshot, _site: Site, *arguments: str) -> Plan:
         step = Step(
             id=name,
             title=title,
             risk=fix.risk,
-            operation=Operation(SHELL, command, server, fix.timeout),
+            operation=shell(command, server, fix.timeout),
             before=(),
             after=(),
-            undo=Operation(SHELL, undo, server, fix.timeout) if undo else None,
+            undo=shell(undo, server, fix.timeout) if undo else None,
             no_undo=fix.no_undo or "",
+            servers=(),
         )
-        return Plan(f"troubleshoot {name}", tuple(arguments), title, target, (step,))
+        return Plan(f"troubleshoot {name}", arguments, title, target, (step,))
 
-    return Verb(f"troubleshoot {name}", codes, plan)
+    return Verb(f"troubleshoot {name}", (), plan)

@@ -2,53 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
 from samaops.changes import readings
-from samaops.changes.run import operations
+from samaops.changes.journaled import plan_from
 from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.journal import history
 from samaops.journal.history import Change
-from samaops.model import encoding
-from samaops.model.plan import Plan, Risk, Step
-
-
-def plan_of(change: Change) -> Plan:
-    """Return the plan that a change was begun with."""
-    plan: Plan = encoding.decode(change.plan, Plan)
-    return plan
+from samaops.model.plan import Operation, Plan, Risk, Step
 
 
 def codes_of(change: Change) -> tuple[str, ...]:
     """Return what must be observed to plan the undoing."""
-    steps = [step for _number, step in touched(change)]
-    return readings.codes_of(one for step in steps for one in (*step.needs, *step.before, *step.after))
+    conditions = (
+        condition
+        for step in _touched(change, plan_from(change.plan))
+        for condition in (*step.needs, *step.before, *step.after)
+    )
+    return readings.codes_of(conditions)
 
 
-def touched(change: Change) -> Iterator[tuple[int, Step]]:
+def _touched(change: Change, original: Plan) -> Iterator[Step]:
     """Yield the steps that may have had an effect, newest first: begun, and not taken back since."""
-    steps = plan_of(change).steps
-    begun = {one.step for one in change.events if one.kind == history.STEP_BEGUN}
-    back = {one.step for one in change.events if one.kind == history.UNDO_ENDED and one.details["is_ok"]}
-    for number in reversed(range(len(steps))):
+    begun = {event.step for event in change.events if event.kind == history.STEP_BEGUN}
+    back = {
+        event.step for event in change.events if event.kind == history.UNDO_ENDED and event.details["is_ok"]
+    }
+    for number, step in reversed(list(enumerate(original.steps))):
         if number in begun - back:
-            yield number, steps[number]
+            yield step
 
 
-def plan(change: Change, snapshot: Snapshot) -> Plan:
-    """Return the plan that takes a change back.
+def plan(change: Change, snapshot: Snapshot, is_done: Callable[[Operation], bool]) -> Plan:
+    """Return the plan that takes a change back; ``is_done`` tells whether nothing is left to do of a final undo.
 
     A step whose before-value is there again needs nothing. Raises RefusedError when a step has no undo, or when
     somebody has changed the same thing since.
     """
-    original = plan_of(change)
+    original = plan_from(change.plan)
     steps, notes = [], []
-    for _number, step in touched(change):
-        if _is_back(step, snapshot):
+    for step in _touched(change, original):
+        final = step.undo if step.is_undo_final else None
+        is_back = is_done(final) if final else bool(step.before) and readings.hold(step.before, snapshot)
+        if is_back:
             continue
         if step.undo is None:
             notes.append(
@@ -69,12 +69,6 @@ def plan(change: Change, snapshot: Snapshot) -> Plan:
         undoes=change.id,
         notes=tuple(notes),
     )
-
-
-def _is_back(step: Step, snapshot: Snapshot) -> bool:
-    if step.undo is not None and step.is_undo_final:
-        return operations.is_done(step.undo)
-    return bool(step.before) and readings.hold(step.before, snapshot)
 
 
 def _inverse(step: Step, snapshot: Snapshot) -> Step:

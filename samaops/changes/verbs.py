@@ -1,52 +1,71 @@
-"""What can be changed, by the words of the command line. A verb makes a plan; the engine runs it."""
+"""What can be changed, by the words of the command line. A verb makes a plan; the engine runs it.
+
+A verb is one declaration, ``@verb``, over the function that plans it; importing ``samaops.changes`` registers all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
+from typing import TypeVar
 
 from msgspec import Struct
 
+from samaops.changes.readings import UnreadableError
+from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
+from samaops.i18n import _
 from samaops.model.plan import Plan
 from samaops.site.site import Site
+
+Codes = tuple[str, ...]
+PlannerT = TypeVar("PlannerT", bound=Callable[..., Plan])
 
 
 class Verb(Struct, frozen=True):
     """One kind of change.
 
-    ``codes`` returns what must be observed first, and raises UsageError for arguments that name nothing. ``plan``
-    is pure: the same facts give the same plan. It raises RefusedError where a guard forbids the change.
+    ``looks`` names the checks whose facts a plan needs, or is a function ``(site, *arguments)`` that returns them and
+    raises UsageError for arguments that name nothing. ``planner`` is a pure function ``(snapshot, site, *arguments)``:
+    the same facts give the same plan. It raises RefusedError where a guard forbids the change.
     """
 
     name: str
-    codes: Callable[[Site, Sequence[str]], tuple[str, ...]]
-    plan: Callable[[Snapshot, Site, Sequence[str]], Plan]
+    looks: Codes | Callable[..., Codes]
+    planner: Callable[..., Plan]
+
+    def codes(self, site: Site, arguments: Sequence[str]) -> Codes:
+        """Return what must be observed first. Raises UsageError."""
+        return self.looks(site, *arguments) if callable(self.looks) else self.looks
+
+    def plan(self, snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+        """Plan the change. Raises RefusedError, UnavailableError where what must be known could not be looked at."""
+        try:
+            return self.planner(snapshot, site, *arguments)
+        except UnreadableError as error:
+            text = _("Could not look at what the change needs to know: {reason}")
+            raise UnavailableError(text.format(reason=error)) from error
 
 
-# The verb's words, and where it is.
-_PLACES = {
-    "workers add-queue": ("samaops.changes.celery.add_queue", "ADD_QUEUE"),
-    "docker restart": ("samaops.changes.docker.restart", "RESTART"),
-    "workers restart": ("samaops.changes.celery.workers", "RESTART"),
-    "workers scale": ("samaops.changes.celery.workers", "SCALE"),
-    "queue purge": ("samaops.changes.rabbitmq.queues", "PURGE"),
-    "queue set-watermark": ("samaops.changes.rabbitmq.queues", "SET_WATERMARK"),
-    "queue clear-policy": ("samaops.changes.rabbitmq.policies", "CLEAR"),
-    "queue park": ("samaops.changes.rabbitmq.parking", "PARK"),
-    "queue unpark": ("samaops.changes.rabbitmq.parking", "UNPARK"),
-    "workers revoke": ("samaops.changes.celery.revoke", "REVOKE"),
-    "docker cleanup": ("samaops.changes.docker.images", "CLEANUP"),
-}
+_verbs: dict[str, Verb] = {}
+
+
+def verb(name: str, *, looks: Codes | Callable[..., Codes]) -> Callable[[PlannerT], PlannerT]:
+    """Register the decorated function as the planner of a verb."""
+
+    def register(planner: PlannerT) -> PlannerT:
+        if name in _verbs:
+            raise ValueError(f"two verbs with the name {name}")
+        _verbs[name] = Verb(name, looks, planner)
+        return planner
+
+    return register
 
 
 def names() -> tuple[str, ...]:
     """Return all verbs."""
-    return tuple(_PLACES)
+    return tuple(_verbs)
 
 
 def find(name: str) -> Verb:
-    """Return a verb, importing the module of its system only."""
-    module, attribute = _PLACES[name]
-    found: Verb = getattr(import_module(module), attribute)
-    return found
+    """Return a verb."""
+    return _verbs[name]

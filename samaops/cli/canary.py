@@ -9,7 +9,7 @@ import typer
 
 from samaops.cli import changing, screen
 from samaops.cli.answered import Answered
-from samaops.cli.changing import Consent
+from samaops.cli.changing import Changing
 from samaops.cli.diagnose import exit_code
 from samaops.errors import UsageError
 from samaops.i18n import _
@@ -24,24 +24,23 @@ from samaops.workflows.troubleshooting import canary
 from samaops.workflows.troubleshooting.canary import PLAYBOOK
 
 
-def run(site: Site, queue: str | None, consent: Consent, output: Output, *, verbose: bool) -> None:
+def run(site: Site, queue: str | None, wanted: Changing) -> None:
     """Plan a canary, ask, send it, follow it, and leave with the exit code of the worst hop."""
-    changing.check_wait(consent.wait_seconds)
+    wait_seconds = wanted.consent.wait_seconds
+    changing.check_wait(wait_seconds)
 
     def finish(report: Report) -> NoReturn:
-        _finish(site, report, output, verbose)
+        _finish(site, report, wanted.output, wanted.verbose)
 
     with screen.progress(_("Looking before anything is sent…")):
-        prepared = canary.prepare(site, queue, consent.wait_seconds)
+        prepared = canary.prepare(site, queue, wait_seconds)
     if isinstance(prepared, Report):
         finish(prepared)
     changing.carry_out(
         site,
         lambda: prepared,
-        consent,
-        output,
-        verbose=verbose,
-        apply=lambda plan: canary.send(site, plan, consent.wait_seconds),
+        wanted,
+        apply=lambda plan: canary.send(site, plan, wait_seconds),
         finish=finish,
     )
 

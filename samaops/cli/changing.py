@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
 
 import typer
 from msgspec import Struct
+from typer.core import TyperCommand
 
 from samaops.cli import configuration_file, questions, screen
 from samaops.cli.answered import Answered
+from samaops.cli.app import Globals
+from samaops.cli.options import OutputOption, VerboseOption
 from samaops.clients import shells
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import N_, _
@@ -50,27 +53,76 @@ class Consent(Struct, frozen=True):
     wait_seconds: float = 60.0
 
 
-def carry_out_verb(
-    ctx: typer.Context, verb: str, words: Sequence[str], consent: Consent, output: Output, *, verbose: bool
-) -> None:
-    """Carry out a verb of ``samaops.changes.verbs`` with these arguments."""
-    site = configuration_file.site(ctx.obj)
-    carry_out(
-        site,
-        lambda: change.prepare(site, verb, words),
-        consent,
-        output,
-        verbose=verbose or ctx.obj.verbose,
-    )
+class Changing(Struct, frozen=True):
+    """What the body of a changing command has as ``ctx.obj``: the site, and how the command line wants it changed."""
+
+    root: Globals
+    consent: Consent
+    output: Output
+    verbose: bool
+
+    def site(self) -> Site:
+        """Read and check the configuration, and return the site it is of."""
+        return configuration_file.site(self.root)
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether somebody sits there who could choose."""
+        is_seen = sys.stdin.isatty() and sys.stderr.isatty()
+        return self.output is Output.HUMAN and not self.consent.dry_run and is_seen
+
+    def change(self, verb: str, *arguments: str) -> None:
+        """Carry out a verb of ``samaops.changes.verbs`` with these arguments."""
+        self.plan(lambda site: change.prepare(site, verb, arguments))
+
+    def plan(self, make: Callable[[Site], Plan]) -> None:
+        """Carry out a plan, where making it is more than a verb."""
+        site = self.site()
+        carry_out(site, lambda: make(site), self)
+
+
+_shared = typer.Typer(add_completion=False)
+
+
+@_shared.command()
+def _options(
+    ctx: typer.Context,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    confirm: ConfirmOption = None,
+    wait: WaitOption = 60.0,
+    output: OutputOption = Output.HUMAN,
+    verbose: VerboseOption = False,
+) -> Changing:
+    """Hold the options of every changing command."""
+    return Changing(ctx.obj, Consent(dry_run, yes, confirm, wait), output, verbose or ctx.obj.verbose)
+
+
+class ChangeCommand(TyperCommand):
+    """A command that changes something: it has the options above, and ``Changing`` as its ``ctx.obj``.
+
+    An option of the same name that the command's function declares itself stands in place of the shared one.
+    """
+
+    def __init__(self, *args: Any, params: list[Any], **more: Any) -> None:
+        self._shared = typer.main.get_command(_shared)
+        own = {param.name for param in params}
+        self._names = [str(param.name) for param in self._shared.params if param.name not in own]
+        added = [param for param in self._shared.params if param.name in self._names]
+        super().__init__(*args, params=[*params, *added], **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        values = {name: ctx.params.pop(name) for name in self._names}
+        assert self._shared.callback is not None
+        ctx.obj = self._shared.callback(**values)
+        return super().invoke(ctx)
 
 
 def carry_out(
     site: Site,
     make: Callable[[], Plan],
-    consent: Consent,
-    output: Output,
+    wanted: Changing,
     *,
-    verbose: bool = False,
     apply: Callable[[Plan], Report] | None = None,
     finish: Callable[[Report], NoReturn] | None = None,
     within: Callable[[Report], Report] | None = None,
@@ -82,6 +134,8 @@ def carry_out(
     ``within`` puts the report of the change, also of one that cannot be planned, into a larger one.
     ``then`` is the command that shows people, once all went well, what the change itself does not verify.
     """
+    consent, output = wanted.consent, wanted.output
+    place = within or (lambda report: report)
     check_wait(consent.wait_seconds)
     try:
         plan, obstacle = _look(site, make, consent)
@@ -90,8 +144,7 @@ def carry_out(
             raise
         _show_refused(within(change.not_planned(error)), output)
     if consent.dry_run or not plan.steps:
-        planned = change.report_of(site, plan)
-        screen.show(within(planned) if within else planned, output, verbose=verbose)
+        screen.show(place(change.report_of(site, plan)), output, verbose=wanted.verbose)
         _show_notes(plan, output)
         return
     try:
@@ -103,11 +156,10 @@ def carry_out(
     except SamaopsError as error:
         if output is Output.HUMAN:
             raise
-        refused = change.refused(site, plan, error)
-        _show_refused(within(refused) if within else refused, output)
+        _show_refused(place(change.refused(site, plan, error)), output)
     if finish:
         finish(report)
-    screen.show(within(report) if within else report, output, verbose=verbose)
+    screen.show(place(report), output, verbose=wanted.verbose)
     _show_notes(plan, output)
     if then and output is Output.HUMAN and not report.errors:
         _show_next(then)
@@ -173,10 +225,10 @@ def show_plan(site: Site, plan: Plan) -> None:
 
 
 def _show_next(command: str) -> None:
-    said = _("the rest needs a moment; look again: ")
+    words = _("the rest needs a moment; look again: ")
     screen.show_screen("")
     screen.show_screen(
-        CommandLine(escape.command(command), prefix=f"{symbols_for(sys.stdout.encoding).arrow} {said}")
+        CommandLine(escape.command(command), prefix=f"{symbols_for(sys.stdout.encoding).arrow} {words}")
     )
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen, stdout
-from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli import configuration_file, screen, stdout
+from samaops.cli.changing import ChangeCommand
+from samaops.cli.options import OutputOption
 from samaops.i18n import N_
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.model.table import Table
@@ -64,35 +64,27 @@ def logs(
         stdout.write(f"{escape.plain(row['line'])}\n")
 
 
-@app.command(help=N_("Remove the images that no container uses and no rollback needs; never a volume."))
+@app.command(
+    help=N_("Remove the images that no container uses and no rollback needs; never a volume."),
+    cls=ChangeCommand,
+)
 def cleanup(
     ctx: typer.Context,
     server: Annotated[
         list[str] | None, typer.Argument(metavar="[SERVER]...", help=N_("All servers when absent."))
     ] = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Remove images."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "docker cleanup", tuple(server or ()), consent, output, verbose=verbose)
+    ctx.obj.change("docker cleanup", *(server or ()))
 
 
-@app.command(help=N_("Restart one container, or start it when it has ended, and see that it works again."))
+@app.command(
+    help=N_("Restart one container, or start it when it has ended, and see that it works again."),
+    cls=ChangeCommand,
+)
 def restart(
     ctx: typer.Context,
     container: ContainerArgument,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Restart a container."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "docker restart", (container,), consent, output, verbose=verbose)
+    ctx.obj.change("docker restart", container)

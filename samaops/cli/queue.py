@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from samaops.changes.run.parking import ALL, GIVEN_BACK
-from samaops.cli import changing, configuration_file, screen
-from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK
+from samaops.cli import configuration_file, screen
+from samaops.cli.changing import ChangeCommand
+from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.table import Column, Table
@@ -63,25 +63,19 @@ def export(
     screen.show_table(Table("export", columns, (row,), ""), output)
 
 
-@app.command(help=N_("Take all messages that wait in a queue out of it, into a file."))
+@app.command(help=N_("Take all messages that wait in a queue out of it, into a file."), cls=ChangeCommand)
 def purge(
     ctx: typer.Context,
     queue: QueueArgument,
     to: FileOption = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Empty a queue into a file."""
-    file = str(to or queues.default_file(queue))
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "queue purge", (queue, file), consent, output, verbose=verbose)
+    ctx.obj.change("queue purge", queue, str(to or queues.default_file(queue)))
 
 
-@app.command(help=N_("Park a message that kills its process in a holding queue; all others stay."))
+@app.command(
+    help=N_("Park a message that kills its process in a holding queue; all others stay."), cls=ChangeCommand
+)
 def park(
     ctx: typer.Context,
     queue: QueueArgument,
@@ -97,27 +91,15 @@ def park(
     within: Annotated[
         float, typer.Option("--within", metavar="SECONDS", help=N_("How long to watch, 5 to 300."))
     ] = 30.0,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Park messages."""
     if bool(message) == redelivered:
         raise UsageError(_("Give one of {one} and {other}").format(one="--message ID", other="--redelivered"))
-    site, words = configuration_file.site(ctx.obj), (queue, message or GIVEN_BACK, to, f"{within:g}")
-    changing.carry_out(
-        site,
-        lambda: queues.plan_park(site, words),
-        Consent(dry_run, yes, confirm, wait),
-        output,
-        verbose=verbose or ctx.obj.verbose,
-    )
+    words = (queue, message or GIVEN_BACK, to, f"{within:g}")
+    ctx.obj.plan(lambda site: queues.plan_park(site, words))
 
 
-@app.command(help=N_("Put what is parked back to the end of its queue."))
+@app.command(help=N_("Put what is parked back to the end of its queue."), cls=ChangeCommand)
 def unpark(
     ctx: typer.Context,
     queue: QueueArgument,
@@ -127,36 +109,24 @@ def unpark(
     source: Annotated[
         str, typer.Option("--from", metavar="HOLDING", help=N_("samaops.parked.QUEUE when absent."))
     ] = "",
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Put parked messages back."""
-    consent, words = Consent(dry_run, yes, confirm, wait), (queue, message or ALL, source)
-    changing.carry_out_verb(ctx, "queue unpark", words, consent, output, verbose=verbose)
+    ctx.obj.change("queue unpark", queue, message or ALL, source)
 
 
-@app.command("clear-policy", help=N_("Clear the policy that makes a queue drop messages."))
+@app.command("clear-policy", cls=ChangeCommand, help=N_("Clear the policy that makes a queue drop messages."))
 def clear_policy(
     ctx: typer.Context,
     queue: QueueArgument,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Clear the policy that limits a queue."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "queue clear-policy", (queue,), consent, output, verbose=verbose)
+    ctx.obj.change("queue clear-policy", queue)
 
 
 @app.command(
-    "set-watermark", help=N_("Set the memory above which RabbitMQ blocks publishers, until it restarts.")
+    "set-watermark",
+    help=N_("Set the memory above which RabbitMQ blocks publishers, until it restarts."),
+    cls=ChangeCommand,
 )
 def set_watermark(
     ctx: typer.Context,
@@ -166,14 +136,6 @@ def set_watermark(
             metavar="FRACTION", help=N_("Of the memory of its container, or of its host: 0.4, at most 0.7.")
         ),
     ],
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Set the broker's memory watermark."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    words = (f"{fraction:g}",)
-    changing.carry_out_verb(ctx, "queue set-watermark", words, consent, output, verbose=verbose)
+    ctx.obj.change("queue set-watermark", f"{fraction:g}")

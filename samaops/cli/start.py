@@ -19,7 +19,7 @@ def main() -> NoReturn:
         from samaops.cli.main import main as run_command_line
     except KeyboardInterrupt:
         use_language(language_of_environment())
-        sys.stderr.write(f"samaops: {_('interrupted')}\n")
+        sys.stderr.write("samaops: " + _("interrupted") + "\n")
         sys.exit(INTERRUPTED)
     run_command_line()
 

@@ -11,10 +11,9 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, configuration_file, questions, screen, stdout
-from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, YesOption
+from samaops.cli import changing, questions, screen, stdout
+from samaops.cli.changing import ChangeCommand, Changing
 from samaops.cli.diagnose import exit_code
-from samaops.cli.options import OutputOption, VerboseOption
 from samaops.config import consistency
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -35,7 +34,7 @@ _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
 
-@app.command()
+@app.command(cls=ChangeCommand)
 def troubleshoot(
     ctx: typer.Context,
     playbook: Annotated[
@@ -63,9 +62,6 @@ def troubleshoot(
         str | None,
         typer.Option("--queue", metavar="QUEUE", help=N_("The queue of the canary; normal when absent.")),
     ] = None,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
     wait: Annotated[
         float | None,
         typer.Option(
@@ -74,27 +70,25 @@ def troubleshoot(
             help=N_("How long to wait for the effect, at most: 60 for a fix, 30 for a canary."),
         ),
     ] = None,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Find the cause of one symptom, and repair it."""
-    site = configuration_file.site(ctx.obj)
-    verbose = verbose or ctx.obj.verbose
+    site = ctx.obj.site()
+    usual_wait = _CANARY_WAIT_SECONDS if canary else _WAIT_SECONDS
+    consent = replace(ctx.obj.consent, wait_seconds=usual_wait if wait is None else wait)
+    wanted = replace(ctx.obj, consent=consent)
     if (playbook == "show") != (shown is not None):
         raise UsageError(
             _("show needs the playbook to show, and nothing else takes one"), "samaops troubleshoot list"
         )
     canaries.require_alone(playbook, queue, apply, is_asked=canary)
     if canary:
-        consent = Consent(dry_run, yes, confirm, _CANARY_WAIT_SECONDS if wait is None else wait)
-        canaries.run(site, queue, consent, output, verbose=verbose)
+        canaries.run(site, queue, wanted)
     elif playbook == "list":
-        _list(site, output)
+        _list(site, wanted.output)
     elif shown is not None:
-        _show(site, shown, output)
+        _show(site, shown, wanted.output)
     else:
-        consent = Consent(dry_run, yes, confirm, _WAIT_SECONDS if wait is None else wait)
-        _run(site, playbook, apply, _Manner(consent, output, verbose))
+        _run(site, playbook, apply, wanted)
 
 
 def _list(site: Site, output: Output) -> None:
@@ -102,45 +96,28 @@ def _list(site: Site, output: Output) -> None:
 
 
 def _show(site: Site, name: str, output: Output) -> None:
-    found = guide.guide_of(workflow.find(site, name), site)
+    shown = guide.guide_of(workflow.find(site, name), site)
     if output is Output.HUMAN:
-        screen.show_screen(face.page(found))
+        screen.show_screen(face.page(shown))
     elif output is Output.JSON:
-        stdout.write(json.text(face.document(found)))
+        stdout.write(json.text(face.document(shown)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
 
 
-class _Manner:
-    """How the command line wants it: consent, form, length."""
-
-    def __init__(self, consent: Consent, output: Output, verbose: bool) -> None:
-        self.consent, self.output, self.verbose = consent, output, verbose
-
-    @property
-    def may_ask(self) -> bool:
-        """Whether somebody sits there who could choose."""
-        return (
-            self.output is Output.HUMAN
-            and not self.consent.dry_run
-            and sys.stdin.isatty()
-            and sys.stderr.isatty()
-        )
-
-
-def _run(site: Site, name: str, fix: str | None, manner: _Manner) -> None:
+def _run(site: Site, name: str, fix: str | None, wanted: Changing) -> None:
     with screen.progress(_("Following the way of a notification…")):
         diagnosis = workflow.run(site, name)
     if fix is not None:
         _require_known(diagnosis, fix)
-    if fix is None or manner.output is Output.HUMAN:
-        _show_diagnosis(diagnosis, manner)
-    offer = diagnosis.offered(fix) if fix is not None else _chosen(diagnosis, manner)
+    if fix is None or wanted.output is Output.HUMAN:
+        _show_diagnosis(diagnosis, wanted)
+    offer = diagnosis.offered(fix) if fix is not None else _chosen(diagnosis, wanted)
     if offer is not None:
-        _carry_out(site, diagnosis, offer, manner)
+        _carry_out(site, diagnosis, offer, wanted)
         return
     if fix is not None:
-        _nothing_to_do(diagnosis, fix, manner)
+        _nothing_to_do(diagnosis, fix, wanted)
         return
     _leave(diagnosis)
 
@@ -151,23 +128,23 @@ def _require_known(diagnosis: Diagnosis, fix: str) -> None:
         raise UsageError(text, hint=consistency.not_one_of(fix, diagnosis.playbook.fixes))
 
 
-def _show_diagnosis(diagnosis: Diagnosis, manner: _Manner) -> None:
+def _show_diagnosis(diagnosis: Diagnosis, wanted: Changing) -> None:
     """Show what was found; to people the hops first, in their order, and not once more among the findings."""
     report = diagnosis.report
-    if manner.output is Output.HUMAN and not manner.verbose:
+    if wanted.output is Output.HUMAN and not wanted.verbose:
         by_id = {one.subject.partition("/")[2]: one for one in report.findings if one.code.startswith(PREFIX)}
         ordered = [by_id[hop.id] for hop in diagnosis.playbook.hops]
         screen.show_screen(face.hop_lines(ordered, symbols_for(sys.stdout.encoding)))
         screen.show_screen("")
         findings = tuple(one for one in report.findings if not one.code.startswith(PREFIX))
         report = replace(report, findings=findings)
-    screen.show(report, manner.output, verbose=manner.verbose)
+    screen.show(report, wanted.output, verbose=wanted.verbose)
 
 
-def _chosen(diagnosis: Diagnosis, manner: _Manner) -> Offer | None:
+def _chosen(diagnosis: Diagnosis, wanted: Changing) -> Offer | None:
     """Ask which fix to make, the least risky first; nobody has to choose one."""
     offers = [one for one in diagnosis.offers if not one.refusal]
-    if not offers or not manner.may_ask:
+    if not offers or not wanted.may_ask:
         return None
     _show_menu(offers)
     return _single(offers[0]) if len(offers) == 1 else _numbered(offers)
@@ -198,40 +175,38 @@ def _numbered(offers: Sequence[Offer]) -> Offer | None:
     return offers[int(answer) - 1]
 
 
-def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
+def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, wanted: Changing) -> None:
     if offer.text:
-        _show_text(diagnosis, offer, manner)
+        _show_text(diagnosis, offer, wanted)
         _leave(diagnosis)
-    if manner.output is Output.HUMAN:
+    if wanted.output is Output.HUMAN:
         screen.show_screen("")
-    is_shown = manner.output is Output.HUMAN
+    is_shown = wanted.output is Output.HUMAN
     changing.carry_out(
         site,
         lambda: workflow.prepare(site, offer),
-        manner.consent,
-        manner.output,
-        verbose=manner.verbose,
+        wanted,
         within=None if is_shown else lambda done: workflow.with_change(site, diagnosis, done),
         then=samaops(site, f"diagnose --wait {_WAIT_SECONDS:g}"),
     )
 
 
-def _show_text(diagnosis: Diagnosis, offer: Offer, manner: _Manner) -> None:
+def _show_text(diagnosis: Diagnosis, offer: Offer, wanted: Changing) -> None:
     """Show what to send to those who can repair it: nothing of ours can."""
-    if manner.output is Output.HUMAN:
+    if wanted.output is Output.HUMAN:
         screen.show_screen("")
         for line in offer.text.splitlines():
             stdout.write(f"{escape.plain(line)}\n")
     else:
-        screen.show(replace(diagnosis.report, answer=offer.text), manner.output)
+        screen.show(replace(diagnosis.report, answer=offer.text), wanted.output)
 
 
-def _nothing_to_do(diagnosis: Diagnosis, fix: str, manner: _Manner) -> None:
+def _nothing_to_do(diagnosis: Diagnosis, fix: str, wanted: Changing) -> None:
     text = _("Nothing to do: no cause that was found asks for {fix}").format(fix=fix)
-    if manner.output is Output.HUMAN:
+    if wanted.output is Output.HUMAN:
         typer.echo(text, err=True)
     else:
-        screen.show(replace(diagnosis.report, answer=text), manner.output)
+        screen.show(replace(diagnosis.report, answer=text), wanted.output)
 
 
 def _leave(diagnosis: Diagnosis) -> NoReturn:

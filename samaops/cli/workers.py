@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from samaops.changes.celery.revoke import TERMINATE
-from samaops.cli import changing, configuration_file, screen
-from samaops.cli.changing import ConfirmOption, Consent, DryRunOption, WaitOption, YesOption
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli import configuration_file, screen
+from samaops.cli.changing import ChangeCommand
+from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render.faces import Output
@@ -37,40 +37,31 @@ def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     screen.show_table(workers.queues(configuration_file.site(ctx.obj)), output)
 
 
-@app.command("add-queue", help=N_("Let a running worker consume one more queue, until it restarts."))
+@app.command(
+    "add-queue", cls=ChangeCommand, help=N_("Let a running worker consume one more queue, until it restarts.")
+)
 def add_queue(
     ctx: typer.Context,
     worker: WorkerArgument,
     queue: Annotated[str, typer.Argument(metavar="QUEUE", help=N_("A queue that the broker has."))],
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Add a queue to a worker."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "workers add-queue", (worker, queue), consent, output, verbose=verbose)
+    ctx.obj.change("workers add-queue", worker, queue)
 
 
-@app.command(help=N_("Restart one worker warm: its tasks may end first."))
+@app.command(help=N_("Restart one worker warm: its tasks may end first."), cls=ChangeCommand)
 def restart(
     ctx: typer.Context,
     worker: WorkerArgument,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Restart a worker."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    changing.carry_out_verb(ctx, "workers restart", (worker,), consent, output, verbose=verbose)
+    ctx.obj.change("workers restart", worker)
 
 
-@app.command(help=N_("Make a worker's pool larger (--add) or smaller (--remove), until it restarts."))
+@app.command(
+    help=N_("Make a worker's pool larger (--add) or smaller (--remove), until it restarts."),
+    cls=ChangeCommand,
+)
 def scale(
     ctx: typer.Context,
     worker: WorkerArgument,
@@ -78,36 +69,20 @@ def scale(
     remove: Annotated[
         int, typer.Option("--remove", metavar="N", min=0, help=N_("So many processes less."))
     ] = 0,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Scale a worker's pool."""
     if bool(add) == bool(remove):
         raise UsageError(_("Give one of {one} and {other}").format(one="--add N", other="--remove N"))
-    consent = Consent(dry_run, yes, confirm, wait)
-    words = (worker, f"{add - remove:+d}")
-    changing.carry_out_verb(ctx, "workers scale", words, consent, output, verbose=verbose)
+    ctx.obj.change("workers scale", worker, f"{add - remove:+d}")
 
 
-@app.command(help=N_("Revoke a task in which a worker is stuck; its message is lost."))
+@app.command(help=N_("Revoke a task in which a worker is stuck; its message is lost."), cls=ChangeCommand)
 def revoke(
     ctx: typer.Context,
     task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help=N_("The id of a task that is active."))],
     terminate: Annotated[
         bool, typer.Option("--terminate", help=N_("Kill its process; else it is dropped if it comes again."))
     ] = False,
-    dry_run: DryRunOption = False,
-    yes: YesOption = False,
-    confirm: ConfirmOption = None,
-    wait: WaitOption = 60.0,
-    output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Revoke a task."""
-    consent = Consent(dry_run, yes, confirm, wait)
-    words = (task_id, TERMINATE) if terminate else (task_id,)
-    changing.carry_out_verb(ctx, "workers revoke", words, consent, output, verbose=verbose)
+    ctx.obj.change("workers revoke", task_id, *([TERMINATE] if terminate else []))

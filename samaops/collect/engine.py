@@ -10,6 +10,7 @@ import contextvars
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import TypeVar
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 # How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
 _BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
 _SPARE_SECONDS = 0.6
+# Looks of one system that work at once: a hundred log-ins together only make each other late.
+MOST_AT_ONCE = 16
 ResultT = TypeVar("ResultT")
 
 
@@ -119,20 +122,25 @@ class _Run:
     """One collector in its thread, and the observation it ends with."""
 
     def __init__(
-        self, collector: Collector, shells: ShellPool, selection: Selection, run_ends_at: float, past: Past
+        self,
+        collector: Collector,
+        shells: ShellPool,
+        selection: Selection,
+        run_ends_at: float,
+        ended: threading.Condition,
+        past: Past = NO_PAST,
     ) -> None:
         self.collector = collector
         self.started = time.monotonic()
+        self.ends_at = min(self.started + collector.timeout, run_ends_at)
         self.hit_deadline = False
         self._run_ends_at = run_ends_at
-        self._ends_at = min(self.started + collector.timeout, run_ends_at)
-        self.probe = Probe(shells, selection, self._ends_at, collector.server, past)
-        self._lock = threading.Lock()
+        self.probe = Probe(shells, selection, self.ends_at, collector.server, past)
+        self._ended = ended
         self._observation: Observation | None = None
-        self._thread = threading.Thread(
-            target=contextvars.copy_context().run, args=(self.look,), name=collector.subject, daemon=True
-        )
-        self._thread.start()
+        if self.started < run_ends_at:
+            target = contextvars.copy_context().run
+            threading.Thread(target=target, args=(self.look,), name=collector.subject, daemon=True).start()
 
     def look(self) -> None:
         try:
@@ -148,10 +156,16 @@ class _Run:
             logger.exception("collector %s failed", self.collector.subject)
             self._fail(FailureKind.ERROR, f"{type(error).__name__}: {error}")
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it still works, and its time is not up."""
+        return self._observation is None and time.monotonic() < self.ends_at
+
     def observation(self) -> Observation:
         """Wait for the observation; when it does not come in time, make one that says where the collector hangs."""
-        self._thread.join(max(0.0, self._ends_at - time.monotonic()))
-        kind = FailureKind.DEADLINE if self._ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
+        with self._ended:
+            self._ended.wait_for(lambda: self._observation is not None, self.ends_at - time.monotonic())
+        kind = FailureKind.DEADLINE if self.ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
         seconds = time.monotonic() - self.started
         self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
         assert self._observation is not None
@@ -171,7 +185,8 @@ class _Run:
         )
 
     def _finish(self, facts: object = None, failure: Failure | None = None) -> None:
-        with self._lock:  # the first word counts: a thread that ends after it was given up changes nothing
+        with self._ended:  # the first word counts: a thread that ends after it was given up changes nothing
+            self._ended.notify_all()
             if self._observation is None:
                 self._observation = Observation(
                     system=self.collector.system,
@@ -194,6 +209,8 @@ def observe(
 ) -> Snapshot:
     """Run the collectors side by side and return what they saw within the deadline.
 
+    Where there are very many of one system, the later ones are started when earlier ones have ended, or their time
+    was up; the time of each begins when it is started.
     ``past`` is what earlier runs saw; without it, what compares with them has nothing to compare with.
     """
     started = time.monotonic()
@@ -201,10 +218,25 @@ def observe(
     tally = footprint.open_tally()
     shells = ShellPool(site.settings)
     ends_at = started + deadline_seconds
-    runs = [_Run(collector, shells, selection, ends_at, past) for collector in collectors]
-    observations = tuple(run.observation() for run in runs)
+    wanted = tuple(collectors)
+    runs: dict[Collector, _Run] = {}
+    ended = threading.Condition()
+
+    def start_those_with_a_place() -> bool:
+        busy = Counter(run.collector.system for run in runs.values() if run.is_running)
+        for collector in wanted:
+            if collector not in runs and busy[collector.system] < MOST_AT_ONCE:
+                runs[collector] = _Run(collector, shells, selection, ends_at, ended, past)
+                busy[collector.system] += 1
+        return all(collector in runs for collector in wanted)
+
+    with ended:  # whatever ends meanwhile is heard
+        while not start_those_with_a_place():
+            times = [run.ends_at for run in runs.values() if run.is_running]
+            ended.wait(max(0.0, min(times, default=0.0) - time.monotonic()))
+    observations = tuple(runs[collector].observation() for collector in wanted)
     shells.close()
-    deadline_hit = any(run.hit_deadline for run in runs)
+    deadline_hit = any(run.hit_deadline for run in runs.values())
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
 
 

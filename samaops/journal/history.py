@@ -76,7 +76,7 @@ class Change(Struct, frozen=True):
 
     def last(self, *kinds: str) -> Event | None:
         """Return the last event of some kinds."""
-        return next((one for one in reversed(self.events) if one.kind in kinds), None)
+        return next((event for event in reversed(self.events) if event.kind in kinds), None)
 
     def status(self, running: Owner | None) -> str:
         """Return how it ended: verified, applied, failed, reverted, refused; else running or interrupted.
@@ -207,11 +207,11 @@ class Journal:
 
         table = _table()
         ended = select(table).where(table.c.site == self._site, table.c.kind == ENDED)
-        found = {}
+        undone = {}
         for event in map(_event, self._rows(ended.order_by(table.c.number))):
             if event.details.get("undoes") and event.details["status"] in DONE:
-                found[str(event.details["undoes"])] = event.change
-        return found
+                undone[str(event.details["undoes"])] = event.change
+        return undone
 
     def _read(self, identifiers: Sequence[str]) -> tuple[Change, ...]:
         from sqlalchemy import select
@@ -221,7 +221,7 @@ class Journal:
         events: dict[str, list[Event]] = {identifier: [] for identifier in identifiers}
         for event in map(_event, self._rows(chosen.order_by(table.c.number))):
             events[event.change].append(event)
-        return tuple(Change(one, tuple(found)) for one, found in events.items() if found)
+        return tuple(Change(identifier, tuple(lines)) for identifier, lines in events.items() if lines)
 
     def _rows(self, query: Any) -> Iterable[Any]:
         """Run a query; a journal that does not exist yet has no rows."""

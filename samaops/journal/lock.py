@@ -1,10 +1,11 @@
-"""One change at a time per system: a lock that names who holds it and is released when its owner dies.
+"""One change at a time per system: locks that name who holds them and are released when their owner dies.
 
-On one machine it is ``flock`` on a file named after the site, in ``[safety] lock_directory`` (by default
-``/run/lock``, for all users): the kernel releases it with the process, however that ends. Where the journal is in
-PostgreSQL, its advisory lock is held besides, for all machines that share it: the server releases it when the
-connection ends, and within about half a minute when the owner's machine is gone without a word. For all control
-machines, whatever their journals, the servers that a change touches are locked besides (``workflows/exclusion.py``).
+A lock can be held at three places. On one machine it is ``flock`` on a file named after the site, in
+``[safety] lock_directory`` (by default ``/run/lock``, for all users): the kernel releases it with the process, however
+that ends. Where the journal is in PostgreSQL, its advisory lock is held besides, for all machines that share it: the
+server releases it when the connection ends, and within about half a minute when the owner's machine is gone without a
+word. For all control machines, whatever their journals, the servers that a change touches are locked besides
+(``workflows/exclusion.py``).
 
 Limits. A site is told by its name (``site``): two configurations of one site that spell it differently do not exclude
 each other. The lock keeps out samaops, not a person at the keyboard; against that, each step reads its facts again.
@@ -14,11 +15,16 @@ lock: it is refused.
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
+import re
+import time
+from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import asdict
 from sqlalchemy import Connection, Engine, Table
@@ -26,10 +32,71 @@ from sqlalchemy import Connection, Engine, Table
 from samaops import resources
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
-from samaops.journal.file_lock import FileLock, digest, file_name
 from samaops.journal.owner import Owner, read_owner, this_process
 
 _SHARED_DIRECTORY = Path("/run/lock")
+# A look at who holds the lock takes it for a moment: whoever wants it tries a little longer than that.
+_TRY_SECONDS = 0.5
+_MOST_CHARACTERS = 4000
+# Somebody who holds a lock and whose name cannot be read.
+UNKNOWN = Owner("?", "?", 0, "", "?")
+LocksT = TypeVar("LocksT", bound="Locks")
+
+
+class Lock(Protocol):
+    """What one change at a time holds, at one place."""
+
+    def take(self) -> None:
+        """Take it. Raises LockedError, naming its owner, when somebody else has it; RefusedError when it cannot be had."""
+
+    def holder(self) -> Owner | None:
+        """Return who holds it now, ``UNKNOWN`` included; None when nobody does. Takes nothing that lasts."""
+
+    def check(self) -> None:
+        """Raise LockedError when it was lost."""
+
+    def release(self) -> None:
+        """Give it back, if it is held."""
+
+
+class Locks:
+    """Several locks as one: taken in their order, all or none, and given back in reverse."""
+
+    def __init__(self, *locks: Lock) -> None:
+        self._locks = locks
+        self._taken = ExitStack()
+
+    def take(self) -> None:
+        with ExitStack() as taken:
+            for lock in self._locks:
+                taken.callback(lock.release)
+                lock.take()
+            self._taken = taken.pop_all()
+
+    def holder(self) -> Owner | None:
+        return next((owner for lock in self._locks if (owner := lock.holder())), None)
+
+    def check(self) -> None:
+        for lock in self._locks:
+            lock.check()
+
+    def release(self) -> None:
+        self._taken.close()
+
+    def __enter__(self: LocksT) -> LocksT:
+        self.take()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.release()
+
+
+class ChangeLock(Locks):
+    """The lock of one site on this machine, and in the shared PostgreSQL to which ``engine`` leads, if there is one."""
+
+    def __init__(self, place: Path, site: str, engine: Engine | None = None) -> None:
+        shared = (DatabaseLock(engine, site),) if engine is not None else ()
+        super().__init__(FileLock(place / file_name(site)), *shared)
 
 
 def directory(configured: Path | None) -> Path:
@@ -42,46 +109,178 @@ def directory(configured: Path | None) -> Path:
     return Path(state) / "samaops"
 
 
-class ChangeLock:
-    """The lock of one site; ``engine`` leads to the shared PostgreSQL, if there is one."""
+def file_name(*names: str) -> str:
+    """Return the name of the lock file of a site, or of one server of it: readable, and another for other names."""
+    slugs = [re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60] for name in names]
+    return f"samaops-{'-'.join(slugs)}-{_digest(*names).hex()[:6]}.lock"
 
-    def __init__(self, place: Path, site: str, engine: Engine | None = None) -> None:
-        self._local = FileLock(place / file_name(site))
-        self._key = int.from_bytes(digest(site)[:8], "big", signed=True)
-        self._site = site
-        self._engine = engine
-        self._connection: Connection | None = None
 
-    def __enter__(self) -> ChangeLock:
-        self.acquire()
-        return self
+def _digest(*names: str) -> bytes:
+    return hashlib.sha256(":".join(("samaops", *names)).encode()).digest()
 
-    def __exit__(self, *_error: object) -> None:
-        self.release()
 
-    def acquire(self) -> None:
-        """Take the lock. Raises LockedError, naming its owner, when somebody else has it."""
-        ours = this_process_now()
-        if not self._local.take(ours):
-            raise locked(self._local.written())
+def this_process_now() -> Owner:
+    """Return who we are, as the one who takes a lock now."""
+    return this_process(datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+
+def locked(owner: Owner, server: str | None = None) -> LockedError:
+    """Return the error that names who holds the lock of the site, or of one server."""
+    words = {"server": server, **asdict(owner)}
+    if owner == UNKNOWN:
+        short = (
+            _("Another change is being made on {server}")
+            if server
+            else _("Another change is being made on this system")
+        )
+        return LockedError(short.format(**words))
+    text = _("Another change is being made on this system by {user} on {host}, process {pid}, since {since}")
+    hint = "samaops history list"
+    if server:
+        text = _("Another change is being made on {server} by {user} on {host}, process {pid}, since {since}")
+        hint = _("on {host}: samaops history list").format(host=owner.host)
+    return LockedError(text.format(**words), hint=hint)
+
+
+class FileLock:
+    """A lock on a file of this machine, with its owner's name in it while it is held; ``server`` is whose lock it is."""
+
+    def __init__(self, path: Path, server: str | None = None) -> None:
+        self._path = path
+        self._server = server
+        self._file: int | None = None
+
+    def take(self, owner: Owner | None = None) -> None:
+        """Take the lock and write who we are."""
+        self._file = self._open_and_lock()
+        if self._file is None:
+            raise locked(self._written(), self._server)
+        with suppress(OSError):  # a full disk: the lock holds all the same, without a name
+            _write(self._file, asdict(owner or this_process_now()))
+
+    def holder(self) -> Owner | None:
         try:
-            if self._engine is not None:
-                self._take_shared(self._engine, ours)
-        except BaseException:
-            self.release()
-            raise
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            connection.invalidate()  # closes the session, and with it the lock, whatever state it is in
-            connection.close()
-        self._local.release()
+            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except (
+            OSError
+        ):  # nobody has ever taken it, or nobody whose lock we may see: then we cannot take it either
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self._written()
+        finally:
+            os.close(file)
+        return None
 
     def check(self) -> None:
-        """Raise LockedError when the lock was lost, as when the shared one's database was restarted."""
-        self._local.check()
+        """Raise LockedError when the file we hold is no longer the one that others would lock."""
+        if self._file is None:
+            return
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(self._file), os.lstat(self._path)):
+                return
+        raise LockedError(_("the lock was lost: {path} was removed").format(path=self._path))
+
+    def release(self) -> None:
+        """Give the lock back, if we have it; the file stays, empty."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            _write(file, {})
+            os.close(file)
+
+    def _written(self) -> Owner:
+        """Return who is named in the file."""
+        try:
+            text = self._path.read_text(encoding="utf-8", errors="replace")[:_MOST_CHARACTERS]
+        except OSError:  # gone between two looks
+            return UNKNOWN
+        return read_owner(text) or UNKNOWN
+
+    def _open(self) -> int:
+        """Open the lock file, made for every user of the machine: all of them change the same system."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                return os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except FileNotFoundError:
+                file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+                if os.fstat(file).st_uid == os.getuid():
+                    os.fchmod(file, 0o666)
+                return file
+        except OSError as error:
+            text = _("The lock {path} cannot be opened: {reason}; nothing was changed")
+            raise RefusedError(
+                text.format(path=self._path, reason=error.strerror), hint="[safety] lock_directory"
+            ) from error
+
+    def _open_and_lock(self) -> int | None:
+        file = self._open()
+        ends_at = time.monotonic() + _TRY_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= ends_at:
+                    os.close(file)
+                    return None
+                time.sleep(0.05)
+            else:
+                return file
+
+
+def _write(file: int, values: dict[str, Any]) -> None:
+    os.ftruncate(file, 0)
+    if values:
+        os.pwrite(file, json.dumps(values).encode("ascii"), 0)
+
+
+class DatabaseLock:
+    """The advisory lock of a site in the PostgreSQL that several machines share."""
+
+    def __init__(self, engine: Engine, site: str) -> None:
+        self._engine = engine
+        self._site = site
+        self._key = int.from_bytes(_digest(site)[:8], "big", signed=True)
+        self._connection: Connection | None = None
+
+    def take(self) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = connection
+            _refuse_pool(connection)
+            connection.execute(_sql("lock_session"))
+            is_ours = connection.execute(_sql("lock_take"), {"key": self._key}).scalar()
+            if not is_ours:
+                raise locked(self.holder() or UNKNOWN)
+            self._write(connection)
+        except SQLAlchemyError as error:
+            words = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
+            raise RefusedError(
+                _("The shared lock cannot be taken: {reason}; nothing was changed").format(reason=words[0])
+            ) from error
+
+    def holder(self) -> Owner | None:
+        """Return who holds the lock; an owner who has not yet written his name is only a backend."""
+        from sqlalchemy import inspect, select
+        from sqlalchemy.exc import SQLAlchemyError
+
+        table = _owners()
+        try:
+            with self._engine.connect() as connection:
+                backend = connection.execute(_sql("lock_holder"), {"key": self._key}).scalar()
+                if backend is None:
+                    return None
+                known = select(table).where(table.c.site == self._site, table.c.backend == backend)
+                row = connection.execute(known).first() if inspect(connection).has_table(table.name) else None
+                return (read_owner(row.owner) if row else None) or Owner("?", "?", int(backend), "", "?")
+        except SQLAlchemyError:
+            return None  # the journal itself, read next, says why
+
+    def check(self) -> None:
+        """Raise LockedError when the lock was lost, as when its database was restarted."""
         if self._connection is None:
             return
         from sqlalchemy.exc import SQLAlchemyError
@@ -93,54 +292,19 @@ class ChangeLock:
         if not is_held:
             raise LockedError(_("the lock was lost: the history's database no longer knows it"))
 
-    def holder(self) -> Owner | None:
-        """Return who holds the lock now, None when nobody does. Takes nothing that lasts."""
-        if self._local.is_held():
-            return self._local.written()
-        return self._shared_holder(self._engine) if self._engine is not None else None
+    def release(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.invalidate()  # closes the session, and with it the lock, whatever state it is in
+            connection.close()
 
-    def _take_shared(self, engine: Engine, ours: Owner) -> None:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._connection = connection
-            _refuse_pool(connection)
-            connection.execute(_sql("lock_session"))
-            is_ours = connection.execute(_sql("lock_take"), {"key": self._key}).scalar()
-            if not is_ours:
-                raise locked(self._shared_holder(engine))
-            self._write_shared(connection, ours)
-        except SQLAlchemyError as error:
-            words = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
-            raise RefusedError(
-                _("The shared lock cannot be taken: {reason}; nothing was changed").format(reason=words[0])
-            ) from error
-
-    def _write_shared(self, connection: Connection, ours: Owner) -> None:
+    def _write(self, connection: Connection) -> None:
         table = _owners()
         table.metadata.create_all(connection)
         backend = connection.execute(_sql("lock_backend")).scalar()
         connection.execute(table.delete().where(table.c.site == self._site))
-        values = {"site": self._site, "backend": backend, "owner": json.dumps(asdict(ours))}
-        connection.execute(table.insert(), values)
-
-    def _shared_holder(self, engine: Engine) -> Owner | None:
-        """Return who holds the advisory lock; an owner who has not yet written his name is only a backend."""
-        from sqlalchemy import inspect, select
-        from sqlalchemy.exc import SQLAlchemyError
-
-        table = _owners()
-        try:
-            with engine.connect() as connection:
-                backend = connection.execute(_sql("lock_holder"), {"key": self._key}).scalar()
-                if backend is None:
-                    return None
-                known = select(table).where(table.c.site == self._site, table.c.backend == backend)
-                row = connection.execute(known).first() if inspect(connection).has_table(table.name) else None
-                return (read_owner(row.owner) if row else None) or Owner("?", "?", int(backend), "", "?")
-        except SQLAlchemyError:
-            return None  # the journal itself, read next, says why
+        owner = json.dumps(asdict(this_process_now()))
+        connection.execute(table.insert(), {"site": self._site, "backend": backend, "owner": owner})
 
 
 def _refuse_pool(connection: Connection) -> None:
@@ -151,22 +315,6 @@ def _refuse_pool(connection: Connection) -> None:
             _("The history is reached through a pool, which keeps no lock; nothing was changed"),
             hint=_("[history] url must lead to PostgreSQL itself"),
         )
-
-
-def this_process_now() -> Owner:
-    """Return who we are, as the one who takes a lock now."""
-    return this_process(datetime.now(timezone.utc).isoformat(timespec="seconds"))
-
-
-def locked(holder: Owner | None) -> LockedError:
-    """Return the error that names who holds the lock."""
-    if holder is None:
-        return LockedError(_("Another change is being made on this system"))
-    text = _("Another change is being made on this system by {user} on {host}, process {pid}, since {since}")
-    return LockedError(
-        text.format(user=holder.user, host=holder.host, pid=holder.pid, since=holder.since),
-        hint="samaops history list",
-    )
 
 
 def _sql(name: str) -> Any:

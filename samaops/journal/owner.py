@@ -36,13 +36,13 @@ def this_process(since: str) -> Owner:
 def read_owner(text: str) -> Owner | None:
     """Return the owner that a lock names; None when what stands there names nobody: anybody may write into it."""
     try:
-        found = json.loads(text or "{}")
+        words = json.loads(text or "{}")
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or found.keys() != Owner.__annotations__.keys():
+    if not isinstance(words, dict) or words.keys() != Owner.__annotations__.keys():
         return None
-    pid, words = found.pop("pid"), found
-    if type(pid) is not int or abs(pid) > _HIGHEST_PID or not all(_is_word(one) for one in words.values()):
+    pid = words.pop("pid")
+    if type(pid) is not int or abs(pid) > _HIGHEST_PID or not all(_is_word(word) for word in words.values()):
         return None
     return Owner(pid=pid, **words)
 

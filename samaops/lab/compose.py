@@ -22,10 +22,9 @@ from samaops.lab import layout as places
 from samaops.lab.layout import ADDRESSES, Layout
 from samaops.lab.outside.places import Places
 from samaops.lab.probes import answers_http, basic_authorization, get_json, greets
-from samaops.lab.processes import SYSTEM_PATH, StartError
+from samaops.lab.processes import SYSTEM_PATH, ProcessSpec, StartError
 from samaops.lab.requirements import RABBITMQ_PROGRAMS, program, rabbitmq_program
 from samaops.lab.servers import Server, checked_in, run_in
-from samaops.lab.specs import ProcessSpec
 from samaops.lab.state import ContainerRecord, Mode
 
 FILES = {"api": "docker-compose.production.yml", "workers": "docker-compose.workers.yml"}
@@ -253,7 +252,7 @@ def has_consumer(url: str, queue: str, authorization: str) -> bool:
     and still counts the consumers of a worker that has just been stopped.
     """
     consumers = get_json(f"{url}/consumers/%2F", authorization)
-    known = isinstance(consumers, list) and any(one["queue"]["name"] == queue for one in consumers)
+    known = isinstance(consumers, list) and any(consumer["queue"]["name"] == queue for consumer in consumers)
     if not known:
         return False
     counted = get_json(f"{url}/queues/%2F/{queue}", authorization)

@@ -21,10 +21,9 @@ from samaops.lab.layout import (
     Layout,
     Secrets,
 )
-from samaops.lab.processes import StartError
+from samaops.lab.processes import ProcessSpec, StartError
 from samaops.lab.requirements import postgresql_programs
 from samaops.lab.servers import Server, checked_in
-from samaops.lab.specs import ProcessSpec
 
 SQL_DIRECTORY = Path(__file__).parent / "sql"
 APPLICATION_SQL = Path(__file__).parent / "app" / "sql"

@@ -20,9 +20,9 @@ from pathlib import Path
 from samaops.i18n import _
 from samaops.lab import templating
 from samaops.lab.layout import Layout
+from samaops.lab.processes import ProcessSpec
 from samaops.lab.requirements import RABBITMQ_PROGRAMS, find_program, program
 from samaops.lab.servers import Server, checked_in
-from samaops.lab.specs import ProcessSpec
 
 IMAGES = {
     "api": ("samaconso_api:production", "rabbitmq:3-management-alpine"),
@@ -58,9 +58,9 @@ def missing() -> str | None:
 def compose_command() -> list[str] | None:
     """Return the compose command of this machine, version 1 or 2."""
     for name in ("docker-compose", "docker-compose-v2"):
-        found = find_program(name)
-        if found:
-            return [found]
+        path = find_program(name)
+        if path:
+            return [path]
     plugins = (
         "/usr/libexec/docker/cli-plugins",
         "/usr/lib/docker/cli-plugins",

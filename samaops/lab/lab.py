@@ -27,9 +27,12 @@ from samaops.lab import (
     servers,
     shared_memory,
 )
-from samaops.lab.expected import expected_parts
+from samaops.lab import layout as places
+from samaops.lab.compose import CONTAINERS, PORTS
 from samaops.lab.incidents import network
-from samaops.lab.layout import Layout, default_directory
+from samaops.lab.layout import ADDRESSES, Layout, default_directory
+from samaops.lab.outside.places import google_port
+from samaops.lab.servers import NAMES
 from samaops.lab.starting import STOP_SECONDS, Progress, Starter
 from samaops.lab.state import LabState, Problem, ProcessRecord, StateFile, read_state
 
@@ -146,9 +149,9 @@ def down(layout: Layout) -> bool:
     layout = _absolute(layout)
     network.bring_all_back()
     if not layout.directory.exists():
-        found = _end_marked(layout)
+        is_ended = _end_marked(layout)
         engine.remove_cgroups(layout)
-        return found
+        return is_ended
     if not layout.marker.exists():
         raise RefusedError(_("{directory} is not a lab's directory").format(directory=layout.directory))
     with locked(layout):
@@ -179,16 +182,16 @@ def _end_processes(layout: Layout, state: LabState) -> None:
 
 def _end_marked(layout: Layout) -> bool:
     """Kill what carries the lab's mark until nothing does; return whether something did."""
-    found = False
+    is_ended = False
     deadline = time.monotonic() + KILL_SECONDS
     while left := processes.marked(layout.directory):
-        found = True
+        is_ended = True
         for record in left:
             processes.kill_group(record)
         if not processes.wait_until_dead(left, 2.0) and time.monotonic() > deadline:
             pids = ", ".join(str(record.pid) for record in left)
             raise RefusedError(_("These processes of the lab cannot be ended: {pids}").format(pids=pids))
-    return found
+    return is_ended
 
 
 def _unmount(directory: Path) -> None:
@@ -197,6 +200,43 @@ def _unmount(directory: Path) -> None:
     points = [line.split()[4].encode().decode("unicode_escape") for line in table.splitlines()]
     for point in sorted((point for point in points if point.startswith(f"{directory}/")), reverse=True):
         subprocess.run(["umount", "-l", point], check=False, capture_output=True, timeout=30)
+
+
+class ExpectedPart(Struct, frozen=True):
+    """A part by its name, and the address and port that it alone must hold."""
+
+    name: str
+    server: str
+    port: int
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Return where it listens."""
+        return ADDRESSES[self.server], self.port
+
+
+def expected_parts() -> list[ExpectedPart]:
+    """Return every part that listens on a port, in the order of the servers."""
+    parts = [ExpectedPart(f"sshd_{name}", name, places.SSH_PORT) for name in NAMES]
+    parts += [
+        ExpectedPart("postgresql", "db", places.POSTGRESQL_PORT),
+        ExpectedPart("pgbouncer", "db", places.PGBOUNCER_PORT),
+        ExpectedPart("minio", "db", places.S3_PORT),
+        ExpectedPart("loadbalancer", "outside", places.VIP_PORT),
+        ExpectedPart("proxy", "outside", places.PROXY_PORT),
+        ExpectedPart("google", "outside", google_port()),
+        ExpectedPart("smtp", "outside", places.SMTP_PORT),
+    ]
+    parts += [
+        ExpectedPart(f"sqlserver_{name}", "outside", port) for name, port in places.SQLSERVER_PORTS.items()
+    ]
+    parts += [
+        ExpectedPart(name, server, PORTS[name])
+        for server, names in CONTAINERS.items()
+        for name in names
+        if PORTS[name]
+    ]
+    return parts
 
 
 class PartStatus(Struct, frozen=True):
@@ -264,8 +304,10 @@ def _container_statuses(layout: Layout, state: LabState) -> list[PartStatus]:
         except (processes.StartError, subprocess.SubprocessError, OSError):
             states, absent = {}, "unknown"
         for record in (record for record in state.containers if record.server == server):
-            found = states.get(record.name, absent)
+            container_state = states.get(record.name, absent)
             statuses.append(
-                PartStatus(record.name, server, record.address, record.port, found, container=record.name)
+                PartStatus(
+                    record.name, server, record.address, record.port, container_state, container=record.name
+                )
             )
     return statuses

@@ -18,9 +18,9 @@ from samaops.lab.layout import (
     Layout,
     Secrets,
 )
+from samaops.lab.processes import ProcessSpec
 from samaops.lab.requirements import program
 from samaops.lab.servers import Server
-from samaops.lab.specs import ProcessSpec
 
 ANSWER_SECONDS = 1.5
 SETTINGS = {

@@ -5,11 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import socket
+import ssl
 import urllib.request
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
+import psycopg
+
 TIMEOUT_SECONDS = 1.0
+# A handshake of a busy machine takes longer than its connection.
+TLS_SECONDS = 1.5
 
 
 def accepts(address: str, port: int) -> bool:
@@ -28,6 +34,28 @@ def greets(address: str, port: int, greeting: bytes, request: bytes = b"") -> bo
             if request:
                 connection.sendall(request)
             return connection.recv(len(greeting)) == greeting
+    except OSError:
+        return False
+
+
+def answers_sql(address: str, port: int, database: str, user: str, password: str) -> bool:
+    """Tell whether a PostgreSQL server lets this user in."""
+    try:
+        psycopg.connect(
+            host=address, port=port, dbname=database, user=user, password=password, connect_timeout=2
+        ).close()
+    except psycopg.Error:
+        return False
+    return True
+
+
+def speaks_tls(address: str, port: int, host: str, ca_bundle: Path) -> bool:
+    """Tell whether a TLS server shows a certificate for ``host`` that the bundle trusts."""
+    try:
+        context = ssl.create_default_context(cafile=str(ca_bundle))
+        connection = socket.create_connection((address, port), timeout=TLS_SECONDS)
+        with connection, context.wrap_socket(connection, server_hostname=host):
+            return True
     except OSError:
         return False
 

@@ -13,14 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from samaops.i18n import _
 from samaops.lab.layout import Layout
-from samaops.lab.specs import ProcessSpec
 from samaops.lab.state import ProcessRecord
 
 MARK = "SAMAOPS_LAB"
@@ -32,6 +31,27 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 class StartError(Exception):
     """A part did not start; ``str()`` of it is the reason, for the user."""
+
+
+class ProcessSpec(Struct, frozen=True):
+    """One daemon in the foreground, on one server of the lab.
+
+    ``ready`` is called again and again until it returns True or the start deadline passes; it must
+    itself be quick (under 2 s) and must not raise.
+    """
+
+    name: str
+    server: str
+    address: str
+    port: int
+    argv: tuple[str, ...]
+    ready: Callable[[], bool]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    directory: Path | None = None
+    ready_seconds: float = 20.0
+    # What asks this daemon for a quick clean end.
+    stop_signal: int = signal.SIGTERM
 
 
 class Surroundings(Struct, frozen=True):
@@ -178,11 +198,11 @@ def wait_until_dead(records: Iterable[ProcessRecord], seconds: float) -> bool:
 def marked(directory: Path) -> list[ProcessRecord]:
     """Find every process of this machine that carries the lab's mark, recorded or not."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    found = []
+    records = []
     for pid in pids:
         if pid != os.getpid() and (_mark_of(pid) == str(directory) or _is_daemon_of(pid, directory)):
-            found.append(ProcessRecord(f"pid {pid}", "", "", 0, pid, start_time(pid) or 0))
-    return [record for record in found if record.start_time]
+            records.append(ProcessRecord(f"pid {pid}", "", "", 0, pid, start_time(pid) or 0))
+    return [record for record in records if record.start_time]
 
 
 def _is_daemon_of(pid: int, directory: Path) -> bool:
@@ -210,9 +230,9 @@ def lab_of(pid: int) -> str | None:
     Some daemons write their title over their environment: then the parent still tells.
     """
     while pid > 1:
-        found = _mark_of(pid)
-        if found:
-            return found
+        mark = _mark_of(pid)
+        if mark:
+            return mark
         pid = _parent_of(pid)
     return None
 

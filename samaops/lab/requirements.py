@@ -40,11 +40,11 @@ def find_program(name: str) -> str | None:
 
 def program(name: str) -> str:
     """Return the absolute path of a program; raise StartError that names its package when it is missing."""
-    found = find_program(name)
-    if found is None:
+    path = find_program(name)
+    if path is None:
         package = PACKAGES.get(name, name)
         raise StartError(_("{program} is missing (package {package})").format(program=name, package=package))
-    return found
+    return path
 
 
 def rabbitmq_program(name: str) -> str:
@@ -83,9 +83,9 @@ class Holder(Struct, frozen=True):
         return _("{where} is held by {name} (pid {pid})").format(where=where, name=self.name, pid=self.pid)
 
 
-def describe(found: Iterable[Holder]) -> str:
+def describe(taken: Iterable[Holder]) -> str:
     """Say who holds ports: each lab once, then the others one by one."""
-    listed = list(found)
+    listed = list(taken)
     labs = Counter(holder.lab for holder in listed if holder.lab)
     sentences = [
         ngettext(
@@ -122,15 +122,15 @@ def _is_free(address: str, port: int) -> bool:
 
 def _listening_inodes() -> list[tuple[str, int, str]]:
     """Return (address in hexadecimal, port, inode) of every listening socket of this network namespace."""
-    found = []
+    sockets = []
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
                 fields = line.split()
                 address, _colon, port = fields[1].partition(":")
                 if fields[3] == "0A":
-                    found.append((address, int(port, 16), fields[9]))
-    return found
+                    sockets.append((address, int(port, 16), fields[9]))
+    return sockets
 
 
 def _inodes(listening: Iterable[tuple[str, int, str]], address: str, port: int) -> list[str]:

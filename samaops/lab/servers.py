@@ -22,6 +22,7 @@ from samaops.lab import templating
 from samaops.lab.layout import ADDRESSES, Layout
 from samaops.lab.processes import (
     POLL_SECONDS,
+    ProcessSpec,
     StartError,
     Surroundings,
     is_alive,
@@ -31,7 +32,6 @@ from samaops.lab.processes import (
     spawn,
     wait_until_dead,
 )
-from samaops.lab.specs import ProcessSpec
 from samaops.lab.state import LabState, ProcessRecord, StateFile
 
 NAMES = ("db", "api", "workers")
@@ -142,8 +142,8 @@ def checked_in(
     """Run a command inside a server and return its output; raise StartError with its last words when it fails."""
     done = run_in(server, argv, user, timeout_seconds)
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        reason = said[-1].strip() if said else _("exit code {code}").format(code=done.returncode)
+        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        reason = lines[-1].strip() if lines else _("exit code {code}").format(code=done.returncode)
         raise StartError(f"{argv[0]}: {reason}")
     return done.stdout
 
@@ -216,12 +216,12 @@ def _create_directories(layout: Layout, states: StateFile, name: str) -> tuple[S
 
 def extra_directories(layout: Layout) -> list[Path]:
     """Return the directories that this lab made elsewhere, also when its state is lost."""
-    found = []
+    directories = []
     for marker in ELSEWHERE.glob(f"{EXTRA_PREFIX}*/{EXTRA_MARKER}"):
         with contextlib.suppress(OSError):  # of another user: not ours
             if Path(marker.read_text(encoding="utf-8")) == layout.directory:
-                found.append(marker.parent)
-    return found
+                directories.append(marker.parent)
+    return directories
 
 
 def _extra_directory(layout: Layout, name: str) -> str | None:

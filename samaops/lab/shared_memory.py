@@ -32,8 +32,10 @@ def _remove(segment_id: int, owner: int) -> None:
 def orphans(table: str) -> dict[tuple[int, int], int]:
     """Return (pid of the maker, id) of the segments that no process has attached, with their owners' uids."""
     rows = [line.split() for line in table.splitlines()]
-    found = [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]
-    return {(int(row["cpid"]), int(row["shmid"])): int(row["uid"]) for row in found if row["nattch"] == "0"}
+    segments = [dict(zip(rows[0], row, strict=False)) for row in rows[1:]]
+    return {
+        (int(row["cpid"]), int(row["shmid"])): int(row["uid"]) for row in segments if row["nattch"] == "0"
+    }
 
 
 def of_cluster(postmaster_pid: str) -> tuple[int, int] | None:

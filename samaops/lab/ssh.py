@@ -12,9 +12,9 @@ from msgspec import Struct
 from samaops.lab import templating
 from samaops.lab.layout import ADDRESSES, SSH_PORT, Layout
 from samaops.lab.probes import greets
+from samaops.lab.processes import ProcessSpec
 from samaops.lab.requirements import program
 from samaops.lab.servers import NAMES, Server
-from samaops.lab.specs import ProcessSpec
 
 
 class SshFiles(Struct, frozen=True):

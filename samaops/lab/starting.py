@@ -16,6 +16,7 @@ from samaops.i18n import _
 from samaops.lab.layout import Layout
 from samaops.lab.processes import (
     POLL_SECONDS,
+    ProcessSpec,
     StartError,
     Surroundings,
     is_alive,
@@ -25,7 +26,6 @@ from samaops.lab.processes import (
     stop,
 )
 from samaops.lab.servers import Server, of_state
-from samaops.lab.specs import ProcessSpec
 from samaops.lab.state import ProcessRecord, StateFile
 
 # How long a part that runs already may take to answer before it is started again.
@@ -129,11 +129,11 @@ class Starter:
             self.progress(step)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float, pause_seconds: float = POLL_SECONDS) -> bool:
     """Ask again and again; return whether the answer was yes in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause_seconds)
     return True

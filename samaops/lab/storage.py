@@ -24,10 +24,9 @@ from samaops.lab.layout import (
     Secrets,
 )
 from samaops.lab.probes import answers_http
-from samaops.lab.processes import StartError
+from samaops.lab.processes import ProcessSpec, StartError
 from samaops.lab.requirements import find_program, postgresql_programs
 from samaops.lab.servers import Server, checked_in, run_in
-from samaops.lab.specs import ProcessSpec
 
 OBJECTS_PER_BUCKET = 5
 OBJECT_BYTES = 4096

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import Enum
+from typing import Any
 
 from msgspec import Struct
 
@@ -34,22 +36,30 @@ class ActionStatus(str, Enum):
 
 # The kind of an operation that is a command line for a shell on a server.
 SHELL = "shell"
+Scalar = str | int | float | bool | None
 
 
 class Operation(Struct, frozen=True):
     """The one thing a step does, as data, so that it can be shown, journaled, and run by another process.
 
-    ``kind`` names who runs it (``samaops.changes.run.operations``); ``text`` is the exact command, SQL or API call,
-    and never holds a secret.
+    ``kind`` names who runs it (``samaops.changes.run``), and decides what ``arguments`` hold: plain values, never a
+    secret. ``server`` is where a command runs.
     """
 
     kind: str
-    text: str
+    arguments: Mapping[str, Any]
     server: str | None = None
     timeout_seconds: float = 30.0
 
+    @property
+    def command(self) -> str:
+        """The command line of a shell operation."""
+        return str(self.arguments["command"])
 
-Scalar = str | int | float | bool | None
+
+def shell(command: str, server: str, timeout_seconds: float = 30.0) -> Operation:
+    """Return the operation that runs a command line on a server."""
+    return Operation(SHELL, {"command": command}, server, timeout_seconds)
 
 
 class Condition(Struct, frozen=True):
@@ -59,7 +69,7 @@ class Condition(Struct, frozen=True):
     """
 
     reading: str
-    of: tuple[str, ...]
+    of: tuple[Scalar, ...]
     value: Scalar
     text: str
 
@@ -72,6 +82,8 @@ class Step(Struct, frozen=True):
     ``no_undo`` says why. With ``is_undone_only_if_seen`` an undo that would do harm there is run only where
     ``before`` no longer holds. With ``is_undo_final`` nothing that is looked at shows whether the undo worked, only
     its own answer, and nothing takes it back again: what is published is on its way to customers.
+    ``servers`` are those that it touches besides the ones on which its commands run: whose system it calls, or of which
+    its conditions are read. None stands for all of the site: steps of old journals do not say.
     """
 
     id: str
@@ -85,6 +97,7 @@ class Step(Struct, frozen=True):
     no_undo: str = ""
     is_undone_only_if_seen: bool = False
     is_undo_final: bool = False
+    servers: tuple[str, ...] | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -112,6 +125,11 @@ class Plan(Struct, frozen=True):
         return max((step.risk for step in self.steps), key=order.index, default=Risk.SAFE)
 
 
+def codes_in(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the check codes of finding keys (``code@subject``), each once."""
+    return tuple(sorted({key.partition("@")[0] for key in keys}))
+
+
 class Action(Struct, frozen=True):
     """One step as a report shows it: exact commands, how to take it back, how far it has come.
 
@@ -133,12 +151,12 @@ class Action(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """How an operation ended; ``said`` holds the other side's last words.
+    """How an operation ended; ``output`` holds the other side's last words.
 
     Not ok does not mean without effect: a connection may be lost after the command has worked, and then it
     ``may_go_on``.
     """
 
     is_ok: bool
-    said: str = ""
+    output: str = ""
     may_go_on: bool = False

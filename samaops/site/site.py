@@ -58,6 +58,11 @@ class Site(Struct, frozen=True):
         placed = self._services()
         return tuple(service for service in placed if server in (None, service.server))
 
+    def servers_of(self, *systems: str) -> tuple[str, ...]:
+        """Return the servers on which these systems are placed; nothing for one that is not configured."""
+        placed = (service.server for service in self._services() if service.system in systems)
+        return tuple(dict.fromkeys(server for server in placed if server))
+
     def services_in(self, container: str) -> tuple[Service, ...]:
         """Return the services that a container serves."""
         return tuple(service for service in self._services() if service.container == container)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from samaops.changes import verbs
 from samaops.changes.engine import Applied, Engine
+from samaops.changes.journaled import to_plain
 from samaops.changes.run import operations
 from samaops.changes.verbs import Verb
 from samaops.checks import engine as checks
@@ -22,16 +23,14 @@ from samaops.i18n import _
 from samaops.journal import history, lock
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
-from samaops.model import encoding
 from samaops.model.finding import Finding
-from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step
+from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step, codes_in
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
 from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import diagnose, exclusion
-from samaops.workflows.exclusion import Exclusion
 
 _BAD = (Status.WARNING, Status.CRITICAL)
 _GOOD = (Status.OK, Status.SKIPPED)
@@ -52,20 +51,18 @@ class LiveWorld:
 
     def findings(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
         """Judge what was observed and return these findings."""
-        codes = tuple(sorted({key.partition("@")[0] for key in keys}))
-        found = checks.judge(snapshot, self.site, Selection(only=codes)) if keys else ()
-        return tuple(one for one in found if one.key in keys)
+        judged = checks.judge(snapshot, self.site, Selection(only=codes_in(keys))) if keys else ()
+        return tuple(finding for finding in judged if finding.key in keys)
 
-    def not_well(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
+    def unhealthy(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
         """Return the titles of these findings that are not ok, and of those that say we could not look."""
-        codes = {key.partition("@")[0] for key in keys}
-        found = checks.judge(snapshot, self.site, Selection(only=tuple(sorted(codes))))
+        codes = codes_in(keys)
         # a look that failed is told by the one finding about its system's access
         return tuple(
-            one.title
-            for one in found
-            if (one.key in keys and one.status is not Status.OK)
-            or (one.code not in codes and one.status not in _GOOD)
+            finding.title
+            for finding in checks.judge(snapshot, self.site, Selection(only=codes))
+            if (finding.key in keys and finding.status is not Status.OK)
+            or (finding.code not in codes and finding.status not in _GOOD)
         )
 
     def run(self, operation: Operation) -> Outcome:
@@ -86,19 +83,14 @@ def prepare_verb(site: Site, verb: Verb, arguments: Sequence[str], asked_by: Seq
     what must be known could not be looked at.
     """
     world = LiveWorld(site)
-    codes = {*verb.codes(site, arguments), *(key.partition("@")[0] for key in asked_by)}
-    snapshot = world.look(tuple(sorted(codes)))
+    snapshot = world.look(tuple(sorted({*verb.codes(site, arguments), *codes_in(asked_by)})))
     plan = verb.plan(snapshot, site, arguments)
-    plan = replace(plan, cures=tuple(dict.fromkeys((*plan.cures, *asked_by))))
-    asked_for = [one.key for one in world.findings(plan.cures, snapshot) if one.status in _BAD]
-    return exclusion.with_notes(site, _without_secrets(replace(plan, cures=tuple(asked_for)), site))
-
-
-def _without_secrets(plan: Plan, site: Site) -> Plan:
-    """Refuse a plan that holds a secret: it would be shown, and journaled, and could not be undone from there."""
-    if diagnose.redacted(encoding.encode(plan), site) != encoding.encode(plan):
+    wanted = world.findings((*plan.cures, *asked_by), snapshot)
+    plan = replace(plan, cures=tuple(finding.key for finding in wanted if finding.status in _BAD))
+    # It would be shown, and journaled, and could not be undone from there.
+    if diagnose.redacted(to_plain(plan), site) != to_plain(plan):
         raise RefusedError(_("The plan would hold a secret in its commands; nothing was changed"))
-    return plan
+    return exclusion.with_notes(site, plan)
 
 
 def journal_of(site: Site) -> Journal:
@@ -108,10 +100,10 @@ def journal_of(site: Site) -> Journal:
     )
 
 
-def lock_of(site: Site, journal: Journal) -> ChangeLock:
-    """Return the lock of this site; nothing is taken yet."""
+def lock_of(site: Site, journal: Journal, name: str | None = None) -> ChangeLock:
+    """Return the lock of this site, or of something else by its name; nothing is taken yet."""
     place = lock.directory(site.settings.safety.lock_directory)
-    return ChangeLock(place, site.settings.site, journal.engine() if journal.is_shared else None)
+    return ChangeLock(place, name or site.name, journal.engine() if journal.is_shared else None)
 
 
 def require_possible(site: Site, plan: Plan) -> Plan:
@@ -138,9 +130,9 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
     world, journal = world or LiveWorld(site), journal_of(site)
     journal.prepare()
     try:
-        with shells.kept(), Exclusion(site, plan, lock_of(site, journal)) as held:
+        with shells.kept(), exclusion.alone(site, plan, lock_of(site, journal)) as locks:
             _note_interrupted(journal)
-            applied = Engine(world, journal, held.check, wait_seconds).apply(plan)
+            applied = Engine(world, journal, locks.check, wait_seconds).apply(plan)
             findings = _cured(world, plan) if applied.exit_code == 0 else ()
     except history.HistoryError as error:
         raise RefusedError(_("{reason}; nothing was changed").format(reason=error.message)) from error
@@ -158,8 +150,7 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
 
 def _cured(world: LiveWorld, plan: Plan) -> tuple[Finding, ...]:
     """Return the findings that asked for the change, as they are now."""
-    codes = tuple(sorted({key.partition("@")[0] for key in plan.cures}))
-    return world.findings(plan.cures, world.look(codes)) if codes else ()
+    return world.findings(plan.cures, world.look(codes_in(plan.cures)))
 
 
 def _note_interrupted(journal: Journal) -> None:
@@ -187,7 +178,7 @@ def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:
 def refused(site: Site, plan: Plan, error: SamaopsError) -> Report:
     """Return a plan that was not run, and why."""
     report = report_of(site, plan)
-    actions = tuple(replace(one, status=ActionStatus.REFUSED) for one in report.actions)
+    actions = tuple(replace(action, status=ActionStatus.REFUSED) for action in report.actions)
     errors = (ReportError(error.message, error.hint, error.exit_code),)
     return replace(report, actions=actions, errors=errors, answer="")
 
@@ -202,7 +193,7 @@ def _errors(site: Site, applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
     hint = chosen.same(samaops(site, f"history show {applied.change}"))
-    left = [_("{what}; look at it by hand").format(what=one) for one in applied.left_over]
+    left = [_("{what}; look at it by hand").format(what=what) for what in applied.left_over]
     if not left and ActionStatus.REVERTED in applied.statuses:
         left = [_("what was done has been taken back")]
     elif applied.exit_code == REFUSED:
@@ -238,7 +229,7 @@ def _action(site: Site, step: Step, status: ActionStatus, change: str | None) ->
         undo=operations.lines(step.undo, site) if step.undo else (),
         journal=change,
         server=step.operation.server,
-        conditions=tuple(one.text for one in (*step.needs, *step.before)),
-        verify=tuple(one.text for one in step.after),
+        conditions=tuple(condition.text for condition in (*step.needs, *step.before)),
+        verify=tuple(condition.text for condition in step.after),
         no_undo=step.no_undo,
     )

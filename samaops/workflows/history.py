@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from samaops.changes import undo as undoing
+from samaops.changes.run import operations
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import N_, _
@@ -35,16 +36,17 @@ _KINDS = {
 def changes(site: Site, limit: int) -> tuple[PastChange, ...]:
     """Return the last changes, newest first. Raises UnavailableError when the journal cannot be read."""
     with _opened(site) as journal:
-        found, undone = journal.changes(limit), journal.undone_by()
-        running = _running(site, journal) if any(not one.last(history.ENDED) for one in found) else None
-        return tuple(_past(change, running, undone) for change in found)
+        changes, undone = journal.changes(limit), journal.undone_by()
+        is_open = any(not change.last(history.ENDED) for change in changes)
+        running = _running(site, journal) if is_open else None
+        return tuple(_past(change, running, undone) for change in changes)
 
 
 def change(site: Site, identifier: str) -> PastChange:
     """Return one change with all its events. Raises UsageError when there is none of this id."""
     with _opened(site) as journal:
-        found = _find(journal, identifier)
-        return _past(found, _running(site, journal), journal.undone_by(), with_moments=True)
+        change = _find(journal, identifier)
+        return _past(change, _running(site, journal), journal.undone_by(), with_moments=True)
 
 
 def undo(site: Site, identifier: str) -> Plan:
@@ -53,12 +55,12 @@ def undo(site: Site, identifier: str) -> Plan:
     Raises UsageError when there is no such change, RefusedError when it cannot be taken back, or still runs.
     """
     with _opened(site) as journal:
-        found = _find(journal, identifier)
-        if found.status(_running(site, journal)) == "running":
+        change = _find(journal, identifier)
+        if change.status(_running(site, journal)) == "running":
             raise RefusedError(_("The change {id} is still being made").format(id=identifier))
-    codes = undoing.codes_of(found)
+    codes = undoing.codes_of(change)
     snapshot = LiveWorld(site).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
-    return exclusion.with_notes(site, undoing.plan(found, snapshot))
+    return exclusion.with_notes(site, undoing.plan(change, snapshot, operations.is_done))
 
 
 @contextmanager
@@ -71,12 +73,12 @@ def _opened(site: Site) -> Iterator[Journal]:
 
 
 def _find(journal: Journal, identifier: str) -> Change:
-    found = journal.change(identifier)
-    if found is None:
+    change = journal.change(identifier)
+    if change is None:
         raise UsageError(
             _("There is no change {id!r} in the history").format(id=identifier), hint="samaops history list"
         )
-    return found
+    return change
 
 
 def _running(site: Site, journal: Journal) -> Owner | None:
@@ -85,22 +87,22 @@ def _running(site: Site, journal: Journal) -> Owner | None:
 
 
 def _past(
-    found: Change, running: Owner | None, undone: Mapping[str, str], *, with_moments: bool = False
+    change: Change, running: Owner | None, undone: Mapping[str, str], *, with_moments: bool = False
 ) -> PastChange:
-    ended, titles = found.last(history.ENDED), [str(step["title"]) for step in found.plan["steps"]]
-    moments = tuple(_moment(event, titles) for event in found.events) if with_moments else ()
+    ended, titles = change.last(history.ENDED), [str(step["title"]) for step in change.plan["steps"]]
+    moments = tuple(_moment(event, titles) for event in change.events) if with_moments else ()
     return PastChange(
-        id=found.id,
-        at=found.began_at,
-        user=found.owner.user,
-        host=found.owner.host,
-        verb=" ".join([str(found.plan["verb"]), *map(str, found.plan["arguments"])]),
-        title=str(found.plan["title"]),
-        status=found.status(running),
+        id=change.id,
+        at=change.began_at,
+        user=change.owner.user,
+        host=change.owner.host,
+        verb=" ".join([str(change.plan["verb"]), *map(str, change.plan["arguments"])]),
+        title=str(change.plan["title"]),
+        status=change.status(running),
         reason=_reason(ended.details) if ended else "",
-        unfinished_step="" if ended else _unfinished(found, titles),
-        undoes=found.plan.get("undoes"),
-        undone_by=undone.get(found.id),
+        unfinished_step="" if ended else _unfinished(change, titles),
+        undoes=change.plan.get("undoes"),
+        undone_by=undone.get(change.id),
         moments=moments,
     )
 
@@ -109,9 +111,9 @@ def _reason(details: Mapping[str, Any]) -> str:
     return "; ".join(text for text in (details.get("reason", ""), *details.get("left_over", ())) if text)
 
 
-def _unfinished(found: Change, titles: list[str]) -> str:
+def _unfinished(change: Change, titles: list[str]) -> str:
     """Return the step that was begun and of which nothing more is known."""
-    last = found.last(history.STEP_BEGUN, history.STEP_ENDED, history.STEP_VERIFIED, history.UNDO_BEGUN)
+    last = change.last(history.STEP_BEGUN, history.STEP_ENDED, history.STEP_VERIFIED, history.UNDO_BEGUN)
     if last is None or last.step is None or last.kind == history.STEP_VERIFIED:
         return ""
     return titles[last.step]
@@ -121,7 +123,8 @@ def _moment(event: Event, titles: list[str]) -> Moment:
     words = [_(_KINDS.get(event.kind, event.kind))]
     if event.step is not None:
         words.insert(0, titles[event.step])
-    said = str(event.details.get("said") or event.details.get("status") or "")
-    return Moment(
-        event.at, event.kind, event.step, ": ".join([*words, said] if said else words), event.details
-    )
+    details = event.details
+    # An earlier version called the output what was "said".
+    output = details.get("output") or details.get("said") or details.get("status")
+    text = ": ".join([*words, str(output)] if output else words)
+    return Moment(event.at, event.kind, event.step, text, details)

@@ -11,8 +11,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.changes.rabbitmq import parking as rabbitmq_parking
-from samaops.changes.run import messages, parking
+from samaops.changes.rabbitmq import parking
+from samaops.changes.run import messages
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.config import consistency
@@ -46,7 +46,9 @@ def listed(site: Site) -> Table:
         Column("ack_rate", _("done/s"), True),
         Column("redeliver_rate", _("again/s"), True),
     )
-    return Table("queues", columns, tuple(_row(one) for one in facts.queues), _("The broker has no queue"))
+    return Table(
+        "queues", columns, tuple(_row(queue) for queue in facts.queues), _("The broker has no queue")
+    )
 
 
 def _row(queue: BrokerQueue) -> dict[str, Any]:
@@ -63,10 +65,10 @@ def peek(site: Site, queue: str, count: int) -> Table:
     broker = _known(site, queue)
     try:
         with ManagementApi(site.host_of(broker), broker) as api:
-            found = api.read(queue, count, _PEEKED_BYTES)
+            first = api.read(queue, count, _PEEKED_BYTES)
     except ClientError as error:
         raise _unavailable(queue, error) from error
-    masked: list[dict[str, Any]] = diagnose.redacted([_message(one) for one in found], site)
+    masked: list[dict[str, Any]] = diagnose.redacted([_message(raw) for raw in first], site)
     columns = (
         Column("place", "#", True),
         Column("task", _("task")),
@@ -101,11 +103,11 @@ def export(site: Site, queue: str, file: Path | None) -> tuple[int, Path]:
         raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     try:
         with ManagementApi(site.host_of(broker), broker) as api:
-            found = api.read(queue, MOST_MESSAGES)
-            messages.append(path, found)
+            ready = api.read(queue, MOST_MESSAGES)
+            messages.append(path, ready)
     except ClientError as error:
         raise _unavailable(queue, error) from error
-    return len(found), path
+    return len(ready), path
 
 
 def plan_park(site: Site, arguments: Sequence[str]) -> Plan:
@@ -114,7 +116,7 @@ def plan_park(site: Site, arguments: Sequence[str]) -> Plan:
     A task may be in both queues, when a process was killed between the two: then its queue is not calm.
     """
     plan = change.prepare(site, "queue park", arguments)
-    asked = rabbitmq_parking.asked_for(site, arguments)
+    asked = parking.asked_for(site, *arguments)
     is_one = plan.steps and asked.which != parking.GIVEN_BACK
     if not is_one or asked.which not in _parked(site, asked.holding):
         return plan
@@ -131,12 +133,12 @@ def _parked(site: Site, holding: str) -> frozenset[str]:
     broker = _broker(site)
     try:
         with ManagementApi(site.host_of(broker), broker) as api:
-            found = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
+            parked = api.read(holding, MOST_MESSAGES, _PEEKED_BYTES)
     except ClientError as error:
         if error.kind is FailureKind.MISSING:
             return frozenset()
         raise _unavailable(holding, error) from error
-    return frozenset(str(_message(one)["id"]) for one in found)
+    return frozenset(str(_message(raw)["id"]) for raw in parked)
 
 
 def default_file(queue: str) -> Path:

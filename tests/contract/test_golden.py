@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from samaops.changes import undo
+from samaops.changes.run import operations
 from samaops.collect import store
 from samaops.config.settings import Settings
 from samaops.journal.history import Change, Journal
@@ -114,7 +115,7 @@ def test_a_change_of_an_earlier_version_is_taken_back_by_the_same_steps(
     samaops: Samaops, journal: Path, change: str
 ) -> None:
     saved = store.load(unpacked(UNDO[change]["look"], samaops.home))
-    plan = undo.plan(recorded(journal, change), saved.snapshot)
+    plan = undo.plan(recorded(journal, change), saved.snapshot, operations.is_done)
     report = changes.report_of(saved.site, plan)
     assert json.loads(json_face.render(report))["actions"] == UNDO[change]["actions"]
 

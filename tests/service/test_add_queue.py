@@ -90,7 +90,8 @@ def test_a_worker_that_does_not_obey_is_a_failure_and_nothing_is_left(
 ) -> None:
     plan = change.prepare(Site(settings), VERB, ARGUMENTS)
     (step,) = plan.steps
-    deaf = replace(step.operation, text=step.operation.text.replace("worker2@", "nobody@"))
+    command = step.operation.command.replace("worker2@", "nobody@")
+    deaf = replace(step.operation, arguments={"command": command})
     report = change.apply(
         Site(settings), replace(plan, steps=(replace(step, operation=deaf),)), wait_seconds=5
     )
@@ -106,7 +107,7 @@ def test_what_worked_although_the_answer_was_lost_is_taken_back(
 
     def lossy(operation: Any, settings: Settings) -> Outcome:
         outcome = real(operation, Site(settings))
-        return Outcome(False, "the connection was closed") if "add_consumer" in operation.text else outcome
+        return Outcome(False, "the connection was closed") if "add_consumer" in operation.command else outcome
 
     monkeypatch.setattr(operations, "run", lossy)
     report = change.apply(Site(settings), change.prepare(Site(settings), VERB, ARGUMENTS), wait_seconds=30)

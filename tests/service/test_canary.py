@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from samaops.changes.run import canary_message
 from samaops.config import masking
 from samaops.config.settings import Redis, Settings
 from samaops.model.plan import ActionStatus, Plan
@@ -132,7 +131,7 @@ def test_planning_publishes_nothing(plant: Plant, settings_of: Callable[[str], S
     settings = settings_of("canary_fine")
     plan = planned(settings)
     assert statuses(sent(settings)) == "oooooo"  # what was published before it has been run
-    assert not _result(plant, canary_message.parts(plan.steps[0].operation)[2])
+    assert not _result(plant, plan.steps[0].operation.arguments["task_id"])
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def test_another_machine_is_refused_and_told_who_has_the_lock(
     with another_machine(tmp_path / "there", postgres_server.port) as (other, change):
         ours = ChangeLock(tmp_path / "here", "dakar", journal.engine())
         with pytest.raises(LockedError) as refused:
-            ours.acquire()
+            ours.take()
         assert f"process {other.pid}" in refused.value.message
         holder = ours.holder()
         assert holder is not None
@@ -155,7 +155,7 @@ def test_a_server_that_is_stopped_stops_a_change_before_it_starts_and_says_nothi
         with pytest.raises(UnavailableError):
             journal.changes()
         with pytest.raises(RefusedError):
-            ChangeLock(tmp_path, "dakar", journal.engine()).acquire()
+            ChangeLock(tmp_path, "dakar", journal.engine()).take()
         assert ChangeLock(tmp_path, "dakar").holder() is None, "the local lock was given back"
 
 
@@ -172,7 +172,7 @@ def test_a_history_behind_a_pool_is_refused(
 ) -> None:
     behind = Journal(url_of(pgbouncer_server.port), "dakar")
     with pytest.raises(RefusedError, match="through a pool"):
-        ChangeLock(tmp_path, "dakar", behind.engine()).acquire()
+        ChangeLock(tmp_path, "dakar", behind.engine()).take()
     assert ChangeLock(tmp_path, "dakar", journal.engine()).holder() is None
 
 

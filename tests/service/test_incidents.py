@@ -32,7 +32,7 @@ def _refusal(lab: RunningLab, incident: Incident) -> str | None:
     return incident.refuse(lab.site)
 
 
-@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda one: one.id)
+@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.id)
 def test_an_incident_is_the_first_and_only_root_until_it_is_healed(
     lab: RunningLab, incident: Incident
 ) -> None:
@@ -60,9 +60,9 @@ def _not_ok(report: dict[str, object]) -> str:
     findings = report["findings"]
     assert isinstance(findings, list)
     lines = [
-        f"{one['status']} {one['code']}@{one['subject']} {one['title']} <- {one['cause']}"
-        for one in findings
-        if one["status"] not in ("ok", "skipped")
+        f"{finding['status']} {finding['code']}@{finding['subject']} {finding['title']} <- {finding['cause']}"
+        for finding in findings
+        if finding["status"] not in ("ok", "skipped")
     ]
     return "\n".join(["", *lines])
 
@@ -83,7 +83,7 @@ PAIRS = [
 def test_two_incidents_at_once_are_both_named(
     lab: RunningLab, pair: tuple[tuple[str, str], tuple[str, str]]
 ) -> None:
-    causes = {one.id: one.expected(lab.site).cause for one in INCIDENTS}
+    causes = {incident.id: incident.expected(lab.site).cause for incident in INCIDENTS}
     for name, _subject in pair:
         lab.samaops("lab", "break", name, expected=0)
 
@@ -108,8 +108,8 @@ def test_the_list_says_which_incidents_are_live(lab: RunningLab) -> None:
 
     document = json.loads(lab.samaops("lab", "incidents", "-o", "json", expected=0).stdout)
     assert document["schema"] == "samaops/lab-incidents/1"
-    states = {one["id"]: one["state"] for one in document["incidents"]}
-    assert list(states) == [one.id for one in INCIDENTS]
+    states = {entry["id"]: entry["state"] for entry in document["incidents"]}
+    assert list(states) == [incident.id for incident in INCIDENTS]
     assert {name for name, state in states.items() if state} == {"pgbouncer-paused"}
     assert "LIVE" in lab.samaops("lab", "incidents", expected=0).stdout
 
@@ -119,7 +119,7 @@ def test_what_a_restart_of_the_lab_repairs_is_seen_as_gone_and_healed(lab: Runni
     lab.samaops("lab", "up", expected=0)
 
     document = json.loads(lab.samaops("lab", "incidents", "-o", "json", expected=0).stdout)
-    states = {one["id"]: one["state"] for one in document["incidents"]}
+    states = {entry["id"]: entry["state"] for entry in document["incidents"]}
     assert states["postgresql-stopped"] == "gone"
     assert "is healed" in lab.samaops("lab", "heal", expected=0).stdout
     assert lab.causes() == []

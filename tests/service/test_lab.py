@@ -17,7 +17,7 @@ import pytest
 
 from samaops.config.load import load
 from samaops.lab import processes
-from samaops.lab.expected import expected_parts
+from samaops.lab.lab import expected_parts
 from tests.service.own_network import own_network
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(400), pytest.mark.xdist_group("lab")]

@@ -26,7 +26,7 @@ from samaops.lab.app.push import PushError, Sender
 from samaops.lab.layout import Layout
 from samaops.lab.outside import balancer, google_control, parts, proxy, sqlserver
 from samaops.lab.outside.places import FCM_HOST, OAUTH_HOST, Places, Ports, python_environment
-from samaops.lab.specs import ProcessSpec
+from samaops.lab.processes import ProcessSpec
 
 pytestmark = pytest.mark.service
 

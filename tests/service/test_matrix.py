@@ -27,14 +27,14 @@ from matrix import program, trial
 from samaops.lab.incidents import running, traffic
 from samaops.lab.incidents.incident import Root
 
-running.INCIDENTS = tuple(replace(one, root=Root("redis-down", "redis/workers")) for one in running.INCIDENTS)
+running.INCIDENTS = tuple(replace(incident, root=Root("redis-down", "redis/workers")) for incident in running.INCIDENTS)
 trial.VERDICT_SECONDS = trial.SAME_SECONDS = 1.0
 heal = trial._healed
 
-def heal_badly(bench, one):
+def heal_badly(bench, trial):
     with traffic.redis_of() as client:
         client.set("forgotten:7", "x")
-    return heal(bench, one)
+    return heal(bench, trial)
 
 trial._healed = heal_badly
 sys.exit(program.main())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ from typing import Any
 import amqp
 import pytest
 
-from samaops.changes.rabbitmq import parking as rabbitmq_parking
-from samaops.changes.run import operations, parking
+from samaops.changes.rabbitmq import parking
+from samaops.changes.run import operations
+from samaops.changes.run.parking import MARK
 from samaops.clients.amqp import AmqpSession
 from samaops.clients.errors import ClientError
 from samaops.config.secrets import Secret
@@ -148,7 +150,7 @@ def test_one_task_is_parked_all_others_stay_in_their_order_and_undo_puts_it_back
     assert messages(broker) == [one for one in before if one["properties"]["headers"]["id"] != POISON]
     (parked,) = messages(broker, HOLDING)
     assert parked["payload"] == "n° 7"
-    assert parked["properties"]["headers"][parking.MARK]["from"] == QUEUE
+    assert parked["properties"]["headers"][MARK]["from"] == QUEUE
 
     back = change.apply(Site(settings), past.undo(Site(settings), str(report.actions[0].journal)), 30)
     assert [one.status for one in back.actions] == [ActionStatus.VERIFIED], back.errors
@@ -176,7 +178,7 @@ def test_in_a_busy_queue_only_what_comes_back_is_taken_and_all_others_keep_their
     with publishing(broker), working(broker, "id-3", "id-9") as worker:
         until(lambda: _counts(broker)["redelivered"])
         asked = parking.Parking(QUEUE, HOLDING, "label", 30, parking.GIVEN_BACK)
-        parking.run_park(parking.park(asked), Site(settings))
+        assert operations.run(parking.park(asked), Site(settings)).is_ok
         assert sorted(ids(broker, HOLDING)) == ["id-3", "id-9"]
         many = len(worker.done)
         until(lambda: len(worker.done) > many + 50)
@@ -232,7 +234,7 @@ def test_no_more_is_parked_than_was_asked_for(settings: Settings, broker: Broker
     many = [f"id-{number}" for number in range(parking.MOST_GIVEN_BACK + 4)]
     with working(broker, *many, room=20):
         asked = parking.Parking(QUEUE, HOLDING, "label", 20, parking.GIVEN_BACK)
-        parking.run_park(parking.park(asked), Site(settings))
+        assert operations.run(parking.park(asked), Site(settings)).is_ok
     assert len(ids(broker, HOLDING)) == parking.MOST_GIVEN_BACK
 
 
@@ -278,7 +280,7 @@ def test_a_queue_that_counts_deliveries_is_not_held(settings: Settings, broker: 
     asked = parking.Parking(QUEUE, HOLDING, "label", 5, POISON)
     outcome = operations.run(parking.park(asked), Site(settings))
     assert not outcome.is_ok
-    assert "quorum queue" in outcome.said
+    assert "quorum queue" in outcome.output
     assert HOLDING not in names(broker)
     found = broker.request(
         "POST", f"queues/%2F/{QUEUE}/get", {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
@@ -316,14 +318,15 @@ def test_an_expiration_does_not_run_out_while_it_is_parked(settings: Settings, b
 
 # Each call that changes something on the broker, with a moment to die before and after it.
 PROGRAM = """
-import os, signal, sys
+import json, os, signal, sys
 from samaops.changes.run import operations
 from samaops.clients import amqp
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
 from samaops.model.plan import Operation
+from samaops.site.site import Site
 
-port, management, user, password, kind, text, moment = sys.argv[1:]
+port, management, user, password, kind, arguments, moment = sys.argv[1:]
 left = [int(moment)]
 def perhaps_die():
     left[0] -= 1
@@ -340,15 +343,15 @@ def mortal(name):
 for name in ("declare", "subscribe", "copy", "acknowledge", "give_back", "delete_if_empty"):
     mortal(name)
 section = {"host": "127.0.0.1", "port": port, "management_port": management, "username": user, "password": password}
-outcome = operations.run(Operation(kind, text), Settings.model_validate({"rabbitmq": section}))
-print(outcome.said)
+outcome = operations.run(Operation(kind, json.loads(arguments)), Site(Settings.model_validate({"rabbitmq": section})))
+print(outcome.output)
 """
 
 
 def _killed_at(broker: Broker, moment: int, operation: Any) -> bool:
     words = [str(broker.port), str(broker.management_port), USER, broker.password]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words, operation.kind, operation.text, str(moment)],
+        [sys.executable, "-c", PROGRAM, *words, operation.kind, json.dumps(operation.arguments), str(moment)],
         capture_output=True, text=True, check=False, timeout=60, env={**os.environ},
     )  # fmt: skip
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
@@ -364,7 +367,7 @@ def test_killed_between_any_two_steps_nothing_is_lost_and_the_next_run_goes_on(
 ) -> None:
     everything = {f"id-{number}" for number in range(COUNT)}
     asked = parking.Parking(QUEUE, HOLDING, "label", 8, POISON)
-    there, back = parking.park(asked), parking.unpark(QUEUE, HOLDING, "label")
+    there, back = parking.park(asked), parking.unpark(parking.Unparking(QUEUE, HOLDING, "label"))
     for forth, undo in ((there, back), (back, there)):
         moment, was_killed = 0, True
         while was_killed:
@@ -416,4 +419,4 @@ def test_a_queue_that_cannot_be_looked_at_is_not_touched(settings: Settings) -> 
     )
     with pytest.raises(UnavailableError):
         plan_for(gone, POISON)
-    assert rabbitmq_parking.holding_queue(QUEUE) == HOLDING
+    assert parking.holding_queue(QUEUE) == HOLDING

@@ -84,7 +84,9 @@ class PlainLab:
         """Return the pids of the lab, and the System V segments of its database clusters."""
         files = self.directory.rglob("postmaster.pid")
         named = [shared_memory.of_cluster(file.read_text(encoding="utf-8")) for file in files]
-        return [one.pid for one in processes.marked(self.directory)], [one[1] for one in named if one]
+        return [process.pid for process in processes.marked(self.directory)], [
+            segment[1] for segment in named if segment
+        ]
 
 
 @contextmanager
@@ -106,8 +108,8 @@ def lab() -> Iterator[PlainLab]:
         before = _temporary_files(home.owner())
         started = PlainLab(home, (*network, *(AS_USER if os.geteuid() == 0 else ())))
         try:
-            said = started.run("lab", "up")
-            assert f"Plain processes in place of containers: {REASON}" in said
+            output = started.run("lab", "up")
+            assert f"Plain processes in place of containers: {REASON}" in output
             yield started
             _take_down(started)
             assert _temporary_files(home.owner()) == before
@@ -135,15 +137,19 @@ def _take_down(lab: PlainLab) -> None:
 
 def test_only_what_docker_alone_shows_is_unknown_and_says_why(lab: PlainLab) -> None:
     report, exit_code = lab.diagnose()
-    findings = [one for one in report["findings"] if one["code"] not in MACHINE]
-    unknown = {(one["code"], one["subject"]): one["detail"] for one in findings if one["status"] == "unknown"}
+    findings = [finding for finding in report["findings"] if finding["code"] not in MACHINE]
+    unknown = {
+        (finding["code"], finding["subject"]): finding["detail"]
+        for finding in findings
+        if finding["status"] == "unknown"
+    }
     assert set(unknown) == {
         ("docker.engine.unreachable", "docker/api"),
         ("docker.engine.unreachable", "docker/workers"),
         ("redis.memory.over_container", "redis/workers"),
     }
     assert all(detail.endswith(REASON) for detail in unknown.values())
-    wrong = [one for one in findings if one["status"] in ("warning", "critical")]
+    wrong = [finding for finding in findings if finding["status"] in ("warning", "critical")]
     assert (wrong, report["causes"], exit_code) == ([], [], 3)
 
 
@@ -158,12 +164,14 @@ def test_every_part_is_a_process_that_runs(lab: PlainLab) -> None:
     "name", ["redis-stopped", "lock-chain", "redis-refusing-writes", "nothing-published"]
 )
 def test_an_incident_is_the_only_root_until_it_is_healed(lab: PlainLab, name: str) -> None:
-    root = next(one for one in INCIDENTS if one.id == name)
-    expected = root.root_of_processes or root.root
+    incident = next(incident for incident in INCIDENTS if incident.id == name)
+    expected = incident.root_of_processes or incident.root
 
     lab.run("lab", "break", name)
     report, exit_code = lab.diagnose()
-    assert [(one["id"], one["subject"]) for one in report["causes"]] == [(expected.cause, expected.subject)]
+    assert [(cause["id"], cause["subject"]) for cause in report["causes"]] == [
+        (expected.cause, expected.subject)
+    ]
     assert exit_code == 2
 
     lab.run("lab", "heal", name)

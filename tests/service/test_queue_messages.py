@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from samaops.changes.rabbitmq.queues import RESTORE, beforehand
 from samaops.changes.run import messages as message_files
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError
 from samaops.model.failure import FailureKind
-from samaops.model.plan import ActionStatus, Risk
+from samaops.model.plan import ActionStatus, Operation, Risk
 from samaops.site.site import Site
 from samaops.workflows import change, queues
 from samaops.workflows import history as past
@@ -147,7 +148,7 @@ def test_the_batch_at_which_a_purge_was_killed_is_never_thrown_away(
     with pytest.raises(Killed):
         change.apply(Site(settings), change.prepare(Site(settings), "queue purge", (QUEUE, str(file))), 30)
     monkeypatch.setattr(message_files, "append", append)
-    beside = message_files.beforehand(file)
+    beside = beforehand(file)
     held = beside.read_text(encoding="utf-8")
     in_queue = [one[0] for one in messages(broker)]
     assert sorted(in_queue + [one["payload"] for one in message_files.read(beside)]) == sorted(
@@ -156,8 +157,9 @@ def test_the_batch_at_which_a_purge_was_killed_is_never_thrown_away(
     (begun,) = past.changes(Site(settings), 10)
     with pytest.raises(RefusedError, match="stands nowhere else"):
         past.undo(Site(settings), begun.id)
+    again = Operation(RESTORE, {"queue": QUEUE, "file": str(file)})
     with pytest.raises(ClientError, match="stands nowhere else"):
-        message_files.run_restore(message_files.restore(QUEUE, file), Site(settings))
+        message_files.restore(again, Site(settings))
     file.unlink()
     with pytest.raises(RefusedError, match="exists already"):
         change.prepare(Site(settings), "queue purge", (QUEUE, str(file)))

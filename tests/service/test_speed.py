@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.service.lab_fixture import RunningLab
+from tests.service.own_network import own_network
 
 pytestmark = [
     pytest.mark.service,
@@ -23,10 +25,14 @@ BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "run"
 TOLERANCE = "5"
 
 
-def measure(lab: RunningLab, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the benchmark on a lab that is up."""
+# What needs neither pyinfra nor the ecosystem's tools, which only the benchmark installs.
+PARTS = ("--only", "guide", "--only", "start", "--only", "faults")
+
+
+def measure(*options: str, network: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark."""
     return subprocess.run(
-        [*lab.network, sys.executable, str(BENCHMARK), "--dir", str(lab.layout.directory), *options],
+        [*network, sys.executable, str(BENCHMARK), *options],
         capture_output=True,
         text=True,
         timeout=280,
@@ -36,7 +42,10 @@ def measure(lab: RunningLab, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_no_bound_of_the_benchmark_is_broken(whole_lab: RunningLab) -> None:
-    done = measure(whole_lab, "--quick", "--cut", "16", "--tolerance", TOLERANCE)
+    on_lab = ("--dir", str(whole_lab.layout.directory))
+    done = measure(
+        *on_lab, *PARTS, "--quick", "--cut", "16", "--tolerance", TOLERANCE, network=whole_lab.network
+    )
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "never ends" in done.stdout  # the script; samaops has answered by then
@@ -45,7 +54,30 @@ def test_no_bound_of_the_benchmark_is_broken(whole_lab: RunningLab) -> None:
 
 
 def test_a_broken_bound_gives_exit_code_1(whole_lab: RunningLab) -> None:
-    done = measure(whole_lab, "--samples", "1", "--cut", "16", "--tolerance", "0.01")
+    on_lab = ("--dir", str(whole_lab.layout.directory))
+    done = measure(
+        *on_lab, "--only", "start", "--samples", "1", "--tolerance", "0.01", network=whole_lab.network
+    )
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BROKEN" in done.stdout
+
+
+def test_servers_that_hang_cost_the_others_nothing() -> None:
+    with own_network() as network:
+        if not network:
+            pytest.skip("servers at fixed addresses need a network of their own: root, unshare and ip")
+        done = measure("--only", "servers-hung", "--servers", "10", network=network)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 read whole" in done.stdout
+
+
+def test_the_machine_s_own_network_is_never_delayed(whole_lab: RunningLab) -> None:
+    """A lab in a network that reaches further is left as it is."""
+    if len(Path("/proc/self/net/route").read_text(encoding="ascii").splitlines()) <= 1:
+        pytest.skip("this machine has no network but loopback")
+    done = measure("--only", "delay", "--dir", str(whole_lab.layout.directory))
+
+    assert done.returncode == 1
+    assert "need a network of their own" in done.stderr

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,11 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.config.settings import Settings
 from samaops.errors import LockedError, RefusedError
-from samaops.journal.file_lock import file_name
-from samaops.journal.lock import ChangeLock
+from samaops.journal.lock import ChangeLock, Locks, file_name
 from samaops.model.plan import ActionStatus, Operation, Plan, Risk, Step
 from samaops.model.report import Report
 from samaops.site.site import Site
 from samaops.workflows import change, exclusion
-from samaops.workflows.exclusion import Exclusion
 from tests.contract.conftest import wait_until
 from tests.service.ssh_server import SshServer, free_port, running_sshd
 
@@ -52,16 +50,19 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
         yield server
 
 
-def plan_of(*commands: str, server: str | None = "one", kind: str = "shell") -> Plan:
+def plan_of(
+    *commands: str, server: str | None = "one", kind: str = "shell", reads: tuple[str, ...] = ()
+) -> Plan:
     steps = tuple(
         Step(
             id=f"test.{number}",
             title=f"Step {number}",
             risk=Risk.SAFE,
-            operation=Operation(kind, command, server),
+            operation=Operation(kind, {"command": command}, server),
             before=(),
             after=(),
-            undo=Operation(kind, f"{command}; echo undone", server),
+            undo=Operation(kind, {"command": f"{command}; echo undone"}, server),
+            servers=reads,
         )
         for number, command in enumerate(commands)
     )
@@ -193,8 +194,8 @@ def test_a_machine_that_is_the_server_and_one_that_comes_by_ssh_exclude_each_oth
     )
     plan = plan_of("true")
 
-    def exclusion_of(settings: Settings, name: str) -> Exclusion:
-        return Exclusion(Site(settings), plan, ChangeLock(tmp_path / name, "dakar"))
+    def exclusion_of(settings: Settings, name: str) -> AbstractContextManager[Locks]:
+        return exclusion.alone(Site(settings), plan, ChangeLock(tmp_path / name, "dakar"))
 
     for first, second in ((here, there), (there, here)):
         with exclusion_of(first, "a"):
@@ -240,12 +241,12 @@ def test_a_server_that_cannot_be_locked_may_be_repaired_by_its_api_and_the_plan_
     settings = machines.settings("here", **close(machines)).model_copy(
         update={"rabbitmq": Settings.model_validate({"rabbitmq": {"server": "one"}}).rabbitmq}
     )
-    plan = plan_of("q 1 f", server=None, kind="rabbitmq.take")
+    plan = plan_of("q 1 f", server=None, kind="rabbitmq.take", reads=("one",))
     (note,) = exclusion.look(Site(settings), plan).notes
     assert note.startswith("one will not be locked for other machines: ")
     assert why in note
     ours = ChangeLock(machines.place / "here" / "locks", "dakar")
-    with Exclusion(Site(settings), plan, ours) as held:
+    with exclusion.alone(Site(settings), plan, ours) as held:
         held.check()
         assert ours.holder() is not None
     assert ours.holder() is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from samaops.changes.run.canary_message import MARK
+from samaops.changes.canary import MARK, Canary
 from samaops.facts.canary import Heard, Sighting
 from samaops.model.status import Status
 from samaops.workflows.troubleshooting import stations
@@ -36,7 +36,7 @@ def failed(*args: Any, kind: str = "CanaryError") -> Sighting:
 
 def hops(seen: Sighting, heard: Heard | None = None, flower_failure: str = "") -> dict[str, Station]:
     """Return the hops of a canary that was published at 1.1 s, 100 ms after it began."""
-    trace = Trace("samaops_canary", TASK_ID, "normal", 1.0, 1.1, 6, seen, heard, flower_failure)
+    trace = Trace(Canary("normal", "samaops_canary", TASK_ID, 6000), 1.0, 1.1, 6, seen, heard, flower_failure)
     found = stations_of(trace)
     assert [one.id for one in found] == list(ORDER)
     return {one.id: one for one in found}

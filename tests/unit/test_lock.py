@@ -44,7 +44,7 @@ def another_process(place: Path, site: str = "dakar") -> Iterator[subprocess.Pop
 def test_a_second_process_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
     with another_process(tmp_path) as other:
         with pytest.raises(LockedError) as refused:
-            ChangeLock(tmp_path, "dakar").acquire()
+            ChangeLock(tmp_path, "dakar").take()
         assert f"process {other.pid}" in refused.value.message
         assert os.uname().nodename in refused.value.message
         assert refused.value.exit_code == 75
@@ -93,14 +93,14 @@ def test_every_user_of_the_machine_may_use_the_file_and_a_link_is_not_followed(t
     file.unlink()
     file.symlink_to(content)
     with pytest.raises(RefusedError, match="nothing was changed"):
-        ChangeLock(tmp_path, "dakar").acquire()
+        ChangeLock(tmp_path, "dakar").take()
     assert content.read_text() == "mine"
 
 
 def test_without_a_directory_the_change_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RefusedError, match="nothing was changed"):
-        ChangeLock(tmp_path / "file" / "below", "dakar").acquire()
+        ChangeLock(tmp_path / "file" / "below", "dakar").take()
 
 
 def test_what_somebody_wrote_into_the_file_does_no_harm(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_what_somebody_wrote_into_the_file_does_no_harm(tmp_path: Path) -> None:
         (file,) = tmp_path.iterdir()
         file.write_text('["not an owner"]')
         with pytest.raises(LockedError, match="Another change is being made"):
-            ChangeLock(tmp_path, "dakar").acquire()
+            ChangeLock(tmp_path, "dakar").take()
 
 
 def test_the_directory_is_the_configured_one_or_that_of_all_users(tmp_path: Path) -> None:

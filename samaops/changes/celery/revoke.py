@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from samaops.changes.celery import add_queue as celery
+from samaops.changes.celery import control
 from samaops.changes.readings import UnreadableError, facts_in, reading
-from samaops.changes.verbs import Verb
+from samaops.changes.verbs import verb
 from samaops.config.settings import Celery, Worker
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.celery import ACTIVE_TASKS, ActiveTask, CeleryFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
-from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step, shell
 from samaops.site.site import Site
 
 _TASKS = ("celery.worker", "celery.task.stuck")
@@ -23,7 +22,7 @@ TERMINATE = "--terminate"
 # A process that waits in a library may never get to handle SIGTERM; the kernel itself sees to this one.
 SIGNAL = "SIGKILL"
 # Celery is started twice: to tell, and to ask whether it was understood.
-CONTROL_SECONDS = 2 * celery.CONTROL_SECONDS
+CONTROL_SECONDS = 2 * control.CONTROL_SECONDS
 
 
 @reading("celery_revoke.is_active", codes=_TASKS)
@@ -37,28 +36,29 @@ def _active(snapshot: Snapshot, task_id: str) -> ActiveTask | None:
     active = facts_in(snapshot, CeleryFacts).active
     if active is None:
         raise UnreadableError(_("Flower does not say which tasks are active"))
-    found = next((one for one in active if one.id == task_id and one.worker_active != 0), None)
-    if found is None and len(active) >= ACTIVE_TASKS:
+    task = next((task for task in active if task.id == task_id and task.worker_active != 0), None)
+    if task is None and len(active) >= ACTIVE_TASKS:
         text = _("more than {count} tasks are active, and this one is not among the newest")
         raise UnreadableError(text.format(count=ACTIVE_TASKS))
-    return found
+    return task
 
 
-def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
+def _looks(site: Site, task_id: str, manner: str = "") -> tuple[str, ...]:
     if site.settings.celery is None or site.settings.flower is None:
         section = "[celery]" if site.settings.celery is None else "[flower]"
         raise UsageError(_("{section} is not configured").format(section=section), hint="samaops config show")
-    if not arguments[0].strip() or any(one not in ("", TERMINATE) for one in arguments[1:]):
+    if not task_id.strip() or manner not in ("", TERMINATE):
         raise UsageError(_("A task's id is needed"), hint="samaops diagnose --only celery.task")
     return _TASKS
 
 
-def plan_revoke(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("workers revoke", looks=_looks)
+def plan_revoke(snapshot: Snapshot, site: Site, task_id: str, manner: str = "") -> Plan:
     """Plan that one stuck task is ended, or forgotten when it comes again. Its message is lost either way.
 
     Guards: a configured worker is in it now, and has been for longer than a task may be.
     """
-    task_id, is_ended = arguments[0], TERMINATE in arguments[1:]
+    is_ended = manner == TERMINATE
     title = (
         _("End the task {id}: its process is killed")
         if is_ended
@@ -73,14 +73,16 @@ def plan_revoke(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Pla
                 plan, nothing_to_do=_("no worker is in a task with the id {id}").format(id=task_id)
             )
         name = task.worker.partition("@")[0]
-        section, worker = _require_ours(site, task, name)
-        node = str(celery.node_of(snapshot, name))
+        place = _require_ours(site, task, name)
+        node = str(control.node_of(snapshot, name))
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the tasks: {reason}").format(reason=error)) from error
     if node != task.worker:
         text = _("The worker {worker} is connected as {node!r}, and the task is in {other!r}")
         raise RefusedError(text.format(worker=name, node=node, other=task.worker))
-    step = _step(task, (section, worker), plan.title, is_ended=is_ended)
+    step = _step(task, place, plan.title, is_ended=is_ended)
+    # What is read comes from the broker and from Flower.
+    step = replace(step, servers=site.servers_of("rabbitmq", "flower"))
     return replace(plan, steps=(step,), notes=tuple(_notes(task, is_ended=is_ended)))
 
 
@@ -133,24 +135,14 @@ def _step(task: ActiveTask, place: tuple[Celery, Worker], title: str, *, is_ende
 
 
 def _end(task: ActiveTask, section: Celery, worker: Worker) -> Operation:
-    words = ["control", "--timeout", str(celery.REPLY_SECONDS), "--destination", task.worker]
-    text = _inside(section, worker, [*words, "terminate", SIGNAL, task.id])
-    return Operation(SHELL, text, worker.server, CONTROL_SECONDS)
+    words = ("control", "--timeout", str(control.REPLY_SECONDS), "--destination", task.worker)
+    command = control.inside(section, worker, *words, "terminate", SIGNAL, task.id)
+    return shell(command, worker.server, CONTROL_SECONDS)
 
 
 def _drop(task: ActiveTask, section: Celery, worker: Worker) -> Operation:
     """Tell every worker, for the message may come to another one; see that this one has understood."""
-    timeout = ["--timeout", str(celery.REPLY_SECONDS)]
-    tell = _inside(section, worker, ["control", *timeout, "revoke", task.id])
-    ask = _inside(section, worker, ["inspect", *timeout, "--destination", task.worker, "revoked"])
-    return Operation(
-        SHELL, f"{tell} && {ask} | grep -F {shlex.quote(task.id)}", worker.server, CONTROL_SECONDS
-    )
-
-
-def _inside(section: Celery, worker: Worker, words: Sequence[str]) -> str:
-    command = [*shlex.split(section.command), "-A", section.app, *words]
-    return shlex.join(["docker", "exec", str(worker.container), *command])
-
-
-REVOKE = Verb("workers revoke", _codes, plan_revoke)
+    timeout = ("--timeout", str(control.REPLY_SECONDS))
+    tell = control.inside(section, worker, "control", *timeout, "revoke", task.id)
+    ask = control.inside(section, worker, "inspect", *timeout, "--destination", task.worker, "revoked")
+    return shell(f"{tell} && {ask} | grep -F {shlex.quote(task.id)}", worker.server, CONTROL_SECONDS)

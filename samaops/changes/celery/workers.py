@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
-
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.changes.celery import add_queue as celery
+from samaops.changes.celery import control
 from samaops.changes.docker import restart as docker
 from samaops.changes.readings import UnreadableError, facts_in, reading
-from samaops.changes.verbs import Verb
-from samaops.config import consistency
-from samaops.config.settings import Celery, Worker
+from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UnavailableError, UsageError
-from samaops.facts.celery import CeleryFacts, CeleryNode
+from samaops.facts.celery import CeleryNode
 from samaops.facts.observation import Snapshot
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
-from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
 from samaops.site.site import Site
 
 _WORKERS = ("celery.worker",)
@@ -36,34 +31,33 @@ def capacity_of(snapshot: Snapshot, worker: str) -> Scalar:
 
 
 @reading("celery_workers.has_more", codes=_WORKERS)
-def has_more(snapshot: Snapshot, worker: str, capacity: str) -> Scalar:
+def has_more(snapshot: Snapshot, worker: str, capacity: int | str) -> Scalar:
     """Return whether a worker may hold more messages than that."""
     return _node(snapshot, worker).capacity > int(capacity)
 
 
 @reading("celery_workers.has_fewer", codes=_WORKERS)
-def has_fewer(snapshot: Snapshot, worker: str, capacity: str) -> Scalar:
+def has_fewer(snapshot: Snapshot, worker: str, capacity: int | str) -> Scalar:
     """Return whether a worker may hold fewer messages than that."""
     return _node(snapshot, worker).capacity < int(capacity)
 
 
 def _node(snapshot: Snapshot, worker: str) -> CeleryNode:
-    nodes = [node for node in facts_in(snapshot, CeleryFacts).nodes if node.key == worker]
+    nodes = control.nodes(snapshot, worker)
     if len(nodes) != 1:
         text = _("{count} nodes are connected as {worker}, not one")
         raise UnreadableError(text.format(count=len(nodes), worker=worker))
     return nodes[0]
 
 
-def _restart_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    (worker,) = arguments
-    return (*docker.RESTART.codes(site, (_container(site, worker),)), "celery.task.stuck")
+def _restart_looks(site: Site, worker: str) -> tuple[str, ...]:
+    return (*docker.looks(site, _container(site, worker)), "celery.task.stuck")
 
 
-def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("workers restart", looks=_restart_looks)
+def plan_restart(snapshot: Snapshot, site: Site, worker: str) -> Plan:
     """Plan the warm restart of one worker: its tasks may end first, and come back where they cannot."""
-    (worker,) = arguments
-    plan = docker.plan_restart(snapshot, site, (_container(site, worker),))
+    plan = docker.plan_restart(snapshot, site, _container(site, worker))
     title = _("Restart the worker {worker}").format(worker=worker)
     steps = tuple(replace(step, id="workers.restart") for step in plan.steps)
     note = _("Its tasks have {seconds} s to end; one that has not comes back to its queue").format(
@@ -78,23 +72,11 @@ def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Pl
 
 
 def _container(site: Site, worker: str) -> str:
-    return str(_configured(site, worker)[1].container)
+    return str(control.configured(site, worker)[1].container)
 
 
-def _configured(site: Site, name: str) -> tuple[Celery, Worker]:
-    workers = site.settings.celery.workers if site.settings.celery else {}
-    if site.settings.celery is None or name not in workers:
-        text = _("There is no worker {name!r} in [celery.workers]")
-        raise UsageError(text.format(name=name), hint=consistency.not_one_of(name, workers))
-    if workers[name].container is None:
-        text = _("[celery.workers.{name}] names no container: it cannot be told anything")
-        raise RefusedError(text.format(name=name), hint="samaops config show")
-    return site.settings.celery, workers[name]
-
-
-def _scale_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    worker, by = arguments
-    _configured(site, worker)
+def _scale_looks(site: Site, worker: str, by: str) -> tuple[str, ...]:
+    control.configured(site, worker)
     if not 0 < abs(int(by)) <= MOST_PROCESSES:
         text = _("A pool changes by 1 to {most} processes at a time")
         raise UsageError(text.format(most=MOST_PROCESSES))
@@ -119,24 +101,21 @@ class _Scaling(Struct, frozen=True):
         return text.format(count=abs(self.by), worker=self.worker)
 
 
-def plan_scale(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("workers scale", looks=_scale_looks)
+def plan_scale(snapshot: Snapshot, site: Site, worker: str, by: str) -> Plan:
     """Plan that a worker's pool grows or shrinks, until it restarts.
 
     Guards: the host has the memory, at least one process is left, and exactly one node answers to the name.
     """
-    worker, by = arguments[0], int(arguments[1])
     try:
-        node = str(celery.node_of(snapshot, worker))
-        scaling = _Scaling(worker, node, _node(snapshot, worker).capacity, by)
+        node = str(control.node_of(snapshot, worker))
+        scaling = _Scaling(worker, node, _node(snapshot, worker).capacity, int(by))
         _guard(snapshot, site, scaling)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the workers: {reason}").format(reason=error)) from error
     note = _("Until the worker restarts: change its --concurrency option as well")
-    arguments = (worker, f"{by:+d}")
-    return Plan(
-        "workers scale", tuple(arguments), scaling.title, worker, (_scale_step(site, scaling),),
-        notes=(note,),
-    )  # fmt: skip
+    words, step = (worker, f"{scaling.by:+d}"), _scale_step(site, scaling)
+    return Plan("workers scale", words, scaling.title, worker, (step,), notes=(note,))
 
 
 def _guard(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
@@ -151,7 +130,7 @@ def _guard(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
 
 
 def _require_memory(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
-    server = _configured(site, scaling.worker)[1].server
+    server = control.configured(site, scaling.worker)[1].server
     facts = facts_in(snapshot, ServerFacts, server)
     left = facts.memory_available - scaling.by * PROCESS_BYTES
     if left < facts.memory_total * site.settings.safety.minimum_free_percent / 100:
@@ -166,7 +145,8 @@ def _require_memory(snapshot: Snapshot, site: Site, scaling: _Scaling) -> None:
 def _scale_step(site: Site, scaling: _Scaling) -> Step:
     worker, capacity = scaling.worker, scaling.capacity
     commands = ("pool_grow", "pool_shrink") if scaling.by > 0 else ("pool_shrink", "pool_grow")
-    forth, back = (_control(site, scaling, command) for command in commands)
+    count = str(abs(scaling.by))
+    forth, back = (control.tell(site, worker, scaling.node, command, count) for command in commands)
     connected = _("the worker {worker} is connected as {node}").format(worker=worker, node=scaling.node)
     holds = _("{worker} holds at most {capacity} messages").format(worker=worker, capacity=capacity)
     changed = (
@@ -184,20 +164,7 @@ def _scale_step(site: Site, scaling: _Scaling) -> Step:
         undo=back,
         needs=(Condition("celery.node", (worker,), scaling.node, connected),),
         before=(Condition("celery_workers.capacity", (worker,), capacity, holds),),
-        after=(Condition(name, (worker, str(capacity)), True, text),),
+        after=(Condition(name, (worker, capacity), True, text),),
         is_undone_only_if_seen=True,  # both commands count from what is there
+        servers=site.servers_of("rabbitmq"),
     )
-
-
-def _control(site: Site, scaling: _Scaling, command: str) -> Operation:
-    section, configured = _configured(site, scaling.worker)
-    inside = [
-        *shlex.split(section.command), "-A", section.app, "control", "--timeout", str(celery.REPLY_SECONDS),
-        "--destination", scaling.node, command, str(abs(scaling.by)),
-    ]  # fmt: skip
-    text = shlex.join(["docker", "exec", str(configured.container), *inside])
-    return Operation(SHELL, text, configured.server, celery.CONTROL_SECONDS)
-
-
-RESTART = Verb("workers restart", _restart_codes, plan_restart)
-SCALE = Verb("workers scale", _scale_codes, plan_scale)

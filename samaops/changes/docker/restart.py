@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from samaops.changes.readings import UnreadableError, facts_in, reading
-from samaops.changes.verbs import Verb
+from samaops.changes.verbs import verb
 from samaops.config import consistency
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.api import ApiFacts
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
-from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.model.plan import Condition, Plan, Risk, Scalar, Step, shell
 from samaops.site.site import Site
 
 _CONTAINERS = ("docker.container",)
@@ -62,19 +62,20 @@ def _container(snapshot: Snapshot, server: str, name: str) -> Container:
     return container
 
 
-def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    (name,) = arguments
-    _server_of(site, name)
+def looks(site: Site, name: str) -> tuple[str, ...]:
+    """Return what must be observed before a container is restarted. Raises UsageError and RefusedError."""
+    server_of(site, name)
     more = ("api",) if _api_member(site, name) else ()
     worker = _worker_in(site, name)
     return (*_CONTAINERS, *more, *(("celery.worker", "rabbitmq.queue") if worker else ()))
 
 
-def _server_of(site: Site, name: str) -> str:
+def server_of(site: Site, name: str) -> str:
+    """Return the server of a container. Raises UsageError when the configuration knows none, RefusedError for several."""
     expected = site.containers() if site.settings.docker else {}
     servers = [server for server, names in expected.items() if name in names]
     if not servers:
-        known = sorted({one for names in expected.values() for one in names})
+        known = sorted({container for names in expected.values() for container in names})
         raise UsageError(
             _("The configuration knows no container {name!r}").format(name=name),
             hint=consistency.not_one_of(name, known),
@@ -85,13 +86,13 @@ def _server_of(site: Site, name: str) -> str:
     return servers[0]
 
 
-def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("docker restart", looks=looks)
+def plan_restart(snapshot: Snapshot, site: Site, name: str) -> Plan:
     """Plan the restart of one container, or the start of one that has ended.
 
     Guards: the last API member that serves is never restarted; a paused container is not either.
     """
-    (name,) = arguments
-    server = _server_of(site, name)
+    server = server_of(site, name)
     try:
         life, state = str(life_of(snapshot, server, name)), str(state_of(snapshot, server, name))
     except UnreadableError as error:
@@ -101,7 +102,7 @@ def plan_restart(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Pl
         raise RefusedError(text.format(name=name), hint=f"docker unpause {name}")
     _refuse_last_member(snapshot, site, name)
     step = _step(site, server, name, life, state)
-    step = replace(step, needs=tuple(_api_needs(snapshot, site, name)))
+    step = replace(step, needs=tuple(_api_needs(snapshot, site, name)), servers=_read_servers(site, name))
     return Plan("docker restart", (name,), step.title, target=name, steps=(step,), cures=_cures(site, name))
 
 
@@ -123,7 +124,7 @@ def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
         id="docker.restart",
         title=title.format(name=name),
         risk=Risk.DISRUPTIVE,
-        operation=Operation(SHELL, f"docker restart -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
+        operation=shell(f"docker restart -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
         before=(_life(server, name, life),),
         after=tuple(_after(site, server, name, life)),
         no_undo=_("what its processes were doing has ended with them"),
@@ -133,7 +134,7 @@ def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
     stopped = _("{name} is not running ({state})").format(name=name, state=state)
     return replace(
         step,
-        undo=Operation(SHELL, f"docker stop -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
+        undo=shell(f"docker stop -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
         no_undo="",
         before=(Condition("docker.state", (server, name), state, stopped),),
     )
@@ -171,6 +172,12 @@ def _after(site: Site, server: str, name: str, life: str) -> Iterator[Condition]
         yield Condition("celery.is_connected", (worker,), True, connected)
 
 
+def _read_servers(site: Site, name: str) -> tuple[str, ...]:
+    """Return the servers whose state its conditions read: of the API's members, or of the broker that knows a worker."""
+    systems = ("api",) if _api_member(site, name) else ()
+    return site.servers_of(*systems, *(("rabbitmq",) if _worker_in(site, name) else ()))
+
+
 def _cures(site: Site, name: str) -> tuple[str, ...]:
     worker = _worker_in(site, name)
     if site.settings.celery is None or worker is None:
@@ -185,20 +192,14 @@ def _cures(site: Site, name: str) -> tuple[str, ...]:
 
 def _api_member(site: Site, container: str) -> str | None:
     members = site.settings.api.instances if site.settings.api else ()
-    return next((one.name for one in members if one.container == container), None)
+    return next((member.name for member in members if member.container == container), None)
 
 
 def _other_members(site: Site, member: str) -> tuple[str, ...]:
-    return (
-        tuple(one.name for one in site.settings.api.instances if one.name != member)
-        if site.settings.api
-        else ()
-    )
+    members = site.settings.api.instances if site.settings.api else ()
+    return tuple(other.name for other in members if other.name != member)
 
 
 def _worker_in(site: Site, container: str) -> str | None:
     workers = site.settings.celery.workers if site.settings.celery and site.settings.rabbitmq else {}
     return next((key for key, worker in workers.items() if worker.container == container), None)
-
-
-RESTART = Verb("docker restart", _codes, plan_restart)

@@ -1,3 +1,3 @@
-"""Changes of RabbitMQ's queues, policies and messages: importing this registers their readings."""
+"""Changes of RabbitMQ's queues, policies and messages."""
 
-from samaops.changes.rabbitmq import parking, policies, queues  # noqa: F401 - they register their readings
+from samaops.changes.rabbitmq import parking, policies, queues  # noqa: F401 - they register their verbs and readings

@@ -3,39 +3,84 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
-from samaops.changes.readings import UnreadableError, facts_in, reading
-from samaops.changes.run import parking
-from samaops.changes.run.parking import ALL, GIVEN_BACK, MOST_HELD, PREFIX, Parking
-from samaops.changes.verbs import Verb
-from samaops.config import consistency
-from samaops.config.settings import RabbitMQ
+from samaops.changes.rabbitmq.broker import QUEUES, queues_in, require_queue
+from samaops.changes.readings import UnreadableError, reading
+from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue, RabbitMQFacts
+from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue
 from samaops.i18n import _
-from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
+from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site import chosen
 from samaops.site import commands as command_lines
 from samaops.site.site import Site
 
-_QUEUES = ("rabbitmq.queue",)
+PARK, UNPARK = "rabbitmq.park", "rabbitmq.unpark"
+# Instead of a task's id: whatever a worker gives back while we watch; and whatever is in the holding queue.
+GIVEN_BACK, ALL = "--redelivered", "--all"
+PREFIX = "samaops.parked."
+MOST_GIVEN_BACK = 10
+# All are held in one process while it watches.
+MOST_HELD = 20_000
+# What empties or drops a queue by itself has no place for what must be kept.
+DROPPING = ("max-length", "max-length-bytes", "message-ttl", "expires")
+# The others wait no longer than this before workers have their turn.
+ROUND_SECONDS = 6.0
+# One was given back; after so long without another it was the last.
+LAST_SECONDS = 5.0
+UNPARK_SECONDS = 600.0
 DEFAULT_SECONDS = 30.0
 LEAST_SECONDS, MOST_SECONDS = 5.0, 300.0
 # As the check rabbitmq.queue.redelivering has it: after so long without a redelivery it is over.
 CALM_SECONDS = 30
 
 
-@reading("rabbitmq_parking.holds_more_than", codes=_QUEUES)
-def holds_more_than(snapshot: Snapshot, queue: str, count: str) -> Scalar:
+class Parking(Struct, frozen=True):
+    """What to park: from which queue, to which; the task's id or ``GIVEN_BACK``; ``label`` names the change."""
+
+    queue: str
+    holding: str
+    label: str
+    seconds: float
+    which: str
+
+    @property
+    def most(self) -> int:
+        """How many messages may be parked."""
+        return MOST_GIVEN_BACK if self.which == GIVEN_BACK else 1
+
+
+class Unparking(Struct, frozen=True):
+    """What to put back: what one change has parked, or one task of it, or ``ALL``."""
+
+    queue: str
+    holding: str
+    label: str = ALL
+    which: str = ALL
+
+
+def park(parking: Parking) -> Operation:
+    """Return the operation that parks messages."""
+    seconds = parking.seconds + ROUND_SECONDS + LAST_SECONDS
+    return Operation(PARK, asdict(parking), timeout_seconds=seconds)
+
+
+def unpark(unparking: Unparking) -> Operation:
+    """Return the operation that puts parked messages back."""
+    return Operation(UNPARK, asdict(unparking), timeout_seconds=UNPARK_SECONDS)
+
+
+@reading("rabbitmq_parking.holds_more_than", codes=QUEUES)
+def holds_more_than(snapshot: Snapshot, queue: str, count: int | str) -> Scalar:
     """Return whether a queue holds more messages than that; one that is not there holds none."""
     return _held(snapshot, queue) > int(count)
 
 
-@reading("rabbitmq_parking.exists", codes=_QUEUES)
+@reading("rabbitmq_parking.exists", codes=QUEUES)
 def exists(snapshot: Snapshot, queue: str) -> Scalar:
     """Return whether the broker has a queue."""
     return _queue(snapshot, queue) is not None
@@ -47,75 +92,68 @@ def holding_queue(queue: str) -> str:
 
 
 def _queue(snapshot: Snapshot, name: str) -> BrokerQueue | None:
-    broker = facts_in(snapshot, RabbitMQFacts)
-    if broker.queues is None:
-        raise UnreadableError(_("the broker's queues could not be read"))
-    found = broker.queue(name)
-    if found is None and len(broker.queues) >= SHOWN_QUEUES:
+    broker = queues_in(snapshot)
+    queue = broker.queue(name)
+    if queue is None and len(broker.queues or ()) >= SHOWN_QUEUES:
         text = _("the broker has more than {count} queues, and {queue} is not among the fullest")
         raise UnreadableError(text.format(count=SHOWN_QUEUES, queue=name))
-    return found
+    return queue
 
 
 def _held(snapshot: Snapshot, name: str) -> int:
-    found = _queue(snapshot, name)
-    return found.messages if found is not None else 0
+    queue = _queue(snapshot, name)
+    return queue.messages if queue is not None else 0
 
 
-def _park_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    asked = asked_for(site, arguments)
+def _park_looks(site: Site, queue: str, which: str, holding: str = "", seconds: str = "") -> tuple[str, ...]:
+    asked = asked_for(site, queue, which, holding, seconds)
     if not LEAST_SECONDS <= asked.seconds <= MOST_SECONDS:
         text = _("{seconds:g} is not between {least:g} and {most:g} seconds")
         words = {"seconds": asked.seconds, "least": LEAST_SECONDS, "most": MOST_SECONDS}
         raise UsageError(text.format(**words))
-    return _QUEUES
+    return QUEUES
 
 
-def asked_for(site: Site, arguments: Sequence[str]) -> Parking:
-    """Return what the words ask for: QUEUE, WHICH, then the holding queue and the seconds when given."""
-    queue, which, *more = arguments
-    holding = more[0] if more and more[0] else holding_queue(queue)
-    seconds = float(more[1]) if len(more) > 1 else DEFAULT_SECONDS
-    _require_names(_broker(site), queue, holding)
-    return Parking(queue, holding, "", seconds, which)
+def asked_for(site: Site, queue: str, which: str, holding: str = "", seconds: str = "") -> Parking:
+    """Return what the words ask for. Raises UsageError."""
+    holding = holding or holding_queue(queue)
+    _require_names(site, queue, holding)
+    return Parking(queue, holding, "", float(seconds) if seconds else DEFAULT_SECONDS, which)
 
 
-def _require_names(broker: RabbitMQ, queue: str, holding: str) -> None:
-    if queue not in broker.queues:
-        text = _("The configuration knows no queue {queue!r}")
-        raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, broker.queues))
-    if holding in broker.queues or holding.startswith("amq."):
+def _require_names(site: Site, queue: str, holding: str) -> None:
+    require_queue(site, queue)
+    if holding in site.section("rabbitmq").queues or holding.startswith("amq."):
         raise UsageError(_("{holding} is no queue to park messages in").format(holding=holding))
 
 
-def _broker(site: Site) -> RabbitMQ:
-    if site.settings.rabbitmq is None:
-        raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return site.settings.rabbitmq
-
-
-def plan_park(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("queue park", looks=_park_looks)
+def plan_park(
+    snapshot: Snapshot, site: Site, queue: str, which: str, holding: str = "", seconds: str = ""
+) -> Plan:
     """Plan that one task's message, or those that workers give back, go to a holding queue; all others stay.
 
     Guards: the holding queue keeps what it is given and has no consumer; the queue can be held while it is watched.
     """
-    asked = asked_for(site, arguments)
+    asked = asked_for(site, queue, which, holding, seconds)
     title = _title(asked)
     plan = Plan("queue park", _typed(asked), title, target=asked.queue)
     try:
-        queue, holding = _queue(snapshot, asked.queue), _queue(snapshot, asked.holding)
+        source, holder = _queue(snapshot, asked.queue), _queue(snapshot, asked.holding)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
-    if queue is None:
+    if source is None:
         raise RefusedError(_("The broker has no queue {queue}").format(queue=asked.queue))
-    if asked.which == GIVEN_BACK and not _gives_back(queue):
+    if asked.which == GIVEN_BACK and not _gives_back(source):
         text = _("no message of {queue} came back to it in the last {seconds} s")
         return replace(plan, nothing_to_do=text.format(queue=asked.queue, seconds=CALM_SECONDS))
-    _guard(asked, queue, holding)
+    _guard(asked, source, holder)
     asked = replace(asked, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
     cures = (f"rabbitmq.queue.redelivering@rabbitmq/{asked.queue}",) if asked.which == GIVEN_BACK else ()
-    held = holding.messages if holding is not None else 0
-    return replace(plan, steps=(_park_step(asked, held, title),), cures=cures, notes=_park_notes(site, asked))
+    held = holder.messages if holder is not None else 0
+    return replace(
+        plan, steps=(_park_step(site, asked, held, title),), cures=cures, notes=_park_notes(site, asked)
+    )
 
 
 def _typed(asked: Parking) -> tuple[str, ...]:
@@ -152,7 +190,7 @@ def _guard(asked: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> N
     if holding.consumers:
         text = _("{holding} has a consumer: what is parked there would be taken")
         raise RefusedError(text.format(holding=asked.holding))
-    limits = [name for name in parking.DROPPING if name in holding.limits]
+    limits = [name for name in DROPPING if name in holding.limits]
     if limits or not holding.is_durable or holding.is_transient:
         text = _("{holding} would not keep what is parked in it: {limits}")
         words = ", ".join(limits) or _("it is not durable")
@@ -163,7 +201,7 @@ def _park_notes(site: Site, asked: Parking) -> tuple[str, ...]:
     waiting = _(
         "What else is in {queue} stays there in its order, and waits up to {seconds:g} s at a time meanwhile; the "
         "broker marks it as delivered before"
-    ).format(queue=asked.queue, seconds=parking.ROUND_SECONDS)
+    ).format(queue=asked.queue, seconds=ROUND_SECONDS)
     source = "" if asked.holding == holding_queue(asked.queue) else f" --from {shlex.quote(asked.holding)}"
     back = chosen.same(command_lines.samaops(site, f"queue unpark {shlex.quote(asked.queue)}{source}"))
     kept = _("What is parked is not sent until it is put back: {command}")
@@ -174,9 +212,9 @@ def _park_notes(site: Site, asked: Parking) -> tuple[str, ...]:
     return (waiting, kept.format(command=back), *more)
 
 
-def _park_step(asked: Parking, held: int, title: str) -> Step:
+def _park_step(site: Site, asked: Parking, held: int, title: str) -> Step:
     words = {"holding": asked.holding, "count": held, "queue": asked.queue}
-    of = (asked.holding, str(held))
+    of = (asked.holding, held)
     as_before = _("{holding} holds {count} messages, as it does now").format(**words)
     fuller = _("{holding} holds more than {count} messages").format(**words)
     is_there = _("the queue {queue} exists on the broker").format(**words)
@@ -184,24 +222,24 @@ def _park_step(asked: Parking, held: int, title: str) -> Step:
         id="queue.park",
         title=title,
         risk=Risk.DISRUPTIVE,
-        operation=parking.park(asked),
-        undo=parking.unpark(asked.queue, asked.holding, asked.label),
+        operation=park(asked),
+        undo=unpark(Unparking(asked.queue, asked.holding, asked.label)),
         needs=(Condition("rabbitmq_parking.exists", (asked.queue,), True, is_there),),
         before=(Condition("rabbitmq_parking.holds_more_than", of, False, as_before),),
         after=(Condition("rabbitmq_parking.holds_more_than", of, True, fuller),),
+        servers=site.servers_of("rabbitmq"),
     )
 
 
-def _unpark_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    queue, _which, *more = arguments
-    _require_names(_broker(site), queue, more[0] if more and more[0] else holding_queue(queue))
-    return _QUEUES
+def _unpark_looks(site: Site, queue: str, _which: str, holding: str = "") -> tuple[str, ...]:
+    _require_names(site, queue, holding or holding_queue(queue))
+    return QUEUES
 
 
-def plan_unpark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("queue unpark", looks=_unpark_looks)
+def plan_unpark(snapshot: Snapshot, site: Site, queue: str, which: str, holding: str = "") -> Plan:
     """Plan that what was parked, or one task of it, goes back to the end of its queue."""
-    queue, which, *more = arguments
-    holding = more[0] if more and more[0] else holding_queue(queue)
+    holding = holding or holding_queue(queue)
     title = _("Put what is parked in {holding} back into the queue {queue}")
     if which != ALL:
         title = _("Put the task {id} back from {holding} into the queue {queue}")
@@ -222,12 +260,14 @@ def plan_unpark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Pla
     ).format(
         command=chosen.same(command_lines.samaops(site, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
     )
-    return replace(plan, steps=(_unpark_step(queue, holding, which, held, title),), notes=(note,))
+    return replace(
+        plan, steps=(_unpark_step(site, Unparking(queue, holding, which=which), held, title),), notes=(note,)
+    )
 
 
-def _unpark_step(queue: str, holding: str, which: str, held: int, title: str) -> Step:
-    left = 0 if which == ALL else held - 1
-    words = {"holding": holding, "count": held, "queue": queue, "left": left}
+def _unpark_step(site: Site, asked: Unparking, held: int, title: str) -> Step:
+    left = 0 if asked.which == ALL else held - 1
+    words = {"holding": asked.holding, "count": held, "queue": asked.queue, "left": left}
     as_before = _("{holding} holds {count} messages, as it does now").format(**words)
     emptier = _("{holding} holds no more than {left} messages").format(**words)
     is_there = _("the queue {queue} exists on the broker").format(**words)
@@ -236,15 +276,12 @@ def _unpark_step(queue: str, holding: str, which: str, held: int, title: str) ->
         id="queue.unpark",
         title=title,
         risk=Risk.DISRUPTIVE,
-        operation=parking.unpark(queue, holding, which=which),
-        needs=(Condition("rabbitmq_parking.exists", (queue,), True, is_there),),
-        before=(Condition(name, (holding, str(held - 1)), True, as_before),),
-        after=(Condition(name, (holding, str(left)), False, emptier),),
+        operation=unpark(asked),
+        needs=(Condition("rabbitmq_parking.exists", (asked.queue,), True, is_there),),
+        before=(Condition(name, (asked.holding, held - 1), True, as_before),),
+        after=(Condition(name, (asked.holding, left), False, emptier),),
         no_undo=_(
             "a worker takes it at once; what still kills its process can be parked again: samaops queue park"
         ),
+        servers=site.servers_of("rabbitmq"),
     )
-
-
-PARK = Verb("queue park", _park_codes, plan_park)
-UNPARK = Verb("queue unpark", _unpark_codes, plan_unpark)

@@ -3,64 +3,50 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from samaops.changes.rabbitmq.broker import (
+    QUEUES,
+    configured,
+    queue_in,
+    rabbitmqctl,
+    require_container,
+    require_queue,
+)
 from samaops.changes.readings import UnreadableError, facts_in, reading
-from samaops.changes.verbs import Verb
-from samaops.config import consistency
+from samaops.changes.verbs import verb
 from samaops.config.settings import RabbitMQ
-from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.errors import RefusedError, UnavailableError
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import LIMITS, TEXT_CHARACTERS, BrokerQueue, Policy, RabbitMQFacts
 from samaops.i18n import _
-from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
 from samaops.site.site import Site
 
-_QUEUES = ("rabbitmq.queue",)
-CONTROL_SECONDS = 30.0
 
-
-@reading("rabbitmq_policies.holds", codes=_QUEUES)
+@reading("rabbitmq_policies.holds", codes=QUEUES)
 def holds(snapshot: Snapshot, queue: str, policy: str) -> Scalar:
     """Return whether a policy is the one that holds for a queue."""
-    return _queue(snapshot, queue).policy == policy
+    return queue_in(snapshot, queue).policy == policy
 
 
-def _queue(snapshot: Snapshot, name: str) -> BrokerQueue:
-    found = facts_in(snapshot, RabbitMQFacts).queue(name)
-    if found is None:
-        raise UnreadableError(_("the broker shows no queue {queue}").format(queue=name))
-    return found
+def _looks(site: Site, queue: str) -> tuple[str, ...]:
+    require_queue(site, queue)
+    require_container(site)
+    return QUEUES
 
 
-def _codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    (queue,), broker = arguments, _broker(site)
-    if queue not in broker.queues:
-        text = _("The configuration knows no queue {queue!r}")
-        raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, broker.queues))
-    if broker.container is None:
-        raise RefusedError(_("[rabbitmq] names no container: rabbitmqctl cannot be called"))
-    return _QUEUES
-
-
-def _broker(site: Site) -> RabbitMQ:
-    if site.settings.rabbitmq is None:
-        raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return site.settings.rabbitmq
-
-
-def plan_clear(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("queue clear-policy", looks=_looks)
+def plan_clear(snapshot: Snapshot, site: Site, name: str) -> Plan:
     """Plan that the policy which limits a queue is cleared.
 
     Guards: it can be put back exactly as it is, it sets nothing but limits, and the queue's own arguments do not
     limit it as well.
     """
-    name = arguments[0]
     try:
-        queue = _queue(snapshot, name)
+        queue = queue_in(snapshot, name)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
     title = _("Clear the policy {policy} that limits the queue {queue}").format(
@@ -72,7 +58,7 @@ def plan_clear(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan
         return replace(plan, nothing_to_do=_("no policy limits the queue {queue}").format(queue=name))
     policy = _guarded(queue)
     notes = tuple(_notes(snapshot, queue))
-    return replace(plan, steps=(_step(_broker(site), queue, policy, title),), notes=notes)
+    return replace(plan, steps=(_step(configured(site), queue, policy, title),), notes=notes)
 
 
 def _guarded(queue: BrokerQueue) -> Policy:
@@ -103,11 +89,8 @@ def _guarded(queue: BrokerQueue) -> Policy:
 
 def _notes(snapshot: Snapshot, queue: BrokerQueue) -> Iterator[str]:
     yield _("What was dropped does not come back: have it sent again by the application")
-    same = [
-        one.name
-        for one in facts_in(snapshot, RabbitMQFacts).queues or ()
-        if one.policy == queue.policy and one.name != queue.name
-    ]
+    others = facts_in(snapshot, RabbitMQFacts).queues or ()
+    same = [other.name for other in others if other.policy == queue.policy and other.name != queue.name]
     if same:
         yield _("The policy also holds for: {queues}").format(queues=", ".join(same))
 
@@ -116,43 +99,17 @@ def _step(broker: RabbitMQ, queue: BrokerQueue, policy: Policy, title: str) -> S
     of = (queue.name, policy.name)
     words = {"policy": policy.name, "queue": queue.name}
     definition = json.dumps(dict(policy.definition), sort_keys=True)
-    again = (
-        "--priority",
-        str(policy.priority),
-        "--apply-to",
-        policy.apply_to,
-        policy.name,
-        policy.pattern,
-        definition,
-    )
+    limits = ("--priority", str(policy.priority), "--apply-to", policy.apply_to)
+    again = (*limits, policy.name, policy.pattern, definition)
+    holds_now = _("the policy {policy} holds for {queue}").format(**words)
+    holds_no_more = _("the policy {policy} holds for {queue} no more").format(**words)
     return Step(
         id="queue.clear_policy",
         title=title,
         risk=Risk.SAFE,
-        operation=_rabbitmqctl(broker, "clear_policy", policy.name),
-        undo=_rabbitmqctl(broker, "set_policy", *again),
-        before=(
-            Condition(
-                "rabbitmq_policies.holds",
-                of,
-                True,
-                _("the policy {policy} holds for {queue}").format(**words),
-            ),
-        ),
-        after=(
-            Condition(
-                "rabbitmq_policies.holds",
-                of,
-                False,
-                _("the policy {policy} holds for {queue} no more").format(**words),
-            ),
-        ),
+        operation=rabbitmqctl(broker, "clear_policy", "-p", broker.vhost, policy.name),
+        undo=rabbitmqctl(broker, "set_policy", "-p", broker.vhost, *again),
+        before=(Condition("rabbitmq_policies.holds", of, True, holds_now),),
+        after=(Condition("rabbitmq_policies.holds", of, False, holds_no_more),),
+        servers=(),  # all of it on the broker's, where the commands run
     )
-
-
-def _rabbitmqctl(broker: RabbitMQ, verb: str, *arguments: str) -> Operation:
-    words = ["docker", "exec", str(broker.container), "rabbitmqctl", "-q", verb, "-p", broker.vhost]
-    return Operation(SHELL, shlex.join([*words, *arguments]), broker.server, CONTROL_SECONDS)
-
-
-CLEAR = Verb("queue clear-policy", _codes, plan_clear)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
+from samaops.changes.rabbitmq.broker import (
+    QUEUES,
+    configured,
+    queue_in,
+    rabbitmqctl,
+    require_container,
+    require_queue,
+)
 from samaops.changes.readings import UnreadableError, facts_in, reading
-from samaops.changes.run import messages
-from samaops.changes.verbs import Verb
-from samaops.config import consistency
+from samaops.changes.verbs import verb
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import DockerFacts
@@ -19,24 +26,49 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import BrokerNode, BrokerQueue, RabbitMQFacts
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
-from samaops.model.plan import SHELL, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site import chosen
 from samaops.site import commands as command_lines
 from samaops.site.site import Site
 
-_QUEUES = ("rabbitmq.queue",)
 _MEMORY = ("rabbitmq.memory", "rabbitmq.alarm")
 # Through the management API, all in one process's memory: more is a job for a shovel.
 MOST_MESSAGES = 50_000
 # RabbitMQ doubles for a moment while it collects garbage: no more of the container or the host may be its own.
 MOST_FRACTION = 0.7
-CONTROL_SECONDS = 30.0
+TAKE, RESTORE = "rabbitmq.take", "rabbitmq.restore"
+MESSAGES_SECONDS = 600.0
 
 
-@reading("rabbitmq.has_at_least", codes=_QUEUES)
-def has_at_least(snapshot: Snapshot, queue: str, count: str) -> Scalar:
+class Taking(Struct, frozen=True):
+    """At most so many messages are taken out of a queue, into a new file."""
+
+    queue: str
+    most: int
+    file: str
+
+
+class Restoring(Struct, frozen=True):
+    """What a file holds, and was not yet published again, is published to a queue."""
+
+    queue: str
+    file: str
+
+
+def beforehand(path: Path) -> Path:
+    """Return where the batch stands that is being taken: perhaps nowhere else, when its process was killed."""
+    return path.with_name(path.name + ".next")
+
+
+def progress(path: Path) -> Path:
+    """Return where it is kept how many messages of a file were published again."""
+    return path.with_name(path.name + ".restored")
+
+
+@reading("rabbitmq.has_at_least", codes=QUEUES)
+def has_at_least(snapshot: Snapshot, queue: str, count: int | str) -> Scalar:
     """Return whether at least so many messages are ready in a queue."""
-    return _queue(snapshot, queue).ready >= int(count)
+    return queue_in(snapshot, queue).ready >= int(count)
 
 
 @reading("rabbitmq.memory_limit", codes=_MEMORY)
@@ -49,13 +81,6 @@ def memory_limit(snapshot: Snapshot, node: str) -> Scalar:
 def has_memory_alarm(snapshot: Snapshot, node: str) -> Scalar:
     """Return whether a node blocks its publishers for memory."""
     return _node(snapshot, node).memory_alarm
-
-
-def _queue(snapshot: Snapshot, name: str) -> BrokerQueue:
-    found = facts_in(snapshot, RabbitMQFacts).queue(name)
-    if found is None:
-        raise UnreadableError(_("the broker shows no queue {queue}").format(queue=name))
-    return found
 
 
 def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:
@@ -72,45 +97,36 @@ def _node(snapshot: Snapshot, name: str) -> BrokerNode:
     raise UnreadableError(_("there is no node {node}").format(node=name))
 
 
-def _purge_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    queue, _file = arguments
-    known = _broker(site).queues
-    if queue not in known:
-        text = _("The configuration knows no queue {queue!r}")
-        raise UsageError(text.format(queue=queue), hint=consistency.not_one_of(queue, known))
-    return _QUEUES
+def _purge_looks(site: Site, queue: str, _file: str) -> tuple[str, ...]:
+    require_queue(site, queue)
+    return QUEUES
 
 
-def _broker(site: Site) -> RabbitMQ:
-    if site.settings.rabbitmq is None:
-        raise UsageError(_("[rabbitmq] is not configured"), hint="samaops config show")
-    return site.settings.rabbitmq
-
-
-def plan_purge(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("queue purge", looks=_purge_looks)
+def plan_purge(snapshot: Snapshot, site: Site, queue: str, file: str) -> Plan:
     """Plan that every ready message of a queue is taken out of it, into a new file on this machine.
 
     Nothing is purged that is not in the file. Guards: the file is new, and the messages are not too many.
     """
-    queue, file = arguments[0], Path(arguments[1]).expanduser().absolute()
+    path = Path(file).expanduser().absolute()
     try:
-        found = _queue(snapshot, queue)
+        seen = queue_in(snapshot, queue)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
     title = _("Take {count} messages out of the queue {queue}, into {file}").format(
-        count=found.ready, queue=queue, file=file
+        count=seen.ready, queue=queue, file=path
     )
-    plan = Plan("queue purge", (queue, str(file)), title, target=queue)
-    if not found.ready:
+    plan = Plan("queue purge", (queue, str(path)), title, target=queue)
+    if not seen.ready:
         return replace(plan, nothing_to_do=_("no message is ready in {queue}").format(queue=queue))
-    _guard_purge(found, file)
-    return replace(plan, steps=(_purge_step(found, file, title),), notes=tuple(_purge_notes(found, site)))
+    _guard_purge(seen, path)
+    return replace(plan, steps=(_purge_step(site, seen, path, title),), notes=tuple(_purge_notes(seen, site)))
 
 
 def _guard_purge(queue: BrokerQueue, file: Path) -> None:
-    for one in (file, messages.beforehand(file), messages.progress(file)):
-        if one.exists():
-            raise RefusedError(_("{file} exists already: it is not overwritten").format(file=one))
+    for path in (file, beforehand(file), progress(file)):
+        if path.exists():
+            raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     if queue.ready > MOST_MESSAGES:
         text = _("{count} messages are too many to be taken through the management API (at most {most})")
         raise RefusedError(text.format(count=queue.ready, most=MOST_MESSAGES))
@@ -123,8 +139,9 @@ def _purge_notes(queue: BrokerQueue, site: Site) -> Iterator[str]:
         yield text.format(queue=queue.name, command=chosen.same(command))
 
 
-def _purge_step(queue: BrokerQueue, file: Path, title: str) -> Step:
-    of = (queue.name, str(queue.ready))
+def _purge_step(site: Site, queue: BrokerQueue, file: Path, title: str) -> Step:
+    of = (queue.name, queue.ready)
+    take, restore = Taking(queue.name, queue.ready, str(file)), Restoring(queue.name, str(file))
     words = {"count": queue.ready, "queue": queue.name}
     full = _("at least {count} messages are ready in {queue}").format(**words)
     emptier = _("fewer than {count} messages are ready in {queue}").format(**words)
@@ -132,30 +149,30 @@ def _purge_step(queue: BrokerQueue, file: Path, title: str) -> Step:
         id="queue.purge",
         title=title,
         risk=Risk.DESTRUCTIVE,
-        operation=messages.take(queue.name, queue.ready, file),
-        undo=messages.restore(queue.name, file),
+        operation=Operation(TAKE, asdict(take), timeout_seconds=MESSAGES_SECONDS),
+        undo=Operation(RESTORE, asdict(restore), timeout_seconds=MESSAGES_SECONDS),
         is_undo_final=True,
         before=(Condition("rabbitmq.has_at_least", of, True, full),),
         after=(Condition("rabbitmq.has_at_least", of, False, emptier),),
+        servers=site.servers_of("rabbitmq"),
     )
 
 
-def _watermark_codes(site: Site, arguments: Sequence[str]) -> tuple[str, ...]:
-    (fraction,) = arguments
+def _watermark_looks(site: Site, fraction: str) -> tuple[str, ...]:
     if not 0 < float(fraction) <= MOST_FRACTION:
         text = _("{fraction} is not above 0 and at most {most}")
         raise UsageError(text.format(fraction=fraction, most=MOST_FRACTION))
-    if _broker(site).container is None:
-        raise RefusedError(_("[rabbitmq] names no container: rabbitmqctl cannot be called"))
+    require_container(site)
     return (*_MEMORY, "docker.container", "servers.memory")
 
 
-def plan_watermark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
+@verb("queue set-watermark", looks=_watermark_looks)
+def plan_watermark(snapshot: Snapshot, site: Site, fraction: str) -> Plan:
     """Plan that the broker blocks publishers above this fraction of its container's, or its host's, memory.
 
     Guards: the broker already uses less than that, and its host has what it may then take more.
     """
-    (fraction,), broker = arguments, _broker(site)
+    broker = configured(site)
     try:
         nodes = _nodes(snapshot)
         if len(nodes) != 1:
@@ -175,7 +192,7 @@ def plan_watermark(snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> 
 
 
 def _alarm_cures(site: Site) -> tuple[str, ...]:
-    return (f"rabbitmq.alarm.memory@rabbitmq/{_broker(site).server}",)
+    return (f"rabbitmq.alarm.memory@rabbitmq/{configured(site).server}",)
 
 
 def _memory_of_broker(snapshot: Snapshot, broker: RabbitMQ) -> int:
@@ -193,7 +210,7 @@ def _guard_memory(snapshot: Snapshot, site: Site, node: BrokerNode, wanted: int)
         text = _("{node} uses {used} MB already: {wanted} MB would block its publishers at once")
         words = {"node": node.name, "used": node.memory_used // 10**6, "wanted": wanted // 10**6}
         raise RefusedError(text.format(**words), hint="rabbitmq-diagnostics memory_breakdown")
-    server = _broker(site).server
+    server = configured(site).server
     facts = facts_in(snapshot, ServerFacts, server)
     kept = facts.memory_total * site.settings.safety.minimum_free_percent / 100
     if facts.memory_available - (wanted - node.memory_used) < kept:
@@ -217,22 +234,10 @@ def _watermark_step(broker: RabbitMQ, node: BrokerNode, wanted: int, title: str)
             Condition("rabbitmq.memory_limit", (node.name,), wanted, becomes),
             Condition("rabbitmq.has_memory_alarm", (node.name,), False, calm),
         ),
+        servers=(),  # all of it on the broker's, where the commands run
     )
 
 
 def _set_limit(broker: RabbitMQ, size: int) -> Operation:
-    value = ["absolute", str(size)] if size else ["0"]
-    words = [
-        "docker",
-        "exec",
-        str(broker.container),
-        "rabbitmqctl",
-        "-q",
-        "set_vm_memory_high_watermark",
-        *value,
-    ]
-    return Operation(SHELL, shlex.join(words), broker.server, CONTROL_SECONDS)
-
-
-PURGE = Verb("queue purge", _purge_codes, plan_purge)
-SET_WATERMARK = Verb("queue set-watermark", _watermark_codes, plan_watermark)
+    value = ("absolute", str(size)) if size else ("0",)
+    return rabbitmqctl(broker, "set_vm_memory_high_watermark", *value)

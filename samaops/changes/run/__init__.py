@@ -1,1 +1,3 @@
-"""The doers: each kind of operation of a plan, run for real. Only here do changes meet clients."""
+"""The doers, by the kind of an operation. A new kind (an SQL statement, a file) is a module with ``@runs`` here."""
+
+from samaops.changes.run import canary_message, messages, parking, shell  # noqa: F401 - they register their kinds

@@ -15,61 +15,60 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from msgspec import convert
+
+from samaops.changes.rabbitmq.queues import RESTORE, TAKE, Restoring, Taking, beforehand, progress
+from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
-from samaops.model.plan import Operation
+from samaops.model.plan import Operation, Outcome
 from samaops.site.site import Site
 
-TAKE, RESTORE = "rabbitmq.take", "rabbitmq.restore"
 BATCH = 100
-SECONDS = 600.0
 
 
-def take(queue: str, most: int, file: Path) -> Operation:
-    """Return the operation that takes at most so many messages out of a queue, into a new file."""
-    return Operation(TAKE, shlex.join([queue, str(most), str(file)]), None, SECONDS)
+def _take_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    """Show the call of the management API that a person would type; it asks for the password."""
+    taking = convert(operation.arguments, Taking)
+    body = json.dumps({"count": taking.most, "ackmode": "ack_requeue_false", "encoding": "auto"})
+    call = _post(site, f"queues/{{vhost}}/{quote(taking.queue, safe='')}/get", body)
+    return (f"{call} >> {shlex.quote(taking.file)}",)
 
 
-def restore(queue: str, file: Path) -> Operation:
-    """Return the operation that publishes to a queue what a file holds, and what was not yet published."""
-    return Operation(RESTORE, shlex.join([queue, str(file)]), None, SECONDS)
+def _restore_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    restoring = convert(operation.arguments, Restoring)
+    body = json.dumps(
+        {"routing_key": restoring.queue, "properties": {}, "payload": "…", "payload_encoding": "string"}
+    )
+    each = _("for each line of {file}:").format(file=restoring.file)
+    return (f"# {each}\n{_post(site, 'exchanges/{vhost}/amq.default/publish', body)}",)
 
 
-def shown(operation: Operation, site: Site) -> str:
-    """Return the operation as a person would do it: calls of the management API, which ask for the password."""
+def _post(site: Site, path: str, body: str) -> str:
     broker = _broker(site)
-    words = shlex.split(operation.text)
     base = f"http{'s' if broker.management_tls else ''}://{site.host_of(broker)}:{broker.management_port}/api"
-    vhost, user = quote(broker.vhost, safe=""), shlex.quote(broker.username)
-    if operation.kind == TAKE:
-        queue, most, file = words
-        url = f"{base}/queues/{vhost}/{quote(queue, safe='')}/get"
-        body = json.dumps({"count": int(most), "ackmode": "ack_requeue_false", "encoding": "auto"})
-        return f"curl -u {user} -X POST {shlex.quote(url)} -d {shlex.quote(body)} >> {shlex.quote(file)}"
-    queue, file = words
-    body = json.dumps({"routing_key": queue, "properties": {}, "payload": "…", "payload_encoding": "string"})
-    url = f"{base}/exchanges/{vhost}/amq.default/publish"
-    each = _("for each line of {file}:").format(file=file)
-    return f"# {each}\ncurl -u {user} -X POST {shlex.quote(url)} -d {shlex.quote(body)}"
+    url = f"{base}/{path.format(vhost=quote(broker.vhost, safe=''))}"
+    return f"curl -u {shlex.quote(broker.username)} -X POST {shlex.quote(url)} -d {shlex.quote(body)}"
 
 
-def run_take(operation: Operation, site: Site) -> str:
-    """Take the messages; return how many, in a sentence. Raises ClientError."""
-    queue, most, file = shlex.split(operation.text)
-    left, path = int(most), Path(file)
+@runs(TAKE, lines=_take_lines)
+def take(operation: Operation, site: Site) -> Outcome:
+    """Take the messages out of the queue, into the file. Raises ClientError."""
+    taking = convert(operation.arguments, Taking)
+    left, path = taking.most, Path(taking.file)
     with _api(site) as api:
         while left > 0:
-            taken = _take_batch(api, queue, min(BATCH, left), path)
+            taken = _take_batch(api, taking.queue, min(BATCH, left), path)
             if not taken:
                 break
             left -= taken
-    return ngettext(
-        "{count} message is in {file}", "{count} messages are in {file}", int(most) - left
-    ).format(count=int(most) - left, file=file)
+    count = taking.most - left
+    text = ngettext("{count} message is in {file}", "{count} messages are in {file}", count)
+    return Outcome(True, text.format(count=count, file=taking.file))
 
 
 def _take_batch(api: ManagementApi, queue: str, most: int, path: Path) -> int:
@@ -92,26 +91,16 @@ def _take_batch(api: ManagementApi, queue: str, most: int, path: Path) -> int:
     return len(batch)
 
 
-def beforehand(path: Path) -> Path:
-    """Return where the batch stands that is being taken: perhaps nowhere else, when its process was killed."""
-    return path.with_name(path.name + ".next")
-
-
-def progress(path: Path) -> Path:
-    """Return where it is kept how many messages of a file were published again."""
-    return path.with_name(path.name + ".restored")
-
-
 def is_restored(operation: Operation) -> bool:
     """Return whether all messages of a file were published again.
 
     Raises RefusedError when a purge was killed in the middle of a batch: whether that was taken is for a person to see.
     """
-    queue, file = shlex.split(operation.text)
-    path = Path(file)
+    restoring = convert(operation.arguments, Restoring)
+    path = Path(restoring.file)
     if beforehand(path).exists():
-        raise RefusedError(_in_the_middle(path), hint=f"samaops queue peek {shlex.quote(queue)}")
-    return not path.exists() or _published(path) >= sum(1 for _one in read(path))
+        raise RefusedError(_in_the_middle(path), hint=f"samaops queue peek {shlex.quote(restoring.queue)}")
+    return not path.exists() or _published(path) >= sum(1 for _message in read(path))
 
 
 def _in_the_middle(path: Path) -> str:
@@ -127,21 +116,23 @@ def _published(path: Path) -> int:
     return int(kept.read_text(encoding="ascii")) if kept.exists() else 0
 
 
-def run_restore(operation: Operation, site: Site) -> str:
-    """Publish the messages that were not published yet; return how many, in a sentence. Raises ClientError."""
-    queue, file = shlex.split(operation.text)
-    path = Path(file)
+@runs(RESTORE, lines=_restore_lines, is_done=is_restored)
+def restore(operation: Operation, site: Site) -> Outcome:
+    """Publish the messages that were not published yet. Raises ClientError."""
+    restoring = convert(operation.arguments, Restoring)
+    queue, path = restoring.queue, Path(restoring.file)
     if beforehand(path).exists():
         raise ClientError(FailureKind.ERROR, _in_the_middle(path), "file")
-    done = _published(path)
-    messages = list(read(path))[done:] if path.exists() else []
+    published = _published(path)
+    messages = list(read(path))[published:] if path.exists() else []
     with _api(site) as api:
-        for number, message in enumerate(messages, start=done + 1):
+        for number, message in enumerate(messages, start=published + 1):
             api.publish(queue, message)
             progress(path).write_text(str(number), encoding="ascii")
-    return ngettext(
+    text = ngettext(
         "{count} message is in {queue} again", "{count} messages are in {queue} again", len(messages)
-    ).format(count=len(messages), queue=queue)
+    )
+    return Outcome(True, text.format(count=len(messages), queue=queue))
 
 
 def append(path: Path, messages: Iterable[Mapping[str, Any]]) -> None:
@@ -150,7 +141,7 @@ def append(path: Path, messages: Iterable[Mapping[str, Any]]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in messages)
+            stream.writelines(json.dumps(message, ensure_ascii=False) + "\n" for message in messages)
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:

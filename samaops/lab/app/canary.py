@@ -116,10 +116,10 @@ def _post(connection: HTTPSConnection, url: str, body: str, headers: dict[str, s
     connection.request("POST", urlsplit(url).path, body.encode("ascii"), headers)
     response = connection.getresponse()
     try:
-        said = json.loads(response.read())
+        answer = json.loads(response.read())
     except ValueError:
-        said = {}
-    return _Answer(response.status, said if isinstance(said, dict) else {})
+        answer = {}
+    return _Answer(response.status, answer if isinstance(answer, dict) else {})
 
 
 class _Way:

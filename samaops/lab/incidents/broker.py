@@ -6,22 +6,26 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import requests
-
-from samaops.lab import compose
+from samaops.i18n import _
+from samaops.lab.incidents import traffic
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import (
     ADDRESSES,
     BROKER_EXCHANGE,
     BROKER_USER,
+    QUEUE_PRIORITIES,
     RABBITMQ_MANAGEMENT_PORT,
     WORKER_QUEUES,
 )
 from samaops.lab.probes import basic_authorization, get_json
+from samaops.lab.processes import StartError
 from samaops.lab.requirements import rabbitmq_program
 from samaops.lab.starting import wait_until
 
 CONTAINER = "samaconso_rabbitmq"
+CONTAINERS = {"worker1": "samaconso_celery_worker_1", "worker2": "samaconso_celery_worker_2"}
+BACK_SECONDS = 40.0
+DRAINED_SECONDS = 30.0
 COMMAND_SECONDS = 30.0
 SAMPLE_SECONDS = 12.0
 # As in rabbitmq.conf.
@@ -37,8 +41,8 @@ def look(site: Site, path: str) -> Any:
 
 def queue(site: Site, name: str) -> dict[str, Any]:
     """Return what the broker says of a queue; empty when it says nothing."""
-    found = look(site, f"queues/%2F/{name}")
-    return found if isinstance(found, dict) else {}
+    answer = look(site, f"queues/%2F/{name}")
+    return answer if isinstance(answer, dict) else {}
 
 
 def has_consumers(site: Site, names: tuple[str, ...]) -> bool:
@@ -63,6 +67,37 @@ def hears_control(site: Site, worker: str) -> bool:
 def is_empty(site: Site, names: tuple[str, ...]) -> bool:
     """Tell whether nothing waits and nothing is unacknowledged in the queues."""
     return all(queue(site, name).get("messages") == 0 for name in names)
+
+
+def history(site: Site, name: str) -> dict[str, Any]:
+    """Return what the broker says of a queue, with samples of its counters from the last ten minutes."""
+    return queue(site, f"{name}?msg_rates_age=600&msg_rates_incr=10")
+
+
+def counts(history: Mapping[str, Any], counter: str) -> list[int]:
+    """Return what a counter of a queue's history was, the newest first."""
+    details = (history.get("message_stats") or {}).get(f"{counter}_details", {})
+    return sorted((sample["sample"] for sample in details.get("samples", ())), reverse=True)
+
+
+def await_workers(site: Site) -> None:
+    """Wait until every queue is consumed. Raises StartError when the workers have not come back."""
+    if not wait_until(lambda: has_consumers(site, tuple(QUEUE_PRIORITIES)), BACK_SECONDS):
+        raise StartError(_("the workers have not come back to the broker"))
+
+
+def await_consumption(site: Site, worker: str) -> None:
+    """Wait until a worker consumes its queues and has emptied them. Raises StartError when it does not."""
+    queues = WORKER_QUEUES[worker]
+    if not wait_until(lambda: has_consumers(site, queues), BACK_SECONDS):
+        raise StartError(_("{worker} does not consume its queues").format(worker=worker))
+    await_drained(site, *queues)
+
+
+def await_drained(site: Site, *names: str) -> None:
+    """Wait until queues are empty, unless something else is broken. Raises StartError when messages are left."""
+    if site.is_alone and not wait_until(lambda: is_empty(site, names), DRAINED_SECONDS):
+        raise StartError(_("messages are left in the queue {queue}").format(queue=", ".join(names)))
 
 
 def control(site: Site, worker: str, method: str, arguments: Mapping[str, Any]) -> None:
@@ -92,39 +127,31 @@ def _publish(site: Site, exchange: str, key: str, headers: Mapping[str, Any], bo
         "payload": json.dumps(body),
         "payload_encoding": "string",
     }
-    _request(site, "POST", f"exchanges/%2F/{exchange}/publish", message)
+    _send(site, "POST", f"exchanges/%2F/{exchange}/publish", message)
 
 
-def set_policy(site: Site, name: str, pattern: str, definition: Mapping[str, Any]) -> None:
-    """Declare a policy for queues, or change it."""
-    body = {"pattern": pattern, "definition": dict(definition), "apply-to": "queues"}
-    _request(site, "PUT", f"policies/%2F/{name}", body)
+def set_policy(site: Site, name: str, policy: Mapping[str, Any] | None) -> None:
+    """Declare a policy; None removes it, and does nothing when there is none."""
+    path = f"policies/%2F/{name}"
+    if policy is not None:
+        _send(site, "PUT", path, policy)
+    elif look(site, path) is not None:
+        _send(site, "DELETE", path)
 
 
-def clear_policy(site: Site, name: str) -> None:
-    """Remove a policy; nothing to do when there is none."""
-    if look(site, f"policies/%2F/{name}") is not None:
-        _request(site, "DELETE", f"policies/%2F/{name}")
-
-
-def _request(site: Site, method: str, path: str, body: object = None) -> None:
+def _send(site: Site, method: str, path: str, body: object = None) -> None:
     login = (BROKER_USER, site.secrets.rabbitmq_password)
-    with requests.Session() as session:
-        session.trust_env = False
-        session.request(method, f"{_API}/{path}", json=body, auth=login, timeout=5).raise_for_status()
+    traffic.request(method, f"{_API}/{path}", json=body, auth=login).raise_for_status()
 
 
 def rabbitmqctl(site: Site, *arguments: str) -> None:
     """Run the broker's own command where the broker runs. Raises StartError with its last words."""
     if site.has_containers:
         command = ["docker", "exec", CONTAINER, "rabbitmqctl", "-q", *arguments]
-        site.run("api", command, timeout_seconds=COMMAND_SECONDS)
-        return
-    server = site.server("api")
-    spec = next(one for one in compose.process_specs(site.layout, server) if one.name == CONTAINER)
-    variables = [f"{name}={value}" for name, value in spec.environment.items()]
-    program = rabbitmq_program("rabbitmqctl")
-    site.run("api", ["env", *variables, program, "-q", *arguments], timeout_seconds=COMMAND_SECONDS)
+    else:
+        variables = [f"{name}={value}" for name, value in site.spec(CONTAINER).environment.items()]
+        command = ["env", *variables, rabbitmq_program("rabbitmqctl"), "-q", *arguments]
+    site.run("api", command, timeout_seconds=COMMAND_SECONDS)
 
 
 def measure_disk(site: Site) -> None:
@@ -147,7 +174,6 @@ def _node(site: Site) -> dict[str, Any]:
     return nodes[0] if isinstance(nodes, list) and nodes else {}
 
 
-def alarms(site: Site) -> dict[str, bool]:
-    """Return which of its two alarms the broker has."""
-    node = _node(site)
-    return {"memory": bool(node.get("mem_alarm")), "disk": bool(node.get("disk_free_alarm"))}
+def alarm(site: Site, name: str) -> bool:
+    """Tell whether the broker has an alarm: ``mem_alarm`` or ``disk_free_alarm``."""
+    return bool(_node(site).get(name))

@@ -8,97 +8,49 @@ import psycopg
 
 from samaops.i18n import N_, _
 from samaops.lab import database
-from samaops.lab.incidents import hold, looks, sessions
-from samaops.lab.incidents.incident import Incident, Root
+from samaops.lab.incidents import hold, sessions
+from samaops.lab.incidents.incident import Fault, Incident, Root
+from samaops.lab.incidents.mechanisms import stopped
 from samaops.lab.incidents.site import Site
-from samaops.lab.layout import DATABASE, DATABASE_USER, DB_ADDRESS, POSTGRESQL_PORT
+from samaops.lab.layout import DATABASE
 from samaops.lab.processes import StartError
 from samaops.lab.starting import wait_until
 
 WAITERS = 4
 LOCKS, CONNECTIONS = "lock-chain", "postgresql-connections-exhausted"
-TOO_MANY_CONNECTIONS = "53300"
 GONE_SECONDS = 10.0
 # Something in the lab asks the database every few seconds.
 WAIT_SECONDS = 15.0
 PUT_ASIDE = "samaconso_before_restore"
 
 
-def _stop_postgresql(site: Site) -> None:
-    site.stop("postgresql")
-
-
-def _postgresql_is_stopped(site: Site) -> str | None:
-    return None if site.record("postgresql") else looks.refuses(DB_ADDRESS, POSTGRESQL_PORT)
-
-
-def _start_postgresql(site: Site) -> None:
-    site.start(database.spec(site.layout, site.server("db")))
-    sessions.await_pool(site)
-
-
-def _make_lock_chain(site: Site) -> None:
-    site.spawn(sessions.holder(site, LOCKS, ("locks", str(WAITERS))))
-
-
-def _lock_chain(site: Site) -> str | None:
-    try:
-        with sessions.administrator(site) as session:
-            row = session.execute(sessions.sql("blocked_sessions")).fetchone()
-    except psycopg.Error:
-        return None
-    if row is None or row[1] < WAITERS:
+def _is_blocking(site: Site) -> str | None:
+    blocking = sessions.run(site, "blocked_sessions")
+    if not blocking or blocking[1] < WAITERS:
         return None
     return _("session {pid} is idle in its transaction and blocks {count} others").format(
-        pid=row[0], count=row[1]
+        pid=blocking[0], count=blocking[1]
     )
 
 
 def _end_lock_chain(site: Site) -> None:
     site.end(LOCKS)
-    _end_sessions(site, hold.HOLDER_NAME, hold.WAITER_NAME)
+    sessions.end(site, hold.HOLDER_NAME)
+    sessions.end(site, hold.WAITER_NAME)
 
 
-def _end_sessions(site: Site, *names: str) -> None:
-    """End what the program left; a server that is down has no sessions."""
-    try:
-        with sessions.administrator(site) as session:
-            for name in names:
-                session.execute(sessions.sql("end_sessions"), {"application_name": name})
-    except psycopg.OperationalError:
-        return
-
-
-def _take_all_connections(site: Site) -> None:
-    site.spawn(sessions.holder(site, CONNECTIONS, ("connections",)))
-
-
-def _no_connection_left(site: Site) -> str | None:
-    try:
-        with database.connection(site.secrets, DATABASE_USER):
-            return None
-    except psycopg.OperationalError as error:
-        # Before a session exists libpq tells no SQLSTATE, only the server's words.
-        words = str(error).strip().splitlines()[-1]
-        if "remaining connection slots" in words or "too many clients" in words:
-            return words
-        return None
+def _no_connection_is_left(site: Site) -> str | None:
+    words = sessions.refusal(site)
+    is_full = "remaining connection slots" in words or "too many clients" in words
+    return words if is_full else None
 
 
 def _give_connections_back(site: Site) -> None:
     site.end(CONNECTIONS)
-    _end_sessions(site, hold.GREEDY_NAME)
-    if site.record("postgresql") and not wait_until(lambda: _is_admitted(site), GONE_SECONDS):
+    sessions.end(site, hold.GREEDY_NAME)
+    if site.record("postgresql") and not wait_until(lambda: not sessions.refusal(site), GONE_SECONDS):
         raise StartError(_("PostgreSQL still admits nobody"))
     sessions.await_pool(site)
-
-
-def _is_admitted(site: Site) -> bool:
-    try:
-        with database.connection(site.secrets, DATABASE_USER):
-            return True
-    except psycopg.OperationalError:
-        return False
 
 
 def _rename_database(site: Site) -> None:
@@ -121,13 +73,7 @@ def _is_renamed(session: psycopg.Connection[Any]) -> bool:
 
 
 def _database_is_missing(site: Site) -> str | None:
-    if PUT_ASIDE not in _database_names(site):
-        return None
-    try:
-        with database.connection(site.secrets, DATABASE_USER):
-            return None
-    except psycopg.OperationalError as error:
-        return str(error).strip().splitlines()[-1]
+    return sessions.refusal(site) or None if PUT_ASIDE in _database_names(site) else None
 
 
 def _database_names(site: Site) -> set[str]:
@@ -158,9 +104,7 @@ INCIDENTS = (
         does=N_("Fast shutdown of PostgreSQL on server db; PgBouncer keeps running before it."),
         notice=N_("/health is fine; everything that reads or writes data fails, notifications too."),
         root=Root("postgresql-down", "postgresql/db"),
-        break_=_stop_postgresql,
-        is_live=_postgresql_is_stopped,
-        heal=_start_postgresql,
+        fault=stopped("postgresql").then(heal=sessions.await_pool),
     ),
     Incident(
         id="database-renamed",
@@ -169,9 +113,7 @@ INCIDENTS = (
         does=N_("samaconso is renamed samaconso_before_restore, and the restore never came."),
         notice=N_("/health is fine; everything that reads or writes data fails, notifications too."),
         root=Root("postgresql-database-missing", "postgresql/db"),
-        break_=_rename_database,
-        is_live=_database_is_missing,
-        heal=_rename_back,
+        fault=Fault(break_=_rename_database, evidence=_database_is_missing, heal=_rename_back),
     ),
     Incident(
         id=LOCKS,
@@ -180,9 +122,11 @@ INCIDENTS = (
         does=N_("A transaction changed a customer's row and sits idle; four sessions wait for that row."),
         notice=N_("Some requests hang for ever, others are as fast as always."),
         root=Root("lock-chain", "postgresql/db"),
-        break_=_make_lock_chain,
-        is_live=_lock_chain,
-        heal=_end_lock_chain,
+        fault=Fault(
+            break_=lambda site: sessions.hold(site, "locks", str(WAITERS)),
+            evidence=_is_blocking,
+            heal=_end_lock_chain,
+        ),
     ),
     Incident(
         id=CONNECTIONS,
@@ -191,8 +135,10 @@ INCIDENTS = (
         does=N_("A program opens connections straight to PostgreSQL, past the pool, until none is given."),
         notice=N_("What has a connection in the pool still works; every new one is refused."),
         root=Root("postgresql-connections-exhausted", "postgresql/db"),
-        break_=_take_all_connections,
-        is_live=_no_connection_left,
-        heal=_give_connections_back,
+        fault=Fault(
+            break_=lambda site: sessions.hold(site, "connections"),
+            evidence=_no_connection_is_left,
+            heal=_give_connections_back,
+        ),
     ),
 )

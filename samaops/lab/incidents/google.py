@@ -1,167 +1,301 @@
-"""Runbook notifications, at the end of the way: Google is reached and refuses, each time for another reason."""
+"""Runbook notifications, on the way out: the Senelec proxy refuses or looks into TLS, or Google refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-
-import psycopg
+import shutil
+import socket
+import ssl
+import time
 
 from samaops.i18n import N_, _
-from samaops.lab.incidents import google_probe, sessions, traffic
-from samaops.lab.incidents.incident import Incident, Root
+from samaops.lab import processes
+from samaops.lab.app.push import FCM_URL, GRANT_TYPE, PushError, ServiceAccount, fcm_error, signed_assertion
+from samaops.lab.incidents import sessions, traffic
+from samaops.lab.incidents.incident import Evidence, Fault, Incident, Root
+from samaops.lab.incidents.mechanisms import CONNECT_SECONDS, refuses, setting, sql, switched
 from samaops.lab.incidents.site import Site
-from samaops.lab.outside import google_control, service_accounts
-from samaops.lab.outside.google_control import Control, Mode
+from samaops.lab.layout import OUTSIDE_ADDRESS, PROXY_PORT
+from samaops.lab.outside import google_control, proxy, service_accounts
+from samaops.lab.outside.google_control import Control
 from samaops.lab.outside.google_fcm import DEAD_TOKEN_PREFIX
-from samaops.lab.outside.places import Places
+from samaops.lab.outside.places import FCM_HOST, OAUTH_HOST
+from samaops.lab.outside.proxy import Rules
+from samaops.lab.processes import StartError
+from samaops.lab.starting import wait_until
 
 RUNBOOK = "notifications"
+PROXY = (OUTSIDE_ADDRESS, PROXY_PORT)
+PROXY_SUBJECT = f"proxy/{OUTSIDE_ADDRESS}:{PROXY_PORT}"
+INTERCEPTING = "intercepting_proxy"
+OBEYED_SECONDS = 5.0
+PASSWORD_RULES = Rules(user="senelec", password="2025-nouveau")  # noqa: S106 - of the stand-in, known to nobody
+BLOCKING_RULES = Rules(refused_hosts=(FCM_HOST,))
 TASKS = "celery/tasks"
+ANY_TOKEN = "lab-token-1"  # noqa: S105 - a device's name, not a password
+CLOCK = "clock-offset-worker_1"
 # More than the five minutes that Google tolerates.
-SKEW_SECONDS = 900
+SKEW_SECONDS = "900"
 # Access tokens that were given out live for a minute; a worker whose clock has passed it asks for a new one.
-TOKEN_SECONDS = 75
+TOKEN_SECONDS = "75"  # noqa: S105 - a time, not a password
 DEAD_TOKENS = traffic.SENT
 
 
-def _answer(mode: Mode, site: Site) -> None:
-    google_control.write(_control_file(site), Control(mode=mode))
-    traffic.fail_some(site)
+def _obey(site: Site, status: str, rules: Rules) -> None:
+    """Start the proxy with these rules; raise StartError when it does not answer CONNECT with the status.
+
+    tinyproxy 1.11 may crash when it reads its rules again under load, so it is started anew.
+    """
+    proxy.write_rules(site.places, rules)
+    site.stop("proxy")
+    site.start("proxy")
+    if not wait_until(lambda: _answers(FCM_HOST, status) is not None, OBEYED_SECONDS):
+        raise StartError(_("the proxy answers {words}").format(words=_connect_answer(FCM_HOST)))
 
 
-def _control_file(site: Site) -> Path:
-    return Places.of(site.layout).google / "control.json"
+def _answers(host: str, status: str) -> str | None:
+    words = _connect_answer(host)
+    if f" {status} " not in f"{words} ":
+        return None
+    return _("CONNECT {host}:443 through the proxy: {words}").format(host=host, words=words)
 
 
-def _refuses(words: str, site: Site) -> str | None:
-    said = google_probe.refusal(site)
-    return _("Google answers: {words}").format(words=said) if words in said else None
-
-
-def _answer_well(site: Site) -> None:
-    google_control.write(_control_file(site), Control())
-    traffic.send_again(site)
-
-
-def _install_revoked_key(site: Site) -> None:
-    service_accounts.mount_key(Places.of(site.layout), known=False)
-    without_tokens(site, lambda: traffic.fail_some(site))
-
-
-def _install_good_key(site: Site) -> None:
-    service_accounts.mount_key(Places.of(site.layout), known=True)
-    traffic.send_again(site)
-
-
-def without_tokens(site: Site, work: Callable[[], None]) -> None:
-    """Do something while the worker believes that the access token it holds has ended."""
-    _set_clock(site, TOKEN_SECONDS)
+def _connect_answer(host: str) -> str:
+    """Return the first line of the proxy's answer to CONNECT, empty when it has none."""
     try:
-        work()
-    finally:
-        _correct_clock(site)
+        with socket.create_connection(PROXY, timeout=CONNECT_SECONDS) as connection:
+            return _connect(connection, host)
+    except OSError:
+        return ""
 
 
-def _set_clock(site: Site, seconds: int) -> None:
-    google_probe.clock_file(site).write_text(str(seconds), encoding="ascii")
+def _connect(connection: socket.socket, host: str) -> str:
+    connection.sendall(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode("ascii"))
+    return connection.recv(4096).split(b"\r\n", 1)[0].decode("latin-1")
+
+
+def _restore_proxy(site: Site) -> None:
+    """Put the proxy back as it belongs, whatever was done to it."""
+    intruder = site.record(INTERCEPTING)
+    if intruder is not None:
+        processes.stop([intruder], 2.0)
+    site.states.forget([INTERCEPTING])
+    shutil.rmtree(site.places.intercepted, ignore_errors=True)
+    _obey(site, "200", Rules())
+    traffic.send_again(site)
+
+
+def _proxy_with(rules: Rules, host: str, status: str) -> Fault:
+    """The proxy has other rules: by them it answers CONNECT to a host with another status."""
+    return Fault(
+        break_=lambda site: _obey(site, status, rules),
+        evidence=lambda _site: _answers(host, status),
+        heal=_restore_proxy,
+    ).then(traffic.fail_some)
+
+
+def _without_tokens(site: Site) -> None:
+    """Let notifications fail while the worker believes that the access token it holds has ended."""
+    if site.is_alone:
+        site.switch("workers", CLOCK).write_text(TOKEN_SECONDS, encoding="ascii")
+        try:
+            traffic.fail_some(site)
+        finally:
+            _correct_clock(site)
 
 
 def _correct_clock(site: Site) -> None:
-    google_probe.clock_file(site).unlink(missing_ok=True)
+    """Set the worker's clock right, also after a break that was cut short; another incident may want it wrong."""
+    if site.is_alone:
+        site.switch("workers", CLOCK).unlink(missing_ok=True)
 
 
-def _skew_clock(site: Site) -> None:
-    _set_clock(site, SKEW_SECONDS)
+def _only_one_host_is_reached(_site: Site) -> str | None:
+    lost = _answers(OAUTH_HOST, "502")
+    return lost if lost and _answers(FCM_HOST, "200") else None
+
+
+def _intercept(site: Site) -> None:
+    site.stop("proxy")
+    site.start(INTERCEPTING)
     traffic.fail_some(site)
 
 
-def _heal_clock(site: Site) -> None:
-    _correct_clock(site)
-    traffic.send_again(site)
+def _is_intercepted(site: Site) -> str | None:
+    """Look whether TLS through the proxy shows a certificate that the application does not trust."""
+    if site.record(INTERCEPTING) is None:
+        return None
+    context = ssl.create_default_context(cafile=str(site.places.ca_bundle))
+    with socket.create_connection(PROXY, timeout=CONNECT_SECONDS) as connection:
+        _connect(connection, FCM_HOST)
+        try:
+            context.wrap_socket(connection, server_hostname=FCM_HOST).close()
+        except ssl.SSLCertVerificationError as error:
+            text = _("TLS to {host} through the proxy: {reason}")
+            return text.format(host=FCM_HOST, reason=error.verify_message)
+    return None
 
 
-def _kill_tokens(site: Site) -> None:
-    """Let half of what is sent go to customers who have removed the application."""
-    with sessions.administrator(site) as session:
-        session.execute(sessions.sql("kill_tokens"), {"prefix": DEAD_TOKEN_PREFIX, "count": DEAD_TOKENS})
-    if not site.is_alone:
-        return
-    traffic.prove(site, _send_to_both, _("not exactly the dead tokens are refused"))
+def _refusal(site: Site, token: str = ANY_TOKEN) -> str:
+    """Return with which words Google refuses a message that is only to be validated, empty when it accepts it.
+
+    It is asked as the application asks: with its key, its worker's clock, through the proxy; no phone rings.
+    """
+    places, clock = site.places, site.switch("workers", CLOCK)
+    now = int(time.time() + (float(clock.read_text(encoding="ascii")) if clock.exists() else 0.0))
+    way = {"proxies": {"https": f"http://{OUTSIDE_ADDRESS}:{PROXY_PORT}"}, "verify": str(places.ca_bundle)}
+    try:
+        account = ServiceAccount.load(places.service_account)
+    except PushError as error:
+        raise StartError(str(error)) from error
+    form = {"grant_type": GRANT_TYPE, "assertion": signed_assertion(account, now)}
+    granted = traffic.request("POST", account.token_uri, data=form, **way)
+    if not granted.ok:
+        return f"{granted.json().get('error')}: {granted.json().get('error_description')}"
+    sent = traffic.request(
+        "POST",
+        FCM_URL.format(project=account.project_id),
+        headers={"Authorization": f"Bearer {granted.json()['access_token']}"},
+        json={"validate_only": True, "message": {"token": token}},
+        **way,
+    )
+    return "" if sent.ok else str(fcm_error(sent.status_code, sent.json()))
 
 
-def _send_to_both() -> dict[str, str]:
-    """Send to as many customers with dead tokens as to others; return how each task is to end."""
-    sent = traffic.notify_many("urgent", 2 * DEAD_TOKENS)
-    return {**dict.fromkeys(sent[1::2], "FAILURE"), **dict.fromkeys(sent[::2], "SUCCESS")}
+def _refuses(words: str) -> Evidence:
+    def evidence(site: Site) -> str | None:
+        answer = _refusal(site)
+        return _("Google answers: {words}").format(words=answer) if words in answer else None
+
+    return evidence
+
+
+def _fcm_answers(mode: google_control.Mode, words: str) -> Fault:
+    """FCM answers every message with one of its documented errors."""
+
+    def control(site: Site, _name: str, value: google_control.Mode) -> None:
+        google_control.write(site.places.google / "control.json", Control(mode=value))
+
+    fault = setting(control, "mode", bad=mode, good="ok", evidence=_refuses(words))
+    return fault.then(traffic.fail_some, traffic.send_again)
+
+
+def _half_fail(site: Site) -> None:
+    """Send to as many customers with dead tokens as to others, and see how each task ends."""
+
+    def send() -> dict[str, str]:
+        sent = traffic.notify_many("urgent", 2 * DEAD_TOKENS)
+        return {**dict.fromkeys(sent[1::2], "FAILURE"), **dict.fromkeys(sent[::2], "SUCCESS")}
+
+    if site.is_alone:
+        traffic.prove(site, send, _("not exactly the dead tokens are refused"))
 
 
 def _tokens_are_dead(site: Site) -> str | None:
-    try:
-        with sessions.administrator(site) as session:
-            row = session.execute(sessions.sql("dead_token"), {"prefix": DEAD_TOKEN_PREFIX}).fetchone()
-    except psycopg.Error:
+    token, count = sessions.run(site, "dead_token", {"prefix": DEAD_TOKEN_PREFIX})
+    answer = _refusal(site, token) if count else ""
+    if "UNREGISTERED" not in answer:
         return None
-    said = google_probe.refusal(site, row[0]) if row and row[1] else ""
-    if "UNREGISTERED" not in said:
-        return None
-    return _("{count} customers have dead tokens; Google answers: {words}").format(count=row[1], words=said)
-
-
-def _revive_tokens(site: Site) -> None:
-    with sessions.administrator(site) as session:
-        session.execute(sessions.sql("revive_tokens"), {"prefix": DEAD_TOKEN_PREFIX})
-    traffic.send_again(site)
-
-
-def _answering(mode: Mode, words: str, root: str, title: str, does: str, notice: str) -> Incident:
-    """Describe an incident in which FCM answers every message with one of its documented errors."""
-    return Incident(
-        id=root,
-        runbook=RUNBOOK,
-        title=title,
-        does=does,
-        notice=notice,
-        root=Root(root, TASKS),
-        break_=partial(_answer, mode),
-        is_live=partial(_refuses, words),
-        heal=_answer_well,
-    )
+    return _("{count} customers have dead tokens; Google answers: {words}").format(count=count, words=answer)
 
 
 INCIDENTS = (
-    _answering(
-        "quota",
-        "QUOTA_EXCEEDED",
-        "fcm-quota",
-        N_("FCM's quota is exceeded"),
-        N_("FCM answers 429 QUOTA_EXCEEDED with Retry-After to every message; a few notifications fail."),
-        N_("No notification reaches a phone; API, queues and proxy look fine."),
+    Incident(
+        id="proxy-down",
+        runbook=RUNBOOK,
+        title=N_("The proxy is down"),
+        does=N_("The Senelec proxy is stopped; a few notifications are sent, and fail."),
+        notice=N_("No notification reaches a phone; the API and the queues look fine."),
+        root=Root("proxy-down", PROXY_SUBJECT),
+        fault=Fault(
+            break_=lambda site: site.stop("proxy"),
+            evidence=lambda _site: refuses(*PROXY),
+            heal=_restore_proxy,
+        ).then(traffic.fail_some),
     ),
-    _answering(
-        "unavailable",
-        "UNAVAILABLE",
-        "fcm-unavailable",
-        N_("FCM is out of service"),
-        N_("FCM answers 503 UNAVAILABLE to every message; a few notifications fail."),
-        N_("No notification reaches a phone; API, queues and proxy look fine."),
+    Incident(
+        id="proxy-requires-password",
+        runbook=RUNBOOK,
+        title=N_("The proxy wants a password"),
+        does=N_("The proxy answers 407 to everybody without a password; a few notifications fail."),
+        notice=N_("No notification reaches a phone; the API and the queues look fine."),
+        root=Root("proxy-requires-password", PROXY_SUBJECT),
+        fault=_proxy_with(PASSWORD_RULES, OAUTH_HOST, "407"),
     ),
-    _answering(
-        "sender_id_mismatch",
-        "SENDER_ID_MISMATCH",
-        "sender-id-mismatch",
-        N_("The key is of another Firebase project than the tokens"),
-        N_("FCM answers 403 SENDER_ID_MISMATCH to every message; a few notifications fail."),
-        N_("No notification reaches a phone since the key was changed; API, queues and proxy look fine."),
+    Incident(
+        id="proxy-blocks-host",
+        runbook=RUNBOOK,
+        title=N_("The proxy blocks one of Google's hosts"),
+        does=N_("The proxy answers 403 for fcm.googleapis.com; oauth2.googleapis.com passes."),
+        notice=N_("No notification reaches a phone; the API and the queues look fine."),
+        root=Root("proxy-blocks-host", f"proxy/{FCM_HOST}"),
+        fault=_proxy_with(BLOCKING_RULES, FCM_HOST, "403"),
     ),
-    _answering(
-        "third_party_auth",
-        "THIRD_PARTY_AUTH_ERROR",
-        "apns-key",
-        N_("The APNs key has expired"),
-        N_("FCM answers 401 THIRD_PARTY_AUTH_ERROR to every message; a few notifications fail."),
-        N_("iPhones get nothing; here everybody is taken for one."),
+    Incident(
+        id="google-host-unreachable",
+        runbook=RUNBOOK,
+        title=N_("The proxy reaches only one of Google's hosts"),
+        does=N_(
+            "The proxy cannot resolve oauth2.googleapis.com and answers 502; fcm.googleapis.com passes. A few "
+            "notifications fail."
+        ),
+        notice=N_("No notification reaches a phone as soon as the access tokens have ended."),
+        root=Root("google-host-unreachable", f"proxy/{OAUTH_HOST}"),
+        fault=Fault(
+            break_=lambda site: proxy.write_names(site.places, missing=(OAUTH_HOST,)),
+            evidence=_only_one_host_is_reached,
+            heal=lambda site: proxy.write_names(site.places),
+        )
+        .then(_without_tokens, _correct_clock)
+        .then(heal=_restore_proxy),
+    ),
+    Incident(
+        id="proxy-intercepts-tls",
+        runbook=RUNBOOK,
+        title=N_("The proxy looks into TLS"),
+        does=N_("A proxy that shows certificates of its own for Google's hosts takes the proxy's place."),
+        notice=N_("No notification reaches a phone; the logs say CERTIFICATE_VERIFY_FAILED."),
+        root=Root("proxy-intercepts-tls", f"firebase/{FCM_HOST}"),
+        fault=Fault(break_=_intercept, evidence=_is_intercepted, heal=_restore_proxy),
+    ),
+    Incident(
+        id="fcm-quota",
+        runbook=RUNBOOK,
+        title=N_("FCM's quota is exceeded"),
+        does=N_(
+            "FCM answers 429 QUOTA_EXCEEDED with Retry-After to every message; a few notifications fail."
+        ),
+        notice=N_("No notification reaches a phone; API, queues and proxy look fine."),
+        root=Root("fcm-quota", TASKS),
+        fault=_fcm_answers("quota", "QUOTA_EXCEEDED"),
+    ),
+    Incident(
+        id="fcm-unavailable",
+        runbook=RUNBOOK,
+        title=N_("FCM is out of service"),
+        does=N_("FCM answers 503 UNAVAILABLE to every message; a few notifications fail."),
+        notice=N_("No notification reaches a phone; API, queues and proxy look fine."),
+        root=Root("fcm-unavailable", TASKS),
+        fault=_fcm_answers("unavailable", "UNAVAILABLE"),
+    ),
+    Incident(
+        id="sender-id-mismatch",
+        runbook=RUNBOOK,
+        title=N_("The key is of another Firebase project than the tokens"),
+        does=N_("FCM answers 403 SENDER_ID_MISMATCH to every message; a few notifications fail."),
+        notice=N_(
+            "No notification reaches a phone since the key was changed; API, queues and proxy look fine."
+        ),
+        root=Root("sender-id-mismatch", TASKS),
+        fault=_fcm_answers("sender_id_mismatch", "SENDER_ID_MISMATCH"),
+    ),
+    Incident(
+        id="apns-key",
+        runbook=RUNBOOK,
+        title=N_("The APNs key has expired"),
+        does=N_("FCM answers 401 THIRD_PARTY_AUTH_ERROR to every message; a few notifications fail."),
+        notice=N_("iPhones get nothing; here everybody is taken for one."),
+        root=Root("apns-key", TASKS),
+        fault=_fcm_answers("third_party_auth", "THIRD_PARTY_AUTH_ERROR"),
     ),
     Incident(
         id="wrong-service-account-key",
@@ -173,9 +307,13 @@ INCIDENTS = (
         ),
         notice=N_("No notification reaches a phone; the worker's log says invalid_grant."),
         root=Root("wrong-service-account-key", TASKS),
-        break_=_install_revoked_key,
-        is_live=partial(_refuses, "Invalid JWT Signature"),
-        heal=_install_good_key,
+        fault=Fault(
+            break_=lambda site: service_accounts.mount_key(site.places, known=False),
+            evidence=_refuses("Invalid JWT Signature"),
+            heal=lambda site: service_accounts.mount_key(site.places, known=True),
+        )
+        .then(_without_tokens, _correct_clock)
+        .then(heal=traffic.send_again),
     ),
     Incident(
         id="clock-skew",
@@ -184,9 +322,9 @@ INCIDENTS = (
         does=N_("worker1 believes it to be 15 minutes later; a few notifications fail."),
         notice=N_("Urgent notifications reach no phone; the worker's log says invalid_grant."),
         root=Root("clock-skew", TASKS),
-        break_=_skew_clock,
-        is_live=partial(_refuses, "short-lived token"),
-        heal=_heal_clock,
+        fault=switched("workers", {CLOCK: SKEW_SECONDS}, _refuses("short-lived token")).then(
+            traffic.fail_some, traffic.send_again
+        ),
     ),
     Incident(
         id="dead-tokens",
@@ -197,8 +335,12 @@ INCIDENTS = (
         ),
         notice=N_("Some customers get nothing, always the same ones; the others do."),
         root=Root("dead-tokens", TASKS),
-        break_=_kill_tokens,
-        is_live=_tokens_are_dead,
-        heal=_revive_tokens,
+        fault=sql(
+            "kill_tokens",
+            "revive_tokens",
+            evidence=_tokens_are_dead,
+            prefix=DEAD_TOKEN_PREFIX,
+            count=DEAD_TOKENS,
+        ).then(_half_fail, traffic.send_again),
     ),
 )

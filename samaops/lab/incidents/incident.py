@@ -1,12 +1,16 @@
-"""What an incident is: how it is caused, how it is seen to be live, how it is undone, and what root it must give."""
+"""What an incident is: a fault, the texts that describe it, and the root that ``diagnose`` must name for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from samaops.lab.incidents.site import Site
+from samaops.lab.incidents.site import FAULTS, Site
+
+Act = Callable[[Site], object]
+Evidence = Callable[[Site], str | None]
 
 
 class Root(Struct, frozen=True):
@@ -17,13 +21,35 @@ class Root(Struct, frozen=True):
     status: str = "critical"
 
 
-class Incident(Struct, frozen=True):
-    """One fault that the lab can have. Its texts are marked for translation.
+class Fault(Struct, frozen=True):
+    """How something is broken, seen and mended; ``mechanisms`` has those that recur.
 
-    ``is_live`` looks over the real protocols and returns what it saw, None when the fault is not there; it
-    changes nothing and does not raise. ``heal`` works whether the fault is live or not, also when the lab was
-    restarted meanwhile, and returns when what it broke serves again.
+    ``evidence`` looks over the real protocols, changes nothing, and returns what it saw, None when the fault is not
+    there. ``heal`` works whether the fault is live or not, also when the lab was restarted meanwhile, and returns
+    when what was broken serves again. ``refuse`` returns why this lab cannot have the fault, None when it can.
     """
+
+    break_: Act
+    evidence: Evidence
+    heal: Act
+    refuse: Evidence = lambda _site: None
+
+    def then(self, break_: Act = lambda _site: None, heal: Act = lambda _site: None) -> Fault:
+        """Return this fault with more to do: once it is broken, and once it is healed."""
+
+        def break_more(site: Site) -> None:
+            self.break_(site)
+            break_(site)
+
+        def heal_more(site: Site) -> None:
+            self.heal(site)
+            heal(site)
+
+        return replace(self, break_=break_more, heal=heal_more)
+
+
+class Incident(Struct, frozen=True):
+    """One fault that the lab can have. Its texts are marked for translation."""
 
     id: str
     runbook: str
@@ -31,11 +57,7 @@ class Incident(Struct, frozen=True):
     does: str
     notice: str
     root: Root
-    break_: Callable[[Site], None]
-    is_live: Callable[[Site], str | None]
-    heal: Callable[[Site], None]
-    # Why it cannot be caused in this lab; None when it can.
-    refuse: Callable[[Site], str | None] = lambda _site: None
+    fault: Fault
     # The root where the lab runs plain processes in place of containers, when it is another.
     root_of_processes: Root | None = None
 
@@ -44,3 +66,14 @@ class Incident(Struct, frozen=True):
         if self.root_of_processes is not None and not site.has_containers:
             return self.root_of_processes
         return self.root
+
+    def refuse(self, site: Site) -> str | None:
+        """Return why this lab cannot have the incident; None when it can."""
+        return self.fault.refuse(site)
+
+    def evidence(self, site: Site) -> str | None:
+        """Return what is seen of the fault; None when it is not there, or when what would show it does not answer."""
+        try:
+            return self.fault.evidence(site)
+        except FAULTS:
+            return None

@@ -11,40 +11,23 @@ from msgspec import Struct
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import _
 from samaops.lab import lab
-from samaops.lab.incidents import (
-    api,
-    database,
-    disk,
-    dropping,
-    google,
-    notifications,
-    proxies,
-    redis,
-    redis_saving,
-    source,
-    tasks,
-)
+from samaops.lab.incidents import api, database, disk, google, notifications, redis, tasks
 from samaops.lab.incidents.incident import Incident
-from samaops.lab.incidents.memory import Memory
-from samaops.lab.incidents.site import FAULTS, Site
+from samaops.lab.incidents.site import FAULTS, Memory, Site
 from samaops.lab.layout import Layout
-from samaops.lab.processes import StartError
+from samaops.lab.processes import POLL_SECONDS, StartError
 from samaops.lab.starting import wait_until
 
 INCIDENTS: tuple[Incident, ...] = (
     *api.INCIDENTS,
     *notifications.INCIDENTS,
-    *dropping.INCIDENTS,
-    *source.INCIDENTS,
-    *proxies.INCIDENTS,
     *google.INCIDENTS,
     *tasks.INCIDENTS,
     *database.INCIDENTS,
     *disk.INCIDENTS,
     *redis.INCIDENTS,
-    *redis_saving.INCIDENTS,
 )
-LIVE_SECONDS = 20.0
+LIVE_SECONDS = 40.0
 GONE_SECONDS = 20.0
 
 State = Literal["live", "already live", "healed", "nothing to heal"]
@@ -79,10 +62,10 @@ class Entry(Struct, frozen=True):
 
 def find(name: str) -> Incident:
     """Return an incident by its id. Raises UsageError that names the nearest."""
-    found = next((one for one in INCIDENTS if one.id == name), None)
-    if found is not None:
-        return found
-    near = difflib.get_close_matches(name, [one.id for one in INCIDENTS], n=1, cutoff=0.4)
+    incidents = {incident.id: incident for incident in INCIDENTS}
+    if name in incidents:
+        return incidents[name]
+    near = difflib.get_close_matches(name, incidents, n=1, cutoff=0.4)
     hint = _("Did you mean {name}?").format(name=near[0]) if near else ""
     raise UsageError(
         _("Unknown incident {name}").format(name=name),
@@ -98,7 +81,7 @@ def catalogue(layout: Layout) -> list[Entry]:
 
 
 def _entry(incident: Incident, site: Site | None) -> Entry:
-    evidence = incident.is_live(site) if site else None
+    evidence = incident.evidence(site) if site else None
     return Entry(
         id=incident.id,
         runbook=incident.runbook,
@@ -125,7 +108,7 @@ def break_(layout: Layout, name: str) -> Outcome:
             raise RefusedError(
                 _("{name} is not possible in this lab: {reason}").format(name=name, reason=reason)
             )
-        evidence = incident.is_live(site)
+        evidence = incident.evidence(site)
         site.memory.begin(incident.id)
         if evidence:
             return Outcome(incident, "already live", time.monotonic() - began, evidence)
@@ -134,18 +117,14 @@ def break_(layout: Layout, name: str) -> Outcome:
 
 
 def _cause(site: Site, incident: Incident) -> str:
-    seen: list[str] = []
-
-    def is_seen() -> bool:
-        evidence = incident.is_live(site)
-        if evidence:
-            seen.append(evidence)
-        return bool(evidence)
-
     try:
-        incident.break_(site)
-        if wait_until(is_seen, LIVE_SECONDS):
-            return seen[0]
+        incident.fault.break_(site)
+        deadline = time.monotonic() + LIVE_SECONDS
+        while time.monotonic() < deadline:
+            evidence = incident.evidence(site)
+            if evidence:
+                return evidence
+            time.sleep(POLL_SECONDS)
         reason = _("it cannot be seen after {seconds:.0f} s").format(seconds=LIVE_SECONDS)
     except FAULTS as error:
         reason = str(error)
@@ -180,7 +159,7 @@ def heal(layout: Layout, name: str | None = None) -> list[Outcome]:
     site = Site.open(layout)
     with lab.locked(site.layout):
         if name is None:
-            wanted = [find(one) for one in reversed(site.memory.broken())]
+            wanted = [find(broken) for broken in reversed(site.memory.broken())]
         return _heal_all(layout, wanted)
 
 
@@ -202,7 +181,7 @@ def _heal_one(layout: Layout, incident: Incident) -> Outcome:
     began = time.monotonic()
     site = Site.open(layout, incident.id)
     known = incident.id in site.memory.broken()
-    if not known and incident.is_live(site) is None:
+    if not known and incident.evidence(site) is None:
         return Outcome(incident, "nothing to heal", time.monotonic() - began)
     _end(site, incident)
     return Outcome(incident, "healed", time.monotonic() - began)
@@ -210,7 +189,7 @@ def _heal_one(layout: Layout, incident: Incident) -> Outcome:
 
 def _end(site: Site, incident: Incident) -> None:
     """Undo an incident and see that it is gone; only then forget it."""
-    incident.heal(site)
-    if not wait_until(lambda: incident.is_live(site) is None, GONE_SECONDS):
-        raise StartError(_("it is still there: {evidence}").format(evidence=incident.is_live(site) or ""))
+    incident.fault.heal(site)
+    if not wait_until(lambda: incident.evidence(site) is None, GONE_SECONDS):
+        raise StartError(_("it is still there: {evidence}").format(evidence=incident.evidence(site) or ""))
     site.memory.forget(incident.id)

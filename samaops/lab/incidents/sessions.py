@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ import psycopg
 
 from samaops.i18n import _
 from samaops.lab import database
-from samaops.lab.incidents.site import PROGRAM_VARIABLE, Site
+from samaops.lab.incidents.site import Site
 from samaops.lab.layout import DATABASE, DATABASE_USER, DB_ADDRESS, PGBOUNCER_PORT, POSTGRESQL_PORT
 from samaops.lab.outside.places import python_environment
 from samaops.lab.processes import StartError
-from samaops.lab.specs import ProcessSpec
 from samaops.lab.starting import wait_until
 
 # Of PgBouncer's server_login_retry, 15 s, and some more.
@@ -45,6 +44,29 @@ def administrator(site: Site, name: str = DATABASE) -> Any:
     return database.connection(site.secrets, database.SUPERUSER, name)
 
 
+def run(site: Site, name: str, values: Mapping[str, object] | None = None) -> tuple[Any, ...]:
+    """Run a statement as the superuser; return its first row, empty when it has none."""
+    with administrator(site) as session:
+        cursor = session.execute(sql(name), values)
+        return tuple((cursor.fetchone() if cursor.description else None) or ())
+
+
+def end(site: Site, application_name: str) -> None:
+    """End the sessions of a program; a server that is down has none."""
+    with suppress(psycopg.OperationalError):
+        run(site, "end_sessions", {"application_name": application_name})
+
+
+def refusal(site: Site) -> str:
+    """Return with which words PostgreSQL refuses the application a session, empty when it admits it."""
+    try:
+        with database.connection(site.secrets, DATABASE_USER):
+            return ""
+    except psycopg.OperationalError as error:
+        # Before a session exists libpq tells no SQLSTATE, only the server's words.
+        return str(error).strip().splitlines()[-1]
+
+
 @contextmanager
 def console(site: Site) -> Iterator[psycopg.ClientCursor[Any]]:
     """Open PgBouncer's admin console; it knows the simple protocol only."""
@@ -61,6 +83,20 @@ def console(site: Site) -> Iterator[psycopg.ClientCursor[Any]]:
         yield connection.cursor()  # type: ignore[misc]
 
 
+def show(site: Site, what: str) -> list[dict[str, Any]]:
+    """Return what PgBouncer's console shows, row by row."""
+    with console(site) as cursor:
+        rows = cursor.execute(b"SHOW " + what.encode("ascii"))
+        names = [column.name for column in rows.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
+
+
+def command(site: Site, words: str) -> None:
+    """Give PgBouncer a command on its console."""
+    with console(site) as cursor:
+        cursor.execute(words.encode("ascii"))
+
+
 def await_pool(site: Site) -> None:
     """Wait until nobody waits for a connection of the pool. Raises StartError when somebody does for too long.
 
@@ -74,38 +110,25 @@ def await_pool(site: Site) -> None:
 
 def longest_wait(site: Site) -> int:
     """Return for how many whole seconds the first client of the pool has waited for a connection."""
-    return max((int(row["maxwait"]) for row in _pools(site)), default=0)
+    return max((int(pool["maxwait"]) for pool in _pools(site)), default=0)
 
 
 def _waiting_clients(site: Site) -> int:
-    return sum(int(row["cl_waiting"]) for row in _pools(site))
+    return sum(int(pool["cl_waiting"]) for pool in _pools(site))
 
 
 def _pools(site: Site) -> list[dict[str, Any]]:
-    with console(site) as cursor:
-        pools = cursor.execute(b"SHOW POOLS")
-        names = [column.name for column in pools.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in pools.fetchall()]
-    return [row for row in rows if row["database"] == DATABASE]
+    return [pool for pool in show(site, "POOLS") if pool["database"] == DATABASE]
 
 
-def holder(site: Site, name: str, argv: tuple[str, ...]) -> ProcessSpec:
-    """Describe a detached program of ``hold.py``, which connects as the application."""
+def hold(site: Site, *arguments: str) -> None:
+    """Start ``hold.py`` beside the database, connected as the application."""
     variables = {
         **python_environment(),
-        PROGRAM_VARIABLE: name,
         "PGHOST": DB_ADDRESS,
         "PGPORT": str(POSTGRESQL_PORT),
         "PGDATABASE": DATABASE,
         "PGUSER": DATABASE_USER,
         "PGPASSWORD": site.secrets.samaconso_password,
     }
-    return ProcessSpec(
-        name=name,
-        server="db",
-        address=DB_ADDRESS,
-        port=0,
-        argv=(sys.executable, "-m", "samaops.lab.incidents.hold", *argv),
-        ready=lambda: True,
-        environment=variables,
-    )
+    site.spawn("db", [sys.executable, "-m", "samaops.lab.incidents.hold", *arguments], variables)

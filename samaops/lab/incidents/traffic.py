@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,37 +12,45 @@ import requests
 from samaops.i18n import _
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import ADDRESSES, API_PORTS, FLOWER_PORT, FLOWER_USER, REDIS_PORT
-from samaops.lab.processes import POLL_SECONDS, StartError
+from samaops.lab.processes import StartError
+from samaops.lab.starting import wait_until
 
 ANSWER_SECONDS = 5.0
 SENT = 10
 # After so many that arrive, the last failures are history to whoever looks at the last hundred.
 SENT_AGAIN = 30
-FAILED_SECONDS = 12.0
+# Of a machine that has other work too; the wait ends with the last task.
+FAILED_SECONDS = 30.0
 # Flower misses what ends before it listens again, such as after a restart of its engine: then more is sent.
 HEARD_SECONDS = 4.0
 ATTEMPTS = 8
 HEARD_TASKS = 200
+# Between two looks: Flower and Redis have other work too.
+PAUSE_SECONDS = 0.1
 RESULT_KEY = "celery-task-meta-{task_id}"
+
+
+def request(method: str, url: str, **arguments: Any) -> requests.Response:
+    """Ask one of the lab's servers, without any proxy of this machine's environment."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, **{"timeout": ANSWER_SECONDS, **arguments})
 
 
 def notify(priority: str, message: str = "Essai du laboratoire", user_id: int = 1) -> str:
     """Publish one notification and return its task's id. Raises StartError when no member takes it."""
     body = {"user_id": user_id, "priority": priority, "message": message}
-    said = ""
-    with requests.Session() as session:
-        session.trust_env = False
-        for port in reversed(API_PORTS.values()):
-            url = f"http://{ADDRESSES['api']}:{port}/notifications"
-            try:
-                answer = session.post(url, json=body, timeout=ANSWER_SECONDS)
-            except requests.RequestException as error:
-                said = str(error)
-                continue
-            if answer.ok:
-                return str(answer.json()["task_id"])
-            said = f"HTTP {answer.status_code} {answer.text[:200]}"
-    raise StartError(_("no API member takes a notification: {reason}").format(reason=said))
+    reason = ""
+    for port in reversed(API_PORTS.values()):
+        try:
+            answer = request("POST", f"http://{ADDRESSES['api']}:{port}/notifications", json=body)
+        except requests.RequestException as error:
+            reason = str(error)
+            continue
+        if answer.ok:
+            return str(answer.json()["task_id"])
+        reason = f"HTTP {answer.status_code} {answer.text[:200]}"
+    raise StartError(_("no API member takes a notification: {reason}").format(reason=reason))
 
 
 def notify_many(priority: str, count: int, message: str = "Essai du laboratoire") -> list[str]:
@@ -53,44 +60,42 @@ def notify_many(priority: str, count: int, message: str = "Essai du laboratoire"
 
 def results(task_ids: Iterable[str]) -> dict[str, str]:
     """Return the state of the tasks that have a result in Redis."""
+    known = list(task_ids)
     with redis_of() as client:
-        found = {one: client.get(RESULT_KEY.format(task_id=one)) for one in task_ids}
-    return {one: str(json.loads(value)["status"]) for one, value in found.items() if value}
+        values = client.mget([RESULT_KEY.format(task_id=task_id) for task_id in known]) if known else []
+    return {
+        task_id: str(json.loads(value)["status"])
+        for task_id, value in zip(known, values, strict=True)
+        if value
+    }
 
 
 def forget_results(task_ids: Iterable[str]) -> None:
     """Remove the results of tasks from Redis."""
     with redis_of() as client:
-        for one in task_ids:
-            client.delete(RESULT_KEY.format(task_id=one))
+        for task_id in task_ids:
+            client.delete(RESULT_KEY.format(task_id=task_id))
 
 
 def await_results(task_ids: list[str], wanted: str, seconds: float) -> bool:
     """Wait until every task has the wanted state; return whether they had in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def are_there() -> bool:
         states = results(task_ids)
-        if all(states.get(one) == wanted for one in task_ids):
-            return True
-        time.sleep(POLL_SECONDS * 2)
-    return False
+        return all(states.get(task_id) == wanted for task_id in task_ids)
+
+    return wait_until(are_there, seconds, PAUSE_SECONDS)
 
 
 def await_heard(site: Site, wanted: Mapping[str, str], seconds: float) -> bool:
     """Wait until Flower knows each task with its wanted state; return whether it did in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        states = heard(site)
-        if all(states.get(task_id) == state for task_id, state in wanted.items()):
-            return True
-        time.sleep(POLL_SECONDS * 2)
-    return False
+    return wait_until(lambda: wanted.items() <= heard(site).items(), seconds, PAUSE_SECONDS)
 
 
 def heard(site: Site) -> dict[str, str]:
     """Return the state of the last tasks that Flower heard of; none while it does not answer."""
-    found = _flower(site, f"tasks?limit={HEARD_TASKS}")
-    return {str(key): str(task.get("state")) for key, task in found.items()}
+    tasks = _flower(site, f"tasks?limit={HEARD_TASKS}")
+    return {task_id: str(task.get("state")) for task_id, task in tasks.items()}
 
 
 def heartbeats(site: Site) -> dict[str, bool]:
@@ -101,15 +106,12 @@ def heartbeats(site: Site) -> dict[str, bool]:
 def _flower(site: Site, path: str) -> dict[str, Any]:
     """Return an answer of Flower; empty while it does not answer."""
     url = f"http://{ADDRESSES['workers']}:{FLOWER_PORT}/api/{path}"
-    with requests.Session() as session:
-        session.trust_env = False
-        session.auth = (FLOWER_USER, site.secrets.flower_password)
-        try:
-            answer = session.get(url, timeout=ANSWER_SECONDS)
-            answer.raise_for_status()
-            return dict(answer.json())
-        except requests.RequestException:
-            return {}
+    try:
+        answer = request("GET", url, auth=(FLOWER_USER, site.secrets.flower_password))
+        answer.raise_for_status()
+        return dict(answer.json())
+    except requests.RequestException:
+        return {}
 
 
 def prove(site: Site, send: Callable[[], Mapping[str, str]], otherwise: str) -> None:
@@ -120,7 +122,7 @@ def prove(site: Site, send: Callable[[], Mapping[str, str]], otherwise: str) -> 
     for _attempt in range(ATTEMPTS):
         wanted = send()
         for state in set(wanted.values()):
-            some = [task_id for task_id, one in wanted.items() if one == state]
+            some = [task_id for task_id, wanted_state in wanted.items() if wanted_state == state]
             if not await_results(some, state, FAILED_SECONDS):
                 raise StartError(otherwise)
         if await_heard(site, wanted, HEARD_SECONDS):

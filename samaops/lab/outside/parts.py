@@ -10,7 +10,6 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from samaops.lab.layout import Layout
 from samaops.lab.outside import balancer, certificates, google_control, intercept, proxy, service_accounts
 from samaops.lab.outside import sqlserver as sql
 from samaops.lab.outside.places import (
@@ -20,9 +19,8 @@ from samaops.lab.outside.places import (
     python_environment,
     python_program,
 )
-from samaops.lab.outside.reachability import answers_sql, speaks_tls
-from samaops.lab.probes import accepts, greets
-from samaops.lab.specs import ProcessSpec
+from samaops.lab.probes import accepts, answers_sql, greets, speaks_tls
+from samaops.lab.processes import ProcessSpec
 
 SERVER = "outside"
 GOOGLE_AUTHORITY = "Lab Google Trust Services"
@@ -33,11 +31,6 @@ class Prepared(Struct, frozen=True):
 
     specs: list[ProcessSpec]
     missing: list[str]
-
-
-def specs(layout: Layout) -> list[ProcessSpec]:
-    """Prepare every file and return the processes; what is missing on the machine is left out."""
-    return prepare(Places.of(layout)).specs
 
 
 def prepare(places: Places) -> Prepared:
@@ -108,13 +101,8 @@ def proxy_spec(places: Places) -> ProcessSpec:
     )
 
 
-def intercepting_proxy(layout: Layout) -> ProcessSpec:
-    """Describe the proxy that intercepts TLS, which an incident starts in the place of ``proxy``."""
-    return intercepting_spec(Places.of(layout))
-
-
 def intercepting_spec(places: Places) -> ProcessSpec:
-    """Describe the proxy that intercepts TLS."""
+    """Describe the proxy that intercepts TLS, which an incident starts in the place of ``proxy``."""
     return _spec(
         places,
         "intercepting_proxy",

@@ -1,7 +1,7 @@
 """The Senelec proxy: tinyproxy, which lets CONNECT to port 443 through and nothing else.
 
-An incident writes other rules with ``write_rules`` and sends the process SIGUSR1: tinyproxy reads its
-configuration again.
+An incident writes other rules with ``write_rules`` and starts the proxy anew; with SIGUSR1 tinyproxy reads them
+again too, and may crash under load.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from samaops.lab.outside.places import GOOGLE_HOSTS, Places
-
-RULES_SIGNAL = "SIGUSR1"
 
 
 class Rules(Struct, frozen=True):
@@ -31,7 +29,7 @@ def configuration_file(places: Places) -> Path:
 
 
 def write_rules(places: Places, rules: Rules) -> None:
-    """Write the configuration that these rules need; the process must be told with SIGUSR1."""
+    """Write the configuration that these rules need."""
     directory = configuration_file(places).parent
     directory.mkdir(parents=True, exist_ok=True)
     expressions = [f"^{re.escape(host)}$" for host in rules.refused_hosts]

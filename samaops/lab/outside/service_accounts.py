@@ -29,11 +29,6 @@ def prepare(places: Places) -> None:
     write_private(places.google / "token.key", places.secrets.fcm_token_key.encode("ascii"))
 
 
-def install(source: Path, mounted: Path) -> None:
-    """Give a process another key: write into the very file it has mounted, which keeps its inode."""
-    mounted.write_bytes(source.read_bytes())
-
-
 def mount_key(places: Places, *, known: bool) -> None:
     """Let the mounted file hold the key that Google knows, or the one it does not; the other file keeps the other."""
     if is_known(places, places.service_account) == known:

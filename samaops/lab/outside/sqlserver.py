@@ -52,10 +52,10 @@ def postgres_program(name: str) -> str:
     """
     installed = [path for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}") if path.exists()]
     newest = max(installed, key=lambda path: int(path.parts[4]), default=None)
-    found = str(newest) if newest else shutil.which(name)
-    if found is None:
+    path = str(newest) if newest else shutil.which(name)
+    if path is None:
         raise MissingProgramError(f"{name} (Debian package postgresql)")
-    return found
+    return path
 
 
 def as_postgres(argv: tuple[str, ...]) -> tuple[str, ...]:

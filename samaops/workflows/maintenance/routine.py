@@ -30,8 +30,7 @@ from samaops.errors import (
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.journal import lock
-from samaops.journal.lock import ChangeLock
+from samaops.journal.lock import UNKNOWN, ChangeLock
 from samaops.model.bulletin import Bulletin
 from samaops.model.finding import Finding
 from samaops.model.plan import Plan
@@ -159,10 +158,7 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
 def _alone(site: Site, routine: Routine) -> Iterator[None]:
     """Hold the lock of a routine, which is not that of changes. Raises LockedError, naming who has it."""
     journal = change.journal_of(site)
-    place = lock.directory(site.settings.safety.lock_directory)
-    held = ChangeLock(
-        place, f"{site.name} {routine.command}", journal.engine() if journal.is_shared else None
-    )
+    held = change.lock_of(site, journal, f"{site.name} {routine.command}")
     try:
         _acquire(held, routine)
         yield
@@ -173,10 +169,10 @@ def _alone(site: Site, routine: Routine) -> Iterator[None]:
 
 def _acquire(held: ChangeLock, routine: Routine) -> None:
     try:
-        held.acquire()
+        held.take()
     except LockedError as error:
         owner = held.holder()
-        if owner is None:
+        if owner in (None, UNKNOWN):
             raise
         text = _("{routine} is being done by {user} on {host}, process {pid}, since {since}").format(
             routine=_(routine.title), user=owner.user, host=owner.host, pid=owner.pid, since=owner.since

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from uuid import uuid4
 
+from msgspec import convert
 from msgspec.structs import replace
 
-from samaops.changes import canary
-from samaops.changes.canary import NAME
-from samaops.changes.run import canary_message
+from samaops.changes import canary, verbs
+from samaops.changes.canary import NAME, Canary
 from samaops.clients.errors import ClientError
 from samaops.collect import canary as sightings
 from samaops.collect.canary import ResultWatch
@@ -52,7 +52,7 @@ class _TimedWorld(change.LiveWorld):
         if outcome.is_ok:
             self.published_at = time.monotonic()
         else:
-            self.failure = outcome.said
+            self.failure = outcome.output
         return outcome
 
 
@@ -64,11 +64,10 @@ def prepare(site: Site, queue: str | None, wait_seconds: float) -> Plan | Report
     started, started_at = time.monotonic(), datetime.now(timezone.utc)
     chosen = canary.queue_of(site, queue)
     arguments = (chosen, str(uuid4()), f"{wait_seconds:g}")
-    codes = canary.codes(site, arguments)
-    snapshot = change.LiveWorld(site).look(codes)
+    snapshot = change.LiveWorld(site).look(verbs.find(NAME).codes(site, arguments))
     obstacle = canary.obstacle(snapshot, chosen)
     if obstacle is None:
-        return change.prepare_verb(site, canary.VERB, arguments)
+        return change.prepare(site, NAME, arguments)
     stopped = Station(obstacle.hop, Status.CRITICAL, detail=obstacle.text)
     stations = [stopped if name == obstacle.hop else Station(name, Status.SKIPPED) for name in ORDER]
     followed = _report(site, Report(NAME, started_at, footprint=snapshot.footprint), stations, started)
@@ -82,9 +81,9 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     redis = _redis(site)
-    queue, task, task_id, _milliseconds = canary_message.parts(plan.steps[0].operation)
+    published = convert(plan.steps[0].operation.arguments, Canary)
     world, started = _TimedWorld(site), time.monotonic()
-    with ResultWatch(site, redis, task_id) as watch:
+    with ResultWatch(site, redis, published.task_id) as watch:
         report = change.apply(site, plan, wait_seconds, world)
         if world.began_at is None:
             return report
@@ -93,13 +92,11 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
             stations = [failed, *(Station(name, Status.SKIPPED) for name in ORDER[1:])]
             return _report(site, report, stations, started)
         seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
-    heard, flower_failure = (None, "") if seen.has_ended else _heard(site, task_id)
+    heard, flower_failure = (None, "") if seen.has_ended else _heard(site, published.task_id)
     seen, heard = diagnose.redacted((seen, heard), site)  # an exception may quote what it was given
     waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
-    trace = Trace(
-        task, task_id, queue, world.began_at, world.published_at, waited, seen, heard, flower_failure
-    )
-    hint = _registered(site, queue) if _is_unknown_task(trace) else ""
+    trace = Trace(published, world.began_at, world.published_at, waited, seen, heard, flower_failure)
+    hint = _registered(site, published.queue) if _is_unknown_task(trace) else ""
     followed = _report(site, report, stations_of(trace), started, hint)
     return replace(followed, errors=(_interrupted(plan),)) if is_interrupted else followed
 

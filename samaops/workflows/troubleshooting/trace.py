@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.changes.run.canary_message import MARK
+from samaops.changes.canary import MARK, Canary
 from samaops.facts.canary import Heard, Sighting
 from samaops.i18n import _
 from samaops.model.status import Status
@@ -25,9 +25,7 @@ _HOSTS = {"oauth": "oauth2.googleapis.com", "fcm": "fcm.googleapis.com"}
 class Trace(Struct, frozen=True):
     """One canary that the broker took. Moments are of this machine's monotonic clock."""
 
-    task: str
-    task_id: str
-    queue: str
+    canary: Canary
     began_at: float
     published_at: float
     waited_seconds: float
@@ -79,7 +77,7 @@ def stations_of(trace: Trace) -> tuple[Station, ...]:
 
 def _proved(trace: Trace) -> Iterator[Station]:
     published = trace.ms(trace.published_at)
-    evidence = {"task": trace.task, "task_id": trace.task_id, "queue": trace.queue}
+    evidence = {"task": trace.canary.task, "task_id": trace.canary.task_id, "queue": trace.canary.queue}
     yield Station("published", Status.OK, published, _("RabbitMQ took it"), evidence)
     if trace.seen.has_ended:
         yield from _ended(trace, published)
@@ -121,14 +119,14 @@ def _delivered(trace: Trace, report: _TaskReport, published: float, ended: float
 
 def _ready(trace: Trace, published: float, delivered: float | None = None) -> Station:
     if delivered is None:
-        return Station("ready", Status.OK, published, _("in {queue}").format(queue=trace.queue))
-    text = _("waited {ms:.0f} ms in {queue}").format(ms=delivered - published, queue=trace.queue)
+        return Station("ready", Status.OK, published, _("in {queue}").format(queue=trace.canary.queue))
+    text = _("waited {ms:.0f} ms in {queue}").format(ms=delivered - published, queue=trace.canary.queue)
     return Station("ready", Status.OK, published, text)
 
 
 def _unregistered(trace: Trace) -> str:
     text = _("the worker does not know the task {task}, and dropped it: nothing was sent to Google")
-    return text.format(task=trace.task)
+    return text.format(task=trace.canary.task)
 
 
 def _failed(report: _TaskReport, delivered: float) -> Iterator[Station]:
@@ -177,14 +175,14 @@ def _succeeded(trace: Trace, report: _TaskReport, delivered: float, ended: float
 
 def _contract_violation(trace: Trace, report: _TaskReport) -> str:
     """Return what the task does not do that a task for canaries must do; empty when it does all."""
-    if report.marker != MARK.format(task_id=trace.task_id):
+    if report.marker != MARK.format(task_id=trace.canary.task_id):
         text = _("the result of {task} does not carry this canary's mark")
-        return text.format(task=trace.task)
+        return text.format(task=trace.canary.task)
     if not report.is_validated:
         text = _(
             "{task} does not say that FCM only validated the message: it may have sent it. Look at the task"
         )
-        return text.format(task=trace.task)
+        return text.format(task=trace.canary.task)
     return ""
 
 
@@ -220,7 +218,7 @@ def _not_ended(trace: Trace, published: float) -> Iterator[Station]:
         yield Station("delivered", Status.UNKNOWN, None, text.format(seconds=seconds, reason=seen.trouble))
     else:
         text = _("no worker was seen to take it from {queue} within {seconds} s")
-        words = text.format(queue=trace.queue, seconds=seconds)
+        words = text.format(queue=trace.canary.queue, seconds=seconds)
         if trace.flower_failure:
             words += "; " + _("Flower could not be asked: {reason}").format(reason=trace.flower_failure)
         yield Station("delivered", Status.CRITICAL, None, words)

@@ -66,18 +66,23 @@ class ScriptedWorld:
         seen = Observation("scripted", "scripted/all", None, "Things", facts, failure)
         return Snapshot(datetime.now(timezone.utc), (seen,))
 
-    def not_well(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
+    def unhealthy(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
         assert keys == (CURE,)
         return self.still_wrong
 
     def run(self, operation: Operation) -> Outcome:
-        self.ran.append(operation.text)
-        self.on.get(operation.text, lambda: None)()
-        outcome = self.outcomes.get(operation.text, Outcome(True, "done"))
-        if outcome.is_ok or outcome.said == "failed late":
-            name, _equals, wanted = operation.text.partition("=")
+        self.ran.append(operation.command)
+        self.on.get(operation.command, lambda: None)()
+        outcome = self.outcomes.get(operation.command, Outcome(True, "done"))
+        if outcome.is_ok or outcome.output == "failed late":
+            name, _equals, wanted = operation.command.partition("=")
             self.set(name, int(wanted))
         return outcome
+
+
+def never(_operation: Operation) -> bool:
+    """Say of a final undo that it is still to be done."""
+    return False
 
 
 def world_with(directory: Path, **values: Scalar) -> ScriptedWorld:
@@ -92,10 +97,10 @@ def step(name: str, risk: Risk = Risk.SAFE, *, can_undo: bool = True) -> Step:
         id=f"scripted.{name}",
         title=f"Set {name}",
         risk=risk,
-        operation=Operation("scripted", f"{name}=1"),
+        operation=Operation("scripted", {"command": f"{name}=1"}),
         before=(Condition("scripted.value", (name,), 0, f"{name} is 0"),),
         after=(Condition("scripted.value", (name,), 1, f"{name} is 1"),),
-        undo=Operation("scripted", f"{name}=0") if can_undo else None,
+        undo=Operation("scripted", {"command": f"{name}=0"}) if can_undo else None,
         no_undo="" if can_undo else "it is gone",
     )
 

@@ -111,7 +111,7 @@ def test_a_failure_at_any_step_takes_everything_back_newest_first(
     assert world.values == {"a": 0, "b": 0, "c": 0}
     assert applied.exit_code == 2
     assert applied.statuses == (REVERTED,) * (place + 1) + (PLANNED,) * (2 - place)
-    assert outcome.said in applied.failure
+    assert outcome.output in applied.failure
     assert status_of(journal) == "reverted"
 
 

@@ -15,7 +15,16 @@ from samaops.changes import readings, undo
 from samaops.journal import history
 from samaops.journal.lock import ChangeLock
 from samaops.model.plan import Plan
-from tests.unit.changes.scripted import CODES, ScriptedWorld, engine, journal_in, plan, step, world_with
+from tests.unit.changes.scripted import (
+    CODES,
+    ScriptedWorld,
+    engine,
+    journal_in,
+    never,
+    plan,
+    step,
+    world_with,
+)
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("a", "b")
@@ -145,7 +154,7 @@ def test_what_a_killed_process_did_can_be_taken_back(tmp_path: Path, killer: Kil
         assert killer.killed_at(place, moment)
         journal = journal_in(place)
         for change in journal.changes():
-            back = undo.plan(change, world.look(CODES))
+            back = undo.plan(change, world.look(CODES), is_done=never)
             if back.steps:
                 assert engine(world, journal).apply(back).exit_code == 0
         assert world.values == {"a": 0, "b": 0}, moment

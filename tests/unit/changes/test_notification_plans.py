@@ -39,9 +39,9 @@ def scale(by: str, *observations: Observation) -> Plan:
 
 def test_a_pool_grows_in_the_one_worker_and_the_undo_shrinks_it() -> None:
     (step,) = scale("+2", workers(NODE), server("workers", 4000 * MB)).steps
-    assert step.operation.text.endswith("--destination worker2@host pool_grow 2")
+    assert step.operation.command.endswith("--destination worker2@host pool_grow 2")
     assert step.undo is not None
-    assert step.undo.text.endswith("--destination worker2@host pool_shrink 2")
+    assert step.undo.command.endswith("--destination worker2@host pool_shrink 2")
     assert (step.risk, step.is_undone_only_if_seen) == (Risk.SAFE, True)
     assert readings.hold(step.before, snapshot(workers(NODE)))
     assert not readings.hold(step.after, snapshot(workers(NODE)))
@@ -50,7 +50,7 @@ def test_a_pool_grows_in_the_one_worker_and_the_undo_shrinks_it() -> None:
 
 def test_a_pool_shrinks_and_the_undo_makes_it_grow() -> None:
     (step,) = scale("-1", workers(NODE)).steps
-    assert "pool_shrink 1" in step.operation.text
+    assert "pool_shrink 1" in step.operation.command
     assert readings.hold(step.after, snapshot(workers(replace(NODE, capacity=3))))
 
 
@@ -79,7 +79,7 @@ def test_a_worker_is_restarted_through_its_container_and_cures_what_is_stuck() -
         "docker/workers", DockerFacts(1.0, 0, (), (replace(CONTAINER, name="c2"),), None, None), "workers"
     )
     plan = verbs.find("workers restart").plan(snapshot(engine), Site(SETTINGS), ("worker2",))
-    assert [step.operation.text for step in plan.steps] == ["docker restart -t 30 c2"]
+    assert [step.operation.command for step in plan.steps] == ["docker restart -t 30 c2"]
     assert "celery.task.stuck@celery/worker2" in plan.cures
     assert (plan.verb, plan.target) == ("workers restart", "worker2")
 
@@ -97,7 +97,7 @@ def test_a_queue_is_emptied_into_a_new_file_and_loses_data(tmp_path: Path) -> No
     assert readings.hold(step.after, snapshot(broker(replace(QUEUE, ready=2))))
     assert not readings.hold(step.after, snapshot(broker(replace(QUEUE, ready=9))))
     assert any("add-queue" in note for note in plan.notes)
-    shown = operations.shown(step.operation, Site(SETTINGS))
+    (shown,) = operations.lines(step.operation, Site(SETTINGS))
     assert shown.startswith("curl -u samaconso_admin -X POST")
     assert "ack_requeue_false" in shown
 
@@ -124,12 +124,12 @@ def watermark(node: BrokerNode, available: int, fraction: str = "0.5", limit: in
 
 def test_the_watermark_is_a_part_of_the_container_and_the_old_one_comes_back() -> None:
     (step,) = watermark(replace(BROKER_NODE, memory_limit=700 * MB), 4000 * MB).steps
-    assert step.operation.text.endswith("set_vm_memory_high_watermark absolute 500000000")
+    assert step.operation.command.endswith("set_vm_memory_high_watermark absolute 500000000")
     assert step.undo is not None
-    assert step.undo.text.endswith("absolute 700000000")
+    assert step.undo.command.endswith("absolute 700000000")
     (step,) = watermark(BROKER_NODE, 4000 * MB).steps
     assert step.undo is not None
-    assert step.undo.text.endswith("set_vm_memory_high_watermark 0")
+    assert step.undo.command.endswith("set_vm_memory_high_watermark 0")
 
 
 def test_the_watermark_stays_within_the_host_and_above_what_is_used() -> None:

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.changes import readings, verbs
+from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK, MOST_HELD
 from samaops.changes.run import operations, parking
-from samaops.changes.run.parking import ALL, GIVEN_BACK, MOST_HELD
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import SHOWN_QUEUES, QueueHistory, RabbitMQFacts
@@ -35,10 +35,11 @@ def unpark(which: str, *observations: Observation) -> Plan:
 def test_one_task_is_moved_to_the_holding_queue_and_the_undo_takes_only_what_this_change_parked() -> None:
     plan = park("id-7", broker(QUEUE, HOLDING))
     (step,) = plan.steps
-    label = step.operation.text.split()[2]
-    assert step.operation.text == f"low_priority samaops.parked.low_priority {label} 30 id-7"
+    names = {"queue": "low_priority", "holding": "samaops.parked.low_priority"}
+    label = step.operation.arguments["label"]
+    assert step.operation.arguments == {**names, "label": label, "seconds": 30, "which": "id-7"}
     assert step.undo is not None
-    assert step.undo.text == f"low_priority samaops.parked.low_priority {label} {ALL}"
+    assert step.undo.arguments == {**names, "label": label, "which": ALL}
     assert (step.risk, plan.target, plan.cures) == (Risk.DISRUPTIVE, "low_priority", ())
     assert readings.hold(step.before, snapshot(broker(QUEUE, HOLDING)))
     assert not readings.hold(step.after, snapshot(broker(QUEUE, HOLDING)))
@@ -123,7 +124,9 @@ def test_names_and_times_that_mean_nothing_are_refused(arguments: tuple[str, ...
 def test_what_is_parked_goes_back_and_then_there_is_nothing_to_do() -> None:
     plan = unpark(ALL, broker(QUEUE, HOLDING))
     (step,) = plan.steps
-    assert step.operation.text == f"low_priority samaops.parked.low_priority {ALL} {ALL}"
+    assert step.operation.arguments == {
+        "queue": "low_priority", "holding": "samaops.parked.low_priority", "label": ALL, "which": ALL,
+    }  # fmt: skip
     assert readings.hold(step.before, snapshot(broker(QUEUE, HOLDING)))
     assert not readings.hold(step.after, snapshot(broker(QUEUE, HOLDING)))
     assert readings.hold(step.after, snapshot(broker(QUEUE)))
@@ -138,7 +141,7 @@ def test_what_is_parked_goes_back_and_then_there_is_nothing_to_do() -> None:
 def test_a_name_from_outside_stays_one_word_of_what_is_run_and_shown() -> None:
     evil = "x; touch /tmp/mark #"
     (step,) = park(evil, broker(QUEUE)).steps
-    assert step.operation.text.endswith(f"'{evil}'")
+    assert step.operation.arguments["which"] == evil
     assert any(f"'{evil}'" in line for line in operations.lines(step.operation, Site(SETTINGS)))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 
 import pytest
 from msgspec.structs import replace
 
 from samaops.changes import verbs
-from samaops.changes.run.operations import shown
+from samaops.changes.journaled import plan_from, to_plain
+from samaops.changes.run.operations import lines
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.api import ApiFacts
@@ -17,7 +19,6 @@ from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.health import HealthAnswer
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
-from samaops.model import encoding
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
 from tests.unit.checks.judging import REFUSED, failed, seen
@@ -87,20 +88,20 @@ def restart(*observations: Observation, name: str = "a1") -> Plan:
 
 def test_the_command_reaches_exactly_the_one_node() -> None:
     (step,) = add_queue(workers(NODE), broker(QUEUE)).steps
-    assert step.operation.text == (
+    assert step.operation.command == (
         "docker exec c2 celery -A app.celery_app control --timeout 5 --destination worker2@host"
         " add_consumer low_priority"
     )
     assert step.undo is not None
-    assert step.undo.text == step.operation.text.replace("add_consumer", "cancel_consumer")
+    assert step.undo.command == step.operation.command.replace("add_consumer", "cancel_consumer")
     assert (step.operation.server, step.risk) == ("workers", Risk.SAFE)
-    assert shown(step.operation, Site(SETTINGS)).startswith("ssh root@10.0.0.3 'docker exec c2 ")
+    assert lines(step.operation, Site(SETTINGS))[0].startswith("ssh root@10.0.0.3 'docker exec c2 ")
 
 
 def test_a_name_from_outside_stays_one_word_of_the_command() -> None:
     node = replace(NODE, name="worker2@h;reboot")
     (step,) = add_queue(workers(node), broker(QUEUE)).steps
-    assert " 'worker2@h;reboot' " in step.operation.text
+    assert " 'worker2@h;reboot' " in step.operation.command
 
 
 def test_a_queue_that_is_consumed_needs_nothing() -> None:
@@ -153,7 +154,7 @@ def test_a_worker_without_a_container_cannot_be_told() -> None:
 
 def test_a_running_container_is_restarted_without_a_way_back() -> None:
     (step,) = restart(engine("api", CONTAINER), member("api_1", 200), member("api_2", 200)).steps
-    assert step.operation.text == "docker restart -t 30 a1"
+    assert step.operation.command == "docker restart -t 30 a1"
     assert (step.undo, bool(step.no_undo), step.risk) == (None, True, Risk.DISRUPTIVE)
     (need,) = step.needs
     assert (need.of, need.value) == (("running", "api_2"), True)
@@ -163,7 +164,7 @@ def test_a_stopped_container_is_started_and_can_be_stopped_again() -> None:
     ended = replace(CONTAINER, state="exited")
     (step,) = restart(engine("api", ended), member("api_2", 200)).steps
     assert step.undo is not None
-    assert step.undo.text == "docker stop -t 30 a1"
+    assert step.undo.command == "docker stop -t 30 a1"
 
 
 def test_the_last_member_that_serves_is_never_restarted() -> None:
@@ -201,9 +202,9 @@ def test_a_workers_container_must_bring_its_worker_back() -> None:
     ],
 )
 def test_a_plan_comes_back_from_the_journal_as_it_was(plan: Plan) -> None:
-    assert encoding.decode(encoding.encode(plan), Plan) == plan
+    assert plan_from(json.loads(json.dumps(to_plain(plan)))) == plan
 
 
 @pytest.mark.parametrize("name", verbs.names())
-def test_every_verb_is_where_the_table_says(name: str) -> None:
+def test_every_verb_has_its_own_name(name: str) -> None:
     assert verbs.find(name).name == name

@@ -27,10 +27,10 @@ def test_the_policy_is_cleared_by_its_name_and_the_undo_puts_all_of_it_back() ->
     plan = clear(LIMITED)
     (step,) = plan.steps
     assert step.risk is Risk.SAFE
-    assert step.operation.text.endswith("""rabbitmqctl -q clear_policy -p / 'limite'"'"'; reboot'""")
+    assert step.operation.command.endswith("""rabbitmqctl -q clear_policy -p / 'limite'"'"'; reboot'""")
     assert step.undo is not None
-    assert "--priority 3 --apply-to queues" in step.undo.text
-    assert step.undo.text.endswith("""'^low_priority$' '{"max-length": 5, "overflow": "drop-head"}'""")
+    assert "--priority 3 --apply-to queues" in step.undo.command
+    assert step.undo.command.endswith("""'^low_priority$' '{"max-length": 5, "overflow": "drop-head"}'""")
     assert plan.cures == ("rabbitmq.queue.arguments@rabbitmq/low_priority",)
     assert readings.hold(step.before, snapshot(broker(LIMITED)))
     assert not readings.hold(step.after, snapshot(broker(LIMITED)))

@@ -31,7 +31,7 @@ def revoke(*observations: Observation, words: tuple[str, ...] = ("id-1", TERMINA
 def test_the_task_is_ended_in_its_own_worker_and_its_loss_is_said() -> None:
     plan = revoke(workers(STUCK))
     (step,) = plan.steps
-    assert step.operation.text == (
+    assert step.operation.command == (
         "docker exec c2 celery -A app.celery_app control --timeout 5 --destination worker2@host"
         " terminate SIGKILL id-1"
     )
@@ -49,7 +49,7 @@ def test_the_task_is_ended_in_its_own_worker_and_its_loss_is_said() -> None:
 
 def test_without_terminate_every_worker_is_told_and_this_one_is_asked() -> None:
     (step,) = revoke(workers(STUCK), words=("id-1",)).steps
-    tell, ask = step.operation.text.split(" && ")
+    tell, ask = step.operation.command.split(" && ")
     assert tell.endswith("control --timeout 5 revoke id-1")
     assert "--destination worker2@host revoked | grep -F id-1" in ask
     assert step.risk is Risk.DESTRUCTIVE, "what comes back is dropped"
@@ -97,4 +97,4 @@ def test_an_id_from_outside_stays_one_word() -> None:
     evil = "x; reboot"
     for words in ((evil, TERMINATE), (evil,)):
         (step,) = revoke(workers(replace(STUCK, id=evil)), words=words).steps
-        assert step.operation.text.endswith(f"'{evil}'")
+        assert step.operation.command.endswith(f"'{evil}'")

@@ -10,7 +10,16 @@ from samaops.changes import undo
 from samaops.errors import RefusedError
 from samaops.journal.history import Journal
 from samaops.model.plan import Outcome, Plan
-from tests.unit.changes.scripted import CODES, ScriptedWorld, engine, journal_in, plan, step, world_with
+from tests.unit.changes.scripted import (
+    CODES,
+    ScriptedWorld,
+    engine,
+    journal_in,
+    never,
+    plan,
+    step,
+    world_with,
+)
 
 
 @pytest.fixture
@@ -30,7 +39,7 @@ def apply(world: ScriptedWorld, journal: Journal, wanted: Plan) -> str:
 def undo_plan(world: ScriptedWorld, journal: Journal, identifier: str) -> Plan:
     change = journal.change(identifier)
     assert change is not None
-    return undo.plan(change, world.look(CODES))
+    return undo.plan(change, world.look(CODES), is_done=never)
 
 
 def test_every_step_is_taken_back_newest_first_and_the_before_values_are_there_again(
@@ -38,7 +47,7 @@ def test_every_step_is_taken_back_newest_first_and_the_before_values_are_there_a
 ) -> None:
     change = apply(world, journal, plan(step("a"), step("b")))
     back = undo_plan(world, journal, change)
-    assert [one.operation.text for one in back.steps] == ["b=0", "a=0"]
+    assert [one.operation.command for one in back.steps] == ["b=0", "a=0"]
     assert back.undoes == change
     assert engine(world, journal).apply(back).exit_code == 0
     assert world.values == {"a": 0, "b": 0}
@@ -76,7 +85,7 @@ def test_what_cannot_be_taken_back_is_refused_with_the_reason(world: ScriptedWor
 def test_what_can_be_taken_back_is_and_the_rest_is_said(world: ScriptedWorld, journal: Journal) -> None:
     change = apply(world, journal, plan(step("a"), step("b", can_undo=False)))
     back = undo_plan(world, journal, change)
-    assert [one.operation.text for one in back.steps] == ["a=0"]
+    assert [one.operation.command for one in back.steps] == ["a=0"]
     assert back.notes == ("Set b: it cannot be taken back: it is gone",)
 
 

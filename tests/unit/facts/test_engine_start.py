@@ -11,6 +11,7 @@ from samaops.clients.errors import ClientError
 from samaops.collect import engine, registry
 from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import Settings
+from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
@@ -90,3 +91,70 @@ def test_a_refused_connection_is_one_also_at_the_deadline() -> None:
     failure = snapshot.observations[0].failure
     assert failure is not None
     assert failure.kind is FailureKind.REFUSED
+
+
+def quick(system: str) -> Collector:
+    return Collector(system, f"{system}/one", Seen, lambda _probe: Seen("quick"))
+
+
+def look(*collectors: Collector) -> Snapshot:
+    return engine.observe(collectors, Site(Settings()), EVERYTHING, DEADLINE_SECONDS)
+
+
+def test_of_very_many_looks_only_some_work_at_once_and_each_has_its_whole_time() -> None:
+    working, most = 0, 0
+    counting = threading.Lock()
+
+    def collect(probe: Probe) -> Seen:
+        nonlocal working, most
+        with counting:
+            working += 1
+            most = max(most, working)
+        remaining = probe.remaining()
+        threading.Event().wait(0.05)
+        with counting:
+            working -= 1
+        return Seen("late" if remaining < 4 else "in time")
+
+    many = [Collector("servers", f"servers/s{number}", Seen, collect, timeout=5.0) for number in range(150)]
+    observations = look(*many).observations
+    assert most == engine.MOST_AT_ONCE
+    assert [one.subject for one in observations] == [one.subject for one in many]
+    assert {one.facts for one in observations} == {Seen("in time")}
+
+
+def test_looks_that_hang_leave_their_place_to_others_when_their_time_is_up() -> None:
+    go_on = threading.Event()
+    hanging = [
+        Collector("servers", f"servers/h{number}", Seen, lambda _probe: go_on.wait(60), timeout=0.3)
+        for number in range(engine.MOST_AT_ONCE)
+    ]
+    try:
+        *hung, seen = look(*hanging, quick("servers")).observations
+    finally:
+        go_on.set()
+    assert {one.failure.kind for one in hung if one.failure} == {FailureKind.NO_ANSWER}
+    assert len(hung) == engine.MOST_AT_ONCE
+    assert seen.facts == Seen("quick")
+
+
+def test_looks_that_our_deadline_left_no_time_for_are_not_begun() -> None:
+    go_on = threading.Event()
+    begun: list[int] = []
+
+    def collect(_probe: Probe) -> bool:
+        begun.append(1)
+        return go_on.wait(60)
+
+    many = [
+        Collector("servers", f"servers/h{number}", Seen, collect) for number in range(3 * engine.MOST_AT_ONCE)
+    ]
+    try:
+        snapshot = engine.observe([*many, quick("api")], Site(Settings()), EVERYTHING, 0.3)
+    finally:
+        go_on.set()
+    *hung, seen = snapshot.observations
+    assert len(begun) == engine.MOST_AT_ONCE
+    assert [one.failure.kind for one in hung if one.failure] == [FailureKind.DEADLINE] * len(many)
+    assert seen.facts == Seen("quick")  # another system does not wait for their places
+    assert snapshot.deadline_hit

@@ -9,7 +9,7 @@ import pytest
 
 from samaops.lab import chains, engine
 from samaops.lab.layout import Layout
-from samaops.lab.specs import ProcessSpec
+from samaops.lab.processes import ProcessSpec
 from samaops.lab.starting import Starter, Step
 from samaops.lab.state import StateFile
 

@@ -41,9 +41,9 @@ def services(layout: Layout, tmp_path: Path, name: str, mode: Mode) -> dict[str,
 def test_each_container_has_the_guides_name_a_limit_and_restarts(
     layout: Layout, tmp_path: Path, name: str
 ) -> None:
-    found = services(layout, tmp_path, name, "containers")
-    assert set(found) == set(compose.CONTAINERS[name])
-    for service in found.values():
+    described = services(layout, tmp_path, name, "containers")
+    assert set(described) == set(compose.CONTAINERS[name])
+    for service in described.values():
         assert service["restart"] == "unless-stopped"
         assert service["network_mode"] == "host"
         assert service["mem_limit"].endswith("m")
@@ -51,9 +51,9 @@ def test_each_container_has_the_guides_name_a_limit_and_restarts(
 
 
 def test_the_workers_consume_the_guides_queues(layout: Layout, tmp_path: Path) -> None:
-    found = services(layout, tmp_path, "workers", "containers")
-    assert "-Q urgent,high_priority" in found["samaconso_celery_worker_1"]["command"]
-    assert "-Q normal,low_priority" in found["samaconso_celery_worker_2"]["command"]
+    described = services(layout, tmp_path, "workers", "containers")
+    assert "-Q urgent,high_priority" in described["samaconso_celery_worker_1"]["command"]
+    assert "-Q normal,low_priority" in described["samaconso_celery_worker_2"]["command"]
 
 
 def test_only_the_owner_may_read_the_environment_file(layout: Layout, tmp_path: Path) -> None:

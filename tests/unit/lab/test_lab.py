@@ -58,8 +58,8 @@ def test_a_lab_that_another_command_holds_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_lab_is_down(tmp_path: Path) -> None:
-    found = lab.status(Layout(tmp_path / "lab"))
-    assert (found.state, found.parts) == ("down", ())
+    status = lab.status(Layout(tmp_path / "lab"))
+    assert (status.state, status.parts) == ("down", ())
 
 
 @pytest.mark.parametrize(("mode", "engine"), [("containers", "docker"), ("processes", "none")])
@@ -80,7 +80,7 @@ def test_samaops_accepts_the_configuration_of_the_lab(tmp_path: Path, mode: str,
     assert settings.host_of(settings.redis) == "127.101.0.3"  # type: ignore[arg-type]
     # Commands are not to be sent into containers that do not exist.
     workers = settings.celery.workers.values() if settings.celery else ()
-    assert [one.container is not None for one in workers] == [mode == "containers"] * 2
+    assert [worker.container is not None for worker in workers] == [mode == "containers"] * 2
 
 
 def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path: Path) -> None:

@@ -93,6 +93,6 @@ def test_it_can_be_stopped_early(url: str) -> None:
 
 
 def test_progress_is_told(url: str) -> None:
-    told: list[tuple[int, int]] = []
-    load.run(0.5, 10, url=url, on_progress=lambda sent, wanted: told.append((sent, wanted)))
-    assert told[-1] == (5, 5)
+    progress: list[tuple[int, int]] = []
+    load.run(0.5, 10, url=url, on_progress=lambda sent, wanted: progress.append((sent, wanted)))
+    assert progress[-1] == (5, 5)

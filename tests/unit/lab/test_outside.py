@@ -197,8 +197,8 @@ class TestNames:
         return places.names_file
 
     def test_a_connect_leads_to_the_stand_in(self, places: Places, names_file: Path) -> None:
-        found = names.destination(b"CONNECT FCM.googleapis.com:443 HTTP/1.1\r\n\r\n", names_file)
-        assert found == names.Destination("fcm.googleapis.com", places.address, places.ports.google)
+        destination = names.destination(b"CONNECT FCM.googleapis.com:443 HTTP/1.1\r\n\r\n", names_file)
+        assert destination == names.Destination("fcm.googleapis.com", places.address, places.ports.google)
 
     def test_a_name_that_is_missing_leads_nowhere(self, names_file: Path) -> None:
         assert names.destination(b"CONNECT example.com:443 HTTP/1.1\r\n\r\n", names_file) is None

@@ -15,8 +15,7 @@ from msgspec.structs import replace
 
 from samaops.lab import processes
 from samaops.lab.layout import Layout
-from samaops.lab.processes import StartError, Surroundings
-from samaops.lab.specs import ProcessSpec
+from samaops.lab.processes import ProcessSpec, StartError, Surroundings
 from samaops.lab.state import ProcessRecord
 
 SLEEP = (sys.executable, "-S", "-c", "import time; print('awake', flush=True); time.sleep(600)")
@@ -41,7 +40,7 @@ def layout(tmp_path: Path) -> Iterator[Layout]:
         processes.kill_group(record)
 
 
-def said(layout: Layout, name: str, words: str) -> None:
+def await_words(layout: Layout, name: str, words: str) -> None:
     deadline = time.monotonic() + 10
     while words not in processes.last_line(processes.log_file(layout, name)):
         assert time.monotonic() < deadline, "it never said so"
@@ -52,14 +51,14 @@ def test_a_daemon_runs_in_a_session_of_its_own_with_its_words_in_a_log(layout: L
     record = processes.spawn(spec(*SLEEP), Surroundings(layout))
     assert processes.is_alive(record)
     assert os.getsid(record.pid) == record.pid != os.getsid(0)
-    said(layout, "sleeper", "awake")
+    await_words(layout, "sleeper", "awake")
     processes.stop([record], grace_seconds=5)
     assert not processes.is_alive(record)
 
 
 def test_a_process_that_ignores_the_request_to_end_is_killed(layout: Layout) -> None:
     record = processes.spawn(spec(*STUBBORN), Surroundings(layout))
-    said(layout, "sleeper", "ready")
+    await_words(layout, "sleeper", "ready")
     processes.stop([record], grace_seconds=0.2)
     assert not processes.is_alive(record)
 
@@ -86,7 +85,7 @@ def test_a_zombie_counts_as_dead() -> None:
 
 def test_a_daemon_is_found_by_its_mark_when_its_record_is_lost(layout: Layout) -> None:
     record = processes.spawn(spec(*SLEEP), Surroundings(layout))
-    assert [found.pid for found in processes.marked(layout.directory)] == [record.pid]
+    assert [process.pid for process in processes.marked(layout.directory)] == [record.pid]
     assert processes.lab_of(record.pid) == str(layout.directory)
     assert processes.marked(layout.directory / "other") == []
 
@@ -96,7 +95,7 @@ def test_a_daemon_that_hides_its_environment_is_found_by_its_command_line(layout
     (layout.directory / "conf").touch()
     record = processes.spawn(hidden, Surroundings(layout))
     deadline = time.monotonic() + 10
-    while record.pid not in [found.pid for found in processes.marked(layout.directory)] or (
+    while record.pid not in [process.pid for process in processes.marked(layout.directory)] or (
         b"env" in Path(f"/proc/{record.pid}/cmdline").read_bytes()
     ):
         assert time.monotonic() < deadline
@@ -106,7 +105,7 @@ def test_a_daemon_that_hides_its_environment_is_found_by_its_command_line(layout
 
 def test_a_program_that_does_not_exist_dies_with_the_reason_in_its_log(layout: Layout) -> None:
     record = processes.spawn(spec("/no/such/program"), Surroundings(layout))
-    said(layout, "sleeper", "/no/such/program")
+    await_words(layout, "sleeper", "/no/such/program")
     assert not processes.is_alive(record)
 
 
@@ -134,5 +133,5 @@ def test_a_daemon_that_hides_everything_is_found_by_its_log(layout: Layout) -> N
     while b"env" in Path(f"/proc/{record.pid}/cmdline").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert [found.pid for found in processes.marked(layout.directory)] == [record.pid]
+    assert [process.pid for process in processes.marked(layout.directory)] == [record.pid]
     processes.kill_group(record)

@@ -46,8 +46,8 @@ def test_only_the_named_segment_is_removed(tmp_path: Path) -> None:
 
 
 def _segment() -> int:
-    said = subprocess.run(["ipcmk", "-M", "64"], check=True, capture_output=True, text=True).stdout
-    return int(said.split()[-1])
+    output = subprocess.run(["ipcmk", "-M", "64"], check=True, capture_output=True, text=True).stdout
+    return int(output.split()[-1])
 
 
 def _maker(segment: int) -> int:

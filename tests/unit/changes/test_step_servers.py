@@ -1,0 +1,116 @@
+"""Every step names the servers that it touches: what its conditions are read from is locked with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from samaops.changes import canary, readings, verbs
+from samaops.changes.celery.revoke import TERMINATE
+from samaops.changes.rabbitmq.parking import ALL
+from samaops.collect import registry
+from samaops.collect.engine import Collector
+from samaops.config.settings import Settings
+from samaops.facts.docker import DockerFacts
+from samaops.facts.maintenance import Image, ImagesFacts
+from samaops.facts.observation import Observation
+from samaops.facts.rabbitmq import RabbitMQFacts
+from samaops.facts.selection import Selection
+from samaops.model.plan import Condition
+from samaops.site.site import Site
+from samaops.workflows import exclusion
+from tests.unit.changes import test_notification_plans as notifications
+from tests.unit.changes import test_parking_plans as parking
+from tests.unit.changes import test_policy_plans as policies
+from tests.unit.changes import test_revoke_plans as revoking
+from tests.unit.changes.test_plans import (
+    CONTAINER,
+    NODE,
+    QUEUE,
+    SETTINGS,
+    broker,
+    engine,
+    member,
+    snapshot,
+    workers,
+)
+from tests.unit.checks.judging import seen
+
+# The API's members, the broker and Flower each on a server of their own.
+SPREAD = Settings.model_validate(
+    {
+        **SETTINGS.model_dump(),
+        "servers": {name: {"address": "10.0.0.9"} for name in ("workers", "api", "api2", "flower")},
+        "flower": {"server": "flower"},
+        "redis": {"server": "flower"},
+        "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
+        "api": {
+            "instances": [
+                {"name": "api_1", "url": "http://10.0.0.2:8001", "container": "a1", "server": "api"},
+                {"name": "api_2", "url": "http://10.0.0.3:8001", "container": "a2", "server": "api2"},
+            ]
+        },
+    }
+)
+SITE = Site(SPREAD)
+
+
+IMAGES = ImagesFacts(
+    epoch=10.0**9,
+    images=tuple(
+        Image(f"sha{day}", (f"app:{day}",), ("app",), float(day), None, 10, False) for day in range(3)
+    ),
+    disk_bytes=None,
+)
+NODES = RabbitMQFacts("3", "", "/", (), False, None, 0, 0, 0, 1, (notifications.BROKER_NODE,), (), None, None)
+HOST = notifications.server("api", 4000 * notifications.MB)
+ENDED = replace(CONTAINER, name="c2", state="exited")
+RABBITMQ = replace(CONTAINER, name="samaconso_rabbitmq", memory_limit=1000 * notifications.MB)
+BROKER_ENGINE = seen(
+    "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
+)
+PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
+    ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
+    ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
+    ("docker restart", ("c2",), (engine("workers", ENDED),)),
+    ("workers restart", ("worker2",), (engine("workers", replace(CONTAINER, name="c2")),)),
+    ("workers scale", ("worker2", "-1"), (workers(NODE),)),
+    ("queue purge", ("low_priority", "/tmp/samaops-never-written"), (broker(replace(QUEUE, ready=7)),)),
+    ("queue set-watermark", ("0.5",), (seen("rabbitmq/api", NODES), BROKER_ENGINE, HOST)),
+    ("queue clear-policy", ("low_priority",), (broker(policies.LIMITED),)),
+    ("queue park", ("low_priority", "id-7"), (broker(QUEUE, parking.HOLDING),)),
+    ("queue unpark", ("low_priority", ALL), (broker(QUEUE, parking.HOLDING),)),
+    ("workers revoke", ("id-1", TERMINATE), (revoking.workers(revoking.STUCK),)),
+    ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),
+    (canary.NAME, ("normal", "id-1", "30"), (broker(replace(QUEUE, name="normal", consumers=1)),)),
+]
+
+
+def read_from(condition: Condition) -> Iterator[str]:
+    """Yield the servers that a condition's reading looks at: those it names, by itself or by a member, else all."""
+    by_system: dict[str, list[Collector]] = {}
+    for collector in registry.collectors(SITE, Selection(only=readings.find(condition.reading).codes)):
+        by_system.setdefault(collector.system, []).append(collector)
+    for collectors in by_system.values():
+        names = set(condition.of)
+        named = [one for one in collectors if {one.server, one.subject.partition("/")[2]} & names]
+        yield from (one.server for one in named or collectors if one.server is not None)
+
+
+@pytest.mark.parametrize(("verb", "arguments", "observations"), PLANS, ids=lambda value: str(value)[:30])
+def test_what_the_conditions_of_a_plan_are_read_from_is_locked(
+    verb: str, arguments: tuple[str, ...], observations: tuple[Observation, ...]
+) -> None:
+    plan = verbs.find(verb).plan(snapshot(*observations), SITE, arguments)
+    assert plan.steps
+    assert all(step.servers is not None for step in plan.steps), "or all servers of the site are locked"
+    touched = exclusion.servers_of(SITE, plan)
+    for step in plan.steps:
+        for condition in (*step.needs, *step.before, *step.after):
+            assert set(read_from(condition)) <= touched.keys(), condition.text
+
+
+def test_every_verb_is_among_them() -> None:
+    assert {verb for verb, _arguments, _observations in PLANS} == set(verbs.names())

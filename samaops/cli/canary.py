@@ -20,8 +20,8 @@ from samaops.render.human import View
 from samaops.render.words import symbols_for
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows import canary
-from samaops.workflows.canary import PLAYBOOK
+from samaops.workflows.troubleshooting import canary
+from samaops.workflows.troubleshooting.canary import PLAYBOOK
 
 
 def run(site: Site, queue: str | None, wanted: Changing) -> None:

@@ -19,8 +19,8 @@ from samaops.render import escape, json, tasks
 from samaops.render.bulletin import bulletin
 from samaops.render.faces import Output
 from samaops.site.site import Site
-from samaops.workflows import maintain
-from samaops.workflows.maintenance_tasks import DAILY
+from samaops.workflows.maintenance import routine
+from samaops.workflows.maintenance.daily import DAILY
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -42,11 +42,11 @@ def daily(
     """Do the daily tasks."""
     site = configuration_file.site(ctx.obj)
     names = tuple(name.strip() for name in only.split(",") if name.strip())
-    request = maintain.Request(lambda plan: _consent(site, plan, yes=yes), bulletin, names, dry_run=dry_run)
+    request = routine.Request(lambda plan: _consent(site, plan, yes=yes), bulletin, names, dry_run=dry_run)
     # a question cannot be asked on a line that moves
     may_ask = not (yes or dry_run) and sys.stdin.isatty()
     with nullcontext() if may_ask else screen.progress(_("Doing the daily tasks…")):
-        outcome = maintain.daily(site, request)
+        outcome = routine.run(site, DAILY, request)
     for note in outcome.notes:
         screen.console(stderr=True).print(f"samaops: {escape.command(note)}", soft_wrap=True)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
@@ -64,8 +64,8 @@ def _consent(site: Site, plan: Plan, *, yes: bool) -> None:
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:  # noqa: ARG001 - a command's signature
     """List the tasks."""
     if output is Output.HUMAN:
-        screen.show_screen(tasks.table("daily", DAILY))
+        screen.show_screen(tasks.table(DAILY))
     elif output is Output.JSON:
-        stdout.write(json.text(tasks.document("daily", DAILY)))
+        stdout.write(json.text(tasks.document(DAILY)))
     else:
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")

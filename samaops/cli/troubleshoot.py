@@ -24,10 +24,10 @@ from samaops.render.layout import Hanging
 from samaops.render.words import symbols_for
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows import guide
-from samaops.workflows import troubleshoot as workflow
-from samaops.workflows.hops import PREFIX
-from samaops.workflows.troubleshoot import Diagnosis, Offer
+from samaops.workflows.troubleshooting import guide
+from samaops.workflows.troubleshooting import troubleshoot as workflow
+from samaops.workflows.troubleshooting.stations import PREFIX
+from samaops.workflows.troubleshooting.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
 

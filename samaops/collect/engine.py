@@ -22,6 +22,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
 from samaops.errors import ConfigurationError
+from samaops.facts.maintenance import NO_PAST, Past
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
@@ -38,12 +39,21 @@ ResultT = TypeVar("ResultT")
 
 
 class Probe:
-    """What a collector is given: its shells, what is wanted of it, and where it says how far it has come."""
+    """What a collector is given: its shells, what is wanted of it, and where it says how far it has come.
+
+    ``past`` is what earlier runs saw, for looks that compare with it.
+    """
 
     def __init__(
-        self, shells: ShellPool, selection: Selection, ends_at: float, server: str | None = None
+        self,
+        shells: ShellPool,
+        selection: Selection,
+        ends_at: float,
+        server: str | None = None,
+        past: Past = NO_PAST,
     ) -> None:
         self.shells = shells
+        self.past = past
         self.missing: dict[str, Failure] = {}
         self.current_stage = ""
         self._selection = selection
@@ -118,13 +128,14 @@ class _Run:
         selection: Selection,
         run_ends_at: float,
         ended: threading.Condition,
+        past: Past = NO_PAST,
     ) -> None:
         self.collector = collector
         self.started = time.monotonic()
         self.ends_at = min(self.started + collector.timeout, run_ends_at)
         self.hit_deadline = False
         self._run_ends_at = run_ends_at
-        self.probe = Probe(shells, selection, self.ends_at, collector.server)
+        self.probe = Probe(shells, selection, self.ends_at, collector.server, past)
         self._ended = ended
         self._observation: Observation | None = None
         if self.started < run_ends_at:
@@ -190,12 +201,17 @@ class _Run:
 
 
 def observe(
-    collectors: Iterable[Collector], site: Site, selection: Selection, deadline_seconds: float
+    collectors: Iterable[Collector],
+    site: Site,
+    selection: Selection,
+    deadline_seconds: float,
+    past: Past = NO_PAST,
 ) -> Snapshot:
     """Run the collectors side by side and return what they saw within the deadline.
 
     Where there are very many of one system, the later ones are started when earlier ones have ended, or their time
     was up; the time of each begins when it is started.
+    ``past`` is what earlier runs saw; without it, what compares with them has nothing to compare with.
     """
     started = time.monotonic()
     taken_at = datetime.now(timezone.utc)
@@ -210,7 +226,7 @@ def observe(
         busy = Counter(run.collector.system for run in runs.values() if run.is_running)
         for collector in wanted:
             if collector not in runs and busy[collector.system] < MOST_AT_ONCE:
-                runs[collector] = _Run(collector, shells, selection, ends_at, ended)
+                runs[collector] = _Run(collector, shells, selection, ends_at, ended, past)
                 busy[collector.system] += 1
         return all(collector in runs for collector in wanted)
 

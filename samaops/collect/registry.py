@@ -36,6 +36,8 @@ class _Look(Struct, frozen=True):
     look: Callable[[Any, Site, Probe], object]
     targets: Callable[[Site], Iterable[Target]]
     feeds: tuple[str, ...]
+    kind: str
+    on_request: bool
 
 
 _looks: list[_Look] = []
@@ -47,15 +49,21 @@ def collects(
     *,
     targets: Callable[[Site], Iterable[Target]] | None = None,
     feeds: tuple[str, ...] = (),
+    kind: str = "",
+    on_request: bool = False,
 ) -> Callable[[LookT], LookT]:
     """Register the decorated ``(of, site, probe) -> facts`` as the look at a system.
 
     ``targets`` yields what there is to look at; without it, that is the system's section of the configuration.
-    ``feeds`` are prefixes of the check codes that need it; without them, all of the system's.
+    ``feeds`` are prefixes of the check codes that need it; without them, all of the system's. ``kind`` stands in the
+    subject where a system has looks of several kinds at one server; ``on_request`` is a look that is taken only when
+    the system is asked for by name.
     """
 
     def register(look: LookT) -> LookT:
-        _looks.append(_Look(system, facts_type, look, targets or _section_of(system), feeds))
+        _looks.append(
+            _Look(system, facts_type, look, targets or _section_of(system), feeds, kind or system, on_request)
+        )
         return look
 
     return register
@@ -96,10 +104,11 @@ def collectors_of(system: str, site: Site) -> list[Collector]:
 def _collector(look: _Look, target: Target, site: Site) -> Collector:
     return Collector(
         system=look.system,
-        subject=f"{look.system}/{target.name}",
+        subject=f"{look.kind}/{target.name}",
         facts_type=look.facts_type,
         collect=lambda probe: look.look(target.of, site, probe),
         server=target.server,
         feeds=look.feeds,
         timeout=target.seconds,
+        on_request=look.on_request,
     )

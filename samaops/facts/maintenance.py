@@ -26,6 +26,9 @@ class Past(Struct, frozen=True):
     failure: str = ""
 
 
+NO_PAST = Past()
+
+
 # A directory that one entry below fills almost alone says nothing that the entry does not say better.
 _DOMINANT_SHARE = 0.7
 

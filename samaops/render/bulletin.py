@@ -21,16 +21,16 @@ def bulletin(report: Report, site: str) -> Bulletin:
     head = f"{site}: samaops {report.command}: {_in_short(report)}"
     moment = report.started_at.strftime("%Y-%m-%d %H:%M:%S UTC")
     first = f"[{moment}] {escape.plain(head)}"
-    bad = [one for one in report.findings if one.status not in _GOOD]
+    bad = [finding for finding in report.findings if finding.status not in _GOOD]
     summary = [*_errors(report), *_causes(report)]
-    summary += [line for one in bad[:_MOST_FINDINGS] for line in _finding(one)]
+    summary += [line for finding in bad[:_MOST_FINDINGS] for line in _finding(finding)]
     if len(bad) > _MOST_FINDINGS:
         summary.append(_("{count} more").format(count=len(bad) - _MOST_FINDINGS))
     summary += _actions(report)
     good = [
-        f"  {words.status(one.status)}  {escape.plain(one.title)}"
-        for one in report.findings
-        if one not in bad
+        f"  {words.status(finding.status)}  {escape.plain(finding.title)}"
+        for finding in report.findings
+        if finding not in bad
     ]
     return Bulletin(
         subject=escape.plain(f"[{head}]", 180),
@@ -43,7 +43,7 @@ def _in_short(report: Report) -> str:
     if report.errors:
         return report.errors[0].message
     counts = report.counts()
-    shown = [words.counted(one, counts[one]) for one in SEVERITY if counts[one]]
+    shown = [words.counted(status, counts[status]) for status in SEVERITY if counts[status]]
     return ", ".join(shown) or _("nothing was looked at")
 
 
@@ -75,4 +75,4 @@ def _finding(finding: Finding) -> Iterator[str]:
 
 
 def _actions(report: Report) -> list[str]:
-    return [f"  {words.action(one.status)}  {escape.plain(one.title)}" for one in report.actions]
+    return [f"  {words.action(action.status)}  {escape.plain(action.title)}" for action in report.actions]

@@ -27,7 +27,7 @@ def page(report: Report, view: View, journaled: str = "") -> Group:
 def _lines(report: Report, view: View, journaled: str) -> Iterator[RenderableType]:
     for number, finding in enumerate(report.findings, start=1):
         yield _hop(number, finding, view)
-    for hint in dict.fromkeys(one.hint for one in report.findings if one.hint):
+    for hint in dict.fromkeys(finding.hint for finding in report.findings if finding.hint):
         yield Text("")
         yield CommandLine(escape.command(hint), prefix=f"{view.symbols.arrow} ")
     if view.verbose and report.actions:

@@ -30,7 +30,7 @@ def _page(check: CheckDescription) -> Iterator[RenderableType]:
     if check.confirm:
         yield Text("")
         yield Text(_("Confirm it by hand (reads only)"), "bold")
-        yield from (CommandLine(escape.command(one), indent=2) for one in check.confirm)
+        yield from (CommandLine(escape.command(command), indent=2) for command in check.confirm)
     yield from _paragraph(_("The least risky fix"), check.fix)
     if check.avoid:
         yield from _paragraph(_("What not to do"), check.avoid)
@@ -77,7 +77,7 @@ def explanation_document(check: CheckDescription) -> dict[str, Any]:
 
 def checks_document(checks: Sequence[CheckDescription]) -> dict[str, Any]:
     """Return all checks with their limits, as plain values."""
-    return {"schema": CHECKS_SCHEMA, "checks": [_summary(one) for one in checks]}
+    return {"schema": CHECKS_SCHEMA, "checks": [_summary(check) for check in checks]}
 
 
 def _summary(check: CheckDescription) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def markdown_page(check: CheckDescription) -> str:
     lines += ["", "## " + _("What it means"), "", escape.markdown(check.meaning)]
     if check.confirm:
         lines += ["", "## " + _("Confirm it by hand (reads only)"), ""]
-        lines += [escape.markdown_code(one) for one in check.confirm]
+        lines += [escape.markdown_code(command) for command in check.confirm]
     lines += ["", "## " + _("The least risky fix"), "", escape.markdown(check.fix)]
     if check.avoid:
         lines += ["", "## " + _("What not to do"), "", escape.markdown(check.avoid)]

@@ -20,7 +20,10 @@ def plain(text: object, limit: int = LONGEST_TEXT) -> str:
     line = str(text)[: 2 * limit + 1]
     cut = len(str(text)) > len(line)
     line = " ".join(line.split("\n")).replace("\t", " ")
-    line = "".join(one if one.isprintable() or one in _SPACES else _escaped(one) for one in line)
+    line = "".join(
+        character if character.isprintable() or character in _SPACES else _escaped(character)
+        for character in line
+    )
     if len(line) > limit or cut:
         line = line[: limit - 1] + "…"
     return line.strip(" ")
@@ -38,7 +41,10 @@ def command(text: str) -> str:
 def json_text(document: str) -> str:
     """Escape what a terminal could act upon in a JSON document; it stays the same document."""
     return "".join(
-        one if one.isprintable() or one == "\n" or one in _SPACES else _json_escape(one) for one in document
+        character
+        if character.isprintable() or character == "\n" or character in _SPACES
+        else _json_escape(character)
+        for character in document
     )
 
 

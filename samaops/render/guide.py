@@ -39,7 +39,7 @@ def _page(guide: Guide) -> Iterator[RenderableType]:
         yield Text("")
         yield Hanging(Text(f"{number}. "), Text(escape.plain(station.title), "bold"))
         yield Hanging(Text(""), Text(escape.plain(station.meaning)), indent=3)
-        yield from (CommandLine(escape.command(one), indent=5) for one in station.commands)
+        yield from (CommandLine(escape.command(command), indent=5) for command in station.commands)
     yield Text("")
     yield Text(_("Causes, and what helps"), "bold")
     for cause in guide.causes:
@@ -57,15 +57,15 @@ def _fix(fix: GuideFix) -> Iterator[RenderableType]:
     body = Text(escape.plain(fix.title)).append(f"  ({words.risk(Risk(fix.risk))})", "dim")
     yield Hanging(Text(f"{escape.plain(fix.id)}: ", "bold"), body, indent=2)
     yield CommandLine(escape.command(fix.command), indent=5)
-    for one in fix.by_hand:
-        yield CommandLine(escape.command(one), prefix=_("by hand: "), indent=5)
+    for command in fix.by_hand:
+        yield CommandLine(escape.command(command), prefix=_("by hand: "), indent=5)
     for line in fix.text.splitlines():
         yield Text(f"     | {escape.plain(line)}", "dim")
 
 
 def hop_lines(hops: Iterable[Finding], symbols: Symbols) -> Group:
     """Return the hops of a diagnosis in their order: how each is, its count, and what it is made of."""
-    return Group(*(_hop(number, one, symbols) for number, one in enumerate(hops, start=1)))
+    return Group(*(_hop(number, hop, symbols) for number, hop in enumerate(hops, start=1)))
 
 
 def _hop(number: int, hop: Finding, symbols: Symbols) -> RenderableType:

@@ -29,7 +29,7 @@ _STYLES = {"verified": "green", "failed": "bold red", "interrupted": "bold yello
 
 def document(changes: Sequence[PastChange]) -> dict[str, Any]:
     """Return changes as plain values, for JSON."""
-    return {"schema": SCHEMA, "changes": [to_builtins(one) for one in changes]}
+    return {"schema": SCHEMA, "changes": [to_builtins(change) for change in changes]}
 
 
 def table(changes: Sequence[PastChange]) -> Group:

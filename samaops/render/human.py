@@ -62,7 +62,7 @@ def _verdict(report: Report, view: View) -> Lines:
         yield _marked(status, error.message, view, bold=True)
         if error.hint:
             yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.command(error.hint)), indent=2)
-    if not report.errors or any(one.status not in _GOOD for one in report.findings):
+    if not report.errors or any(finding.status not in _GOOD for finding in report.findings):
         yield _marked(report.status, _answer(report), view, bold=True)
 
 
@@ -90,7 +90,9 @@ def _answer(report: Report) -> str:
 def _counted(report: Report, without: tuple[Status, ...] = ()) -> str:
     counts = report.counts()
     return ", ".join(
-        words.counted(one, counts[one]) for one in SEVERITY if counts[one] and one not in without
+        words.counted(status, counts[status])
+        for status in SEVERITY
+        if counts[status] and status not in without
     )
 
 
@@ -128,9 +130,9 @@ def _cause(cause: Cause, report: Report, view: View) -> Lines:
 
 def _explained(cause: Cause, report: Report, view: View) -> Lines:
     """Fold the symptoms of a cause: how many, and their names."""
-    by_key = {one.key: one for one in report.findings}
+    by_key = {finding.key: finding for finding in report.findings}
     findings = [by_key[key] for key in cause.explains if key in by_key]
-    names = [_name(one, cause) for one in findings if one.status is not Status.SKIPPED]
+    names = [_name(finding, cause) for finding in findings if finding.status is not Status.SKIPPED]
     skipped = len(findings) - len(names)
     if not names:
         return
@@ -154,17 +156,19 @@ def _fix(fix: Fix, view: View) -> Lines:
     label = Text(f"{view.symbols.arrow} ", "bold")
     body = Text(escape.plain(fix.title)).append(f"  ({words.risk(fix.risk)})", "dim")
     yield Hanging(label, body, indent=1)
-    for one in fix.commands:
-        yield CommandLine(escape.command(one), indent=5)
+    for command in fix.commands:
+        yield CommandLine(escape.command(command), indent=5)
     if view.verbose:
-        for one in fix.undo:
-            yield CommandLine(escape.command(one), prefix=_("undo: "), indent=5, style="dim")
+        for command in fix.undo:
+            yield CommandLine(escape.command(command), prefix=_("undo: "), indent=5, style="dim")
 
 
 def _not_ok(report: Report, view: View) -> Lines:
     """Show what is wrong and is not folded under a cause."""
     folded = {key for cause in report.causes for key in cause.explains}
-    findings = [one for one in report.findings if one.status not in _GOOD and one.key not in folded]
+    findings = [
+        finding for finding in report.findings if finding.status not in _GOOD and finding.key not in folded
+    ]
     if findings and report.causes:
         yield Text(_("Besides, explained by no cause:"), "bold")
     for finding in findings:
@@ -184,7 +188,7 @@ def _rest(report: Report, view: View) -> Lines:
     if report.answer and not report.duration_ms:
         return  # a plan, or nothing to do: there is no run to tell of
     if view.verbose:
-        for finding in sorted(report.findings, key=lambda one: (one.code, one.subject)):
+        for finding in sorted(report.findings, key=lambda finding: (finding.code, finding.subject)):
             yield _listed(finding, view)
         if report.findings:
             yield Text("")

@@ -36,12 +36,12 @@ def document(report: Report) -> dict[str, Any]:
         "deadline_hit": report.deadline_hit,
         "deep": report.deep,
         "counts": {status.value: count for status, count in report.counts().items()},
-        "findings": [_finding(one) for one in report.findings],
-        "causes": [_cause(one) for one in report.causes],
-        "actions": [_action(one) for one in report.actions],
+        "findings": [_finding(finding) for finding in report.findings],
+        "causes": [_cause(cause) for cause in report.causes],
+        "actions": [_action(action) for action in report.actions],
         "footprint": _footprint(report.footprint),
         "timings_ms": dict(report.timings_ms),
-        "errors": [_error(one) for one in report.errors],
+        "errors": [_error(error) for error in report.errors],
     }
 
 
@@ -78,7 +78,7 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "for": list(cause.speaks_for),
         "against": list(cause.speaks_against),
         "explains": list(cause.explains),
-        "fixes": [_fix(one) for one in cause.fixes],
+        "fixes": [_fix(fix) for fix in cause.fixes],
     }
 
 
@@ -125,9 +125,9 @@ def _error(error: ReportError) -> dict[str, Any]:
 def _finite(value: Any) -> Any:
     """Return plain JSON values: NaN and infinity, which JSON has not, become null."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_finite(one) for one in value]
+        return [_finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

@@ -24,13 +24,13 @@ def render(report: Report) -> str:
 
 
 def _suite(root: Element, report: Report, system: str, findings: list[Finding]) -> None:
-    statuses = [one.status for one in findings]
+    statuses = [finding.status for finding in findings]
     suite = SubElement(
         root,
         "testsuite",
         name=_text(system),
         tests=str(len(findings)),
-        failures=str(sum(one in (Status.CRITICAL, Status.WARNING) for one in statuses)),
+        failures=str(sum(status in (Status.CRITICAL, Status.WARNING) for status in statuses)),
         errors=str(statuses.count(Status.UNKNOWN)),
         skipped=str(statuses.count(Status.SKIPPED)),
         time=f"{report.timings_ms.get(system, 0) / 1000:.3f}",

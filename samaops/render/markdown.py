@@ -33,7 +33,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _counts(report: Report) -> str:
     counts = report.counts()
-    return ", ".join(words.counted(one, counts[one]) for one in SEVERITY if counts[one])
+    return ", ".join(words.counted(status, counts[status]) for status in SEVERITY if counts[status])
 
 
 def _cause(cause: Cause) -> Iterator[str]:
@@ -57,11 +57,11 @@ def _cause(cause: Cause) -> Iterator[str]:
 
 
 def _findings(report: Report) -> Iterator[str]:
-    wrong = [one for one in report.findings if one.status not in (Status.OK, Status.SKIPPED)]
+    wrong = [finding for finding in report.findings if finding.status not in (Status.OK, Status.SKIPPED)]
     if not wrong:
         return
     yield "| " + " | ".join((_("status"), _("check"), _("subject"), _("finding"))) + " |"
     yield "| --- | --- | --- | --- |"
-    for one in wrong:
-        title = markdown(f"{one.title} ({one.detail})" if one.detail else one.title)
-        yield f"| {words.status(one.status)} | {markdown(one.code)} | {markdown(one.subject)} | {title} |"
+    for finding in wrong:
+        title = markdown(f"{finding.title} ({finding.detail})" if finding.detail else finding.title)
+        yield f"| {words.status(finding.status)} | {markdown(finding.code)} | {markdown(finding.subject)} | {title} |"

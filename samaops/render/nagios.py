@@ -54,7 +54,7 @@ def _summary(report: Report) -> str:
     if report.status not in (Status.OK, Status.SKIPPED):
         return words.unexplained(report)
     counts = report.counts()
-    shown = [words.counted(one, counts[one]) for one in Status if counts[one]]
+    shown = [words.counted(status, counts[status]) for status in Status if counts[status]]
     return ", ".join(shown) or _("nothing was looked at")
 
 
@@ -78,7 +78,7 @@ def _long_text(report: Report) -> Iterator[str]:
     for cause in report.causes:
         yield _text(f"{words.verdict(cause.verdict)}: {cause.title} ({cause.subject})")
         for fix in cause.fixes[:1]:
-            yield from (f"  {_text(one, 1000)}" for one in fix.commands)
+            yield from (f"  {_text(command, 1000)}" for command in fix.commands)
     folded = {key for cause in report.causes for key in cause.explains}
     for finding in report.findings:
         if finding.status not in (Status.OK, Status.SKIPPED) and finding.key not in folded:

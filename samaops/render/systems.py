@@ -21,8 +21,10 @@ def system_lines(report: Report, symbols: Symbols) -> Iterator[str]:
     for finding in report.findings:
         counts.setdefault(finding.system, Counter())[finding.status] += 1
     order = list(report.timings_ms)
-    systems = sorted(counts, key=lambda one: (order.index(one) if one in order else len(order), one))
-    cells = [_cell(one, counts[one], report.timings_ms.get(one), symbols) for one in systems]
+    systems = sorted(
+        counts, key=lambda system: (order.index(system) if system in order else len(order), system)
+    )
+    cells = [_cell(system, counts[system], report.timings_ms.get(system), symbols) for system in systems]
     if len(cells) <= _MOST_IN_ONE_COLUMN or any(len(cell) > _COLUMN for cell in cells):
         yield from cells
         return
@@ -33,13 +35,13 @@ def system_lines(report: Report, symbols: Symbols) -> Iterator[str]:
 
 
 def _cell(system: str, counts: Counter[Status], took_ms: int | None, symbols: Symbols) -> str:
-    worst = next(one for one in SEVERITY if counts[one])
+    worst = next(status for status in SEVERITY if counts[status])
     if set(counts) == {Status.OK}:
         parts = [
             ngettext("{count} check", "{count} checks", counts[Status.OK]).format(count=counts[Status.OK])
         ]
     else:
         order = (Status.OK, *SEVERITY[:3], Status.SKIPPED)
-        parts = [words.counted(one, counts[one]) for one in order if counts[one]]
+        parts = [words.counted(status, counts[status]) for status in order if counts[status]]
     took = [words.duration(took_ms)] if took_ms is not None else []
     return f"{symbols.status[worst]} {escape.plain(system):<12} {', '.join([*parts, *took])}"

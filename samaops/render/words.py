@@ -77,12 +77,12 @@ def symbols_for(encoding: str | None) -> Symbols:
     return UNICODE
 
 
-def status(one: Status) -> str:
+def status(value: Status) -> str:
     """Return a status in the user's language."""
-    return _(_STATUS_WORDS[one])
+    return _(_STATUS_WORDS[value])
 
 
-def counted(one: Status, count: int) -> str:
+def counted(value: Status, count: int) -> str:
     """Return how many findings have a status: ``2 critical``."""
     words = {
         Status.OK: ngettext("{count} ok", "{count} ok", count),
@@ -91,22 +91,22 @@ def counted(one: Status, count: int) -> str:
         Status.UNKNOWN: ngettext("{count} unknown", "{count} unknown", count),
         Status.SKIPPED: ngettext("{count} skipped", "{count} skipped", count),
     }
-    return words[one].format(count=count)
+    return words[value].format(count=count)
 
 
-def verdict(one: Verdict) -> str:
+def verdict(value: Verdict) -> str:
     """Return a verdict in the user's language."""
-    return _(_VERDICT_WORDS[one])
+    return _(_VERDICT_WORDS[value])
 
 
-def risk(one: Risk) -> str:
+def risk(value: Risk) -> str:
     """Return a risk in the user's language, with what it means."""
-    return _(_RISK_WORDS[one])
+    return _(_RISK_WORDS[value])
 
 
-def action(one: ActionStatus) -> str:
+def action(value: ActionStatus) -> str:
     """Return how far an action has come, in the user's language."""
-    return _(_ACTION_WORDS[one])
+    return _(_ACTION_WORDS[value])
 
 
 def duration(milliseconds: int) -> str:
@@ -116,9 +116,13 @@ def duration(milliseconds: int) -> str:
 
 def unexplained(report: Report) -> str:
     """Return what is worst, and how much more is wrong, when no cause was found."""
-    wrong = [one for one in worst_first(report.findings) if one.status not in (Status.OK, Status.SKIPPED)]
+    wrong = [
+        finding
+        for finding in worst_first(report.findings)
+        if finding.status not in (Status.OK, Status.SKIPPED)
+    ]
     title, others = escape.plain(wrong[0].title, _LONGEST_TITLE), len(wrong) - 1
-    if {one.status for one in report.findings} - {Status.SKIPPED} == {Status.OK, Status.UNKNOWN}:
+    if {finding.status for finding in report.findings} - {Status.SKIPPED} == {Status.OK, Status.UNKNOWN}:
         return _only_unknown(title, others)
     if not others:
         return _("{title}; no known cause explains it").format(title=title)

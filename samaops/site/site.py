@@ -32,7 +32,7 @@ class Site(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """How the site is called in the journal, in locks and in letters."""
+        """How the site is called in the journal, in locks and in requests to teams."""
         return self.settings.site
 
     def section(self, system: str) -> Any:

@@ -20,7 +20,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows.guide import guide_of
+from samaops.workflows.troubleshooting.guide import guide_of
 
 # What a finding may hold that a cause asks for, to see which fixes it has: names in capitals for what is not known.
 _NAMES = {
@@ -97,8 +97,8 @@ def _groups() -> _Groups:
     return groups
 
 
-def _ids(found: Iterable[str], groups: _Groups, cause: str) -> tuple[str, ...]:
-    names = dict.fromkeys(name for key in found for name in groups[key][0].ids)
+def _ids(keys_of: Iterable[str], groups: _Groups, cause: str) -> tuple[str, ...]:
+    names = dict.fromkeys(name for key in keys_of for name in groups[key][0].ids)
     return tuple(name for name in names if name != cause)
 
 
@@ -153,7 +153,11 @@ def _produced(effects: Iterable[Effect]) -> Iterator[Produced]:
         places.setdefault((place, effect.when is not None), []).append(effect.pattern)
     for (place, is_partial), patterns in places.items():
         unique = list(dict.fromkeys(patterns))
-        wide = [one for one in unique if not any(fnmatchcase(one, other) for other in unique if other != one)]
+        wide = [
+            pattern
+            for pattern in unique
+            if not any(fnmatchcase(pattern, other) for other in unique if other != pattern)
+        ]
         yield Produced(tuple(wide), place, is_partial)
 
 

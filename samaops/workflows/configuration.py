@@ -63,7 +63,7 @@ def check(configuration: Configuration) -> tuple[str, ...]:
         if isinstance(value, Secret):
             problems.extend(_problem_of(key, value))
     if problems:
-        raise ConfigurationError("\n".join(f"{configuration.path}: {one}" for one in problems))
+        raise ConfigurationError("\n".join(f"{configuration.path}: {problem}" for problem in problems))
     return consistency.systems(settings)
 
 

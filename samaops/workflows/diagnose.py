@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from samaops.checks import engine as checks
 from samaops.checks.registry import rules
 from samaops.collect import engine, registry, store
 from samaops.config import consistency, keys, masking
-from samaops.errors import UNAVAILABLE, ConfigurationError, UsageError
+from samaops.errors import UNAVAILABLE, ConfigurationError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.facts.systems import SYSTEMS
@@ -25,6 +25,7 @@ from samaops.model.status import NAGIOS_CODE, Status
 from samaops.site.site import Site
 
 DEFAULT_DEADLINE_SECONDS = 15.0
+FactsT = TypeVar("FactsT")
 # A name that does not resolve is our own network as often as the other's.
 _UNREACHED = OUTAGE_KINDS | {FailureKind.DEPENDENCY, FailureKind.DEADLINE, FailureKind.NAME}
 
@@ -45,6 +46,17 @@ def observe(
         raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
     snapshot: Snapshot = redacted(engine.observe(collectors, site, selection, deadline_seconds), site)
     return snapshot
+
+
+def facts_of(site: Site, code: str, facts_type: type[FactsT], message: str) -> FactsT:
+    """Look at what one check needs, and return its facts. Raises UnavailableError: ``message`` with ``{reason}``."""
+    snapshot = observe(site, Selection(only=(code,)))
+    for _observation, facts in snapshot.facts_of(facts_type):
+        return facts
+    failures = [
+        observation.failure for observation in snapshot.observations if observation.failure is not None
+    ]
+    raise UnavailableError(message.format(reason=failures[0].message if failures else "?"))
 
 
 def _refuse_unknown_servers(site: Site, selection: Selection) -> None:
@@ -68,13 +80,13 @@ def _nothing_to_look_at(selection: Selection) -> str:
 def redacted(value: Any, site: Site) -> Any:
     """Mask secrets in texts from outside, except one that is an ordinary word of this configuration."""
     words = [str(value) for _key, value in keys.walk(site) if isinstance(value, (str, Path))]
-    secrets = [one for one in masking.known() if not any(one in word for word in words)]
+    secrets = [secret for secret in masking.known() if not any(secret in word for word in words)]
     return masking.redacted(value, secrets)
 
 
 def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> Report:
     """Turn what was observed into a report. Pure: the same snapshot gives the same report."""
-    _refuse_unknown_thresholds(site, {one.system for one in snapshot.observations})
+    _refuse_unknown_thresholds(site, {observation.system for observation in snapshot.observations})
     findings = checks.judge(snapshot, site, selection)
     findings, causes = graph.explain(findings, site)
     report = Report(
@@ -111,14 +123,16 @@ def judge_saved(path: Path, selection: Selection = EVERYTHING, site: Site | None
 
 def _timings(snapshot: Snapshot) -> dict[str, int]:
     timings: dict[str, int] = {}
-    for one in snapshot.observations:
-        timings[one.system] = max(one.duration_ms, timings.get(one.system, 0))
+    for observation in snapshot.observations:
+        timings[observation.system] = max(observation.duration_ms, timings.get(observation.system, 0))
     return timings
 
 
 def _nothing_was_reached(snapshot: Snapshot, findings: tuple[Finding, ...]) -> bool:
     """Return whether every look failed before the system asked for could say anything."""
-    failures = [one.failure for one in snapshot.observations if one.failure is not None]
+    failures = [
+        observation.failure for observation in snapshot.observations if observation.failure is not None
+    ]
     has_seen = any(finding.status in (Status.OK, Status.WARNING) for finding in findings)
     return bool(failures) and not has_seen and all(failure.kind in _UNREACHED for failure in failures)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
@@ -14,7 +14,7 @@ from samaops.collect import engine
 from samaops.collect.docker import stats as docker_stats
 from samaops.config import consistency
 from samaops.errors import RefusedError, UnavailableError, UsageError
-from samaops.facts.docker import Container, ContainerUse, DockerFacts, StatsFacts
+from samaops.facts.docker import Container, DockerFacts, StatsFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
@@ -28,6 +28,8 @@ MOST_LINES = 10_000
 _TAG_CHARACTERS = 12
 _MISSING = "missing"
 _UNKNOWN = "unknown"
+Row = dict[str, Any]
+FactsT = TypeVar("FactsT", DockerFacts, StatsFacts)
 
 
 def listed(site: Site) -> Table:
@@ -42,32 +44,29 @@ def listed(site: Site) -> Table:
         Column("restarts", _("again"), True),
         Column("tag", _("image")),
     )
-    rows = tuple(row for one in _of(snapshot, DockerFacts) for row in _containers(one))
+    rows = _rows(snapshot, DockerFacts, _containers)
     return Table("containers", columns, rows, _("No container is there"), _reasons(rows))
 
 
-def _containers(seen: Observation) -> Iterator[dict[str, Any]]:
-    facts = seen.facts
-    if not isinstance(facts, DockerFacts):
-        yield _unseen(seen)
-        return
-    for one in facts.containers:
-        yield _container(seen.server, one, facts.epoch)
+def _containers(server: str | None, facts: DockerFacts) -> Iterator[Row]:
+    for container in facts.containers:
+        yield _container(server, container, facts.epoch)
     for name in facts.expected:
         if facts.named(name) is None:
-            yield {"server": seen.server, "container": name, "state": _MISSING, "is_expected": True}
+            yield {"server": server, "container": name, "state": _MISSING, "is_expected": True}
 
 
-def _container(server: str | None, one: Container, now: float) -> dict[str, Any]:
-    changed = one.started_at if one.state == "running" else one.finished_at
-    is_well = one.state == "running" and one.health
+def _container(server: str | None, container: Container, now: float) -> Row:
+    is_running = container.state == "running"
+    changed = container.started_at if is_running else container.finished_at
     return {
-        "server": server, "container": one.name, "state": one.health if is_well else one.state,
-        "engine_state": one.state, "health": one.health, "tag": _tag(one.image),
+        "server": server, "container": container.name,
+        "state": container.health if is_running and container.health else container.state,
+        "engine_state": container.state, "health": container.health, "tag": _tag(container.image),
         "since": duration(max(0.0, now - changed)) if changed else None, "since_epoch": changed,
-        "restarts": one.restart_count, "image": one.image, "image_id": one.image_id,
-        "exit_code": one.exit_code if one.state != "running" else None, "oom_killed": one.oom_killed,
-        "restart_policy": one.restart_policy,
+        "restarts": container.restart_count, "image": container.image, "image_id": container.image_id,
+        "exit_code": None if is_running else container.exit_code, "oom_killed": container.oom_killed,
+        "restart_policy": container.restart_policy,
     }  # fmt: skip
 
 
@@ -93,26 +92,19 @@ def stats(site: Site) -> Table:
         Column("memory_percent", _("% of limit"), True),
         Column("processes", _("processes"), True),
     )
-    rows = tuple(row for one in _of(snapshot, StatsFacts) for row in _uses(one))
+    rows = _rows(snapshot, StatsFacts, _uses)
     return Table("container_stats", columns, rows, _("No container runs"), _reasons(rows))
 
 
-def _uses(seen: Observation) -> Iterator[dict[str, Any]]:
-    if not isinstance(seen.facts, StatsFacts):
-        yield _unseen(seen)
-        return
-    for one in seen.facts.containers:
-        yield _use(seen.server, one)
-
-
-def _use(server: str | None, one: ContainerUse) -> dict[str, Any]:
-    used, limit = one.memory_bytes, one.memory_limit
-    return {
-        "server": server, "container": one.name, "cpu_percent": one.cpu_percent,
-        "memory_mb": None if used is None else round(used / 1e6, 1),
-        "memory_percent": round(100 * used / limit, 1) if used is not None and limit else None,
-        "processes": one.processes, "memory_bytes": used, "memory_limit_bytes": limit,
-    }  # fmt: skip
+def _uses(server: str | None, facts: StatsFacts) -> Iterator[Row]:
+    for use in facts.containers:
+        used, limit = use.memory_bytes, use.memory_limit
+        yield {
+            "server": server, "container": use.name, "cpu_percent": use.cpu_percent,
+            "memory_mb": None if used is None else round(used / 1e6, 1),
+            "memory_percent": round(100 * used / limit, 1) if used is not None and limit else None,
+            "processes": use.processes, "memory_bytes": used, "memory_limit_bytes": limit,
+        }  # fmt: skip
 
 
 def logs(site: Site, name: str, tail: int, since: str | None) -> Table:
@@ -160,7 +152,7 @@ def _server_of(site: Site, name: str) -> str:
     expected = site.containers()
     servers = [server for server, names in expected.items() if name in names]
     if not servers:
-        known = sorted({one for names in expected.values() for one in names})
+        known = sorted({known for names in expected.values() for known in names})
         text = _("The configuration knows no container {name!r}")
         raise UsageError(text.format(name=name), hint=consistency.not_one_of(name, known))
     if len(servers) > 1:
@@ -174,29 +166,39 @@ def _require_containers(site: Site) -> None:
         raise UsageError(_("[docker] is not configured"), hint="samaops config show")
 
 
-def _of(snapshot: Snapshot, facts_type: type) -> list[Observation]:
-    """Return what was seen of each server. Raises UnavailableError when nothing could be looked at."""
-    seen = [one for one in snapshot.observations if one.facts_type == facts_type.__name__]
-    reasons = dict.fromkeys(_why(one) for one in seen)
-    if seen and all(one.facts is None for one in seen):
+def _rows(
+    snapshot: Snapshot, facts_type: type[FactsT], rows_of: Callable[[str | None, FactsT], Iterable[Row]]
+) -> tuple[Row, ...]:
+    """Return the rows of each server, with one in the place of a server that could not be looked at.
+
+    Raises UnavailableError when none could be.
+    """
+    seen = [
+        observation for observation in snapshot.observations if observation.facts_type == facts_type.__name__
+    ]
+    if seen and all(observation.facts is None for observation in seen):
+        reasons = dict.fromkeys(_why(observation) for observation in seen)
         text = _("Could not look at the containers: {reason}")
         raise UnavailableError(
             text.format(reason="; ".join(reasons)), "samaops diagnose --only docker,servers"
         )
-    return seen
+    rows: list[Row] = []
+    for observation in seen:
+        if isinstance(observation.facts, facts_type):
+            rows += rows_of(observation.server, observation.facts)
+        else:
+            server, reason = observation.server, _why(observation)
+            rows.append({"server": server, "container": None, "state": _UNKNOWN, "reason": reason})
+    return tuple(rows)
 
 
-def _unseen(seen: Observation) -> dict[str, Any]:
-    return {"server": seen.server, "container": None, "state": _UNKNOWN, "reason": _why(seen)}
+def _why(observation: Observation) -> str:
+    return observation.failure.message if observation.failure else ""
 
 
-def _why(seen: Observation) -> str:
-    return seen.failure.message if seen.failure else ""
-
-
-def _reasons(rows: tuple[Mapping[str, Any], ...]) -> tuple[str, ...]:
+def _reasons(rows: Sequence[Row]) -> tuple[str, ...]:
     text = _("{server}: could not look: {reason}")
-    return tuple(text.format(server=one["server"], reason=one["reason"]) for one in rows if one.get("reason"))
+    return tuple(text.format(server=row["server"], reason=row["reason"]) for row in rows if row.get("reason"))
 
 
 def is_whole(table: Table) -> bool:

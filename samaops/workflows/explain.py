@@ -15,7 +15,7 @@ from samaops.i18n import _
 from samaops.model.description import CheckDescription
 from samaops.site.commands import filled_in, samaops
 from samaops.site.site import Site
-from samaops.workflows.guide import guide_of
+from samaops.workflows.troubleshooting.guide import guide_of
 
 
 def describe(code: str, site: Site | None = None) -> CheckDescription:

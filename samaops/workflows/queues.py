@@ -19,13 +19,12 @@ from samaops.config import consistency
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
-from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Plan
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows import change, diagnose, observed
+from samaops.workflows import change, diagnose
 
 MOST_MESSAGES = 50_000
 _PEEKED_BYTES = 200
@@ -34,8 +33,8 @@ _PEEKED_BYTES = 200
 def listed(site: Site) -> Table:
     """Return every queue with what waits in it and who consumes it. Raises UnavailableError."""
     _broker(site)
-    snapshot = diagnose.observe(site, Selection(only=("rabbitmq.queue",)))
-    facts = observed.one(snapshot, RabbitMQFacts, _("Could not look at the broker: {reason}"))
+    message = _("Could not look at the broker: {reason}")
+    facts = diagnose.facts_of(site, "rabbitmq.queue", RabbitMQFacts, message)
     if facts.queues is None:
         raise UnavailableError(_("The broker's queues could not be read"))
     columns = (

@@ -8,11 +8,10 @@ from typing import Any
 from samaops.config.settings import Celery
 from samaops.errors import UsageError
 from samaops.facts.celery import CeleryFacts
-from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows import diagnose, observed
+from samaops.workflows import diagnose
 
 
 def listed(site: Site) -> Table:
@@ -36,7 +35,7 @@ def _workers(celery: Celery, facts: CeleryFacts) -> Iterator[dict[str, Any]]:
             queues = node.queues if node else ()
             yield {
                 "worker": name, "node": node.name if node else None, "connected": node is not None,
-                "queues": list(queues), "missing": [one for one in worker.queues if one not in queues],
+                "queues": list(queues), "missing": [queue for queue in worker.queues if queue not in queues],
                 "unacknowledged": node.unacknowledged if node else None,
                 "capacity": node.capacity if node else None,
                 "container": worker.container, "server": worker.server,
@@ -76,8 +75,8 @@ def _queue(name: str, celery: Celery, facts: CeleryFacts) -> dict[str, Any]:
 
 
 def _facts(site: Site) -> CeleryFacts:
-    snapshot = diagnose.observe(site, Selection(only=("celery.worker",)))
-    return observed.one(snapshot, CeleryFacts, _("Could not look at the workers: {reason}"))
+    message = _("Could not look at the workers: {reason}")
+    return diagnose.facts_of(site, "celery.worker", CeleryFacts, message)
 
 
 def _celery(site: Site) -> Celery:

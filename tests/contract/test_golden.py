@@ -23,7 +23,8 @@ from samaops.journal.history import Change, Journal
 from samaops.render import json as json_face
 from samaops.site.site import Site
 from samaops.workflows import change as changes
-from samaops.workflows import maintenance_past
+from samaops.workflows.maintenance import past as maintenance_past
+from samaops.workflows.maintenance.daily import DAILY
 from tests.contract.conftest import Samaops, redis_at
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
@@ -137,7 +138,7 @@ def test_what_maintenance_kept_in_an_earlier_version_is_still_known(
     settings = Settings.model_validate(
         {"site": SITE, "history": {"url": {"literal": f"sqlite:///{journal}"}}}
     )
-    earlier = maintenance_past.read(Site(settings))
+    earlier = maintenance_past.read(Site(settings), DAILY)
     past, newest = earlier.past, records[-1]
     assert (past.failure, list(earlier.alerts)) == ("", newest["alerts"])
     assert {

@@ -20,7 +20,7 @@ from samaops.model.plan import ActionStatus, Plan
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows import canary
+from samaops.workflows.troubleshooting import canary
 from tests.service.test_celery_workers import Plant, plant
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]

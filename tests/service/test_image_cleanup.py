@@ -19,14 +19,16 @@ from samaops.model.plan import ActionStatus, Plan
 from samaops.model.status import Status
 from samaops.render.bulletin import bulletin
 from samaops.site.site import Site
-from samaops.workflows import change, diagnose, maintain
+from samaops.workflows import change, diagnose
+from samaops.workflows.maintenance import routine
+from samaops.workflows.maintenance.daily import DAILY
 from tests.service.docker_engine import Engine, running_engine
 
 pytestmark = pytest.mark.service
 # So short that whatever was made by an earlier command is older.
 MOMENT_HOURS = 0.001 / 3600
 SIZE_BYTES = 3_000_000
-Daily = Callable[..., maintain.Outcome]
+Daily = Callable[..., routine.Outcome]
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +60,14 @@ def site(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
     )
 
 
-def daily(settings: Settings, *, refuse: bool = False, dry_run: bool = False) -> maintain.Outcome:
+def daily(settings: Settings, *, refuse: bool = False, dry_run: bool = False) -> routine.Outcome:
     def consent(_plan: Plan) -> None:
         if refuse:
             raise RefusedError("nobody said yes")
 
-    return maintain.daily(Site(settings), maintain.Request(consent, bulletin, ("images",), dry_run=dry_run))
+    return routine.run(
+        Site(settings), DAILY, routine.Request(consent, bulletin, ("images",), dry_run=dry_run)
+    )
 
 
 def images(settings: Settings) -> ImagesFacts:

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from samaops.checks import engine as checks
-from samaops.collect import engine
-from samaops.collect.maintenance import logs as maintenance_logs
+from samaops.collect import engine, registry
 from samaops.config.settings import Maintenance, Server, Settings
-from samaops.facts.maintenance import LogFacts, LogMarks
+from samaops.facts.maintenance import LogFacts, LogMarks, Past
 from samaops.facts.selection import Selection
 from samaops.model.finding import Finding
 from samaops.site.site import Site
@@ -61,10 +60,10 @@ class Logs:
         path.unlink()
 
     def read(self) -> LogFacts:
-        marks = {"api": self.marks} if self.marks else {}
+        past = Past(marks={"api": self.marks} if self.marks else {})
         selection = Selection(only=("maintenance.logs",))
-        collectors = maintenance_logs.collectors(Site(self._settings), marks)
-        snapshot = engine.observe(collectors, Site(self._settings), selection, 60.0)
+        collectors = registry.collectors(Site(self._settings), selection)
+        snapshot = engine.observe(collectors, Site(self._settings), selection, 60.0, past)
         self.findings = checks.judge(snapshot, Site(self._settings), selection)
         found = [facts for _one, facts in snapshot.facts_of(LogFacts)]
         assert found, snapshot.observations

@@ -24,7 +24,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows import announce
+from samaops.workflows.maintenance import announce
 from tests.service import faulty
 from tests.service.listeners import http_listener, mail_server
 
@@ -212,11 +212,11 @@ def test_a_ping_names_its_signal_behind_the_path() -> None:
 def test_alerts_fire_and_end_in_the_form_of_alertmanager() -> None:
     with http_listener(answer=b"") as listener:
         settings = Settings(site="s", notify=Notify(alertmanager=Endpoint(url=listener.url)))
-        first = announce.announcement(Site(settings), report(BAD), BULLETIN, ())
-        assert announce.tell(Site(settings), first) == ()
+        first = announce.prepare(Site(settings), report(BAD), BULLETIN, ())
+        assert announce.send(Site(settings), first) == ()
         healed = Finding(BAD.code, Status.OK, BAD.subject, "fine")
-        second = announce.announcement(Site(settings), report(healed), BULLETIN, first.alerts)
-        assert announce.tell(Site(settings), second) == ()
+        second = announce.prepare(Site(settings), report(healed), BULLETIN, first.alerts)
+        assert announce.send(Site(settings), second) == ()
     (fired,), (ended,) = listener.documents()
     assert listener.paths[0] == alertmanager.POST_PATH
     assert fired["labels"] == ended["labels"]
@@ -228,9 +228,9 @@ def test_alerts_fire_and_end_in_the_form_of_alertmanager() -> None:
 
 def test_a_run_of_other_tasks_ends_no_alert() -> None:
     settings = Settings(site="s")
-    first = announce.announcement(Site(settings), report(BAD), BULLETIN, ())
+    first = announce.prepare(Site(settings), report(BAD), BULLETIN, ())
     other = Finding("redis.service.unreachable", Status.OK, "redis/workers", "fine")
-    second = announce.announcement(Site(settings), report(other), BULLETIN, first.alerts)
+    second = announce.prepare(Site(settings), report(other), BULLETIN, first.alerts)
     assert second.ended == ()
     assert second.alerts == first.alerts
 
@@ -240,8 +240,7 @@ def test_nobody_is_told_that_all_is_well() -> None:
         settings = Settings(notify=Notify(slack=hook(slack.url), mail=mail_to(mail.port)))
         fine = Finding("a.b", Status.OK, "a/x", "fine")
         assert (
-            announce.tell(Site(settings), announce.announcement(Site(settings), report(fine), BULLETIN, ()))
-            == ()
+            announce.send(Site(settings), announce.prepare(Site(settings), report(fine), BULLETIN, ())) == ()
         )
         assert (slack.asked, mail.mails) == ([], [])
 
@@ -256,9 +255,7 @@ def test_channels_that_fail_or_hang_stop_no_other_and_are_named() -> None:
             )
         )
         started = time.monotonic()
-        notes = announce.tell(
-            Site(settings), announce.announcement(Site(settings), report(BAD), BULLETIN, ())
-        )
+        notes = announce.send(Site(settings), announce.prepare(Site(settings), report(BAD), BULLETIN, ()))
         assert time.monotonic() - started < 4
     assert [one["Subject"] for one in mail.mails] == [BULLETIN.subject]
     assert sorted(notes) == [
@@ -270,7 +267,7 @@ def test_channels_that_fail_or_hang_stop_no_other_and_are_named() -> None:
 def test_a_secret_that_is_not_there_is_a_failure_of_its_channel_only() -> None:
     missing = WebhookNotification(url=Secret(env="SAMAOPS_TEST_NO_SUCH_VARIABLE"))
     settings = Settings(notify=Notify(slack=missing))
-    (note,) = announce.tell(Site(settings), announce.announcement(Site(settings), report(BAD), BULLETIN, ()))
+    (note,) = announce.send(Site(settings), announce.prepare(Site(settings), report(BAD), BULLETIN, ()))
     assert "SAMAOPS_TEST_NO_SUCH_VARIABLE" in note
 
 

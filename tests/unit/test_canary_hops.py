@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from samaops.changes.canary import MARK
+from samaops.changes.canary import MARK, Canary
 from samaops.facts.canary import Heard, Sighting
 from samaops.model.status import Status
-from samaops.workflows import canary_hops
-from samaops.workflows.canary_hops import ORDER, Hop, Trace
+from samaops.workflows.troubleshooting import stations
+from samaops.workflows.troubleshooting.stations import Station
+from samaops.workflows.troubleshooting.trace import ORDER, Trace, stations_of
 
 TASK_ID = "a-task"
 STEPS = {
@@ -32,18 +34,18 @@ def failed(*args: Any, kind: str = "CanaryError") -> Sighting:
     return ended("FAILURE", {"exc_type": kind, "exc_message": list(args), "exc_module": "app.canary"})
 
 
-def hops(seen: Sighting, heard: Heard | None = None, deaf: str = "") -> dict[str, Hop]:
+def hops(seen: Sighting, heard: Heard | None = None, flower_failure: str = "") -> dict[str, Station]:
     """Return the hops of a canary that was published at 1.1 s, 100 ms after it began."""
-    trace = Trace("samaops_canary", TASK_ID, "normal", 1.0, 1.1, 6, seen, heard, deaf)
-    found = canary_hops.hops_of(trace)
+    trace = Trace(Canary("normal", "samaops_canary", TASK_ID, 6000), 1.0, 1.1, 6, seen, heard, flower_failure)
+    found = stations_of(trace)
     assert [one.id for one in found] == list(ORDER)
     return {one.id: one for one in found}
 
 
-def statuses(found: dict[str, Hop]) -> str:
+def statuses(found: dict[str, Station]) -> str:
     """Return the statuses in the order of the way: o for ok, C critical, ? unknown, - skipped."""
     signs = {Status.OK: "o", Status.CRITICAL: "C", Status.UNKNOWN: "?", Status.SKIPPED: "-"}
-    return "".join(signs[one.status] for one in found.values())
+    return "".join(signs[one.status or Status.SKIPPED] for one in found.values())
 
 
 def test_one_that_gets_through_has_the_time_of_every_hop() -> None:
@@ -52,21 +54,21 @@ def test_one_that_gets_through_has_the_time_of_every_hop() -> None:
     )
     assert statuses(found) == "oooooo"
     # the result was seen 500 ms after the beginning, and its steps took 200 ms
-    assert [one.at_ms for one in found.values()] == [100, 100, 300, 450, 500, 500]
-    assert "200 ms in normal" in found["ready"].text
-    assert found["sent"].text == "key 50, proxy 20+20, TLS 10+10, token 40 ms"
-    assert found["accepted"].text.endswith("fake_message_id")
+    assert [one.value for one in found.values()] == [100, 100, 300, 450, 500, 500]
+    assert "200 ms in normal" in found["ready"].detail
+    assert found["sent"].detail == "key 50, proxy 20+20, TLS 10+10, token 40 ms"
+    assert found["accepted"].detail.endswith("fake_message_id")
 
 
 def test_what_was_seen_to_begin_earlier_was_delivered_then() -> None:
     seen = ended("SUCCESS", {**GOOD, "steps": steps(*STEPS)}, began_at=1.2)
-    assert hops(seen)["delivered"].at_ms == 200
+    assert hops(seen)["delivered"].value == 200
 
 
 def test_a_task_that_tells_only_what_it_must_is_enough() -> None:
     found = hops(ended("SUCCESS", GOOD))
     assert statuses(found) == "oooooo"
-    assert (found["sent"].at_ms, found["accepted"].at_ms) == (None, 500)
+    assert (found["sent"].value, found["accepted"].value) == (None, 500)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_a_task_that_tells_only_what_it_must_is_enough() -> None:
 def test_a_task_that_does_not_say_that_it_only_validated_is_critical(result: Any, words: str) -> None:
     found = hops(ended("SUCCESS", result))
     assert statuses(found) == "ooooCo"
-    assert words in found["accepted"].text
+    assert words in found["accepted"].detail
 
 
 @pytest.mark.parametrize(
@@ -103,19 +105,19 @@ def test_a_step_that_failed_names_the_hop(step: str, before: tuple[str, ...], ex
     found = hops(failed("invalid_grant", "Invalid JWT Signature.", report))
     assert statuses(found) == expected
     (stopped,) = [one for one in found.values() if one.status is Status.CRITICAL]
-    assert WORDS in stopped.text
+    assert WORDS in stopped.detail
 
 
 def test_an_exception_that_tells_nothing_is_told_as_it_is() -> None:
     found = hops(failed("no key", kind="DefaultCredentialsError"))
     assert statuses(found) == "ooo-Co"
-    assert "no key" in found["accepted"].text
+    assert "no key" in found["accepted"].detail
 
 
 def test_a_task_that_no_worker_knows_was_dropped_and_nothing_was_sent() -> None:
     found = hops(failed("samaops_canary", kind="NotRegistered"))
     assert statuses(found) == "oooC-o"
-    assert "does not know the task samaops_canary" in found["sent"].text
+    assert "does not know the task samaops_canary" in found["sent"].detail
 
 
 @pytest.mark.parametrize(
@@ -137,11 +139,11 @@ def test_without_a_result_only_what_was_seen_is_said(
 ) -> None:
     found = hops(seen, heard)
     assert statuses(found) == expected
-    assert any(words in one.text for one in found.values())
+    assert any(words in one.detail for one in found.values())
 
 
 def test_a_flower_that_could_not_be_asked_is_said() -> None:
-    assert "HTTP 502" in hops(Sighting(), deaf="HTTP 502")["delivered"].text
+    assert "HTTP 502" in hops(Sighting(), flower_failure="HTTP 502")["delivered"].detail
 
 
 @pytest.mark.parametrize(
@@ -152,9 +154,8 @@ def test_steps_that_make_no_sense_do_no_harm(told: Any) -> None:
 
 
 def test_the_place_where_it_stopped_has_the_next_command_and_the_others_none() -> None:
-    found = canary_hops.findings(
-        tuple(hops(Sighting()).values()), {"delivered": "delivered to a worker"}, "do this"
-    )
+    way = [replace(station, hint="do this") for station in hops(Sighting()).values()]
+    found = stations.findings(way, {"delivered": "delivered to a worker"})
     assert [one.hint for one in found] == [None, None, "do this", None, None, None]
     assert (found[2].code, found[2].subject) == ("notifications.hop.delivered", "notifications/delivered")
     assert found[2].title == "delivered to a worker"

@@ -18,7 +18,7 @@ from samaops.render import guide
 from samaops.render.layout import Hanging
 from samaops.render.words import UNICODE
 from samaops.site.site import Site
-from samaops.workflows import hops
+from samaops.workflows.troubleshooting import stations
 
 SITE: dict[str, Any] = {
     "servers": {"api": {"address": "127.0.0.1"}, "workers": {"address": "127.0.0.1"}},
@@ -48,7 +48,9 @@ def hop(
     **without: None,
 ) -> Finding:
     settings = Settings.model_validate({**SITE, **without})
-    made = hops.findings(all_of(settings)["notifications"].hops, found, seen, flows, Site(settings))
+    counts = stations.Counts(seen, flows, Site(settings))
+    way = stations.counted(all_of(settings)["notifications"].hops, found, counts)
+    made = stations.findings(way, {})
     (one,) = [each for each in made if each.subject == f"notifications/{name}"]
     return one
 

@@ -19,13 +19,13 @@ from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.render.bulletin import bulletin
 from samaops.site.site import Site
-from samaops.workflows import change, maintain, maintenance_past
-from samaops.workflows.limit import Limit, OverdueError
-from samaops.workflows.maintenance_growth import with_growth
-from samaops.workflows.maintenance_tasks import DISK_CODE, with_limits
+from samaops.workflows import change
+from samaops.workflows.maintenance import past, routine
+from samaops.workflows.maintenance.daily import DAILY, DISK_CODE, with_growth
+from samaops.workflows.maintenance.routine import Limit, OverdueError, with_limits
 
 MOMENT = datetime(2026, 1, 31, 6, 0, tzinfo=timezone.utc)
-REQUEST = maintain.Request(lambda plan: None, bulletin)
+REQUEST = routine.Request(lambda plan: None, bulletin)
 
 
 @pytest.fixture
@@ -58,12 +58,10 @@ def test_what_a_run_kept_the_next_one_finds(settings: Settings) -> None:
     report = Report("maintain daily", MOMENT)
     labels = {"alertname": "a.b", "subject": "a/x"}
     assert (
-        maintenance_past.keep(
-            Site(settings), snapshot(seen("api", logs), seen("db", disks)), report, [labels]
-        )
+        past.keep(Site(settings), DAILY, snapshot(seen("api", logs), seen("db", disks)), report, [labels])
         == ""
     )
-    earlier = maintenance_past.read(Site(settings))
+    earlier = past.read(Site(settings), DAILY)
     assert earlier.past.marks == {"api": marks}
     assert earlier.past.mounts == {"db": disks.mounts}
     assert earlier.alerts == (labels,)
@@ -74,9 +72,9 @@ def test_a_run_of_other_tasks_forgets_nothing(settings: Settings) -> None:
     marks = LogMarks(5.25)
     logs = LogFacts("/d", "*.log", None, 1, (), (), False, marks)
     report = Report("maintain daily", MOMENT)
-    maintenance_past.keep(Site(settings), snapshot(seen("api", logs)), report, [])
-    maintenance_past.keep(Site(settings), snapshot(), report, [])
-    assert maintenance_past.read(Site(settings)).past.marks == {"api": marks}
+    past.keep(Site(settings), DAILY, snapshot(seen("api", logs)), report, [])
+    past.keep(Site(settings), DAILY, snapshot(), report, [])
+    assert past.read(Site(settings), DAILY).past.marks == {"api": marks}
 
 
 def test_growth_is_compared_with_a_run_that_is_a_day_old(
@@ -91,8 +89,8 @@ def test_growth_is_compared_with_a_run_that_is_a_day_old(
         )
         at = (now - timedelta(hours=hours)).timestamp()
         disks = DirectoriesFacts((mount(used, at),), ())
-        maintenance_past.keep(Site(settings), snapshot(seen("db", disks)), Report("x", MOMENT), [])
-    (then,) = maintenance_past.read(Site(settings)).past.mounts["db"]
+        past.keep(Site(settings), DAILY, snapshot(seen("db", disks)), Report("x", MOMENT), [])
+    (then,) = past.read(Site(settings), DAILY).past.mounts["db"]
     assert then.used_bytes == 200
 
 
@@ -112,17 +110,17 @@ def test_records_that_are_too_old_are_taken_out(settings: Settings, monkeypatch:
 
 def test_a_history_of_another_make_is_told_and_not_trusted(settings: Settings) -> None:
     journal = change.journal_of(Site(settings))
-    Records(journal, "unit", maintenance_past.KIND).add({"marks": {"api": ["nonsense"]}})
+    Records(journal, "unit", DAILY.command).add({"marks": {"api": ["nonsense"]}})
     journal.close()
-    assert "not readable" in maintenance_past.read(Site(settings)).past.failure
+    assert "not readable" in past.read(Site(settings), DAILY).past.failure
 
 
 def test_a_run_that_never_ends_is_ended_and_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintain, "_look", lambda *_arguments: threading.Event().wait(60))
+    monkeypatch.setattr(routine, "_look", lambda *_arguments: threading.Event().wait(60))
     started = time.monotonic()
-    outcome = maintain.daily(Site(settings), REQUEST)
+    outcome = routine.run(Site(settings), DAILY, REQUEST)
     assert time.monotonic() - started < 20
     assert outcome.report.errors[0].message == "Maintenance was ended at its limit of 0.5 s"
     assert outcome.report.errors[0].exit_code == 2
@@ -149,15 +147,15 @@ def test_a_full_disk_says_who_grew() -> None:
         evidence={"mount": "/data"},
     )
     disks = DirectoriesFacts((mount(900, 90_000.0),), (mount(100, 3_600.0),))
-    (found,) = with_growth([full], snapshot(seen("db", disks)))
-    assert "/data/pg +800 B" in found.detail
-    assert found.detail.endswith("; /data/pg 9 GB")
+    finding = with_growth(full, snapshot(seen("db", disks)))
+    assert "/data/pg +800 B" in finding.detail
+    assert finding.detail.endswith("; /data/pg 9 GB")
 
 
 def test_the_disk_is_judged_by_the_guides_85_percent_unless_the_site_says_otherwise() -> None:
-    assert with_limits(Site(Settings())).settings.thresholds[DISK_CODE].warning == 85
+    assert with_limits(Site(Settings()), DAILY).settings.thresholds[DISK_CODE].warning == 85
     own = Settings.model_validate({"thresholds": {DISK_CODE: {"warning": 70}}})
-    assert with_limits(Site(own)).settings.thresholds[DISK_CODE].warning == 70
+    assert with_limits(Site(own), DAILY).settings.thresholds[DISK_CODE].warning == 70
 
 
 def test_a_bulletin_is_plain_text_whatever_is_in_it() -> None:

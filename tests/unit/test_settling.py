@@ -16,7 +16,7 @@ from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
 from samaops.workflows import troubleshoot
-from samaops.workflows.troubleshoot import Diagnosis
+from samaops.workflows.troubleshooting.troubleshoot import Diagnosis
 
 NOW = datetime.now(timezone.utc)
 SITE = Site(Settings())

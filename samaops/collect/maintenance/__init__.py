@@ -1,3 +1,6 @@
-"""How maintenance is looked at."""
+"""What maintenance looks at beside what a diagnosis does: logs, growth, unused images. Importing this registers the looks.
 
-from samaops.collect.maintenance.past import collectors as collectors
+Nobody takes these unless they are asked for by name: reading logs of gigabytes is no part of a diagnosis.
+"""
+
+from samaops.collect.maintenance import directories, images, logs  # noqa: F401 - they register their looks

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
 from samaops.collect.sections import cut
-from samaops.config.settings import Ssh
+from samaops.config.settings import Server
 from samaops.facts.maintenance import DirectoriesFacts, MountUse
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -25,39 +26,31 @@ SCRIPT_SECONDS = 60.0
 WATCHED = ("/", "/data")
 
 
-def collectors(site: Site, earlier: Mapping[str, tuple[MountUse, ...]]) -> list[Collector]:
-    """Return one collector for each server that can be logged in to."""
-    return [
-        _collector(site, name, earlier.get(name, ()))
-        for name, server in site.settings.servers.items()
-        if server.ssh != "none"
-    ]
+def _targets(site: Site) -> Iterator[Target]:
+    """Yield each server that can be logged in to."""
+    for name, server in site.settings.servers.items():
+        if server.ssh != "none":
+            yield Target(name, server, name, site.shell_seconds(name, SCRIPT_SECONDS))
 
 
-def _collector(site: Site, name: str, earlier: tuple[MountUse, ...]) -> Collector:
-    server = site.settings.servers[name]
-    mounts = tuple(dict.fromkeys((*WATCHED, *server.mounts)))
-
-    def collect(probe: Probe) -> DirectoriesFacts:
-        return observe(name, mounts, earlier, probe)
-
-    log_in = server.ssh.timeout if isinstance(server.ssh, Ssh) else 0.0
-    return Collector(
-        "maintenance", f"servers/{name}", DirectoriesFacts, collect, name, ("maintenance.disk",),
-        log_in + SCRIPT_SECONDS + 0.5, on_request=True,
-    )  # fmt: skip
-
-
-def observe(
-    server: str, mounts: Sequence[str], earlier: tuple[MountUse, ...], probe: Probe
-) -> DirectoriesFacts:
+@collects(
+    "maintenance",
+    DirectoriesFacts,
+    targets=_targets,
+    feeds=("maintenance.disk",),
+    kind="servers",
+    on_request=True,
+)
+def look(server: Server, _site: Site, probe: Probe) -> DirectoriesFacts:
     """Search the disks of a server for what is big."""
-    shell = probe.shell(server)
+    assert probe.server is not None
+    shell = probe.shell(probe.server)
+    mounts = dict.fromkeys((*WATCHED, *server.mounts))
     probe.stage("du")
     token = secrets.token_hex(8)
     arguments = shlex.join((token, str(SEARCH_SECONDS), *mounts))
     done = shell.run(f"sh -s -- {arguments}", min(SCRIPT_SECONDS, probe.remaining()), _script())
-    return DirectoriesFacts(read(done, token), earlier)
+    return DirectoriesFacts(read(done, token), probe.past.mounts.get(probe.server, ()))
 
 
 def read(done: Completed, token: str) -> tuple[MountUse, ...]:
@@ -65,10 +58,11 @@ def read(done: Completed, token: str) -> tuple[MountUse, ...]:
     sections = cut(done, token)
     try:
         at = float(sections.pop("now")[0])
-        mounts = [_mount(name.removeprefix("mount "), at, lines) for name, lines in sections.items() if lines]
+        return tuple(
+            _mount(name.removeprefix("mount "), at, lines) for name, lines in sections.items() if lines
+        )
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "du") from error
-    return tuple(mounts)
 
 
 def _mount(name: str, at: float, lines: Sequence[str]) -> MountUse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,8 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.docker.containers import require_engine
 from samaops.collect.docker.reading import engine_failure, size_bytes
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
 from samaops.collect.sections import cut
 from samaops.facts.maintenance import UNTAGGED, Image, ImagesFacts
 from samaops.i18n import _
@@ -30,26 +31,23 @@ _STAMP = re.compile(
 )
 
 
-def collectors(site: Site) -> list[Collector]:
-    """Return one collector for each server that must run containers."""
-    if site.settings.docker is None:
-        return []
-    return [_collector(site, server) for server in site.containers()]
+def _targets(site: Site) -> Iterator[Target]:
+    """Yield each server that must run containers."""
+    for server in site.containers() if site.settings.docker else ():
+        yield Target(server, server, server, site.shell_seconds(server, SCRIPT_SECONDS))
 
 
-def _collector(site: Site, server: str) -> Collector:
-    def collect(probe: Probe) -> ImagesFacts:
-        require_engine(site)
-        return observe(server, probe)
-
-    return Collector(
-        "maintenance", f"images/{server}", ImagesFacts, collect, server, ("maintenance.images",),
-        site.shell_seconds(server, SCRIPT_SECONDS), on_request=True,
-    )  # fmt: skip
-
-
-def observe(server: str, probe: Probe) -> ImagesFacts:
+@collects(
+    "maintenance",
+    ImagesFacts,
+    targets=_targets,
+    feeds=("maintenance.images",),
+    kind="images",
+    on_request=True,
+)
+def look(server: str, site: Site, probe: Probe) -> ImagesFacts:
     """List the images of one engine."""
+    require_engine(site)
     shell = probe.shell(server)
     probe.stage("docker images")
     token = secrets.token_hex(8)
@@ -74,14 +72,15 @@ def _lines(sections: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
     code = end.removeprefix("exit ")
     if code == "0":
         return lines
-    reason = lines[-1] if lines else _("the server's answer is not complete")
-    raise engine_failure(int(code) if code.isdigit() else 1, reason)
+    answer = lines[-1] if lines else _("the server's answer is not complete")
+    raise engine_failure(int(code) if code.isdigit() else 1, answer)
 
 
 def _image(document: Mapping[str, Any], used: set[str]) -> Image:
     tags = tuple(tag for tag in document["tags"] or () if UNTAGGED not in tag)
     digests = tuple(digest for digest in document["digests"] or () if UNTAGGED not in digest)
-    repositories = [tag.rpartition(":")[0] for tag in tags] + [digest.partition("@")[0] for digest in digests]
+    repositories = [tag.rpartition(":")[0] for tag in tags]
+    repositories += [digest.partition("@")[0] for digest in digests]
     return Image(
         id=document["id"],
         tags=tags,
@@ -98,14 +97,14 @@ def epoch_of(stamp: str | None) -> float | None:
 
     Releases may be built within one second of each other: the fraction counts.
     """
-    match = _STAMP.fullmatch(stamp or "")
-    if match is None or match["second"].startswith("0001-"):
+    parts = _STAMP.fullmatch(stamp or "")
+    if parts is None or parts["second"].startswith("0001-"):
         return None
-    moment = datetime.strptime(match["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    if match["sign"]:
-        offset = int(match["hours"]) * 3600 + int(match["minutes"]) * 60
-        moment += offset if match["sign"] == "-" else -offset
-    return moment + float(f"0.{match['fraction'] or 0}")
+    moment = datetime.strptime(parts["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    if parts["sign"]:
+        offset = int(parts["hours"]) * 3600 + int(parts["minutes"]) * 60
+        moment += offset if parts["sign"] == "-" else -offset
+    return moment + float(f"0.{parts['fraction'] or 0}")
 
 
 def _disk_bytes(lines: Sequence[str]) -> int | None:

@@ -24,38 +24,36 @@ def parts(files: Sequence[ListedFile], known: LogMarks | None) -> tuple[Part, ..
             # It was not there then: it is new, unless somebody laid an old file there.
             if file.name not in starts and file.modified_at >= known.epoch:
                 starts[file.name] = 0
-    unread = []
+    new = []
     for file in files:
         start = starts.get(file.name)
         if start is not None and (file.is_packed or start < file.end_byte):
-            unread.append(Part(file.name, file.inode, start, None if file.is_packed else file.end_byte))
-    return tuple(unread)
+            new.append(Part(file.name, file.inode, start, None if file.is_packed else file.end_byte))
+    return tuple(new)
 
 
 def _continued(files: Sequence[ListedFile], known: Sequence[LogMark]) -> dict[str, int]:
     """Return for each file that goes on from a mark where to go on."""
     starts: dict[str, int] = {}
-    renamed = []
+    moved = []
     for mark in known:
-        same_file = next(
-            (file for file in files if file.inode == mark.inode and _continues(file, mark)), None
-        )
-        if same_file is None:
-            renamed.append(mark)
+        stayed = next((file for file in files if file.inode == mark.inode and _goes_on(file, mark)), None)
+        if stayed is None:
+            moved.append(mark)
         else:
-            starts[same_file.name] = mark.to_byte
-    for mark in renamed:
+            starts[stayed.name] = mark.to_byte
+    for mark in moved:
         for file in files:
-            has_same_stem = _stem(file.name).startswith(_stem(mark.name)) or _stem(mark.name).startswith(
+            is_kin = _stem(file.name).startswith(_stem(mark.name)) or _stem(mark.name).startswith(
                 _stem(file.name)
             )
-            if file.name not in starts and has_same_stem and mark.head_bytes and _continues(file, mark):
+            if file.name not in starts and is_kin and mark.head_bytes and _goes_on(file, mark):
                 starts[file.name] = mark.to_byte
                 break
     return starts
 
 
-def _continues(file: ListedFile, mark: LogMark) -> bool:
+def _goes_on(file: ListedFile, mark: LogMark) -> bool:
     if mark.head_bytes == 0:  # it was empty: only its inode tells it
         return not file.is_packed
     return (file.is_packed or file.size_bytes >= mark.to_byte) and file.begins_like(mark)
@@ -76,14 +74,14 @@ def marks(
 
     Packed files get none: nobody writes them any more, and their time says that they were read.
     """
-    starts = {part.name: part.from_byte for part in read}
-    new_marks = []
+    starts = {file.name: file.from_byte for file in read}
+    kept = []
     for file in files:
         if file.is_packed:
             continue
         length, total = max(file.sums, default=(0, ""))
         to_byte = starts.get(file.name, 0) if file.name in unread else file.end_byte
-        new_marks.append(LogMark(file.name, file.inode, to_byte, length, total))
+        kept.append(LogMark(file.name, file.inode, to_byte, length, total))
     # Without it, what was packed unread would never be counted.
     is_late = known is not None and any(file.is_packed and file.name in unread for file in files)
-    return LogMarks(known.epoch if is_late and known else epoch, tuple(new_marks))
+    return LogMarks(known.epoch if is_late and known else epoch, tuple(kept))

@@ -1,6 +1,6 @@
 """What is observed of the application's logs: ERROR and CRITICAL lines since an earlier run.
 
-Two scripts on the server: one lists the files, the other reads what ``samaops.facts.log_files`` chose of them.
+Two scripts on the server: one lists the files, the other reads what ``log_files`` chose of them.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import re
 import secrets
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
-from samaops.collect.engine import Collector, Probe
+from samaops.collect.engine import Probe
 from samaops.collect.maintenance import log_files
+from samaops.collect.registry import Target, collects
 from samaops.collect.sections import cut
-from samaops.config.settings import Maintenance, Ssh
+from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -46,43 +47,35 @@ _KEPT_BACK = (
 )
 
 
-__all__ = ["FileErrors", "LogFacts", "LogMarks", "LogMessage", "collectors"]
-
-
 def servers_with_logs(site: Site) -> tuple[str, ...]:
     """Return the servers whose logs are read: those named, else those of the API and of the workers."""
     if site.settings.maintenance.log_servers:
         return site.settings.maintenance.log_servers
-    members = [instance.server for instance in site.settings.api.instances] if site.settings.api else []
-    workers = (
-        [worker.server for worker in site.settings.celery.workers.values()] if site.settings.celery else []
-    )
-    return tuple(dict.fromkeys(server for server in (*members, *workers) if server in site.settings.servers))
+    servers = [member.server for member in site.members()]
+    servers += [worker.server for worker in site.workers().values()]
+    return tuple(dict.fromkeys(server for server in servers if server in site.settings.servers))
 
 
-def collectors(site: Site, marks: Mapping[str, LogMarks]) -> list[Collector]:
-    """Return one collector for each server with logs."""
-    return [_collector(site, server, marks.get(server)) for server in servers_with_logs(site)]
+def _targets(site: Site) -> Iterator[Target]:
+    for server in servers_with_logs(site):
+        yield Target(server, server, server, site.shell_seconds(server, LIST_SECONDS + READ_SECONDS + 0.5))
 
 
-def _collector(site: Site, server: str, marks: LogMarks | None) -> Collector:
-    def collect(probe: Probe) -> LogFacts:
-        return observe(server, site.settings.maintenance, marks, probe)
-
-    ssh = site.settings.servers[server].ssh
-    log_in = ssh.timeout if isinstance(ssh, Ssh) else 0.0
-    return Collector(
-        "maintenance", f"logs/{server}", LogFacts, collect, server, ("maintenance.logs",),
-        log_in + LIST_SECONDS + READ_SECONDS + 1, on_request=True,
-    )  # fmt: skip
-
-
-def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: Probe) -> LogFacts:
-    """List the logs of a server, and count in what is new of them."""
+@collects(
+    "maintenance",
+    LogFacts,
+    targets=_targets,
+    feeds=("maintenance.logs",),
+    kind="logs",
+    on_request=True,
+)
+def look(server: str, site: Site, probe: Probe) -> LogFacts:
+    """List the logs of a server, and count in what is new of them since an earlier run."""
+    settings, marks = site.settings.maintenance, probe.past.marks.get(server)
     shell = probe.shell(server)
     probe.stage("list")
-    epoch, files = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
-    parts = log_files.parts(files, marks)
+    epoch, listed = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
+    parts = log_files.parts(listed, marks)
     probe.stage("read")
     seconds = min(READ_SECONDS, probe.remaining() - 1)
     counted, messages, is_sampled = read_parts(shell, settings.log_directory, parts, seconds)
@@ -91,11 +84,11 @@ def observe(server: str, settings: Maintenance, marks: LogMarks | None, probe: P
         directory=settings.log_directory,
         pattern=settings.log_pattern,
         since=marks.epoch if marks else None,
-        files_listed=len(files),
+        files_listed=len(listed),
         files=counted,
         messages=messages,
         is_sampled=is_sampled,
-        marks=log_files.marks(epoch, files, parts, marks, unread),
+        marks=log_files.marks(epoch, listed, parts, marks, unread),
     )
 
 
@@ -110,12 +103,12 @@ def list_files(
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("list"))
     sections = cut(done, token)
     try:
-        epoch, state = float(sections["now"][0]), sections["directory"][0]
+        epoch, directory = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
-    if state != "exists":
-        kind = FailureKind.MISSING if "No such file" in state else FailureKind.PERMISSION
-        raise ClientError(kind, state, "list")
+    if directory != "exists":
+        kind = FailureKind.MISSING if "No such file" in directory else FailureKind.PERMISSION
+        raise ClientError(kind, directory, "list")
     *lines, end = sections.get("files") or ["exit 1"]
     if end != "exit 0":
         raise ClientError(FailureKind.PERMISSION, lines[-1] if lines else end, "list")
@@ -142,20 +135,20 @@ def read_parts(
     sections = cut(done, token)
     files, messages, is_sampled = [], Counter[str](), False
     for number, part in enumerate(parts):
-        counted = _counted(sections.get(f"file {number}", []))
-        files.append(_errors_of(part, counted))
+        seen = _counted(sections.get(f"file {number}", []))
+        files.append(_errors_of(part, seen))
         if not files[-1].problem:
-            messages.update(counted.messages)
-            is_sampled = is_sampled or counted.is_sampled
+            messages.update(seen.messages)
+            is_sampled = is_sampled or seen.is_sampled
     top = tuple(LogMessage(text, count) for text, count in messages.most_common(TOP_MESSAGES))
     return tuple(files), top, is_sampled
 
 
-def _errors_of(part: Part, counted: _Counted) -> FileErrors:
-    problem = "; ".join(counted.complaints)[:300]
-    if not problem and "errors" not in counted.numbers:
+def _errors_of(part: Part, seen: _Counted) -> FileErrors:
+    problem = "; ".join(seen.complaints)[:300]
+    if not problem and "errors" not in seen.numbers:
         problem = _("not read in time")
-    counts = (0, 0) if problem else (counted.numbers["errors"], counted.numbers["criticals"])
+    counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
     return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
 
 

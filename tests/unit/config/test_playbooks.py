@@ -19,7 +19,7 @@ from samaops.errors import ConfigurationError
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import use_language
 from samaops.site.site import Site
-from samaops.workflows import guide
+from samaops.workflows.troubleshooting import guide
 
 FILES = sorted(resources.directory("playbooks").glob("*.yaml"))
 # Causes whose id is made of the system's name.

@@ -1,4 +1,4 @@
-"""What is sent to those who can repair what we cannot: one letter for each cause, with what was really seen."""
+"""What is sent to those who can repair what we cannot: one request for each cause, with what was really seen."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows import fix_names, troubleshoot
+from samaops.workflows.troubleshooting import names as fix_names
 from tests.unit.changes.test_plans import CONTAINER, SETTINGS
 from tests.unit.checks.judging import seen
 from tests.unit.checks.test_servers import disk
 
-LETTERS = {
+REQUESTS = {
     "wrong-service-account-key": ("firebase.key", "private_key_id"),
     "sender-id-mismatch": ("firebase.project", "google-services.json"),
     "apns-key": ("firebase.apns_key", ".p8"),
@@ -44,9 +44,9 @@ def playbook() -> playbooks.Playbook:
     return playbooks.all_of(Settings())["notifications"]
 
 
-@pytest.mark.parametrize("cause", LETTERS)
-def test_each_cause_has_a_letter_of_its_own_with_the_evidence(cause: str) -> None:
-    fix, word = LETTERS[cause]
+@pytest.mark.parametrize("cause", REQUESTS)
+def test_each_cause_has_a_request_of_its_own_with_the_evidence(cause: str) -> None:
+    fix, word = REQUESTS[cause]
     assert fix in playbook().causes[cause].fixes
     text = str(playbook().fixes[fix].text)
     assert text.startswith("To: ")
@@ -55,11 +55,11 @@ def test_each_cause_has_a_letter_of_its_own_with_the_evidence(cause: str) -> Non
     assert word in text
     assert "{" not in text.format(**dict.fromkeys(NAMES, "x"))
     users = [name for name, described in playbook().causes.items() if fix in described.fixes]
-    assert users == [cause], "a letter that fits every cause fits none"
+    assert users == [cause], "a request that fits every cause fits none"
 
 
 @pytest.mark.parametrize("fix", [name for name, fix in playbook().fixes.items() if fix.text])
-def test_a_letter_can_be_read_in_a_mail(fix: str) -> None:
+def test_a_request_can_be_read_in_a_mail(fix: str) -> None:
     lines = str(playbook().fixes[fix].text).splitlines()
     assert max(len(line) for line in lines if not line.startswith("Subject: ")) <= 72
     names = {"{site}": "samaconso-lab", "{subject}": "10.101.201.204:8080"}
@@ -94,13 +94,13 @@ def test_the_disk_is_told_by_the_broker_and_by_its_server() -> None:
     node = BrokerNode("rabbit@a", True, 0, 0, False, 40_000_000, 50_000_000, True, 1, 2, 1, 2, (), 60)
     broker = RabbitMQFacts("3", "", "/", (), False, None, 0, 0, 0, 1, (node,), (), None, None)
     full = disk(97.0)
-    said = names(
+    lines = names(
         cause_of("rabbitmq/api"), seen("rabbitmq/api", broker), seen("servers/api", full, "api"),
         seen("servers/db", disk(98.0, "/else"), "db"),
     )["disk"]  # fmt: skip
-    assert said.startswith("- rabbit@a: ")
-    assert "97.0 % full" in said
-    assert "/else" not in said
+    assert lines.startswith("- rabbit@a: ")
+    assert "97.0 % full" in lines
+    assert "/else" not in lines
 
 
 def test_what_was_not_seen_is_said_to_be_so() -> None:
@@ -123,9 +123,9 @@ def test_what_could_not_be_looked_at_is_no_evidence() -> None:
     down = Finding("proxy.service.unreachable", Status.CRITICAL, "proxy/proxy", "The proxy is down")
     unknown = Finding("firebase.host.unreachable", Status.UNKNOWN, "firebase/fcm", "could not be looked at")
     report = Report(command="x", started_at=TAKEN_AT, duration_ms=1, findings=(down, unknown))
-    said = troubleshoot._evidence(cause_of("proxy/proxy", down.key, unknown.key), report)
-    assert "The proxy is down" in said
-    assert "could not be looked at" not in said
+    lines = fix_names.evidence(cause_of("proxy/proxy", down.key, unknown.key), report)
+    assert "The proxy is down" in lines
+    assert "could not be looked at" not in lines
 
 
 def test_the_task_is_the_one_in_which_the_worker_has_been_longest() -> None:

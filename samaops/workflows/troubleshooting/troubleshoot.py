@@ -29,12 +29,13 @@ from samaops.model.status import Status
 from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows import change, diagnose, fix_names, hops
+from samaops.workflows import change, diagnose
+from samaops.workflows.troubleshooting import names, stations
+from samaops.workflows.troubleshooting.stations import Counts
 
 _RISKS = list(Risk)
-# What could not be looked at proves nothing to those who have to repair.
+# What counts as not quiet yet after a repair; what could not be looked at says nothing.
 _SEEN = (Status.CRITICAL, Status.WARNING)
-_MOST_LINES = 6
 # Clients come back after a pause of their own, and RabbitMQ's management API shows what was every five seconds.
 _SETTLE_LOOKS, _SETTLE_PAUSE_SECONDS = 4, 5.0
 
@@ -64,7 +65,7 @@ class Diagnosis(Struct, frozen=True):
 
     def offered(self, fix: str) -> Offer | None:
         """Return the offer of a fix: of the worst cause, when several ask for it."""
-        return next((one for one in self.offers if one.id == fix), None)
+        return next((offer for offer in self.offers if offer.id == fix), None)
 
 
 def find(site: Site, name: str) -> Playbook:
@@ -82,24 +83,23 @@ def run(site: Site, name: str) -> Diagnosis:
     selection = Selection(only=playbook.looks)
     snapshot = diagnose.observe(site, selection)
     report = diagnose.judge(snapshot, site, selection)
-    causes = sorted(report.causes, key=lambda one: one.id not in playbook.causes)
+    causes = sorted(report.causes, key=lambda cause: cause.id not in playbook.causes)
     offers = [
         offer
         for cause in causes
-        for offer in _offers(
-            playbook, cause, {**names_of(cause, site), **_seen(cause, report, snapshot, site)}
-        )
+        for offer in _offers(playbook, cause, names.of(cause, report, snapshot, site))
     ]
     planned = [_planned(playbook, offer, snapshot, site) for offer in offers]
     flows = _flows(site) if playbook.hops else None
-    hop_findings = hops.findings(playbook.hops, report.findings, snapshot, flows, site)
+    way = stations.counted(playbook.hops, report.findings, Counts(snapshot, flows, site))
+    on_the_way = stations.findings(way, {hop.id: str(hop.title) for hop in playbook.hops})
     shown = tuple(_with_fixes(cause, planned, playbook) for cause in causes)
     report = replace(
         report,
         command=f"troubleshoot {playbook.id}",
-        causes=_explaining(shown, hop_findings),
-        findings=worst_first((*report.findings, *hop_findings)),
-        answer=_answer(report, hop_findings),
+        causes=_explaining(shown, on_the_way),
+        findings=worst_first((*report.findings, *on_the_way)),
+        answer=_answer(report, on_the_way),
     )
     return Diagnosis(playbook, report, tuple(offer for offer, _fix in planned))
 
@@ -123,47 +123,33 @@ def _flows(site: Site) -> tuple[QueueFlow, ...] | None:
         return None
 
 
-def _answer(report: Report, hop_findings: tuple[Finding, ...]) -> str:
-    published = next((one.value for one in hop_findings if one.subject == "notifications/published"), None)
+def _answer(report: Report, on_the_way: tuple[Finding, ...]) -> str:
+    published = next(
+        (station.value for station in on_the_way if station.subject == "notifications/published"), None
+    )
     if report.causes or report.status is not Status.OK or published != 0:
         return ""
     return _("Nothing is broken on the way, and nothing was published in the last 10 minutes")
 
 
-def _explaining(causes: tuple[Cause, ...], hop_findings: tuple[Finding, ...]) -> tuple[Cause, ...]:
-    """Fold each hop under the cause that its own finding has."""
+def _explaining(causes: tuple[Cause, ...], on_the_way: tuple[Finding, ...]) -> tuple[Cause, ...]:
+    """Fold each station under the cause that its own finding has."""
     folded: list[Cause] = []
     for cause in causes:
         because = set(cause.explains)
-        keys = [one.key for one in hop_findings if because & set(one.evidence.get("because", ()))]
+        keys = [station.key for station in on_the_way if because & set(station.evidence.get("because", ()))]
         taken = {key for other in folded for key in other.explains}
         folded.append(replace(cause, explains=(*cause.explains, *(key for key in keys if key not in taken))))
     return tuple(folded)
 
 
-def _seen(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str, str]:
-    return {
-        **fix_names.seen(cause, report.findings, snapshot, site),
-        "evidence": _evidence(cause, report),
-    }
-
-
-def _offers(playbook: Playbook, cause: Cause, names: Mapping[str, str]) -> Iterator[Offer]:
+def _offers(playbook: Playbook, cause: Cause, known: Mapping[str, str]) -> Iterator[Offer]:
     described = playbook.causes.get(cause.id)
-    found = [(name, playbook.fixes[name]) for name in (described.fixes if described else ())]
-    for name, fix in sorted(found, key=lambda one: _RISKS.index(one[1].risk)):
-        if _needed(fix) <= names.keys():
-            title, text = (str(template or "").format(**names) for template in (fix.title, fix.text))
-            yield Offer(name, fix, cause, title, text, names=names)
-
-
-def _evidence(cause: Cause, report: Report) -> str:
-    """Return what was seen, and when, as lines for those who have to repair it."""
-    by_key = {one.key: one for one in report.findings}
-    seen = [by_key[key].title for key in cause.explains if key in by_key and by_key[key].status in _SEEN]
-    lines = dict.fromkeys((cause.title, *cause.speaks_for, *cause.speaks_against, *seen[:_MOST_LINES]))
-    when = _("looked at {time} UTC").format(time=report.started_at.strftime("%Y-%m-%d %H:%M:%S"))
-    return "\n".join(f"- {one}" for one in (when, *lines))
+    fixes = [(name, playbook.fixes[name]) for name in (described.fixes if described else ())]
+    for name, fix in sorted(fixes, key=lambda item: _RISKS.index(item[1].risk)):
+        if _needed(fix) <= known.keys():
+            title, text = (str(template or "").format(**known) for template in (fix.title, fix.text))
+            yield Offer(name, fix, cause, title, text, names=known)
 
 
 def _needed(fix: PlaybookFix) -> set[str]:
@@ -171,49 +157,18 @@ def _needed(fix: PlaybookFix) -> set[str]:
     return {name for name in playbooks.NAMES if any(f"{{{name}}}" in str(template) for template in templates)}
 
 
-def names_of(cause: Cause, site: Site) -> dict[str, str]:
-    """Return what a fix may speak of, as far as the cause's subject tells it."""
-    system, _slash, name = cause.subject.partition("/")
-    names = {"subject": name, "site": site.settings.site}
-    workers = site.settings.celery.workers if site.settings.celery else {}
-    sections = {
-        "rabbitmq": site.settings.rabbitmq,
-        "redis": site.settings.redis,
-        "flower": site.settings.flower,
-    }
-    section = sections.get(system)
-    if system == "rabbitmq" and site.settings.rabbitmq and name in site.settings.rabbitmq.queues:
-        names["queue"] = name
-        names.update(_worker_named(key for key, one in workers.items() if name in one.queues))
-    elif section is not None and section.container:
-        names.update(container=section.container, server=section.server)
-    if system == "celery" and name in workers:
-        names["worker"] = name
-    if system == "docker":
-        names["container"] = name
-        names.update(_worker_named(key for key, one in workers.items() if one.container == name))
-    worker = workers.get(names.get("worker", ""))
-    if worker is not None:
-        names.update(server=worker.server, **({"container": worker.container} if worker.container else {}))
-    return names
-
-
-def _worker_named(keys: Iterable[str]) -> dict[str, str]:
-    return {"worker": key for key in list(keys)[:1]}  # noqa: B035 - none or one
-
-
 def _verb(offer: Offer, site: Site) -> tuple[Verb, tuple[str, ...]]:
-    names, fix = offer.names, offer.fix
+    known, fix = offer.names, offer.fix
     if fix.verb is not None:
-        return verbs.find(fix.verb), tuple(one.format(**names) for one in fix.arguments)
-    quoted = {key: shlex.quote(value) for key, value in names.items()}
-    command, undo = ((one or "").format(**quoted) for one in (fix.command, fix.undo))
-    server = (fix.server or "").format(**names)
+        return verbs.find(fix.verb), tuple(argument.format(**known) for argument in fix.arguments)
+    quoted = {key: shlex.quote(value) for key, value in known.items()}
+    command, undo = ((template or "").format(**quoted) for template in (fix.command, fix.undo))
+    server = (fix.server or "").format(**known)
     if server not in site.settings.servers:
         text = _("The fix {fix} names the server {server!r}, which is not configured")
         raise UsageError(text.format(fix=offer.id, server=server))
-    verb = site_commands.verb_of(offer.id, fix, offer.title, names["subject"], (server, command, undo))
-    return verb, (names["subject"],)
+    verb = site_commands.verb_of(offer.id, fix, offer.title, known["subject"], (server, command, undo))
+    return verb, (known["subject"],)
 
 
 def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, site: Site) -> tuple[Offer, Fix]:
@@ -229,16 +184,16 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, site: Site) -
         return _not_now(offer, error.message)
     if not plan.steps:
         return _not_now(offer, plan.nothing_to_do)
-    commands = tuple(one for step in plan.steps for one in operations.lines(step.operation, site))
+    commands = tuple(line for step in plan.steps for line in operations.lines(step.operation, site))
     undos = (step.undo for step in plan.steps if step.undo)
-    undo = tuple(one for each in undos for one in operations.lines(each, site))
+    undo = tuple(line for operation in undos for line in operations.lines(operation, site))
     return offer, Fix(offer.id, plan.risk, offer.title, (how, *commands), undo)
 
 
 def _complete(snapshot: Snapshot, playbook: Playbook, codes: Iterable[str], site: Site) -> Snapshot:
     """Look at what a fix needs to know and a diagnosis does not: such as what images lie about."""
     looks = Selection(only=playbook.looks)
-    missing = tuple(one for one in codes if not looks.touches(one))
+    missing = tuple(code for code in codes if not looks.touches(code))
     if not missing or not playbook.looks:
         return snapshot
     more = diagnose.observe(site, Selection(only=missing))
@@ -303,18 +258,22 @@ def _with_settling(answer: str, settling: tuple[Finding, ...], site: Site) -> st
     return f"{answer}. {text}" if answer else text
 
 
-def _sum(one: Footprint, other: Footprint) -> Footprint:
+def _sum(first: Footprint, second: Footprint) -> Footprint:
     return Footprint(
-        one.connections + other.connections,
-        one.bytes_read + other.bytes_read,
-        one.commands + other.commands,
-        one.writes + other.writes,
+        first.connections + second.connections,
+        first.bytes_read + second.bytes_read,
+        first.commands + second.commands,
+        first.writes + second.writes,
     )
 
 
 def _with_fixes(cause: Cause, planned: list[tuple[Offer, Fix]], playbook: Playbook) -> Cause:
     """Put the playbook's fixes before a cause's own, of which those stay that it says nothing of."""
     fixes = tuple(fix for offer, fix in planned if offer.cause is cause)
-    said, is_told = {fix.id for fix in fixes}, any(fix.text for fix in fixes)
-    own = (one for one in cause.fixes if one.id not in said and not (is_told and one.id.endswith(".team")))
+    described, has_request = {fix.id for fix in fixes}, any(fix.text for fix in fixes)
+    own = (
+        fix
+        for fix in cause.fixes
+        if fix.id not in described and not (has_request and fix.id.endswith(".team"))
+    )
     return replace(cause, fixes=(*fixes, *own), runbook=playbook.id) if fixes else cause

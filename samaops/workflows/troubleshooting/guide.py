@@ -21,8 +21,12 @@ _BLANKS = {name: f"<{name}>" for name in NAMES}
 def listed(site: Site) -> Table:
     """Return every playbook, those of the site too."""
     rows = tuple(
-        {"playbook": one.id, "title": str(one.title or ""), "causes": len(one.causes)}
-        for one in playbooks.all_of(site.settings).values()
+        {
+            "playbook": playbook.id,
+            "title": str(playbook.title or ""),
+            "causes": len(playbook.causes),
+        }
+        for playbook in playbooks.all_of(site.settings).values()
     )
     columns = (
         Column("playbook", _("playbook")),
@@ -39,7 +43,7 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
             hop.id,
             str(hop.title),
             str(hop.meaning),
-            tuple(_command(one, site) for one in hop.by_hand),
+            tuple(_command(by_hand, site) for by_hand in hop.by_hand),
         )
         for hop in playbook.hops
     )
@@ -47,7 +51,7 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
         GuideCause(
             name,
             str(cause.meaning or ""),
-            tuple(sorted(cause.fixes, key=lambda one: _RISKS.index(playbook.fixes[one].risk))),
+            tuple(sorted(cause.fixes, key=lambda fix: _RISKS.index(playbook.fixes[fix].risk))),
         )
         for name, cause in playbook.causes.items()
     )
@@ -57,7 +61,7 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
 
 
 def _fix(playbook: Playbook, name: str, fix: PlaybookFix, site: Site) -> GuideFix:
-    by_hand = tuple(_command(one, site) for one in fix.by_hand)
+    by_hand = tuple(_command(command, site) for command in fix.by_hand)
     if fix.command is not None:
         command, server = fix.command.format(**_BLANKS), (fix.server or "").format(**_BLANKS)
         by_hand = (on_server(site, server, command),)

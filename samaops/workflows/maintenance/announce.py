@@ -1,4 +1,4 @@
-"""Tell those who do not look: mail, chat, AlertManager, and a dead man's switch.
+"""Tell those who do not look: mail, chat, AlertManager, a dead man's switch, and the log of maintenance.
 
 Each channel has its own thread and its own time; one that fails or hangs stops neither the others nor the work.
 """
@@ -6,11 +6,13 @@ Each channel has its own thread and its own time; one that fails or hangs stops 
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -20,6 +22,7 @@ from samaops.clients.errors import ClientError
 from samaops.config.settings import Notify
 from samaops.errors import SamaopsError
 from samaops.i18n import _
+from samaops.journal.history import default_file
 from samaops.model.bulletin import Bulletin
 from samaops.model.finding import Finding
 from samaops.model.report import Report
@@ -51,7 +54,7 @@ class Announcement(Struct, frozen=True):
     @property
     def alerts(self) -> tuple[Labels, ...]:
         """The labels of all alerts that are raised now."""
-        return (*(one["labels"] for one in self.firing), *self.untouched)
+        return (*(alert["labels"] for alert in self.firing), *self.untouched)
 
     @property
     def is_needed(self) -> bool:
@@ -59,16 +62,18 @@ class Announcement(Struct, frozen=True):
         return bool(self.firing)
 
 
-def announcement(site: Site, report: Report, bulletin: Bulletin, earlier: Iterable[Labels]) -> Announcement:
+def prepare(site: Site, report: Report, bulletin: Bulletin, earlier: Iterable[Labels]) -> Announcement:
     """Return what is to be told of a report, after one that raised these alerts."""
-    firing = tuple(_alert(site, one, report) for one in report.findings if one.status in _BAD)
+    firing = tuple(_alert(site, finding, report) for finding in report.findings if finding.status in _BAD)
     firing += tuple(_failed(site, report, error.message) for error in report.errors)
-    labels = [one["labels"] for one in firing]
-    left = [one for one in earlier if one not in labels]
-    looked_at = {(one.code, one.subject) for one in report.findings if one.status is not Status.SKIPPED}
+    raised = [alert["labels"] for alert in firing]
+    left = [labels for labels in earlier if labels not in raised]
+    looked_at = {
+        (finding.code, finding.subject) for finding in report.findings if finding.status is not Status.SKIPPED
+    }
     looked_at |= {(RUN_FAILED, report.command)}
-    ended = tuple(one for one in left if (one.get("alertname"), one.get("subject")) in looked_at)
-    return Announcement(bulletin, firing, ended, tuple(one for one in left if one not in ended))
+    ended = tuple(labels for labels in left if (labels.get("alertname"), labels.get("subject")) in looked_at)
+    return Announcement(bulletin, firing, ended, tuple(labels for labels in left if labels not in ended))
 
 
 def _alert(site: Site, finding: Finding, report: Report) -> dict[str, Any]:
@@ -96,28 +101,29 @@ def _fires(
     }
 
 
-def tell(site: Site, told: Announcement) -> tuple[str, ...]:
+def send(site: Site, announcement: Announcement) -> tuple[str, ...]:
     """Use every configured channel side by side; return a sentence for each that failed."""
-    jobs = _channels(site, told)
+    jobs = _channels(site, announcement)
     return _side_by_side(jobs, min(LONGEST_SECONDS, _longest(site.settings.notify) + SPARE_SECONDS))
 
 
 def _longest(notify: Notify) -> float:
     sections = (notify.mail, notify.slack, notify.alertmanager)
-    return max((one.timeout for one in sections if one is not None), default=0.0)
+    return max((section.timeout for section in sections if section is not None), default=0.0)
 
 
-def _channels(site: Site, told: Announcement) -> dict[str, Callable[[], None]]:
+def _channels(site: Site, announcement: Announcement) -> dict[str, Callable[[], None]]:
     notify, jobs = site.settings.notify, dict[str, Callable[[], None]]()
     mail, slack, alerts = notify.mail, notify.slack, notify.alertmanager
-    if mail is not None and told.is_needed:
-        jobs["mail"] = lambda: smtp.send(mail, told.bulletin.subject, told.bulletin.summary)
-    if slack is not None and told.is_needed:
-        jobs["slack"] = lambda: webhooks.slack(slack, site.settings.proxy, told.bulletin.summary)
-    if alerts is not None and (told.firing or told.ended):
+    bulletin = announcement.bulletin
+    if mail is not None and announcement.is_needed:
+        jobs["mail"] = lambda: smtp.send(mail, bulletin.subject, bulletin.summary)
+    if slack is not None and announcement.is_needed:
+        jobs["slack"] = lambda: webhooks.slack(slack, site.settings.proxy, bulletin.summary)
+    if alerts is not None and (announcement.firing or announcement.ended):
         now = datetime.now(timezone.utc).isoformat()
-        ended = [{"labels": labels, "endsAt": now} for labels in told.ended]
-        jobs["alertmanager"] = lambda: alertmanager.send(alerts, [*told.firing, *ended])
+        ended = [{"labels": labels, "endsAt": now} for labels in announcement.ended]
+        jobs["alertmanager"] = lambda: alertmanager.send(alerts, [*announcement.firing, *ended])
     return jobs
 
 
@@ -189,3 +195,38 @@ class DeadMansSwitch:
             return ()
         text = _("The notification by {channel} failed: {reason}")
         return (text.format(channel="ping", reason="; ".join(dict.fromkeys(self._failures))),)
+
+
+def log(path: Path, bulletin: Bulletin, notes: Sequence[str]) -> tuple[str, ...]:
+    """Append a run to the log of maintenance; where it cannot be written, to one of our own, and return that."""
+    text = bulletin.log + "".join(f"  ! {note}\n" for note in notes) + "---\n"
+    try:
+        _append(path, text)
+    except OSError as error:
+        return (_log_here(path, text, error),)
+    return ()
+
+
+def _log_here(path: Path, text: str, error: OSError) -> str:
+    own = default_file().with_name(path.name)
+    reason = error.strerror or str(error)
+    try:
+        _append(own, text)
+    except OSError as second:
+        return _("No log was written: {path}: {reason}; {own}: {second}").format(
+            path=path, reason=reason, own=own, second=second.strerror
+        )
+    return _("The log {path} cannot be written: {reason}; it is in {own}").format(
+        path=path, reason=reason, own=own
+    )
+
+
+def _append(path: Path, text: str) -> None:
+    """Append in one write, so that two writers never mix their lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o640)
+    try:
+        os.write(descriptor, text.encode("utf-8", "backslashreplace"))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,70 @@
+"""What is done again and again, as every night: a routine is a table of tasks, and a task is one declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+from samaops.model.finding import Finding
+
+
+class Kept(Struct, frozen=True):
+    """What a task keeps for the next runs: the field ``name`` of these facts, for each server.
+
+    ``form`` is the field's type. A later run compares with what was kept at least so many ``hours`` before it, where
+    there is such a run, else with the oldest; without ``hours``, with the newest.
+    """
+
+    name: str
+    facts: type
+    form: Any
+    hours: float | None = None
+
+
+class TaskChange(Struct, frozen=True):
+    """What a task changes: the verb that is planned and run, and the words for what it achieved.
+
+    ``achieved`` is given a finding of the task after the change, and the snapshots before and after it.
+    """
+
+    verb: str
+    achieved: Callable[[Finding, Any, Any], Finding]
+
+
+class Task(Struct, frozen=True):
+    """One thing that a routine does: its name on the command line, and the checks it asks for.
+
+    ``sections`` are those of the configuration without which there is nothing to do; any of them is enough.
+    ``warning`` holds limits of the routine's own, by code, which a site may set otherwise. ``with_words`` adds to a
+    finding what the routine's snapshot says of it.
+    """
+
+    id: str
+    title: str
+    codes: tuple[str, ...]
+    sections: tuple[str, ...]
+    warning: Mapping[str, float] = field(default_factory=dict)
+    with_words: Callable[[Finding, Any], Finding] | None = None
+    keeps: Kept | None = None
+    change: TaskChange | None = None
+
+
+class Routine(Struct, frozen=True):
+    """Tasks that are done together. ``spare`` is the share of the time that is left for changing, keeping and telling."""
+
+    name: str
+    title: str
+    tasks: tuple[Task, ...]
+    spare: float
+
+    @property
+    def command(self) -> str:
+        """The command that runs it; its lock and its records are named after it too."""
+        return f"maintain {self.name}"
+
+    @property
+    def keeps(self) -> tuple[Kept, ...]:
+        """What its tasks keep for the next runs."""
+        return tuple(task.keeps for task in self.tasks if task.keeps is not None)

@@ -1,0 +1,1 @@
+"""What is done regularly: a routine is a table of tasks, and one way to run any of them."""

@@ -1,0 +1,160 @@
+"""What a fix may speak of: the cause, and what was seen with it, such as the stuck task, the releases, our servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from samaops.checks.quantities import size
+from samaops.facts.docker import DockerFacts
+from samaops.facts.observation import Snapshot
+from samaops.facts.rabbitmq import RabbitMQFacts
+from samaops.facts.servers import FileSystem, ServerFacts
+from samaops.i18n import _
+from samaops.model.cause import Cause
+from samaops.model.finding import Finding
+from samaops.model.report import Report
+from samaops.model.status import Status
+from samaops.site.site import Site
+
+_MOST_ENTRIES = 5
+# Below that nobody asks what fills a disk.
+_SHOWN_PERCENT = 50
+_DIGEST_CHARACTERS = 19  # sha256: and twelve more
+# What could not be looked at proves nothing to those who have to repair.
+_SEEN = (Status.CRITICAL, Status.WARNING)
+_MOST_LINES = 6
+
+
+def of(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str, str]:
+    """Return every name that a fix of a cause may speak of."""
+    return {
+        **of_subject(cause, site),
+        **seen(cause, report.findings, snapshot, site),
+        "evidence": evidence(cause, report),
+    }
+
+
+def of_subject(cause: Cause, site: Site) -> dict[str, str]:
+    """Return what a fix may speak of, as far as the cause's subject tells it."""
+    system, _slash, name = cause.subject.partition("/")
+    names = {"subject": name, "site": site.name}
+    workers = site.workers()
+    sections = {
+        "rabbitmq": site.settings.rabbitmq,
+        "redis": site.settings.redis,
+        "flower": site.settings.flower,
+    }
+    section = sections.get(system)
+    if system == "rabbitmq" and site.settings.rabbitmq and name in site.settings.rabbitmq.queues:
+        names["queue"] = name
+        names.update(_worker_named(key for key, worker in workers.items() if name in worker.queues))
+    elif section is not None and section.container:
+        names.update(container=section.container, server=section.server)
+    if system == "celery" and name in workers:
+        names["worker"] = name
+    if system == "docker":
+        names["container"] = name
+        names.update(_worker_named(key for key, worker in workers.items() if worker.container == name))
+    worker = workers.get(names.get("worker", ""))
+    if worker is not None:
+        names.update(server=worker.server, **({"container": worker.container} if worker.container else {}))
+    return names
+
+
+def _worker_named(keys: Iterable[str]) -> dict[str, str]:
+    return {"worker": key for key in list(keys)[:1]}  # noqa: B035 - none or one
+
+
+def evidence(cause: Cause, report: Report) -> str:
+    """Return what was seen, and when, as lines for those who have to repair it."""
+    by_key = {finding.key: finding for finding in report.findings}
+    seen = [by_key[key].title for key in cause.explains if key in by_key and by_key[key].status in _SEEN]
+    lines = dict.fromkeys((cause.title, *cause.speaks_for, *cause.speaks_against, *seen[:_MOST_LINES]))
+    when = _("looked at {time} UTC").format(time=report.started_at.strftime("%Y-%m-%d %H:%M:%S"))
+    return "\n".join(f"- {line}" for line in (when, *lines))
+
+
+def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, site: Site) -> dict[str, str]:
+    """Return what a request to a team says of the site and of this look, and ``task`` only where one is stuck."""
+    names = {
+        "releases": _lines(_releases(snapshot, site)),
+        "disk": _lines(_disk(snapshot, site)),
+        "servers": _lines(_servers(site)),
+        "proxy": _proxy(site),
+        "since": snapshot.taken_at.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+    task = _stuck_task(cause, findings)
+    return {**names, "task": task} if task else names
+
+
+def _lines(lines: Iterator[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines) or "- " + _("could not be seen")
+
+
+def _servers(site: Site) -> Iterator[str]:
+    """Yield the servers that send to Google, which are those of the workers, with their addresses."""
+    senders = {worker.server for worker in site.workers().values()} & site.settings.servers.keys()
+    for name in sorted(senders or site.settings.servers):
+        yield f"{name} {site.settings.servers[name].address}"
+
+
+def _proxy(site: Site) -> str:
+    """Return the proxy's address and port: a URL of the configuration holds no user or password."""
+    return site.settings.proxy.url.rpartition("//")[2].rstrip("/") if site.settings.proxy else "-"
+
+
+def _stuck_task(cause: Cause, findings: Sequence[Finding]) -> str:
+    for finding in findings:
+        if finding.code == "celery.task.stuck" and finding.key in cause.explains:
+            tasks = finding.evidence.get("tasks") or ()
+            return str(tasks[0]["id"]) if tasks else ""
+    return ""
+
+
+def _releases(snapshot: Snapshot, site: Site) -> Iterator[str]:
+    """Yield which image each API member and each worker runs."""
+    sides = [("API", member.name, member.container) for member in site.members()]
+    sides += [(_("worker"), name, worker.container) for name, worker in site.workers().items()]
+    for side, name, container in sides:
+        for observation, facts in snapshot.facts_of(DockerFacts):
+            running = facts.named(container) if container else None
+            if running is not None:
+                digest = running.image_id[:_DIGEST_CHARACTERS]
+                yield f"{side} {name} ({observation.server}): {running.image} {digest}"
+
+
+def _disk(snapshot: Snapshot, site: Site) -> Iterator[str]:
+    """Yield what the broker says of its disk, and what df and du say on its server."""
+    for _observation, broker in snapshot.facts_of(RabbitMQFacts):
+        for node in broker.nodes or ():
+            text = _("{node}: {free} are free, RabbitMQ wants {limit}")
+            yield text.format(node=node.name, free=size(node.disk_free), limit=size(node.disk_free_limit))
+    server = site.settings.rabbitmq.server if site.settings.rabbitmq else ""
+    for observation, facts in snapshot.facts_of(ServerFacts):
+        if observation.server == server:
+            yield from _file_systems(server, facts)
+
+
+def _file_systems(server: str, facts: ServerFacts) -> Iterator[str]:
+    fullest = sorted(facts.file_systems, key=lambda file_system: -file_system.used_percent)
+    shown = [file_system for file_system in fullest if file_system.used_percent >= _SHOWN_PERCENT]
+    for file_system in (shown or fullest[:1])[:_MOST_ENTRIES]:
+        text = _("{server} {mount}: {percent} % full, {free} of {size} left").format(
+            server=server,
+            mount=file_system.mount,
+            percent=file_system.used_percent,
+            free=size(file_system.available_bytes),
+            size=size(file_system.size_bytes),
+        )
+        yield text + _filled_by(file_system, facts)
+
+
+def _filled_by(file_system: FileSystem, facts: ServerFacts) -> str:
+    entries = [
+        entry
+        for directory in facts.biggest or ()
+        if directory.mount == file_system.mount
+        for entry in directory.entries
+    ]
+    words = ", ".join(f"{path} {size(count)}" for path, count in entries[:_MOST_ENTRIES])
+    return f": {words}" if words else ""

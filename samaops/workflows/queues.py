@@ -76,7 +76,7 @@ def peek(site: Site, queue: str, count: int) -> Table:
         Column("redelivered", _("again")),
         Column("payload", _("begins with")),
     )
-    rows = tuple({"place": place, **one} for place, one in enumerate(masked, start=1))
+    rows = tuple({"place": place, **message} for place, message in enumerate(masked, start=1))
     note = _("RabbitMQ marks what was looked at as delivered before")
     return Table("messages", columns, rows, _("No message is ready in {queue}").format(queue=queue), (note,))
 

@@ -15,7 +15,7 @@ from samaops.model.plan import Action, ActionStatus, Risk
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows import troubleshoot
+from samaops.workflows.troubleshooting import troubleshoot
 from samaops.workflows.troubleshooting.troubleshoot import Diagnosis
 
 NOW = datetime.now(timezone.utc)

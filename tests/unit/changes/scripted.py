@@ -11,13 +11,21 @@ from typing import Any
 
 from samaops.changes.engine import Engine
 from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.run.operations import runs
 from samaops.facts.observation import Observation, Snapshot
 from samaops.journal.history import Journal
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.plan import Condition, Operation, Outcome, Plan, Risk, Scalar, Step
+from samaops.site.site import Site
 
 CODES = ("scripted.value",)
 CURE = "scripted.value.wrong@scripted/all"
+
+
+@runs("scripted", lines=lambda operation, _site: (operation.command,))
+def refuse(operation: Operation, _site: Site) -> Outcome:
+    """A scripted operation is run by a scripted world, which must be told of each."""
+    raise AssertionError(operation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def require_known(selection: Selection) -> None:
         known = (
             tuple(rule.code for rule in rules((system,))) if "." in asked and system in SYSTEMS else SYSTEMS
         )
-        if not any(name == asked or name.startswith(asked + ".") for name in known):
+        if not any(code == asked or code.startswith(asked + ".") for code in known):
             text = _("There is no system or check {name!r}").format(name=name)
             raise UsageError(f"{text}; {_meant(asked, known)}", hint="samaops diagnose --list-checks")
 

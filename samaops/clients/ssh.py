@@ -26,6 +26,8 @@ MAX_SESSIONS = 8
 # How long a command waits for a session that another gives back, before there is a second connection.
 _PATIENCE_SECONDS = 1.0
 _TRY_AGAIN_SECONDS = 0.05
+# The longest that paramiko's thread needs to say that its connection is lost, once what ran on it has ended.
+_END_SECONDS = 0.5
 # What ssh itself ends with when a command ended without an exit code.
 _NO_EXIT_CODE = 255
 # How long a poll waits while there is input that the server does not take yet.
@@ -144,7 +146,7 @@ class SshShell:
         except TimeoutError:
             raise
         except (paramiko.SSHException, EOFError, OSError) as error:
-            if transport.is_active():
+            if not _has_ended(transport):
                 words = _("the server runs no commands for this user")
                 raise ClientError(FailureKind.ERROR, words, "ssh session") from error
             raise self._lost() from error
@@ -157,7 +159,7 @@ class SshShell:
             threading.Thread(target=_close, args=(channel,), daemon=True).start()
             raise
         _close(channel)
-        if exit_code < 0 and not channel.get_transport().is_active():
+        if exit_code < 0 and _has_ended(channel.get_transport()):
             raise self._lost()
         footprint.count(commands=1, bytes_read=len(stdout) + len(stderr))
         return Completed(exit_code if exit_code >= 0 else _NO_EXIT_CODE, text(stdout), text(stderr))
@@ -165,6 +167,12 @@ class SshShell:
     def _lost(self) -> ClientError:
         self._has_failed = True
         return ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), _STAGE)
+
+
+def _has_ended(transport: paramiko.Transport) -> bool:
+    """Tell whether a connection is lost: its thread ends what runs on it a moment before it says so."""
+    transport.join(_END_SECONDS)
+    return not transport.is_active()
 
 
 def _close(channel: paramiko.Channel) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import paramiko
 import pytest
 
 from samaops.clients import footprint, ssh
@@ -126,6 +128,23 @@ def _ancestors(pid: int, until: int) -> Iterator[int]:
 
 def test_a_connection_that_breaks_says_closed(sshd: SshServer) -> None:
     opened = ssh.connect(sshd.address, sshd.settings())
+    opened.close()
+    with pytest.raises(ClientError) as caught:
+        opened.run("true", 2)
+    assert caught.value.kind is FailureKind.CLOSED
+
+
+def test_a_connection_that_breaks_says_closed_though_its_thread_is_slow_to_see_it(
+    sshd: SshServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = paramiko.Transport._log
+
+    def slowly(transport: paramiko.Transport, *words: Any) -> None:
+        time.sleep(0.1 if threading.current_thread() is transport else 0)
+        real(transport, *words)
+
+    opened = ssh.connect(sshd.address, sshd.settings())
+    monkeypatch.setattr(paramiko.Transport, "_log", slowly)
     opened.close()
     with pytest.raises(ClientError) as caught:
         opened.run("true", 2)

@@ -8,6 +8,7 @@ import re
 import socket
 import stat
 import struct
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -123,7 +124,7 @@ def processes_of(site: Site) -> Values:
 
 def mounts(site: Site) -> Values:
     """Return how often something is mounted at each place of each server; the engines' own mounts are theirs."""
-    return Counter(f"{name}{point}" for name in NAMES for point in _mount_points(site.server(name)))
+    return Counter(f"{name}{point}" for name in NAMES for point in _mount_points(site, site.server(name)))
 
 
 def _pids(proc: Path) -> list[int]:
@@ -171,13 +172,16 @@ def _lasting_command(directory: Path) -> str:
     return _SESSIONS.sub("", _LONG_ID.sub("*", words))[:160]
 
 
-def _mount_points(server: Server) -> Iterator[str]:
+def _mount_points(site: Site, server: Server) -> Iterator[str]:
+    """Yield where something is mounted, but for what others mount in the temporary directory, which servers see too."""
     if server.namespace is None:
         return
+    temporary, ours = f"{tempfile.gettempdir()}/", str(site.layout.directory)
     table = Path(f"/proc/{server.namespace.pid}/mounts").read_text(encoding="utf-8")
     for line in table.splitlines():
         point = line.split()[1]
-        if not point.startswith(("/data/docker/", "/run/docker/")):
+        is_foreign = point.startswith(temporary) and not point.startswith(ours)
+        if not is_foreign and not point.startswith(("/data/docker/", "/run/docker/")):
             yield point
 
 

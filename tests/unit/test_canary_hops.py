@@ -65,6 +65,14 @@ def test_what_was_seen_to_begin_earlier_was_delivered_then() -> None:
     assert hops(seen)["delivered"].value == 200
 
 
+def test_a_worker_that_begins_before_the_broker_has_confirmed_is_not_done_after_its_end() -> None:
+    # published was known 100 ms after the beginning; the end was seen 200 ms later than that, the steps took 200 ms
+    whole = ended("SUCCESS", {**GOOD, "steps": [*steps(*STEPS), {"step": "fcm.send", "ms": 90}]}, at=1.3)
+    assert [station.value for station in hops(whole).values()] == [100, 100, 100, 250, 300, 300]
+    token = ended("SUCCESS", {**GOOD, "steps": [{"step": "oauth.token", "ms": 250}]}, at=1.3)
+    assert [station.value for station in hops(token).values()] == [100, 100, 100, 300, 300, 300]
+
+
 def test_a_task_that_tells_only_what_it_must_is_enough() -> None:
     found = hops(ended("SUCCESS", GOOD))
     assert statuses(found) == "oooooo"

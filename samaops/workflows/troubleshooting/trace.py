@@ -98,7 +98,7 @@ def _ended(trace: Trace, published: float) -> Iterator[Station]:
     if seen.state == "FAILURE" and report.exception == "NotRegistered":
         yield Station("sent", Status.CRITICAL, None, _unregistered(trace))
     elif seen.state == "FAILURE":
-        yield from _failed(report, delivered)
+        yield from _failed(report, delivered, ended)
     else:
         yield from _succeeded(trace, report, delivered, ended)
     kept = (
@@ -129,12 +129,12 @@ def _unregistered(trace: Trace) -> str:
     return text.format(task=trace.canary.task)
 
 
-def _failed(report: _TaskReport, delivered: float) -> Iterator[Station]:
+def _failed(report: _TaskReport, delivered: float, ended: float) -> Iterator[Station]:
     if report.failed in _BEFORE_SENT:
         yield Station("sent", Status.CRITICAL, None, f"{_host(report.failed)}: {report.error}")
         return
     if report.failed in _BEFORE_ACCEPTED:
-        yield _sent(report, delivered)
+        yield _sent(report, delivered, ended)
         yield Station("accepted", Status.CRITICAL, None, f"{_host(report.failed)}: {report.error}")
         return
     text = _("the task failed, and does not say at which step: {error}").format(error=report.error)
@@ -145,7 +145,7 @@ def _host(step: str) -> str:
     return _HOSTS.get(step.partition(".")[0], step)
 
 
-def _sent(report: _TaskReport, delivered: float) -> Station:
+def _sent(report: _TaskReport, delivered: float, ended: float) -> Station:
     before = {name: ms for name, ms in report.steps.items() if name != "fcm.send"}
     if not before:
         return Station("sent", Status.OK, None, _("the task does not tell when"))
@@ -155,19 +155,24 @@ def _sent(report: _TaskReport, delivered: float) -> Station:
     ]
     parts = [f"{word} {'+'.join(f'{ms:.0f}' for ms in each)}" for word, each in took if each]
     text = ", ".join(parts) + " ms" if parts else ""
-    at = round(delivered + sum(before.values()), 1)
+    at = _after_steps(delivered, sum(before.values()), ended)
     return Station("sent", Status.OK, at, text, {"steps_ms": before})
+
+
+def _after_steps(delivered: float, took: float, ended: float) -> float:
+    """Return when a task's steps were done: not after its end, though it may begin before we know it is published."""
+    return min(round(delivered + took, 1), ended)
 
 
 def _succeeded(trace: Trace, report: _TaskReport, delivered: float, ended: float) -> Iterator[Station]:
     """Tell of a task that ended well: it must say itself that this was a canary and that FCM only validated it."""
     violation = _contract_violation(trace, report)
-    yield _sent(report, delivered)
+    yield _sent(report, delivered, ended)
     if violation:
         yield Station("accepted", Status.CRITICAL, None, violation)
         return
     took = report.total_ms
-    at = ended if took is None else round(delivered + took, 1)
+    at = ended if took is None else _after_steps(delivered, took, ended)
     evidence = {"name": report.name, "validate_only": True}
     text = _("validated only: {name}").format(name=report.name.rpartition("/")[2] or "?")
     yield Station("accepted", Status.OK, at, text, evidence)

@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
-from sqlalchemy import Engine, Table
 
 from samaops import resources
 from samaops.config import masking
@@ -26,6 +25,9 @@ from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError
 from samaops.i18n import _
 from samaops.journal.owner import Owner, this_process
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, Table
 
 TABLE = "samaops_events"
 # Begun, and each step of it; a change without "ended" is running or was interrupted.

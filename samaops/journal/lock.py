@@ -24,15 +24,17 @@ import time
 from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from msgspec.structs import asdict
-from sqlalchemy import Connection, Engine, Table
 
 from samaops import resources
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
 from samaops.journal.owner import Owner, read_owner, this_process
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Table
 
 _SHARED_DIRECTORY = Path("/run/lock")
 # A look at who holds the lock takes it for a moment: whoever wants it tries a little longer than that.

@@ -9,14 +9,16 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
-from sqlalchemy import Table
 
 from samaops.errors import RefusedError
 from samaops.i18n import _
 from samaops.journal.history import HistoryError, Journal
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
 
 TABLE = "samaops_records"
 # The monthly report looks back a year.

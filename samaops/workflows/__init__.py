@@ -1,1 +1,1 @@
-"""One module per verb of the product. A workflow returns a Report; it never prints."""
+"""A module for each verb of the product, or a folder where a verb has several. A workflow returns a Report; it never prints."""

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from samaops.config.settings import Maintenance, Redis, Safety, Settings
+from samaops.collect import registry
+from samaops.config.settings import Docker, Maintenance, Redis, Safety, Server, Settings
 from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse
 from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.selection import Selection
 from samaops.journal.records import Records
 from samaops.model.finding import Finding
 from samaops.model.report import Report
@@ -106,6 +108,25 @@ def test_records_that_are_too_old_are_taken_out(settings: Settings, monkeypatch:
     other.add({"number": 2})
     assert records.last(5) == (), "another site's records are its own"
     journal.close()
+
+
+def test_its_looks_are_registered_and_taken_only_when_asked_for_by_name() -> None:
+    site = Site(
+        Settings(
+            servers={"api": Server(address="127.0.0.1", ssh="local")},
+            docker=Docker(containers={"api": ("app",)}),
+            maintenance=Maintenance(log_servers=("api",)),
+        )
+    )
+
+    def subjects(*only: str) -> list[str]:
+        looks = registry.collectors(site, Selection(only=only))
+        return [look.subject for look in looks if look.system == "maintenance"]
+
+    assert subjects("maintenance") == ["servers/api", "images/api", "logs/api"]
+    assert subjects("maintenance.images") == ["images/api"]
+    assert subjects() == []
+    assert subjects("@api") == []
 
 
 def test_a_history_of_another_make_is_told_and_not_trusted(settings: Settings) -> None:

@@ -137,7 +137,7 @@ def test_a_connection_that_breaks_says_closed(sshd: SshServer) -> None:
 def test_a_connection_that_breaks_says_closed_though_its_thread_is_slow_to_see_it(
     sshd: SshServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = paramiko.Transport._log
+    real = vars(paramiko.Transport)["_log"]
 
     def slowly(transport: paramiko.Transport, *words: Any) -> None:
         time.sleep(0.1 if threading.current_thread() is transport else 0)

@@ -149,7 +149,7 @@ class Journal:
         """Make the journal if there is none, and prove that it can be written. Raises RefusedError."""
         try:
             self._private_file()
-            with _failures():
+            with failures():
                 _create(self.engine())
         except (OSError, HistoryError) as error:
             reason = getattr(error, "strerror", None) or str(error)
@@ -171,7 +171,7 @@ class Journal:
             "at": _text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
             "step": step, "details": json.dumps(self._redact(details), ensure_ascii=False),
         }  # fmt: skip
-        with _failures(), self.engine().begin() as connection:
+        with failures(), self.engine().begin() as connection:
             connection.execute(_table().insert(), values)
 
     def changes(self, limit: int = 20) -> tuple[Change, ...]:
@@ -232,7 +232,7 @@ class Journal:
         if self._url.startswith("sqlite") and not self._file().exists():
             return ()
         try:
-            with _failures(), self.engine().connect() as connection:
+            with failures(), self.engine().connect() as connection:
                 return connection.execute(query).all() if inspect(connection).has_table(TABLE) else ()
         except HistoryError as error:
             raise UnavailableError(str(error), hint="samaops config show") from error
@@ -319,7 +319,7 @@ def _table_probe(connection: Any) -> None:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
     """Turn the database's errors into HistoryError, without SQL, parameters or passwords."""
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 

@@ -6,16 +6,14 @@ Unlike the journal, which is append-only, records older than their time are take
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from samaops.errors import RefusedError
-from samaops.i18n import _
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.history import HistoryError, Journal, failures
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -47,7 +45,7 @@ class Records:
         self._prepare()
         table = _table()
         chosen = select(table).where(table.c.site == self._site, table.c.kind == self._kind)
-        with _failures(), self._journal.engine().connect() as connection:
+        with failures(), self._journal.engine().connect() as connection:
             rows = connection.execute(chosen.order_by(table.c.number.desc()).limit(count)).all()
         return tuple(Record(row.at, json.loads(row.details)) for row in rows)
 
@@ -60,7 +58,7 @@ class Records:
             "at": _text(now), "site": self._site, "kind": self._kind,
             "details": json.dumps(details, ensure_ascii=False),
         }  # fmt: skip
-        with _failures(), self._journal.engine().begin() as connection:
+        with failures(), self._journal.engine().begin() as connection:
             connection.execute(table.insert(), values)
             of_this_kind = (table.c.site == self._site, table.c.kind == self._kind)
             connection.execute(table.delete().where(*of_this_kind, table.c.at < oldest))
@@ -70,7 +68,7 @@ class Records:
             self._journal.prepare()
         except RefusedError as error:
             raise HistoryError(str(error.__cause__ or error)) from error
-        with _failures():
+        with failures():
             _table().metadata.create_all(self._journal.engine())
 
 
@@ -91,17 +89,3 @@ def _table() -> Table:
         Column("kind", String(40), nullable=False),
         Column("details", Text, nullable=False),
     )
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """Turn the database's errors into HistoryError, without SQL, parameters or passwords."""
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
-    try:
-        yield
-    except DBAPIError as error:
-        words = str(error.orig).strip().splitlines()
-        raise HistoryError(_("the history says: {words}").format(words=words[0] if words else "")) from error
-    except SQLAlchemyError as error:
-        raise HistoryError(_("the history says: {words}").format(words=type(error).__name__)) from error

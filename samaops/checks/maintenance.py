@@ -160,6 +160,9 @@ def unused_images(facts: ImagesFacts, context: Context) -> Iterator[Finding]:
             {"id": image.id, "tags": list(image.tags), "size_bytes": image.size_bytes}
             for image in unused[:50]
         ],
+        "age_unknown": [
+            image.names[0] for image in facts.images if image.since is None and not image.is_used
+        ][:50],
     }
     if not unused:
         title = _("None of {count} images can be removed: used, recent, or needed for a rollback")

@@ -61,7 +61,11 @@ def test_every_file_system_that_somebody_fills_is_judged_and_the_others_are_name
     seen: Callable[..., Look],
 ) -> None:
     judged = seen(PLAIN)
-    full = {finding.subject.partition(":")[2] for finding in judged.findings if finding.code == "servers.disk.full"}
+    full = {
+        finding.subject.partition(":")[2]
+        for finding in judged.findings
+        if finding.code == "servers.disk.full"
+    }
     assert full == {
         "/", "/mnt/usb_backup", "/srv/gluster/documents", "/mnt/s3", "/mnt/nas d\u00e9cembre", "/srv/btrfs", "/srv/data",
         "/run",
@@ -103,10 +107,14 @@ def test_a_configured_path_that_is_a_link_is_mounted_where_it_leads(
     dangling, plain, into = tmp_path / "dangling", tmp_path / "plain", tmp_path / "into"
     dangling.symlink_to(tmp_path / "gone")
     plain.symlink_to(tmp_path)
-    into.symlink_to("/dev/shm")  # noqa: S108 - the one mount that every machine has
+    into.symlink_to("/dev/shm")
     judged = seen(PLAIN, str(dangling), str(plain), str(into))
-    titles = {finding.subject.partition(":")[2]: finding.title for finding in judged.findings if finding.code == "servers.mount.missing"}
+    titles = {
+        finding.subject.partition(":")[2]: finding.title
+        for finding in judged.findings
+        if finding.code == "servers.mount.missing"
+    }
     assert titles[str(dangling)] == f"{dangling} is not mounted: it is a link to {tmp_path / 'gone'}"
     assert titles[str(plain)] == f"{plain} is not mounted: it is a link to {tmp_path}"
     assert str(into) not in titles
-    assert dict(facts_of(judged).links)[str(into)] == "/dev/shm"  # noqa: S108
+    assert dict(facts_of(judged).links)[str(into)] == "/dev/shm"

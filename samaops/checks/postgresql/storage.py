@@ -47,7 +47,9 @@ def slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         return
     worst = max(bad, key=lambda slot: slot.retained_bytes or 0)
     if ending:
-        title = _("The reader of replication slot {name}, {size} MB behind, loses its WAL at the next checkpoint")
+        title = _(
+            "The reader of replication slot {name}, {size} MB behind, loses its WAL at the next checkpoint"
+        )
     elif worst.is_active:
         title = _("The reader of replication slot {name} is far behind: it holds back {size} MB of WAL")
     elif worst.retained_bytes is None:

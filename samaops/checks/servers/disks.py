@@ -87,7 +87,9 @@ def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
     for mount in server.missing_mounts:
         title = _("{mount} is not mounted").format(mount=mount)
         if mount in links:
-            title = _("{mount} is not mounted: it is a link to {target}").format(mount=mount, target=links[mount])
+            title = _("{mount} is not mounted: it is a link to {target}").format(
+                mount=mount, target=links[mount]
+            )
         yield _about(mount, context).crit(
             title,
             evidence={"mount": mount, "leads_to": links.get(mount)},
@@ -106,7 +108,7 @@ def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
             hint=context.on_server("grep -E ' (nfs4?|cifs|fuse[^ ]*) ' /proc/mounts"),
         )
     elif not server.missing_mounts and not server.unanswered:
-        left_out = {mount: kind for mount, kind in server.left_out[:30]}
+        left_out = dict(server.left_out[:30])
         evidence = {"left_out": left_out, "links": links}
         yield context.ok(_("Every expected file system is mounted"), evidence=evidence)
 

@@ -246,7 +246,11 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("postgresql.slot.inactive", {"slots": (slot(None),)}, WARNING),
     ("postgresql.slot.inactive", {"slots": (slot(2048 * MB),)}, CRITICAL),
     ("postgresql.slot.inactive", {"slots": (slot(wal_status="unreserved", is_active=True),)}, CRITICAL),
-    ("postgresql.slot.inactive", {"slots": (slot(2048 * MB, wal_status="extended", is_active=True),)}, WARNING),
+    (
+        "postgresql.slot.inactive",
+        {"slots": (slot(2048 * MB, wal_status="extended", is_active=True),)},
+        WARNING,
+    ),
     ("postgresql.slot.inactive", {"slots": (slot(is_synced=True),)}, OK),
     ("postgresql.slot.inactive", {"slots": (slot(None, wal_status="lost"),)}, OK),  # it holds nothing back
     ("postgresql.slot.lost", {}, OK),

@@ -14,7 +14,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut
+from samaops.collect.sections import KINDS, cut
 from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
@@ -23,8 +23,6 @@ from samaops.site.site import Site
 
 SCRIPT_SECONDS = 6.0
 UNFINISHED_ENDINGS = (".tmp", ".partial")
-# What find calls what is no file, after links.
-_KINDS = {"d": "directory", "N": "dangling link", "L": "link to itself"}
 
 
 def place(site: Site) -> Iterator[Target]:
@@ -93,7 +91,7 @@ def _files(lines: Sequence[str]) -> tuple[list[BackupFile], list[str]]:
         if len(words) == 5 and words[0] == "f":
             files.setdefault(words[3], BackupFile(words[4], int(words[1]), float(words[2])))
         elif len(words) == 5:
-            left_out.append(f"{words[4]} ({_KINDS.get(words[0], words[0])})")
+            left_out.append(f"{words[4]} ({KINDS.get(words[0], words[0])})")
     return list(files.values()), left_out
 
 

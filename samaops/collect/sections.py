@@ -11,6 +11,9 @@ from samaops.clients.shell import Completed
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
+# What find calls what is no file, after links.
+KINDS = {"d": "directory", "N": "dangling link", "L": "link to itself"}
+
 
 def cut(done: Completed, token: str) -> dict[str, list[str]]:
     """Return the lines of each section. Raises ClientError when the script did not even begin."""

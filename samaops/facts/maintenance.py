@@ -203,7 +203,7 @@ class _Counted(Struct, frozen=True):
 class LogFacts(Struct, frozen=True):
     """One reading of a server's logs. ``since`` is the earlier reading, None when this is the first.
 
-    ``marks`` are what the next run needs.
+    ``marks`` are what the next run needs. ``left_out`` names what else is in the directory, and was not read.
     """
 
     directory: str
@@ -214,6 +214,7 @@ class LogFacts(Struct, frozen=True):
     messages: tuple[LogMessage, ...]
     is_sampled: bool
     marks: LogMarks
+    left_out: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:

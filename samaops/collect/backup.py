@@ -14,7 +14,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import KINDS, cut
+from samaops.collect.sections import cut, with_kind
 from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
@@ -91,7 +91,7 @@ def _files(lines: Sequence[str]) -> tuple[list[BackupFile], list[str]]:
         if len(words) == 5 and words[0] == "f":
             files.setdefault(words[3], BackupFile(words[4], int(words[1]), float(words[2])))
         elif len(words) == 5:
-            left_out.append(f"{words[4]} ({KINDS.get(words[0], words[0])})")
+            left_out.append(with_kind(words[4], words[0]))
     return list(files.values()), left_out
 
 

@@ -18,7 +18,7 @@ from samaops.clients.shell import Shell
 from samaops.collect.engine import Probe
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import KINDS, cut
+from samaops.collect.sections import cut, with_kind
 from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
@@ -123,7 +123,7 @@ def list_files(
 
 def _left_out(line: str) -> str:
     kind, _tab, name = line.partition("\t")
-    return name if kind == "f" else f"{name} ({KINDS.get(kind, kind)})"
+    return with_kind(name, kind)
 
 
 def _listed(line: str) -> ListedFile:

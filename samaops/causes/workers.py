@@ -39,8 +39,10 @@ def _restart(site: Site, name: str) -> tuple[Fix, ...]:
     runbook="notifications",
     effects=WORKER_GONE,
 )
-def worker_down(finding: Finding, view: View) -> Root:
-    """The broker has no connection of it."""
+def worker_down(finding: Finding, view: View) -> Root | None:
+    """The broker has no connection of it, and nobody does its work."""
+    if finding.evidence.get("consumers"):
+        return None
     name = name_of(finding)
     title = _("Worker {name} is not connected to the broker").format(name=name)
     return Root(title, _restart(view.site, name))

@@ -32,8 +32,10 @@ from samaops.facts.celery import (
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
-PIDBOX = ".celery.pidbox"
-REPLIES = ".reply.celery.pidbox"
+REPLIES = ".reply."
+# NODE.EXCHANGE.pidbox, and ID.reply.EXCHANGE.pidbox for answers: "celery" unless the application's control_exchange
+# is another.
+_CONTROL_QUEUE = re.compile(r"(?P<node>.+?)(?P<reply>\.reply)?\.[^.]+\.pidbox")
 EVENTS = "celeryev."
 RECENT_TASKS = 100
 RECENT_SECONDS = 900.0
@@ -103,9 +105,10 @@ def workers_of(
     for consumer in consumers:
         connection = str(_dict(consumer, "channel_details").get("connection_name", ""))
         queue = str(_dict(consumer, "queue").get("name", ""))[:NAME_CHARACTERS]
-        if queue.endswith(PIDBOX) and not queue.endswith(REPLIES):
-            names[connection] = queue[: -len(PIDBOX)]
-        elif not queue.endswith(REPLIES) and not queue.startswith(EVENTS):
+        control = _CONTROL_QUEUE.fullmatch(queue)
+        if control and not control["reply"]:
+            names[connection] = control["node"]
+        elif not control and not queue.startswith(EVENTS):
             queues.setdefault(connection, []).append(queue)
     held = _held(channels, vhost)
     nodes = [
@@ -148,7 +151,7 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
             str(queue.get("name", ""))[:NAME_CHARACTERS], _int(queue, "messages"), _int(queue, "consumers")
         )
         for queue in objects(_dict(page).get("items"), "queues")
-        if str(queue.get("name", "")).endswith(REPLIES)
+        if (control := _CONTROL_QUEUE.fullmatch(str(queue.get("name", "")))) and control["reply"]
     )
 
 

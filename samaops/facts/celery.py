@@ -6,7 +6,7 @@ connection to RabbitMQ: so the broker itself knows which node consumes what. Flo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -73,3 +73,14 @@ class CeleryFacts(Struct, frozen=True):
     replies: tuple[ReplyQueue, ...] | None
     active: tuple[ActiveTask, ...] | None
     recent: RecentTasks | None
+
+    def without_control(self, queues: Iterable[str]) -> tuple[str, ...]:
+        """Return the addresses of those without a control queue that consume these queues; empty unless all are.
+
+        A worker with ``worker_enable_remote_control`` off is one; so is any program that takes messages.
+        """
+        wanted = set(queues)
+        consumers = [consumer for consumer in self.others if consumer.queue in wanted]
+        if not wanted or {consumer.queue for consumer in consumers} != wanted:
+            return ()
+        return tuple(sorted({consumer.address for consumer in consumers}))

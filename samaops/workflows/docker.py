@@ -120,7 +120,11 @@ def logs(site: Site, name: str, tail: int, since: str | None) -> Table:
     ]
     shells = ShellPool(site.settings)
     try:
-        done = _as_whoever_may(shells.of(server), f"{shlex.join(words)} 2>&1")
+        shell = shells.of(server)
+        done = _as_whoever_may(shell, f"{shlex.join(words)} 2>&1")
+        if done.exit_code and "No such container" in done.stdout:
+            seen = site.seen_in(diagnose.observe(site, Selection(only=("docker.container",))))
+            done = _as_whoever_may(shell, f"{seen.as_running(server, shlex.join(words))} 2>&1")
     except ClientError as error:
         raise _unread(name, server, error.message) from error
     finally:

@@ -29,7 +29,11 @@ def stuck(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
     for key, worker in context.site.workers().items():
         about = context.about(subject_of(key), server=worker.server, warning=limit)
         nodes = nodes_of(celery, key)
-        tasks = [task for node in nodes for task in running_of(celery.active, node.name)]
+        # Flower also hears a worker that the broker does not show by name.
+        names = {node.name for node in nodes} or {
+            task.worker for task in celery.active if task.worker.partition("@")[0] == key
+        }
+        tasks = [task for name in sorted(names) for task in running_of(celery.active, name)]
         late = sorted(
             (task for task in tasks if task.runtime_seconds >= limit), key=lambda task: -task.runtime_seconds
         )

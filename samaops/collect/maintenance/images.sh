@@ -4,6 +4,10 @@ token=$1 seconds=$2
 uid=$(id -u)
 docker="timeout -k 1 $seconds docker"
 
+as_root() {
+  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
+}
+
 section() { printf '\n@@%s %s\n' "$token" "$1"; }
 
 format='{"id":{{json .Id}},"tags":{{json .RepoTags}},"digests":{{json .RepoDigests}},"created":{{json .Created}}'
@@ -34,6 +38,10 @@ look() {
   listed=$($docker images -q --no-trunc 2>&1) || { printf '%s\nexit 1\n' "$listed"; return; }
   printf '%s\n' "$listed" | sort -u | xargs -r -n 200 $docker image inspect --format "$format" 2>&1
   printf 'exit %s\n' $?
+  section arrived
+  # of an image that was pulled docker says nothing of when: its own file does
+  as_root find "$($docker info --format '{{.DockerRootDir}}' 2>/dev/null)"/image/*/imagedb/content/sha256 \
+    -maxdepth 1 -type f -printf '%f %T@\n' 2>/dev/null
   section disk
   $docker system df --format '{{json .}}' 2>&1
   printf 'exit %s\n' $?

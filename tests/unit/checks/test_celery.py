@@ -41,12 +41,19 @@ def recent(*outcomes: bool) -> RecentTasks:
 
 HEALTHY = CeleryFacts(nodes=(ONE, TWO), others=(), replies=(), active=(), recent=recent(*[True] * 20))
 DEAF = replace(TWO, queues=("normal",))
+MUTE = replace(TWO, queues=())
+STRANGERS = tuple(OtherConsumer(queue, "10.0.0.3:40003") for queue in TWO.queues)
 
 CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ("celery.service.unreachable", "workers", OK, {}),
     ("celery.worker.missing", "worker2", OK, {}),
     ("celery.worker.missing", "worker2", CRITICAL, {"nodes": (ONE,)}),
+    ("celery.worker.missing", "worker2", WARNING, {"nodes": (ONE,), "others": STRANGERS}),
+    ("celery.worker.missing", "worker2", CRITICAL, {"nodes": (ONE,), "others": STRANGERS[:1]}),
     ("celery.worker.not_consuming", "worker2", OK, {}),
+    # gevent: the control queue has a connection of its own
+    ("celery.worker.not_consuming", "worker2", OK, {"nodes": (ONE, MUTE), "others": STRANGERS}),
+    ("celery.worker.not_consuming", "worker2", CRITICAL, {"nodes": (ONE, MUTE), "others": STRANGERS[:1]}),
     ("celery.worker.not_consuming", "worker2", CRITICAL, {"nodes": (ONE, DEAF)}),
     (
         "celery.worker.not_consuming",
@@ -58,6 +65,7 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ("celery.queue.uncovered", "low_priority", CRITICAL, {"nodes": (ONE, DEAF)}),
     ("celery.task.stuck", "worker2", OK, {}),
     ("celery.task.stuck", "worker2", OK, {"active": (replace(HANGING, runtime_seconds=599.0),)}),
+    ("celery.task.stuck", "worker2", WARNING, {"active": (HANGING,), "nodes": (ONE,), "others": STRANGERS}),
     ("celery.task.stuck", "worker2", WARNING, {"active": (HANGING,)}),
     (
         "celery.task.stuck",
@@ -151,6 +159,14 @@ def test_a_connection_joins_a_workers_name_with_its_queues() -> None:
         CeleryNode("worker2@b", "10.0.0.3:2", (), 0, 0),
     )
     assert others == (OtherConsumer("normal", "9.9.9.9:3"),)
+
+
+def test_a_control_exchange_of_another_name_is_known() -> None:
+    connection = "10.0.0.3:1 -> 10.0.0.2:5672"
+    queues = ("worker1@a.example.samaconso.pidbox", "urgent", "0a1b.reply.samaconso.pidbox")
+    nodes, others = workers_of([consumer(connection, queue) for queue in queues], [], "/")
+    assert [(node.name, node.queues) for node in nodes] == [("worker1@a.example", ("urgent",))]
+    assert others == ()
 
 
 def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from samaops.causes.effects import Effects, OfSite, codes, name_of
+from samaops.causes.mechanism import ON_REQUEST
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
@@ -14,8 +15,6 @@ from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
 
-# Killed by signal 9 without the kernel's out-of-memory killer, or stopped on request.
-_STOPPED_ON_REQUEST = (0, 137, 143)
 # The guide's servers have one compose file each, of different names, and either of compose's two programs.
 _CREATE_AGAIN = (
     "cd /opt/samaconso && f=$(grep -lw -- {name} docker-compose*.yml | head -n 1) && "
@@ -149,7 +148,7 @@ def container_stopped(finding: Finding, view: View) -> Root | None:
     fix = disruptive(
         "docker.start", _("Start it"), _restart(view, finding), undo=samaops(view.site, "undo ID")
     )
-    if finding.evidence.get("exit_code") in _STOPPED_ON_REQUEST:
+    if finding.evidence.get("exit_code") in ON_REQUEST:
         return _container(finding, view, _("Container {name} is stopped"), fix)
     title = _("Container {name} crashed with exit code {code}")
     return _container(finding, view, title, fix, "container-crashed")

@@ -57,9 +57,9 @@ def codes(
     return tuple(Effect(pattern, server, subject, when) for pattern in patterns)
 
 
-def same_server(*patterns: str) -> Effects:
+def same_server(*patterns: str, when: Callable[[Finding], bool] | None = None) -> Effects:
     """Return the findings of some codes on the server of the one that decides."""
-    return codes(*patterns, server="{server}")
+    return codes(*patterns, server="{server}", when=when)
 
 
 def same_subject(*patterns: str) -> Effects:

@@ -142,6 +142,7 @@ def container_crash_loop(finding: Finding, view: View) -> Root | None:
     rank=Rank.CONTAINER,
     runbook="notifications",
     effects=CONTAINER_GONE,
+    distinguished_from=("disk-full", "host-out-of-memory"),
 )
 def container_stopped(finding: Finding, view: View) -> Root | None:
     """Somebody stopped it, or it ended by itself with an error."""

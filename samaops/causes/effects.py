@@ -67,6 +67,11 @@ def same_subject(*patterns: str) -> Effects:
     return codes(*patterns, subject="{subject}")
 
 
+def in_part(effects: Effects) -> Effects:
+    """Return effects as they are shown to people where only the code can tell which of the findings they are."""
+    return tuple(replace(effect, when=effect.when or bool) for effect in effects)
+
+
 def produced(effects: Effects | OfSite, finding: Finding, site: Site) -> Effects:
     """Return declared effects with the place of the finding that decides."""
     if isinstance(effects, OfSite):

@@ -87,6 +87,7 @@ def server_down(finding: Finding, view: View) -> Root:
     rank=Rank.SERVER,
     runbook="api-down",
     effects=SERVER_GONE,
+    distinguished_from=("ssh-unusable",),
 )
 def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
     """On which server is every service silent at once? Not each of them has a fault of its own."""
@@ -292,6 +293,7 @@ def prune_images(finding: Finding, view: View) -> Fix:
     rank=Rank.RESOURCE,
     runbook="disk-full",
     effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE),
+    distinguished_from=("broker-disk-alarm", "container-crashed"),
 )
 def disk_full(finding: Finding, view: View) -> Root | None:
     """A disk is full, and nothing that was seen has filled it."""
@@ -316,6 +318,7 @@ def _size_of(entry: Mapping[str, Any]) -> str:
     on=not_ok("servers.ssh.unreachable"),
     rank=Rank.ENGINE,
     effects=same_server("servers.*", "docker.*", "backup.*", "redis.memory.over_container"),
+    distinguished_from=("server-unresponsive",),
 )
 def ssh_unusable(finding: Finding, view: View) -> Root | None:
     """We cannot log in."""

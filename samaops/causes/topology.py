@@ -28,7 +28,8 @@ BALANCER_SUFFERS = (
     "loadbalancer.pool.down",
     "loadbalancer.virtual.down",
 )
-_TASKS_SUFFER = (_FAILING, "celery.task.stuck")
+_STUCK = "celery.task.stuck"
+_TASKS_SUFFER = (_FAILING, _STUCK)
 # Who publishes needs the database, the pool and the broker, and may itself be a part of the API.
 NOT_PUBLISHED = "postgresql.notifications.late"
 # What a queue shows whose consumer is gone or stuck; its settings are a fault of their own.
@@ -81,9 +82,12 @@ def effects_of_system(system: str) -> Effects:
     return (*codes(f"{system}.*"), *effects_on_dependents(system))
 
 
-def effects_on_dependents(system: str) -> Effects:
-    """Return what follows elsewhere when a system serves badly; its own other findings stay visible."""
-    suffering = _EFFECTS.get(system, ())
+def effects_on_dependents(system: str, *, hangs: bool = True) -> Effects:
+    """Return what follows elsewhere when a system serves badly; its own other findings stay visible.
+
+    Who is refused at once does not hang: then no task is stuck by it.
+    """
+    suffering = [code for code in _EFFECTS.get(system, ()) if hangs or code != _STUCK]
     bounds = {_FAILING: may_be_of(system), "pgbouncer.service.unreachable": _is_not_refused}
     return tuple(effect for code in suffering for effect in codes(code, when=bounds.get(code)))
 

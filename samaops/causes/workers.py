@@ -42,6 +42,7 @@ def _restart(site: Site, name: str) -> tuple[Fix, ...]:
     rank=Rank.PART,
     runbook="notifications",
     effects=WORKER_GONE,
+    distinguished_from=("queue-without-consumer", "broker-disk-alarm"),
 )
 def worker_down(finding: Finding, view: View) -> Root:
     """The broker has no connection of it."""
@@ -125,6 +126,7 @@ def worker_not_consuming(finding: Finding, view: View) -> Root | None:
     rank=Rank.WORK,
     runbook="notifications",
     effects=WORKER_GONE,
+    distinguished_from=("worker-not-consuming", "worker-down"),
 )
 def worker_frozen(finding: Finding, view: View) -> Iterator[Root]:
     """The broker shows it and Flower no longer hears it, while it hears others: not Flower's fault."""

@@ -7,6 +7,7 @@ import shlex
 from msgspec.structs import replace
 
 from samaops.causes.effects import Effects, OfSite, codes, name_of
+from samaops.causes.mechanism import ON_REQUEST
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
@@ -16,8 +17,6 @@ from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
 
-# Killed by signal 9 without the kernel's out-of-memory killer, or stopped on request.
-_STOPPED_ON_REQUEST = (0, 137, 143)
 _RESTARTED_LATELY_SECONDS = 600
 # The guide's servers have one compose file each, of different names, and either of compose's two programs.
 _CREATE_AGAIN = (
@@ -152,6 +151,7 @@ def container_crash_loop(finding: Finding, view: View) -> Root | None:
     rank=Rank.CONTAINER,
     runbook="notifications",
     effects=CONTAINER_GONE,
+    distinguished_from=("disk-full", "host-out-of-memory"),
 )
 def container_stopped(finding: Finding, view: View) -> Root | None:
     """Somebody stopped it, or it ended by itself with an error."""
@@ -160,7 +160,7 @@ def container_stopped(finding: Finding, view: View) -> Root | None:
     )
     if finding.evidence.get("state") == "created":
         return _container(finding, view, _("Container {name} was made and never started"), fix)
-    if finding.evidence.get("exit_code") in _STOPPED_ON_REQUEST:
+    if finding.evidence.get("exit_code") in ON_REQUEST:
         return _container(finding, view, _("Container {name} is stopped"), fix)
     title = _("Container {name} crashed with exit code {code}")
     return _container(finding, view, title, fix, "container-crashed")

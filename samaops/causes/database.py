@@ -37,6 +37,7 @@ _LOCKED: Effects = (
     rank=Rank.STATE,
     runbook="api-down",
     effects=_POOL_HELD,
+    distinguished_from=("pgbouncer-pool-exhausted",),
 )
 def pgbouncer_paused(finding: Finding, view: View) -> Root:
     """Somebody paused the pool."""
@@ -89,7 +90,14 @@ def ddl_behind_long_read(finding: Finding, view: View) -> Root:
     return Root(fixes=(disruptive("db.cancel", text.format(pid=pid), cancel),))
 
 
-@root("lock-chain", on="postgresql.locks.chain", rank=Rank.STATE, runbook="db-slow", effects=_LOCKED)
+@root(
+    "lock-chain",
+    on="postgresql.locks.chain",
+    rank=Rank.STATE,
+    runbook="db-slow",
+    effects=_LOCKED,
+    distinguished_from=("idle-in-transaction",),
+)
 def lock_chain(finding: Finding, view: View) -> Root:
     """One session holds what all others wait for."""
     pid = finding.evidence.get("root_pid")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -25,6 +25,7 @@ from samaops.facts.celery import (
     ActiveTask,
     CeleryFacts,
     CeleryNode,
+    FailingReason,
     OtherConsumer,
     RecentTasks,
     ReplyQueue,
@@ -41,6 +42,7 @@ RECENT_TASKS = 100
 RECENT_SECONDS = 900.0
 # So many successes in a row end one trouble: an earlier failure says nothing about the present one.
 WELL_STREAK = 20
+SHOWN_REASONS = 5
 TEXT_CHARACTERS = 100
 NAME_CHARACTERS = 200
 _ADDRESS = re.compile("0x[0-9a-f]+")
@@ -213,6 +215,19 @@ def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
         ),
         window_seconds=round(now - ended[-1][0]) if ended else 0,
         exception_of=len(latest),
+        reasons=_reasons(exceptions, [task for _at, task in ended]),
+    )
+
+
+def _reasons(exceptions: Counter[str], ended: Sequence[Mapping[str, Any]]) -> tuple[FailingReason, ...]:
+    """Return each kind of failure with how many tasks have ended since its last; ``ended`` is newest first."""
+    seen_at: dict[str, int] = {}
+    for place, task in enumerate(ended):
+        if task.get("state") == "FAILURE":
+            seen_at.setdefault(_exception(task), place)
+    return tuple(
+        FailingReason(exception, count, seen_at[exception])
+        for exception, count in exceptions.most_common(SHOWN_REASONS)
     )
 
 

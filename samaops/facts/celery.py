@@ -54,6 +54,14 @@ class ActiveTask(Struct, frozen=True):
     worker_active: int | None
 
 
+class FailingReason(Struct, frozen=True):
+    """One exception of failing tasks: how often, and how many tasks have ended since it was last seen."""
+
+    exception: str
+    count: int
+    ended_since: int
+
+
 class RecentTasks(Struct, frozen=True):
     """How the last tasks ended, newest first in ``outcomes`` (True: well)."""
 
@@ -63,6 +71,7 @@ class RecentTasks(Struct, frozen=True):
     failing_names: Mapping[str, int]
     window_seconds: int
     exception_of: int = 0  # how many failures it is the most frequent of: those since tasks last went well
+    reasons: tuple[FailingReason, ...] = ()  # each kind of those failures, the most frequent first
 
 
 class CeleryFacts(Struct, frozen=True):

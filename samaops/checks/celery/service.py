@@ -56,7 +56,12 @@ def not_consuming(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         consumed = {queue for node in nodes for queue in node.queues}
         lacking = [queue for queue in worker.queues if queue not in consumed]
         about = context.about(subject_of(key), server=worker.server)
-        evidence = {"consumed": sorted(consumed), "expected": list(worker.queues), "missing": lacking}
+        evidence = {
+            "consumed": sorted(consumed),
+            "expected": list(worker.queues),
+            "missing": lacking,
+            "addresses": [node.address for node in nodes],
+        }
         if not lacking:
             title = _("The worker {worker} consumes its queues").format(worker=key)
             yield about.ok(title, evidence=evidence)

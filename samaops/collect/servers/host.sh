@@ -47,7 +47,16 @@ resolved() {
   done
 }
 
+# A server that is itself a container sees its host's kernel: log and count are of everybody there.
+guest_of() { cat /run/systemd/container 2>/dev/null; }
+
 kernel_log() {
+  guest=$(guest_of)
+  if [ -n "$guest" ]; then
+    echo unreadable
+    echo "this server is a container ($guest): the kernel's log is its host's"
+    return
+  fi
   wanted='invoked oom-killer|oom-kill:|Out of memory|out of memory|Killed process'
   if log=$(as_root timeout -k 1 2 dmesg 2>&1); then
     echo dmesg
@@ -114,7 +123,11 @@ look() {
   section meminfo
   grep -E '^(MemTotal|MemAvailable|SwapTotal|SwapFree):' /proc/meminfo
   section vmstat
-  grep -E '^oom_kill ' /proc/vmstat
+  if [ -n "$(guest_of)" ]; then
+    grep -E '^oom_kill ' /sys/fs/cgroup/memory.events 2>/dev/null
+  else
+    grep -E '^oom_kill ' /proc/vmstat
+  fi
   section df
   mounts=$(file_systems "$@")
   printf '%s\n' "$mounts"

@@ -9,7 +9,15 @@ from msgspec.structs import replace
 
 from samaops.collect.celery import WELL_STREAK, recent_of, workers_of
 from samaops.config.settings import Settings
-from samaops.facts.celery import ActiveTask, CeleryFacts, CeleryNode, OtherConsumer, RecentTasks, ReplyQueue
+from samaops.facts.celery import (
+    ActiveTask,
+    CeleryFacts,
+    CeleryNode,
+    FailingReason,
+    OtherConsumer,
+    RecentTasks,
+    ReplyQueue,
+)
 from samaops.facts.flower import FlowerFacts
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
@@ -179,6 +187,18 @@ def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:
     assert found.outcomes == (True, False, False, False, False)
     assert (found.exception, found.exception_count, found.failing_names) == ("A()", 3, {"t": 4})
     assert found.exception_of == 4
+    assert [(one.exception, one.count, one.ended_since) for one in found.reasons] == [
+        ("A()", 3, 1),
+        ("B()", 1, 4),
+    ]
+
+
+@pytest.mark.parametrize(("ended_since", "is_kept"), [(0, True), (2, True), (30, False)])
+def test_a_reason_without_which_many_tasks_have_ended_since_is_over(ended_since: int, is_kept: bool) -> None:
+    reasons = (FailingReason("A()", 10, 0), FailingReason("B()", 10, ended_since))
+    about = replace(recent(*[False] * 60), reasons=reasons)
+    found = findings(SETTINGS, observed(with_fields(HEALTHY, {"recent": about}), SUBJECT))
+    assert ("B()" in found["celery.tasks.failing@celery/tasks"].evidence["exceptions"]) == is_kept
 
 
 def test_where_flower_heard_of_no_task_it_is_said_that_failures_are_not_seen() -> None:

@@ -212,8 +212,8 @@ def _crashes_with_pauses(container: Container, now: float) -> bool:
     """
     if container.started_at is None or now - container.started_at >= DAY_SECONDS:
         return False
-    age = None if container.created_at is None else now - container.created_at
-    is_often = age is not None and age <= container.restart_count * MEAN_LIFE_SECONDS
+    age = 0.0 if container.created_at is None else now - container.created_at
+    is_often = age <= container.restart_count * MEAN_LIFE_SECONDS
     return container.restart_count >= MANY_RESTARTS or (
         container.restart_count >= LEAST_RESTARTS and is_often
     )

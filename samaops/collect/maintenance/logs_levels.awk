@@ -4,9 +4,10 @@
 
 function begin_levels() {
   CRITICAL = " critical crit fatal panic emerg emergency alert critique "
-  ERROR = " error err severe erreur fehler fail "
+  ERROR = " error err severe erreur grave fehler fail "
   OTHERS = " trace verbose debug debug1 debug2 debug3 debug4 debug5 dbg info inf information notice note warn warning wrn " \
-    "log fine finer finest config statement detail hint context query attention instruction astuce contexte success "
+    "log fine finer finest config statement detail hint context query attention instruction astuce contexte success " \
+    "avertissement infos d\303\211tail requ\303\212te "
   FIELDS = " level levelname level_name severity severity_text severitytext error_severity lvl loglevel log_level " \
     "log.level log.severity @l record.level.name "
   NUMBERS = " level levelno severity severity_number severitynumber level_value priority "
@@ -170,7 +171,7 @@ function level(line,    class, priority, message) {
   if (line ~ /^[ \t]*\{\047/) gsub(/\047/, "\"", line)
   if (line ~ /^[ \t]*\{/) {
     # most documents with "error": null end here
-    if (tolower(line) !~ /: *"(critical|crit|fatal|panic|emerg|emergency|alert|error|err|severe|erreur|[ef]|[0-9]+)"|(level|no|severity|number|value|priority)" *: *([0-3]|1[7-9]|2[0-4]|[45]0|60|[4-6][0-9][0-9]|[45]0000)[^0-9]|"log" *: *"/) return 0
+    if (tolower(line) !~ /: *"(critical|crit|fatal|panic|emerg|emergency|alert|error|err|severe|erreur|grave|[ef]|[0-9]+)"|(level|no|severity|number|value|priority)" *: *([0-3]|1[7-9]|2[0-4]|[45]0|60|[4-6][0-9][0-9]|[45]0000)[^0-9]|"log" *: *"/) return 0
     return of_json(line)
   }
   if (index(line, "=") && (class = of_logfmt(line)) >= 0) return class

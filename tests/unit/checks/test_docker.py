@@ -111,7 +111,8 @@ CASES: list[tuple[str, DockerFacts, str, str]] = [
     ("docker.container.restarting", one(restart_count=9), MINE, "ok"),
     ("docker.container.restarting", one(restart_count=2, started_at=NOW - 30), MINE, "warning"),
     ("docker.container.restarting", one(restart_count=10, started_at=NOW - 20_000), MINE, "warning"),
-    ("docker.container.restarting", one(restart_count=3, started_at=NOW - 20_000), MINE, "ok"),
+    ("docker.container.restarting", one(restart_count=3, started_at=NOW - 20_000), MINE, "warning"),
+    ("docker.container.restarting", one(restart_count=2, started_at=NOW - 20_000), MINE, "ok"),
     (
         "docker.container.restarting",
         one(restart_count=3, started_at=NOW - 20_000, created_at=NOW - 90_000),

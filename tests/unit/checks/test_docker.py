@@ -85,7 +85,7 @@ CASES: list[tuple[str, DockerFacts, str, str]] = [
     ("docker.container.renamed", one(name=f"3f9a1c0be2d4_{NAME}"), MINE, "warning"),
     ("docker.container.renamed", one(name=f"3f9a1c0be2d4_{NAME}", project="", service=""), MINE, "warning"),
     ("docker.container.renamed", one(name="api_old"), MINE, "warning"),
-    ("docker.container.renamed", one(name="samaconso-api-1", service="api", number="1"), MINE, "warning"),
+    ("docker.container.renamed", one(name="samaconso-api-1", service="api", number="1"), MINE, "ok"),
     (
         "docker.container.renamed",
         one(name="samaconso_api_1_0a1b2c", service="api", number="1"),

@@ -59,11 +59,11 @@ class Container(Struct, frozen=True):
         names = {f"{of_service}_{self.number}"} if self.number else {of_service}
         if self.number in (None, "1"):
             names.add(of_service)  # a fixed container_name
-        return _plain(name) in {_plain(candidate) for candidate in names}
+        return plain(name) in {plain(candidate) for candidate in names}
 
 
-def _plain(name: str) -> str:
-    """Return a name as version 1 of compose wrote it: version 2 has dashes."""
+def plain(name: str) -> str:
+    """Return a container's name as version 1 of compose wrote it: version 2 has dashes."""
     return name.lower().replace("-", "_")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +15,9 @@ from samaops.facts.observation import Snapshot
 
 # The systems of which there is one, on one server.
 _SINGLE = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "backup")
+
+# A container's name as docker takes it: it needs no quotes, whatever it stands in.
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 class Service(Struct, frozen=True):
@@ -40,12 +42,8 @@ class Site(Struct, frozen=True):
     def as_running(self, server: str | None, command: str) -> str:
         """Return a command with the names that containers have now."""
         for (place, name), real in self.renamed.items():
-            if place == server and "docker" in command:
-                command = re.sub(
-                    rf"(?<![\w./-]){re.escape(name)}(?![\w./-])",
-                    lambda _name, real=real: shlex.quote(real),  # type: ignore[misc]
-                    command,
-                )
+            if place == server and "docker" in command and _NAME.fullmatch(real):
+                command = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w./-])", real, command)
         return command
 
     def seen_in(self, snapshot: Snapshot) -> Site:

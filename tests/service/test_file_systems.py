@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from samaops.collect.servers import reading
 from samaops.config.settings import Server, Settings
 from samaops.facts.servers import ServerFacts
 from samaops.model.status import Status
@@ -118,3 +119,20 @@ def test_a_configured_path_that_is_a_link_is_mounted_where_it_leads(
     assert titles[str(plain)] == f"{plain} is not mounted: it is a link to {tmp_path}"
     assert str(into) not in titles
     assert dict(facts_of(judged).links)[str(into)] == "/dev/shm"
+
+
+def test_what_hangs_is_named_whatever_its_name() -> None:
+    mountinfo = [
+        "1 0 8:1 / / rw - ext4 /dev/sda1 rw",
+        "2 1 0:40 / /mnt/nas\\040d\u00e9cembre rw - nfs4 nas:/x rw",
+        "3 1 0:41 / /mnt/a\\012b rw - fuse.sshfs u@h:/ rw",
+        "4 1 0:42 / /mnt/well rw - cifs //h/x rw",
+        "5 1 0:43 / /run/user/1/doc rw - fuse.portal portal rw",
+    ]
+    lines = ["hung", "ext4 100 20 80 10 1 /", "cifs 100 20 80 - - /mnt/well"]
+    listed, left_out, unanswered = reading._file_systems(lines, reading._mounts(mountinfo), set())
+    assert [file_system.mount for file_system in listed] == ["/", "/mnt/well"]
+    assert left_out == {}
+    assert set(unanswered) == {"/mnt/nas d\u00e9cembre", "/mnt/a\nb"}
+    seen = reading._file_systems(["fuse.sshfs 100 95 5 10 1 /mnt/a?b"], reading._mounts(mountinfo), set())[0]
+    assert [file_system.mount for file_system in seen] == ["/mnt/a\nb"]

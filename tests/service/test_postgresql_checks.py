@@ -216,6 +216,27 @@ def test_an_inactive_slot_holds_wal_until_it_is_dropped(server: PostgresServer) 
     )
 
 
+def test_a_slot_beyond_its_limit_is_lost_and_holds_nothing(server: PostgresServer) -> None:
+    server.run("SELECT pg_create_physical_replication_slot('barman', true)")
+    server.run("ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'")
+    server.run("SELECT pg_reload_conf()")
+    try:
+        for _number in range(5):  # 16 MB each
+            server.run("SELECT pg_switch_wal()")
+            server.run("UPDATE users SET n = n + 1 WHERE id = 3")
+        server.run("CHECKPOINT")
+        lost = finding("postgresql.slot.lost", server.settings())
+        inactive = finding("postgresql.slot.inactive", server.settings())
+    finally:
+        server.run("SELECT pg_drop_replication_slot('barman')")
+        server.run("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        server.run("SELECT pg_reload_conf()")
+    assert lost.status is Status.CRITICAL
+    assert lost.title == "The reader of replication slot barman has lost its WAL: it must be rebuilt"
+    assert (lost.evidence["slots"][0]["wal_status"], inactive.status) == ("lost", Status.OK)
+    assert finding("postgresql.slot.lost", server.settings()).status is Status.OK
+
+
 def test_old_rows_are_held_by_whoever_is_oldest(server: PostgresServer) -> None:
     with server.connect(application_name="reporting") as reader:
         reader.autocommit = False

@@ -46,7 +46,7 @@ def queue_exists(snapshot: Snapshot, queue: str) -> Scalar:
 def _looks(site: Site, worker: str, queue: str) -> tuple[str, ...]:
     control.configured(site, worker)
     _require_known_queue(site, queue)
-    return (*_WORKERS, "celery.queue", *QUEUES)
+    return (*_WORKERS, "celery.queue", *QUEUES, *control.CONTAINERS)
 
 
 @verb("workers add-queue", looks=_looks)

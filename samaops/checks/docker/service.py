@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from samaops.checks.docker.subjects import about_container, kernel_kills
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, access, check
-from samaops.facts.docker import Container, DockerFacts
+from samaops.facts.docker import Container, DockerFacts, plain
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -64,23 +64,27 @@ def missing(docker: DockerFacts, context: Context) -> Iterator[Finding]:
 def renamed(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     others = {name: container for name, container in docker.working.items() if container.name != name}
     for name, container in others.items():
+        about = about_container(name, context)
         in_the_way = next((other for other in docker.containers if other.name == name), None)
+        evidence = {
+            "name": name,
+            "runs_as": container.name,
+            "id": container.id[:12],
+            "project": container.project,
+            "service": container.service,
+            "state": container.state,
+            "in_the_way": in_the_way.state if in_the_way else None,
+        }
+        words = {"name": name, "real": container.name, "state": container.state}
+        if plain(container.name) == plain(name):
+            title = _("Container {name} has the name that version 2 of compose gives it: {real}")
+            yield about.ok(title.format(**words), evidence=evidence)
+            continue
         title = _("Container {name} runs under another name: {real}")
         if container.state != "running":
             title = _("Container {name} is there under another name, {real}, and is {state}")
-        yield about_container(name, context).warn(
-            title.format(name=name, real=container.name, state=container.state),
-            evidence={
-                "name": name,
-                "runs_as": container.name,
-                "id": container.id[:12],
-                "project": container.project,
-                "service": container.service,
-                "state": container.state,
-                "in_the_way": in_the_way.state if in_the_way else None,
-            },
-            hint=context.on_server("docker ps -a --format '{{.Names}} {{.Status}} {{.Labels}}'"),
-        )
+        hint = context.on_server("docker ps -a --format '{{.Names}} {{.Status}} {{.Labels}}'")
+        yield about.warn(title.format(**words), evidence=evidence, hint=hint)
     if not others:
         yield context.ok(_("Every container that is there has its name"))
 
@@ -212,8 +216,8 @@ def _crashes_with_pauses(container: Container, now: float) -> bool:
     """
     if container.started_at is None or now - container.started_at >= DAY_SECONDS:
         return False
-    age = None if container.created_at is None else now - container.created_at
-    is_often = age is not None and age <= container.restart_count * MEAN_LIFE_SECONDS
+    age = 0.0 if container.created_at is None else now - container.created_at
+    is_often = age <= container.restart_count * MEAN_LIFE_SECONDS
     return container.restart_count >= MANY_RESTARTS or (
         container.restart_count >= LEAST_RESTARTS and is_often
     )

@@ -119,7 +119,9 @@ def wal(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "files": facts.wal.files,
             "allowed_bytes": round(allowed),
             "waiting_to_archive": facts.wal.waiting_to_archive,
-            "inactive_slots": [slot.name for slot in facts.slots or () if not slot.is_active],
+            "inactive_slots": [
+                slot.name for slot in facts.slots or () if not slot.is_active and not slot.is_lost
+            ],
             "archiver_failing": bool(facts.archiver and facts.archiver.last_attempt_failed),
         },
     )

@@ -20,6 +20,10 @@ from samaops.model.failure import FailureKind
 # docker prints sizes with decimal prefixes (go-units HumanSize): kB is 1000 bytes.
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)i?b", re.IGNORECASE)
+_STAMP = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
+)
 HEALTH_LOG_CHARACTERS = 300
 COMMAND_SECONDS = 4  # of one docker command
 
@@ -85,15 +89,15 @@ def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> C
         exit_code=state.get("ExitCode", 0),
         error=state.get("Error", ""),
         pid=state.get("Pid", 0),
-        started_at=_epoch(state.get("StartedAt", "")),
-        finished_at=_epoch(state.get("FinishedAt", "")),
+        started_at=epoch_of(state.get("StartedAt")),
+        finished_at=epoch_of(state.get("FinishedAt")),
         memory_limit=document["memory_limit"] or 0,
         log_path=log_path,
         log_bytes=logs.get(str(PurePosixPath(log_path).parent)) if logs and log_path else None,
         log_max_size=options.get("max-size"),
         project=document["project"],
         service=document["service"],
-        created_at=_epoch(document.get("created") or ""),
+        created_at=epoch_of(document.get("created")),
         number=document.get("number") or None,
         is_oneoff=str(document.get("oneoff")).lower() == "true",
     )
@@ -109,11 +113,20 @@ def _last_words(health: Mapping[str, Any]) -> str:
     return str(entries[-1].get("Output", "")).strip()[-HEALTH_LOG_CHARACTERS:] if entries else ""
 
 
-def _epoch(stamp: str) -> float | None:
-    """Return a time of docker (RFC 3339 with nanoseconds, in UTC); None for its zero time."""
-    if stamp.startswith("0001-") or len(stamp) < 19:
+def epoch_of(stamp: str | None) -> float | None:
+    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time.
+
+    Releases may be built within one second of each other, and a container starts again within one: the fraction
+    counts.
+    """
+    parts = _STAMP.fullmatch(stamp or "")
+    if parts is None or parts["second"].startswith("0001-"):
         return None
-    return datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    moment = datetime.strptime(parts["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    if parts["sign"]:
+        offset = int(parts["hours"]) * 3600 + int(parts["minutes"]) * 60
+        moment += offset if parts["sign"] == "-" else -offset
+    return moment + float(f"0.{parts['fraction'] or 0}")
 
 
 def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:

@@ -14,7 +14,8 @@ as_root() {
 look() {
   section now
   date +%s.%N
-  for mount in "$@"; do
+  for configured in "$@"; do
+    mount=$(timeout -k 1 2 readlink -f -- "$configured") || continue  # a link: du would only see that
     [ "$(timeout -k 1 2 stat -c %m -- "$mount" 2>/dev/null)" = "$mount" ] || continue
     sizes=$(timeout -k 1 2 df -B1 --output=size,used,avail -- "$mount" 2>/dev/null | tail -n 1)
     size=${sizes#"${sizes%%[0-9]*}"}

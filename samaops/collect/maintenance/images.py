@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.docker.containers import require_engine
-from samaops.collect.docker.reading import engine_failure, size_bytes
+from samaops.collect.docker.reading import engine_failure, epoch_of, size_bytes
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import cut
@@ -27,10 +25,6 @@ COMMAND_SECONDS = 8
 SCRIPT_SECONDS = 30.0
 # Docker's first release, in March 2013. Bazel, jib, ko and nix write 1970, buildpacks 1980.
 _FIRST_DOCKER = 1_363_737_600.0
-_STAMP = re.compile(
-    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
-    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
-)
 
 
 def _targets(site: Site) -> Iterator[Target]:
@@ -106,21 +100,6 @@ def _built_at(stamp: str | None) -> float | None:
     """Return when an image was built; None for the dates that reproducible builds write, all before Docker was."""
     at = epoch_of(stamp)
     return None if at is None or at < _FIRST_DOCKER else at
-
-
-def epoch_of(stamp: str | None) -> float | None:
-    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time.
-
-    Releases may be built within one second of each other: the fraction counts.
-    """
-    parts = _STAMP.fullmatch(stamp or "")
-    if parts is None or parts["second"].startswith("0001-"):
-        return None
-    moment = datetime.strptime(parts["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    if parts["sign"]:
-        offset = int(parts["hours"]) * 3600 + int(parts["minutes"]) * 60
-        moment += offset if parts["sign"] == "-" else -offset
-    return moment + float(f"0.{parts['fraction'] or 0}")
 
 
 def _disk_bytes(lines: Sequence[str]) -> int | None:

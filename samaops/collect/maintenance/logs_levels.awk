@@ -3,10 +3,9 @@
 # -1 where there is none; `shown` is then the level with what follows it.
 
 function begin_levels() {
-  CRITICAL = " critical crit fatal panic emerg emergency alert critique "
-  ERROR = " error err severe erreur fehler fail "
-  OTHERS = " trace verbose debug debug1 debug2 debug3 debug4 debug5 dbg info inf information notice note warn warning wrn " \
-    "log fine finer finest config statement detail hint context query attention instruction astuce contexte success "
+  known("critical crit fatal panic emerg emergency alert critique", 2)
+  known("error err severe erreur grave fehler fail", 1)
+  known("trace verbose debug debug1 debug2 debug3 debug4 debug5 dbg info inf information informational notice note warn warning wrn log fine finer finest config statement detail hint context query attention instruction astuce contexte success avertissement infos d\303\211tail requ\303\212te", 0)
   FIELDS = " level levelname level_name severity severity_text severitytext error_severity lvl loglevel log_level " \
     "log.level log.severity @l record.level.name "
   NUMBERS = " level levelno severity severity_number severitynumber level_value priority "
@@ -14,11 +13,14 @@ function begin_levels() {
   CALENDAR = " jan feb mar apr may jun jul aug sep oct nov dec mon tue wed thu fri sat sun utc gmt cet cest wat eat am pm "
 }
 
+function known(words, class,    list, count, i) {
+  count = split(words, list, " ")
+  for (i = 1; i <= count; i++) { CLASS[list[i]] = class; CAPITALS[toupper(list[i])] = class }
+}
+
 function class_of(word) {
-  word = " " tolower(word) " "
-  if (index(CRITICAL, word)) return 2
-  if (index(ERROR, word)) return 1
-  return index(OTHERS, word) ? 0 : -1
+  word = tolower(word)
+  return word in CLASS ? CLASS[word] : -1
 }
 
 # Numbers of syslog, GELF and journald (0-3), Python (40, 50), pino and bunyan (50, 60), OpenTelemetry (17-24), monolog
@@ -101,13 +103,15 @@ function of_brackets(inside,    words, count, i) {
 
 # What stands before the message: time, host, process, logger, level. The first word that is none of them ends it.
 function of_header(line,    rest, n, token, bare, first, parts, count, i, class, plain, after_time, seen_time, is_tab) {
-  rest = line; plain = after_time = seen_time = 0; is_tab = 0
+  rest = substr(line, 1, 600); plain = after_time = seen_time = 0; is_tab = 0
   for (n = 1; n <= 16; n++) {
-    sub(/^[ |]+/, "", rest)
-    if (sub(/^\t+/, "", rest)) is_tab = 1
+    if (rest ~ /^[ |\t]/) {
+      is_tab = is_tab || rest ~ /^ *\t/
+      sub(/^[ |\t]+/, "", rest)
+    }
     if (rest == "") return -1
     if (rest ~ /^\{["\047]/) return of_json(rest)
-    if (match(rest, /^\[[^]]*\]/) || match(rest, /^[<(][A-Za-z]+[>)]/)) {
+    if (rest ~ /^[[<(]/ && (match(rest, /^\[[^]]*\]/) || match(rest, /^[<(][A-Za-z]+[>)]/))) {
       token = substr(rest, 2, RLENGTH - 2)
       class = of_brackets(token)
       if (class >= 0) { shown = toupper(word) substr(rest, index(token, word) + length(word) + 1); return class }
@@ -118,11 +122,18 @@ function of_header(line,    rest, n, token, bare, first, parts, count, i, class,
     if (rest ~ /^["\047`]/) return -1
     match(rest, /^[^ \t]+/)
     token = substr(rest, 1, RLENGTH)
+    if (token !~ /[A-Za-z]/) {  # a time, a process, a dash
+      rest = substr(rest, RLENGTH + 1)
+      is_tab = 0
+      if (token ~ /[0-9]/) after_time = seen_time = 1
+      continue
+    }
     is_tab = is_tab && substr(rest, RLENGTH + 1, 1) == "\t"
     bare = token
-    gsub(/^[^A-Za-z@]+|[^A-Za-z0-9]+$/, "", bare)
+    if (bare ~ /^[^A-Za-z]/) sub(/^[^A-Za-z]+/, "", bare)
+    if (bare ~ /[^A-Za-z0-9]$/) sub(/[^A-Za-z0-9]+$/, "", bare)
     first = bare
-    sub(/[:\/|].*/, "", first)
+    if (match(first, /[:\/|]/)) first = substr(first, 1, RSTART - 1)
     class = first ~ /\./ ? -1 : class_of(first)
     if (class >= 0 && (first == toupper(first) || is_tab || token ~ /:$/ && n == 1 || n == 1 && token == tolower(token) ":" \
         || after_time && first !~ /^([Aa]lert|[Ff]ail|[Ss]evere|[Nn]ote|[Ll]og|[Cc]onfig|[Qq]uery|[Dd]etail|[Hh]int|[Cc]ontext|[Ss]uccess|[Ss]tatement|[Ff]ine)$/) \
@@ -145,7 +156,7 @@ function of_header(line,    rest, n, token, bare, first, parts, count, i, class,
     rest = substr(rest, length(token) + 1)
     is_tab = 0
     if (index(CALENDAR, " " tolower(bare) " ")) continue
-    if (bare == "" || token ~ /^[0-9TZ:.,+\/-]+$/) {
+    if (token ~ /^[0-9TZ:.,+\/-]+$/) {
       after_time = seen_time = seen_time || token ~ /[0-9]/
       continue
     }
@@ -157,6 +168,14 @@ function of_header(line,    rest, n, token, bare, first, parts, count, i, class,
 }
 
 function level(line,    class, priority, message) {
+  # The most frequent forms, at once: 2026-11-28 00:00:01,123 ERROR, [2026-11-28 00:00:01,123: ERROR/MainProcess].
+  if (line ~ /^\[?[0-9]/) {
+    split(substr(line, 1, 48), START, /[ \/]/)
+    if (START[2] ~ /^[0-9]/ && START[3] in CAPITALS) {
+      shown = substr(line, length(START[1]) + length(START[2]) + 3)
+      return CAPITALS[START[3]]
+    }
+  }
   if (index(line, "\033")) gsub(/\033\[[0-9;]*m/, "", line)
   shown = line
   priority = -1
@@ -170,7 +189,7 @@ function level(line,    class, priority, message) {
   if (line ~ /^[ \t]*\{\047/) gsub(/\047/, "\"", line)
   if (line ~ /^[ \t]*\{/) {
     # most documents with "error": null end here
-    if (tolower(line) !~ /: *"(critical|crit|fatal|panic|emerg|emergency|alert|error|err|severe|erreur|[ef]|[0-9]+)"|(level|no|severity|number|value|priority)" *: *([0-3]|1[7-9]|2[0-4]|[45]0|60|[4-6][0-9][0-9]|[45]0000)[^0-9]|"log" *: *"/) return 0
+    if (tolower(line) !~ /: *"(critical|crit|fatal|panic|emerg|emergency|alert|error|err|severe|erreur|grave|[ef]|[0-9]+)"|(level|no|severity|number|value|priority)" *: *([0-3]|1[7-9]|2[0-4]|[45]0|60|[4-6][0-9][0-9]|[45]0000)[^0-9]|"log" *: *"/) return 0
     return of_json(line)
   }
   if (index(line, "=") && (class = of_logfmt(line)) >= 0) return class

@@ -31,7 +31,7 @@ normalise="sed -E -e 's/[0-9A-Fa-f]{8}-[0-9A-Fa-f-]{27}/#/g' -e 's/\\b[0-9A-Fa-f
 -e 's/[A-Za-z_#-]*#[A-Za-z_#-]{24,}/#/g' | cut -c 1-300 | sort | uniq -c | sort -rn | head -n 60"
 
 # Whole words that may be a level, numbers in the place of one, and what Redis says.
-words='crit|critical|critique|fatal|panic|emerg|emergency|alert|err|error|severe|erreur|fehler|fail'
+words='crit|critical|critique|fatal|panic|emerg|emergency|alert|err|error|severe|erreur|grave|fehler|fail'
 numbers='([0-3]|1[7-9]|2[0-4]|[45]0|60|[4-6][0-9][0-9]|[45]0000)'
 candidates="(^|[^a-z_])($words)([^a-z_]|\$)|\"(level|levelno|severity|severity_?number|level_value|priority)\" *: *\"?$numbers[^0-9]"
 candidates="$candidates|\"s\": *\"[ef]\"|(level|lvl|severity)=\"?[456]0|^<[0-9]+>|^[ef][0-9]{4} |\\[[0-9]*m(err|crit|fatal)"

@@ -85,7 +85,7 @@ CASES: list[tuple[str, DockerFacts, str, str]] = [
     ("docker.container.renamed", one(name=f"3f9a1c0be2d4_{NAME}"), MINE, "warning"),
     ("docker.container.renamed", one(name=f"3f9a1c0be2d4_{NAME}", project="", service=""), MINE, "warning"),
     ("docker.container.renamed", one(name="api_old"), MINE, "warning"),
-    ("docker.container.renamed", one(name="samaconso-api-1", service="api", number="1"), MINE, "warning"),
+    ("docker.container.renamed", one(name="samaconso-api-1", service="api", number="1"), MINE, "ok"),
     (
         "docker.container.renamed",
         one(name="samaconso_api_1_0a1b2c", service="api", number="1"),
@@ -111,7 +111,8 @@ CASES: list[tuple[str, DockerFacts, str, str]] = [
     ("docker.container.restarting", one(restart_count=9), MINE, "ok"),
     ("docker.container.restarting", one(restart_count=2, started_at=NOW - 30), MINE, "warning"),
     ("docker.container.restarting", one(restart_count=10, started_at=NOW - 20_000), MINE, "warning"),
-    ("docker.container.restarting", one(restart_count=3, started_at=NOW - 20_000), MINE, "ok"),
+    ("docker.container.restarting", one(restart_count=3, started_at=NOW - 20_000), MINE, "warning"),
+    ("docker.container.restarting", one(restart_count=2, started_at=NOW - 20_000), MINE, "ok"),
     (
         "docker.container.restarting",
         one(restart_count=3, started_at=NOW - 20_000, created_at=NOW - 90_000),

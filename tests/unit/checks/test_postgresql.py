@@ -427,3 +427,8 @@ def test_settings_are_compared_by_what_they_mean(
     expected: str, shown: str, number: str, unit: str | None, differs: bool
 ) -> None:
     assert difference(expected, shown, number, unit) is differs
+
+
+def test_a_lost_slot_is_not_named_as_what_holds_wal() -> None:
+    slots = (slot(None, wal_status="lost", name="lost"), slot(name="idle"))
+    assert judge(replace(HEALTHY, slots=slots))["postgresql.wal.large"].evidence["inactive_slots"] == ["idle"]

@@ -105,6 +105,22 @@ def test_a_healthy_system_has_no_cause() -> None:
     assert graph.explain(healthy, Site(settings())) == (healthy, ())
 
 
+def test_a_fault_that_no_cause_knows_is_inconclusive_and_narrowed_down() -> None:
+    lost = Finding(
+        "minio.bucket.missing", Status.CRITICAL, "minio/db", "The bucket avatars is missing", server="db",
+        hint="mc ls lab",
+    )  # fmt: skip
+    near = Finding("minio.service.unreachable", Status.OK, "minio/db", "MinIO answers", server="db")
+    untidy = Finding("redis.hits.low", Status.WARNING, "redis/workers", "Few lookups find something")
+    findings, causes = graph.explain((lost, near, untidy), Site(settings()))
+    (cause,) = causes
+    assert (cause.verdict, cause.subject) == (Verdict.INCONCLUSIVE, "minio/db")
+    assert cause.title == "The bucket avatars is missing; no known cause explains it"
+    assert cause.speaks_against == ("not there: MinIO answers",)
+    assert cause.fixes[0].commands == ("samaops explain minio.bucket.missing", "mc ls lab")
+    assert [one.cause for one in findings] == [cause.id, None, None]
+
+
 def test_what_was_skipped_belongs_to_the_finding_that_stands_in_its_way() -> None:
     down = Finding(
         "redis.service.unreachable", Status.CRITICAL, "redis/workers", "", evidence={"kind": "refused"}

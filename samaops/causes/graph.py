@@ -23,6 +23,7 @@ from samaops.causes import (
     unknown,
     workers,
 )
+from samaops.causes.mechanism import is_older
 from samaops.causes.root import Candidate, declared_in
 from samaops.causes.view import View
 from samaops.model.cause import Cause
@@ -83,7 +84,9 @@ class _Root:
 
     def explains(self, finding: Finding, ruled_out: tuple[str, ...] = ()) -> bool:
         """Return whether this root or a fault folded under it produces a finding; some may be ruled out."""
-        is_effect = finding.status not in (Status.OK, Status.SKIPPED)
+        is_effect = finding.status not in (Status.OK, Status.SKIPPED) and not is_older(
+            finding, self.candidate.triggers
+        )
         return any(
             finding in part.triggers or (is_effect and part.produces(finding))
             for part in self._parts

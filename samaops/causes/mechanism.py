@@ -46,3 +46,20 @@ def killed_at(times: Iterable[float | None]) -> Callable[[Finding], bool]:
         return any(at is None or 0 <= ended - at + 1 <= _AFTER_KILL_SECONDS for at in known)
 
     return was_killed
+
+
+# Of two times that were measured by two clocks of one site.
+_CLOCKS_SECONDS = 5.0
+
+
+def is_older(finding: Finding, decisive: Iterable[Finding]) -> bool:
+    """Return whether a finding was there before what decides a cause: then it is of something else."""
+    age = _age(finding)
+    ages = [known for known in map(_age, decisive) if known is not None]
+    return age is not None and bool(ages) and age > max(ages) + _CLOCKS_SECONDS
+
+
+def _age(finding: Finding) -> float | None:
+    """Return since how many seconds a finding holds, where the facts have it."""
+    age = finding.evidence.get("age_seconds")
+    return float(age) if isinstance(age, (int, float)) else None

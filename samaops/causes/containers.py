@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 
+from msgspec.structs import replace
+
 from samaops.causes.effects import Effects, OfSite, codes, name_of
-from samaops.causes.mechanism import ON_REQUEST
+from samaops.causes.mechanism import ON_REQUEST, SIGKILL
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
 from samaops.i18n import _
-from samaops.model.cause import Fix
+from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
@@ -150,9 +152,19 @@ def container_stopped(finding: Finding, view: View) -> Root | None:
         "docker.start", _("Start it"), _restart(view, finding), undo=samaops(view.site, "undo ID")
     )
     if finding.evidence.get("exit_code") in ON_REQUEST:
-        return _container(finding, view, _("Container {name} is stopped"), fix)
+        return _on_request(finding, view, _container(finding, view, _("Container {name} is stopped"), fix))
     title = _("Container {name} crashed with exit code {code}")
     return _container(finding, view, title, fix, "container-crashed")
+
+
+def _on_request(finding: Finding, view: View, stopped: Root | None) -> Root | None:
+    """Return the root; the kernel kills with the same signal as Docker does once its patience is over."""
+    if stopped is None or finding.evidence.get("exit_code") != SIGKILL or finding.server is None:
+        return stopped
+    if view.ok("servers.oom.killed", finding.server):
+        return stopped
+    against = _("it was killed (signal 9), and whether the kernel did it for want of memory was not seen")
+    return replace(stopped, verdict=Verdict.PROBABLE, speaks_against=(against,))
 
 
 @root(

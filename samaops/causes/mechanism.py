@@ -13,7 +13,7 @@ from samaops.model.finding import Finding
 
 # Ended on request: by itself after SIGTERM, by the signal 15, or by the 9 that follows when it does not end in time.
 ON_REQUEST = (0, 137, 143)
-_SIGKILL = 137
+SIGKILL = 137
 # Docker notices the end of a container a moment after the kernel's kill; clocks are the same machine's.
 _AFTER_KILL_SECONDS = 60.0
 
@@ -38,7 +38,7 @@ def killed_at(times: Iterable[float | None]) -> Callable[[Finding], bool]:
     known = tuple(times)
 
     def was_killed(finding: Finding) -> bool:
-        if finding.evidence.get("exit_code") not in (None, _SIGKILL):
+        if finding.evidence.get("exit_code") not in (None, SIGKILL):
             return False
         ended = finding.evidence.get("finished_at") or finding.evidence.get("started_at")
         if not isinstance(ended, (int, float)):

@@ -19,7 +19,7 @@ from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import Layout, default_directory
 
-from . import pairs, results, table, trial
+from . import pairs, recording, results, table, trial
 from .commands import Samaops, calm
 from .results import Results
 
@@ -43,6 +43,8 @@ def main() -> int:
             directory = stack.enter_context(_own_lab()) if options.own_lab else options.dir
             layout = Layout((directory or default_directory()).resolve())
             copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "config.toml"
+            if options.record:
+                return _record(layout, copy, chosen, options.record)
             if options.pairs:
                 return _answer_pairs(_run_pairs(layout, copy, options))
             found = _run(layout, copy, chosen, options)
@@ -64,6 +66,12 @@ def _options() -> argparse.Namespace:
         "--from", dest="source", type=Path, metavar="FILE.json", help="print the table of a run"
     )
     parser.add_argument("--pairs", type=int, default=0, metavar="N", help="take N pairs of incidents instead")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="keep what each incident is found by, where it is not there yet",
+    )
     parser.add_argument("--seed", type=int, default=1, help="which pairs: the same ones for the same number")
     parser.add_argument(
         "--seconds", type=float, default=0.0, help="begin no pair that would not end within these"
@@ -116,6 +124,30 @@ def _run(layout: Layout, copy: Path, chosen: Sequence[Incident], options: argpar
             results.write(output, found)
         _say(_in_short(made))
     return found
+
+
+def _record(layout: Layout, copy: Path, chosen: Sequence[Incident], directory: Path) -> int:
+    """Keep what each incident is found by, once it is named right."""
+    samaops = Samaops(calm(layout.config_file, copy), layout.directory)
+    bench = trial.Bench(samaops, layout, _say)
+    well_file = directory / f"{recording.WELL}.json"
+    if not well_file.exists():
+        _require_well(bench)
+        recording.write(well_file, recording.look(samaops, layout)[1], {})
+    well, _absent = recording.read(well_file)
+    lacking = [one for one in chosen if not (directory / f"{one.id}.json").exists()]
+    for incident in lacking:
+        _require_well(bench)
+        root = incident.expected(Site.open(layout))
+        try:
+            samaops.lab("break", incident.id, limit_seconds=trial.BREAK_SECONDS)
+            named, rows = recording.look(samaops, layout)
+            if named == [f"{root.cause}@{root.subject}"]:
+                recording.write(directory / f"{incident.id}.json", rows, well)
+            _say(f"{incident.id}: named {', '.join(named) or 'nothing'}")
+        finally:
+            samaops.lab("heal", incident.id, limit_seconds=trial.HEAL_SECONDS)
+    return 0 if all((directory / f"{one.id}.json").exists() for one in chosen) else 1
 
 
 def _run_pairs(layout: Layout, copy: Path, options: argparse.Namespace) -> list[pairs.PairTrial]:

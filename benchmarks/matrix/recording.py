@@ -20,6 +20,7 @@ WELL = "well"
 KEPT = ("code", "status", "subject", "server", "title", "detail", "value", "warning", "critical", "evidence")
 # Of what is well, causes ask for the evidence of these only.
 ASKED = ("celery.", "docker.container.", "pgbouncer.pool.", "proxy.", "firebase.", "rabbitmq.connection.")
+FAILING, BAD = "celery.tasks.failing", {"warning", "critical"}
 SHOWN_IN_LISTS, SHOWN_CHARACTERS = 5, 300
 
 Rows = dict[str, dict[str, Any]]
@@ -52,10 +53,25 @@ def joined(well: Rows, recorded: Sequence[tuple[Rows, tuple[str, ...]]]) -> Rows
     rows = dict(well)
     for found, _absent in recorded:
         for key, row in found.items():
-            if key not in rows or _badness(row) >= _badness(rows[key]):
+            known = rows.get(key)
+            if known is not None and row["code"] == FAILING and {row["status"], known["status"]} <= BAD:
+                rows[key] = _of_both(known, row)
+            elif known is None or _badness(row) >= _badness(known):
                 rows[key] = row
     hidden = {key for _found, absent in recorded for key in absent}
     return {key: row for key, row in rows.items() if key not in hidden}
+
+
+def _of_both(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how tasks fail that fail for two reasons: one finding, which has the exceptions of both."""
+    exceptions = {**_exceptions(one), **_exceptions(other)}
+    looked_at = one["evidence"]["exception_of"] + other["evidence"]["exception_of"]
+    return {**one, "evidence": {**one["evidence"], "exceptions": exceptions, "exception_of": looked_at}}
+
+
+def _exceptions(row: Mapping[str, Any]) -> dict[str, int]:
+    evidence = row["evidence"]
+    return evidence.get("exceptions") or {evidence["exception"]: evidence["exception_count"]}
 
 
 _WORST_LAST = ("ok", "skipped", "unknown", "warning", "critical")

@@ -7,12 +7,12 @@ import shlex
 from msgspec.structs import replace
 
 from samaops.causes.effects import Effects, OfSite, codes, name_of
-from samaops.causes.mechanism import ON_REQUEST
+from samaops.causes.mechanism import ON_REQUEST, SIGKILL
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
 from samaops.i18n import _
-from samaops.model.cause import Fix
+from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
@@ -161,7 +161,7 @@ def container_stopped(finding: Finding, view: View) -> Root | None:
     if finding.evidence.get("state") == "created":
         return _container(finding, view, _("Container {name} was made and never started"), fix)
     if finding.evidence.get("exit_code") in ON_REQUEST:
-        return _container(finding, view, _("Container {name} is stopped"), fix)
+        return _on_request(finding, view, _container(finding, view, _("Container {name} is stopped"), fix))
     title = _("Container {name} crashed with exit code {code}")
     return _container(finding, view, title, fix, "container-crashed")
 
@@ -186,6 +186,16 @@ def container_renamed(finding: Finding, view: View) -> Root | None:
 def _pair(real: str, name: str) -> tuple[tuple[str, str], tuple[str, str]]:
     quoted = shlex.quote(real), shlex.quote(name)
     return quoted, (quoted[1], quoted[0])
+
+
+def _on_request(finding: Finding, view: View, stopped: Root | None) -> Root | None:
+    """Return the root; the kernel kills with the same signal as Docker does once its patience is over."""
+    if stopped is None or finding.evidence.get("exit_code") != SIGKILL or finding.server is None:
+        return stopped
+    if view.ok("servers.oom.killed", finding.server):
+        return stopped
+    against = _("it was killed (signal 9), and whether the kernel did it for want of memory was not seen")
+    return replace(stopped, verdict=Verdict.PROBABLE, speaks_against=(against,))
 
 
 @root(

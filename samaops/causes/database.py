@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from samaops.causes.effects import Effects, codes
+from samaops.causes.effects import Effects, codes, in_part
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
-from samaops.causes.topology import effects_on_dependents
+from samaops.causes.topology import NOT_PUBLISHED, effects_on_dependents
 from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
@@ -16,7 +16,7 @@ _POOL_HELD: Effects = (
     *codes(*_POOL_SUFFERS, "pgbouncer.login.stuck"),
     *effects_on_dependents("pgbouncer"),
 )
-_LOCKED: Effects = (
+_BEHIND_A_LOCK: Effects = (
     *codes(
         "postgresql.locks.*",
         "postgresql.transaction.idle",
@@ -27,8 +27,21 @@ _LOCKED: Effects = (
         "postgresql.latency.high",
         *_POOL_SUFFERS,
     ),
-    *effects_on_dependents("pgbouncer"),
+    *(effect for effect in effects_on_dependents("pgbouncer") if effect.pattern != NOT_PUBLISHED),
 )
+_LOCKED: Effects = (*_BEHIND_A_LOCK, *in_part(codes(NOT_PUBLISHED)))
+
+
+def _locked(finding: Finding, view: View) -> Effects:
+    """Return what the sessions behind a lock produce: a publisher is held when it wants that lock, or the pool is full."""
+    relations = {str(wait.get("relation") or "") for wait in finding.evidence.get("waits") or ()}
+
+    def is_held(late: Finding) -> bool:
+        table = late.evidence.get("table")
+        is_on_it = any(relation.rpartition(".")[2] == table for relation in relations)
+        return not relations or not table or is_on_it or bool(view.bad("pgbouncer.pool.waiting"))
+
+    return (*_BEHIND_A_LOCK, *codes(NOT_PUBLISHED, when=is_held))
 
 
 @root(
@@ -87,7 +100,9 @@ def ddl_behind_long_read(finding: Finding, view: View) -> Root:
     pid = finding.evidence.get("pid") or finding.evidence.get("ddl_pid")
     cancel = as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})")
     text = _("Cancel the waiting DDL (pid {pid}), not the reader before it")
-    return Root(fixes=(disruptive("db.cancel", text.format(pid=pid), cancel),))
+    return Root(
+        fixes=(disruptive("db.cancel", text.format(pid=pid), cancel),), effects=_locked(finding, view)
+    )
 
 
 @root(
@@ -109,7 +124,8 @@ def lock_chain(finding: Finding, view: View) -> Root:
     else:
         text = _("Ask the owner of session {pid}, then cancel its query")
         sql = f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"
-    return Root(fixes=(disruptive("db.terminate", text.format(pid=pid), as_superuser(view.site, sql)),))
+    fix = disruptive("db.terminate", text.format(pid=pid), as_superuser(view.site, sql))
+    return Root(fixes=(fix,), effects=_locked(finding, view))
 
 
 def _look_first(finding: Finding, _view: View) -> Root:
@@ -125,7 +141,14 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         "postgresql-connections-exhausted",
         Rank.PART,
         "db-slow",
-        ("pgbouncer.*", "postgresql.*"),
+        (
+            *_POOL_SUFFERS,
+            "pgbouncer.service.unreachable",
+            "pgbouncer.login.stuck",
+            "pgbouncer.pool.oversized",
+            "postgresql.sessions.waiting",
+            "postgresql.latency.high",
+        ),
     ),
     (
         "postgresql.transaction.idle",

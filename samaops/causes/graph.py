@@ -11,7 +11,19 @@ from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
-from samaops.causes import broker, cache, containers, database, hosts, network, publishing, services, workers
+from samaops.causes import (
+    broker,
+    cache,
+    containers,
+    database,
+    hosts,
+    network,
+    publishing,
+    services,
+    unknown,
+    workers,
+)
+from samaops.causes.mechanism import is_older
 from samaops.causes.root import Candidate, declared_in
 from samaops.causes.view import View
 from samaops.model.cause import Cause
@@ -35,6 +47,8 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
             roots.append(_Root(candidate))
         else:
             parent.fold(candidate)
+    if not roots:
+        return _inconclusive(view)
     roots.sort(key=lambda root: root.severity)
     explained = _assign(findings, roots)
     named = tuple(
@@ -42,6 +56,17 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
         for finding in findings
     )
     return named, tuple(_cause(root, explained) for root in roots)
+
+
+def _inconclusive(view: View) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
+    """Return what is critical where no root was found: where it is, and that nobody knows why."""
+    causes = tuple(unknown.narrowed(view))
+    explained = {key for cause in causes for key in cause.explains}
+    findings = tuple(
+        replace(finding, cause=unknown.UNKNOWN_FAULT) if finding.key in explained else finding
+        for finding in view.findings
+    )
+    return findings, causes
 
 
 class _Root:
@@ -59,7 +84,9 @@ class _Root:
 
     def explains(self, finding: Finding, ruled_out: tuple[str, ...] = ()) -> bool:
         """Return whether this root or a fault folded under it produces a finding; some may be ruled out."""
-        is_effect = finding.status not in (Status.OK, Status.SKIPPED)
+        is_effect = finding.status not in (Status.OK, Status.SKIPPED) and not is_older(
+            finding, self.candidate.triggers
+        )
         return any(
             finding in part.triggers or (is_effect and part.produces(finding))
             for part in self._parts

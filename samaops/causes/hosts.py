@@ -204,7 +204,7 @@ def _filler(
                 triggers=(finding, *full),
                 effects=None if full else codes(*_WAL_SUFFERS, server=finding.server),
                 speaks_for=tuple(seen.title for seen in (finding, *full)),
-                speaks_against=() if full else (_("no disk is near its limit yet"),),
+                speaks_against=() if full else (_why_not(finding, view),),
             )
 
         effects = (*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS))
@@ -214,10 +214,32 @@ def _filler(
     return declare
 
 
+def _why_not(filler: Finding, view: View) -> str:
+    if any(view.bad(code, filler.server) for code in _FULL_DISK):
+        return _("it is little of what the full disk of its server holds, or on another one")
+    return _("no disk is near its limit yet")
+
+
 def _filled(filler: Finding, view: View) -> tuple[Finding, ...]:
     """Return the full disks that something may have filled."""
     full = [disk for code in _FULL_DISK for disk in view.bad(code)]
-    return tuple(disk for disk in full if disk.server == filler.server and _is_on(disk, filler))
+    return tuple(
+        disk
+        for disk in full
+        if disk.server == filler.server and _is_on(disk, filler) and _is_much(filler, disk)
+    )
+
+
+# What a filler holds, by the names that the checks give it.
+_HELD = ("held_bytes", "retained_bytes", "log_bytes", "bytes_now", "bytes")
+_LEAST_SHARE = 0.02
+
+
+def _is_much(filler: Finding, disk: Finding) -> bool:
+    """Return whether what a filler holds matters to a disk; where one of the two is not known, it may."""
+    held = next((filler.evidence[name] for name in _HELD if filler.evidence.get(name) is not None), None)
+    size = disk.evidence.get("size_bytes")
+    return held is None or not size or held >= _LEAST_SHARE * size
 
 
 def _is_on(disk: Finding, filler: Finding) -> bool:

@@ -13,7 +13,7 @@ from samaops.model.finding import Finding
 
 # Ended on request: by itself after SIGTERM, by the signal 15, or by the 9 that follows when it does not end in time.
 ON_REQUEST = (0, 137, 143)
-_SIGKILL = 137
+SIGKILL = 137
 # Docker notices the end of a container a moment after the kernel's kill; clocks are the same machine's.
 _AFTER_KILL_SECONDS = 60.0
 
@@ -38,7 +38,7 @@ def killed_at(times: Iterable[float | None]) -> Callable[[Finding], bool]:
     known = tuple(times)
 
     def was_killed(finding: Finding) -> bool:
-        if finding.evidence.get("exit_code") not in (None, _SIGKILL):
+        if finding.evidence.get("exit_code") not in (None, SIGKILL):
             return False
         ended = finding.evidence.get("finished_at") or finding.evidence.get("started_at")
         if not isinstance(ended, (int, float)):
@@ -46,3 +46,20 @@ def killed_at(times: Iterable[float | None]) -> Callable[[Finding], bool]:
         return any(at is None or 0 <= ended - at + 1 <= _AFTER_KILL_SECONDS for at in known)
 
     return was_killed
+
+
+# Of two times that were measured by two clocks of one site.
+_CLOCKS_SECONDS = 5.0
+
+
+def is_older(finding: Finding, decisive: Iterable[Finding]) -> bool:
+    """Return whether a finding was there before what decides a cause: then it is of something else."""
+    age = _age(finding)
+    ages = [known for known in map(_age, decisive) if known is not None]
+    return age is not None and bool(ages) and age > max(ages) + _CLOCKS_SECONDS
+
+
+def _age(finding: Finding) -> float | None:
+    """Return since how many seconds a finding holds, where the facts have it."""
+    age = finding.evidence.get("age_seconds")
+    return float(age) if isinstance(age, (int, float)) else None

@@ -247,5 +247,7 @@ def loadbalancer_fault(finding: Finding, view: View) -> Root:
     ]
     return Root(
         fixes=(safe("loadbalancer.members", text, "tmsh show ltm pool samaconso_api_pool members"),),
+        # Without a member that was seen to serve, the fault may as well be behind it.
+        verdict=Verdict.CONFIRMED if members else Verdict.PROBABLE,
         speaks_for=(words_of(finding), *members),
     )

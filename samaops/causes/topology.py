@@ -6,7 +6,7 @@ stay visible as a root of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from samaops.causes.effects import Effect, Effects, OfSite, codes, name_of
 from samaops.causes.refusals import lost_its_process, may_be_of
@@ -157,9 +157,15 @@ def _of_worker(name: str, queues: Iterable[str]) -> Effects:
     return (
         *codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
         *codes(_FAILING, when=lost_its_process),
-        *codes("celery.broker.*", "flower.worker*"),
+        *codes("celery.broker.*"),
+        *codes("flower.worker*", when=_of_missing(name)),
         *waiting,
     )
+
+
+def _of_missing(worker: str) -> Callable[[Finding], bool]:
+    """Return what tells whether Flower misses this worker; it may miss others besides, each for a reason of its own."""
+    return lambda finding: worker in (finding.evidence.get("missing") or (worker,))
 
 
 def _everything_in_containers() -> Effects:

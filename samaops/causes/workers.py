@@ -145,6 +145,7 @@ def worker_frozen(finding: Finding, view: View) -> Iterator[Root]:
             _restart(view.site, name),
             Verdict.PROBABLE,
             subject=subject,
+            triggers=(replace(finding, evidence={**finding.evidence, "missing": [name]}),),
             effects=effects_of_worker(view.site, name),
             speaks_for=(
                 finding.title,

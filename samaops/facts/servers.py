@@ -93,6 +93,7 @@ class Biggest(Struct, frozen=True):
 class ServerFacts(Struct, frozen=True):
     """One reading of a server. Sizes in bytes.
 
+    ``runnable`` is how many processes ran or waited for a core just then, 0 where nobody looked.
     The server's clock minus ours lies between ``clock_low`` and ``clock_high`` seconds. ``deleted`` and
     ``biggest`` are empty when no file system is nearly full: nobody searched then.
 
@@ -125,3 +126,9 @@ class ServerFacts(Struct, frozen=True):
     unanswered: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    runnable: int = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether processes wait for its cores now: then everything on it takes longer."""
+        return self.load_1 > self.processors or self.runnable > 2 * self.processors

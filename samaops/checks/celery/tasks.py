@@ -53,6 +53,8 @@ def stuck(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         # It holds all the messages it may hold: nothing more reaches it until a task ends.
         is_full = any(node.capacity and node.unacknowledged >= node.capacity for node in nodes)
         status = Status.CRITICAL if is_full else Status.WARNING
+        # Since when it counts as stuck: a fault that is younger is not why.
+        evidence["age_seconds"] = round(late[0].runtime_seconds - limit, 1)
         hint = see_worker(context, worker, "top")
         yield about.finding(status, title, value=late[0].runtime_seconds, evidence=evidence, hint=hint)
 

@@ -114,6 +114,7 @@ def _stopped(container: Container, docker: DockerFacts, context: Context) -> Fin
             "exit_code": container.exit_code,
             "oom_killed": container.oom_killed,
             "finished_at": ended,
+            "age_seconds": None if ended is None else round(max(0.0, docker.epoch - ended), 1),
             "error": container.error,
             "restart_policy": container.restart_policy,
             "restart_count": container.restart_count,

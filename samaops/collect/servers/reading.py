@@ -108,6 +108,7 @@ def _facts(
         load_1=loads[0],
         load_5=loads[1],
         load_15=loads[2],
+        runnable=int(load.split()[3].partition("/")[0]),
         memory_total=memory["MemTotal"],
         memory_available=memory["MemAvailable"],
         swap_total=memory["SwapTotal"],

@@ -105,6 +105,22 @@ def test_a_healthy_system_has_no_cause() -> None:
     assert graph.explain(healthy, Site(settings())) == (healthy, ())
 
 
+def test_a_fault_that_no_cause_knows_is_inconclusive_and_narrowed_down() -> None:
+    lost = Finding(
+        "minio.bucket.missing", Status.CRITICAL, "minio/db", "The bucket avatars is missing", server="db",
+        hint="mc ls lab",
+    )  # fmt: skip
+    near = Finding("minio.service.unreachable", Status.OK, "minio/db", "MinIO answers", server="db")
+    untidy = Finding("redis.hits.low", Status.WARNING, "redis/workers", "Few lookups find something")
+    findings, causes = graph.explain((lost, near, untidy), Site(settings()))
+    (cause,) = causes
+    assert (cause.verdict, cause.subject) == (Verdict.INCONCLUSIVE, "minio/db")
+    assert cause.title == "The bucket avatars is missing; no known cause explains it"
+    assert cause.speaks_against == ("not there: MinIO answers",)
+    assert cause.fixes[0].commands == ("samaops explain minio.bucket.missing", "mc ls lab")
+    assert [one.cause for one in findings] == [cause.id, None, None]
+
+
 def test_what_was_skipped_belongs_to_the_finding_that_stands_in_its_way() -> None:
     down = Finding(
         "redis.service.unreachable", Status.CRITICAL, "redis/workers", "", evidence={"kind": "refused"}
@@ -245,3 +261,37 @@ def test_a_letter_to_the_network_team_is_written_by_the_first_command_proposed(c
     commands = causes[0].fixes[0].commands
     assert commands[0] == "samaops troubleshoot notifications"
     assert any(one.startswith(("curl -sv -x", "openssl s_client")) for one in commands[1:])
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "kernel", "verdict"),
+    [
+        (0, None, Verdict.CONFIRMED),
+        (137, Status.OK, Verdict.CONFIRMED),
+        (137, Status.UNKNOWN, Verdict.PROBABLE),
+        (137, None, Verdict.PROBABLE),
+    ],
+)
+def test_a_killed_container_was_stopped_for_sure_only_where_the_kernel_did_not_do_it(
+    exit_code: int, kernel: Status | None, verdict: Verdict
+) -> None:
+    name = "docker/samaconso_redis"
+    stopped = Finding(
+        "docker.container.stopped",
+        Status.CRITICAL,
+        name,
+        "",
+        server="workers",
+        evidence={"exit_code": exit_code},
+    )
+    log = [Finding("servers.oom.killed", kernel, "servers/workers", "", server="workers")] if kernel else []
+    _findings, causes = graph.explain((stopped, *log), Site(settings()))
+    assert [(cause.id, cause.verdict) for cause in causes] == [("container-stopped", verdict)]
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_balancer_is_at_fault_for_sure_only_where_a_member_was_seen_to_serve(is_seen: bool) -> None:
+    fails = Finding("loadbalancer.vip.failing", Status.CRITICAL, "loadbalancer/vip", "")
+    serves = Finding("api.member.unreachable", Status.OK, "api/api_1", "")
+    _findings, causes = graph.explain((fails, serves) if is_seen else (fails,), Site(settings()))
+    assert causes[0].verdict is (Verdict.CONFIRMED if is_seen else Verdict.PROBABLE)

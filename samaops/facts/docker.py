@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+
 
 class Container(Struct, frozen=True):
     """One container as ``docker inspect`` shows it. Times in seconds since the epoch, sizes in bytes.
@@ -33,6 +35,7 @@ class Container(Struct, frozen=True):
     log_max_size: str | None
     project: str | None
     service: str | None
+    created_at: float | None = None
 
 
 class DiskUse(Struct, frozen=True):
@@ -54,6 +57,7 @@ class DockerFacts(Struct, frozen=True):
     containers: tuple[Container, ...]
     logs_seen: bool | None
     disk: tuple[DiskUse, ...] | None
+    configuration: Things | None = None
 
     def named(self, name: str) -> Container | None:
         """Return the container of this name."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+
 
 class ReachFacts(Struct, frozen=True):
     """Whether a machine answers. Times in milliseconds, None without an answer.
@@ -119,3 +121,4 @@ class ServerFacts(Struct, frozen=True):
     kernel_log: KernelLog | None
     deleted: tuple[DeletedFile, ...] | None
     biggest: tuple[Biggest, ...] | None
+    configuration: Things | None = None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from msgspec.structs import replace
 
 from samaops.causes.suspects import with_differences
+from samaops.changes.made import with_changes
+from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.journal import well
+from samaops.journal.history import Change, Journal, database_of
 from samaops.journal.well import WellLook
 from samaops.model.difference import Comparison
 from samaops.model.report import Report
@@ -15,6 +20,8 @@ from samaops.model.status import Status
 from samaops.portraits.compare import compare, unknown_parts
 from samaops.portraits.portrait import portrait_of
 from samaops.site.site import Site
+
+logger = logging.getLogger(__name__)
 
 
 def compared(
@@ -25,10 +32,24 @@ def compared(
         return replace(report, since_well=Comparison(is_asked=is_asked))
     portrait = portrait_of(snapshot)
     differences = compare(look.portrait, portrait, look.at)
+    if is_asked and differences:
+        differences = with_changes(differences, _changes(site), look.at, site)
     unknown = unknown_parts(look.portrait, portrait)
     comparison = Comparison(look.at, differences, unknown, is_asked)
     causes = with_differences(report.causes, comparison, snapshot.taken_at, site)
     return replace(report, causes=causes, since_well=comparison)
+
+
+def _changes(site: Site) -> tuple[Change, ...]:
+    """Return the last changes of samaops; where the journal cannot be read, none is named."""
+    journal = Journal(database_of(site.settings), site.name)
+    try:
+        return journal.changes()
+    except UnavailableError as error:
+        logger.debug("the history cannot be read: %s", error.message)
+        return ()
+    finally:
+        journal.close()
 
 
 def keep_if_well(report: Report, snapshot: Snapshot, site: Site, selection: Selection) -> None:

@@ -16,6 +16,8 @@ _ONLY_IN_BOTH = ("pgbouncer/setting", "redis/setting", "rabbitmq/effective", "ra
 # Things that are a value and nothing else.
 _SET = ("setting", "parameter")
 _SHOWN_TRAITS = 8
+# What follows from the other differences of a thing is told only when there are none.
+_WEIGHT = {"compose definition": 1, STARTED: 2}
 _MASK = "********"
 _THINGS = {
     "postgresql/setting": N_("PostgreSQL setting {name}"),
@@ -136,8 +138,8 @@ class _Thing:
             yield self._whole(old, new)
             return
         attributes = [name for name in dict.fromkeys((*new, *old)) if _differ(old.get(name), new.get(name))]
-        weighty = [name for name in attributes if name != STARTED]
-        for name in weighty or attributes:
+        least = min((_WEIGHT.get(name, 0) for name in attributes), default=0)
+        for name in (name for name in attributes if _WEIGHT.get(name, 0) == least):
             yield self._attribute(name, old.get(name), new.get(name))
 
     def _whole(self, old: Mapping[str, Trait] | None, new: Mapping[str, Trait] | None) -> Difference:

@@ -10,6 +10,7 @@ from samaops.facts.portrait import Trait
 from samaops.model.difference import Difference
 from samaops.portraits.compare import compare, unknown_parts
 from samaops.portraits.portrait import Portrait
+from samaops.portraits.systems import STARTED
 
 WELL_AT = datetime(2026, 1, 31, 2, 0, tzinfo=timezone.utc)
 LATER = WELL_AT.timestamp() + 600
@@ -80,9 +81,24 @@ def test_what_could_not_be_looked_at_is_unknown_and_not_gone() -> None:
 
 
 def test_a_start_is_told_when_nothing_else_is_different_and_last() -> None:
-    before = portrait("docker@api/container", a={"started": "1", "image": "1"}, b={"started": "1"})
-    after = portrait("docker@api/container", b={"started": "2"}, a={"started": "2", "image": "2"})
-    assert titles(before, after) == ["container a: image is 2, it was 1", "container b was started anew"]
+    compose = "compose definition"
+    before = portrait(
+        "docker@api/container",
+        a={STARTED: "1", compose: "1", "image": "1"},
+        b={STARTED: "1"},
+        c={STARTED: "1", compose: "1"},
+    )
+    after = portrait(
+        "docker@api/container",
+        b={STARTED: "2"},
+        a={STARTED: "2", compose: "2", "image": "2"},
+        c={STARTED: "2", compose: "2"},
+    )
+    assert titles(before, after) == [
+        "container a: image is 2, it was 1",
+        "container c: compose definition is 2, it was 1",
+        "container b was started anew",
+    ]
 
 
 def test_a_digest_of_another_key_says_nothing() -> None:

@@ -40,13 +40,18 @@ def path_of(site: str) -> Path:
 
 
 def load(site: str) -> WellLook | None:
-    """Return the last well look of a site; None when there is none, or what is there is not one."""
+    """Return the last well look of a site by this version; None when there is none, or what is there is not one."""
     path = path_of(site)
     try:
         with open_to_read(path) as file:
             content = file.read(_LARGEST_BYTES + 1)
         document = keyed(json.loads(content))
-        if document.get("schema") == SCHEMA and document.get("site") == site:
+        # Another version may have seen more of a thing, or less: that is no difference of the thing.
+        if (document.get("schema"), document.get("samaops"), document.get("site")) == (
+            SCHEMA,
+            __version__,
+            site,
+        ):
             return decode(document["look"], WellLook)
     except FileNotFoundError:
         return None

@@ -11,7 +11,7 @@ from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.loadbalancer import BigIpFacts
 from samaops.facts.minio import MinioFacts
 from samaops.facts.pgbouncer import PgBouncerFacts, PooledDatabase
-from samaops.facts.portrait import Row, Things, Trait, gather, joined
+from samaops.facts.portrait import TEXT_CHARACTERS, Row, Things, Trait, gather, joined
 from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.rabbitmq import RabbitMQFacts
 from samaops.facts.redis import RedisFacts
@@ -37,7 +37,10 @@ def pgbouncer(facts: PgBouncerFacts) -> Things:
     if facts.console is None or facts.version is None:
         return {}
     rows: list[Row] = [("service", "PgBouncer", "version", Trait(facts.version))]
-    rows += [("setting", name, "", Trait(value)) for name, value in facts.console.settings.items()]
+    rows += [
+        ("setting", name, "", Trait(value[:TEXT_CHARACTERS]))
+        for name, value in facts.console.settings.items()
+    ]
     for database in facts.console.databases:
         rows += _pooled(database)
     return gather(("setting", "database"), rows)
@@ -83,9 +86,19 @@ def rabbitmq(facts: RabbitMQFacts) -> Things:
 
 @portrays(DockerFacts)
 def docker(facts: DockerFacts) -> Things:
-    """Containers as they were created, and the compose files they are created from."""
-    rows = [row for container in facts.containers for row in _container(container)]
-    return joined(gather(("container",), rows), facts.configuration)
+    """Containers as they were created, and the compose files they are created from.
+
+    One that nobody expects and that is not started again came for a single task.
+    """
+    lasting = {
+        container.name: container
+        for container in facts.containers
+        if container.name in facts.expected or container.restart_policy not in ("", "no")
+    }
+    rows = [row for container in lasting.values() for row in _container(container)]
+    things = joined(gather(("container",), rows), facts.configuration)
+    named = {name: traits for name, traits in things["container"].items() if name in lasting}
+    return {**things, "container": named}
 
 
 def _container(container: Container) -> Iterator[Row]:

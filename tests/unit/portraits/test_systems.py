@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from samaops.collect import store
 from samaops.facts.celery import CeleryFacts, CeleryNode
+from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.portrait import NAME_CHARACTERS, Trait, gather, joined
 from samaops.portraits import compare
@@ -64,3 +65,16 @@ def test_a_kind_that_was_looked_at_is_there_without_rows() -> None:
     assert list(gather((), [("a", long, "", Trait("1"))])["a"]) == [long[:NAME_CHARACTERS]]
     one, other = gather((), [("a", "b", "c", Trait("1"))]), gather((), [("a", "b", "d", Trait("2"))])
     assert joined(one, None, other) == {"a": {"b": {"c": Trait("1"), "d": Trait("2")}}}
+
+
+def test_a_container_that_came_for_a_single_task_is_left_out(look: Snapshot) -> None:
+    (observation, facts), *_others = look.facts_of(DockerFacts)
+    task = replace(facts.containers[0], name="task", restart_policy="no")
+    more = replace(facts, containers=(*facts.containers, task))
+    parts = [
+        portrait_of(replace(look, observations=(replace(observation, facts=seen),)))
+        for seen in (facts, more, replace(more, expected=(*more.expected, "task")))
+    ]
+    (part,) = parts[0]
+    assert parts[0] == parts[1]
+    assert parts[2][part].keys() - parts[0][part].keys() == {"task"}

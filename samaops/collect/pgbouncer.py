@@ -139,6 +139,9 @@ def _database(row: Row) -> PooledDatabase:
         current_connections=_number(row, "current_connections"),
         is_paused=bool(_number(row, "paused")),
         is_disabled=bool(_number(row, "disabled")),
+        port=_number(row, "port") or None,
+        database=row.get("database") or None,
+        user=row.get("force_user") or None,
     )
 
 

@@ -13,6 +13,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.registry import collects
 from samaops.config.settings import Redis
+from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.redis import (
     ClientBuffer,
     KeyGroup,
@@ -23,6 +24,7 @@ from samaops.facts.redis import (
     RedisPersistence,
     RedisTraffic,
 )
+from samaops.journal import digests
 from samaops.site.site import Site
 
 QUICK_MS = 5.0  # a healthy one takes less than one
@@ -58,7 +60,7 @@ def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
     read_at = time.monotonic()
     config: Mapping[str, str] = {}
     if probe.wants("redis.persistence", "redis.memory.refusing_writes"):
-        config = probe.attempt("config", lambda: _saving(client)) or {}
+        config = probe.attempt("config", lambda: _configured(client)) or {}
     buffer = sample = rate = None
     if probe.wants("redis.clients.buffers"):
         buffer = probe.attempt("client_list", lambda: _largest_buffer(client))
@@ -70,9 +72,23 @@ def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
     return _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
 
 
-def _saving(client: RedisClient) -> dict[str, str]:
-    names = ("save", "stop-writes-on-bgsave-error")  # one by one: several at once need Redis 7
-    return {str(key): str(value) for name in names for key, value in client.config_get(name).items()}
+def _configured(client: RedisClient) -> dict[str, str]:
+    return {str(key): str(value) for key, value in client.config_get("*").items()}
+
+
+def _configuration(info: Mapping[str, Any], config: Mapping[str, str]) -> Things | None:
+    """Return what is set, without passwords, and which start this is; None when CONFIG is not allowed."""
+    if not config:
+        return None
+    started = time.time() - _int(info, "uptime_in_seconds")
+    rows = [
+        ("service", "Redis", "started", Trait(str(info.get("run_id", "")), started)),
+        ("service", "Redis", "role", Trait(str(info.get("role", "")))),
+    ]
+    rows += [
+        ("setting", name, "", Trait(digests.unless_harmless(name, value))) for name, value in config.items()
+    ]
+    return gather(("setting",), rows)
 
 
 def _facts(
@@ -104,6 +120,7 @@ def _facts(
         keys_with_expiry=expiring,
         largest_buffer=buffer,
         sample=sample,
+        configuration=_configuration(info, config),
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+
 # Compose puts the beginning of the id before a container's name while it makes the next one: it stays there when that
 # is interrupted. Swarm puts the number and id of a task behind it.
 _DECORATED = re.compile(r"[0-9a-f]{12}_(?P<behind>.+)|(?P<before>.+)\.\d+\.[0-9a-z]{25}")
@@ -86,6 +88,7 @@ class DockerFacts(Struct, frozen=True):
     containers: tuple[Container, ...]
     logs_seen: bool | None
     disk: tuple[DiskUse, ...] | None
+    configuration: Things | None = None
 
     @property
     def working(self) -> Mapping[str, Container]:

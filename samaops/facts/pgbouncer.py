@@ -17,6 +17,9 @@ class PooledDatabase(Struct, frozen=True):
     current_connections: int
     is_paused: bool
     is_disabled: bool
+    port: int | None = None
+    database: str | None = None
+    user: str | None = None
 
 
 class Pool(Struct, frozen=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from samaops.facts.portrait import Things
+
 
 class Session(Struct, frozen=True):
     """One session of pg_stat_activity. ``query`` is cut, and passwords in it are masked."""
@@ -236,4 +238,5 @@ class PostgresFacts(Struct, frozen=True):
     standbys: tuple[Standby, ...] | None = None
     settings: dict[str, Setting] | None = None
     notifications: DueNotifications | None = None
+    configuration: Things | None = None
     extensions: dict[str, str | None] | None = field(default=None)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+
 SHOWN_QUEUES = 50
 
 
@@ -90,6 +92,7 @@ class RabbitMQFacts(Struct, frozen=True):
     queues: tuple[BrokerQueue, ...] | None
     connections: BrokerConnections | None
     losses: tuple[ExchangeLoss, ...] | None
+    configuration: Things | None = None
 
     def queue(self, name: str) -> BrokerQueue | None:
         """Return a queue by its name, None when there is no such queue."""

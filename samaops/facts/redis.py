@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+
 
 class RedisMemory(Struct, frozen=True):
     """Sizes in bytes. ``counted`` is what Redis holds against ``maximum`` (0: no limit)."""
@@ -117,3 +119,4 @@ class RedisFacts(Struct, frozen=True):
     keys_with_expiry: int
     largest_buffer: ClientBuffer | None
     sample: KeySample | None
+    configuration: Things | None = None

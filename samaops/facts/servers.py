@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+
 
 class ReachFacts(Struct, frozen=True):
     """Whether a machine answers. Times in milliseconds, None without an answer.
@@ -126,6 +128,7 @@ class ServerFacts(Struct, frozen=True):
     unanswered: tuple[tuple[str, str], ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    configuration: Things | None = None
     runnable: int = 0
 
     @property

@@ -23,6 +23,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report, ReportError
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.site.site import Site
+from samaops.workflows import since_well
 
 DEFAULT_DEADLINE_SECONDS = 15.0
 FactsT = TypeVar("FactsT")
@@ -105,10 +106,18 @@ def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> 
     return replace(report, errors=(_unreachable(),)) if _nothing_was_reached(snapshot, findings) else report
 
 
-def judge_saved(path: Path, selection: Selection = EVERYTHING, site: Site | None = None) -> Report:
+def keep_well_look(site: Site, deadline_seconds: float = DEFAULT_DEADLINE_SECONDS) -> None:
+    """Look at everything, and keep the look where all is well."""
+    snapshot = observe(site, EVERYTHING, deadline_seconds)
+    since_well.keep_if_well(judge(snapshot, site), snapshot, site, EVERYTHING)
+
+
+def judge_saved(
+    path: Path, selection: Selection = EVERYTHING, site: Site | None = None, *, is_since_well: bool = False
+) -> Report:
     """Judge a saved look, with the settings that travel in it unless others are given.
 
-    ``selection`` narrows what was looked at then.
+    ``selection`` narrows what was looked at then. It is compared with the well look that was kept at that time.
     """
     saved = store.load(path)
     narrowed = replace(
@@ -118,7 +127,8 @@ def judge_saved(path: Path, selection: Selection = EVERYTHING, site: Site | None
     )
     site = site or saved.site
     _refuse_unknown_servers(site, narrowed)
-    return judge(saved.snapshot, site, narrowed)
+    report = judge(saved.snapshot, site, narrowed)
+    return since_well.compared(report, saved.snapshot, site, saved.well, is_asked=is_since_well)
 
 
 def _timings(snapshot: Snapshot) -> dict[str, int]:

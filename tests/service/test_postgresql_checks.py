@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ import psycopg
 import pytest
 
 from samaops.model.status import Status
+from samaops.portraits.compare import compare
+from samaops.portraits.portrait import Portrait, portrait_of
 from tests.service.postgres_looks import finding, observe
 from tests.service.postgres_server import (
     PASSWORD,
@@ -529,3 +532,32 @@ def test_names_of_the_configuration_are_taken_as_they_are_written(notifications:
         assert (found.status, found.evidence["due"]) == (Status.WARNING, 1)
     finally:
         notifications.run('DROP TABLE public."Envois"')
+
+
+def test_what_was_set_up_otherwise_is_told_also_while_a_table_is_locked(server: PostgresServer) -> None:
+    server.run("CREATE TABLE kept (id int PRIMARY KEY, name text CHECK (name <> ''))")
+    server.run("CREATE INDEX kept_name ON kept (lower(name)) WHERE id > 5")
+    before = portrait_of(observe(server.settings())[0])
+    assert compare(before, portrait_of(observe(server.settings())[0]), datetime.now(timezone.utc)) == ()
+    try:
+        server.run("ALTER ROLE postgres SET work_mem = '64kB'")
+        server.run("ALTER ROLE postgres SET app.password = 'canary-4711'")
+        server.run("DROP INDEX kept_name")
+        with server.connect() as holder:
+            holder.execute("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE")
+            after = portrait_of(observe(server.settings())[0])
+            holder.rollback()
+    finally:
+        server.run("ALTER ROLE postgres RESET ALL")
+        server.run("DROP TABLE kept")
+    assert "canary-4711" not in repr(after)
+    assert {difference.title for difference in compare(before, after, datetime.now(timezone.utc))} >= {
+        "PostgreSQL role postgres has setting work_mem 64kB",
+        "PostgreSQL role postgres has setting app.password",
+        "index public.kept_name is gone: on kept (lower) where " + _predicate(before),
+    }
+
+
+def _predicate(portrait: Portrait) -> str:
+    parts = (things for part, things in portrait.items() if part.endswith("/index"))
+    return next(parts)["public.kept_name"][""].value.rpartition(" ")[2]

@@ -55,6 +55,11 @@ def test_a_server_is_read_in_one_command_over_one_connection(sshd: SshServer) ->
     assert facts.clock_low <= 0 <= facts.clock_high
     assert facts.clock_high - facts.clock_low < 5
     assert facts.memory_total > facts.memory_available > 0
+    assert facts.configuration is not None
+    hosts = facts.configuration["file"]["/etc/hosts"][""]
+    assert hosts.value.startswith("#")
+    assert hosts.at == pytest.approx(Path("/etc/hosts").stat().st_mtime, abs=0.01)
+    assert facts.configuration["mount"]["/"]["mode"].value == "rw"
     footprint = seen.snapshot.footprint
     assert (footprint.connections, footprint.commands, footprint.writes) == (1, 1, 0)
     assert footprint.bytes_read > 500

@@ -59,7 +59,9 @@ def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts
 
 
 def _costly_parts(probe: Probe) -> str:
-    parts = (("disk", "docker.disk.reclaimable"), ("logs", "docker.log.large"))
+    parts = (
+        ("disk", "docker.disk.reclaimable"), ("logs", "docker.log.large"), ("files", "docker.engine.unreachable"),
+    )  # fmt: skip
     return ",".join(part for part, code in parts if probe.wants(code)) or "-"
 
 

@@ -1,6 +1,6 @@
 # Read what samaops wants to know of one Docker engine, in one go. Changes nothing, writes nothing.
-# Arguments: a token that starts each section; what else to look at ("disk", "logs", both or "-"); seconds for
-# each docker command. Of a container's configuration only what is judged is read: its environment holds secrets.
+# Arguments: a token that starts each section; what else to look at ("files", "disk", "logs", or "-"); seconds for
+# each docker command. A container's environment holds secrets: nothing of it is kept but digests (definition.py).
 token=$1 costly=$2 seconds=$3
 uid=$(id -u)
 
@@ -21,9 +21,14 @@ format=$format',"log_path":{{json .LogPath}},"log_driver":{{json .HostConfig.Log
 format=$format',"log_options":{{json .HostConfig.LogConfig.Config}}'
 format=$format',"service":{{json (index .Config.Labels "com.docker.compose.service")}}'
 format=$format',"project":{{json (index .Config.Labels "com.docker.compose.project")}}'
-format=$format',"created":{{json .Created}}'
 format=$format',"number":{{json (index .Config.Labels "com.docker.compose.container-number")}}'
-format=$format',"oneoff":{{json (index .Config.Labels "com.docker.compose.oneoff")}}}'
+format=$format',"oneoff":{{json (index .Config.Labels "com.docker.compose.oneoff")}}'
+format=$format',"compose_directory":{{json (index .Config.Labels "com.docker.compose.project.working_dir")}}'
+format=$format',"compose_files":{{json (index .Config.Labels "com.docker.compose.project.config_files")}}'
+format=$format',"created":{{json .Created}},"labels":{{json .Config.Labels}},"environment":{{json .Config.Env}}'
+format=$format',"command":{{json .Config.Cmd}},"entrypoint":{{json .Config.Entrypoint}},"user":{{json .Config.User}}'
+format=$format',"mounts":{{json .Mounts}},"network":{{json .HostConfig.NetworkMode}}'
+format=$format',"hosts":{{json .HostConfig.ExtraHosts}},"ports":{{json .HostConfig.PortBindings}}}'
 
 containers() {
   ids=$($docker ps -a -q --no-trunc 2>&1)
@@ -59,6 +64,18 @@ logs() {
   printf 'exit %s\n' $?
 }
 
+# The compose files that containers were created from and the environment files beside them: time and digest of each.
+files() {
+  section files
+  {
+    printf '%s\n' "$inspected" | sed -n 's|.*"compose_files":"\([^"]*\)".*|\1|p' | tr ',' '\n'
+    printf '%s\n' "$inspected" | sed -n 's|.*"compose_directory":"\([^"]*\)".*|\1|p'
+  } | sort -u | head -n 40 | as_root timeout -k 1 2 xargs -r -d '\n' sh -c '
+    find "$@" -maxdepth 1 -type f \( -name ".env*" -o -name "*.yml" -o -name "*.yaml" \) -size -1000k \
+      -printf "%T@ %p\n" -exec sha256sum {} +' sh 2>/dev/null
+  printf 'exit %s\n' $?
+}
+
 look() {
   section machine
   date +%s
@@ -71,6 +88,7 @@ look() {
   fi
   containers || return
   # What may be slow comes last and may be cut: the containers are printed by then.
+  case $costly in *files*) files ;; esac
   case $costly in *logs*) logs ;; esac
   case $costly in *disk*) disk ;; esac
 }

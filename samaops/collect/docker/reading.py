@@ -11,6 +11,7 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
+from samaops.collect.docker.definition import configuration_of
 from samaops.collect.engine import Probe
 from samaops.collect.sections import cut, refusal
 from samaops.facts.docker import Container, DiskUse, DockerFacts
@@ -49,15 +50,18 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         )
         raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
     logs = probe.attempt("logs", lambda: _log_sizes(sections.get("logs")))
+    containers = tuple(
+        sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
+    )
+    created = {container.name: container.created_at for container in containers}
     return DockerFacts(
         epoch=epoch,
         memory_total=memory_kilobytes * 1024,
         expected=expected,
-        containers=tuple(
-            sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
-        ),
+        containers=containers,
         logs_seen=None if logs is None else True,
         disk=probe.attempt("disk", lambda: _disk(sections.get("disk"))),
+        configuration=configuration_of(inspected, created, sections.get("files")),
     )
 
 

@@ -12,6 +12,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
+from samaops.collect.postgresql.configuration import read_configuration
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects
 from samaops.config.settings import PostgreSQL
@@ -115,6 +116,7 @@ class _Reading:
             "settings": lambda: self._settings(names),
             "extensions": self._extensions,
             "notifications": lambda: read_due(self._client, settings),
+            "configuration": lambda: read_configuration(self._client),
         }
         wanted = {part: read for part, read in readers.items() if self._probe.wants(*_CODES_OF_PART[part])}
         return {part: self._probe.attempt(part, read) for part, read in wanted.items()}
@@ -230,6 +232,7 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     ),
     "extensions": ("postgresql.extension.missing",),
     "notifications": ("postgresql.notifications.late",),
+    "configuration": ("postgresql.settings.different",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")

@@ -11,6 +11,7 @@ from samaops.clients.amqp import greet
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, objects
 from samaops.collect.engine import Probe
+from samaops.collect.rabbitmq.definitions import read_definitions
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
 from samaops.collect.registry import collects
@@ -98,7 +99,7 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
     probe.stage("overview")
     overview = api.get("overview", columns="rabbitmq_version,cluster_name,object_totals.queues,message_stats")
     stats = _dict(overview, "message_stats")
-    queues = nodes = connections = losses = None
+    queues = nodes = connections = losses = configuration = None
     if probe.wants("rabbitmq.queue"):
         queues = probe.attempt("queues", lambda: _queues(api, settings))
     if probe.wants(
@@ -109,6 +110,7 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
         connections = probe.attempt("connections", lambda: _connections(api))
     if probe.wants("rabbitmq.messages"):
         losses = probe.attempt("exchanges", lambda: _losses(api))
+        configuration = probe.attempt("configuration", lambda: read_definitions(api))
     password = settings.password.reveal() if settings.password else ""
     return RabbitMQFacts(
         version=str(_dict(overview).get("rabbitmq_version", "")),
@@ -125,6 +127,7 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
         queues=queues,
         connections=connections,
         losses=losses,
+        configuration=configuration,
     )
 
 

@@ -1,6 +1,6 @@
 # Read what samaops wants to know of one server, in one go. Changes nothing, writes nothing.
 # Arguments: a token that starts each section; what to look for when a file system is nearly full ("deleted",
-# "biggest", both or "-"); the percentage that is nearly full; then the configured mount points.
+# "biggest") and whether at "files" too, or "-"; the percentage that is nearly full; then the configured mount points.
 # As another user than root, the kernel's log, other users' open files and their directories need sudo -n.
 token=$1 costly=$2 nearly_full=$3
 shift 3
@@ -114,6 +114,18 @@ biggest() {
   done
 }
 
+# Of files that are kept by hand, the time and the digest of each; what only root may read, as root.
+kept_files() {
+  section files
+  find -H /etc/crontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/environment /etc/hosts /etc/resolv.conf /etc/fstab \
+    /etc/docker /etc/default -maxdepth 1 -type f -size -1000k -printf '%T@ %p\n' -exec sha256sum {} + 2>/dev/null
+  section crontabs
+  [ -d /var/spool/cron ] || { echo 'exit 0'; return; }
+  as_root timeout -k 1 2 find /var/spool/cron -maxdepth 2 -type f -size -1000k -printf '%T@ %p\n' \
+    -exec sha256sum {} + 2>&1
+  printf 'exit %s\n' $?
+}
+
 look() {
   section clock_start
   date +%s.%N
@@ -137,6 +149,7 @@ look() {
   cat /proc/self/mountinfo
   section fstab
   [ -r /etc/fstab ] && cat /etc/fstab
+  case $costly in *files*) kept_files ;; esac
   section kernel_log
   kernel_log
   nearly=$(full_mounts "$@")

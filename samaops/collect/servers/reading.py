@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
+from samaops.collect import kept_files
 from samaops.collect.engine import Probe
 from samaops.collect.sections import cut, refusal
+from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.servers import (
     Biggest,
     DeletedFile,
@@ -22,6 +24,7 @@ from samaops.facts.servers import (
     ServerFacts,
 )
 from samaops.i18n import _
+from samaops.journal import digests
 from samaops.model.failure import FailureKind
 
 Sections = Mapping[str, list[str]]
@@ -126,6 +129,7 @@ def _facts(
         unanswered=tuple(unanswered.items()),
         left_out=tuple(left_out.items()),
         links=tuple((path, place.lstrip("!")) for path, place in places.items() if place not in (path, "?")),
+        configuration=_configuration(sections, mounts, configured),
     )
 
 
@@ -231,6 +235,36 @@ def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Collection[
         if mount.point in configured or (by_itself and is_disk):
             read_only.append(ReadOnlyMount(mount.point, mount.type, mount.source, by_itself))
     return read_only
+
+
+def _configuration(sections: Sections, mounts: Sequence[Mount], configured: Sequence[str]) -> Things | None:
+    """Return mounts, and files that are kept by hand; crontabs only where all of them could be read."""
+    if "files" not in sections:
+        return None
+    rows = [
+        ("mount", mount.point, name, trait)
+        for mount in mounts
+        for name, trait in _lasting(mount, mounts, configured)
+    ]
+    crontabs = sections["crontabs"] if sections.get("crontabs", [])[-1:] == ["exit 0"] else None
+    return gather(
+        ("mount", "file", *(() if crontabs is None else ("crontab",))),
+        [*rows, *kept_files.rows("file", sections["files"]), *kept_files.rows("crontab", crontabs or ())],
+    )
+
+
+def _lasting(mount: Mount, mounts: Sequence[Mount], configured: Sequence[str]) -> Iterator[tuple[str, Trait]]:
+    """Yield how a file system is mounted; nothing of one that comes and goes with a container or on its first use."""
+    is_real = (
+        mount.source.startswith(("/dev/", "//")) or ":/" in mount.source or mount.type.startswith("fuse.")
+    )
+    of_a_container = mount.point.startswith(("/var/lib/docker/", "/run/", "/snap/", "/media/"))
+    by_itself = any(
+        other.type == "autofs" and mount.point.startswith(other.point.rstrip("/") + "/") for other in mounts
+    )
+    if mount.point in configured or (is_real and not (of_a_container or by_itself)):
+        yield "source", Trait(f"{mount.type} {digests.unless_harmless('', mount.source)}")
+        yield "mode", Trait("ro" if "ro" in mount.options or "ro" in mount.super_options.split(",") else "rw")
 
 
 def _kernel_log(lines: Sequence[str], boot: float) -> KernelLog:

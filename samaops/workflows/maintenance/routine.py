@@ -45,6 +45,8 @@ from samaops.workflows.maintenance.announce import DeadMansSwitch
 from samaops.workflows.maintenance.past import Earlier
 
 FAILED = 2
+# What a look at everything takes, and some more.
+_LEAST_SECONDS = 5.0
 # How long to wait for the effect of a task's change.
 WAIT_SECONDS = 20.0
 _WELL = (Status.OK, Status.WARNING)
@@ -101,10 +103,12 @@ def run(site: Site, routine: Routine, request: Request) -> Outcome:
     with _alone(site, routine):
         switch = DeadMansSwitch(site)
         try:
-            return _announced(this, switch)
+            outcome = _announced(this, switch)
         except BaseException as error:
             switch.end(is_success=False, text=type(error).__name__)
             raise
+        _keep_well_look(site, this, outcome)
+        return outcome
 
 
 def choose(site: Site, routine: Routine, only: Sequence[str] = ()) -> tuple[Task, ...]:
@@ -152,6 +156,14 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     notes += switch.end(is_success=is_success, text=bulletin.subject)
     notes += announce.log(site.settings.maintenance.log, bulletin, notes)
     return Outcome(seen.report, REFUSED if seen.is_refused and is_success else None, tuple(notes))
+
+
+def _keep_well_look(site: Site, this: _Run, outcome: Outcome) -> None:
+    """Look at everything after a run that found its tasks well: what is different later is told by this look."""
+    is_whole = not this.request.only and outcome.report.status is Status.OK
+    seconds = min(diagnose.DEFAULT_DEADLINE_SECONDS, this.limit.remaining())
+    if is_whole and seconds >= _LEAST_SECONDS:
+        diagnose.keep_well_look(site, seconds)
 
 
 @contextmanager

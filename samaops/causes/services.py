@@ -53,6 +53,8 @@ def service_down(finding: Finding, view: View) -> Root | None:
     system, kind = finding.system, str(finding.evidence.get("kind"))
     if system == "postgresql" and finding.evidence.get("stage") == "slot":
         return None  # it serves, and has no connection left
+    if system == "redis" and finding.evidence.get("stage") == "paused":
+        return None  # it is well, and told to let its clients wait
     if kind == "silent" and finding.server and view.ok("servers.ssh.unreachable", finding.server):
         return _port_dropped(finding, view)
     return Root(

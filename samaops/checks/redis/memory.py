@@ -87,7 +87,7 @@ def refusing(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         hint = redis_cli(context.site, "info persistence")
         yield context.crit(title, evidence={**evidence, "reason": "MISCONF"}, hint=hint)
     else:
-        yield context.ok(_("Redis accepts writes"), evidence=evidence)
+        yield context.ok(_("Neither memory nor disk makes Redis refuse writes"), evidence=evidence)
 
 
 @check("redis.memory.over_container", Snapshot, warning=HEADROOM_PERCENT, unit="%")

@@ -35,6 +35,7 @@ _DISK_SUFFERS = (
     "rabbitmq.*",
     "redis.persistence.*",
     "redis.memory.refusing_writes",
+    "redis.write.probe",
     "docker.*",
     "minio.*",
     "backup.*",

@@ -10,9 +10,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Probe
+from samaops.collect.probing import LIFETIME_SECONDS, compare, marked_name, writing
 from samaops.collect.registry import collects
 from samaops.config.settings import Redis
 from samaops.facts.redis import (
@@ -24,6 +26,7 @@ from samaops.facts.redis import (
     RedisFacts,
     RedisMemory,
     RedisPersistence,
+    RedisProbe,
     RedisTraffic,
     RedisWriting,
 )
@@ -45,6 +48,24 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\
 def look(redis: Redis, site: Site, probe: Probe) -> RedisFacts:
     """Read Redis over one connection."""
     return observe(site.host_of(redis), redis, probe)
+
+
+@collects("redis", RedisProbe, feeds=("redis.write.probe",), writes=True)
+def write(redis: Redis, site: Site, probe: Probe) -> RedisProbe:
+    """Set a key, read it, delete it. It also ends by itself."""
+    client, key = RedisClient(site.host_of(redis), redis), marked_name()
+    try:
+        with writing(probe, redis.timeout) as milliseconds:
+            client.connect()
+            footprint.count(writes=1)
+            client.set(key, key, ex=LIFETIME_SECONDS, nx=True)
+            try:
+                compare(key.encode(), client.get(key))
+            finally:
+                client.delete(key)
+            return RedisProbe(_("database {number}").format(number=redis.database), milliseconds())
+    finally:
+        client.close()
 
 
 def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:

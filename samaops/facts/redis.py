@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops.facts.written import Written
+
 
 class RedisMemory(Struct, frozen=True):
     """Sizes in bytes. ``counted`` is what Redis holds against ``maximum`` (0: no limit)."""
@@ -153,3 +155,7 @@ class RedisFacts(Struct, frozen=True):
     sample: KeySample | None
     writing: RedisWriting | None = None
     denied: tuple[DeniedCommand, ...] | None = None
+
+
+class RedisProbe(Written, frozen=True):
+    """A key that was set, read and deleted."""

@@ -293,6 +293,21 @@ def _wait_for(is_so: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.05)
 
 
+def test_a_marked_key_is_written_and_removed_when_asked_for(server: Server) -> None:
+    healthy = look(server.settings(), "redis", probe=True)
+    assert healthy.status("redis.write.probe") is Status.OK
+    assert (healthy.snapshot.footprint.writes, server.client.dbsize()) == (1, 0)
+    server.client.config_set("min-replicas-to-write", 1)
+    refused = look(server.settings(), "redis.write.probe", probe=True).one("redis.write.probe")
+    assert refused.status is Status.CRITICAL
+    assert "NOREPLICAS" in refused.detail
+    server.client.config_set("min-replicas-to-write", 0)
+    assert look(server.settings(), "redis").snapshot.footprint.writes == 0
+    late = look(server.settings(), "redis.write.probe", deadline_seconds=1.0, probe=True)
+    assert late.status("redis.write.probe") is Status.UNKNOWN, "nothing is begun that could not be removed"
+    assert late.snapshot.footprint.writes == 0
+
+
 def test_writes_that_wait_for_replicas_or_for_the_end_of_a_pause_are_found(server: Server) -> None:
     server.client.config_set("min-replicas-to-write", 1)
     finding = look(server.settings(), "redis").one("redis.write.refused")

@@ -93,6 +93,8 @@ def refusing(redis: RedisFacts, context: Context) -> Iterator[Finding]:
 @check("redis.memory.over_container", Snapshot, warning=HEADROOM_PERCENT, unit="%")
 def over_container(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     for observation in snapshot.of_system("redis"):
+        if observation.facts_type != RedisFacts.__name__:
+            continue
         about = context.about(observation.subject, server=observation.server)
         if isinstance(observation.facts, RedisFacts):
             yield _fits(observation.facts, snapshot, about)

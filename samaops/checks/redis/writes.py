@@ -7,13 +7,22 @@ from collections.abc import Iterator
 from msgspec.structs import asdict
 
 from samaops.checks.failures import describe
-from samaops.checks.registry import Context, check
-from samaops.facts.redis import RedisFacts, RedisWriting
+from samaops.checks.registry import Context, access, check
+from samaops.facts.redis import RedisFacts, RedisProbe, RedisWriting
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import redis_cli
 
 RECENT_SECONDS = 300.0
+
+access(
+    "redis.write.probe",
+    RedisProbe,
+    title=lambda seen: _("Redis took a marked key, gave it back and removed it in {ms} ms").format(
+        ms=seen.milliseconds
+    ),
+    value=lambda seen: seen.milliseconds,
+)
 SHOWN = 5
 
 

@@ -35,8 +35,11 @@ access(
 def query(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = facts.query
     if seen is None:
+        section = context.site.settings.pgbouncer
         yield context.skipped(
-            _("[pgbouncer] password is not configured: only the application's user can ask")
+            _("this look did not observe it")
+            if section and section.password
+            else _("[pgbouncer] password is not configured: only the application's user can ask")
         )
     elif seen.milliseconds is not None:
         title = _("SELECT 1 takes {milliseconds} ms through the pool").format(milliseconds=seen.milliseconds)

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from msgspec.structs import replace
 
 from samaops.causes import (
+    application,
     broker,
     cache,
     containers,
@@ -32,7 +33,7 @@ from samaops.model.status import SEVERITY, Status
 from samaops.site.site import Site
 
 # Of two causes of the same rank, the one that stands first here is taken first.
-_LAYERS = (hosts, containers, services, network, database, cache, broker, workers, publishing)
+_LAYERS = (hosts, containers, services, network, application, database, cache, broker, workers, publishing)
 DECLARATIONS = declared_in(_LAYERS)
 
 

@@ -44,6 +44,7 @@ _CANNOT_WRITE = (
         "rabbitmq.connection.blocked",
         "rabbitmq.node.down",
         "redis.persistence.failing",
+        "redis.write.probe",
         "docker.container.unhealthy",
         "minio.health.failing",
         "backup.newest.*",

@@ -51,8 +51,10 @@ _TITLES = {
 def service_down(finding: Finding, view: View) -> Root | None:
     """Nothing listens, or what listens does not serve."""
     system, kind = finding.system, str(finding.evidence.get("kind"))
-    if system == "postgresql" and finding.evidence.get("stage") == "slot":
-        return None  # it serves, and has no connection left
+    if system == "postgresql" and finding.evidence.get("stage") in ("slot", "limit"):
+        return None  # it serves, and has no connection left for us
+    if system == "redis" and finding.evidence.get("stage") == "paused":
+        return None  # it is well, and told to let its clients wait
     if kind == "silent" and finding.server and view.ok("servers.ssh.unreachable", finding.server):
         return _port_dropped(finding, view)
     is_refused_at_once = system == "proxy" and kind not in ("silent", "no_answer")
@@ -251,3 +253,21 @@ def loadbalancer_fault(finding: Finding, view: View) -> Root:
         verdict=Verdict.CONFIRMED if members else Verdict.PROBABLE,
         speaks_for=(words_of(finding), *members),
     )
+
+
+@root(
+    "minio-refuses-writes",
+    on="minio.write.refused",
+    rank=Rank.STATE,
+    runbook="disk-full",
+    effects=codes("minio.object.probe"),
+)
+def minio_refuses_writes(_finding: Finding, view: View) -> Root:
+    """It reads, and too few of its drives take a write."""
+    text = _(
+        "See which of its drives are away, full or read-only; writes are taken at once when they are back"
+    )
+    minio = view.site.settings.minio
+    server = minio.server if minio else "db"
+    looks = (on_server(view.site, server, look) for look in ("journalctl -u minio -n 50 --no-pager", "df -h"))
+    return Root(fixes=(safe("minio.drives", text, *looks),))

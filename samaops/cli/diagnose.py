@@ -53,6 +53,13 @@ def diagnose(
     deep: Annotated[
         bool, typer.Option("--deep", help=N_("Also look at what costs the systems something."))
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help=N_("Also write one marked value to each system, as the application does, and remove it."),
+        ),
+    ] = False,
     deadline: Annotated[
         float,
         typer.Option("--deadline", metavar="SECONDS", help=N_("The answer comes by then, whatever hangs.")),
@@ -87,13 +94,13 @@ def diagnose(
     verbose: VerboseOption = False,
 ) -> None:
     """Find what is broken and why."""
-    selection = Selection(_names(only), _names(skip), deep)
+    selection = Selection(_names(only), _names(skip), deep, probe)
     explain.require_known(selection)
     if list_checks:
         _list(explain.all_checks(selection), output)
         return
     _check_seconds(deadline=deadline, watch=watch, wait=wait)
-    _refuse_together(watch=watch, wait=wait, save=save, from_=from_)
+    _refuse_together(watch=watch, wait=wait, save=save, from_=from_, probe=probe or None)
     globals_: Globals = ctx.obj
     if from_ is not None:
         look = _saved_look(globals_, selection, from_, is_since_well=is_since_well)
@@ -128,7 +135,13 @@ def _check_seconds(**options: float | None) -> None:
 
 def _refuse_together(**options: object) -> None:
     given = [name for name, value in options.items() if value is not None]
-    for option, other in (("watch", "wait"), ("from_", "watch"), ("from_", "wait"), ("from_", "save")):
+    for option, other in (
+        ("watch", "wait"),
+        ("from_", "watch"),
+        ("from_", "wait"),
+        ("from_", "save"),
+        ("from_", "probe"),
+    ):
         if option in given and other in given:
             text = _("{one} and {other} exclude each other")
             raise UsageError(text.format(one=f"--{option.rstrip('_')}", other=f"--{other}"))

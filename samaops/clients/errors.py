@@ -12,6 +12,10 @@ from samaops.model.failure import Failure, FailureKind
 WELCOME = "welcome"
 # The stage of a log-in that is refused because max_connections is reached: the server itself is well.
 NO_SLOT = "slot"
+# The same where a limit of the database or of the role is reached: the server has connections left.
+OWN_LIMIT = "limit"
+# The stage of a look at a Redis that refuses what is malformed at once and leaves every command without answer.
+HELD = "paused"
 
 
 class ClientError(Exception):

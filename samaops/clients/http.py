@@ -175,6 +175,10 @@ class HttpConnection:
         """POST to a path (the URL's own when absent) and return the answer, whatever its status. Raises ClientError."""
         return self._request("POST", path, body, _headers(auth, {"Content-Type": content_type}), max_bytes)
 
+    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+        """Make one request of any method and return the answer, whatever its status. Raises ClientError."""
+        return self._request(method, path, body, headers, MAX_BYTES)
+
     def _request(
         self, method: str, path: str | None, body: bytes | None, headers: Mapping[str, str], max_bytes: int
     ) -> HttpAnswer:

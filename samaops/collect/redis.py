@@ -8,23 +8,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
+from msgspec.structs import replace
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError
 from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
+from samaops.collect.probing import LIFETIME_SECONDS, compare, marked_name, writing
 from samaops.collect.registry import collects
 from samaops.config.settings import Redis
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.redis import (
     ClientBuffer,
+    DeniedCommand,
     KeyGroup,
     KeySample,
     RedisConnections,
     RedisFacts,
     RedisMemory,
     RedisPersistence,
+    RedisProbe,
     RedisTraffic,
+    RedisWriting,
 )
+from samaops.i18n import _
 from samaops.journal import digests
+from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 QUICK_MS = 5.0  # a healthy one takes less than one
@@ -32,6 +42,7 @@ RATE_SECONDS = 0.5  # how far two readings of the counters are apart, when somet
 SAMPLE_SECONDS = 1.0
 SHOWN_PREFIXES = 12
 KEY_CHARACTERS = 200
+DENIED_LINES = 32
 # What identifies one thing inside a key: a UUID, a number, a long hexadecimal word.
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
@@ -40,6 +51,24 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\
 def look(redis: Redis, site: Site, probe: Probe) -> RedisFacts:
     """Read Redis over one connection."""
     return observe(site.host_of(redis), redis, probe)
+
+
+@collects("redis", RedisProbe, feeds=("redis.write.probe",), writes=True)
+def write(redis: Redis, site: Site, probe: Probe) -> RedisProbe:
+    """Set a key, read it, delete it. It also ends by itself."""
+    client, key = RedisClient(site.host_of(redis), redis), marked_name()
+    try:
+        with writing(probe, redis.timeout) as milliseconds:
+            client.connect()
+            footprint.count(writes=1)
+            client.set(key, key, ex=LIFETIME_SECONDS, nx=True)
+            try:
+                compare(key.encode(), client.get(key))
+            finally:
+                client.delete(key)
+            return RedisProbe(_("database {number}").format(number=redis.database), milliseconds())
+    finally:
+        client.close()
 
 
 def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
@@ -69,7 +98,75 @@ def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
         sample = probe.attempt("keys", lambda: _sample(client, settings.sample_keys, keys))
     if _int(info, "evicted_keys") and probe.wants("redis.evictions.high", "redis.memory.high"):
         rate = probe.attempt("eviction_rate", lambda: _evictions_per_second(client, info, read_at))
-    return _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
+    facts = _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
+    denied = writing = None
+    if probe.wants("redis.acl.denied"):
+        denied = probe.attempt("denied", lambda: _denied(client, info, settings))
+    if probe.wants("redis.write.refused"):
+        writing = probe.attempt("writing", lambda: _writing(client, info, settings, probe))
+    return replace(facts, denied=denied, writing=writing)
+
+
+def _writing(client: RedisClient, info: Mapping[str, Any], settings: Redis, probe: Probe) -> RedisWriting:
+    """Return what decides over writes; the last look over this connection."""
+    if "role" not in info:
+        raise ClientError(FailureKind.GARBAGE, _("INFO does not tell the role"), "INFO")
+    read_only, reason = info.get("slave_read_only"), str(info.get("paused_reason", "none"))
+    good = info.get("min_slaves_good_slaves")  # a line that is there only when a number is asked for
+    writing = RedisWriting(
+        role=str(info["role"]),
+        is_read_only=None if read_only is None else read_only == 1,
+        primary=f"{info['master_host']}:{info.get('master_port')}" if "master_host" in info else "",
+        replicas_needed=None if good is None else probe.attempt("replicas", lambda: _replicas_needed(client)),
+        replicas_good=good,
+        held_reason="" if reason == "none" else reason,
+        cluster_state=_cluster_state(client) if info.get("cluster_enabled") == 1 else "",
+        refusal=_refusal(client, info) if settings.username is None else None,
+    )
+    if "paused_actions" in info:
+        return replace(writing, is_held=info["paused_actions"] != "none")
+    return replace(writing, is_held=probe.attempt("held", client.holds_writes))
+
+
+def _replicas_needed(client: RedisClient) -> int:
+    answers = client.config_get(
+        "min-*s-to-write"
+    )  # min-slaves-to-write before Redis 5; both names are shown since
+    return max(int(value or 0) for value in answers.values())
+
+
+def _cluster_state(client: RedisClient) -> str:
+    return str(client.cluster("info").get("cluster_state", ""))
+
+
+def _refusal(client: RedisClient, info: Mapping[str, Any]) -> str | None:
+    """Return the words with which the user ``default``, who we are as well, is refused a SET; None before Redis 7."""
+    if int(str(info.get("redis_version", "0")).partition(".")[0]) < 7:
+        return None
+    try:
+        answer = client.execute_command("ACL DRYRUN", "default", "SET", "samaops:key", "value")
+    except ClientError:
+        return None  # other implementations do not know it
+    words = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+    return "" if words == "OK" else words
+
+
+def _denied(client: RedisClient, info: Mapping[str, Any], settings: Redis) -> tuple[DeniedCommand, ...]:
+    """Return whom the server refused what of late; what our own user was refused concerns nobody else."""
+    if int(str(info.get("redis_version", "0")).partition(".")[0]) < 6:
+        return ()
+    entries: list[dict[str, Any]] = client.acl_log(count=DENIED_LINES)
+    lines = (
+        DeniedCommand(
+            user=str(entry.get("username", "")),
+            reason=str(entry.get("reason", "")),
+            what=str(entry.get("object", ""))[:KEY_CHARACTERS],
+            count=int(entry.get("count", 1)),
+            age_seconds=round(entry["age-seconds"], 1),
+        )
+        for entry in entries
+    )
+    return tuple(line for line in lines if not settings.username or line.user != settings.username)
 
 
 def _configured(client: RedisClient) -> dict[str, str]:

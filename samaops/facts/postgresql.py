@@ -198,6 +198,50 @@ class Setting(Struct, frozen=True):
     pending_restart: bool
 
 
+class RoleSetting(Struct, frozen=True):
+    """A setting that a session of the application begins with: ``level`` is whose it is (role, database, ...)."""
+
+    value: str
+    level: str
+
+
+class Application(Struct, frozen=True):
+    """What the server holds ready for the application's user: the log-in, its limits (-1: none), its settings.
+
+    ``can_login`` is None when there is no such role, ``allows_connections`` when there is no such database.
+    ``valid_seconds`` is None when its password does not expire.
+    """
+
+    user: str
+    database: str
+    can_login: bool | None
+    is_superuser: bool
+    valid_seconds: float | None
+    role_limit: int | None
+    role_sessions: int
+    allows_connections: bool | None
+    database_limit: int | None
+    database_sessions: int
+    may_connect: bool | None
+    settings: dict[str, RoleSetting]
+
+
+class Rights(Struct, frozen=True):
+    """What the application's user may do with the tables; lists hold at most ten names.
+
+    ``unreadable`` are in schemas that it reaches, ``lost`` are its own tables, ``sequences`` those of defaults of
+    tables it may fill.
+    """
+
+    user: str
+    tables: int
+    readable: int
+    serves_notifications: bool
+    unreadable: tuple[str, ...]
+    lost: tuple[str, ...]
+    sequences: tuple[str, ...]
+
+
 class DueNotifications(Struct, frozen=True):
     """What is due to be published and is not; the counts are None where the table could not be read quickly.
 
@@ -239,4 +283,7 @@ class PostgresFacts(Struct, frozen=True):
     settings: dict[str, Setting] | None = None
     notifications: DueNotifications | None = None
     configuration: Things | None = None
+    started_at: float | None = None
+    application: Application | None = None
+    rights: Rights | None = None
     extensions: dict[str, str | None] | None = field(default=None)

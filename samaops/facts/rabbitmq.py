@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from samaops.facts.portrait import Things
+from samaops.facts.written import Written
 
 SHOWN_QUEUES = 50
 
@@ -152,3 +153,7 @@ class QueueFlow(Struct, frozen=True):
     delivered: int
     acknowledged: int
     redelivered: int
+
+
+class RabbitMQProbe(Written, frozen=True):
+    """A message that was published, confirmed, received, and went away with its queue."""

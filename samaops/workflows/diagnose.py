@@ -41,6 +41,7 @@ def observe(
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
     _refuse_unknown_servers(site, selection)
+    _refuse_to_probe_unasked(selection)
     collectors = registry.collectors(site, selection)
     if not collectors:
         _refuse_to_skip_all(site, selection)
@@ -64,6 +65,13 @@ def _refuse_unknown_servers(site: Site, selection: Selection) -> None:
     for server in selection.servers():
         if server not in site.settings.servers:
             raise UsageError(consistency.not_a_server(server, site.settings), hint="samaops config show")
+
+
+def _refuse_to_probe_unasked(selection: Selection) -> None:
+    names = [name for name in selection.only if name.partition("@")[0].endswith(".probe")]
+    if names and not selection.probe:
+        text = _("{names}: this is looked at with --probe alone, which writes and removes a marked value")
+        raise UsageError(text.format(names=", ".join(names)), hint="samaops diagnose --probe")
 
 
 def _refuse_to_skip_all(site: Site, selection: Selection) -> None:
@@ -124,6 +132,7 @@ def judge_saved(
         selection if selection.only else saved.selection,
         skip=saved.selection.skip + selection.skip,
         deep=saved.selection.deep,
+        probe=saved.selection.probe,
     )
     site = site or saved.site
     _refuse_unknown_servers(site, narrowed)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from samaops.checks.rabbitmq.commands import in_broker
 from samaops.checks.registry import Context, access, check
-from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts
+from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts, RabbitMQProbe
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 
@@ -41,6 +41,14 @@ access(
         "version": amqp.version,
         "milliseconds": amqp.milliseconds,
     },
+)
+access(
+    "rabbitmq.publish.probe",
+    RabbitMQProbe,
+    title=lambda seen: _("RabbitMQ confirmed a marked message on {vhost} and gave it back in {ms} ms").format(
+        vhost=seen.place, ms=seen.milliseconds
+    ),
+    value=lambda seen: seen.milliseconds,
 )
 
 

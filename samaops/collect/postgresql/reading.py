@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from samaops.clients.errors import ClientError
-from samaops.clients.postgresql import PostgresClient
+from samaops.clients.postgresql import PostgresClient, quoted
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.postgresql.configuration import read_configuration
@@ -18,6 +18,7 @@ from samaops.collect.registry import collects
 from samaops.config.settings import PostgreSQL
 from samaops.facts.postgresql import (
     Activity,
+    Application,
     Archiver,
     Checkpoints,
     Connections,
@@ -28,6 +29,8 @@ from samaops.facts.postgresql import (
     LockWait,
     PostgresFacts,
     Prepared,
+    Rights,
+    RoleSetting,
     Session,
     Setting,
     Slot,
@@ -48,6 +51,7 @@ EXTENSIONS = ("pg_stat_statements", "pg_trgm", "uuid-ossp")
 LIMITS = (
     "max_connections", "superuser_reserved_connections", "reserved_connections", "max_wal_size",
     "wal_keep_size", "max_slot_wal_keep_size", "autovacuum_freeze_max_age", "shared_preload_libraries",
+    "synchronous_standby_names", "synchronous_commit",
 )  # fmt: skip
 HIDDEN = "<insufficient privilege>"
 QUERY_LENGTH = 300
@@ -64,11 +68,15 @@ _PASSWORD = re.compile(
 @collects("postgresql", PostgresFacts)
 def look(postgresql: PostgreSQL, site: Site, probe: Probe) -> PostgresFacts:
     """Read PostgreSQL over one connection."""
-    return observe(site.host_of(postgresql), postgresql, probe)
+    pool = site.settings.pgbouncer
+    return observe(site.host_of(postgresql), postgresql, probe, pool.user if pool else None)
 
 
-def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:
-    """Read one server. Raises ClientError when it does not let us in or does not answer SELECT 1."""
+def observe(host: str, settings: PostgreSQL, probe: Probe, application: str | None = None) -> PostgresFacts:
+    """Read one server, and what it holds ready for the application's user.
+
+    Raises ClientError when it does not let us in or does not answer SELECT 1.
+    """
     seconds = max(0.1, min(settings.timeout + 1, probe.remaining()) - SPARE_SECONDS)
     client = PostgresClient(host, settings, seconds)
     try:
@@ -80,7 +88,7 @@ def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:
         ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
         probe.stage("server")
         server = client.read_one("server")
-        parts = _Reading(client, probe, server).parts(settings)
+        parts = _Reading(client, probe, server).parts(settings, application)
         return PostgresFacts(connect_ms=connect_ms, ping_ms=ping_ms, **server, **parts)
     finally:
         client.close()
@@ -96,7 +104,7 @@ class _Reading:
         self._version: int = server["version_number"]
         self._rows: list[Row] = []
 
-    def parts(self, settings: PostgreSQL) -> dict[str, Any]:
+    def parts(self, settings: PostgreSQL, application: str | None) -> dict[str, Any]:
         """Return every part that a selected check needs, by the names of the fields."""
         names = sorted({*LIMITS, *settings.expected_settings})
         readers: dict[str, Callable[[], object]] = {
@@ -118,6 +126,9 @@ class _Reading:
             "notifications": lambda: read_due(self._client, settings),
             "configuration": lambda: read_configuration(self._client),
         }
+        if application is not None:
+            readers["application"] = lambda: self._application(application, settings.database)
+            readers["rights"] = lambda: self._rights(application, settings.notifications_table)
         wanted = {part: read for part, read in readers.items() if self._probe.wants(*_CODES_OF_PART[part])}
         return {part: self._probe.attempt(part, read) for part, read in wanted.items()}
 
@@ -200,6 +211,30 @@ class _Reading:
         rows = self._client.read("settings", {"names": names})
         return {row["name"]: Setting(**_without(row, "name")) for row in rows}
 
+    def _application(self, user: str, database: str) -> Application:
+        row = self._client.read_one("application", {"user": user, "database": database})
+        clients = [row for row in self._sessions() if row["backend_type"] in ("client backend", None)]
+        settings: dict[str, RoleSetting] = {}
+        for line in row.pop("settings"):
+            level, _tab, assignment = line.partition("\t")
+            name, _equals, value = assignment.partition("=")
+            settings.setdefault(name, RoleSetting(value[:QUERY_LENGTH], level))
+        return Application(
+            user=user,
+            database=database,
+            role_sessions=sum(client["user"] == user for client in clients),
+            database_sessions=sum(client["database"] == database for client in clients),
+            settings=settings,
+            **row,
+        )
+
+    def _rights(self, user: str, table: str) -> Rights:
+        row = self._client.read_one(
+            "application_rights", {"user": user, "table": quoted(table) if table else None}
+        )
+        lists: Row = {name: tuple(row.pop(name)) for name in ("unreadable", "lost", "sequences")}
+        return Rights(user=user, **row, **lists)
+
     def _extensions(self) -> dict[str, str | None]:
         rows = self._client.read("extensions", {"names": list(EXTENSIONS)})
         available = {row["name"]: row["installed_version"] for row in rows}
@@ -224,15 +259,20 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "wal": ("postgresql.wal.large", "postgresql.archiver.failing"),
     "archiver": ("postgresql.archiver.failing", "postgresql.wal.large"),
     "temp_files": ("postgresql.temp.high",),
-    "standbys": ("postgresql.replication.lag", "postgresql.xmin.pinned"),
+    "standbys": ("postgresql.replication.lag", "postgresql.xmin.pinned", "postgresql.commit.waiting"),
     "settings": (
         "postgresql.settings.different", "postgresql.connections.high", "postgresql.wal.large",
         "postgresql.slot.inactive", "postgresql.xid.age", "postgresql.extension.missing",
-        "pgbouncer.pool.oversized",
+        "pgbouncer.pool.oversized", "postgresql.commit.waiting",
     ),
     "extensions": ("postgresql.extension.missing",),
     "notifications": ("postgresql.notifications.late",),
     "configuration": ("postgresql.settings.different",),
+    "application": (
+        "postgresql.application.login", "postgresql.application.read_only", "postgresql.application.timeouts",
+        "postgresql.commit.waiting", "pgbouncer.write.refused",
+    ),
+    "rights": ("postgresql.application.rights",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")

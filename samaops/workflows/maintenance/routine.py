@@ -124,7 +124,12 @@ def choose(site: Site, routine: Routine, only: Sequence[str] = ()) -> tuple[Task
                 hint="samaops maintain list",
             )
     asked = tuple(task for task in routine.tasks if not only or task.id in only)
-    possible = tuple(task for task in asked if any(site.section(section) for section in task.sections))
+    possible = tuple(
+        task
+        for task in asked
+        if any(site.section(section) for section in task.sections)
+        and (task.on is None or task.on(site.settings))
+    )
     if not possible or (only and len(possible) < len(asked)):
         missing = ", ".join(task.id for task in asked if task not in possible)
         raise ConfigurationError(
@@ -208,7 +213,8 @@ def _within_limit(this: _Run, earlier: Earlier) -> _Seen:
 def _look(this: _Run, earlier: Earlier) -> _Seen:
     """Look at what the tasks ask for, judge it, and change what they change."""
     started, site = time.monotonic(), this.site
-    selection = Selection(only=(*(code for task in this.tasks for code in task.codes), past.CODE))
+    codes = (*(code for task in this.tasks for code in task.codes), past.CODE)
+    selection = Selection(only=codes, probe=site.settings.maintenance.probe)
     seconds = this.limit.remaining() * (1 - this.routine.spare)
     collectors = registry.collectors(site, selection)
     snapshot = engine.observe(collectors, site, selection, seconds, earlier.past)

@@ -53,13 +53,12 @@ def test_a_publisher_that_may_be_refused_is_not_said_to_have_stopped() -> None:
     )
     alarms = [_ok(f"rabbitmq.alarm.{kind}", "rabbitmq/api") for kind in ("memory", "disk")]
     greets = _ok("rabbitmq.amqp.unreachable", "rabbitmq/api")
-    for found in ((read_only, greets, *alarms), (greets,), ()):
-        cause = next(
-            one
-            for one in graph.explain((_late(None), *found), Site(settings()))[1]
-            if one.id == "nothing-published"
-        )
-        assert cause.verdict is Verdict.PROBABLE
+    causes = graph.explain((_late(None), read_only, greets, *alarms), Site(settings()))[1]
+    assert [cause.subject for cause in causes] == ["postgresql/db"]
+    assert "nothing-published" not in {cause.id for cause in causes}
+    for seen in ((greets,), ()):
+        cause = _named(_late(None), *seen)
+        assert (cause.id, cause.verdict) == ("nothing-published", Verdict.PROBABLE)
         assert "or is refused" in cause.title
     cause = _named(_late(None), greets, *alarms, _ok("postgresql.recovery.active", "postgresql/db"))
     assert cause.verdict is Verdict.CONFIRMED

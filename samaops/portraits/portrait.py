@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from samaops.facts.observation import Snapshot
+from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.portrait import Things, Trait
 
 FactsT = TypeVar("FactsT")
@@ -29,6 +29,11 @@ def portrays(facts: type[FactsT]) -> Callable[[Portrayal[FactsT]], Portrayal[Fac
     return register
 
 
+def place_of(observation: Observation) -> str:
+    """Return where the parts of an observation stand, as ``--only`` names it: ``rabbitmq@api``."""
+    return f"{observation.system}@{observation.server}" if observation.server else observation.system
+
+
 def portrait_of(snapshot: Snapshot) -> Portrait:
     """Return how the site is set up, as far as it was seen."""
     portrait: Portrait = {}
@@ -36,7 +41,7 @@ def portrait_of(snapshot: Snapshot) -> Portrait:
         portrayal = _portrayals.get(observation.facts_type)
         if portrayal is None or observation.facts is None:
             continue
-        place = f"{observation.system}@{observation.server}" if observation.server else observation.system
+        place = place_of(observation)
         for kind, things in portrayal(observation.facts).items():
             portrait.setdefault(f"{place}/{kind}", {}).update(things)
     return portrait

@@ -196,7 +196,7 @@ def _since_well(report: Report, view: View) -> Lines:
         yield Hanging(Text(""), Text(_("{count} more (-v)").format(count=more), "dim"), indent=3)
     if comparison.unknown:
         names = ", ".join(map(escape.plain, comparison.unknown))
-        text = _("not compared, because it could not be looked at now: {names}").format(names=names)
+        text = _("not compared, because it was not looked at now: {names}").format(names=names)
         yield Hanging(Text(""), Text(text, "dim"), indent=3)
 
 

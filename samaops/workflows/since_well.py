@@ -18,7 +18,7 @@ from samaops.model.difference import Comparison
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.portraits.compare import compare, unknown_parts
-from samaops.portraits.portrait import portrait_of
+from samaops.portraits.portrait import place_of, portrait_of
 from samaops.site.site import Site
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,9 @@ def compared(
     differences = compare(look.portrait, portrait, look.at)
     if is_asked and differences:
         differences = with_changes(differences, _changes(site), look.at, site)
-    unknown = unknown_parts(look.portrait, portrait)
-    comparison = Comparison(look.at, differences, unknown, is_asked)
+    asked = {place_of(observation) for observation in snapshot.observations}
+    unknown = (part for part in unknown_parts(look.portrait, portrait) if part.partition("/")[0] in asked)
+    comparison = Comparison(look.at, differences, tuple(unknown), is_asked)
     causes = with_differences(report.causes, comparison, snapshot.taken_at, site)
     return replace(report, causes=causes, since_well=comparison)
 

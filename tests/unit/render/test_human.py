@@ -181,7 +181,7 @@ def test_differences_come_before_what_no_cause_explains() -> None:
     output = on_screen(reports.compared(without_causes()))
     assert output.index("2 differences since the last well look, at ") < output.index("Redis uses 85 %")
     assert "file /c.yml was changed" in output
-    assert "not compared, because it could not be looked at now: rabbitmq@api" in output
+    assert "not compared, because it was not looked at now: rabbitmq@api" in output
 
 
 def test_where_causes_explain_all_there_is_one_line_of_differences() -> None:

@@ -31,7 +31,16 @@ _PUBLISHERS_BLOCKED = codes(
     # Workers cannot publish their events and results either.
     "flower.worker*",
 )
-_ALARM_SHOWN = (*_PUBLISHERS_BLOCKED, *in_part(WORKER_GONE.shown))
+
+
+def _holds_no_task(stuck: Finding) -> bool:
+    """Return whether a worker holds fewer messages than it may: its tasks ended, and Flower was not told."""
+    held, capacity = (stuck.evidence.get(name) or 0 for name in ("unacknowledged", "capacity"))
+    return not held or held < capacity
+
+
+_UNHEARD = codes("celery.task.stuck", when=_holds_no_task)
+_ALARM_SHOWN = (*_PUBLISHERS_BLOCKED, *_UNHEARD, *in_part(WORKER_GONE.shown))
 
 
 @root(
@@ -74,6 +83,7 @@ def _alarm(finding: Finding, view: View, title: str, look: str) -> Root:
         (safe("broker.free", text, on_server(view.site, finding.server, command)),),
         effects=(
             *_PUBLISHERS_BLOCKED,
+            *_UNHEARD,
             *(effect for worker in cut_off for effect in effects_of_worker(view.site, worker)),
         ),
         speaks_for=(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from samaops.causes.effects import codes, same_server, same_subject
+from samaops.causes.effects import Effects, codes, produced, same_server, same_subject
 from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage, killed_at
 from samaops.causes.root import (
     Find,
@@ -32,16 +33,15 @@ _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
 _WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned")
 # Who cannot write on the server whose disk it is, and only in the ways in which that shows: what was stopped on
 # request, paused, or is full of keys or locked, is a fault of its own.
+_LITTLE_SPACE = same_server("rabbitmq.alarm.disk", "rabbitmq.disk.low", "rabbitmq.connection.blocked")
 _CANNOT_WRITE = (
+    *_LITTLE_SPACE,
     *same_server(
         "postgresql.recovery.active",
         "postgresql.archiver.failing",
         "postgresql.wal.large",
         "postgresql.checkpoints.requested",
         "postgresql.latency.high",
-        "rabbitmq.alarm.disk",
-        "rabbitmq.disk.low",
-        "rabbitmq.connection.blocked",
         "rabbitmq.node.down",
         "redis.persistence.failing",
         "redis.write.probe",
@@ -203,7 +203,9 @@ def _filler(
             return Root(
                 fixes=(repair(finding, view),),
                 triggers=(finding, *full),
-                effects=None if full else codes(*_WAL_SUFFERS, server=finding.server),
+                effects=_suffering(finding, full, view)
+                if full
+                else codes(*_WAL_SUFFERS, server=finding.server),
                 speaks_for=tuple(seen.title for seen in (finding, *full)),
                 speaks_against=() if full else (_why_not(finding, view),),
             )
@@ -213,6 +215,22 @@ def _filler(
         return filled_by
 
     return declare
+
+
+# Nearly full is a warning to people; a program is refused when there is next to nothing.
+_NO_SPACE_SHARE = 0.02
+
+
+def _suffering(finding: Finding, full: tuple[Finding, ...], view: View) -> Effects:
+    """Return what full disks produce: with some space left only the broker stops, by a limit of its own."""
+    has_space = all(
+        disk.code == "servers.disk.full"
+        and (disk.evidence.get("available_bytes") or 0)
+        > _NO_SPACE_SHARE * (disk.evidence.get("size_bytes") or math.inf)
+        for disk in full
+    )
+    suffering = _LITTLE_SPACE if has_space else _CANNOT_WRITE
+    return produced((*suffering, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)), finding, view.site)
 
 
 def _why_not(filler: Finding, view: View) -> str:
@@ -315,7 +333,7 @@ def prune_images(finding: Finding, view: View) -> Fix:
     on=each(*_FULL_DISK),
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE),
+    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
     distinguished_from=("broker-disk-alarm", "container-crashed"),
 )
 def disk_full(finding: Finding, view: View) -> Root | None:
@@ -328,6 +346,7 @@ def disk_full(finding: Finding, view: View) -> Root | None:
     look = on_server(view.site, finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20")
     return Root(
         fixes=(safe("disk.owner", _("See what fills it before deleting anything"), look),),
+        effects=_suffering(finding, (finding,), view),
         speaks_for=(finding.title, *(_size_of(entry) for entry in biggest[:3])),
     )
 

@@ -137,7 +137,7 @@ def google_unreachable(finding: Finding, view: View) -> Root:
 
 @root(
     "sqlserver-unavailable",
-    on=each("sqlserver.server.unreachable", "sqlserver.query.failing"),
+    on=each("sqlserver.server.unreachable", "sqlserver.database.unavailable", "sqlserver.query.failing"),
     rank=Rank.PART,
     runbook="api-down",
     effects=same_subject("sqlserver.*"),

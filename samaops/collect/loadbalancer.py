@@ -85,11 +85,12 @@ def _stats(client: BigIpClient) -> list[dict[str, Any]]:
 
 def _member(stats: Mapping[str, Any]) -> MemberFacts:
     node = str(stats.get("nodeName") or stats.get("addr") or "?").rpartition("/")[2]
+    node = f"[{node}]" if ":" in node else node
     connections = stats.get("serverside.curConns")
     return MemberFacts(
         name=f"{node}:{stats.get('port', '?')}",
-        availability=str(stats.get("status.availabilityState", "unknown")),
-        enabled=str(stats.get("status.enabledState", "enabled")),
+        availability=str(stats.get("status.availabilityState", "")),
+        enabled=str(stats.get("status.enabledState", "")),
         reason=str(stats.get("status.statusReason", "")),
         monitor_status=str(stats.get("monitorStatus", "")),
         session=str(stats.get("sessionStatus", "")),

@@ -12,7 +12,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut
+from samaops.collect.sections import complaints_of, cut, reason
 from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
@@ -48,17 +48,18 @@ def observe(backup: Backup, probe: Probe) -> BackupFacts:
 
 def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
     """Return the facts that the script's output holds. Raises ClientError when it could not look."""
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, state = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "find") from error
     if state != "exists":
-        if "No such file" not in state:
-            raise ClientError(FailureKind.PERMISSION, state, "stat")
+        why = reason(complaints["directory"], "no such file", "permission denied") or state
+        if "No such file" not in why:
+            raise ClientError(FailureKind.PERMISSION, why, "stat")
         return BackupFacts(backup.directory, backup.pattern, epoch, False, (), ())
     lines = sections.get("files", [])
-    files = sorted(_files(lines), key=lambda file: -file.modified_at)
+    files = sorted(_files(lines, complaints["files"]), key=lambda file: -file.modified_at)
     return BackupFacts(
         directory=backup.directory,
         pattern=backup.pattern,
@@ -69,14 +70,14 @@ def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
     )
 
 
-def _files(lines: Sequence[str]) -> list[BackupFile]:
+def _files(lines: Sequence[str], complaints: Sequence[str]) -> list[BackupFile]:
     *listed, end = lines or ["exit 1"]
     if end != "exit 0":
-        reason = listed[-1] if listed else end
-        if "ermission denied" in reason:
-            raise ClientError(FailureKind.PERMISSION, reason, "find")
+        why = reason(complaints, "permission denied") or end
+        if "ermission denied" in why:
+            raise ClientError(FailureKind.PERMISSION, why, "find")
         kind = FailureKind.NO_ANSWER if end in ("exit 124", "exit 137") else FailureKind.ERROR
-        raise ClientError(kind, reason, "find")
+        raise ClientError(kind, why, "find")
     files = []
     for line in listed:
         words = line.split("\t", 2)

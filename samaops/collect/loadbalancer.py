@@ -14,7 +14,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import BigIp, LoadBalancer
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
-from samaops.model.failure import OUTAGE_KINDS, FailureKind
+from samaops.model.failure import OUTAGE_KINDS
 from samaops.site.site import Site
 
 
@@ -79,7 +79,7 @@ def _stats(client: BigIpClient) -> list[dict[str, Any]]:
         return client.member_stats()
     except ClientError as error:
         if error.kind in OUTAGE_KINDS:
-            raise ClientError(FailureKind.DEPENDENCY, error.message, "management") from error
+            raise error.on_the_way("management") from error
         raise
 
 

@@ -18,7 +18,7 @@ from samaops.clients.shell import Shell
 from samaops.collect.engine import Probe
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut
+from samaops.collect.sections import complaints_of, cut, reason
 from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
@@ -101,17 +101,20 @@ def list_files(
     lengths = sorted({mark.head_bytes for mark in marks.files if mark.head_bytes} if marks else ())
     words = (token, settings.log_directory, settings.log_pattern, since, *map(str, lengths))
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("list"))
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, directory = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
     if directory != "exists":
-        kind = FailureKind.MISSING if "No such file" in directory else FailureKind.PERMISSION
-        raise ClientError(kind, directory, "list")
+        why = reason(complaints["directory"], "no such file", "permission denied") or directory
+        kind = FailureKind.MISSING if "No such file" in why else FailureKind.PERMISSION
+        raise ClientError(kind, why, "list")
     *lines, end = sections.get("files") or ["exit 1"]
     if end != "exit 0":
-        raise ClientError(FailureKind.PERMISSION, lines[-1] if lines else end, "list")
+        raise ClientError(
+            FailureKind.PERMISSION, reason(complaints["files"], "permission denied") or end, "list"
+        )
     return epoch, tuple(_listed(line) for line in lines)
 
 
@@ -132,11 +135,11 @@ def read_parts(
     for part in parts:
         words += [part.name, str(part.inode), str(part.from_byte), str(part.to_byte or 0)]
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("read"))
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     files, messages, is_sampled = [], Counter[str](), False
     for number, part in enumerate(parts):
         seen = _counted(sections.get(f"file {number}", []))
-        files.append(_errors_of(part, seen))
+        files.append(_errors_of(part, seen, complaints[f"file {number}"]))
         if not files[-1].problem:
             messages.update(seen.messages)
             is_sampled = is_sampled or seen.is_sampled
@@ -144,10 +147,11 @@ def read_parts(
     return tuple(files), top, is_sampled
 
 
-def _errors_of(part: Part, seen: _Counted) -> FileErrors:
-    problem = "; ".join(seen.complaints)[:300]
-    if not problem and "errors" not in seen.numbers:
-        problem = _("not read in time")
+def _errors_of(part: Part, seen: _Counted, complaints: Sequence[str]) -> FileErrors:
+    problems = [*seen.complaints]
+    if problems or "errors" not in seen.numbers:
+        problems.append(reason(complaints) or ("" if problems else _("not read in time")))
+    problem = "; ".join(filter(None, problems))[:300]
     counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
     return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
 

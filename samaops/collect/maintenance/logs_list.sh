@@ -9,7 +9,11 @@ shift 4
 uid=$(id -u)
 tab=$(printf '\t')
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 as_root() {
   if [ "$uid" = 0 ] || [ -n "$readable" ]; then "$@"; else sudo -n -- "$@"; fi
@@ -49,16 +53,17 @@ look() {
   date +%s.%N
   section directory
   if ! stat -- "$directory" >/dev/null 2>&1; then
-    stat -- "$directory" 2>&1 | tail -n 1
+    stat -- "$directory" >/dev/null
+    echo absent
     return
   fi
   echo exists
   section files
   listed=$(LC_ALL=C find "$directory"/ -maxdepth 1 -type f ! -name '*[![:print:]]*' \
-    \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) -printf '%i\t%s\t%T@\t%f\n' 2>&1)
+    \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) -printf '%i\t%s\t%T@\t%f\n')
   code=$?
   if [ "$code" -ne 0 ]; then
-    printf '%s\nexit %s\n' "$listed" "$code"
+    printf 'exit %s\n' "$code"
     return
   fi
   printf '%s\n' "$listed" | sort -t "$tab" -k 4 | head -n 500 | while IFS="$tab" read -r inode size modified name; do

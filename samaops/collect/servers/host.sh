@@ -6,13 +6,15 @@ token=$1 costly=$2 nearly_full=$3
 shift 3
 uid=$(id -u)
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
-
-last_line() { printf '%s\n' "$1" | tail -n 1; }
 
 # GNU timeout answers 124, or 137 when it had to kill.
 file_systems() {
@@ -25,7 +27,7 @@ file_systems() {
 
 kernel_log() {
   wanted='invoked oom-killer|oom-kill:|Out of memory|out of memory|Killed process'
-  if log=$(as_root timeout -k 1 2 dmesg 2>&1); then
+  if log=$(as_root timeout -k 1 2 dmesg); then
     echo dmesg
     printf '%s\n' "$log" | head -n 1
   elif log_of_journal=$(as_root timeout -k 1 2 journalctl -k -q --no-pager -o short-unix --since=-24h 2>/dev/null) &&
@@ -35,7 +37,6 @@ kernel_log() {
     printf '%s\n' "$log" | head -n 1
   else
     echo unreadable
-    last_line "$log"
     return
   fi
   printf '%s\n' "$log" | grep -E "$wanted" | tail -n 90
@@ -66,7 +67,7 @@ deleted_files() {
       pid=${path#/proc/}; pid=${pid%%/*}
       printf "%s\t%s\t%s\t%s\t%s\t%s\n" "$device" "$inode" "$blocks" "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null)" \
         "$(readlink "$path" 2>/dev/null)"
-    done' 2>&1
+    done'
   printf 'exit %s\n' $?
 }
 

@@ -243,3 +243,23 @@ def test_a_letter_to_the_network_team_is_written_by_the_first_command_proposed(c
     commands = causes[0].fixes[0].commands
     assert commands[0] == "samaops troubleshoot notifications"
     assert any(one.startswith(("curl -sv -x", "openssl s_client")) for one in commands[1:])
+
+
+@pytest.mark.parametrize(
+    ("stage", "is_logged_in"),
+    [("ssh log-in", False), ("connect", False), ("host key", False), ("ssh session", True), ("script", True)],
+)
+def test_a_server_that_runs_nothing_is_told_from_one_that_lets_nobody_in(
+    stage: str, is_logged_in: bool
+) -> None:
+    finding = Finding(
+        code="servers.ssh.unreachable",
+        status=Status.UNKNOWN,
+        subject="servers/api",
+        title="servers/api could not be looked at",
+        server="api",
+        evidence={"kind": "error", "stage": stage},
+    )
+    _findings, (cause,) = graph.explain((finding,), Site(settings()))
+    assert ("lets us log in" in cause.title) == is_logged_in
+    assert ("MaxSessions" in cause.fixes[0].title) == is_logged_in

@@ -87,6 +87,7 @@ def _of_refusal(container: str) -> Effects:
     rank=Rank.STATE,
     runbook="redis-full",
     effects=OfSite(_of_container, _of_refusal("CONTAINER")),
+    distinguished_from=("redis-maxmemory-noeviction", "redis-cannot-save"),
 )
 def redis_refusing_writes(finding: Finding, view: View) -> Root | None:
     """It takes no write because it could not keep it."""
@@ -126,6 +127,7 @@ def _room(view: View, server: str | None) -> tuple[str, ...]:
     rank=Rank.PART,
     runbook="redis-full",
     effects=(*codes(*_FULL, "redis.policy.different"), *_DEPENDENTS),
+    distinguished_from=("redis-refusing-writes",),
 )
 def redis_maxmemory_noeviction(finding: Finding, view: View) -> Root | None:
     """It is full and may not evict."""
@@ -164,6 +166,7 @@ def redis_memory_full(_finding: Finding, view: View) -> Root:
     rank=Rank.PART,
     runbook="redis-full",
     effects=(*codes("redis.memory.refusing_writes"), *_DEPENDENTS),
+    distinguished_from=("redis-refusing-writes",),
 )
 def redis_cannot_save(_finding: Finding, _view: View) -> Root:
     """It cannot write its file, and takes writes."""

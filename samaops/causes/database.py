@@ -9,7 +9,7 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, console, sql_name, whole_number
+from samaops.site.commands import as_superuser, console, sql_name, sql_text, whole_number
 
 _POOL_SUFFERS = ("pgbouncer.pool.waiting", "pgbouncer.pool.saturated", "pgbouncer.query.failed")
 _POOL_HELD: Effects = (
@@ -37,6 +37,7 @@ _LOCKED: Effects = (
     rank=Rank.STATE,
     runbook="api-down",
     effects=_POOL_HELD,
+    distinguished_from=("pgbouncer-pool-exhausted",),
 )
 def pgbouncer_paused(finding: Finding, view: View) -> Root:
     """Somebody paused the pool."""
@@ -89,7 +90,14 @@ def ddl_behind_long_read(finding: Finding, view: View) -> Root:
     return Root(fixes=(disruptive("db.cancel", text.format(pid=pid), cancel),))
 
 
-@root("lock-chain", on="postgresql.locks.chain", rank=Rank.STATE, runbook="db-slow", effects=_LOCKED)
+@root(
+    "lock-chain",
+    on="postgresql.locks.chain",
+    rank=Rank.STATE,
+    runbook="db-slow",
+    effects=_LOCKED,
+    distinguished_from=("idle-in-transaction",),
+)
 def lock_chain(finding: Finding, view: View) -> Root:
     """One session holds what all others wait for."""
     pid = finding.evidence.get("root_pid")
@@ -160,3 +168,27 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
 )
 for code, cause_id, rank, runbook, patterns in _ROWS:
     root(cause_id, on=code, rank=rank, runbook=runbook, effects=codes(*patterns))(_look_first)
+
+
+@root("replication-slot-lost", on="postgresql.slot.lost", rank=Rank.PART, runbook="db-slow")
+def replication_slot_lost(finding: Finding, view: View) -> Root:
+    """What the reader of a slot still needs is gone."""
+    slots = [dict(slot) for slot in finding.evidence.get("slots") or ()]
+    names = [str(slot.get("slot")) for slot in slots]
+    drops = [f"SELECT pg_drop_replication_slot({sql_text(name)})" for name in names]
+    if any(slot.get("type") == "logical" for slot in slots):
+        rebuild = _("Make the subscription of {names} anew, with a fresh copy of its tables")
+    else:
+        rebuild = _("Rebuild the standby or the backup that reads {names} from a new base backup")
+    drop = _("Drop {names}: a lost slot never serves again, and holds nothing back")
+    named = ", ".join(names)
+    return Root(
+        fixes=(
+            safe(
+                "postgresql.slot.drop_lost",
+                drop.format(names=named),
+                *(as_superuser(view.site, statement) for statement in drops),
+            ),
+            disruptive("postgresql.reader.rebuild", rebuild.format(names=named)),
+        )
+    )

@@ -66,6 +66,12 @@ class _Root:
             if not any(fnmatchcase(trigger.code, code) for trigger in part.triggers for code in ruled_out)
         )
 
+    def holds(self, finding: Finding) -> bool:
+        """Return whether a finding decides what was folded under this root, or is produced by it."""
+        return self.explains(finding) or any(
+            finding.key == trigger.key for part in self._parts for trigger in part.triggers
+        )
+
     def is_decided_by(self, finding: Finding) -> bool:
         return finding.key in {trigger.key for trigger in self.candidate.triggers}
 
@@ -84,7 +90,7 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
     assigned: dict[str, _Root] = {}
     for finding in findings:
         decided = next((root for root in roots if root.is_decided_by(finding)), None)
-        root = decided or next((root for root in roots if root.explains(finding)), None)
+        root = decided or next((root for root in roots if root.holds(finding)), None)
         if root is not None:
             assigned[finding.key] = root
     explained = dict(assigned)

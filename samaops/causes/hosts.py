@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from samaops.causes.effects import codes, same_server
+from samaops.causes.effects import codes, same_server, same_subject
+from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage, killed_at
 from samaops.causes.root import (
     Find,
     Rank,
@@ -27,20 +28,46 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import as_superuser, direct, on_server, sql_text, whole_number
 
-_DISK_SUFFERS = (
-    "servers.disk.*",
-    "servers.load.high",
-    "postgresql.*",
-    "pgbouncer.*",
-    "rabbitmq.*",
-    "redis.persistence.*",
-    "redis.memory.refusing_writes",
-    "docker.*",
-    "minio.*",
-    "backup.*",
-)
-_WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned")
 _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
+_WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned")
+# Who cannot write on the server whose disk it is, and only in the ways in which that shows: what was stopped on
+# request, paused, or is full of keys or locked, is a fault of its own.
+_CANNOT_WRITE = (
+    *same_server(
+        "postgresql.recovery.active",
+        "postgresql.archiver.failing",
+        "postgresql.wal.large",
+        "postgresql.checkpoints.requested",
+        "postgresql.latency.high",
+        "rabbitmq.alarm.disk",
+        "rabbitmq.disk.low",
+        "rabbitmq.connection.blocked",
+        "rabbitmq.node.down",
+        "redis.persistence.failing",
+        "docker.container.unhealthy",
+        "minio.health.failing",
+        "backup.newest.*",
+        "backup.size.changed",
+        "backup.unfinished.left",
+    ),
+    *same_server(
+        "postgresql.service.unreachable",
+        "pgbouncer.service.unreachable",
+        "rabbitmq.service.unreachable",
+        "rabbitmq.amqp.unreachable",
+        "redis.service.unreachable",
+        "docker.engine.unreachable",
+        "minio.service.unreachable",
+        when=is_outage,
+    ),
+    *same_server("docker.container.stopped", "docker.container.restarting", when=ended_with_error),
+    *same_server("redis.memory.refusing_writes", when=cannot_save),
+)
+# The same disk seen twice, and what is untidy on it without being a fault alone.
+_FULL_DISK_BESIDE = (
+    *same_subject(*_FULL_DISK),
+    *same_server("docker.disk.reclaimable", "postgresql.temp.high", "backup.retention.exceeded"),
+)
 
 
 @root("server-down", on="servers.host.unreachable", rank=Rank.SERVER, runbook="api-down", effects=SERVER_GONE)
@@ -60,6 +87,7 @@ def server_down(finding: Finding, view: View) -> Root:
     rank=Rank.SERVER,
     runbook="api-down",
     effects=SERVER_GONE,
+    distinguished_from=("ssh-unusable",),
 )
 def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
     """On which server is every service silent at once? Not each of them has a fault of its own."""
@@ -97,15 +125,34 @@ def _is_access(finding: Finding, server: str) -> bool:
     )
 
 
+# After this long the memory is given back, what was killed is started again or is another's fault.
+_KILL_SECONDS = 900.0
+_STARVED = ("servers.memory.low", "servers.swap.used")
+_KILLED = ("docker.container.stopped", "docker.container.restarting")
+
+
 @root(
     "host-out-of-memory",
     on="servers.oom.killed",
     rank=Rank.RESOURCE,
     runbook="api-down",
-    effects=same_server("servers.memory.low", "servers.swap.used", "docker.*"),
+    effects=(*same_server(*_STARVED), *same_server(*_KILLED, when=killed_at(()))),
+    distinguished_from=("container-oom-killed", "container-stopped", "container-crashed"),
 )
-def host_out_of_memory(finding: Finding, view: View) -> Root:
-    """The kernel killed a process for its memory."""
+def host_out_of_memory(finding: Finding, view: View) -> Root | None:
+    """The kernel killed a process for its memory, now and not hours ago."""
+    kills = finding.evidence.get("kills") or ()
+    killed = killed_at(kill.get("at") for kill in kills)
+    ended = [
+        container.title
+        for code in _KILLED
+        for container in view.bad(code, finding.server)
+        if killed(container)
+    ]
+    starved = [low.title for code in _STARVED for low in view.bad(code, finding.server)]
+    is_recent = any((kill.get("ago_seconds") or 0.0) <= _KILL_SECONDS for kill in kills) or not kills
+    if not (is_recent or ended or starved):
+        return None  # it has given the memory back long since, and nothing that it ended is still down
     title = _("Server {name} ran out of memory and the kernel killed a process").format(name=finding.server)
     look = on_server(view.site, finding.server, "ps aux --sort=-rss | head -15")
     text = _("See who holds the memory before restarting anything")
@@ -113,7 +160,12 @@ def host_out_of_memory(finding: Finding, view: View) -> Root:
         title,
         (safe("server.memory.owner", text, look),),
         Verdict.PROBABLE,
-        speaks_for=(finding.title,),
+        effects=(
+            *codes(*_STARVED, server=finding.server),
+            *codes(*_KILLED, server=finding.server, when=killed),
+        ),
+        speaks_for=(finding.title, *ended, *starved),
+        speaks_against=() if starved else (_("the server has memory again"),),
     )
 
 
@@ -122,7 +174,7 @@ def host_out_of_memory(finding: Finding, view: View) -> Root:
     on="servers.disk.readonly",
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=same_server(*_DISK_SUFFERS),
+    effects=(*_CANNOT_WRITE, *same_subject("servers.disk.*")),
 )
 def filesystem_read_only(finding: Finding, view: View) -> Root:
     """The kernel remounted a file system."""
@@ -155,7 +207,7 @@ def _filler(
                 speaks_against=() if full else (_("no disk is near its limit yet"),),
             )
 
-        effects = same_server(*_DISK_SUFFERS, *_WAL_SUFFERS)
+        effects = (*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS))
         root(cause_id, on=on, rank=Rank.RESOURCE, runbook="disk-full", effects=effects)(filled_by)
         return filled_by
 
@@ -240,7 +292,8 @@ def prune_images(finding: Finding, view: View) -> Fix:
     on=each(*_FULL_DISK),
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=same_server(*_DISK_SUFFERS),
+    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE),
+    distinguished_from=("broker-disk-alarm", "container-crashed"),
 )
 def disk_full(finding: Finding, view: View) -> Root | None:
     """A disk is full, and nothing that was seen has filled it."""
@@ -265,6 +318,7 @@ def _size_of(entry: Mapping[str, Any]) -> str:
     on=not_ok("servers.ssh.unreachable"),
     rank=Rank.ENGINE,
     effects=same_server("servers.*", "docker.*", "backup.*", "redis.memory.over_container"),
+    distinguished_from=("server-unresponsive",),
 )
 def ssh_unusable(finding: Finding, view: View) -> Root | None:
     """We cannot log in, or can and run nothing."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from samaops.causes.effects import codes, name_of
 from samaops.causes.root import Rank, Root, disruptive, each, root, safe, team_request, words_of
-from samaops.causes.topology import MEMBER_GONE, effects_of_system
+from samaops.causes.topology import MEMBER_GONE, effects_of_system, effects_on_dependents
 from samaops.causes.view import View, failed
 from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis
 from samaops.facts.flower import API_CLOSED
@@ -60,10 +60,14 @@ def service_down(finding: Finding, view: View) -> Root | None:
         return None  # it serves, and has no connection left
     if kind == "silent" and finding.server and view.ok("servers.ssh.unreachable", finding.server):
         return _port_dropped(finding, view)
+    is_refused_at_once = system == "proxy" and kind not in ("silent", "no_answer")
     return Root(
         _(_TITLES[kind]).format(name=_(_SERVICES[system].name)),
         _repair(finding, view),
         id=f"{system}-hung" if kind == "no_answer" else None,
+        effects=(*codes("proxy.*"), *effects_on_dependents("proxy", hangs=False))
+        if is_refused_at_once
+        else None,
         speaks_for=(words_of(finding), *_running_container(view, system)),
     )
 
@@ -123,6 +127,7 @@ def _repair(finding: Finding, view: View) -> tuple[Fix, ...]:
     rank=Rank.SERVICE,
     runbook="db-slow",
     effects=effects_of_system("postgresql"),
+    distinguished_from=("pgbouncer-pool-exhausted",),
 )
 def no_connection_left(finding: Finding, view: View) -> Root | None:
     """PostgreSQL answers that it has no slot."""

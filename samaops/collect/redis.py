@@ -10,6 +10,7 @@ from typing import Any
 
 from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Probe
+from samaops.collect.latency import least_ms
 from samaops.collect.registry import collects
 from samaops.config.settings import Redis
 from samaops.facts.redis import (
@@ -24,7 +25,7 @@ from samaops.facts.redis import (
 )
 from samaops.site.site import Site
 
-PINGS = 3
+QUICK_MS = 5.0  # a healthy one takes less than one
 RATE_SECONDS = 0.5  # how far two readings of the counters are apart, when something is being evicted
 SAMPLE_SECONDS = 1.0
 SHOWN_PREFIXES = 12
@@ -51,7 +52,7 @@ def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
 
 
 def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
-    ping_ms = min(client.ping_ms() for _number in range(PINGS))
+    ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
     probe.stage("INFO")
     info = client.info()
     read_at = time.monotonic()

@@ -12,8 +12,17 @@ from collections.abc import Sequence
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
-from samaops.i18n import _
+from samaops.i18n import N_, _
 from samaops.model.failure import FailureKind
+
+# What find calls what is no file, after links.
+_KINDS = {"d": N_("directory"), "N": N_("dangling link"), "L": N_("link to itself")}
+
+
+def with_kind(name: str, kind: str) -> str:
+    """Return how something is named that is left out: by its name, and what it is where that is no file."""
+    what = _(_KINDS[kind]) if kind in _KINDS else kind
+    return name if kind == "f" else f"{name} ({what})"
 
 
 def cut(done: Completed, token: str) -> dict[str, list[str]]:

@@ -124,7 +124,11 @@ class Prepared(Struct, frozen=True):
 
 
 class Slot(Struct, frozen=True):
-    """A replication slot; ``retained_bytes`` is None while it has never been used."""
+    """A replication slot; ``retained_bytes`` is None while it has never been used, and once it is lost.
+
+    ``safe_bytes`` is how much WAL may still be written before it is lost, None without a limit. ``is_synced``: a standby
+    keeps it for the day it is promoted, so nobody is connected to it. ``reason`` says why it was invalidated.
+    """
 
     name: str
     type: str
@@ -132,6 +136,14 @@ class Slot(Struct, frozen=True):
     wal_status: str | None
     retained_bytes: int | None
     xmin_age: int | None
+    safe_bytes: int | None = None
+    is_synced: bool = False
+    reason: str | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether it can serve nobody any more: what its reader still needs is gone."""
+        return self.wal_status == "lost" or bool(self.reason)
 
 
 class Wal(Struct, frozen=True):

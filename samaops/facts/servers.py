@@ -95,6 +95,9 @@ class ServerFacts(Struct, frozen=True):
 
     The server's clock minus ours lies between ``clock_low`` and ``clock_high`` seconds. ``deleted`` and
     ``biggest`` are empty when no file system is nearly full: nobody searched then.
+
+    ``unanswered`` are the mounts of which df got no numbers, with why; ``left_out`` those that nobody fills, with their
+    type; ``links`` the configured paths that lead elsewhere, with where.
     """
 
     kernel: str
@@ -119,3 +122,6 @@ class ServerFacts(Struct, frozen=True):
     kernel_log: KernelLog | None
     deleted: tuple[DeletedFile, ...] | None
     biggest: tuple[Biggest, ...] | None
+    unanswered: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()

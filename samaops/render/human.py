@@ -63,21 +63,23 @@ def _verdict(report: Report, view: View) -> Lines:
         if error.hint:
             yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.command(error.hint)), indent=2)
     if not report.errors or any(finding.status not in _GOOD for finding in report.findings):
-        yield _marked(report.status, _answer(report), view, bold=True)
+        status, cause = words.leading(report)
+        is_named = cause is not None and not report.answer
+        yield _marked(status if is_named else report.status, _answer(report, cause), view, bold=True)
 
 
 def _actions(report: Report, view: View) -> Lines:
     yield from action_lines(report.actions, view.symbols)
 
 
-def _answer(report: Report) -> str:
-    """Return the report in one sentence."""
+def _answer(report: Report, cause: Cause | None) -> str:
+    """Return the report in one sentence, of the cause that leads it."""
     if report.answer:
         return report.answer
-    if report.causes:
+    if cause is not None:
         others = len(report.causes) - 1
         more = ngettext("and {count} more cause", "and {count} more causes", others).format(count=others)
-        return report.causes[0].title + (f" ({more})" if others else "")
+        return cause.title + (f" ({more})" if others else "")
     counts = report.counts()
     if not report.findings:
         return _("Nothing was looked at")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import shlex
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.config.settings import ApiInstance, PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings, Ssh, Worker
+from samaops.facts.docker import DockerFacts
+from samaops.facts.observation import Snapshot
 
 # The systems of which there is one, on one server.
 _SINGLE = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "backup")
@@ -29,6 +34,29 @@ class Site(Struct, frozen=True):
     """What every layer is given in place of all settings: ask it by name."""
 
     settings: Settings
+    # (server, configured name) -> the name under which that container runs now, where it is another.
+    renamed: Mapping[tuple[str, str], str] = {}
+
+    def as_running(self, server: str | None, command: str) -> str:
+        """Return a command with the names that containers have now."""
+        for (place, name), real in self.renamed.items():
+            if place == server and "docker" in command:
+                command = re.sub(
+                    rf"(?<![\w./-]){re.escape(name)}(?![\w./-])",
+                    lambda _name, real=real: shlex.quote(real),  # type: ignore[misc]
+                    command,
+                )
+        return command
+
+    def seen_in(self, snapshot: Snapshot) -> Site:
+        """Return the site with the names that its containers have now."""
+        renamed = {
+            (str(observation.server), name): container.name
+            for observation, docker in snapshot.facts_of(DockerFacts)
+            for name, container in docker.working.items()
+            if container.name != name
+        }
+        return replace(self, renamed=renamed) if renamed else self
 
     @property
     def name(self) -> str:

@@ -126,7 +126,11 @@ def logs(site: Site, name: str, tail: int, since: str | None) -> Table:
     ]
     shells = ShellPool(site.settings)
     try:
-        done = _as_whoever_may(shells.of(server), shlex.join(words))
+        shell = shells.of(server)
+        done = _as_whoever_may(shell, shlex.join(words))
+        if done.exit_code and "No such container" in done.stderr:
+            seen = site.seen_in(diagnose.observe(site, Selection(only=("docker.container",))))
+            done = _as_whoever_may(shell, seen.as_running(server, shlex.join(words)))
     except ClientError as error:
         raise _unread(name, server, error.message) from error
     finally:

@@ -14,6 +14,8 @@ from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 
 SHOWN = 5
+# Who of them is a worker is asked by the address.
+SHOWN_CONNECTIONS = 50
 
 
 access(
@@ -48,7 +50,7 @@ def blocked(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     assert connections is not None
     evidence = {
         "total": connections.total,
-        "blocked": list(connections.blocked[:SHOWN]),
+        "blocked": list(connections.blocked[:SHOWN_CONNECTIONS]),
         "blocking": list(connections.blocking[:SHOWN]),
     }
     hint = in_broker(context.site, "rabbitmq-diagnostics -q alarms")

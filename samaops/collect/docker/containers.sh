@@ -14,7 +14,10 @@ format=$format',"restart_policy":{{json .HostConfig.RestartPolicy.Name}},"memory
 format=$format',"log_path":{{json .LogPath}},"log_driver":{{json .HostConfig.LogConfig.Type}}'
 format=$format',"log_options":{{json .HostConfig.LogConfig.Config}}'
 format=$format',"service":{{json (index .Config.Labels "com.docker.compose.service")}}'
-format=$format',"project":{{json (index .Config.Labels "com.docker.compose.project")}}}'
+format=$format',"project":{{json (index .Config.Labels "com.docker.compose.project")}}'
+format=$format',"created":{{json .Created}}'
+format=$format',"number":{{json (index .Config.Labels "com.docker.compose.container-number")}}'
+format=$format',"oneoff":{{json (index .Config.Labels "com.docker.compose.oneoff")}}}'
 
 containers() {
   section ps

@@ -93,6 +93,9 @@ def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> C
         log_max_size=options.get("max-size"),
         project=document["project"],
         service=document["service"],
+        created_at=_epoch(document.get("created") or ""),
+        number=document.get("number") or None,
+        is_oneoff=str(document.get("oneoff")).lower() == "true",
     )
 
 

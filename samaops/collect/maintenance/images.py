@@ -25,6 +25,8 @@ from samaops.site.site import Site
 
 COMMAND_SECONDS = 8
 SCRIPT_SECONDS = 30.0
+# Docker's first release, in March 2013. Bazel, jib, ko and nix write 1970, buildpacks 1980.
+_FIRST_DOCKER = 1_363_737_600.0
 _STAMP = re.compile(
     r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
     r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
@@ -64,9 +66,9 @@ def read(done: Completed, token: str) -> ImagesFacts:
         if line.startswith("sha256:")
     }
     try:
-        images = tuple(
-            _image(json.loads(line), used) for line in _lines(sections, complaints["images"], "images")
-        )
+        arrivals = _arrivals(sections.get("arrived", []))
+        lines = _lines(sections, complaints["images"], "images")
+        images = tuple(_image(json.loads(line), used, arrivals) for line in lines)
         epoch = float(sections["now"][0])
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise ClientError(FailureKind.GARBAGE, str(error)[:200], "docker images") from error
@@ -82,7 +84,13 @@ def _lines(sections: Mapping[str, Sequence[str]], complaints: Sequence[str], nam
     raise engine_failure(int(code) if code.isdigit() else 1, complaints)
 
 
-def _image(document: Mapping[str, Any], used: set[str]) -> Image:
+def _arrivals(lines: Sequence[str]) -> dict[str, float]:
+    """Return when this engine wrote each image down; nothing where its files cannot be read, or are kept otherwise."""
+    words = (line.split(" ") for line in lines)
+    return {f"sha256:{pair[0]}": float(pair[1]) for pair in words if len(pair) == 2 and len(pair[0]) == 64}
+
+
+def _image(document: Mapping[str, Any], used: set[str], arrivals: Mapping[str, float]) -> Image:
     tags = tuple(tag for tag in document["tags"] or () if UNTAGGED not in tag)
     digests = tuple(digest for digest in document["digests"] or () if UNTAGGED not in digest)
     repositories = [tag.rpartition(":")[0] for tag in tags]
@@ -91,11 +99,18 @@ def _image(document: Mapping[str, Any], used: set[str]) -> Image:
         id=document["id"],
         tags=tags,
         repositories=tuple(sorted(set(repositories))),
-        created_at=epoch_of(document["created"]) or 0.0,
+        created_at=_built_at(document["created"]),
         tagged_at=epoch_of(document["tagged"]),
         size_bytes=int(document["size"] or 0),
         is_used=document["id"] in used,
+        arrived_at=arrivals.get(document["id"]),
     )
+
+
+def _built_at(stamp: str | None) -> float | None:
+    """Return when an image was built; None for the dates that reproducible builds write, all before Docker was."""
+    at = epoch_of(stamp)
+    return None if at is None or at < _FIRST_DOCKER else at
 
 
 def epoch_of(stamp: str | None) -> float | None:

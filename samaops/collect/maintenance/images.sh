@@ -2,6 +2,10 @@
 # Arguments: a token that starts each section; seconds for each docker command.
 token=$1 seconds=$2
 
+as_root() {
+  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
+}
+
 format='{"id":{{json .Id}},"tags":{{json .RepoTags}},"digests":{{json .RepoDigests}},"created":{{json .Created}}'
 format=$format',"tagged":{{json .Metadata.LastTagTime}},"size":{{json .Size}}}'
 
@@ -19,6 +23,10 @@ look() {
   listed=$($docker images -q --no-trunc) || { echo 'exit 1'; return; }
   printf '%s\n' "$listed" | sort -u | xargs -r -n 200 $docker image inspect --format "$format"
   printf 'exit %s\n' $?
+  section arrived
+  # of an image that was pulled docker says nothing of when: its own file does
+  as_root find "$($docker info --format '{{.DockerRootDir}}' 2>/dev/null)"/image/*/imagedb/content/sha256 \
+    -maxdepth 1 -type f -printf '%f %T@\n' 2>/dev/null
   section disk
   $docker system df --format '{{json .}}'
   printf 'exit %s\n' $?

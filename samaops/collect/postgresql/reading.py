@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
 from samaops.collect.engine import Probe
+from samaops.collect.latency import least_ms
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects
 from samaops.config.settings import PostgreSQL
@@ -50,6 +51,7 @@ LIMITS = (
 HIDDEN = "<insufficient privilege>"
 QUERY_LENGTH = 300
 TOP = 10
+QUICK_MS = 10.0
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 # Dumps and base backups run long by nature, under these names by default.
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
@@ -74,7 +76,7 @@ def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:
         client.connect()
         connect_ms = round((time.monotonic() - started) * 1000, 2)
         probe.stage("SELECT 1")
-        ping_ms = client.ping_ms()
+        ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
         probe.stage("server")
         server = client.read_one("server")
         parts = _Reading(client, probe, server).parts(settings)
@@ -105,7 +107,7 @@ class _Reading:
             "tables": lambda: self._many("tables", Table),
             "invalid_indexes": lambda: self._many("invalid_indexes", InvalidIndex),
             "prepared": lambda: self._many("prepared", Prepared),
-            "slots": lambda: self._many("slots", Slot),
+            "slots": lambda: self._many("slots_17" if self._version >= 170000 else "slots", Slot),
             "wal": lambda: Wal(**self._client.read_one("wal")),
             "archiver": lambda: Archiver(**self._client.read_one("archiver")),
             "temp_files": lambda: self._many("temp_files", TempFiles),
@@ -216,7 +218,7 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "tables": ("postgresql.tables.dead", "postgresql.tables.not_analyzed"),
     "invalid_indexes": ("postgresql.index.invalid",),
     "prepared": ("postgresql.prepared.old", "postgresql.xmin.pinned", "postgresql.locks.chain"),
-    "slots": ("postgresql.slot.inactive", "postgresql.xmin.pinned", "postgresql.wal.large"),
+    "slots": ("postgresql.slot.inactive", "postgresql.slot.lost", "postgresql.xmin.pinned", "postgresql.wal.large"),
     "wal": ("postgresql.wal.large", "postgresql.archiver.failing"),
     "archiver": ("postgresql.archiver.failing", "postgresql.wal.large"),
     "temp_files": ("postgresql.temp.high",),

@@ -16,16 +16,47 @@ as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
 
-# GNU timeout answers 124, or 137 when it had to kill.
+columns=fstype,size,used,avail,itotal,iused,target
+
+# A configured mount is asked for by name: of several mounts of one disk df lists one.
+# GNU timeout answers 124, or 137 when it had to kill: then each is asked alone, so that only what hangs is missing.
 file_systems() {
-  columns=fstype,size,used,avail,itotal,iused,target
-  timeout -k 1 2 df -B1 --output=$columns 2>/dev/null
+  LC_ALL=C timeout -k 1 2 df -B1 --output=$columns
   case $? in
-    124 | 137) echo hung; timeout -k 1 2 df -l -B1 --output=$columns 2>/dev/null ;;
+    124 | 137) echo hung; each_file_system ;;
+    *) [ $# = 0 ] || LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$@" 2>/dev/null ;;
   esac
 }
 
+each_file_system() {
+  awk '$3 !~ /^(proc|sysfs|devpts|devtmpfs|tmpfs|cgroup2?|mqueue|nsfs|squashfs|overlay|autofs)$/ { print $2 }' \
+    /proc/self/mounts | head -n 40 | {
+    while read -r escaped; do
+      point=$(printf '%b' "$(printf '%s' "$escaped" | sed 's/\\\([0-7]\)/\\0\1/g')")
+      LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$point" | tail -n 1 &
+    done
+    wait
+  }
+}
+
+# Where each configured path really lies: "!" before it when it is not there, "?" when that could not be seen.
+resolved() {
+  for path in "$@"; do
+    timeout -k 1 1 readlink -e -- "$path" && continue
+    [ $? = 1 ] && printf '!%s\n' "$(timeout -k 1 1 readlink -m -- "$path")" || echo '?'
+  done
+}
+
+# A server that is itself a container sees its host's kernel: log and count are of everybody there.
+guest_of() { cat /run/systemd/container 2>/dev/null; }
+
 kernel_log() {
+  guest=$(guest_of)
+  if [ -n "$guest" ]; then
+    echo unreadable
+    echo "this server is a container ($guest): the kernel's log is its host's"
+    return
+  fi
   wanted='invoked oom-killer|oom-kill:|Out of memory|out of memory|Killed process'
   if log=$(as_root timeout -k 1 2 dmesg); then
     echo dmesg
@@ -49,7 +80,8 @@ full_mounts() {
     $2 !~ /^[0-9]+$/ || $3 + $4 == 0 { next }
     {
       line = $0; for (i = 1; i <= 6; i++) sub(/^ *[^ ]+ +/, "", line)
-      pseudo = $1 ~ /^(tmpfs|devtmpfs|overlay|squashfs|iso9660|udf|erofs|efivarfs|fuse.*)$/
+      # du over the network costs the other side more than it tells
+      pseudo = $1 ~ /^(tmpfs|devtmpfs|overlay|squashfs|iso9660|udf|erofs|efivarfs|nfs4?|cifs|smb3|ceph|fuse[.].*)$/
       if ((!pseudo || line in chosen) && 100 * $3 / ($3 + $4) >= limit) print 100 * $3 / ($3 + $4), $2, line
     }' | sort -rn | head -n 3
 }
@@ -90,10 +122,16 @@ look() {
   section meminfo
   grep -E '^(MemTotal|MemAvailable|SwapTotal|SwapFree):' /proc/meminfo
   section vmstat
-  grep -E '^oom_kill ' /proc/vmstat
+  if [ -n "$(guest_of)" ]; then
+    grep -E '^oom_kill ' /sys/fs/cgroup/memory.events 2>/dev/null
+  else
+    grep -E '^oom_kill ' /proc/vmstat
+  fi
   section df
-  mounts=$(file_systems)
+  mounts=$(file_systems "$@")
   printf '%s\n' "$mounts"
+  section resolved
+  resolved "$@"
   section mountinfo
   cat /proc/self/mountinfo
   section fstab

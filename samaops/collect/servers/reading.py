@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from msgspec import Struct
 
@@ -27,20 +28,18 @@ Sections = Mapping[str, list[str]]
 # Nobody fills these: memory, images that are full by design, and views of other file systems.
 PSEUDO_TYPES = frozenset(
     {
-        "tmpfs",
-        "devtmpfs",
-        "ramfs",
-        "overlay",
-        "squashfs",
-        "iso9660",
-        "udf",
-        "erofs",
-        "cramfs",
-        "efivarfs",
-        "nsfs",
+        "tmpfs", "devtmpfs", "ramfs", "overlay", "squashfs", "iso9660", "udf", "erofs", "cramfs", "efivarfs", "nsfs",
+        "autofs", "fuse.portal", "fuse.gvfsd-fuse", "fuse.lxcfs", "fuse.snapfuse", "fuse.squashfuse",
+        "fuse.squashfuse_ll", "fuse.fuse-overlayfs", "fuse.vmware-vmblock", "fuse.archivemount", "fusectl",
     }
-)
+)  # fmt: skip
+# Memory that programs fill, at the places where it ends their work. Other tmpfs are the system's own, or a container's.
+_FILLED_MEMORY = ("/tmp", "/var/tmp", "/run", "/dev/shm")  # noqa: S108 - named, not used
+# An overlay with data is a file system as another; a container's own is a view of the disk under it.
+_OF_CONTAINER = re.compile(r"/(?:merged|rootfs)$")
 _DF_LINE = re.compile(r"(\S+)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(/.*)")
+_DF_FAILED = re.compile(r"df: '?(/.*?)'?: ([^:]+)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _KILLED = re.compile(r"Killed process (\d+) \((.*?)\)(?:,| total-vm| |$)")
 _CONTAINER = re.compile(r"task_memcg=\S*?([0-9a-f]{64})")
 _BOOT_TIME = re.compile(r"\[\s*(\d+\.\d+)\]")
@@ -59,6 +58,12 @@ class Mount(Struct, frozen=True):
     type: str
     source: str
     super_options: str
+
+    @property
+    def is_remote(self) -> bool:
+        """Return whether another machine, or a program, answers for it."""
+        is_network = self.type.startswith(("nfs", "cifs", "smb", "ceph", "gluster", "9p", "afs", "lustre"))
+        return is_network or (self.type.startswith("fuse") and self.type not in PSEUDO_TYPES)
 
     @property
     def upper_directory(self) -> str | None:
@@ -93,6 +98,11 @@ def _facts(
     loads = [float(word) for word in load.split()[:3]]
     memory = _memory(sections["meminfo"])
     mounts = _mounts(sections["mountinfo"])
+    places = _places(sections.get("resolved", []), configured)
+    missing = tuple(path for path in configured if _is_missing(path, places[path], mounts))
+    listed, left_out, unanswered = _file_systems(
+        [*sections["df"], *complaints["df"]], mounts, set(places.values())
+    )
     counted = [int(line.split()[1]) for line in sections["vmstat"]]
     boot = ends - uptime_seconds
     return ServerFacts(
@@ -110,10 +120,10 @@ def _facts(
         swap_free=memory["SwapFree"],
         clock_low=round(ends - asked_between[1], 4),
         clock_high=round(starts - asked_between[0], 4),
-        file_systems=tuple(_file_systems(sections["df"], configured)),
+        file_systems=tuple(listed),
         remote_file_systems_hang="hung" in sections["df"],
-        read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), configured)),
-        missing_mounts=tuple(path for path in configured if path not in {mount.point for mount in mounts}),
+        read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), places.values())),
+        missing_mounts=missing,
         oom_kills_since_boot=counted[0] if counted else None,
         kernel_log=probe.attempt(
             "kernel_log", lambda: _kernel_log(sections["kernel_log"], complaints["kernel_log"], boot)
@@ -122,6 +132,9 @@ def _facts(
             "deleted", lambda: _deleted(sections.get("deleted"), complaints["deleted"], mounts)
         ),
         biggest=probe.attempt("biggest", lambda: tuple(_biggest(sections.get("biggest", [])))),
+        unanswered=tuple(unanswered.items()),
+        left_out=tuple(left_out.items()),
+        links=tuple((path, place.lstrip("!")) for path, place in places.items() if place not in (path, "?")),
     )
 
 
@@ -131,22 +144,67 @@ def _memory(lines: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _file_systems(lines: Sequence[str], configured: Sequence[str]) -> list[FileSystem]:
+def _places(resolved: Sequence[str], configured: Sequence[str]) -> dict[str, str]:
+    """Return where each configured path really lies: itself where that was not seen, ``!PLACE`` for one that is not there."""
+    seen = dict(zip(configured, resolved, strict=False))
+    return {path: path if seen.get(path, "?") == "?" else seen[path] for path in configured}
+
+
+def _is_missing(path: str, place: str, mounts: Sequence[Mount]) -> bool:
+    """Return whether nothing is mounted there. A link may also lead into a mount, but not where it lies itself."""
+    if place.startswith("!") or path == place:
+        return path not in {mount.point for mount in mounts}
+    return _mount_of_path(place, mounts) == _mount_of_path(str(PurePosixPath(path).parent), mounts)
+
+
+def _file_systems(
+    lines: Sequence[str], mounts: Sequence[Mount], configured: set[str]
+) -> tuple[list[FileSystem], dict[str, str], dict[str, str]]:
+    """Return what df shows, what of it is left out with its type, and what did not answer with the reason."""
+    points = {_CONTROL.sub("?", mount.point): mount for mount in mounts}  # df shows no control character
     file_systems: dict[str, FileSystem] = {}
+    left_out: dict[str, str] = {}
+    unanswered: dict[str, str] = {}
     for line in lines:
+        if failed := _DF_FAILED.fullmatch(line):
+            path, reason = failed.groups()
+            # another user's own mount: nobody else may look
+            (left_out if reason == "Permission denied" else unanswered)[path] = reason
+            continue
         matched = _DF_LINE.fullmatch(line)
         if matched is None or matched.group(2) in ("0", "-"):
             continue
-        kind, mount = matched.group(1), matched.group(7)
+        kind, shown = matched.group(1), matched.group(7)
+        mount = points.get(shown)
+        point = mount.point if mount else shown
         size, used, available, inodes, inodes_used = (
-            0 if word == "-" else int(word) for word in matched.groups()[1:6]
+            None if word == "-" else int(word) for word in matched.groups()[1:6]
         )
-        is_configured = mount in configured
-        if is_configured or not (kind in PSEUDO_TYPES or kind.startswith("fuse")):
-            file_systems[mount] = FileSystem(
-                mount, kind, size, used, available, inodes, inodes_used, is_configured
+        is_configured = point in configured
+        if not is_configured and (used is None or available is None or _is_left_out(kind, point, mount)):
+            left_out[point] = kind
+        elif size is None or used is None or available is None:
+            unanswered[point] = kind
+        else:
+            file_systems[point] = FileSystem(
+                point, kind, size, used, available, inodes or 0, inodes_used or 0, is_configured
             )
-    return sorted(file_systems.values(), key=lambda file_system: file_system.mount)
+    if "hung" in lines:
+        seen = file_systems.keys() | left_out.keys() | unanswered.keys()
+        silent = [mount for mount in mounts if mount.is_remote and mount.point not in seen]
+        unanswered |= {mount.point: _("no answer in time") for mount in silent}
+    listed = sorted(file_systems.values(), key=lambda file_system: file_system.mount)
+    return listed, left_out, unanswered
+
+
+def _is_left_out(kind: str, point: str, mount: Mount | None) -> bool:
+    if kind == "overlay":
+        return bool(_OF_CONTAINER.search(point))
+    if kind == "tmpfs":
+        return point not in _FILLED_MEMORY
+    # What nobody may write to, nobody fills: an AppImage, an archive. A disk that became so is servers.disk.readonly.
+    is_image = kind.startswith("fuse.") and mount is not None and "ro" in mount.options
+    return kind in PSEUDO_TYPES or is_image
 
 
 def _mounts(lines: Sequence[str]) -> list[Mount]:
@@ -171,7 +229,7 @@ def _meant_read_only(fstab: Sequence[str]) -> set[str]:
     return {_unescape(words[1]) for words in fields if len(words) >= 4 and "ro" in words[3].split(",")}
 
 
-def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Sequence[str]) -> list[ReadOnlyMount]:
+def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Collection[str]) -> list[ReadOnlyMount]:
     """Return the mounts that nobody wanted read-only: the kernel makes a file system so after an error."""
     read_only = []
     for mount in mounts:
@@ -187,7 +245,7 @@ def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Sequence[st
 def _kernel_log(lines: Sequence[str], complaints: Sequence[str], boot: float) -> KernelLog:
     source = lines[0]
     if source == "unreadable":
-        raise refusal(complaints)
+        raise refusal(lines[1:] or complaints)
     since = _time_of(lines[1], boot) if len(lines) > 1 else None
     kills = []
     container = None

@@ -45,3 +45,21 @@ def test_a_source_that_publishes_others_is_only_probable_and_says_so() -> None:
     assert (cause.id, cause.verdict) == ("nothing-published", Verdict.PROBABLE)
     assert cause.speaks_against == ("others were published 12 s ago: their source works",)
     assert "left behind" in cause.title
+
+
+def test_a_publisher_that_may_be_refused_is_not_said_to_have_stopped() -> None:
+    read_only = Finding(
+        "postgresql.recovery.active", Status.CRITICAL, "postgresql/db", "It refuses every write"
+    )
+    alarms = [_ok(f"rabbitmq.alarm.{kind}", "rabbitmq/api") for kind in ("memory", "disk")]
+    greets = _ok("rabbitmq.amqp.unreachable", "rabbitmq/api")
+    for found in ((read_only, greets, *alarms), (greets,), ()):
+        cause = next(
+            one
+            for one in graph.explain((_late(None), *found), Site(settings()))[1]
+            if one.id == "nothing-published"
+        )
+        assert cause.verdict is Verdict.PROBABLE
+        assert "or is refused" in cause.title
+    cause = _named(_late(None), greets, *alarms, _ok("postgresql.recovery.active", "postgresql/db"))
+    assert cause.verdict is Verdict.CONFIRMED

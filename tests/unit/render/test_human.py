@@ -29,6 +29,27 @@ def test_the_first_line_is_the_answer() -> None:
     assert first == "✗ CRITICAL  No worker consumes the queue low_priority"
 
 
+def _with_worse_beside(status: Status) -> Report:
+    """Return the usual report with a cause that is a warning, and something else that no cause explains."""
+    report = reports.usual()
+    softened = tuple(
+        replace(one, status=Status.WARNING) if one.key in report.causes[0].explains else one
+        for one in report.findings
+    )
+    worse = reports.finding("minio.service.unreachable", status, "minio/db", "MinIO is down")
+    return replace(report, findings=(*softened, worse))
+
+
+def test_the_severity_of_the_first_line_is_that_of_the_cause_it_names() -> None:
+    first = on_screen(_with_worse_beside(Status.UNKNOWN)).splitlines()[0]
+    assert first == "▲ WARNING  No worker consumes the queue low_priority"
+
+
+def test_what_no_cause_explains_comes_first_where_it_is_worse() -> None:
+    first = " ".join(on_screen(_with_worse_beside(Status.CRITICAL)).split("\n\n")[0].split())
+    assert first.startswith("✗ CRITICAL MinIO is down (and 1 more); no known cause explains them")
+
+
 def test_evidence_against_a_cause_is_shown_too() -> None:
     output = on_screen(reports.usual())
     assert "confirmed · rabbitmq/low_priority" in output

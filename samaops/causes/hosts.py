@@ -363,14 +363,23 @@ def _size_of(entry: Mapping[str, Any]) -> str:
     distinguished_from=("server-unresponsive",),
 )
 def ssh_unusable(finding: Finding, view: View) -> Root | None:
-    """We cannot log in."""
+    """We cannot log in, or can and run nothing."""
     if finding.evidence.get("kind") == "deadline":
         return None  # we did not wait: that says nothing of the log-in
-    title = _("We cannot log in to server {name}: what only it can tell is unknown").format(
-        name=finding.server
-    )
-    text = _("Try the log-in by hand and read its reason")
-    return Root(title, (safe("ssh.test", text, on_server(view.site, finding.server, "true")),))
+    if finding.evidence.get("stage") in _LOGGED_IN:
+        title = _("Server {name} lets us log in and runs nothing for us: what only it can tell is unknown")
+        text = _(
+            "Read what it says: sshd's MaxSessions, a ForceCommand, an expired password or the account's shell may be why"
+        )
+    else:
+        title = _("We cannot log in to server {name}: what only it can tell is unknown")
+        text = _("Try the log-in by hand and read its reason")
+    fix = safe("ssh.test", text, on_server(view.site, finding.server, "true"))
+    return Root(title.format(name=finding.server), (fix,))
+
+
+# The stages of a look that come after the log-in.
+_LOGGED_IN = ("ssh session", "ssh command", "script")
 
 
 @root(

@@ -35,14 +35,18 @@ def _proxy(finding: Finding, view: View, *speaks_for: str, cause_id: str | None 
 
 @root(
     "proxy-requires-password",
+    "proxy-takes-no-password",
     on="proxy.auth.required",
     rank=Rank.STATE,
     runbook="notifications",
     effects=_PROXY_SUFFERS,
 )
 def proxy_requires_password(finding: Finding, view: View) -> Root:
-    """The proxy wants a user that the application does not have."""
-    return _proxy(finding, view, _("the proxy itself answers"))
+    """The proxy wants a user that the application does not have, or a log-in that it cannot do."""
+    schemes = [str(scheme).lower() for scheme in finding.evidence.get("schemes") or ()]
+    is_other = bool(schemes) and "basic" not in schemes
+    cause_id = "proxy-takes-no-password" if is_other else None
+    return _proxy(finding, view, _("the proxy itself answers"), cause_id=cause_id)
 
 
 @root(
@@ -163,7 +167,7 @@ def google_unreachable(finding: Finding, view: View) -> Root:
 
 @root(
     "sqlserver-unavailable",
-    on=each("sqlserver.server.unreachable", "sqlserver.query.failing"),
+    on=each("sqlserver.server.unreachable", "sqlserver.database.unavailable", "sqlserver.query.failing"),
     rank=Rank.PART,
     runbook="api-down",
     effects=same_subject("sqlserver.*"),

@@ -11,6 +11,7 @@ from samaops.causes.root import Rank, Root, disruptive, each, root, safe, team_r
 from samaops.causes.topology import MEMBER_GONE, effects_of_system, effects_on_dependents
 from samaops.causes.view import View, failed
 from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis
+from samaops.facts.flower import API_CLOSED
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -46,6 +47,10 @@ _TITLES = {
     "tls": N_("{name}: the TLS connection fails"),
     "unavailable": N_("{name} answers that it cannot serve now"),
 }
+
+
+def _is_unknown(finding: Finding) -> bool:
+    return finding.status is Status.UNKNOWN
 
 
 def service_down(finding: Finding, view: View) -> Root | None:
@@ -152,8 +157,43 @@ def login_refused(finding: Finding, _view: View) -> Root:
     return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
 
 
-def _is_unknown(finding: Finding) -> bool:
-    return finding.status is Status.UNKNOWN
+def password_unasked(finding: Finding, _view: View) -> Root:
+    """It has no password set, and refuses whoever gives one, as we do and as the application may."""
+    title = _("{name} has no password set, and turns away who gives one: what only it can tell is unknown")
+    text = _(
+        "Give it the password that it should have, or take the password out of [{section}]; ask which is meant"
+    )
+    fix = safe("config.secret", text.format(section=finding.system), "samaops config show")
+    return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
+
+
+def other_scheme(finding: Finding, _view: View) -> Root:
+    """It asks for a log-in of another kind: no password opens it."""
+    title = _("{name} takes no user and password: what only it can tell is unknown")
+    text = _(
+        "Ask who runs it for a way in by user and password (Basic), or for its address behind the log-in page"
+    )
+    fix = safe("config.way_in", text, "samaops config show")
+    return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
+
+
+@root(
+    "flower-without-authentication",
+    on="flower.credentials.default",
+    rank=Rank.PART,
+    effects=codes("celery.task.stuck", "celery.tasks.failing", when=_is_unknown),
+)
+def flower_without_authentication(finding: Finding, view: View) -> Root | None:
+    """Flower closes its API where it has no authentication, so that its tasks are not seen."""
+    if finding.evidence.get("authentication") != API_CLOSED:
+        return None  # it is open, which breaks nothing
+    flower = view.site.settings.flower
+    container = shlex.quote((flower and flower.container) or "samaconso_flower")
+    look = on_server(
+        view.site, finding.server, f"docker inspect -f '{{{{.Path}}}} {{{{.Args}}}}' {container}"
+    )
+    text = _("Set --basic-auth (FLOWER_BASIC_AUTH) and create its container anew: it holds no data")
+    return Root(fixes=(safe("flower.authentication", text, look),), speaks_for=(finding.title,))
 
 
 def _declare_services() -> None:
@@ -166,9 +206,12 @@ def _declare_services() -> None:
         root(*ids, on=failed(code), rank=Rank.SERVICE, runbook=service.runbook, effects=effects)(service_down)
         celery = ("celery.*",) if system in _WITNESSES_OF_CELERY else ()
         unseen = codes(f"{system}.*", *celery, when=_is_unknown)
-        root("login-refused", on=failed(code, "authentication"), rank=Rank.SERVICE, effects=unseen)(
-            login_refused
-        )
+        for cause_id, kind, find in (
+            ("login-refused", "authentication", login_refused),
+            ("password-not-asked-for", "no_authentication", password_unasked),
+            ("other-log-in-wanted", "scheme", other_scheme),
+        ):
+            root(cause_id, on=failed(code, kind), rank=Rank.SERVICE, effects=unseen)(find)
 
 
 _declare_services()

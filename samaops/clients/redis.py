@@ -36,9 +36,10 @@ _KINDS = (
     ),
     (r"^NOPERM ", FailureKind.PERMISSION),
     (
-        r"^(NOAUTH|WRONGPASS) |invalid password|without any password configured|no password is set",
-        FailureKind.AUTHENTICATION,
+        r"without any password configured|no password is set",
+        FailureKind.NO_AUTHENTICATION,
     ),
+    (r"^(NOAUTH|WRONGPASS) |invalid password", FailureKind.AUTHENTICATION),
 )
 
 

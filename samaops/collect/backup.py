@@ -14,7 +14,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut, with_kind
+from samaops.collect.sections import complaints_of, cut, reason, with_kind
 from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
@@ -50,7 +50,7 @@ def observe(backup: Backup, probe: Probe) -> BackupFacts:
 
 def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
     """Return the facts that the script's output holds. Raises ClientError when it could not look."""
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, state = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
@@ -61,10 +61,11 @@ def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
     if state == "hung":
         raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), "stat")
     if state != "exists":
-        if "No such file" not in state:
-            raise ClientError(FailureKind.PERMISSION, state, "stat")
+        why = reason(complaints["directory"], "no such file", "permission denied") or state
+        if "No such file" not in why:
+            raise ClientError(FailureKind.PERMISSION, why, "stat")
         return facts
-    files, left_out = _files(sections.get("files", []))
+    files, left_out = _files(sections.get("files", []), complaints["files"])
     files.sort(key=lambda file: -file.modified_at)
     return replace(
         facts,
@@ -75,15 +76,15 @@ def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
     )
 
 
-def _files(lines: Sequence[str]) -> tuple[list[BackupFile], list[str]]:
+def _files(lines: Sequence[str], complaints: Sequence[str]) -> tuple[list[BackupFile], list[str]]:
     """Return the files, each once whatever its links, and what is none."""
     *listed, end = lines or ["exit 1"]
     if end != "exit 0":
-        reason = listed[-1] if listed else end
-        if "ermission denied" in reason:
-            raise ClientError(FailureKind.PERMISSION, reason, "find")
+        why = reason(complaints, "permission denied") or end
+        if "ermission denied" in why:
+            raise ClientError(FailureKind.PERMISSION, why, "find")
         kind = FailureKind.NO_ANSWER if end in ("exit 124", "exit 137") else FailureKind.ERROR
-        raise ClientError(kind, reason, "find")
+        raise ClientError(kind, why, "find")
     files: dict[str, BackupFile] = {}
     left_out = []
     for line in listed:

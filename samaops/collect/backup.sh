@@ -1,17 +1,21 @@
 # List the backups in a directory. Changes nothing. Arguments: a token, the directory, the pattern of names.
 # Links are followed: a directory that was moved to another disk is often a link there, and so may be each backup.
 token=$1 directory=$2 pattern=$3
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 section now
 date +%s
 section directory
 # stat tells a directory that is not there from one behind a closed door; what is mounted there may not answer
-if reason=$(LC_ALL=C timeout -k 1 3 stat -L -- "$directory" 2>&1 >/dev/null); then
+if LC_ALL=C timeout -k 1 3 stat -L -- "$directory" >/dev/null; then
   echo exists
 else
   code=$?
-  case $code in 124 | 137) echo hung ;; *) printf '%s\n' "$reason" | tail -n 1 ;; esac
+  case $code in 124 | 137) echo hung ;; *) echo absent ;; esac
 fi
 timeout -k 1 1 readlink -m -- "$directory"
 [ "${code:-0}" = 0 ] || exit 0
@@ -22,5 +26,5 @@ break='
 timeout -k 1 5 find -L "$directory" -mindepth 1 -maxdepth 1 \
   \( -name "$pattern" -o -name '*.tmp' -o -name '*.partial' \) \
   \( -name "*$break*" -printf '?\t0\t0\t%D:%i\ta name with a line break, inode %i\n' \
-  -o -printf '%Y\t%s\t%T@\t%D:%i\t%f\n' \) 2>&1
+  -o -printf '%Y\t%s\t%T@\t%D:%i\t%f\n' \)
 printf 'exit %s\n' $?

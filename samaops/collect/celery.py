@@ -72,7 +72,7 @@ def observe(site: Site, probe: Probe) -> CeleryFacts:
     try:
         nodes, others, replies = _of_broker(site, site.settings.rabbitmq, probe)
     except ClientError as error:
-        raise ClientError(FailureKind.DEPENDENCY, error.message, f"rabbitmq {error.stage}".strip()) from error
+        raise error.on_the_way(f"rabbitmq {error.stage}".strip()) from error
     active = recent = None
     if site.settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
         flower_tasks = probe.attempt("tasks", lambda: _of_flower(site))

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
@@ -83,7 +84,7 @@ class Probe:
         try:
             return self.shells.of(server)
         except ClientError as error:
-            raise ClientError(FailureKind.DEPENDENCY, error.message, "ssh") from error
+            raise error.on_the_way("ssh") from error
 
     def attempt(self, part: str, look: Callable[[], ResultT]) -> ResultT | None:
         """Look at one part; when that fails, remember why and go on without it."""
@@ -153,9 +154,9 @@ class _Run:
             facts = self.collector.collect(self.probe)
             self._finish(facts=facts)
         except ClientError as error:
-            stage = error.stage or self.probe.current_stage
+            failure = error.failure(_milliseconds_since(self.started))
             kind = FailureKind.DEADLINE if self._was_cut_short(error.kind) else error.kind
-            self._finish(failure=Failure(kind, error.message, stage, _milliseconds_since(self.started)))
+            self._finish(failure=replace(failure, kind=kind, stage=error.stage or self.probe.current_stage))
         except ConfigurationError as error:
             self._fail(FailureKind.MISSING, error.message)
         except Exception as error:  # the boundary: a bug in one collector costs its own checks only
@@ -191,9 +192,9 @@ class _Run:
         return kind in _BY_TIME and budget_was_cut and is_at_its_end
 
     def _fail(self, kind: FailureKind, message: str) -> None:
-        self._finish(
-            failure=Failure(kind, message, self.probe.current_stage, _milliseconds_since(self.started))
-        )
+        has_answered = False if kind is FailureKind.NO_ANSWER else None  # where it hangs, nobody has said
+        after_ms = _milliseconds_since(self.started)
+        self._finish(failure=Failure(kind, message, self.probe.current_stage, after_ms, has_answered))
 
     def _finish(self, facts: object = None, failure: Failure | None = None) -> None:
         with self._ended:  # the first word counts: a thread that ends after it was given up changes nothing

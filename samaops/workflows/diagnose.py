@@ -16,9 +16,10 @@ from samaops.config import consistency, keys, masking
 from samaops.errors import UNAVAILABLE, ConfigurationError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
+from samaops.facts.servers import ReachFacts
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
-from samaops.model.failure import OUTAGE_KINDS, FailureKind
+from samaops.model.failure import FailureKind
 from samaops.model.finding import Finding
 from samaops.model.report import Report, ReportError
 from samaops.model.status import NAGIOS_CODE, Status
@@ -27,8 +28,6 @@ from samaops.workflows import since_well
 
 DEFAULT_DEADLINE_SECONDS = 15.0
 FactsT = TypeVar("FactsT")
-# A name that does not resolve is our own network as often as the other's.
-_UNREACHED = OUTAGE_KINDS | {FailureKind.DEPENDENCY, FailureKind.DEADLINE, FailureKind.NAME}
 
 
 def observe(
@@ -148,12 +147,18 @@ def _timings(snapshot: Snapshot) -> dict[str, int]:
 
 
 def _nothing_was_reached(snapshot: Snapshot, findings: tuple[Finding, ...]) -> bool:
-    """Return whether every look failed before the system asked for could say anything."""
-    failures = [
-        observation.failure for observation in snapshot.observations if observation.failure is not None
+    """Return whether every look failed before anybody could say anything; what this site has not is no look."""
+    if any(finding.status in (Status.OK, Status.WARNING) for finding in findings):
+        return False
+    looks = [
+        observation
+        for observation in snapshot.observations
+        if observation.failure is None or observation.failure.kind is not FailureKind.ABSENT
     ]
-    has_seen = any(finding.status in (Status.OK, Status.WARNING) for finding in findings)
-    return bool(failures) and not has_seen and all(failure.kind in _UNREACHED for failure in failures)
+    # That a server does not answer is a fact too, the only one that nobody has answered for.
+    is_answered = any(look.failure is None and not isinstance(look.facts, ReachFacts) for look in looks)
+    failures = [look.failure for look in looks if look.failure is not None]
+    return bool(failures) and not is_answered and all(failure.is_unreached for failure in failures)
 
 
 def _unreachable() -> ReportError:

@@ -163,7 +163,7 @@ def test_a_wrong_or_missing_password_is_not_an_outage(server: Server, password: 
 
 def test_a_password_that_redis_does_not_want_is_not_an_outage(server: Server) -> None:
     finding = look(server.settings(password="x"), "redis").one("redis.service.unreachable")
-    assert (finding.status, finding.evidence["kind"]) == (Status.UNKNOWN, "authentication")
+    assert (finding.status, finding.evidence["kind"]) == (Status.UNKNOWN, "no_authentication")
 
 
 def test_a_user_with_few_rights_sees_what_it_may(server: Server) -> None:

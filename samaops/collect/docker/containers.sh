@@ -2,16 +2,10 @@
 # Arguments: a token that starts each section; what else to look at ("files", "disk", "logs", or "-"); seconds for
 # each docker command. A container's environment holds secrets: nothing of it is kept but digests (definition.py).
 token=$1 costly=$2 seconds=$3
-uid=$(id -u)
-
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
 
 as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
-
-# Left without quotes where it is used: it is a command and its arguments.
-docker="timeout -k 1 $seconds docker"
 
 # What every container is asked for; one JSON document per line.
 format='{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}}'
@@ -31,16 +25,10 @@ format=$format',"mounts":{{json .Mounts}},"network":{{json .HostConfig.NetworkMo
 format=$format',"hosts":{{json .HostConfig.ExtraHosts}},"ports":{{json .HostConfig.PortBindings}}}'
 
 containers() {
-  ids=$($docker ps -a -q --no-trunc 2>&1)
-  code=$?
-  case $uid:$code:$ids in
-    0:* | *:0:*) ;;
-    *'ermission denied while trying to connect'*)
-      if as_admin=$(sudo -n -- $docker ps -a -q --no-trunc 2>/dev/null); then
-        docker="sudo -n -- $docker" ids=$as_admin code=0
-      fi ;;
-  esac
   section ps
+  has_docker || { echo 'exit 127'; return 1; }
+  ask ps -a -q --no-trunc
+  ids=$answer
   printf 'exit %s\n' "$code"
   printf '%s\n' "$ids"
   [ "$code" = 0 ] || return 1
@@ -52,7 +40,7 @@ containers() {
 
 disk() {
   section disk
-  $docker system df --format '{{json .}}' 2>&1
+  $docker system df --format '{{json .}}'
   printf 'exit %s\n' $?
 }
 
@@ -60,7 +48,7 @@ disk() {
 logs() {
   section logs
   printf '%s\n' "$inspected" | sed -n 's|.*"log_path":"\([^"]*\)/[^/"]*".*|\1|p' |
-    as_root timeout -k 1 2 xargs -r -d '\n' sh -c 'find "$@" -maxdepth 1 -name "*-json.log*" -printf "%s\t%h\n"' sh 2>&1
+    as_root timeout -k 1 2 xargs -r -d '\n' sh -c 'find "$@" -maxdepth 1 -name "*-json.log*" -printf "%s\t%h\n"' sh
   printf 'exit %s\n' $?
 }
 
@@ -80,12 +68,6 @@ look() {
   section machine
   date +%s
   awk '/^MemTotal:/ { print $2 }' /proc/meminfo
-  if ! command -v docker >/dev/null 2>&1; then
-    section ps
-    echo 'exit 127'
-    echo 'docker: command not found'
-    return
-  fi
   containers || return
   # What may be slow comes last and may be cut: the containers are printed by then.
   case $costly in *files*) files ;; esac

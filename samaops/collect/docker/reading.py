@@ -13,7 +13,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.docker.definition import configuration_of
 from samaops.collect.engine import Probe
-from samaops.collect.sections import cut, refusal
+from samaops.collect.sections import complaints_of, cut, reason, refusal
 from samaops.facts.docker import Container, DiskUse, DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -31,7 +31,7 @@ COMMAND_SECONDS = 4  # of one docker command
 
 def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
     """Return the facts that the script's output holds. Raises ClientError when the engine did not answer."""
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, memory_kilobytes = (int(line) for line in sections["machine"])
         exit_line, *output = sections["ps"]
@@ -42,14 +42,14 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         raise ClientError(FailureKind.ERROR, message, "script") from error
     code = int(exit_line.removeprefix("exit "))
     if code:
-        raise engine_failure(code, " ".join(output))
+        raise engine_failure(code, complaints["ps"])
     inspected = list(_documents(sections.get("inspect", [])))
     if output and not inspected:
         message = _("docker ps answers, docker inspect does not within {seconds} s").format(
             seconds=COMMAND_SECONDS
         )
         raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
-    logs = probe.attempt("logs", lambda: _log_sizes(sections.get("logs")))
+    logs = probe.attempt("logs", lambda: _log_sizes(sections.get("logs"), complaints["logs"]))
     containers = tuple(
         sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
     )
@@ -60,7 +60,7 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         expected=expected,
         containers=containers,
         logs_seen=None if logs is None else True,
-        disk=probe.attempt("disk", lambda: _disk(sections.get("disk"))),
+        disk=probe.attempt("disk", lambda: _disk(sections.get("disk"), complaints["disk"])),
         configuration=configuration_of(inspected, created, sections.get("files")),
     )
 
@@ -133,11 +133,11 @@ def epoch_of(stamp: str | None) -> float | None:
     return moment + float(f"0.{parts['fraction'] or 0}")
 
 
-def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:
+def _log_sizes(lines: Sequence[str] | None, complaints: Sequence[str]) -> dict[str, int]:
     """Return the bytes of all logs in each container's directory."""
     if lines is None:
         return {}
-    _check_exit(lines, "docker logs")
+    _check_exit(lines[-1:], complaints, "docker logs")
     sizes: dict[str, int] = {}
     for line in lines[:-1]:
         size, _tab, directory = line.partition("\t")
@@ -146,10 +146,10 @@ def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:
     return sizes
 
 
-def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
+def _disk(lines: Sequence[str] | None, complaints: Sequence[str]) -> tuple[DiskUse, ...] | None:
     if lines is None:
         return None
-    _check_exit(lines, "docker system df")
+    _check_exit(lines[-1:], complaints, "docker system df")
     return tuple(
         DiskUse(
             type=row["Type"],
@@ -162,16 +162,16 @@ def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
     )
 
 
-def _check_exit(lines: Sequence[str], stage: str) -> None:
-    *output, exit_line = lines
-    if exit_line == "exit 0":
+def _check_exit(ended: Sequence[str], complaints: Sequence[str], stage: str) -> None:
+    """Raise ClientError unless a section ended with "exit 0"."""
+    if ended == ["exit 0"]:
         return
-    last = output[-1] if output else exit_line
-    if exit_line in ("exit 124", "exit 137"):
+    if ended in (["exit 124"], ["exit 137"]):
         raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
-    if "sudo" in last or "ermission denied" in last:
-        raise refusal(last)
-    raise ClientError(FailureKind.ERROR, last, stage)
+    if any("sudo" in line or "ermission denied" in line for line in complaints):
+        raise refusal(complaints)
+    words = reason(complaints, "error") or "".join(ended) or _("the server's answer is not complete")
+    raise ClientError(FailureKind.ERROR, words, stage)
 
 
 def size_bytes(text: str) -> int:
@@ -180,17 +180,22 @@ def size_bytes(text: str) -> int:
     return round(float(match.group(1)) * _UNITS[match.group(2).lower()]) if match else 0
 
 
-def engine_failure(exit_code: int, output: str) -> ClientError:
-    """Sort why ``docker ps`` failed, by its exit code and its own words."""
-    lowered = output.lower()
+_CLOSED = "permission denied while trying to connect"
+_DOWN = ("cannot connect to the docker daemon", "is the docker daemon running")
+
+
+def engine_failure(exit_code: int, complaints: Sequence[str]) -> ClientError:
+    """Sort why ``docker ps`` failed, by its exit code and what it said on stderr."""
+    words, lowered = reason(complaints, _CLOSED, *_DOWN), " ".join(complaints).lower()
+    words = words or f"exit {exit_code}"
     if exit_code == 127:
-        return ClientError(FailureKind.MISSING, output, "docker")
+        return ClientError(FailureKind.MISSING, reason(complaints, "not found"), "docker")
     if exit_code in (124, 137):
         message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
         return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
     # not the bare words: docker also says them of its own configuration file, and goes on
-    if "permission denied while trying to connect" in lowered:
-        return ClientError(FailureKind.PERMISSION, output, "docker ps")
-    if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
-        return ClientError(FailureKind.UNAVAILABLE, output, "docker ps")
-    return ClientError(FailureKind.ERROR, output, "docker ps")
+    if _CLOSED in lowered:
+        return ClientError(FailureKind.PERMISSION, words, "docker ps")
+    if any(phrase in lowered for phrase in _DOWN):
+        return ClientError(FailureKind.UNAVAILABLE, words, "docker ps")
+    return ClientError(FailureKind.ERROR, words, "docker ps")

@@ -11,11 +11,11 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
-from samaops.collect.docker.containers import require_engine
+from samaops.collect.docker.containers import engine_script, require_engine
 from samaops.collect.docker.reading import engine_failure, epoch_of, size_bytes
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut
+from samaops.collect.sections import complaints_of, cut
 from samaops.facts.maintenance import UNTAGGED, Image, ImagesFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -53,24 +53,29 @@ def look(server: str, site: Site, probe: Probe) -> ImagesFacts:
 
 def read(done: Completed, token: str) -> ImagesFacts:
     """Return the images that the script's output holds. Raises ClientError when the engine did not say all."""
-    sections = cut(done, token)
-    used = {line for line in _lines(sections, "containers") if line.startswith("sha256:")}
+    sections, complaints = cut(done, token), complaints_of(done, token)
+    used = {
+        line
+        for line in _lines(sections, complaints["containers"], "containers")
+        if line.startswith("sha256:")
+    }
     try:
         arrivals = _arrivals(sections.get("arrived", []))
-        images = tuple(_image(json.loads(line), used, arrivals) for line in _lines(sections, "images"))
+        lines = _lines(sections, complaints["images"], "images")
+        images = tuple(_image(json.loads(line), used, arrivals) for line in lines)
         epoch = float(sections["now"][0])
     except (KeyError, IndexError, ValueError, TypeError) as error:
         raise ClientError(FailureKind.GARBAGE, str(error)[:200], "docker images") from error
     return ImagesFacts(epoch, images, _disk_bytes(sections.get("disk", [])))
 
 
-def _lines(sections: Mapping[str, Sequence[str]], name: str) -> Sequence[str]:
+def _lines(sections: Mapping[str, Sequence[str]], complaints: Sequence[str], name: str) -> Sequence[str]:
     *lines, end = sections.get(name) or ["exit 1"]
     code = end.removeprefix("exit ")
     if code == "0":
         return lines
-    answer = lines[-1] if lines else _("the server's answer is not complete")
-    raise engine_failure(int(code) if code.isdigit() else 1, answer)
+    complaints = complaints or [_("the server's answer is not complete")]
+    raise engine_failure(int(code) if code.isdigit() else 1, complaints)
 
 
 def _arrivals(lines: Sequence[str]) -> dict[str, float]:
@@ -115,4 +120,4 @@ def _disk_bytes(lines: Sequence[str]) -> int | None:
 
 @cache
 def _script() -> bytes:
-    return Path(__file__).with_suffix(".sh").read_bytes()
+    return engine_script(Path(__file__).with_suffix(".sh"))

@@ -18,7 +18,7 @@ from samaops.clients.shell import Shell
 from samaops.collect.engine import Probe
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut, with_kind
+from samaops.collect.sections import complaints_of, cut, reason, with_kind
 from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
@@ -104,17 +104,19 @@ def list_files(
     lengths = sorted({mark.head_bytes for mark in marks.files if mark.head_bytes} if marks else ())
     words = (token, settings.log_directory, settings.log_pattern, since, *map(str, lengths))
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("list"))
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, directory = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
     if directory != "exists":
-        kind = next((kind for words, kind in _WHY_NOT if words in directory), FailureKind.PERMISSION)
-        raise ClientError(kind, directory, "list")
+        why = reason(complaints["directory"], "no such file", "permission denied", "no answer") or directory
+        kind = next((kind for words, kind in _WHY_NOT if words in why), FailureKind.PERMISSION)
+        raise ClientError(kind, why, "list")
     *lines, end = sections.get("files") or ["exit 1"]
     if end != "exit 0":
-        raise ClientError(FailureKind.PERMISSION, lines[-1] if lines else end, "list")
+        why = reason(complaints["files"], "permission denied") or end
+        raise ClientError(FailureKind.PERMISSION, why, "list")
     left_out = [_left_out(line) for line in sections.get("left_out", [])]
     if len(lines) >= MOST_FILES:
         left_out.append(_("all after the first {count} files").format(count=MOST_FILES))
@@ -143,11 +145,11 @@ def read_parts(
     for part in parts:
         words += [part.name, str(part.inode), str(part.from_byte), str(part.to_byte or 0)]
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _levels() + _script("read"))
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     files, messages, is_sampled = [], Counter[str](), False
     for number, part in enumerate(parts):
         seen = _counted(sections.get(f"file {number}", []))
-        files.append(_errors_of(part, seen))
+        files.append(_errors_of(part, seen, complaints[f"file {number}"]))
         if not files[-1].problem:
             messages.update(seen.messages)
             is_sampled = is_sampled or seen.is_sampled
@@ -155,10 +157,11 @@ def read_parts(
     return tuple(files), top, is_sampled
 
 
-def _errors_of(part: Part, seen: _Counted) -> FileErrors:
-    problem = "; ".join(seen.complaints)[:300]
-    if not problem and "errors" not in seen.numbers:
-        problem = _("not read in time")
+def _errors_of(part: Part, seen: _Counted, complaints: Sequence[str]) -> FileErrors:
+    problems = [*seen.complaints]
+    if problems or "errors" not in seen.numbers:
+        problems.append(reason(complaints) or ("" if problems else _("not read in time")))
+    problem = "; ".join(filter(None, problems))[:300]
     counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
     return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
 

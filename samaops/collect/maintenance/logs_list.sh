@@ -10,7 +10,11 @@ shift 4
 uid=$(id -u)
 tab=$(printf '\t')
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 as_root() {
   if [ "$uid" = 0 ] || [ -n "$readable" ]; then "$@"; else sudo -n -- "$@"; fi
@@ -49,8 +53,11 @@ look() {
   section now
   date +%s.%N
   section directory
-  if ! reason=$(timeout -k 1 3 stat -L -- "$directory" 2>&1 >/dev/null); then
-    printf '%s\n' "${reason:-no answer in time}" | tail -n 1
+  timeout -k 1 3 stat -L -- "$directory" >/dev/null
+  code=$?
+  if [ "$code" -ne 0 ]; then
+    [ "$code" -lt 124 ] || echo 'no answer in time' >&2
+    echo absent
     return
   fi
   echo exists
@@ -61,10 +68,10 @@ look() {
     2>/dev/null | head -n 200
   section files
   listed=$(LC_ALL=C find -L "$directory"/ -mindepth 1 -maxdepth 1 -type f ! -name "*[[:cntrl:]]*" \
-    \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) -printf '%i\t%s\t%T@\t%f\n' 2>&1)
+    \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) -printf '%i\t%s\t%T@\t%f\n')
   code=$?
   if [ "$code" -ne 0 ]; then
-    printf '%s\nexit %s\n' "$listed" "$code"
+    printf 'exit %s\n' "$code"
     return
   fi
   printf '%s\n' "$listed" | sort -t "$tab" -k 4 | awk -F "$tab" '!seen[$1]++' | head -n 500 | while IFS="$tab" read -r inode size modified name; do

@@ -9,7 +9,11 @@ shift 3
 uid=$(id -u)
 ends_at=$(($(date +%s) + seconds))
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 # grep says where each line begins: what was written behind the end belongs to the next reading.
 count='
@@ -42,12 +46,17 @@ read_part='
 path=$1 from=$2 to=$3 count=$4 normalise=$5 candidates=$6
 export normalise
 ulimit -v 2000000 2>/dev/null
+exec 3>&1
+# A program that did not read all says so in a line of its own; 141 is one whose reader had enough, and gzip warns by 2.
+ended() {
+  case $1:$2 in *:0 | *:141 | gzip:2 | grep:1) ;; *) echo "failed: $1, exit code $2" >&3 ;; esac
+}
 found() {
   grep -abiE "$candidates"
-  [ "$?" -lt 2 ] || echo "grep failed" >&2
+  ended grep "$?"
 }
 packed() {
-  "$@" "$path" | tail -c "+$((from + 1))" | found
+  { "$@" "$path"; ended "$1" "$?"; } | tail -c "+$((from + 1))" | found
 }
 limit=0
 # Who truncates a log that its writer goes on writing at the old place leaves a hole: one line of zeros.
@@ -61,10 +70,10 @@ case $path in
   *.zst) packed zstd -dcq -- ;;
   *)
     if has_hole; then
-      tail -c "+$((from + 1))" -- "$path" | head -c "$((to - from))" | tr -d "\000" | found
+      { tail -c "+$((from + 1))" -- "$path"; ended tail "$?"; } | head -c "$((to - from))" | tr -d "\000" | found
     else
       # no pipe: dd moves to the first byte, and grep reads the file itself from there
-      { dd bs=1 skip="$from" count=0 2>/dev/null; found; } <"$path"
+      { dd bs=1 skip="$from" count=0 2>/dev/null; found; } <"$path" || ended open 1
     fi ;;
 esac | tr "\000" " " | awk -v limit="$((to > 0 ? to - from : 0))" "$count"
 '
@@ -85,7 +94,7 @@ look() {
       echo 'not read in time'
     else
       $as_root env LC_ALL=C nice -n 10 timeout -k 1 "$left" \
-        sh -c "$read_part" sh "$directory/$name" "$from" "$to" "$levels$count" "$normalise" "$candidates" 2>&1
+        sh -c "$read_part" sh "$directory/$name" "$from" "$to" "$levels$count" "$normalise" "$candidates"
       code=$?
       [ "$code" -lt 124 ] || echo 'not read in time'
     fi

@@ -6,26 +6,26 @@ token=$1 costly=$2 nearly_full=$3
 shift 3
 uid=$(id -u)
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
-
-last_line() { printf '%s\n' "$1" | tail -n 1; }
 
 columns=fstype,size,used,avail,itotal,iused,target
 
 # A configured mount is asked for by name: of several mounts of one disk df lists one.
 # GNU timeout answers 124, or 137 when it had to kill: then each is asked alone, so that only what hangs is missing.
 file_systems() {
-  {
-    LC_ALL=C timeout -k 1 2 df -B1 --output=$columns
-    case $? in
-      124 | 137) echo hung; each_file_system ;;
-      *) [ $# = 0 ] || LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$@" 2>/dev/null ;;
-    esac
-  } 2>&1
+  LC_ALL=C timeout -k 1 2 df -B1 --output=$columns
+  case $? in
+    124 | 137) echo hung; each_file_system ;;
+    *) [ $# = 0 ] || LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$@" 2>/dev/null ;;
+  esac
 }
 
 each_file_system() {
@@ -33,7 +33,7 @@ each_file_system() {
     /proc/self/mounts | head -n 40 | {
     while read -r escaped; do
       point=$(printf '%b' "$(printf '%s' "$escaped" | sed 's/\\\([0-7]\)/\\0\1/g')")
-      LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$point" 2>&1 | tail -n 1 &
+      LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$point" | tail -n 1 &
     done
     wait
   }
@@ -58,7 +58,7 @@ kernel_log() {
     return
   fi
   wanted='invoked oom-killer|oom-kill:|Out of memory|out of memory|Killed process'
-  if log=$(as_root timeout -k 1 2 dmesg 2>&1); then
+  if log=$(as_root timeout -k 1 2 dmesg); then
     echo dmesg
     printf '%s\n' "$log" | head -n 1
   elif log_of_journal=$(as_root timeout -k 1 2 journalctl -k -q --no-pager -o short-unix --since=-24h 2>/dev/null) &&
@@ -68,7 +68,6 @@ kernel_log() {
     printf '%s\n' "$log" | head -n 1
   else
     echo unreadable
-    last_line "$log"
     return
   fi
   printf '%s\n' "$log" | grep -E "$wanted" | tail -n 90
@@ -100,7 +99,7 @@ deleted_files() {
       pid=${path#/proc/}; pid=${pid%%/*}
       printf "%s\t%s\t%s\t%s\t%s\t%s\n" "$device" "$inode" "$blocks" "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null)" \
         "$(readlink "$path" 2>/dev/null)"
-    done' 2>&1
+    done'
   printf 'exit %s\n' $?
 }
 

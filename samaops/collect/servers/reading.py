@@ -12,7 +12,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect import kept_files
 from samaops.collect.engine import Probe
-from samaops.collect.sections import cut, refusal
+from samaops.collect.sections import complaints_of, cut, refusal
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.servers import (
     Biggest,
@@ -81,7 +81,7 @@ def read(
     """Return the facts that the script's output holds. Raises ClientError when it is not complete."""
     sections = cut(done, token)
     try:
-        return _facts(sections, asked_between, configured, probe)
+        return _facts(sections, complaints_of(done, token), asked_between, configured, probe)
     except (KeyError, IndexError, ValueError) as error:
         seen = ", ".join(sections)
         message = _("the server's answer is not complete, it has: {sections}").format(sections=seen)
@@ -89,7 +89,11 @@ def read(
 
 
 def _facts(
-    sections: Sections, asked_between: tuple[float, float], configured: Sequence[str], probe: Probe
+    sections: Sections,
+    complaints: Sections,
+    asked_between: tuple[float, float],
+    configured: Sequence[str],
+    probe: Probe,
 ) -> ServerFacts:
     _uid, kernel, boot_id, processors, uptime, load = sections["identity"]
     uptime_seconds = float(uptime.split()[0])
@@ -99,7 +103,9 @@ def _facts(
     mounts = _mounts(sections["mountinfo"])
     places = _places(sections.get("resolved", []), configured)
     missing = tuple(path for path in configured if _is_missing(path, places[path], mounts))
-    listed, left_out, unanswered = _file_systems(sections["df"], mounts, set(places.values()))
+    listed, left_out, unanswered = _file_systems(
+        [*sections["df"], *complaints["df"]], mounts, set(places.values())
+    )
     counted = [int(line.split()[1]) for line in sections["vmstat"]]
     boot = ends - uptime_seconds
     return ServerFacts(
@@ -123,8 +129,12 @@ def _facts(
         read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), places.values())),
         missing_mounts=missing,
         oom_kills_since_boot=counted[0] if counted else None,
-        kernel_log=probe.attempt("kernel_log", lambda: _kernel_log(sections["kernel_log"], boot)),
-        deleted=probe.attempt("deleted", lambda: _deleted(sections.get("deleted"), mounts)),
+        kernel_log=probe.attempt(
+            "kernel_log", lambda: _kernel_log(sections["kernel_log"], complaints["kernel_log"], boot)
+        ),
+        deleted=probe.attempt(
+            "deleted", lambda: _deleted(sections.get("deleted"), complaints["deleted"], mounts)
+        ),
         biggest=probe.attempt("biggest", lambda: tuple(_biggest(sections.get("biggest", [])))),
         unanswered=tuple(unanswered.items()),
         left_out=tuple(left_out.items()),
@@ -267,10 +277,10 @@ def _lasting(mount: Mount, mounts: Sequence[Mount], configured: Sequence[str]) -
         yield "mode", Trait("ro" if "ro" in mount.options or "ro" in mount.super_options.split(",") else "rw")
 
 
-def _kernel_log(lines: Sequence[str], boot: float) -> KernelLog:
+def _kernel_log(lines: Sequence[str], complaints: Sequence[str], boot: float) -> KernelLog:
     source = lines[0]
     if source == "unreadable":
-        raise refusal(lines[1] if len(lines) > 1 else "")
+        raise refusal(lines[1:] or complaints)
     since = _time_of(lines[1], boot) if len(lines) > 1 else None
     kills = []
     container = None
@@ -300,12 +310,14 @@ def _time_of(line: str, boot: float) -> float | None:
     return None
 
 
-def _deleted(lines: Sequence[str] | None, mounts: Sequence[Mount]) -> tuple[DeletedFile, ...]:
+def _deleted(
+    lines: Sequence[str] | None, complaints: Sequence[str], mounts: Sequence[Mount]
+) -> tuple[DeletedFile, ...]:
     """Return the deleted files, the largest first, each once: many processes may hold the same one."""
     if lines is None:
         return ()
     if not lines[-1:] or lines[-1] not in ("exit 0", "exit 124", "exit 137"):
-        raise refusal(lines[-2] if len(lines) > 1 else "")
+        raise refusal(complaints)
     files: dict[tuple[int, int], DeletedFile] = {}
     for line in lines[:-1]:
         words = line.split("\t", 5)

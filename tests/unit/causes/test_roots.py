@@ -295,3 +295,23 @@ def test_a_balancer_is_at_fault_for_sure_only_where_a_member_was_seen_to_serve(i
     serves = Finding("api.member.unreachable", Status.OK, "api/api_1", "")
     _findings, causes = graph.explain((fails, serves) if is_seen else (fails,), Site(settings()))
     assert causes[0].verdict is (Verdict.CONFIRMED if is_seen else Verdict.PROBABLE)
+
+
+@pytest.mark.parametrize(
+    ("stage", "is_logged_in"),
+    [("ssh log-in", False), ("connect", False), ("host key", False), ("ssh session", True), ("script", True)],
+)
+def test_a_server_that_runs_nothing_is_told_from_one_that_lets_nobody_in(
+    stage: str, is_logged_in: bool
+) -> None:
+    finding = Finding(
+        code="servers.ssh.unreachable",
+        status=Status.UNKNOWN,
+        subject="servers/api",
+        title="servers/api could not be looked at",
+        server="api",
+        evidence={"kind": "error", "stage": stage},
+    )
+    _findings, (cause,) = graph.explain((finding,), Site(settings()))
+    assert ("lets us log in" in cause.title) == is_logged_in
+    assert ("MaxSessions" in cause.fixes[0].title) == is_logged_in

@@ -18,7 +18,7 @@ from samaops.facts.celery import (
     RecentTasks,
     ReplyQueue,
 )
-from samaops.facts.flower import FlowerFacts
+from samaops.facts.flower import API_CLOSED, FlowerFacts
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
@@ -230,6 +230,9 @@ FLOWER_CASES: list[tuple[str, Status, dict[str, Any]]] = [
     ("flower.credentials.default", OK, {}),
     ("flower.credentials.default", WARNING, {"uses_default_password": True}),
     ("flower.credentials.default", WARNING, {"has_password": False}),
+    ("flower.credentials.default", OK, {"authentication": "required"}),
+    ("flower.credentials.default", WARNING, {"authentication": "absent"}),
+    ("flower.credentials.default", WARNING, {"authentication": API_CLOSED}),
     ("flower.workers.unseen", OK, {}),
     ("flower.workers.unseen", WARNING, {"online": {"worker1@a": True, "worker2@b": False}}),
     ("flower.workers.unseen", WARNING, {"online": {}}),

@@ -6,6 +6,8 @@ printed by the system itself (a log line, a file's name) can be taken for the st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.i18n import _
@@ -28,6 +30,19 @@ def cut(done: Completed, token: str) -> dict[str, list[str]]:
         kind = FailureKind.MISSING if done.exit_code in (126, 127) else FailureKind.ERROR
         raise ClientError(kind, last, "script")
     return sections
+
+
+def check_exit(lines: Sequence[str], stage: str) -> None:
+    """Raise ClientError when a section, which ends with ``exit CODE``, could not be read."""
+    *output, exit_line = lines or ("exit 1",)
+    if exit_line == "exit 0":
+        return
+    last = output[-1] if output else exit_line
+    if exit_line in ("exit 124", "exit 137"):
+        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
+    if "sudo" in last or "ermission denied" in last:
+        raise refusal(last)
+    raise ClientError(FailureKind.ERROR, last, stage)
 
 
 def refusal(message: str) -> ClientError:

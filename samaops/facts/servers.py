@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.log import LogLine
+
 
 class ReachFacts(Struct, frozen=True):
     """Whether a machine answers. Times in milliseconds, None without an answer.
@@ -119,3 +121,21 @@ class ServerFacts(Struct, frozen=True):
     kernel_log: KernelLog | None
     deleted: tuple[DeletedFile, ...] | None
     biggest: tuple[Biggest, ...] | None
+
+
+class ServiceLog(Struct, frozen=True):
+    """The last words of the log of a service that runs on the server itself; ``source`` is the file or the journal.
+
+    ``lines`` is None where it may not be read.
+    """
+
+    system: str
+    source: str
+    lines: tuple[LogLine, ...] | None
+
+
+class ServiceLogs(Struct, frozen=True):
+    """The logs of the services of one server that were found."""
+
+    epoch: float
+    logs: tuple[ServiceLog, ...]

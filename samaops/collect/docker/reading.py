@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
+from msgspec.structs import replace
+
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
+from samaops.collect.docker import inside
 from samaops.collect.engine import Probe
-from samaops.collect.sections import cut, refusal
+from samaops.collect.sections import check_exit, cut
 from samaops.facts.docker import Container, DiskUse, DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -45,12 +47,25 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         )
         raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
     logs = probe.attempt("logs", lambda: _log_sizes(sections.get("logs")))
+    seen = probe.attempt("inside", lambda: inside.read(sections.get("inside"), inspected)) or {}
+    ways = probe.attempt("ways", lambda: inside.ways(sections.get("inside"), sections.get("ways")))
     return DockerFacts(
         epoch=epoch,
         memory_total=memory_kilobytes * 1024,
         expected=expected,
         containers=tuple(
-            sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
+            sorted(
+                (
+                    replace(
+                        _container(raw, logs),
+                        environment=inside.environment(raw.get("environment")),
+                        ways=ways.get(raw["id"]) if ways else None,
+                        **seen.get(raw["id"], {}),
+                    )
+                    for raw in inspected
+                ),
+                key=lambda container: container.name,
+            )
         ),
         logs_seen=None if logs is None else True,
         disk=probe.attempt("disk", lambda: _disk(sections.get("disk"))),
@@ -107,17 +122,15 @@ def _last_words(health: Mapping[str, Any]) -> str:
 
 
 def _epoch(stamp: str) -> float | None:
-    """Return a time of docker (RFC 3339 with nanoseconds, in UTC); None for its zero time."""
-    if stamp.startswith("0001-") or len(stamp) < 19:
-        return None
-    return datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    """Return a time of docker's; None for its zero time."""
+    return None if stamp.startswith("0001-") or len(stamp) < 19 else inside.epoch(stamp)
 
 
 def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:
     """Return the bytes of all logs in each container's directory."""
     if lines is None:
         return {}
-    _check_exit(lines, "docker logs")
+    check_exit(lines, "docker logs")
     sizes: dict[str, int] = {}
     for line in lines[:-1]:
         size, _tab, directory = line.partition("\t")
@@ -129,7 +142,7 @@ def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:
 def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
     if lines is None:
         return None
-    _check_exit(lines, "docker system df")
+    check_exit(lines, "docker system df")
     return tuple(
         DiskUse(
             type=row["Type"],
@@ -140,18 +153,6 @@ def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
         )
         for row in _documents(lines[:-1])
     )
-
-
-def _check_exit(lines: Sequence[str], stage: str) -> None:
-    *output, exit_line = lines
-    if exit_line == "exit 0":
-        return
-    last = output[-1] if output else exit_line
-    if exit_line in ("exit 124", "exit 137"):
-        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
-    if "sudo" in last or "ermission denied" in last:
-        raise refusal(last)
-    raise ClientError(FailureKind.ERROR, last, stage)
 
 
 def size_bytes(text: str) -> int:

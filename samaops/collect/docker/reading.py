@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
+from msgspec.structs import replace
+
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
+from samaops.collect.docker import inside
 from samaops.collect.docker.definition import configuration_of
+from samaops.collect.docker.times import epoch_of
 from samaops.collect.engine import Probe
-from samaops.collect.sections import complaints_of, cut, reason, refusal
+from samaops.collect.sections import check_exit, complaints_of, cut, reason
 from samaops.facts.docker import Container, DiskUse, DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -21,10 +24,6 @@ from samaops.model.failure import FailureKind
 # docker prints sizes with decimal prefixes (go-units HumanSize): kB is 1000 bytes.
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)i?b", re.IGNORECASE)
-_STAMP = re.compile(
-    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
-    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
-)
 HEALTH_LOG_CHARACTERS = 300
 COMMAND_SECONDS = 4  # of one docker command
 
@@ -50,9 +49,22 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         )
         raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
     logs = probe.attempt("logs", lambda: _log_sizes(sections.get("logs"), complaints["logs"]))
-    containers = tuple(
-        sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
+    seen = probe.attempt(
+        "inside", lambda: inside.read(sections.get("inside"), complaints["inside"], inspected)
     )
+    ways = probe.attempt(
+        "ways", lambda: inside.ways(sections.get("inside"), sections.get("ways"), complaints["ways"])
+    )
+    unsorted = (
+        replace(
+            _container(raw, logs),
+            environment=inside.environment(raw.get("environment")),
+            ways=ways.get(raw["id"]) if ways else None,
+            **(seen or {}).get(raw["id"], {}),
+        )
+        for raw in inspected
+    )
+    containers = tuple(sorted(unsorted, key=lambda container: container.name))
     created = {container.name: container.created_at for container in containers}
     return DockerFacts(
         epoch=epoch,
@@ -117,27 +129,11 @@ def _last_words(health: Mapping[str, Any]) -> str:
     return str(entries[-1].get("Output", "")).strip()[-HEALTH_LOG_CHARACTERS:] if entries else ""
 
 
-def epoch_of(stamp: str | None) -> float | None:
-    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time.
-
-    Releases may be built within one second of each other, and a container starts again within one: the fraction
-    counts.
-    """
-    parts = _STAMP.fullmatch(stamp or "")
-    if parts is None or parts["second"].startswith("0001-"):
-        return None
-    moment = datetime.strptime(parts["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    if parts["sign"]:
-        offset = int(parts["hours"]) * 3600 + int(parts["minutes"]) * 60
-        moment += offset if parts["sign"] == "-" else -offset
-    return moment + float(f"0.{parts['fraction'] or 0}")
-
-
 def _log_sizes(lines: Sequence[str] | None, complaints: Sequence[str]) -> dict[str, int]:
     """Return the bytes of all logs in each container's directory."""
     if lines is None:
         return {}
-    _check_exit(lines[-1:], complaints, "docker logs")
+    check_exit(lines[-1:], complaints, "docker logs")
     sizes: dict[str, int] = {}
     for line in lines[:-1]:
         size, _tab, directory = line.partition("\t")
@@ -149,7 +145,7 @@ def _log_sizes(lines: Sequence[str] | None, complaints: Sequence[str]) -> dict[s
 def _disk(lines: Sequence[str] | None, complaints: Sequence[str]) -> tuple[DiskUse, ...] | None:
     if lines is None:
         return None
-    _check_exit(lines[-1:], complaints, "docker system df")
+    check_exit(lines[-1:], complaints, "docker system df")
     return tuple(
         DiskUse(
             type=row["Type"],
@@ -160,18 +156,6 @@ def _disk(lines: Sequence[str] | None, complaints: Sequence[str]) -> tuple[DiskU
         )
         for row in _documents(lines[:-1])
     )
-
-
-def _check_exit(ended: Sequence[str], complaints: Sequence[str], stage: str) -> None:
-    """Raise ClientError unless a section ended with "exit 0"."""
-    if ended == ["exit 0"]:
-        return
-    if ended in (["exit 124"], ["exit 137"]):
-        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
-    if any("sudo" in line or "ermission denied" in line for line in complaints):
-        raise refusal(complaints)
-    words = reason(complaints, "error") or "".join(ended) or _("the server's answer is not complete")
-    raise ClientError(FailureKind.ERROR, words, stage)
 
 
 def size_bytes(text: str) -> int:

@@ -305,8 +305,20 @@ def container_cut_off(finding: Finding, view: View) -> Iterator[Root]:
     rank=Rank.REMAINDER,
     runbook="api-down",
 )
-def trouble_in_log(finding: Finding, view: View) -> Root:
-    """It writes of trouble that no other check looks at."""
+def trouble_in_log(finding: Finding, view: View) -> Root | None:
+    """It writes of trouble that no other check looks at. What PostgreSQL refuses, PgBouncer writes too."""
+    same = [
+        log
+        for log in view.bad("servers.log.trouble")
+        if log.evidence.get("reason") == finding.evidence.get("reason")
+    ]
+    database = next((log for log in same if log.subject.startswith("postgresql/")), None)
+    if finding in same and database is not None:
+        if finding is not database:
+            return None
+        return Root(
+            verdict=Verdict.PROBABLE, triggers=(finding, *(log for log in same if log is not finding))
+        )
     is_container = finding.subject.startswith("docker/")
     reason = reasons.of_finding(finding)
     fixes = reasons.advice(view, finding, name_of(finding), reason) if is_container else ()

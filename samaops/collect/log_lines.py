@@ -12,7 +12,8 @@ _HEAD_CHARACTERS, _TAIL_CHARACTERS = 160, 340
 _GAP = " […] "
 _KEPT_BACK = (
     (re.compile(r"://[^/\s@]+@"), "://***@"),
-    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"), "<email>"),
+    # an address of a customer, not user@10.0.0.1
+    (re.compile(r"[\w.+-]+@[\w.-]+\.[A-Za-z]{2,}\b"), "<email>"),
     (
         re.compile(
             r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|api_?key|authorization))"

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from samaops.causes import reasons
 from samaops.causes.effects import Effects, OfSite, codes, name_of
-from samaops.causes.mechanism import ON_REQUEST, SIGKILL
+from samaops.causes.mechanism import SIGKILL
 from samaops.causes.root import Rank, Root, disruptive, each, root, safe, words_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
+from samaops.facts.docker import ON_REQUEST
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding

@@ -13,6 +13,8 @@ from samaops.facts.portrait import Things
 # Compose puts the beginning of the id before a container's name while it makes the next one: it stays there when that
 # is interrupted. Swarm puts the number and id of a task behind it.
 _DECORATED = re.compile(r"[0-9a-f]{12}_(?P<behind>.+)|(?P<before>.+)\.\d+\.[0-9a-z]{25}")
+# Ended on request: by itself after SIGTERM, by the signal 15, or by the 9 that follows when it does not end in time.
+ON_REQUEST = (0, 137, 143)
 _RUNS = {"running": 2, "restarting": 1, "paused": 1}
 
 

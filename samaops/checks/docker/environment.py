@@ -56,7 +56,7 @@ class Member(Struct, frozen=True):
 
     def variable(self, name: str) -> Variable | None:
         """Return a variable of its environment."""
-        return next((one for one in self.container.environment or () if one.name == name), None)
+        return next((known for known in self.container.environment or () if known.name == name), None)
 
 
 class Difference(Struct, frozen=True):

@@ -9,13 +9,11 @@ from samaops.checks.docker.log import RESTARTED_SECONDS, restarted_lately, see_l
 from samaops.checks.docker.subjects import about_container, kernel_kills
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Evidence, access, check
-from samaops.facts.docker import Container, DockerFacts, plain
+from samaops.facts.docker import ON_REQUEST, Container, DockerFacts, plain
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
-# Ended by itself well, or stopped by somebody: its last words are no reason.
-ON_REQUEST = (0, 137, 143)
 NOT_RUNNING = ("exited", "dead", "created", "removing")
 # What a crash loop with long pauses shows in one look: the last restart within a day, and so many of them at all, or
 # fewer with no longer than this between them in the mean.

@@ -256,9 +256,10 @@ _LEAST_SHARE = 0.02
 
 def _is_much(filler: Finding, disk: Finding) -> bool:
     """Return whether what a filler holds matters to a disk; where one of the two is not known, it may."""
-    held = next((filler.evidence[name] for name in _HELD if filler.evidence.get(name) is not None), None)
+    sizes = (filler.evidence.get(name) for name in _HELD)
+    held = next((size for size in sizes if isinstance(size, int)), None)
     size = disk.evidence.get("size_bytes")
-    return held is None or not size or held >= _LEAST_SHARE * size
+    return held is None or not isinstance(size, int) or held >= _LEAST_SHARE * size
 
 
 def _is_on(disk: Finding, filler: Finding) -> bool:

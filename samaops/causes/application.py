@@ -28,6 +28,10 @@ def _names(site: Site, finding: Finding) -> tuple[str, str]:
     return sql_name(str(user)), sql_name(str(database))
 
 
+def _is_of_login(log: Finding) -> bool:
+    return log.evidence.get("reason") in ("login", "limit", "absent")
+
+
 @root(
     "database-read-only",
     "database-is-a-standby",
@@ -88,7 +92,11 @@ def _read_only_again(site: Site, finding: Finding, levels: set[str]) -> tuple[Fi
     on="postgresql.application.login",
     rank=Rank.STATE,
     runbook="api-down",
-    effects=(*codes(*_POOL_SUFFERS, "postgresql.application.rights"), *_NO_WORK),
+    effects=(
+        *codes(*_POOL_SUFFERS, "postgresql.application.rights"),
+        *codes("servers.log.trouble", "docker.log.trouble", when=_is_of_login),
+        *_NO_WORK,
+    ),
 )
 def login_refused(finding: Finding, view: View) -> Root | None:
     """PostgreSQL gives the application's user no new session."""
@@ -227,7 +235,8 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...], Callable[[Finding, View
          "postgresql.locks.*"),
         _commits,
     ),
-    ("pool-leads-elsewhere", "pgbouncer.route.different", Rank.STATE, "api-down", ("pgbouncer.write.refused",), _route),
+    ("pool-leads-elsewhere", "pgbouncer.route.different", Rank.STATE, "api-down",
+     ("pgbouncer.write.refused", *_POOL_SUFFERS), _route),
     ("pool-limit-reached", "pgbouncer.limit.reached", Rank.PART, "db-slow",
      (*_POOL_SUFFERS, "pgbouncer.pool.saturated"), _pool_limit),
 )  # fmt: skip

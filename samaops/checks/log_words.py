@@ -28,6 +28,7 @@ KINDS = {
     "memory": N_("memory ran out"),
     "login": N_("its user or password is refused"),
     "rejected": N_("the rules of access (pg_hba.conf) refuse it"),
+    "tls": N_("it asks for TLS, and the other side has none"),
     "limit": N_("a limit is reached"),
     "host": N_("a host name is not known"),
     "certificate": N_("a TLS certificate is not accepted or not found"),
@@ -94,6 +95,8 @@ _POSTGRESQL = (
 )  # fmt: skip
 _PGBOUNCER = (
     ("host", r"DNS lookup failed"),
+    ("tls", r"server refused SSL"),
+    ("refused", r"connect failed"),
     ("login", r"no such user|auth failed|SASL authentication failed|server login failed: .*password"),
     ("variable", r"unknown parameter|cannot load config|invalid value"),
     *_POSTGRESQL,

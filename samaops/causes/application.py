@@ -163,6 +163,13 @@ def _limit(statement: str, limit: object) -> tuple[str, str]:
 
 def _rights(finding: Finding, view: View) -> Root:
     user, _database = _names(view.site, finding)
+    hidden = finding.evidence.get("hidden") or ()
+    if hidden and not finding.evidence.get("lost"):
+        text = _("Ask who enabled it: write the policy that is missing, or take row level security back")
+        look = "SELECT oid::regclass, relforcerowsecurity FROM pg_class WHERE relrowsecurity"
+        back = (f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY" for name in hidden)
+        commands = (as_superuser(view.site, statement) for statement in (look, *back))
+        return Root(fixes=(safe("db.rows", text, *commands),))
     text = _("Give the application's user its rights back; ask which release or restore took them")
     statements = (
         f"GRANT USAGE ON SCHEMA public TO {user}",
@@ -211,7 +218,14 @@ def _commits(_finding: Finding, view: View) -> Root:
     return Root(fixes=(safe("db.standbys", text, *do, undo=undo),))
 
 
-def _route(_finding: Finding, view: View) -> Root:
+def _route(finding: Finding, view: View) -> Root:
+    if list(finding.evidence.get("different") or ()) == ["search_path"]:
+        text = _("Ask who set search_path and for whom; take it back, then let the pool open new sessions")
+        look = as_superuser(
+            view.site, "SELECT setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting"
+        )
+        _user, database = _names(view.site, finding)
+        return Root(fixes=(safe("db.search_path", text, look, console(view.site, f"RECONNECT {database}")),))
     text = _("Compare the line of the database in pgbouncer.ini with the guide's, correct it, then RELOAD")
     commands = (console(view.site, words) for words in ("SHOW DATABASES", "RELOAD"))
     return Root(fixes=(safe("pool.route", text, *commands),))

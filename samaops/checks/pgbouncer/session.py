@@ -136,6 +136,13 @@ def _differences(session: PooledSession, context: Context) -> Iterator[tuple[str
         yield "user", session.user
     if settings.postgresql and session.database != settings.postgresql.database:
         yield "database", session.database
+    if session.led_past:
+        yield (
+            "search_path",
+            _("{path} (the tables are in {schemas})").format(
+                path=session.search_path, schemas=", ".join(session.led_past)
+            ),
+        )
     started_at = server.started_at if server else None
     if started_at is not None and abs(started_at - session.server_started_at) > 0.01:
         yield "server", _("another one than [postgresql]")

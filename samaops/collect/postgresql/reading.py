@@ -232,7 +232,7 @@ class _Reading:
         row = self._client.read_one(
             "application_rights", {"user": user, "table": quoted(table) if table else None}
         )
-        lists: Row = {name: tuple(row.pop(name)) for name in ("unreadable", "lost", "sequences")}
+        lists: Row = {name: tuple(row.pop(name)) for name in ("unreadable", "lost", "sequences", "hidden")}
         return Rights(user=user, **row, **lists)
 
     def _extensions(self) -> dict[str, str | None]:

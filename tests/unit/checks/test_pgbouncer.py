@@ -185,6 +185,7 @@ SESSIONS: list[tuple[str, PooledQuery | None, Status]] = [
     ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, database="other")), CRITICAL),
     ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, user="other")), CRITICAL),
     ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, server_started_at=2.0)), CRITICAL),
+    ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, led_past=("public",))), CRITICAL),
     ("pgbouncer.route.different", None, SKIPPED),
     ("pgbouncer.sequence.exhausted", QUERY, OK),
     ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=()), OK),

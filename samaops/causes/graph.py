@@ -11,7 +11,18 @@ from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
-from samaops.causes import broker, cache, containers, database, hosts, network, publishing, services, workers
+from samaops.causes import (
+    broker,
+    cache,
+    containers,
+    database,
+    hosts,
+    network,
+    publishing,
+    refused,
+    services,
+    workers,
+)
 from samaops.causes.root import Candidate, declared_in
 from samaops.causes.view import View
 from samaops.model.cause import Cause
@@ -20,7 +31,7 @@ from samaops.model.status import SEVERITY, Status
 from samaops.site.site import Site
 
 # Of two causes of the same rank, the one that stands first here is taken first.
-_LAYERS = (hosts, containers, services, network, database, cache, broker, workers, publishing)
+_LAYERS = (hosts, containers, services, network, database, cache, broker, refused, workers, publishing)
 DECLARATIONS = declared_in(_LAYERS)
 
 

@@ -125,17 +125,24 @@ class ManagementApi:
     def _json(self, answer: HttpAnswer, path: str) -> Any:
         if answer.status == 401:
             raise self._refused(answer, path)
+        if answer.status == 400:  # such as: Stats in management UI are disabled on this node
+            raise ClientError(FailureKind.MISSING, _reason_of(answer), f"/api/{path}")
         return json_of(answer, self._url + f"api/{path}")
 
     def _refused(self, answer: HttpAnswer, path: str) -> ClientError:
         """Tell a wrong password from a missing right: RabbitMQ answers 401 to both."""
-        try:
-            reason = str(json.loads(answer.body).get("reason", ""))[:200]
-        except (ValueError, AttributeError):
-            reason = f"HTTP {answer.status}"
+        reason = _reason_of(answer)
         is_login = not self._is_logged_in and not reason.startswith(("Not management", "User not authorised"))
         kind = FailureKind.AUTHENTICATION if is_login else FailureKind.PERMISSION
         return ClientError(kind, reason, f"/api/{path}")
+
+
+def _reason_of(answer: HttpAnswer) -> str:
+    """Return the broker's own words for a refusal."""
+    try:
+        return str(json.loads(answer.body).get("reason", ""))[:200]
+    except (ValueError, AttributeError):
+        return f"HTTP {answer.status}"
 
 
 def objects(answer: object, stage: str) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.rabbitmq.commands import in_broker
+from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, access, check
 from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts
 from samaops.i18n import _, ngettext
@@ -61,6 +62,8 @@ def blocked(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             count=len(connections.blocking)
         )
         yield about.warn(title, value=0, evidence=evidence, hint=hint)
+    elif connections.stateless:
+        yield context.not_given("state", why=why_absent(broker))
     else:
         title = _("RabbitMQ blocks none of {total} connections").format(total=connections.total)
         yield context.ok(title, value=0, evidence=evidence)

@@ -1,0 +1,112 @@
+"""What decides whether the broker takes a publish: its virtual host, limits, exchanges, bindings, and the users' rights.
+
+Only read; nothing is published. What only an administrator may see is None to others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from samaops.clients.errors import ClientError
+from samaops.clients.rabbitmq import ManagementApi, objects
+from samaops.collect.values import table, text, whole
+from samaops.facts.rabbitmq import Exchange, Limit, Rights, Routing
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+# Exchanges of the broker itself and of Celery's own talk: events, control commands and the replies to them.
+_NOT_THE_APPLICATION_S = ("amq.", "celeryev", "celery.pidbox", "reply.celery.pidbox")
+_CONNECTIONS, _CHANNELS, _QUEUES = "max-connections", "max-channels", "max-queues"
+DEFAULT_EXCHANGE = ""
+
+
+def vhost_states(api: ManagementApi) -> Mapping[str, str]:
+    """Return whether our virtual host runs, node by node. Raises ClientError where the broker does not tell."""
+    raw = table(api.in_vhost("vhosts"))
+    states = {name: state for name, state in table(raw, "cluster_state").items() if isinstance(state, str)}
+    if not states:
+        raise ClientError(
+            FailureKind.MISSING, _("the answer has no {names}").format(names="cluster_state"), "vhost"
+        )
+    return states
+
+
+def limits(
+    api: ManagementApi, vhost: str, connections: Sequence[Mapping[str, Any]], queues: int | None
+) -> tuple[Limit, ...]:
+    """Return the limits of our virtual host and of users, with what is used of each. Raises ClientError."""
+    of_vhost = _declared(objects(api.in_vhost("vhost-limits"), "vhost-limits"), "vhost")
+    of_users = _declared(api.list_of("user-limits"), "user") if "administrator" in api.tags else ()
+    by_user = Counter(text(connection, "user") for connection in connections)
+    in_vhost = sum(connection.get("vhost") == vhost for connection in connections)
+    used_by_vhost = {_CONNECTIONS: in_vhost, _QUEUES: queues}
+    found = [Limit("vhost", name, what, most, used_by_vhost.get(what)) for name, what, most in of_vhost]
+    for name, what, most in of_users:
+        channels = [
+            whole(connection, "channels") for connection in connections if connection.get("user") == name
+        ]
+        counted = None if None in channels else sum(filter(None, channels))
+        found.append(Limit("user", name, what, most, by_user[name] if what == _CONNECTIONS else counted))
+    return tuple(found)
+
+
+def _declared(rows: Iterable[Mapping[str, Any]], kind: str) -> list[tuple[str, str, int]]:
+    """Return each limit that is set; a negative number sets none."""
+    return [
+        (text(row, kind) or "?", what, most)
+        for row in rows
+        for what, most in table(row, "value").items()
+        if isinstance(most, int) and most >= 0
+    ]
+
+
+def routing(api: ManagementApi, exchanges: Sequence[Mapping[str, Any]]) -> Routing:
+    """Return where an application may publish to, and who may. Raises ClientError."""
+    bindings = objects(api.in_vhost("bindings"), "bindings")
+    reached = _reached(bindings)
+    listed = [
+        Exchange(
+            name=str(raw["name"])[:200],
+            type=text(raw, "type") or "?",
+            published=_published(raw),
+            queues=tuple(sorted(reached.get(raw["name"], ()))),
+        )
+        for raw in exchanges
+        if isinstance(raw.get("name"), str) and not raw["name"].startswith(_NOT_THE_APPLICATION_S)
+    ]
+    return Routing(tuple(listed), _rights(api))
+
+
+def _reached(bindings: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the queues that each exchange reaches, also through other exchanges."""
+    queues: dict[str, set[str]] = {}
+    exchanges: list[tuple[str, str]] = []
+    for binding in bindings:
+        source, destination = binding.get("source"), binding.get("destination")
+        if not isinstance(source, str) or not isinstance(destination, str):
+            continue
+        if binding.get("destination_type") == "exchange":
+            exchanges.append((source, destination))
+        else:
+            queues.setdefault(source, set()).add(destination)
+    for _round in exchanges:  # a chain is no longer than there are bindings between exchanges
+        for source, destination in exchanges:
+            queues.setdefault(source, set()).update(queues.get(destination, ()))
+    return queues
+
+
+def _published(raw: Mapping[str, Any]) -> int | None:
+    return whole(table(raw, "message_stats"), "publish_in")
+
+
+def _rights(api: ManagementApi) -> tuple[Rights, ...] | None:
+    if "administrator" not in api.tags:
+        return None
+    rows = objects(api.in_vhost("vhosts", "permissions"), "permissions")
+    return tuple(
+        Rights(*(str(row.get(name, "")) for name in ("user", "configure", "write", "read")))
+        for row in rows
+        if all(isinstance(row.get(name), str) for name in ("user", "configure", "write", "read"))
+    )

@@ -58,7 +58,11 @@ class ManagementApi:
     def log_in(self) -> None:
         """Check the password and learn what our user may see. Raises ClientError."""
         whoami = self.get("whoami")
-        tags = whoami.get("tags", ()) if isinstance(whoami, dict) else ()
+        tags = whoami.get("tags") if isinstance(whoami, dict) else None
+        if not isinstance(tags, (str, list)):
+            raise ClientError(
+                FailureKind.ERROR, _("the answer has no {names}").format(names="tags"), "whoami"
+            )
         # A list since 3.9, one comma-separated string before.
         self.tags = frozenset(tags.split(",") if isinstance(tags, str) else map(str, tags))
         self._is_logged_in = True
@@ -149,7 +153,9 @@ def objects(answer: object, stage: str) -> list[dict[str, Any]]:
     """Return an answer that must be a list of objects. Raises ClientError."""
     if not isinstance(answer, list):
         raise ClientError(FailureKind.GARBAGE, _("the answer is not a list"), stage)
-    return [row for row in answer if isinstance(row, dict)]
+    if not all(isinstance(row, dict) for row in answer):
+        raise ClientError(FailureKind.GARBAGE, _("the answer is not a list of objects"), stage)
+    return answer
 
 
 def columns(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from samaops.clients.loadbalancer import BigIpClient
 from samaops.collect import health
 from samaops.collect.engine import Probe
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
+from samaops.collect.values import needed
 from samaops.config.settings import BigIp, LoadBalancer
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
@@ -88,8 +89,8 @@ def _member(stats: Mapping[str, Any]) -> MemberFacts:
     connections = stats.get("serverside.curConns")
     return MemberFacts(
         name=f"{node}:{stats.get('port', '?')}",
-        availability=str(stats.get("status.availabilityState", "unknown")),
-        enabled=str(stats.get("status.enabledState", "enabled")),
+        availability=str(needed(stats, "status.availabilityState", stage="members")),
+        enabled=str(needed(stats, "status.enabledState", stage="members")),
         reason=str(stats.get("status.statusReason", "")),
         monitor_status=str(stats.get("monitorStatus", "")),
         session=str(stats.get("sessionStatus", "")),
@@ -107,10 +108,10 @@ def _monitor(client: BigIpClient, name: str) -> MonitorFacts:
     monitor = client.http_monitor(name)
     if monitor is None:
         return MonitorFacts(name, None, "")
-    receive = str(monitor.get("recv", ""))
+    receive = str(monitor.get("recv") or "")
     return MonitorFacts(name, "" if receive == "none" else receive, str(monitor.get("send", "")))
 
 
 def _optional(stats: Mapping[str, Any], key: str) -> str | None:
     value = stats.get(key)
-    return None if value is None else str(value)
+    return None if value in (None, "") else str(value)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
+
+from samaops.clients.errors import ClientError
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
 
 TEXT_CHARACTERS = 200
+ValueT = TypeVar("ValueT")
 
 
 def whole(raw: Mapping[str, Any], name: str) -> int | None:
@@ -43,3 +50,35 @@ def table(raw: object, name: str | None = None) -> dict[str, Any]:
 def rows(value: object) -> list[dict[str, Any]] | None:
     """Return the objects of a list; None where it is no list."""
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else None
+
+
+def lacking(*names: str, stage: str = "") -> ClientError:
+    """Return the error that says that an answer lacks what it always has: no outage, we only could not look."""
+    return ClientError(
+        FailureKind.ERROR, _("the answer has no {names}").format(names=", ".join(names)), stage
+    )
+
+
+def needed(raw: Mapping[str, Any], *names: str, stage: str = "") -> Any:
+    """Return what stands under a name, or a name within it. Raises ClientError where it is absent or null."""
+    value: Any = raw
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    if value is None or value == "":
+        raise lacking(".".join(names), stage=stage)
+    return value
+
+
+class Answer(dict[str, Any]):
+    """One row of an answer; to ask it for a column that it does not have is a ClientError, and no bug of ours."""
+
+    def __missing__(self, name: str) -> Any:
+        raise lacking(name)
+
+
+def as_read(row: Mapping[str, Any], kind: type[ValueT]) -> ValueT:
+    """Return a row as the struct that it is read into. Raises ClientError where it lacks a field, or has another kind."""
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        raise ClientError(FailureKind.ERROR, str(error)) from error

@@ -127,7 +127,8 @@ class Routing(Struct, frozen=True):
 
 
 class RabbitMQFacts(Struct, frozen=True):
-    """One look at one broker. Parts that may be missing: nodes, queues, connections, exchanges, vhost, limits, routing."""
+    """One look at one broker. Parts that may be missing: nodes, queues, connections, exchanges, vhost, limits, routing,
+    users."""
 
     version: str
     cluster: str

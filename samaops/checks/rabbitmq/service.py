@@ -93,7 +93,7 @@ def unroutable(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     yield context.above(lost, title, evidence={"exchanges": exchanges}, hint=hint)
 
 
-@check("rabbitmq.credentials.default", RabbitMQFacts)
+@check("rabbitmq.credentials.default", RabbitMQFacts, needs=("users",))
 def credentials(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     evidence = {"uses_default_password": broker.uses_default_password, "guest_exists": broker.guest_exists}
     hint = in_broker(context.site, "rabbitmqctl -q list_users")

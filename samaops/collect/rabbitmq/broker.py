@@ -15,7 +15,7 @@ from samaops.collect.rabbitmq import service
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
 from samaops.collect.registry import collects
-from samaops.collect.values import flag, table, text, whole
+from samaops.collect.values import flag, lacking, needed, table, text, whole
 from samaops.config.settings import RabbitMQ
 from samaops.facts.rabbitmq import (
     SHOWN_QUEUES,
@@ -148,7 +148,9 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
         vhost=settings.vhost,
         our_tags=tuple(sorted(api.tags)),
         uses_default_password=(settings.username, password) == DEFAULT_USER,
-        guest_exists=_guest_exists(api) if probe.wants("rabbitmq.credentials") else None,
+        guest_exists=probe.attempt("users", lambda: _guest_exists(api))
+        if probe.wants("rabbitmq.credentials")
+        else None,
         publish_rate=rate_of(stats, "publish"),
         deliver_rate=rate_of(stats, "deliver_get"),
         ack_rate=rate_of(stats, "ack"),
@@ -300,7 +302,10 @@ def _exchanges(api: ManagementApi) -> list[dict[str, Any]]:
     counters = ("publish_in", "publish_in_details.samples", "publish_out_details.samples")
     wanted = columns(("name", "type", *(f"message_stats.{counter}" for counter in counters)))
     answer = api.in_vhost("exchanges", columns=wanted, msg_rates_age=600, msg_rates_incr=10)
-    return objects(answer, "exchanges")
+    exchanges = objects(answer, "exchanges")
+    if not exchanges or not all(isinstance(exchange.get("name"), str) for exchange in exchanges):
+        raise lacking("name", stage="exchanges")  # the default exchange is always there
+    return exchanges
 
 
 def _losses(exchanges: Sequence[Mapping[str, Any]], keeps_statistics: bool) -> tuple[ExchangeLoss, ...]:
@@ -328,4 +333,5 @@ def _gained(details: Mapping[str, Any]) -> int:
 def _guest_exists(api: ManagementApi) -> bool | None:
     if "administrator" not in api.tags:
         return None
-    return any(user.get("name") == DEFAULT_USER[0] for user in api.list_of("users", columns="name"))
+    users = api.list_of("users", columns="name")
+    return DEFAULT_USER[0] in [needed(user, "name", stage="users") for user in users]

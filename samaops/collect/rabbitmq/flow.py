@@ -49,7 +49,8 @@ def flow_of(name: str, raw: Mapping[str, Any]) -> QueueFlow:
     """
     stats, ready = table(raw, "message_stats"), whole(raw, "messages_ready")
     published, delivered, acknowledged, redelivered = (
-        None if ready is None and not stats else _gain(stats, counter) for counter in _COUNTERS
+        None if ready is None and "message_stats" not in raw else _gain(stats, counter)
+        for counter in _COUNTERS
     )
     return QueueFlow(
         name=name,

@@ -28,7 +28,7 @@ def history_of(raw: Mapping[str, Any], ready_now: int | None) -> QueueHistory | 
     published, acknowledged = _samples(stats, "publish"), _samples(stats, "ack")
     redelivered = _samples(stats, "redeliver")
     delivered = acknowledged, _samples(stats, "deliver_no_ack"), _samples(stats, "get_no_ack")
-    if len(ready) < 2:
+    if len(ready) < 2 or len(unacknowledged) < 2:
         return None
     waiting = _lasting(ready)
     unchanged = _unchanged(acknowledged) if acknowledged else _span(ready)

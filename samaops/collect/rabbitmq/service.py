@@ -9,12 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi, objects
-from samaops.collect.values import table, text, whole
+from samaops.collect.values import lacking, needed, table, text, whole
 from samaops.facts.rabbitmq import Exchange, Limit, Rights, Routing
-from samaops.i18n import _
-from samaops.model.failure import FailureKind
 
 # Exchanges of the broker itself and of Celery's own talk: events, control commands and the replies to them.
 _NOT_THE_APPLICATION_S = ("amq.", "celeryev", "celery.pidbox", "reply.celery.pidbox")
@@ -25,11 +22,11 @@ DEFAULT_EXCHANGE = ""
 def vhost_states(api: ManagementApi) -> Mapping[str, str]:
     """Return whether our virtual host runs, node by node. Raises ClientError where the broker does not tell."""
     raw = table(api.in_vhost("vhosts"))
-    states = {name: state for name, state in table(raw, "cluster_state").items() if isinstance(state, str)}
-    if not states:
-        raise ClientError(
-            FailureKind.MISSING, _("the answer has no {names}").format(names="cluster_state"), "vhost"
-        )
+    states = {
+        name: state for name, state in table(raw, "cluster_state").items() if isinstance(state, str) and state
+    }
+    if len(states) < len(table(raw, "cluster_state")) or not states:
+        raise lacking("cluster_state", stage="vhost")
     return states
 
 
@@ -39,8 +36,9 @@ def limits(
     """Return the limits of our virtual host and of users, with what is used of each. Raises ClientError."""
     of_vhost = _declared(objects(api.in_vhost("vhost-limits"), "vhost-limits"), "vhost")
     of_users = _declared(api.list_of("user-limits"), "user") if "administrator" in api.tags else ()
-    by_user = Counter(text(connection, "user") for connection in connections)
-    in_vhost = sum(connection.get("vhost") == vhost for connection in connections)
+    by_user = Counter(str(needed(connection, "user", stage="connections")) for connection in connections)
+    places = [text(connection, "vhost") for connection in connections]
+    in_vhost = None if None in places else places.count(vhost)
     used_by_vhost = {_CONNECTIONS: in_vhost, _QUEUES: queues}
     found = [Limit("vhost", name, what, most, used_by_vhost.get(what)) for name, what, most in of_vhost]
     for name, what, most in of_users:
@@ -54,12 +52,14 @@ def limits(
 
 def _declared(rows: Iterable[Mapping[str, Any]], kind: str) -> list[tuple[str, str, int]]:
     """Return each limit that is set; a negative number sets none."""
-    return [
-        (text(row, kind) or "?", what, most)
+    declared = [
+        (str(needed(row, kind, stage="limits")), what, whole(table(row, "value"), what))
         for row in rows
-        for what, most in table(row, "value").items()
-        if isinstance(most, int) and most >= 0
+        for what in needed(row, "value", stage="limits")
     ]
+    if any(most is None for _name, _what, most in declared):
+        raise lacking("value", stage="limits")
+    return [(name, what, most) for name, what, most in declared if most is not None and most >= 0]
 
 
 def routing(api: ManagementApi, exchanges: Sequence[Mapping[str, Any]]) -> Routing:
@@ -105,8 +105,7 @@ def _rights(api: ManagementApi) -> tuple[Rights, ...] | None:
     if "administrator" not in api.tags:
         return None
     rows = objects(api.in_vhost("vhosts", "permissions"), "permissions")
-    return tuple(
-        Rights(*(str(row.get(name, "")) for name in ("user", "configure", "write", "read")))
-        for row in rows
-        if all(isinstance(row.get(name), str) for name in ("user", "configure", "write", "read"))
-    )
+    names = ("user", "configure", "write", "read")
+    if not all(isinstance(row.get(name), str) for row in rows for name in names):
+        raise lacking(*names, stage="permissions")
+    return tuple(Rights(*(str(row[name]) for name in names)) for row in rows)

@@ -11,6 +11,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.sections import cut, refusal
+from samaops.collect.values import lacking
 from samaops.facts.servers import (
     Biggest,
     DeletedFile,
@@ -89,6 +90,8 @@ def _facts(
     loads = [float(word) for word in load.split()[:3]]
     memory = _memory(sections["meminfo"])
     mounts = _mounts(sections["mountinfo"])
+    if not mounts:
+        raise ValueError("mountinfo")
     counted = [int(line.split()[1]) for line in sections["vmstat"]]
     boot = ends - uptime_seconds
     return ServerFacts(
@@ -106,7 +109,7 @@ def _facts(
         swap_free=memory["SwapFree"],
         clock_low=round(ends - asked_between[1], 4),
         clock_high=round(starts - asked_between[0], 4),
-        file_systems=tuple(_file_systems(sections["df"], configured)),
+        file_systems=probe.attempt("df", lambda: _measured(sections["df"], configured)) or (),
         remote_file_systems_hang="hung" in sections["df"],
         read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), configured)),
         missing_mounts=tuple(path for path in configured if path not in {mount.point for mount in mounts}),
@@ -121,6 +124,13 @@ def _memory(lines: Sequence[str]) -> dict[str, int]:
     return {
         name: int(rest.split()[0]) * 1024 for name, _colon, rest in (line.partition(":") for line in lines)
     }
+
+
+def _measured(lines: Sequence[str], configured: Sequence[str]) -> tuple[FileSystem, ...]:
+    """Return the file systems. Raises ClientError where df shows none at all: another df, or one that hangs."""
+    if not any(_DF_LINE.fullmatch(line) for line in lines):
+        raise lacking("df", stage="df")
+    return tuple(_file_systems(lines, configured))
 
 
 def _file_systems(lines: Sequence[str], configured: Sequence[str]) -> list[FileSystem]:
@@ -178,6 +188,8 @@ def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Sequence[st
 
 def _kernel_log(lines: Sequence[str], boot: float) -> KernelLog:
     source = lines[0]
+    if source not in ("dmesg", "journal", "unreadable"):
+        raise lacking("kernel_log", stage="kernel_log")
     if source == "unreadable":
         raise refusal(lines[1] if len(lines) > 1 else "")
     since = _time_of(lines[1], boot) if len(lines) > 1 else None

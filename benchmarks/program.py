@@ -74,17 +74,31 @@ def main() -> int:
 
 
 def _measured(chosen: list[Subject], options: argparse.Namespace) -> Iterator[Part]:
+    """Measure what needs a lab, then, without it, what needs its port: one sshd at all addresses."""
     measuring = Measuring(options.samples, options.cut, options.tolerance)
+    on_lab = [subject for subject in chosen if subject.on_lab is not None]
     with contextlib.ExitStack() as stack:
-        layout = None
-        for subject in chosen:
-            if subject.on_lab is not None and layout is None:
-                layout = _lab(stack, options)
-            print(f"measuring: {subject.doing}", file=sys.stderr, flush=True)
+        layout = _lab(stack, options) if on_lab else None
+        for subject in on_lab:
+            _announce(subject)
             if subject.on_lab is not None and layout is not None:
-                yield subject.on_lab(layout, measuring)
-            elif subject.on_servers is not None:
-                yield subject.on_servers(options.servers, measuring)
+                yield _shown(subject.on_lab(layout, measuring))
+    for subject in chosen:
+        if subject.on_servers is not None:
+            _announce(subject)
+            yield _shown(subject.on_servers(options.servers, measuring))
+
+
+def _announce(subject: Subject) -> None:
+    print(f"measuring: {subject.doing}", file=sys.stderr, flush=True)
+
+
+def _shown(part: Part) -> Part:
+    """Say what was measured at once: what a later part does must not take it away."""
+    for row in part.rows:
+        verdict = "" if row.holds else "BROKEN"
+        print(" ", row.what, row.reference, row.samaops, row.ratio, verdict, file=sys.stderr, flush=True)
+    return part
 
 
 def _options() -> argparse.Namespace:

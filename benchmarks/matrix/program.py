@@ -9,6 +9,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,11 +19,12 @@ from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import Layout, default_directory
 
-from . import results, table, trial
+from . import pairs, recording, results, table, trial
 from .commands import Samaops, calm
 from .results import Results
 
 USUAL_SECONDS = 30.0
+USUAL_PAIR_SECONDS = 60.0
 UP_SECONDS = 300.0
 WELL_SECONDS = 60.0
 
@@ -30,6 +32,8 @@ WELL_SECONDS = 60.0
 def main() -> int:
     """Make the trials that are still to be made, print the table; return the exit code."""
     options = _options()
+    if options.source and options.pairs:
+        return _answer_pairs(_read_pairs(options.source))
     if options.source:
         return _answer(_read(options.source))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -39,6 +43,10 @@ def main() -> int:
             directory = stack.enter_context(_own_lab()) if options.own_lab else options.dir
             layout = Layout((directory or default_directory()).resolve())
             copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "config.toml"
+            if options.record:
+                return _record(layout, copy, chosen, options.record)
+            if options.pairs:
+                return _answer_pairs(_run_pairs(layout, copy, options))
             found = _run(layout, copy, chosen, options)
     except SamaopsError as error:
         sys.exit(f"{error}")
@@ -56,6 +64,17 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="FILE.json", help="print the table of a run"
+    )
+    parser.add_argument("--pairs", type=int, default=0, metavar="N", help="take N pairs of incidents instead")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="DIR",
+        help="keep what each incident is found by, where it is not there yet",
+    )
+    parser.add_argument("--seed", type=int, default=1, help="which pairs: the same ones for the same number")
+    parser.add_argument(
+        "--seconds", type=float, default=0.0, help="begin no pair that would not end within these"
     )
     parser.add_argument("--own-lab", action="store_true", help="start a lab for this, and take it down")
     parser.add_argument("--dir", type=Path, help="the directory of the lab to use")
@@ -105,6 +124,70 @@ def _run(layout: Layout, copy: Path, chosen: Sequence[Incident], options: argpar
             results.write(output, found)
         _say(_in_short(made))
     return found
+
+
+def _record(layout: Layout, copy: Path, chosen: Sequence[Incident], directory: Path) -> int:
+    """Keep what each incident is found by, once it is named right."""
+    samaops = Samaops(calm(layout.config_file, copy), layout.directory)
+    bench = trial.Bench(samaops, layout, _say)
+    well_file = directory / f"{recording.WELL}.json"
+    if not well_file.exists():
+        _require_well(bench)
+        recording.write(well_file, recording.look(samaops, layout)[1], {})
+    well, _absent = recording.read(well_file)
+    lacking = [one for one in chosen if not (directory / f"{one.id}.json").exists()]
+    for incident in lacking:
+        _require_well(bench)
+        root = incident.expected(Site.open(layout))
+        try:
+            samaops.lab("break", incident.id, limit_seconds=trial.BREAK_SECONDS)
+            named, rows = recording.look(samaops, layout)
+            if named == [f"{root.cause}@{root.subject}"]:
+                recording.write(directory / f"{incident.id}.json", rows, well)
+            _say(f"{incident.id}: named {', '.join(named) or 'nothing'}")
+        finally:
+            samaops.lab("heal", incident.id, limit_seconds=trial.HEAL_SECONDS)
+    return 0 if all((directory / f"{one.id}.json").exists() for one in chosen) else 1
+
+
+def _run_pairs(layout: Layout, copy: Path, options: argparse.Namespace) -> list[pairs.PairTrial]:
+    began = time.monotonic()
+    samaops = Samaops(calm(layout.config_file, copy), layout.directory)
+    bench = trial.Bench(samaops, layout, _say)
+    output: Path | None = options.output
+    trials = _read_pairs(output) if output and output.exists() else []
+    made = {one.name for one in trials}
+    wanted = [
+        pair
+        for pair in pairs.sample(options.pairs, options.seed)
+        if not options.only or {pair.first.id, pair.second.id} & set(options.only)
+    ]
+    left = [pair for pair in wanted if pair.name not in made]
+    _say(f"{len(left)} pairs, {len(wanted) - len(left)} made before; load {os.getloadavg()[0]:.1f}")
+    for place, pair in enumerate(left, start=1):
+        usual = statistics.median([one.total_seconds for one in trials] or [USUAL_PAIR_SECONDS])
+        if options.seconds and time.monotonic() - began + usual > options.seconds:
+            break
+        _require_well(bench)
+        _say(f"{place} of {len(left)}: {pair.name}")
+        trials.append(pairs.make(bench, pair))
+        if output:
+            pairs.write(output, trials)
+        _say(f"  {trials[-1].outcome}, {trials[-1].total_seconds:.0f} s {'; '.join(trials[-1].notes)}")
+    return trials
+
+
+def _read_pairs(path: Path) -> list[pairs.PairTrial]:
+    try:
+        return pairs.read(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"{path} cannot be read: {error}")
+
+
+def _answer_pairs(trials: list[pairs.PairTrial]) -> int:
+    for line in pairs.lines(trials):
+        print(line)
+    return 0 if trials and all(one.outcome == "right" for one in trials) else 1
 
 
 def _announce(found: Results, made: int, left: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from samaops.causes.effects import Effects, OfSite, codes, name_of
+from samaops.causes.effects import Effects, OfSite, codes, in_part, name_of
 from samaops.causes.root import Rank, Root, root, safe, words_of
-from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS
+from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS, WORKER_GONE, effects_of_worker
 from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
@@ -33,12 +33,23 @@ _PUBLISHERS_BLOCKED = codes(
 )
 
 
+def _holds_no_task(stuck: Finding) -> bool:
+    """Return whether a worker holds fewer messages than it may: its tasks ended, and Flower was not told."""
+    held, capacity = (stuck.evidence.get(name) or 0 for name in ("unacknowledged", "capacity"))
+    return not held or held < capacity
+
+
+_UNHEARD = codes("celery.task.stuck", when=_holds_no_task)
+_ALARM_SHOWN = (*_PUBLISHERS_BLOCKED, *_UNHEARD, *in_part(WORKER_GONE.shown))
+
+
 @root(
     "broker-memory-alarm",
     on="rabbitmq.alarm.memory",
     rank=Rank.STATE,
     runbook="notifications",
-    effects=_PUBLISHERS_BLOCKED,
+    effects=_ALARM_SHOWN,
+    distinguished_from=("broker-disk-alarm",),
 )
 def broker_memory_alarm(finding: Finding, view: View) -> Root:
     """It is above its memory watermark."""
@@ -51,7 +62,8 @@ def broker_memory_alarm(finding: Finding, view: View) -> Root:
     on="rabbitmq.alarm.disk",
     rank=Rank.STATE,
     runbook="notifications",
-    effects=_PUBLISHERS_BLOCKED,
+    effects=_ALARM_SHOWN,
+    distinguished_from=("disk-full", "worker-down", "worker-not-consuming"),
 )
 def broker_disk_alarm(finding: Finding, view: View) -> Root:
     """It has less free disk than its limit."""
@@ -64,11 +76,46 @@ def _alarm(finding: Finding, view: View, title: str, look: str) -> Root:
     command = f"docker exec {shlex.quote(container)} {look}" if container else look
     text = _("Let the consumers drain, free what the alarm names; keep the broker up, never purge")
     blocked = [connection.title for connection in view.bad("rabbitmq.connection.blocked")]
+    cut_off = _cut_off(view)
+    comes_back = _("{worker} runs and lost its connection to it: it comes back by itself once the alarm ends")
     return Root(
         title,
         (safe("broker.free", text, on_server(view.site, finding.server, command)),),
-        speaks_for=(words_of(finding), *blocked),
+        effects=(
+            *_PUBLISHERS_BLOCKED,
+            *_UNHEARD,
+            *(effect for worker in cut_off for effect in effects_of_worker(view.site, worker)),
+        ),
+        speaks_for=(
+            words_of(finding),
+            *blocked,
+            *(comes_back.format(worker=worker) for worker in cut_off),
+        ),
     )
+
+
+def _cut_off(view: View) -> list[str]:
+    """Return the workers that an alarm holds off: their containers run, and they have no consumer at the broker.
+
+    RabbitMQ reads nothing more from who publishes: their heartbeats are lost, and those who come again hang in their
+    first message, before they consume.
+    """
+    running = {container.subject for container in view.ok("docker.container.stopped")}
+    blocked = {
+        str(name).partition(" -> ")[0]
+        for connections in view.bad("rabbitmq.connection.blocked")
+        for name in connections.evidence.get("blocked") or ()
+    }
+    away = {missing.subject for missing in view.bad("celery.worker.missing")} | {
+        deaf.subject
+        for deaf in view.bad("celery.worker.not_consuming")
+        if not deaf.evidence.get("consumed") and blocked & set(deaf.evidence.get("addresses") or ())
+    }
+    return [
+        name
+        for name, worker in view.site.workers().items()
+        if f"celery/{name}" in away and f"docker/{worker.container}" in running
+    ]
 
 
 @root(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 
 from samaops.causes.effects import Effects, OfSite, codes
-from samaops.causes.root import Rank, Root, root, safe, words_of
-from samaops.causes.topology import effects_on_dependents
-from samaops.causes.view import View
+from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
+from samaops.causes.topology import effects_of_system, effects_on_dependents
+from samaops.causes.view import View, failed
 from samaops.i18n import _
-from samaops.model.cause import Verdict
+from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import on_server, redis_cli
+from samaops.site.commands import on_server, redis_cli, samaops
 from samaops.site.site import Site
 
 _RESULT_PREFIX = "celery-task-meta-"
@@ -87,6 +87,7 @@ def _of_refusal(container: str) -> Effects:
     rank=Rank.STATE,
     runbook="redis-full",
     effects=OfSite(_of_container, _of_refusal("CONTAINER")),
+    distinguished_from=("redis-maxmemory-noeviction", "redis-cannot-save"),
 )
 def redis_refusing_writes(finding: Finding, view: View) -> Root | None:
     """It takes no write because it could not keep it."""
@@ -126,6 +127,7 @@ def _room(view: View, server: str | None) -> tuple[str, ...]:
     rank=Rank.PART,
     runbook="redis-full",
     effects=(*codes(*_FULL, "redis.policy.different"), *_DEPENDENTS),
+    distinguished_from=("redis-refusing-writes",),
 )
 def redis_maxmemory_noeviction(finding: Finding, view: View) -> Root | None:
     """It is full and may not evict."""
@@ -164,8 +166,84 @@ def redis_memory_full(_finding: Finding, view: View) -> Root:
     rank=Rank.PART,
     runbook="redis-full",
     effects=(*codes("redis.memory.refusing_writes"), *_DEPENDENTS),
+    distinguished_from=("redis-refusing-writes",),
 )
 def redis_cannot_save(_finding: Finding, _view: View) -> Root:
     """It cannot write its file, and takes writes."""
     text = _("Read its log: disk full, or no memory to fork. Do not switch stop-writes-on-bgsave-error off")
     return Root(fixes=(safe("redis.logs", text),))
+
+
+@root(
+    "redis-clients-paused",
+    on=failed("redis.service.unreachable", "no_answer"),
+    rank=Rank.SERVICE,
+    runbook="redis-full",
+    effects=effects_of_system("redis"),
+)
+def redis_clients_paused(finding: Finding, view: View) -> Root | None:
+    """CLIENT PAUSE ALL: it lets every command wait, also the one that would end the pause."""
+    if finding.evidence.get("stage") != "paused":
+        return None
+    container = view.site.settings.redis.container if view.site.settings.redis else None
+    look = redis_cli(view.site, "CLIENT UNPAUSE")
+    fixes = [
+        safe("redis.wait", _("Wait: it ends by itself, and this command is answered as soon as it has"), look)
+    ]
+    if container:
+        text = _("Restart it, when nobody knows how long the pause was asked for")
+        restart = samaops(view.site, f"docker restart {shlex.quote(container)}")
+        fixes.append(disruptive("redis.restart", text, restart))
+    return Root(_("The clients of Redis are paused (CLIENT PAUSE ALL): every command waits"), tuple(fixes))
+
+
+@root(
+    "redis-writes-paused",
+    "redis-without-replicas",
+    "redis-is-a-replica",
+    "redis-user-may-not-write",
+    "redis-cluster-down",
+    on="redis.write.refused",
+    rank=Rank.STATE,
+    runbook="redis-full",
+    effects=(*codes("redis.write.*", "redis.clients.blocked", "redis.acl.denied"), *_DEPENDENTS),
+)
+def redis_takes_no_write(finding: Finding, view: View) -> Root:
+    """It is well and takes no write, because it was told so: the reason says which command takes that back."""
+    id_, fix = _way_back(finding, view)
+    well = view.ok("redis.memory.refusing_writes")
+    return Root(fixes=(fix,), id=id_, speaks_for=(words_of(finding), *(symptom.title for symptom in well)))
+
+
+def _way_back(finding: Finding, view: View) -> tuple[str, Fix]:
+    evidence = finding.evidence
+    reason = evidence.get("reason")
+    if reason == "held":
+        text = _("End the pause, when no failover needs it; it also ends by itself")
+        return "redis-writes-paused", safe("redis.unpause", text, redis_cli(view.site, "CLIENT UNPAUSE"))
+    if reason == "NOREPLICAS":
+        text = _("The guide has no replicas: ask for none. Where there are some, repair those first")
+        name = "CONFIG SET min-replicas-to-write"
+        needed = evidence.get("replicas_needed")
+        undo = redis_cli(view.site, f"{name} {needed}") if isinstance(needed, int) else None
+        return "redis-without-replicas", safe(
+            "redis.replicas", text, redis_cli(view.site, f"{name} 0"), undo=undo
+        )
+    if reason in ("READONLY", "replica"):
+        text = _(
+            "See since when it follows which server: if none is meant to be followed, make it a primary again; what the"
+            " other has and this has not is lost then"
+        )
+        look = redis_cli(view.site, "info replication")
+        return "redis-is-a-replica", disruptive(
+            "redis.primary", text, look, redis_cli(view.site, "REPLICAOF NO ONE")
+        )
+    if reason == "NOPERM":
+        text = _("See what the user may do; give the application's user its rights back")
+        look, do, undo = (
+            redis_cli(view.site, f"ACL {words}")
+            for words in ("GETUSER default", "SETUSER default +@write", "SETUSER default -@write")
+        )
+        return "redis-user-may-not-write", safe("redis.rights", text, look, do, undo=undo)
+    text = _("See which slots or nodes are missing")
+    return "redis-cluster-down", safe("redis.cluster", text, redis_cli(view.site, "CLUSTER INFO"))

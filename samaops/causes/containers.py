@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shlex
 
+from msgspec.structs import replace
+
 from samaops.causes.effects import Effects, OfSite, codes, name_of
+from samaops.causes.mechanism import ON_REQUEST, SIGKILL
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
 from samaops.i18n import _
-from samaops.model.cause import Fix
+from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
 
-# Killed by signal 9 without the kernel's out-of-memory killer, or stopped on request.
-_STOPPED_ON_REQUEST = (0, 137, 143)
+_RESTARTED_LATELY_SECONDS = 600
 # The guide's servers have one compose file each, of different names, and either of compose's two programs.
 _CREATE_AGAIN = (
     "cd /opt/samaconso && f=$(grep -lw -- {name} docker-compose*.yml | head -n 1) && "
@@ -133,7 +135,13 @@ def container_crash_loop(finding: Finding, view: View) -> Root | None:
     """It is started again and again, and ends each time."""
     text = _("Read why it ends: starting it once more changes nothing")
     fix = safe("docker.logs", text, _docker(view, finding, "logs --tail 50"))
-    return _container(finding, view, _("Container {name} keeps crashing and restarting"), fix)
+    root_ = _container(finding, view, _("Container {name} keeps crashing and restarting"), fix)
+    up_seconds = finding.evidence.get("up_seconds")
+    if root_ is None or not isinstance(up_seconds, (int, float)) or up_seconds < _RESTARTED_LATELY_SECONDS:
+        return root_
+    # It has run for a while again: what is broken now has another reason.
+    own = codes("docker.container.*", subject=finding.subject)
+    return replace(root_, effects=own, speaks_for=(words_of(finding),))
 
 
 @root(
@@ -143,16 +151,51 @@ def container_crash_loop(finding: Finding, view: View) -> Root | None:
     rank=Rank.CONTAINER,
     runbook="notifications",
     effects=CONTAINER_GONE,
+    distinguished_from=("disk-full", "host-out-of-memory"),
 )
 def container_stopped(finding: Finding, view: View) -> Root | None:
     """Somebody stopped it, or it ended by itself with an error."""
     fix = disruptive(
         "docker.start", _("Start it"), _restart(view, finding), undo=samaops(view.site, "undo ID")
     )
-    if finding.evidence.get("exit_code") in _STOPPED_ON_REQUEST:
-        return _container(finding, view, _("Container {name} is stopped"), fix)
+    if finding.evidence.get("state") == "created":
+        return _container(finding, view, _("Container {name} was made and never started"), fix)
+    if finding.evidence.get("exit_code") in ON_REQUEST:
+        return _on_request(finding, view, _container(finding, view, _("Container {name} is stopped"), fix))
     title = _("Container {name} crashed with exit code {code}")
     return _container(finding, view, title, fix, "container-crashed")
+
+
+@root("container-renamed", on="docker.container.renamed", rank=Rank.PART, runbook="api-down")
+def container_renamed(finding: Finding, view: View) -> Root | None:
+    """It does its work under a name that nobody asks for: a recreate was interrupted, or somebody renamed it."""
+    name, real = (str(finding.evidence.get(key) or "NAME") for key in ("name", "runs_as"))
+    site = replace(view.site, renamed={})  # here both names are meant
+    there, back = (f"docker rename {first} {second}" for first, second in _pair(real, name))
+    undo = on_server(site, finding.server, back)
+    if finding.evidence.get("in_the_way"):
+        text = _("Remove the container that has taken its name and does not run, then rename this one back")
+        remove = on_server(site, finding.server, f"docker rm {shlex.quote(name)}")
+        fix = disruptive("docker.rename", text, remove, on_server(site, finding.server, there), undo=undo)
+    else:
+        text = _("Rename it back: it goes on running; or make it anew from its compose file in a quiet hour")
+        fix = safe("docker.rename", text, on_server(site, finding.server, there), undo=undo)
+    return Root(fixes=(fix,))
+
+
+def _pair(real: str, name: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    quoted = shlex.quote(real), shlex.quote(name)
+    return quoted, (quoted[1], quoted[0])
+
+
+def _on_request(finding: Finding, view: View, stopped: Root | None) -> Root | None:
+    """Return the root; the kernel kills with the same signal as Docker does once its patience is over."""
+    if stopped is None or finding.evidence.get("exit_code") != SIGKILL or finding.server is None:
+        return stopped
+    if view.ok("servers.oom.killed", finding.server):
+        return stopped
+    against = _("it was killed (signal 9), and whether the kernel did it for want of memory was not seen")
+    return replace(stopped, verdict=Verdict.PROBABLE, speaks_against=(against,))
 
 
 @root(

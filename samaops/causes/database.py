@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from samaops.causes.effects import Effects, codes
+from samaops.causes.effects import Effects, codes, in_part
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
-from samaops.causes.topology import effects_on_dependents
+from samaops.causes.topology import NOT_PUBLISHED, effects_on_dependents
 from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, console, sql_name, whole_number
+from samaops.site.commands import as_superuser, console, sql_name, sql_text, whole_number
 
 _POOL_SUFFERS = ("pgbouncer.pool.waiting", "pgbouncer.pool.saturated", "pgbouncer.query.failed")
 _POOL_HELD: Effects = (
     *codes(*_POOL_SUFFERS, "pgbouncer.login.stuck"),
     *effects_on_dependents("pgbouncer"),
 )
-_LOCKED: Effects = (
+_BEHIND_A_LOCK: Effects = (
     *codes(
         "postgresql.locks.*",
         "postgresql.transaction.idle",
@@ -27,8 +27,21 @@ _LOCKED: Effects = (
         "postgresql.latency.high",
         *_POOL_SUFFERS,
     ),
-    *effects_on_dependents("pgbouncer"),
+    *(effect for effect in effects_on_dependents("pgbouncer") if effect.pattern != NOT_PUBLISHED),
 )
+_LOCKED: Effects = (*_BEHIND_A_LOCK, *in_part(codes(NOT_PUBLISHED)))
+
+
+def _locked(finding: Finding, view: View) -> Effects:
+    """Return what the sessions behind a lock produce: a publisher is held when it wants that lock, or the pool is full."""
+    relations = {str(wait.get("relation") or "") for wait in finding.evidence.get("waits") or ()}
+
+    def is_held(late: Finding) -> bool:
+        table = late.evidence.get("table")
+        is_on_it = any(relation.rpartition(".")[2] == table for relation in relations)
+        return not relations or not table or is_on_it or bool(view.bad("pgbouncer.pool.waiting"))
+
+    return (*_BEHIND_A_LOCK, *codes(NOT_PUBLISHED, when=is_held))
 
 
 @root(
@@ -37,6 +50,7 @@ _LOCKED: Effects = (
     rank=Rank.STATE,
     runbook="api-down",
     effects=_POOL_HELD,
+    distinguished_from=("pgbouncer-pool-exhausted",),
 )
 def pgbouncer_paused(finding: Finding, view: View) -> Root:
     """Somebody paused the pool."""
@@ -86,10 +100,19 @@ def ddl_behind_long_read(finding: Finding, view: View) -> Root:
     pid = finding.evidence.get("pid") or finding.evidence.get("ddl_pid")
     cancel = as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})")
     text = _("Cancel the waiting DDL (pid {pid}), not the reader before it")
-    return Root(fixes=(disruptive("db.cancel", text.format(pid=pid), cancel),))
+    return Root(
+        fixes=(disruptive("db.cancel", text.format(pid=pid), cancel),), effects=_locked(finding, view)
+    )
 
 
-@root("lock-chain", on="postgresql.locks.chain", rank=Rank.STATE, runbook="db-slow", effects=_LOCKED)
+@root(
+    "lock-chain",
+    on="postgresql.locks.chain",
+    rank=Rank.STATE,
+    runbook="db-slow",
+    effects=_LOCKED,
+    distinguished_from=("idle-in-transaction",),
+)
 def lock_chain(finding: Finding, view: View) -> Root:
     """One session holds what all others wait for."""
     pid = finding.evidence.get("root_pid")
@@ -101,7 +124,8 @@ def lock_chain(finding: Finding, view: View) -> Root:
     else:
         text = _("Ask the owner of session {pid}, then cancel its query")
         sql = f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"
-    return Root(fixes=(disruptive("db.terminate", text.format(pid=pid), as_superuser(view.site, sql)),))
+    fix = disruptive("db.terminate", text.format(pid=pid), as_superuser(view.site, sql))
+    return Root(fixes=(fix,), effects=_locked(finding, view))
 
 
 def _look_first(finding: Finding, _view: View) -> Root:
@@ -117,7 +141,14 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         "postgresql-connections-exhausted",
         Rank.PART,
         "db-slow",
-        ("pgbouncer.*", "postgresql.*"),
+        (
+            *_POOL_SUFFERS,
+            "pgbouncer.service.unreachable",
+            "pgbouncer.login.stuck",
+            "pgbouncer.pool.oversized",
+            "postgresql.sessions.waiting",
+            "postgresql.latency.high",
+        ),
     ),
     (
         "postgresql.transaction.idle",
@@ -160,3 +191,27 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
 )
 for code, cause_id, rank, runbook, patterns in _ROWS:
     root(cause_id, on=code, rank=rank, runbook=runbook, effects=codes(*patterns))(_look_first)
+
+
+@root("replication-slot-lost", on="postgresql.slot.lost", rank=Rank.PART, runbook="db-slow")
+def replication_slot_lost(finding: Finding, view: View) -> Root:
+    """What the reader of a slot still needs is gone."""
+    slots = [dict(slot) for slot in finding.evidence.get("slots") or ()]
+    names = [str(slot.get("slot")) for slot in slots]
+    drops = [f"SELECT pg_drop_replication_slot({sql_text(name)})" for name in names]
+    if any(slot.get("type") == "logical" for slot in slots):
+        rebuild = _("Make the subscription of {names} anew, with a fresh copy of its tables")
+    else:
+        rebuild = _("Rebuild the standby or the backup that reads {names} from a new base backup")
+    drop = _("Drop {names}: a lost slot never serves again, and holds nothing back")
+    named = ", ".join(names)
+    return Root(
+        fixes=(
+            safe(
+                "postgresql.slot.drop_lost",
+                drop.format(names=named),
+                *(as_superuser(view.site, statement) for statement in drops),
+            ),
+            disruptive("postgresql.reader.rebuild", rebuild.format(names=named)),
+        )
+    )

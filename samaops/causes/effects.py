@@ -57,14 +57,19 @@ def codes(
     return tuple(Effect(pattern, server, subject, when) for pattern in patterns)
 
 
-def same_server(*patterns: str) -> Effects:
+def same_server(*patterns: str, when: Callable[[Finding], bool] | None = None) -> Effects:
     """Return the findings of some codes on the server of the one that decides."""
-    return codes(*patterns, server="{server}")
+    return codes(*patterns, server="{server}", when=when)
 
 
 def same_subject(*patterns: str) -> Effects:
     """Return the findings of some codes about the subject of the one that decides."""
     return codes(*patterns, subject="{subject}")
+
+
+def in_part(effects: Effects) -> Effects:
+    """Return effects as they are shown to people where only the code can tell which of the findings they are."""
+    return tuple(replace(effect, when=effect.when or bool) for effect in effects)
 
 
 def produced(effects: Effects | OfSite, finding: Finding, site: Site) -> Effects:

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from msgspec.structs import replace
 
 from samaops.causes import (
+    application,
     broker,
     cache,
     containers,
@@ -21,8 +22,10 @@ from samaops.causes import (
     publishing,
     refused,
     services,
+    unknown,
     workers,
 )
+from samaops.causes.mechanism import is_older
 from samaops.causes.root import Candidate, declared_in
 from samaops.causes.view import View
 from samaops.model.cause import Cause
@@ -31,7 +34,19 @@ from samaops.model.status import SEVERITY, Status
 from samaops.site.site import Site
 
 # Of two causes of the same rank, the one that stands first here is taken first.
-_LAYERS = (hosts, containers, services, network, database, cache, broker, refused, workers, publishing)
+_LAYERS = (
+    hosts,
+    containers,
+    services,
+    network,
+    application,
+    database,
+    cache,
+    broker,
+    refused,
+    workers,
+    publishing,
+)
 DECLARATIONS = declared_in(_LAYERS)
 
 
@@ -46,6 +61,8 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
             roots.append(_Root(candidate))
         else:
             parent.fold(candidate)
+    if not roots:
+        return _inconclusive(view)
     roots.sort(key=lambda root: root.severity)
     explained = _assign(findings, roots)
     named = tuple(
@@ -53,6 +70,17 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
         for finding in findings
     )
     return named, tuple(_cause(root, explained) for root in roots)
+
+
+def _inconclusive(view: View) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
+    """Return what is critical where no root was found: where it is, and that nobody knows why."""
+    causes = tuple(unknown.narrowed(view))
+    explained = {key for cause in causes for key in cause.explains}
+    findings = tuple(
+        replace(finding, cause=unknown.UNKNOWN_FAULT) if finding.key in explained else finding
+        for finding in view.findings
+    )
+    return findings, causes
 
 
 class _Root:
@@ -70,11 +98,19 @@ class _Root:
 
     def explains(self, finding: Finding, ruled_out: tuple[str, ...] = ()) -> bool:
         """Return whether this root or a fault folded under it produces a finding; some may be ruled out."""
-        is_effect = finding.status not in (Status.OK, Status.SKIPPED)
+        is_effect = finding.status not in (Status.OK, Status.SKIPPED) and not is_older(
+            finding, self.candidate.triggers
+        )
         return any(
             finding in part.triggers or (is_effect and part.produces(finding))
             for part in self._parts
             if not any(fnmatchcase(trigger.code, code) for trigger in part.triggers for code in ruled_out)
+        )
+
+    def holds(self, finding: Finding) -> bool:
+        """Return whether a finding decides what was folded under this root, or is produced by it."""
+        return self.explains(finding) or any(
+            finding.key == trigger.key for part in self._parts for trigger in part.triggers
         )
 
     def is_decided_by(self, finding: Finding) -> bool:
@@ -95,7 +131,7 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
     assigned: dict[str, _Root] = {}
     for finding in findings:
         decided = next((root for root in roots if root.is_decided_by(finding)), None)
-        root = decided or next((root for root in roots if root.explains(finding)), None)
+        root = decided or next((root for root in roots if root.holds(finding)), None)
         if root is not None:
             assigned[finding.key] = root
     explained = dict(assigned)

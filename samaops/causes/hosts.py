@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from samaops.causes.effects import codes, same_server
+from samaops.causes.effects import Effects, codes, produced, same_server, same_subject
+from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage, killed_at
 from samaops.causes.root import (
     Find,
     Rank,
@@ -27,20 +29,46 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import as_superuser, direct, on_server, sql_text, whole_number
 
-_DISK_SUFFERS = (
-    "servers.disk.*",
-    "servers.load.high",
-    "postgresql.*",
-    "pgbouncer.*",
-    "rabbitmq.*",
-    "redis.persistence.*",
-    "redis.memory.refusing_writes",
-    "docker.*",
-    "minio.*",
-    "backup.*",
-)
-_WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned")
 _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
+_WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned")
+# Who cannot write on the server whose disk it is, and only in the ways in which that shows: what was stopped on
+# request, paused, or is full of keys or locked, is a fault of its own.
+_LITTLE_SPACE = same_server("rabbitmq.alarm.disk", "rabbitmq.disk.low", "rabbitmq.connection.blocked")
+_CANNOT_WRITE = (
+    *_LITTLE_SPACE,
+    *same_server(
+        "postgresql.recovery.active",
+        "postgresql.archiver.failing",
+        "postgresql.wal.large",
+        "postgresql.checkpoints.requested",
+        "postgresql.latency.high",
+        "rabbitmq.node.down",
+        "redis.persistence.failing",
+        "redis.write.probe",
+        "docker.container.unhealthy",
+        "minio.health.failing",
+        "backup.newest.*",
+        "backup.size.changed",
+        "backup.unfinished.left",
+    ),
+    *same_server(
+        "postgresql.service.unreachable",
+        "pgbouncer.service.unreachable",
+        "rabbitmq.service.unreachable",
+        "rabbitmq.amqp.unreachable",
+        "redis.service.unreachable",
+        "docker.engine.unreachable",
+        "minio.service.unreachable",
+        when=is_outage,
+    ),
+    *same_server("docker.container.stopped", "docker.container.restarting", when=ended_with_error),
+    *same_server("redis.memory.refusing_writes", when=cannot_save),
+)
+# The same disk seen twice, and what is untidy on it without being a fault alone.
+_FULL_DISK_BESIDE = (
+    *same_subject(*_FULL_DISK),
+    *same_server("docker.disk.reclaimable", "postgresql.temp.high", "backup.retention.exceeded"),
+)
 
 
 @root("server-down", on="servers.host.unreachable", rank=Rank.SERVER, runbook="api-down", effects=SERVER_GONE)
@@ -60,6 +88,7 @@ def server_down(finding: Finding, view: View) -> Root:
     rank=Rank.SERVER,
     runbook="api-down",
     effects=SERVER_GONE,
+    distinguished_from=("ssh-unusable",),
 )
 def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
     """On which server is every service silent at once? Not each of them has a fault of its own."""
@@ -97,15 +126,34 @@ def _is_access(finding: Finding, server: str) -> bool:
     )
 
 
+# After this long the memory is given back, what was killed is started again or is another's fault.
+_KILL_SECONDS = 900.0
+_STARVED = ("servers.memory.low", "servers.swap.used")
+_KILLED = ("docker.container.stopped", "docker.container.restarting")
+
+
 @root(
     "host-out-of-memory",
     on="servers.oom.killed",
     rank=Rank.RESOURCE,
     runbook="api-down",
-    effects=same_server("servers.memory.low", "servers.swap.used", "docker.*"),
+    effects=(*same_server(*_STARVED), *same_server(*_KILLED, when=killed_at(()))),
+    distinguished_from=("container-oom-killed", "container-stopped", "container-crashed"),
 )
-def host_out_of_memory(finding: Finding, view: View) -> Root:
-    """The kernel killed a process for its memory."""
+def host_out_of_memory(finding: Finding, view: View) -> Root | None:
+    """The kernel killed a process for its memory, now and not hours ago."""
+    kills = finding.evidence.get("kills") or ()
+    killed = killed_at(kill.get("at") for kill in kills)
+    ended = [
+        container.title
+        for code in _KILLED
+        for container in view.bad(code, finding.server)
+        if killed(container)
+    ]
+    starved = [low.title for code in _STARVED for low in view.bad(code, finding.server)]
+    is_recent = any((kill.get("ago_seconds") or 0.0) <= _KILL_SECONDS for kill in kills) or not kills
+    if not (is_recent or ended or starved):
+        return None  # it has given the memory back long since, and nothing that it ended is still down
     title = _("Server {name} ran out of memory and the kernel killed a process").format(name=finding.server)
     look = on_server(view.site, finding.server, "ps aux --sort=-rss | head -15")
     text = _("See who holds the memory before restarting anything")
@@ -113,7 +161,12 @@ def host_out_of_memory(finding: Finding, view: View) -> Root:
         title,
         (safe("server.memory.owner", text, look),),
         Verdict.PROBABLE,
-        speaks_for=(finding.title,),
+        effects=(
+            *codes(*_STARVED, server=finding.server),
+            *codes(*_KILLED, server=finding.server, when=killed),
+        ),
+        speaks_for=(finding.title, *ended, *starved),
+        speaks_against=() if starved else (_("the server has memory again"),),
     )
 
 
@@ -122,7 +175,7 @@ def host_out_of_memory(finding: Finding, view: View) -> Root:
     on="servers.disk.readonly",
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=same_server(*_DISK_SUFFERS),
+    effects=(*_CANNOT_WRITE, *same_subject("servers.disk.*")),
 )
 def filesystem_read_only(finding: Finding, view: View) -> Root:
     """The kernel remounted a file system."""
@@ -150,22 +203,62 @@ def _filler(
             return Root(
                 fixes=(repair(finding, view),),
                 triggers=(finding, *full),
-                effects=None if full else codes(*_WAL_SUFFERS, server=finding.server),
+                effects=_suffering(finding, full, view)
+                if full
+                else codes(*_WAL_SUFFERS, server=finding.server),
                 speaks_for=tuple(seen.title for seen in (finding, *full)),
-                speaks_against=() if full else (_("no disk is near its limit yet"),),
+                speaks_against=() if full else (_why_not(finding, view),),
             )
 
-        effects = same_server(*_DISK_SUFFERS, *_WAL_SUFFERS)
+        effects = (*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS))
         root(cause_id, on=on, rank=Rank.RESOURCE, runbook="disk-full", effects=effects)(filled_by)
         return filled_by
 
     return declare
 
 
+# Nearly full is a warning to people; a program is refused when there is next to nothing.
+_NO_SPACE_SHARE = 0.02
+
+
+def _suffering(finding: Finding, full: tuple[Finding, ...], view: View) -> Effects:
+    """Return what full disks produce: with some space left only the broker stops, by a limit of its own."""
+    has_space = all(
+        disk.code == "servers.disk.full"
+        and (disk.evidence.get("available_bytes") or 0)
+        > _NO_SPACE_SHARE * (disk.evidence.get("size_bytes") or math.inf)
+        for disk in full
+    )
+    suffering = _LITTLE_SPACE if has_space else _CANNOT_WRITE
+    return produced((*suffering, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)), finding, view.site)
+
+
+def _why_not(filler: Finding, view: View) -> str:
+    if any(view.bad(code, filler.server) for code in _FULL_DISK):
+        return _("it is little of what the full disk of its server holds, or on another one")
+    return _("no disk is near its limit yet")
+
+
 def _filled(filler: Finding, view: View) -> tuple[Finding, ...]:
     """Return the full disks that something may have filled."""
     full = [disk for code in _FULL_DISK for disk in view.bad(code)]
-    return tuple(disk for disk in full if disk.server == filler.server and _is_on(disk, filler))
+    return tuple(
+        disk
+        for disk in full
+        if disk.server == filler.server and _is_on(disk, filler) and _is_much(filler, disk)
+    )
+
+
+# What a filler holds, by the names that the checks give it.
+_HELD = ("held_bytes", "retained_bytes", "log_bytes", "bytes_now", "bytes")
+_LEAST_SHARE = 0.02
+
+
+def _is_much(filler: Finding, disk: Finding) -> bool:
+    """Return whether what a filler holds matters to a disk; where one of the two is not known, it may."""
+    held = next((filler.evidence[name] for name in _HELD if filler.evidence.get(name) is not None), None)
+    size = disk.evidence.get("size_bytes")
+    return held is None or not size or held >= _LEAST_SHARE * size
 
 
 def _is_on(disk: Finding, filler: Finding) -> bool:
@@ -240,7 +333,8 @@ def prune_images(finding: Finding, view: View) -> Fix:
     on=each(*_FULL_DISK),
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=same_server(*_DISK_SUFFERS),
+    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
+    distinguished_from=("broker-disk-alarm", "container-crashed"),
 )
 def disk_full(finding: Finding, view: View) -> Root | None:
     """A disk is full, and nothing that was seen has filled it."""
@@ -252,6 +346,7 @@ def disk_full(finding: Finding, view: View) -> Root | None:
     look = on_server(view.site, finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20")
     return Root(
         fixes=(safe("disk.owner", _("See what fills it before deleting anything"), look),),
+        effects=_suffering(finding, (finding,), view),
         speaks_for=(finding.title, *(_size_of(entry) for entry in biggest[:3])),
     )
 
@@ -265,16 +360,26 @@ def _size_of(entry: Mapping[str, Any]) -> str:
     on=not_ok("servers.ssh.unreachable"),
     rank=Rank.ENGINE,
     effects=same_server("servers.*", "docker.*", "backup.*", "redis.memory.over_container"),
+    distinguished_from=("server-unresponsive",),
 )
 def ssh_unusable(finding: Finding, view: View) -> Root | None:
-    """We cannot log in."""
+    """We cannot log in, or can and run nothing."""
     if finding.evidence.get("kind") == "deadline":
         return None  # we did not wait: that says nothing of the log-in
-    title = _("We cannot log in to server {name}: what only it can tell is unknown").format(
-        name=finding.server
-    )
-    text = _("Try the log-in by hand and read its reason")
-    return Root(title, (safe("ssh.test", text, on_server(view.site, finding.server, "true")),))
+    if finding.evidence.get("stage") in _LOGGED_IN:
+        title = _("Server {name} lets us log in and runs nothing for us: what only it can tell is unknown")
+        text = _(
+            "Read what it says: sshd's MaxSessions, a ForceCommand, an expired password or the account's shell may be why"
+        )
+    else:
+        title = _("We cannot log in to server {name}: what only it can tell is unknown")
+        text = _("Try the log-in by hand and read its reason")
+    fix = safe("ssh.test", text, on_server(view.site, finding.server, "true"))
+    return Root(title.format(name=finding.server), (fix,))
+
+
+# The stages of a look that come after the log-in.
+_LOGGED_IN = ("ssh session", "ssh command", "script")
 
 
 @root(

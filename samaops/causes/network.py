@@ -12,7 +12,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 
-_PROXY_SUFFERS = (*codes("proxy.*"), *effects_on_dependents("proxy"))
+_PROXY_SUFFERS = (*codes("proxy.*"), *effects_on_dependents("proxy", hangs=False))
 
 
 def _network_team(view: View, text: str, *confirm: str) -> Fix:
@@ -35,14 +35,18 @@ def _proxy(finding: Finding, view: View, *speaks_for: str, cause_id: str | None 
 
 @root(
     "proxy-requires-password",
+    "proxy-takes-no-password",
     on="proxy.auth.required",
     rank=Rank.STATE,
     runbook="notifications",
     effects=_PROXY_SUFFERS,
 )
 def proxy_requires_password(finding: Finding, view: View) -> Root:
-    """The proxy wants a user that the application does not have."""
-    return _proxy(finding, view, _("the proxy itself answers"))
+    """The proxy wants a user that the application does not have, or a log-in that it cannot do."""
+    schemes = [str(scheme).lower() for scheme in finding.evidence.get("schemes") or ()]
+    is_other = bool(schemes) and "basic" not in schemes
+    cause_id = "proxy-takes-no-password" if is_other else None
+    return _proxy(finding, view, _("the proxy itself answers"), cause_id=cause_id)
 
 
 @root(
@@ -64,6 +68,7 @@ def proxy_blocks_host(finding: Finding, view: View) -> Root:
     rank=Rank.STATE,
     runbook="notifications",
     effects=_PROXY_SUFFERS,
+    distinguished_from=("proxy-upstream-failing", "google-host-unreachable"),
 )
 def proxy_upstream_failing(finding: Finding, view: View) -> Root:
     """The proxy does not reach a host; when it reaches the other one, its own way out is well."""
@@ -77,30 +82,55 @@ def proxy_upstream_failing(finding: Finding, view: View) -> Root:
 
 @root(
     "proxy-intercepts-tls",
+    "google-certificate-invalid",
     on=together("firebase.tls.intercepted"),
     rank=Rank.STATE,
     runbook="notifications",
-    effects=(*codes("firebase.*", "proxy.*"), *effects_on_dependents("firebase")),
+    effects=(*codes("firebase.*", "proxy.*"), *effects_on_dependents("firebase", hangs=False)),
+    distinguished_from=("google-certificate-invalid", "proxy-intercepts-tls"),
 )
 def proxy_intercepts_tls(finding: Finding, view: View) -> Root:
-    """Somebody on the way shows certificates of his own."""
+    """Somebody on the way shows certificates of his own; or Google's own does not verify here."""
     findings = view.bad("firebase.tls.intercepted")
     proxy = view.site.settings.proxy
     address = proxy.url.rpartition("//")[2].rstrip("/") if proxy else "?"
-    title = _("The proxy intercepts TLS to Google: certificates are issued by {issuer}")
-    text = _(
-        "Ask the network team to exempt Google's hosts from inspection, or for its CA to add to the containers' bundle. Never switch verification off"
-    )
     confirm = (
         f"openssl s_client -proxy {shlex.quote(address)} "
         f"-connect {shlex.quote(name_of(finding))}:443 </dev/null"
     )
+    issuer = finding.evidence.get("issuer", "?")
+    if all(_is_of_google(host) for host in findings):
+        title = _("The certificate of {host} from {issuer} does not verify: nobody intercepts TLS")
+        text = _(
+            "Read the reason: expired or not yet valid asks for the clocks first, an unknown authority for the bundle of "
+            "the application. Never switch verification off"
+        )
+        return Root(
+            title.format(host=name_of(finding), issuer=issuer),
+            (safe("tls.reason", text, f"{confirm} | openssl x509 -noout -issuer -dates", "date -u"),),
+            id="google-certificate-invalid",
+            triggers=findings,
+            speaks_for=(
+                *(words_of(host) for host in findings),
+                _("the issuer is the one that is expected"),
+            ),
+        )
+    title = _("The proxy intercepts TLS to Google: certificates are issued by {issuer}")
+    text = _(
+        "Ask the network team to exempt Google's hosts from inspection, or for its CA to add to the containers' bundle. Never switch verification off"
+    )
     return Root(
-        title.format(issuer=finding.evidence.get("issuer", "?")),
+        title.format(issuer=issuer),
         (_network_team(view, text, confirm),),
         triggers=findings,
         speaks_for=tuple(words_of(host) for host in findings),
     )
+
+
+def _is_of_google(host: Finding) -> bool:
+    evidence = host.evidence
+    names = {evidence.get("issuer_organisation"), evidence.get("issuer_name")}
+    return bool(names & set(evidence.get("expected_issuers") or ()))
 
 
 _GOOGLE = together(failed("firebase.host.unreachable"), "firebase.service.failing")
@@ -137,7 +167,7 @@ def google_unreachable(finding: Finding, view: View) -> Root:
 
 @root(
     "sqlserver-unavailable",
-    on=each("sqlserver.server.unreachable", "sqlserver.query.failing"),
+    on=each("sqlserver.server.unreachable", "sqlserver.database.unavailable", "sqlserver.query.failing"),
     rank=Rank.PART,
     runbook="api-down",
     effects=same_subject("sqlserver.*"),

@@ -18,16 +18,29 @@ from samaops.site.site import Site
 _SHOWN = 3
 
 
-@root("nothing-published", on=NOT_PUBLISHED, rank=Rank.REMAINDER, runbook="notifications")
+@root(
+    "nothing-published",
+    on=NOT_PUBLISHED,
+    rank=Rank.REMAINDER,
+    runbook="notifications",
+    distinguished_from=("broker-memory-alarm", "broker-disk-alarm", "pgbouncer-paused", "rabbitmq-down"),
+)
 def nothing_published(finding: Finding, view: View) -> Root:
     """The source has stopped, or leaves some behind."""
     since = finding.evidence.get("published_seconds")
+    beside = _beside(view)
     # The oldest one waits since before the last one was published: the source works, and leaves some behind.
     if isinstance(since, (int, float)) and since < (finding.warning or 0):
         verdict = Verdict.PROBABLE
         title = _("Notifications are published, and {count} that are due are left behind")
         text = _("others were published {seconds} s ago: their source works")
         against = [text.format(seconds=round(since))]
+    elif beside or not _takes_messages(view):
+        # A publisher that is refused looks the same from here: nothing is published, and nothing waits.
+        verdict, against = Verdict.PROBABLE, [*beside]
+        title = _(
+            "{count} notifications are due and none is published: their source has stopped, or is refused"
+        )
     else:
         # Whether it would be refused decides between a source that has stopped and one that is kept from it.
         unseen = [other.title for other in view.not_ok("rabbitmq.*") if other.status is Status.UNKNOWN]
@@ -42,10 +55,34 @@ def nothing_published(finding: Finding, view: View) -> Root:
     )
 
 
+# What may refuse a publisher: its database and pool, the broker, the API that it may be a part of. Queues wait behind it.
+_ON_THE_WAY = (
+    "postgresql.recovery.active",
+    "postgresql.application.*",
+    "postgresql.connections.high",
+    "postgresql.locks.*",
+    "pgbouncer.*",
+    "rabbitmq.[!q]*",
+    "api.*",
+    "docker.log.trouble",
+)
+
+
+def _beside(view: View) -> list[str]:
+    """Return what else is wrong on the publisher's way: it may be refused there."""
+    return [
+        wrong.title for pattern in _ON_THE_WAY for wrong in view.bad(pattern) if wrong.code != NOT_PUBLISHED
+    ][:_SHOWN]
+
+
+def _takes_messages(view: View) -> bool:
+    alarms = (*view.ok("rabbitmq.alarm.memory"), *view.ok("rabbitmq.alarm.disk"))
+    return bool(view.ok("rabbitmq.amqp.unreachable")) and len(alarms) > 1
+
+
 def _all_is_well(view: View) -> Iterator[str]:
     """Yield what was looked at and rules the neighbours out."""
-    alarms = (*view.ok("rabbitmq.alarm.memory"), *view.ok("rabbitmq.alarm.disk"))
-    if view.ok("rabbitmq.amqp.unreachable") and len(alarms) > 1:
+    if _takes_messages(view):
         yield _("RabbitMQ takes messages: it greets and has no alarm")
     if view.ok("rabbitmq.queue.no_consumer") and not view.not_ok("rabbitmq.queue.*"):
         yield _("every queue has a consumer and nothing is stuck in any")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -27,8 +28,8 @@ class Refusal(Struct, frozen=True):
     """One kind of failure: by which words it is known, what it is, and what to do.
 
     ``in_log`` is the word to look for in a worker's log. ``advice`` is a text to act on or to send; ``look`` runs on
-    the server of each worker and changes nothing. ``is_google`` says that the words are Google's: everything on the
-    way to it has worked then.
+    the server of each worker and changes nothing. ``is_proof`` says that the words are of whoever is at the end
+    of the way: everything before it has worked then.
     """
 
     cause: str
@@ -38,7 +39,7 @@ class Refusal(Struct, frozen=True):
     advice: str
     look: str = ""
     verdict: Verdict = Verdict.CONFIRMED
-    is_google: bool = True
+    is_proof: bool = True
 
 
 POISON = Refusal(
@@ -50,7 +51,7 @@ POISON = Refusal(
         "Find the task's id and its process's last words in the worker's log. If it is one message that comes back, "
         "park it (samaops queue park); keep the rest of the queue"
     ),
-    is_google=False,
+    is_proof=False,
 )
 
 REFUSALS = (
@@ -135,16 +136,75 @@ REFUSALS = (
             "was discarded"
         ),
         "docker inspect -f '{{{{.Config.Image}}}} {{{{.Image}}}}' {container}",
-        is_google=False,
     ),
     POISON,
 )
 
 
+def meaning_of(exception: str) -> Refusal | None:
+    """Return what an exception means; None when nobody has documented it."""
+    return next((refusal for refusal in REFUSALS if refusal.words.search(exception)), None)
+
+
 def of(finding: Finding) -> Refusal | None:
     """Return what the most frequent exception of failing tasks means; None when nobody has documented it."""
-    text = str(finding.evidence.get("exception") or "")
-    return next((refusal for refusal in REFUSALS if refusal.words.search(text)), None)
+    return meaning_of(str(finding.evidence.get("exception") or ""))
+
+
+def seen_in(finding: Finding) -> dict[str, tuple[Refusal, str, int]]:
+    """Return by its cause each refusal among the failures: its most frequent words, and how many it is."""
+    evidence = finding.evidence
+    exceptions = evidence.get("exceptions")
+    if not isinstance(
+        exceptions, dict
+    ):  # a look that was saved by an earlier version has the most frequent only
+        exceptions = {str(evidence.get("exception") or ""): evidence.get("exception_count")}
+    seen: dict[str, tuple[Refusal, str, int]] = {}
+    for exception, count in exceptions.items():  # the most frequent first
+        refusal = meaning_of(exception)
+        if refusal is not None:
+            _refusal, words, before = seen.get(refusal.cause, (refusal, exception, 0))
+            seen[refusal.cause] = refusal, words, before + count_of(count)
+    return seen
+
+
+def count_of(value: object) -> int:
+    """Return a count of a finding's evidence; 0 for what is none."""
+    return value if isinstance(value, int) else 0
+
+
+# Whose words an exception that nobody has documented has: a fault of another system does not speak so.
+_SPEAKERS = {
+    "way out": re.compile(r"[Pp]roxy|[Tt]unnel|\b407\b|googleapis|CERTIFICATE_VERIFY_FAILED|SSLError"),
+    "database": re.compile(r"psycopg|asyncpg|sqlalchemy|OperationalError|QueuePool|QueryCanceled|pgbouncer"),
+    "redis": re.compile(r"[Rr]edis|MISCONF|OOM command|result store"),
+    "broker": re.compile(r"kombu|amqp|AMQP"),
+}
+_SPEAKER_OF = {
+    "proxy": "way out",
+    "firebase": "way out",
+    "postgresql": "database",
+    "pgbouncer": "database",
+    "redis": "redis",
+    "rabbitmq": "broker",
+}
+
+
+def may_be_of(system: str) -> Callable[[Finding], bool]:
+    """Return what tells whether the words of failing tasks may be of a system's fault."""
+
+    def speaks(finding: Finding) -> bool:
+        exception = str(finding.evidence.get("exception") or "")
+        speakers = {name for name, words in _SPEAKERS.items() if words.search(exception)}
+        return not speakers or _SPEAKER_OF.get(system) in speakers
+
+    return speaks
+
+
+def lost_its_process(finding: Finding) -> bool:
+    """Return whether tasks fail because the process that ran them was killed; unknown ones may."""
+    exception = finding.evidence.get("exception")
+    return not exception or meaning_of(str(exception)) is POISON
 
 
 def looks(refusal: Refusal, site: Site) -> tuple[str, ...]:

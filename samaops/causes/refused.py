@@ -7,23 +7,17 @@ import shlex
 from samaops.causes.broker import in_broker
 from samaops.causes.effects import codes, name_of
 from samaops.causes.root import Rank, Root, root, safe, words_of
-from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS
+from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS, effects_on_dependents
 from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
-_CLIENTS_REFUSED = codes(
-    "rabbitmq.amqp.refused",
-    "celery.*",
-    "flower.worker*",
-    "flower.service.unreachable",
-    "api.health.*",
-    "api.latency.*",
-    "docker.container.unhealthy",
-    *QUEUE_WAITS,
-    NOT_PUBLISHED,
+# Who is refused has no broker: what that does elsewhere is the same.
+_CLIENTS_REFUSED = (
+    *codes("rabbitmq.amqp.refused", *QUEUE_WAITS),
+    *effects_on_dependents("rabbitmq"),
 )
 
 

@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from samaops.causes.effects import codes, name_of
 from samaops.causes.root import Rank, Root, disruptive, each, root, safe, team_request, words_of
-from samaops.causes.topology import MEMBER_GONE, effects_of_system
+from samaops.causes.topology import MEMBER_GONE, effects_of_system, effects_on_dependents
 from samaops.causes.view import View, failed
 from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis
+from samaops.facts.flower import API_CLOSED
 from samaops.i18n import N_, _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -48,17 +49,27 @@ _TITLES = {
 }
 
 
+def _is_unknown(finding: Finding) -> bool:
+    return finding.status is Status.UNKNOWN
+
+
 def service_down(finding: Finding, view: View) -> Root | None:
     """Nothing listens, or what listens does not serve."""
     system, kind = finding.system, str(finding.evidence.get("kind"))
-    if system == "postgresql" and finding.evidence.get("stage") == "slot":
-        return None  # it serves, and has no connection left
+    if system == "postgresql" and finding.evidence.get("stage") in ("slot", "limit"):
+        return None  # it serves, and has no connection left for us
+    if system == "redis" and finding.evidence.get("stage") == "paused":
+        return None  # it is well, and told to let its clients wait
     if kind == "silent" and finding.server and view.ok("servers.ssh.unreachable", finding.server):
         return _port_dropped(finding, view)
+    is_refused_at_once = system == "proxy" and kind not in ("silent", "no_answer")
     return Root(
         _(_TITLES[kind]).format(name=_(_SERVICES[system].name)),
         _repair(finding, view),
         id=f"{system}-hung" if kind == "no_answer" else None,
+        effects=(*codes("proxy.*"), *effects_on_dependents("proxy", hangs=False))
+        if is_refused_at_once
+        else None,
         speaks_for=(words_of(finding), *_running_container(view, system)),
     )
 
@@ -118,6 +129,7 @@ def _repair(finding: Finding, view: View) -> tuple[Fix, ...]:
     rank=Rank.SERVICE,
     runbook="db-slow",
     effects=effects_of_system("postgresql"),
+    distinguished_from=("pgbouncer-pool-exhausted",),
 )
 def no_connection_left(finding: Finding, view: View) -> Root | None:
     """PostgreSQL answers that it has no slot."""
@@ -145,8 +157,43 @@ def login_refused(finding: Finding, _view: View) -> Root:
     return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
 
 
-def _is_unknown(finding: Finding) -> bool:
-    return finding.status is Status.UNKNOWN
+def password_unasked(finding: Finding, _view: View) -> Root:
+    """It has no password set, and refuses whoever gives one, as we do and as the application may."""
+    title = _("{name} has no password set, and turns away who gives one: what only it can tell is unknown")
+    text = _(
+        "Give it the password that it should have, or take the password out of [{section}]; ask which is meant"
+    )
+    fix = safe("config.secret", text.format(section=finding.system), "samaops config show")
+    return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
+
+
+def other_scheme(finding: Finding, _view: View) -> Root:
+    """It asks for a log-in of another kind: no password opens it."""
+    title = _("{name} takes no user and password: what only it can tell is unknown")
+    text = _(
+        "Ask who runs it for a way in by user and password (Basic), or for its address behind the log-in page"
+    )
+    fix = safe("config.way_in", text, "samaops config show")
+    return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
+
+
+@root(
+    "flower-without-authentication",
+    on="flower.credentials.default",
+    rank=Rank.PART,
+    effects=codes("celery.task.stuck", "celery.tasks.failing", when=_is_unknown),
+)
+def flower_without_authentication(finding: Finding, view: View) -> Root | None:
+    """Flower closes its API where it has no authentication, so that its tasks are not seen."""
+    if finding.evidence.get("authentication") != API_CLOSED:
+        return None  # it is open, which breaks nothing
+    flower = view.site.settings.flower
+    container = shlex.quote((flower and flower.container) or "samaconso_flower")
+    look = on_server(
+        view.site, finding.server, f"docker inspect -f '{{{{.Path}}}} {{{{.Args}}}}' {container}"
+    )
+    text = _("Set --basic-auth (FLOWER_BASIC_AUTH) and create its container anew: it holds no data")
+    return Root(fixes=(safe("flower.authentication", text, look),), speaks_for=(finding.title,))
 
 
 def _declare_services() -> None:
@@ -159,9 +206,12 @@ def _declare_services() -> None:
         root(*ids, on=failed(code), rank=Rank.SERVICE, runbook=service.runbook, effects=effects)(service_down)
         celery = ("celery.*",) if system in _WITNESSES_OF_CELERY else ()
         unseen = codes(f"{system}.*", *celery, when=_is_unknown)
-        root("login-refused", on=failed(code, "authentication"), rank=Rank.SERVICE, effects=unseen)(
-            login_refused
-        )
+        for cause_id, kind, find in (
+            ("login-refused", "authentication", login_refused),
+            ("password-not-asked-for", "no_authentication", password_unasked),
+            ("other-log-in-wanted", "scheme", other_scheme),
+        ):
+            root(cause_id, on=failed(code, kind), rank=Rank.SERVICE, effects=unseen)(find)
 
 
 _declare_services()
@@ -242,5 +292,25 @@ def loadbalancer_fault(finding: Finding, view: View) -> Root:
     ]
     return Root(
         fixes=(safe("loadbalancer.members", text, "tmsh show ltm pool samaconso_api_pool members"),),
+        # Without a member that was seen to serve, the fault may as well be behind it.
+        verdict=Verdict.CONFIRMED if members else Verdict.PROBABLE,
         speaks_for=(words_of(finding), *members),
     )
+
+
+@root(
+    "minio-refuses-writes",
+    on="minio.write.refused",
+    rank=Rank.STATE,
+    runbook="disk-full",
+    effects=codes("minio.object.probe"),
+)
+def minio_refuses_writes(_finding: Finding, view: View) -> Root:
+    """It reads, and too few of its drives take a write."""
+    text = _(
+        "See which of its drives are away, full or read-only; writes are taken at once when they are back"
+    )
+    minio = view.site.settings.minio
+    server = minio.server if minio else "db"
+    looks = (on_server(view.site, server, look) for look in ("journalctl -u minio -n 50 --no-pager", "df -h"))
+    return Root(fixes=(safe("minio.drives", text, *looks),))

@@ -6,9 +6,10 @@ stay visible as a root of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from samaops.causes.effects import Effect, Effects, OfSite, codes, name_of
+from samaops.causes.refusals import lost_its_process, may_be_of
 from samaops.model.finding import Finding
 from samaops.site.site import Service, Site
 
@@ -19,7 +20,16 @@ _API_SUFFERS = (
     "loadbalancer.vip.*",
     "loadbalancer.member.down",
 )
-_TASKS_SUFFER = ("celery.tasks.failing", "celery.task.stuck")
+# Only by an exception that may be of the system: see ``_of_codes``.
+_FAILING = "celery.tasks.failing"
+BALANCER_SUFFERS = (
+    "loadbalancer.vip.*",
+    "loadbalancer.member.down",
+    "loadbalancer.pool.down",
+    "loadbalancer.virtual.down",
+)
+_STUCK = "celery.task.stuck"
+_TASKS_SUFFER = (_FAILING, _STUCK)
 # Who publishes needs the database, the pool and the broker, and may itself be a part of the API.
 NOT_PUBLISHED = "postgresql.notifications.late"
 # What a queue shows whose consumer is gone or stuck; its settings are a fault of their own.
@@ -40,14 +50,20 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
         "pgbouncer.pool.saturated",
         "pgbouncer.login.stuck",
         "pgbouncer.query.failed",
+        "pgbouncer.write.probe",
         "pgbouncer.pool.oversized",
         *_API_SUFFERS,
         *_TASKS_SUFFER,
     ),
-    "pgbouncer": (*_API_SUFFERS, *_TASKS_SUFFER, NOT_PUBLISHED),
-    "redis": (*_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER),
+    "pgbouncer": ("pgbouncer.write.probe", *_API_SUFFERS, *_TASKS_SUFFER, NOT_PUBLISHED),
+    "redis": ("redis.write.probe", *_API_SUFFERS, *_TASKS_SUFFER, *_QUEUES_SUFFER),
     "rabbitmq": (
-        "celery.*",
+        "rabbitmq.publish.probe",
+        "celery.service.unreachable",
+        "celery.worker.*",
+        "celery.queue.*",
+        "celery.broker.*",
+        *_TASKS_SUFFER,
         "flower.service.unreachable",
         "flower.worker*",
         *_API_SUFFERS,
@@ -56,7 +72,7 @@ _EFFECTS: dict[str, tuple[str, ...]] = {
     ),
     "proxy": ("firebase.*", *_TASKS_SUFFER, *_QUEUES_SUFFER),
     "firebase": (*_TASKS_SUFFER, *_QUEUES_SUFFER),
-    "api": ("loadbalancer.*", NOT_PUBLISHED),
+    "api": (*BALANCER_SUFFERS, NOT_PUBLISHED),
     "celery": (*QUEUE_WAITS, "celery.*", "flower.worker*"),
 }
 # The systems whose absence is felt elsewhere when the server they are on is gone.
@@ -65,12 +81,22 @@ _PLACED = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "a
 
 def effects_of_system(system: str) -> Effects:
     """Return what follows when a whole system does not serve: its own findings and its dependents'."""
-    return codes(f"{system}.*", *_EFFECTS.get(system, ()))
+    return (*codes(f"{system}.*"), *effects_on_dependents(system))
 
 
-def effects_on_dependents(system: str) -> Effects:
-    """Return what follows elsewhere when a system serves badly; its own other findings stay visible."""
-    return codes(*_EFFECTS.get(system, ()))
+def effects_on_dependents(system: str, *, hangs: bool = True) -> Effects:
+    """Return what follows elsewhere when a system serves badly; its own other findings stay visible.
+
+    Who is refused at once does not hang: then no task is stuck by it.
+    """
+    suffering = [code for code in _EFFECTS.get(system, ()) if hangs or code != _STUCK]
+    bounds = {_FAILING: may_be_of(system), "pgbouncer.service.unreachable": _is_not_refused}
+    return tuple(effect for code in suffering for effect in codes(code, when=bounds.get(code)))
+
+
+def _is_not_refused(finding: Finding) -> bool:
+    """Return whether a pool is there that cannot serve: no database behind it takes its port away."""
+    return finding.evidence.get("kind") != "refused"
 
 
 def effects_of_server(site: Site, server: str | None) -> Effects:
@@ -111,7 +137,7 @@ def effects_of_api_member(site: Site, name: str) -> Effects:
 def _of_api_member(name: str, container: str | None) -> Effects:
     effects = (
         *codes("api.*", subject=f"api/{name}"),
-        *codes("loadbalancer.*", "api.members.all_down"),
+        *codes(*BALANCER_SUFFERS, "api.members.all_down"),
     )
     if not container:
         return effects
@@ -132,9 +158,16 @@ def _of_worker(name: str, queues: Iterable[str]) -> Effects:
         waiting += codes("celery.queue.*", subject=f"celery/{queue}")
     return (
         *codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
-        *codes("celery.queue.uncovered", "celery.tasks.*", "celery.broker.*", "flower.worker*"),
+        *codes(_FAILING, when=lost_its_process),
+        *codes("celery.broker.*"),
+        *codes("flower.worker*", when=_of_missing(name)),
         *waiting,
     )
+
+
+def _of_missing(worker: str) -> Callable[[Finding], bool]:
+    """Return what tells whether Flower misses this worker; it may miss others besides, each for a reason of its own."""
+    return lambda finding: worker in (finding.evidence.get("missing") or (worker,))
 
 
 def _everything_in_containers() -> Effects:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -43,12 +44,21 @@ def failed(pattern: str, *kinds: str) -> Trigger:
     return Trigger(pattern, _NOT_OK, kinds or OUTAGE)
 
 
+def _renamed(findings: Iterable[Finding]) -> dict[tuple[str, str], str]:
+    """Return the names that containers have now, by server and configured name."""
+    return {
+        (str(finding.server), str(finding.evidence.get("name"))): str(finding.evidence.get("runs_as"))
+        for finding in findings
+        if finding.code == "docker.container.renamed" and finding.evidence.get("runs_as")
+    }
+
+
 class View:
     """The findings of a run, easy to ask, and the site that says what depends on what."""
 
     def __init__(self, findings: Iterable[Finding], site: Site) -> None:
         self.findings = tuple(findings)
-        self.site = site
+        self.site = replace(site, renamed=_renamed(self.findings))
 
     def bad(self, pattern: str, server: str | None = None) -> tuple[Finding, ...]:
         """Return warnings and criticals whose code matches, on one server when given."""

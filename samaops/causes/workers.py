@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from samaops.causes import refusals
 from samaops.causes.effects import OfSite, codes, name_of, same_subject
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
@@ -16,6 +18,8 @@ from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
 
+# Fewer than these of one kind among the failures say nothing: a tenth, and no single one.
+_LEAST_FAILURES, _LEAST_SHARE = 2, 10
 _BACKLOG = codes("rabbitmq.queue.backlog", "rabbitmq.queue.stuck")
 
 
@@ -38,9 +42,12 @@ def _restart(site: Site, name: str) -> tuple[Fix, ...]:
     rank=Rank.PART,
     runbook="notifications",
     effects=WORKER_GONE,
+    distinguished_from=("queue-without-consumer", "broker-disk-alarm"),
 )
-def worker_down(finding: Finding, view: View) -> Root:
-    """The broker has no connection of it."""
+def worker_down(finding: Finding, view: View) -> Root | None:
+    """The broker has no connection of it, and nobody does its work."""
+    if finding.evidence.get("consumers"):
+        return None
     name = name_of(finding)
     title = _("Worker {name} is not connected to the broker").format(name=name)
     return Root(title, _restart(view.site, name))
@@ -121,6 +128,7 @@ def worker_not_consuming(finding: Finding, view: View) -> Root | None:
     rank=Rank.WORK,
     runbook="notifications",
     effects=WORKER_GONE,
+    distinguished_from=("worker-not-consuming", "worker-down"),
 )
 def worker_frozen(finding: Finding, view: View) -> Iterator[Root]:
     """The broker shows it and Flower no longer hears it, while it hears others: not Flower's fault."""
@@ -137,6 +145,7 @@ def worker_frozen(finding: Finding, view: View) -> Iterator[Root]:
             _restart(view.site, name),
             Verdict.PROBABLE,
             subject=subject,
+            triggers=(replace(finding, evidence={**finding.evidence, "missing": [name]}),),
             effects=effects_of_worker(view.site, name),
             speaks_for=(
                 finding.title,
@@ -146,17 +155,13 @@ def worker_frozen(finding: Finding, view: View) -> Iterator[Root]:
         )
 
 
-def _lost_its_process(finding: Finding) -> bool:
-    return refusals.of(finding) is refusals.POISON
-
-
 @root(
     refusals.POISON.cause,
     on="rabbitmq.queue.redelivering",
     rank=Rank.CONSUMER,
     runbook="notifications",
     effects=(
-        *codes("celery.tasks.failing", when=_lost_its_process),
+        *codes("celery.tasks.failing", when=refusals.lost_its_process),
         *same_subject("rabbitmq.queue.backlog", "rabbitmq.queue.stuck"),
     ),
 )
@@ -183,17 +188,24 @@ def poison_message(finding: Finding, view: View) -> Root:
     rank=Rank.CONSUMER,
     runbook="notifications",
 )
-def task_refused(finding: Finding, view: View) -> Root | None:
-    """Tasks fail, and the words of the exception are documented."""
-    refusal = refusals.of(finding)
-    if refusal is None:
-        return None
-    same, looked_at = (int(finding.evidence.get(key) or 0) for key in ("exception_count", "exception_of"))
-    others = looked_at - same
+def task_refused(finding: Finding, view: View) -> Iterator[Root]:
+    """Tasks fail, and the words of their exceptions are documented: of each kind, as there may be two at once."""
+    looked_at = refusals.count_of(finding.evidence.get("exception_of"))
+    most = refusals.of(finding)
+    for refusal, words, same in refusals.seen_in(finding).values():
+        is_many = same >= _LEAST_FAILURES and _LEAST_SHARE * same >= looked_at
+        if refusal is most or is_many:
+            # It is the same finding for all of them: each is decided by its own words in it.
+            evidence = {**finding.evidence, "exception": words, "exception_count": same}
+            yield _refused(replace(finding, evidence=evidence), refusal, looked_at - same, view)
+
+
+def _refused(finding: Finding, refusal: refusals.Refusal, others: int, view: View) -> Root:
+    evidence = finding.evidence
     against = []
     if others > 0:
         text = _("{others} of the last {count} failures have other reasons")
-        against.append(text.format(others=others, count=looked_at))
+        against.append(text.format(others=others, count=evidence["exception_of"]))
     if refusal.cause == "clock-skew" and view.ok("servers.clock.skewed"):
         against.append(
             _("the servers' clocks agree: all are wrong together, or one process has a time of its own")
@@ -201,11 +213,12 @@ def task_refused(finding: Finding, view: View) -> Root | None:
     return Root(
         _(refusal.title),
         (safe("refusal.advice", _(refusal.advice), *refusals.looks(refusal, view.site)),),
-        Verdict.PROBABLE if others > same else refusal.verdict,
+        Verdict.PROBABLE if others > evidence["exception_count"] else refusal.verdict,
         id=refusal.cause,
-        speaks_for=(str(finding.evidence["exception"]), words_of(finding)),
+        triggers=(finding,),
+        speaks_for=(str(evidence["exception"]), words_of(finding)),
         speaks_against=tuple(against),
-        is_proof=refusal.is_google,
+        is_proof=refusal.is_proof,
     )
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.changes.readings import UnreadableError
 from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
-from samaops.model.plan import Plan
+from samaops.model.plan import SHELL, Operation, Plan, Step
 from samaops.site.site import Site
 
 Codes = tuple[str, ...]
@@ -40,10 +41,24 @@ class Verb(Struct, frozen=True):
     def plan(self, snapshot: Snapshot, site: Site, arguments: Sequence[str]) -> Plan:
         """Plan the change. Raises RefusedError, UnavailableError where what must be known could not be looked at."""
         try:
-            return self.planner(snapshot, site, *arguments)
+            plan = self.planner(snapshot, site, *arguments)
         except UnreadableError as error:
             text = _("Could not look at what the change needs to know: {reason}")
             raise UnavailableError(text.format(reason=error)) from error
+        seen = site.seen_in(snapshot)
+        return replace(plan, steps=tuple(_as_running(step, seen) for step in plan.steps))
+
+
+def _as_running(step: Step, site: Site) -> Step:
+    """Return a step with the names that containers have now in its commands."""
+
+    def now(operation: Operation) -> Operation:
+        if operation.kind != SHELL:
+            return operation
+        command = site.as_running(operation.server, operation.command)
+        return replace(operation, arguments={**operation.arguments, "command": command})
+
+    return replace(step, operation=now(step.operation), undo=step.undo and now(step.undo))
 
 
 _verbs: dict[str, Verb] = {}

@@ -9,6 +9,7 @@ from samaops.checks import health
 from samaops.checks.registry import Context, access, check
 from samaops.facts.api import ApiFacts
 from samaops.facts.observation import Snapshot
+from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
@@ -42,6 +43,14 @@ def latency(member: ApiFacts, context: Context) -> Iterator[Finding]:
 @check("api.latency.slow_for_guide", ApiFacts, warning=health.GUIDE_P99_MS, unit="ms")
 def latency_of_guide(member: ApiFacts, context: Context) -> Iterator[Finding]:
     best = member.answer.best_ms
+    busy = _busy_server(member, context)
+    if busy is not None and best >= (context.warning or 0):
+        reason = _(
+            "its server is busy ({load} processes for {cores} cores): {best} ms are no word on the API"
+        )
+        load = max(round(busy.load_1), busy.runnable)
+        yield context.skipped(reason.format(load=load, cores=busy.processors, best=best))
+        return
     title = _("{name}: the best of {count} health checks took {best} ms (guide: P99 {p99} ms)").format(
         name=member.name, count=len(member.answer.samples_ms), best=best, p99=health.GUIDE_P99_MS
     )
@@ -81,6 +90,19 @@ def any_member_serves(snapshot: Snapshot, context: Context) -> Iterator[Finding]
     else:
         title = _("None of the {all} API members could be looked at").format(all=len(observed))
         yield context.unknown(title, evidence=evidence)
+
+
+def _busy_server(member: ApiFacts, context: Context) -> ServerFacts | None:
+    """Return the member's server when processes wait for its cores."""
+    placed = context.site.member(member.name)
+    return next(
+        (
+            facts
+            for observation, facts in context.snapshot.facts_of(ServerFacts)
+            if placed is not None and observation.server == placed.server and facts.is_busy
+        ),
+        None,
+    )
 
 
 def _logs(member: ApiFacts, context: Context) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from samaops.checks.quantities import duration, size
-from samaops.checks.registry import Context, access_check, check
+from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
 from samaops.model.finding import Finding
@@ -23,7 +23,7 @@ PREVIOUS_COMPARED = 7
 
 @access_check("backup.directory.unreadable", BackupFacts)
 def readable(backup: BackupFacts, context: Context) -> Iterator[Finding]:
-    evidence = {"directory": backup.directory, "pattern": backup.pattern, "files": len(backup.files)}
+    evidence = {**_place(backup), "files": len(backup.files)}
     if backup.exists:
         title = _("{directory} has {count} backups").format(
             directory=backup.directory, count=len(backup.files)
@@ -33,7 +33,12 @@ def readable(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     hint = context.on_server(
         f"ls -ld {shlex.quote(backup.directory)}; findmnt -T {shlex.quote(backup.directory)}",
     )
-    title = _("The backup directory {directory} does not exist").format(directory=backup.directory)
+    if backup.leads_to is None:
+        title = _("The backup directory {directory} does not exist").format(directory=backup.directory)
+    else:
+        title = _("The backup directory {directory} is a link to {target}, which does not exist").format(
+            directory=backup.directory, target=backup.leads_to
+        )
     yield context.crit(title, evidence=evidence, hint=hint)
 
 
@@ -44,9 +49,10 @@ def exists(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     if backup.files:
         yield context.ok(_("The newest backup is {name}").format(name=backup.files[0].name))
         return
-    hint = context.on_server(f"ls -lt {shlex.quote(backup.directory)} | head")
     title = _("No backup {pattern} in {directory}").format(pattern=backup.pattern, directory=backup.directory)
-    yield context.crit(title, evidence={"directory": backup.directory, "pattern": backup.pattern}, hint=hint)
+    left_out = ", ".join(backup.left_out[:5])
+    detail = _("no file, so left out: {names}").format(names=left_out) if left_out else ""
+    yield context.crit(title, detail=detail, evidence=_place(backup), hint=_listing(backup, context))
 
 
 # One a night: 26 hours leave two for a slow night, 50 hours are two nights without any.
@@ -55,12 +61,20 @@ def age(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     if not backup.files:
         return
     newest = backup.files[0]
-    seconds = max(0.0, backup.epoch - newest.modified_at)
+    seconds = backup.epoch - newest.modified_at
+    evidence = {"name": newest.name, "modified_at": newest.modified_at, "size_bytes": newest.size_bytes}
+    hint = _listing(backup, context)
+    if seconds < -HOUR_SECONDS:
+        title = _("The newest backup, {name}, is dated {time} in the future: how old it is is not known")
+        title = title.format(name=newest.name, time=duration(-seconds))
+        yield context.unknown(title, evidence=evidence, hint=hint)
+        return
+    seconds = max(0.0, seconds)
     yield context.above(
         round(seconds / HOUR_SECONDS, 1),
         _("The newest backup is {age} old: {name}").format(age=duration(seconds), name=newest.name),
-        evidence={"name": newest.name, "modified_at": newest.modified_at, "size_bytes": newest.size_bytes},
-        hint=context.on_server(f"ls -lt {shlex.quote(backup.directory)} | head"),
+        evidence=evidence,
+        hint=hint,
     )
 
 
@@ -77,7 +91,7 @@ def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         "size_bytes": newest.size_bytes,
         "previous": [{"name": file.name, "size_bytes": file.size_bytes} for file in previous],
     }
-    hint = context.on_server(f"ls -lt {shlex.quote(backup.directory)} | head")
+    hint = _listing(backup, context)
     if newest.size_bytes == 0:
         title = _("The newest backup {name} is empty: 0 bytes").format(name=newest.name)
         yield context.crit(title, value=-100, evidence=evidence, hint=hint)
@@ -112,7 +126,7 @@ def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         ),
         value=len(old),
         evidence={"count": len(old), "bytes": _total(old), "oldest": old[-1].name, "retention_days": days},
-        hint=context.on_server(f"ls -ltr {shlex.quote(backup.directory)} | head"),
+        hint=context.on_server(f"ls -ltr {_inside(backup)} | head"),
     )
 
 
@@ -130,9 +144,27 @@ def unfinished(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         ),
         value=len(left),
         evidence={"names": [file.name for file in left[:20]], "bytes": _total(left)},
-        hint=context.on_server(f"ls -l {shlex.quote(backup.directory)}"),
+        hint=context.on_server(f"ls -l {_inside(backup)}"),
     )
 
 
 def _total(files: Sequence[BackupFile]) -> int:
     return sum(file.size_bytes for file in files)
+
+
+def _place(backup: BackupFacts) -> Evidence:
+    return {
+        "directory": backup.directory,
+        "leads_to": backup.leads_to,
+        "pattern": backup.pattern,
+        "left_out": list(backup.left_out[:20]),
+    }
+
+
+def _inside(backup: BackupFacts) -> str:
+    """Return the directory for a command that lists what is in it: of a link, ls lists the link itself."""
+    return shlex.quote(backup.directory.rstrip("/") + "/")
+
+
+def _listing(backup: BackupFacts, context: Context) -> str:
+    return context.on_server(f"ls -lt {_inside(backup)} | head")

@@ -16,6 +16,7 @@ from samaops.site.site import Site
 
 def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
     """Return the findings of all selected rules, worst first."""
+    site = site.seen_in(snapshot)
     observed = {observation.system for observation in snapshot.observations}
     known = rules(sorted(observed))
     chosen = [rule for rule in known if selection.includes(rule.code)]

@@ -19,6 +19,8 @@ _TITLES = {
     FailureKind.UNAVAILABLE: N_("{subject} answers that it cannot serve now"),
     FailureKind.NAME: N_("{subject}: its name does not resolve"),
     FailureKind.AUTHENTICATION: N_("{subject} refuses our user or password"),
+    FailureKind.NO_AUTHENTICATION: N_("{subject} has no password set, and turns away who gives one"),
+    FailureKind.SCHEME: N_("{subject} wants another way to log in than a user and password"),
     FailureKind.PERMISSION: N_("{subject}: we are not allowed to look"),
     FailureKind.MISSING: N_("{subject}: what is needed to look is missing"),
     FailureKind.ABSENT: N_("{subject}: this site has none"),

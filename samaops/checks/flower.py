@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, access, check
-from samaops.facts.flower import FlowerFacts
+from samaops.facts.flower import API_CLOSED, FlowerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
@@ -23,8 +23,18 @@ access(
 
 @check("flower.credentials.default", FlowerFacts)
 def credentials(flower: FlowerFacts, context: Context) -> Iterator[Finding]:
-    evidence = {"uses_default_password": flower.uses_default_password, "has_password": flower.has_password}
-    if flower.uses_default_password:
+    evidence = {
+        "uses_default_password": flower.uses_default_password,
+        "has_password": flower.has_password,
+        "authentication": flower.authentication,
+    }
+    if flower.authentication == API_CLOSED:
+        title = _("Flower has no authentication: its API is closed, and its pages are open to anybody")
+        yield context.warn(title, detail=_("start it with --basic-auth"), evidence=evidence)
+    elif flower.authentication == "absent" and flower.has_password:
+        title = _("Flower has no authentication: it answers anybody, with or without our password")
+        yield context.warn(title, detail=_("start it with --basic-auth"), evidence=evidence)
+    elif flower.uses_default_password:
         yield context.warn(_("Flower is used with the known password admin/admin"), evidence=evidence)
     elif not flower.has_password:
         yield context.warn(_("Flower answers without a password"), evidence=evidence)

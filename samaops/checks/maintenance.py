@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
@@ -85,13 +86,16 @@ def _moment(epoch: float) -> str:
 def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
     if not logs.files_listed:
         title = _("There is no log {pattern} in {directory}: nothing was read")
-        yield context.unknown(title.format(pattern=logs.pattern, directory=logs.directory))
+        evidence = {"left_out": list(logs.left_out[:50])}
+        hint = context.on_server(f"ls -la {shlex.quote(logs.directory)}/")
+        title = title.format(pattern=logs.pattern, directory=logs.directory)
+        yield context.unknown(title, evidence=evidence, hint=hint)
         return
     is_over = context.warning is not None and logs.errors > context.warning
     is_far_over = context.critical is not None and logs.errors > context.critical
     status = Status.CRITICAL if is_far_over else Status.WARNING if is_over else Status.OK
     detail = "; ".join(f"{message.count}× {message.text}" for message in logs.messages[:3])
-    command = f"grep -hE 'ERROR|CRITICAL' {logs.directory}/{logs.pattern} | tail -50"
+    command = f"grep -haiE 'error|critical|fatal' {shlex.quote(logs.directory)}/{logs.pattern} | tail -50"
     yield context.finding(
         status,
         _errors_title(logs),
@@ -124,6 +128,7 @@ def _errors_evidence(logs: LogFacts) -> Evidence:
         "criticals": sum(file.criticals for file in logs.files),
         "messages": [{"text": message.text, "count": message.count} for message in logs.messages],
         "is_sampled": logs.is_sampled,
+        "left_out": list(logs.left_out[:50]),
     }
 
 
@@ -145,7 +150,7 @@ def unread(logs: LogFacts, context: Context) -> Iterator[Finding]:
         value=len(logs.unread),
         detail=logs.unread[0].problem,
         evidence={"files": {file.name: file.problem for file in logs.unread[:50]}},
-        hint=context.on_server(f"ls -l {logs.directory}"),
+        hint=context.on_server(f"ls -l {shlex.quote(logs.directory)}/"),
     )
 
 
@@ -160,6 +165,9 @@ def unused_images(facts: ImagesFacts, context: Context) -> Iterator[Finding]:
             {"id": image.id, "tags": list(image.tags), "size_bytes": image.size_bytes}
             for image in unused[:50]
         ],
+        "age_unknown": [
+            image.names[0] for image in facts.images if image.since is None and not image.is_used
+        ][:50],
     }
     if not unused:
         title = _("None of {count} images can be removed: used, recent, or needed for a rollback")

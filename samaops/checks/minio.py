@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, access, check
-from samaops.facts.minio import MinioFacts
+from samaops.facts.minio import MinioFacts, MinioProbe
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
@@ -15,6 +15,29 @@ access(
     MinioFacts,
     title=lambda minio: _("MinIO answers in {ms} ms").format(ms=round(minio.health_ms, 1)),
 )
+access(
+    "minio.object.probe",
+    MinioProbe,
+    title=lambda seen: _(
+        "MinIO took a marked object in {bucket}, gave it back and removed it in {ms} ms"
+    ).format(bucket=seen.place, ms=seen.milliseconds),
+    value=lambda seen: seen.milliseconds,
+)
+
+
+@check("minio.write.refused", MinioFacts, needs=("cluster",))
+def writes(minio: MinioFacts, context: Context) -> Iterator[Finding]:
+    evidence = {"status": minio.write_status, "headers": minio.write_headers or {}}
+    if minio.write_status is None:
+        yield context.skipped(_("not looked at, see {code}").format(code="minio.health.failing"))
+    elif minio.write_status == 200:
+        yield context.ok(_("MinIO has the drives it needs for writes"), evidence=evidence)
+    elif minio.write_status in (404, 405, 501):
+        yield context.skipped(_("this server does not know MinIO's path for its write quorum"))
+    else:
+        title = _("MinIO refuses writes: too few drives for its write quorum (status {status})")
+        words = title.format(status=minio.write_status)
+        yield context.crit(words, value=minio.write_status, evidence=evidence, hint=_journal(context))
 
 
 @check("minio.health.failing", MinioFacts)

@@ -33,7 +33,14 @@ def password(proxy: ProxyFacts, context: Context) -> Iterator[Finding]:
     if not asked:
         yield context.ok(_("The proxy asks for no other password"))
         return
-    if proxy.has_credentials:
+    schemes = sorted({scheme for tunnel in asked for scheme in tunnel.schemes})
+    if schemes and "basic" not in map(str.lower, schemes):
+        status = Status.CRITICAL
+        title = _(
+            "The proxy {address} lets in by {schemes} only ({status}): a user and password, all that the application can "
+            "send (Basic), it never accepts"
+        )
+    elif proxy.has_credentials:
         status, title = (
             Status.UNKNOWN,
             _("The proxy {address} refuses the configured user or password ({status})"),
@@ -43,12 +50,13 @@ def password(proxy: ProxyFacts, context: Context) -> Iterator[Finding]:
         title = _("The proxy {address} wants a password ({status}): nothing gets through to Google")
     yield context.finding(
         status,
-        title.format(address=proxy.address, status=asked[0].status),
+        title.format(address=proxy.address, status=asked[0].status, schemes=", ".join(schemes)),
         evidence={
             "credentials_configured": proxy.has_credentials,
             "hosts": [tunnel.host for tunnel in asked],
             "status": asked[0].status,
             "words": asked[0].words,
+            "schemes": schemes,
         },
         hint=_curl(proxy, asked[0]),
     )

@@ -6,12 +6,42 @@ from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.sqlserver import SqlServerFacts
-from samaops.i18n import _
+from samaops.i18n import N_, _
 from samaops.model.failure import FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
 DRIVERS = "odbcinst -q -d"
+# What SQL Server means by an error number (learn.microsoft.com/sql/relational-databases/errors-events).
+_REFUSALS = {
+    18452: N_("it does not trust the domain of this Windows account"),
+    18470: N_("the account is disabled"),
+    18486: N_("the account is locked"),
+    18487: N_("the password has expired"),
+    18488: N_("the password must be changed first"),
+    17892: N_("a trigger of that server ends it"),
+    916: N_("the account may not use the database"),
+    40615: N_("its firewall does not know the address of this machine"),
+    40914: N_("its firewall does not know the network of this machine"),
+    47073: N_("it takes nobody from a public network"),
+}
+_ABSENT = N_("offline, being restored, absent, or not open to this account")
+_RECOVERING, _NO_REPLICA = N_("it is being recovered"), N_("its replica there takes no queries")
+_CLOSED = {
+    911: N_("there is none of that name"),
+    921: _RECOVERING,
+    922: _RECOVERING,
+    923: N_("only its owners may use it"),
+    924: N_("somebody has it alone (single user)"),
+    926: N_("it is marked as suspect"),
+    927: N_("it is being restored"),
+    941: N_("it is not started"),
+    942: N_("it is offline"),
+    945: N_("its files, memory or disk space are missing"),
+    952: N_("it is in transition"),
+    **dict.fromkeys((954, 955, 956, 976, 978, 979, 982, 983, 988), _NO_REPLICA),
+    40613: N_("it is not available now"),
+}
 
 
 access(
@@ -38,7 +68,9 @@ def driver(server: SqlServerFacts, context: Context) -> Iterator[Finding]:
 @check("sqlserver.login.refused", SqlServerFacts)
 def login(server: SqlServerFacts, context: Context) -> Iterator[Finding]:
     if server.broken_rung == "login":
-        title = _("{name} refuses our log-in").format(name=server.name)
+        reason = _REFUSALS.get(server.error_number or 0)
+        title = _("{name} refuses our log-in: {reason}") if reason else _("{name} refuses our log-in")
+        title = title.format(name=server.name, reason=_(reason) if reason else "")
         yield context.unknown(title, detail=server.words, evidence=_evidence(server))
     elif server.login_ms is None:
         yield _not_reached(context)
@@ -47,6 +79,21 @@ def login(server: SqlServerFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(
             title.format(name=server.name, ms=round(server.login_ms, 1)), evidence=_evidence(server)
         )
+
+
+@check("sqlserver.database.unavailable", SqlServerFacts)
+def database(server: SqlServerFacts, context: Context) -> Iterator[Finding]:
+    if server.broken_rung == "database":
+        title = _("{name}: the database {database} cannot be opened: {reason}").format(
+            name=server.name,
+            database=server.database,
+            reason=_(_CLOSED.get(server.error_number or 0, _ABSENT)),
+        )
+        yield context.crit(title, detail=server.words, evidence=_evidence(server))
+    elif server.login_ms is None:
+        yield _not_reached(context)
+    else:
+        yield context.ok(_("{name} opens its database").format(name=server.name))
 
 
 @check("sqlserver.query.failing", SqlServerFacts)
@@ -87,6 +134,7 @@ def _evidence(server: SqlServerFacts) -> Evidence:
         "address": server.address,
         "broken_rung": server.broken_rung,
         "kind": server.failure_kind,
+        "error_number": server.error_number,
         "name_ms": server.name_ms,
         "port_ms": server.port_ms,
         "login_ms": server.login_ms,

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from samaops import __version__
 from samaops.cli import log
 from samaops.cli.commands import COMMANDS
-from samaops.errors import UsageError
+from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import LANGUAGES, N_, _
 from samaops.site import chosen
 
@@ -54,7 +54,15 @@ class LazyGroup(TyperGroup):
 
 def _load(name: str) -> Any:
     module, text = COMMANDS[name]
-    loaded = typer.main.get_command(import_module(module).app)
+    try:
+        loaded = typer.main.get_command(import_module(module).app)
+    except ModuleNotFoundError as error:
+        if name != "lab":
+            raise
+        raise UnavailableError(
+            _("the lab needs more libraries ({name} is not installed)").format(name=error.name),
+            hint="pip install 'samaops[lab]'",
+        ) from error
     _translate(loaded)
     loaded.name, loaded.help = name, _(text)
     return loaded

@@ -17,13 +17,14 @@ from samaops.collect import store
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection
 from samaops.i18n import N_, _
+from samaops.journal import well
 from samaops.model.description import CheckDescription
 from samaops.model.report import Report
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.render import descriptions, json
 from samaops.render.faces import Output
 from samaops.workflows import diagnose as workflow
-from samaops.workflows import explain
+from samaops.workflows import explain, since_well
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _LONGEST_SECONDS = 3600.0
@@ -52,6 +53,13 @@ def diagnose(
     deep: Annotated[
         bool, typer.Option("--deep", help=N_("Also look at what costs the systems something."))
     ] = False,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help=N_("Also write one marked value to each system, as the application does, and remove it."),
+        ),
+    ] = False,
     deadline: Annotated[
         float,
         typer.Option("--deadline", metavar="SECONDS", help=N_("The answer comes by then, whatever hangs.")),
@@ -71,6 +79,10 @@ def diagnose(
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help=N_("Judge what was kept; look at nothing."))
     ] = None,
+    is_since_well: Annotated[
+        bool,
+        typer.Option("--since-well", help=N_("Show what is set up otherwise than when all was well.")),
+    ] = False,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help=N_("From which status on the exit code is not 0."))
     ] = FailOn.WARNING,
@@ -82,18 +94,18 @@ def diagnose(
     verbose: VerboseOption = False,
 ) -> None:
     """Find what is broken and why."""
-    selection = Selection(_names(only), _names(skip), deep)
+    selection = Selection(_names(only), _names(skip), deep, probe)
     explain.require_known(selection)
     if list_checks:
         _list(explain.all_checks(selection), output)
         return
     _check_seconds(deadline=deadline, watch=watch, wait=wait)
-    _refuse_together(watch=watch, wait=wait, save=save, from_=from_)
+    _refuse_together(watch=watch, wait=wait, save=save, from_=from_, probe=probe or None)
     globals_: Globals = ctx.obj
     if from_ is not None:
-        look = _saved_look(globals_, selection, from_)
+        look = _saved_look(globals_, selection, from_, is_since_well=is_since_well)
     else:
-        look = _live_look(globals_, selection, deadline, save)
+        look = _live_look(globals_, selection, deadline, save, is_since_well=is_since_well)
     verbose = verbose or globals_.verbose
 
     def code_of(report: Report) -> int:
@@ -123,7 +135,13 @@ def _check_seconds(**options: float | None) -> None:
 
 def _refuse_together(**options: object) -> None:
     given = [name for name, value in options.items() if value is not None]
-    for option, other in (("watch", "wait"), ("from_", "watch"), ("from_", "wait"), ("from_", "save")):
+    for option, other in (
+        ("watch", "wait"),
+        ("from_", "watch"),
+        ("from_", "wait"),
+        ("from_", "save"),
+        ("from_", "probe"),
+    ):
         if option in given and other in given:
             text = _("{one} and {other} exclude each other")
             raise UsageError(text.format(one=f"--{option.rstrip('_')}", other=f"--{other}"))
@@ -134,22 +152,28 @@ def _live_look(
     selection: Selection,
     deadline: float,
     save: Path | None,
+    *,
+    is_since_well: bool,
 ) -> Look:
     site = configuration_file.site(globals_)
 
     def look() -> Report:
+        earlier = well.load(site.name)
         snapshot = workflow.observe(site, selection, deadline)
         if save is not None:
-            store.save(save, snapshot, site, selection)
-        return workflow.judge(snapshot, site, selection)
+            store.save(save, snapshot, site, selection, earlier)
+        report = workflow.judge(snapshot, site, selection)
+        if not is_since_well:  # asked twice, it is answered twice
+            since_well.keep_if_well(report, snapshot, site, selection)
+        return since_well.compared(report, snapshot, site, earlier, is_asked=is_since_well)
 
     return look
 
 
-def _saved_look(globals_: Globals, selection: Selection, path: Path) -> Look:
+def _saved_look(globals_: Globals, selection: Selection, path: Path, *, is_since_well: bool) -> Look:
     is_given = globals_.config is not None or globals_.lab
     site = configuration_file.site(globals_) if is_given else None
-    return lambda: workflow.judge_saved(path, selection, site)
+    return lambda: workflow.judge_saved(path, selection, site, is_since_well=is_since_well)
 
 
 def _once(look: Look) -> Report:

@@ -13,7 +13,6 @@ from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
-from samaops.lab.incidents.running import INCIDENTS
 from samaops.render import causal_graph as face
 from samaops.render import descriptions, json
 from samaops.render.causal_graph import Form
@@ -63,7 +62,6 @@ def explain(
 
 
 def _check(code: str, site: Site | None, output: Output) -> None:
-
     check = checks.describe(code, site)
     if output is Output.HUMAN:
         screen.show_screen(descriptions.page(check))
@@ -74,10 +72,7 @@ def _check(code: str, site: Site | None, output: Output) -> None:
 
 
 def _cause(name: str, site: Site | None, output: Output) -> None:
-
-    cause = causal_graph.describe(name, site)
-    incidents = tuple(incident.id for incident in INCIDENTS if incident.root.cause == name)
-    cause = replace(cause, incidents=incidents)
+    cause = replace(causal_graph.describe(name, site), incidents=_incidents_of(name))
     if output is Output.HUMAN:
         screen.show_screen(face.cause_page(cause))
     elif output is Output.JSON:
@@ -86,8 +81,16 @@ def _cause(name: str, site: Site | None, output: Output) -> None:
         stdout.write(face.cause_markdown(cause))
 
 
-def _graph(code: str | None, form: Form | None, output: Output) -> None:
+def _incidents_of(cause: str) -> tuple[str, ...]:
+    """Return the incidents of the lab that show a cause; none where the lab is not installed."""
+    try:
+        from samaops.lab.incidents.running import INCIDENTS
+    except ModuleNotFoundError:
+        return ()
+    return tuple(incident.id for incident in INCIDENTS if incident.root.cause == cause)
 
+
+def _graph(code: str | None, form: Form | None, output: Output) -> None:
     if code is not None:
         text = _("--graph shows all causes: {code} goes without it").format(code=code)
         raise UsageError(text, hint=f"samaops explain {code}")

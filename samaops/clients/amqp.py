@@ -304,6 +304,25 @@ class AmqpSession:
             )  # fmt: skip
         footprint.count(commands=1)
 
+    def pass_through_own_queue(self, queue: str, body: bytes) -> bytes | None:
+        """Publish to a queue that only this connection has and that ends with it; return what comes out of it."""
+        import amqp
+
+        with _sorting_errors("declare"):
+            self._channel.queue_declare(queue, durable=False, exclusive=True, auto_delete=True)
+        with _sorting_errors("publish"):
+            self._channel.basic_publish_confirm(
+                amqp.Message(body), exchange="", routing_key=queue, mandatory=True,
+                confirm_timeout=self._settings.timeout,
+            )  # fmt: skip
+        delivery = self.get(queue)
+        if delivery is not None:
+            self.acknowledge(delivery)
+        with _sorting_errors("delete"):
+            self._channel.queue_delete(queue)
+        footprint.count(commands=4)
+        return None if delivery is None else delivery.body
+
     def acknowledge(self, delivery: Delivery) -> None:
         """Let the broker forget a message."""
         with _sorting_errors("ack"):

@@ -12,23 +12,39 @@ from samaops.model.failure import Failure, FailureKind
 WELCOME = "welcome"
 # The stage of a log-in that is refused because max_connections is reached: the server itself is well.
 NO_SLOT = "slot"
+# The same where a limit of the database or of the role is reached: the server has connections left.
+OWN_LIMIT = "limit"
+# The stage of a look at a Redis that refuses what is malformed at once and leaves every command without answer.
+HELD = "paused"
 
 
 class ClientError(Exception):
     """One failed connection, command or query, already sorted into a FailureKind.
 
-    ``message`` holds the other side's own words, never a secret.
+    ``message`` holds the other side's own words, never a secret. ``has_answered``: see Failure.
     """
 
-    def __init__(self, kind: FailureKind, message: str, stage: str = "") -> None:
+    def __init__(
+        self, kind: FailureKind, message: str, stage: str = "", *, has_answered: bool | None = None
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.stage = stage
+        self.has_answered = has_answered
+
+    def on_the_way(self, stage: str, message: str = "") -> ClientError:
+        """Return this error of something that we must go through, as that of what lies behind it."""
+        return ClientError(
+            FailureKind.DEPENDENCY,
+            message or self.message,
+            stage,
+            has_answered=not self.failure().is_unreached,
+        )
 
     def failure(self, after_ms: int | None = None) -> Failure:
         """Return this error as a plain fact."""
-        return Failure(self.kind, self.message, self.stage, after_ms)
+        return Failure(self.kind, self.message, self.stage, after_ms, self.has_answered)
 
 
 # ConnectionReset and BrokenPipe mean: there was somebody, and he hung up.

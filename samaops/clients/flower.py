@@ -7,10 +7,13 @@ from typing import Any
 from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
-from samaops.clients.http import HttpConnection, json_of
+from samaops.clients.http import HttpConnection, json_of, refusal
 from samaops.config.settings import Flower
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+
+# Without --basic-auth or --auth Flower closes its API and says what would open it; its pages stay open.
+_WITHOUT_AUTHENTICATION = "FLOWER_UNAUTHENTICATED_API"
 
 
 class FlowerClient:
@@ -22,6 +25,7 @@ class FlowerClient:
         password = settings.password.reveal() if settings.password else None
         self._auth = (settings.username, password) if password is not None else None
         self._connection = HttpConnection(self._url + "/", timeout=settings.timeout)
+        self._allows_any_origin = False
 
     def __enter__(self) -> FlowerClient:
         return self
@@ -39,6 +43,15 @@ class FlowerClient:
                 FailureKind.ERROR, _("the answer has no {names}").format(names="status"), "workers"
             )
         return dict(answer)
+
+    def is_open(self) -> bool:
+        """Return whether its API answers without our password too; only one that lets in any page is asked."""
+        if not self._allows_any_origin:
+            return False
+        try:
+            return self._connection.get(self._prefix + "/api/workers?status=1").status == 200
+        except ClientError:
+            return False
 
     def heartbeats(self) -> list[dict[str, Any]]:
         """Return what each worker said with its last heartbeat: active, processed, status."""
@@ -64,10 +77,14 @@ class FlowerClient:
 
     def _object(self, path: str) -> dict[str, Any]:
         answer = self._connection.get(self._prefix + path, auth=self._auth)
-        if 300 <= answer.status < 400:  # an OAuth log-in page
-            raise ClientError(FailureKind.AUTHENTICATION, f"HTTP {answer.status}", path)
-        if answer.status == 401 and answer.body:
-            raise ClientError(FailureKind.AUTHENTICATION, answer.text[:200].strip(), path)
+        self._allows_any_origin = answer.headers.get("access-control-allow-origin") == "*"
+        if answer.status == 401 and _WITHOUT_AUTHENTICATION in answer.text:
+            raise ClientError(FailureKind.NO_AUTHENTICATION, answer.text[:200].strip(), path)
+        if 300 <= answer.status < 400 or (answer.status == 401 and answer.body):
+            error = refusal(answer, path)
+            is_scheme = error.kind is FailureKind.SCHEME  # an OAuth log-in page
+            words = answer.text[:200].strip() if answer.status == 401 and not is_scheme else error.message
+            raise ClientError(error.kind if is_scheme else FailureKind.AUTHENTICATION, words, path)
         document = json_of(answer, self._url + path)
         if not isinstance(document, dict):
             raise ClientError(FailureKind.GARBAGE, _("the answer is not a JSON object"), path)

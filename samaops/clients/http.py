@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import re
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 4 * 1024 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
+_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+# A scheme stands at the beginning or after a comma; what is followed by "=" is a parameter of the one before.
+_SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z][\w-]*)(?=\s+[^\s=]|\s*(?:,|$))")
+_LOGIN_PAGE = re.compile(r"log-?in|oauth|auth|sign-?in|sso", re.IGNORECASE)
 # What a URL may hold after the host without being quoted again.
 _URL_SAFE = "/%?&=+:;,@!$'()*~[]"
 
@@ -94,7 +99,7 @@ def json_of(answer: HttpAnswer, url: str) -> Any:
     """Return the JSON of an answer with status 200. Raises ClientError, with the URL's path as its stage."""
     stage = urlsplit(url).path or "/"
     if answer.status != 200:
-        raise ClientError(kind_of_status(answer.status), f"HTTP {answer.status}", stage)
+        raise refusal(answer, stage)
     if answer.is_truncated:
         message = _("the answer is larger than {size} bytes").format(size=len(answer.body))
         raise ClientError(FailureKind.ERROR, message, stage)
@@ -102,6 +107,29 @@ def json_of(answer: HttpAnswer, url: str) -> Any:
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
         raise ClientError(FailureKind.GARBAGE, _("the answer is not JSON"), stage) from error
+
+
+def refusal(answer: HttpAnswer, stage: str) -> ClientError:
+    """Return why an answer has another status than 200; a log-in that takes no password is told by what it takes."""
+    words, kind = f"HTTP {answer.status}", kind_of_status(answer.status)
+    schemes = schemes_of([answer.headers.get("www-authenticate", "")])
+    if answer.status == 401 and schemes and not takes_password(schemes):
+        return ClientError(FailureKind.SCHEME, f"{words}: {', '.join(schemes)}", stage)
+    page = urlsplit(answer.headers.get("location", "")).path
+    if 300 <= answer.status < 400 and _LOGIN_PAGE.search(page):
+        return ClientError(FailureKind.SCHEME, f"{words}: {page[:100]}", stage)
+    return ClientError(kind, words, stage)
+
+
+def schemes_of(headers: Iterable[str]) -> tuple[str, ...]:
+    """Return the schemes that WWW-Authenticate or Proxy-Authenticate offer, as written, each once (RFC 9110, 11.6)."""
+    offered = (_SCHEME.findall(_QUOTED.sub('""', header)) for header in headers)
+    return tuple(dict.fromkeys(scheme for schemes in offered for scheme in schemes))
+
+
+def takes_password(schemes: Iterable[str]) -> bool:
+    """Return whether one of these schemes is Basic, the only one that the application and samaops speak."""
+    return any(scheme.lower() == "basic" for scheme in schemes)
 
 
 def kind_of_status(status: int) -> FailureKind:
@@ -174,6 +202,10 @@ class HttpConnection:
     ) -> HttpAnswer:
         """POST to a path (the URL's own when absent) and return the answer, whatever its status. Raises ClientError."""
         return self._request("POST", path, body, _headers(auth, {"Content-Type": content_type}), max_bytes)
+
+    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
+        """Make one request of any method and return the answer, whatever its status. Raises ClientError."""
+        return self._request(method, path, body, headers, MAX_BYTES)
 
     def _request(
         self, method: str, path: str | None, body: bytes | None, headers: Mapping[str, str], max_bytes: int

@@ -20,7 +20,7 @@ from psycopg import adapt, conninfo, errors, pq
 from psycopg.rows import DictRow, dict_row
 
 from samaops.clients import footprint
-from samaops.clients.errors import NO_SLOT, WELCOME, ClientError
+from samaops.clients.errors import NO_SLOT, OWN_LIMIT, WELCOME, ClientError
 from samaops.clients.time_limit import TimeLimit
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -28,6 +28,8 @@ from samaops.model.failure import FailureKind
 TEXT_TYPES = ("text", "varchar", "name", "bpchar", '"char"')
 _TOO_MANY_CONNECTIONS = "53300"
 _NO_SLOT_WORDS = re.compile(r"too many clients|connection slots", re.IGNORECASE)
+# In every language the limit of a database or a role names it; that of the server names at most its reserved role.
+_NAMED = re.compile(r"[\"«](?!\s*pg_use_reserved)")
 _BEFORE_CONNECTION = (pq.ConnStatus.STARTED, pq.ConnStatus.NEEDED)
 
 # SQLSTATE -> kind, from PostgreSQL's appendix A. Codes of a whole class stand with their first two letters.
@@ -218,7 +220,7 @@ def _refused(message: bytes, trace: bytes, reached: int) -> ClientError:
     words = _plain(message.decode("utf-8", "backslashreplace"))
     stage = "connect" if reached in _BEFORE_CONNECTION else "login"
     if sqlstate == _TOO_MANY_CONNECTIONS or (not sqlstate and _NO_SLOT_WORDS.search(words)):
-        stage = NO_SLOT
+        stage = OWN_LIMIT if _NAMED.search(words) else NO_SLOT
     kind = _kind_of_sqlstate(sqlstate) or _kind_of_words(words)
     return ClientError(kind, words, stage)
 

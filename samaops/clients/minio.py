@@ -1,4 +1,4 @@
-"""Talk S3 to MinIO: list the buckets, once, without retries, within one time limit."""
+"""Talk S3 to MinIO: signed requests, once, without retries, within one time limit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
+
+from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpAnswer, HttpConnection, authority_of
@@ -24,6 +28,8 @@ _KIND_OF_CODE = {
     "AccessDenied": FailureKind.PERMISSION,
     "XMinioServerNotInitialized": FailureKind.UNAVAILABLE,
     "SlowDown": FailureKind.UNAVAILABLE,
+    "SlowDownWrite": FailureKind.UNAVAILABLE,
+    "XMinioStorageFull": FailureKind.UNAVAILABLE,
     "ServiceUnavailable": FailureKind.UNAVAILABLE,
     "InternalError": FailureKind.UNAVAILABLE,
 }
@@ -31,33 +37,73 @@ _KIND_OF_CODE = {
 
 def list_buckets(url: str, access_key: str, secret_key: str, timeout: float) -> tuple[str, ...]:
     """Return the names of the buckets these credentials see, within ``timeout`` in all. Raises ClientError."""
-    headers = signed(authority_of(url), access_key, secret_key, datetime.now(timezone.utc))
-    with HttpConnection(url, timeout=timeout) as connection:
-        answer = connection.get("/", headers=headers)
-    document = _document(answer)
-    if answer.status != 200:
-        code = document.findtext("{*}Code") or f"HTTP {answer.status}"
-        kind = _KIND_OF_CODE.get(code, FailureKind.ERROR)
-        raise ClientError(kind, f"{code}: {document.findtext('{*}Message')}", STAGE)
+    with S3Connection(url, access_key, secret_key, timeout) as connection:
+        document = _document(connection.request("GET", "/", stage=STAGE))
     if document.find("{*}Buckets") is None:
         raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
     return tuple(name.text or "" for name in document.findall("{*}Buckets/{*}Bucket/{*}Name"))
 
 
-def signed(authority: str, access_key: str, secret_key: str, moment: datetime) -> Mapping[str, str]:
-    """Return the headers of ``GET /``, signed for a host and a moment (AWS Signature Version 4).
+class S3Connection:
+    """Signed requests over one connection, within one time limit. Raises ClientError."""
+
+    def __init__(self, url: str, access_key: str, secret_key: str, timeout: float) -> None:
+        self._authority, self._keys = authority_of(url), (access_key, secret_key)
+        self._connection = HttpConnection(url, timeout=timeout)
+
+    def __enter__(self) -> S3Connection:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._connection.__exit__(*error)
+
+    def request(self, method: str, target: str, body: bytes = b"", *, stage: str = "") -> HttpAnswer:
+        """Make one request of a path, with at most one parameter in it, and return an answer that is a success."""
+        request = Request(method, target, hashlib.sha256(body).hexdigest())
+        headers = signed(request, self._authority, self._keys, datetime.now(timezone.utc))
+        answer = self._connection.request(method, target, body or None, headers)
+        if answer.status not in (200, 204):
+            document = _document(answer)
+            code = document.findtext("{*}Code") or f"HTTP {answer.status}"
+            kind = _KIND_OF_CODE.get(code, FailureKind.ERROR)
+            raise ClientError(kind, f"{code}: {document.findtext('{*}Message')}", stage or method)
+        return answer
+
+    def pass_through(self, bucket: str, name: str, body: bytes) -> bytes:
+        """Put an object, get it, delete it: also its version where the bucket keeps versions."""
+        target = f"/{bucket}/{name}"
+        version = self.request("PUT", target, body).headers.get("x-amz-version-id", "null")
+        try:
+            return self.request("GET", target).body
+        finally:
+            of_version = f"?versionId={quote(version, safe='')}" if version != "null" else ""
+            self.request("DELETE", target + of_version)
+
+
+class Request(Struct, frozen=True):
+    """What is signed of a request: its method, its path with its parameter, and the SHA-256 of its body."""
+
+    method: str
+    target: str
+    payload: str = _NO_BODY
+
+
+def signed(request: Request, authority: str, keys: tuple[str, str], moment: datetime) -> Mapping[str, str]:
+    """Return the headers of a request, signed for a host and a moment (AWS Signature Version 4).
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
     """
     stamp = moment.strftime("%Y%m%dT%H%M%SZ")
-    headers = {"host": authority, "x-amz-content-sha256": _NO_BODY, "x-amz-date": stamp}
+    path, _mark, query = request.target.partition("?")
+    headers = {"host": authority, "x-amz-content-sha256": request.payload, "x-amz-date": stamp}
     lines, names = "".join(f"{name}:{value}\n" for name, value in headers.items()), ";".join(headers)
-    request = hashlib.sha256(f"GET\n/\n\n{lines}\n{names}\n{_NO_BODY}".encode()).hexdigest()
+    canonical = "\n".join((request.method, path, query, lines, names, request.payload))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
     scope = (stamp[:8], REGION, "s3", "aws4_request")
-    key = b"AWS4" + secret_key.encode()
-    for word in (*scope, "\n".join(("AWS4-HMAC-SHA256", stamp, "/".join(scope), request))):
+    key = b"AWS4" + keys[1].encode()
+    for word in (*scope, "\n".join(("AWS4-HMAC-SHA256", stamp, "/".join(scope), digest))):
         key = hmac.digest(key, word.encode(), "sha256")
-    credential = f"{access_key}/{'/'.join(scope)}"
+    credential = f"{keys[0]}/{'/'.join(scope)}"
     authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={key.hex()}"
     return {**headers, "authorization": authorization}
 

@@ -1,10 +1,11 @@
-"""Look at PgBouncer: through its admin console, or with one query through a pool. Never both in one session."""
+"""Look at PgBouncer: through its admin console, and with queries through a pool. Never both in one session."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from samaops.clients.libpq import Session
+from samaops.clients.postgresql import quoted
 from samaops.config.secrets import Secret
 from samaops.config.settings import PgBouncer
 from samaops.resources import sql
@@ -68,6 +69,23 @@ class PooledClient:
     def query_ms(self) -> float:
         """Return how long ``SELECT 1`` takes through the pool. Raises ClientError."""
         return self._session.query_ms(sql("postgresql/ping"))
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """Run ``sql/postgresql/<name>.sql`` as the application and return its rows by column name. Raises ClientError."""
+        return self._session.query(sql(f"postgresql/{name}"))
+
+    def write_and_take_back(self, table: str, column: str) -> None:
+        """Write a row of a table as it is, and roll that back; so does the pool when this ends before. Raises ClientError.
+
+        An UPDATE proves the right to write, a session that may, and room for the row and its WAL. An INSERT would use up
+        a number of a sequence and would have to invent a row; DDL needs rights that the application need not have.
+        """
+        words = {"table": quoted(table), "published": quoted(column)}
+        self._session.query(sql("postgresql/probe_begin"))
+        try:
+            self._session.query(sql("postgresql/probe_row").format(**words))
+        finally:
+            self._session.query(sql("postgresql/probe_end"))
 
     def close(self) -> None:
         """Close the connection."""

@@ -10,22 +10,20 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
-from samaops.clients.http import address_of, basic, get
+from samaops.clients.http import address_of, basic, get, schemes_of
 from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import Proxy
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
-# What proxies say of their reasons: squid's error name, and the scheme of the password they want.
-REASON_HEADERS = ("x-squid-error", "proxy-authenticate")
-
 
 class TunnelAnswer(Struct, frozen=True):
-    """What the proxy answered to CONNECT."""
+    """What the proxy answered to CONNECT; ``schemes`` are the ways to log in that it offers, if it wants one."""
 
     status: int
     reason: str
     after_ms: float
+    schemes: tuple[str, ...]
 
 
 def address(settings: Proxy) -> tuple[str, int]:
@@ -85,7 +83,12 @@ class Tunnel:
         finally:
             response.close()
         after_ms = round((time.monotonic() - self._asked_at) * 1000, 2)
-        return TunnelAnswer(response.status, _reason(response), after_ms)
+        # tinyproxy asks as a server would, with 401
+        asks = ("proxy-authenticate", "www-authenticate")
+        schemes = schemes_of(offer for header in asks for offer in response.headers.get_all(header) or ())
+        # squid tells its reason by a name
+        words = (response.reason, response.headers.get("x-squid-error") or "", *schemes)
+        return TunnelAnswer(response.status, ", ".join(filter(None, words))[:200], after_ms, schemes)
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,16 +116,17 @@ def connect_tunnel(settings: Proxy, host: str, port: int, limit: TimeLimit) -> s
     except ClientError as error:
         if tunnel is not None:
             tunnel.close()
-        raise _dependency(settings, error.message) from error
+        raise _on_the_way(settings, error) from error
     if not 200 <= answer.status < 300:
         tunnel.close()
-        raise _dependency(settings, f"HTTP {answer.status} {answer.reason}")
+        words = f"HTTP {answer.status} {answer.reason}"
+        raise _on_the_way(settings, ClientError(FailureKind.UNAVAILABLE, words))
     return tunnel.sock
 
 
-def _dependency(settings: Proxy, words: str) -> ClientError:
-    message = _("the proxy {proxy}: {words}").format(proxy=name(settings), words=words)
-    return ClientError(FailureKind.DEPENDENCY, message, "proxy")
+def _on_the_way(settings: Proxy, error: ClientError) -> ClientError:
+    message = _("the proxy {proxy}: {words}").format(proxy=name(settings), words=error.message)
+    return error.on_the_way("proxy", message)
 
 
 def alive_after_ms(settings: Proxy, timeout: float) -> float:
@@ -132,8 +136,3 @@ def alive_after_ms(settings: Proxy, timeout: float) -> float:
     """
     host, port = address(settings)
     return get(f"http://{host}:{port}/", timeout=timeout, max_bytes=4096).connect_ms
-
-
-def _reason(response: http.client.HTTPResponse) -> str:
-    words = [response.reason, *(response.headers.get(header) or "" for header in REASON_HEADERS)]
-    return ", ".join(part for part in words if part)[:200]

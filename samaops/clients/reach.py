@@ -111,9 +111,10 @@ def _ping_by_command(address: str, timeout: float, reason: str) -> Echo:
         match = _PING_TIME.search(done.stdout)
         return Echo(allowed=True, milliseconds=float(match.group(1)) if match else 0.0)
     # 1: sent, and no answer came. 2: it could not even send, also when there is no route.
-    lines = (done.stderr or done.stdout).strip().splitlines()
-    last = lines[-1] if lines else ""
-    return Echo(allowed=done.returncode == 1 or "unreachable" in last.lower(), reason=last)
+    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    telling = [line for line in lines if "unreachable" in line.lower() or "100% packet loss" in line]
+    reason = (telling or lines or [""])[-1]
+    return Echo(allowed=done.returncode == 1 or "unreachable" in reason.lower(), reason=reason)
 
 
 def _milliseconds_since(started: float) -> float:

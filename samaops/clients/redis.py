@@ -17,13 +17,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from samaops.clients import footprint
-from samaops.clients.errors import ClientError
+from samaops.clients.errors import HELD, ClientError
 from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import Redis
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 MOST_ANSWER_BYTES = 64_000_000
+# How long a command that only reads may take before we ask whether it is held back on purpose.
+HELD_SECONDS = 0.4
+_NO_KEY = "samaops:no-such-key"
 # What an error means, by the word it begins with or by words in it.
 _KINDS = (
     (
@@ -33,9 +36,10 @@ _KINDS = (
     ),
     (r"^NOPERM ", FailureKind.PERMISSION),
     (
-        r"^(NOAUTH|WRONGPASS) |invalid password|without any password configured|no password is set",
-        FailureKind.AUTHENTICATION,
+        r"without any password configured|no password is set",
+        FailureKind.NO_AUTHENTICATION,
     ),
+    (r"^(NOAUTH|WRONGPASS) |invalid password", FailureKind.AUTHENTICATION),
 )
 
 
@@ -120,15 +124,67 @@ class RedisClient(redis.Redis):
             driver_info=None,  # no CLIENT SETINFO: it is refused, and logged there, when our user may only read
         )
         super().__init__(connection_pool=pool)
+        self._host, self._settings = host, settings
         self._seconds = settings.timeout
         self._only = pool.connection
 
     def connect(self) -> None:
-        """Open the connection, log in and ping. Raises ClientError."""
+        """Open the connection, log in and ping. Raises ClientError; of the stage HELD where clients are paused."""
         self._only.limit = TimeLimit(self._seconds)
-        with self._sorting_errors():
-            self._only.connect()
-        self.ping_ms()
+        try:
+            with self._sorting_errors():
+                self._only.connect()
+            self.ping_ms()
+        except ClientError as error:
+            if error.kind is FailureKind.NO_ANSWER and self._refuses_nonsense():
+                words = _("its clients are paused (CLIENT PAUSE ALL): every command waits")
+                raise ClientError(error.kind, words, HELD) from error
+            raise
+
+    def _refuses_nonsense(self) -> bool:
+        """Return whether a new connection is told that GET lacks its key.
+
+        Redis says so before it looks at log-in, rights and pauses; a process that is stopped or busy says nothing.
+        """
+        with self._sibling(HELD_SECONDS, database=0, password=None) as other:
+            try:
+                other.execute_command("GET")
+            except ClientError as error:
+                return "wrong number of arguments" in error.message
+        return False
+
+    def holds_writes(self) -> bool:
+        """Return whether commands that write are held (CLIENT PAUSE WRITE), which no list tells before Valkey 8.1.
+
+        PFCOUNT of a key that is not there reads and is held like a write (redis.io, CLIENT PAUSE). When it waits, it is
+        asked again beside a PING that does not. The last command of a connection. Raises ClientError.
+        """
+        if self._answers_count():
+            return False
+        with self._sibling(3 * HELD_SECONDS) as other:
+            other.connect()
+            return not other._answers_count()
+
+    def _answers_count(self) -> bool:
+        if self._only._sock is not None:
+            self._only._sock.settimeout(HELD_SECONDS)
+        try:
+            self.execute_command("PFCOUNT", _NO_KEY)
+        except ClientError as error:
+            if error.kind in (FailureKind.NO_ANSWER, FailureKind.SILENT):
+                return False
+            if error.kind in (FailureKind.PERMISSION, FailureKind.CLOSED):
+                raise
+        return True  # any other error is an answer too
+
+    @contextmanager
+    def _sibling(self, seconds: float, **changes: Any) -> Iterator[RedisClient]:
+        other = RedisClient(self._host, self._settings.model_copy(update={"timeout": seconds, **changes}))
+        other._only.limit = TimeLimit(seconds)
+        try:
+            yield other
+        finally:
+            other.close()
 
     def ping_ms(self) -> float:
         """Ping once and return the milliseconds it took. Raises ClientError."""

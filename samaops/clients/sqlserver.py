@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from samaops.clients import footprint
+from samaops.clients import footprint, odbc_errors
 from samaops.clients.errors import ClientError
+from samaops.clients.odbc_errors import Meaning
 from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import SqlServer
 from samaops.i18n import _
@@ -21,40 +22,7 @@ from samaops.model.failure import FailureKind
 # What makes a value of a connection string need braces (Microsoft, "SQLDriverConnect function", and a ; or a }).
 _SPECIAL = re.compile(r"[\[\]{}(),;?*=!@\s]")
 _SHORTEST_SECRET = 4
-
-_KIND_OF_SQLSTATE = {
-    "28000": FailureKind.AUTHENTICATION,
-    "28P01": FailureKind.AUTHENTICATION,
-    "42501": FailureKind.PERMISSION,
-    "HYT00": FailureKind.NO_ANSWER,
-    "HYT01": FailureKind.NO_ANSWER,
-    "57014": FailureKind.NO_ANSWER,
-    "HY008": FailureKind.NO_ANSWER,
-    "08S01": FailureKind.CLOSED,
-    "IM002": FailureKind.MISSING,
-    "IM003": FailureKind.MISSING,
-    "IM004": FailureKind.MISSING,
-    "3D000": FailureKind.MISSING,
-    "57P03": FailureKind.UNAVAILABLE,
-    "53300": FailureKind.UNAVAILABLE,
-}
-# Drivers give 08001, 42000 or HY000 for many things: then the server's own words decide. The numbers are SQL
-# Server's (18456 login failed, 4060 cannot open database, 229 permission denied).
-_KIND_OF_WORDS = (
-    (r"can't open lib|file not found", FailureKind.MISSING),
-    (
-        r"password authentication failed|login failed|\(18456\)|no password supplied",
-        FailureKind.AUTHENTICATION,
-    ),
-    (r"no pg_hba\.conf entry|role \".*\" does not exist|permission denied|\(229\)", FailureKind.PERMISSION),
-    (r"database \".*\" does not exist|cannot open database|\(4060\)", FailureKind.MISSING),
-    (r"ssl|tls|certificate", FailureKind.TLS),
-    (r"timeout expired|timed out", FailureKind.NO_ANSWER),
-    (r"starting up|shutting down|too many clients|recovery mode", FailureKind.UNAVAILABLE),
-    (r"closed the connection|connection reset|terminat", FailureKind.CLOSED),
-    (r"protocol|expected authentication request|invalid response", FailureKind.GARBAGE),
-    (r"connection refused", FailureKind.REFUSED),
-)
+_LONGEST_WORDS = 500
 
 
 def installed_drivers() -> tuple[str, ...]:
@@ -67,6 +35,14 @@ def has_driver(name: str, installed: tuple[str, ...]) -> bool:
     if name.startswith("/"):
         return Path(name).is_file()
     return name.lower() in {driver.lower() for driver in installed}
+
+
+class OdbcError(ClientError):
+    """What a driver could not do. An attempt to log in has the rung that broke as its stage."""
+
+    def __init__(self, meaning: Meaning, words: str, stage: str) -> None:
+        super().__init__(meaning.kind, words, meaning.rung if stage == odbc_errors.LOGIN else stage)
+        self.number = meaning.number
 
 
 def reach(settings: SqlServer) -> tuple[float, float]:
@@ -120,8 +96,8 @@ class OdbcConnection:
         """Close the connection."""
         self._connection.close()
 
-    def _client_error(self, error: Exception, stage: str) -> ClientError:
-        return ClientError(kind_of(error), words_of(error, self._settings), stage)
+    def _client_error(self, error: Exception, stage: str) -> OdbcError:
+        return error_of(error, self._settings, stage)
 
 
 def _cancel(cursor: Any) -> None:
@@ -150,25 +126,15 @@ def connection_string(settings: SqlServer) -> str:
     return f"Driver={{{settings.driver}}};" + "".join(f"{key}={value};" for key, value in parts.items())
 
 
-def kind_of(error: Exception) -> FailureKind:
-    """Sort an ODBC error by its SQLSTATE, and by the server's words where that says too little."""
-    state = str(error.args[0]) if error.args else ""
-    if state in _KIND_OF_SQLSTATE:
-        return _KIND_OF_SQLSTATE[state]
-    words = str(error.args[-1] if error.args else error).lower()
-    for pattern, kind in _KIND_OF_WORDS:
-        if re.search(pattern, words):
-            return kind
-    return FailureKind.ERROR
-
-
-def words_of(error: Exception, settings: SqlServer) -> str:
-    """Return the driver's words on one line, with its SQLSTATE and without our password."""
-    words = " ".join(str(error.args[-1] if error.args else error).split())
+def error_of(error: Exception, settings: SqlServer, stage: str) -> OdbcError:
+    """Sort an error of the driver, with its words on one line: the most telling first, and never our password."""
+    state, words = (str(error.args[index]) if error.args else "" for index in (0, -1))
+    records = odbc_errors.by_weight(state, " ".join(words.split()))
+    words = "; ".join(dict.fromkeys(record.words for record in records))
     secret = settings.password.reveal() if settings.password else ""
     if len(secret) >= _SHORTEST_SECRET:
         words = words.replace(secret, "***")
-    return words[:500]
+    return OdbcError(records[0].meaning, words[:_LONGEST_WORDS], stage)
 
 
 def _escaped(value: str) -> str:

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut
+from samaops.collect.sections import complaints_of, cut, reason, with_kind
 from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
@@ -48,41 +50,50 @@ def observe(backup: Backup, probe: Probe) -> BackupFacts:
 
 def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
     """Return the facts that the script's output holds. Raises ClientError when it could not look."""
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, state = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "find") from error
+    resolved = sections["directory"][1:]
+    leads_to = resolved[0] if resolved and resolved[0] != backup.directory.rstrip("/") else None
+    facts = BackupFacts(backup.directory, backup.pattern, epoch, False, (), (), leads_to)
+    if state == "hung":
+        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), "stat")
     if state != "exists":
-        if "No such file" not in state:
-            raise ClientError(FailureKind.PERMISSION, state, "stat")
-        return BackupFacts(backup.directory, backup.pattern, epoch, False, (), ())
-    lines = sections.get("files", [])
-    files = sorted(_files(lines), key=lambda file: -file.modified_at)
-    return BackupFacts(
-        directory=backup.directory,
-        pattern=backup.pattern,
-        epoch=epoch,
+        why = reason(complaints["directory"], "no such file", "permission denied") or state
+        if "No such file" not in why:
+            raise ClientError(FailureKind.PERMISSION, why, "stat")
+        return facts
+    files, left_out = _files(sections.get("files", []), complaints["files"])
+    files.sort(key=lambda file: -file.modified_at)
+    return replace(
+        facts,
         exists=True,
         files=tuple(file for file in files if not file.name.endswith(UNFINISHED_ENDINGS)),
         unfinished=tuple(file for file in files if file.name.endswith(UNFINISHED_ENDINGS)),
+        left_out=tuple(sorted(left_out)),
     )
 
 
-def _files(lines: Sequence[str]) -> list[BackupFile]:
+def _files(lines: Sequence[str], complaints: Sequence[str]) -> tuple[list[BackupFile], list[str]]:
+    """Return the files, each once whatever its links, and what is none."""
     *listed, end = lines or ["exit 1"]
     if end != "exit 0":
-        reason = listed[-1] if listed else end
-        if "ermission denied" in reason:
-            raise ClientError(FailureKind.PERMISSION, reason, "find")
+        why = reason(complaints, "permission denied") or end
+        if "ermission denied" in why:
+            raise ClientError(FailureKind.PERMISSION, why, "find")
         kind = FailureKind.NO_ANSWER if end in ("exit 124", "exit 137") else FailureKind.ERROR
-        raise ClientError(kind, reason, "find")
-    files = []
+        raise ClientError(kind, why, "find")
+    files: dict[str, BackupFile] = {}
+    left_out = []
     for line in listed:
-        words = line.split("\t", 2)
-        if len(words) == 3:
-            files.append(BackupFile(words[2], int(words[0]), float(words[1])))
-    return files
+        words = line.split("\t", 4)
+        if len(words) == 5 and words[0] == "f":
+            files.setdefault(words[3], BackupFile(words[4], int(words[1]), float(words[2])))
+        elif len(words) == 5:
+            left_out.append(with_kind(words[4], words[0]))
+    return list(files.values()), left_out
 
 
 @cache

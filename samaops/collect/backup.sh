@@ -1,17 +1,30 @@
 # List the backups in a directory. Changes nothing. Arguments: a token, the directory, the pattern of names.
+# Links are followed: a directory that was moved to another disk is often a link there, and so may be each backup.
 token=$1 directory=$2 pattern=$3
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 section now
 date +%s
 section directory
-if [ ! -e "$directory" ]; then
-  # stat tells a directory that is not there from one behind a closed door
-  stat -- "$directory" 2>&1 | tail -n 1
-  exit 0
+# stat tells a directory that is not there from one behind a closed door; what is mounted there may not answer
+if LC_ALL=C timeout -k 1 3 stat -L -- "$directory" >/dev/null; then
+  echo exists
+else
+  code=$?
+  case $code in 124 | 137) echo hung ;; *) echo absent ;; esac
 fi
-echo exists
+timeout -k 1 1 readlink -m -- "$directory"
+[ "${code:-0}" = 0 ] || exit 0
 section files
-timeout -k 1 5 find "$directory" -maxdepth 1 -type f \( -name "$pattern" -o -name '*.tmp' -o -name '*.partial' \) \
-  -printf '%s\t%T@\t%f\n' 2>&1
+# Of a name with a line break only that it is there is told.
+break='
+'
+timeout -k 1 5 find -L "$directory" -mindepth 1 -maxdepth 1 \
+  \( -name "$pattern" -o -name '*.tmp' -o -name '*.partial' \) \
+  \( -name "*$break*" -printf '?\t0\t0\t%D:%i\ta name with a line break, inode %i\n' \
+  -o -printf '%Y\t%s\t%T@\t%D:%i\t%f\n' \)
 printf 'exit %s\n' $?

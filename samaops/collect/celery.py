@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -26,6 +26,7 @@ from samaops.facts.celery import (
     ActiveTask,
     CeleryFacts,
     CeleryNode,
+    FailingReason,
     OtherConsumer,
     RecentTasks,
     ReplyQueue,
@@ -33,13 +34,16 @@ from samaops.facts.celery import (
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
-PIDBOX = ".celery.pidbox"
-REPLIES = ".reply.celery.pidbox"
+REPLIES = ".reply."
+# NODE.EXCHANGE.pidbox, and ID.reply.EXCHANGE.pidbox for answers: "celery" unless the application's control_exchange
+# is another.
+_CONTROL_QUEUE = re.compile(r"(?P<node>.+?)(?P<reply>\.reply)?\.[^.]+\.pidbox")
 EVENTS = "celeryev."
 RECENT_TASKS = 100
 RECENT_SECONDS = 900.0
 # So many successes in a row end one trouble: an earlier failure says nothing about the present one.
 WELL_STREAK = 20
+SHOWN_REASONS = 5
 TEXT_CHARACTERS = 100
 NAME_CHARACTERS = 200
 _ADDRESS = re.compile("0x[0-9a-f]+")
@@ -69,7 +73,7 @@ def observe(site: Site, probe: Probe) -> CeleryFacts:
     try:
         nodes, others, replies = _of_broker(site, site.settings.rabbitmq, probe)
     except ClientError as error:
-        raise ClientError(FailureKind.DEPENDENCY, error.message, f"rabbitmq {error.stage}".strip()) from error
+        raise error.on_the_way(f"rabbitmq {error.stage}".strip()) from error
     active = recent = None
     if site.settings.flower is not None and probe.wants("celery.task.stuck", "celery.tasks.failing"):
         flower_tasks = probe.attempt("tasks", lambda: _of_flower(site))
@@ -104,9 +108,10 @@ def workers_of(
     for consumer in consumers:
         connection = str(needed(consumer, "channel_details", "connection_name", stage="consumers"))
         queue = str(needed(consumer, "queue", "name", stage="consumers"))[:NAME_CHARACTERS]
-        if queue.endswith(PIDBOX) and not queue.endswith(REPLIES):
-            names[connection] = queue[: -len(PIDBOX)]
-        elif not queue.endswith(REPLIES) and not queue.startswith(EVENTS):
+        control = _CONTROL_QUEUE.fullmatch(queue)
+        if control and not control["reply"]:
+            names[connection] = control["node"]
+        elif not control and not queue.startswith(EVENTS):
             queues.setdefault(connection, []).append(queue)
     held = _held(channels, vhost)
     nodes = [
@@ -151,7 +156,8 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
             _int(queue, "consumers"),
         )
         for queue in objects(_dict(page).get("items"), "queues")
-        if str(needed(queue, "name", stage="replies")).endswith(REPLIES)
+        if (control := _CONTROL_QUEUE.fullmatch(str(needed(queue, "name", stage="replies"))))
+        and control["reply"]
     )
 
 
@@ -213,6 +219,19 @@ def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
         ),
         window_seconds=round(now - ended[-1][0]) if ended else 0,
         exception_of=len(latest),
+        reasons=_reasons(exceptions, [task for _at, task in ended]),
+    )
+
+
+def _reasons(exceptions: Counter[str], ended: Sequence[Mapping[str, Any]]) -> tuple[FailingReason, ...]:
+    """Return each kind of failure with how many tasks have ended since its last; ``ended`` is newest first."""
+    seen_at: dict[str, int] = {}
+    for place, task in enumerate(ended):
+        if task.get("state") == "FAILURE":
+            seen_at.setdefault(_exception(task), place)
+    return tuple(
+        FailingReason(exception, count, seen_at[exception])
+        for exception, count in exceptions.most_common(SHOWN_REASONS)
     )
 
 

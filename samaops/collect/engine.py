@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
@@ -83,7 +84,7 @@ class Probe:
         try:
             return self.shells.of(server)
         except ClientError as error:
-            raise ClientError(FailureKind.DEPENDENCY, error.message, "ssh") from error
+            raise error.on_the_way("ssh") from error
 
     def attempt(self, part: str, look: Callable[[], ResultT]) -> ResultT | None:
         """Look at one part; when that fails, remember why and go on without it."""
@@ -99,7 +100,8 @@ class Probe:
 class Collector(Struct, frozen=True):
     """How one subject is looked at. ``feeds`` are prefixes of the check codes that need it.
 
-    ``on_request`` marks a look that nobody takes unless it is asked for by name.
+    ``on_request`` marks a look that nobody takes unless it is asked for by name, ``writes`` one that is taken with
+    ``--probe`` alone: it leaves nothing behind, and it is waited for when the run is interrupted.
     """
 
     system: str
@@ -110,10 +112,11 @@ class Collector(Struct, frozen=True):
     feeds: tuple[str, ...] = ()
     timeout: float = 6.0
     on_request: bool = False
+    writes: bool = False
 
     def is_wanted(self, selection: Selection) -> bool:
         """Return whether a selected check needs this collector."""
-        if self.on_request and not selection.names(self.system):
+        if (self.on_request and not selection.names(self.system)) or (self.writes and not selection.probe):
             return False
         return any(selection.touches(prefix, self.server) for prefix in self.feeds or (self.system,))
 
@@ -138,23 +141,32 @@ class _Run:
         self.probe = Probe(shells, selection, self.ends_at, collector.server, past)
         self._ended = ended
         self._observation: Observation | None = None
+        self.thread: threading.Thread | None = None
         if self.started < run_ends_at:
             target = contextvars.copy_context().run
-            threading.Thread(target=target, args=(self.look,), name=collector.subject, daemon=True).start()
+            self.thread = threading.Thread(
+                target=target, args=(self.look,), name=collector.subject, daemon=True
+            )
+            self.thread.start()
 
     def look(self) -> None:
         try:
             facts = self.collector.collect(self.probe)
             self._finish(facts=facts)
         except ClientError as error:
-            stage = error.stage or self.probe.current_stage
+            failure = error.failure(_milliseconds_since(self.started))
             kind = FailureKind.DEADLINE if self._was_cut_short(error.kind) else error.kind
-            self._finish(failure=Failure(kind, error.message, stage, _milliseconds_since(self.started)))
+            self._finish(failure=replace(failure, kind=kind, stage=error.stage or self.probe.current_stage))
         except ConfigurationError as error:
             self._fail(FailureKind.MISSING, error.message)
         except Exception as error:  # the boundary: a bug in one collector costs its own checks only
             logger.exception("collector %s failed", self.collector.subject)
             self._fail(FailureKind.ERROR, f"{type(error).__name__}: {error}")
+
+    def await_removal(self) -> None:
+        """Wait until a look that writes has removed what it wrote; its own time is all that it can take."""
+        if self.collector.writes and self.thread is not None:
+            self.thread.join(max(0.0, self.ends_at - time.monotonic()))
 
     @property
     def is_running(self) -> bool:
@@ -180,9 +192,9 @@ class _Run:
         return kind in _BY_TIME and budget_was_cut and is_at_its_end
 
     def _fail(self, kind: FailureKind, message: str) -> None:
-        self._finish(
-            failure=Failure(kind, message, self.probe.current_stage, _milliseconds_since(self.started))
-        )
+        has_answered = False if kind is FailureKind.NO_ANSWER else None  # where it hangs, nobody has said
+        after_ms = _milliseconds_since(self.started)
+        self._finish(failure=Failure(kind, message, self.probe.current_stage, after_ms, has_answered))
 
     def _finish(self, facts: object = None, failure: Failure | None = None) -> None:
         with self._ended:  # the first word counts: a thread that ends after it was given up changes nothing
@@ -230,11 +242,16 @@ def observe(
                 busy[collector.system] += 1
         return all(collector in runs for collector in wanted)
 
-    with ended:  # whatever ends meanwhile is heard
-        while not start_those_with_a_place():
-            times = [run.ends_at for run in runs.values() if run.is_running]
-            ended.wait(max(0.0, min(times, default=0.0) - time.monotonic()))
-    observations = tuple(runs[collector].observation() for collector in wanted)
+    try:
+        with ended:  # whatever ends meanwhile is heard
+            while not start_those_with_a_place():
+                times = [run.ends_at for run in runs.values() if run.is_running]
+                ended.wait(max(0.0, min(times, default=0.0) - time.monotonic()))
+        observations = tuple(runs[collector].observation() for collector in wanted)
+    except BaseException:
+        for run in runs.values():
+            run.await_removal()
+        raise
     shells.close()
     deadline_hit = any(run.hit_deadline for run in runs.values())
     return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())

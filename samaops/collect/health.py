@@ -14,7 +14,7 @@ from samaops.collect.engine import Probe
 from samaops.facts.health import HealthAnswer
 
 # A few quick answers say more than one. Where none of them was quick they may only have met a busy moment, of
-# this machine too, so a few more are taken; a server that is really slow is not asked again.
+# this machine too, so a few more are taken; one that is slow is believed after as many as of a quick one.
 SAMPLES = 3
 MOST_SAMPLES = 10
 QUICK_MS = 30.0  # the guide's P99 of GET /health
@@ -33,13 +33,15 @@ def ask(url: str, timeout: float, probe: Probe, ca_file: Path | None = None) -> 
     probe.stage(f"GET {urlsplit(url).path}")
     with HttpConnection(url, timeout=timeout, ca_file=ca_file) as connection:
         first = connection.get(max_bytes=MAX_BODY_BYTES)
-        samples = _samples(connection, first)
+        samples = _samples(connection, first, probe)
     return _answer(url, first, tuple(round(sample, 2) for sample in samples))
 
 
-def _samples(connection: HttpConnection, first: HttpAnswer) -> list[float]:
+def _samples(connection: HttpConnection, first: HttpAnswer, probe: Probe) -> list[float]:
     samples = [first.total_ms - first.connect_ms]
-    while samples[-1] < SLOW_MS and len(samples) < (SAMPLES if min(samples) < QUICK_MS else MOST_SAMPLES):
+    while len(samples) < (SAMPLES if min(samples) < QUICK_MS or max(samples) >= SLOW_MS else MOST_SAMPLES):
+        if probe.remaining() * 1000 < 2 * samples[-1]:
+            break  # a slow one more would end this look without an answer
         try:
             samples.append(connection.get(max_bytes=MAX_BODY_BYTES).total_ms)
         except ClientError:

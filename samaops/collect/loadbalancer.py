@@ -12,10 +12,9 @@ from samaops.clients.loadbalancer import BigIpClient
 from samaops.collect import health
 from samaops.collect.engine import Probe
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
-from samaops.collect.values import needed
 from samaops.config.settings import BigIp, LoadBalancer
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
-from samaops.model.failure import OUTAGE_KINDS, FailureKind
+from samaops.model.failure import OUTAGE_KINDS
 from samaops.site.site import Site
 
 
@@ -80,17 +79,18 @@ def _stats(client: BigIpClient) -> list[dict[str, Any]]:
         return client.member_stats()
     except ClientError as error:
         if error.kind in OUTAGE_KINDS:
-            raise ClientError(FailureKind.DEPENDENCY, error.message, "management") from error
+            raise error.on_the_way("management") from error
         raise
 
 
 def _member(stats: Mapping[str, Any]) -> MemberFacts:
     node = str(stats.get("nodeName") or stats.get("addr") or "?").rpartition("/")[2]
+    node = f"[{node}]" if ":" in node else node
     connections = stats.get("serverside.curConns")
     return MemberFacts(
         name=f"{node}:{stats.get('port', '?')}",
-        availability=str(needed(stats, "status.availabilityState", stage="members")),
-        enabled=str(needed(stats, "status.enabledState", stage="members")),
+        availability=str(stats.get("status.availabilityState", "")),
+        enabled=str(stats.get("status.enabledState", "")),
         reason=str(stats.get("status.statusReason", "")),
         monitor_status=str(stats.get("monitorStatus", "")),
         session=str(stats.get("sessionStatus", "")),

@@ -1,16 +1,31 @@
-"""What is observed of PgBouncer: its admin console, or one query through a pool. One connection a run."""
+"""What is observed of PgBouncer: its admin console, and what the application gets through a pool. Two connections a run."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
+from samaops.clients import footprint
 from samaops.clients.errors import WELCOME, ClientError
 from samaops.clients.pgbouncer import ConsoleClient, PooledClient
 from samaops.collect.engine import Probe
+from samaops.collect.probing import writing
 from samaops.collect.registry import collects
 from samaops.collect.values import Answer, lacking
 from samaops.config.settings import PgBouncer
-from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
+from samaops.facts.pgbouncer import (
+    Console,
+    PgBouncerFacts,
+    PgBouncerProbe,
+    Pool,
+    PooledDatabase,
+    PooledQuery,
+    PooledSession,
+    Sequence,
+    Traffic,
+)
+from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
@@ -18,7 +33,16 @@ Row = dict[str, Any]
 
 
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
+# Beside the console nobody waits longer for a connection of the pool: four times what is critical already.
+QUERY_SECONDS = 2.0
+# What the application is given: only a query through the pool tells it.
 QUERY_CODE = "pgbouncer.query.failed"
+QUERY_CODES = (
+    QUERY_CODE,
+    "pgbouncer.write.refused",
+    "pgbouncer.route.different",
+    "pgbouncer.sequence.exhausted",
+)
 CONSOLE_CODES = (
     "pgbouncer.pool.paused",
     "pgbouncer.database.disabled",
@@ -28,34 +52,68 @@ CONSOLE_CODES = (
     "pgbouncer.settings.different",
     "pgbouncer.pool.oversized",
     "pgbouncer.clients.high",
+    "pgbouncer.limit.reached",
 )
 
 
 @collects("pgbouncer", PgBouncerFacts)
 def look(pgbouncer: PgBouncer, site: Site, probe: Probe) -> PgBouncerFacts:
-    """Read PgBouncer's console, or ask through its pool."""
+    """Read PgBouncer's console, and ask through its pool."""
     return observe(site.host_of(pgbouncer), pgbouncer, probe)
 
 
+@collects("pgbouncer", PgBouncerProbe, feeds=("pgbouncer.write.probe",), writes=True)
+def write(pgbouncer: PgBouncer, site: Site, probe: Probe) -> PgBouncerProbe:
+    """Write a row as the application does, and roll it back."""
+    postgresql = site.settings.postgresql
+    if pgbouncer.password is None or postgresql is None or not postgresql.notifications_table:
+        text = _("it needs [pgbouncer] password and [postgresql] notifications_table")
+        raise ClientError(FailureKind.MISSING, text, "configuration")
+    table, column = postgresql.notifications_table, postgresql.notifications_published_column
+    client = PooledClient(site.host_of(pgbouncer), pgbouncer, pgbouncer.timeout - SPARE_SECONDS)
+    try:
+        with writing(probe, pgbouncer.timeout) as milliseconds:
+            client.connect()
+            footprint.count(writes=1)
+            client.write_and_take_back(table, column)
+            return PgBouncerProbe(table, milliseconds())
+    finally:
+        client.close()
+
+
 def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
-    """Look through the console when it lets us in, else through a pool.
+    """Look through the console where it lets us in, then through the application's pool where its password is known.
 
     Raises ClientError when PgBouncer does not answer at all.
     """
-    if probe.wants(QUERY_CODE) and not probe.wants(*CONSOLE_CODES):
+    if not probe.wants(*CONSOLE_CODES):
         return _through_pool(host, settings, probe)
     if settings.admin_password is None and settings.password is not None:
         missing = ClientError(FailureKind.MISSING, "[pgbouncer] admin_password is not configured", "console")
     else:
         try:
-            return _through_console(host, settings, probe)
+            seen = _through_console(host, settings, probe)
         except ClientError as error:
             refused = error.kind in (FailureKind.AUTHENTICATION, FailureKind.PERMISSION)
             if not refused or settings.password is None:
                 raise
             missing = error
+        else:
+            return _with_query(seen, host, settings, probe)
     probe.missing["console"] = missing.failure()
     return _through_pool(host, settings, probe)
+
+
+def _with_query(seen: PgBouncerFacts, host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
+    """Add what the application gets; a console that answers has said already that PgBouncer itself does."""
+    if settings.password is None or not probe.wants(*QUERY_CODES):
+        return seen
+    probe.stage("pool")
+    try:
+        query = _query(host, settings, min(QUERY_SECONDS, _seconds(settings, probe)), probe)
+    except ClientError as error:
+        query = _refused(error, probe)
+    return replace(seen, query=query)
 
 
 def _seconds(settings: PgBouncer, probe: Probe) -> float:
@@ -74,23 +132,42 @@ def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerF
 
 
 def _through_pool(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
-    """Send SELECT 1 like the application."""
-    client = PooledClient(host, settings, _seconds(settings, probe))
-    is_logged_in = False
+    """Ask like the application; a refusal of PgBouncer itself is raised."""
+    try:
+        query = _query(host, settings, _seconds(settings, probe), probe)
+    except ClientError as error:
+        if not _is_about_the_server_behind(error):
+            raise
+        query = _refused(error, probe)
+    return PgBouncerFacts("pool", None, query=query)
+
+
+def _query(host: str, settings: PgBouncer, seconds: float, probe: Probe) -> PooledQuery:
+    """Send SELECT 1, then ask what session that was. Raises ClientError when we are not logged in."""
+    client = PooledClient(host, settings, seconds)
     try:
         probe.stage("connect")
         client.connect()
-        is_logged_in = True
         probe.stage("query")
-        query = PooledQuery(client.query_ms())
-    except ClientError as error:
-        if not (is_logged_in or _is_about_the_server_behind(error)):
-            raise
-        stage = error.stage or probe.current_stage
-        query = PooledQuery(None, error.message, error.kind.value, stage)
+        try:
+            query = PooledQuery(client.query_ms())
+        except ClientError as error:
+            return _refused(error, probe)
+        session = probe.attempt("session", lambda: PooledSession(**client.read("application_session")[0]))
+        sequences = None
+        if probe.wants("pgbouncer.sequence.exhausted"):
+            sequences = probe.attempt("sequences", lambda: _sequences(client))
+        return replace(query, session=session, sequences=sequences)
     finally:
         client.close()
-    return PgBouncerFacts("pool", None, query=query)
+
+
+def _sequences(client: PooledClient) -> tuple[Sequence, ...]:
+    return tuple(Sequence(**row) for row in client.read("application_sequences"))
+
+
+def _refused(error: ClientError, probe: Probe) -> PooledQuery:
+    return PooledQuery(None, error.message, error.kind.value, error.stage or probe.current_stage)
 
 
 def _is_about_the_server_behind(error: ClientError) -> bool:
@@ -153,6 +230,9 @@ def _database(row: Row) -> PooledDatabase:
         current_connections=_number(row, "current_connections"),
         is_paused=bool(_number(row, "paused")),
         is_disabled=bool(_number(row, "disabled")),
+        port=_number(row, "port") or None,
+        real_name=str(row.get("database") or ""),
+        forced_user=str(row.get("force_user") or ""),
     )
 
 

@@ -82,4 +82,4 @@ def _answer(tunnel: Tunnel, host: str, port: int) -> TunnelFacts:
         answer = tunnel.answer()
     except ClientError as error:
         return TunnelFacts(host, port, None, error.message, error.kind.value, None)
-    return TunnelFacts(host, port, answer.status, answer.reason, "", answer.after_ms)
+    return TunnelFacts(host, port, answer.status, answer.reason, "", answer.after_ms, answer.schemes)

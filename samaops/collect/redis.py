@@ -8,28 +8,41 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
+from msgspec.structs import replace
+
+from samaops.clients import footprint
+from samaops.clients.errors import ClientError
 from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Probe
+from samaops.collect.latency import least_ms
+from samaops.collect.probing import LIFETIME_SECONDS, compare, marked_name, writing
 from samaops.collect.registry import collects
 from samaops.collect.values import decimal, lacking, needed, whole
 from samaops.config.settings import Redis
+from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.redis import (
     ClientBuffer,
+    DeniedCommand,
     KeyGroup,
     KeySample,
     RedisConnections,
     RedisFacts,
     RedisMemory,
     RedisPersistence,
+    RedisProbe,
     RedisTraffic,
+    RedisWriting,
 )
+from samaops.i18n import _
+from samaops.journal import digests
 from samaops.site.site import Site
 
-PINGS = 3
+QUICK_MS = 5.0  # a healthy one takes less than one
 RATE_SECONDS = 0.5  # how far two readings of the counters are apart, when something is being evicted
 SAMPLE_SECONDS = 1.0
 SHOWN_PREFIXES = 12
 KEY_CHARACTERS = 200
+DENIED_LINES = 32
 # What identifies one thing inside a key: a UUID, a number, a long hexadecimal word.
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
@@ -38,6 +51,24 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\
 def look(redis: Redis, site: Site, probe: Probe) -> RedisFacts:
     """Read Redis over one connection."""
     return observe(site.host_of(redis), redis, probe)
+
+
+@collects("redis", RedisProbe, feeds=("redis.write.probe",), writes=True)
+def write(redis: Redis, site: Site, probe: Probe) -> RedisProbe:
+    """Set a key, read it, delete it. It also ends by itself."""
+    client, key = RedisClient(site.host_of(redis), redis), marked_name()
+    try:
+        with writing(probe, redis.timeout) as milliseconds:
+            client.connect()
+            footprint.count(writes=1)
+            client.set(key, key, ex=LIFETIME_SECONDS, nx=True)
+            try:
+                compare(key.encode(), client.get(key))
+            finally:
+                client.delete(key)
+            return RedisProbe(_("database {number}").format(number=redis.database), milliseconds())
+    finally:
+        client.close()
 
 
 def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
@@ -52,13 +83,13 @@ def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
 
 
 def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
-    ping_ms = min(client.ping_ms() for _number in range(PINGS))
+    ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
     probe.stage("INFO")
     info = client.info()
     read_at = time.monotonic()
     config: Mapping[str, str] = {}
     if probe.wants("redis.persistence", "redis.memory.refusing_writes"):
-        config = probe.attempt("config", lambda: _saving(client)) or {}
+        config = probe.attempt("config", lambda: _configured(client)) or {}
     buffer = sample = rate = None
     if probe.wants("redis.clients.buffers"):
         buffer = probe.attempt("client_list", lambda: _largest_buffer(client))
@@ -67,12 +98,99 @@ def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
         sample = probe.attempt("keys", lambda: _sample(client, settings.sample_keys, keys))
     if _int(info, "evicted_keys") and probe.wants("redis.evictions.high", "redis.memory.high"):
         rate = probe.attempt("eviction_rate", lambda: _evictions_per_second(client, info, read_at))
-    return _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
+    facts = _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
+    denied = writing = None
+    if probe.wants("redis.acl.denied"):
+        denied = probe.attempt("denied", lambda: _denied(client, info, settings))
+    if probe.wants("redis.write.refused"):
+        writing = probe.attempt("writing", lambda: _writing(client, info, settings, probe))
+    return replace(facts, denied=denied, writing=writing)
 
 
-def _saving(client: RedisClient) -> dict[str, str]:
-    names = ("save", "stop-writes-on-bgsave-error")  # one by one: several at once need Redis 7
-    return {str(key): str(value) for name in names for key, value in client.config_get(name).items()}
+def _writing(client: RedisClient, info: Mapping[str, Any], settings: Redis, probe: Probe) -> RedisWriting:
+    """Return what decides over writes; the last look over this connection."""
+    read_only, reason = info.get("slave_read_only"), str(info.get("paused_reason", "none"))
+    good = info.get("min_slaves_good_slaves")  # a line that is there only when a number is asked for
+    writing = RedisWriting(
+        role=str(needed(info, "role", stage="INFO")),
+        is_read_only=None if read_only is None else read_only == 1,
+        primary=f"{info['master_host']}:{info.get('master_port')}" if "master_host" in info else "",
+        replicas_needed=None if good is None else probe.attempt("replicas", lambda: _replicas_needed(client)),
+        replicas_good=good,
+        held_reason="" if reason == "none" else reason,
+        cluster_state=_cluster_state(client) if info.get("cluster_enabled") == 1 else "",
+        refusal=_refusal(client, info) if settings.username is None else None,
+    )
+    if "paused_actions" in info:
+        return replace(writing, is_held=info["paused_actions"] != "none")
+    return replace(writing, is_held=probe.attempt("held", client.holds_writes))
+
+
+def _replicas_needed(client: RedisClient) -> int:
+    answers = client.config_get(
+        "min-*s-to-write"
+    )  # min-slaves-to-write before Redis 5; both names are shown since
+    return max(int(value or 0) for value in answers.values())
+
+
+def _cluster_state(client: RedisClient) -> str:
+    return str(client.cluster("info").get("cluster_state", ""))
+
+
+def _refusal(client: RedisClient, info: Mapping[str, Any]) -> str | None:
+    """Return the words with which the user ``default``, who we are as well, is refused a SET; None before Redis 7."""
+    if _major_version(info) < 7:
+        return None
+    try:
+        answer = client.execute_command("ACL DRYRUN", "default", "SET", "samaops:key", "value")
+    except ClientError:
+        return None  # other implementations do not know it
+    words = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
+    return "" if words == "OK" else words
+
+
+def _major_version(info: Mapping[str, Any]) -> int:
+    major = str(needed(info, "redis_version", stage="INFO")).partition(".")[0]
+    if not major.isdecimal():
+        raise lacking("redis_version", stage="INFO")
+    return int(major)
+
+
+def _denied(client: RedisClient, info: Mapping[str, Any], settings: Redis) -> tuple[DeniedCommand, ...]:
+    """Return whom the server refused what of late; what our own user was refused concerns nobody else."""
+    if _major_version(info) < 6:
+        return ()
+    entries: list[dict[str, Any]] = client.acl_log(count=DENIED_LINES)
+    lines = (
+        DeniedCommand(
+            user=str(entry.get("username", "")),
+            reason=str(entry.get("reason", "")),
+            what=str(entry.get("object", ""))[:KEY_CHARACTERS],
+            count=int(needed(entry, "count", stage="ACL LOG")),
+            age_seconds=round(needed(entry, "age-seconds", stage="ACL LOG"), 1),
+        )
+        for entry in entries
+    )
+    return tuple(line for line in lines if not settings.username or line.user != settings.username)
+
+
+def _configured(client: RedisClient) -> dict[str, str]:
+    return {str(key): str(value) for key, value in client.config_get("*").items()}
+
+
+def _configuration(info: Mapping[str, Any], config: Mapping[str, str]) -> Things | None:
+    """Return what is set, without passwords, and which start this is; None when CONFIG is not allowed."""
+    if not config:
+        return None
+    started = time.time() - _int(info, "uptime_in_seconds")
+    rows = [
+        ("service", "Redis", "started", Trait(str(info.get("run_id", "")), started)),
+        ("service", "Redis", "role", Trait(str(info.get("role", "")))),
+    ]
+    rows += [
+        ("setting", name, "", Trait(digests.unless_harmless(name, value))) for name, value in config.items()
+    ]
+    return gather(("setting",), rows)
 
 
 def _facts(
@@ -104,6 +222,7 @@ def _facts(
         keys_with_expiry=expiring,
         largest_buffer=buffer,
         sample=sample,
+        configuration=_configuration(info, config),
     )
 
 

@@ -38,6 +38,7 @@ class _Look(Struct, frozen=True):
     feeds: tuple[str, ...]
     kind: str
     on_request: bool
+    writes: bool
 
 
 _looks: list[_Look] = []
@@ -51,18 +52,28 @@ def collects(
     feeds: tuple[str, ...] = (),
     kind: str = "",
     on_request: bool = False,
+    writes: bool = False,
 ) -> Callable[[LookT], LookT]:
     """Register the decorated ``(of, site, probe) -> facts`` as the look at a system.
 
     ``targets`` yields what there is to look at; without it, that is the system's section of the configuration.
     ``feeds`` are prefixes of the check codes that need it; without them, all of the system's. ``kind`` stands in the
     subject where a system has looks of several kinds at one server; ``on_request`` is a look that is taken only when
-    the system is asked for by name.
+    the system is asked for by name; ``writes`` is one that is taken with ``--probe`` alone.
     """
 
     def register(look: LookT) -> LookT:
         _looks.append(
-            _Look(system, facts_type, look, targets or _section_of(system), feeds, kind or system, on_request)
+            _Look(
+                system,
+                facts_type,
+                look,
+                targets or _section_of(system),
+                feeds,
+                kind or system,
+                on_request,
+                writes,
+            )
         )
         return look
 
@@ -111,4 +122,5 @@ def _collector(look: _Look, target: Target, site: Site) -> Collector:
         feeds=look.feeds,
         timeout=target.seconds,
         on_request=look.on_request,
+        writes=look.writes,
     )

@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from samaops.clients import odbc_errors
 from samaops.clients import sqlserver as client
 from samaops.clients.errors import ClientError
-from samaops.clients.sqlserver import OdbcConnection
+from samaops.clients.sqlserver import OdbcConnection, OdbcError
 from samaops.collect.engine import Probe
+from samaops.collect.latency import least_ms
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
 from samaops.config.settings import SqlServer
 from samaops.facts.sqlserver import SqlServerFacts
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
+QUICK_MS = 100.0  # the guide's good response time of a database
+
 # What the server says of us and not of itself: told by its own rule, not as an outage.
-OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION, FailureKind.MISSING})
+OUR_FAULTS = frozenset({FailureKind.AUTHENTICATION, FailureKind.PERMISSION})
 
 
 def databases(site: Site) -> Iterator[Target]:
@@ -52,6 +56,8 @@ def observe(settings: SqlServer, probe: Probe) -> SqlServerFacts:
         broken_rung=climb.broken_rung,
         failure_kind=climb.failure_kind,
         words=climb.words,
+        database=settings.database,
+        error_number=climb.error_number,
     )
 
 
@@ -65,6 +71,7 @@ class _Climb:
         self.login_ms: float | None = None
         self.query_ms: float | None = None
         self.broken_rung = self.failure_kind = self.words = ""
+        self.error_number: int | None = None
 
     def run(self) -> None:
         """Climb as far as it goes. Raises ClientError when that says the server does not serve."""
@@ -72,11 +79,10 @@ class _Climb:
             self._check_driver()
             self._log_in_and_query()
         except ClientError as error:
-            is_driver = self._probe.current_stage == "login" and _is_driver_fault(error)
-            rung = "driver" if is_driver else self._probe.current_stage
-            if rung == "login" and error.kind not in OUR_FAULTS:
+            if error.stage == odbc_errors.LOGIN and error.kind not in OUR_FAULTS:
                 raise
-            self.broken_rung, self.failure_kind, self.words = rung, error.kind.value, error.message
+            self.broken_rung, self.failure_kind, self.words = error.stage, error.kind.value, error.message
+            self.error_number = error.number if isinstance(error, OdbcError) else None
 
     def _check_driver(self) -> None:
         self._probe.stage("driver")
@@ -96,12 +102,10 @@ class _Climb:
 
     def _query(self, connection: OdbcConnection) -> None:
         self._probe.stage("query")
-        started = time.monotonic()
-        connection.query(self._settings.query)
-        self.query_ms = round((time.monotonic() - started) * 1000, 2)
 
+        def query_ms() -> float:
+            started = time.monotonic()
+            connection.query(self._settings.query)
+            return round((time.monotonic() - started) * 1000, 2)
 
-def _is_driver_fault(error: ClientError) -> bool:
-    """Return whether a failed log-in never left this machine: the driver's library could not be opened."""
-    words = error.message.lower()
-    return error.kind is FailureKind.MISSING and ("im00" in words or "open lib" in words)
+        self.query_ms = least_ms(query_ms, QUICK_MS, self._probe)

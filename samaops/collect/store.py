@@ -6,7 +6,6 @@ The file is JSON, mode 600. The settings travel in it with their secrets masked.
 from __future__ import annotations
 
 import json
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
-from samaops.config.files import open_to_read
+from samaops.config.files import open_to_read, write_private
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
@@ -25,6 +24,7 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
+from samaops.journal.well import WellLook
 from samaops.model.encoding import MisfitError, decode, encode, keyed
 from samaops.site.site import Site
 
@@ -39,26 +39,24 @@ class Saved(Struct, frozen=True):
     snapshot: Snapshot
     site: Site
     selection: Selection
+    well: WellLook | None = None
 
 
-def save(path: Path, snapshot: Snapshot, site: Site, selection: Selection) -> None:
-    """Write a look to a file that only its owner can read, whole or not at all."""
+def save(
+    path: Path, snapshot: Snapshot, site: Site, selection: Selection, well: WellLook | None = None
+) -> None:
+    """Write a look to a file that only its owner can read, whole or not at all; the last one that was well with it."""
     document = {
         "schema": SCHEMA,
         "samaops": __version__,
         "settings": masked(site.settings),
         "selection": encode(selection),
         "snapshot": encode(snapshot),
+        "well": encode(well),
     }
-    content = json.dumps(document, indent=1).encode("ascii")
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        aside.replace(path)
+        write_private(path, json.dumps(document, indent=1).encode("ascii"))
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise UsageError(
             _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
         ) from error
@@ -74,6 +72,7 @@ def load(path: Path) -> Saved:
             snapshot=_snapshot(document["snapshot"]),
             site=Site(Settings.model_validate(document["settings"])),
             selection=decode(document["selection"], Selection),
+            well=decode(document.get("well"), WellLook | None),  # type: ignore[arg-type] # a union is no type to mypy
         )
     except OSError as error:
         raise UsageError(

@@ -1,8 +1,10 @@
-"""Open the files that users name, without waiting for ever."""
+"""Open the files that users name without waiting for ever, and write what only their owner may read."""
 
 from __future__ import annotations
 
 import errno
+import os
+import secrets
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,3 +19,16 @@ def open_to_read(path: Path) -> BinaryIO:
     if path.is_fifo() and not str(path).startswith(_WITH_A_WRITER):
         raise OSError(errno.EINVAL, _("it is a named pipe"))
     return path.open("rb")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all. Raises OSError."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise

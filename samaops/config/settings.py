@@ -353,6 +353,8 @@ class Maintenance(Section):
     # of their repository: a rollback needs those.
     image_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 72.0
     releases_kept: Annotated[int, Field(ge=2)] = 2
+    # Whether the daily run also writes one marked value to each system and removes it (`diagnose --probe`).
+    probe: bool = False
 
 
 class History(Section):

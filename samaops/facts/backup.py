@@ -14,7 +14,11 @@ class BackupFile(Struct, frozen=True):
 
 
 class BackupFacts(Struct, frozen=True):
-    """The backups, newest first. ``epoch`` is the server's time of looking."""
+    """The backups, newest first. ``epoch`` is the server's time of looking.
+
+    ``leads_to`` is where the directory really lies, when it is a link. ``left_out`` names what has a backup's name and
+    is no file.
+    """
 
     directory: str
     pattern: str
@@ -22,3 +26,5 @@ class BackupFacts(Struct, frozen=True):
     exists: bool
     files: tuple[BackupFile, ...]
     unfinished: tuple[BackupFile, ...]
+    leads_to: str | None = None
+    left_out: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ connection to RabbitMQ: so the broker itself knows which node consumes what. Flo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -54,6 +54,14 @@ class ActiveTask(Struct, frozen=True):
     worker_active: int | None
 
 
+class FailingReason(Struct, frozen=True):
+    """One exception of failing tasks: how often, and how many tasks have ended since it was last seen."""
+
+    exception: str
+    count: int
+    ended_since: int
+
+
 class RecentTasks(Struct, frozen=True):
     """How the last tasks ended, newest first in ``outcomes`` (True: well)."""
 
@@ -63,6 +71,7 @@ class RecentTasks(Struct, frozen=True):
     failing_names: Mapping[str, int]
     window_seconds: int
     exception_of: int = 0  # how many failures it is the most frequent of: those since tasks last went well
+    reasons: tuple[FailingReason, ...] = ()  # each kind of those failures, the most frequent first
 
 
 class CeleryFacts(Struct, frozen=True):
@@ -73,3 +82,14 @@ class CeleryFacts(Struct, frozen=True):
     replies: tuple[ReplyQueue, ...] | None
     active: tuple[ActiveTask, ...] | None
     recent: RecentTasks | None
+
+    def without_control(self, queues: Iterable[str]) -> tuple[str, ...]:
+        """Return the addresses of those without a control queue that consume these queues; empty unless all are.
+
+        A worker with ``worker_enable_remote_control`` off is one; so is any program that takes messages.
+        """
+        wanted = set(queues)
+        consumers = [consumer for consumer in self.others if consumer.queue in wanted]
+        if not wanted or {consumer.queue for consumer in consumers} != wanted:
+            return ()
+        return tuple(sorted({consumer.address for consumer in consumers}))

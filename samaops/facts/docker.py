@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from msgspec import Struct
+
+from samaops.facts.portrait import Things
+
+# Compose puts the beginning of the id before a container's name while it makes the next one: it stays there when that
+# is interrupted. Swarm puts the number and id of a task behind it.
+_DECORATED = re.compile(r"[0-9a-f]{12}_(?P<behind>.+)|(?P<before>.+)\.\d+\.[0-9a-z]{25}")
+_RUNS = {"running": 2, "restarting": 1, "paused": 1}
 
 
 class Container(Struct, frozen=True):
     """One container as ``docker inspect`` shows it. Times in seconds since the epoch, sizes in bytes.
 
     ``health`` is None without a health check. ``memory_limit`` is 0 when there is none. ``log_bytes`` is None
-    when the log could not be looked at.
+    when the log could not be looked at. ``number`` tells the containers of one compose service apart; ``is_oneoff``
+    is one that ``compose run`` made.
     """
 
     name: str
@@ -33,6 +44,29 @@ class Container(Struct, frozen=True):
     log_max_size: str | None
     project: str | None
     service: str | None
+    created_at: float | None = None
+    number: str | None = None
+    is_oneoff: bool = False
+
+    def does_the_work_of(self, name: str) -> bool:
+        """Return whether it is the container of this name whatever its own is: the same service of the same project."""
+        if self.is_oneoff:
+            return False
+        decorated = _DECORATED.fullmatch(self.name)
+        if decorated and name in decorated.groups():
+            return True
+        if not self.service:
+            return False
+        of_service = f"{self.project}_{self.service}"
+        names = {f"{of_service}_{self.number}"} if self.number else {of_service}
+        if self.number in (None, "1"):
+            names.add(of_service)  # a fixed container_name
+        return plain(name) in {plain(candidate) for candidate in names}
+
+
+def plain(name: str) -> str:
+    """Return a container's name as version 1 of compose wrote it: version 2 has dashes."""
+    return name.lower().replace("-", "_")
 
 
 class DiskUse(Struct, frozen=True):
@@ -54,10 +88,40 @@ class DockerFacts(Struct, frozen=True):
     containers: tuple[Container, ...]
     logs_seen: bool | None
     disk: tuple[DiskUse, ...] | None
+    configuration: Things | None = None
+
+    @property
+    def working(self) -> Mapping[str, Container]:
+        """Which container does the work of each expected name: one that runs before one that does not, then the name."""
+        working: dict[str, Container] = {}
+        for name in self.expected:
+            bearers = [
+                container
+                for container in self.containers
+                if container.name == name
+                or (container.name not in self.expected and container.does_the_work_of(name))
+            ]
+            if bearers:
+                working[name] = max(
+                    bearers,
+                    key=lambda container: (
+                        _RUNS.get(container.state, 0),
+                        container.name == name,
+                        container.started_at or 0.0,
+                    ),
+                )
+        return working
 
     def named(self, name: str) -> Container | None:
-        """Return the container of this name."""
-        return next((container for container in self.containers if container.name == name), None)
+        """Return the container that does the work of an expected name, or else has this name."""
+        bearer = next((container for container in self.containers if container.name == name), None)
+        return self.working.get(name, bearer)
+
+    def known_as(self, container: Container) -> str:
+        """Return the expected name whose work a container does, or else its own; its id where another has taken that."""
+        working = self.working
+        names = (name for name, bearer in working.items() if bearer.id == container.id)
+        return next(names, container.id[:12] if container.name in working else container.name)
 
 
 class ContainerUse(Struct, frozen=True):

@@ -16,7 +16,10 @@ class VipFacts(Struct, frozen=True):
 
 
 class MemberFacts(Struct, frozen=True):
-    """One pool member, in the F5's words (availability, enabled state, reason, monitor status, session)."""
+    """One pool member, in the F5's words (availability, enabled state, reason, monitor status, session).
+
+    A word that the F5 did not give is "".
+    """
 
     name: str
     availability: str
@@ -28,13 +31,65 @@ class MemberFacts(Struct, frozen=True):
 
     @property
     def is_forced(self) -> bool:
-        """Whether a person took it out: disabled, or forced offline."""
-        return self.enabled.startswith("disabled") or self.reason.lower().startswith("forced")
+        """Whether a person took it out: it or its node is disabled, forced offline, or in maintenance."""
+        return (
+            self.enabled.startswith("disabled")
+            or self.session.endswith("disabled")
+            or self.monitor_status in _BY_A_PERSON
+            or self.reason.lower().startswith("forced")
+        )
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it only stands for the members to which a name resolves, and gets no connections itself."""
+        return self.monitor_status.startswith("fqdn")
+
+    @property
+    def state(self) -> str:
+        """What it is to new connections; "" when the F5 says what is not known here.
+
+        The words are those of the F5's icons and of its monitors (F5-BIGIP-LOCAL-MIB, ltmPoolMemberMonitorStatus):
+        available is green, unavailable yellow (a limit of its own), offline red, unknown blue (no answer of a monitor).
+        """
+        if self.is_forced:
+            return "taken-out"
+        if self.is_name:
+            return self.monitor_status
+        of_an_icon = {
+            AVAILABLE: "serving",
+            "unavailable": "limit" if "limit" in self.reason else "unavailable",
+            "unknown": _WITHOUT_ANSWER.get(self.monitor_status, ""),
+            "offline": _OFFLINE.get(
+                self.monitor_status, "down" if "by a monitor" in self.reason else "offline"
+            ),
+            "unlicensed": "unlicensed",
+        }
+        return of_an_icon.get(self.availability, "")
 
     @property
     def is_serving(self) -> bool:
-        """Whether it is given new connections; "unknown" is a member without a monitor."""
-        return not self.is_forced and self.availability in (AVAILABLE, "unknown")
+        """Whether it is given new connections; one that no monitor looks at is too."""
+        return self.state in ("serving", "unwatched")
+
+
+_BY_A_PERSON = ("user-down", "forced-down", "maint", "disabled")
+_WITHOUT_ANSWER = {
+    "": "unwatched",
+    "unchecked": "unwatched",
+    "inband": "unwatched",
+    "up": "unwatched",
+    "checking": "checking",
+}
+_OFFLINE = {
+    "down": "down",
+    "inband-down": "down",
+    "addr-down": "node-down",
+    "address-down": "node-down",
+    "node-down": "node-down",
+    "irule-down": "irule-down",
+    "down-manual-resume": "resume",
+    "checking": "checking",
+}
 
 
 class MonitorFacts(Struct, frozen=True):

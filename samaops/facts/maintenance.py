@@ -102,23 +102,26 @@ UNTAGGED = "<none>"
 
 
 class Image(Struct, frozen=True):
-    """One image. Times in seconds since the epoch; ``tagged_at`` is when this engine named it, None when never.
+    """One image. Times in seconds since the epoch, None where nobody knows them.
 
-    ``size_bytes`` counts layers that it shares with others too.
+    ``created_at`` is when it was built, ``tagged_at`` when this engine named it, ``arrived_at`` when this engine wrote
+    it down. ``size_bytes`` counts layers that it shares with others too.
     """
 
     id: str
     tags: tuple[str, ...]
     repositories: tuple[str, ...]
-    created_at: float
+    created_at: float | None
     tagged_at: float | None
     size_bytes: int
     is_used: bool
+    arrived_at: float | None = None
 
     @property
-    def since(self) -> float:
-        """Since when it has been here as it is: built or pulled, whichever was later."""
-        return max(self.created_at, self.tagged_at or 0.0)
+    def since(self) -> float | None:
+        """Since when it has been here as it is: built, pulled or named, whichever was last; None when nobody knows."""
+        known = (at for at in (self.created_at, self.tagged_at, self.arrived_at) if at is not None)
+        return max(known, default=None)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -140,20 +143,31 @@ class ImagesFacts(Struct, frozen=True):
             for repository in image.repositories or (UNTAGGED,):
                 by_repository.setdefault(repository, []).append(image)
         newest = (
-            sorted(images, key=lambda image: (image.created_at, image.since), reverse=True)[:releases_kept]
+            sorted(images, key=lambda image: (_release_at(image), image.since or 0.0), reverse=True)[
+                :releases_kept
+            ]
             for images in by_repository.values()
         )
         return frozenset(image.id for images in newest for image in images)
 
     def removable(self, age_hours: float, releases_kept: int) -> tuple[Image, ...]:
-        """Return the images that no container uses, older than this, and no recent release; oldest first."""
+        """Return the images that no container uses, older than this, and no recent release; oldest first.
+
+        One whose age nobody knows stays: it may be the release that was pulled a minute ago.
+        """
         kept = self.kept_as_release(releases_kept)
+        ages = {image.id: self.epoch - image.since for image in self.images if image.since is not None}
         images = [
             image
             for image in self.images
-            if not image.is_used and image.id not in kept and self.epoch - image.since > age_hours * 3600
+            if not image.is_used and image.id not in kept and ages.get(image.id, 0.0) > age_hours * 3600
         ]
-        return tuple(sorted(images, key=lambda image: image.since))
+        return tuple(sorted(images, key=lambda image: ages[image.id], reverse=True))
+
+
+def _release_at(image: Image) -> float:
+    """Return what orders the releases of a repository: when each was built, else since when it is here."""
+    return image.created_at or image.since or 0.0
 
 
 class FileErrors(Struct, frozen=True):
@@ -189,7 +203,7 @@ class _Counted(Struct, frozen=True):
 class LogFacts(Struct, frozen=True):
     """One reading of a server's logs. ``since`` is the earlier reading, None when this is the first.
 
-    ``marks`` are what the next run needs.
+    ``marks`` are what the next run needs. ``left_out`` names what else is in the directory, and was not read.
     """
 
     directory: str
@@ -200,6 +214,7 @@ class LogFacts(Struct, frozen=True):
     messages: tuple[LogMessage, ...]
     is_sampled: bool
     marks: LogMarks
+    left_out: tuple[str, ...] = ()
 
     @property
     def errors(self) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.written import Written
+
 
 class MinioFacts(Struct, frozen=True):
     """One look at the object storage. ``buckets`` is None when they could not be listed.
 
+    ``write_status`` and ``write_headers`` are what MinIO says of its write quorum; None where it was not asked.
     ``default_credentials`` is "configured", "accepted", "refused", or "" when it was not tried.
     """
 
@@ -17,3 +20,9 @@ class MinioFacts(Struct, frozen=True):
     server_header: str
     buckets: tuple[str, ...] | None
     default_credentials: str
+    write_status: int | None = None
+    write_headers: dict[str, str] | None = None
+
+
+class MinioProbe(Written, frozen=True):
+    """An object that was put into a bucket, read and deleted."""

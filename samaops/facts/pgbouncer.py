@@ -1,8 +1,10 @@
-"""What is observed of PgBouncer: its admin console, or one query through a pool. One connection a run."""
+"""What is observed of PgBouncer: its admin console, and what the application gets through a pool. Two connections a run."""
 
 from __future__ import annotations
 
 from msgspec import Struct
+
+from samaops.facts.written import Written
 
 
 class PooledDatabase(Struct, frozen=True):
@@ -17,6 +19,9 @@ class PooledDatabase(Struct, frozen=True):
     current_connections: int
     is_paused: bool
     is_disabled: bool
+    port: int | None = None
+    real_name: str = ""
+    forced_user: str = ""
 
 
 class Pool(Struct, frozen=True):
@@ -57,6 +62,27 @@ class Console(Struct, frozen=True):
     is_held: bool | None = None
 
 
+class Sequence(Struct, frozen=True):
+    """How far a sequence is towards ``last``: its own end, or the last number of the column that it fills."""
+
+    name: str
+    of_column: str
+    value: int
+    last: int
+    percent: float
+
+
+class PooledSession(Struct, frozen=True):
+    """The session of PostgreSQL that the application gets: whose and where it is, whether it may write."""
+
+    user: str
+    database: str
+    server_started_at: float
+    in_recovery: bool
+    is_read_only: bool
+    search_path: str
+
+
 class PooledQuery(Struct, frozen=True):
     """How long ``SELECT 1`` took through the pool, or the pool's own words why there was none."""
 
@@ -64,12 +90,21 @@ class PooledQuery(Struct, frozen=True):
     error: str = ""
     kind: str = ""
     stage: str = ""
+    session: PooledSession | None = None
+    sequences: tuple[Sequence, ...] | None = None
 
 
 class PgBouncerFacts(Struct, frozen=True):
-    """One look at one PgBouncer: ``looked_through`` is "console" or "pool"; the other part is None."""
+    """One look at one PgBouncer: ``looked_through`` is "console", or "pool" where the console did not let us in.
+
+    ``query`` is None where the application's password is not configured, and in looks saved before both were taken.
+    """
 
     looked_through: str
     version: str | None
     console: Console | None = None
     query: PooledQuery | None = None
+
+
+class PgBouncerProbe(Written, frozen=True):
+    """A row that was written through the pool, as the application, and rolled back."""

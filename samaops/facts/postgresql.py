@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from samaops.facts.portrait import Things
+
 
 class Session(Struct, frozen=True):
     """One session of pg_stat_activity. ``query`` is cut, and passwords in it are masked."""
@@ -124,7 +126,11 @@ class Prepared(Struct, frozen=True):
 
 
 class Slot(Struct, frozen=True):
-    """A replication slot; ``retained_bytes`` is None while it has never been used."""
+    """A replication slot; ``retained_bytes`` is None while it has never been used, and once it is lost.
+
+    ``safe_bytes`` is how much WAL may still be written before it is lost, None without a limit. ``is_synced``: a standby
+    keeps it for the day it is promoted, so nobody is connected to it. ``reason`` says why it was invalidated.
+    """
 
     name: str
     type: str
@@ -132,6 +138,14 @@ class Slot(Struct, frozen=True):
     wal_status: str | None
     retained_bytes: int | None
     xmin_age: int | None
+    safe_bytes: int | None = None
+    is_synced: bool = False
+    reason: str | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether it can serve nobody any more: what its reader still needs is gone."""
+        return self.wal_status == "lost" or bool(self.reason)
 
 
 class Wal(Struct, frozen=True):
@@ -184,6 +198,50 @@ class Setting(Struct, frozen=True):
     pending_restart: bool
 
 
+class RoleSetting(Struct, frozen=True):
+    """A setting that a session of the application begins with: ``level`` is whose it is (role, database, ...)."""
+
+    value: str
+    level: str
+
+
+class Application(Struct, frozen=True):
+    """What the server holds ready for the application's user: the log-in, its limits (-1: none), its settings.
+
+    ``can_login`` is None when there is no such role, ``allows_connections`` when there is no such database.
+    ``valid_seconds`` is None when its password does not expire.
+    """
+
+    user: str
+    database: str
+    can_login: bool | None
+    is_superuser: bool
+    valid_seconds: float | None
+    role_limit: int | None
+    role_sessions: int
+    allows_connections: bool | None
+    database_limit: int | None
+    database_sessions: int
+    may_connect: bool | None
+    settings: dict[str, RoleSetting]
+
+
+class Rights(Struct, frozen=True):
+    """What the application's user may do with the tables; lists hold at most ten names.
+
+    ``unreadable`` are in schemas that it reaches, ``lost`` are its own tables, ``sequences`` those of defaults of
+    tables it may fill.
+    """
+
+    user: str
+    tables: int
+    readable: int
+    serves_notifications: bool
+    unreadable: tuple[str, ...]
+    lost: tuple[str, ...]
+    sequences: tuple[str, ...]
+
+
 class DueNotifications(Struct, frozen=True):
     """What is due to be published and is not; the counts are None where the table could not be read quickly.
 
@@ -224,4 +282,8 @@ class PostgresFacts(Struct, frozen=True):
     standbys: tuple[Standby, ...] | None = None
     settings: dict[str, Setting] | None = None
     notifications: DueNotifications | None = None
+    configuration: Things | None = None
+    started_at: float | None = None
+    application: Application | None = None
+    rights: Rights | None = None
     extensions: dict[str, str | None] | None = field(default=None)

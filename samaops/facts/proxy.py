@@ -6,7 +6,10 @@ from msgspec import Struct
 
 
 class TunnelFacts(Struct, frozen=True):
-    """What became of CONNECT to one host: a status, or the kind and words of a failure."""
+    """What became of CONNECT to one host: a status, or the kind and words of a failure.
+
+    ``schemes`` are the ways to log in that the proxy offers, when it wants one.
+    """
 
     host: str
     port: int
@@ -14,6 +17,7 @@ class TunnelFacts(Struct, frozen=True):
     words: str
     failure_kind: str
     after_ms: float | None
+    schemes: tuple[str, ...] = ()
 
 
 class ProxyFacts(Struct, frozen=True):

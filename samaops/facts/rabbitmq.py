@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+from samaops.facts.written import Written
+
 SHOWN_QUEUES = 50
 
 
@@ -148,6 +151,7 @@ class RabbitMQFacts(Struct, frozen=True):
     vhost_states: Mapping[str, str] | None = None  # node -> whether our virtual host runs there, in its words
     limits: tuple[Limit, ...] | None = None
     routing: Routing | None = None
+    configuration: Things | None = None
 
     def queue(self, name: str) -> BrokerQueue | None:
         """Return a queue by its name, None when there is no such queue."""
@@ -225,3 +229,7 @@ class QueueFlow(Struct, frozen=True):
     delivered: int | None
     acknowledged: int | None
     redelivered: int | None
+
+
+class RabbitMQProbe(Written, frozen=True):
+    """A message that was published, confirmed, received, and went away with its queue."""

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+from samaops.facts.written import Written
+
 
 class RedisMemory(Struct, frozen=True):
     """Sizes in bytes. ``counted`` is what Redis holds against ``maximum`` (0: no limit)."""
@@ -58,6 +61,36 @@ class RedisPersistence(Struct, frozen=True):
     stops_writes: bool | None
 
 
+class DeniedCommand(Struct, frozen=True):
+    """A line of ``ACL LOG``: what a user was refused, how often, and how long ago for the last time."""
+
+    user: str
+    reason: str  # command, key, channel, auth
+    what: str
+    count: int
+    age_seconds: float
+
+
+class RedisWriting(Struct, frozen=True):
+    """What decides whether Redis takes a write, beside its memory and its disk.
+
+    ``is_read_only`` and ``primary`` are of a replica. ``replicas_good`` is None unless a number of replicas is asked
+    for; ``replicas_needed`` is that number, None where CONFIG is not allowed. ``is_held`` tells whether writes wait
+    for the end of a CLIENT PAUSE. ``cluster_state`` is empty outside a cluster. ``refusal`` is why the user
+    ``default`` may not write; None where that could not be asked (before Redis 7, or not allowed).
+    """
+
+    role: str
+    is_read_only: bool | None = None
+    primary: str = ""
+    replicas_needed: int | None = None
+    replicas_good: int | None = None
+    is_held: bool | None = None
+    held_reason: str = ""
+    cluster_state: str = ""
+    refusal: str | None = None
+
+
 class ClientBuffer(Struct, frozen=True):
     """The client with the largest buffers, and the sum of all."""
 
@@ -103,7 +136,11 @@ class KeySample(Struct, frozen=True):
 
 
 class RedisFacts(Struct, frozen=True):
-    """One look at one Redis. Parts that may be missing: ``client_list``, ``keys``."""
+    """One look at one Redis. Parts that may be missing: ``client_list``, ``keys``, ``writing``,
+    ``replicas``, ``held``, ``denied``.
+
+    Looks that were saved before these were observed have no ``writing`` and no ``denied``.
+    """
 
     version: str
     uptime_seconds: int
@@ -117,3 +154,10 @@ class RedisFacts(Struct, frozen=True):
     keys_with_expiry: int
     largest_buffer: ClientBuffer | None
     sample: KeySample | None
+    configuration: Things | None = None
+    writing: RedisWriting | None = None
+    denied: tuple[DeniedCommand, ...] | None = None
+
+
+class RedisProbe(Written, frozen=True):
+    """A key that was set, read and deleted."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.portrait import Things
+
 
 class ReachFacts(Struct, frozen=True):
     """Whether a machine answers. Times in milliseconds, None without an answer.
@@ -93,8 +95,12 @@ class Biggest(Struct, frozen=True):
 class ServerFacts(Struct, frozen=True):
     """One reading of a server. Sizes in bytes.
 
+    ``runnable`` is how many processes ran or waited for a core just then, 0 where nobody looked.
     The server's clock minus ours lies between ``clock_low`` and ``clock_high`` seconds. ``deleted`` and
     ``biggest`` are empty when no file system is nearly full: nobody searched then.
+
+    ``unanswered`` are the mounts of which df got no numbers, with why; ``left_out`` those that nobody fills, with their
+    type; ``links`` the configured paths that lead elsewhere, with where.
     """
 
     kernel: str
@@ -119,3 +125,13 @@ class ServerFacts(Struct, frozen=True):
     kernel_log: KernelLog | None
     deleted: tuple[DeletedFile, ...] | None
     biggest: tuple[Biggest, ...] | None
+    unanswered: tuple[tuple[str, str], ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    configuration: Things | None = None
+    runnable: int = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether processes wait for its cores now: then everything on it takes longer."""
+        return self.load_1 > self.processors or self.runnable > 2 * self.processors

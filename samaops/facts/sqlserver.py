@@ -6,9 +6,9 @@ from msgspec import Struct
 
 
 class SqlServerFacts(Struct, frozen=True):
-    """How far up one server we came. ``broken_rung`` is "driver", "login", "query", or "" when all held.
+    """How far up one server we came. ``broken_rung`` is "driver", "login", "database", "query", or "" when all held.
 
-    Times in milliseconds, None for rungs that were not reached. When name or port break there are no facts but a
+    ``error_number`` is SQL Server's own, where it told one. Times in milliseconds, None for rungs that were not reached. When name or port break there are no facts but a
     failure at that stage.
     """
 
@@ -23,3 +23,5 @@ class SqlServerFacts(Struct, frozen=True):
     broken_rung: str
     failure_kind: str
     words: str
+    database: str = ""
+    error_number: int | None = None

@@ -13,7 +13,6 @@ import os
 import socket
 import sys
 import tarfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from samaops.lab import templating
 from samaops.lab.layout import Layout
 from samaops.lab.processes import ProcessSpec
 from samaops.lab.requirements import RABBITMQ_PROGRAMS, find_program, program
-from samaops.lab.servers import Server, checked_in
+from samaops.lab.servers import Server, cgroup_parent, checked_in
 
 IMAGES = {
     "api": ("samaconso_api:production", "rabbitmq:3-management-alpine"),
@@ -69,11 +68,6 @@ def compose_command() -> list[str] | None:
     if any((Path(directory) / "docker-compose").exists() for directory in plugins):
         return [program("docker"), "compose"]
     return None
-
-
-def cgroup_parent(layout: Layout, server: str) -> str:
-    """Return the control group under which one server's containers run."""
-    return f"samaops-lab-{zlib.crc32(str(layout.directory).encode()):08x}-{server}"
 
 
 def spec(layout: Layout, server: Server) -> ProcessSpec:

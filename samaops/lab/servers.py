@@ -12,6 +12,7 @@ import os
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -170,11 +171,18 @@ def create(layout: Layout, states: StateFile, name: str) -> tuple[Server, bool]:
     return _create_directories(layout, states, name)
 
 
+def cgroup_parent(layout: Layout, server: str) -> str:
+    """Return the control group under which one server's containers run."""
+    return f"samaops-lab-{zlib.crc32(str(layout.directory).encode()):08x}-{server}"
+
+
 def _create_namespaces(layout: Layout, name: str) -> ProcessRecord:
     directory = layout.of_server(name)
     for part in ("root", "opt", "log"):
         (directory / part).mkdir(parents=True, exist_ok=True)
     (directory / "log").chmod(0o1777)
+    group = cgroup_parent(layout, name)
+    templating.write(directory / "dmesg", templating.render("dmesg.sh", control_group=group), 0o755)
     ready = directory / "ready"
     ready.unlink(missing_ok=True)
     script = str(templating.DIRECTORY / "server_init.sh")

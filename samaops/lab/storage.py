@@ -6,10 +6,7 @@ import io
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-
-from minio import Minio
-from minio.error import MinioException
-from urllib3.exceptions import HTTPError
+from typing import TYPE_CHECKING
 
 from samaops.i18n import _
 from samaops.lab.database import SUPERUSER, system_user
@@ -27,6 +24,9 @@ from samaops.lab.probes import answers_http
 from samaops.lab.processes import ProcessSpec, StartError
 from samaops.lab.requirements import find_program, postgresql_programs
 from samaops.lab.servers import Server, checked_in, run_in
+
+if TYPE_CHECKING:
+    from minio import Minio
 
 OBJECTS_PER_BUCKET = 5
 OBJECT_BYTES = 4096
@@ -70,6 +70,7 @@ def spec(layout: Layout, server: Server) -> ProcessSpec:
 
 def client(secrets: Secrets) -> Minio:
     """Return an S3 client with the lab's credentials."""
+    from minio import Minio
     from urllib3 import PoolManager, Retry, Timeout
 
     pool = PoolManager(timeout=Timeout(5.0), retries=Retry(0))
@@ -85,6 +86,9 @@ def client(secrets: Secrets) -> Minio:
 
 def fill(secrets: Secrets) -> bool:
     """Make the buckets that are missing, with a few objects. Return whether any was made."""
+    from minio.error import MinioException
+    from urllib3.exceptions import HTTPError
+
     has_made_any = False
     try:
         storage = client(secrets)

@@ -19,6 +19,8 @@ class FailureKind(str, Enum):
     UNAVAILABLE = "unavailable"  # it answers that it cannot serve now (starting up, loading, shutting down)
     NAME = "name"  # the name does not resolve
     AUTHENTICATION = "authentication"  # our user or password was refused
+    NO_AUTHENTICATION = "no_authentication"  # it has no password set, so it cannot check ours
+    SCHEME = "scheme"  # it lets in, and not by a user and password: Kerberos, NTLM, OAuth
     PERMISSION = "permission"  # logged in, but not allowed to look
     MISSING = "missing"  # a driver, command, database or file we need is not there
     ABSENT = "absent"  # the configuration says that the site has no such thing
@@ -31,6 +33,16 @@ class FailureKind(str, Enum):
         return self.value
 
 
+# What says that not even a connection came about, or that nobody waited for one.
+_UNREACHED_KINDS = frozenset(
+    {
+        FailureKind.REFUSED,
+        FailureKind.SILENT,
+        FailureKind.NAME,
+        FailureKind.DEPENDENCY,
+        FailureKind.DEADLINE,
+    }
+)
 # What says that the system itself does not serve, as any client would see it. The others only say
 # that we could not look: they are never critical.
 OUTAGE_KINDS = frozenset(
@@ -47,12 +59,21 @@ OUTAGE_KINDS = frozenset(
 
 
 class Failure(Struct, frozen=True):
-    """One failed look: its kind, the system's own words, and at which step it happened."""
+    """One failed look: its kind, the system's own words, and at which step it happened.
+
+    ``has_answered`` says whether anybody answered on the way there, where the kind does not tell.
+    """
 
     kind: FailureKind
     message: str
     stage: str = ""
     after_ms: int | None = None
+    has_answered: bool | None = None
+
+    @property
+    def is_unreached(self) -> bool:
+        """Whether nobody answered: the reason may lie between here and there, or here."""
+        return not self.has_answered if self.has_answered is not None else self.kind in _UNREACHED_KINDS
 
     @property
     def is_outage(self) -> bool:

@@ -38,7 +38,8 @@ class Task(Struct, frozen=True):
 
     ``sections`` are those of the configuration without which there is nothing to do; any of them is enough.
     ``warning`` holds limits of the routine's own, by code, which a site may set otherwise. ``with_words`` adds to a
-    finding what the routine's snapshot says of it.
+    finding what the routine's snapshot says of it. ``on`` tells by the settings whether a task is done at all, where
+    it is not always.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Task(Struct, frozen=True):
     with_words: Callable[[Finding, Any], Finding] | None = None
     keeps: Kept | None = None
     change: TaskChange | None = None
+    on: Callable[[Any], bool] | None = None
 
 
 class Routine(Struct, frozen=True):

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from samaops.i18n import _, ngettext
 from samaops.model.cause import Cause, Fix
+from samaops.model.difference import clock
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import NAGIOS_CODE, SEVERITY, Status
@@ -28,6 +29,7 @@ STYLES = {
 }
 _GOOD = (Status.OK, Status.SKIPPED)
 _MOST_NAMES = 6
+_MOST_DIFFERENCES = 10
 Lines = Iterator[RenderableType]
 
 
@@ -41,9 +43,12 @@ class View(Struct, frozen=True):
 def render(report: Report, view: View) -> Group:
     """Return a report as something rich can print."""
     parts: list[RenderableType] = []
-    for section in (_verdict, _actions, _causes, _not_ok, _rest):
+    is_asked = report.since_well is not None and report.since_well.is_asked
+    explaining = (_since_well, _causes) if is_asked else (_causes, _since_well)
+    for section in (_verdict, _actions, *explaining, _not_ok, _rest):
         lines = list(section(report, view))
-        is_apart = section is not _causes or len(report.causes) > 1  # a single cause goes on from the verdict
+        # a single cause goes on from the verdict
+        is_apart = section is not _causes or len(report.causes) > 1 or is_asked
         if lines and parts and is_apart:
             parts.append(Text(""))
         parts.extend(lines)
@@ -63,21 +68,23 @@ def _verdict(report: Report, view: View) -> Lines:
         if error.hint:
             yield Hanging(Text(f"{view.symbols.arrow} "), Text(escape.command(error.hint)), indent=2)
     if not report.errors or any(finding.status not in _GOOD for finding in report.findings):
-        yield _marked(report.status, _answer(report), view, bold=True)
+        status, cause = words.leading(report)
+        is_named = cause is not None and not report.answer
+        yield _marked(status if is_named else report.status, _answer(report, cause), view, bold=True)
 
 
 def _actions(report: Report, view: View) -> Lines:
     yield from action_lines(report.actions, view.symbols)
 
 
-def _answer(report: Report) -> str:
-    """Return the report in one sentence."""
+def _answer(report: Report, cause: Cause | None) -> str:
+    """Return the report in one sentence, of the cause that leads it."""
     if report.answer:
         return report.answer
-    if report.causes:
+    if cause is not None:
         others = len(report.causes) - 1
         more = ngettext("and {count} more cause", "and {count} more causes", others).format(count=others)
-        return report.causes[0].title + (f" ({more})" if others else "")
+        return cause.title + (f" ({more})" if others else "")
     counts = report.counts()
     if not report.findings:
         return _("Nothing was looked at")
@@ -163,12 +170,58 @@ def _fix(fix: Fix, view: View) -> Lines:
             yield CommandLine(escape.command(command), prefix=_("undo: "), indent=5, style="dim")
 
 
-def _not_ok(report: Report, view: View) -> Lines:
-    """Show what is wrong and is not folded under a cause."""
+def _since_well(report: Report, view: View) -> Lines:
+    """Show what is different since all was well: when asked for, and before what no cause explains."""
+    comparison = report.since_well
+    if comparison is None or not (comparison.is_asked or (comparison.differences and _unexplained(report))):
+        return
+    if comparison.well_at is None:
+        yield Text(
+            _("There is no earlier look to compare with: none that found all well has been kept."), "bold"
+        )
+        yield Hanging(
+            Text(f"{view.symbols.arrow} "),
+            Text(_("samaops diagnose, and samaops maintain daily, keep one when all is well")),
+            indent=1,
+        )
+        return
+    time = clock(comparison.well_at, report.started_at)
+    differences = comparison.differences if view.verbose else comparison.differences[:_MOST_DIFFERENCES]
+    yield Text(_differences_since(len(comparison.differences), time), "bold")
+    for difference in differences:
+        at = f"{clock(difference.at, report.started_at)}  " if difference.at else ""
+        yield Hanging(Text(f"{view.symbols.dot} {at}"), Text(escape.plain(difference.words)), indent=1)
+    more = len(comparison.differences) - len(differences)
+    if more:
+        yield Hanging(Text(""), Text(_("{count} more (-v)").format(count=more), "dim"), indent=3)
+    if comparison.unknown:
+        names = ", ".join(map(escape.plain, comparison.unknown))
+        text = _("not compared, because it was not looked at now: {names}").format(names=names)
+        yield Hanging(Text(""), Text(text, "dim"), indent=3)
+
+
+def _differences_since(count: int, time: str) -> str:
+    if not count:
+        return _("Nothing is different since the last well look, at {time}").format(time=time)
+    text = ngettext(
+        "{count} difference since the last well look, at {time}",
+        "{count} differences since the last well look, at {time}",
+        count,
+    )
+    return text.format(count=count, time=time)
+
+
+def _unexplained(report: Report) -> list[Finding]:
+    """Return what is wrong and is not folded under a cause."""
     folded = {key for cause in report.causes for key in cause.explains}
-    findings = [
+    return [
         finding for finding in report.findings if finding.status not in _GOOD and finding.key not in folded
     ]
+
+
+def _not_ok(report: Report, view: View) -> Lines:
+    """Show what is wrong and is not folded under a cause."""
+    findings = _unexplained(report)
     if findings and report.causes:
         yield Text(_("Besides, explained by no cause:"), "bold")
     for finding in findings:
@@ -193,7 +246,20 @@ def _rest(report: Report, view: View) -> Lines:
         if report.findings:
             yield Text("")
     yield from (Text(line, no_wrap=True) for line in system_lines(report, view.symbols))
+    yield from _hint_of_differences(report, view)
     yield from _footer(report, view)
+
+
+def _hint_of_differences(report: Report, view: View) -> Lines:
+    """Say where causes explain everything that there is more to know: what is different."""
+    comparison = report.since_well
+    if comparison is None or comparison.is_asked or not comparison.differences or comparison.well_at is None:
+        return
+    if report.status is not Status.OK and not _unexplained(report):
+        time = clock(comparison.well_at, report.started_at)
+        command = escape.command("samaops diagnose --since-well")
+        text = f"{command}: {_differences_since(len(comparison.differences), time)}"
+        yield Hanging(Text(f"{view.symbols.arrow} "), Text(text))
 
 
 def _listed(finding: Finding, view: View) -> Hanging:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from samaops.model.cause import Cause, Fix
+from samaops.model.difference import Comparison, Difference
 from samaops.model.finding import Finding
 from samaops.model.plan import Action
 from samaops.model.report import SCHEMA, Footprint, Report, ReportError
@@ -42,6 +43,27 @@ def document(report: Report) -> dict[str, Any]:
         "footprint": _footprint(report.footprint),
         "timings_ms": dict(report.timings_ms),
         "errors": [_error(error) for error in report.errors],
+        **_comparison(report.since_well or Comparison()),
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "well_at": moment(comparison.well_at) if comparison.well_at else None,
+        "differences": [_difference(difference) for difference in comparison.differences],
+        "not_compared": list(comparison.unknown),
+    }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    return {
+        "place": difference.place,
+        "server": difference.server,
+        "title": difference.title,
+        "before": difference.before,
+        "after": difference.after,
+        "at": moment(difference.at) if difference.at else None,
+        "change": difference.change or None,
     }
 
 

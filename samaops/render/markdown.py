@@ -28,12 +28,26 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     for cause in report.causes:
         yield from _cause(cause)
+    yield from _differences(report)
     yield from _findings(report)
 
 
 def _counts(report: Report) -> str:
     counts = report.counts()
     return ", ".join(words.counted(status, counts[status]) for status in SEVERITY if counts[status])
+
+
+def _differences(report: Report) -> Iterator[str]:
+    comparison = report.since_well
+    if comparison is None or (report.status is Status.OK and not comparison.is_asked):
+        return
+    if not comparison.differences:
+        return
+    yield "## " + _("Different since all was well")
+    yield ""
+    for difference in comparison.differences:
+        yield f"- {markdown(comparison.sentence(difference, report.started_at))}"
+    yield ""
 
 
 def _cause(cause: Cause) -> Iterator[str]:

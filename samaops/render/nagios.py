@@ -46,8 +46,8 @@ def render(report: Report) -> str:
 def _summary(report: Report) -> str:
     if report.errors:
         return report.errors[0].message
-    if report.causes:
-        cause = report.causes[0]
+    _status, cause = words.leading(report)
+    if cause is not None:
         return _("root cause {verdict}: {title}").format(
             verdict=words.verdict(cause.verdict), title=cause.title
         )

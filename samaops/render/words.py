@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from samaops.i18n import N_, _, ngettext
-from samaops.model.cause import Verdict
+from samaops.model.cause import Cause, Verdict
+from samaops.model.finding import Finding
 from samaops.model.plan import ActionStatus, Risk
 from samaops.model.report import Report, worst_first
-from samaops.model.status import Status
+from samaops.model.status import SEVERITY, Status, worst
 from samaops.render import escape
 
 _LONGEST_TITLE = 200  # leaves room in one line for what follows
@@ -114,13 +117,36 @@ def duration(milliseconds: int) -> str:
     return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
-def unexplained(report: Report) -> str:
-    """Return what is worst, and how much more is wrong, when no cause was found."""
-    wrong = [
+def leading(report: Report) -> tuple[Status, Cause | None]:
+    """Return what a report says first: a cause with the severity of what it explains, or None for what none explains."""
+    statuses = {finding.key: finding.status for finding in report.findings}
+    rated = [(_severity(cause, statuses), cause) for cause in report.causes]
+    if not rated:
+        return report.status, None
+    status, cause = min(rated, key=lambda one: SEVERITY.index(one[0]))  # the first of the worst
+    is_worse_left = any(finding.status is Status.CRITICAL for finding in _left(report))
+    return (Status.CRITICAL, None) if is_worse_left and status is not Status.CRITICAL else (status, cause)
+
+
+def _severity(cause: Cause, statuses: Mapping[str, Status]) -> Status:
+    """Return how bad a cause is; what could not be looked at because of it is no worse than that."""
+    explained = [statuses[key] for key in cause.explains if key in statuses]
+    return worst([status for status in explained if status is not Status.UNKNOWN] or explained)
+
+
+def _left(report: Report) -> list[Finding]:
+    """Return what is wrong and explained by no cause, worst first."""
+    explained = {key for cause in report.causes for key in cause.explains}
+    return [
         finding
         for finding in worst_first(report.findings)
-        if finding.status not in (Status.OK, Status.SKIPPED)
+        if finding.status not in (Status.OK, Status.SKIPPED) and finding.key not in explained
     ]
+
+
+def unexplained(report: Report) -> str:
+    """Return what is worst, and how much more is wrong, of what no cause explains."""
+    wrong = _left(report)
     title, others = escape.plain(wrong[0].title, _LONGEST_TITLE), len(wrong) - 1
     if {finding.status for finding in report.findings} - {Status.SKIPPED} == {Status.OK, Status.UNKNOWN}:
         return _only_unknown(title, others)

@@ -25,6 +25,7 @@ def samaops(site: Site, words: str) -> str:
 def on_server(site: Site, server: str | None, command: str) -> str:
     """Return the command line that runs ``command`` on a server, over SSH when it is another machine."""
     configured = site.settings.servers.get(server or "")
+    command = site.as_running(server, command)
     if configured is not None and configured.ssh == "local":
         return command
     return f"{log_in(site, server)} {shlex.quote(command)}"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.config.settings import ApiInstance, PgBouncer, PostgreSQL, RabbitMQ, Redis, Settings, Ssh, Worker
+from samaops.facts.docker import DockerFacts
+from samaops.facts.observation import Snapshot
 
 # The systems of which there is one, on one server.
 _SINGLE = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "backup")
+
+# A container's name as docker takes it: it needs no quotes, whatever it stands in.
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 class Service(Struct, frozen=True):
@@ -29,6 +36,25 @@ class Site(Struct, frozen=True):
     """What every layer is given in place of all settings: ask it by name."""
 
     settings: Settings
+    # (server, configured name) -> the name under which that container runs now, where it is another.
+    renamed: Mapping[tuple[str, str], str] = {}
+
+    def as_running(self, server: str | None, command: str) -> str:
+        """Return a command with the names that containers have now."""
+        for (place, name), real in self.renamed.items():
+            if place == server and "docker" in command and _NAME.fullmatch(real):
+                command = re.sub(rf"(?<![\w./-]){re.escape(name)}(?![\w./-])", real, command)
+        return command
+
+    def seen_in(self, snapshot: Snapshot) -> Site:
+        """Return the site with the names that its containers have now."""
+        renamed = {
+            (str(observation.server), name): container.name
+            for observation, docker in snapshot.facts_of(DockerFacts)
+            for name, container in docker.working.items()
+            if container.name != name
+        }
+        return replace(self, renamed=renamed) if renamed else self
 
     @property
     def name(self) -> str:

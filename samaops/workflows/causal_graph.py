@@ -36,6 +36,7 @@ _EVIDENCE: tuple[dict[str, object], ...] = (
     {"exit_code": 0, "dominant_prefix": "celery-task-meta-", "reason": "MISCONF"},
     {"stage": "slot"},
     {"stage": "login"},
+    {"issuer_name": "WR2", "expected_issuers": ("WR2",)},
 )
 
 
@@ -80,7 +81,13 @@ def describe(cause: str, site: Site | None = None) -> CauseDescription:
         explains=_ids((other for key in own for other in explained[key]), groups, cause),
         explained_by=_ids(above, groups, cause),
         distinguished_from=tuple(
-            other for group in own.values() for declared in group for other in declared.distinguished_from
+            dict.fromkeys(
+                other
+                for group in own.values()
+                for declared in group
+                for other in declared.distinguished_from
+                if other != cause
+            )
         ),
         fixes=tuple(_fixes(cause, site)),
     )

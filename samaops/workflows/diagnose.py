@@ -16,18 +16,18 @@ from samaops.config import consistency, keys, masking
 from samaops.errors import UNAVAILABLE, ConfigurationError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
+from samaops.facts.servers import ReachFacts
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
-from samaops.model.failure import OUTAGE_KINDS, FailureKind
+from samaops.model.failure import FailureKind
 from samaops.model.finding import Finding
 from samaops.model.report import Report, ReportError
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.site.site import Site
+from samaops.workflows import since_well
 
 DEFAULT_DEADLINE_SECONDS = 15.0
 FactsT = TypeVar("FactsT")
-# A name that does not resolve is our own network as often as the other's.
-_UNREACHED = OUTAGE_KINDS | {FailureKind.DEPENDENCY, FailureKind.DEADLINE, FailureKind.NAME}
 
 
 def observe(
@@ -40,6 +40,7 @@ def observe(
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
     _refuse_unknown_servers(site, selection)
+    _refuse_to_probe_unasked(selection)
     collectors = registry.collectors(site, selection)
     if not collectors:
         _refuse_to_skip_all(site, selection)
@@ -63,6 +64,13 @@ def _refuse_unknown_servers(site: Site, selection: Selection) -> None:
     for server in selection.servers():
         if server not in site.settings.servers:
             raise UsageError(consistency.not_a_server(server, site.settings), hint="samaops config show")
+
+
+def _refuse_to_probe_unasked(selection: Selection) -> None:
+    names = [name for name in selection.only if name.partition("@")[0].endswith(".probe")]
+    if names and not selection.probe:
+        text = _("{names}: this is looked at with --probe alone, which writes and removes a marked value")
+        raise UsageError(text.format(names=", ".join(names)), hint="samaops diagnose --probe")
 
 
 def _refuse_to_skip_all(site: Site, selection: Selection) -> None:
@@ -105,20 +113,30 @@ def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> 
     return replace(report, errors=(_unreachable(),)) if _nothing_was_reached(snapshot, findings) else report
 
 
-def judge_saved(path: Path, selection: Selection = EVERYTHING, site: Site | None = None) -> Report:
+def keep_well_look(site: Site, deadline_seconds: float = DEFAULT_DEADLINE_SECONDS) -> None:
+    """Look at everything, and keep the look where all is well."""
+    snapshot = observe(site, EVERYTHING, deadline_seconds)
+    since_well.keep_if_well(judge(snapshot, site), snapshot, site, EVERYTHING)
+
+
+def judge_saved(
+    path: Path, selection: Selection = EVERYTHING, site: Site | None = None, *, is_since_well: bool = False
+) -> Report:
     """Judge a saved look, with the settings that travel in it unless others are given.
 
-    ``selection`` narrows what was looked at then.
+    ``selection`` narrows what was looked at then. It is compared with the well look that was kept at that time.
     """
     saved = store.load(path)
     narrowed = replace(
         selection if selection.only else saved.selection,
         skip=saved.selection.skip + selection.skip,
         deep=saved.selection.deep,
+        probe=saved.selection.probe,
     )
     site = site or saved.site
     _refuse_unknown_servers(site, narrowed)
-    return judge(saved.snapshot, site, narrowed)
+    report = judge(saved.snapshot, site, narrowed)
+    return since_well.compared(report, saved.snapshot, site, saved.well, is_asked=is_since_well)
 
 
 def _timings(snapshot: Snapshot) -> dict[str, int]:
@@ -129,12 +147,18 @@ def _timings(snapshot: Snapshot) -> dict[str, int]:
 
 
 def _nothing_was_reached(snapshot: Snapshot, findings: tuple[Finding, ...]) -> bool:
-    """Return whether every look failed before the system asked for could say anything."""
-    failures = [
-        observation.failure for observation in snapshot.observations if observation.failure is not None
+    """Return whether every look failed before anybody could say anything; what this site has not is no look."""
+    if any(finding.status in (Status.OK, Status.WARNING) for finding in findings):
+        return False
+    looks = [
+        observation
+        for observation in snapshot.observations
+        if observation.failure is None or observation.failure.kind is not FailureKind.ABSENT
     ]
-    has_seen = any(finding.status in (Status.OK, Status.WARNING) for finding in findings)
-    return bool(failures) and not has_seen and all(failure.kind in _UNREACHED for failure in failures)
+    # That a server does not answer is a fact too, the only one that nobody has answered for.
+    is_answered = any(look.failure is None and not isinstance(look.facts, ReachFacts) for look in looks)
+    failures = [look.failure for look in looks if look.failure is not None]
+    return bool(failures) and not is_answered and all(failure.is_unreached for failure in failures)
 
 
 def _unreachable() -> ReportError:

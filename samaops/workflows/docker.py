@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from samaops.checks.quantities import duration
@@ -12,6 +15,7 @@ from samaops.clients.shell import Completed, Shell
 from samaops.clients.shells import ShellPool
 from samaops.collect import engine
 from samaops.collect.docker import stats as docker_stats
+from samaops.collect.sections import reason
 from samaops.config import consistency
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import Container, DockerFacts, StatsFacts
@@ -22,6 +26,7 @@ from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows import diagnose
 
+_STAMPED = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z) ?(.*?)\r?$", re.MULTILINE)
 LOG_SECONDS = 20.0
 MOST_LINES = 10_000
 # So that a line of the list, with the names of the guide, has eighty characters.
@@ -113,6 +118,7 @@ def logs(site: Site, name: str, tail: int, since: str | None) -> Table:
     words = [
         "docker",
         "logs",
+        "--timestamps",
         "--tail",
         str(min(tail, MOST_LINES)),
         *(["--since", since] if since else []),
@@ -120,23 +126,37 @@ def logs(site: Site, name: str, tail: int, since: str | None) -> Table:
     ]
     shells = ShellPool(site.settings)
     try:
-        done = _as_whoever_may(shells.of(server), f"{shlex.join(words)} 2>&1")
+        shell = shells.of(server)
+        done = _as_whoever_may(shell, shlex.join(words))
+        if done.exit_code and "No such container" in done.stderr:
+            seen = site.seen_in(diagnose.observe(site, Selection(only=("docker.container",))))
+            done = _as_whoever_may(shell, seen.as_running(server, shlex.join(words)))
     except ClientError as error:
         raise _unread(name, server, error.message) from error
     finally:
         shells.close()
-    lines: list[str] = diagnose.redacted(done.stdout.splitlines(), site)
     if done.exit_code:
-        raise _unread(name, server, lines[-1] if lines else done.stderr.strip()[:200])
+        complaints = diagnose.redacted(done.stderr.splitlines(), site)
+        raise _unread(name, server, reason(complaints, "error")[:200])
+    lines: list[str] = diagnose.redacted(_in_order(done), site)
     rows = tuple({"server": server, "container": name, "line": line} for line in lines)
     nothing = _("{name} on {server} has logged nothing").format(name=name, server=server)
     return Table("log_lines", (Column("line", _("line")),), rows, nothing)
 
 
+def _in_order(done: Completed) -> list[str]:
+    """Return the lines that a container wrote, on whichever of its streams, in the order in which it wrote them.
+
+    Docker gives each its time. What stands before the first, or between them on stderr, docker says itself.
+    """
+    streams = (_STAMPED.findall(stream) for stream in (done.stdout, done.stderr))
+    return [line for _at, line in heapq.merge(*streams, key=itemgetter(0))]
+
+
 def _as_whoever_may(shell: Shell, command: str) -> Completed:
     """Ask Docker as the user we log in as, and with sudo when its socket is closed to that one, as a look does."""
     done = shell.run(command, LOG_SECONDS)
-    if done.exit_code and "ermission denied while trying to connect" in done.stdout:
+    if done.exit_code and "ermission denied while trying to connect" in done.stderr:
         as_root = shell.run(f"sudo -n -- {command}", LOG_SECONDS)
         return done if as_root.exit_code else as_root
     return done

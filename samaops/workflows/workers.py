@@ -67,9 +67,10 @@ def queues(site: Site) -> Table:
 
 
 def _queue(name: str, celery: Celery, facts: CeleryFacts) -> dict[str, Any]:
+    others = [consumer.address for consumer in facts.others if consumer.queue == name]
     return {
         "queue": name,
-        "consumed_by": [node.key for node in facts.nodes if name in node.queues],
+        "consumed_by": [node.key for node in facts.nodes if name in node.queues] + others,
         "configured": [key for key, worker in celery.workers.items() if name in worker.queues],
     }
 

@@ -7,8 +7,8 @@ SELECT slot_name AS name,
        pg_wal_lsn_diff(
            CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn
        )::bigint AS retained_bytes,
-       greatest(age(xmin), age(catalog_xmin))::bigint AS xmin_age
+       greatest(age(xmin), age(catalog_xmin))::bigint AS xmin_age,
+       safe_wal_size AS safe_bytes
 FROM pg_replication_slots
-WHERE NOT temporary
-ORDER BY retained_bytes DESC NULLS LAST
+ORDER BY retained_bytes DESC NULLS FIRST
 LIMIT 50

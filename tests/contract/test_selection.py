@@ -52,3 +52,22 @@ def test_a_server_that_is_not_configured_is_64(samaops: Samaops, refused: Addres
     done = samaops("--config", config, "diagnose", option, "api@nera")
     assert (done.code, done.stdout) == (64, "")
     assert "did you mean near?" in done.stderr
+
+
+def test_what_writes_is_not_looked_at_without_the_flag(samaops: Samaops, refused: Address) -> None:
+    host, port = refused
+    config = samaops.configure(f'[redis]\nhost = "{host}"\nport = {port}\n')
+    done = samaops("--config", config, "diagnose", "--only", "redis.write.probe")
+    assert (done.code, done.stdout) == (64, "")
+    assert "--probe" in done.stderr
+    codes = {one["code"] for one in samaops("--config", config, "diagnose", "-o", "json").json()["findings"]}
+    assert "redis.write.probe" not in codes
+    probed: Any = samaops("--config", config, "diagnose", "--probe", "-o", "json").json()
+    (finding,) = (one for one in probed["findings"] if one["code"] == "redis.write.probe")
+    assert (finding["status"], probed["footprint"]["writes"]) == ("critical", 0)
+    listed = samaops("diagnose", "--list-checks", "-o", "json").stdout
+    assert "redis.write.probe" in listed
+
+
+def test_a_saved_look_is_not_probed(samaops: Samaops) -> None:
+    assert samaops("diagnose", "--from", "look.json", "--probe").code == 64

@@ -73,6 +73,18 @@ def test_it_explains_and_lists_its_checks(installed: Path) -> None:
     assert run(installed, "diagnose", "--list-checks", "-o", "json").returncode == 0
 
 
+def test_without_the_labs_libraries_everything_but_the_lab_works(installed: Path, tmp_path: Path) -> None:
+    names = ("aiosmtpd", "celery", "fastapi", "flower", "kombu", "minio", "moto", "uvicorn")
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({names}))\n")
+    blocked = {"PYTHONPATH": str(tmp_path)}
+    done = run(installed, "explain", "worker-down", **blocked)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run(installed, "lab", "up", **blocked)
+    assert done.returncode == 69
+    assert "is not installed" in done.stderr
+    assert "pip install 'samaops[lab]'" in done.stderr
+
+
 def test_it_speaks_french(installed: Path) -> None:
     assert "Ce que cela signifie" in run(installed, "--lang", "fr", "explain", "redis.memory.high").stdout
 

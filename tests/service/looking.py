@@ -40,9 +40,9 @@ class Look:
         return [f"{one.status} {one.key} {one.title} {one.detail}" for one in self.findings]
 
 
-def look(settings: Settings, *only: str, deadline_seconds: float = 15.0) -> Look:
+def look(settings: Settings, *only: str, deadline_seconds: float = 15.0, probe: bool = False) -> Look:
     """Observe and judge these systems or codes."""
-    selection = Selection(only)
+    selection = Selection(only, probe=probe)
     snapshot = engine.observe(
         registry.collectors(Site(settings), selection), Site(settings), selection, deadline_seconds
     )

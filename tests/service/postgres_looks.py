@@ -23,7 +23,7 @@ def observe(
         "postgresql" if isinstance(section, PostgreSQL) else "pgbouncer": section for section in sections
     }
     settings = Settings(thresholds=thresholds or {}, **named)
-    collectors = registry.collectors(Site(settings), EVERYTHING)
+    collectors = registry.collectors(Site(settings), Selection(probe=selection.probe))
     snapshot = engine.observe(collectors, Site(settings), selection, 15.0)
     return snapshot, {one.code: one for one in checks.judge(snapshot, Site(settings), selection)}
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import responses
 
 from samaops.clients.errors import ClientError
 from samaops.clients.flower import FlowerClient
@@ -311,6 +314,55 @@ def test_a_wrong_password_of_flower_is_unknown(plant: Plant) -> None:
     flower = Flower.model_validate({"url": f"http://127.0.0.1:{plant.flower_port}", "password": "wrong"})
     finding = look(settings.model_copy(update={"flower": flower}), "flower").one("flower.service.unreachable")
     assert (finding.status, finding.evidence["kind"]) == (Status.UNKNOWN, "authentication")
+
+
+# The words of Flower 2.2.0: without --basic-auth its API is closed and its pages are open.
+API_CLOSED = (
+    "FLOWER_UNAUTHENTICATED_API environment variable is required to enable API without authentication"
+)
+WORKERS_PAGE = json.dumps(
+    {"data": [{"hostname": "worker1@a", "status": True}, {"hostname": "b", "status": False}]}
+)
+
+
+def flower_of(answers: Mapping[str, tuple[int, Mapping[str, str], str]]) -> Look:
+    """Look at a Flower that answers so; a key may say "open" for requests without a password."""
+
+    def answer(request: requests.PreparedRequest) -> tuple[int, Mapping[str, str], str]:
+        path = str(request.path_url).partition("?")[0]
+        return answers.get(path if "Authorization" in request.headers else f"open {path}", (404, {}, ""))
+
+    settings = Settings.model_validate({"flower": {"url": "http://flower.test:5555", "password": "ours"}})
+    with responses.RequestsMock() as mock:
+        mock.add_callback(responses.GET, re.compile("http://flower.test:5555"), answer)
+        return look(settings, "flower")
+
+
+def test_a_flower_without_authentication_does_not_refuse_our_password() -> None:
+    seen = flower_of({"/api/workers": (401, {}, API_CLOSED), "/workers": (200, {}, WORKERS_PAGE)})
+    assert seen.status("flower.service.unreachable") is Status.OK
+    finding = seen.one("flower.credentials.default")
+    assert (finding.status, finding.evidence["authentication"]) == (Status.WARNING, "absent, API closed")
+    assert seen.one("flower.workers.unseen").evidence["online"] == ["worker1@a"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "without_password", "authentication"),
+    [("*", 200, "absent"), ("*", 401, "required"), ("", 200, "required")],
+)
+def test_a_flower_that_answers_anybody_is_told(
+    origin: str, without_password: int, authentication: str
+) -> None:
+    headers = {"Access-Control-Allow-Origin": origin} if origin else {}
+    seen = flower_of(
+        {"/api/workers": (200, headers, "{}"), "open /api/workers": (without_password, {}, "{}")}
+    )
+    assert seen.one("flower.credentials.default").evidence["authentication"] == authentication
+
+
+def test_a_flower_behind_a_log_in_page_wants_no_password() -> None:
+    seen = flower_of({"/api/workers": (302, {"Location": "/login?next=x"}, "")})
+    assert seen.one("flower.service.unreachable").evidence["kind"] == "scheme"
 
 
 @pytest.mark.parametrize(

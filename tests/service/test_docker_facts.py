@@ -100,6 +100,12 @@ def test_what_is_read_is_complete_and_holds_no_environment(seen: Look) -> None:
     assert unexpected is not None
     assert (unexpected.log_bytes or 0) > 0
     assert CANARY not in repr(seen.snapshot)
+    assert facts.configuration is not None
+    created = facts.configuration["container"]["fine"]
+    assert created["environment PASSWORD"].value.startswith("#")
+    assert created["environment PASSWORD"].at == fine.created_at
+    assert created.keys() >= {"command", "user", "network", "hosts", "ports"}
+    assert facts.configuration["file"] == {}  # no compose file names them
 
 
 def test_a_large_log_is_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from samaops.config.settings import Docker, Safety, Server, Settings
 from samaops.errors import UnavailableError, UsageError
 from samaops.site.site import Site
 from samaops.workflows import docker
+from tests.service import looking
 from tests.service.docker_engine import Engine, running_engine
 
 pytestmark = pytest.mark.service
@@ -64,6 +65,28 @@ def test_all_containers_are_listed_and_the_one_that_should_be_there(site: Settin
         "1",
     )
     assert docker.is_whole(table)
+
+
+def test_a_renamed_container_is_known_by_its_compose_service(engine: Engine, site: Settings) -> None:
+    labels = {"project": "samaconso", "service": "api_1", "container-number": "1", "oneoff": "False"}
+    options = [
+        word for key, value in labels.items() for word in ("--label", f"com.docker.compose.{key}={value}")
+    ]
+    engine.run("0123456789ab_samaconso_api_1", *options, "--", "/bin/sh", "-c", SAYING)
+    one_off = ["--label", "com.docker.compose.oneoff=True", *options[:6]]
+    engine.run("samaconso_api_2_run_1", *one_off, "--", "/bin/sh", "-c", SAYING)
+    names = ("samaconso_api_1", "samaconso_api_2")
+    renamed = site.model_copy(update={"docker": Docker(containers={"api": names})})
+    try:
+        judged = looking.look(renamed, "docker.container")
+        assert judged.bad() == {
+            "docker.container.renamed@docker/samaconso_api_1",
+            "docker.container.missing@docker/samaconso_api_2",
+        }
+        lines = [row["line"] for row in docker.logs(Site(renamed), "samaconso_api_1", 5, None).rows]
+        assert "first" in lines
+    finally:
+        engine.docker("rm", "-f", "0123456789ab_samaconso_api_1", "samaconso_api_2_run_1")
 
 
 def test_what_containers_use_is_measured(site: Settings) -> None:

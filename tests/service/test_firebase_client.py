@@ -93,6 +93,20 @@ def test_a_proxy_that_wants_a_password_is_the_fault_and_google_unknown(google: G
     assert "407" in google_finding.detail
 
 
+def test_a_proxy_that_takes_only_kerberos_and_ntlm_is_told_at_every_hop_behind_it(google: Google) -> None:
+    offers = b"Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n"
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n" + offers + b"Content-Length: 0\r\n\r\n"
+    with faulty.answering(refusal) as (host, port):
+        credentials = {"username": "senelec", "password": CANARY}
+        answer = seen(google.settings(f"http://{host}:{port}", credentials=credentials))
+    finding = answer.one("proxy.auth.required")
+    assert (finding.status, finding.evidence["schemes"]) == (Status.CRITICAL, ["NTLM", "Negotiate"])
+    for target in (google.oauth, google.fcm):
+        behind = answer.one("firebase.host.unreachable", google.subject("firebase", target))
+        assert (behind.status, behind.evidence["kind"]) == (Status.UNKNOWN, "dependency")
+        assert "Negotiate, NTLM" in behind.detail
+
+
 def test_the_configured_password_opens_the_proxy_and_is_never_shown(google: Google) -> None:
     with tinyproxy(google.oauth, google.fcm, user="senelec", password=CANARY) as proxy:
         credentials = {"username": "senelec", "password": CANARY}

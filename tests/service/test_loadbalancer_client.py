@@ -153,6 +153,32 @@ def test_a_member_down_by_its_monitor_is_critical_with_the_f5s_reason() -> None:
     assert seen.status("loadbalancer.pool.down") is Status.OK
 
 
+def test_a_member_at_its_connection_limit_is_a_warning_and_not_down_by_its_monitor() -> None:
+    reason = "The pool member's connection limit has been reached"
+    full = members_with(status__availabilityState="unavailable", status__statusReason=reason)
+    with mocked(answers(members=full)):
+        finding = f5(F5_URL).one("loadbalancer.member.down", SUBJECT_2)
+    assert finding.status is Status.WARNING
+    assert "limit" in finding.title
+    assert "monitor" not in finding.title
+
+
+@pytest.mark.parametrize(
+    ("node", "name"),
+    [("/Common/10.101.0.2%2", "10.101.0.2%2:8002"), ("/Common/2001:db8::2%2", "[2001:db8::2%2]:8002")],
+)
+def test_a_route_domain_and_an_ipv6_address_keep_their_port_apart(node: str, name: str) -> None:
+    with mocked(answers(members=members_with(nodeName=node))):
+        assert f5(F5_URL).status("loadbalancer.member.down", f"loadbalancer/{name}") is Status.OK
+
+
+def test_a_member_of_which_the_f5_tells_no_state_is_unknown() -> None:
+    stats = copy.deepcopy(data("loadbalancer/members_stats.json"))
+    del stats["entries"][MEMBER_2]["nestedStats"]["entries"]["status.availabilityState"]
+    with mocked(answers(members=(200, stats))):
+        assert f5(F5_URL).status("loadbalancer.member.down", SUBJECT_2) is Status.UNKNOWN
+
+
 FORCED = {
     "forced offline": {"status__availabilityState": "offline", "status__statusReason": "Forced down"},
     "disabled": {"status__statusReason": "Pool member is available, user disabled"},

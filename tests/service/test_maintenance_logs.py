@@ -99,6 +99,84 @@ def test_lines_are_counted_per_file_and_in_all_and_only_once(logs: Logs) -> None
     assert logs.count() == 2
 
 
+def lines_by_level() -> list[tuple[int, str]]:
+    listed = Path(__file__).parents[1] / "data" / "log_levels.txt"
+    lines = listed.read_text(encoding="utf-8").splitlines()[1:]
+    return [(int(line[0]), line[2:].replace("ESC", "\x1b")) for line in lines]
+
+
+def test_the_level_of_a_line_is_read_by_its_field_and_place(logs: Logs) -> None:
+    """Of each line a file of its own, so that a failure names it."""
+    for number, (_level, line) in enumerate(lines_by_level()):
+        logs.write(f"{number:03}.log", f"{line}\n")
+    facts = logs.read()
+    levels = {file.name.partition(".")[0]: 2 * file.criticals + file.errors for file in facts.files}
+    wrong = [
+        (line, levels.get(f"{number:03}"))
+        for number, (level, line) in enumerate(lines_by_level())
+        if levels.get(f"{number:03}") != level
+    ]
+    assert not wrong
+
+
+def test_a_structured_message_is_told_without_its_fields(logs: Logs) -> None:
+    logs.write("api.log", '{"event": "push failed", "id": 47, "level": "error"}\n' * 3)
+    logs.write("api.log", '{"level": "info", "message": "\\"level\\": \\"error\\" ERROR"}\n' * 3)
+    facts = logs.read()
+    assert [(message.text, message.count) for message in facts.messages] == [("ERROR push failed", 3)]
+
+
+def test_a_byte_of_zero_and_a_very_long_line_hide_nothing(logs: Logs) -> None:
+    with (logs.directory / "api.log").open("wb") as stream:
+        stream.write(b"2026-11-20 03:12:07 INFO \x00 " + b"x" * 3_000_000 + b" ERROR\n")
+        stream.write(ERROR.encode().replace(b"took", b"\x00took"))
+        stream.write(b'{"msg": "' + b"x" * 10_000 + b'", "level": "error"}\n')
+    assert logs.count() == 2
+
+
+def test_links_and_names_outside_ascii_are_read_and_what_is_left_out_is_named(logs: Logs) -> None:
+    elsewhere = logs.directory.parent / "journal d\u00e9cembre"
+    elsewhere.write_text(ERROR)
+    logs.write("api-2026.log", ERROR * 2)
+    (logs.directory / "api.log").symlink_to("api-2026.log")
+    (logs.directory / "\u00e9t\u00e9.log").symlink_to(elsewhere)
+    (logs.directory / "gone.log").symlink_to("nowhere")
+    (logs.directory / "old.log").mkdir()
+    (logs.directory / "null.log").symlink_to("/dev/null")
+    logs.write("notes.txt", ERROR)
+    logs.write("with\nbreak.log", ERROR)
+    assert logs.count() == 3
+    facts = logs.read()
+    broken = (logs.directory / "with\nbreak.log").stat().st_ino
+    assert facts.left_out == (
+        f"a name with a control character, inode {broken}",
+        "gone.log (dangling link)",
+        "notes.txt",
+        "null.log (c)",
+        "old.log (directory)",
+    )
+    assert facts.errors == 0
+    evidence = next(
+        finding.evidence for finding in logs.findings if finding.code == "maintenance.logs.errors"
+    )
+    assert evidence["left_out"] == list(facts.left_out)
+
+
+def test_a_directory_behind_links_is_read_and_a_dangling_one_is_not_there(
+    logs: Logs, sshd: SshServer
+) -> None:
+    logs.write("api.log", ERROR)
+    link = logs.directory.parent / "link"
+    link.symlink_to("second")
+    second = logs.directory.parent / "second"
+    second.symlink_to(logs.directory.name)
+    assert Logs(link, sshd).count() == 1
+    second.unlink()
+    dangling = Logs(link, sshd)
+    with pytest.raises(AssertionError, match="No such file"):
+        dangling.read()
+
+
 def test_rotation_by_rename_and_later_compression_lose_and_repeat_nothing(logs: Logs) -> None:
     logs.write("api.log", ERROR * 10)
     assert logs.count() == 10

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,8 +16,10 @@ from typing import Any
 
 import pytest
 from minio import Minio
+from minio.versioningconfig import VersioningConfig
 
-from samaops.clients import http, tls
+from samaops.clients import http as http_client
+from samaops.clients import tls
 from samaops.clients.errors import ClientError
 from samaops.clients.minio import list_buckets
 from samaops.config.settings import Settings
@@ -32,7 +36,7 @@ BUCKETS = ("avatars", "documents", "uploads")
 
 def _is_alive(url: str) -> bool:
     try:
-        return http.get(f"{url}/minio/health/live", timeout=1).status == 200
+        return http_client.get(f"{url}/minio/health/live", timeout=1).status == 200
     except ClientError:
         return False
 
@@ -61,6 +65,48 @@ def storage() -> Iterator[str]:
 def seen(url: str, **changes: Any) -> Look:
     values = {"url": url, "access_key": ACCESS, "secret_key": SECRET, "timeout": 2.0, **changes}
     return look(Settings.model_validate({"minio": values}), "minio", deadline_seconds=20)
+
+
+def test_a_marked_object_passes_through_each_bucket_and_nothing_is_left(storage: str) -> None:
+    values = {"url": storage, "access_key": ACCESS, "secret_key": SECRET, "timeout": 4.0}
+    settings = Settings.model_validate({"minio": {**values, "buckets": [*BUCKETS, "absent"]}})
+    client = Minio(storage.removeprefix("http://"), ACCESS, SECRET, secure=False, region="us-east-1")
+    client.set_bucket_versioning("documents", VersioningConfig("Enabled"))
+    answer = look(settings, "minio", deadline_seconds=20, probe=True)
+    probed = {finding.subject: finding for finding in answer.findings if finding.code == "minio.object.probe"}
+    assert {subject for subject, finding in probed.items() if finding.status is Status.OK} == {
+        f"minio/{bucket}" for bucket in BUCKETS
+    }
+    assert probed["minio/absent"].status is Status.CRITICAL
+    assert "NoSuchBucket" in probed["minio/absent"].detail
+    assert answer.snapshot.footprint.writes == 4
+    assert not [left for bucket in BUCKETS for left in client.list_objects(bucket, include_version=True)]
+
+
+def test_nothing_is_written_without_being_asked(storage: str) -> None:
+    answer = seen(storage)
+    assert answer.snapshot.footprint.writes == 0
+    assert not [finding for finding in answer.findings if finding.code.endswith(".probe")]
+
+
+def test_a_storage_without_its_write_quorum_is_critical() -> None:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503 if self.path.endswith("cluster") else 200)
+            self.send_header("Content-Length", "0")
+            self.send_header("X-Minio-Write-Quorum", "3")
+            self.end_headers()
+
+        def log_message(self, *_arguments: Any) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        settings = Settings.model_validate({"minio": {"url": f"http://127.0.0.1:{server.server_port}"}})
+        finding = look(settings, "minio.write").one("minio.write.refused")
+        server.shutdown()
+    assert (finding.status, finding.value) == (Status.CRITICAL, 503)
+    assert finding.evidence["headers"] == {"x-minio-write-quorum": "3"}
 
 
 def test_a_healthy_storage_with_its_buckets_is_ok(storage: str) -> None:

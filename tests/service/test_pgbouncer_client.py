@@ -77,15 +77,30 @@ def test_the_codes_of_the_console_are_those_registered() -> None:
     assert needing == set(CONSOLE_CODES)
 
 
-def test_a_look_takes_one_connection_and_sends_nothing_through_the_pool(pool: PgBouncerServer) -> None:
+def test_a_look_takes_a_connection_of_the_console_and_one_of_the_application(pool: PgBouncerServer) -> None:
     snapshot, found = observe(pool.settings(expected_settings={"default_pool_size": "2"}))
+
+    assert snapshot.footprint.connections == 2
+    assert found.pop("pgbouncer.pool.oversized").status is Status.SKIPPED
+    assert {finding.status for finding in found.values()} == {Status.OK}
+
+
+def test_without_the_applications_password_nothing_is_sent_through_the_pool(pool: PgBouncerServer) -> None:
+    snapshot, found = observe(pool.settings(password=None))
 
     assert snapshot.footprint.connections == 1
     assert found[QUERY_CODE].status is Status.SKIPPED
-    others = {
-        one.status for code, one in found.items() if code not in (QUERY_CODE, "pgbouncer.pool.oversized")
-    }
-    assert others == {Status.OK}
+
+
+def test_a_pool_that_gives_no_connection_is_critical_and_costs_two_seconds_at_most(
+    pool: PgBouncerServer,
+) -> None:
+    pool.console("PAUSE")
+    started = time.monotonic()
+    _snapshot, found = observe(pool.settings())
+    assert time.monotonic() - started < 2.0 + SLACK_SECONDS
+    assert found[QUERY_CODE].status is Status.CRITICAL
+    pool.console("RESUME")
 
 
 def test_only_the_query_goes_through_the_pool(pool: PgBouncerServer) -> None:

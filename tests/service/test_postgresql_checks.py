@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,8 @@ import psycopg
 import pytest
 
 from samaops.model.status import Status
+from samaops.portraits.compare import compare
+from samaops.portraits.portrait import Portrait, portrait_of
 from tests.service.postgres_looks import finding, observe
 from tests.service.postgres_server import (
     PASSWORD,
@@ -214,6 +217,27 @@ def test_an_inactive_slot_holds_wal_until_it_is_dropped(server: PostgresServer) 
     eventually(
         lambda: finding("postgresql.wal.large", server.settings()).evidence["size_bytes"] <= 80 * 1024**2
     )
+
+
+def test_a_slot_beyond_its_limit_is_lost_and_holds_nothing(server: PostgresServer) -> None:
+    server.run("SELECT pg_create_physical_replication_slot('barman', true)")
+    server.run("ALTER SYSTEM SET max_slot_wal_keep_size = '16MB'")
+    server.run("SELECT pg_reload_conf()")
+    try:
+        for _number in range(5):  # 16 MB each
+            server.run("SELECT pg_switch_wal()")
+            server.run("UPDATE users SET n = n + 1 WHERE id = 3")
+        server.run("CHECKPOINT")
+        lost = finding("postgresql.slot.lost", server.settings())
+        inactive = finding("postgresql.slot.inactive", server.settings())
+    finally:
+        server.run("SELECT pg_drop_replication_slot('barman')")
+        server.run("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        server.run("SELECT pg_reload_conf()")
+    assert lost.status is Status.CRITICAL
+    assert lost.title == "The reader of replication slot barman has lost its WAL: it must be rebuilt"
+    assert (lost.evidence["slots"][0]["wal_status"], inactive.status) == ("lost", Status.OK)
+    assert finding("postgresql.slot.lost", server.settings()).status is Status.OK
 
 
 def test_old_rows_are_held_by_whoever_is_oldest(server: PostgresServer) -> None:
@@ -508,3 +532,32 @@ def test_names_of_the_configuration_are_taken_as_they_are_written(notifications:
         assert (found.status, found.evidence["due"]) == (Status.WARNING, 1)
     finally:
         notifications.run('DROP TABLE public."Envois"')
+
+
+def test_what_was_set_up_otherwise_is_told_also_while_a_table_is_locked(server: PostgresServer) -> None:
+    server.run("CREATE TABLE kept (id int PRIMARY KEY, name text CHECK (name <> ''))")
+    server.run("CREATE INDEX kept_name ON kept (lower(name)) WHERE id > 5")
+    before = portrait_of(observe(server.settings())[0])
+    assert compare(before, portrait_of(observe(server.settings())[0]), datetime.now(timezone.utc)) == ()
+    try:
+        server.run("ALTER ROLE postgres SET work_mem = '64kB'")
+        server.run("ALTER ROLE postgres SET app.password = 'canary-4711'")
+        server.run("DROP INDEX kept_name")
+        with server.connect() as holder:
+            holder.execute("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE")
+            after = portrait_of(observe(server.settings())[0])
+            holder.rollback()
+    finally:
+        server.run("ALTER ROLE postgres RESET ALL")
+        server.run("DROP TABLE kept")
+    assert "canary-4711" not in repr(after)
+    assert {difference.title for difference in compare(before, after, datetime.now(timezone.utc))} >= {
+        "PostgreSQL role postgres has setting work_mem 64kB",
+        "PostgreSQL role postgres has setting app.password",
+        "index public.kept_name is gone: on kept (lower) where " + _predicate(before),
+    }
+
+
+def _predicate(portrait: Portrait) -> str:
+    parts = (things for part, things in portrait.items() if part.endswith("/index"))
+    return next(parts)["public.kept_name"][""].value.rpartition(" ")[2]

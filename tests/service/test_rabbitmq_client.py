@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from samaops.clients.rabbitmq import ManagementApi
 from samaops.config.settings import RabbitMQ
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
+from samaops.portraits.compare import compare
+from samaops.portraits.portrait import Portrait, portrait_of
 from tests.service import faulty
 from tests.service.looking import Look, look
 from tests.service.rabbitmq_server import Broker
@@ -324,3 +327,29 @@ def _until_look(broker: Broker, is_so: Callable[[Look], bool], seconds: float = 
 def _until(broker: Broker, code: str, queue: str, is_so: Callable[[Any], bool]) -> Any:
     seen = _until_look(broker, lambda one: is_so(one.one(code, f"rabbitmq/{queue}")))
     return seen.one(code, f"rabbitmq/{queue}")
+
+
+def test_what_was_set_up_otherwise_is_told(queues: Broker) -> None:
+    def portrait(**section: object) -> Portrait:
+        return portrait_of(look(queues.settings(**section), "rabbitmq").snapshot)
+
+    binding = "bindings/%2F/e/amq.direct/q/normal"
+    queues.request("POST", binding, {"routing_key": "n"})
+    before = portrait()
+    assert compare(before, portrait(), datetime.now(timezone.utc)) == ()
+    policy = {"pattern": "^low_priority$", "definition": {"message-ttl": 1000}, "apply-to": "queues"}
+    try:
+        queues.request("PUT", "policies/%2F/ttl-test", policy)
+        queues.request("PUT", "vhost-limits/%2F/max-connections", {"value": 500})
+        queues.request("DELETE", f"{binding}/n")
+        after = portrait()
+    finally:
+        queues.request("DELETE", "policies/%2F/ttl-test")
+        queues.request("DELETE", "vhost-limits/%2F/max-connections")
+    titles = {difference.title for difference in compare(before, after, datetime.now(timezone.utc))}
+    assert titles >= {
+        'policy ttl-test is new: pattern ^low_priority$; apply-to queues; priority 0; definition {"message-ttl": 1000}',
+        "binding amq.direct -> normal (n) is gone",
+        'RabbitMQ parameter vhost-limits limits is {"max-connections": 500}, it was not set',
+    }
+    assert "hash" not in repr(after)

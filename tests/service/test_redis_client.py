@@ -163,7 +163,7 @@ def test_a_wrong_or_missing_password_is_not_an_outage(server: Server, password: 
 
 def test_a_password_that_redis_does_not_want_is_not_an_outage(server: Server) -> None:
     finding = look(server.settings(password="x"), "redis").one("redis.service.unreachable")
-    assert (finding.status, finding.evidence["kind"]) == (Status.UNKNOWN, "authentication")
+    assert (finding.status, finding.evidence["kind"]) == (Status.UNKNOWN, "no_authentication")
 
 
 def test_a_user_with_few_rights_sees_what_it_may(server: Server) -> None:
@@ -172,6 +172,7 @@ def test_a_user_with_few_rights_sees_what_it_may(server: Server) -> None:
     seen = look(server.settings(username="watcher", password="secret"), "redis")
     assert seen.status("redis.memory.high") is Status.OK
     unknown = {"redis.keys.no_expiry", "redis.keys.big", "redis.clients.buffers"}
+    unknown |= {"redis.write.refused", "redis.acl.denied"}
     assert seen.bad() == {f"{code}@{SUBJECT}" for code in unknown}
     denied = server.client.execute_command("ACL", "LOG")
     assert not any(b"client|setinfo" in entry[entry.index(b"object") + 1] for entry in map(list, denied))
@@ -272,7 +273,8 @@ def test_looking_changes_nothing(server: Server) -> None:
     look(server.settings(), "redis")
     after = server.client.execute_command("INFO", "commandstats")
     new = {name.removeprefix("cmdstat_") for name in set(after) - set(before)}
-    assert new <= {"ping", "info", "select", "config|get", "client|list", "scan", "pttl", "memory|usage"}
+    reading = {"ping", "info", "select", "config|get", "client|list", "scan", "pttl", "memory|usage"}
+    assert new <= reading | {"acl|log", "acl|dryrun", "pfcount"}
 
 
 def test_the_sample_is_bounded(server: Server) -> None:
@@ -289,3 +291,51 @@ def _wait_for(is_so: Callable[[], bool], seconds: float = 10) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def test_a_marked_key_is_written_and_removed_when_asked_for(server: Server) -> None:
+    healthy = look(server.settings(), "redis", probe=True)
+    assert healthy.status("redis.write.probe") is Status.OK
+    assert (healthy.snapshot.footprint.writes, server.client.dbsize()) == (1, 0)
+    server.client.config_set("min-replicas-to-write", 1)
+    refused = look(server.settings(), "redis.write.probe", probe=True).one("redis.write.probe")
+    assert refused.status is Status.CRITICAL
+    assert "NOREPLICAS" in refused.detail
+    server.client.config_set("min-replicas-to-write", 0)
+    assert look(server.settings(), "redis").snapshot.footprint.writes == 0
+    late = look(server.settings(), "redis.write.probe", deadline_seconds=1.0, probe=True)
+    assert late.status("redis.write.probe") is Status.UNKNOWN, "nothing is begun that could not be removed"
+    assert late.snapshot.footprint.writes == 0
+
+
+def test_writes_that_wait_for_replicas_or_for_the_end_of_a_pause_are_found(server: Server) -> None:
+    server.client.config_set("min-replicas-to-write", 1)
+    finding = look(server.settings(), "redis").one("redis.write.refused")
+    assert (finding.status, finding.evidence["reason"]) == (Status.CRITICAL, "NOREPLICAS")
+    server.client.config_set("min-replicas-to-write", 0)
+    server.client.client_pause(60_000, all=False)
+    paused = look(server.settings(), "redis.write.refused").one("redis.write.refused")
+    assert (paused.status, paused.evidence["reason"]) == (Status.CRITICAL, "held")
+    server.client.client_unpause()
+    healed = look(server.settings(), "redis")
+    assert healed.status("redis.write.refused") is Status.OK
+    assert server.client.dbsize() == 0, "looking writes nothing"
+
+
+def test_a_server_whose_clients_all_wait_is_told_from_one_that_hangs(server: Server) -> None:
+    server.client.client_pause(2000)
+    finding = look(server.settings(timeout=0.5), "redis").one("redis.service.unreachable")
+    assert (finding.evidence["kind"], finding.evidence["stage"]) == ("no_answer", "paused")
+
+
+def test_a_replica_and_a_user_without_rights_take_no_writes(server: Server) -> None:
+    server.client.replicaof("127.0.0.1", 1)
+    replica = look(server.settings(), "redis.write").one("redis.write.refused")
+    assert (replica.status, replica.evidence["reason"]) == (Status.CRITICAL, "READONLY")
+    server.client.replicaof("NO", "ONE")
+    server.client.execute_command("ACL", "SETUSER", "default", "-@write")
+    with pytest.raises(driver.exceptions.NoPermissionError):
+        server.client.set("key", "value")
+    seen = look(server.settings(), "redis")
+    assert seen.one("redis.write.refused").evidence["reason"] == "NOPERM"
+    assert seen.status("redis.acl.denied") is Status.WARNING

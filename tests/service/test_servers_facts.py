@@ -55,6 +55,11 @@ def test_a_server_is_read_in_one_command_over_one_connection(sshd: SshServer) ->
     assert facts.clock_low <= 0 <= facts.clock_high
     assert facts.clock_high - facts.clock_low < 5
     assert facts.memory_total > facts.memory_available > 0
+    assert facts.configuration is not None
+    hosts = facts.configuration["file"]["/etc/hosts"][""]
+    assert hosts.value.startswith("#")
+    assert hosts.at == pytest.approx(Path("/etc/hosts").stat().st_mtime, abs=0.01)
+    assert facts.configuration["mount"]["/"]["mode"].value == "rw"
     footprint = seen.snapshot.footprint
     assert (footprint.connections, footprint.commands, footprint.writes) == (1, 1, 0)
     assert footprint.bytes_read > 500
@@ -150,6 +155,50 @@ def test_backups_are_listed_whatever_their_names(sshd: SshServer, tmp_path: Path
         "samaconso_\\xff.backup",
     }
     assert [one.name for one in facts.unfinished] == ["x.tmp"]
+
+
+def test_backups_behind_links_are_seen_once_and_what_is_no_file_is_named(
+    sshd: SshServer, tmp_path: Path
+) -> None:
+    real, link = tmp_path / "nas_volume", tmp_path / "backups"
+    real.mkdir()
+    link.symlink_to(tmp_path / "by_another")
+    (tmp_path / "by_another").symlink_to(real.name)
+    for name in ("samaconso_1.backup", "samaconso_2.backup"):
+        (real / name).write_bytes(b"x" * 100)
+    elsewhere = tmp_path / "sauvegarde d\u00e9cembre"
+    elsewhere.write_bytes(b"x" * 100)
+    (real / "samaconso_\u00e9t\u00e9.backup").symlink_to(elsewhere)
+    (real / "samaconso_latest.backup").symlink_to("samaconso_2.backup")
+    (real / "samaconso_gone.backup").symlink_to("nowhere")
+    (real / "samaconso_parts.backup").mkdir()
+    broken = real / "samaconso_a\nb.backup"
+    broken.write_bytes(b"x")
+    seen = look(settings_of(sshd).model_copy(update={"backup": Backup(directory=f"{link}/")}), "backup")
+    assert seen.status("backup.newest.missing") is Status.OK
+    (facts,) = [observation.facts for observation in seen.snapshot.observations]
+    names = {file.name for file in facts.files} - {"samaconso_latest.backup", "samaconso_2.backup"}
+    assert names == {"samaconso_1.backup", "samaconso_\u00e9t\u00e9.backup"}
+    assert len(facts.files) == 3
+    assert facts.leads_to == str(real)
+    assert facts.left_out == (
+        f"a name with a line break, inode {broken.stat().st_ino} (?)",
+        "samaconso_gone.backup (dangling link)",
+        "samaconso_parts.backup (directory)",
+    )
+
+
+def test_a_backup_directory_that_is_a_dangling_link_is_said(sshd: SshServer, tmp_path: Path) -> None:
+    link = tmp_path / "backups"
+    link.symlink_to("not_mounted")
+    seen = look(
+        settings_of(sshd).model_copy(update={"backup": Backup(directory=str(link))}), "backup.directory"
+    )
+    (finding,) = seen.findings
+    assert finding.status is Status.CRITICAL
+    assert finding.title == (
+        f"The backup directory {link} is a link to {tmp_path / 'not_mounted'}, which does not exist"
+    )
 
 
 def test_a_backup_directory_that_is_not_there_is_critical(sshd: SshServer, tmp_path: Path) -> None:

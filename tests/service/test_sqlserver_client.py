@@ -88,11 +88,7 @@ def test_the_drivers_library_can_be_named_by_its_path(postgres_server: PostgresS
     assert answer.status("sqlserver.query.failing") is Status.OK, answer.summary()
 
 
-REFUSALS = {
-    "password": {"password": CANARY},
-    "user": {"user": "nobody"},
-    "database": {"database": "absent"},
-}
+REFUSALS = {"password": {"password": CANARY}, "user": {"user": "nobody"}}
 
 
 @pytest.mark.parametrize("wrong", REFUSALS)
@@ -105,6 +101,16 @@ def test_a_refused_log_in_is_unknown_and_the_password_never_shown(
     assert finding.evidence["broken_rung"] == "login"
     assert answer.status("sqlserver.server.unreachable") is Status.OK
     assert CANARY not in repr(answer)
+
+
+def test_a_database_that_is_not_there_is_what_customers_miss_and_no_refused_log_in(
+    postgres_server: PostgresServer,
+) -> None:
+    answer = seen(port=postgres_server.port, database="absent")
+    finding = answer.one("sqlserver.database.unavailable")
+    assert (finding.status, finding.evidence["broken_rung"]) == (Status.CRITICAL, "database")
+    assert answer.status("sqlserver.login.refused") is Status.SKIPPED
+    assert answer.status("sqlserver.server.unreachable") is Status.OK
 
 
 def test_a_password_with_every_special_character_works(postgres_server: PostgresServer) -> None:
@@ -180,25 +186,3 @@ def test_the_connection_string_is_in_the_words_of_the_driver(driver: str) -> Non
         }
     )  # fmt: skip
     assert client.connection_string(settings) == f"Driver={{{driver}}};{STRINGS[driver]}"
-
-
-# SQL Server's own words, as msodbcsql18 passes them on.
-SAID: list[tuple[str, str, FailureKind]] = [
-    ("28000", "[28000] [Microsoft][ODBC Driver 18 for SQL Server][SQL Server]Login failed for user 'x'. (18456)",
-     FailureKind.AUTHENTICATION),
-    ("42000", "[42000] [Microsoft][SQL Server]Cannot open database \"SIC\" requested by the login. (4060)",
-     FailureKind.MISSING),
-    ("HYT00", "[HYT00] [Microsoft][ODBC Driver 18 for SQL Server]Login timeout expired (0)", FailureKind.NO_ANSWER),
-    ("08001", "[08001] [Microsoft][ODBC Driver 18 for SQL Server]SSL Provider: [error:0A000102:SSL routines::"
-     "unsupported protocol]", FailureKind.TLS),
-    ("01000", "[01000] [unixODBC][Driver Manager]Can't open lib 'ODBC Driver 18 for SQL Server' : file not found",
-     FailureKind.MISSING),
-    ("08S01", "[08S01] [Microsoft]TCP Provider: Error code 0x68 (104)", FailureKind.CLOSED),
-    ("42000", "[42000] The SELECT permission was denied on the object 't' (229)", FailureKind.PERMISSION),
-    ("HY000", "[HY000] something else", FailureKind.ERROR),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("state", "words", "kind"), SAID)
-def test_sql_servers_own_words_are_understood(state: str, words: str, kind: FailureKind) -> None:
-    assert client.kind_of(pyodbc.Error(state, words)) is kind

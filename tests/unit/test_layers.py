@@ -19,6 +19,7 @@ LAYERS = {
     "causes": 3,
     "checks": 3,
     "changes": 3,
+    "portraits": 3,
     "collect": 4,
     "clients": 5,
     "site": 6,
@@ -29,7 +30,7 @@ LAYERS = {
 }
 ANYWHERE = {"errors", "i18n", "resources", "__version__"}
 # What judges and what plans is pure: it never imports what looks or connects.
-PURE = ("causes", "checks", "changes")
+PURE = ("causes", "checks", "changes", "portraits")
 
 # What may be imported inside a function: libraries that take long to import, where a command may need none of them.
 HEAVY = {
@@ -50,6 +51,8 @@ IMPORTS_LATE = {
     "clients/http.py": {"samaops.clients.transport"},
     # A signal that comes while all is imported is answered by who imports it.
     "cli/start.py": {"samaops.cli.main.main"},
+    # The lab and its libraries are not installed where samaops serves a production.
+    "cli/explain.py": {"samaops.lab.incidents.running.INCIDENTS"},
 }
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.matrix import results, snapshot, table, trial
+from benchmarks.matrix import pairs, results, snapshot, table, trial
 from benchmarks.matrix.commands import Done
+from benchmarks.matrix.pairs import PairTrial
 from benchmarks.matrix.results import Naming, Results, Trial
 from benchmarks.matrix.trial import Look, Named
 from samaops.lab.layout import Layout
@@ -303,3 +304,18 @@ def test_what_is_not_in_our_hands_is_a_letter_and_what_has_no_verb_is_none_yet()
 
     found, _reliefs = repaired(Answers(diagnosis("critical", fix("by-hand", "safe", "psql -c RESUME"))))
     assert (found.fix, found.fixes) == ("none yet", ())
+
+
+def test_pairs_are_sampled_the_same_for_the_same_seed_and_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    assert pairs.sample(20, 1) == pairs.sample(20, 1)
+    assert pairs.sample(20, 1) != pairs.sample(20, 2)
+    assert all(not pair.reason for pair in pairs.sample(1000, 1))
+    right = PairTrial("lock-chain", "disk-filled", "right", looks=1, total_seconds=31.0)
+    wrong = PairTrial(
+        "api-hung", "proxy-down", "wrong", both=("api-hung@api/api_1",), notes=("heal: no answer",)
+    )
+    pairs.write(tmp_path / "pairs.json", [right, wrong])
+    assert pairs.read(tmp_path / "pairs.json") == [right, wrong]
+    text = "\n".join(pairs.lines([right, wrong]))
+    assert "right 1 (1 at the first look), wrong 1" in text
+    assert "`api-hung+proxy-down`: wrong; both live: `api-hung@api/api_1`; one left: nothing" in text

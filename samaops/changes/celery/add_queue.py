@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from samaops.changes.celery import control
 from samaops.changes.rabbitmq.broker import QUEUES, queues_in
-from samaops.changes.readings import UnreadableError, reading
+from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency
 from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.facts.celery import CeleryFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
@@ -22,6 +23,12 @@ _WORKERS = ("celery.worker",)
 def is_connected(snapshot: Snapshot, worker: str) -> Scalar:
     """Return whether a worker is connected to the broker."""
     return bool(control.nodes(snapshot, worker))
+
+
+@reading("celery.are_consumed", codes=_WORKERS)
+def are_consumed(snapshot: Snapshot, *queues: str) -> Scalar:
+    """Return whether somebody without a control queue consumes all of these queues."""
+    return bool(facts_in(snapshot, CeleryFacts).without_control(queues))
 
 
 @reading("celery.consumes", codes=_WORKERS)
@@ -39,7 +46,7 @@ def queue_exists(snapshot: Snapshot, queue: str) -> Scalar:
 def _looks(site: Site, worker: str, queue: str) -> tuple[str, ...]:
     control.configured(site, worker)
     _require_known_queue(site, queue)
-    return (*_WORKERS, "celery.queue", *QUEUES)
+    return (*_WORKERS, "celery.queue", *QUEUES, *control.CONTAINERS)
 
 
 @verb("workers add-queue", looks=_looks)

@@ -17,6 +17,8 @@ from samaops.site.site import Site
 # celery itself starts in seconds; the worker is asked for its answer this long.
 REPLY_SECONDS = 5
 CONTROL_SECONDS = 30.0
+# Under which name the container runs now, in which celery is called.
+CONTAINERS = ("docker.container",)
 
 
 @reading("celery.node", codes=("celery.worker",))

@@ -49,7 +49,7 @@ def _looks(site: Site, task_id: str, manner: str = "") -> tuple[str, ...]:
         raise UsageError(_("{section} is not configured").format(section=section), hint="samaops config show")
     if not task_id.strip() or manner not in ("", TERMINATE):
         raise UsageError(_("A task's id is needed"), hint="samaops diagnose --only celery.task")
-    return _TASKS
+    return (*_TASKS, *control.CONTAINERS)
 
 
 @verb("workers revoke", looks=_looks)

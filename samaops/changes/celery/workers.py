@@ -80,7 +80,7 @@ def _scale_looks(site: Site, worker: str, by: str) -> tuple[str, ...]:
     if not 0 < abs(int(by)) <= MOST_PROCESSES:
         text = _("A pool changes by 1 to {most} processes at a time")
         raise UsageError(text.format(most=MOST_PROCESSES))
-    return (*_WORKERS, *_MEMORY) if int(by) > 0 else _WORKERS
+    return (*_WORKERS, *control.CONTAINERS, *(_MEMORY if int(by) > 0 else ()))
 
 
 class _Scaling(Struct, frozen=True):

@@ -12,6 +12,7 @@ from samaops.changes.verbs import verb
 from samaops.config import consistency
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.api import ApiFacts
+from samaops.facts.celery import CeleryFacts
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
@@ -102,7 +103,12 @@ def plan_restart(snapshot: Snapshot, site: Site, name: str) -> Plan:
         raise RefusedError(text.format(name=name), hint=f"docker unpause {name}")
     _refuse_last_member(snapshot, site, name)
     step = _step(site, server, name, life, state)
-    step = replace(step, needs=tuple(_api_needs(snapshot, site, name)), servers=_read_servers(site, name))
+    step = replace(
+        step,
+        needs=tuple(_api_needs(snapshot, site, name)),
+        after=(*step.after, *_works(snapshot, site, name)),
+        servers=_read_servers(site, name),
+    )
     return Plan("docker restart", (name,), step.title, target=name, steps=(step,), cures=_cures(site, name))
 
 
@@ -166,8 +172,18 @@ def _after(site: Site, server: str, name: str, life: str) -> Iterator[Condition]
     if site.settings.api is not None and member is not None:
         serves = _("{member} serves").format(member=member)
         yield Condition("docker.api_serves", (site.settings.api.expected_status, member), True, serves)
+
+
+def _works(snapshot: Snapshot, site: Site, name: str) -> Iterator[Condition]:
+    """Yield how a worker shows that it is back: by its name, where it has a control queue, else by its queues."""
     worker = _worker_in(site, name)
-    if worker is not None:
+    if worker is None:
+        return
+    queues = site.workers()[worker].queues
+    if any(facts.without_control(queues) for _observation, facts in snapshot.facts_of(CeleryFacts)):
+        text = _("the queues of worker {worker} are consumed").format(worker=worker)
+        yield Condition("celery.are_consumed", queues, True, text)
+    else:
         connected = _("the worker {worker} is connected to the broker").format(worker=worker)
         yield Condition("celery.is_connected", (worker,), True, connected)
 

@@ -35,7 +35,7 @@ def holds(snapshot: Snapshot, queue: str, policy: str) -> Scalar:
 def _looks(site: Site, queue: str) -> tuple[str, ...]:
     require_queue(site, queue)
     require_container(site)
-    return QUEUES
+    return (*QUEUES, "docker.container")  # under which name rabbitmqctl is called
 
 
 @verb("queue clear-policy", looks=_looks)

@@ -28,7 +28,10 @@ def run_in_shell(operation: Operation, site: Site) -> Outcome:
         completed = shells.of(operation.server).run(operation.command, operation.timeout_seconds)
     finally:
         shells.close()
-    output = "\n".join(part.strip() for part in (completed.stdout, completed.stderr) if part.strip())
-    if completed.exit_code:
+    output = completed.stdout.strip()
+    if (
+        completed.exit_code
+    ):  # why it failed stands on stderr; what stands there of one that did not is no answer
+        output = completed.stderr.strip() or output
         output = _("exit code {code}: {words}").format(code=completed.exit_code, words=output)
     return Outcome(completed.exit_code == 0, output[-_KEPT_CHARACTERS:])

@@ -26,15 +26,26 @@ def missing(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
     for key, worker in context.site.workers().items():
         about = context.about(subject_of(key), server=worker.server)
         nodes = nodes_of(celery, key)
-        evidence = {"nodes": [node.name for node in nodes], "queues": list(worker.queues)}
+        evidence: dict[str, object] = {
+            "nodes": [node.name for node in nodes],
+            "queues": list(worker.queues),
+        }
         if nodes:
             title = _("The worker {worker} is connected as {node}").format(worker=key, node=nodes[0].name)
             yield about.ok(title, evidence=evidence)
+        elif consumers := celery.without_control(worker.queues):
+            title = _(
+                "The queues of worker {worker} are consumed from {address} by a program without a control queue: "
+                "is worker_enable_remote_control off?"
+            ).format(worker=key, address=", ".join(consumers[:3]))
+            evidence |= {"consumers": list(consumers)}
+            yield about.warn(title, evidence=evidence, hint=see_worker(context, worker))
         else:
             title = _("The worker {worker} is not connected to the broker").format(worker=key)
             yield about.crit(title, evidence=evidence, hint=see_worker(context, worker))
 
 
+# A worker whose pool is gevent or eventlet keeps its control queue on a connection of its own.
 @check("celery.worker.not_consuming", CeleryFacts)
 def not_consuming(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
     consumed_by_any = _consumed(celery)
@@ -45,16 +56,33 @@ def not_consuming(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         consumed = {queue for node in nodes for queue in node.queues}
         lacking = [queue for queue in worker.queues if queue not in consumed]
         about = context.about(subject_of(key), server=worker.server)
-        evidence = {"consumed": sorted(consumed), "expected": list(worker.queues), "missing": lacking}
+        evidence = {
+            "consumed": sorted(consumed),
+            "expected": list(worker.queues),
+            "missing": lacking,
+            "addresses": [node.address for node in nodes],
+        }
         if not lacking:
             title = _("The worker {worker} consumes its queues").format(worker=key)
             yield about.ok(title, evidence=evidence)
+            continue
+        consumers = celery.without_control(worker.queues)
+        hosts = {_host(node.address) for node in nodes}
+        if not consumed and consumers and {_host(address) for address in consumers} <= hosts:
+            title = _(
+                "The worker {worker} consumes its queues, over another connection than its control queue"
+            )
+            yield about.ok(title.format(worker=key), evidence={**evidence, "consumers": list(consumers)})
             continue
         title = _("The worker {worker} is connected but does not consume {queues}").format(
             worker=key, queues=", ".join(lacking)
         )
         status = Status.WARNING if consumed_by_any.issuperset(lacking) else Status.CRITICAL
         yield about.finding(status, title, evidence=evidence, hint=see_worker(context, worker))
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]
 
 
 def _consumed(celery: CeleryFacts) -> set[str]:

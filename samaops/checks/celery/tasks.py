@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks.celery.workers import nodes_of, see_worker, subject_of
 from samaops.checks.registry import Context, Evidence, check
-from samaops.facts.celery import ActiveTask, CeleryFacts, RecentTasks
+from samaops.facts.celery import ActiveTask, CeleryFacts, FailingReason, RecentTasks
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -29,7 +29,11 @@ def stuck(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
     for key, worker in context.site.workers().items():
         about = context.about(subject_of(key), server=worker.server, warning=limit)
         nodes = nodes_of(celery, key)
-        tasks = [task for node in nodes for task in running_of(celery.active, node.name)]
+        # Flower also hears a worker that the broker does not show by name.
+        names = {node.name for node in nodes} or {
+            task.worker for task in celery.active if task.worker.partition("@")[0] == key
+        }
+        tasks = [task for name in sorted(names) for task in running_of(celery.active, name)]
         late = sorted(
             (task for task in tasks if task.runtime_seconds >= limit), key=lambda task: -task.runtime_seconds
         )
@@ -49,6 +53,8 @@ def stuck(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         # It holds all the messages it may hold: nothing more reaches it until a task ends.
         is_full = any(node.capacity and node.unacknowledged >= node.capacity for node in nodes)
         status = Status.CRITICAL if is_full else Status.WARNING
+        # Since when it counts as stuck: a fault that is younger is not why.
+        evidence["age_seconds"] = round(late[0].runtime_seconds - limit, 1)
         hint = see_worker(context, worker, "top")
         yield about.finding(status, title, value=late[0].runtime_seconds, evidence=evidence, hint=hint)
 
@@ -97,6 +103,7 @@ def failing(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         "exception": recent.exception,
         "exception_count": recent.exception_count,
         "exception_of": recent.exception_of,
+        "exceptions": {reason.exception: reason.count for reason in recent.reasons if goes_on(reason, total)},
         "tasks": dict(recent.failing_names),
     }
     if not total:
@@ -127,7 +134,14 @@ def has_recovered(recent: RecentTasks) -> bool:
     outcomes = recent.outcomes
     streak = next((index for index, succeeded in enumerate(outcomes) if not succeeded), len(outcomes))
     before = outcomes[streak:]
-    if streak < RECOVERED_STREAK or not before:
-        return False
-    success_before = before.count(True) / len(before)
-    return success_before**streak < RECOVERED_PROBABILITY
+    return bool(before) and _is_over(streak, before.count(False) / len(before))
+
+
+def goes_on(reason: FailingReason, total: int) -> bool:
+    """Return whether tasks may still fail for a reason: not so many have ended without it since."""
+    before = total - reason.ended_since
+    return before > 0 and not _is_over(reason.ended_since, reason.count / before)
+
+
+def _is_over(streak: int, share_before: float) -> bool:
+    return streak >= RECOVERED_STREAK and (1 - share_before) ** streak < RECOVERED_PROBABILITY

@@ -51,8 +51,9 @@ def logs(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     large = [container for container in docker.containers if sizes[container.name] >= limit * MEBIBYTE]
     for container in large:
         size_bytes = sizes[container.name]
-        yield about_container(container.name, limited).warn(
-            _("The log of container {name} has {size}").format(name=container.name, size=size(size_bytes)),
+        name = docker.known_as(container)
+        yield about_container(name, limited).warn(
+            _("The log of container {name} has {size}").format(name=name, size=size(size_bytes)),
             value=round(size_bytes / MEBIBYTE, 1),
             evidence={
                 "path": container.log_path,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from samaops.checks.docker.subjects import about_container, kernel_kills
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, access, check
-from samaops.facts.docker import Container, DockerFacts
+from samaops.facts.docker import Container, DockerFacts, plain
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -16,6 +16,11 @@ from samaops.model.status import Status
 NOT_RUNNING = ("exited", "dead", "created", "removing")
 # Docker waits longer after each failed start, up to a minute, and forgets after ten seconds of running well.
 RESTARTED_SECONDS = 600
+# What a crash loop with long pauses shows in one look: the last restart within a day, and so many of them at all, or
+# fewer with no longer than this between them in the mean.
+DAY_SECONDS = 86400.0
+MANY_RESTARTS, LEAST_RESTARTS = 10, 3
+MEAN_LIFE_SECONDS = 2 * DAY_SECONDS
 
 
 def _running(docker: DockerFacts) -> int:
@@ -34,7 +39,7 @@ access(
 
 def _bad(container: Container, docker: DockerFacts) -> Status:
     """Return how bad trouble with a container is: nothing depends on one that is not expected."""
-    return Status.CRITICAL if container.name in docker.expected else Status.WARNING
+    return Status.CRITICAL if docker.known_as(container) in docker.expected else Status.WARNING
 
 
 def _see_log(container: Container, context: Context) -> str:
@@ -55,29 +60,61 @@ def missing(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             yield about.ok(_("Container {name} exists").format(name=name))
 
 
+@check("docker.container.renamed", DockerFacts)
+def renamed(docker: DockerFacts, context: Context) -> Iterator[Finding]:
+    others = {name: container for name, container in docker.working.items() if container.name != name}
+    for name, container in others.items():
+        about = about_container(name, context)
+        in_the_way = next((other for other in docker.containers if other.name == name), None)
+        evidence = {
+            "name": name,
+            "runs_as": container.name,
+            "id": container.id[:12],
+            "project": container.project,
+            "service": container.service,
+            "state": container.state,
+            "in_the_way": in_the_way.state if in_the_way else None,
+        }
+        words = {"name": name, "real": container.name, "state": container.state}
+        if plain(container.name) == plain(name):
+            title = _("Container {name} has the name that version 2 of compose gives it: {real}")
+            yield about.ok(title.format(**words), evidence=evidence)
+            continue
+        title = _("Container {name} runs under another name: {real}")
+        if container.state != "running":
+            title = _("Container {name} is there under another name, {real}, and is {state}")
+        hint = context.on_server("docker ps -a --format '{{.Names}} {{.Status}} {{.Labels}}'")
+        yield about.warn(title.format(**words), evidence=evidence, hint=hint)
+    if not others:
+        yield context.ok(_("Every container that is there has its name"))
+
+
 @check("docker.container.stopped", DockerFacts)
 def stopped(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     for container in _expected(docker):
         if container.state in NOT_RUNNING:
-            yield _stopped(container, docker, about_container(container.name, context))
+            yield _stopped(container, docker, about_container(docker.known_as(container), context))
         else:
-            title = _("Container {name} is {state}").format(name=container.name, state=container.state)
-            yield about_container(container.name, context).ok(title)
+            name = docker.known_as(container)
+            title = _("Container {name} is {state}").format(name=name, state=container.state)
+            yield about_container(name, context).ok(title)
 
 
 def _stopped(container: Container, docker: DockerFacts, context: Context) -> Finding:
-    ended = container.finished_at
-    ago = duration(max(0.0, docker.epoch - ended)) if ended is not None else _("never started")
+    ended, name = container.finished_at, docker.known_as(container)
+    ago = duration(max(0.0, docker.epoch - ended)) if ended is not None else "?"
+    title = _("Container {name} is not running: exit code {code}, {ago} ago")
+    if container.state == "created":
+        title = _("Container {name} was made and never started")
     return context.crit(
-        _("Container {name} is not running: exit code {code}, {ago} ago").format(
-            name=container.name, code=container.exit_code, ago=ago
-        ),
+        title.format(name=name, code=container.exit_code, ago=ago),
         detail=container.error,
         evidence={
             "state": container.state,
             "exit_code": container.exit_code,
             "oom_killed": container.oom_killed,
             "finished_at": ended,
+            "age_seconds": None if ended is None else round(max(0.0, docker.epoch - ended), 1),
             "error": container.error,
             "restart_policy": container.restart_policy,
             "restart_count": container.restart_count,
@@ -89,15 +126,15 @@ def _stopped(container: Container, docker: DockerFacts, context: Context) -> Fin
 @check("docker.container.oom_killed", DockerFacts)
 def oom_killed(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     for container in docker.containers:
-        kills = kernel_kills(container, context)
-        about = about_container(container.name, context)
+        kills, name = kernel_kills(container, context), docker.known_as(container)
+        about = about_container(name, context)
         if not container.oom_killed and not kills:
-            if container.name in docker.expected:
-                yield about.ok(_("Container {name} was not killed for memory").format(name=container.name))
+            if name in docker.expected:
+                yield about.ok(_("Container {name} was not killed for memory").format(name=name))
             continue
         is_down = container.state in NOT_RUNNING and container.oom_killed
         title = _("Container {name} was killed at its memory limit of {limit}").format(
-            name=container.name, limit=size(container.memory_limit) if container.memory_limit else "?"
+            name=name, limit=size(container.memory_limit) if container.memory_limit else "?"
         )
         yield about.finding(
             _bad(container, docker) if is_down else Status.WARNING,
@@ -119,17 +156,16 @@ def unhealthy(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     for container in docker.containers:
         if container.health is None or container.state != "running":
             continue
-        about = about_container(container.name, context)
+        name = docker.known_as(container)
+        about = about_container(name, context)
         evidence = {"health": container.health, "health_log": container.health_log}
         if container.health != "unhealthy":
-            title = _("Container {name} says that it is {health}").format(
-                name=container.name, health=container.health
-            )
+            title = _("Container {name} says that it is {health}").format(name=name, health=container.health)
             yield about.ok(title, evidence=evidence)
             continue
         yield about.finding(
             _bad(container, docker),
-            _("Container {name} runs, but its health check fails").format(name=container.name),
+            _("Container {name} runs, but its health check fails").format(name=name),
             detail=container.health_log,
             evidence=evidence,
             hint=_see_log(container, context),
@@ -139,22 +175,27 @@ def unhealthy(docker: DockerFacts, context: Context) -> Iterator[Finding]:
 @check("docker.container.restarting", DockerFacts)
 def restarting(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     for container in docker.containers:
-        is_young = (
-            container.started_at is not None and docker.epoch - container.started_at < RESTARTED_SECONDS
-        )
+        name = docker.known_as(container)
+        up_seconds = None if container.started_at is None else docker.epoch - container.started_at
+        is_young = up_seconds is not None and up_seconds < RESTARTED_SECONDS
         if container.state == "restarting":
             status = _bad(container, docker)
             title = _("Container {name} restarts again and again: exit code {code}, {count} restarts").format(
-                name=container.name, code=container.exit_code, count=container.restart_count
+                name=name, code=container.exit_code, count=container.restart_count
             )
         elif container.restart_count and is_young and container.state == "running":
             status = Status.WARNING
             title = _(
                 "Container {name} was restarted {count} times, the last time less than {limit} ago"
-            ).format(name=container.name, count=container.restart_count, limit=duration(RESTARTED_SECONDS))
-        elif container.name in docker.expected:
+            ).format(name=name, count=container.restart_count, limit=duration(RESTARTED_SECONDS))
+        elif container.state == "running" and _crashes_with_pauses(container, docker.epoch):
+            status = Status.WARNING
+            title = _(
+                "Container {name} crashes again and again: {count} restarts, the last {ago} ago"
+            ).format(name=name, count=container.restart_count, ago=duration(up_seconds or 0.0))
+        elif name in docker.expected:
             status = Status.OK
-            title = _("Container {name} has not restarted lately").format(name=container.name)
+            title = _("Container {name} has not restarted lately").format(name=name)
         else:
             continue
         evidence = {
@@ -162,21 +203,35 @@ def restarting(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             "restart_count": container.restart_count,
             "exit_code": container.exit_code,
             "started_at": container.started_at,
+            "up_seconds": up_seconds,
         }
-        yield about_container(container.name, context.about(unit="restarts")).finding(
+        yield about_container(name, context.about(unit="restarts")).finding(
             status, title, value=container.restart_count, evidence=evidence, hint=_see_log(container, context)
         )
+
+
+def _crashes_with_pauses(container: Container, now: float) -> bool:
+    """Return whether it ends again and again after hours of running: restarts that are many, or many for its age.
+
+    Docker counts its own restarts only, not those that somebody asks for.
+    """
+    if container.started_at is None or now - container.started_at >= DAY_SECONDS:
+        return False
+    age = 0.0 if container.created_at is None else now - container.created_at
+    is_often = age <= container.restart_count * MEAN_LIFE_SECONDS
+    return container.restart_count >= MANY_RESTARTS or (
+        container.restart_count >= LEAST_RESTARTS and is_often
+    )
 
 
 @check("docker.container.paused", DockerFacts)
 def paused(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     frozen = [container for container in docker.containers if container.state == "paused"]
     for container in frozen:
-        yield about_container(container.name, context).finding(
+        name = docker.known_as(container)
+        yield about_container(name, context).finding(
             _bad(container, docker),
-            _("Container {name} is paused: it accepts connections and answers nothing").format(
-                name=container.name
-            ),
+            _("Container {name} is paused: it accepts connections and answers nothing").format(name=name),
             evidence={"state": container.state, "pid": container.pid},
             hint=context.on_server("docker ps --filter status=paused"),
         )
@@ -185,4 +240,4 @@ def paused(docker: DockerFacts, context: Context) -> Iterator[Finding]:
 
 
 def _expected(docker: DockerFacts) -> Sequence[Container]:
-    return [container for container in docker.containers if container.name in docker.expected]
+    return [container for name in docker.expected if (container := docker.named(name)) is not None]

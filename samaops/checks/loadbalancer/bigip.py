@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.loadbalancer import AVAILABLE, BigIpFacts, MemberFacts
-from samaops.i18n import _
+from samaops.i18n import N_, _
 from samaops.model.finding import Finding
+from samaops.model.status import Status
 
 access(
     "loadbalancer.management.unreachable",
@@ -18,38 +19,70 @@ access(
 )
 
 
+# What each state of a member means; ``{name}`` and ``{reason}`` are the F5's words.
+_MEMBER_STATES = {
+    "serving": (Status.OK, N_("The F5 gives connections to {name}")),
+    "unwatched": (Status.OK, N_("The F5 gives connections to {name}, which no monitor looks at")),
+    "taken-out": (Status.WARNING, N_("The F5 member {name} was taken out by a person: {reason}")),
+    "limit": (
+        Status.WARNING,
+        N_("The F5 member {name} is at its limit and gets no new connections: {reason}"),
+    ),
+    "unavailable": (Status.WARNING, N_("The F5 member {name} gets no new connections for now: {reason}")),
+    "down": (Status.CRITICAL, N_("The F5 member {name} is down by its monitor: {reason}")),
+    "node-down": (Status.CRITICAL, N_("The F5 member {name} is down because its node is: {reason}")),
+    "irule-down": (Status.CRITICAL, N_("The F5 member {name} was marked down by an iRule: {reason}")),
+    "resume": (
+        Status.CRITICAL,
+        N_("The F5 member {name} stays down until a person resumes it, whatever its monitor sees: {reason}"),
+    ),
+    "offline": (Status.CRITICAL, N_("The F5 member {name} is offline: {reason}")),
+    "unlicensed": (Status.CRITICAL, N_("The F5 has no licence to serve its member {name}: {reason}")),
+    "checking": (Status.UNKNOWN, N_("The F5's monitor has no answer of {name} yet: {reason}")),
+    "fqdn-up": (Status.OK, N_("The F5 resolves {name}")),
+    "fqdn-up-no-address": (Status.CRITICAL, N_("The F5 gets no address for {name}: {reason}")),
+    "fqdn-down": (Status.CRITICAL, N_("The F5 cannot resolve {name}: {reason}")),
+    "fqdn-checking": (Status.UNKNOWN, N_("The F5 has not resolved {name} yet: {reason}")),
+}
+_OTHER_STATE = (Status.UNKNOWN, N_("The F5 says of {name} what is not known here: {words}"))
+
+
 @check("loadbalancer.member.down", BigIpFacts)
 def members(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
-    hint = f"tmsh show ltm pool {bigip.pool} members"
     for member in bigip.members:
-        about = context.about(f"loadbalancer/{member.name}")
-        evidence = _evidence(member)
-        if member.is_serving:
-            title = _("The F5 gives connections to {name}").format(name=member.name)
-            yield about.ok(title, evidence=evidence)
-        elif member.is_forced:
-            title = _("The F5 member {name} was taken out by a person: {reason}")
-            title = title.format(name=member.name, reason=member.reason)
-            yield about.warn(title, evidence=evidence, hint=hint)
-        else:
-            title = _("The F5 member {name} is down by its monitor: {reason}")
-            title = title.format(name=member.name, reason=member.reason)
-            yield about.crit(title, evidence=evidence, hint=hint)
+        status, title = _MEMBER_STATES.get(member.state, _OTHER_STATE)
+        words = (member.availability, member.enabled, member.monitor_status, member.session, member.reason)
+        yield context.about(f"loadbalancer/{member.name}").finding(
+            status,
+            _(title).format(
+                name=member.name, reason=member.reason or "?", words=", ".join(filter(None, words)) or "?"
+            ),
+            evidence=_evidence(member),
+            hint=f"tmsh show ltm pool {bigip.pool} members",
+        )
 
 
 @check("loadbalancer.pool.down", BigIpFacts)
 def pool(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
-    serving = [member.name for member in bigip.members if member.is_serving]
-    names = [member.name for member in bigip.members]
+    members = [member for member in bigip.members if not member.is_name]
+    serving = [member.name for member in members if member.is_serving]
+    unclear = [member.name for member in members if member.state in ("", "checking")]
+    names = [member.name for member in members]
     evidence = {"pool": bigip.pool, "serving": serving, "members": names}
+    hint = f"tmsh show ltm pool {bigip.pool} members"
     if serving:
         title = _("{count} of {all} members of {pool} are given connections").format(
-            count=len(serving), all=len(bigip.members), pool=bigip.pool
+            count=len(serving), all=len(members), pool=bigip.pool
         )
         yield context.ok(title, value=len(serving), evidence=evidence)
+    elif unclear:
+        title = _("Whether the pool {pool} has a member to send to is not known: {names}").format(
+            pool=bigip.pool, names=", ".join(unclear)
+        )
+        yield context.unknown(title, evidence=evidence, hint=hint)
     else:
         title = _("The pool {pool} has no member to send to").format(pool=bigip.pool)
-        yield context.crit(title, value=0, evidence=evidence, hint=f"tmsh show ltm pool {bigip.pool} members")
+        yield context.crit(title, value=0, evidence=evidence, hint=hint)
 
 
 @check("loadbalancer.virtual.down", BigIpFacts, needs=("virtual",))
@@ -60,21 +93,24 @@ def virtual(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
         "enabled": bigip.virtual_enabled,
         "reason": bigip.virtual_reason,
     }
-    is_enabled = (bigip.virtual_enabled or "enabled") == "enabled"
-    if bigip.virtual_availability in (AVAILABLE, "unknown") and is_enabled:
-        yield context.ok(_("The virtual server {name} is available").format(name=bigip.virtual_server))
-    elif bigip.virtual_availability is None:
-        yield context.unknown(
-            _("The F5 told nothing of {name}").format(name=bigip.virtual_server), evidence=evidence
-        )
+    hint = f"tmsh show ltm virtual {bigip.virtual_server}"
+    name, state, reason = bigip.virtual_server, bigip.virtual_availability, bigip.virtual_reason or "?"
+    if (bigip.virtual_enabled or "").startswith("disabled"):
+        title = _("The virtual server {name} was disabled by a person: {reason}")
+        yield context.crit(title.format(name=name, reason=reason), evidence=evidence, hint=hint)
+    elif state in (AVAILABLE, "unknown"):
+        yield context.ok(_("The virtual server {name} is available").format(name=name))
+    elif state == "unavailable":
+        title = _("The virtual server {name} takes no new connections for now: {reason}")
+        yield context.crit(title.format(name=name, reason=reason), evidence=evidence, hint=hint)
+    elif state in ("offline", "unlicensed"):
+        title = _("The virtual server {name} does not serve: {state}, {reason}")
+        yield context.crit(title.format(name=name, state=state, reason=reason), evidence=evidence, hint=hint)
+    elif state is None:
+        yield context.unknown(_("The F5 told nothing of {name}").format(name=name), evidence=evidence)
     else:
-        title = _("The virtual server {name} does not serve: {state}, {enabled}, {reason}").format(
-            name=bigip.virtual_server,
-            state=bigip.virtual_availability,
-            enabled=bigip.virtual_enabled,
-            reason=bigip.virtual_reason,
-        )
-        yield context.crit(title, evidence=evidence, hint=f"tmsh show ltm virtual {bigip.virtual_server}")
+        title = _(_OTHER_STATE[1]).format(name=name, words=f"{state}, {reason}")
+        yield context.unknown(title, evidence=evidence, hint=hint)
 
 
 @check("loadbalancer.monitor.weak", BigIpFacts, needs=("monitors",))
@@ -103,5 +139,6 @@ def _evidence(member: MemberFacts) -> Evidence:
         "monitor_status": member.monitor_status,
         "session": member.session,
         "forced": member.is_forced,
+        "state": member.state,
         "current_connections": member.current_connections,
     }

@@ -1,3 +1,3 @@
 """The checks of pgbouncer: importing this registers them."""
 
-from samaops.checks.pgbouncer import pools, service  # noqa: F401 - they register their checks
+from samaops.checks.pgbouncer import pools, service, session  # noqa: F401 - they register their checks

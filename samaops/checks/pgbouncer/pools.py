@@ -212,6 +212,34 @@ def clients(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     )
 
 
+@check("pgbouncer.limit.reached", PgBouncerFacts, needs=("console",))
+def limit(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
+    """Connections of one database (max_db_connections) or of one user (max_user_connections): no pool may open more."""
+    seen = _console(facts)
+    limits = [
+        (f"max_db_connections ({database.name})", database.current_connections, database.max_connections)
+        for database in seen.databases
+    ]
+    of_user = int(seen.settings.get("max_user_connections") or 0)
+    for user in sorted({pool.user for pool in seen.pools}):
+        used = sum(_open(pool) for pool in seen.pools if pool.user == user)
+        limits.append((f"max_user_connections ({user})", used, of_user))
+    reached = {name: {"used": used, "limit": most} for name, used, most in limits if most and used >= most}
+    waiting = sum(pool.clients_waiting for pool in seen.pools)
+    evidence = {"reached": reached, "cl_waiting": waiting}
+    if not reached:
+        yield context.ok(_("PgBouncer may open more connections"), evidence=evidence)
+        return
+    title = _("PgBouncer may open no more connections: {names} is reached, {count} clients wait")
+    status = Status.CRITICAL if waiting else Status.WARNING
+    words = title.format(names=", ".join(reached), count=waiting)
+    yield context.finding(status, words, evidence=evidence, hint=console(context.site, "SHOW DATABASES"))
+
+
+def _open(pool: Pool) -> int:
+    return pool.servers_busy + pool.servers_free + pool.servers_login
+
+
 @check("pgbouncer.pool.oversized", PgBouncerFacts, needs=("console",), warning=100, unit="%")
 def oversized(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     servers = (look.facts for look in context.snapshot.of_system("postgresql") if look.facts)

@@ -35,10 +35,11 @@ access(
 def query(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = facts.query
     if seen is None:
+        section = context.site.settings.pgbouncer
         yield context.skipped(
-            _("the one connection of this run went to the console; ask with --only {code}").format(
-                code=context.rule.code
-            ),
+            _("this look did not observe it")
+            if section and section.password
+            else _("[pgbouncer] password is not configured: only the application's user can ask")
         )
     elif seen.milliseconds is not None:
         title = _("SELECT 1 takes {milliseconds} ms through the pool").format(milliseconds=seen.milliseconds)
@@ -69,6 +70,10 @@ def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Findi
         mode = database.pool_mode
         if mode and mode != expected.get("pool_mode", mode):
             different[f"{database.name}.pool_mode"] = {"expected": expected["pool_mode"], "actual": mode}
+        size = expected.get("default_pool_size", "")
+        if size.isdecimal() and database.pool_size != int(size):
+            actual_size = str(database.pool_size)
+            different[f"{database.name}.pool_size"] = {"expected": size, "actual": actual_size}
     if not different:
         title = _("{count} settings of PgBouncer are as expected").format(count=len(expected))
         yield context.ok(title, value=0, evidence={"different": {}})

@@ -1,3 +1,12 @@
 """The checks of postgresql: importing this registers them."""
 
-from samaops.checks.postgresql import locks, notifications, service, sessions, storage, tables, units  # noqa: F401 - they register their checks
+from samaops.checks.postgresql import (  # noqa: F401 - they register their checks
+    application,
+    locks,
+    notifications,
+    service,
+    sessions,
+    storage,
+    tables,
+    units,
+)

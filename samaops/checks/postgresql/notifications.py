@@ -39,6 +39,8 @@ def late(server: PostgresFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(_("No notification is due and unpublished"), value=0, evidence=evidence)
         return
     seconds = round(oldest)
+    if context.warning is not None:
+        evidence["age_seconds"] = round(oldest - context.warning, 1)  # since when it is late
     title = ngettext(
         "{count} notification is due and not published, for {seconds} s",
         "{count} notifications are due and not published, the oldest for {seconds} s",

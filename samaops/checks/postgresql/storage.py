@@ -34,38 +34,61 @@ def _bytes(settings: dict[str, Setting], name: str) -> float:
 def slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.slots is not None
     assert facts.settings is not None
-    bad = [slot for slot in facts.slots if not slot.is_active or slot.wal_status in ("unreserved", "lost")]
+    usable = [slot for slot in facts.slots if not slot.is_lost]
+    percents = {slot.name: _retained_percent(slot, facts.settings) for slot in usable}
+    filling = {name for name, percent in percents.items() if context.critical and percent >= context.critical}
+    # A standby copies the slots of its primary for the day it is promoted: nobody is connected to them.
+    idle = [slot for slot in usable if not slot.is_active and not slot.is_synced]
+    ending = [slot for slot in usable if slot.wal_status == "unreserved"]
+    bad = ending or idle or [slot for slot in usable if slot.name in filling]
     if not bad:
-        yield context.ok(
-            _("No replication slot is without its reader"),
-            value=0,
-            evidence={"slots": [slot.name for slot in facts.slots]},
-        )
+        title = _("No replication slot is without its reader")
+        yield context.ok(title, value=0, evidence={"slots": [slot.name for slot in facts.slots]})
         return
     worst = max(bad, key=lambda slot: slot.retained_bytes or 0)
-    percent = _retained_percent(worst, facts.settings)
-    is_critical = (context.critical is not None and percent >= context.critical) or any(
-        slot.wal_status in ("unreserved", "lost") for slot in bad
-    )
+    if ending:
+        title = _(
+            "The reader of replication slot {name}, {size} MB behind, loses its WAL at the next checkpoint"
+        )
+    elif worst.is_active:
+        title = _("The reader of replication slot {name} is far behind: it holds back {size} MB of WAL")
+    elif worst.retained_bytes is None:
+        title = _("Replication slot {name} was never used: it holds back no WAL yet")
+    else:
+        title = _("Nobody uses replication slot {name}: it holds back {size} MB of WAL")
+    is_critical = ending or (worst.name in filling and not worst.is_active)
     yield context.finding(
         Status.CRITICAL if is_critical else Status.WARNING,
-        _("Nobody uses replication slot {name}: it holds back {size} MB of WAL").format(
-            name=worst.name, size=round((worst.retained_bytes or 0) / MEGABYTE)
-        ),
-        value=percent,
-        evidence={
-            "slot": worst.name,
-            "type": worst.type,
-            "active": worst.is_active,
-            "wal_status": worst.wal_status,
-            "retained_bytes": worst.retained_bytes,
-            "slots": [
-                {"slot": slot.name, "retained_bytes": slot.retained_bytes, "wal_status": slot.wal_status}
-                for slot in bad
-            ],
-        },
+        title.format(name=worst.name, size=round((worst.retained_bytes or 0) / MEGABYTE)),
+        value=percents[worst.name],
+        evidence={**_slot(worst), "active": worst.is_active, "slots": [_slot(slot) for slot in bad]},
         hint=direct(context.site, SLOTS),
     )
+
+
+@check("postgresql.slot.lost", PostgresFacts, needs=("slots",))
+def lost_slots(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
+    lost = [slot for slot in facts.slots or () if slot.is_lost]
+    if not lost:
+        yield context.ok(_("No replication slot has lost what its reader needs"))
+        return
+    names = ", ".join(slot.name for slot in lost)
+    yield context.crit(
+        _("The reader of replication slot {name} has lost its WAL: it must be rebuilt").format(name=names),
+        evidence={"slots": [_slot(slot) for slot in lost]},
+        hint=direct(context.site, SLOTS),
+    )
+
+
+def _slot(slot: Slot) -> Evidence:
+    return {
+        "slot": slot.name,
+        "type": slot.type,
+        "wal_status": slot.wal_status,
+        "retained_bytes": slot.retained_bytes,
+        "safe_bytes": slot.safe_bytes,
+        "invalidation_reason": slot.reason,
+    }
 
 
 def _retained_percent(slot: Slot, settings: dict[str, Setting]) -> float:
@@ -96,7 +119,9 @@ def wal(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "files": facts.wal.files,
             "allowed_bytes": round(allowed),
             "waiting_to_archive": facts.wal.waiting_to_archive,
-            "inactive_slots": [slot.name for slot in facts.slots or () if not slot.is_active],
+            "inactive_slots": [
+                slot.name for slot in facts.slots or () if not slot.is_active and not slot.is_lost
+            ],
             "archiver_failing": bool(facts.archiver and facts.archiver.last_attempt_failed),
         },
     )

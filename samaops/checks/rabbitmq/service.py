@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from samaops.checks.rabbitmq.commands import in_broker
 from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, access, check
-from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts
+from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts, RabbitMQProbe
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 
 SHOWN = 5
+# Who of them is a worker is asked by the address.
+SHOWN_CONNECTIONS = 50
 
 
 access(
@@ -41,6 +43,14 @@ access(
         "milliseconds": amqp.milliseconds,
     },
 )
+access(
+    "rabbitmq.publish.probe",
+    RabbitMQProbe,
+    title=lambda seen: _("RabbitMQ confirmed a marked message on {vhost} and gave it back in {ms} ms").format(
+        vhost=seen.place, ms=seen.milliseconds
+    ),
+    value=lambda seen: seen.milliseconds,
+)
 
 
 @check("rabbitmq.connection.blocked", RabbitMQFacts, needs=("connections",))
@@ -49,7 +59,7 @@ def blocked(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     assert connections is not None
     evidence = {
         "total": connections.total,
-        "blocked": list(connections.blocked[:SHOWN]),
+        "blocked": list(connections.blocked[:SHOWN_CONNECTIONS]),
         "blocking": list(connections.blocking[:SHOWN]),
     }
     hint = in_broker(context.site, "rabbitmq-diagnostics -q alarms")

@@ -1,3 +1,3 @@
 """The checks of redis: importing this registers them."""
 
-from samaops.checks.redis import keys, memory, service  # noqa: F401 - they register their checks
+from samaops.checks.redis import keys, memory, service, writes  # noqa: F401 - they register their checks

@@ -87,12 +87,14 @@ def refusing(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         hint = redis_cli(context.site, "info persistence")
         yield context.crit(title, evidence={**evidence, "reason": "MISCONF"}, hint=hint)
     else:
-        yield context.ok(_("Redis accepts writes"), evidence=evidence)
+        yield context.ok(_("Neither memory nor disk makes Redis refuse writes"), evidence=evidence)
 
 
 @check("redis.memory.over_container", Snapshot, warning=HEADROOM_PERCENT, unit="%")
 def over_container(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     for observation in snapshot.of_system("redis"):
+        if observation.facts_type != RedisFacts.__name__:
+            continue
         about = context.about(observation.subject, server=observation.server)
         if isinstance(observation.facts, RedisFacts):
             yield _fits(observation.facts, snapshot, about)

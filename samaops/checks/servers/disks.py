@@ -83,20 +83,34 @@ def read_only(server: ServerFacts, context: Context) -> Iterator[Finding]:
 
 @check("servers.mount.missing", ServerFacts)
 def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
+    links = dict(server.links)
     for mount in server.missing_mounts:
+        title = _("{mount} is not mounted").format(mount=mount)
+        if mount in links:
+            title = _("{mount} is not mounted: it is a link to {target}").format(
+                mount=mount, target=links[mount]
+            )
         yield _about(mount, context).crit(
-            _("{mount} is not mounted").format(mount=mount),
-            evidence={"mount": mount},
+            title,
+            evidence={"mount": mount, "leads_to": links.get(mount)},
             hint=context.on_server(f"findmnt {shlex.quote(mount)}; grep {shlex.quote(mount)} /etc/fstab"),
         )
-    if server.remote_file_systems_hang:
+    for mount, reason in server.unanswered:
+        yield _about(mount, context).warn(
+            _("The file system at {mount} does not answer: {reason}").format(mount=mount, reason=reason),
+            evidence={"mount": mount, "reason": reason},
+            hint=context.on_server(f"findmnt {shlex.quote(mount)}"),
+        )
+    if server.remote_file_systems_hang and not server.unanswered:
         yield context.warn(
             _("A remote file system does not answer: df hangs on it"),
             evidence={"remote_file_systems_hang": True},
-            hint=context.on_server("grep -E ' (nfs4?|cifs) ' /proc/mounts"),
+            hint=context.on_server("grep -E ' (nfs4?|cifs|fuse[^ ]*) ' /proc/mounts"),
         )
-    elif not server.missing_mounts:
-        yield context.ok(_("Every expected file system is mounted"))
+    elif not server.missing_mounts and not server.unanswered:
+        left_out = dict(server.left_out[:30])
+        evidence = {"left_out": left_out, "links": links}
+        yield context.ok(_("Every expected file system is mounted"), evidence=evidence)
 
 
 # A rotated log that a program still writes to is the usual one. Below 5 % of a file system and 1 GB it fills nothing.

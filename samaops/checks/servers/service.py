@@ -118,8 +118,10 @@ def oom_kills(server: ServerFacts, context: Context) -> Iterator[Finding]:
     evidence = {
         "source": server.kernel_log.source,
         "log_since": server.kernel_log.since,
-        "kills": [_kill_evidence(kill) for kill in by_host[-10:]],
-        "kills_by_container_limit": [_kill_evidence(kill) for kill in recent if kill.by_limit][-10:],
+        "kills": [_kill_evidence(kill, server.epoch) for kill in by_host[-10:]],
+        "kills_by_container_limit": [_kill_evidence(kill, server.epoch) for kill in recent if kill.by_limit][
+            -10:
+        ],
         "kills_since_boot": counted,
     }
     hint = context.on_server("dmesg -T | grep -i 'out of memory'")
@@ -155,5 +157,11 @@ def _oom_title(kills: list[OomKill], server: ServerFacts) -> str:
     ).format(count=len(kills), command=last.command, pid=last.pid, ago=ago)
 
 
-def _kill_evidence(kill: OomKill) -> Evidence:
-    return {"at": kill.at, "pid": kill.pid, "command": kill.command, "container": kill.container}
+def _kill_evidence(kill: OomKill, now: float) -> Evidence:
+    return {
+        "at": kill.at,
+        "ago_seconds": None if kill.at is None else round(now - kill.at, 1),
+        "pid": kill.pid,
+        "command": kill.command,
+        "container": kill.container,
+    }

@@ -59,11 +59,18 @@ def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts
 
 
 def _costly_parts(probe: Probe) -> str:
-    parts = (("disk", "docker.disk.reclaimable"), ("logs", "docker.log.large"))
+    parts = (
+        ("disk", "docker.disk.reclaimable"), ("logs", "docker.log.large"), ("files", "docker.engine.unreachable"),
+    )  # fmt: skip
     return ",".join(part for part, code in parts if probe.wants(code)) or "-"
 
 
 @cache
 def script() -> bytes:
     """Return the script that reads an engine."""
-    return Path(__file__).with_suffix(".sh").read_bytes()
+    return engine_script(Path(__file__).with_suffix(".sh"))
+
+
+def engine_script(file: Path) -> bytes:
+    """Return a script that asks an engine, behind what all of these have in common."""
+    return Path(__file__).with_name("engine.sh").read_bytes() + file.read_bytes()

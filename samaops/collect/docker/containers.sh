@@ -1,17 +1,11 @@
 # Read what samaops wants to know of one Docker engine, in one go. Changes nothing, writes nothing.
-# Arguments: a token that starts each section; what else to look at ("disk", "logs", both or "-"); seconds for
-# each docker command. Of a container's configuration only what is judged is read: its environment holds secrets.
+# Arguments: a token that starts each section; what else to look at ("files", "disk", "logs", or "-"); seconds for
+# each docker command. A container's environment holds secrets: nothing of it is kept but digests (definition.py).
 token=$1 costly=$2 seconds=$3
-uid=$(id -u)
-
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
 
 as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
-
-# Left without quotes where it is used: it is a command and its arguments.
-docker="timeout -k 1 $seconds docker"
 
 # What every container is asked for; one JSON document per line.
 format='{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}}'
@@ -20,19 +14,21 @@ format=$format',"restart_policy":{{json .HostConfig.RestartPolicy.Name}},"memory
 format=$format',"log_path":{{json .LogPath}},"log_driver":{{json .HostConfig.LogConfig.Type}}'
 format=$format',"log_options":{{json .HostConfig.LogConfig.Config}}'
 format=$format',"service":{{json (index .Config.Labels "com.docker.compose.service")}}'
-format=$format',"project":{{json (index .Config.Labels "com.docker.compose.project")}}}'
+format=$format',"project":{{json (index .Config.Labels "com.docker.compose.project")}}'
+format=$format',"number":{{json (index .Config.Labels "com.docker.compose.container-number")}}'
+format=$format',"oneoff":{{json (index .Config.Labels "com.docker.compose.oneoff")}}'
+format=$format',"compose_directory":{{json (index .Config.Labels "com.docker.compose.project.working_dir")}}'
+format=$format',"compose_files":{{json (index .Config.Labels "com.docker.compose.project.config_files")}}'
+format=$format',"created":{{json .Created}},"labels":{{json .Config.Labels}},"environment":{{json .Config.Env}}'
+format=$format',"command":{{json .Config.Cmd}},"entrypoint":{{json .Config.Entrypoint}},"user":{{json .Config.User}}'
+format=$format',"mounts":{{json .Mounts}},"network":{{json .HostConfig.NetworkMode}}'
+format=$format',"hosts":{{json .HostConfig.ExtraHosts}},"ports":{{json .HostConfig.PortBindings}}}'
 
 containers() {
-  ids=$($docker ps -a -q --no-trunc 2>&1)
-  code=$?
-  case $uid:$code:$ids in
-    0:* | *:0:*) ;;
-    *'ermission denied while trying to connect'*)
-      if as_admin=$(sudo -n -- $docker ps -a -q --no-trunc 2>/dev/null); then
-        docker="sudo -n -- $docker" ids=$as_admin code=0
-      fi ;;
-  esac
   section ps
+  has_docker || { echo 'exit 127'; return 1; }
+  ask ps -a -q --no-trunc
+  ids=$answer
   printf 'exit %s\n' "$code"
   printf '%s\n' "$ids"
   [ "$code" = 0 ] || return 1
@@ -44,7 +40,7 @@ containers() {
 
 disk() {
   section disk
-  $docker system df --format '{{json .}}' 2>&1
+  $docker system df --format '{{json .}}'
   printf 'exit %s\n' $?
 }
 
@@ -52,7 +48,19 @@ disk() {
 logs() {
   section logs
   printf '%s\n' "$inspected" | sed -n 's|.*"log_path":"\([^"]*\)/[^/"]*".*|\1|p' |
-    as_root timeout -k 1 2 xargs -r -d '\n' sh -c 'find "$@" -maxdepth 1 -name "*-json.log*" -printf "%s\t%h\n"' sh 2>&1
+    as_root timeout -k 1 2 xargs -r -d '\n' sh -c 'find "$@" -maxdepth 1 -name "*-json.log*" -printf "%s\t%h\n"' sh
+  printf 'exit %s\n' $?
+}
+
+# The compose files that containers were created from and the environment files beside them: time and digest of each.
+files() {
+  section files
+  {
+    printf '%s\n' "$inspected" | sed -n 's|.*"compose_files":"\([^"]*\)".*|\1|p' | tr ',' '\n'
+    printf '%s\n' "$inspected" | sed -n 's|.*"compose_directory":"\([^"]*\)".*|\1|p'
+  } | sort -u | head -n 40 | as_root timeout -k 1 2 xargs -r -d '\n' sh -c '
+    find "$@" -maxdepth 1 -type f \( -name ".env*" -o -name "*.yml" -o -name "*.yaml" \) -size -1000k \
+      -printf "%T@ %p\n" -exec sha256sum {} +' sh 2>/dev/null
   printf 'exit %s\n' $?
 }
 
@@ -60,14 +68,9 @@ look() {
   section machine
   date +%s
   awk '/^MemTotal:/ { print $2 }' /proc/meminfo
-  if ! command -v docker >/dev/null 2>&1; then
-    section ps
-    echo 'exit 127'
-    echo 'docker: command not found'
-    return
-  fi
   containers || return
   # What may be slow comes last and may be cut: the containers are printed by then.
+  case $costly in *files*) files ;; esac
   case $costly in *logs*) logs ;; esac
   case $costly in *disk*) disk ;; esac
 }

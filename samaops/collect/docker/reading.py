@@ -11,8 +11,9 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
+from samaops.collect.docker.definition import configuration_of
 from samaops.collect.engine import Probe
-from samaops.collect.sections import cut, refusal
+from samaops.collect.sections import complaints_of, cut, reason, refusal
 from samaops.collect.values import lacking, needed
 from samaops.facts.docker import Container, DiskUse, DockerFacts
 from samaops.i18n import _
@@ -21,13 +22,17 @@ from samaops.model.failure import FailureKind
 # docker prints sizes with decimal prefixes (go-units HumanSize): kB is 1000 bytes.
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)i?b", re.IGNORECASE)
+_STAMP = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
+    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
+)
 HEALTH_LOG_CHARACTERS = 300
 COMMAND_SECONDS = 4  # of one docker command
 
 
 def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts:
     """Return the facts that the script's output holds. Raises ClientError when the engine did not answer."""
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, memory_kilobytes = (int(line) for line in sections["machine"])
         exit_line, *output = sections["ps"]
@@ -38,24 +43,33 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         )
         raise ClientError(FailureKind.ERROR, message, "script") from error
     if code:
-        raise engine_failure(code, " ".join(output))
+        raise engine_failure(code, complaints["ps"])
     inspected = list(_documents(sections.get("inspect", [])))
     if output and not inspected:
         message = _("docker ps answers, docker inspect does not within {seconds} s").format(
             seconds=COMMAND_SECONDS
         )
         raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
-    logs = probe.attempt("logs", lambda: _log_sizes(_asked_for("logs", "docker.log.large", sections, probe)))
+    logs = probe.attempt(
+        "logs",
+        lambda: _log_sizes(_asked_for("logs", "docker.log.large", sections, probe), complaints["logs"]),
+    )
+    containers = tuple(
+        sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
+    )
+    created = {container.name: container.created_at for container in containers}
     return DockerFacts(
         epoch=epoch,
         memory_total=memory_kilobytes * 1024,
         expected=expected,
-        containers=tuple(
-            sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
-        ),
+        containers=containers,
         logs_seen=None if logs is None else True,
         disk=probe.attempt(
-            "disk", lambda: _disk(_asked_for("disk", "docker.disk.reclaimable", sections, probe))
+            "disk",
+            lambda: _disk(_asked_for("disk", "docker.disk.reclaimable", sections, probe), complaints["disk"]),
+        ),
+        configuration=probe.attempt(
+            "configuration", lambda: configuration_of(inspected, created, sections.get("files"))
         ),
     )
 
@@ -105,14 +119,17 @@ def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> C
         exit_code=state["ExitCode"],
         error=state.get("Error") or "",
         pid=state.get("Pid") or 0,
-        started_at=_epoch(state["StartedAt"]),
-        finished_at=_epoch(state["FinishedAt"]),
+        started_at=epoch_of(state["StartedAt"]),
+        finished_at=epoch_of(state["FinishedAt"]),
         memory_limit=document["memory_limit"],
         log_path=log_path,
         log_bytes=logs.get(str(PurePosixPath(log_path).parent)) if logs and log_path else None,
         log_max_size=options.get("max-size"),
         project=document.get("project"),
         service=document.get("service"),
+        created_at=epoch_of(document.get("created")),
+        number=document.get("number") or None,
+        is_oneoff=str(document.get("oneoff")).lower() == "true",
     )
 
 
@@ -126,18 +143,27 @@ def _last_words(health: Mapping[str, Any]) -> str:
     return str(entries[-1].get("Output", "")).strip()[-HEALTH_LOG_CHARACTERS:] if entries else ""
 
 
-def _epoch(stamp: str) -> float | None:
-    """Return a time of docker (RFC 3339 with nanoseconds, in UTC); None for its zero time."""
-    if stamp.startswith("0001-") or len(stamp) < 19:
+def epoch_of(stamp: str | None) -> float | None:
+    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time.
+
+    Releases may be built within one second of each other, and a container starts again within one: the fraction
+    counts.
+    """
+    parts = _STAMP.fullmatch(stamp or "")
+    if parts is None or parts["second"].startswith("0001-"):
         return None
-    return datetime.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    moment = datetime.strptime(parts["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    if parts["sign"]:
+        offset = int(parts["hours"]) * 3600 + int(parts["minutes"]) * 60
+        moment += offset if parts["sign"] == "-" else -offset
+    return moment + float(f"0.{parts['fraction'] or 0}")
 
 
-def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:
+def _log_sizes(lines: Sequence[str] | None, complaints: Sequence[str]) -> dict[str, int]:
     """Return the bytes of all logs in each container's directory."""
     if lines is None:
         return {}
-    _check_exit(lines, "docker logs")
+    _check_exit(lines[-1:], complaints, "docker logs")
     sizes: dict[str, int] = {}
     for line in lines[:-1]:
         size, _tab, directory = line.partition("\t")
@@ -146,10 +172,10 @@ def _log_sizes(lines: Sequence[str] | None) -> dict[str, int]:
     return sizes
 
 
-def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
+def _disk(lines: Sequence[str] | None, complaints: Sequence[str]) -> tuple[DiskUse, ...] | None:
     if lines is None:
         return None
-    _check_exit(lines, "docker system df")
+    _check_exit(lines[-1:], complaints, "docker system df")
     return tuple(
         DiskUse(
             type=needed(row, "Type", stage="docker system df"),
@@ -162,18 +188,16 @@ def _disk(lines: Sequence[str] | None) -> tuple[DiskUse, ...] | None:
     )
 
 
-def _check_exit(lines: Sequence[str], stage: str) -> None:
-    if not lines:
-        raise lacking("exit", stage=stage)
-    *output, exit_line = lines
-    if exit_line == "exit 0":
+def _check_exit(ended: Sequence[str], complaints: Sequence[str], stage: str) -> None:
+    """Raise ClientError unless a section ended with "exit 0"."""
+    if ended == ["exit 0"]:
         return
-    last = output[-1] if output else exit_line
-    if exit_line in ("exit 124", "exit 137"):
+    if ended in (["exit 124"], ["exit 137"]):
         raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
-    if "sudo" in last or "ermission denied" in last:
-        raise refusal(last)
-    raise ClientError(FailureKind.ERROR, last, stage)
+    if any("sudo" in line or "ermission denied" in line for line in complaints):
+        raise refusal(complaints)
+    words = reason(complaints, "error") or "".join(ended) or _("the server's answer is not complete")
+    raise ClientError(FailureKind.ERROR, words, stage)
 
 
 def size_bytes(text: str) -> int:
@@ -182,17 +206,22 @@ def size_bytes(text: str) -> int:
     return round(float(match.group(1)) * _UNITS[match.group(2).lower()]) if match else 0
 
 
-def engine_failure(exit_code: int, output: str) -> ClientError:
-    """Sort why ``docker ps`` failed, by its exit code and its own words."""
-    lowered = output.lower()
+_CLOSED = "permission denied while trying to connect"
+_DOWN = ("cannot connect to the docker daemon", "is the docker daemon running")
+
+
+def engine_failure(exit_code: int, complaints: Sequence[str]) -> ClientError:
+    """Sort why ``docker ps`` failed, by its exit code and what it said on stderr."""
+    words, lowered = reason(complaints, _CLOSED, *_DOWN), " ".join(complaints).lower()
+    words = words or f"exit {exit_code}"
     if exit_code == 127:
-        return ClientError(FailureKind.MISSING, output, "docker")
+        return ClientError(FailureKind.MISSING, reason(complaints, "not found"), "docker")
     if exit_code in (124, 137):
         message = _("docker ps did not answer within {seconds} s").format(seconds=COMMAND_SECONDS)
         return ClientError(FailureKind.NO_ANSWER, message, "docker ps")
     # not the bare words: docker also says them of its own configuration file, and goes on
-    if "permission denied while trying to connect" in lowered:
-        return ClientError(FailureKind.PERMISSION, output, "docker ps")
-    if "cannot connect to the docker daemon" in lowered or "is the docker daemon running" in lowered:
-        return ClientError(FailureKind.UNAVAILABLE, output, "docker ps")
-    return ClientError(FailureKind.ERROR, output, "docker ps")
+    if _CLOSED in lowered:
+        return ClientError(FailureKind.PERMISSION, words, "docker ps")
+    if any(phrase in lowered for phrase in _DOWN):
+        return ClientError(FailureKind.UNAVAILABLE, words, "docker ps")
+    return ClientError(FailureKind.ERROR, words, "docker ps")

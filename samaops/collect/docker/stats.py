@@ -12,10 +12,10 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
-from samaops.collect.docker.containers import require_engine
+from samaops.collect.docker.containers import engine_script, require_engine
 from samaops.collect.docker.reading import engine_failure
 from samaops.collect.engine import Collector, Probe
-from samaops.collect.sections import cut
+from samaops.collect.sections import complaints_of, cut
 from samaops.facts.docker import ContainerUse, StatsFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -61,8 +61,8 @@ def read(done: Completed, token: str) -> StatsFacts:
     *lines, end = cut(done, token).get("stats") or ["exit 1"]
     code = end.removeprefix("exit ")
     if code != "0":
-        reason = lines[-1] if lines else _("the server's answer is not complete")
-        raise engine_failure(int(code) if code.isdigit() else 1, reason)
+        complaints = complaints_of(done, token)["stats"] or [_("the server's answer is not complete")]
+        raise engine_failure(int(code) if code.isdigit() else 1, complaints)
     return StatsFacts(tuple(sorted(_containers(lines), key=lambda container: container.name)))
 
 
@@ -100,4 +100,4 @@ def _bytes(text: str) -> int | None:
 
 @cache
 def _script() -> bytes:
-    return Path(__file__).with_suffix(".sh").read_bytes()
+    return engine_script(Path(__file__).with_suffix(".sh"))

@@ -5,7 +5,11 @@ token=$1 seconds=$2
 shift 2
 uid=$(id -u)
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 as_root() {
   if [ "$uid" = 0 ] || ! sudo -n true 2>/dev/null; then "$@"; else sudo -n -- "$@"; fi
@@ -14,7 +18,8 @@ as_root() {
 look() {
   section now
   date +%s.%N
-  for mount in "$@"; do
+  for configured in "$@"; do
+    mount=$(timeout -k 1 2 readlink -f -- "$configured") || continue  # a link: du would only see that
     [ "$(timeout -k 1 2 stat -c %m -- "$mount" 2>/dev/null)" = "$mount" ] || continue
     sizes=$(timeout -k 1 2 df -B1 --output=size,used,avail -- "$mount" 2>/dev/null | tail -n 1)
     size=${sizes#"${sizes%%[0-9]*}"}

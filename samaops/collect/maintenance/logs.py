@@ -18,7 +18,7 @@ from samaops.clients.shell import Shell
 from samaops.collect.engine import Probe
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut
+from samaops.collect.sections import complaints_of, cut, reason, with_kind
 from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
@@ -28,6 +28,8 @@ from samaops.site.site import Site
 LIST_SECONDS = 20.0
 READ_SECONDS = 100.0
 TOP_MESSAGES = 10
+MOST_FILES = 500
+_WHY_NOT = (("No such file", FailureKind.MISSING), ("no answer", FailureKind.NO_ANSWER))
 # One of so many lines is normalised in a file with very many: see the script.
 SAMPLED_WEIGHT = 97
 _REPEATED = re.compile(r"\s*(?P<count>\d+) (?P<kind>message|sampled) (?P<text>.*)")
@@ -74,7 +76,7 @@ def look(server: str, site: Site, probe: Probe) -> LogFacts:
     settings, marks = site.settings.maintenance, probe.past.marks.get(server)
     shell = probe.shell(server)
     probe.stage("list")
-    epoch, listed = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
+    epoch, listed, left_out = list_files(shell, settings, marks, min(LIST_SECONDS, probe.remaining()))
     parts = log_files.parts(listed, marks)
     probe.stage("read")
     seconds = min(READ_SECONDS, probe.remaining() - 1)
@@ -89,30 +91,41 @@ def look(server: str, site: Site, probe: Probe) -> LogFacts:
         messages=messages,
         is_sampled=is_sampled,
         marks=log_files.marks(epoch, listed, parts, marks, unread),
+        left_out=left_out,
     )
 
 
 def list_files(
     shell: Shell, settings: Maintenance, marks: LogMarks | None, seconds: float
-) -> tuple[float, tuple[ListedFile, ...]]:
-    """Return the server's time and its log files, rotated and packed ones too. Raises ClientError."""
+) -> tuple[float, tuple[ListedFile, ...], tuple[str, ...]]:
+    """Return the server's time, its log files, rotated and packed ones too, and what else is there. Raises ClientError."""
     token = secrets.token_hex(8)
     since = f"{marks.epoch:.6f}" if marks else "none"
     lengths = sorted({mark.head_bytes for mark in marks.files if mark.head_bytes} if marks else ())
     words = (token, settings.log_directory, settings.log_pattern, since, *map(str, lengths))
     done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("list"))
-    sections = cut(done, token)
+    sections, complaints = cut(done, token), complaints_of(done, token)
     try:
         epoch, directory = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
     if directory != "exists":
-        kind = FailureKind.MISSING if "No such file" in directory else FailureKind.PERMISSION
-        raise ClientError(kind, directory, "list")
+        why = reason(complaints["directory"], "no such file", "permission denied", "no answer") or directory
+        kind = next((kind for words, kind in _WHY_NOT if words in why), FailureKind.PERMISSION)
+        raise ClientError(kind, why, "list")
     *lines, end = sections.get("files") or ["exit 1"]
     if end != "exit 0":
-        raise ClientError(FailureKind.PERMISSION, lines[-1] if lines else end, "list")
-    return epoch, tuple(_listed(line) for line in lines)
+        why = reason(complaints["files"], "permission denied") or end
+        raise ClientError(FailureKind.PERMISSION, why, "list")
+    left_out = [_left_out(line) for line in sections.get("left_out", [])]
+    if len(lines) >= MOST_FILES:
+        left_out.append(_("all after the first {count} files").format(count=MOST_FILES))
+    return epoch, tuple(_listed(line) for line in lines), tuple(sorted(left_out))
+
+
+def _left_out(line: str) -> str:
+    kind, _tab, name = line.partition("\t")
+    return with_kind(name, kind)
 
 
 def _listed(line: str) -> ListedFile:
@@ -131,12 +144,12 @@ def read_parts(
     words = [token, directory, str(max(1, int(seconds) - 2))]
     for part in parts:
         words += [part.name, str(part.inode), str(part.from_byte), str(part.to_byte or 0)]
-    done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _script("read"))
-    sections = cut(done, token)
+    done = shell.run(f"sh -s -- {shlex.join(words)}", seconds, _levels() + _script("read"))
+    sections, complaints = cut(done, token), complaints_of(done, token)
     files, messages, is_sampled = [], Counter[str](), False
     for number, part in enumerate(parts):
         seen = _counted(sections.get(f"file {number}", []))
-        files.append(_errors_of(part, seen))
+        files.append(_errors_of(part, seen, complaints[f"file {number}"]))
         if not files[-1].problem:
             messages.update(seen.messages)
             is_sampled = is_sampled or seen.is_sampled
@@ -144,10 +157,11 @@ def read_parts(
     return tuple(files), top, is_sampled
 
 
-def _errors_of(part: Part, seen: _Counted) -> FileErrors:
-    problem = "; ".join(seen.complaints)[:300]
-    if not problem and "errors" not in seen.numbers:
-        problem = _("not read in time")
+def _errors_of(part: Part, seen: _Counted, complaints: Sequence[str]) -> FileErrors:
+    problems = [*seen.complaints]
+    if problems or "errors" not in seen.numbers:
+        problems.append(reason(complaints) or ("" if problems else _("not read in time")))
+    problem = "; ".join(filter(None, problems))[:300]
     counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
     return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
 
@@ -175,6 +189,13 @@ def cleaned(text: str) -> str:
     for pattern, replacement in _KEPT_BACK:
         text = pattern.sub(replacement, text)
     return " ".join(text.split())[:_LONGEST_MESSAGE]
+
+
+@cache
+def _levels() -> bytes:
+    """Return the program that tells a line's level, as a variable of the script that runs it."""
+    program = Path(__file__).with_name("logs_levels.awk").read_text(encoding="utf-8")
+    return f"levels={shlex.quote(program)}\n".encode()
 
 
 @cache

@@ -3,13 +3,18 @@
 # earlier reading in seconds since the epoch, or "none"; how many first bytes the earlier reading knew of each file.
 # One line a file: inode, size, time of change, whether it is current, bytes of a last line without an end,
 # LENGTH:CHECKSUM of its first bytes, name. Of packed files only those changed since are opened.
-# Names that are not plain printable text are no log files of the application.
+# Links are followed, each file is listed once. What is no log by its name or its kind is only named, in a section
+# of its own; of a name with control characters only that it is there.
 token=$1 directory=$2 pattern=$3 since=$4
 shift 4
 uid=$(id -u)
 tab=$(printf '\t')
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 as_root() {
   if [ "$uid" = 0 ] || [ -n "$readable" ]; then "$@"; else sudo -n -- "$@"; fi
@@ -48,20 +53,28 @@ look() {
   section now
   date +%s.%N
   section directory
-  if ! stat -- "$directory" >/dev/null 2>&1; then
-    stat -- "$directory" 2>&1 | tail -n 1
+  timeout -k 1 3 stat -L -- "$directory" >/dev/null
+  code=$?
+  if [ "$code" -ne 0 ]; then
+    [ "$code" -lt 124 ] || echo 'no answer in time' >&2
+    echo absent
     return
   fi
   echo exists
+  section left_out
+  LC_ALL=C find -L "$directory"/ -mindepth 1 -maxdepth 1 ! \( -type f ! -name "*[[:cntrl:]]*" \
+    \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) \) \
+    \( -name "*[[:cntrl:]]*" -printf '%Y\ta name with a control character, inode %i\n' -o -printf '%Y\t%f\n' \) \
+    2>/dev/null | head -n 200
   section files
-  listed=$(LC_ALL=C find "$directory"/ -maxdepth 1 -type f ! -name '*[![:print:]]*' \
-    \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) -printf '%i\t%s\t%T@\t%f\n' 2>&1)
+  listed=$(LC_ALL=C find -L "$directory"/ -mindepth 1 -maxdepth 1 -type f ! -name "*[[:cntrl:]]*" \
+    \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) -printf '%i\t%s\t%T@\t%f\n')
   code=$?
   if [ "$code" -ne 0 ]; then
-    printf '%s\nexit %s\n' "$listed" "$code"
+    printf 'exit %s\n' "$code"
     return
   fi
-  printf '%s\n' "$listed" | sort -t "$tab" -k 4 | head -n 500 | while IFS="$tab" read -r inode size modified name; do
+  printf '%s\n' "$listed" | sort -t "$tab" -k 4 | awk -F "$tab" '!seen[$1]++' | head -n 500 | while IFS="$tab" read -r inode size modified name; do
     [ -n "$name" ] || continue
     readable=''
     [ -r "$directory/$name" ] && readable=yes

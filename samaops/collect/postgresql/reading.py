@@ -9,14 +9,17 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from samaops.clients.errors import ClientError
-from samaops.clients.postgresql import PostgresClient
+from samaops.clients.postgresql import PostgresClient, quoted
 from samaops.collect.engine import Probe
+from samaops.collect.latency import least_ms
+from samaops.collect.postgresql.configuration import read_configuration
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects
 from samaops.collect.values import Answer, as_read, lacking, needed
 from samaops.config.settings import PostgreSQL
 from samaops.facts.postgresql import (
     Activity,
+    Application,
     Archiver,
     Checkpoints,
     Connections,
@@ -27,6 +30,8 @@ from samaops.facts.postgresql import (
     LockWait,
     PostgresFacts,
     Prepared,
+    Rights,
+    RoleSetting,
     Session,
     Setting,
     Slot,
@@ -47,12 +52,14 @@ EXTENSIONS = ("pg_stat_statements", "pg_trgm", "uuid-ossp")
 LIMITS = (
     "max_connections", "superuser_reserved_connections", "reserved_connections", "max_wal_size",
     "wal_keep_size", "max_slot_wal_keep_size", "autovacuum_freeze_max_age", "shared_preload_libraries",
+    "synchronous_standby_names", "synchronous_commit",
 )  # fmt: skip
 # Of these, the numbers that every version has.
 NUMBERS = ("max_connections", "superuser_reserved_connections", "max_wal_size", "autovacuum_freeze_max_age")
 HIDDEN = "<insufficient privilege>"
 QUERY_LENGTH = 300
 TOP = 10
+QUICK_MS = 10.0
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 # Dumps and base backups run long by nature, under these names by default.
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
@@ -64,11 +71,15 @@ _PASSWORD = re.compile(
 @collects("postgresql", PostgresFacts)
 def look(postgresql: PostgreSQL, site: Site, probe: Probe) -> PostgresFacts:
     """Read PostgreSQL over one connection."""
-    return observe(site.host_of(postgresql), postgresql, probe)
+    pool = site.settings.pgbouncer
+    return observe(site.host_of(postgresql), postgresql, probe, pool.user if pool else None)
 
 
-def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:
-    """Read one server. Raises ClientError when it does not let us in or does not answer SELECT 1."""
+def observe(host: str, settings: PostgreSQL, probe: Probe, application: str | None = None) -> PostgresFacts:
+    """Read one server, and what it holds ready for the application's user.
+
+    Raises ClientError when it does not let us in or does not answer SELECT 1.
+    """
     seconds = max(0.1, min(settings.timeout + 1, probe.remaining()) - SPARE_SECONDS)
     client = PostgresClient(host, settings, seconds)
     try:
@@ -77,14 +88,16 @@ def observe(host: str, settings: PostgreSQL, probe: Probe) -> PostgresFacts:
         client.connect()
         connect_ms = round((time.monotonic() - started) * 1000, 2)
         probe.stage("SELECT 1")
-        return facts_of(client, settings, probe, connect_ms)
+        return facts_of(client, settings, probe, connect_ms, application)
     finally:
         client.close()
 
 
-def facts_of(client: PostgresClient, settings: PostgreSQL, probe: Probe, connect_ms: float) -> PostgresFacts:
+def facts_of(
+    client: PostgresClient, settings: PostgreSQL, probe: Probe, connect_ms: float, application: str | None
+) -> PostgresFacts:
     """Read the facts over an open connection."""
-    ping_ms = client.ping_ms()
+    ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
     probe.stage("server")
     server = Answer(client.read_one("server"))
     for name in ("version", "version_number", "role"):
@@ -93,7 +106,7 @@ def facts_of(client: PostgresClient, settings: PostgreSQL, probe: Probe, connect
         "connect_ms": connect_ms,
         "ping_ms": ping_ms,
         **server,
-        **_Reading(client, probe, server).parts(settings),
+        **_Reading(client, probe, server).parts(settings, application),
     }
     return as_read(facts, PostgresFacts)
 
@@ -108,7 +121,7 @@ class _Reading:
         self._version: int = server["version_number"]
         self._rows: list[Row] = []
 
-    def parts(self, settings: PostgreSQL) -> dict[str, Any]:
+    def parts(self, settings: PostgreSQL, application: str | None) -> dict[str, Any]:
         """Return every part that a selected check needs, by the names of the fields."""
         names = sorted({*LIMITS, *settings.expected_settings})
         readers: dict[str, Callable[[], object]] = {
@@ -120,7 +133,7 @@ class _Reading:
             "tables": lambda: self._many("tables", Table),
             "invalid_indexes": lambda: self._many("invalid_indexes", InvalidIndex),
             "prepared": lambda: self._many("prepared", Prepared),
-            "slots": lambda: self._many("slots", Slot),
+            "slots": lambda: self._many("slots_17" if self._version >= 170000 else "slots", Slot),
             "wal": lambda: as_read(self._client.read_one("wal"), Wal),
             "archiver": lambda: as_read(self._client.read_one("archiver"), Archiver),
             "temp_files": lambda: self._many("temp_files", TempFiles),
@@ -128,7 +141,11 @@ class _Reading:
             "settings": lambda: self._settings(names),
             "extensions": self._extensions,
             "notifications": lambda: read_due(self._client, settings),
+            "configuration": lambda: read_configuration(self._client),
         }
+        if application is not None:
+            readers["application"] = lambda: self._application(application, settings.database)
+            readers["rights"] = lambda: self._rights(application, settings.notifications_table)
         wanted = {part: read for part, read in readers.items() if self._probe.wants(*_CODES_OF_PART[part])}
         return {part: self._probe.attempt(part, read) for part, read in wanted.items()}
 
@@ -225,6 +242,29 @@ class _Reading:
             raise lacking(*absent, stage="settings")
         return settings
 
+    def _application(self, user: str, database: str) -> Application:
+        row = self._client.read_one("application", {"user": user, "database": database})
+        clients = [row for row in self._sessions() if row["backend_type"] in ("client backend", None)]
+        settings: dict[str, RoleSetting] = {}
+        for line in needed(row, "settings", stage="application"):
+            level, _tab, assignment = line.partition("\t")
+            name, _equals, value = assignment.partition("=")
+            settings.setdefault(name, RoleSetting(value[:QUERY_LENGTH], level))
+        of_us = {
+            "user": user,
+            "database": database,
+            "role_sessions": sum(client["user"] == user for client in clients),
+            "database_sessions": sum(client["database"] == database for client in clients),
+            "settings": settings,
+        }
+        return as_read({**row, **of_us}, Application)
+
+    def _rights(self, user: str, table: str) -> Rights:
+        row = self._client.read_one(
+            "application_rights", {"user": user, "table": quoted(table) if table else None}
+        )
+        return as_read({"user": user, **row}, Rights)
+
     def _extensions(self) -> dict[str, str | None]:
         rows = self._client.read("extensions", {"names": list(EXTENSIONS)})
         available = {Answer(row)["name"]: Answer(row)["installed_version"] for row in rows}
@@ -245,18 +285,24 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "tables": ("postgresql.tables.dead", "postgresql.tables.not_analyzed"),
     "invalid_indexes": ("postgresql.index.invalid",),
     "prepared": ("postgresql.prepared.old", "postgresql.xmin.pinned", "postgresql.locks.chain"),
-    "slots": ("postgresql.slot.inactive", "postgresql.xmin.pinned", "postgresql.wal.large"),
+    "slots": ("postgresql.slot.inactive", "postgresql.slot.lost", "postgresql.xmin.pinned", "postgresql.wal.large"),
     "wal": ("postgresql.wal.large", "postgresql.archiver.failing"),
     "archiver": ("postgresql.archiver.failing", "postgresql.wal.large"),
     "temp_files": ("postgresql.temp.high",),
-    "standbys": ("postgresql.replication.lag", "postgresql.xmin.pinned"),
+    "standbys": ("postgresql.replication.lag", "postgresql.xmin.pinned", "postgresql.commit.waiting"),
     "settings": (
         "postgresql.settings.different", "postgresql.connections.high", "postgresql.wal.large",
         "postgresql.slot.inactive", "postgresql.xid.age", "postgresql.extension.missing",
-        "pgbouncer.pool.oversized",
+        "pgbouncer.pool.oversized", "postgresql.commit.waiting",
     ),
     "extensions": ("postgresql.extension.missing",),
     "notifications": ("postgresql.notifications.late",),
+    "configuration": ("postgresql.settings.different",),
+    "application": (
+        "postgresql.application.login", "postgresql.application.read_only", "postgresql.application.timeouts",
+        "postgresql.commit.waiting", "pgbouncer.write.refused",
+    ),
+    "rights": ("postgresql.application.rights",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")

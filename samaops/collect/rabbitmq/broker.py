@@ -12,6 +12,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, objects
 from samaops.collect.engine import Probe
 from samaops.collect.rabbitmq import service
+from samaops.collect.rabbitmq.definitions import read_definitions
 from samaops.collect.rabbitmq.history import history_of, rate_of
 from samaops.collect.rabbitmq.limits import limits_of, own_limits_of, read_policy
 from samaops.collect.registry import collects
@@ -118,7 +119,7 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
     overview = table(api.get("overview", columns=columns(_OVERVIEW_COLUMNS)))
     keeps_statistics = not flag(overview, "disable_stats") and "message_stats" in overview
     stats, queue_count = table(overview, "message_stats"), whole(table(overview, "object_totals"), "queues")
-    queues = nodes = states = None
+    queues = nodes = states = configuration = None
     if probe.wants("rabbitmq.queue"):
         queues = probe.attempt("queues", lambda: _queues(api, settings))
     if probe.wants(
@@ -130,6 +131,8 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
         connections = probe.attempt("connections", lambda: _listed_connections(api))
     if probe.wants("rabbitmq.messages", "rabbitmq.exchange", "rabbitmq.rights"):
         exchanges = probe.attempt("exchanges", lambda: _exchanges(api))
+    if probe.wants("rabbitmq.messages"):
+        configuration = probe.attempt("configuration", lambda: read_definitions(api))
     if probe.wants("rabbitmq.vhost"):
         states = probe.attempt("vhost", lambda: service.vhost_states(api))
     limits = routing = losses = None
@@ -163,6 +166,7 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
         vhost_states=states,
         limits=limits,
         routing=routing,
+        configuration=configuration,
     )
 
 

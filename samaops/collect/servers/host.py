@@ -107,7 +107,11 @@ def observe(name: str, server: Server, probe: Probe) -> ServerFacts:
 def _costly_parts(probe: Probe) -> str:
     wanted = [
         part
-        for part, code in (("deleted", "servers.disk.deleted_open"), ("biggest", "servers.disk.full"))
+        for part, code in (
+            ("deleted", "servers.disk.deleted_open"),
+            ("biggest", "servers.disk.full"),
+            ("files", "servers.mount.missing"),
+        )
         if probe.wants(code)
     ]
     return ",".join(wanted) or "-"

@@ -1,31 +1,64 @@
 # Read what samaops wants to know of one server, in one go. Changes nothing, writes nothing.
 # Arguments: a token that starts each section; what to look for when a file system is nearly full ("deleted",
-# "biggest", both or "-"); the percentage that is nearly full; then the configured mount points.
+# "biggest") and whether at "files" too, or "-"; the percentage that is nearly full; then the configured mount points.
 # As another user than root, the kernel's log, other users' open files and their directories need sudo -n.
 token=$1 costly=$2 nearly_full=$3
 shift 3
 uid=$(id -u)
 
-section() { printf '\n@@%s %s\n' "$token" "$1"; }
+# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
+section() {
+  printf '\n@@%s %s\n' "$token" "$1"
+  printf '\n@@%s %s\n' "$token" "$1" >&2
+}
 
 as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
 
-last_line() { printf '%s\n' "$1" | tail -n 1; }
+columns=fstype,size,used,avail,itotal,iused,target
 
-# GNU timeout answers 124, or 137 when it had to kill.
+# A configured mount is asked for by name: of several mounts of one disk df lists one.
+# GNU timeout answers 124, or 137 when it had to kill: then each is asked alone, so that only what hangs is missing.
 file_systems() {
-  columns=fstype,size,used,avail,itotal,iused,target
-  timeout -k 1 2 df -B1 --output=$columns 2>/dev/null
+  LC_ALL=C timeout -k 1 2 df -B1 --output=$columns
   case $? in
-    124 | 137) echo hung; timeout -k 1 2 df -l -B1 --output=$columns 2>/dev/null ;;
+    124 | 137) echo hung; each_file_system ;;
+    *) [ $# = 0 ] || LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$@" 2>/dev/null ;;
   esac
 }
 
+each_file_system() {
+  awk '$3 !~ /^(proc|sysfs|devpts|devtmpfs|tmpfs|cgroup2?|mqueue|nsfs|squashfs|overlay|autofs)$/ { print $2 }' \
+    /proc/self/mounts | head -n 40 | {
+    while read -r escaped; do
+      point=$(printf '%b' "$(printf '%s' "$escaped" | sed 's/\\\([0-7]\)/\\0\1/g')")
+      LC_ALL=C timeout -k 1 1 df -B1 --output=$columns -- "$point" | tail -n 1 &
+    done
+    wait
+  }
+}
+
+# Where each configured path really lies: "!" before it when it is not there, "?" when that could not be seen.
+resolved() {
+  for path in "$@"; do
+    timeout -k 1 1 readlink -e -- "$path" && continue
+    [ $? = 1 ] && printf '!%s\n' "$(timeout -k 1 1 readlink -m -- "$path")" || echo '?'
+  done
+}
+
+# A server that is itself a container sees its host's kernel: log and count are of everybody there.
+guest_of() { cat /run/systemd/container 2>/dev/null; }
+
 kernel_log() {
+  guest=$(guest_of)
+  if [ -n "$guest" ]; then
+    echo unreadable
+    echo "this server is a container ($guest): the kernel's log is its host's"
+    return
+  fi
   wanted='invoked oom-killer|oom-kill:|Out of memory|out of memory|Killed process'
-  if log=$(as_root timeout -k 1 2 dmesg 2>&1); then
+  if log=$(as_root timeout -k 1 2 dmesg); then
     echo dmesg
     printf '%s\n' "$log" | head -n 1
   elif log_of_journal=$(as_root timeout -k 1 2 journalctl -k -q --no-pager -o short-unix --since=-24h 2>/dev/null) &&
@@ -35,7 +68,6 @@ kernel_log() {
     printf '%s\n' "$log" | head -n 1
   else
     echo unreadable
-    last_line "$log"
     return
   fi
   printf '%s\n' "$log" | grep -E "$wanted" | tail -n 90
@@ -48,7 +80,8 @@ full_mounts() {
     $2 !~ /^[0-9]+$/ || $3 + $4 == 0 { next }
     {
       line = $0; for (i = 1; i <= 6; i++) sub(/^ *[^ ]+ +/, "", line)
-      pseudo = $1 ~ /^(tmpfs|devtmpfs|overlay|squashfs|iso9660|udf|erofs|efivarfs|fuse.*)$/
+      # du over the network costs the other side more than it tells
+      pseudo = $1 ~ /^(tmpfs|devtmpfs|overlay|squashfs|iso9660|udf|erofs|efivarfs|nfs4?|cifs|smb3|ceph|fuse[.].*)$/
       if ((!pseudo || line in chosen) && 100 * $3 / ($3 + $4) >= limit) print 100 * $3 / ($3 + $4), $2, line
     }' | sort -rn | head -n 3
 }
@@ -66,7 +99,7 @@ deleted_files() {
       pid=${path#/proc/}; pid=${pid%%/*}
       printf "%s\t%s\t%s\t%s\t%s\t%s\n" "$device" "$inode" "$blocks" "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null)" \
         "$(readlink "$path" 2>/dev/null)"
-    done' 2>&1
+    done'
   printf 'exit %s\n' $?
 }
 
@@ -80,6 +113,18 @@ biggest() {
   done
 }
 
+# Of files that are kept by hand, the time and the digest of each; what only root may read, as root.
+kept_files() {
+  section files
+  find -H /etc/crontab /etc/cron.d /etc/cron.hourly /etc/cron.daily /etc/environment /etc/hosts /etc/resolv.conf /etc/fstab \
+    /etc/docker /etc/default -maxdepth 1 -type f -size -1000k -printf '%T@ %p\n' -exec sha256sum {} + 2>/dev/null
+  section crontabs
+  [ -d /var/spool/cron ] || { echo 'exit 0'; return; }
+  as_root timeout -k 1 2 find /var/spool/cron -maxdepth 2 -type f -size -1000k -printf '%T@ %p\n' \
+    -exec sha256sum {} + 2>&1
+  printf 'exit %s\n' $?
+}
+
 look() {
   section clock_start
   date +%s.%N
@@ -89,14 +134,21 @@ look() {
   section meminfo
   grep -E '^(MemTotal|MemAvailable|SwapTotal|SwapFree):' /proc/meminfo
   section vmstat
-  grep -E '^oom_kill ' /proc/vmstat
+  if [ -n "$(guest_of)" ]; then
+    grep -E '^oom_kill ' /sys/fs/cgroup/memory.events 2>/dev/null
+  else
+    grep -E '^oom_kill ' /proc/vmstat
+  fi
   section df
-  mounts=$(file_systems)
+  mounts=$(file_systems "$@")
   printf '%s\n' "$mounts"
+  section resolved
+  resolved "$@"
   section mountinfo
   cat /proc/self/mountinfo
   section fstab
   [ -r /etc/fstab ] && cat /etc/fstab
+  case $costly in *files*) kept_files ;; esac
   section kernel_log
   kernel_log
   nearly=$(full_mounts "$@")

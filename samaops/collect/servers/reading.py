@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
+from samaops.collect import kept_files
 from samaops.collect.engine import Probe
-from samaops.collect.sections import cut, refusal
+from samaops.collect.sections import complaints_of, cut, refusal
 from samaops.collect.values import lacking
+from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.servers import (
     Biggest,
     DeletedFile,
@@ -22,26 +25,25 @@ from samaops.facts.servers import (
     ServerFacts,
 )
 from samaops.i18n import _
+from samaops.journal import digests
 from samaops.model.failure import FailureKind
 
 Sections = Mapping[str, list[str]]
 # Nobody fills these: memory, images that are full by design, and views of other file systems.
 PSEUDO_TYPES = frozenset(
     {
-        "tmpfs",
-        "devtmpfs",
-        "ramfs",
-        "overlay",
-        "squashfs",
-        "iso9660",
-        "udf",
-        "erofs",
-        "cramfs",
-        "efivarfs",
-        "nsfs",
+        "tmpfs", "devtmpfs", "ramfs", "overlay", "squashfs", "iso9660", "udf", "erofs", "cramfs", "efivarfs", "nsfs",
+        "autofs", "fuse.portal", "fuse.gvfsd-fuse", "fuse.lxcfs", "fuse.snapfuse", "fuse.squashfuse",
+        "fuse.squashfuse_ll", "fuse.fuse-overlayfs", "fuse.vmware-vmblock", "fuse.archivemount", "fusectl",
     }
-)
+)  # fmt: skip
+# Memory that programs fill, at the places where it ends their work. Other tmpfs are the system's own, or a container's.
+_FILLED_MEMORY = ("/tmp", "/var/tmp", "/run", "/dev/shm")  # noqa: S108 - named, not used
+# An overlay with data is a file system as another; a container's own is a view of the disk under it.
+_OF_CONTAINER = re.compile(r"/(?:merged|rootfs)$")
 _DF_LINE = re.compile(r"(\S+)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(\d+|-)\s+(/.*)")
+_DF_FAILED = re.compile(r"df: '?(/.*?)'?: ([^:]+)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _KILLED = re.compile(r"Killed process (\d+) \((.*?)\)(?:,| total-vm| |$)")
 _CONTAINER = re.compile(r"task_memcg=\S*?([0-9a-f]{64})")
 _BOOT_TIME = re.compile(r"\[\s*(\d+\.\d+)\]")
@@ -62,6 +64,12 @@ class Mount(Struct, frozen=True):
     super_options: str
 
     @property
+    def is_remote(self) -> bool:
+        """Return whether another machine, or a program, answers for it."""
+        is_network = self.type.startswith(("nfs", "cifs", "smb", "ceph", "gluster", "9p", "afs", "lustre"))
+        return is_network or (self.type.startswith("fuse") and self.type not in PSEUDO_TYPES)
+
+    @property
     def upper_directory(self) -> str | None:
         """Where an overlay keeps what is written to it."""
         match = re.search(r"(?:^|,)upperdir=([^,]+)", self.super_options)
@@ -74,7 +82,7 @@ def read(
     """Return the facts that the script's output holds. Raises ClientError when it is not complete."""
     sections = cut(done, token)
     try:
-        return _facts(sections, asked_between, configured, probe)
+        return _facts(sections, complaints_of(done, token), asked_between, configured, probe)
     except (KeyError, IndexError, ValueError) as error:
         seen = ", ".join(sections)
         message = _("the server's answer is not complete, it has: {sections}").format(sections=seen)
@@ -82,7 +90,11 @@ def read(
 
 
 def _facts(
-    sections: Sections, asked_between: tuple[float, float], configured: Sequence[str], probe: Probe
+    sections: Sections,
+    complaints: Sections,
+    asked_between: tuple[float, float],
+    configured: Sequence[str],
+    probe: Probe,
 ) -> ServerFacts:
     _uid, kernel, boot_id, processors, uptime, load = sections["identity"]
     uptime_seconds = float(uptime.split()[0])
@@ -92,6 +104,11 @@ def _facts(
     mounts = _mounts(sections["mountinfo"])
     if not mounts:
         raise ValueError("mountinfo")
+    places = _places(sections.get("resolved", []), configured)
+    missing = tuple(path for path in configured if _is_missing(path, places[path], mounts))
+    shown = [*sections["df"], *complaints["df"]]
+    measured = probe.attempt("df", lambda: _file_systems(shown, mounts, set(places.values())))
+    listed, left_out, unanswered = measured or ([], {}, {})
     counted = [int(line.split()[1]) for line in sections["vmstat"]]
     boot = ends - uptime_seconds
     return ServerFacts(
@@ -103,20 +120,29 @@ def _facts(
         load_1=loads[0],
         load_5=loads[1],
         load_15=loads[2],
+        runnable=int(load.split()[3].partition("/")[0]),
         memory_total=memory["MemTotal"],
         memory_available=memory["MemAvailable"],
         swap_total=memory["SwapTotal"],
         swap_free=memory["SwapFree"],
         clock_low=round(ends - asked_between[1], 4),
         clock_high=round(starts - asked_between[0], 4),
-        file_systems=probe.attempt("df", lambda: _measured(sections["df"], configured)) or (),
+        file_systems=tuple(listed),
         remote_file_systems_hang="hung" in sections["df"],
-        read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), configured)),
-        missing_mounts=tuple(path for path in configured if path not in {mount.point for mount in mounts}),
+        read_only=tuple(_read_only(mounts, _meant_read_only(sections["fstab"]), places.values())),
+        missing_mounts=missing,
         oom_kills_since_boot=counted[0] if counted else None,
-        kernel_log=probe.attempt("kernel_log", lambda: _kernel_log(sections["kernel_log"], boot)),
-        deleted=probe.attempt("deleted", lambda: _deleted(sections.get("deleted"), mounts)),
+        kernel_log=probe.attempt(
+            "kernel_log", lambda: _kernel_log(sections["kernel_log"], complaints["kernel_log"], boot)
+        ),
+        deleted=probe.attempt(
+            "deleted", lambda: _deleted(sections.get("deleted"), complaints["deleted"], mounts)
+        ),
         biggest=probe.attempt("biggest", lambda: tuple(_biggest(sections.get("biggest", [])))),
+        unanswered=tuple(unanswered.items()),
+        left_out=tuple(left_out.items()),
+        links=tuple((path, place.lstrip("!")) for path, place in places.items() if place not in (path, "?")),
+        configuration=_configuration(sections, mounts, configured),
     )
 
 
@@ -126,29 +152,72 @@ def _memory(lines: Sequence[str]) -> dict[str, int]:
     }
 
 
-def _measured(lines: Sequence[str], configured: Sequence[str]) -> tuple[FileSystem, ...]:
-    """Return the file systems. Raises ClientError where df shows none at all: another df, or one that hangs."""
-    if not any(_DF_LINE.fullmatch(line) for line in lines):
-        raise lacking("df", stage="df")
-    return tuple(_file_systems(lines, configured))
+def _places(resolved: Sequence[str], configured: Sequence[str]) -> dict[str, str]:
+    """Return where each configured path really lies: itself where that was not seen, ``!PLACE`` for one that is not there."""
+    seen = dict(zip(configured, resolved, strict=False))
+    return {path: path if seen.get(path, "?") == "?" else seen[path] for path in configured}
 
 
-def _file_systems(lines: Sequence[str], configured: Sequence[str]) -> list[FileSystem]:
+def _is_missing(path: str, place: str, mounts: Sequence[Mount]) -> bool:
+    """Return whether nothing is mounted there. A link may also lead into a mount, but not where it lies itself."""
+    if place.startswith("!") or path == place:
+        return path not in {mount.point for mount in mounts}
+    return _mount_of_path(place, mounts) == _mount_of_path(str(PurePosixPath(path).parent), mounts)
+
+
+def _file_systems(
+    lines: Sequence[str], mounts: Sequence[Mount], configured: set[str]
+) -> tuple[list[FileSystem], dict[str, str], dict[str, str]]:
+    """Return what df shows, what of it is left out with its type, and what did not answer with the reason.
+
+    Raises ClientError where df shows nothing at all: another df, or one that hangs.
+    """
+    points = {_CONTROL.sub("?", mount.point): mount for mount in mounts}  # df shows no control character
     file_systems: dict[str, FileSystem] = {}
+    left_out: dict[str, str] = {}
+    unanswered: dict[str, str] = {}
     for line in lines:
+        if failed := _DF_FAILED.fullmatch(line):
+            path, reason = failed.groups()
+            # another user's own mount: nobody else may look
+            (left_out if reason == "Permission denied" else unanswered)[path] = reason
+            continue
         matched = _DF_LINE.fullmatch(line)
         if matched is None or matched.group(2) in ("0", "-"):
             continue
-        kind, mount = matched.group(1), matched.group(7)
+        kind, shown = matched.group(1), matched.group(7)
+        mount = points.get(shown)
+        point = mount.point if mount else shown
         size, used, available, inodes, inodes_used = (
-            0 if word == "-" else int(word) for word in matched.groups()[1:6]
+            None if word == "-" else int(word) for word in matched.groups()[1:6]
         )
-        is_configured = mount in configured
-        if is_configured or not (kind in PSEUDO_TYPES or kind.startswith("fuse")):
-            file_systems[mount] = FileSystem(
-                mount, kind, size, used, available, inodes, inodes_used, is_configured
+        is_configured = point in configured
+        if not is_configured and (used is None or available is None or _is_left_out(kind, point, mount)):
+            left_out[point] = kind
+        elif size is None or used is None or available is None:
+            unanswered[point] = kind
+        else:
+            file_systems[point] = FileSystem(
+                point, kind, size, used, available, inodes or 0, inodes_used or 0, is_configured
             )
-    return sorted(file_systems.values(), key=lambda file_system: file_system.mount)
+    if "hung" in lines:
+        seen = file_systems.keys() | left_out.keys() | unanswered.keys()
+        silent = [mount for mount in mounts if mount.is_remote and mount.point not in seen]
+        unanswered |= {mount.point: _("no answer in time") for mount in silent}
+    if not (file_systems or left_out or unanswered):
+        raise lacking("df", stage="df")
+    listed = sorted(file_systems.values(), key=lambda file_system: file_system.mount)
+    return listed, left_out, unanswered
+
+
+def _is_left_out(kind: str, point: str, mount: Mount | None) -> bool:
+    if kind == "overlay":
+        return bool(_OF_CONTAINER.search(point))
+    if kind == "tmpfs":
+        return point not in _FILLED_MEMORY
+    # What nobody may write to, nobody fills: an AppImage, an archive. A disk that became so is servers.disk.readonly.
+    is_image = kind.startswith("fuse.") and mount is not None and "ro" in mount.options
+    return kind in PSEUDO_TYPES or is_image
 
 
 def _mounts(lines: Sequence[str]) -> list[Mount]:
@@ -173,7 +242,7 @@ def _meant_read_only(fstab: Sequence[str]) -> set[str]:
     return {_unescape(words[1]) for words in fields if len(words) >= 4 and "ro" in words[3].split(",")}
 
 
-def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Sequence[str]) -> list[ReadOnlyMount]:
+def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Collection[str]) -> list[ReadOnlyMount]:
     """Return the mounts that nobody wanted read-only: the kernel makes a file system so after an error."""
     read_only = []
     for mount in mounts:
@@ -186,12 +255,42 @@ def _read_only(mounts: Sequence[Mount], meant: set[str], configured: Sequence[st
     return read_only
 
 
-def _kernel_log(lines: Sequence[str], boot: float) -> KernelLog:
+def _configuration(sections: Sections, mounts: Sequence[Mount], configured: Sequence[str]) -> Things | None:
+    """Return mounts, and files that are kept by hand; crontabs only where all of them could be read."""
+    if "files" not in sections:
+        return None
+    rows = [
+        ("mount", mount.point, name, trait)
+        for mount in mounts
+        for name, trait in _lasting(mount, mounts, configured)
+    ]
+    crontabs = sections["crontabs"] if sections.get("crontabs", [])[-1:] == ["exit 0"] else None
+    return gather(
+        ("mount", "file", *(() if crontabs is None else ("crontab",))),
+        [*rows, *kept_files.rows("file", sections["files"]), *kept_files.rows("crontab", crontabs or ())],
+    )
+
+
+def _lasting(mount: Mount, mounts: Sequence[Mount], configured: Sequence[str]) -> Iterator[tuple[str, Trait]]:
+    """Yield how a file system is mounted; nothing of one that comes and goes with a container or on its first use."""
+    is_real = (
+        mount.source.startswith(("/dev/", "//")) or ":/" in mount.source or mount.type.startswith("fuse.")
+    )
+    of_a_container = mount.point.startswith(("/var/lib/docker/", "/run/", "/snap/", "/media/"))
+    by_itself = any(
+        other.type == "autofs" and mount.point.startswith(other.point.rstrip("/") + "/") for other in mounts
+    )
+    if mount.point in configured or (is_real and not (of_a_container or by_itself)):
+        yield "source", Trait(f"{mount.type} {digests.unless_harmless('', mount.source)}")
+        yield "mode", Trait("ro" if "ro" in mount.options or "ro" in mount.super_options.split(",") else "rw")
+
+
+def _kernel_log(lines: Sequence[str], complaints: Sequence[str], boot: float) -> KernelLog:
     source = lines[0]
     if source not in ("dmesg", "journal", "unreadable"):
         raise lacking("kernel_log", stage="kernel_log")
     if source == "unreadable":
-        raise refusal(lines[1] if len(lines) > 1 else "")
+        raise refusal(lines[1:] or complaints)
     since = _time_of(lines[1], boot) if len(lines) > 1 else None
     kills = []
     container = None
@@ -221,12 +320,14 @@ def _time_of(line: str, boot: float) -> float | None:
     return None
 
 
-def _deleted(lines: Sequence[str] | None, mounts: Sequence[Mount]) -> tuple[DeletedFile, ...]:
+def _deleted(
+    lines: Sequence[str] | None, complaints: Sequence[str], mounts: Sequence[Mount]
+) -> tuple[DeletedFile, ...]:
     """Return the deleted files, the largest first, each once: many processes may hold the same one."""
     if lines is None:
         return ()
     if not lines[-1:] or lines[-1] not in ("exit 0", "exit 124", "exit 137"):
-        raise refusal(lines[-2] if len(lines) > 1 else "")
+        raise refusal(complaints)
     files: dict[tuple[int, int], DeletedFile] = {}
     for line in lines[:-1]:
         words = line.split("\t", 5)

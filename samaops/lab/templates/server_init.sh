@@ -43,6 +43,13 @@ if [ ! -d "$root$lab" ]; then
   mkdir -p "$root$lab" && mount --rbind "$lab" "$root$lab"
 fi
 
+# Its own kernel log: see dmesg.sh.
+if dmesg=$(command -v dmesg); then
+  dmesg=$(readlink -f "$dmesg")
+  cp "$dmesg" "$root/run/dmesg-of-the-machine"
+  mount --bind "$own/dmesg" "$root$dmesg"
+fi
+
 mkdir -p -m 755 "$root/run/sshd" "$root/run/lock"
 mkdir -p -m 3777 "$root/run/postgresql"
 ln -sf /proc/mounts "$root/etc/mtab"

@@ -119,6 +119,18 @@ DAILY = Routine(
         ),
         Task("redis", N_("Asks Redis whether it answers."), codes=("redis.service",), sections=("redis",)),
         Task(
+            "probe",
+            N_("Writes one marked value to each system and removes it, where [maintenance] probe says so."),
+            codes=(
+                "redis.write.probe",
+                "pgbouncer.write.probe",
+                "rabbitmq.publish.probe",
+                "minio.object.probe",
+            ),
+            sections=("redis", "pgbouncer", "rabbitmq", "minio"),
+            on=lambda settings: bool(settings.maintenance.probe),
+        ),
+        Task(
             "backup",
             N_("Sees that last night's backup is there, young, and of the usual size."),
             codes=("backup.directory", "backup.newest", "backup.size"),

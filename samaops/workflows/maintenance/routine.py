@@ -45,6 +45,8 @@ from samaops.workflows.maintenance.announce import DeadMansSwitch
 from samaops.workflows.maintenance.past import Earlier
 
 FAILED = 2
+# What a look at everything takes, and some more.
+_LEAST_SECONDS = 5.0
 # How long to wait for the effect of a task's change.
 WAIT_SECONDS = 20.0
 _WELL = (Status.OK, Status.WARNING)
@@ -101,10 +103,12 @@ def run(site: Site, routine: Routine, request: Request) -> Outcome:
     with _alone(site, routine):
         switch = DeadMansSwitch(site)
         try:
-            return _announced(this, switch)
+            outcome = _announced(this, switch)
         except BaseException as error:
             switch.end(is_success=False, text=type(error).__name__)
             raise
+        _keep_well_look(site, this, outcome)
+        return outcome
 
 
 def choose(site: Site, routine: Routine, only: Sequence[str] = ()) -> tuple[Task, ...]:
@@ -120,7 +124,12 @@ def choose(site: Site, routine: Routine, only: Sequence[str] = ()) -> tuple[Task
                 hint="samaops maintain list",
             )
     asked = tuple(task for task in routine.tasks if not only or task.id in only)
-    possible = tuple(task for task in asked if any(site.section(section) for section in task.sections))
+    possible = tuple(
+        task
+        for task in asked
+        if any(site.section(section) for section in task.sections)
+        and (task.on is None or task.on(site.settings))
+    )
     if not possible or (only and len(possible) < len(asked)):
         missing = ", ".join(task.id for task in asked if task not in possible)
         raise ConfigurationError(
@@ -152,6 +161,14 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     notes += switch.end(is_success=is_success, text=bulletin.subject)
     notes += announce.log(site.settings.maintenance.log, bulletin, notes)
     return Outcome(seen.report, REFUSED if seen.is_refused and is_success else None, tuple(notes))
+
+
+def _keep_well_look(site: Site, this: _Run, outcome: Outcome) -> None:
+    """Look at everything after a run that found its tasks well: what is different later is told by this look."""
+    is_whole = not this.request.only and outcome.report.status is Status.OK
+    seconds = min(diagnose.DEFAULT_DEADLINE_SECONDS, this.limit.remaining())
+    if is_whole and seconds >= _LEAST_SECONDS:
+        diagnose.keep_well_look(site, seconds)
 
 
 @contextmanager
@@ -196,7 +213,8 @@ def _within_limit(this: _Run, earlier: Earlier) -> _Seen:
 def _look(this: _Run, earlier: Earlier) -> _Seen:
     """Look at what the tasks ask for, judge it, and change what they change."""
     started, site = time.monotonic(), this.site
-    selection = Selection(only=(*(code for task in this.tasks for code in task.codes), past.CODE))
+    codes = (*(code for task in this.tasks for code in task.codes), past.CODE)
+    selection = Selection(only=codes, probe=site.settings.maintenance.probe)
     seconds = this.limit.remaining() * (1 - this.routine.spare)
     collectors = registry.collectors(site, selection)
     snapshot = engine.observe(collectors, site, selection, seconds, earlier.past)

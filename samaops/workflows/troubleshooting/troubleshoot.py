@@ -21,6 +21,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import QueueFlow
 from samaops.facts.selection import Selection
 from samaops.i18n import _
+from samaops.journal import well
 from samaops.model.cause import Cause, Fix
 from samaops.model.finding import Finding
 from samaops.model.plan import Plan, Risk
@@ -29,7 +30,7 @@ from samaops.model.status import Status
 from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows import change, diagnose
+from samaops.workflows import change, diagnose, since_well
 from samaops.workflows.troubleshooting import names, stations
 from samaops.workflows.troubleshooting.stations import Counts
 
@@ -83,6 +84,7 @@ def run(site: Site, name: str) -> Diagnosis:
     selection = Selection(only=playbook.looks)
     snapshot = diagnose.observe(site, selection)
     report = diagnose.judge(snapshot, site, selection)
+    report = since_well.compared(report, snapshot, site, well.load(site.name))
     causes = sorted(report.causes, key=lambda cause: cause.id not in playbook.causes)
     offers = [
         offer

@@ -65,6 +65,25 @@ def test_what_a_cause_is_told_apart_from_is_declared() -> None:
     assert others <= set(causal_graph.causes())
 
 
+def test_each_two_look_alikes_have_a_case_that_tells_them_apart() -> None:
+    declared = {
+        (cause, other)
+        for declaration in DECLARATIONS
+        for other in declaration.distinguished_from
+        for cause in declaration.ids
+        if cause != other
+    }
+    told = set()
+    for path in CASES:
+        case = json.loads(path.read_text(encoding="utf-8"))
+        for cause, other, why in case.get("told_apart", ()):
+            assert why, path.stem
+            assert cause in {root for root, _subject in case["roots"]}, path.stem
+            told.add((cause, other))
+    assert declared - told == set()
+    assert told - declared == set()
+
+
 def test_a_place_is_that_of_the_finding_and_no_name_is_a_format() -> None:
     (missing,) = [one for one in DECLARATIONS if one.ids == ("queue-missing",)]
     finding = Finding("rabbitmq.queue.missing", Status.CRITICAL, "rabbitmq/{server}", "", server="api")

@@ -45,3 +45,20 @@ def test_a_source_that_publishes_others_is_only_probable_and_says_so() -> None:
     assert (cause.id, cause.verdict) == ("nothing-published", Verdict.PROBABLE)
     assert cause.speaks_against == ("others were published 12 s ago: their source works",)
     assert "left behind" in cause.title
+
+
+def test_a_publisher_that_may_be_refused_is_not_said_to_have_stopped() -> None:
+    read_only = Finding(
+        "postgresql.recovery.active", Status.CRITICAL, "postgresql/db", "It refuses every write"
+    )
+    alarms = [_ok(f"rabbitmq.alarm.{kind}", "rabbitmq/api") for kind in ("memory", "disk")]
+    greets = _ok("rabbitmq.amqp.unreachable", "rabbitmq/api")
+    causes = graph.explain((_late(None), read_only, greets, *alarms), Site(settings()))[1]
+    assert [cause.subject for cause in causes] == ["postgresql/db"]
+    assert "nothing-published" not in {cause.id for cause in causes}
+    for seen in ((greets,), ()):
+        cause = _named(_late(None), *seen)
+        assert (cause.id, cause.verdict) == ("nothing-published", Verdict.PROBABLE)
+        assert "or is refused" in cause.title
+    cause = _named(_late(None), greets, *alarms, _ok("postgresql.recovery.active", "postgresql/db"))
+    assert cause.verdict is Verdict.CONFIRMED

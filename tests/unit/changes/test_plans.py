@@ -14,7 +14,7 @@ from samaops.changes.run.operations import lines
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.api import ApiFacts
-from samaops.facts.celery import CeleryFacts, CeleryNode
+from samaops.facts.celery import CeleryFacts, CeleryNode, OtherConsumer
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.health import HealthAnswer
 from samaops.facts.observation import Observation, Snapshot
@@ -147,6 +147,16 @@ def test_unknown_names_are_wrong_usage(arguments: tuple[str, str], said: str) ->
         verbs.find("workers add-queue").codes(Site(SETTINGS), arguments)
 
 
+def test_a_worker_whose_container_was_renamed_is_told_in_it() -> None:
+    facts = DockerFacts(2000.0, 0, ("c2",), (replace(CONTAINER, name="3f9a1c0be2d4_c2"),), None, None)
+    (step,) = add_queue(workers(NODE), broker(QUEUE), seen("docker/workers", facts, "workers")).steps
+    assert step.undo is not None
+    for operation in (step.operation, step.undo):
+        assert operation.command.startswith("docker exec 3f9a1c0be2d4_c2 celery ")
+    codes = verbs.find("workers add-queue").codes(Site(SETTINGS), ("worker2", "low_priority"))
+    assert "docker.container" in codes
+
+
 def test_a_worker_without_a_container_cannot_be_told() -> None:
     with pytest.raises(RefusedError, match="names no container"):
         verbs.find("workers add-queue").codes(Site(SETTINGS), ("bare", "urgent"))
@@ -158,6 +168,25 @@ def test_a_running_container_is_restarted_without_a_way_back() -> None:
     assert (step.undo, bool(step.no_undo), step.risk) == (None, True, Risk.DISRUPTIVE)
     (need,) = step.needs
     assert (need.of, need.value) == (("running", "api_2"), True)
+
+
+def test_a_renamed_container_is_restarted_by_the_name_that_it_has_now() -> None:
+    there = replace(CONTAINER, name="3f9a1c0be2d4_a1", state="exited")
+    (step,) = restart(engine("api", there), member("api_2", 200)).steps
+    assert step.operation.command == "docker restart -t 30 3f9a1c0be2d4_a1"
+    assert step.undo is not None
+    assert step.undo.command == "docker stop -t 30 3f9a1c0be2d4_a1"
+    assert {condition.of[:2] for condition in step.before} == {("api", "a1")}
+
+
+def test_a_worker_without_a_control_queue_shows_by_its_queues_that_it_is_back() -> None:
+    others = (OtherConsumer("normal", "10.0.0.3:1"), OtherConsumer("low_priority", "10.0.0.3:1"))
+    mute = seen("celery/workers", CeleryFacts((), others, None, None, None))
+    (step,) = restart(engine("workers", replace(CONTAINER, name="c2")), mute, name="c2").steps
+    wanted = {condition.reading: condition.of for condition in step.after}
+    queues = SETTINGS.celery.workers["worker2"].queues if SETTINGS.celery else ()
+    assert wanted.get("celery.are_consumed") == queues
+    assert "celery.is_connected" not in wanted
 
 
 def test_a_stopped_container_is_started_and_can_be_stopped_again() -> None:

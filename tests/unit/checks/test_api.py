@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.config.settings import Settings
 from samaops.facts.api import ApiFacts
@@ -12,6 +13,7 @@ from samaops.facts.health import HealthAnswer
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
+from tests.unit.checks.test_servers import HEALTHY as SERVER
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
     Status.OK, Status.WARNING, Status.CRITICAL, Status.UNKNOWN, Status.SKIPPED,
@@ -114,3 +116,14 @@ def test_the_hint_reads_the_log_of_that_very_container() -> None:
     sick = observed(with_fields(HEALTHY, {"answer.status": 503}), "api/api_1")
     hint = findings(SETTINGS, sick)["api.health.failing@api/api_1"].hint
     assert hint == "ssh root@10.101.0.2 'docker logs --tail 100 samaconso_api_1'"
+
+
+@pytest.mark.parametrize(
+    ("load_1", "runnable", "status"), [(0.5, 2, WARNING), (9.0, 2, SKIPPED), (0.5, 12, SKIPPED)]
+)
+def test_a_busy_server_is_no_word_on_the_api(load_1: float, runnable: int, status: Status) -> None:
+    member = observed(with_fields(HEALTHY, {"answer.samples_ms": (31.0, 40.0, 300.0)}), "api/api_1")
+    facts = replace(SERVER, processors=2, load_1=load_1, runnable=runnable)
+    server = replace(observed(facts, "servers/api"), server="api")
+    found = findings(SETTINGS, member, server)["api.latency.slow_for_guide@api/api_1"]
+    assert found.status is status

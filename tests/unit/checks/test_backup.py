@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.checks.registry import rules
 from samaops.config.settings import Backup, Settings
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.model.failure import Failure, FailureKind
-from tests.unit.checks.judging import WAY_BROKEN, failed, seen, statuses
+from tests.unit.checks.judging import WAY_BROKEN, failed, findings, seen, statuses
 
 NOW, HOUR = 1_770_000_000.0, 3600.0
 SETTINGS = Settings(backup=Backup())
@@ -32,6 +33,8 @@ CASES = [
     ("backup.newest.old", backups((25.9, 1)), "ok"),
     ("backup.newest.old", backups((26, 1)), "warning"),
     ("backup.newest.old", backups((50, 1)), "critical"),
+    ("backup.newest.old", backups((-0.5, 1)), "ok"),  # two clocks that differ a little
+    ("backup.newest.old", backups((-30, 1)), "unknown"),
     ("backup.size.changed", GOOD, "ok"),
     ("backup.size.changed", backups((5, 1000)), "ok"),
     ("backup.size.changed", backups((5, 499), (29, 1000), (53, 1000)), "warning"),
@@ -49,6 +52,14 @@ CASES = [
 @pytest.mark.parametrize(("code", "facts", "status"), CASES)
 def test_a_reading_is_judged(code: str, facts: BackupFacts, status: str) -> None:
     assert statuses(code, seen("backup/db", facts, "db"), settings=SETTINGS) == {"backup/db": status}
+
+
+def test_what_has_a_backup_s_name_and_is_no_file_is_named_where_none_is_found() -> None:
+    facts = replace(backups(), left_out=("samaconso_x.backup (dangling link)",))
+    (finding,) = findings("backup.newest.missing", seen("backup/db", facts, "db"), settings=SETTINGS).values()
+    assert finding.detail == "no file, so left out: samaconso_x.backup (dangling link)"
+    assert finding.hint is not None
+    assert "ls -lt /data/backups/ | head" in finding.hint
 
 
 def test_every_rule_of_backup_has_a_case() -> None:

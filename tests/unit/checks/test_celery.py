@@ -9,8 +9,16 @@ from msgspec.structs import replace
 
 from samaops.collect.celery import WELL_STREAK, recent_of, workers_of
 from samaops.config.settings import Settings
-from samaops.facts.celery import ActiveTask, CeleryFacts, CeleryNode, OtherConsumer, RecentTasks, ReplyQueue
-from samaops.facts.flower import FlowerFacts
+from samaops.facts.celery import (
+    ActiveTask,
+    CeleryFacts,
+    CeleryNode,
+    FailingReason,
+    OtherConsumer,
+    RecentTasks,
+    ReplyQueue,
+)
+from samaops.facts.flower import API_CLOSED, FlowerFacts
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
@@ -41,12 +49,19 @@ def recent(*outcomes: bool) -> RecentTasks:
 
 HEALTHY = CeleryFacts(nodes=(ONE, TWO), others=(), replies=(), active=(), recent=recent(*[True] * 20))
 DEAF = replace(TWO, queues=("normal",))
+MUTE = replace(TWO, queues=())
+STRANGERS = tuple(OtherConsumer(queue, "10.0.0.3:40003") for queue in TWO.queues)
 
 CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ("celery.service.unreachable", "workers", OK, {}),
     ("celery.worker.missing", "worker2", OK, {}),
     ("celery.worker.missing", "worker2", CRITICAL, {"nodes": (ONE,)}),
+    ("celery.worker.missing", "worker2", WARNING, {"nodes": (ONE,), "others": STRANGERS}),
+    ("celery.worker.missing", "worker2", CRITICAL, {"nodes": (ONE,), "others": STRANGERS[:1]}),
     ("celery.worker.not_consuming", "worker2", OK, {}),
+    # gevent: the control queue has a connection of its own
+    ("celery.worker.not_consuming", "worker2", OK, {"nodes": (ONE, MUTE), "others": STRANGERS}),
+    ("celery.worker.not_consuming", "worker2", CRITICAL, {"nodes": (ONE, MUTE), "others": STRANGERS[:1]}),
     ("celery.worker.not_consuming", "worker2", CRITICAL, {"nodes": (ONE, DEAF)}),
     (
         "celery.worker.not_consuming",
@@ -58,6 +73,7 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ("celery.queue.uncovered", "low_priority", CRITICAL, {"nodes": (ONE, DEAF)}),
     ("celery.task.stuck", "worker2", OK, {}),
     ("celery.task.stuck", "worker2", OK, {"active": (replace(HANGING, runtime_seconds=599.0),)}),
+    ("celery.task.stuck", "worker2", WARNING, {"active": (HANGING,), "nodes": (ONE,), "others": STRANGERS}),
     ("celery.task.stuck", "worker2", WARNING, {"active": (HANGING,)}),
     (
         "celery.task.stuck",
@@ -153,6 +169,14 @@ def test_a_connection_joins_a_workers_name_with_its_queues() -> None:
     assert others == (OtherConsumer("normal", "9.9.9.9:3"),)
 
 
+def test_a_control_exchange_of_another_name_is_known() -> None:
+    connection = "10.0.0.3:1 -> 10.0.0.2:5672"
+    queues = ("worker1@a.example.samaconso.pidbox", "urgent", "0a1b.reply.samaconso.pidbox")
+    nodes, others = workers_of([consumer(connection, queue) for queue in queues], [], "/")
+    assert [(node.name, node.queues) for node in nodes] == [("worker1@a.example", ("urgent",))]
+    assert others == ()
+
+
 def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:
     now = 1_795_000_000.0
     tasks: list[dict[str, Any]] = [{"state": "SUCCESS", "timestamp": now - 10}]
@@ -163,6 +187,18 @@ def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:
     assert found.outcomes == (True, False, False, False, False)
     assert (found.exception, found.exception_count, found.failing_names) == ("A()", 3, {"t": 4})
     assert found.exception_of == 4
+    assert [(one.exception, one.count, one.ended_since) for one in found.reasons] == [
+        ("A()", 3, 1),
+        ("B()", 1, 4),
+    ]
+
+
+@pytest.mark.parametrize(("ended_since", "is_kept"), [(0, True), (2, True), (30, False)])
+def test_a_reason_without_which_many_tasks_have_ended_since_is_over(ended_since: int, is_kept: bool) -> None:
+    reasons = (FailingReason("A()", 10, 0), FailingReason("B()", 10, ended_since))
+    about = replace(recent(*[False] * 60), reasons=reasons)
+    found = findings(SETTINGS, observed(with_fields(HEALTHY, {"recent": about}), SUBJECT))
+    assert ("B()" in found["celery.tasks.failing@celery/tasks"].evidence["exceptions"]) == is_kept
 
 
 def test_where_flower_heard_of_no_task_it_is_said_that_failures_are_not_seen() -> None:
@@ -194,6 +230,9 @@ FLOWER_CASES: list[tuple[str, Status, dict[str, Any]]] = [
     ("flower.credentials.default", OK, {}),
     ("flower.credentials.default", WARNING, {"uses_default_password": True}),
     ("flower.credentials.default", WARNING, {"has_password": False}),
+    ("flower.credentials.default", OK, {"authentication": "required"}),
+    ("flower.credentials.default", WARNING, {"authentication": "absent"}),
+    ("flower.credentials.default", WARNING, {"authentication": API_CLOSED}),
     ("flower.workers.unseen", OK, {}),
     ("flower.workers.unseen", WARNING, {"online": {"worker1@a": True, "worker2@b": False}}),
     ("flower.workers.unseen", WARNING, {"online": {}}),

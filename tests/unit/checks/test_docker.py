@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import pytest
 from msgspec.structs import replace
 
 from samaops.checks.registry import rules
 from samaops.config.settings import Api, ApiInstance, Docker, Settings
 from samaops.facts.docker import Container, DiskUse, DockerFacts
+from samaops.facts.observation import Snapshot
 from samaops.facts.servers import KernelLog, OomKill
 from samaops.model.failure import Failure, FailureKind
+from samaops.site.commands import on_server
+from samaops.site.site import Site
 from tests.unit.checks.judging import NOT_ALLOWED, WAY_BROKEN, failed, findings, seen, statuses
 from tests.unit.checks.test_servers import HEALTHY as SERVER
 from tests.unit.checks.test_servers import NOW
@@ -64,11 +69,36 @@ def use(kind: str, gigabytes: int) -> DockerFacts:
 
 MINE, ALL = f"docker/{NAME}", "docker/api"
 SECOND = replace(RUNNING, name="samaconso_api_2", id="b" * 64)
+PREFIXED = replace(RUNNING, name=f"3f9a1c0be2d4_{NAME}", id="c" * 64)
 CASES: list[tuple[str, DockerFacts, str, str]] = [
     ("docker.engine.unreachable", one(), ALL, "ok"),
     ("docker.container.missing", one(), MINE, "ok"),
     ("docker.container.missing", engine(), MINE, "critical"),
+    ("docker.container.missing", one(name=f"3f9a1c0be2d4_{NAME}"), MINE, "ok"),
+    ("docker.container.missing", one(name="samaconso-api-run-1a2b", is_oneoff=True), MINE, "critical"),
+    ("docker.container.missing", one(name="other", service="api_2"), MINE, "critical"),
+    ("docker.container.missing", one(name="other", project="staging"), MINE, "critical"),
+    ("docker.container.missing", one(name="other", project="", service=""), MINE, "critical"),  # docker run
+    ("docker.container.missing", one(name="other", service="api", number="2"), MINE, "critical"),
+    ("docker.container.renamed", one(), ALL, "ok"),
+    ("docker.container.renamed", one(project="", service=""), ALL, "ok"),
+    ("docker.container.renamed", one(name=f"3f9a1c0be2d4_{NAME}"), MINE, "warning"),
+    ("docker.container.renamed", one(name=f"3f9a1c0be2d4_{NAME}", project="", service=""), MINE, "warning"),
+    ("docker.container.renamed", one(name="api_old"), MINE, "warning"),
+    ("docker.container.renamed", one(name="samaconso-api-1", service="api", number="1"), MINE, "ok"),
+    (
+        "docker.container.renamed",
+        one(name="samaconso_api_1_0a1b2c", service="api", number="1"),
+        MINE,
+        "warning",
+    ),
+    ("docker.container.renamed", one(name=f"{NAME}.1.{'x1' * 12}y", service=""), MINE, "warning"),
+    ("docker.container.renamed", engine(PREFIXED, replace(RUNNING, state="created")), MINE, "warning"),
+    ("docker.container.renamed", engine(replace(PREFIXED, state="exited"), RUNNING), ALL, "ok"),
+    ("docker.container.renamed", engine(PREFIXED, RUNNING), ALL, "ok"),
     ("docker.container.stopped", one(), MINE, "ok"),
+    ("docker.container.stopped", engine(PREFIXED, replace(RUNNING, state="created")), MINE, "ok"),
+    ("docker.container.unhealthy", engine(replace(PREFIXED, health="unhealthy"), RUNNING), MINE, "ok"),
     ("docker.container.stopped", one(state="exited", exit_code=1, finished_at=NOW - 60), MINE, "critical"),
     ("docker.container.stopped", one(state="created", started_at=None), MINE, "critical"),
     ("docker.container.oom_killed", one(), MINE, "ok"),
@@ -80,6 +110,22 @@ CASES: list[tuple[str, DockerFacts, str, str]] = [
     ("docker.container.restarting", one(), MINE, "ok"),
     ("docker.container.restarting", one(restart_count=9), MINE, "ok"),
     ("docker.container.restarting", one(restart_count=2, started_at=NOW - 30), MINE, "warning"),
+    ("docker.container.restarting", one(restart_count=10, started_at=NOW - 20_000), MINE, "warning"),
+    ("docker.container.restarting", one(restart_count=3, started_at=NOW - 20_000), MINE, "warning"),
+    ("docker.container.restarting", one(restart_count=2, started_at=NOW - 20_000), MINE, "ok"),
+    (
+        "docker.container.restarting",
+        one(restart_count=3, started_at=NOW - 20_000, created_at=NOW - 90_000),
+        MINE,
+        "warning",
+    ),
+    (
+        "docker.container.restarting",
+        one(restart_count=3, started_at=NOW - 20_000, created_at=NOW - 90 * 86_400),
+        MINE,
+        "ok",
+    ),
+    ("docker.container.restarting", one(restart_count=50, started_at=NOW - 86_400), MINE, "ok"),  # it is over
     ("docker.container.restarting", one(state="restarting", restart_count=7, exit_code=1), MINE, "critical"),
     ("docker.container.paused", one(), ALL, "ok"),
     ("docker.container.paused", one(state="paused"), MINE, "critical"),
@@ -174,4 +220,35 @@ def test_how_a_container_ended_is_evidence() -> None:
         137,
         True,
         NOW - 60,
+    )
+
+
+def test_each_replica_is_known_by_its_number() -> None:
+    containers = [
+        replace(RUNNING, name=f"samaconso-api-{number}", id=number * 64, service="api", number=number)
+        for number in "12"
+    ]
+    facts = DockerFacts(NOW, GB, ("samaconso_api_1", "samaconso_api_2"), tuple(containers), True, ())
+    assert {name: container.id[0] for name, container in facts.working.items()} == {
+        "samaconso_api_1": "1",
+        "samaconso_api_2": "2",
+    }
+
+
+def test_commands_name_a_container_as_it_is_called_now() -> None:
+    facts = engine(replace(PREFIXED, health="unhealthy"))
+    finding = findings("docker.container.unhealthy", seen(ALL, facts, "api"), settings=SETTINGS)[MINE]
+    assert finding.title == f"Container {NAME} runs, but its health check fails"
+    assert finding.hint is not None
+    assert f"docker logs --tail 100 {PREFIXED.name}" in finding.hint
+    site = Site(SETTINGS).seen_in(Snapshot(datetime.now(timezone.utc), (seen(ALL, facts, "api"),)))
+    assert on_server(site, "api", f"docker exec {NAME} date").endswith(f"'docker exec {PREFIXED.name} date'")
+    assert on_server(site, "workers", f"docker exec {NAME} date").endswith(f"'docker exec {NAME} date'")
+    assert on_server(site, "api", f"docker exec {NAME}0 date").endswith(f"'docker exec {NAME}0 date'")
+
+
+def test_a_container_that_never_started_is_said_to_be_so() -> None:
+    facts = one(state="created", started_at=None)
+    assert findings("docker.container.stopped", seen(ALL, facts, "api"))[MINE].title == (
+        f"Container {NAME} was made and never started"
     )

@@ -24,6 +24,12 @@ DOWN = with_fields(
 )
 FORCED = with_fields(MEMBER, {"availability": "offline", "enabled": "disabled", "reason": "Forced down"})
 BY_NODE = with_fields(MEMBER, {"enabled": "disabled-by-parent"})
+AT_LIMIT = with_fields(
+    MEMBER,
+    {"availability": "unavailable", "reason": "The pool member's connection limit has been reached"},
+)
+UNHEARD = with_fields(MEMBER, {"availability": "unknown", "monitor_status": "checking"})
+NAME = with_fields(MEMBER, {"monitor_status": "fqdn-up"})
 F5 = BigIpFacts(
     pool="samaconso_api_pool",
     virtual_server="samaconso_api_vip",
@@ -56,7 +62,16 @@ F5_CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("loadbalancer.pool.down", {"members": (DOWN, SECOND)}, OK),
     ("loadbalancer.pool.down", {"members": (DOWN, FORCED)}, CRITICAL),
     ("loadbalancer.pool.down", {"members": ()}, CRITICAL),
+    ("loadbalancer.pool.down", {"members": (AT_LIMIT, FORCED)}, CRITICAL),
+    ("loadbalancer.pool.down", {"members": (AT_LIMIT, SECOND)}, OK),
+    ("loadbalancer.pool.down", {"members": (UNHEARD, DOWN)}, UNKNOWN),
+    ("loadbalancer.pool.down", {"members": (NAME, DOWN)}, CRITICAL),
     ("loadbalancer.virtual.down", {}, OK),
+    ("loadbalancer.virtual.down", {"virtual_availability": "unknown"}, OK),
+    ("loadbalancer.virtual.down", {"virtual_availability": "unavailable"}, CRITICAL),
+    ("loadbalancer.virtual.down", {"virtual_availability": "unlicensed"}, CRITICAL),
+    ("loadbalancer.virtual.down", {"virtual_enabled": "disabled-by-parent"}, CRITICAL),
+    ("loadbalancer.virtual.down", {"virtual_availability": "purple"}, UNKNOWN),
     ("loadbalancer.virtual.down", {"virtual_availability": "offline"}, CRITICAL),
     ("loadbalancer.virtual.down", {"virtual_enabled": "disabled"}, CRITICAL),
     ("loadbalancer.virtual.down", {"virtual_availability": None}, UNKNOWN),
@@ -94,6 +109,49 @@ def test_each_case_of_the_f5_is_judged(code: str, changes: dict[str, Any], statu
         subject = "loadbalancer/bigip"
     found = findings(SETTINGS, observed(facts, "loadbalancer/bigip"))
     assert found[f"{code}@{subject}"].status is status
+
+
+# What tmsh and iControl show of a member, and what that means for customers.
+STATES: list[tuple[dict[str, str], str, Status]] = [
+    ({}, "serving", OK),
+    ({"monitor_status": "forced-up"}, "serving", OK),
+    ({"availability": "unknown", "monitor_status": "unchecked"}, "unwatched", OK),
+    ({"availability": "unknown", "monitor_status": "checking"}, "checking", UNKNOWN),
+    ({"availability": "unavailable", "reason": "The pool member's connection limit has been reached"}, "limit", WARNING),
+    ({"availability": "unavailable", "reason": "Request queue is full"}, "unavailable", WARNING),
+    ({"availability": "offline", "monitor_status": "down"}, "down", CRITICAL),
+    ({"availability": "offline", "monitor_status": "inband-down"}, "down", CRITICAL),
+    ({"availability": "offline", "monitor_status": "addr-down"}, "node-down", CRITICAL),
+    ({"availability": "offline", "monitor_status": "irule-down"}, "irule-down", CRITICAL),
+    ({"availability": "offline", "monitor_status": "down-manual-resume"}, "resume", CRITICAL),
+    ({"availability": "offline", "monitor_status": "up", "reason": "Parent is offline"}, "offline", CRITICAL),
+    ({"availability": "unlicensed"}, "unlicensed", CRITICAL),
+    ({"availability": "offline", "monitor_status": "user-down", "reason": "Forced down"}, "taken-out", WARNING),
+    ({"availability": "offline", "monitor_status": "forced-down"}, "taken-out", WARNING),
+    ({"monitor_status": "maint"}, "taken-out", WARNING),
+    ({"session": "user-disabled"}, "taken-out", WARNING),
+    ({"session": "addr-disabled"}, "taken-out", WARNING),
+    ({"enabled": "disabled", "availability": "offline", "monitor_status": "down"}, "taken-out", WARNING),
+    ({"monitor_status": "fqdn-up"}, "fqdn-up", OK),
+    ({"monitor_status": "fqdn-up-no-address"}, "fqdn-up-no-address", CRITICAL),
+    ({"availability": "offline", "monitor_status": "fqdn-down"}, "fqdn-down", CRITICAL),
+    ({"availability": "unknown", "monitor_status": "fqdn-checking"}, "fqdn-checking", UNKNOWN),
+    ({"availability": ""}, "", UNKNOWN),
+    ({"availability": "unknown", "monitor_status": "a-new-word"}, "", UNKNOWN),
+    ({"availability": "mauve"}, "", UNKNOWN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "state", "status"), STATES)
+def test_each_state_of_a_member_is_told_by_its_own_name(
+    changes: dict[str, str], state: str, status: Status
+) -> None:
+    member = with_fields(MEMBER, changes)
+    found = findings(SETTINGS, observed(with_fields(F5, {"members": (member,)}), "loadbalancer/bigip"))
+    finding = found[f"loadbalancer.member.down@{MEMBER_SUBJECT}"]
+    assert (finding.evidence["state"], finding.status) == (state, status)
+    is_by_monitor = "down by its monitor" in finding.title
+    assert is_by_monitor == (state == "down"), finding.title
 
 
 @pytest.mark.parametrize("part", ["monitors", "virtual"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from msgspec.structs import replace
 
 from samaops.checks.registry import rules
-from samaops.collect.maintenance.images import epoch_of
+from samaops.clients.shell import Completed
+from samaops.collect.docker.reading import epoch_of
+from samaops.collect.maintenance.images import read
 from samaops.collect.maintenance.logs import cleaned
 from samaops.facts.maintenance import (
     DirectoriesFacts,
@@ -21,6 +25,7 @@ from samaops.facts.maintenance import (
 )
 from samaops.facts.observation import Observation
 from samaops.model.failure import Failure, FailureKind
+from samaops.model.status import Status
 from tests.unit.checks import judging
 from tests.unit.checks.judging import WAY_BROKEN, failed, findings, statuses
 
@@ -155,6 +160,46 @@ def test_an_image_stays_until_it_is_old_enough() -> None:
 def test_an_old_image_that_was_pulled_lately_is_not_old() -> None:
     pulled = image(0, "app:0", hours=5000, tagged=NOW - HOUR)
     assert "app:0" not in removable(pulled, *RELEASES)
+
+
+def seen_by_docker(created: str, tagged: str | None, *arrived: str) -> ImagesFacts:
+    """Four releases as docker lists them, the first in use; ``arrived`` are the lines about their files."""
+    images = [
+        {"id": f"sha256:{number:064x}", "tags": [f"r.example/api:1.{number}"], "digests": [], "size": 1}
+        | {"created": created, "tagged": tagged}
+        for number in range(1, 5)
+    ]
+    sections = {
+        "now": [str(NOW)],
+        "containers": [str(images[0]["id"]), "exit 0"],
+        "images": [*map(json.dumps, images), "exit 0"],
+        "arrived": arrived,
+    }
+    lines = [line for name, of in sections.items() for line in (f"@@t {name}", *of)]
+    return read(Completed(0, "\n".join(lines), ""), "t")
+
+
+@pytest.mark.parametrize(
+    "created", ["1970-01-01T00:00:00Z", "1980-01-01T00:00:01Z", "0001-01-01T00:00:00Z", ""]
+)
+@pytest.mark.parametrize("tagged", ["0001-01-01T00:00:00Z", None])
+def test_an_image_whose_age_nobody_knows_stays(created: str, tagged: str | None) -> None:
+    facts = seen_by_docker(created, tagged)
+    assert facts.removable(72, 2) == ()
+    (finding,) = findings("maintenance.images.unused", seen("images/api", facts, "api")).values()
+    assert finding.status is Status.OK
+    assert finding.evidence["age_unknown"] == [f"r.example/api:1.{number}" for number in (2, 3, 4)]
+
+
+def test_an_image_is_as_young_as_its_file_where_docker_knows_no_age() -> None:
+    arrived = [f"{number:064x} {NOW - HOUR * hours}" for number, hours in ((2, 900), (3, 1), (4, 800))]
+    removed = seen_by_docker("1970-01-01T00:00:00Z", None, *arrived).removable(72, 1)
+    assert [image.tags[0] for image in removed] == ["r.example/api:1.2", "r.example/api:1.4"]
+    built_long_ago = seen_by_docker("2020-01-01T00:00:00Z", None, f"{2:064x} {NOW - HOUR}")
+    assert {image.tags[0] for image in built_long_ago.removable(72, 0)} == {
+        "r.example/api:1.3",
+        "r.example/api:1.4",
+    }
 
 
 def test_an_image_of_two_repositories_stays_while_one_needs_it() -> None:

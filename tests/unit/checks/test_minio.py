@@ -22,6 +22,8 @@ HEALTHY = MinioFacts(
     server_header="MinIO",
     buckets=("avatars", "documents", "uploads", "\x1b[31m[red]"),
     default_credentials="refused",
+    write_status=200,
+    write_headers={},
 )
 CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("minio.service.unreachable", {}, OK),
@@ -33,6 +35,10 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("minio.bucket.missing", {"buckets": ("avatars",)}, CRITICAL),
     ("minio.bucket.missing", {"buckets": ()}, CRITICAL),
     ("minio.bucket.missing", {"health_status": 503, "buckets": None}, SKIPPED),
+    ("minio.write.refused", {}, OK),
+    ("minio.write.refused", {"write_status": 503}, CRITICAL),
+    ("minio.write.refused", {"write_status": 404}, SKIPPED),
+    ("minio.write.refused", {"health_status": 503, "write_status": None}, SKIPPED),
     ("minio.credentials.default", {}, OK),
     ("minio.credentials.default", {"default_credentials": ""}, OK),
     ("minio.credentials.default", {"default_credentials": "configured"}, CRITICAL),

@@ -12,7 +12,16 @@ from samaops.checks import engine
 from samaops.checks.registry import rules
 from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
-from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase, PooledQuery, Traffic
+from samaops.facts.pgbouncer import (
+    Console,
+    PgBouncerFacts,
+    Pool,
+    PooledDatabase,
+    PooledQuery,
+    PooledSession,
+    Sequence,
+    Traffic,
+)
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -29,6 +38,7 @@ OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
 SETTINGS = Settings.model_validate(
     {
         "servers": {"db": {"address": "127.0.0.1"}},
+        "postgresql": {},
         "pgbouncer": {"expected_settings": {"pool_mode": "transaction", "max_client_conn": "100"}},
     }
 )
@@ -41,14 +51,18 @@ CONSOLE = Console(
     (Traffic("samaconso", 1, 1, 1, 1),),
     10,
 )
-HEALTHY = PgBouncerFacts("console", "1.18.0", CONSOLE)
+SESSION = PooledSession("samaconso_user", "samaconso", 1.0, False, False, "public")
+SEQUENCE = Sequence("users_id_seq", "users.id", 20_000, 2_147_483_647, 0.0)
+QUERY = PooledQuery(1.0, session=SESSION, sequences=(SEQUENCE,))
+HEALTHY = PgBouncerFacts("console", "1.18.0", CONSOLE, QUERY)
 
 
 def judge(
     facts: PgBouncerFacts | None, failure: Failure | None = None, **missing: Failure
 ) -> dict[str, Finding]:
     pool = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", facts, failure, missing)
-    server = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", POSTGRESQL)
+    behind = replace(POSTGRESQL, started_at=1.0)
+    server = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", behind)
     snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (pool, server))
     return {one.code: one for one in engine.judge(snapshot, Site(SETTINGS)) if one.system == "pgbouncer"}
 
@@ -111,6 +125,14 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("pgbouncer.clients.high", {}, OK),
     ("pgbouncer.clients.high", {"clients": 80}, WARNING),
     ("pgbouncer.clients.high", {"clients": 95}, CRITICAL),
+    ("pgbouncer.limit.reached", {}, OK),
+    ("pgbouncer.limit.reached", database(max_connections=10), WARNING),
+    ("pgbouncer.limit.reached", {**database(max_connections=10), **pool(clients_waiting=1)}, CRITICAL),
+    (
+        "pgbouncer.limit.reached",
+        {"settings": {"pool_mode": "transaction", "max_client_conn": "100", "max_user_connections": "10"}},
+        WARNING,
+    ),
     ("pgbouncer.pool.oversized", {}, OK),
     ("pgbouncer.pool.oversized", database(pool_size=95), OK),  # 95 + 5 of 100
     ("pgbouncer.pool.oversized", database(pool_size=96), WARNING),
@@ -144,10 +166,49 @@ def test_a_query_through_the_pool_is_judged_when_it_was_sent(
     assert judge(PgBouncerFacts("pool", None, None, query))["pgbouncer.query.failed"].status is expected
 
 
+SESSIONS: list[tuple[str, PooledQuery | None, Status]] = [
+    ("pgbouncer.write.refused", QUERY, OK),
+    ("pgbouncer.write.refused", replace(QUERY, session=replace(SESSION, is_read_only=True)), CRITICAL),
+    ("pgbouncer.write.refused", replace(QUERY, session=replace(SESSION, in_recovery=True)), CRITICAL),
+    ("pgbouncer.write.refused", PooledQuery(None, "no answer", "no_answer", "query"), SKIPPED),
+    ("pgbouncer.write.refused", None, SKIPPED),
+    ("pgbouncer.route.different", QUERY, OK),
+    ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, database="other")), CRITICAL),
+    ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, user="other")), CRITICAL),
+    ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, server_started_at=2.0)), CRITICAL),
+    ("pgbouncer.route.different", None, SKIPPED),
+    ("pgbouncer.sequence.exhausted", QUERY, OK),
+    ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=()), OK),
+    ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=(replace(SEQUENCE, percent=80.0),)), WARNING),
+    ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=(replace(SEQUENCE, percent=99.0),)), CRITICAL),
+    ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=None), SKIPPED),
+]
+
+
+@pytest.mark.parametrize(("code", "query", "expected"), SESSIONS)
+def test_the_session_that_the_application_gets_is_judged(
+    code: str, query: PooledQuery | None, expected: Status
+) -> None:
+    assert judge(replace(HEALTHY, query=query))[code].status is expected
+
+
+def test_a_pool_of_one_is_not_as_the_guide_wants_it() -> None:
+    settings = SETTINGS.model_copy(
+        update={"pgbouncer": SETTINGS.pgbouncer and SETTINGS.pgbouncer.model_copy(
+            update={"expected_settings": {"default_pool_size": "20"}})}
+    )  # fmt: skip
+    small = replace(CONSOLE, settings={"default_pool_size": "20"}, **database(pool_size=1))
+    pool = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", replace(HEALTHY, console=small))
+    snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (pool,))
+    found = {finding.code: finding for finding in engine.judge(snapshot, Site(settings))}
+    different = found["pgbouncer.settings.different"].evidence["different"]
+    assert different == {"samaconso.pool_size": {"expected": "20", "actual": "1"}}
+
+
 def test_without_the_console_what_only_it_knows_is_unknown() -> None:
     reason = Failure(FailureKind.MISSING, "admin_password is not configured", "console")
     found = judge(PgBouncerFacts("pool", None, None, PooledQuery(1.0)), console=reason)
-    needing = {rule.code for rule in rules(("pgbouncer",)) if rule.needs}
+    needing = {rule.code for rule in rules(("pgbouncer",)) if "console" in rule.needs}
 
     assert {code for code, finding in found.items() if finding.status is UNKNOWN} == needing
     assert found["pgbouncer.service.unreachable"].status is OK
@@ -167,9 +228,9 @@ def test_an_unreachable_pool_is_said_once_and_the_rest_is_skipped(
 
 def test_every_check_of_the_console_has_a_case_that_is_bad() -> None:
     bad = {code for code, _changes, status in CASES if status in (WARNING, CRITICAL)}
-    registered = {rule.code for rule in rules(("pgbouncer",))}
+    registered = {rule.code for rule in rules(("pgbouncer",)) if rule.needs == ("console",)}
 
-    assert registered - bad == {"pgbouncer.service.unreachable", "pgbouncer.query.failed"}
+    assert registered == bad
 
 
 def test_pools_are_not_called_too_big_when_nobody_knows_the_limit() -> None:

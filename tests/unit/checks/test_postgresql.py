@@ -16,6 +16,7 @@ from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.postgresql import (
     Activity,
+    Application,
     Archiver,
     Checkpoints,
     Connections,
@@ -27,6 +28,8 @@ from samaops.facts.postgresql import (
     LockWait,
     PostgresFacts,
     Prepared,
+    Rights,
+    RoleSetting,
     Session,
     Setting,
     Slot,
@@ -68,6 +71,8 @@ def session(pid: int = 1, **changes: Any) -> Session:
 ACTIVITY = Activity(0, (), (), 0, {}, (), ())
 OURS = Database("samaconso", True, 1000, 1, 0, 0, 0, 0, 0, 86_400.0)
 ARCHIVER = Archiver("on", 10, 0, None, 60.0, None, False)
+APPLICATION = Application("app", "samaconso", True, False, None, -1, 10, True, -1, 12, True, {})
+RIGHTS = Rights("app", 4, 4, True, (), (), ())
 HEALTHY = PostgresFacts(
     version="15.20 (Debian)", version_number=150020, role="samaops", is_monitor=True, in_recovery=False,
     uptime_seconds=3600.0, connect_ms=3.0, ping_ms=0.4,
@@ -86,6 +91,7 @@ HEALTHY = PostgresFacts(
     },
     extensions={"pg_stat_statements": "1.10", "pg_trgm": "1.6", "uuid-ossp": "1.1"},
     notifications=DueNotifications("notifications", True, True, 0, None, 3600.0),
+    application=APPLICATION, rights=RIGHTS,
 )  # fmt: skip
 
 
@@ -95,6 +101,27 @@ def judge(
     observation = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", facts, failure, missing)
     snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (observation,))
     return {finding.code: finding for finding in engine.judge(snapshot, Site(SETTINGS))}
+
+
+def application(**changes: Any) -> dict[str, Any]:
+    return {"application": replace(APPLICATION, **changes)}
+
+
+def its_setting(name: str, value: str) -> dict[str, Any]:
+    return application(settings={name: RoleSetting(value, "role")})
+
+
+def rights(**changes: Any) -> dict[str, Any]:
+    return {"rights": replace(RIGHTS, **changes)}
+
+
+def synchronous(names: str, *states: str, commit: str = "on") -> dict[str, Any]:
+    standbys = tuple(Standby(f"s{n}", "", "streaming", state, 0, 0.0, None) for n, state in enumerate(states))
+    changes = {
+        "synchronous_standby_names": setting(names, names),
+        "synchronous_commit": setting(commit, commit),
+    }
+    return {"standbys": standbys, "settings": changed(**changes)}
 
 
 def connections(used: int) -> Connections:
@@ -245,7 +272,18 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("postgresql.slot.inactive", {"slots": (slot(),)}, WARNING),
     ("postgresql.slot.inactive", {"slots": (slot(None),)}, WARNING),
     ("postgresql.slot.inactive", {"slots": (slot(2048 * MB),)}, CRITICAL),
-    ("postgresql.slot.inactive", {"slots": (slot(wal_status="lost"),)}, CRITICAL),
+    ("postgresql.slot.inactive", {"slots": (slot(wal_status="unreserved", is_active=True),)}, CRITICAL),
+    (
+        "postgresql.slot.inactive",
+        {"slots": (slot(2048 * MB, wal_status="extended", is_active=True),)},
+        WARNING,
+    ),
+    ("postgresql.slot.inactive", {"slots": (slot(is_synced=True),)}, OK),
+    ("postgresql.slot.inactive", {"slots": (slot(None, wal_status="lost"),)}, OK),  # it holds nothing back
+    ("postgresql.slot.lost", {}, OK),
+    ("postgresql.slot.lost", {"slots": (slot(2048 * MB), slot(wal_status="unreserved"))}, OK),
+    ("postgresql.slot.lost", {"slots": (slot(None, wal_status="lost"),)}, CRITICAL),
+    ("postgresql.slot.lost", {"slots": (slot(wal_status="reserved", reason="idle_timeout"),)}, CRITICAL),
     ("postgresql.wal.large", {}, OK),
     ("postgresql.wal.large", {"wal": Wal(200, 2048 * MB, 0)}, WARNING),
     ("postgresql.wal.large", {"wal": Wal(500, 5000 * MB, 0)}, CRITICAL),
@@ -271,6 +309,51 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
         "postgresql.replication.lag",
         {"standbys": (Standby("s", "", "streaming", "async", 1, 601.0, None),)},
         CRITICAL,
+    ),
+]
+
+
+READ_ONLY = "default_transaction_read_only"
+CASES += [
+    ("postgresql.application.login", application(can_login=None), CRITICAL),
+    ("postgresql.application.login", application(can_login=False), CRITICAL),
+    ("postgresql.application.login", application(valid_seconds=-5.0), CRITICAL),
+    ("postgresql.application.login", application(valid_seconds=86_400.0), WARNING),
+    ("postgresql.application.login", application(valid_seconds=90 * 86_400.0), OK),
+    ("postgresql.application.login", application(allows_connections=False), CRITICAL),
+    ("postgresql.application.login", application(database_limit=-2), CRITICAL),
+    ("postgresql.application.login", application(may_connect=False), CRITICAL),
+    ("postgresql.application.login", application(role_limit=10), CRITICAL),
+    ("postgresql.application.login", application(role_limit=0), CRITICAL),
+    ("postgresql.application.login", application(role_limit=11), WARNING),
+    ("postgresql.application.login", application(role_limit=10, is_superuser=True), WARNING),
+    ("postgresql.application.login", application(database_limit=12), CRITICAL),
+    ("postgresql.application.login", application(database_limit=100), OK),
+    ("postgresql.application.read_only", its_setting(READ_ONLY, "on"), CRITICAL),
+    ("postgresql.application.read_only", its_setting(READ_ONLY, "true"), CRITICAL),
+    ("postgresql.application.read_only", its_setting(READ_ONLY, "off"), OK),
+    ("postgresql.application.timeouts", its_setting("statement_timeout", "20ms"), CRITICAL),
+    ("postgresql.application.timeouts", its_setting("lock_timeout", "500"), WARNING),
+    ("postgresql.application.timeouts", its_setting("statement_timeout", "30s"), OK),
+    ("postgresql.application.timeouts", its_setting("statement_timeout", "0"), OK),
+    ("postgresql.application.rights", rights(readable=0), CRITICAL),
+    ("postgresql.application.rights", rights(tables=0, readable=0), OK),
+    ("postgresql.application.rights", rights(lost=("public.users",)), CRITICAL),
+    ("postgresql.application.rights", rights(sequences=("users_id_seq (public.users)",)), CRITICAL),
+    ("postgresql.application.rights", rights(serves_notifications=False), CRITICAL),
+    ("postgresql.application.rights", rights(readable=3, unreadable=("public.users",)), WARNING),
+    ("postgresql.application.rights", rights(tables=9, unreadable=("audit.log",)), OK),  # it is not its own
+    ("postgresql.commit.waiting", synchronous("standby_2"), CRITICAL),
+    ("postgresql.commit.waiting", synchronous("standby_2", "async"), CRITICAL),
+    ("postgresql.commit.waiting", synchronous("standby_2", "sync"), OK),
+    ("postgresql.commit.waiting", synchronous("ANY 2 (a, b, c)", "quorum"), CRITICAL),
+    ("postgresql.commit.waiting", synchronous("ANY 2 (a, b, c)", "quorum", "quorum"), OK),
+    ("postgresql.commit.waiting", synchronous("standby_2", commit="local"), OK),
+    ("postgresql.commit.waiting", {**synchronous("standby_2"), "standbys": None}, UNKNOWN),
+    (
+        "postgresql.commit.waiting",
+        {**synchronous("standby_2"), **its_setting("synchronous_commit", "off")},
+        OK,
     ),
 ]
 
@@ -416,3 +499,8 @@ def test_settings_are_compared_by_what_they_mean(
     expected: str, shown: str, number: str, unit: str | None, differs: bool
 ) -> None:
     assert difference(expected, shown, number, unit) is differs
+
+
+def test_a_lost_slot_is_not_named_as_what_holds_wal() -> None:
+    slots = (slot(None, wal_status="lost", name="lost"), slot(name="idle"))
+    assert judge(replace(HEALTHY, slots=slots))["postgresql.wal.large"].evidence["inactive_slots"] == ["idle"]

@@ -16,8 +16,10 @@ SUBJECT = "proxy/10.101.201.204:8080"
 OAUTH, FCM = "oauth2.googleapis.com", "fcm.googleapis.com"
 
 
-def tunnel(status: int | None, failure: FailureKind | None = None, words: str = "words") -> TunnelFacts:
-    return TunnelFacts(FCM, 443, status, words, failure.value if failure else "", 4.0)
+def tunnel(
+    status: int | None, failure: FailureKind | None = None, *schemes: str, words: str = "words"
+) -> TunnelFacts:
+    return TunnelFacts(FCM, 443, status, words, failure.value if failure else "", 4.0, schemes)
 
 
 def proxy(one: TunnelFacts, has_credentials: bool = False) -> ProxyFacts:
@@ -33,6 +35,19 @@ CASES: list[tuple[str, str, ProxyFacts, Status]] = [
     ("proxy.auth.required", SUBJECT, proxy(tunnel(407)), CRITICAL),
     ("proxy.auth.required", SUBJECT, proxy(tunnel(407), has_credentials=True), UNKNOWN),
     ("proxy.auth.required", SUBJECT, proxy(tunnel(401), has_credentials=True), UNKNOWN),
+    (
+        "proxy.auth.required",
+        SUBJECT,
+        proxy(tunnel(407, None, "Negotiate", "basic"), has_credentials=True),
+        UNKNOWN,
+    ),
+    (
+        "proxy.auth.required",
+        SUBJECT,
+        proxy(tunnel(407, None, "Negotiate", "NTLM"), has_credentials=True),
+        CRITICAL,
+    ),
+    ("proxy.auth.required", SUBJECT, proxy(tunnel(407, None, "Digest")), CRITICAL),
     ("proxy.host.blocked", f"proxy/{FCM}", proxy(GOOD), OK),
     ("proxy.host.blocked", f"proxy/{FCM}", proxy(tunnel(403)), CRITICAL),
     ("proxy.host.blocked", f"proxy/{FCM}", proxy(tunnel(405)), CRITICAL),
@@ -48,6 +63,13 @@ CASES: list[tuple[str, str, ProxyFacts, Status]] = [
     ("proxy.upstream.failing", f"proxy/{FCM}", proxy(tunnel(403)), SKIPPED),
     ("proxy.upstream.failing", f"proxy/{OAUTH}", proxy(tunnel(502)), OK),
 ]
+
+
+def test_a_proxy_that_takes_no_password_does_not_refuse_ours() -> None:
+    facts = proxy(tunnel(407, None, "Negotiate", "NTLM"), has_credentials=True)
+    finding = findings(SETTINGS, observed(facts, SUBJECT))[f"proxy.auth.required@{SUBJECT}"]
+    assert "by NTLM, Negotiate only" in finding.title
+    assert "refuses" not in finding.title
 
 
 def test_every_check_has_its_cases() -> None:

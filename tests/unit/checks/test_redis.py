@@ -14,11 +14,13 @@ from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.redis import (
     ClientBuffer,
+    DeniedCommand,
     RedisConnections,
     RedisFacts,
     RedisMemory,
     RedisPersistence,
     RedisTraffic,
+    RedisWriting,
 )
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
@@ -71,7 +73,10 @@ HEALTHY = RedisFacts(
     keys_with_expiry=1_000_000,
     largest_buffer=ClientBuffer("10.0.0.2:40000", "", "get", 20_000, 80_000, 40),
     sample=keys(results=100, cache=900),
+    writing=RedisWriting("master", is_held=False, refusal=""),
+    denied=(),
 )
+DENIED = DeniedCommand("samaconso", "command", "set", 40, 2.0)
 FULL = {"memory.used": 2990 * MB, "memory.counted": 2990 * MB, "memory.resident": 3000 * MB}
 OVER = {"memory.used": 3001 * MB, "memory.counted": 3001 * MB, "memory.resident": 3010 * MB}
 HALF_FULL = {"memory.used": 1800 * MB, "memory.counted": 1800 * MB, "memory.resident": 1900 * MB}
@@ -99,6 +104,10 @@ CASES: list[tuple[str, Status, dict[str, Any]]] = [
     ("redis.memory.refusing_writes", CRITICAL, {"persistence.bgsave_ok": False}),
     ("redis.memory.refusing_writes", CRITICAL, {"persistence.aof_write_ok": False}),
     ("redis.memory.refusing_writes", OK, {"persistence.bgsave_ok": False, "persistence.stops_writes": False}),
+    ("redis.write.refused", OK, {}),
+    ("redis.write.refused", CRITICAL, {"writing.is_held": True}),
+    ("redis.acl.denied", OK, {}),
+    ("redis.acl.denied", WARNING, {"denied": (DENIED,)}),
     ("redis.memory.over_container", OK, {}),
     ("redis.memory.over_container", WARNING, {"memory.maximum": 0}),
     ("redis.memory.over_container", WARNING, {"memory.maximum": 8000 * MB}),
@@ -180,6 +189,8 @@ def test_a_healthy_redis_has_nothing_but_ok() -> None:
         ("keys", "redis.keys.no_expiry"),
         ("keys", "redis.keys.big"),
         ("eviction_rate", "redis.evictions.high"),
+        ("writing", "redis.write.refused"),
+        ("denied", "redis.acl.denied"),
     ],
 )
 def test_a_part_we_may_not_see_is_unknown(part: str, code: str) -> None:

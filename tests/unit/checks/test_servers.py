@@ -193,5 +193,5 @@ def test_kills_at_a_containers_limit_are_kept_as_evidence() -> None:
     kill = OomKill(NOW - 60, 9, "perl", True, "c" * 64)
     found = findings("servers.oom.killed", seen("servers/db", oom(kill), "db"))["servers/db"]
     assert found.evidence["kills_by_container_limit"] == [
-        {"at": NOW - 60, "pid": 9, "command": "perl", "container": "c" * 64}
+        {"at": NOW - 60, "ago_seconds": 60.0, "pid": 9, "command": "perl", "container": "c" * 64}
     ]

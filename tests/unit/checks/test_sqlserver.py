@@ -30,6 +30,8 @@ HEALTHY = SqlServerFacts(
 )
 NO_DRIVER = {"broken_rung": "driver", "failure_kind": "missing", "login_ms": None, "query_ms": None}
 NO_LOGIN = {"broken_rung": "login", "failure_kind": "authentication", "login_ms": None, "query_ms": None}
+REFUSED = {**NO_LOGIN, "error_number": 18486}
+NO_DATABASE = {**NO_LOGIN, "broken_rung": "database", "failure_kind": "missing", "database": "SIC"}
 NO_QUERY = {"broken_rung": "query", "failure_kind": "no_answer", "query_ms": None, "words": "\x1b[31m[red]"}
 CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("sqlserver.server.unreachable", {}, OK),
@@ -40,6 +42,12 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("sqlserver.login.refused", NO_LOGIN, UNKNOWN),
     ("sqlserver.login.refused", NO_DRIVER, SKIPPED),
     ("sqlserver.login.refused", NO_QUERY, OK),
+    ("sqlserver.login.refused", REFUSED, UNKNOWN),
+    ("sqlserver.login.refused", NO_DATABASE, SKIPPED),
+    ("sqlserver.database.unavailable", {}, OK),
+    ("sqlserver.database.unavailable", NO_DATABASE, CRITICAL),
+    ("sqlserver.database.unavailable", NO_LOGIN, SKIPPED),
+    ("sqlserver.database.unavailable", NO_QUERY, OK),
     ("sqlserver.query.failing", {}, OK),
     ("sqlserver.query.failing", NO_QUERY, CRITICAL),
     ("sqlserver.query.failing", {**NO_QUERY, "failure_kind": "permission"}, UNKNOWN),
@@ -62,6 +70,28 @@ def test_every_check_has_its_cases() -> None:
 def test_each_case_is_judged(code: str, changes: dict[str, Any], status: Status) -> None:
     found = findings(SETTINGS, observed(with_fields(HEALTHY, changes), SUBJECT))
     assert found[f"{code}@{SUBJECT}"].status is status
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "title"),
+    [
+        (REFUSED, "login.refused", "sic refuses our log-in: the account is locked"),
+        (NO_LOGIN, "login.refused", "sic refuses our log-in"),
+        (
+            NO_DATABASE,
+            "database.unavailable",
+            "sic: the database SIC cannot be opened: offline, being restored, absent, or not open to this account",
+        ),
+        (
+            {**NO_DATABASE, "error_number": 927},
+            "database.unavailable",
+            "sic: the database SIC cannot be opened: it is being restored",
+        ),
+    ],
+)
+def test_the_title_says_what_the_number_means(changes: dict[str, Any], code: str, title: str) -> None:
+    found = findings(SETTINGS, observed(with_fields(HEALTHY, changes), SUBJECT))
+    assert found[f"sqlserver.{code}@{SUBJECT}"].title == title
 
 
 @pytest.mark.parametrize(

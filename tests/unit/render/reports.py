@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from msgspec.structs import replace
+
 from samaops.model.cause import Cause, Fix, Verdict
+from samaops.model.difference import Comparison, Difference
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.report import Footprint, Report
@@ -134,3 +137,17 @@ def hostile(text: str) -> Report:
         fixes=(Fix("x", Risk.SAFE, text, (f"echo {text}",), (text,)),),
     )
     return Report("diagnose", MOMENT, 5, findings=(bad, loose), causes=(found,))
+
+
+def compared(report: Report, *, is_asked: bool = False, count: int = 2) -> Report:
+    """Return a report of a look that was compared with the last one that was all well."""
+    well_at = MOMENT.replace(hour=2)
+    differences = (
+        Difference(
+            "docker/file//c.yml", "api", "file /c.yml was changed", "********", "********",
+            at=MOMENT.replace(minute=5),
+        ),
+        *(Difference(f"redis/setting/{n}", "w", f"Redis setting {n} is 2, it was 1", "1", "2") for n in range(1, count)),
+    )[:count]  # fmt: skip
+    comparison = Comparison(well_at, differences, ("rabbitmq@api",), is_asked)
+    return replace(report, since_well=comparison)

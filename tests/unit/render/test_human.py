@@ -29,6 +29,27 @@ def test_the_first_line_is_the_answer() -> None:
     assert first == "✗ CRITICAL  No worker consumes the queue low_priority"
 
 
+def _with_worse_beside(status: Status) -> Report:
+    """Return the usual report with a cause that is a warning, and something else that no cause explains."""
+    report = reports.usual()
+    softened = tuple(
+        replace(one, status=Status.WARNING) if one.key in report.causes[0].explains else one
+        for one in report.findings
+    )
+    worse = reports.finding("minio.service.unreachable", status, "minio/db", "MinIO is down")
+    return replace(report, findings=(*softened, worse))
+
+
+def test_the_severity_of_the_first_line_is_that_of_the_cause_it_names() -> None:
+    first = on_screen(_with_worse_beside(Status.UNKNOWN)).splitlines()[0]
+    assert first == "▲ WARNING  No worker consumes the queue low_priority"
+
+
+def test_what_no_cause_explains_comes_first_where_it_is_worse() -> None:
+    first = " ".join(on_screen(_with_worse_beside(Status.CRITICAL)).split("\n\n")[0].split())
+    assert first.startswith("✗ CRITICAL MinIO is down (and 1 more); no known cause explains them")
+
+
 def test_evidence_against_a_cause_is_shown_too() -> None:
     output = on_screen(reports.usual())
     assert "confirmed · rabbitmq/low_priority" in output
@@ -150,3 +171,42 @@ def test_every_status_has_a_word_and_not_only_a_colour(status: Status) -> None:
     finding = reports.finding("redis.memory.high", status, "redis/x", "Title")
     output = on_screen(replace(reports.healthy(), findings=(finding,)), verbose=True)
     assert words.status(status) in output.lower()
+
+
+def without_causes() -> Report:
+    return replace(reports.usual(), causes=())
+
+
+def test_differences_come_before_what_no_cause_explains() -> None:
+    output = on_screen(reports.compared(without_causes()))
+    assert output.index("2 differences since the last well look, at ") < output.index("Redis uses 85 %")
+    assert "file /c.yml was changed" in output
+    assert "not compared, because it was not looked at now: rabbitmq@api" in output
+
+
+def test_where_causes_explain_all_there_is_one_line_of_differences() -> None:
+    usual = reports.usual()
+    folded = {key for cause in usual.causes for key in cause.explains}
+    explained = replace(usual, findings=tuple(one for one in usual.findings if one.key in folded))
+    output = on_screen(reports.compared(explained), width=120)
+    assert "samaops diagnose --since-well: 2 differences since the last well look, at " in output
+    assert "/c.yml" not in output
+    assert "since-well" not in on_screen(reports.compared(explained, count=0))
+
+
+def test_a_healthy_look_says_nothing_of_differences_unless_asked() -> None:
+    healthy = reports.healthy()
+    assert on_screen(reports.compared(healthy)) == on_screen(healthy)
+    assert "Redis setting 1 is 2" in on_screen(reports.compared(healthy, is_asked=True))
+    assert "Nothing is different since the last well look, at " in on_screen(
+        reports.compared(healthy, is_asked=True, count=0)
+    )
+
+
+def test_what_was_asked_for_stands_before_the_causes_and_is_bounded() -> None:
+    output = on_screen(reports.compared(reports.usual(), is_asked=True, count=30))
+    assert output.index("30 differences") < output.index("confirmed · rabbitmq/low_priority")
+    assert "20 more (-v)" in output
+    assert "Redis setting 29" in on_screen(
+        reports.compared(reports.usual(), is_asked=True, count=30), verbose=True
+    )

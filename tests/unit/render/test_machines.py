@@ -29,7 +29,9 @@ def document(report: Report) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "report", [reports.usual(), reports.healthy(), FAILED], ids=["usual", "healthy", "failed"]
+    "report",
+    [reports.usual(), reports.healthy(), FAILED, reports.compared(reports.usual())],
+    ids=["usual", "healthy", "failed", "compared"],
 )
 def test_json_keeps_to_its_schema(report: Report) -> None:
     jsonschema.validate(document(report), SCHEMA)
@@ -43,6 +45,23 @@ def test_json_has_the_words_and_the_order_of_the_contract() -> None:
     assert isinstance(causes, list)
     assert causes[0]["for"] == ["86 messages wait, 0 consumers", "worker2 is up and consumes only: normal"]
     assert causes[0]["against"] == ["Flower shows worker2 online"]
+
+
+def test_json_has_what_is_different_and_since_when() -> None:
+    found = document(reports.compared(reports.usual()))
+    assert (found["well_at"], found["not_compared"]) == ("2026-01-31T02:12:00.123+00:00", ["rabbitmq@api"])
+    differences = found["differences"]
+    assert isinstance(differences, list)
+    assert [(one["place"], one["at"]) for one in differences] == [
+        ("docker/file//c.yml", "2026-01-31T03:05:00.123+00:00"),
+        ("redis/setting/1", None),
+    ]
+
+
+def test_markdown_lists_what_is_different() -> None:
+    text = faces.render(reports.compared(reports.usual()), Output.MARKDOWN)
+    assert "## Different since all was well" in text
+    assert "Different since" not in faces.render(reports.compared(reports.healthy()), Output.MARKDOWN)
 
 
 def test_json_has_no_number_that_json_has_not() -> None:

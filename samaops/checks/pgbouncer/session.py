@@ -1,0 +1,112 @@
+"""Judge the session that the application gets through the pool: where it leads, whether it may write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec.structs import asdict
+
+from samaops.checks.registry import Context, access, check
+from samaops.facts.pgbouncer import PgBouncerFacts, PgBouncerProbe, PooledSession
+from samaops.facts.postgresql import PostgresFacts
+from samaops.i18n import _
+from samaops.model.finding import Finding
+from samaops.site.commands import as_superuser, console
+
+READ_ONLY = "default_transaction_read_only"
+
+access(
+    "pgbouncer.write.probe",
+    PgBouncerProbe,
+    title=lambda seen: _(
+        "PostgreSQL took a write of the application in {table} and took it back in {ms} ms"
+    ).format(table=seen.place, ms=seen.milliseconds),
+    value=lambda seen: seen.milliseconds,
+)
+
+
+def _not_seen(context: Context) -> Finding:
+    return context.skipped(_("not looked at, see {code}").format(code="pgbouncer.query.failed"))
+
+
+def _server(context: Context) -> PostgresFacts | None:
+    return next((facts for _look, facts in context.snapshot.facts_of(PostgresFacts)), None)
+
+
+@check("pgbouncer.write.refused", PgBouncerFacts, needs=("session",))
+def read_only(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
+    session = facts.query.session if facts.query else None
+    if session is None:
+        yield _not_seen(context)
+        return
+    evidence = asdict(session)
+    if session.in_recovery:
+        title = _("The pool leads the application to a standby: PostgreSQL refuses every write there")
+        hint = console(context.site, "SHOW DATABASES")
+        yield context.crit(title, evidence={**evidence, "reason": "recovery"}, hint=hint)
+    elif session.is_read_only:
+        title = _("The sessions of {user} are read-only: PostgreSQL refuses the application's writes").format(
+            user=session.user
+        )
+        level = _level_of_read_only(context)
+        detail = _("default_transaction_read_only is on for: {level}").format(level=level)
+        sql = "SELECT name, setting, source, sourcefile FROM pg_settings WHERE name LIKE '%read_only'"
+        hint = as_superuser(context.site, sql)
+        evidence = {**evidence, "reason": "read_only", "level": level}
+        yield context.crit(title, detail=detail, evidence=evidence, hint=hint)
+    else:
+        title = _("The application's sessions may write ({user} in {database})")
+        yield context.ok(title.format(user=session.user, database=session.database), evidence=evidence)
+
+
+def _level_of_read_only(context: Context) -> str:
+    server = _server(context)
+    setting = server.application.settings.get(READ_ONLY) if server and server.application else None
+    return setting.level if setting else "server"
+
+
+@check("pgbouncer.route.different", PgBouncerFacts, needs=("session",))
+def route(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
+    session = facts.query.session if facts.query else None
+    if session is None:
+        yield _not_seen(context)
+        return
+    differences = dict(_differences(session, context))
+    evidence = {**asdict(session), "different": differences}
+    if differences:
+        words = ", ".join(f"{name} {actual}" for name, actual in differences.items())
+        title = _("The pool leads the application elsewhere than configured: {words}").format(words=words)
+        yield context.crit(title, evidence=evidence, hint=console(context.site, "SHOW DATABASES"))
+    else:
+        title = _("The pool leads the application to {database} as {user}")
+        yield context.ok(title.format(database=session.database, user=session.user), evidence=evidence)
+
+
+def _differences(session: PooledSession, context: Context) -> Iterator[tuple[str, str]]:
+    settings, server = context.site.settings, _server(context)
+    if settings.pgbouncer and session.user != settings.pgbouncer.user:
+        yield "user", session.user
+    if settings.postgresql and session.database != settings.postgresql.database:
+        yield "database", session.database
+    started_at = server.started_at if server else None
+    if started_at is not None and abs(started_at - session.server_started_at) > 0.01:
+        yield "server", _("another one than [postgresql]")
+
+
+@check(
+    "pgbouncer.sequence.exhausted", PgBouncerFacts, needs=("sequences",), warning=80, critical=95, unit="%"
+)
+def sequences(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
+    seen = facts.query.sequences if facts.query else None
+    if seen is None:
+        yield _not_seen(context)
+        return
+    yield context.worst(
+        seen,
+        by=lambda sequence: sequence.percent,
+        title=lambda sequence: _("Sequence {name} is at {value} of {last} ({percent} %)").format(
+            name=sequence.name, value=sequence.value, last=sequence.last, percent=sequence.percent
+        ),
+        evidence=lambda rows: {"sequences": [asdict(sequence) for sequence in rows]},
+        none=_("The application sees no sequence that ends"),
+    )

@@ -1,0 +1,2 @@
+-- Purpose: take back what was written. Needs: any role.
+ROLLBACK

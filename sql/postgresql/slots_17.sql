@@ -1,0 +1,16 @@
+-- Replication slots as in slots.sql, with why one was invalidated, and whether a standby copies it from its primary.
+-- Needs: PostgreSQL 17 (invalidation_reason, synced), any role.
+SELECT slot_name AS name,
+       slot_type AS type,
+       active AS is_active,
+       wal_status,
+       pg_wal_lsn_diff(
+           CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn
+       )::bigint AS retained_bytes,
+       greatest(age(xmin), age(catalog_xmin))::bigint AS xmin_age,
+       safe_wal_size AS safe_bytes,
+       synced AS is_synced,
+       invalidation_reason AS reason
+FROM pg_replication_slots
+ORDER BY retained_bytes DESC NULLS FIRST
+LIMIT 50

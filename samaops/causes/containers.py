@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from samaops.causes import reasons
 from samaops.causes.effects import Effects, OfSite, codes, name_of
-from samaops.causes.mechanism import ON_REQUEST, SIGKILL
-from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
+from samaops.causes.mechanism import SIGKILL
+from samaops.causes.root import Rank, Root, disruptive, each, root, safe, words_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
+from samaops.facts.docker import ON_REQUEST
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -74,7 +77,23 @@ def _container(
         (fix,),
         id=cause_id,
         runbook=_runbook(view.site, name_of(finding)),
-        speaks_for=(words_of(finding), *witnesses[:3]),
+        speaks_for=(words_of(finding), *reasons.suspects(view, name_of(finding)), *witnesses[:3]),
+    )
+
+
+def _with_reason(finding: Finding, view: View, root_: Root | None) -> Root | None:
+    """Return the root of a container that ended by itself with the reason of its log; without one, why is open."""
+    if root_ is None:
+        return None
+    reason = reasons.of_finding(finding)
+    if reason is None or not reason.kind:
+        against = _("nobody knows yet why: its log has no known reason")
+        root_ = replace(root_, verdict=Verdict.INCONCLUSIVE, speaks_against=(against,))
+    name = name_of(finding)
+    return replace(
+        root_,
+        title=reasons.with_reason(root_.title or "", reason),
+        fixes=(*reasons.advice(view, finding, name, reason), *root_.fixes),
     )
 
 
@@ -136,6 +155,7 @@ def container_crash_loop(finding: Finding, view: View) -> Root | None:
     text = _("Read why it ends: starting it once more changes nothing")
     fix = safe("docker.logs", text, _docker(view, finding, "logs --tail 50"))
     root_ = _container(finding, view, _("Container {name} keeps crashing and restarting"), fix)
+    root_ = _with_reason(finding, view, root_)
     up_seconds = finding.evidence.get("up_seconds")
     if root_ is None or not isinstance(up_seconds, (int, float)) or up_seconds < _RESTARTED_LATELY_SECONDS:
         return root_
@@ -163,7 +183,7 @@ def container_stopped(finding: Finding, view: View) -> Root | None:
     if finding.evidence.get("exit_code") in ON_REQUEST:
         return _on_request(finding, view, _container(finding, view, _("Container {name} is stopped"), fix))
     title = _("Container {name} crashed with exit code {code}")
-    return _container(finding, view, title, fix, "container-crashed")
+    return _with_reason(finding, view, _container(finding, view, title, fix, "container-crashed"))
 
 
 @root("container-renamed", on="docker.container.renamed", rank=Rank.PART, runbook="api-down")
@@ -211,3 +231,96 @@ def container_missing(finding: Finding, view: View) -> Root | None:
     text = _("Create it again from the compose file of its server")
     fix = disruptive("compose.up", text, on_server(view.site, finding.server, create))
     return _container(finding, view, _("Container {name} does not exist"), fix)
+
+
+def _of_member(finding: Finding, site: Site) -> Effects:
+    """Return what a wrong address, user or password produces; other variables explain nothing by themselves."""
+    return effects_of_container(site, name_of(finding)) if finding.evidence.get("points") else ()
+
+
+# It could produce all that its container's failure does; nobody knows from its name what else a variable does.
+@root(
+    "environment-differs",
+    on="docker.container.environment",
+    rank=Rank.SERVICE,
+    runbook="api-down",
+    effects=OfSite(_of_member, CONTAINER_GONE.shown),
+)
+def environment_differs(finding: Finding, view: View) -> Root:
+    """A member or a worker was started with another environment than its peers."""
+    name = name_of(finding)
+    reason = reasons.of_container(view, name)
+    text = _("Put it right in its environment file or compose file, and create only this container again")
+    look = on_server(
+        view.site,
+        finding.server,
+        "grep -nE 'env_file|environment|extra_hosts' /opt/samaconso/docker-compose*.yml",
+    )
+    return Root(
+        fixes=(safe("environment.look", text, look),),
+        verdict=Verdict.CONFIRMED if reason and finding.evidence.get("points") else Verdict.PROBABLE,
+        runbook=_runbook(view.site, name),
+        speaks_for=(words_of(finding), *(reason.spoken if reason else ())),
+    )
+
+
+def _of_cut_off(finding: Finding, site: Site) -> Effects:
+    return effects_of_container(site, name_of(finding))
+
+
+@root(
+    "container-cut-off",
+    on="docker.container.reach",
+    rank=Rank.SERVICE,
+    runbook="api-down",
+    effects=OfSite(_of_cut_off, CONTAINER_GONE.shown),
+)
+def container_cut_off(finding: Finding, view: View) -> Iterator[Root]:
+    """Others reach what it does not: the way from there is cut, or leads elsewhere."""
+    alike = [
+        other
+        for other in view.bad("docker.container.reach", finding.server)
+        if other.evidence.get("listed") == finding.evidence.get("listed")
+    ]
+    if alike[0].key != finding.key:
+        return  # one cause of all containers of this server that miss the same places
+    names = [name_of(other) for other in alike]
+    text = _("See how it resolves and routes that address; ask the network team which rule is on the way")
+    look = f"ip route; iptables -S; cat $(docker inspect -f '{{{{.HostsPath}}}}' {shlex.quote(names[0])})"
+    title = _("{names} cannot reach {listed}").format(
+        names=", ".join(names), listed=finding.evidence.get("listed")
+    )
+    yield Root(
+        title,
+        (safe("network.way", text, on_server(view.site, finding.server, look)),),
+        runbook=_runbook(view.site, names[0]),
+        speaks_for=tuple(words_of(other) for other in alike),
+        triggers=tuple(alike),
+        effects=tuple(effect for name in names for effect in effects_of_container(view.site, name)),
+    )
+
+
+@root(
+    "trouble-in-log",
+    on=each("docker.log.trouble", "servers.log.trouble"),
+    rank=Rank.REMAINDER,
+    runbook="api-down",
+)
+def trouble_in_log(finding: Finding, view: View) -> Root | None:
+    """It writes of trouble that no other check looks at. What PostgreSQL refuses, PgBouncer writes too."""
+    same = [
+        log
+        for log in view.bad("servers.log.trouble")
+        if log.evidence.get("reason") == finding.evidence.get("reason")
+    ]
+    database = next((log for log in same if log.subject.startswith("postgresql/")), None)
+    if finding in same and database is not None:
+        if finding is not database:
+            return None
+        return Root(
+            verdict=Verdict.PROBABLE, triggers=(finding, *(log for log in same if log is not finding))
+        )
+    is_container = finding.subject.startswith("docker/")
+    reason = reasons.of_finding(finding)
+    fixes = reasons.advice(view, finding, name_of(finding), reason) if is_container else ()
+    return Root(fixes=fixes, verdict=Verdict.PROBABLE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -223,14 +222,15 @@ _NO_SPACE_SHARE = 0.02
 
 def _suffering(finding: Finding, full: tuple[Finding, ...], view: View) -> Effects:
     """Return what full disks produce: with some space left only the broker stops, by a limit of its own."""
-    has_space = all(
-        disk.code == "servers.disk.full"
-        and (disk.evidence.get("available_bytes") or 0)
-        > _NO_SPACE_SHARE * (disk.evidence.get("size_bytes") or math.inf)
-        for disk in full
-    )
-    suffering = _LITTLE_SPACE if has_space else _CANNOT_WRITE
+    suffering = _LITTLE_SPACE if all(map(_has_space, full)) else _CANNOT_WRITE
     return produced((*suffering, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)), finding, view.site)
+
+
+def _has_space(disk: Finding) -> bool:
+    available, size = (disk.evidence.get(key) for key in ("available_bytes", "size_bytes"))
+    if disk.code != "servers.disk.full" or not isinstance(available, int) or not isinstance(size, int):
+        return False
+    return available > _NO_SPACE_SHARE * size
 
 
 def _why_not(filler: Finding, view: View) -> str:
@@ -256,9 +256,10 @@ _LEAST_SHARE = 0.02
 
 def _is_much(filler: Finding, disk: Finding) -> bool:
     """Return whether what a filler holds matters to a disk; where one of the two is not known, it may."""
-    held = next((filler.evidence[name] for name in _HELD if filler.evidence.get(name) is not None), None)
+    sizes = (filler.evidence.get(name) for name in _HELD)
+    held = next((size for size in sizes if isinstance(size, int)), None)
     size = disk.evidence.get("size_bytes")
-    return held is None or not size or held >= _LEAST_SHARE * size
+    return held is None or not isinstance(size, int) or held >= _LEAST_SHARE * size
 
 
 def _is_on(disk: Finding, filler: Finding) -> bool:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from samaops.causes.view import OUTAGE
+from samaops.facts.docker import ON_REQUEST
 from samaops.model.finding import Finding
 
-# Ended on request: by itself after SIGTERM, by the signal 15, or by the 9 that follows when it does not end in time.
-ON_REQUEST = (0, 137, 143)
 SIGKILL = 137
 # Docker notices the end of a container a moment after the kernel's kill; clocks are the same machine's.
 _AFTER_KILL_SECONDS = 60.0

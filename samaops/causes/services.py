@@ -6,6 +6,7 @@ import shlex
 
 from msgspec import Struct
 
+from samaops.causes import reasons
 from samaops.causes.effects import codes, name_of
 from samaops.causes.root import Rank, Root, disruptive, each, root, safe, team_request, words_of
 from samaops.causes.topology import MEMBER_GONE, effects_of_system, effects_on_dependents
@@ -49,6 +50,10 @@ _TITLES = {
 }
 
 
+# It says why it ended, or why it does not serve; one that hangs writes nothing any more.
+_ENDED = ("refused", "closed", "unavailable")
+
+
 def _is_unknown(finding: Finding) -> bool:
     return finding.status is Status.UNKNOWN
 
@@ -63,14 +68,16 @@ def service_down(finding: Finding, view: View) -> Root | None:
     if kind == "silent" and finding.server and view.ok("servers.ssh.unreachable", finding.server):
         return _port_dropped(finding, view)
     is_refused_at_once = system == "proxy" and kind not in ("silent", "no_answer")
+    reason = reasons.of_service(view, system)
+    title = _(_TITLES[kind]).format(name=_(_SERVICES[system].name))
     return Root(
-        _(_TITLES[kind]).format(name=_(_SERVICES[system].name)),
+        reasons.with_reason(title, reason if kind in _ENDED else None),
         _repair(finding, view),
         id=f"{system}-hung" if kind == "no_answer" else None,
         effects=(*codes("proxy.*"), *effects_on_dependents("proxy", hangs=False))
         if is_refused_at_once
         else None,
-        speaks_for=(words_of(finding), *_running_container(view, system)),
+        speaks_for=(words_of(finding), *_running_container(view, system), *(reason.spoken if reason else ())),
     )
 
 
@@ -255,9 +262,11 @@ def member_down(finding: Finding, view: View) -> Root:
     healthy = ", ".join(name_of(other) for other in view.ok("api.member.unreachable"))
     serving = _("{names} still serves: take {name} out of the balancer while you look")
     logs = on_server(view.site, finding.server, f"docker logs --tail 100 {container}")
+    reason = reasons.of_container(view, member.container if member else None)
     return Root(
-        _(_TITLES[kind]).format(name=name),
+        reasons.with_reason(_(_TITLES[kind]).format(name=name), reason if kind in _ENDED else None),
         (
+            *reasons.advice(view, finding, container, reason),
             safe("api.logs", _("Keep what it says before restarting"), logs),
             disruptive(
                 "docker.restart",
@@ -271,9 +280,16 @@ def member_down(finding: Finding, view: View) -> Root:
 
 
 @root("api-unhealthy", on="api.health.*", rank=Rank.PART, runbook="api-down", effects=MEMBER_GONE)
-def api_unhealthy(_finding: Finding, _view: View) -> Root:
+def api_unhealthy(finding: Finding, view: View) -> Root:
     """A member answers that it is not well."""
-    return Root()
+    member = view.site.member(name_of(finding))
+    container = member.container if member else None
+    reason = reasons.of_container(view, container)
+    return Root(
+        reasons.with_reason(finding.title, reason),
+        reasons.advice(view, finding, str(container), reason),
+        speaks_for=(words_of(finding), *reasons.suspects(view, container)),
+    )
 
 
 @root(

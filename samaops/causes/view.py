@@ -72,6 +72,10 @@ class View:
         """Return what was looked at and found well."""
         return self._on(server, Trigger(pattern, (Status.OK,)))
 
+    def findings_of(self, pattern: str) -> tuple[Finding, ...]:
+        """Return the findings whose code matches, whatever their status."""
+        return self.matching(Trigger(pattern, tuple(Status)))
+
     def matching(self, *triggers: Trigger) -> tuple[Finding, ...]:
         """Return what each of the triggers names, in their order."""
         return tuple(finding for trigger in triggers for finding in self.findings if trigger.holds(finding))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from samaops.causes import refusals
+from samaops.causes import reasons, refusals
 from samaops.causes.effects import OfSite, codes, name_of, same_subject
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import WORKER_GONE, effects_of_worker
@@ -49,8 +49,15 @@ def worker_down(finding: Finding, view: View) -> Root | None:
     if finding.evidence.get("consumers"):
         return None
     name = name_of(finding)
+    worker = view.site.worker(name)
+    container = worker.container if worker else None
+    reason = reasons.of_container(view, container)
     title = _("Worker {name} is not connected to the broker").format(name=name)
-    return Root(title, _restart(view.site, name))
+    return Root(
+        reasons.with_reason(title, reason),
+        (*reasons.advice(view, finding, str(container), reason), *_restart(view.site, name)),
+        speaks_for=(words_of(finding), *reasons.suspects(view, container)),
+    )
 
 
 @root(

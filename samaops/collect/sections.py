@@ -64,3 +64,15 @@ def _sections(output: str, token: str) -> dict[str, list[str]]:
         elif line:
             current.append(line)
     return sections
+
+
+def check_exit(ended: Sequence[str], complaints: Sequence[str], stage: str) -> None:
+    """Raise ClientError unless a section ended with "exit 0"."""
+    if ended == ["exit 0"]:
+        return
+    if ended in (["exit 124"], ["exit 137"]):
+        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
+    if any("sudo" in line or "ermission denied" in line for line in complaints):
+        raise refusal(complaints)
+    words = reason(complaints, "error") or "".join(ended) or _("the server's answer is not complete")
+    raise ClientError(FailureKind.ERROR, words, stage)

@@ -7,20 +7,47 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops.facts.log import LogLine
 from samaops.facts.portrait import Things
 
 # Compose puts the beginning of the id before a container's name while it makes the next one: it stays there when that
 # is interrupted. Swarm puts the number and id of a task behind it.
 _DECORATED = re.compile(r"[0-9a-f]{12}_(?P<behind>.+)|(?P<before>.+)\.\d+\.[0-9a-z]{25}")
+# Ended on request: by itself after SIGTERM, by the signal 15, or by the 9 that follows when it does not end in time.
+ON_REQUEST = (0, 137, 143)
 _RUNS = {"running": 2, "restarting": 1, "paused": 1}
+
+
+class Variable(Struct, frozen=True):
+    """One variable of a container's environment, which may be a secret: its value is known by its digest alone.
+
+    ``parts`` are what may be shown of it: where a URL leads (host, port, database, user), or a path. ``password`` is
+    the digest of the one in a URL. The key of the digests is made anew in every run and kept nowhere, so that they
+    tell only which values of one run are the same.
+    """
+
+    name: str
+    digest: str
+    parts: dict[str, str] = {}
+    password: str = ""
+
+
+class Way(Struct, frozen=True):
+    """Whether a container reaches a place that its environment names: ``answer`` is "open" or why not."""
+
+    host: str
+    port: int
+    answer: str
 
 
 class Container(Struct, frozen=True):
     """One container as ``docker inspect`` shows it. Times in seconds since the epoch, sizes in bytes.
 
     ``health`` is None without a health check. ``memory_limit`` is 0 when there is none. ``log_bytes`` is None
-    when the log could not be looked at. ``number`` tells the containers of one compose service apart; ``is_oneoff``
-    is one that ``compose run`` made.
+    when the log could not be looked at. ``log`` are its last words; ``hosts`` the entries of its hosts file,
+    ``absent_files`` the variables that name a file which is not in it. What is None could not be looked at, as ``ways``
+    of a container that does not run. ``number`` tells the containers of one compose service apart; ``is_oneoff`` is
+    one that ``compose run`` made.
     """
 
     name: str
@@ -47,6 +74,11 @@ class Container(Struct, frozen=True):
     created_at: float | None = None
     number: str | None = None
     is_oneoff: bool = False
+    log: tuple[LogLine, ...] | None = None
+    environment: tuple[Variable, ...] | None = None
+    hosts: tuple[str, ...] | None = None
+    ways: tuple[Way, ...] | None = None
+    absent_files: tuple[str, ...] = ()
 
     def does_the_work_of(self, name: str) -> bool:
         """Return whether it is the container of this name whatever its own is: the same service of the same project."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.log import LogLine
 from samaops.facts.portrait import Things
 
 
@@ -135,3 +136,21 @@ class ServerFacts(Struct, frozen=True):
     def is_busy(self) -> bool:
         """Whether processes wait for its cores now: then everything on it takes longer."""
         return self.load_1 > self.processors or self.runnable > 2 * self.processors
+
+
+class ServiceLog(Struct, frozen=True):
+    """The last words of the log of a service that runs on the server itself; ``source`` is the file or the journal.
+
+    ``lines`` is None where it may not be read.
+    """
+
+    system: str
+    source: str
+    lines: tuple[LogLine, ...] | None
+
+
+class ServiceLogs(Struct, frozen=True):
+    """The logs of the services of one server that were found."""
+
+    epoch: float
+    logs: tuple[ServiceLog, ...]

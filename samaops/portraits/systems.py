@@ -47,19 +47,19 @@ def pgbouncer(facts: PgBouncerFacts) -> Things:
 
 
 def _pooled(database: PooledDatabase) -> Iterator[Row]:
-    for attribute in (
-        "host",
-        "port",
-        "database",
-        "user",
-        "pool_size",
-        "reserve_pool",
-        "pool_mode",
-        "max_connections",
-    ):
-        value = getattr(database, attribute)
+    traits = {
+        "host": database.host,
+        "port": database.port,
+        "database": database.real_name or None,
+        "user": database.forced_user or None,
+        "pool_size": database.pool_size,
+        "reserve_pool": database.reserve_pool,
+        "pool_mode": database.pool_mode,
+        "max_connections": database.max_connections,
+    }
+    for name, value in traits.items():
         if value is not None:
-            yield "database", database.name, attribute, Trait(str(value))
+            yield "database", database.name, name, Trait(str(value))
 
 
 @portrays(RedisFacts)

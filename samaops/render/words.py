@@ -123,7 +123,7 @@ def leading(report: Report) -> tuple[Status, Cause | None]:
     rated = [(_severity(cause, statuses), cause) for cause in report.causes]
     if not rated:
         return report.status, None
-    status, cause = min(rated, key=lambda one: SEVERITY.index(one[0]))  # the first of the worst
+    status, cause = min(rated, key=lambda pair: SEVERITY.index(pair[0]))  # the first of the worst
     is_worse_left = any(finding.status is Status.CRITICAL for finding in _left(report))
     return (Status.CRITICAL, None) if is_worse_left and status is not Status.CRITICAL else (status, cause)
 

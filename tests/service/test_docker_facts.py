@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from samaops.config.settings import Docker, Server, Settings
-from samaops.facts.docker import DockerFacts
+from samaops.facts.docker import DockerFacts, Way
 from samaops.model.status import Status
 from tests.service.docker_engine import Engine, running_engine
 from tests.service.looking import Look, look
@@ -23,7 +23,13 @@ CANARY = "canary-4711-secret"
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     with running_engine() as started:
-        started.run("fine", "-m", "64m", "-e", f"PASSWORD={CANARY}", "--log-opt", "max-size=10m")
+        lost = (
+            "-e",
+            f"DATABASE_URL=postgresql://app:{CANARY}@127.0.0.1:1/app",
+            "-e",
+            "SSL_CERT_FILE=/none.pem",
+        )
+        started.run("fine", "-m", "64m", "-e", f"PASSWORD={CANARY}", "--log-opt", "max-size=10m", *lost)
         started.run("stopped", "--", "/bin/sh", "-c", "exit 3")
         started.run("paused")
         started.docker("pause", "paused")
@@ -38,7 +44,8 @@ def engine() -> Iterator[Engine]:
             "1",
         )
         started.run("sick", *sick)
-        started.run("looping", "--restart", "always", "--", "/bin/sh", "-c", "exit 1")
+        words = f"echo \"ModuleNotFoundError: No module named 'billing' {CANARY}\" >&2; exit 1"
+        started.run("looping", "--restart", "always", "-e", f"TOKEN={CANARY}", "--", "/bin/sh", "-c", words)
         started.run("unexpected", "--", "/bin/sh", "-c", "echo hello; exit 0")
         _await_states(started)
         yield started
@@ -106,6 +113,29 @@ def test_what_is_read_is_complete_and_holds_no_environment(seen: Look) -> None:
     assert created["environment PASSWORD"].at == fine.created_at
     assert created.keys() >= {"command", "user", "network", "hosts", "ports"}
     assert facts.configuration["file"] == {}  # no compose file names them
+
+
+def test_what_is_inside_is_seen_from_inside_and_without_its_secrets(seen: Look) -> None:
+    facts = next(facts for _one, facts in seen.snapshot.facts_of(DockerFacts))
+    fine = facts.named("fine")
+    assert fine is not None
+    assert fine.ways == (Way("127.0.0.1", 1, "refused"),)
+    assert fine.absent_files == ("SSL_CERT_FILE",)
+    by_name = {one.name: one for one in fine.environment or ()}
+    assert by_name["DATABASE_URL"].parts == {
+        "scheme": "postgresql", "host": "127.0.0.1", "port": "1", "database": "app", "user": "app",
+    }  # fmt: skip
+    assert by_name["PASSWORD"].digest == by_name["DATABASE_URL"].password
+    assert any("localhost" in entry for entry in fine.hosts or ())
+
+
+def test_the_reason_of_a_container_that_keeps_ending_is_read_in_its_log(seen: Look) -> None:
+    facts = next(facts for _one, facts in seen.snapshot.facts_of(DockerFacts))
+    looping = facts.named("looping")
+    assert looping is not None
+    texts = [line.text for line in looping.log or ()]
+    assert texts
+    assert set(texts) == {"ModuleNotFoundError: No module named 'billing' ********"}
 
 
 def test_a_large_log_is_found(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from samaops.checks.docker.log import RESTARTED_SECONDS, restarted_lately, see_log, why_failing, why_unwell
 from samaops.checks.docker.subjects import about_container, kernel_kills
 from samaops.checks.quantities import duration, size
-from samaops.checks.registry import Context, access, check
-from samaops.facts.docker import Container, DockerFacts, plain
+from samaops.checks.registry import Context, Evidence, access, check
+from samaops.facts.docker import ON_REQUEST, Container, DockerFacts, plain
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 
 NOT_RUNNING = ("exited", "dead", "created", "removing")
-# Docker waits longer after each failed start, up to a minute, and forgets after ten seconds of running well.
-RESTARTED_SECONDS = 600
 # What a crash loop with long pauses shows in one look: the last restart within a day, and so many of them at all, or
 # fewer with no longer than this between them in the mean.
 DAY_SECONDS = 86400.0
@@ -40,10 +39,6 @@ access(
 def _bad(container: Container, docker: DockerFacts) -> Status:
     """Return how bad trouble with a container is: nothing depends on one that is not expected."""
     return Status.CRITICAL if docker.known_as(container) in docker.expected else Status.WARNING
-
-
-def _see_log(container: Container, context: Context) -> str:
-    return context.on_server(f"docker logs --tail 100 {shlex.quote(container.name)}")
 
 
 @check("docker.container.missing", DockerFacts)
@@ -102,13 +97,14 @@ def stopped(docker: DockerFacts, context: Context) -> Iterator[Finding]:
 
 def _stopped(container: Container, docker: DockerFacts, context: Context) -> Finding:
     ended, name = container.finished_at, docker.known_as(container)
+    reason = None if container.exit_code in ON_REQUEST else why_failing(container, context)
     ago = duration(max(0.0, docker.epoch - ended)) if ended is not None else "?"
     title = _("Container {name} is not running: exit code {code}, {ago} ago")
     if container.state == "created":
         title = _("Container {name} was made and never started")
     return context.crit(
         title.format(name=name, code=container.exit_code, ago=ago),
-        detail=container.error,
+        detail=container.error or (reason.words if reason else ""),
         evidence={
             "state": container.state,
             "exit_code": container.exit_code,
@@ -118,8 +114,9 @@ def _stopped(container: Container, docker: DockerFacts, context: Context) -> Fin
             "error": container.error,
             "restart_policy": container.restart_policy,
             "restart_count": container.restart_count,
+            **(reason.evidence if reason else {}),
         },
-        hint=_see_log(container, context),
+        hint=see_log(container, context),
     )
 
 
@@ -158,33 +155,33 @@ def unhealthy(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             continue
         name = docker.known_as(container)
         about = about_container(name, context)
-        evidence = {"health": container.health, "health_log": container.health_log}
+        evidence: Evidence = {"health": container.health, "health_log": container.health_log}
         if container.health != "unhealthy":
             title = _("Container {name} says that it is {health}").format(name=name, health=container.health)
             yield about.ok(title, evidence=evidence)
             continue
+        reason = why_unwell(container, docker, context)
         yield about.finding(
             _bad(container, docker),
             _("Container {name} runs, but its health check fails").format(name=name),
-            detail=container.health_log,
-            evidence=evidence,
-            hint=_see_log(container, context),
+            detail=container.health_log or (reason.words if reason else ""),
+            evidence={**evidence, **(reason.evidence_at(docker.epoch) if reason else {})},
+            hint=see_log(container, context),
         )
 
 
 @check("docker.container.restarting", DockerFacts)
 def restarting(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     for container in docker.containers:
-        name = docker.known_as(container)
+        name, reason = docker.known_as(container), None
         up_seconds = None if container.started_at is None else docker.epoch - container.started_at
-        is_young = up_seconds is not None and up_seconds < RESTARTED_SECONDS
         if container.state == "restarting":
-            status = _bad(container, docker)
+            status, reason = _bad(container, docker), why_failing(container, context)
             title = _("Container {name} restarts again and again: exit code {code}, {count} restarts").format(
                 name=name, code=container.exit_code, count=container.restart_count
             )
-        elif container.restart_count and is_young and container.state == "running":
-            status = Status.WARNING
+        elif restarted_lately(container, docker) and container.state == "running":
+            status, reason = Status.WARNING, why_failing(container, context)
             title = _(
                 "Container {name} was restarted {count} times, the last time less than {limit} ago"
             ).format(name=name, count=container.restart_count, limit=duration(RESTARTED_SECONDS))
@@ -204,9 +201,15 @@ def restarting(docker: DockerFacts, context: Context) -> Iterator[Finding]:
             "exit_code": container.exit_code,
             "started_at": container.started_at,
             "up_seconds": up_seconds,
+            **(reason.evidence if reason else {}),
         }
         yield about_container(name, context.about(unit="restarts")).finding(
-            status, title, value=container.restart_count, evidence=evidence, hint=_see_log(container, context)
+            status,
+            title,
+            detail=reason.words if reason else "",
+            value=container.restart_count,
+            evidence=evidence,
+            hint=see_log(container, context),
         )
 
 

@@ -19,6 +19,15 @@ from samaops.site.site import Site
 
 # Of the whole script; of one docker command, COMMAND_SECONDS, which counts when the engine hangs.
 SCRIPT_SECONDS = 9.0
+# What needs a look into the containers: their logs, their environments, and what they reach.
+INSIDE_CODES = (
+    "docker.container.environment",
+    "docker.container.reach",
+    "docker.container.restarting",
+    "docker.container.stopped",
+    "docker.container.unhealthy",
+    "docker.log.trouble",
+)
 
 
 def engines(site: Site) -> Iterator[Target]:
@@ -60,9 +69,12 @@ def observe(server: str, expected: tuple[str, ...], probe: Probe) -> DockerFacts
 
 def _costly_parts(probe: Probe) -> str:
     parts = (
-        ("disk", "docker.disk.reclaimable"), ("logs", "docker.log.large"), ("files", "docker.engine.unreachable"),
-    )  # fmt: skip
-    return ",".join(part for part, code in parts if probe.wants(code)) or "-"
+        ("disk", ("docker.disk.reclaimable",)),
+        ("logs", ("docker.log.large",)),
+        ("files", ("docker.engine.unreachable",)),
+        ("inside", INSIDE_CODES),
+    )
+    return ",".join(part for part, codes in parts if probe.wants(*codes)) or "-"
 
 
 @cache

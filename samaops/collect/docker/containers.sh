@@ -1,17 +1,18 @@
 # Read what samaops wants to know of one Docker engine, in one go. Changes nothing, writes nothing.
-# Arguments: a token that starts each section; what else to look at ("files", "disk", "logs", or "-"); seconds for
-# each docker command. A container's environment holds secrets: nothing of it is kept but digests (definition.py).
+# Arguments: a token that starts each section; what else to look at ("files", "disk", "logs", "inside", or "-"); seconds
+# for each docker command. A container's environment holds secrets: nothing of it is kept but digests.
 token=$1 costly=$2 seconds=$3
 
 as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
 
-# What every container is asked for; one JSON document per line.
-format='{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}}'
+# What every container is asked for; one JSON document per line. What `inside` needs stands first.
+format='{"id":{{json .Id}},"pid":{{json .State.Pid}},"log_path":{{json .LogPath}},"hosts_path":{{json .HostsPath}}'
+format=$format',"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}}'
 format=$format',"state":{{json .State}},"restart_count":{{json .RestartCount}}'
 format=$format',"restart_policy":{{json .HostConfig.RestartPolicy.Name}},"memory_limit":{{json .HostConfig.Memory}}'
-format=$format',"log_path":{{json .LogPath}},"log_driver":{{json .HostConfig.LogConfig.Type}}'
+format=$format',"log_driver":{{json .HostConfig.LogConfig.Type}}'
 format=$format',"log_options":{{json .HostConfig.LogConfig.Config}}'
 format=$format',"service":{{json (index .Config.Labels "com.docker.compose.service")}}'
 format=$format',"project":{{json (index .Config.Labels "com.docker.compose.project")}}'
@@ -19,10 +20,12 @@ format=$format',"number":{{json (index .Config.Labels "com.docker.compose.contai
 format=$format',"oneoff":{{json (index .Config.Labels "com.docker.compose.oneoff")}}'
 format=$format',"compose_directory":{{json (index .Config.Labels "com.docker.compose.project.working_dir")}}'
 format=$format',"compose_files":{{json (index .Config.Labels "com.docker.compose.project.config_files")}}'
-format=$format',"created":{{json .Created}},"labels":{{json .Config.Labels}},"environment":{{json .Config.Env}}'
+format=$format',"created":{{json .Created}},"labels":{{json .Config.Labels}}'
 format=$format',"command":{{json .Config.Cmd}},"entrypoint":{{json .Config.Entrypoint}},"user":{{json .Config.User}}'
 format=$format',"mounts":{{json .Mounts}},"network":{{json .HostConfig.NetworkMode}}'
-format=$format',"hosts":{{json .HostConfig.ExtraHosts}},"ports":{{json .HostConfig.PortBindings}}}'
+format=$format',"hosts":{{json .HostConfig.ExtraHosts}},"ports":{{json .HostConfig.PortBindings}}'
+# Last: `named_places` takes what follows for variables.
+format=$format',"environment":{{json .Config.Env}}}'
 
 containers() {
   section ps
@@ -64,12 +67,128 @@ files() {
   printf 'exit %s\n' $?
 }
 
+# The last words of each container's log; its hosts file; whether the files that its environment names are in it, and
+# whether it reaches the places that are named there. Docker itself would need 0.1 s for each container: what lies on
+# this server is read here, and connections are tried in a container's network with this server's programs.
+inside() {
+  section inside
+  as=as_root
+  [ "$uid" = 0 ] || sudo -n -- env true 2>/dev/null || as=command
+  printf '%s\n' "$inspected" | named_places | $as env LC_ALL=C timeout -k 1 4 sh -c "$read_inside" sh
+  printf 'exit %s\n' $?
+}
+
+# What `inside` is told of each container: where its files are; the places and files that its environment names.
+named_places() {
+  LC_ALL=C awk -F '"' '
+    {
+      id = $4; is_environment = 0; pid = $7; gsub(/[^0-9]/, "", pid); print "container", id, pid, $10 ? $10 : "-", $14 ? $14 : "-"
+      for (i = 15; i <= NF; i++) {
+        if ($i == "environment") is_environment = 1
+        if (!is_environment || !index($i, "=")) continue
+        name = value = $i; sub(/=.*/, "", name); sub(/^[^=]*=/, "", value); port = ""
+        if (value ~ /^postgres[a-z0-9+]*:\/\//) port = 5432
+        else if (value ~ /^rediss?:\/\//) port = 6379
+        else if (value ~ /^amqps?:\/\//) port = 5672
+        else if (tolower(name) ~ /^https?_proxy$/ && value ~ /^https?:\/\//) port = 8080
+        else if (name ~ /ENDPOINT$/) port = 9000
+        if (port) {
+          sub(/^[a-z0-9+]*:\/\//, "", value); sub(/^[^\/]*@/, "", value); sub(/[\/?#].*/, "", value)
+          if (value ~ /^[A-Za-z0-9_.-]+$/) value = value ":" port
+          if (value ~ /^[A-Za-z0-9_.-]+:[0-9]+$/ && !seen[id, value]++) { sub(/:/, " ", value); print "place", id, value }
+        } else if (value ~ /^\/[^ ]+$/ && name ~ /(CA_BUNDLE|CERT_FILE|CERT_DIR|CA_CERTS|SSLROOTCERT|CREDENTIALS.*)$/)
+          print "file", id, name, value
+      }
+    }'
+}
+
+# As root where that may be. Of each log: its last lines, and before them those of its last 64 kB with a telling word.
+# Docker gives those that are no file, or not ours to read.
+read_inside='
+  words="error|exception|fatal|panic|critical|alarm|denied|refus|fail|cannot|can.t |unable|unknown|invalid|not found"
+  words="$words|no space|memory|read-only|limit|too many|timed out|timeout|closing|killed|missing|no such|ready"
+  words="$words|connected|succeeded|erreur|chou|rejet|trop de|espace|lecture seule|corromp|introuvable|existe pas"
+  all=$(cat) hosts="" namespaces="" others=""
+  while read -r word id pid log hosts_file; do
+    [ "$word" = container ] || continue
+    if [ -r "$log" ]; then set -- "$@" "$log"; else others="$others $id"; fi
+    [ -r "$hosts_file" ] && hosts="$hosts $hosts_file"
+    [ "$pid" = 0 ] || namespaces="$namespaces /proc/$pid/ns/net"
+  done <<END
+$all
+END
+  [ $# = 0 ] || tail -v -c 65536 -- "$@" | awk -v words="$words" "
+    function flush() {
+      for (i = hits > 30 ? hits - 29 : 1; i <= hits; i++) if (at[i % 30] <= lines - 10) print \"log\", hit[i % 30]
+      for (i = lines > 10 ? lines - 9 : 1; i <= lines; i++) print \"log\", last[i % 10]
+      hits = lines = 0
+    }
+    /^==> .* <==\$/ { flush(); print \"source\", \$2; next }
+    \$0 != \"\" { last[++lines % 10] = \$0; if (tolower(\$0) ~ words) { hit[++hits % 30] = \$0; at[hits % 30] = lines } }
+    END { flush() }"
+  for id in $others; do
+    echo "source $id"
+    timeout 2 docker logs -t --tail 40 "$id" 2>&1 </dev/null | sed "s/^/plain /"
+  done
+  [ -z "$hosts" ] || grep -H "^[0-9a-fA-F]" $hosts /dev/null | sed "s/^/hosts /"
+  [ -z "$namespaces" ] || stat -L -c "network %n %i" $namespaces 2>/dev/null
+  while read -r word id first second rest; do
+    case $word in
+      container) pid=$first hosts_file=$rest ;;
+      file)
+        path=/proc/$pid/root$second
+        case $first in *_DIR) kind=-d ;; *) kind=-f ;; esac
+        [ "$pid" = 0 ] || [ $kind "$path" ] || [ -L "$path" ] || echo "absent $id $first" ;;
+      place)
+        address=$first
+        case $address in *[!0-9.]*)
+          address=$(awk -v name="$first" "{ for (i = 2; i <= NF; i++) if (\$i == name) { print \$1; exit } }" "$hosts_file")
+          if [ -z "$address" ] && [ "$pid" != 0 ]; then
+            address=$(timeout 2 docker exec "$id" getent hosts "$first" 2>/dev/null </dev/null)
+            case $? in 0 | 2) ;; *) address=? ;; esac # 2: there is no such name; else nobody could look it up
+          fi
+          address=${address%% *} ;;
+        esac
+        [ "$pid" = 0 ] || echo "place $id $pid $first $second $address" ;;
+    esac
+  done <<END
+$all
+END
+'
+
+# One connection to each place that is named in a network, side by side; dropped as soon as it is there.
+ways() {
+  section ways
+  printf '%s\n' "$inside" | LC_ALL=C awk '
+    $1 == "network" { split($2, path, "/"); network[path[3]] = $3 }
+    $1 == "place" && $6 ~ /^[0-9.]+$/ { place[network[$3] " " $6 " " $5] = $3 }
+    END { for (key in place) { split(key, part, " "); of[place[key]] = of[place[key]] " " part[1] " " part[2] " " part[3] }
+          for (pid in of) print pid of[pid] }' |
+    as_root env LC_ALL=C timeout -k 1 4 sh -c '
+      command -v nsenter >/dev/null && command -v bash >/dev/null || { echo "nsenter, bash: not found" >&2; exit 127; }
+      while read -r pid places; do
+        nsenter -t "$pid" -n timeout 2 bash -c "$1" bash $places </dev/null &
+      done
+      wait' sh '
+      while [ $# -gt 0 ]; do
+        ( if answer=$(exec 2>&1 3<>"/dev/tcp/$2/$3"); then echo "way $1 $2 $3 open"; else echo "way $1 $2 $3 ${answer#*connect: }"; fi ) &
+        shift 3
+      done
+      wait'
+  printf 'exit %s\n' $?
+}
+
 look() {
   section machine
   date +%s
   awk '/^MemTotal:/ { print $2 }' /proc/meminfo
   containers || return
   # What may be slow comes last and may be cut: the containers are printed by then.
+  [ -n "$inspected" ] && case $costly in *inside*)
+    inside=$(inside)
+    printf '%s\n' "$inside"
+    ways ;;
+  esac
   case $costly in *files*) files ;; esac
   case $costly in *logs*) logs ;; esac
   case $costly in *disk*) disk ;; esac

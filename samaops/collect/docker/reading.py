@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
+from msgspec.structs import replace
+
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
+from samaops.collect.docker import inside
 from samaops.collect.docker.definition import configuration_of
+from samaops.collect.docker.times import epoch_of
 from samaops.collect.engine import Probe
-from samaops.collect.sections import complaints_of, cut, reason, refusal
+from samaops.collect.sections import check_exit, complaints_of, cut, reason
 from samaops.collect.values import lacking, needed
 from samaops.facts.docker import Container, DiskUse, DockerFacts
 from samaops.i18n import _
@@ -22,10 +25,6 @@ from samaops.model.failure import FailureKind
 # docker prints sizes with decimal prefixes (go-units HumanSize): kB is 1000 bytes.
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _SIZE = re.compile(r"([\d.]+)\s*([kmgtp]?)i?b", re.IGNORECASE)
-_STAMP = re.compile(
-    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))?"
-    r"(?:Z|(?P<sign>[+-])(?P<hours>\d\d):(?P<minutes>\d\d))"
-)
 HEALTH_LOG_CHARACTERS = 300
 COMMAND_SECONDS = 4  # of one docker command
 
@@ -50,13 +49,28 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
             seconds=COMMAND_SECONDS
         )
         raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
+    for document in inspected:
+        _require(document)
     logs = probe.attempt(
         "logs",
         lambda: _log_sizes(_asked_for("logs", "docker.log.large", sections, probe), complaints["logs"]),
     )
-    containers = tuple(
-        sorted((_container(raw, logs) for raw in inspected), key=lambda container: container.name)
+    seen = probe.attempt(
+        "inside", lambda: inside.read(sections.get("inside"), complaints["inside"], inspected)
     )
+    ways = probe.attempt(
+        "ways", lambda: inside.ways(sections.get("inside"), sections.get("ways"), complaints["ways"])
+    )
+    unsorted = (
+        replace(
+            _container(raw, logs),
+            environment=inside.environment(raw.get("environment")),
+            ways=ways.get(raw["id"]) if ways else None,
+            **(seen or {}).get(raw["id"], {}),
+        )
+        for raw in inspected
+    )
+    containers = tuple(sorted(unsorted, key=lambda container: container.name))
     created = {container.name: container.created_at for container in containers}
     return DockerFacts(
         epoch=epoch,
@@ -92,18 +106,21 @@ def _documents(lines: Sequence[str]) -> Iterator[Mapping[str, Any]]:
         yield document
 
 
-def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> Container:
+def _require(document: Mapping[str, Any]) -> None:
+    """Raise ClientError where a container's document lacks what every one has."""
     for name in ("name", "id", "image", "image_id", "restart_count", "memory_limit"):
         needed(document, name, stage="docker inspect")
     for name in ("Status", "OOMKilled", "ExitCode", "StartedAt", "FinishedAt"):
         needed(document, "state", name, stage="docker inspect")
-    state = document["state"]
-    health = state.get("Health") or {}  # left out where there is no health check
-    if state.get("Health") is not None:
-        needed(health, "Status", stage="docker inspect")
-    log_path = document.get("log_path")  # "" of a container that never started, or that logs elsewhere
-    if log_path is None:
+    if document["state"].get("Health") is not None:  # left out where there is no health check
+        needed(document, "state", "Health", "Status", stage="docker inspect")
+    if document.get("log_path") is None:  # "" of a container that never started, or that logs elsewhere
         raise lacking("log_path", stage="docker inspect")
+
+
+def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> Container:
+    state = document["state"]
+    health, log_path = state.get("Health") or {}, document["log_path"]
     options = document.get("log_options") or {}
     return Container(
         name=document["name"].lstrip("/"),
@@ -143,27 +160,11 @@ def _last_words(health: Mapping[str, Any]) -> str:
     return str(entries[-1].get("Output", "")).strip()[-HEALTH_LOG_CHARACTERS:] if entries else ""
 
 
-def epoch_of(stamp: str | None) -> float | None:
-    """Return a time of docker (RFC 3339, with or without an offset); None for its zero time.
-
-    Releases may be built within one second of each other, and a container starts again within one: the fraction
-    counts.
-    """
-    parts = _STAMP.fullmatch(stamp or "")
-    if parts is None or parts["second"].startswith("0001-"):
-        return None
-    moment = datetime.strptime(parts["second"], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    if parts["sign"]:
-        offset = int(parts["hours"]) * 3600 + int(parts["minutes"]) * 60
-        moment += offset if parts["sign"] == "-" else -offset
-    return moment + float(f"0.{parts['fraction'] or 0}")
-
-
 def _log_sizes(lines: Sequence[str] | None, complaints: Sequence[str]) -> dict[str, int]:
     """Return the bytes of all logs in each container's directory."""
     if lines is None:
         return {}
-    _check_exit(lines[-1:], complaints, "docker logs")
+    check_exit(lines[-1:], complaints, "docker logs")
     sizes: dict[str, int] = {}
     for line in lines[:-1]:
         size, _tab, directory = line.partition("\t")
@@ -175,7 +176,7 @@ def _log_sizes(lines: Sequence[str] | None, complaints: Sequence[str]) -> dict[s
 def _disk(lines: Sequence[str] | None, complaints: Sequence[str]) -> tuple[DiskUse, ...] | None:
     if lines is None:
         return None
-    _check_exit(lines[-1:], complaints, "docker system df")
+    check_exit(lines[-1:], complaints, "docker system df")
     return tuple(
         DiskUse(
             type=needed(row, "Type", stage="docker system df"),
@@ -186,18 +187,6 @@ def _disk(lines: Sequence[str] | None, complaints: Sequence[str]) -> tuple[DiskU
         )
         for row in _documents(lines[:-1])
     )
-
-
-def _check_exit(ended: Sequence[str], complaints: Sequence[str], stage: str) -> None:
-    """Raise ClientError unless a section ended with "exit 0"."""
-    if ended == ["exit 0"]:
-        return
-    if ended in (["exit 124"], ["exit 137"]):
-        raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
-    if any("sudo" in line or "ermission denied" in line for line in complaints):
-        raise refusal(complaints)
-    words = reason(complaints, "error") or "".join(ended) or _("the server's answer is not complete")
-    raise ClientError(FailureKind.ERROR, words, stage)
 
 
 def size_bytes(text: str) -> int:

@@ -12,7 +12,8 @@ from typing import Any
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.docker.containers import engine_script, require_engine
-from samaops.collect.docker.reading import engine_failure, epoch_of, size_bytes
+from samaops.collect.docker.reading import engine_failure, size_bytes
+from samaops.collect.docker.times import epoch_of
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import complaints_of, cut

@@ -16,6 +16,7 @@ from pathlib import Path
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
 from samaops.collect.engine import Probe
+from samaops.collect.log_lines import without_secrets
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import complaints_of, cut, reason, with_kind
@@ -35,18 +36,6 @@ SAMPLED_WEIGHT = 97
 _REPEATED = re.compile(r"\s*(?P<count>\d+) (?P<kind>message|sampled) (?P<text>.*)")
 # What is told of a message that keeps its ids: enough to recognise it.
 _LONGEST_MESSAGE = 200
-_KEPT_BACK = (
-    (re.compile(r"://[^/\s@]+@"), "://***@"),
-    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+"), "<email>"),
-    (
-        re.compile(
-            r"(?i)\b(\w*(?:password|passwd|pwd|secret|token|api_?key|authorization))"
-            r"([\"']?\s*[=:]\s*(?:bearer\s+|basic\s+)?)[^\s,;]+"
-        ),
-        r"\1\2***",
-    ),
-    (re.compile(r"(?i)\b(bearer)\s+\S+"), r"\1 ***"),
-)
 
 
 def servers_with_logs(site: Site) -> tuple[str, ...]:
@@ -186,9 +175,7 @@ def _counted(lines: Sequence[str]) -> _Counted:
 
 def cleaned(text: str) -> str:
     """Return a message that may be kept and sent: no password, no token, no customer's address."""
-    for pattern, replacement in _KEPT_BACK:
-        text = pattern.sub(replacement, text)
-    return " ".join(text.split())[:_LONGEST_MESSAGE]
+    return without_secrets(text)[:_LONGEST_MESSAGE]
 
 
 @cache

@@ -134,7 +134,7 @@ def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts
     if probe.wants("rabbitmq.messages"):
         configuration = probe.attempt("configuration", lambda: read_definitions(api))
     if probe.wants("rabbitmq.vhost"):
-        states = probe.attempt("vhost", lambda: service.vhost_states(api))
+        states = probe.attempt("vhost", lambda: service.vhost_states(api, settings.vhost))
     limits = routing = losses = None
     if exchanges is not None:
         losses = probe.attempt("exchanges", lambda: _losses(exchanges, keeps_statistics))

@@ -19,9 +19,13 @@ _CONNECTIONS, _CHANNELS, _QUEUES = "max-connections", "max-channels", "max-queue
 DEFAULT_EXCHANGE = ""
 
 
-def vhost_states(api: ManagementApi) -> Mapping[str, str]:
-    """Return whether our virtual host runs, node by node. Raises ClientError where the broker does not tell."""
-    raw = table(api.in_vhost("vhosts"))
+def vhost_states(api: ManagementApi, vhost: str) -> Mapping[str, str]:
+    """Return whether our virtual host runs, node by node. Raises ClientError where the broker does not tell.
+
+    It is asked for in the list: one alone is shown to administrators only.
+    """
+    listed = api.list_of("vhosts", columns="name,cluster_state")
+    raw = next((row for row in listed if needed(row, "name", stage="vhost") == vhost), {})
     states = {
         name: state for name, state in table(raw, "cluster_state").items() if isinstance(state, str) and state
     }

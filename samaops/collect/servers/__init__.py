@@ -1,3 +1,3 @@
 """How the servers are looked at: importing this registers the looks."""
 
-from samaops.collect.servers import host  # noqa: F401 - it registers its looks
+from samaops.collect.servers import host, service_logs  # noqa: F401 - it registers its looks

@@ -53,19 +53,13 @@ def expected(*incidents: str) -> set[str]:
     return {f"{root.cause}@{root.subject}" for root in roots}
 
 
-# Still to be recorded: benchmarks/incidents --record tests/data/incidents
-LACKING = {
-    "inactive-replication-slot",
-    "redis-maxmemory-noeviction",
-    "redis-results-without-ttl",
-    "redis-stopped",
-    "redis-refusing-writes",
-}
+# Tasks hang on a Redis that takes no write, too: only which was first tells the two apart, and recordings have no common clock.
+TOLD_BY_TIME = {("worker-hung", name) for name in RECORDED if name.startswith("redis-")}
 
 
 def test_every_incident_was_recorded_and_says_what_it_changes() -> None:
     ids = {incident.id for incident in running.INCIDENTS}
-    assert set(RECORDED) == ids - LACKING
+    assert set(RECORDED) == ids
     assert set(together.PLACES) == ids
 
 
@@ -82,7 +76,7 @@ def test_what_was_recorded_of_an_incident_names_it(name: str) -> None:
 def test_each_two_incidents_that_can_be_live_together_are_both_named(first: str) -> None:
     wrong = {}
     for pair in together.possible():
-        if pair.first.id == first and {pair.first.id, pair.second.id} <= set(RECORDED):
+        if pair.first.id == first and (first, pair.second.id) not in TOLD_BY_TIME:
             found = named(pair.first.id, pair.second.id)
             if found != expected(pair.first.id, pair.second.id):
                 wrong[pair.second.id] = sorted(found)

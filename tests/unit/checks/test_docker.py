@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from samaops.checks.registry import rules
 from samaops.config.settings import Api, ApiInstance, Docker, Settings
-from samaops.facts.docker import Container, DiskUse, DockerFacts
+from samaops.facts.docker import Container, DiskUse, DockerFacts, Way
+from samaops.facts.log import LogLine
 from samaops.facts.observation import Snapshot
 from samaops.facts.servers import KernelLog, OomKill
 from samaops.model.failure import Failure, FailureKind
@@ -67,7 +68,16 @@ def use(kind: str, gigabytes: int) -> DockerFacts:
     return engine(RUNNING, disk=(DiskUse(kind, 3, 1, gigabytes * 10**9, gigabytes * 10**9),))
 
 
+def trouble(seconds_ago: float, *texts: str) -> DockerFacts:
+    return one(log=tuple(LogLine(NOW - seconds_ago, text) for text in texts))
+
+
+def reaching(*ways: Way) -> DockerFacts:
+    return one(ways=ways)
+
+
 MINE, ALL = f"docker/{NAME}", "docker/api"
+DENIED = "PermissionError: [Errno 13] Permission denied: '/app/uploaded_files/a'"
 SECOND = replace(RUNNING, name="samaconso_api_2", id="b" * 64)
 PREFIXED = replace(RUNNING, name=f"3f9a1c0be2d4_{NAME}", id="c" * 64)
 CASES: list[tuple[str, DockerFacts, str, str]] = [
@@ -134,6 +144,13 @@ CASES: list[tuple[str, DockerFacts, str, str]] = [
     ("docker.disk.reclaimable", use("Local Volumes", 500), ALL, "ok"),
     ("docker.log.large", one(), ALL, "ok"),
     ("docker.log.large", one(log_bytes=2 * GB), MINE, "warning"),
+    ("docker.log.trouble", trouble(5), MINE, "ok"),
+    ("docker.log.trouble", trouble(5, DENIED, DENIED), MINE, "warning"),
+    ("docker.log.trouble", trouble(500, DENIED, DENIED), MINE, "ok"),
+    ("docker.container.reach", reaching(Way("10.0.0.1", 6432, "open")), MINE, "ok"),
+    ("docker.container.reach", reaching(Way("10.0.0.1", 6432, "no answer")), MINE, "critical"),
+    ("docker.container.environment", one(environment=()), MINE, "ok"),
+    ("docker.container.environment", one(environment=(), absent_files=("SSL_CERT_FILE",)), MINE, "warning"),
     ("docker.memory.overcommitted", one(), ALL, "ok"),
     ("docker.memory.overcommitted", one(memory_limit=9 * GB), ALL, "warning"),
     ("docker.memory.overcommitted", one(memory_limit=9 * GB, state="exited"), ALL, "ok"),

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from samaops.checks.registry import rules
 from samaops.clients.shell import Completed
-from samaops.collect.docker.reading import epoch_of
+from samaops.collect.docker.times import epoch_of
 from samaops.collect.maintenance.images import read
 from samaops.collect.maintenance.logs import cleaned
 from samaops.facts.maintenance import (

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.checks.registry import rules
+from samaops.facts.log import LogLine
 from samaops.facts.servers import (
     DeletedFile,
     FileSystem,
@@ -14,6 +15,8 @@ from samaops.facts.servers import (
     ReachFacts,
     ReadOnlyMount,
     ServerFacts,
+    ServiceLog,
+    ServiceLogs,
 )
 from samaops.model.failure import Failure, FailureKind
 from tests.unit.checks.judging import NOT_ALLOWED, REFUSED, failed, findings, seen, statuses
@@ -56,6 +59,14 @@ def disk(percent: float, mount: str = "/data", **changes: object) -> ServerFacts
 
 def oom(*kills: OomKill) -> ServerFacts:
     return replace(HEALTHY, kernel_log=KernelLog("dmesg", None, kills), oom_kills_since_boot=len(kills))
+
+
+DENIED = "ERROR:  permission denied for table bills"
+
+
+def service_log(*texts: str) -> ServiceLogs:
+    lines = tuple(LogLine(NOW - 5, text) for text in texts)
+    return ServiceLogs(NOW, (ServiceLog("postgresql", "/var/log/postgresql/postgresql-15-main.log", lines),))
 
 
 HOST_KILL = OomKill(NOW - 3600, 12, "postgres", False, None)
@@ -117,6 +128,21 @@ CASES: list[tuple[str, object, str, str]] = [
         ":/data",
         "ok",
     ),
+    ("servers.log.trouble", service_log("LOG:  checkpoint starting"), "postgresql/db", "ok"),
+    ("servers.log.trouble", service_log(*[DENIED] * 2), "postgresql/db", "warning"),
+    (
+        "servers.log.trouble",
+        service_log(*['FATAL:  too many connections for role "u"'] * 2),
+        "postgresql/db",
+        "ok",
+    ),
+    ("servers.log.trouble", ServiceLogs(NOW, ()), "", "skipped"),
+    (
+        "servers.log.trouble",
+        ServiceLogs(NOW, (ServiceLog("pgbouncer", "/l", None),)),
+        "pgbouncer/db",
+        "unknown",
+    ),
     ("servers.clock.skewed", HEALTHY, "", "ok"),
     ("servers.clock.skewed", replace(HEALTHY, clock_low=1.5, clock_high=1.6), "", "warning"),
     ("servers.clock.skewed", replace(HEALTHY, clock_low=-600.1, clock_high=-600.0), "", "critical"),
@@ -126,7 +152,8 @@ CASES: list[tuple[str, object, str, str]] = [
 
 @pytest.mark.parametrize(("code", "facts", "ending", "status"), CASES)
 def test_a_reading_is_judged(code: str, facts: object, ending: str, status: str) -> None:
-    assert statuses(code, seen("servers/db", facts, "db"))[f"servers/db{ending}"] == status
+    subject = ending if "/" in ending and not ending.startswith(":") else f"servers/db{ending}"
+    assert statuses(code, seen("servers/db", facts, "db"))[subject] == status
 
 
 def test_every_rule_of_servers_has_a_case() -> None:
@@ -135,7 +162,7 @@ def test_every_rule_of_servers_has_a_case() -> None:
 
 def test_without_ssh_one_finding_speaks_and_the_others_are_skipped() -> None:
     observation = failed("servers/db", ServerFacts, REFUSED, "db")
-    codes = [rule.code for rule in rules(("servers",)) if rule.facts is not ReachFacts]
+    codes = [rule.code for rule in rules(("servers",)) if rule.facts not in (ReachFacts, ServiceLogs)]
     found = {code: statuses(code, observation)["servers/db"] for code in codes}
     assert found.pop("servers.ssh.unreachable") == "critical"
     assert set(found.values()) == {"skipped"}

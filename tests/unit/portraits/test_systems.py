@@ -13,6 +13,7 @@ from samaops.collect import store
 from samaops.facts.celery import CeleryFacts, CeleryNode
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.pgbouncer import Console, PgBouncerFacts, PooledDatabase
 from samaops.facts.portrait import NAME_CHARACTERS, Trait, gather, joined
 from samaops.portraits import compare
 from samaops.portraits.portrait import portrait_of
@@ -57,6 +58,33 @@ def test_what_changes_by_itself_is_left_out() -> None:
     assert (
         portrait(4, 0) == portrait(5, 3) == {"celery@workers/worker": {"worker1": {"queues": Trait("a, b")}}}
     )
+
+
+def test_a_pooled_database_is_set_up_by_where_it_leads() -> None:
+    database = PooledDatabase(
+        name="samaconso",
+        host="127.0.0.1",
+        pool_size=20,
+        reserve_pool=5,
+        pool_mode=None,
+        max_connections=None,
+        current_connections=3,
+        is_paused=False,
+        is_disabled=False,
+        port=5432,
+        real_name="samaconso_2",
+    )
+    facts = PgBouncerFacts("console", "1.18.0", Console({"pool_mode": "transaction"}, (database,), (), (), 3))
+    observation = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", facts)
+    assert portrait_of(Snapshot(MOMENT, (observation,)))["pgbouncer@db/database"] == {
+        "samaconso": {
+            "host": Trait("127.0.0.1"),
+            "port": Trait("5432"),
+            "database": Trait("samaconso_2"),
+            "pool_size": Trait("20"),
+            "reserve_pool": Trait("5"),
+        }
+    }
 
 
 def test_a_kind_that_was_looked_at_is_there_without_rows() -> None:

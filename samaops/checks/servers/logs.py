@@ -1,0 +1,50 @@
+"""Judge what the logs of PostgreSQL and PgBouncer say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from samaops.checks import log_words
+from samaops.checks.registry import Context, access_check
+from samaops.facts.servers import ServiceLog, ServiceLogs
+from samaops.i18n import _
+from samaops.model.finding import Finding
+from samaops.model.status import Status
+
+
+# Trouble that another check looks at is only the evidence for it: a log cannot tell that it is over.
+@access_check("servers.log.trouble", ServiceLogs)
+def trouble(seen: ServiceLogs, context: Context) -> Iterator[Finding]:
+    for log in seen.logs:
+        yield _of_service(log, seen.epoch, context.about(f"{log.system}/{context.server}"))
+    if not seen.logs:
+        yield context.skipped(_("no log of PostgreSQL or PgBouncer was found on this server"))
+
+
+def _of_service(log: ServiceLog, now: float, context: Context) -> Finding:
+    if log.lines is None:
+        return context.unknown(
+            _("The log of {name} may not be read: {source}").format(name=log.system, source=log.source)
+        )
+    reason = log_words.trouble(log.lines, log.system, now - log_words.FRESH_SECONDS)
+    if reason is None:
+        return context.ok(
+            _("The log of {name} tells of no trouble").format(name=log.system),
+            evidence={"source": log.source},
+        )
+    is_still_so = reason.is_still_so(now)
+    title = (
+        _("The log of {name} tells of trouble: {words}")
+        if is_still_so
+        else _("The log of {name} told of trouble lately: {words}")
+    )
+    return context.finding(
+        Status.WARNING if is_still_so else Status.OK,
+        title.format(name=log.system, words=reason.words),
+        evidence={**reason.evidence_at(now), "source": log.source},
+        hint=context.on_server(
+            f"journalctl -u '{log.system}*' -n 50"
+            if log.source == "journalctl"
+            else f"tail -n 50 {log.source}"
+        ),
+    )

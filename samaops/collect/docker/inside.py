@@ -1,0 +1,187 @@
+"""Read what the script saw inside the containers: the last words of their logs, their environments, their ways.
+
+An environment holds secrets. They are compared by digests with a key of this process, which nobody keeps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from samaops.collect.docker.times import epoch_of
+from samaops.collect.log_lines import shortened, without_secrets
+from samaops.collect.sections import check_exit
+from samaops.facts.docker import Variable, Way
+from samaops.facts.log import LogLine
+
+_KEY = secrets.token_bytes(32)
+_DIGEST_CHARACTERS = 16
+_SECRET_NAME = re.compile(r"(?i)PASS|PWD|SECRET|TOKEN|KEY|AUTH|CREDENTIAL|DSN|SALT")
+# Of these, and of URLs, the value may be shown; of all others nobody knows what it holds.
+_PATH = re.compile(r"/[\w./-]*")
+_SHOWN_NAME = re.compile(r"(?i)(^|_)(HOST|PORT|ENDPOINT|SERVER|DB|DATABASE|NAME|USER|PROXY|SSLMODE|VHOST)$")
+_HARMLESS = re.compile(r"[\w.,:/*-]{0,200}")
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://(?:([^/]*)@)?([^/:?#@]*)(?::(\d+))?(/[^?#]*)?")
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+# A shorter secret stands by chance in too many harmless words.
+_SHORTEST_SECRET = 6
+_LONGEST_TEXT = 300
+_NO_NAME, _NO_ANSWER = "unknown host", "no answer"
+_ANSWERS = (
+    ("refused", "refused"),
+    ("no route", "no route"),
+    ("unreachable", "no route"),
+    ("timed out", _NO_ANSWER),
+)
+Seen = dict[str, dict[str, Any]]
+
+
+def digest(value: str) -> str:
+    """Return what tells only whether two values of this run are the same."""
+    return hmac.new(_KEY, value.encode(), hashlib.sha256).hexdigest()[:_DIGEST_CHARACTERS]
+
+
+def environment(pairs: Sequence[str] | None) -> tuple[Variable, ...] | None:
+    """Return the variables of a container without their values."""
+    if pairs is None:
+        return None
+    named = (pair.partition("=") for pair in pairs)
+    return tuple(_variable(name, value) for name, _equals, value in sorted(named))
+
+
+def _variable(name: str, value: str) -> Variable:
+    url = _URL.match(value)
+    if url is not None:
+        scheme, login, host, port, path = url.groups()
+        user, _colon, password = (login or "").partition(":")
+        parts = {
+            "scheme": scheme,
+            "host": host,
+            "port": port,
+            "database": unquote(path or "").strip("/"),
+            "user": user,
+        }
+        shown = {part: text[:_LONGEST_TEXT] for part, text in parts.items() if text}
+        return Variable(name, digest(value), shown, digest(unquote(password)) if password else "")
+    is_open = _PATH.fullmatch(value) or (_SHOWN_NAME.search(name) and _HARMLESS.fullmatch(value))
+    # A path to a secret is no secret.
+    is_secret = _SECRET_NAME.search(name) and not value.startswith("/")
+    return Variable(name, digest(value), {"value": value} if is_open and not is_secret else {})
+
+
+def _secrets(documents: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return what must not be shown of these containers' logs: values of secret names, passwords in URLs."""
+    found = set()
+    for document in documents:
+        for pair in document.get("environment") or ():
+            name, _equals, value = pair.partition("=")
+            url = _URL.match(value)
+            password = (url.group(2) or "").partition(":")[2] if url else ""
+            found |= {password, unquote(password)}
+            if _SECRET_NAME.search(name) and not value.startswith("/"):
+                found.add(value)
+    return {value for value in found if len(value) >= _SHORTEST_SECRET}
+
+
+def read(
+    lines: Sequence[str] | None, complaints: Sequence[str], documents: Sequence[Mapping[str, Any]]
+) -> Seen:
+    """Return for each container's id what was seen in it. Raises ClientError when nobody may look."""
+    if lines is None:
+        return {}
+    check_exit(lines[-1:], complaints, "inside")
+    hidden = _secrets(documents)
+    logs: dict[str, list[LogLine]] = {}
+    hosts: dict[str, list[str]] = {}
+    absent: dict[str, list[str]] = {}
+    current: list[LogLine] = []
+    for line in lines:
+        word, _space, rest = line.partition(" ")
+        if word == "source":
+            current = logs.setdefault(rest, [])
+        elif word == "log":
+            current += _log_lines(rest, hidden)
+        elif word == "plain":
+            current += _plain_lines(rest, hidden)
+        elif word == "hosts":
+            path, _colon, entry = rest.partition(":")
+            hosts.setdefault(path, []).append(" ".join(entry.partition("#")[0].split()))
+        elif word == "absent":
+            id_, _space, name = rest.partition(" ")
+            absent.setdefault(id_, []).append(name)
+    return {
+        document["id"]: {
+            "log": _in_order(logs.get(document["log_path"], logs.get(document["id"]))),
+            "hosts": _in_order(hosts.get(document.get("hosts_path", ""))),
+            "absent_files": tuple(absent.get(document["id"], ())),
+        }
+        for document in documents
+    }
+
+
+def _in_order(rows: list[Any] | None) -> tuple[Any, ...] | None:
+    return None if rows is None else tuple(rows)
+
+
+def _log_lines(raw: str, hidden: set[str]) -> Iterator[LogLine]:
+    """Yield one line of a json-file log; nothing for one that was cut by the place where reading began."""
+    try:
+        entry = json.loads(raw)
+        text = shortened(without_secrets(str(entry["log"]), hidden))
+        if text:
+            yield LogLine(epoch_of(str(entry["time"])), text)
+    except (ValueError, KeyError, TypeError):
+        return
+
+
+def _plain_lines(raw: str, hidden: set[str]) -> Iterator[LogLine]:
+    """Yield one line of ``docker logs -t``; what has no time are words of docker's own."""
+    stamp, _space, words = raw.partition(" ")
+    text = shortened(without_secrets(words, hidden)) if _STAMP.match(stamp) else ""
+    if text:
+        yield LogLine(epoch_of(stamp), text)
+
+
+def ways(
+    inside: Sequence[str] | None, tried: Sequence[str] | None, complaints: Sequence[str]
+) -> dict[str, tuple[Way, ...]]:
+    """Return for each running container's id how its places answered. Raises ClientError when they could not be tried."""
+    if inside is None or tried is None:
+        return {}
+    check_exit(tried[-1:], complaints, "ways")
+    networks: dict[str, str] = {}
+    answers: dict[tuple[str, ...], str] = {}
+    for line in (*inside, *tried):
+        word, *fields = line.split(" ", 4)
+        if word == "network" and len(fields) == 2:
+            networks[fields[0].split("/")[2]] = fields[1]
+        elif word == "way" and len(fields) == 4:
+            answers[fields[0], fields[1], fields[2]] = _answer(fields[3])
+    reached: dict[str, list[Way]] = {}
+    for line in inside:
+        word, *fields = line.split(" ", 5)
+        if word == "place" and len(fields) == 5 and fields[3].isdigit():
+            id_, pid, host, port, address = fields
+            # Without a program in the container that looks names up, the address is a question mark.
+            answer = answers.get(
+                (networks.get(pid, ""), address, port), _NO_ANSWER if _is_address(address) else ""
+            )
+            answer = answer if address else _NO_NAME
+            reached.setdefault(id_, []).extend([Way(host, int(port), answer)] if answer else [])
+    return {id_: tuple(places) for id_, places in reached.items()}
+
+
+def _is_address(text: str) -> bool:
+    return text.replace(".", "").isdigit()
+
+
+def _answer(words: str) -> str:
+    """Return "open", or why not; what did not answer within its time has left no word."""
+    known = (answer for word, answer in _ANSWERS if word in words.lower())
+    return next(known, words[:_LONGEST_TEXT])

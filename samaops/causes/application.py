@@ -218,6 +218,18 @@ def _commits(_finding: Finding, view: View) -> Root:
     return Root(fixes=(safe("db.standbys", text, *do, undo=undo),))
 
 
+# Who finds no table writes so into every log.
+_PAST: Effects = (
+    *codes(
+        "servers.log.trouble",
+        "docker.log.trouble",
+        when=lambda log: log.evidence.get("reason") == "absent",
+    ),
+    *codes(*_POOL_SUFFERS),
+    *_NO_WORK,
+)
+
+
 def _route(finding: Finding, view: View) -> Root:
     if list(finding.evidence.get("different") or ()) == ["search_path"]:
         text = _("Ask who set search_path and for whom; take it back, then let the pool open new sessions")
@@ -225,7 +237,8 @@ def _route(finding: Finding, view: View) -> Root:
             view.site, "SELECT setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting"
         )
         _user, database = _names(view.site, finding)
-        return Root(fixes=(safe("db.search_path", text, look, console(view.site, f"RECONNECT {database}")),))
+        fix = safe("db.search_path", text, look, console(view.site, f"RECONNECT {database}"))
+        return Root(fixes=(fix,), effects=_PAST)
     text = _("Compare the line of the database in pgbouncer.ini with the guide's, correct it, then RELOAD")
     commands = (console(view.site, words) for words in ("SHOW DATABASES", "RELOAD"))
     return Root(fixes=(safe("pool.route", text, *commands),))

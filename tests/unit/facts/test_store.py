@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +27,17 @@ from samaops.site.site import Site
 st.register_type_strategy(float, st.floats(allow_nan=False))
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.text())
 st.register_type_strategy(object, PLAIN)
+
+
+def _few(rows: Any) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Return tuples of a type, with few rows: facts are nested, and many rows of many rows show nothing more."""
+    kinds = get_args(rows)
+    if kinds[1:] == (Ellipsis,):
+        return st.lists(st.from_type(kinds[0]), max_size=2).map(tuple)
+    return st.tuples(*map(st.from_type, kinds))
+
+
+st.register_type_strategy(tuple, _few)
 FAILURE = Failure(FailureKind.REFUSED, "connection refused", "connect", 3)
 MOMENT = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
 

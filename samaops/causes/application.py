@@ -28,6 +28,10 @@ def _names(site: Site, finding: Finding) -> tuple[str, str]:
     return sql_name(str(user)), sql_name(str(database))
 
 
+def _is_of_login(log: Finding) -> bool:
+    return log.evidence.get("reason") in ("login", "limit", "absent")
+
+
 @root(
     "database-read-only",
     "database-is-a-standby",
@@ -88,7 +92,11 @@ def _read_only_again(site: Site, finding: Finding, levels: set[str]) -> tuple[Fi
     on="postgresql.application.login",
     rank=Rank.STATE,
     runbook="api-down",
-    effects=(*codes(*_POOL_SUFFERS, "postgresql.application.rights"), *_NO_WORK),
+    effects=(
+        *codes(*_POOL_SUFFERS, "postgresql.application.rights"),
+        *codes("servers.log.trouble", "docker.log.trouble", when=_is_of_login),
+        *_NO_WORK,
+    ),
 )
 def login_refused(finding: Finding, view: View) -> Root | None:
     """PostgreSQL gives the application's user no new session."""
@@ -155,6 +163,13 @@ def _limit(statement: str, limit: object) -> tuple[str, str]:
 
 def _rights(finding: Finding, view: View) -> Root:
     user, _database = _names(view.site, finding)
+    hidden = finding.evidence.get("hidden") or ()
+    if hidden and not finding.evidence.get("lost"):
+        text = _("Ask who enabled it: write the policy that is missing, or take row level security back")
+        look = "SELECT oid::regclass, relforcerowsecurity FROM pg_class WHERE relrowsecurity"
+        back = (f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY" for name in hidden)
+        commands = (as_superuser(view.site, statement) for statement in (look, *back))
+        return Root(fixes=(safe("db.rows", text, *commands),))
     text = _("Give the application's user its rights back; ask which release or restore took them")
     statements = (
         f"GRANT USAGE ON SCHEMA public TO {user}",
@@ -203,7 +218,27 @@ def _commits(_finding: Finding, view: View) -> Root:
     return Root(fixes=(safe("db.standbys", text, *do, undo=undo),))
 
 
-def _route(_finding: Finding, view: View) -> Root:
+# Who finds no table writes so into every log.
+_PAST: Effects = (
+    *codes(
+        "servers.log.trouble",
+        "docker.log.trouble",
+        when=lambda log: log.evidence.get("reason") == "absent",
+    ),
+    *codes(*_POOL_SUFFERS),
+    *_NO_WORK,
+)
+
+
+def _route(finding: Finding, view: View) -> Root:
+    if list(finding.evidence.get("different") or ()) == ["search_path"]:
+        text = _("Ask who set search_path and for whom; take it back, then let the pool open new sessions")
+        look = as_superuser(
+            view.site, "SELECT setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting"
+        )
+        _user, database = _names(view.site, finding)
+        fix = safe("db.search_path", text, look, console(view.site, f"RECONNECT {database}"))
+        return Root(fixes=(fix,), effects=_PAST)
     text = _("Compare the line of the database in pgbouncer.ini with the guide's, correct it, then RELOAD")
     commands = (console(view.site, words) for words in ("SHOW DATABASES", "RELOAD"))
     return Root(fixes=(safe("pool.route", text, *commands),))
@@ -227,7 +262,8 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...], Callable[[Finding, View
          "postgresql.locks.*"),
         _commits,
     ),
-    ("pool-leads-elsewhere", "pgbouncer.route.different", Rank.STATE, "api-down", ("pgbouncer.write.refused",), _route),
+    ("pool-leads-elsewhere", "pgbouncer.route.different", Rank.STATE, "api-down",
+     ("pgbouncer.write.refused", *_POOL_SUFFERS), _route),
     ("pool-limit-reached", "pgbouncer.limit.reached", Rank.PART, "db-slow",
      (*_POOL_SUFFERS, "pgbouncer.pool.saturated"), _pool_limit),
 )  # fmt: skip

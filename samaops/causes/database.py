@@ -198,6 +198,36 @@ for code, cause_id, rank, runbook, patterns in _ROWS:
     root(cause_id, on=code, rank=rank, runbook=runbook, effects=codes(*patterns))(_look_first)
 
 
+_SAME_WORDS = ("servers.log.trouble", "docker.log.trouble")
+
+
+@root(
+    "pgbouncer-login-stuck",
+    on="pgbouncer.login.stuck",
+    rank=Rank.STATE,
+    runbook="api-down",
+    effects=(*_POOL_HELD, *in_part(codes(*_SAME_WORDS))),
+    distinguished_from=("pgbouncer-paused",),
+)
+def pgbouncer_login_refused(finding: Finding, view: View) -> Root | None:
+    """PgBouncer's log says why it gets no connection; of a limit that is reached, what reached it is the cause."""
+    reason = finding.evidence.get("reason")
+    if finding.evidence.get("line") is None or reason == "limit":
+        return None
+    text = _("Put right what the log says, on the side that refuses; then let the pool try again at once")
+    looks = {
+        "rejected": as_superuser(view.site, "SELECT * FROM pg_hba_file_rules", "postgres"),
+        "tls": console(view.site, "SHOW CONFIG"),
+    }
+    look = looks.get(str(reason), console(view.site, "SHOW DATABASES"))
+    database = sql_name(str(finding.evidence.get("database") or "samaconso"))
+    same = codes(*_SAME_WORDS, when=lambda log: log.evidence.get("reason") == reason)
+    return Root(
+        fixes=(safe("pool.login", text, look, console(view.site, f"RECONNECT {database}")),),
+        effects=(*_POOL_HELD, *same),
+    )
+
+
 @root("replication-slot-lost", on="postgresql.slot.lost", rank=Rank.PART, runbook="db-slow")
 def replication_slot_lost(finding: Finding, view: View) -> Root:
     """What the reader of a slot still needs is gone."""

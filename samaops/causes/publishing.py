@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
+from samaops.causes import reasons
+from samaops.causes.effects import codes, in_part
 from samaops.causes.root import Rank, Root, root, safe
 from samaops.causes.topology import NOT_PUBLISHED
 from samaops.causes.view import View
@@ -12,10 +15,54 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import on_server
+from samaops.site.commands import direct, on_server, sql_text
 from samaops.site.site import Site
 
 _SHOWN = 3
+_LOGS = ("servers.log.trouble", "docker.log.trouble")
+# Who publishes tries again all the time: what is older may be over.
+_FRESH_SECONDS = 120
+
+
+@root(
+    "publishing-refused",
+    on=NOT_PUBLISHED,
+    rank=Rank.WORK,
+    runbook="notifications",
+    effects=in_part(codes(*_LOGS)),
+    distinguished_from=("nothing-published",),
+)
+def publishing_refused(finding: Finding, view: View) -> Root | None:
+    """Who publishes is there, and is refused: it may send what is due again and again, and never mark it."""
+    table = str(finding.evidence.get("table") or "")
+    logs = [log for code in _LOGS for log in view.findings_of(code) if _refuses(log, table)]
+    if not logs:
+        return None
+    reason = logs[0].evidence.get("reason")
+    text = _(
+        "Ask which release brought what refuses it, and take that back; users may get the same message again"
+    )
+    constraints = (
+        f"SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint "
+        f"WHERE conrelid = to_regclass({sql_text(table)})"
+    )
+    return Root(
+        _("What is due cannot be published or marked as published: {words}").format(
+            words=logs[0].evidence.get("words")
+        ),
+        (safe("publishing.refused", text, direct(view.site, constraints)),),
+        speaks_for=(finding.title, *(log.title for log in logs)),
+        effects=codes(*_LOGS, when=lambda log: log.evidence.get("reason") == reason),
+    )
+
+
+def _refuses(log: Finding, table: str) -> bool:
+    """Return whether a line of a log, written just now, speaks of a write to the table that is refused."""
+    reason, line = reasons.of_finding(log), str(log.evidence.get("line") or "")
+    age = log.evidence.get("age_seconds")
+    is_fresh = isinstance(age, (int, float)) and age <= _FRESH_SECONDS
+    is_refusal = reason is not None and reason.kind in ("constraint", "conflict", "rights", "absent", "limit")
+    return is_fresh and is_refusal and bool(table) and bool(re.search(rf"\b{re.escape(table)}\b", line))
 
 
 @root(

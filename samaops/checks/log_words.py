@@ -28,6 +28,9 @@ KINDS = {
     "memory": N_("memory ran out"),
     "login": N_("its user or password is refused"),
     "rejected": N_("the rules of access (pg_hba.conf) refuse it"),
+    "constraint": N_("a constraint refuses what it writes"),
+    "conflict": N_("what it writes does not fit the rows that are there"),
+    "tls": N_("it asks for TLS, and the other side has none"),
     "limit": N_("a limit is reached"),
     "host": N_("a host name is not known"),
     "certificate": N_("a TLS certificate is not accepted or not found"),
@@ -50,6 +53,7 @@ _SEEN_BY_NOBODY_ELSE = (
     "variable",
     "login",
     "rejected",
+    "constraint",
 )
 
 # The errors of the operating system, as every program writes them.
@@ -89,11 +93,17 @@ _POSTGRESQL = (
                  r"|fichier de configuration .*contient des erreurs|pas pu charger pg_hba|invalid pg_hba"),
     ("certificate", r"could not load server certificate|could not load private key|SSL error|TLS handshake failed"
                     r"|charger le fichier du certificat|erreur SSL"),
+    ("constraint", r"violates (check|not-null) constraint|viole la contrainte (de vérification|NOT NULL)|CheckViolation"
+                   r"|NotNullViolation"),
+    ("conflict", r"violates (unique|foreign key|exclusion) constraint|UniqueViolation|ForeignKeyViolation"
+                 r"|rompt la contrainte unique|viole la contrainte de clé étrangère"),
     ("deadlock", r"deadlock detected|\(deadlock\) détecté"),
     ("silent", r"statement timeout|due to lock timeout|délai écoulé|login failed: connect timeout|server_login_retry"),
 )  # fmt: skip
 _PGBOUNCER = (
     ("host", r"DNS lookup failed"),
+    ("tls", r"server refused SSL"),
+    ("refused", r"connect failed"),
     ("login", r"no such user|auth failed|SASL authentication failed|server login failed: .*password"),
     ("variable", r"unknown parameter|cannot load config|invalid value"),
     *_POSTGRESQL,

@@ -153,13 +153,18 @@ def _query(host: str, settings: PgBouncer, seconds: float, probe: Probe) -> Pool
             query = PooledQuery(client.query_ms())
         except ClientError as error:
             return _refused(error, probe)
-        session = probe.attempt("session", lambda: PooledSession(**client.read("application_session")[0]))
+        session = probe.attempt("session", lambda: _session(client))
         sequences = None
         if probe.wants("pgbouncer.sequence.exhausted"):
             sequences = probe.attempt("sequences", lambda: _sequences(client))
         return replace(query, session=session, sequences=sequences)
     finally:
         client.close()
+
+
+def _session(client: PooledClient) -> PooledSession:
+    row = client.read("application_session")[0]
+    return PooledSession(**{**row, "led_past": tuple(row["led_past"])})
 
 
 def _sequences(client: PooledClient) -> tuple[Sequence, ...]:

@@ -73,7 +73,10 @@ class Sequence(Struct, frozen=True):
 
 
 class PooledSession(Struct, frozen=True):
-    """The session of PostgreSQL that the application gets: whose and where it is, whether it may write."""
+    """The session of PostgreSQL that the application gets: whose and where it is, whether it may write.
+
+    ``led_past`` are the schemas with tables when search_path leads to none of these.
+    """
 
     user: str
     database: str
@@ -81,6 +84,7 @@ class PooledSession(Struct, frozen=True):
     in_recovery: bool
     is_read_only: bool
     search_path: str
+    led_past: tuple[str, ...] = ()
 
 
 class PooledQuery(Struct, frozen=True):

@@ -230,7 +230,7 @@ class Rights(Struct, frozen=True):
     """What the application's user may do with the tables; lists hold at most ten names.
 
     ``unreadable`` are in schemas that it reaches, ``lost`` are its own tables, ``sequences`` those of defaults of
-    tables it may fill.
+    tables it may fill; ``hidden`` are those it may read, of which row level security shows it no row.
     """
 
     user: str
@@ -240,6 +240,7 @@ class Rights(Struct, frozen=True):
     unreadable: tuple[str, ...]
     lost: tuple[str, ...]
     sequences: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
 
 
 class DueNotifications(Struct, frozen=True):

@@ -1,11 +1,19 @@
 -- Purpose: which tables of this database may a user not read, which of its own may it not write, and from which sequences
--- of a table's defaults may it take no number?
+-- of a table's defaults may it take no number? Of which that it may read does row level security hide every row?
 -- Needs: PostgreSQL 14, any role.
 WITH r AS (
-    SELECT oid FROM pg_roles WHERE rolname = %(user)s
+    SELECT oid, rolsuper OR rolbypassrls AS sees_all FROM pg_roles WHERE rolname = %(user)s
 ), t AS (
     SELECT c.oid, format('%%I.%%I', n.nspname, c.relname) AS name, c.oid = to_regclass(%(table)s) AS is_ours,
            c.relowner = r.oid AS is_owner,
+           c.relrowsecurity AND NOT r.sees_all
+           AND (c.relforcerowsecurity OR NOT pg_has_role(r.oid, c.relowner, 'USAGE'))
+           AND NOT EXISTS (
+               SELECT FROM pg_policy AS p
+               WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('*', 'r')
+                 AND EXISTS (SELECT FROM unnest(p.polroles) AS role
+                             WHERE CASE WHEN role = 0 THEN true ELSE pg_has_role(r.oid, role, 'USAGE') END)
+           ) AS is_hidden,
            has_schema_privilege(r.oid, n.oid, 'USAGE') AS is_reached,
            has_table_privilege(r.oid, c.oid, 'SELECT') AS may_read,
            has_table_privilege(r.oid, c.oid, 'INSERT') AS may_insert,
@@ -21,6 +29,7 @@ SELECT
     ARRAY(SELECT name FROM t WHERE is_reached AND NOT may_read ORDER BY name LIMIT 10) AS unreadable,
     ARRAY(SELECT name FROM t WHERE is_owner AND NOT (is_reached AND may_read AND may_write) ORDER BY name LIMIT 10)
         AS lost,
+    ARRAY(SELECT name FROM t WHERE is_reached AND may_read AND is_hidden ORDER BY name LIMIT 10) AS hidden,
     -- An identity column takes its numbers without a right to its sequence; a default asks for one.
     ARRAY(
         SELECT DISTINCT format('%%s (%%s)', s.oid::regclass, t.name)

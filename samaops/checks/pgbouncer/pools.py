@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from samaops.checks.log_words import Reason
+from samaops.checks.pgbouncer import logins
 from samaops.checks.postgresql.service import usable_connections
 from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase
@@ -50,7 +52,7 @@ def _size(seen: Console, pool: Pool) -> int | None:
 def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
     is_named = any(database.is_paused for database in seen.databases)
-    is_inferred = not seen.is_held and not is_named and _opens_nothing(seen, context)
+    is_inferred = not seen.is_held and not is_named and _opens_nothing(facts, context)
     is_held = bool(seen.is_held or is_inferred)
     names = _main_first(
         [database.name for database in seen.databases if database.is_paused or is_held], context
@@ -81,12 +83,15 @@ def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     )
 
 
-def _opens_nothing(seen: Console, context: Context) -> bool:
+def _opens_nothing(facts: PgBouncerFacts, context: Context) -> bool:
     """Infer a PAUSE of everything, which PgBouncer before 1.19 shows nowhere.
 
-    Only with a PostgreSQL that is seen to answer: with one that does not, the logins are what is stuck.
+    Only with a PostgreSQL that is seen to answer, and log-ins to it that do not fail: else these are what is stuck.
     """
+    seen = _console(facts)
     if seen.is_held is not None or not any(look.facts for look in context.snapshot.of_system("postgresql")):
+        return False
+    if logins.is_failing(facts, context):
         return False
     stuck = [pool for pool in seen.pools if _is_stuck(pool)]
     return bool(stuck) and not any(
@@ -168,15 +173,21 @@ def saturated(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
 @check("pgbouncer.login.stuck", PgBouncerFacts, needs=("console",))
 def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
-    is_held = seen.is_held or _opens_nothing(seen, context)
+    is_held = seen.is_held or _opens_nothing(facts, context)
     held = {
         database.name for database in seen.databases if database.is_paused or database.is_disabled or is_held
     }
     stuck = [pool for pool in seen.pools if _is_stuck(pool) and pool.database not in held]
-    if not stuck:
+    worst = max(stuck, key=lambda pool: pool.maxwait_seconds, default=None)
+    main = context.site.settings.pgbouncer.database if context.site.settings.pgbouncer else ""
+    if worst is not None or (logins.is_asked_in_vain(facts) and main not in held):
+        reason = logins.failure(facts, context)
+        if reason is not None:
+            yield _refused(facts, worst, reason, context)
+            return
+    if worst is None:
         yield context.ok(_("PgBouncer logs in to PostgreSQL without waiting"))
         return
-    worst = max(stuck, key=lambda pool: pool.maxwait_seconds)
     yield context.about(unit="clients").crit(
         ngettext(
             "PgBouncer gets no connection to PostgreSQL for {database}: {count} client waits for {seconds:.0f} s",
@@ -185,6 +196,26 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         ).format(database=worst.database, count=worst.clients_waiting, seconds=worst.maxwait_seconds),
         value=worst.clients_waiting,
         evidence=_pool(worst, _size(seen, worst)),
+        hint=console(context.site, "SHOW SERVERS"),
+    )
+
+
+def _refused(facts: PgBouncerFacts, worst: Pool | None, reason: Reason, context: Context) -> Finding:
+    """Say why the log-ins fail; SELECT 1 may be the only client."""
+    section = context.site.settings.pgbouncer
+    name = worst.database if worst else section.database if section else ""
+    where = logins.address(_databases(_console(facts)).get(name))
+    if logins.is_answered(reason):
+        title = _("PostgreSQL ({address}) refuses PgBouncer's log-in for {database}: {words}")
+    else:
+        title = _("PgBouncer does not reach PostgreSQL ({address}) for {database}: {words}")
+    return context.crit(
+        title.format(address=where or _("its socket"), database=name, words=reason.words),
+        evidence={
+            **(_pool(worst, _size(_console(facts), worst)) if worst else {"database": name}),
+            **reason.evidence,
+            "address": where,
+        },
         hint=console(context.site, "SHOW SERVERS"),
     )
 

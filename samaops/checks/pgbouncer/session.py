@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from msgspec.structs import asdict
 
+from samaops.checks.pgbouncer import logins
 from samaops.checks.registry import Context, access, check
 from samaops.facts.pgbouncer import PgBouncerFacts, PgBouncerProbe, PooledSession
 from samaops.facts.postgresql import PostgresFacts
@@ -14,6 +16,8 @@ from samaops.model.finding import Finding
 from samaops.site.commands import as_superuser, console
 
 READ_ONLY = "default_transaction_read_only"
+# The same server as the configured address, when PgBouncer is there too.
+_ITSELF = ("127.0.0.1", "::1")
 
 access(
     "pgbouncer.write.probe",
@@ -69,7 +73,7 @@ def _level_of_read_only(context: Context) -> str:
 def route(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     session = facts.query.session if facts.query else None
     if session is None:
-        yield _not_seen(context)
+        yield _where_it_looks(facts, context) or _not_seen(context)
         return
     differences = dict(_differences(session, context))
     evidence = {**asdict(session), "different": differences}
@@ -82,12 +86,63 @@ def route(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(title.format(database=session.database, user=session.user), evidence=evidence)
 
 
+def _where_it_looks(facts: PgBouncerFacts, context: Context) -> Finding | None:
+    """Tell a pool that looks for PostgreSQL where none answers, while the configured one does."""
+    postgresql, pool = context.site.settings.postgresql, context.site.settings.pgbouncer
+    if postgresql is None or pool is None or _server(context) is None or not logins.is_asked_in_vain(facts):
+        return None
+    databases = facts.console.databases if facts.console else ()
+    database = next((database for database in databases if database.name == pool.database), None)
+    reason = logins.failure(facts, context)
+    # Who answers there is not the wrong one because of its address; and nobody knows that a name is another server.
+    if database is None or (logins.is_answered(reason) if reason else logins.tells_clients(facts)):
+        return None
+    configured = context.site.host_of(postgresql)
+    is_other_host = (
+        _is_address(database.host)
+        and database.host not in _ITSELF
+        and _is_address(configured)
+        and database.host != configured
+    )
+    if not is_other_host and database.port in (None, postgresql.port):
+        return None
+    where = logins.address(database)
+    title = _(
+        "The pool looks for PostgreSQL at {address}, where none answers; the configured one is {host}:{port}"
+    )
+    return context.crit(
+        title.format(address=where, host=configured, port=postgresql.port),
+        detail=reason.words if reason else "",
+        evidence={
+            "different": {"server": where},
+            "configured": f"{configured}:{postgresql.port}",
+            **(reason.evidence if reason else {}),
+        },
+        hint=console(context.site, "SHOW DATABASES"),
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _differences(session: PooledSession, context: Context) -> Iterator[tuple[str, str]]:
     settings, server = context.site.settings, _server(context)
     if settings.pgbouncer and session.user != settings.pgbouncer.user:
         yield "user", session.user
     if settings.postgresql and session.database != settings.postgresql.database:
         yield "database", session.database
+    if session.led_past:
+        yield (
+            "search_path",
+            _("{path} (the tables are in {schemas})").format(
+                path=session.search_path, schemas=", ".join(session.led_past)
+            ),
+        )
     started_at = server.started_at if server else None
     if started_at is not None and abs(started_at - session.server_started_at) > 0.01:
         yield "server", _("another one than [postgresql]")

@@ -165,6 +165,10 @@ def rights(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         title = _("{user} lacks rights on what the application writes: {names}")
         words = title.format(user=seen.user, names=", ".join(lacking[:3]) + ("…" if len(lacking) > 3 else ""))
         yield context.crit(words, value=len(lacking), evidence=evidence, hint=hint)
+    elif seen.hidden:
+        title = _("Row level security without a policy for {user} hides every row of {names}")
+        words = title.format(user=seen.user, names=", ".join(seen.hidden[:3]))
+        yield context.crit(words, value=len(seen.hidden), evidence=evidence, hint=hint)
     elif seen.unreadable and 2 * seen.readable > seen.tables:
         title = _("{user} may not read {names}").format(user=seen.user, names=", ".join(seen.unreadable[:3]))
         yield context.warn(title, value=len(seen.unreadable), evidence=evidence, hint=hint)

@@ -52,7 +52,7 @@ EXTENSIONS = ("pg_stat_statements", "pg_trgm", "uuid-ossp")
 LIMITS = (
     "max_connections", "superuser_reserved_connections", "reserved_connections", "max_wal_size",
     "wal_keep_size", "max_slot_wal_keep_size", "autovacuum_freeze_max_age", "shared_preload_libraries",
-    "synchronous_standby_names", "synchronous_commit",
+    "synchronous_standby_names", "synchronous_commit", "ssl",
 )  # fmt: skip
 # Of these, the numbers that every version has.
 NUMBERS = ("max_connections", "superuser_reserved_connections", "max_wal_size", "autovacuum_freeze_max_age")
@@ -293,7 +293,7 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "settings": (
         "postgresql.settings.different", "postgresql.connections.high", "postgresql.wal.large",
         "postgresql.slot.inactive", "postgresql.xid.age", "postgresql.extension.missing",
-        "pgbouncer.pool.oversized", "postgresql.commit.waiting",
+        "pgbouncer.pool.oversized", "postgresql.commit.waiting", "pgbouncer.login.stuck",
     ),
     "extensions": ("postgresql.extension.missing",),
     "notifications": ("postgresql.notifications.late",),

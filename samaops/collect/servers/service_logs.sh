@@ -39,7 +39,7 @@ look() {
       elif [ -n "$log" ]; then
         echo "source $name $(readlink "$log" || echo "$log")"
         tail -c 65536 -- "$log" |
-          grep -aE "FATAL|PANIC|ERROR|ERREUR|DETAIL|TAIL :|WARNING|ready to accept|pour accepter" | tail -n 40 | sed "s/^/log /"
+          grep -aE "FATAL|PANIC|ERROR|ERREUR|DETAIL|TAIL :|WARNING|because: .*(refused|failed)|ready to accept|pour accepter" | tail -n 40 | sed "s/^/log /"
         tail -n 5 -- "$log" | tail -c 8192 | sed "s/^/log /"
       elif command -v journalctl >/dev/null; then
         echo "source $name journalctl"

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from samaops.checks import engine
 from samaops.checks.registry import rules
 from samaops.config.settings import Settings
+from samaops.facts.log import LogLine
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.pgbouncer import (
     Console,
@@ -22,6 +23,8 @@ from samaops.facts.pgbouncer import (
     Sequence,
     Traffic,
 )
+from samaops.facts.postgresql import Setting
+from samaops.facts.servers import ServiceLog, ServiceLogs
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -58,12 +61,18 @@ HEALTHY = PgBouncerFacts("console", "1.18.0", CONSOLE, QUERY)
 
 
 def judge(
-    facts: PgBouncerFacts | None, failure: Failure | None = None, **missing: Failure
+    facts: PgBouncerFacts | None,
+    failure: Failure | None = None,
+    beside: ServiceLogs | None = None,
+    **missing: Failure,
 ) -> dict[str, Finding]:
     pool = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", facts, failure, missing)
-    behind = replace(POSTGRESQL, started_at=1.0)
+    ssl = Setting("off", "off", None, "default", False)
+    behind = replace(POSTGRESQL, started_at=1.0, settings={**(POSTGRESQL.settings or {}), "ssl": ssl})
     server = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", behind)
-    snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (pool, server))
+    logs = Observation("servers", "servers/db", "db", "ServiceLogs", beside)
+    looks = (pool, server) if beside is None else (pool, server, logs)
+    snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), looks)
     return {one.code: one for one in engine.judge(snapshot, Site(SETTINGS)) if one.system == "pgbouncer"}
 
 
@@ -176,6 +185,7 @@ SESSIONS: list[tuple[str, PooledQuery | None, Status]] = [
     ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, database="other")), CRITICAL),
     ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, user="other")), CRITICAL),
     ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, server_started_at=2.0)), CRITICAL),
+    ("pgbouncer.route.different", replace(QUERY, session=replace(SESSION, led_past=("public",))), CRITICAL),
     ("pgbouncer.route.different", None, SKIPPED),
     ("pgbouncer.sequence.exhausted", QUERY, OK),
     ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=()), OK),
@@ -256,3 +266,55 @@ def test_one_paused_database_with_clients_is_not_taken_for_a_pause_of_everything
 
     assert finding.title == "PgBouncer is paused for samaconso: 2 clients wait until RESUME"
     assert (finding.evidence["all"], finding.evidence["inferred"]) == (False, False)
+
+
+STUCK = pool(servers_busy=0, servers_free=0, clients_waiting=1, maxwait_seconds=5.0)
+NO_LOGIN = PooledQuery(
+    None, "server login has been failing, try again later (server_login_retry)", "dependency", "query"
+)
+SILENT = PooledQuery(None, "no answer within 2.0 s", "no_answer", "query")
+HBA = (
+    'ERROR S: login failed: FATAL: pg_hba.conf rejects connection for host "127.0.0.1", user "samaconso_user"'
+)
+NO_TLS = "LOG S-0x55: samaconso/samaconso_user@127.0.0.1:5432 closing because: server refused SSL (age=0s)"
+NO_HOST = "LOG S-0x55: samaconso/samaconso_user@127.0.0.9:5432 closing because: connect failed (age=3s)"
+TLS = {"settings": {"server_tls_sslmode": "require"}}
+OLD_ADDRESS = database(host="127.0.0.9", port=5432)
+# What the console shows, what SELECT 1 got, the last line of the log and its age: paused, stuck (with the reason), elsewhere.
+LOGINS: list[tuple[str, dict[str, Any], PooledQuery, str, float, tuple[Status, Status, Status], str]] = [
+    ("a pause", STUCK, SILENT, "", 0.0, (CRITICAL, OK, SKIPPED), ""),
+    ("a pause after a failure that is over", STUCK, SILENT, HBA, 5.0, (CRITICAL, OK, SKIPPED), ""),
+    ("told by SELECT 1 alone", STUCK, NO_LOGIN, "", 0.0, (OK, CRITICAL, SKIPPED), ""),
+    ("rejected", STUCK, NO_LOGIN, HBA, 5.0, (OK, CRITICAL, SKIPPED), "rejected"),
+    ("rejected, nobody waits", {}, NO_LOGIN, HBA, 5.0, (OK, CRITICAL, SKIPPED), "rejected"),
+    ("paused by name, besides", {**STUCK, **database(is_paused=True)}, SILENT, HBA, 5.0, (CRITICAL, OK, SKIPPED), ""),
+    ("no TLS", {}, SILENT, NO_TLS, 5.0, (OK, CRITICAL, SKIPPED), "tls"),
+    ("no TLS, and the log is silent", TLS, SILENT, "", 0.0, (OK, CRITICAL, SKIPPED), "tls"),
+    ("TLS, and SELECT 1 works", TLS, QUERY, "", 0.0, (OK, OK, OK), ""),
+    ("an old address, and the log is silent", OLD_ADDRESS, SILENT, "", 0.0, (OK, OK, CRITICAL), ""),
+    ("at home by another name", database(host="127.0.0.1", port=5432), SILENT, "", 0.0, (OK, OK, SKIPPED), ""),
+    ("an old address", OLD_ADDRESS, SILENT, NO_HOST, 5.0, (OK, CRITICAL, CRITICAL), "refused"),
+    ("refused at another address", OLD_ADDRESS, NO_LOGIN, HBA, 5.0, (OK, CRITICAL, SKIPPED), "rejected"),
+    ("a name", database(host="db.lan", port=5432), SILENT, NO_HOST, 5.0, (OK, CRITICAL, SKIPPED), "refused"),
+    ("another port", database(port=5433), SILENT, NO_HOST, 5.0, (OK, CRITICAL, CRITICAL), "refused"),
+    ("a line of a client", STUCK, SILENT, f"WARNING C-0x1: {HBA}", 5.0, (CRITICAL, OK, SKIPPED), ""),
+    ("the log is old, SELECT 1 works", OLD_ADDRESS, QUERY, NO_HOST, 5.0, (OK, OK, OK), ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOGINS, ids=lambda case: case[0])
+def test_a_login_that_fails_is_no_pause(
+    case: tuple[str, dict[str, Any], PooledQuery, str, float, tuple[Status, Status, Status], str],
+) -> None:
+    _name, changes, query, text, age, expected, reason = case
+    lines = (LogLine(1000.0 - age, text),) if text else ()
+    found = judge(
+        replace(HEALTHY, console=replace(CONSOLE, **changes), query=query),
+        beside=ServiceLogs(1000.0, (ServiceLog("pgbouncer", "pgbouncer.log", lines),)),
+    )
+    stuck = found["pgbouncer.login.stuck"]
+    codes = ("pgbouncer.pool.paused", "pgbouncer.login.stuck", "pgbouncer.route.different")
+
+    assert tuple(found[code].status for code in codes) == expected
+    assert stuck.evidence.get("reason", "") == reason
+    assert not reason or stuck.evidence["line"] in stuck.title

@@ -342,6 +342,7 @@ CASES += [
     ("postgresql.application.rights", rights(sequences=("users_id_seq (public.users)",)), CRITICAL),
     ("postgresql.application.rights", rights(serves_notifications=False), CRITICAL),
     ("postgresql.application.rights", rights(readable=3, unreadable=("public.users",)), WARNING),
+    ("postgresql.application.rights", rights(hidden=("public.consumption",)), CRITICAL),
     ("postgresql.application.rights", rights(tables=9, unreadable=("audit.log",)), OK),  # it is not its own
     ("postgresql.commit.waiting", synchronous("standby_2"), CRITICAL),
     ("postgresql.commit.waiting", synchronous("standby_2", "async"), CRITICAL),

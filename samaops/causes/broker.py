@@ -177,7 +177,13 @@ def _add_consumer(site: Site, queue: str, worker: str | None) -> tuple[Fix, ...]
     return (safe("workers.add_queue", text, add, undo=samaops(site, "undo ID")),)
 
 
-@root("messages-dropped", on="rabbitmq.queue.arguments", rank=Rank.WORK, runbook="notifications")
+@root(
+    "messages-dropped",
+    on="rabbitmq.queue.arguments",
+    rank=Rank.WORK,
+    runbook="notifications",
+    effects=codes(NOT_PUBLISHED),
+)
 def messages_dropped(finding: Finding, view: View) -> Root | None:
     """The queue's own settings throw messages away."""
     if not finding.evidence.get("limits"):
@@ -189,13 +195,17 @@ def messages_dropped(finding: Finding, view: View) -> Root | None:
         verdict=Verdict.CONFIRMED if is_seen else Verdict.PROBABLE,
         speaks_for=tuple(_of_limits(finding)),
         speaks_against=() if is_seen else (nothing,),
+        # One that drops takes what is published; only one that refuses keeps its publishers from it.
+        effects=codes(NOT_PUBLISHED) if finding.evidence.get("refuses") else (),
     )
 
 
 def _of_limits(finding: Finding) -> Iterator[str]:
     evidence = finding.evidence
+    if evidence.get("refuses"):
+        yield finding.title
     vanished, published = evidence.get("vanished_in_window"), evidence.get("published_in_window")
-    if finding.status is Status.CRITICAL:
+    if finding.status is Status.CRITICAL and not evidence.get("refuses"):
         text = _(
             "{published} messages were published in ten minutes, {vanished} left the queue and reached nobody"
         )
@@ -217,8 +227,13 @@ def _take_limits_away(finding: Finding, site: Site) -> Iterator[Fix]:
             "See what the policy sets and for which queues, then clear it; what was dropped is not there again"
         )
         name = shlex.quote(str(evidence["policy"]))
-        see = _in_broker(site, "rabbitmqctl -q list_policies")
-        yield safe("broker.clear_policy", text, see, _in_broker(site, f"rabbitmqctl -q clear_policy {name}"))
+        see = in_broker(site, "rabbitmqctl -q list_policies", of_vhost=True)
+        yield safe(
+            "broker.clear_policy",
+            text,
+            see,
+            in_broker(site, f"rabbitmqctl -q clear_policy {name}", of_vhost=True),
+        )
     if evidence.get("own_limits"):
         text = _(
             "Correct the arguments in the application; when the queue is empty, delete it and restart its worker, "
@@ -227,11 +242,12 @@ def _take_limits_away(finding: Finding, site: Site) -> Iterator[Fix]:
         yield safe("application.team", text)
 
 
-def _in_broker(site: Site, command: str) -> str:
+def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:
+    """Return the command line that runs one of RabbitMQ's tools where it is, on our virtual host where asked for."""
     rabbitmq = site.settings.rabbitmq
     if rabbitmq is None:
         return command
-    if rabbitmq.vhost != "/":
+    if of_vhost and rabbitmq.vhost != "/":
         command += f" -p {shlex.quote(rabbitmq.vhost)}"
     inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
     return on_server(site, rabbitmq.server, inside)

@@ -20,6 +20,7 @@ from samaops.causes import (
     hosts,
     network,
     publishing,
+    refused,
     services,
     unknown,
     workers,
@@ -33,7 +34,19 @@ from samaops.model.status import SEVERITY, Status
 from samaops.site.site import Site
 
 # Of two causes of the same rank, the one that stands first here is taken first.
-_LAYERS = (hosts, containers, services, network, application, database, cache, broker, workers, publishing)
+_LAYERS = (
+    hosts,
+    containers,
+    services,
+    network,
+    application,
+    database,
+    cache,
+    broker,
+    refused,
+    workers,
+    publishing,
+)
 DECLARATIONS = declared_in(_LAYERS)
 
 

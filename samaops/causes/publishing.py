@@ -11,6 +11,7 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
+from samaops.model.status import Status
 from samaops.site.commands import on_server
 from samaops.site.site import Site
 
@@ -41,7 +42,9 @@ def nothing_published(finding: Finding, view: View) -> Root:
             "{count} notifications are due and none is published: their source has stopped, or is refused"
         )
     else:
-        verdict, against = Verdict.CONFIRMED, []
+        # Whether it would be refused decides between a source that has stopped and one that is kept from it.
+        unseen = [other.title for other in view.not_ok("rabbitmq.*") if other.status is Status.UNKNOWN]
+        verdict, against = Verdict.PROBABLE if unseen else Verdict.CONFIRMED, unseen[:_SHOWN]
         title = _("Nobody publishes: {count} notifications are due")
     return Root(
         title.format(count=finding.evidence.get("due")),

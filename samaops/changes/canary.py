@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.readings import UnreadableError, facts_in, known, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency
 from samaops.config.settings import RabbitMQ
@@ -56,7 +56,10 @@ def has_consumers(snapshot: Snapshot, queue: str) -> Scalar:
 @reading("canary.takes_messages", codes=_ALARM)
 def takes_messages(snapshot: Snapshot) -> Scalar:
     """Return whether the broker takes messages: no node has an alarm."""
-    return not any(node.memory_alarm or node.disk_alarm for node in _nodes(snapshot))
+    alarms = [alarm for node in _nodes(snapshot) for alarm in (node.memory_alarm, node.disk_alarm)]
+    return not any(alarms) and all(
+        known(alarm, _("whether a node has an alarm")) is False for alarm in alarms
+    )
 
 
 def _consumers(snapshot: Snapshot, queue: str) -> int:
@@ -64,7 +67,7 @@ def _consumers(snapshot: Snapshot, queue: str) -> int:
     if facts.queues is None:
         raise UnreadableError(_("the broker's queues could not be read"))
     seen = facts.queue(queue)
-    return seen.consumers if seen else 0
+    return known(seen.consumers, _("who consumes {queue}").format(queue=queue)) if seen else 0
 
 
 def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:

@@ -16,6 +16,7 @@ from samaops.i18n import _
 from samaops.model.plan import Condition, Scalar
 
 FactsT = TypeVar("FactsT")
+ValueT = TypeVar("ValueT")
 Reader = Callable[..., Scalar]
 
 
@@ -47,6 +48,13 @@ def reading(name: str, *, codes: tuple[str, ...]) -> Callable[[Reader], Reader]:
         return read
 
     return register
+
+
+def known(value: ValueT | None, what: str) -> ValueT:
+    """Return a value that a change relies on. Raises UnreadableError where the system did not give it."""
+    if value is None:
+        raise UnreadableError(_("it is not known {what}").format(what=what))
+    return value
 
 
 def find(name: str) -> Reading:

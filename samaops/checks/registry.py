@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from samaops.checks import texts
 from samaops.facts.observation import Snapshot
 from samaops.facts.systems import SYSTEMS
+from samaops.i18n import _
 from samaops.model.finding import NO_EVIDENCE, Finding, Value
 from samaops.model.status import Status
 from samaops.site.commands import on_server
@@ -224,6 +225,14 @@ class Context(Struct, frozen=True):
         """Make a finding that says we could not look."""
         return self.finding(Status.UNKNOWN, title, value=value, detail=detail, evidence=evidence, hint=hint)
 
+    def not_given(self, *names: str, why: str = "") -> Finding:
+        """Make a finding that says that the system did not give what is judged: unknown, never 0, false or ok."""
+        title = _("{title}: could not look").format(title=self.rule.title)
+        detail = _("the answer has no {names}").format(names=", ".join(names))
+        return self.unknown(
+            title, detail=f"{detail}: {why}" if why else detail, evidence={"absent": list(names)}
+        )
+
     def skipped(self, reason: str) -> Finding:
         """Make a finding that says why there was nothing to judge."""
         return self.finding(Status.SKIPPED, self.rule.title, detail=reason)
@@ -251,7 +260,7 @@ class Context(Struct, frozen=True):
         hint: str | None = None,
     ) -> Finding:
         """Judge a value of which less is worse: at the limit is still good."""
-        status = self._status(lambda limit: value < limit)
+        status = self.status_below(value)
         return self.finding(status, title, value=value, detail=detail, evidence=evidence, hint=hint)
 
     def worst(
@@ -276,6 +285,10 @@ class Context(Struct, frozen=True):
     def status_above(self, value: float) -> Status:
         """Return what a value of which more is worse means for the status."""
         return self._status(lambda limit: value >= limit)
+
+    def status_below(self, value: float) -> Status:
+        """Return what a value of which less is worse means for the status."""
+        return self._status(lambda limit: value < limit)
 
     def _status(self, is_past: Callable[[float], bool]) -> Status:
         if self.critical is not None and is_past(self.critical):

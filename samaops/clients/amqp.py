@@ -1,4 +1,4 @@
-"""Speak AMQP 0-9-1 with RabbitMQ: greet it without a log-in; hold single messages, copy them, give the others back.
+"""Speak AMQP 0-9-1 with RabbitMQ: greet it and log in; hold single messages, copy them, give the others back.
 
 What was received stays the broker's until it is acknowledged: it comes back to its place when the connection ends,
 however it ends. The management API has no such moment: what it gives away is gone before it is kept anywhere.
@@ -21,6 +21,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.http import bracketed
 from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import RabbitMQ
+from samaops.facts.rabbitmq import Refusal
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -29,8 +30,14 @@ FIRST = 1000
 _PERSISTENT = 2
 # type, channel and size
 _FRAME_HEADER = struct.Struct(">BHI")
-_METHOD_FRAME, _CONNECTION_START = 1, struct.pack(">HH", 10, 10)
+_METHOD_FRAME, _HEARTBEAT_FRAME, _FRAME_END = 1, 8, b"\xce"
+# The methods of a connection and a channel, by their class and number.
+_START, _START_OK, _TUNE, _TUNE_OK, _OPEN, _OPEN_OK, _CLOSE, _CLOSE_OK = (
+    struct.pack(">HH", 10, number) for number in (10, 11, 30, 31, 40, 41, 50, 51)
+)
+_CHANNEL_OPEN, _CHANNEL_OPEN_OK = (struct.pack(">HH", 20, number) for number in (10, 11))
 _LONGEST_GREETING_BYTES = 128 * 1024
+_WORDS_CHARACTERS = 300
 _HEADERS = "application_headers"
 _KINDS = {
     403: FailureKind.PERMISSION,
@@ -41,58 +48,119 @@ _KINDS = {
 
 
 class Greeting(Struct, frozen=True):
-    """How the broker introduced itself on its AMQP port, and how long that took."""
+    """How the broker introduced itself on its AMQP port, how long that took, and how far our user came then."""
 
     properties: Mapping[str, str]
     milliseconds: float
+    stage: str = ""
+    refusal: Refusal | None = None
 
 
-def greet(host: str, port: int, timeout: float) -> Greeting:
-    """Open a connection up to ``connection.start`` and hang up. Raises ClientError."""
+def greet(host: str, port: int, timeout: float, user: RabbitMQ | None = None) -> Greeting:
+    """Open a connection up to ``connection.start``; with a user who has a password, up to a channel. Then hang up.
+
+    A user whom the broker refuses is no error: it answers. Raises ClientError.
+    """
     import amqp.transport  # noqa: F401 - before the time begins to run
 
     started = time.perf_counter()
     with TimeLimit(timeout) as limit, limit.connect(host, port) as connection:
         connection.settimeout(None)  # the limit ends it
+        stage, refusal = "greeting", None
         try:
-            properties = _server_properties(connection)
+            conversation = _Conversation(connection)
+            milliseconds = round((time.perf_counter() - started) * 1000, 1)
+            if user is not None and user.password is not None:
+                stage = "log-in"
+                stage, refusal = conversation.log_in(user.username, user.password.reveal(), user.vhost)
         except OSError as error:
-            raise limit.failure(error, "greeting", is_connected=True) from error
-    milliseconds = round((time.perf_counter() - started) * 1000, 1)
-    texts = {name: value for name, value in properties.items() if isinstance(value, str)}
-    return Greeting(texts, milliseconds)
+            raise limit.failure(error, stage, is_connected=True) from error
+    texts = {name: value for name, value in conversation.properties.items() if isinstance(value, str)}
+    return Greeting(texts, milliseconds, "" if stage == "greeting" else stage, refusal)
 
 
-def _server_properties(connection: socket.socket) -> Mapping[str, Any]:
-    from amqp.exceptions import AMQPError
-    from amqp.serialization import loads
-    from amqp.transport import AMQP_PROTOCOL_HEADER, TCPTransport
+class _Conversation:
+    """The first words of a connection, method by method: the library would wait longer than our limit for some."""
 
-    connection.sendall(AMQP_PROTOCOL_HEADER)
-    # Looked at first: the library would wait for as many bytes as the first words of anything seem to promise.
-    header = connection.recv(_FRAME_HEADER.size, socket.MSG_PEEK | socket.MSG_WAITALL)
-    if len(header) < _FRAME_HEADER.size:
-        raise ConnectionResetError(_("the connection was closed"))
-    kind, _channel, size = _FRAME_HEADER.unpack(header)
-    not_amqp = ClientError(FailureKind.GARBAGE, _("the answer is not AMQP 0-9-1"), "greeting")
-    if kind != _METHOD_FRAME or size > _LONGEST_GREETING_BYTES:
-        raise not_amqp
-    transport = TCPTransport("")
-    transport.sock = connection
-    transport._setup_transport()
-    try:
-        _kind, _channel, payload = transport.read_frame()
-        if not payload.startswith(_CONNECTION_START):
-            raise not_amqp
+    def __init__(self, connection: socket.socket) -> None:
+        from amqp.transport import AMQP_PROTOCOL_HEADER, TCPTransport
+
+        connection.sendall(AMQP_PROTOCOL_HEADER)
+        # Looked at first: the library would wait for as many bytes as the first words of anything seem to promise.
+        header = connection.recv(_FRAME_HEADER.size, socket.MSG_PEEK | socket.MSG_WAITALL)
+        if len(header) < _FRAME_HEADER.size:
+            raise ConnectionResetError(_("the connection was closed"))
+        kind, _channel, size = _FRAME_HEADER.unpack(header)
+        if kind != _METHOD_FRAME or size > _LONGEST_GREETING_BYTES:
+            raise _not_amqp()
+        self._connection = connection
+        self._transport = TCPTransport("")
+        self._transport.sock = connection
+        self._transport._setup_transport()
         # protocol version, server properties, ways to log in, languages
-        values, _end = loads("ooFSS", payload, len(_CONNECTION_START))
-    except (AMQPError, struct.error, ValueError, IndexError) as error:
-        raise not_amqp from error
-    except OSError as error:
-        if error.errno is None:  # the library's own, when the broker hangs up
-            raise ConnectionResetError(_("the connection was closed")) from error
-        raise
-    return dict(values[2])
+        self.properties: dict[str, Any] = dict(self._read({_START: "ooFSS"})[1][2])
+
+    def log_in(self, user: str, password: str, vhost: str) -> tuple[str, Refusal | None]:
+        """Log in, open the virtual host and a channel, and take leave. Return how far it came, and why no farther."""
+        client = {"product": "samaops", "capabilities": {"authentication_failure_close": True}}
+        words: tuple[Any, ...] = (client, "PLAIN", f"\0{user}\0{password}", "en_US")
+        method, values = self._ask(0, _START_OK, "FsSs", words, {_TUNE: "BlB"})
+        if method == _CLOSE:
+            return "log-in", self._refusal("log-in", values)
+        self._write(0, _TUNE_OK, "BlB", (*values[:2], 0))
+        for stage, channel, question, words, answer in (
+            ("virtual host", 0, _OPEN, (vhost, "", False), _OPEN_OK),
+            ("channel", 1, _CHANNEL_OPEN, ("",), _CHANNEL_OPEN_OK),
+        ):
+            method, values = self._ask(channel, question, "ssb"[: len(words)], words, {answer: ""})
+            if method == _CLOSE:
+                return stage, self._refusal(stage, values)
+        self._ask(
+            0, _CLOSE, "BsBB", (200, "", 0, 0), {_CLOSE_OK: ""}
+        )  # else the broker logs a lost connection
+        return "channel", None
+
+    def _refusal(self, stage: str, values: tuple[Any, ...]) -> Refusal:
+        self._write(0, _CLOSE_OK, "", ())
+        return Refusal(stage, int(values[0]), str(values[1])[:_WORDS_CHARACTERS])
+
+    def _ask(
+        self, channel: int, method: bytes, form: str, values: tuple[Any, ...], answers: Mapping[bytes, str]
+    ) -> tuple[bytes, tuple[Any, ...]]:
+        self._write(channel, method, form, values)
+        return self._read({**answers, _CLOSE: "BsBB"})
+
+    def _write(self, channel: int, method: bytes, form: str, values: tuple[Any, ...]) -> None:
+        from amqp.serialization import dumps
+
+        payload = method + dumps(form, values)
+        frame = _FRAME_HEADER.pack(_METHOD_FRAME, channel, len(payload)) + payload + _FRAME_END
+        self._connection.sendall(frame)
+
+    def _read(self, answers: Mapping[bytes, str]) -> tuple[bytes, tuple[Any, ...]]:
+        """Return the next method, one of those, with its values."""
+        from amqp.exceptions import AMQPError
+        from amqp.serialization import loads
+
+        try:
+            kind, _channel, payload = self._transport.read_frame()
+            while kind == _HEARTBEAT_FRAME:
+                kind, _channel, payload = self._transport.read_frame()
+            method = bytes(payload[:4])
+            if kind != _METHOD_FRAME or method not in answers:
+                raise _not_amqp()
+            values, _end = loads(answers[method], payload, len(method))
+        except (AMQPError, struct.error, ValueError, IndexError) as error:
+            raise _not_amqp() from error
+        except OSError as error:
+            if error.errno is None:  # the library's own, when the broker hangs up
+                raise ConnectionResetError(_("the connection was closed")) from error
+            raise
+        return method, tuple(values)
+
+
+def _not_amqp() -> ClientError:
+    return ClientError(FailureKind.GARBAGE, _("the answer is not AMQP 0-9-1"), "greeting")
 
 
 class Delivery(Struct, frozen=True):

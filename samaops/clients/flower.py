@@ -38,7 +38,11 @@ class FlowerClient:
     def online(self) -> dict[str, bool]:
         """Return each worker's node name and whether its heartbeats arrive. Raises ClientError."""
         answer = self._object("/api/workers?status=1")
-        return {name: online is True for name, online in answer.items()}
+        if not all(isinstance(online, bool) for online in answer.values()):
+            raise ClientError(
+                FailureKind.ERROR, _("the answer has no {names}").format(names="status"), "workers"
+            )
+        return dict(answer)
 
     def is_open(self) -> bool:
         """Return whether its API answers without our password too; only one that lets in any page is asked."""
@@ -58,7 +62,9 @@ class FlowerClient:
         """Return the last tasks that Flower heard of, newest first; all states unless one is given."""
         chosen = f"&state={state}" if state else ""
         answer = self._object(f"/api/tasks?limit={limit}{chosen}")
-        return [task for task in answer.values() if isinstance(task, dict)]
+        if not all(isinstance(task, dict) for task in answer.values()):
+            raise ClientError(FailureKind.ERROR, _("the answer is not a list of objects"), "tasks")
+        return list(answer.values())
 
     def task(self, identifier: str) -> dict[str, Any] | None:
         """Return what Flower heard of one task; None when nothing. Raises ClientError."""

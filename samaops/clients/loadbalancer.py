@@ -8,6 +8,7 @@ from urllib.parse import quote
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpConnection, json_of
 from samaops.config.settings import BigIp
+from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 ROOT = "/mgmt/tm/ltm"
@@ -75,6 +76,9 @@ def entries_of(stats: dict[str, Any]) -> list[dict[str, Any]]:
             flat.extend(entries_of(nested))
         elif inner:
             flat.append({name: _value(value) for name, value in inner.items()})
+        else:
+            text = _("the answer has no {names}").format(names="nestedStats")
+            raise ClientError(FailureKind.ERROR, text, ROOT)
     return flat
 
 

@@ -58,7 +58,11 @@ class ManagementApi:
     def log_in(self) -> None:
         """Check the password and learn what our user may see. Raises ClientError."""
         whoami = self.get("whoami")
-        tags = whoami.get("tags", ()) if isinstance(whoami, dict) else ()
+        tags = whoami.get("tags") if isinstance(whoami, dict) else None
+        if not isinstance(tags, (str, list)):
+            raise ClientError(
+                FailureKind.ERROR, _("the answer has no {names}").format(names="tags"), "whoami"
+            )
         # A list since 3.9, one comma-separated string before.
         self.tags = frozenset(tags.split(",") if isinstance(tags, str) else map(str, tags))
         self._is_logged_in = True
@@ -125,24 +129,33 @@ class ManagementApi:
     def _json(self, answer: HttpAnswer, path: str) -> Any:
         if answer.status == 401:
             raise self._refused(answer, path)
+        if answer.status == 400:  # such as: Stats in management UI are disabled on this node
+            raise ClientError(FailureKind.MISSING, _reason_of(answer), f"/api/{path}")
         return json_of(answer, self._url + f"api/{path}")
 
     def _refused(self, answer: HttpAnswer, path: str) -> ClientError:
         """Tell a wrong password from a missing right: RabbitMQ answers 401 to both."""
-        try:
-            reason = str(json.loads(answer.body).get("reason", ""))[:200]
-        except (ValueError, AttributeError):
-            reason = f"HTTP {answer.status}"
+        reason = _reason_of(answer)
         is_login = not self._is_logged_in and not reason.startswith(("Not management", "User not authorised"))
         kind = FailureKind.AUTHENTICATION if is_login else FailureKind.PERMISSION
         return ClientError(kind, reason, f"/api/{path}")
+
+
+def _reason_of(answer: HttpAnswer) -> str:
+    """Return the broker's own words for a refusal."""
+    try:
+        return str(json.loads(answer.body).get("reason", ""))[:200]
+    except (ValueError, AttributeError):
+        return f"HTTP {answer.status}"
 
 
 def objects(answer: object, stage: str) -> list[dict[str, Any]]:
     """Return an answer that must be a list of objects. Raises ClientError."""
     if not isinstance(answer, list):
         raise ClientError(FailureKind.GARBAGE, _("the answer is not a list"), stage)
-    return [row for row in answer if isinstance(row, dict)]
+    if not all(isinstance(row, dict) for row in answer):
+        raise ClientError(FailureKind.GARBAGE, _("the answer is not a list of objects"), stage)
+    return answer
 
 
 def columns(names: Sequence[str]) -> str:

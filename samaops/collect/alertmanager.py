@@ -9,6 +9,7 @@ from samaops.clients import alertmanager as client
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Probe
 from samaops.collect.registry import collects
+from samaops.collect.values import needed, table
 from samaops.config.settings import Endpoint
 from samaops.facts.alertmanager import AlertFacts, AlertmanagerFacts
 from samaops.model.failure import FailureKind
@@ -29,12 +30,12 @@ def observe(settings: Endpoint, probe: Probe) -> AlertmanagerFacts:
         raise ClientError(FailureKind.GARBAGE, type(alerts).__name__, "alerts")
     return AlertmanagerFacts(
         url=settings.url.rpartition("@")[2],
-        alerts=tuple(_alert(alert) for alert in alerts if isinstance(alert, dict)),
+        alerts=tuple(_alert(alert) for alert in alerts),
     )
 
 
 def _alert(shown: Mapping[str, Any]) -> AlertFacts:
-    labels, annotations = _mapping(shown.get("labels")), _mapping(shown.get("annotations"))
+    labels, annotations = needed(table(shown), "labels", stage="alerts"), _mapping(shown.get("annotations"))
     summary = annotations.get("summary") or annotations.get("description") or ""
     return AlertFacts(
         name=str(labels.get("alertname", "?")),

@@ -19,6 +19,7 @@ from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, objects
 from samaops.collect.engine import Probe
 from samaops.collect.flower import url_of
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
+from samaops.collect.values import needed
 from samaops.config.settings import Celery, RabbitMQ
 from samaops.facts.celery import (
     ACTIVE_TASKS,
@@ -105,8 +106,8 @@ def workers_of(
     names: dict[str, str] = {}
     queues: dict[str, list[str]] = {}
     for consumer in consumers:
-        connection = str(_dict(consumer, "channel_details").get("connection_name", ""))
-        queue = str(_dict(consumer, "queue").get("name", ""))[:NAME_CHARACTERS]
+        connection = str(needed(consumer, "channel_details", "connection_name", stage="consumers"))
+        queue = str(needed(consumer, "queue", "name", stage="consumers"))[:NAME_CHARACTERS]
         control = _CONTROL_QUEUE.fullmatch(queue)
         if control and not control["reply"]:
             names[connection] = control["node"]
@@ -135,8 +136,8 @@ def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[
     """Return for each connection how many messages it holds and may hold."""
     held: dict[str, tuple[int, int]] = {}
     for channel in channels:
-        if channel.get("vhost") == vhost:
-            connection = str(_dict(channel, "connection_details").get("name", ""))
+        if needed(channel, "vhost", stage="channels") == vhost:
+            connection = str(needed(channel, "connection_details", "name", stage="channels"))
             unacknowledged, capacity = held.get(connection, (0, 0))
             limit = _int(channel, "global_prefetch_count") or _int(channel, "prefetch_count")
             held[connection] = unacknowledged + _int(channel, "messages_unacknowledged"), capacity + limit
@@ -150,10 +151,13 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
     )  # fmt: skip
     return tuple(
         ReplyQueue(
-            str(queue.get("name", ""))[:NAME_CHARACTERS], _int(queue, "messages"), _int(queue, "consumers")
+            str(queue["name"])[:NAME_CHARACTERS],
+            int(needed(queue, "messages", stage="replies")),
+            _int(queue, "consumers"),
         )
         for queue in objects(_dict(page).get("items"), "queues")
-        if (control := _CONTROL_QUEUE.fullmatch(str(queue.get("name", "")))) and control["reply"]
+        if (control := _CONTROL_QUEUE.fullmatch(str(needed(queue, "name", stage="replies"))))
+        and control["reply"]
     )
 
 
@@ -171,7 +175,7 @@ def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> 
     heartbeats = {str(row.get("hostname")): row for row in client.heartbeats()}
     tasks = []
     for task in started:
-        worker = str(task.get("worker") or "")
+        worker = str(needed(task, "worker", stage="tasks"))
         heartbeat = heartbeats.get(worker, {})
         active = heartbeat.get("active") if heartbeat.get("status") is True else None
         tasks.append(
@@ -180,7 +184,7 @@ def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> 
                 name=str(task.get("name", ""))[:NAME_CHARACTERS],
                 worker=worker[:NAME_CHARACTERS],
                 arguments=_arguments(task),
-                runtime_seconds=round(max(0.0, now - _float(task, "started", now)), 1),
+                runtime_seconds=round(max(0.0, now - float(needed(task, "started", stage="tasks"))), 1),
                 worker_active=active if isinstance(active, int) else None,
             )
         )
@@ -196,10 +200,10 @@ def _arguments(task: Mapping[str, Any]) -> str:
 def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
     """Count how the tasks of the last quarter of an hour ended."""
     ended = [
-        (_float(task, "timestamp", 0.0), task)
+        (float(needed(task, "timestamp", stage="tasks")), task)
         for task in tasks
-        if task.get("state") in ("SUCCESS", "FAILURE")
-        and now - _float(task, "timestamp", 0.0) <= RECENT_SECONDS
+        if needed(task, "state", stage="tasks") in ("SUCCESS", "FAILURE")
+        and now - float(needed(task, "timestamp", stage="tasks")) <= RECENT_SECONDS
     ]
     ended.sort(key=itemgetter(0), reverse=True)
     failed = [task for _at, task in ended if task.get("state") == "FAILURE"]
@@ -264,8 +268,3 @@ def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
 def _int(raw: Mapping[str, Any], name: str) -> int:
     value = raw.get(name)
     return int(value) if isinstance(value, (int, float)) else 0
-
-
-def _float(raw: Mapping[str, Any], name: str, default: float) -> float:
-    value = raw.get(name)
-    return float(value) if isinstance(value, (int, float)) else default

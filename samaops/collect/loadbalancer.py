@@ -108,10 +108,10 @@ def _monitor(client: BigIpClient, name: str) -> MonitorFacts:
     monitor = client.http_monitor(name)
     if monitor is None:
         return MonitorFacts(name, None, "")
-    receive = str(monitor.get("recv", ""))
+    receive = str(monitor.get("recv") or "")
     return MonitorFacts(name, "" if receive == "none" else receive, str(monitor.get("send", "")))
 
 
 def _optional(stats: Mapping[str, Any], key: str) -> str | None:
     value = stats.get(key)
-    return None if value is None else str(value)
+    return None if value in (None, "") else str(value)

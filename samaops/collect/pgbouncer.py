@@ -12,6 +12,7 @@ from samaops.clients.pgbouncer import ConsoleClient, PooledClient
 from samaops.collect.engine import Probe
 from samaops.collect.probing import writing
 from samaops.collect.registry import collects
+from samaops.collect.values import Answer, lacking
 from samaops.config.settings import PgBouncer
 from samaops.facts.pgbouncer import (
     Console,
@@ -179,15 +180,26 @@ def _is_about_the_server_behind(error: ClientError) -> bool:
 
 
 def _read_console(client: ConsoleClient) -> Console:
-    lists = {row["list"]: int(row["items"]) for row in client.show("lists")}
+    lists = Answer({str(row["list"]): _number(row, "items") for row in _shown(client, "lists")})
     return Console(
-        settings={str(row["key"]): str(row["value"]) for row in client.show("config")},
-        databases=tuple(_database(row) for row in client.show("databases") if row["name"] != "pgbouncer"),
-        pools=tuple(_pool(row) for row in client.show("pools") if row["database"] != "pgbouncer"),
-        traffic=tuple(_traffic(row) for row in client.show("stats") if row["database"] != "pgbouncer"),
-        clients=lists.get("used_clients", 0) + lists.get("login_clients", 0),
+        settings={str(row["key"]): str(row["value"]) for row in _shown(client, "config")},
+        databases=tuple(_database(row) for row in _shown(client, "databases") if row["name"] != "pgbouncer"),
+        pools=tuple(_pool(row) for row in _shown(client, "pools") if row["database"] != "pgbouncer"),
+        traffic=tuple(_traffic(row) for row in _shown(client, "stats") if row["database"] != "pgbouncer"),
+        clients=lists["used_clients"] + lists["login_clients"],
         is_held=_is_held(client.show("state")) if _knows_state(client.version()) else None,
     )
+
+
+def _shown(client: ConsoleClient, name: str) -> list[Answer]:
+    """Return the rows of a SHOW command; each has at least one, of the console itself."""
+    rows = [Answer(row) for row in client.show(name)]
+    for row in rows:
+        if next(iter(row.values()), None) in (None, ""):  # what the row is about comes first
+            raise lacking(*list(row)[:1], stage=f"SHOW {name.upper()}")
+    if not rows:
+        raise lacking(name, stage=f"SHOW {name.upper()}")
+    return rows
 
 
 def _knows_state(version: str) -> bool:
@@ -201,7 +213,9 @@ def _is_held(rows: list[Row]) -> bool:
 
 
 def _number(row: Row, *names: str) -> int:
-    """Return the sum of those of the columns that this version has."""
+    """Return the sum of those of the columns that this version has; the first one all have."""
+    if row[names[0]] is None:
+        raise lacking(names[0])
     return sum(int(row.get(name) or 0) for name in names)
 
 
@@ -210,7 +224,7 @@ def _database(row: Row) -> PooledDatabase:
         name=str(row["name"]),
         host=str(row.get("host") or ""),
         pool_size=_number(row, "pool_size"),
-        reserve_pool=_number(row, "reserve_pool", "reserve_pool_size"),
+        reserve_pool=_number(row, "reserve_pool" if "reserve_pool" in row else "reserve_pool_size"),
         pool_mode=row.get("pool_mode") or None,
         max_connections=_number(row, "max_connections") or None,
         current_connections=_number(row, "current_connections"),

@@ -17,6 +17,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.probing import LIFETIME_SECONDS, compare, marked_name, writing
 from samaops.collect.registry import collects
+from samaops.collect.values import decimal, lacking, needed, whole
 from samaops.config.settings import Redis
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.redis import (
@@ -34,7 +35,6 @@ from samaops.facts.redis import (
 )
 from samaops.i18n import _
 from samaops.journal import digests
-from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 QUICK_MS = 5.0  # a healthy one takes less than one
@@ -109,12 +109,10 @@ def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
 
 def _writing(client: RedisClient, info: Mapping[str, Any], settings: Redis, probe: Probe) -> RedisWriting:
     """Return what decides over writes; the last look over this connection."""
-    if "role" not in info:
-        raise ClientError(FailureKind.GARBAGE, _("INFO does not tell the role"), "INFO")
     read_only, reason = info.get("slave_read_only"), str(info.get("paused_reason", "none"))
     good = info.get("min_slaves_good_slaves")  # a line that is there only when a number is asked for
     writing = RedisWriting(
-        role=str(info["role"]),
+        role=str(needed(info, "role", stage="INFO")),
         is_read_only=None if read_only is None else read_only == 1,
         primary=f"{info['master_host']}:{info.get('master_port')}" if "master_host" in info else "",
         replicas_needed=None if good is None else probe.attempt("replicas", lambda: _replicas_needed(client)),
@@ -141,7 +139,7 @@ def _cluster_state(client: RedisClient) -> str:
 
 def _refusal(client: RedisClient, info: Mapping[str, Any]) -> str | None:
     """Return the words with which the user ``default``, who we are as well, is refused a SET; None before Redis 7."""
-    if int(str(info.get("redis_version", "0")).partition(".")[0]) < 7:
+    if _major_version(info) < 7:
         return None
     try:
         answer = client.execute_command("ACL DRYRUN", "default", "SET", "samaops:key", "value")
@@ -151,9 +149,16 @@ def _refusal(client: RedisClient, info: Mapping[str, Any]) -> str | None:
     return "" if words == "OK" else words
 
 
+def _major_version(info: Mapping[str, Any]) -> int:
+    major = str(needed(info, "redis_version", stage="INFO")).partition(".")[0]
+    if not major.isdecimal():
+        raise lacking("redis_version", stage="INFO")
+    return int(major)
+
+
 def _denied(client: RedisClient, info: Mapping[str, Any], settings: Redis) -> tuple[DeniedCommand, ...]:
     """Return whom the server refused what of late; what our own user was refused concerns nobody else."""
-    if int(str(info.get("redis_version", "0")).partition(".")[0]) < 6:
+    if _major_version(info) < 6:
         return ()
     entries: list[dict[str, Any]] = client.acl_log(count=DENIED_LINES)
     lines = (
@@ -161,8 +166,8 @@ def _denied(client: RedisClient, info: Mapping[str, Any], settings: Redis) -> tu
             user=str(entry.get("username", "")),
             reason=str(entry.get("reason", "")),
             what=str(entry.get("object", ""))[:KEY_CHARACTERS],
-            count=int(entry.get("count", 1)),
-            age_seconds=round(entry["age-seconds"], 1),
+            count=int(needed(entry, "count", stage="ACL LOG")),
+            age_seconds=round(needed(entry, "age-seconds", stage="ACL LOG"), 1),
         )
         for entry in entries
     )
@@ -225,10 +230,10 @@ def _memory(info: Mapping[str, Any]) -> RedisMemory:
     used = _int(info, "used_memory")
     return RedisMemory(
         used=used,
-        counted=used - _int(info, "mem_not_counted_for_evict"),
+        counted=used - (whole(info, "mem_not_counted_for_evict") or 0),
         resident=_int(info, "used_memory_rss"),
         maximum=_int(info, "maxmemory"),
-        policy=str(info.get("maxmemory_policy", "")),
+        policy=str(needed(info, "maxmemory_policy", stage="INFO")),
         system_total=_int(info, "total_system_memory"),
         fragmentation_ratio=_float(info, "mem_fragmentation_ratio"),
     )
@@ -237,7 +242,8 @@ def _memory(info: Mapping[str, Any]) -> RedisMemory:
 def _traffic(info: Mapping[str, Any], rate: float | None) -> RedisTraffic:
     refused = {}
     for error in ("OOM", "MISCONF"):
-        refused[error] = _int(_table(info, f"errorstat_{error}"), "count")
+        stated = info.get(f"errorstat_{error}")  # it has one only after the first of them
+        refused[error] = 0 if stated is None else _int(_table(info, f"errorstat_{error}"), "count")
     return RedisTraffic(
         hits=_int(info, "keyspace_hits"),
         misses=_int(info, "keyspace_misses"),
@@ -248,17 +254,17 @@ def _traffic(info: Mapping[str, Any], rate: float | None) -> RedisTraffic:
 
 
 def _persistence(info: Mapping[str, Any], config: Mapping[str, str]) -> RedisPersistence:
-    now = _int(info, "server_time_usec") / 1_000_000 or time.time()
+    now = (whole(info, "server_time_usec") or 0) / 1_000_000 or time.time()
     stops = config.get("stop-writes-on-bgsave-error")
     return RedisPersistence(
-        bgsave_ok=info.get("rdb_last_bgsave_status", "ok") == "ok",
+        bgsave_ok=needed(info, "rdb_last_bgsave_status", stage="INFO") == "ok",
         seconds_since_save=max(0, round(now - _int(info, "rdb_last_save_time"))),
         changes_since_save=_int(info, "rdb_changes_since_last_save"),
-        aof_enabled=info.get("aof_enabled") == 1,
-        aof_write_ok=info.get("aof_last_write_status", "ok") == "ok",
-        aof_rewrite_ok=info.get("aof_last_bgrewrite_status", "ok") == "ok",
+        aof_enabled=needed(info, "aof_enabled", stage="INFO") == 1,
+        aof_write_ok=needed(info, "aof_last_write_status", stage="INFO") == "ok",
+        aof_rewrite_ok=needed(info, "aof_last_bgrewrite_status", stage="INFO") == "ok",
         fork_microseconds=_int(info, "latest_fork_usec"),
-        copy_on_write_bytes=_int(info, "rdb_last_cow_size"),
+        copy_on_write_bytes=whole(info, "rdb_last_cow_size") or 0,
         save_points=config.get("save"),
         stops_writes=None if stops is None else stops == "yes",
     )
@@ -284,14 +290,14 @@ def _evictions_per_second(client: RedisClient, before: Mapping[str, Any], read_a
 
 def _largest_buffer(client: RedisClient) -> ClientBuffer | None:
     clients: list[dict[str, str]] = client.client_list()
+    if not clients:
+        raise lacking("addr", stage="CLIENT LIST")  # we are one of them
     sizes = [sum(_size(row, name) for name in ("omem", "qbuf", "argv-mem")) for row in clients]
-    if not sizes:
-        return None
     largest = max(range(len(sizes)), key=sizes.__getitem__)
     row = clients[largest]
     return ClientBuffer(
         address=row.get("addr", ""),
-        name=row.get("name", "")[:KEY_CHARACTERS],
+        name=(row.get("name") or "")[:KEY_CHARACTERS],
         command=row.get("cmd", ""),
         largest_bytes=sizes[largest],
         total_bytes=sum(sizes),
@@ -300,8 +306,10 @@ def _largest_buffer(client: RedisClient) -> ClientBuffer | None:
 
 
 def _size(row: Mapping[str, str], name: str) -> int:
-    text = row.get(name, "")
-    return int(text) if text.isdecimal() else 0
+    text = row.get(name)
+    if name == "omem" and not (text and text.isdecimal()):
+        raise lacking(name, stage="CLIENT LIST")
+    return int(text) if text and text.isdecimal() else 0  # the others came with later versions
 
 
 def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
@@ -378,10 +386,15 @@ def _table(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _int(values: Mapping[str, Any], name: str) -> int:
-    value = values.get(name)
-    return value if isinstance(value, int) else 0
+    """Return a number that every version gives. Raises ClientError where it is absent."""
+    value = whole(values, name)
+    if value is None:
+        raise lacking(name, stage="INFO")
+    return value
 
 
 def _float(values: Mapping[str, Any], name: str) -> float:
-    value = values.get(name)
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    value = decimal(values, name)
+    if value is None:
+        raise lacking(name, stage="INFO")
+    return float(value)

@@ -128,6 +128,10 @@ class RabbitMQ(Section):
     container: str | None = "samaconso_rabbitmq"
     # Queue name -> priority of the guide.
     queues: dict[str, int] = {"urgent": 9, "high_priority": 7, "normal": 5, "low_priority": 3}
+    # Whom the API and the workers log in as, where that is another user than the one above.
+    application_user: str | None = None
+    # The exchange that the application publishes to, "" for RabbitMQ's default one; seen by itself where it is left out.
+    exchange: str | None = None
 
 
 class Flower(Section):

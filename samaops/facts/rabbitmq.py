@@ -13,41 +13,49 @@ SHOWN_QUEUES = 50
 
 
 class BrokerNode(Struct, frozen=True):
-    """One node of the broker. Sizes in bytes; limits are 0 when the node does not run."""
+    """One node of the broker, sizes in bytes.
+
+    None is what the broker does not tell: a node that does not run tells nothing, one whose statistics are switched
+    off or whose monitor has died not all.
+    """
 
     name: str
-    is_running: bool
-    memory_used: int
-    memory_limit: int
-    memory_alarm: bool
-    disk_free: int
-    disk_free_limit: int
-    disk_alarm: bool
-    descriptors_used: int
-    descriptors_total: int
-    sockets_used: int
-    sockets_total: int
-    partitions: tuple[str, ...]
-    uptime_seconds: int
+    is_running: bool | None
+    memory_used: int | None
+    memory_limit: int | None
+    memory_alarm: bool | None
+    disk_free: int | None
+    disk_free_limit: int | None
+    disk_alarm: bool | None
+    descriptors_used: int | None
+    descriptors_total: int | None
+    sockets_used: int | None
+    sockets_total: int | None
+    partitions: tuple[str, ...] | None
+    uptime_seconds: int | None
+    processes_used: int | None = None
+    processes_total: int | None = None
+    is_drained: bool | None = None  # in maintenance: it takes no new connection
 
 
 class BrokerQueue(Struct, frozen=True):
-    """One queue. Rates per second over the broker's last interval."""
+    """One queue. Rates per second over the broker's last interval; None is what the broker does not count."""
 
     name: str
     state: str
-    consumers: int
-    ready: int
-    unacknowledged: int
-    bytes: int
-    is_durable: bool
-    is_transient: bool  # exclusive or deleted with its last consumer
-    publish_rate: float
-    deliver_rate: float
-    ack_rate: float
-    redeliver_rate: float
+    consumers: int | None
+    ready: int | None
+    unacknowledged: int | None
+    bytes: int | None
+    is_durable: bool | None
+    is_transient: bool | None  # exclusive or deleted with its last consumer
+    publish_rate: float | None
+    deliver_rate: float | None
+    ack_rate: float | None
+    redeliver_rate: float | None
     head_timestamp: int | None
-    limits: Mapping[str, int | str]  # arguments and policy that drop messages or the queue itself
+    # arguments and policy that drop messages or the queue itself; None where the broker shows neither
+    limits: Mapping[str, int | str] | None
     history: QueueHistory | None = None
     own_limits: tuple[str, ...] = ()  # those of its arguments: no policy takes them away
     policy: str = ""  # the name of the policy that holds for it
@@ -55,8 +63,10 @@ class BrokerQueue(Struct, frozen=True):
     limiting_policy: Policy | None = None  # that policy, when it limits the queue and could be read
 
     @property
-    def messages(self) -> int:
-        """Ready and unacknowledged together."""
+    def messages(self) -> int | None:
+        """Ready and unacknowledged together; None where the broker counts neither."""
+        if self.ready is None or self.unacknowledged is None:
+            return None
         return self.ready + self.unacknowledged
 
 
@@ -66,6 +76,8 @@ class BrokerConnections(Struct, frozen=True):
     total: int
     blocked: tuple[str, ...]  # tried to publish and were stopped
     blocking: tuple[str, ...]  # will be stopped at their next publish
+    stateless: int = 0  # of how many the broker does not say whether they are
+    users: tuple[str, ...] = ()  # of the applications, on our virtual host
 
 
 class ExchangeLoss(Struct, frozen=True):
@@ -76,8 +88,50 @@ class ExchangeLoss(Struct, frozen=True):
     lost: int
 
 
+class Limit(Struct, frozen=True):
+    """A limit of a virtual host or a user, such as ``max-connections``, and how much of it is used, None: not known."""
+
+    kind: str  # "vhost" or "user"
+    name: str
+    what: str
+    limit: int
+    used: int | None
+
+
+class Rights(Struct, frozen=True):
+    """What a user may do on our virtual host: a pattern each, of names of queues and exchanges."""
+
+    user: str
+    configure: str
+    write: str
+    read: str
+
+
+class Exchange(Struct, frozen=True):
+    """An exchange that an application may publish to. ``published`` since the broker started, None: not counted.
+
+    ``queues`` are those bound to it, directly or through other exchanges.
+    """
+
+    name: str
+    type: str
+    published: int | None
+    queues: tuple[str, ...]
+
+
+class Routing(Struct, frozen=True):
+    """The exchanges of our virtual host, without those of the broker and of Celery's own talk, and who may use them.
+
+    ``rights`` are None where our user may not list them.
+    """
+
+    exchanges: tuple[Exchange, ...]
+    rights: tuple[Rights, ...] | None
+
+
 class RabbitMQFacts(Struct, frozen=True):
-    """One look at one broker. Parts that may be missing: nodes, queues, connections, exchanges."""
+    """One look at one broker. Parts that may be missing: nodes, queues, connections, exchanges, vhost, limits, routing,
+    users."""
 
     version: str
     cluster: str
@@ -85,14 +139,18 @@ class RabbitMQFacts(Struct, frozen=True):
     our_tags: tuple[str, ...]
     uses_default_password: bool
     guest_exists: bool | None  # None: our user may not see the users
-    publish_rate: float
-    deliver_rate: float
-    ack_rate: float
-    queue_count: int
+    publish_rate: float | None
+    deliver_rate: float | None
+    ack_rate: float | None
+    queue_count: int | None
     nodes: tuple[BrokerNode, ...] | None
     queues: tuple[BrokerQueue, ...] | None
     connections: BrokerConnections | None
     losses: tuple[ExchangeLoss, ...] | None
+    keeps_statistics: bool = True  # management.disable_stats leaves nearly all numbers out
+    vhost_states: Mapping[str, str] | None = None  # node -> whether our virtual host runs there, in its words
+    limits: tuple[Limit, ...] | None = None
+    routing: Routing | None = None
     configuration: Things | None = None
 
     def queue(self, name: str) -> BrokerQueue | None:
@@ -100,12 +158,25 @@ class RabbitMQFacts(Struct, frozen=True):
         return next((queue for queue in self.queues or () if queue.name == name), None)
 
 
+class Refusal(Struct, frozen=True):
+    """How the broker refused a user of its AMQP port: at which step, by its own code and words."""
+
+    stage: str
+    code: int
+    message: str
+
+
 class AmqpFacts(Struct, frozen=True):
-    """How the broker introduced itself on the port that the applications use."""
+    """How the broker introduced itself on the port that the applications use, and whether it let our user in.
+
+    ``stage`` is how far our user came: "channel" is the way of every client, "" when nobody tried.
+    """
 
     product: str
     version: str
     milliseconds: float
+    stage: str = ""
+    refusal: Refusal | None = None
 
 
 class QueueHistory(Struct, frozen=True):
@@ -117,7 +188,9 @@ class QueueHistory(Struct, frozen=True):
     waiting_seconds: int  # how long there have been ready messages without a break
     oldest_ready_seconds: int | None  # estimated from the publish counter; None when it is not known
     stuck_seconds: int  # how long messages were ready and unacknowledged while nothing was acknowledged
-    redelivered: int = 0  # in the window; a message that comes back twice counts twice
+    redelivered: int | None = (
+        0  # in the window; a message that comes back twice counts twice; None: not counted
+    )
     calm_seconds: int = 0  # since the last redelivery
     vanished: int = 0  # in the window: left the queue and reached nobody (dropped, expired or purged)
 
@@ -143,16 +216,19 @@ WINDOW_SECONDS = 600
 
 
 class QueueFlow(Struct, frozen=True):
-    """One queue: what waits now, and what passed in the window. ``delivered`` counts redeliveries too."""
+    """One queue: what waits now, and what passed in the window; None is what the broker does not count.
+
+    ``delivered`` counts redeliveries too.
+    """
 
     name: str
-    ready: int
-    unacknowledged: int
-    consumers: int
-    published: int
-    delivered: int
-    acknowledged: int
-    redelivered: int
+    ready: int | None
+    unacknowledged: int | None
+    consumers: int | None
+    published: int | None
+    delivered: int | None
+    acknowledged: int | None
+    redelivered: int | None
 
 
 class RabbitMQProbe(Written, frozen=True):

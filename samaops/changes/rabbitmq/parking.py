@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from samaops.changes.rabbitmq.broker import QUEUES, queues_in, require_queue
-from samaops.changes.readings import UnreadableError, reading
+from samaops.changes.readings import UnreadableError, known, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
@@ -101,8 +101,14 @@ def _queue(snapshot: Snapshot, name: str) -> BrokerQueue | None:
 
 
 def _held(snapshot: Snapshot, name: str) -> int:
-    queue = _queue(snapshot, name)
-    return queue.messages if queue is not None else 0
+    return _messages(_queue(snapshot, name))
+
+
+def _messages(queue: BrokerQueue | None) -> int:
+    """Return how many messages a queue holds; none that does not exist."""
+    if queue is None:
+        return 0
+    return known(queue.messages, _("how many messages {queue} holds").format(queue=queue.name))
 
 
 def _park_looks(site: Site, queue: str, which: str, holding: str = "", seconds: str = "") -> tuple[str, ...]:
@@ -140,6 +146,11 @@ def plan_park(
     plan = Plan("queue park", _typed(parking), title, target=parking.queue)
     try:
         source, holder = _queue(snapshot, parking.queue), _queue(snapshot, parking.holding)
+        held = _messages(holder)
+        if source is not None:
+            _messages(source)
+        if holder is not None:
+            known(holder.consumers, _("who consumes {queue}").format(queue=holder.name))
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
     if source is None:
@@ -150,7 +161,6 @@ def plan_park(
     _guard(parking, source, holder)
     parking = replace(parking, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
     cures = (f"rabbitmq.queue.redelivering@rabbitmq/{parking.queue}",) if parking.which == GIVEN_BACK else ()
-    held = holder.messages if holder is not None else 0
     return replace(
         plan, steps=(_park_step(site, parking, held, title),), cures=cures, notes=_park_notes(site, parking)
     )
@@ -178,13 +188,13 @@ def _title(parking: Parking) -> str:
 
 def _gives_back(queue: BrokerQueue) -> bool:
     history = queue.history
-    if not queue.messages or (history is not None and not history.redelivered):
+    if not queue.messages or (history is not None and history.redelivered == 0):
         return False
     return history is None or history.calm_seconds < CALM_SECONDS
 
 
 def _guard(parking: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> None:
-    if queue.ready > MOST_HELD:
+    if (queue.ready or 0) > MOST_HELD:
         text = _("{count} messages wait in {queue}: too many to be held while it is watched (at most {most})")
         raise RefusedError(text.format(count=queue.ready, queue=parking.queue, most=MOST_HELD))
     if holding is None:
@@ -192,8 +202,8 @@ def _guard(parking: Parking, queue: BrokerQueue, holding: BrokerQueue | None) ->
     if holding.consumers:
         text = _("{holding} has a consumer: what is parked there would be taken")
         raise RefusedError(text.format(holding=parking.holding))
-    limits = [name for name in DROPPING if name in holding.limits]
-    if limits or not holding.is_durable or holding.is_transient:
+    limits = [name for name in DROPPING if name in (holding.limits or ())]
+    if limits or holding.limits is None or not holding.is_durable or holding.is_transient:
         text = _("{holding} would not keep what is parked in it: {limits}")
         words = ", ".join(limits) or _("it is not durable")
         raise RefusedError(text.format(holding=parking.holding, limits=words))

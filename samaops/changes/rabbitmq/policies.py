@@ -54,6 +54,10 @@ def plan_clear(snapshot: Snapshot, site: Site, name: str) -> Plan:
     )
     cures = (f"rabbitmq.queue.arguments@rabbitmq/{name}",)
     plan = Plan("queue clear-policy", (name,), title, target=queue.policy or name, cures=cures)
+    if queue.limits is None:
+        raise UnavailableError(
+            _("Could not look at the queue: {reason}").format(reason="effective_policy_definition")
+        )
     if not queue.limits:
         return replace(plan, nothing_to_do=_("no policy limits the queue {queue}").format(queue=name))
     policy = _guarded(queue)

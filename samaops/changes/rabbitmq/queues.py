@@ -17,7 +17,7 @@ from samaops.changes.rabbitmq.broker import (
     require_container,
     require_queue,
 )
-from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.readings import UnreadableError, facts_in, known, reading
 from samaops.changes.verbs import verb
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
@@ -68,19 +68,29 @@ def progress(path: Path) -> Path:
 @reading("rabbitmq.has_at_least", codes=QUEUES)
 def has_at_least(snapshot: Snapshot, queue: str, count: int | str) -> Scalar:
     """Return whether at least so many messages are ready in a queue."""
-    return queue_in(snapshot, queue).ready >= int(count)
+    return _ready(queue_in(snapshot, queue)) >= int(count)
 
 
 @reading("rabbitmq.memory_limit", codes=_MEMORY)
 def memory_limit(snapshot: Snapshot, node: str) -> Scalar:
     """Return the memory in bytes above which a node blocks its publishers."""
-    return _node(snapshot, node).memory_limit
+    return _memory_of(_node(snapshot, node))[1]
 
 
 @reading("rabbitmq.has_memory_alarm", codes=_MEMORY)
 def has_memory_alarm(snapshot: Snapshot, node: str) -> Scalar:
     """Return whether a node blocks its publishers for memory."""
-    return _node(snapshot, node).memory_alarm
+    return known(_node(snapshot, node).memory_alarm, _("whether a node has an alarm"))
+
+
+def _ready(queue: BrokerQueue) -> int:
+    return known(queue.ready, _("how many messages are ready in {queue}").format(queue=queue.name))
+
+
+def _memory_of(node: BrokerNode) -> tuple[int, int]:
+    """Return what a node uses, and above which it blocks its publishers."""
+    words = _("how much memory {node} uses and may use").format(node=node.name)
+    return known(node.memory_used, words), known(node.memory_limit, words)
 
 
 def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:
@@ -111,38 +121,39 @@ def plan_purge(snapshot: Snapshot, site: Site, queue: str, file: str) -> Plan:
     path = Path(file).expanduser().absolute()
     try:
         seen = queue_in(snapshot, queue)
+        ready = _ready(seen)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
     title = _("Take {count} messages out of the queue {queue}, into {file}").format(
-        count=seen.ready, queue=queue, file=path
+        count=ready, queue=queue, file=path
     )
     plan = Plan("queue purge", (queue, str(path)), title, target=queue)
-    if not seen.ready:
+    if not ready:
         return replace(plan, nothing_to_do=_("no message is ready in {queue}").format(queue=queue))
-    _guard_purge(seen, path)
-    return replace(plan, steps=(_purge_step(site, seen, path, title),), notes=tuple(_purge_notes(seen, site)))
+    _guard_purge(ready, path)
+    step = _purge_step(site, Taking(queue, ready, str(path)), title)
+    return replace(plan, steps=(step,), notes=tuple(_purge_notes(seen, site)))
 
 
-def _guard_purge(queue: BrokerQueue, file: Path) -> None:
+def _guard_purge(ready: int, file: Path) -> None:
     for path in (file, beforehand(file), progress(file)):
         if path.exists():
             raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
-    if queue.ready > MOST_MESSAGES:
+    if ready > MOST_MESSAGES:
         text = _("{count} messages are too many to be taken through the management API (at most {most})")
-        raise RefusedError(text.format(count=queue.ready, most=MOST_MESSAGES))
+        raise RefusedError(text.format(count=ready, most=MOST_MESSAGES))
 
 
 def _purge_notes(queue: BrokerQueue, site: Site) -> Iterator[str]:
-    if not queue.consumers:
+    if queue.consumers == 0:
         command = command_lines.samaops(site, f"workers add-queue WORKER {shlex.quote(queue.name)}")
         text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
         yield text.format(queue=queue.name, command=chosen.same(command))
 
 
-def _purge_step(site: Site, queue: BrokerQueue, file: Path, title: str) -> Step:
-    of = (queue.name, queue.ready)
-    take, restore = Taking(queue.name, queue.ready, str(file)), Restoring(queue.name, str(file))
-    words = {"count": queue.ready, "queue": queue.name}
+def _purge_step(site: Site, take: Taking, title: str) -> Step:
+    of, restore = (take.queue, take.most), Restoring(take.queue, take.file)
+    words = {"count": take.most, "queue": take.queue}
     full = _("at least {count} messages are ready in {queue}").format(**words)
     emptier = _("fewer than {count} messages are ready in {queue}").format(**words)
     return Step(
@@ -182,7 +193,7 @@ def plan_watermark(snapshot: Snapshot, site: Site, fraction: str) -> Plan:
         title = _("Let RabbitMQ use {size} MB before it blocks publishers").format(size=wanted // 10**6)
         target = nodes[0].name
         plan = Plan("queue set-watermark", (fraction,), title, target, cures=_alarm_cures(site))
-        if nodes[0].memory_limit == wanted:
+        if _memory_of(nodes[0])[1] == wanted:
             return replace(plan, nothing_to_do=_("it is so already"))
         _guard_memory(snapshot, site, nodes[0], wanted)
     except UnreadableError as error:
@@ -206,21 +217,23 @@ def _memory_of_broker(snapshot: Snapshot, broker: RabbitMQ) -> int:
 
 
 def _guard_memory(snapshot: Snapshot, site: Site, node: BrokerNode, wanted: int) -> None:
-    if wanted <= node.memory_used:
+    used, _limit = _memory_of(node)
+    if wanted <= used:
         text = _("{node} uses {used} MB already: {wanted} MB would block its publishers at once")
-        words = {"node": node.name, "used": node.memory_used // 10**6, "wanted": wanted // 10**6}
+        words = {"node": node.name, "used": used // 10**6, "wanted": wanted // 10**6}
         raise RefusedError(text.format(**words), hint="rabbitmq-diagnostics memory_breakdown")
     server = configured(site).server
     facts = facts_in(snapshot, ServerFacts, server)
     kept = facts.memory_total * site.settings.safety.minimum_free_percent / 100
-    if facts.memory_available - (wanted - node.memory_used) < kept:
+    if facts.memory_available - (wanted - used) < kept:
         text = _("{server} has {free} MB of memory to spare: RabbitMQ may not take {more} MB more of it")
-        free, more = facts.memory_available // 10**6, (wanted - node.memory_used) // 10**6
+        free, more = facts.memory_available // 10**6, (wanted - used) // 10**6
         raise RefusedError(text.format(server=server, free=free, more=more))
 
 
 def _watermark_step(broker: RabbitMQ, node: BrokerNode, wanted: int, title: str) -> Step:
-    was = _("the limit of {node} is {bytes} bytes").format(node=node.name, bytes=node.memory_limit)
+    _used, limit = _memory_of(node)
+    was = _("the limit of {node} is {bytes} bytes").format(node=node.name, bytes=limit)
     becomes = _("the limit of {node} is {bytes} bytes").format(node=node.name, bytes=wanted)
     calm = _("{node} blocks nobody for memory").format(node=node.name)
     return Step(
@@ -228,8 +241,8 @@ def _watermark_step(broker: RabbitMQ, node: BrokerNode, wanted: int, title: str)
         title=title,
         risk=Risk.SAFE,
         operation=_set_limit(broker, wanted),
-        undo=_set_limit(broker, node.memory_limit),
-        before=(Condition("rabbitmq.memory_limit", (node.name,), node.memory_limit, was),),
+        undo=_set_limit(broker, limit),
+        before=(Condition("rabbitmq.memory_limit", (node.name,), limit, was),),
         after=(
             Condition("rabbitmq.memory_limit", (node.name,), wanted, becomes),
             Condition("rabbitmq.has_memory_alarm", (node.name,), False, calm),

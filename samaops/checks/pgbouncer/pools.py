@@ -197,7 +197,11 @@ def _is_stuck(pool: Pool) -> bool:
 @check("pgbouncer.clients.high", PgBouncerFacts, needs=("console",), warning=80, critical=95, unit="%")
 def clients(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
-    limit = int(seen.settings.get("max_client_conn") or 0)
+    configured = seen.settings.get("max_client_conn", "")
+    if not configured.isdigit():
+        yield context.not_given("max_client_conn")
+        return
+    limit = int(configured)
     if not limit:
         return
     percent = round(100 * seen.clients / limit, 1)

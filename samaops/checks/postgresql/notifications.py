@@ -32,6 +32,9 @@ def late(server: PostgresFacts, context: Context) -> Iterator[Finding]:
         "oldest_seconds": oldest,
         "published_seconds": notifications.published_seconds,
     }
+    if due and oldest is None:
+        yield context.not_given("oldest_seconds")
+        return
     if not due or oldest is None:
         yield context.ok(_("No notification is due and unpublished"), value=0, evidence=evidence)
         return

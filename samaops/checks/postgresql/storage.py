@@ -130,7 +130,7 @@ def wal(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
 @check(
     "postgresql.archiver.failing",
     PostgresFacts,
-    needs=("archiver",),
+    needs=("archiver", "wal"),
     critical=64,  # segments of 16 MB: from 1 GB on it is the disk that is at stake
     unit="segments",
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.rabbitmq.commands import list_queues
+from samaops.checks.rabbitmq.commands import in_broker, list_queues
+from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
 from samaops.i18n import _, ngettext
@@ -69,6 +70,10 @@ def missing(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
 @check("rabbitmq.queue.no_consumer", RabbitMQFacts, needs=("queues",), unit="messages")
 def no_consumer(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
+        about = context.about(subject_of(queue.name))
+        if queue.consumers is None or (queue.messages is None and not queue.consumers):
+            yield about.not_given("consumers", "messages", why=why_absent(broker))
+            continue
         if queue.consumers:
             status, title = Status.OK, _("The queue {queue} has {count} consumers")
             title = title.format(queue=queue.name, count=queue.consumers)
@@ -82,9 +87,28 @@ def no_consumer(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         else:
             status = Status.WARNING
             title = _("Nobody consumes the queue {queue}; it is still empty").format(queue=queue.name)
-        yield context.about(subject_of(queue.name)).finding(
+        yield about.finding(
             status, title, value=queue.messages, evidence=_evidence(queue), hint=list_queues(context.site)
         )
+
+
+# What a queue says of itself when it serves: "live" is the word of a broker that keeps no statistics.
+SERVING = ("running", "idle", "flow", "live", "syncing")
+
+
+@check("rabbitmq.queue.down", RabbitMQFacts, needs=("queues",))
+def down(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
+    for queue in configured(broker, context):
+        about, evidence = context.about(subject_of(queue.name)), {"state": queue.state}
+        if queue.state in SERVING:
+            yield about.ok(_("The queue {queue} serves").format(queue=queue.name), evidence=evidence)
+        elif not queue.state:
+            yield about.not_given("state", why=why_absent(broker))
+        else:
+            title = _("The queue {queue} does not serve: it is {state}")
+            title = title.format(queue=queue.name, state=queue.state)
+            hint = in_broker(context.site, "rabbitmqctl -q list_queues name type state leader members online")
+            yield about.crit(title, evidence=evidence, hint=hint)
 
 
 @check(
@@ -98,7 +122,10 @@ def no_consumer(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
 )
 def backlog(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
-        age = queue.history.oldest_ready_seconds if queue.history else None
+        about, age = context.about(subject_of(queue.name)), _age(queue)
+        if queue.ready is None:
+            yield about.not_given("messages_ready", why=why_absent(broker))
+            continue
         title = ngettext(
             "{count} message waits in the queue {queue}",
             "{count} messages wait in the queue {queue}",
@@ -109,14 +136,24 @@ def backlog(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         status = context.status_above(queue.ready)
         if status is Status.OK and age is not None and age >= OLD_SECONDS:
             status = Status.WARNING
+        if status is Status.OK and queue.ready and age is None:
+            status, title = Status.UNKNOWN, title + ", " + _("for how long is not known")
         evidence = {**_evidence(queue), "drain_seconds": _drain_seconds(queue)}
-        yield context.about(subject_of(queue.name)).finding(
-            status, title, value=queue.ready, evidence=evidence
-        )
+        yield about.finding(status, title, value=queue.ready, evidence=evidence)
+
+
+def _age(queue: BrokerQueue) -> int | None:
+    """Return for how long the oldest message has been ready, at most for so long as any has."""
+    history = queue.history
+    if history is None:
+        return None
+    return history.waiting_seconds if history.oldest_ready_seconds is None else history.oldest_ready_seconds
 
 
 def _drain_seconds(queue: BrokerQueue) -> int | None:
-    """Return how long the workers need for what is there, None when they do not catch up."""
+    """Return how long the workers need for what is there, None when they do not catch up, or nobody counts."""
+    if queue.ack_rate is None or queue.publish_rate is None or queue.messages is None:
+        return None
     gain = queue.ack_rate - queue.publish_rate
     return round(queue.messages / gain) if gain > 0 else None
 
@@ -131,7 +168,13 @@ def _drain_seconds(queue: BrokerQueue) -> int | None:
 )
 def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
-        seconds = queue.history.stuck_seconds if queue.history and queue.consumers else 0
+        # Without a consumer nothing can be stuck in one, and of an empty queue nothing is held.
+        may_be_stuck = queue.consumers != 0 and queue.messages != 0
+        if may_be_stuck and (queue.history is None or queue.consumers is None or queue.messages is None):
+            about = context.about(subject_of(queue.name))
+            yield about.not_given("consumers", "messages", "samples", why=why_absent(broker))
+            continue
+        seconds = queue.history.stuck_seconds if queue.history and may_be_stuck else 0
         if seconds:
             title = _(
                 "Nothing of the queue {queue} was acknowledged for {seconds} s: {held} are held, {ready} wait"
@@ -155,6 +198,10 @@ def stuck(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
 def redelivering(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     for queue in configured(broker, context):
         count = _repeated(queue)
+        if count is None:
+            about = context.about(subject_of(queue.name))
+            yield about.not_given("messages", "redeliver", why=why_absent(broker))
+            continue
         title = _(
             "{count} times a message of the queue {queue} came back unacknowledged in 10 minutes"
         ).format(queue=queue.name, count=count)
@@ -163,9 +210,21 @@ def redelivering(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         )
 
 
-def _repeated(queue: BrokerQueue) -> int:
-    """Return how often messages came back, 0 when it is over or each may have come back only a few times."""
+def _repeated(queue: BrokerQueue) -> int | None:
+    """Return how often messages came back, 0 when it is over or each may have come back only a few times.
+
+    None where the broker does not say.
+    """
     history = queue.history
-    if history is None or not queue.messages or history.calm_seconds >= CALM_SECONDS:
+    if queue.messages == 0:
+        return 0
+    if (
+        history is None
+        or history.redelivered is None
+        or queue.unacknowledged is None
+        or queue.messages is None
+    ):
+        return None
+    if history.calm_seconds >= CALM_SECONDS:
         return 0
     return history.redelivered if history.redelivered >= OFTEN * max(1, queue.unacknowledged) else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.rabbitmq.commands import in_broker
+from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, access, check
 from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts, RabbitMQProbe
 from samaops.i18n import _, ngettext
@@ -71,6 +72,8 @@ def blocked(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             count=len(connections.blocking)
         )
         yield about.warn(title, value=0, evidence=evidence, hint=hint)
+    elif connections.stateless:
+        yield context.not_given("state", why=why_absent(broker))
     else:
         title = _("RabbitMQ blocks none of {total} connections").format(total=connections.total)
         yield context.ok(title, value=0, evidence=evidence)
@@ -100,7 +103,7 @@ def unroutable(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     yield context.above(lost, title, evidence={"exchanges": exchanges}, hint=hint)
 
 
-@check("rabbitmq.credentials.default", RabbitMQFacts)
+@check("rabbitmq.credentials.default", RabbitMQFacts, needs=("users",))
 def credentials(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     evidence = {"uses_default_password": broker.uses_default_password, "guest_exists": broker.guest_exists}
     hint = in_broker(context.site, "rabbitmqctl -q list_users")

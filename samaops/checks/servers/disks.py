@@ -18,7 +18,7 @@ FILES_IN_EVIDENCE = 10
 
 
 # 80 and 90 % are the limits of the production guide; its daily script alerts at 85 %.
-@check("servers.disk.full", ServerFacts, warning=80, critical=90, unit="%")
+@check("servers.disk.full", ServerFacts, needs=("df",), warning=80, critical=90, unit="%")
 def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
     for disk in server.file_systems:
         title = _("{mount} is {percent} % full: {free} of {size} left").format(
@@ -49,7 +49,7 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
         )
 
 
-@check("servers.disk.inodes", ServerFacts, warning=80, critical=90, unit="%")
+@check("servers.disk.inodes", ServerFacts, needs=("df",), warning=80, critical=90, unit="%")
 def inodes(server: ServerFacts, context: Context) -> Iterator[Finding]:
     for disk in server.file_systems:
         percent = disk.inodes_percent
@@ -114,7 +114,7 @@ def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
 
 
 # A rotated log that a program still writes to is the usual one. Below 5 % of a file system and 1 GB it fills nothing.
-@check("servers.disk.deleted_open", ServerFacts, needs=("deleted",), warning=5, unit="%")
+@check("servers.disk.deleted_open", ServerFacts, needs=("df", "deleted"), warning=5, unit="%")
 def deleted_files(server: ServerFacts, context: Context) -> Iterator[Finding]:
     files = server.deleted or ()
     holding = [disk for disk in server.file_systems if any(file.mount == disk.mount for file in files)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from samaops.collect import kept_files
+from samaops.collect.values import Answer
 from samaops.facts.portrait import Row, Things, Trait, gather
 from samaops.journal import digests
 
@@ -38,7 +39,7 @@ def configuration_of(
 
 def _container(document: Mapping[str, Any], created: Mapping[str, float | None]) -> Iterator[Row]:
     name = document["name"].lstrip("/")
-    for attribute, value in _attributes(document):
+    for attribute, value in _attributes(Answer(document)):
         yield "container", name, attribute, Trait(value, created.get(name))
 
 

@@ -17,6 +17,7 @@ from samaops.collect.docker.definition import configuration_of
 from samaops.collect.docker.times import epoch_of
 from samaops.collect.engine import Probe
 from samaops.collect.sections import check_exit, complaints_of, cut, reason
+from samaops.collect.values import lacking, needed
 from samaops.facts.docker import Container, DiskUse, DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -34,12 +35,12 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
     try:
         epoch, memory_kilobytes = (int(line) for line in sections["machine"])
         exit_line, *output = sections["ps"]
+        code = int(exit_line.removeprefix("exit "))
     except (KeyError, ValueError) as error:
         message = _("the server's answer is not complete, it has: {sections}").format(
             sections=", ".join(sections)
         )
         raise ClientError(FailureKind.ERROR, message, "script") from error
-    code = int(exit_line.removeprefix("exit "))
     if code:
         raise engine_failure(code, complaints["ps"])
     inspected = list(_documents(sections.get("inspect", [])))
@@ -48,7 +49,12 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
             seconds=COMMAND_SECONDS
         )
         raise ClientError(FailureKind.NO_ANSWER, message, "docker inspect")
-    logs = probe.attempt("logs", lambda: _log_sizes(sections.get("logs"), complaints["logs"]))
+    for document in inspected:
+        _require(document)
+    logs = probe.attempt(
+        "logs",
+        lambda: _log_sizes(_asked_for("logs", "docker.log.large", sections, probe), complaints["logs"]),
+    )
     seen = probe.attempt(
         "inside", lambda: inside.read(sections.get("inside"), complaints["inside"], inspected)
     )
@@ -73,9 +79,21 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         expected=expected,
         containers=containers,
         logs_seen=None if logs is None else True,
-        disk=probe.attempt("disk", lambda: _disk(sections.get("disk"), complaints["disk"])),
-        configuration=configuration_of(inspected, created, sections.get("files")),
+        disk=probe.attempt(
+            "disk",
+            lambda: _disk(_asked_for("disk", "docker.disk.reclaimable", sections, probe), complaints["disk"]),
+        ),
+        configuration=probe.attempt(
+            "configuration", lambda: configuration_of(inspected, created, sections.get("files"))
+        ),
     )
+
+
+def _asked_for(name: str, code: str, sections: Mapping[str, list[str]], probe: Probe) -> list[str] | None:
+    """Return a section that is printed where a check needs it; the script may be cut before it comes to it."""
+    if name not in sections and probe.wants(code):
+        raise lacking(name, stage="script")
+    return sections.get(name)
 
 
 def _documents(lines: Sequence[str]) -> Iterator[Mapping[str, Any]]:
@@ -84,14 +102,27 @@ def _documents(lines: Sequence[str]) -> Iterator[Mapping[str, Any]]:
             document = json.loads(line)
         except ValueError as error:
             raise ClientError(FailureKind.GARBAGE, f"{error}: {line[:80]!r}", "docker inspect") from error
+        if not isinstance(document, dict):
+            raise lacking("{}", stage="docker")
         yield document
+
+
+def _require(document: Mapping[str, Any]) -> None:
+    """Raise ClientError where a container's document lacks what every one has."""
+    for name in ("name", "id", "image", "image_id", "restart_count", "memory_limit"):
+        needed(document, name, stage="docker inspect")
+    for name in ("Status", "OOMKilled", "ExitCode", "StartedAt", "FinishedAt"):
+        needed(document, "state", name, stage="docker inspect")
+    if document["state"].get("Health") is not None:  # left out where there is no health check
+        needed(document, "state", "Health", "Status", stage="docker inspect")
+    if document.get("log_path") is None:  # "" of a container that never started, or that logs elsewhere
+        raise lacking("log_path", stage="docker inspect")
 
 
 def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> Container:
     state = document["state"]
-    health = state.get("Health") or {}
-    log_path = document["log_path"] or ""
-    options = document["log_options"] or {}
+    health, log_path = state.get("Health") or {}, document["log_path"]
+    options = document.get("log_options") or {}
     return Container(
         name=document["name"].lstrip("/"),
         id=document["id"],
@@ -100,20 +131,20 @@ def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> C
         state=state["Status"],
         health=_health_status(health),
         health_log=_last_words(health),
-        restart_count=document["restart_count"] or 0,
-        restart_policy=document["restart_policy"] or "no",
-        oom_killed=bool(state.get("OOMKilled")),
-        exit_code=state.get("ExitCode", 0),
-        error=state.get("Error", ""),
-        pid=state.get("Pid", 0),
-        started_at=epoch_of(state.get("StartedAt")),
-        finished_at=epoch_of(state.get("FinishedAt")),
-        memory_limit=document["memory_limit"] or 0,
+        restart_count=document["restart_count"],
+        restart_policy=document.get("restart_policy") or "no",
+        oom_killed=bool(state["OOMKilled"]),
+        exit_code=state["ExitCode"],
+        error=state.get("Error") or "",
+        pid=state.get("Pid") or 0,
+        started_at=epoch_of(state["StartedAt"]),
+        finished_at=epoch_of(state["FinishedAt"]),
+        memory_limit=document["memory_limit"],
         log_path=log_path,
         log_bytes=logs.get(str(PurePosixPath(log_path).parent)) if logs and log_path else None,
         log_max_size=options.get("max-size"),
-        project=document["project"],
-        service=document["service"],
+        project=document.get("project"),
+        service=document.get("service"),
         created_at=epoch_of(document.get("created")),
         number=document.get("number") or None,
         is_oneoff=str(document.get("oneoff")).lower() == "true",
@@ -126,7 +157,7 @@ def _health_status(health: Mapping[str, Any]) -> str | None:
 
 
 def _last_words(health: Mapping[str, Any]) -> str:
-    entries = health.get("Log") or []
+    entries = [entry for entry in health.get("Log") or () if isinstance(entry, dict)]
     return str(entries[-1].get("Output", "")).strip()[-HEALTH_LOG_CHARACTERS:] if entries else ""
 
 
@@ -149,11 +180,11 @@ def _disk(lines: Sequence[str] | None, complaints: Sequence[str]) -> tuple[DiskU
     check_exit(lines[-1:], complaints, "docker system df")
     return tuple(
         DiskUse(
-            type=row["Type"],
-            count=int(row["TotalCount"] or 0),
-            active=int(row["Active"] or 0),
-            size_bytes=size_bytes(row["Size"]),
-            reclaimable_bytes=size_bytes(row["Reclaimable"]),
+            type=needed(row, "Type", stage="docker system df"),
+            count=int(needed(row, "TotalCount", stage="docker system df")),
+            active=int(needed(row, "Active", stage="docker system df")),
+            size_bytes=size_bytes(needed(row, "Size", stage="docker system df")),
+            reclaimable_bytes=size_bytes(needed(row, "Reclaimable", stage="docker system df")),
         )
         for row in _documents(lines[:-1])
     )

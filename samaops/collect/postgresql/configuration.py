@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.clients.postgresql import PostgresClient
+from samaops.collect.values import Answer, lacking
 from samaops.facts.portrait import Row, Things, Trait, gather
 from samaops.journal import digests
 
@@ -19,8 +20,10 @@ def read_configuration(client: PostgresClient) -> Things:
 
 
 def _rows(client: PostgresClient) -> Iterator[Row]:
-    for row in client.read("configuration"):
+    for row in map(Answer, client.read("configuration")):
         kind, name, attribute, value = (row[column] for column in ("kind", "name", "attribute", "value"))
+        if None in (kind, name, attribute):
+            raise lacking("kind", "name", "attribute", stage="configuration")
         if value is None:  # nothing was granted, or there is no limit
             continue
         setting = name if kind == "setting" else attribute.removeprefix("setting ").partition(" in ")[0]

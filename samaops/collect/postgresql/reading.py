@@ -15,6 +15,7 @@ from samaops.collect.latency import least_ms
 from samaops.collect.postgresql.configuration import read_configuration
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects
+from samaops.collect.values import Answer, as_read, lacking, needed
 from samaops.config.settings import PostgreSQL
 from samaops.facts.postgresql import (
     Activity,
@@ -53,6 +54,8 @@ LIMITS = (
     "wal_keep_size", "max_slot_wal_keep_size", "autovacuum_freeze_max_age", "shared_preload_libraries",
     "synchronous_standby_names", "synchronous_commit",
 )  # fmt: skip
+# Of these, the numbers that every version has.
+NUMBERS = ("max_connections", "superuser_reserved_connections", "max_wal_size", "autovacuum_freeze_max_age")
 HIDDEN = "<insufficient privilege>"
 QUERY_LENGTH = 300
 TOP = 10
@@ -85,13 +88,27 @@ def observe(host: str, settings: PostgreSQL, probe: Probe, application: str | No
         client.connect()
         connect_ms = round((time.monotonic() - started) * 1000, 2)
         probe.stage("SELECT 1")
-        ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
-        probe.stage("server")
-        server = client.read_one("server")
-        parts = _Reading(client, probe, server).parts(settings, application)
-        return PostgresFacts(connect_ms=connect_ms, ping_ms=ping_ms, **server, **parts)
+        return facts_of(client, settings, probe, connect_ms, application)
     finally:
         client.close()
+
+
+def facts_of(
+    client: PostgresClient, settings: PostgreSQL, probe: Probe, connect_ms: float, application: str | None
+) -> PostgresFacts:
+    """Read the facts over an open connection."""
+    ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
+    probe.stage("server")
+    server = Answer(client.read_one("server"))
+    for name in ("version", "version_number", "role"):
+        needed(server, name, stage="server")
+    facts = {
+        "connect_ms": connect_ms,
+        "ping_ms": ping_ms,
+        **server,
+        **_Reading(client, probe, server).parts(settings, application),
+    }
+    return as_read(facts, PostgresFacts)
 
 
 class _Reading:
@@ -111,14 +128,14 @@ class _Reading:
             "connections": self._connections,
             "activity": self._activity,
             "locks": self._locks,
-            "databases": lambda: self._many("databases", Database),
+            "databases": self._databases,
             "checkpoints": self._checkpoints,
             "tables": lambda: self._many("tables", Table),
             "invalid_indexes": lambda: self._many("invalid_indexes", InvalidIndex),
             "prepared": lambda: self._many("prepared", Prepared),
             "slots": lambda: self._many("slots_17" if self._version >= 170000 else "slots", Slot),
-            "wal": lambda: Wal(**self._client.read_one("wal")),
-            "archiver": lambda: Archiver(**self._client.read_one("archiver")),
+            "wal": lambda: as_read(self._client.read_one("wal"), Wal),
+            "archiver": lambda: as_read(self._client.read_one("archiver"), Archiver),
             "temp_files": lambda: self._many("temp_files", TempFiles),
             "standbys": self._standbys,
             "settings": lambda: self._settings(names),
@@ -132,12 +149,20 @@ class _Reading:
         wanted = {part: read for part, read in readers.items() if self._probe.wants(*_CODES_OF_PART[part])}
         return {part: self._probe.attempt(part, read) for part, read in wanted.items()}
 
-    def _many(self, query: str, kind: Callable[..., PartT]) -> tuple[PartT, ...]:
-        return tuple(kind(**row) for row in self._client.read(query))
+    def _many(self, query: str, kind: type[PartT]) -> tuple[PartT, ...]:
+        return tuple(as_read(row, kind) for row in self._client.read(query))
+
+    def _databases(self) -> tuple[Database, ...]:
+        databases = self._many("databases", Database)
+        if not any(database.is_ours for database in databases):
+            raise lacking("datname", stage="databases")
+        return databases
 
     def _sessions(self) -> list[Row]:
         if not self._rows:
-            self._rows = self._client.read("activity")
+            self._rows = [Answer(row) for row in self._client.read("activity")]
+            if not any(row["is_ours"] for row in self._rows):  # we are asking: one of them is ours
+                raise lacking("pid", stage="activity")
         return self._rows
 
     def _permitted_sessions(self) -> list[Row]:
@@ -149,6 +174,8 @@ class _Reading:
                     role=self._role
                 ),
             )
+        for row in rows:
+            _require_state(row)
         return rows
 
     def _connections(self) -> Connections:
@@ -188,16 +215,16 @@ class _Reading:
         if not any(row["wait_event_type"] == "Lock" for row in rows):
             return Locks()
         leaders = {row["pid"]: row["leader_pid"] or row["pid"] for row in rows}
-        waits = tuple(_lock_wait(row, leaders) for row in self._client.read("locks"))
+        waits = tuple(_lock_wait(row, leaders) for row in map(Answer, self._client.read("locks")))
         involved = {wait.pid for wait in waits} | {pid for wait in waits for pid in wait.blocked_by}
         return Locks(waits, tuple(_session(row) for row in rows if row["pid"] in involved))
 
     def _checkpoints(self) -> Checkpoints:
         query = "checkpoints_17" if self._version >= 170000 else "checkpoints"
-        return Checkpoints(**self._client.read_one(query))
+        return as_read(self._client.read_one(query), Checkpoints)
 
     def _standbys(self) -> tuple[Standby, ...]:
-        rows = self._client.read("standbys")
+        rows = [Answer(row) for row in self._client.read("standbys")]
         if any(row["state"] is None for row in rows):
             raise ClientError(
                 FailureKind.PERMISSION,
@@ -205,39 +232,42 @@ class _Reading:
                     role=self._role
                 ),
             )
-        return tuple(Standby(**_without(row, "pid")) for row in rows)
+        return tuple(as_read(_without(row, "pid"), Standby) for row in rows)
 
     def _settings(self, names: list[str]) -> dict[str, Setting]:
         rows = self._client.read("settings", {"names": names})
-        return {row["name"]: Setting(**_without(row, "name")) for row in rows}
+        settings = {Answer(row)["name"]: as_read(_without(row, "name"), Setting) for row in rows}
+        absent = [name for name in NUMBERS if name not in settings or not settings[name].setting.isdigit()]
+        if absent:
+            raise lacking(*absent, stage="settings")
+        return settings
 
     def _application(self, user: str, database: str) -> Application:
         row = self._client.read_one("application", {"user": user, "database": database})
         clients = [row for row in self._sessions() if row["backend_type"] in ("client backend", None)]
         settings: dict[str, RoleSetting] = {}
-        for line in row.pop("settings"):
+        for line in needed(row, "settings", stage="application"):
             level, _tab, assignment = line.partition("\t")
             name, _equals, value = assignment.partition("=")
             settings.setdefault(name, RoleSetting(value[:QUERY_LENGTH], level))
-        return Application(
-            user=user,
-            database=database,
-            role_sessions=sum(client["user"] == user for client in clients),
-            database_sessions=sum(client["database"] == database for client in clients),
-            settings=settings,
-            **row,
-        )
+        of_us = {
+            "user": user,
+            "database": database,
+            "role_sessions": sum(client["user"] == user for client in clients),
+            "database_sessions": sum(client["database"] == database for client in clients),
+            "settings": settings,
+        }
+        return as_read({**row, **of_us}, Application)
 
     def _rights(self, user: str, table: str) -> Rights:
         row = self._client.read_one(
             "application_rights", {"user": user, "table": quoted(table) if table else None}
         )
-        lists: Row = {name: tuple(row.pop(name)) for name in ("unreadable", "lost", "sequences")}
-        return Rights(user=user, **row, **lists)
+        return as_read({"user": user, **row}, Rights)
 
     def _extensions(self) -> dict[str, str | None]:
         rows = self._client.read("extensions", {"names": list(EXTENSIONS)})
-        available = {row["name"]: row["installed_version"] for row in rows}
+        available = {Answer(row)["name"]: Answer(row)["installed_version"] for row in rows}
         return {name: available.get(name) for name in EXTENSIONS}
 
 
@@ -278,6 +308,15 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")
 
 
+def _require_state(row: Row) -> None:
+    """Raise ClientError where a client's session does not say what it does, or since when."""
+    if row["backend_type"] not in (None, "", "client backend") or not row["user"]:
+        return  # what works in the background may have no state
+    names = ["backend_type", "state", "state_seconds"]
+    for name in [*names, "query_seconds"] if row["state"] == "active" else names:
+        needed(row, name, stage="pg_stat_activity")
+
+
 def _longest(rows: list[Row], by: str) -> tuple[Session, ...]:
     return tuple(_session(row) for row in sorted(rows, key=lambda row: -(row[by] or 0))[:TOP])
 
@@ -302,8 +341,10 @@ def _lock_wait(row: Row, leaders: dict[int, int]) -> LockWait:
     # A parallel worker waits on behalf of its leader; the blockers are named by their leaders already.
     own: int = row["pid"]
     pid = leaders.get(own, own)
-    blocked_by = tuple(sorted(set(row["blocked_by"]) - {pid}))
-    return LockWait(pid, blocked_by, row["locktype"], row["mode"], row["relation"], round(row["seconds"], 2))
+    blocked_by = tuple(sorted(set(needed(row, "blocked_by", stage="locks")) - {pid}))
+    return LockWait(
+        pid, blocked_by, row["locktype"], row["mode"], row["relation"], round(needed(row, "seconds"), 2)
+    )
 
 
 def _holders(rows: list[Row]) -> tuple[Holder, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
+from samaops.collect.values import rows, table, whole
 from samaops.config.settings import RabbitMQ
 from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
 from samaops.model.failure import FailureKind
@@ -37,20 +38,25 @@ def observe(site: Site, rabbitmq: RabbitMQ) -> tuple[QueueFlow, ...]:
                 if error.kind is not FailureKind.MISSING:
                     raise
                 continue
-            flows.append(flow_of(name, raw if isinstance(raw, dict) else {}))
+            flows.append(flow_of(name, table(raw)))
     return tuple(flows)
 
 
 def flow_of(name: str, raw: Mapping[str, Any]) -> QueueFlow:
-    """Turn one answer of the management API into counts; a counter that never ran is 0."""
-    stats = raw.get("message_stats")
-    stats = stats if isinstance(stats, dict) else {}
-    published, delivered, acknowledged, redelivered = (_gain(stats, counter) for counter in _COUNTERS)
+    """Turn one answer of the management API into counts.
+
+    Where the broker counts messages, a counter that never ran is 0: it is left out of the answer.
+    """
+    stats, ready = table(raw, "message_stats"), whole(raw, "messages_ready")
+    published, delivered, acknowledged, redelivered = (
+        None if ready is None and "message_stats" not in raw else _gain(stats, counter)
+        for counter in _COUNTERS
+    )
     return QueueFlow(
         name=name,
-        ready=_int(raw, "messages_ready"),
-        unacknowledged=_int(raw, "messages_unacknowledged"),
-        consumers=_int(raw, "consumers"),
+        ready=ready,
+        unacknowledged=whole(raw, "messages_unacknowledged"),
+        consumers=whole(raw, "consumers"),
         published=published,
         delivered=delivered,
         acknowledged=acknowledged,
@@ -60,12 +66,6 @@ def flow_of(name: str, raw: Mapping[str, Any]) -> QueueFlow:
 
 def _gain(stats: Mapping[str, Any], counter: str) -> int:
     """Return by how much a counter rose; the broker fills up with zeros what is before its first sample."""
-    details = stats.get(f"{counter}_details")
-    samples = details.get("samples") if isinstance(details, dict) else None
-    values = [_int(sample, "sample") for sample in samples or () if isinstance(sample, dict)]
+    samples = rows(table(stats, f"{counter}_details").get("samples")) or ()
+    values = [value for sample in samples if (value := whole(sample, "sample")) is not None]
     return max(values) - min(values) if values else 0
-
-
-def _int(raw: Mapping[str, Any], name: str) -> int:
-    value = raw.get(name)
-    return int(value) if isinstance(value, (int, float)) else 0

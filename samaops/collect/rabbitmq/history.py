@@ -9,27 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from samaops.collect.values import decimal, table
 from samaops.facts.rabbitmq import QueueHistory
 
 Samples = Sequence[tuple[int, int]]  # (milliseconds since 1970, value), newest first
 
 
-def rate_of(stats: Mapping[str, Any], name: str) -> float:
-    """Return a rate of ``message_stats``, 0 when nothing of the kind ever happened."""
-    details = stats.get(f"{name}_details")
-    rate = details.get("rate") if isinstance(details, dict) else None
-    return round(float(rate), 2) if isinstance(rate, (int, float)) else 0.0
+def rate_of(stats: Mapping[str, Any], name: str) -> float | None:
+    """Return a rate of ``message_stats``; None when the broker does not count it."""
+    rate = decimal(table(stats, f"{name}_details"), "rate")
+    return None if rate is None else round(float(rate), 2)
 
 
-def history_of(raw: Mapping[str, Any], ready_now: int) -> QueueHistory | None:
+def history_of(raw: Mapping[str, Any], ready_now: int | None) -> QueueHistory | None:
     """Return the history of one queue, None when the broker keeps no samples."""
-    stats = raw.get("message_stats")
-    stats = stats if isinstance(stats, dict) else {}
+    stats = table(raw, "message_stats")
     ready, unacknowledged = _samples(raw, "messages_ready"), _samples(raw, "messages_unacknowledged")
     published, acknowledged = _samples(stats, "publish"), _samples(stats, "ack")
     redelivered = _samples(stats, "redeliver")
     delivered = acknowledged, _samples(stats, "deliver_no_ack"), _samples(stats, "get_no_ack")
-    if len(ready) < 2:
+    if len(ready) < 2 or len(unacknowledged) < 2:
         return None
     waiting = _lasting(ready)
     unchanged = _unchanged(acknowledged) if acknowledged else _span(ready)
@@ -40,7 +39,8 @@ def history_of(raw: Mapping[str, Any], ready_now: int) -> QueueHistory | None:
         waiting_seconds=waiting,
         oldest_ready_seconds=_age_of_head(published, ready_now, waiting),
         stuck_seconds=min(waiting, _lasting(unacknowledged), unchanged),
-        redelivered=_gain(redelivered),
+        # All counters of deliveries are in the answer, or none where nothing was ever delivered.
+        redelivered=_gain(redelivered) if redelivered or not any(delivered) else None,
         calm_seconds=_unchanged(redelivered),
         vanished=max(0, _gain(published) - sum(map(_gain, delivered)) - _more(ready) - _more(unacknowledged)),
     )
@@ -86,7 +86,7 @@ def _unchanged(samples: Samples) -> int:
     return _span(samples[:oldest])
 
 
-def _age_of_head(published: Samples, ready_now: int, waiting: int) -> int | None:
+def _age_of_head(published: Samples, ready_now: int | None, waiting: int) -> int | None:
     """Return how old the oldest ready message is: first in, first out, so as many were published after it.
 
     Messages of higher priority overtake: with them the real one is older.

@@ -7,16 +7,20 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
+from samaops.collect.values import table
 from samaops.facts.rabbitmq import LIMITS, TEXT_CHARACTERS, Policy
 from samaops.model.failure import FailureKind
 
 
-def limits_of(raw: Mapping[str, Any]) -> dict[str, int | str]:
+def limits_of(raw: Mapping[str, Any]) -> dict[str, int | str] | None:
     """Return what limits a queue, from its own arguments (``x-``) and from policies.
 
     Where both set a number the smaller one holds (https://www.rabbitmq.com/docs/parameters), else the argument.
+    None where the broker shows one of them not at all.
     """
-    arguments, policy = _dict(raw, "arguments"), _dict(raw, "effective_policy_definition")
+    if raw.get("arguments") is None or raw.get("effective_policy_definition") is None:
+        return None
+    arguments, policy = table(raw, "arguments"), table(raw, "effective_policy_definition")
     limits: dict[str, int | str] = {}
     for name in LIMITS:
         given = [limit for limit in (arguments.get(f"x-{name}"), policy.get(name)) if limit is not None]
@@ -28,13 +32,13 @@ def limits_of(raw: Mapping[str, Any]) -> dict[str, int | str]:
 
 def own_limits_of(raw: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of the limits that are arguments of the queue: no policy takes them away."""
-    return tuple(name for name in LIMITS if f"x-{name}" in _dict(raw, "arguments"))
+    return tuple(name for name in LIMITS if f"x-{name}" in table(raw, "arguments"))
 
 
 def read_policy(api: ManagementApi, name: str) -> Policy | None:
     """Read a policy; None when it has gone meanwhile, or our user may not see policies. Raises ClientError."""
     try:
-        raw = _dict(api.in_vhost("policies", name))
+        raw = table(api.in_vhost("policies", name))
     except ClientError as error:
         if error.kind in (FailureKind.MISSING, FailureKind.PERMISSION):
             return None
@@ -45,7 +49,7 @@ def read_policy(api: ManagementApi, name: str) -> Policy | None:
         apply_to=_text(raw, "apply-to"),
         priority=raw["priority"] if isinstance(raw.get("priority"), int) else 0,
         definition={
-            str(key)[:TEXT_CHARACTERS]: _value(value) for key, value in _dict(raw, "definition").items()
+            str(key)[:TEXT_CHARACTERS]: _value(value) for key, value in table(raw, "definition").items()
         },
     )
 
@@ -56,8 +60,3 @@ def _value(raw: object) -> int | str:
 
 def _text(raw: Mapping[str, Any], name: str) -> str:
     return str(raw.get(name) or "")[:TEXT_CHARACTERS]
-
-
-def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
-    value = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
-    return value if isinstance(value, dict) else {}

@@ -13,6 +13,7 @@ from samaops.clients.shell import Completed
 from samaops.collect import kept_files
 from samaops.collect.engine import Probe
 from samaops.collect.sections import complaints_of, cut, refusal
+from samaops.collect.values import lacking
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.servers import (
     Biggest,
@@ -101,11 +102,13 @@ def _facts(
     loads = [float(word) for word in load.split()[:3]]
     memory = _memory(sections["meminfo"])
     mounts = _mounts(sections["mountinfo"])
+    if not mounts:
+        raise ValueError("mountinfo")
     places = _places(sections.get("resolved", []), configured)
     missing = tuple(path for path in configured if _is_missing(path, places[path], mounts))
-    listed, left_out, unanswered = _file_systems(
-        [*sections["df"], *complaints["df"]], mounts, set(places.values())
-    )
+    shown = [*sections["df"], *complaints["df"]]
+    measured = probe.attempt("df", lambda: _file_systems(shown, mounts, set(places.values())))
+    listed, left_out, unanswered = measured or ([], {}, {})
     counted = [int(line.split()[1]) for line in sections["vmstat"]]
     boot = ends - uptime_seconds
     return ServerFacts(
@@ -165,7 +168,10 @@ def _is_missing(path: str, place: str, mounts: Sequence[Mount]) -> bool:
 def _file_systems(
     lines: Sequence[str], mounts: Sequence[Mount], configured: set[str]
 ) -> tuple[list[FileSystem], dict[str, str], dict[str, str]]:
-    """Return what df shows, what of it is left out with its type, and what did not answer with the reason."""
+    """Return what df shows, what of it is left out with its type, and what did not answer with the reason.
+
+    Raises ClientError where df shows nothing at all: another df, or one that hangs.
+    """
     points = {_CONTROL.sub("?", mount.point): mount for mount in mounts}  # df shows no control character
     file_systems: dict[str, FileSystem] = {}
     left_out: dict[str, str] = {}
@@ -198,6 +204,8 @@ def _file_systems(
         seen = file_systems.keys() | left_out.keys() | unanswered.keys()
         silent = [mount for mount in mounts if mount.is_remote and mount.point not in seen]
         unanswered |= {mount.point: _("no answer in time") for mount in silent}
+    if not (file_systems or left_out or unanswered):
+        raise lacking("df", stage="df")
     listed = sorted(file_systems.values(), key=lambda file_system: file_system.mount)
     return listed, left_out, unanswered
 
@@ -279,6 +287,8 @@ def _lasting(mount: Mount, mounts: Sequence[Mount], configured: Sequence[str]) -
 
 def _kernel_log(lines: Sequence[str], complaints: Sequence[str], boot: float) -> KernelLog:
     source = lines[0]
+    if source not in ("dmesg", "journal", "unreadable"):
+        raise lacking("kernel_log", stage="kernel_log")
     if source == "unreadable":
         raise refusal(lines[1:] or complaints)
     since = _time_of(lines[1], boot) if len(lines) > 1 else None

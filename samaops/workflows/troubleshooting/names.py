@@ -127,6 +127,8 @@ def _disk(snapshot: Snapshot, site: Site) -> Iterator[str]:
     """Yield what the broker says of its disk, and what df and du say on its server."""
     for _observation, broker in snapshot.facts_of(RabbitMQFacts):
         for node in broker.nodes or ():
+            if node.disk_free is None or node.disk_free_limit is None:
+                continue
             text = _("{node}: {free} are free, RabbitMQ wants {limit}")
             yield text.format(node=node.name, free=size(node.disk_free), limit=size(node.disk_free_limit))
     server = site.settings.rabbitmq.server if site.settings.rabbitmq else ""

@@ -137,12 +137,16 @@ def _messages(station: str, counts: Counts) -> Station:
         reason = _("the broker's counters could not be read")
         return _uncounted(station, "messages", reason, "rabbitmq", site)
     by_queue = {flow.name: getattr(flow, station) for flow in flows}
+    if None in by_queue.values():
+        return _uncounted(
+            station, "messages", _("this broker keeps no statistics (disable_stats)"), "rabbitmq", site
+        )
     named = ", ".join(f"{name} {count}" for name, count in by_queue.items() if count)
     evidence: dict[str, Any] = {"queues": by_queue}
     if station != "ready":
         evidence["window_seconds"] = WINDOW_SECONDS
     if station == "delivered":
-        evidence["redelivered"] = sum(flow.redelivered for flow in flows)
+        evidence["redelivered"] = sum(flow.redelivered or 0 for flow in flows)
     return Station(station, None, sum(by_queue.values()), named, evidence, "messages")
 
 
@@ -172,7 +176,7 @@ def _accepted(station: str, counts: Counts) -> Station:
     if recent is None:
         return _uncounted(station, "tasks", _("Flower was not heard"), "flower", counts.site)
     outcomes, failed = recent.outcomes, recent.outcomes.count(False)
-    acknowledged = sum(flow.acknowledged for flow in counts.flows or ())
+    acknowledged = sum(flow.acknowledged or 0 for flow in counts.flows or ())
     if not outcomes and acknowledged:  # Flower was restarted and has forgotten, or it is not connected
         text = ngettext(
             "Flower has heard of no task, though {count} message was acknowledged",

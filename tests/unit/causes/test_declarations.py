@@ -120,7 +120,7 @@ def test_the_graph_has_every_cause_and_its_arrows_lead_away_from_the_ground() ->
 
 def test_an_arrow_that_others_stand_for_is_left_out() -> None:
     edges = causal_graph.graph().edges
-    assert ("rabbitmq-down@service", "worker-down@part") in edges
+    assert ("broker-refuses-clients@part", "worker-down@part") in edges
     assert ("rabbitmq-down@service", "queue-without-consumer@consumer") not in edges
 
 

@@ -15,9 +15,14 @@ from samaops.facts.rabbitmq import (
     BrokerConnections,
     BrokerNode,
     BrokerQueue,
+    Exchange,
     ExchangeLoss,
+    Limit,
     QueueHistory,
     RabbitMQFacts,
+    Refusal,
+    Rights,
+    Routing,
 )
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
@@ -26,7 +31,7 @@ from tests.unit.checks.judged import failed, findings, observed, uncovered, with
 SUBJECT = "rabbitmq/api"
 MB = 1024 * 1024
 SETTINGS = Settings.model_validate({"servers": {"api": {"address": "10.0.0.2"}}, "rabbitmq": {}})
-OK, WARNING, CRITICAL = Status.OK, Status.WARNING, Status.CRITICAL
+OK, WARNING, CRITICAL, UNKNOWN = Status.OK, Status.WARNING, Status.CRITICAL, Status.UNKNOWN
 
 NODE = BrokerNode(
     name="rabbit@rabbitmq",
@@ -68,6 +73,7 @@ HISTORY = QueueHistory(
     oldest_ready_seconds=5,
     stuck_seconds=0,
 )
+QUEUES = ("urgent", "high_priority", "normal", "low_priority")
 HEALTHY = RabbitMQFacts(
     version="3.13.7",
     cluster="rabbit@rabbitmq",
@@ -80,10 +86,17 @@ HEALTHY = RabbitMQFacts(
     ack_rate=8.0,
     queue_count=9,
     nodes=(NODE,),
-    queues=tuple(replace(QUEUE, name=name) for name in ("urgent", "high_priority", "normal", "low_priority")),
+    queues=tuple(replace(QUEUE, name=name) for name in QUEUES),
     connections=BrokerConnections(16, (), ()),
     losses=(ExchangeLoss("samaconso", 1200, 0),),
+    vhost_states={"rabbit@rabbitmq": "running"},
+    limits=(Limit("vhost", "/", "max-connections", 100, 16),),
+    routing=Routing(
+        (Exchange("", "direct", None, QUEUES), Exchange("samaconso", "direct", 1200, QUEUES)),
+        (Rights("samaconso_admin", ".*", ".*", ".*"),),
+    ),
 )
+ENTERED = AmqpFacts("RabbitMQ", "3.13.7", 2.0, "channel")
 
 
 def node(**changes: Any) -> dict[str, Any]:
@@ -99,6 +112,26 @@ def queue(**changes: Any) -> dict[str, Any]:
     return {"queues": (*others, replace(QUEUE, history=history, **rest))}
 
 
+def routing(**changes: Any) -> dict[str, Any]:
+    assert HEALTHY.routing is not None
+    return {"routing": replace(HEALTHY.routing, **changes)}
+
+
+def bound(exchange: str, *queues: str) -> dict[str, Any]:
+    return routing(
+        exchanges=(Exchange("", "direct", None, QUEUES), Exchange(exchange, "direct", None, queues))
+    )
+
+
+def rights(**changes: str) -> dict[str, Any]:
+    return routing(rights=(replace(Rights("samaconso_admin", ".*", ".*", ".*"), **changes),))
+
+
+def limit(most: int, used: int | None) -> dict[str, Any]:
+    return {"limits": (Limit("user", "samaconso_admin", "max-connections", most, used),)}
+
+
+REJECTING = {"max-length": 5, "overflow": "reject-publish"}
 WITHOUT_QUEUE = {"queues": tuple(one for one in HEALTHY.queues or () if one.name != "low_priority")}
 LOW = "rabbitmq/low_priority"
 
@@ -171,6 +204,61 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
         OK,
         queue(history_vanished=600),
     ),  # purged by hand: no setting of the queue
+    ("rabbitmq.queue.arguments", LOW, CRITICAL, queue(ready=5, limits=REJECTING)),
+    ("rabbitmq.queue.arguments", LOW, WARNING, queue(ready=4, limits=REJECTING)),
+    ("rabbitmq.queue.down", LOW, OK, {}),
+    ("rabbitmq.queue.down", LOW, CRITICAL, queue(state="stopped")),
+    ("rabbitmq.queue.down", LOW, CRITICAL, queue(state="minority")),
+    ("rabbitmq.node.down", SUBJECT, CRITICAL, node(is_drained=True)),
+    ("rabbitmq.descriptors.high", SUBJECT, CRITICAL, node(processes_used=960, processes_total=1000)),
+    ("rabbitmq.vhost.down", SUBJECT, OK, {}),
+    (
+        "rabbitmq.vhost.down",
+        SUBJECT,
+        CRITICAL,
+        {"vhost_states": {"rabbit@a": "running", "rabbit@b": "stopped"}},
+    ),
+    ("rabbitmq.limit.reached", SUBJECT, OK, {}),
+    ("rabbitmq.limit.reached", SUBJECT, OK, {"limits": ()}),
+    ("rabbitmq.limit.reached", SUBJECT, WARNING, limit(10, 9)),
+    ("rabbitmq.limit.reached", SUBJECT, CRITICAL, limit(16, 16)),
+    ("rabbitmq.limit.reached", SUBJECT, CRITICAL, limit(0, 0)),  # no more than none: nobody may connect
+    ("rabbitmq.limit.reached", SUBJECT, UNKNOWN, limit(16, None)),
+    ("rabbitmq.exchange.missing", SUBJECT, OK, {}),
+    ("rabbitmq.exchange.missing", SUBJECT, UNKNOWN, routing(exchanges=())),
+    ("rabbitmq.exchange.unbound", SUBJECT, OK, {}),
+    ("rabbitmq.exchange.unbound", SUBJECT, WARNING, bound("samaconso", *QUEUES[:3])),
+    (
+        "rabbitmq.exchange.unbound",
+        SUBJECT,
+        CRITICAL,
+        bound("samaconso", *QUEUES[:3]) | {"losses": (ExchangeLoss("samaconso", 50, 12),)},
+    ),
+    # Celery's way: an exchange for each queue, and nobody publishes to any.
+    ("rabbitmq.exchange.unbound", SUBJECT, OK, bound("normal", "normal")),
+    ("rabbitmq.rights.missing", SUBJECT, OK, {}),
+    ("rabbitmq.rights.missing", SUBJECT, CRITICAL, rights(write="^(amq\\.default|celeryev)$")),
+    ("rabbitmq.rights.missing", SUBJECT, CRITICAL, rights(write="")),
+    ("rabbitmq.rights.missing", SUBJECT, CRITICAL, rights(read="^urgent$")),
+    ("rabbitmq.rights.missing", SUBJECT, WARNING, rights(configure="^$")),
+    ("rabbitmq.rights.missing", SUBJECT, UNKNOWN, rights(write="(")),
+    ("rabbitmq.rights.missing", SUBJECT, CRITICAL, routing(rights=())),  # none on this virtual host
+    ("rabbitmq.rights.missing", SUBJECT, Status.SKIPPED, routing(rights=None)),
+    # A monitor died: what the broker says then is no measurement.
+    ("rabbitmq.disk.low", SUBJECT, UNKNOWN, node(disk_free=None)),
+    ("rabbitmq.alarm.disk", SUBJECT, UNKNOWN, node(disk_free=None)),
+    ("rabbitmq.alarm.memory", SUBJECT, UNKNOWN, node(memory_limit=None)),
+    ("rabbitmq.alarm.memory", SUBJECT, UNKNOWN, node(memory_alarm=None)),
+    ("rabbitmq.alarm.disk", SUBJECT, UNKNOWN, {"nodes": ()}),
+    ("rabbitmq.node.down", SUBJECT, UNKNOWN, {"nodes": ()}),
+    ("rabbitmq.connection.blocked", SUBJECT, UNKNOWN, {"connections": BrokerConnections(3, (), (), 3)}),
+    ("rabbitmq.queue.no_consumer", LOW, UNKNOWN, queue(consumers=None)),
+    ("rabbitmq.queue.no_consumer", LOW, UNKNOWN, queue(consumers=0, ready=None)),
+    ("rabbitmq.queue.backlog", LOW, UNKNOWN, queue(ready=None)),
+    ("rabbitmq.queue.backlog", LOW, UNKNOWN, queue(ready=3)),  # for how long is not known
+    ("rabbitmq.queue.stuck", LOW, UNKNOWN, queue(ready=3, unacknowledged=8)),
+    ("rabbitmq.queue.redelivering", LOW, UNKNOWN, queue(ready=3, history_redelivered=None)),
+    ("rabbitmq.queue.arguments", LOW, UNKNOWN, queue(limits=None)),
 ]
 
 
@@ -178,26 +266,30 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
 def test_facts_lead_to_this_finding(code: str, subject: str, status: Status, changes: dict[str, Any]) -> None:
     finding = findings(SETTINGS, observed(with_fields(HEALTHY, changes), SUBJECT))[f"{code}@{subject}"]
     assert finding.status is status, finding.title
-    if status is not OK:
+    if status not in (OK, Status.SKIPPED):
         assert finding.hint
 
 
 def test_every_check_has_its_cases() -> None:
-    seen: dict[str, set[Status]] = {"rabbitmq.amqp.unreachable": {OK}}
+    seen: dict[str, set[Status]] = {
+        "rabbitmq.amqp.unreachable": {OK},
+        "rabbitmq.amqp.refused": {OK, CRITICAL},
+    }
     for code, _subject, status, _changes in CASES:
         seen.setdefault(code, set()).add(status)
     assert uncovered("rabbitmq", seen) == []
 
 
 def test_a_healthy_broker_has_nothing_but_ok() -> None:
-    amqp = observed(AmqpFacts("RabbitMQ", "3.13.7", 2.0), SUBJECT)
-    found = findings(SETTINGS, observed(HEALTHY, SUBJECT), amqp)
+    found = findings(SETTINGS, observed(HEALTHY, SUBJECT), observed(ENTERED, SUBJECT))
     assert {finding.status for finding in found.values()} == {OK}
 
 
-@pytest.mark.parametrize("part", ["nodes", "queues", "connections", "exchanges"])
+@pytest.mark.parametrize(
+    "part", ["nodes", "queues", "connections", "exchanges", "vhost", "limits", "routing"]
+)
 def test_a_part_we_may_not_see_is_unknown(part: str) -> None:
-    field = {"exchanges": "losses"}.get(part, part)
+    field = {"exchanges": "losses", "vhost": "vhost_states"}.get(part, part)
     found = findings(SETTINGS, observed(with_fields(HEALTHY, {field: None}), SUBJECT, missing=(part,)))
     unknown = [finding for finding in found.values() if finding.status is not OK]
     assert unknown
@@ -314,3 +406,57 @@ def test_hostile_queue_names_stay_data() -> None:
     found = findings(settings, observed(HEALTHY, SUBJECT))
     assert found[f"rabbitmq.queue.missing@rabbitmq/{name}"].status is CRITICAL
     assert all("reboot" not in (finding.hint or "") for finding in found.values())
+
+
+def amqp_refused(code: int, words: str, **section: Any) -> Status:
+    settings = Settings.model_validate({"rabbitmq": section})
+    amqp = AmqpFacts("RabbitMQ", "3.13.7", 2.0, "virtual host", Refusal("virtual host", code, words))
+    return findings(settings, observed(amqp, SUBJECT))[f"rabbitmq.amqp.refused@{SUBJECT}"].status
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "status"),
+    [
+        (541, "INTERNAL_ERROR - access to vhost '/' refused for user 'a': vhost '/' is down", CRITICAL),
+        (
+            530,
+            "NOT_ALLOWED - access to vhost '/' refused for user 'a': connection limit (4) is reached",
+            CRITICAL,
+        ),
+        (530, "NOT_ALLOWED - vhost shop not found", CRITICAL),
+        (530, "NOT_ALLOWED - access to vhost '/' refused for user 'a'", CRITICAL),
+        (403, "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN", UNKNOWN),
+    ],
+)
+def test_whom_the_broker_refuses_on_its_amqp_port(code: int, words: str, status: Status) -> None:
+    assert amqp_refused(code, words) is status
+
+
+def test_a_user_of_ours_without_rights_says_nothing_of_the_application_s() -> None:
+    words = "NOT_ALLOWED - access to vhost '/' refused for user 'a'"
+    assert amqp_refused(530, words, application_user="samaconso_app") is UNKNOWN
+
+
+def test_who_did_not_log_in_is_not_called_welcome() -> None:
+    found = findings(SETTINGS, observed(AmqpFacts("RabbitMQ", "3.13.7", 2.0), SUBJECT))
+    assert found[f"rabbitmq.amqp.refused@{SUBJECT}"].status is Status.SKIPPED
+
+
+def test_a_configured_exchange_that_is_gone_and_one_that_leads_nowhere_are_critical() -> None:
+    def statuses(exchange: str, **changes: Any) -> tuple[Status, ...]:
+        settings = Settings.model_validate({"rabbitmq": {"exchange": exchange}})
+        found = findings(settings, observed(with_fields(HEALTHY, changes), SUBJECT))
+        return tuple(found[f"rabbitmq.exchange.{fault}@{SUBJECT}"].status for fault in ("missing", "unbound"))
+
+    assert statuses("samaconso") == (OK, OK)
+    assert statuses("") == (OK, OK)
+    assert statuses("other") == (CRITICAL, OK)
+    assert statuses("samaconso", **bound("samaconso")) == (OK, CRITICAL)
+
+
+def test_of_two_users_one_that_only_consumes_needs_no_right_to_publish() -> None:
+    reader = Rights("worker", ".*", "^celeryev", ".*")
+    rows = routing(rights=(Rights("api", ".*", ".*", "^$"), reader))
+    connected = {"connections": BrokerConnections(3, (), (), 0, ("api", "worker"))}
+    found = findings(SETTINGS, observed(with_fields(HEALTHY, rows | connected), SUBJECT))
+    assert found[f"rabbitmq.rights.missing@{SUBJECT}"].status is WARNING

@@ -19,6 +19,10 @@ def test_a_count_is_by_how_much_the_counter_rose_in_the_window() -> None:
     assert (flow.ready, flow.unacknowledged, flow.consumers) == (86, 4, 1)
 
 
-def test_a_queue_without_any_statistics_is_all_zero() -> None:
-    flow = flow_of("urgent", {"message_stats": []})  # RabbitMQ writes an empty object as a list
+def test_a_counter_that_never_ran_is_zero_and_one_that_nobody_keeps_is_not() -> None:
+    flow = flow_of(
+        "urgent", {"message_stats": [], "messages_ready": 0}
+    )  # an empty object is written as a list
     assert (flow.published, flow.ready, flow.redelivered) == (0, 0, 0)
+    flow = flow_of("urgent", {})
+    assert (flow.published, flow.ready, flow.redelivered) == (None, None, None)

@@ -263,8 +263,11 @@ def member_down(finding: Finding, view: View) -> Root:
     serving = _("{names} still serves: take {name} out of the balancer while you look")
     logs = on_server(view.site, finding.server, f"docker logs --tail 100 {container}")
     reason = reasons.of_container(view, member.container if member else None)
+    # One that hangs still writes that it cannot take another connection.
+    is_why = kind in _ENDED or (reason is not None and reason.kind == "process")
+    suspects = reasons.suspects(view, member.container if member else None)
     return Root(
-        reasons.with_reason(_(_TITLES[kind]).format(name=name), reason if kind in _ENDED else None),
+        reasons.with_reason(_(_TITLES[kind]).format(name=name), reason if is_why else None),
         (
             *reasons.advice(view, finding, container, reason),
             safe("api.logs", _("Keep what it says before restarting"), logs),
@@ -275,7 +278,11 @@ def member_down(finding: Finding, view: View) -> Root:
             ),
         ),
         id="api-hung" if kind == "no_answer" else None,
-        speaks_for=(words_of(finding), *((serving.format(names=healthy, name=name),) if healthy else ())),
+        speaks_for=(
+            words_of(finding),
+            *suspects,
+            *((serving.format(names=healthy, name=name),) if healthy else ()),
+        ),
     )
 
 

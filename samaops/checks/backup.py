@@ -110,6 +110,25 @@ def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     yield context.below(percent, title, evidence=evidence, hint=hint)
 
 
+@check("backup.newest.truncated", BackupFacts)
+def truncated(backup: BackupFacts, context: Context) -> Iterator[Finding]:
+    finished = [file for file in backup.files if backup.epoch - file.modified_at >= STILL_WRITTEN_SECONDS]
+    if not finished or finished[0].is_whole is None:
+        return  # none, empty, of another format, or not ours to read
+    newest = finished[0]
+    evidence = {"name": newest.name, "size_bytes": newest.size_bytes}
+    if newest.is_whole:
+        yield context.ok(
+            _("The newest backup {name} has its end").format(name=newest.name), evidence=evidence
+        )
+        return
+    title = _("The newest backup {name} is truncated: the end of the archive is missing").format(
+        name=newest.name
+    )
+    verify = f"pg_restore -f /dev/null {shlex.quote(backup.directory.rstrip('/') + '/' + newest.name)}"
+    yield context.crit(title, evidence=evidence, hint=context.on_server(verify))
+
+
 @check("backup.retention.exceeded", BackupFacts)
 def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     if not backup.exists:

@@ -32,6 +32,9 @@ KINDS = {
     "conflict": N_("what it writes does not fit the rows that are there"),
     "tls": N_("it asks for TLS, and the other side has none"),
     "limit": N_("a limit is reached"),
+    "process": N_("a limit of its process or container is reached (open files, threads)"),
+    "message size": N_("a message is larger than the broker takes (max_message_size)"),
+    "unknown message": N_("it throws away messages that it does not understand"),
     "host": N_("a host name is not known"),
     "certificate": N_("a TLS certificate is not accepted or not found"),
     "port": N_("its port is already in use"),
@@ -54,7 +57,12 @@ _SEEN_BY_NOBODY_ELSE = (
     "login",
     "rejected",
     "constraint",
+    "process",
+    "message size",
+    "unknown message",
 )
+# That another message was understood, or another request served, does not end these.
+_GOES_ON = ("process", "unknown message")
 
 # The errors of the operating system, as every program writes them.
 _COMMON = (
@@ -63,7 +71,7 @@ _COMMON = (
     ("memory", r"cannot allocate memory|ENOMEM|out of memory|MemoryError|ne peut allouer de la m|mémoire épuisée"),
     ("rights", r"permission denied|EACCES|operation not permitted|permission non accordée"),
     ("port", r"address already in use|EADDRINUSE|port is already allocated|adresse déjà utilisée"),
-    ("limit", r"too many open files|EMFILE|resource temporarily unavailable|can't start new thread|trop de fichiers ouverts"),
+    ("process", r"too many open files|EMFILE|resource temporarily unavailable|can't start new thread|trop de fichiers ouverts"),
     ("host", r"name or service not known|temporary failure in name resolution|name does not resolve|nodename nor servname"
              r"|could not translate host name|host not found|nxdomain|no address associated|nom ou service inconnu"),
     ("certificate", r"certificate[ _]verify[ _]failed|certificate has expired|unknown ca\b|self[- ]signed certificate"
@@ -125,6 +133,7 @@ _RABBITMQ = (
     ("limit", r"connection limit .*is reached|limit of (channels|queues|connections)|channel_max|alarm set|number of channels"),
     ("rights", r"(access|permission)\w* to .*refused|ACCESS_REFUSED"),
     ("absent", r"vhost '?.*'? (not found|is down)|NOT_FOUND|no (queue|exchange) '|NOT_ALLOWED"),
+    ("message size", r"message size \d+ is larger than"),
     ("variable", r"PRECONDITION_FAILED|inequivalent arg|failed to (prepare|load) configuration|error preparing configuration"
                  r"|cookie file .*must be accessible"),
     ("damaged", r"schema_integrity_check_failed|inconsistent_database|bad_log|corrupt"),
@@ -134,13 +143,14 @@ _RABBITMQ = (
     ("port", r"eaddrinuse"),
 )  # fmt: skip
 _APPLICATION = (
+    ("unknown message", r"Received and deleted unknown message|Can't decode message body"),
     ("module", r"ModuleNotFoundError|No module named|ImportError|Unable to load celery application|Could not import module"
                r"|Error loading ASGI app|Attribute \".*\" not found in module"),
     ("code", r"SyntaxError|IndentationError"),
     ("variable", r"KeyError: '[A-Z][A-Z0-9_]+'|field required|type=missing|Invalid value for '|no such option"
                  r"|validation errors? for \w*(Settings|Config)|ImproperlyConfigured|environment variable"
                  r"|Could not parse SQLAlchemy URL|invalid literal for int|unrecognized arguments|No such transport"
-                 r"|Unable to configure"),
+                 r"|Unable to configure|Unknown level: '"),
     ("limit", r"QueuePool limit|ConnectionLimitExceeded"),
     *_RABBITMQ,
     *_REDIS,
@@ -243,11 +253,11 @@ def kind_of(text: str, system: str) -> str:
 def trouble(lines: Sequence[LogLine], system: str, since: float) -> Reason | None:
     """Return the newest trouble with known words that was not followed by a sign that it is over."""
     known: list[tuple[LogLine, str]] = []
+    is_over = False
     for line in _newest_first(lines, since):
-        if _is_recovery(line.text):
-            break
+        is_over = is_over or _is_recovery(line.text)
         kind = kind_of(line.text, system)
-        if kind:
+        if kind and (not is_over or kind in _GOES_ON):
             known.append((line, kind))
     if not known:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,10 @@ from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
 SCRIPT_SECONDS = 6.0
+# "PGDMP", the version in three bytes, the sizes of a number and an offset, and 1 for the custom format. It ends with a number
+# that is zero: the end of its last data, or the place of data in the list of one that has none.
+_ARCHIVE = re.compile("5047444d50[0-9a-f]{10}01")
+_END = "0000000000"
 UNFINISHED_ENDINGS = (".tmp", ".partial")
 
 
@@ -66,6 +71,8 @@ def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
             raise ClientError(FailureKind.PERMISSION, why, "stat")
         return facts
     files, left_out = _files(sections.get("files", []), complaints["files"])
+    ends = _ends(sections.get("ends", []))
+    files = [replace(file, is_whole=ends.get(file.name)) for file in files]
     files.sort(key=lambda file: -file.modified_at)
     return replace(
         facts,
@@ -94,6 +101,12 @@ def _files(lines: Sequence[str], complaints: Sequence[str]) -> tuple[list[Backup
         elif len(words) == 5:
             left_out.append(with_kind(words[4], words[0]))
     return list(files.values()), left_out
+
+
+def _ends(lines: Sequence[str]) -> dict[str, bool]:
+    """Return of each archive that was read whether its end is there."""
+    rows = (line.split("\t", 2) for line in lines if line.count("\t") >= 2)
+    return {name: last == _END for first, last, name in rows if _ARCHIVE.fullmatch(first) and last}
 
 
 @cache

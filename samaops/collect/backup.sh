@@ -28,3 +28,11 @@ timeout -k 1 5 find -L "$directory" -mindepth 1 -maxdepth 1 \
   \( -name "*$break*" -printf '?\t0\t0\t%D:%i\ta name with a line break, inode %i\n' \
   -o -printf '%Y\t%s\t%T@\t%D:%i\t%f\n' \)
 printf 'exit %s\n' $?
+section ends
+# The first bytes and the last of the newest: an archive of pg_dump tells by them whether it was written to its end.
+timeout -k 1 3 find -L "$directory" -mindepth 1 -maxdepth 1 -type f -name "$pattern" ! -name "*$break*" \
+  -printf '%T@\t%p\n' 2>/dev/null | sort -rn | head -n 3 | cut -f 2- | while IFS= read -r file; do
+  first=$(timeout -k 1 1 head -c 11 -- "$file" 2>/dev/null | od -An -v -tx1 | tr -d ' \n')
+  last=$(timeout -k 1 1 tail -c 5 -- "$file" 2>/dev/null | od -An -v -tx1 | tr -d ' \n')
+  printf '%s\t%s\t%s\n' "$first" "$last" "${file##*/}"
+done

@@ -6,11 +6,15 @@ from msgspec import Struct
 
 
 class BackupFile(Struct, frozen=True):
-    """One file; ``modified_at`` in seconds since the epoch, by the server's clock."""
+    """One file; ``modified_at`` in seconds since the epoch, by the server's clock.
+
+    ``is_whole`` tells whether an archive of pg_dump has its end; None for another file, or one that was not read.
+    """
 
     name: str
     size_bytes: int
     modified_at: float
+    is_whole: bool | None = None
 
 
 class BackupFacts(Struct, frozen=True):

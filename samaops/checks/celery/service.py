@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.celery.workers import nodes_of, see_worker, subject_of
+from samaops.checks.rabbitmq.commands import list_connections
 from samaops.checks.registry import Context, access, check
 from samaops.facts.celery import CeleryFacts
 from samaops.i18n import _
@@ -106,6 +107,29 @@ def uncovered(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
             title = _("No worker consumes the queue {queue}").format(queue=queue)
             hint = see_worker(context, workers[key]) if key else None
             yield about.crit(title, evidence=evidence, hint=hint)
+
+
+# What it takes reaches nobody, while every service is well. Where a worker is not seen to consume, the stranger may be
+# that worker itself: celery.worker.missing and .not_consuming speak.
+@check("celery.queue.foreign", CeleryFacts)
+def foreign(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
+    workers = context.site.workers()
+    for queue in sorted({queue for worker in workers.values() for queue in worker.queues}):
+        about = context.about(subject_of(queue))
+        owners = [key for key, worker in workers.items() if queue in worker.queues]
+        seen = {node.key for node in celery.nodes if queue in node.queues}
+        strangers = {
+            node.address for node in celery.nodes if queue in node.queues and node.key not in workers
+        }
+        strangers |= {other.address for other in celery.others if other.queue == queue}
+        evidence = {"queue": queue, "workers": owners, "consumers": sorted(strangers)[:20]}
+        if not strangers or not seen.issuperset(owners):
+            title = _("Nobody consumes the queue {queue} beside its workers").format(queue=queue)
+            yield about.ok(title, evidence=evidence)
+            continue
+        title = _("A consumer that is none of the workers takes messages of the queue {queue}: {addresses}")
+        title = title.format(queue=queue, addresses=", ".join(sorted(strangers)[:3]))
+        yield about.warn(title, evidence=evidence, hint=list_connections(context.site))
 
 
 @check(

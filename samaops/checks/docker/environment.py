@@ -1,11 +1,15 @@
 """Compare the environments of the application's containers: with each other, and with this configuration.
 
+So are their limits and the options of their command lines, which are variables of a kind: nothing but a peer says
+what they should be.
+
 Where the members or the workers agree, they are as somebody meant them; one that differs is a suspect. Only what
 identifies a container may differ. Secrets are compared by their digests: which differs is said, never what it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -39,6 +43,13 @@ _IDENTITY = re.compile(
     r"|^PYTHON_|^GPG_KEY$"
 )
 _NEVER_IDENTITY = re.compile(r"KEY|DB|DATABASE|REDIS|PG|POSTGRES|BUCKET|VHOST")
+# Which work a worker does, and how much of it at once, is its own.
+_ROLE = re.compile(
+    r"-[nQcPXOpfsEB]|--(port|hostname|name|queues|exclude-queues|concurrency|autoscale|pool|prefetch-multiplier"
+    r"|max-(tasks|memory)-per-child|(soft-)?time-limit|pidfile|logfile|statedb|events|beat)"
+)
+_LIMIT, _OPTION = "limit ", "-"
+_LISTENS = ("--host", "--bind", "-b", "--address")
 _HOSTS, _NOT_THERE = "/etc/hosts", ""
 
 
@@ -56,7 +67,12 @@ class Member(Struct, frozen=True):
 
     def variable(self, name: str) -> Variable | None:
         """Return a variable of its environment."""
-        return next((known for known in self.container.environment or () if known.name == name), None)
+        return next((known for known in self.variables if known.name == name), None)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Its environment, its limits and the options of its command line."""
+        return (*(self.container.environment or ()), *self.container.settings)
 
 
 class Difference(Struct, frozen=True):
@@ -70,6 +86,8 @@ class Difference(Struct, frozen=True):
     @property
     def points(self) -> bool:
         """Whether it says where the container goes, or how it logs in there."""
+        if self.name.startswith((_LIMIT, _OPTION)):
+            return self.name in _LISTENS and self.part == "value"
         return self.part != "value" or self.name == _HOSTS or bool(_POINTING.search(self.name))
 
     @property
@@ -79,6 +97,8 @@ class Difference(Struct, frozen=True):
             return _("/etc/hosts has {own}, the others' {usual}").format(
                 own=self.own or "-", usual=self.usual or "-"
             )
+        if self.name in _LISTENS and self.part == "value":
+            return _("it listens on {own}, its peers on {usual}").format(own=self.own, usual=self.usual)
         if self.part == "presence":
             text = (
                 _("{name} is set, the others have it not")
@@ -86,8 +106,13 @@ class Difference(Struct, frozen=True):
                 else _("{name} is not set, the others have it")
             )
             return text.format(name=self.name)
-        if self.part == "file":
-            return _("the file that {name} names is not in it").format(name=self.name)
+        if self.part in ("file", "directory"):
+            text = (
+                _("the file that {name} names is not in it")
+                if self.part == "file"
+                else _("what {name} names is a directory in it, and no file")
+            )
+            return text.format(name=self.name)
         if self.part == "password" or not (self.own and self.usual):
             text = _("{name}: another password") if self.part == "password" else _("{name}: another value")
             return text.format(name=self.name)
@@ -160,7 +185,7 @@ def _members(snapshot: Snapshot, site: Site) -> Iterator[Member]:
 
 def _absent_files(member: Member) -> Iterator[Difference]:
     for name in member.container.absent_files:
-        yield Difference(name, "file", "", "")
+        yield Difference(name.rstrip("/"), "directory" if name.endswith("/") else "file", "", "")
 
 
 def _differences(member: Member, members: list[Member]) -> Iterator[Difference]:
@@ -180,11 +205,12 @@ def _differences(member: Member, members: list[Member]) -> Iterator[Difference]:
 
 
 def _names(members: Iterable[Member]) -> list[str]:
-    return sorted({variable.name for member in members for variable in member.container.environment or ()})
+    return sorted({variable.name for member in members for variable in member.variables})
 
 
 def _is_identity(name: str) -> bool:
-    return bool(_IDENTITY.search(name)) and not _NEVER_IDENTITY.search(name)
+    is_own = _IDENTITY.search(name) and not _NEVER_IDENTITY.search(name)
+    return bool(is_own or _ROLE.fullmatch(name))
 
 
 def _is_usually_absent(name: str, peers: list[Member], members: list[Member]) -> bool:
@@ -198,6 +224,9 @@ def _is_usually_absent(name: str, peers: list[Member], members: list[Member]) ->
 
 def _value_differences(member: Member, own: Variable, members: list[Member]) -> Iterator[Difference]:
     with_it = [(other, variable) for other in members if (variable := other.variable(own.name)) is not None]
+    if _is_setting(own.name):
+        yield from _setting_differences(member, own, with_it)
+        return
     if "host" not in own.parts:
         peers = [(other, variable.digest) for other, variable in with_it if other.system == member.system]
         everybody = [(other, variable.digest) for other, variable in with_it]
@@ -220,6 +249,37 @@ def _value_differences(member: Member, own: Variable, members: list[Member]) -> 
                 "" if is_secret else own.parts.get(part, "-"),
                 "" if is_secret else usual or "-",
             )
+
+
+def _is_setting(name: str) -> bool:
+    return name == "command" or name.startswith((_LIMIT, _OPTION))
+
+
+def _setting_differences(
+    member: Member, own: Variable, with_it: list[tuple[Member, Variable]]
+) -> Iterator[Difference]:
+    """Yield a limit or option that differs: where the peers are divided, the wider limit or the older container is right."""
+    peers = [(other, variable) for other, variable in with_it if other.system == member.system]
+    ranked = Counter(variable.digest for _other, variable in peers).most_common(2)
+    leading = [variable for _other, variable in peers if variable.digest == ranked[0][0]]
+    if len(ranked) > 1 and ranked[0][1] == ranked[1][1]:
+        is_limit = own.name.startswith(_LIMIT)
+        by_width = [variable for _other, variable in sorted(peers, key=lambda row: -_number(row[1]))]
+        by_age = [
+            variable for _other, variable in sorted(peers, key=lambda row: row[0].container.created_at or 0.0)
+        ]
+        leading = by_width if is_limit else by_age
+    usual = leading[0]
+    if usual.digest != own.digest:
+        yield Difference(own.name, "value", own.parts.get("value", ""), usual.parts.get("value", ""))
+
+
+def _number(variable: Variable) -> float:
+    """Return the number that a limit is; -1 of a ulimit is none."""
+    with contextlib.suppress(ValueError):
+        number = float(variable.parts.get("value", ""))
+        return number if number >= 0 else float("inf")
+    return 0.0
 
 
 def _part(variable: Variable, part: str) -> str:

@@ -17,6 +17,11 @@ def in_broker(site: Site, command: str) -> str:
     return on_server(site, rabbitmq.server, inside)
 
 
+def list_connections(site: Site) -> str:
+    """Return the command that shows who is connected from where, and as which program."""
+    return in_broker(site, "rabbitmqctl -q list_connections name user client_properties")
+
+
 def list_queues(site: Site) -> str:
     """Return the command that shows what waits in which queue, and for whom."""
     return in_broker(site, "rabbitmqctl -q list_queues name messages_ready messages_unacknowledged consumers")

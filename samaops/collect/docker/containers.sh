@@ -24,6 +24,9 @@ format=$format',"created":{{json .Created}},"labels":{{json .Config.Labels}}'
 format=$format',"command":{{json .Config.Cmd}},"entrypoint":{{json .Config.Entrypoint}},"user":{{json .Config.User}}'
 format=$format',"mounts":{{json .Mounts}},"network":{{json .HostConfig.NetworkMode}}'
 format=$format',"hosts":{{json .HostConfig.ExtraHosts}},"ports":{{json .HostConfig.PortBindings}}'
+limits='"cpus":{{json .HostConfig.NanoCpus}},"quota":{{json .HostConfig.CpuQuota}},"period":{{json .HostConfig.CpuPeriod}}'
+limits=$limits',"pids":{{json .HostConfig.PidsLimit}},"files":{{json .HostConfig.Ulimits}}'
+format=$format',"limits":{'$limits'}'
 # Last: `named_places` takes what follows for variables.
 format=$format',"environment":{{json .Config.Env}}}'
 
@@ -138,7 +141,8 @@ END
       file)
         path=/proc/$pid/root$second
         case $first in *_DIR) kind=-d ;; *) kind=-f ;; esac
-        [ "$pid" = 0 ] || [ $kind "$path" ] || [ -L "$path" ] || echo "absent $id $first" ;;
+        [ "$pid" = 0 ] || [ $kind "$path" ] || [ -L "$path" ] ||
+          if [ -d "$path" ]; then echo "absent $id $first/"; else echo "absent $id $first"; fi ;;
       place)
         address=$first
         case $address in *[!0-9.]*)

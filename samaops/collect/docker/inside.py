@@ -5,11 +5,13 @@ An environment holds secrets. They are compared by digests with a key of this pr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import re
 import secrets
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -32,6 +34,11 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 # A shorter secret stands by chance in too many harmless words.
 _SHORTEST_SECRET = 6
 _LONGEST_TEXT = 300
+# Options whose value is no secret in any of the programs; an address is shown without the port, which is its own.
+_SHOWN_OPTION = re.compile(
+    r"--?(host|bind|b|address|port|uds|l|loglevel|log-level|workers|w|threads|pool|limit-\w+|timeout\S*|backlog|m|A|app|root-path)"
+)
+_BINDING = ("--bind", "-b")
 _NO_NAME, _NO_ANSWER = "unknown host", "no answer"
 _ANSWERS = (
     ("refused", "refused"),
@@ -73,6 +80,46 @@ def _variable(name: str, value: str) -> Variable:
     # A path to a secret is no secret.
     is_secret = _SECRET_NAME.search(name) and not value.startswith("/")
     return Variable(name, digest(value), {"value": value} if is_open and not is_secret else {})
+
+
+def limits(document: Mapping[str, Any]) -> Iterator[Variable]:
+    """Yield the limits that a container has; none where there is no limit."""
+    known = document.get("limits") or {}
+    quota, period = known.get("quota") or 0, known.get("period") or 100_000
+    cpus = (known.get("cpus") or 0) / 1e9 or max(0, quota) / period
+    found = {"cpus": f"{cpus:g}" if cpus else "", "pids": str(max(0, known.get("pids") or 0) or "")}
+    found["memory"] = str(document.get("memory_limit") or "")
+    found |= {str(row.get("Name")): str(row.get("Soft")) for row in known.get("files") or ()}
+    for name, value in found.items():
+        if value:
+            yield Variable(f"limit {name}", digest(value), {"value": value})
+
+
+def options(document: Mapping[str, Any]) -> Iterator[Variable]:
+    """Yield the options of a container's command line, and the rest of it as one; it may hold a password."""
+    words = [*(document.get("entrypoint") or ()), *(document.get("command") or ())]
+    if words[1:2] == ["-c"]:  # of a shell
+        with contextlib.suppress(ValueError):
+            words = shlex.split(" ".join(words[2:3]))
+    given: dict[str, str] = {}
+    rest: list[str] = []
+    name = ""
+    for word in map(str, words):
+        if word.startswith("-"):
+            is_long = word.startswith("--")
+            name, _equals, value = word.partition("=") if is_long else (word[:2], "", word[2:])
+            given[name] = value
+            name = "" if value else name
+        elif name:
+            given[name], name = word, ""
+        else:
+            rest.append(word)
+    for option, value in given.items():
+        told = value.rpartition(":")[0] if option in _BINDING else value
+        is_open = _SHOWN_OPTION.fullmatch(option) and _HARMLESS.fullmatch(told)
+        yield Variable(option, digest(told), {"value": told} if is_open else {})
+    if rest:
+        yield Variable("command", digest(" ".join(rest)))
 
 
 def _secrets(documents: Iterable[Mapping[str, Any]]) -> set[str]:

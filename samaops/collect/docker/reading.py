@@ -65,6 +65,7 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         replace(
             _container(raw, logs),
             environment=inside.environment(raw.get("environment")),
+            settings=(*inside.limits(raw), *inside.options(raw)),
             ways=ways.get(raw["id"]) if ways else None,
             **(seen or {}).get(raw["id"], {}),
         )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from msgspec.structs import replace
 
 from samaops.checks.registry import rules
+from samaops.clients.shell import Completed
+from samaops.collect import backup
 from samaops.config.settings import Backup, Settings
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.model.failure import Failure, FailureKind
@@ -25,6 +30,13 @@ def backups(
 
 
 GOOD = backups((5, 1000), (29, 1010), (53, 990))
+
+
+def ending(is_whole: bool, hours: float = 5.0) -> BackupFacts:
+    facts = backups((hours, 1000), (29, 1010))
+    return replace(facts, files=(replace(facts.files[0], is_whole=is_whole), *facts.files[1:]))
+
+
 CASES = [
     ("backup.directory.unreadable", GOOD, "ok"),
     ("backup.directory.unreadable", backups(exists=False), "critical"),
@@ -41,6 +53,8 @@ CASES = [
     ("backup.size.changed", backups((5, 0), (29, 1000)), "critical"),
     ("backup.size.changed", backups((5, 0)), "critical"),
     ("backup.size.changed", backups((0.01, 3), (29, 1000), (53, 1000)), "ok"),  # still written
+    ("backup.newest.truncated", ending(True), "ok"),
+    ("backup.newest.truncated", ending(False), "critical"),
     ("backup.retention.exceeded", GOOD, "ok"),
     ("backup.retention.exceeded", backups((5, 1), (32 * 24, 1)), "warning"),
     ("backup.unfinished.left", GOOD, "ok"),
@@ -60,6 +74,35 @@ def test_what_has_a_backup_s_name_and_is_no_file_is_named_where_none_is_found() 
     assert finding.detail == "no file, so left out: samaconso_x.backup (dangling link)"
     assert finding.hint is not None
     assert "ls -lt /data/backups/ | head" in finding.hint
+
+
+@pytest.mark.parametrize("facts", [GOOD, ending(False, hours=0.01), backups()])
+def test_an_end_that_was_not_read_or_is_still_written_is_not_judged(facts: BackupFacts) -> None:
+    assert statuses("backup.newest.truncated", seen("backup/db", facts, "db"), settings=SETTINGS) == {}
+
+
+ARCHIVE = bytes.fromhex("5047444d50010e00040801") + b"data of a table" + bytes(5)  # pg_dump 15 -F c
+
+
+@pytest.mark.parametrize(
+    ("content", "is_whole"),
+    [
+        (ARCHIVE, True),
+        (ARCHIVE[:20], False),
+        (ARCHIVE[:-1], False),
+        (ARCHIVE.replace(b"\x08\x01", b"\x08\x03"), None),  # of another format
+        (b"-- PostgreSQL database dump", None),
+        (b"", None),
+    ],
+)
+def test_the_end_of_an_archive_is_read(content: bytes, is_whole: bool | None, tmp_path: Path) -> None:
+    (tmp_path / "samaconso_1 a.backup").write_bytes(content)
+    script = Path(backup.__file__).with_suffix(".sh")
+    command = ["sh", str(script), "token", str(tmp_path), "samaconso_*.backup"]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=20)
+    completed = Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
+    (file,) = backup.read(completed, "token", Backup(directory=str(tmp_path))).files
+    assert file.is_whole is is_whole
 
 
 def test_every_rule_of_backup_has_a_case() -> None:

@@ -71,6 +71,14 @@ CASES: list[tuple[str, str, Status, dict[str, Any]]] = [
     ),
     ("celery.queue.uncovered", "low_priority", OK, {}),
     ("celery.queue.uncovered", "low_priority", CRITICAL, {"nodes": (ONE, DEAF)}),
+    ("celery.queue.foreign", "normal", OK, {}),
+    ("celery.queue.foreign", "normal", WARNING, {"others": (OtherConsumer("normal", "10.0.0.9:1"),)}),
+    ("celery.queue.foreign", "urgent", OK, {"others": (OtherConsumer("normal", "10.0.0.9:1"),)}),
+    # a worker of another site
+    ("celery.queue.foreign", "normal", WARNING, {"nodes": (ONE, TWO, replace(TWO, name="worker9@laptop"))}),
+    # gevent, and a worker without a control queue: the stranger is the worker itself
+    ("celery.queue.foreign", "normal", OK, {"nodes": (ONE, MUTE), "others": STRANGERS}),
+    ("celery.queue.foreign", "normal", OK, {"nodes": (ONE,), "others": STRANGERS}),
     ("celery.task.stuck", "worker2", OK, {}),
     ("celery.task.stuck", "worker2", OK, {"active": (replace(HANGING, runtime_seconds=599.0),)}),
     ("celery.task.stuck", "worker2", WARNING, {"active": (HANGING,), "nodes": (ONE,), "others": STRANGERS}),

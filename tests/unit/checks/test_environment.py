@@ -172,3 +172,88 @@ def test_what_a_script_saw_is_read_without_secrets() -> None:
     assert (read["hosts"], read["absent_files"]) == (("10.0.0.1 db",), ("CA",))
     ways = inside.ways(lines, ["way 42 10.0.0.1 6432 Connection refused", "exit 0"], [])
     assert ways == {"c1": (Way("db", 6432, "refused"), Way("nowhere", 5672, "unknown host"))}
+
+
+def test_a_directory_in_the_place_of_a_file_is_told_as_one() -> None:
+    containers = site()
+    name = "samaconso_celery_worker_1"
+    containers[name] = replace(containers[name], absent_files=("FIREBASE_CREDENTIALS_PATH/",))
+    title = bad(containers)[f"docker/{name}"]
+    assert title.endswith("what FIREBASE_CREDENTIALS_PATH names is a directory in it, and no file")
+
+
+UVICORN = ["uvicorn", "app.api:app", "--host", "10.101.0.2", "--port"]
+CELERY = ["celery", "-A", "app", "worker", "--loglevel=info", "-n"]
+
+
+def with_settings(**changes: dict[str, object]) -> dict[str, Container]:
+    """Return the guide's containers with their command lines and limits; ``changes`` are another inspect document's."""
+    commands: dict[str, list[str]] = {
+        "api_1": [*UVICORN, "8001"],
+        "api_2": [*UVICORN, "8002"],
+        "celery_worker_1": [*CELERY, "worker1@a", "-Q", "urgent", "--concurrency=4"],
+        "celery_worker_2": [*CELERY, "worker2@b", "-Qnormal,low_priority", "-c", "8"],
+    }
+    limits = {"cpus": 2_000_000_000, "quota": 0, "period": 0, "pids": None, "files": None}
+    containers: dict[str, Container] = {}
+    for name, container_ in site().items():
+        short = name.removeprefix("samaconso_")
+        document: dict[str, object] = {
+            "command": commands[short],
+            "limits": limits,
+            "memory_limit": 2 * 1024**3,
+        }
+        document |= changes.get(short, {})
+        known = (*inside.limits(document), *inside.options(document))
+        containers[name] = replace(container_, settings=known, created_at=NOW - 100 + len(containers))
+    return containers
+
+
+def limited(**changes: object) -> dict[str, object]:
+    return {
+        "limits": {"cpus": 2_000_000_000, "quota": 0, "period": 0, "pids": None, "files": None, **changes}
+    }
+
+
+@pytest.mark.parametrize(
+    ("container_", "document", "words"),
+    [
+        ("api_1", limited(cpus=0, quota=1000, period=100_000), "limit cpus: the value 0.01 in place of 2"),
+        ("celery_worker_2", limited(cpus=10_000_000), "limit cpus: the value 0.01 in place of 2"),
+        ("api_2", limited(pids=20), "limit pids is set, the others have it not"),
+        ("api_2", limited(files=[{"Name": "nofile", "Soft": 24, "Hard": 24}]), "limit nofile is set"),
+        ("api_2", {"memory_limit": 64 * 1024**2}, "limit memory: the value 67108864 in place of 2147483648"),
+        (
+            "api_2",
+            {"command": ["sh", "-c", "uvicorn app.api:app --host 127.0.0.1 --port 8002"]},
+            "it listens on 127.0.0.1, its peers on 10.101.0.2",
+        ),
+        (
+            "api_2",
+            {"command": [*UVICORN, "8002", "--limit-concurrency", "1"]},
+            "--limit-concurrency is set, the others have it not",
+        ),
+        (
+            "celery_worker_2",
+            {"command": [*CELERY[:4], "--loglevel=debug", "-n", "worker2@b"]},
+            "--loglevel: the value debug in place of info",
+        ),
+    ],
+)
+def test_another_limit_or_option_is_told_of_the_container_that_has_it(
+    container_: str, document: dict[str, object], words: str
+) -> None:
+    found = bad(with_settings(**{container_: document}))
+    assert list(found) == [f"docker/samaconso_{container_}"]
+    assert words in found[f"docker/samaconso_{container_}"]
+
+
+def test_a_port_and_what_a_worker_does_are_its_own() -> None:
+    assert bad(with_settings()) == {}
+
+
+def test_a_password_on_a_command_line_is_not_shown() -> None:
+    command = [*CELERY, "worker2@b", "--broker", "amqp://u:s3cret-one@10.101.0.2//", "--key", "s3cret-two"]
+    found = judged(with_settings(celery_worker_2={"command": command}))
+    assert "--key is set" in found["docker/samaconso_celery_worker_2"].title
+    assert "s3cret" not in json.dumps([str(one) for one in found.values()])

@@ -27,6 +27,13 @@ LINES = [
     ("celery", "amqp.exceptions.NotAllowed: Connection.open: (530) NOT_ALLOWED - vhost samaconso not found", "absent"),
     ("celery", "PermissionError: [Errno 13] Permission denied: '/app/logs/worker_1.log'", "rights"),
     ("celery", "OSError: [Errno 30] Read-only file system: '/app/logs/worker_1.log'", "read-only"),
+    ("celery", "ValueError: Unknown level: 'VERBOSE'", "variable"),
+    ("celery", "Error: Invalid value for '-l' / '--loglevel': 'VERBOSE' is not one of 'DEBUG', 'INFO'", "variable"),
+    ("celery", "WARNING/MainProcess] Received and deleted unknown message.  Wrong destination?!?", "unknown message"),
+    ("api", "ERROR app.api [1] rabbitmq unavailable: Basic.publish: (406) PRECONDITION_FAILED - message size 137 is larger than "
+            "configured max size 64", "message size"),
+    ("api", "OSError: [Errno 24] Too many open files", "process"),
+    ("api", "RuntimeError: can't start new thread", "process"),
     ("celery", "redis.exceptions.ResponseError: DB index is out of range", "limit"),
     ("celery", "redis.exceptions.AuthenticationError: invalid username-password pair or user is disabled.", "login"),
     ("flower", "[W 261128 05:48:57 inspector:98] Inspect method conf failed", ""),
@@ -123,6 +130,7 @@ def test_the_rule_that_refused_is_told_with_the_refusal() -> None:
         ("ERROR:  permission denied for table bills", 2, 10, True),
         ("ERROR:  permission denied for table bills", 1, 10, False),
         ("ERROR:  permission denied for table bills", 2, 300, False),
+        ("RuntimeError: can't start new thread", 2, 10, True),
         ("[Errno 111] Connection refused", 5, 10, False),  # the checks of the other side know better
     ],
 )
@@ -132,3 +140,10 @@ def test_trouble_goes_on_while_it_is_written_and_nobody_else_looks(
     reason = trouble(log(*[text] * times, seconds_ago=seconds_ago), "api", NOW - 900)
     assert reason is not None
     assert reason.is_still_so(NOW) is is_still_so
+
+
+def test_a_message_that_was_understood_does_not_end_the_trouble_with_others() -> None:
+    unknown = "[WARNING] Received and deleted unknown message.  Wrong destination?!?"
+    reason = trouble(log(unknown, unknown, "Task send[1] succeeded in 0.1s: None"), "celery", NOW - 900)
+    assert reason is not None
+    assert (reason.kind, reason.is_still_so(NOW)) == ("unknown message", True)

@@ -201,6 +201,16 @@ def may_be_of(system: str) -> Callable[[Finding], bool]:
     return speaks
 
 
+def log_speaks_of(system: str) -> Callable[[Finding], bool]:
+    """Return what tells whether the trouble in a log is put in the words of a system's clients."""
+    words = _SPEAKERS.get(_SPEAKER_OF.get(system, ""))
+
+    def speaks(finding: Finding) -> bool:
+        return words is not None and bool(words.search(str(finding.evidence.get("line") or "")))
+
+    return speaks
+
+
 def lost_its_process(finding: Finding) -> bool:
     """Return whether tasks fail because the process that ran them was killed; unknown ones may."""
     exception = finding.evidence.get("exception")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from samaops.causes.effects import Effect, Effects, OfSite, codes, name_of
-from samaops.causes.refusals import lost_its_process, may_be_of
+from samaops.causes.refusals import log_speaks_of, lost_its_process, may_be_of
 from samaops.model.finding import Finding
 from samaops.site.site import Service, Site
 
@@ -91,7 +91,8 @@ def effects_on_dependents(system: str, *, hangs: bool = True) -> Effects:
     """
     suffering = [code for code in _EFFECTS.get(system, ()) if hangs or code != _STUCK]
     bounds = {_FAILING: may_be_of(system), "pgbouncer.service.unreachable": _is_not_refused}
-    return tuple(effect for code in suffering for effect in codes(code, when=bounds.get(code)))
+    logs = codes("docker.log.trouble", "servers.log.trouble", when=log_speaks_of(system))
+    return (*(effect for code in suffering for effect in codes(code, when=bounds.get(code))), *logs)
 
 
 def _is_not_refused(finding: Finding) -> bool:

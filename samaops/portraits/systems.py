@@ -74,9 +74,9 @@ def rabbitmq(facts: RabbitMQFacts) -> Things:
     """Version, limits of the nodes that run, the definitions, and the policy that holds for each queue."""
     rows: list[Row] = [("service", "RabbitMQ", "version", Trait(facts.version))]
     for node in facts.nodes or ():
-        if node.is_running:
-            rows.append(("node", node.name, "memory limit", Trait(str(node.memory_limit))))
-            rows.append(("node", node.name, "disk free limit", Trait(str(node.disk_free_limit))))
+        limits = {"memory limit": node.memory_limit, "disk free limit": node.disk_free_limit}
+        if node.is_running and None not in limits.values():
+            rows += [("node", node.name, name, Trait(str(value))) for name, value in limits.items()]
     for queue in facts.queues or ():
         if not queue.is_transient:
             rows.append(("effective", queue.name, "policy", Trait(queue.policy)))

@@ -115,9 +115,9 @@ def options(document: Mapping[str, Any]) -> Iterator[Variable]:
         else:
             rest.append(word)
     for option, value in given.items():
-        told = value.rpartition(":")[0] if option in _BINDING else value
-        is_open = _SHOWN_OPTION.fullmatch(option) and _HARMLESS.fullmatch(told)
-        yield Variable(option, digest(told), {"value": told} if is_open else {})
+        compared = value.rpartition(":")[0] if option in _BINDING else value
+        is_open = _SHOWN_OPTION.fullmatch(option) and _HARMLESS.fullmatch(compared)
+        yield Variable(option, digest(compared), {"value": compared} if is_open else {})
     if rest:
         yield Variable("command", digest(" ".join(rest)))
 

@@ -202,11 +202,14 @@ def may_be_of(system: str) -> Callable[[Finding], bool]:
 
 
 def log_speaks_of(system: str) -> Callable[[Finding], bool]:
-    """Return what tells whether the trouble in a log is put in the words of a system's clients."""
+    """Return what tells whether the trouble in a log is a system's own, or put in the words of its clients."""
     words = _SPEAKERS.get(_SPEAKER_OF.get(system, ""))
 
     def speaks(finding: Finding) -> bool:
-        return words is not None and bool(words.search(str(finding.evidence.get("line") or "")))
+        if words is None:
+            return False
+        is_its_own = finding.evidence.get("system") == system
+        return is_its_own or bool(words.search(str(finding.evidence.get("line") or "")))
 
     return speaks
 

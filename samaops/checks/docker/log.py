@@ -72,6 +72,6 @@ def trouble(docker: DockerFacts, context: Context) -> Iterator[Finding]:
         yield about.finding(
             Status.WARNING if is_still_so else Status.OK,
             title.format(name=container.name, words=reason.words),
-            evidence=reason.evidence_at(docker.epoch),
+            evidence={"system": _system(container, context), **reason.evidence_at(docker.epoch)},
             hint=see_log(container, context),
         )

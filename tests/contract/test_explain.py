@@ -14,10 +14,10 @@ def test_the_causal_graph_is_told_in_its_three_forms(samaops: Samaops) -> None:
     assert max(len(line) for line in text.stdout.splitlines()) <= 80
     mermaid = samaops("explain", "--graph", "--form", "mermaid").stdout
     assert mermaid.startswith("flowchart LR\n")
-    assert "rabbitmq_down__service --> worker_down__part" in mermaid
+    assert "broker_refuses_clients__part --> worker_down__part" in mermaid
     dot = samaops("explain", "--graph", "--form", "dot").stdout
     assert dot.startswith("digraph causes {\n")
-    assert "rabbitmq_down__service -> worker_down__part;" in dot
+    assert "broker_refuses_clients__part -> worker_down__part;" in dot
 
 
 def test_the_causal_graph_is_told_to_programs_and_in_documents(samaops: Samaops) -> None:
@@ -26,7 +26,7 @@ def test_the_causal_graph_is_told_to_programs_and_in_documents(samaops: Samaops)
     (node,) = [node for node in document["nodes"] if node["ids"] == ["queue-without-consumer"]]
     assert (node["rank"], node["runbook"]) == ("consumer", "notifications")
     assert [finding["code"] for finding in node["shown_by"]] == ["rabbitmq.queue.no_consumer"]
-    assert ["rabbitmq-down@service", "worker-down@part"] in document["edges"]
+    assert ["broker-refuses-clients@part", "worker-down@part"] in document["edges"]
     assert "| cause | shown by |" in samaops("explain", "--graph", "-o", "markdown").stdout
     drawn = samaops("explain", "--graph", "-o", "markdown", "--form", "mermaid").stdout
     assert drawn.startswith("```mermaid\nflowchart")

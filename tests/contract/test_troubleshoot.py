@@ -35,6 +35,8 @@ class Site:
             'site = "test-site"\n[servers.here]\naddress = "127.0.0.1"\nssh = "local"\n'
             f'[proxy]\nurl = "http://127.0.0.1:{self.port}"\n[playbooks]\npath = "{self.playbooks}"\n'
             f'[safety]\nlock_directory = "{samaops.home}/locks"\n'
+            # How busy this machine is says nothing about the site.
+            '[thresholds."servers.load.high"]\nwarning = 1000000\ncritical = 1000000\n'
         )
 
     def offer(self, **changes: str) -> None:

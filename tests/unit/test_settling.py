@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 import pytest
+from msgspec.structs import replace
 
+from samaops.causes.unknown import UNKNOWN_FAULT
 from samaops.config.playbooks import all_of
 from samaops.config.settings import Settings
 from samaops.model.cause import Cause, Verdict
@@ -70,6 +72,18 @@ def test_what_is_not_quiet_in_time_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     made, pauses = after(monkeypatch, *[LEFT_OVER] * 4)
     assert (made.status, pauses) == (Status.WARNING, 3)
     assert f"not quiet yet: backlog of {QUEUE}. Look again: samaops diagnose --wait 60" in made.answer
+
+
+def test_what_is_critical_for_a_moment_more_is_no_fault_that_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backlog = replace(finding("backlog", QUEUE, Status.CRITICAL), cause=UNKNOWN_FAULT)
+    unknown = Cause(UNKNOWN_FAULT, None, Verdict.INCONCLUSIVE, QUEUE, "Backlog", explains=(backlog.key,))
+    made, pauses = after(monkeypatch, *[report(backlog, causes=(unknown,))] * 4)
+    assert pauses == 3
+    assert [cause.id for cause in made.causes] == ["broker-down"]
+    assert [left.cause for left in made.findings] == [None]
+    assert "not quiet yet" in made.answer
 
 
 def test_what_has_a_cause_of_its_own_or_is_of_another_fault_is_not_waited_for(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from samaops.causes.unknown import UNKNOWN_FAULT
 from samaops.changes import site_commands, verbs
 from samaops.changes.run import operations
 from samaops.changes.verbs import Verb
@@ -219,12 +220,12 @@ def with_change(
     before = diagnosis.report
     causes, findings, answer = before.causes, before.findings, done.answer
     if any(action.journal for action in done.actions):
-        after = run(site, diagnosis.playbook.id).report
+        after = _look_again(site, diagnosis)
         for _look in range(_SETTLE_LOOKS - 1):
             if not _settling(before, after):
                 break
             sleep(_SETTLE_PAUSE_SECONDS)
-            after = run(site, diagnosis.playbook.id).report
+            after = _look_again(site, diagnosis)
         known = {(cause.id, cause.subject) for cause in causes}
         causes = (*causes, *(cause for cause in after.causes if (cause.id, cause.subject) not in known))
         findings = after.findings
@@ -238,6 +239,23 @@ def with_change(
         answer=answer,
         duration_ms=before.duration_ms + done.duration_ms,
         footprint=_sum(before.footprint, done.footprint),
+    )
+
+
+def _look_again(site: Site, diagnosis: Diagnosis) -> Report:
+    """Return what is so now. What a repaired cause explained and is not quiet yet is no fault that nobody knows."""
+    after = run(site, diagnosis.playbook.id).report
+    explained = {key for cause in diagnosis.report.causes for key in cause.explains}
+    lasting = [
+        cause for cause in after.causes if cause.id == UNKNOWN_FAULT and explained.issuperset(cause.explains)
+    ]
+    keys = {key for cause in lasting for key in cause.explains}
+    return replace(
+        after,
+        causes=tuple(cause for cause in after.causes if cause not in lasting),
+        findings=tuple(
+            replace(finding, cause=None) if finding.key in keys else finding for finding in after.findings
+        ),
     )
 
 

@@ -194,6 +194,8 @@ def poison_message(finding: Finding, view: View) -> Root:
     on="celery.tasks.failing",
     rank=Rank.CONSUMER,
     runbook="notifications",
+    # The workers write of every task that fails.
+    effects=codes("docker.log.trouble", when=lambda log: log.evidence.get("system") == "celery"),
 )
 def task_refused(finding: Finding, view: View) -> Iterator[Root]:
     """Tasks fail, and the words of their exceptions are documented: of each kind, as there may be two at once."""

@@ -147,7 +147,7 @@ _APPLICATION = (
     ("module", r"ModuleNotFoundError|No module named|ImportError|Unable to load celery application|Could not import module"
                r"|Error loading ASGI app|Attribute \".*\" not found in module"),
     ("code", r"SyntaxError|IndentationError"),
-    ("variable", r"KeyError: '[A-Z][A-Z0-9_]+'|field required|type=missing|Invalid value for '|no such option"
+    ("variable", r"KeyError: '(?-i:[A-Z][A-Z0-9_]+)'|field required|type=missing|Invalid value for '|no such option"
                  r"|validation errors? for \w*(Settings|Config)|ImproperlyConfigured|environment variable"
                  r"|Could not parse SQLAlchemy URL|invalid literal for int|unrecognized arguments|No such transport"
                  r"|Unable to configure|Unknown level: '"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks import log_words
 from samaops.checks.registry import Context, access_check
+from samaops.facts.pgbouncer import PgBouncerFacts
 from samaops.facts.servers import ServiceLog, ServiceLogs
 from samaops.i18n import _
 from samaops.model.finding import Finding
@@ -21,6 +22,18 @@ def trouble(seen: ServiceLogs, context: Context) -> Iterator[Finding]:
         yield context.skipped(_("no log of PostgreSQL or PgBouncer was found on this server"))
 
 
+def _opens_sessions(context: Context) -> bool:
+    """Return whether the application's user got a session through the pool in this look.
+
+    FATAL ends the session of whom it is told. Where the application gets one now, it was of before, or of somebody
+    else.
+    """
+    return any(
+        facts.query is not None and facts.query.milliseconds is not None
+        for _observation, facts in context.snapshot.facts_of(PgBouncerFacts)
+    )
+
+
 def _of_service(log: ServiceLog, now: float, context: Context) -> Finding:
     if log.lines is None:
         return context.unknown(
@@ -32,7 +45,8 @@ def _of_service(log: ServiceLog, now: float, context: Context) -> Finding:
             _("The log of {name} tells of no trouble").format(name=log.system),
             evidence={"source": log.source},
         )
-    is_still_so = reason.is_still_so(now)
+    is_over = "FATAL" in reason.line and _opens_sessions(context)
+    is_still_so = reason.is_still_so(now) and not is_over
     title = (
         _("The log of {name} tells of trouble: {words}")
         if is_still_so

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from samaops.checks.registry import rules
 from samaops.facts.log import LogLine
+from samaops.facts.pgbouncer import PgBouncerFacts, PooledQuery
 from samaops.facts.servers import (
     DeletedFile,
     FileSystem,
@@ -61,6 +62,7 @@ def oom(*kills: OomKill) -> ServerFacts:
     return replace(HEALTHY, kernel_log=KernelLog("dmesg", None, kills), oom_kills_since_boot=len(kills))
 
 
+POOL = PgBouncerFacts("pool", "1.18.0", None, None)
 DENIED = "ERROR:  permission denied for table bills"
 
 
@@ -154,6 +156,17 @@ CASES: list[tuple[str, object, str, str]] = [
 def test_a_reading_is_judged(code: str, facts: object, ending: str, status: str) -> None:
     subject = ending if "/" in ending and not ending.startswith(":") else f"servers/db{ending}"
     assert statuses(code, seen("servers/db", facts, "db"))[subject] == status
+
+
+@pytest.mark.parametrize(("milliseconds", "status"), [(None, "warning"), (1.5, "ok")])
+def test_a_refused_session_is_over_where_the_application_gets_one(
+    milliseconds: float | None, status: str
+) -> None:
+    refused = seen("servers/db", service_log(*['FATAL:  database "samaconso" does not exist'] * 2), "db")
+    pool = replace(POOL, query=PooledQuery(milliseconds))
+    assert (
+        statuses("servers.log.trouble", refused, seen("pgbouncer/db", pool, "db"))["postgresql/db"] == status
+    )
 
 
 def test_every_rule_of_servers_has_a_case() -> None:

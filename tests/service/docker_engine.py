@@ -19,6 +19,21 @@ import pytest
 START_SECONDS = 30.0
 IMAGE = "samaops-test:1"
 
+NO_FAULT = {
+    "OOMKilled": False,
+    "ExitCode": 0,
+    "Error": "",
+    "Dead": False,
+    "FinishedAt": "0001-01-01T00:00:00Z",
+    "Pid": 7,
+}
+# What else docker says of a container.
+NEVER_MIND = {
+    "pid": 7, "hosts_path": "", "number": None, "oneoff": None, "compose_directory": None, "compose_files": None,
+    "created": "2026-01-01T00:00:00Z", "labels": {}, "command": [], "entrypoint": None, "user": "", "mounts": [],
+    "network": "default", "hosts": None, "ports": {}, "environment": [],
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Engine:

@@ -94,9 +94,13 @@ class Broker:
         return answer
 
     def declare(self, queue: str, **arguments: object) -> None:
-        """Declare a durable queue of the virtual host /."""
-        name = quote(queue, safe="")
-        self.request("PUT", f"queues/%2F/{name}", {"durable": True, "arguments": arguments})
+        """Declare a durable queue of the virtual host /, and wait until the management counts its messages."""
+        path = f"queues/%2F/{quote(queue, safe='')}"
+        self.request("PUT", path, {"durable": True, "arguments": arguments})
+        ends_at = time.monotonic() + 20
+        while not {"messages", "consumers"} <= self.request("GET", path).json().keys():
+            assert time.monotonic() < ends_at, f"{queue} is not counted"
+            time.sleep(0.1)
 
     def delete(self, queue: str) -> None:
         """Delete a queue."""

@@ -12,7 +12,7 @@ import pytest
 from samaops.config.settings import Docker, Server, Settings
 from samaops.facts.docker import DockerFacts, Way
 from samaops.model.status import Status
-from tests.service.docker_engine import Engine, running_engine
+from tests.service.docker_engine import NEVER_MIND, NO_FAULT, Engine, running_engine
 from tests.service.looking import Look, look
 
 pytestmark = pytest.mark.service
@@ -205,7 +205,7 @@ def test_a_slow_disk_count_costs_its_own_check_only(monkeypatch: pytest.MonkeyPa
         "name": "/[red]\x1b[31m",
         "image": "x",
         "image_id": "y",
-        "state": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z"},
+        "state": {**NO_FAULT, "Status": "running", "StartedAt": "2026-01-01T00:00:00Z"},
         "restart_count": 0,
         "restart_policy": "",
         "memory_limit": 0,
@@ -214,6 +214,7 @@ def test_a_slow_disk_count_costs_its_own_check_only(monkeypatch: pytest.MonkeyPa
         "log_options": None,
         "service": None,
         "project": None,
+        **NEVER_MIND,
     }
     (tmp_path / "document").write_text(json.dumps(document))
     cases = f"case $1 in ps) echo {'a' * 64} ;; inspect) cat {tmp_path}/document ;; *) exec sleep 60 ;; esac"

@@ -28,6 +28,7 @@ from samaops.facts.selection import Selection
 from samaops.model.plan import SHELL, Operation
 from samaops.site.site import Site
 from samaops.workflows import docker as docker_workflow
+from tests.service.docker_engine import NEVER_MIND, NO_FAULT
 
 pytestmark = pytest.mark.service
 # In the way in which docker, sudo and the C library warn; also words that elsewhere are the reason of a failure.
@@ -40,13 +41,13 @@ NOISE = (
 OF_THE_MOMENT = {
     "epoch", "since", "uptime_seconds", "load_1", "load_5", "load_15", "memory_available", "swap_free", "clock_low",
     "clock_high", "taken_at", "at", "used", "available", "inodes_used", "marks", "biggest", "deleted",
-    "used_bytes", "available_bytes", "is_partial", "oom_kills_since_boot",
+    "used_bytes", "available_bytes", "is_partial", "oom_kills_since_boot", "runnable",
 }  # fmt: skip
 CONTAINER = {
     "id": "a" * 64, "name": "/samaconso_redis", "image": "redis:7", "image_id": "sha256:" + "b" * 64,
-    "state": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7}, "restart_count": 0,
+    "state": {**NO_FAULT, "Status": "running", "StartedAt": "2026-01-01T00:00:00Z", "Pid": 7}, "restart_count": 0,
     "restart_policy": "always", "memory_limit": 0, "log_path": "", "log_driver": "none", "log_options": None,
-    "service": None, "project": None,
+    "service": None, "project": None, **NEVER_MIND,
 }  # fmt: skip
 IMAGE = {
     "id": "sha256:" + "b" * 64, "tags": ["redis:7"], "digests": [], "created": "2026-01-01T00:00:00Z",

@@ -543,7 +543,7 @@ def test_what_was_set_up_otherwise_is_told_also_while_a_table_is_locked(server: 
         server.run("ALTER ROLE postgres SET work_mem = '64kB'")
         server.run("ALTER ROLE postgres SET app.password = 'canary-4711'")
         server.run("DROP INDEX kept_name")
-        with server.connect() as holder:
+        with server.connect() as holder, holder.transaction():
             holder.execute("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE")
             after = portrait_of(observe(server.settings())[0])
             holder.rollback()

@@ -12,7 +12,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import as_superuser, console, sql_name, whole_number
+from samaops.site.commands import as_superuser, console, sql_name, sql_text, whole_number
 from samaops.site.site import Site
 
 _POOL_SUFFERS = ("pgbouncer.query.failed", "pgbouncer.pool.waiting", "pgbouncer.login.stuck")
@@ -63,23 +63,28 @@ def no_writes(_finding: Finding, view: View) -> Root:
     return Root(fixes=fixes, triggers=seen, speaks_for=(*words, *against))
 
 
-def _read_only_again(site: Site, finding: Finding, levels: set[str]) -> tuple[Fix, ...]:
+def _alter(site: Site, finding: Finding) -> dict[str, str]:
+    """Return by whose setting it is, the strongest first, how the statement begins that changes it."""
     user, database = _names(site, finding)
-    of_level = {
+    return {
         "role in database": f"ALTER ROLE {user} IN DATABASE {database}",
         "role": f"ALTER ROLE {user}",
         "database": f"ALTER DATABASE {database}",
         "all roles": "ALTER ROLE ALL",
         "server": "ALTER SYSTEM",
     }
+
+
+def _read_only_again(site: Site, finding: Finding, levels: set[str]) -> tuple[Fix, ...]:
+    _user, database = _names(site, finding)
+    of_level = _alter(site, finding)
     level = next((level for level in of_level if level in levels), "server")
     statement, setting = of_level[level], "default_transaction_read_only"
     do, undo = f"{statement} RESET {setting}", f"{statement} SET {setting} = on"
+    reload = []
     if level == "server":
         do = f"{statement} SET {setting} = off"
         reload = [as_superuser(site, "SELECT pg_reload_conf()")]
-    else:
-        reload = []
     text = _("Ask who made it read-only; take that back, then let the pool open new sessions")
     # A session of the superuser is read-only as well, unless it says otherwise.
     writable = f"PGOPTIONS='-c {setting}=off' "
@@ -147,9 +152,8 @@ def limit_of_its_own(finding: Finding, view: View) -> Root | None:
         "See which limit it is and who set it; take that of the database back. A superuser is not limited"
     )
     sql = "SELECT datname, datconnlimit FROM pg_database"
-    do, undo = (f"ALTER DATABASE {database} CONNECTION LIMIT {limit}" for limit in (-1, 0))
-    commands = (as_superuser(view.site, statement, "postgres") for statement in (sql, do))
-    fix = safe("db.limit", text, *commands, undo=as_superuser(view.site, undo, "postgres"))
+    do = f"ALTER DATABASE {database} CONNECTION LIMIT -1"
+    fix = safe("db.limit", text, *(as_superuser(view.site, statement, "postgres") for statement in (sql, do)))
     title = _(
         "PostgreSQL refuses new sessions: the connection limit of the database or of the role is reached"
     )
@@ -167,9 +171,8 @@ def _rights(finding: Finding, view: View) -> Root:
     if hidden and not finding.evidence.get("lost"):
         text = _("Ask who enabled it: write the policy that is missing, or take row level security back")
         look = "SELECT oid::regclass, relforcerowsecurity FROM pg_class WHERE relrowsecurity"
-        back = (f"ALTER TABLE {name} DISABLE ROW LEVEL SECURITY" for name in hidden)
-        commands = (as_superuser(view.site, statement) for statement in (look, *back))
-        return Root(fixes=(safe("db.rows", text, *commands),))
+        # It may protect somebody's rows from others: only who enabled it knows.
+        return Root(fixes=(safe("db.rows", text, as_superuser(view.site, look)),))
     text = _("Give the application's user its rights back; ask which release or restore took them")
     statements = (
         f"GRANT USAGE ON SCHEMA public TO {user}",
@@ -180,14 +183,10 @@ def _rights(finding: Finding, view: View) -> Root:
 
 
 def _timeouts(finding: Finding, view: View) -> Root:
-    user, database = _names(view.site, finding)
+    _user, database = _names(view.site, finding)
     name = str(finding.evidence.get("name") or "statement_timeout")
-    of_level = {
-        "role in database": f"ALTER ROLE {user} IN DATABASE {database}",
-        "database": f"ALTER DATABASE {database}",
-        "all roles": "ALTER ROLE ALL",
-    }
-    statement = of_level.get(str(finding.evidence.get("level")), f"ALTER ROLE {user}")
+    of_level = _alter(view.site, finding)
+    statement = of_level.get(str(finding.evidence.get("level")), of_level["role"])
     text = _("Ask who set it; take it back, then let the pool open new sessions")
     do = as_superuser(view.site, f"{statement} RESET {sql_name(name)}")
     return Root(fixes=(safe("db.timeout", text, do, console(view.site, f"RECONNECT {database}")),))
@@ -208,14 +207,14 @@ def _sequence(finding: Finding, view: View) -> Root:
     )
 
 
-def _commits(_finding: Finding, view: View) -> Root:
+def _commits(finding: Finding, view: View) -> Root:
     text = _(
         "Repair the standby, or, where none is needed (the guide has none), ask for none: commits that wait go on at once"
     )
-    statements = ("ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()")
-    undo = as_superuser(view.site, "ALTER SYSTEM RESET synchronous_standby_names")
-    do = (as_superuser(view.site, statement) for statement in statements)
-    return Root(fixes=(safe("db.standbys", text, *do, undo=undo),))
+    setting = "ALTER SYSTEM SET synchronous_standby_names = "
+    do = (as_superuser(view.site, statement) for statement in (f"{setting}''", "SELECT pg_reload_conf()"))
+    before = sql_text(str(finding.evidence.get("synchronous_standby_names") or ""))
+    return Root(fixes=(safe("db.standbys", text, *do, undo=as_superuser(view.site, f"{setting}{before}")),))
 
 
 # Who finds no table writes so into every log.

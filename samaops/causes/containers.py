@@ -191,8 +191,8 @@ def container_renamed(finding: Finding, view: View) -> Root | None:
     """It does its work under a name that nobody asks for: a recreate was interrupted, or somebody renamed it."""
     name, real = (str(finding.evidence.get(key) or "NAME") for key in ("name", "runs_as"))
     site = replace(view.site, renamed={})  # here both names are meant
-    there, back = (f"docker rename {first} {second}" for first, second in _pair(real, name))
-    undo = on_server(site, finding.server, back)
+    there = f"docker rename {shlex.quote(real)} {shlex.quote(name)}"
+    undo = on_server(site, finding.server, f"docker rename {shlex.quote(name)} {shlex.quote(real)}")
     if finding.evidence.get("in_the_way"):
         text = _("Remove the container that has taken its name and does not run, then rename this one back")
         remove = on_server(site, finding.server, f"docker rm {shlex.quote(name)}")
@@ -201,11 +201,6 @@ def container_renamed(finding: Finding, view: View) -> Root | None:
         text = _("Rename it back: it goes on running; or make it anew from its compose file in a quiet hour")
         fix = safe("docker.rename", text, on_server(site, finding.server, there), undo=undo)
     return Root(fixes=(fix,))
-
-
-def _pair(real: str, name: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    quoted = shlex.quote(real), shlex.quote(name)
-    return quoted, (quoted[1], quoted[0])
 
 
 def _on_request(finding: Finding, view: View, stopped: Root | None) -> Root | None:
@@ -264,16 +259,12 @@ def environment_differs(finding: Finding, view: View) -> Root:
     )
 
 
-def _of_cut_off(finding: Finding, site: Site) -> Effects:
-    return effects_of_container(site, name_of(finding))
-
-
 @root(
     "container-cut-off",
     on="docker.container.reach",
     rank=Rank.SERVICE,
     runbook="api-down",
-    effects=OfSite(_of_cut_off, CONTAINER_GONE.shown),
+    effects=CONTAINER_GONE,
 )
 def container_cut_off(finding: Finding, view: View) -> Iterator[Root]:
     """Others reach what it does not: the way from there is cut, or leads elsewhere."""

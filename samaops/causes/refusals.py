@@ -155,9 +155,7 @@ def seen_in(finding: Finding) -> dict[str, tuple[Refusal, str, int]]:
     """Return by its cause each refusal among the failures: its most frequent words, and how many it is."""
     evidence = finding.evidence
     exceptions = evidence.get("exceptions")
-    if not isinstance(
-        exceptions, dict
-    ):  # a look that was saved by an earlier version has the most frequent only
+    if not isinstance(exceptions, dict):  # a look of an earlier version has the most frequent only
         exceptions = {str(evidence.get("exception") or ""): evidence.get("exception_count")}
     seen: dict[str, tuple[Refusal, str, int]] = {}
     for exception, count in exceptions.items():  # the most frequent first

@@ -6,13 +6,15 @@ import shlex
 
 from samaops.causes.broker import in_broker
 from samaops.causes.effects import codes, name_of
-from samaops.causes.root import Rank, Root, root, safe, words_of
+from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS, effects_on_dependents
 from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import samaops
+from samaops.site.site import Site
 
 # Who is refused has no broker: what that does elsewhere is the same.
 _CLIENTS_REFUSED = (
@@ -125,7 +127,7 @@ def rights_missing(finding: Finding, view: View) -> Root:
 def exchange_missing(finding: Finding, view: View) -> Root:
     """What the application publishes to is gone."""
     late = [other.title for other in view.bad(NOT_PUBLISHED)]
-    return Root(fixes=_declare_again(), speaks_for=(finding.title, *late))
+    return Root(fixes=_declare_again(view.site), speaks_for=(finding.title, *late))
 
 
 @root(
@@ -143,17 +145,18 @@ def binding_missing(finding: Finding, view: View) -> Root:
         queues=", ".join(finding.evidence.get("bound") or ())
     )
     return Root(
-        fixes=_declare_again(),
+        fixes=_declare_again(view.site),
         verdict=Verdict.CONFIRMED if finding.status is Status.CRITICAL or lost else Verdict.PROBABLE,
         speaks_for=(finding.title, *lost, *((bound,) if finding.evidence.get("bound") else ())),
     )
 
 
-def _declare_again() -> tuple[Fix, ...]:
+def _declare_again(site: Site) -> tuple[Fix, ...]:
     text = _(
         "Restart one worker: it declares exchange, queues and bindings; then have sent again what was lost"
     )
-    return (safe("broker.declare", text),)
+    restarts = [samaops(site, f"workers restart {shlex.quote(name)}") for name in site.workers()]
+    return (disruptive("broker.declare", text, *restarts[:1]),)
 
 
 @root(

@@ -20,7 +20,7 @@ _API_SUFFERS = (
     "loadbalancer.vip.*",
     "loadbalancer.member.down",
 )
-# Only by an exception that may be of the system: see ``_of_codes``.
+# Only by an exception that may be of the system: see ``effects_on_dependents``.
 _FAILING = "celery.tasks.failing"
 BALANCER_SUFFERS = (
     "loadbalancer.vip.*",

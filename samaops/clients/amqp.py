@@ -115,9 +115,8 @@ class _Conversation:
             method, values = self._ask(channel, question, "ssb"[: len(words)], words, {answer: ""})
             if method == _CLOSE:
                 return stage, self._refusal(stage, values)
-        self._ask(
-            0, _CLOSE, "BsBB", (200, "", 0, 0), {_CLOSE_OK: ""}
-        )  # else the broker logs a lost connection
+        # Else the broker logs a lost connection.
+        self._ask(0, _CLOSE, "BsBB", (200, "", 0, 0), {_CLOSE_OK: ""})
         return "channel", None
 
     def _refusal(self, stage: str, values: tuple[Any, ...]) -> Refusal:

@@ -35,58 +35,20 @@ class Record(Struct, frozen=True):
 # SQL Server's error numbers (learn.microsoft.com/sql/relational-databases/errors-events, and for the numbers from 40000
 # on azure/azure-sql/database/troubleshoot-common-errors-issues).
 _REFUSED_LOGINS = (
-    *(18450, 18452, 18456, 18457, 18462, 18463, 18464, 18465, 18466, 18467, 18468, 18470, 18471),
-    *(18486, 18487, 18488, 17892),
-)
+    18450, 18452, 18456, 18457, 18462, 18463, 18464, 18465, 18466, 18467, 18468, 18470, 18471, 18486, 18487, 18488,
+    17892,
+)  # fmt: skip
 _NOT_ALLOWED = (229, 230, 262, 297, 300, 916, 40532, 40615, 40914, 47073)
 # The server is there and takes nobody, or nobody more, now.
 _NOT_SERVING = (
-    *(
-        17142,
-        17187,
-        17188,
-        17189,
-        17300,
-        17803,
-        17809,
-        17810,
-        17889,
-        18401,
-        18451,
-        18458,
-        18459,
-        18460,
-        18461,
-    ),
-    *(701, 802, 8645, 8651, 4221, 10928, 10929, 10936, 40197, 40501, 40540, 49918, 49919, 49920),
-)
+    17142, 17187, 17188, 17189, 17300, 17803, 17809, 17810, 17889, 18401, 18451, 18458, 18459, 18460, 18461, 701, 802,
+    8645, 8651, 4221, 10928, 10929, 10936, 40197, 40501, 40540, 49918, 49919, 49920,
+)  # fmt: skip
 _DATABASE_ABSENT = (911, 4060, 4064)  # or not ours: SQL Server tells nobody which
 _DATABASE_CLOSED = (
-    *(
-        904,
-        905,
-        921,
-        922,
-        923,
-        924,
-        926,
-        927,
-        933,
-        936,
-        941,
-        942,
-        943,
-        945,
-        946,
-        947,
-        948,
-        952,
-        954,
-        955,
-        956,
-    ),
-    *(976, 978, 979, 982, 983, 988, 40613, 42108, 42109),
-)
+    904, 905, 921, 922, 923, 924, 926, 927, 933, 936, 941, 942, 943, 945, 946, 947, 948, 952, 954, 955, 956, 976, 978,
+    979, 982, 983, 988, 40613, 42108, 42109,
+)  # fmt: skip
 _NUMBERS = {
     **{number: Meaning(FailureKind.AUTHENTICATION, number=number) for number in _REFUSED_LOGINS},
     **{number: Meaning(FailureKind.PERMISSION, number=number) for number in _NOT_ALLOWED},

@@ -116,9 +116,8 @@ def look(shell: Shell, file: str, timeout: float) -> None:
         if line.startswith(_MARK):
             raise _refusal(line)
     if done.exit_code:
-        output = (
-            done.stderr.strip() or done.stdout.strip() or _("exit code {code}").format(code=done.exit_code)
-        )
+        output = done.stderr.strip() or done.stdout.strip()
+        output = output or _("exit code {code}").format(code=done.exit_code)
         raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:_LONGEST_WORDS], STAGE)
 
 

@@ -45,9 +45,10 @@ class Container(Struct, frozen=True):
 
     ``health`` is None without a health check. ``memory_limit`` is 0 when there is none. ``log_bytes`` is None
     when the log could not be looked at. ``log`` are its last words; ``hosts`` the entries of its hosts file,
-    ``absent_files`` the variables that name a file which is not in it, with a slash where a directory is in its place. What is None could not be looked at, as ``ways``
-    of a container that does not run. ``settings`` are its limits and the options of its command line. ``number`` tells the containers of one compose service apart; ``is_oneoff`` is
-    one that ``compose run`` made.
+    ``absent_files`` the variables that name a file which is not in it, with a slash where a directory is in its place.
+    What is None could not be looked at, as ``ways`` of a container that does not run. ``settings`` are its limits and
+    the options of its command line. ``number`` tells the containers of one compose service apart; ``is_oneoff`` is one
+    that ``compose run`` made.
     """
 
     name: str

@@ -188,9 +188,7 @@ class QueueHistory(Struct, frozen=True):
     waiting_seconds: int  # how long there have been ready messages without a break
     oldest_ready_seconds: int | None  # estimated from the publish counter; None when it is not known
     stuck_seconds: int  # how long messages were ready and unacknowledged while nothing was acknowledged
-    redelivered: int | None = (
-        0  # in the window; a message that comes back twice counts twice; None: not counted
-    )
+    redelivered: int | None = 0  # in the window, a message that comes back twice twice; None: not counted
     calm_seconds: int = 0  # since the last redelivery
     vanished: int = 0  # in the window: left the queue and reached nobody (dropped, expired or purged)
 

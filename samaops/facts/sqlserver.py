@@ -8,8 +8,8 @@ from msgspec import Struct
 class SqlServerFacts(Struct, frozen=True):
     """How far up one server we came. ``broken_rung`` is "driver", "login", "database", "query", or "" when all held.
 
-    ``error_number`` is SQL Server's own, where it told one. Times in milliseconds, None for rungs that were not reached. When name or port break there are no facts but a
-    failure at that stage.
+    ``error_number`` is SQL Server's own, where it told one. Times in milliseconds, None for rungs that were not
+    reached. When name or port break there are no facts but a failure at that stage.
     """
 
     name: str

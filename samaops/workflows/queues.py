@@ -56,7 +56,7 @@ def _row(queue: BrokerQueue) -> dict[str, Any]:
         "queue": queue.name, "state": queue.state, "ready": queue.ready,
         "unacknowledged": queue.unacknowledged, "consumers": queue.consumers, "bytes": queue.bytes,
         "publish_rate": queue.publish_rate, "deliver_rate": queue.deliver_rate,
-        "ack_rate": queue.ack_rate, "redeliver_rate": queue.redeliver_rate, "limits": dict(queue.limits or {}),
+        "ack_rate": queue.ack_rate, "redeliver_rate": queue.redeliver_rate, "limits": None if queue.limits is None else dict(queue.limits),
     }  # fmt: skip
 
 

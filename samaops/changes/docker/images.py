@@ -89,7 +89,7 @@ def _is_all(step: Step, snapshot: Snapshot, site: Site) -> bool:
 def _step(server: str, facts: ImagesFacts, images: Sequence[Image], rules: Maintenance) -> Step:
     identifiers = tuple(image.id for image in images)
     names = tuple(name for image in images for name in image.names)
-    hours = min(facts.epoch - (image.since or facts.epoch) for image in images) / 3600
+    hours = min(facts.epoch - image.since for image in images if image.since is not None) / 3600
     title = ngettext(
         "Remove {count} image on {server}, {hours} h old; the newest {kept} of each repository stay",
         "Remove {count} images on {server}, all over {hours} h old; the newest {kept} of each repository stay",

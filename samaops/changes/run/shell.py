@@ -29,9 +29,7 @@ def run_in_shell(operation: Operation, site: Site) -> Outcome:
     finally:
         shells.close()
     output = completed.stdout.strip()
-    if (
-        completed.exit_code
-    ):  # why it failed stands on stderr; what stands there of one that did not is no answer
+    if completed.exit_code:  # why it failed stands on stderr; there a command that did not only warns
         output = completed.stderr.strip() or output
         output = _("exit code {code}: {words}").format(code=completed.exit_code, words=output)
     return Outcome(completed.exit_code == 0, output[-_KEPT_CHARACTERS:])

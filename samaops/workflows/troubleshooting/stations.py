@@ -137,16 +137,17 @@ def _messages(station: str, counts: Counts) -> Station:
         reason = _("the broker's counters could not be read")
         return _uncounted(station, "messages", reason, "rabbitmq", site)
     by_queue = {flow.name: getattr(flow, station) for flow in flows}
-    if None in by_queue.values():
-        return _uncounted(
-            station, "messages", _("this broker keeps no statistics (disable_stats)"), "rabbitmq", site
-        )
+    uncounted = ", ".join(name for name, count in by_queue.items() if count is None)
+    if uncounted:
+        reason = _("the broker does not count the messages of {queues}").format(queues=uncounted)
+        return _uncounted(station, "messages", reason, "rabbitmq", site)
     named = ", ".join(f"{name} {count}" for name, count in by_queue.items() if count)
     evidence: dict[str, Any] = {"queues": by_queue}
     if station != "ready":
         evidence["window_seconds"] = WINDOW_SECONDS
     if station == "delivered":
-        evidence["redelivered"] = sum(flow.redelivered or 0 for flow in flows)
+        known = [flow.redelivered for flow in flows if flow.redelivered is not None]
+        evidence["redelivered"] = sum(known) if len(known) == len(flows) else None
     return Station(station, None, sum(by_queue.values()), named, evidence, "messages")
 
 

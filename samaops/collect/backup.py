@@ -15,7 +15,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import complaints_of, cut, reason, with_kind
+from samaops.collect.sections import complaints_of, cut, reason, script_of, with_kind
 from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
@@ -111,4 +111,4 @@ def _ends(lines: Sequence[str]) -> dict[str, bool]:
 
 @cache
 def _script() -> bytes:
-    return Path(__file__).with_suffix(".sh").read_bytes()
+    return script_of(Path(__file__).with_suffix(".sh"))

@@ -1,12 +1,6 @@
 # List the backups in a directory. Changes nothing. Arguments: a token, the directory, the pattern of names.
 # Links are followed: a directory that was moved to another disk is often a link there, and so may be each backup.
 token=$1 directory=$2 pattern=$3
-# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
-section() {
-  printf '\n@@%s %s\n' "$token" "$1"
-  printf '\n@@%s %s\n' "$token" "$1" >&2
-}
-
 section now
 date +%s
 section directory

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
@@ -17,6 +18,12 @@ from samaops.model.failure import FailureKind
 
 # What find calls what is no file, after links.
 _KINDS = {"d": N_("directory"), "N": N_("dangling link"), "L": N_("link to itself")}
+
+
+def script_of(*files: Path) -> bytes:
+    """Return a script of several files, behind what all of them have in common."""
+    common = Path(__file__).with_name("section.sh")
+    return b"".join(file.read_bytes() for file in (common, *files))
 
 
 def with_kind(name: str, kind: str) -> str:

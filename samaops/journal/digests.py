@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
 import re
 import secrets
 from functools import cache
 from pathlib import Path
 
+from samaops.config.files import write_private
 from samaops.facts.portrait import TEXT_CHARACTERS
 from samaops.journal.history import default_file
 
@@ -52,29 +52,14 @@ def _hex(value: str, length: int) -> str:
 
 @cache
 def _key(directory: str) -> bytes:
-    """Return this user's key, made when there is none."""
+    """Return this user's key, made when there is none; digests of another key are told from those of this one."""
     path = Path(directory) / "digest.key"
     try:
         if not path.exists():
-            _make(path)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_private(path, secrets.token_bytes(_KEY_BYTES))
         key = path.read_bytes()
     except OSError as error:
         logger.debug("no key for digests: %s", error)
         return _OF_THIS_RUN
     return key if len(key) == _KEY_BYTES else _OF_THIS_RUN
-
-
-def _make(path: Path) -> None:
-    """Write a key whole or not at all; of two processes that do so at once, the first one's counts."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-        if not path.exists():
-            os.link(aside, path)
-    except FileExistsError:
-        return
-    finally:
-        aside.unlink(missing_ok=True)

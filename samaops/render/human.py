@@ -173,7 +173,7 @@ def _fix(fix: Fix, view: View) -> Lines:
 def _since_well(report: Report, view: View) -> Lines:
     """Show what is different since all was well: when asked for, and before what no cause explains."""
     comparison = report.since_well
-    if comparison is None or not (comparison.is_asked or (comparison.differences and _unexplained(report))):
+    if comparison is None or not (comparison.is_asked or (comparison.differences and words.left(report))):
         return
     if comparison.well_at is None:
         yield Text(
@@ -211,17 +211,9 @@ def _differences_since(count: int, time: str) -> str:
     return text.format(count=count, time=time)
 
 
-def _unexplained(report: Report) -> list[Finding]:
-    """Return what is wrong and is not folded under a cause."""
-    folded = {key for cause in report.causes for key in cause.explains}
-    return [
-        finding for finding in report.findings if finding.status not in _GOOD and finding.key not in folded
-    ]
-
-
 def _not_ok(report: Report, view: View) -> Lines:
     """Show what is wrong and is not folded under a cause."""
-    findings = _unexplained(report)
+    findings = words.left(report)
     if findings and report.causes:
         yield Text(_("Besides, explained by no cause:"), "bold")
     for finding in findings:
@@ -255,7 +247,7 @@ def _hint_of_differences(report: Report, view: View) -> Lines:
     comparison = report.since_well
     if comparison is None or comparison.is_asked or not comparison.differences or comparison.well_at is None:
         return
-    if report.status is not Status.OK and not _unexplained(report):
+    if report.status is not Status.OK and not words.left(report):
         time = clock(comparison.well_at, report.started_at)
         command = escape.command("samaops diagnose --since-well")
         text = f"{command}: {_differences_since(len(comparison.differences), time)}"

@@ -124,7 +124,7 @@ def leading(report: Report) -> tuple[Status, Cause | None]:
     if not rated:
         return report.status, None
     status, cause = min(rated, key=lambda pair: SEVERITY.index(pair[0]))  # the first of the worst
-    is_worse_left = any(finding.status is Status.CRITICAL for finding in _left(report))
+    is_worse_left = any(finding.status is Status.CRITICAL for finding in left(report))
     return (Status.CRITICAL, None) if is_worse_left and status is not Status.CRITICAL else (status, cause)
 
 
@@ -134,7 +134,7 @@ def _severity(cause: Cause, statuses: Mapping[str, Status]) -> Status:
     return worst([status for status in explained if status is not Status.UNKNOWN] or explained)
 
 
-def _left(report: Report) -> list[Finding]:
+def left(report: Report) -> list[Finding]:
     """Return what is wrong and explained by no cause, worst first."""
     explained = {key for cause in report.causes for key in cause.explains}
     return [
@@ -146,7 +146,7 @@ def _left(report: Report) -> list[Finding]:
 
 def unexplained(report: Report) -> str:
     """Return what is worst, and how much more is wrong, of what no cause explains."""
-    wrong = _left(report)
+    wrong = left(report)
     title, others = escape.plain(wrong[0].title, _LONGEST_TITLE), len(wrong) - 1
     if {finding.status for finding in report.findings} - {Status.SKIPPED} == {Status.OK, Status.UNKNOWN}:
         return _only_unknown(title, others)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from samaops.causes.effects import Effect, Effects, OfSite
 from samaops.causes.graph import DECLARATIONS
 from samaops.causes.root import Declaration
+from samaops.causes.unknown import UNKNOWN_FAULT
 from samaops.causes.view import OUTAGE, Trigger, View
 from samaops.checks.registry import rules
 from samaops.config import keys, playbooks
@@ -61,6 +62,11 @@ def causes() -> tuple[str, ...]:
 def describe(cause: str, site: Site | None = None) -> CauseDescription:
     """Return one cause; raise UsageError that names the nearest ones, and checks, when there is none."""
     known = causes()
+    if cause == UNKNOWN_FAULT:
+        text = _(
+            "Something is critical, and no cause that samaops knows explains it: its area is narrowed down"
+        )
+        return CauseDescription(cause, text, (), (), (), (), ())
     if cause not in known:
         codes = tuple(rule.code for rule in rules())
         below = [code for code in codes if code.startswith(cause + ".")]

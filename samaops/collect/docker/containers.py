@@ -12,6 +12,7 @@ from samaops.collect.docker import reading
 from samaops.collect.docker.reading import COMMAND_SECONDS
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
+from samaops.collect.sections import script_of
 from samaops.facts.docker import DockerFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -85,4 +86,4 @@ def script() -> bytes:
 
 def engine_script(file: Path) -> bytes:
     """Return a script that asks an engine, behind what all of these have in common."""
-    return Path(__file__).with_name("engine.sh").read_bytes() + file.read_bytes()
+    return script_of(Path(__file__).with_name("engine.sh"), file)

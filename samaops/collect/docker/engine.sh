@@ -1,12 +1,6 @@
 # Stands before each script that asks a Docker engine; its arguments are that script's own.
 uid=$(id -u)
 
-# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
-section() {
-  printf '\n@@%s %s\n' "$token" "$1"
-  printf '\n@@%s %s\n' "$token" "$1" >&2
-}
-
 has_docker() {
   command -v docker >/dev/null 2>&1 && return
   echo 'docker: command not found' >&2

@@ -12,7 +12,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import cut
+from samaops.collect.sections import cut, script_of
 from samaops.config.settings import Server
 from samaops.facts.maintenance import DirectoriesFacts, MountUse
 from samaops.i18n import _
@@ -78,4 +78,4 @@ def _mount(name: str, at: float, lines: Sequence[str]) -> MountUse:
 
 @cache
 def _script() -> bytes:
-    return Path(__file__).with_suffix(".sh").read_bytes()
+    return script_of(Path(__file__).with_suffix(".sh"))

@@ -5,12 +5,6 @@ token=$1 seconds=$2
 shift 2
 uid=$(id -u)
 
-# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
-section() {
-  printf '\n@@%s %s\n' "$token" "$1"
-  printf '\n@@%s %s\n' "$token" "$1" >&2
-}
-
 as_root() {
   if [ "$uid" = 0 ] || ! sudo -n true 2>/dev/null; then "$@"; else sudo -n -- "$@"; fi
 }

@@ -19,7 +19,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.log_lines import without_secrets
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import complaints_of, cut, reason, with_kind
+from samaops.collect.sections import complaints_of, cut, reason, script_of, with_kind
 from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _
@@ -187,4 +187,4 @@ def _levels() -> bytes:
 
 @cache
 def _script(name: str) -> bytes:
-    return (Path(__file__).with_name(f"logs_{name}.sh")).read_bytes()
+    return script_of(Path(__file__).with_name(f"logs_{name}.sh"))

@@ -9,12 +9,6 @@ shift 3
 uid=$(id -u)
 ends_at=$(($(date +%s) + seconds))
 
-# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
-section() {
-  printf '\n@@%s %s\n' "$token" "$1"
-  printf '\n@@%s %s\n' "$token" "$1" >&2
-}
-
 # grep says where each line begins: what was written behind the end belongs to the next reading.
 count='
 BEGIN { begin_levels() }

@@ -12,6 +12,7 @@ from pathlib import Path
 from samaops.clients import reach as client
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
+from samaops.collect.sections import script_of
 from samaops.collect.servers import reading as servers_reading
 from samaops.config.settings import Server, Ssh
 from samaops.facts.servers import (
@@ -120,4 +121,4 @@ def _costly_parts(probe: Probe) -> str:
 @cache
 def script() -> bytes:
     """Return the script that reads a server."""
-    return Path(__file__).with_suffix(".sh").read_bytes()
+    return script_of(Path(__file__).with_suffix(".sh"))

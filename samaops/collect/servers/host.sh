@@ -6,12 +6,6 @@ token=$1 costly=$2 nearly_full=$3
 shift 3
 uid=$(id -u)
 
-# What a command says on stderr is no answer: it goes to a section of the same name there, for the reason of a failure.
-section() {
-  printf '\n@@%s %s\n' "$token" "$1"
-  printf '\n@@%s %s\n' "$token" "$1" >&2
-}
-
 as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }

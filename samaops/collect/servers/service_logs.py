@@ -14,7 +14,7 @@ from samaops.clients.errors import ClientError
 from samaops.collect.engine import Probe
 from samaops.collect.log_lines import shortened, without_secrets
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import check_exit, complaints_of, cut
+from samaops.collect.sections import check_exit, complaints_of, cut, script_of
 from samaops.facts.log import LogLine
 from samaops.facts.servers import ServiceLog, ServiceLogs
 from samaops.i18n import _
@@ -105,4 +105,4 @@ def _offset(zone: str) -> timedelta:
 
 @cache
 def _script() -> bytes:
-    return Path(__file__).with_suffix(".sh").read_bytes()
+    return script_of(Path(__file__).with_suffix(".sh"))

@@ -10,6 +10,7 @@ import pytest
 from samaops.causes.effects import Effect, Effects, OfSite
 from samaops.causes.graph import DECLARATIONS
 from samaops.causes.root import Declaration
+from samaops.causes.unknown import UNKNOWN_FAULT
 from samaops.causes.view import View
 from samaops.checks.registry import rules
 from samaops.config import playbooks
@@ -137,3 +138,7 @@ def test_a_cause_without_a_playbook_shows_the_fixes_of_an_example() -> None:
     fixes = causal_graph.describe("lock-chain", Site(settings())).fixes
     assert [fix.id for fix in fixes] == ["db.terminate"]
     assert "pg_cancel_backend(PID)" in fixes[0].commands[0]
+
+
+def test_a_fault_that_no_cause_knows_is_explained_as_such() -> None:
+    assert "no cause that samaops knows" in causal_graph.describe(UNKNOWN_FAULT).meaning

@@ -97,9 +97,8 @@ ARCHIVE = bytes.fromhex("5047444d50010e00040801") + b"data of a table" + bytes(5
 )
 def test_the_end_of_an_archive_is_read(content: bytes, is_whole: bool | None, tmp_path: Path) -> None:
     (tmp_path / "samaconso_1 a.backup").write_bytes(content)
-    script = Path(backup.__file__).with_suffix(".sh")
-    command = ["sh", str(script), "token", str(tmp_path), "samaconso_*.backup"]
-    done = subprocess.run(command, capture_output=True, check=True, timeout=20)
+    command = ["sh", "-s", "--", "token", str(tmp_path), "samaconso_*.backup"]
+    done = subprocess.run(command, input=backup._script(), capture_output=True, check=True, timeout=20)
     completed = Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
     (file,) = backup.read(completed, "token", Backup(directory=str(tmp_path))).files
     assert file.is_whole is is_whole

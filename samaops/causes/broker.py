@@ -13,7 +13,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import on_server, samaops
+from samaops.site.commands import in_broker, samaops
 from samaops.site.site import Site
 
 _PUBLISHERS_BLOCKED = codes(
@@ -35,8 +35,8 @@ _PUBLISHERS_BLOCKED = codes(
 
 def _holds_no_task(stuck: Finding) -> bool:
     """Return whether a worker holds fewer messages than it may: its tasks ended, and Flower was not told."""
-    held, capacity = (stuck.evidence.get(name) or 0 for name in ("unacknowledged", "capacity"))
-    return not held or held < capacity
+    held, capacity = (stuck.evidence.get(name) for name in ("unacknowledged", "capacity"))
+    return held is not None and (held == 0 or held < (capacity or 0))
 
 
 _UNHEARD = codes("celery.task.stuck", when=_holds_no_task)
@@ -72,15 +72,13 @@ def broker_disk_alarm(finding: Finding, view: View) -> Root:
 
 
 def _alarm(finding: Finding, view: View, title: str, look: str) -> Root:
-    container = view.site.settings.rabbitmq.container if view.site.settings.rabbitmq else None
-    command = f"docker exec {shlex.quote(container)} {look}" if container else look
     text = _("Let the consumers drain, free what the alarm names; keep the broker up, never purge")
     blocked = [connection.title for connection in view.bad("rabbitmq.connection.blocked")]
     cut_off = _cut_off(view)
     comes_back = _("{worker} runs and lost its connection to it: it comes back by itself once the alarm ends")
     return Root(
         title,
-        (safe("broker.free", text, on_server(view.site, finding.server, command)),),
+        (safe("broker.free", text, in_broker(view.site, look)),),
         effects=(
             *_PUBLISHERS_BLOCKED,
             *_UNHEARD,
@@ -240,14 +238,3 @@ def _take_limits_away(finding: Finding, site: Site) -> Iterator[Fix]:
             "which makes it anew"
         )
         yield safe("application.team", text)
-
-
-def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:
-    """Return the command line that runs one of RabbitMQ's tools where it is, on our virtual host where asked for."""
-    rabbitmq = site.settings.rabbitmq
-    if rabbitmq is None:
-        return command
-    if of_vhost and rabbitmq.vhost != "/":
-        command += f" -p {shlex.quote(rabbitmq.vhost)}"
-    inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
-    return on_server(site, rabbitmq.server, inside)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-from samaops.causes.broker import in_broker
 from samaops.causes.effects import codes, name_of
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS, effects_on_dependents
@@ -13,7 +12,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import samaops
+from samaops.site.commands import in_broker, samaops
 from samaops.site.site import Site
 
 # Who is refused has no broker: what that does elsewhere is the same.
@@ -174,7 +173,9 @@ def _declare_again(site: Site) -> tuple[Fix, ...]:
 def queue_down(finding: Finding, view: View) -> Root:
     """Its process has crashed, its node is down, or it has no leader."""
     text = _("Read in the broker's log why; bring its node back. Never delete the queue: it holds what waits")
-    command = in_broker(view.site, "rabbitmqctl -q list_queues name type state leader members online")
+    command = in_broker(
+        view.site, "rabbitmqctl -q list_queues name type state leader members online", of_vhost=True
+    )
     return Root(
         _("The queue {queue} does not serve: it is {state}").format(
             queue=name_of(finding), state=finding.evidence.get("state")

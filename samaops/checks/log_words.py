@@ -214,6 +214,15 @@ class Reason(Struct, frozen=True):
             return _("its last words: «{line}»").format(line=self.line)
         return _("{meaning}: «{line}»").format(meaning=_(KINDS[self.kind]), line=self.line)
 
+    def title(self, name: str, *, is_still_so: bool) -> str:
+        """Say that the log of something tells of this trouble, or told of it and no longer does."""
+        title = (
+            _("The log of {name} tells of trouble: {words}")
+            if is_still_so
+            else _("The log of {name} told of trouble lately: {words}")
+        )
+        return title.format(name=name, words=self.words)
+
     @property
     def evidence(self) -> dict[str, object]:
         """It as plain values."""

@@ -30,6 +30,7 @@ from samaops.facts.celery import (
     OtherConsumer,
     RecentTasks,
     ReplyQueue,
+    total,
 )
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
@@ -119,7 +120,7 @@ def workers_of(
             name,
             _address(connection),
             tuple(sorted(set(queues.get(connection, ())))),
-            *held.get(connection, (0, 0)),
+            *held.get(connection, (None, None)),
         )
         for connection, name in names.items()
     ]
@@ -132,15 +133,18 @@ def workers_of(
     return tuple(sorted(nodes, key=lambda node: node.name)), tuple(others[:RECENT_TASKS])
 
 
-def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[int, int]]:
-    """Return for each connection how many messages it holds and may hold."""
-    held: dict[str, tuple[int, int]] = {}
+def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[int | None, int | None]]:
+    """Return for each connection how many messages it holds and may hold; None where a channel does not tell."""
+    held: dict[str, tuple[int | None, int | None]] = {}
     for channel in channels:
         if needed(channel, "vhost", stage="channels") == vhost:
             connection = str(needed(channel, "connection_details", "name", stage="channels"))
             unacknowledged, capacity = held.get(connection, (0, 0))
-            limit = _int(channel, "global_prefetch_count") or _int(channel, "prefetch_count")
-            held[connection] = unacknowledged + _int(channel, "messages_unacknowledged"), capacity + limit
+            limit = channel.get("global_prefetch_count") or channel.get("prefetch_count")
+            held[connection] = (
+                total((unacknowledged, channel.get("messages_unacknowledged"))),
+                total((capacity, limit)),
+            )
     return held
 
 
@@ -153,7 +157,7 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
         ReplyQueue(
             str(queue["name"])[:NAME_CHARACTERS],
             int(needed(queue, "messages", stage="replies")),
-            _int(queue, "consumers"),
+            int(needed(queue, "consumers", stage="replies")),
         )
         for queue in objects(_dict(page).get("items"), "queues")
         if (control := _CONTROL_QUEUE.fullmatch(str(needed(queue, "name", stage="replies"))))
@@ -263,8 +267,3 @@ def _address(connection: str) -> str:
 def _dict(raw: object, name: str | None = None) -> dict[str, Any]:
     value = raw.get(name) if name is not None and isinstance(raw, Mapping) else raw
     return value if isinstance(value, dict) else {}
-
-
-def _int(raw: Mapping[str, Any], name: str) -> int:
-    value = raw.get(name)
-    return int(value) if isinstance(value, (int, float)) else 0

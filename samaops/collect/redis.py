@@ -127,9 +127,8 @@ def _writing(client: RedisClient, info: Mapping[str, Any], settings: Redis, prob
 
 
 def _replicas_needed(client: RedisClient) -> int:
-    answers = client.config_get(
-        "min-*s-to-write"
-    )  # min-slaves-to-write before Redis 5; both names are shown since
+    # min-slaves-to-write before Redis 5; both names are shown since
+    answers = client.config_get("min-*s-to-write")
     return max(int(value or 0) for value in answers.values())
 
 

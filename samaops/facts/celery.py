@@ -13,14 +13,23 @@ from msgspec import Struct
 ACTIVE_TASKS = 50
 
 
+def total(counts: Iterable[int | None]) -> int | None:
+    """Return the sum of some counts; None where one of them is not known."""
+    known = list(counts)
+    return None if None in known else sum(filter(None, known))
+
+
 class CeleryNode(Struct, frozen=True):
-    """One connected worker. ``capacity`` is how many messages it may hold, 0 for no limit."""
+    """One connected worker. ``capacity`` is how many messages it may hold, 0 for no limit.
+
+    How many it holds and may hold is None where the broker tells nothing of its channels.
+    """
 
     name: str
     address: str
     queues: tuple[str, ...]
-    unacknowledged: int
-    capacity: int
+    unacknowledged: int | None
+    capacity: int | None
 
     @property
     def key(self) -> str:

@@ -118,6 +118,17 @@ def redis_cli(site: Site, words: str) -> str:
     return f"redis-cli -h {site.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
 
 
+def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:
+    """Return the command line that runs one of RabbitMQ's tools where it is, on our virtual host where asked for."""
+    rabbitmq = site.settings.rabbitmq
+    if rabbitmq is None:
+        return command
+    if of_vhost and rabbitmq.vhost != "/":
+        command += f" -p {shlex.quote(rabbitmq.vhost)}"
+    inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
+    return on_server(site, rabbitmq.server, inside)
+
+
 # Whose address stands for one of the guide's servers in an explanation.
 _ON_SERVER = {
     "db": ("postgresql", "pgbouncer", "minio", "backup"),

@@ -27,19 +27,19 @@ MOST_PROCESSES = 16
 @reading("celery_workers.capacity", codes=_WORKERS)
 def capacity_of(snapshot: Snapshot, worker: str) -> Scalar:
     """Return how many messages a worker may hold at once: its processes times its prefetch multiplier."""
-    return _node(snapshot, worker).capacity
+    return _capacity(snapshot, worker)
 
 
 @reading("celery_workers.has_more", codes=_WORKERS)
 def has_more(snapshot: Snapshot, worker: str, capacity: int | str) -> Scalar:
     """Return whether a worker may hold more messages than that."""
-    return _node(snapshot, worker).capacity > int(capacity)
+    return _capacity(snapshot, worker) > int(capacity)
 
 
 @reading("celery_workers.has_fewer", codes=_WORKERS)
 def has_fewer(snapshot: Snapshot, worker: str, capacity: int | str) -> Scalar:
     """Return whether a worker may hold fewer messages than that."""
-    return _node(snapshot, worker).capacity < int(capacity)
+    return _capacity(snapshot, worker) < int(capacity)
 
 
 def _node(snapshot: Snapshot, worker: str) -> CeleryNode:
@@ -48,6 +48,14 @@ def _node(snapshot: Snapshot, worker: str) -> CeleryNode:
         text = _("{count} nodes are connected as {worker}, not one")
         raise UnreadableError(text.format(count=len(nodes), worker=worker))
     return nodes[0]
+
+
+def _capacity(snapshot: Snapshot, worker: str) -> int:
+    capacity = _node(snapshot, worker).capacity
+    if capacity is None:
+        text = _("RabbitMQ does not tell how many messages {worker} may hold")
+        raise UnreadableError(text.format(worker=worker))
+    return capacity
 
 
 def _restart_looks(site: Site, worker: str) -> tuple[str, ...]:
@@ -109,7 +117,7 @@ def plan_scale(snapshot: Snapshot, site: Site, worker: str, by: str) -> Plan:
     """
     try:
         node = str(control.node_of(snapshot, worker))
-        scaling = _Scaling(worker, node, _node(snapshot, worker).capacity, int(by))
+        scaling = _Scaling(worker, node, _capacity(snapshot, worker), int(by))
         _guard(snapshot, site, scaling)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the workers: {reason}").format(reason=error)) from error

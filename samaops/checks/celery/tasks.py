@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks.celery.workers import nodes_of, see_worker, subject_of
 from samaops.checks.registry import Context, Evidence, check
-from samaops.facts.celery import ActiveTask, CeleryFacts, FailingReason, RecentTasks
+from samaops.facts.celery import ActiveTask, CeleryFacts, FailingReason, RecentTasks, total
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -37,11 +37,11 @@ def stuck(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         late = sorted(
             (task for task in tasks if task.runtime_seconds >= limit), key=lambda task: -task.runtime_seconds
         )
-        evidence = {
+        evidence: Evidence = {
             "stuck": len(late),
             "running": len(tasks),
-            "unacknowledged": sum(node.unacknowledged for node in nodes),
-            "capacity": sum(node.capacity for node in nodes),
+            "unacknowledged": total(node.unacknowledged for node in nodes),
+            "capacity": total(node.capacity for node in nodes),
             "tasks": [_task(task) for task in late[:SHOWN_TASKS]],
         }
         if not late:
@@ -51,10 +51,10 @@ def stuck(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
             worker=key, task=late[0].name, seconds=round(late[0].runtime_seconds)
         )
         # It holds all the messages it may hold: nothing more reaches it until a task ends.
-        is_full = any(node.capacity and node.unacknowledged >= node.capacity for node in nodes)
+        is_full = any(node.capacity and (node.unacknowledged or 0) >= node.capacity for node in nodes)
         status = Status.CRITICAL if is_full else Status.WARNING
         # Since when it counts as stuck: a fault that is younger is not why.
-        evidence["age_seconds"] = round(late[0].runtime_seconds - limit, 1)
+        evidence = {**evidence, "age_seconds": round(late[0].runtime_seconds - limit, 1)}
         hint = see_worker(context, worker, "top")
         yield about.finding(status, title, value=late[0].runtime_seconds, evidence=evidence, hint=hint)
 

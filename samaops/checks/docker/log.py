@@ -61,17 +61,12 @@ def trouble(docker: DockerFacts, context: Context) -> Iterator[Finding]:
         about = about_container(container.name, context)
         reason = why_unwell(container, docker, context)
         if reason is None:
-            yield about.ok(_("The log of container {name} tells of no trouble").format(name=container.name))
+            yield about.ok(_("The log of {name} tells of no trouble").format(name=container.name))
             continue
         is_still_so = reason.is_still_so(docker.epoch)
-        title = (
-            _("The log of container {name} tells of trouble: {words}")
-            if is_still_so
-            else _("The log of container {name} told of trouble lately: {words}")
-        )
         yield about.finding(
             Status.WARNING if is_still_so else Status.OK,
-            title.format(name=container.name, words=reason.words),
+            reason.title(container.name, is_still_so=is_still_so),
             evidence={"system": _system(container, context), **reason.evidence_at(docker.epoch)},
             hint=see_log(container, context),
         )

@@ -1,20 +1,9 @@
-"""Commands about the broker for hints, with the configured server and container."""
+"""Commands about the broker for hints, with the configured server, container and virtual host."""
 
 from __future__ import annotations
 
-import shlex
-
-from samaops.site.commands import on_server
+from samaops.site.commands import in_broker
 from samaops.site.site import Site
-
-
-def in_broker(site: Site, command: str) -> str:
-    """Return the command line that runs one of RabbitMQ's tools where the broker is."""
-    rabbitmq = site.settings.rabbitmq
-    if rabbitmq is None:
-        return command
-    inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
-    return on_server(site, rabbitmq.server, inside)
 
 
 def list_connections(site: Site) -> str:
@@ -22,6 +11,6 @@ def list_connections(site: Site) -> str:
     return in_broker(site, "rabbitmqctl -q list_connections name user client_properties")
 
 
-def list_queues(site: Site) -> str:
-    """Return the command that shows what waits in which queue, and for whom."""
-    return in_broker(site, "rabbitmqctl -q list_queues name messages_ready messages_unacknowledged consumers")
+def list_queues(site: Site, columns: str = "name messages_ready messages_unacknowledged consumers") -> str:
+    """Return the command that shows our queues: what waits in which, and for whom, when nothing else is asked."""
+    return in_broker(site, f"rabbitmqctl -q list_queues {columns}", of_vhost=True)

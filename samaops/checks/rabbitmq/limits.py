@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.rabbitmq.commands import in_broker
+from samaops.checks.rabbitmq.commands import list_queues
 from samaops.checks.rabbitmq.queues import configured, subject_of
 from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, Evidence, check
@@ -30,7 +30,7 @@ def arguments(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             )  # fmt: skip
             continue
         limits = {name: queue.limits[name] for name in FORBIDDEN_LIMITS if name in queue.limits}
-        hint = in_broker(context.site, "rabbitmqctl -q list_queues name arguments policy durable")
+        hint = list_queues(context.site, "name arguments policy durable")
         if limits:
             status = Status.CRITICAL if _is_losing(queue) or _refuses_now(queue) else Status.WARNING
             yield about.finding(status, _title_of_limits(queue, limits), evidence=evidence, hint=hint)

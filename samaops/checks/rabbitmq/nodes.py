@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from samaops.checks.rabbitmq.commands import in_broker
 from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import in_broker
 
 MEBIBYTE = 1024 * 1024
 SHOWN = 5

@@ -6,16 +6,15 @@ Nothing is published to know it: the state is read that decides.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 
-from samaops.checks.rabbitmq.commands import in_broker
 from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, check
 from samaops.facts.rabbitmq import AmqpFacts, Exchange, Limit, RabbitMQFacts, Rights, Routing
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import in_broker
 
 SHOWN = 5
 DEFAULT_EXCHANGE = "amq.default"  # what rights call the exchange without a name
@@ -64,7 +63,7 @@ def log_in(amqp: AmqpFacts, context: Context) -> Iterator[Finding]:
             Status.UNKNOWN if is_only_ours else Status.CRITICAL,
             title.format(user=user, vhost=vhost_name, words=refusal.message),
             evidence={"stage": refusal.stage, "code": refusal.code, "words": refusal.message},
-            hint=in_broker(context.site, "rabbitmqctl -q list_permissions"),
+            hint=in_broker(context.site, "rabbitmqctl -q list_permissions", of_vhost=True),
         )
 
 
@@ -98,9 +97,8 @@ def limits(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
             used=worst.used, limit=worst.limit, what=worst.what, kind=worst.kind, name=worst.name
         )
         command = "list_vhost_limits" if worst.kind == "vhost" else "list_user_limits --global"
-        yield context.above(
-            percent, title, evidence=_limit(worst), hint=in_broker(context.site, f"rabbitmqctl -q {command}")
-        )
+        hint = in_broker(context.site, f"rabbitmqctl -q {command}", of_vhost=worst.kind == "vhost")
+        yield context.above(percent, title, evidence=_limit(worst), hint=hint)
 
 
 def _percent(limit: Limit) -> float:
@@ -147,7 +145,7 @@ def exchange_missing(broker: RabbitMQFacts, context: Context) -> Iterator[Findin
         rabbitmq = context.site.settings.rabbitmq
         name = rabbitmq.exchange if rabbitmq else ""
         title = _("The exchange {exchange} does not exist: RabbitMQ refuses what is published to it")
-        hint = in_broker(context.site, "rabbitmqctl -q list_exchanges name type")
+        hint = in_broker(context.site, "rabbitmqctl -q list_exchanges name type", of_vhost=True)
         yield context.crit(title.format(exchange=name), evidence=evidence, hint=hint)
     else:
         yield context.not_given("exchanges", why=why_absent(broker))
@@ -183,7 +181,7 @@ def unbound(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         title.format(exchange=", ".join(names), queues=", ".join(lacking)),
         value=len(lacking),
         evidence=evidence,
-        hint=in_broker(context.site, "rabbitmqctl -q list_bindings"),
+        hint=in_broker(context.site, "rabbitmqctl -q list_bindings", of_vhost=True),
     )
 
 
@@ -215,7 +213,7 @@ def rights(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         return
     if refused:
         status, title = min(refused, key=lambda pair: pair[0] is not Status.CRITICAL)
-        hint = in_broker(context.site, f"rabbitmqctl -q list_permissions -p {shlex.quote(broker.vhost)}")
+        hint = in_broker(context.site, "rabbitmqctl -q list_permissions", of_vhost=True)
         yield context.finding(status, title, evidence=evidence, hint=hint)
     else:
         title = _("RabbitMQ lets {users} publish and consume").format(users=", ".join(users))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.rabbitmq.commands import in_broker, list_queues
+from samaops.checks.rabbitmq.commands import list_queues
 from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
@@ -107,7 +107,7 @@ def down(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         else:
             title = _("The queue {queue} does not serve: it is {state}")
             title = title.format(queue=queue.name, state=queue.state)
-            hint = in_broker(context.site, "rabbitmqctl -q list_queues name type state leader members online")
+            hint = list_queues(context.site, "name type state leader members online")
             yield about.crit(title, evidence=evidence, hint=hint)
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.rabbitmq.commands import in_broker
 from samaops.checks.rabbitmq.statistics import why_absent
 from samaops.checks.registry import Context, access, check
 from samaops.facts.rabbitmq import AmqpFacts, RabbitMQFacts, RabbitMQProbe
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
+from samaops.site.commands import in_broker
 
 SHOWN = 5
 # Who of them is a worker is asked by the address.
@@ -99,7 +99,7 @@ def unroutable(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
         "{count} messages of the last ten minutes found no queue",
         lost,
     ).format(count=lost)
-    hint = in_broker(context.site, "rabbitmqctl -q list_bindings")
+    hint = in_broker(context.site, "rabbitmqctl -q list_bindings", of_vhost=True)
     yield context.above(lost, title, evidence={"exchanges": exchanges}, hint=hint)
 
 

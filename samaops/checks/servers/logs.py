@@ -47,14 +47,9 @@ def _of_service(log: ServiceLog, now: float, context: Context) -> Finding:
         )
     is_over = "FATAL" in reason.line and _opens_sessions(context)
     is_still_so = reason.is_still_so(now) and not is_over
-    title = (
-        _("The log of {name} tells of trouble: {words}")
-        if is_still_so
-        else _("The log of {name} told of trouble lately: {words}")
-    )
     return context.finding(
         Status.WARNING if is_still_so else Status.OK,
-        title.format(name=log.system, words=reason.words),
+        reason.title(log.system, is_still_so=is_still_so),
         evidence={**reason.evidence_at(now), "source": log.source},
         hint=context.on_server(
             f"journalctl -u '{log.system}*' -n 50"

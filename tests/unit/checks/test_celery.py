@@ -172,9 +172,19 @@ def test_a_connection_joins_a_workers_name_with_its_queues() -> None:
     nodes, others = workers_of(consumers, channels, "/")
     assert nodes == (
         CeleryNode("worker1@a", "10.0.0.3:1", ("urgent",), 3, 8),
-        CeleryNode("worker2@b", "10.0.0.3:2", (), 0, 0),
+        CeleryNode("worker2@b", "10.0.0.3:2", (), None, None),
     )
     assert others == (OtherConsumer("normal", "9.9.9.9:3"),)
+
+
+def test_what_a_channel_does_not_tell_is_not_counted_as_none() -> None:
+    connection = "10.0.0.3:1 -> 10.0.0.2:5672"
+    channels = [
+        {"connection_details": {"name": connection}, "vhost": "/", "prefetch_count": 8, **told}
+        for told in ({"messages_unacknowledged": 3}, {})
+    ]
+    nodes, _others = workers_of([consumer(connection, "worker1@a.celery.pidbox")], channels, "/")
+    assert nodes == (CeleryNode("worker1@a", "10.0.0.3:1", (), None, 16),)
 
 
 def test_a_control_exchange_of_another_name_is_known() -> None:

@@ -28,7 +28,7 @@ class Variable(Struct, frozen=True):
 
     name: str
     digest: str
-    parts: dict[str, str] = {}
+    parts: dict[str, str]
     password: str = ""
 
 

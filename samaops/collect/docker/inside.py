@@ -119,7 +119,7 @@ def options(document: Mapping[str, Any]) -> Iterator[Variable]:
         is_open = _SHOWN_OPTION.fullmatch(option) and _HARMLESS.fullmatch(compared)
         yield Variable(option, digest(compared), {"value": compared} if is_open else {})
     if rest:
-        yield Variable("command", digest(" ".join(rest)))
+        yield Variable("command", digest(" ".join(rest)), {})
 
 
 def _secrets(documents: Iterable[Mapping[str, Any]]) -> set[str]:

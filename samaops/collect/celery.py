@@ -210,48 +210,62 @@ def recent_of(tasks: Iterable[Mapping[str, Any]], now: float) -> RecentTasks:
         and now - float(needed(task, "timestamp", stage="tasks")) <= RECENT_SECONDS
     ]
     ended.sort(key=itemgetter(0), reverse=True)
-    failed = [task for _at, task in ended if task.get("state") == "FAILURE"]
-    latest = _since_all_was_well([task for _at, task in ended])
-    exceptions = Counter(_exception(task) for task in latest)
+    tasks_ended = [task for _at, task in ended]
+    latest = _since_all_was_well(tasks_ended)
+    exceptions = Counter(_exception(task) for task in latest if _failed(task))
     exception, count = exceptions.most_common(1)[0] if exceptions else ("", 0)
     return RecentTasks(
-        outcomes=tuple(task.get("state") == "SUCCESS" for _at, task in ended),
+        outcomes=tuple(not _failed(task) for task in tasks_ended),
         exception=exception,
         exception_count=count,
         failing_names=dict(
-            Counter(str(task.get("name", ""))[:NAME_CHARACTERS] for task in failed).most_common(5)
+            Counter(
+                str(task.get("name", ""))[:NAME_CHARACTERS] for task in tasks_ended if _failed(task)
+            ).most_common(5)
         ),
         window_seconds=round(now - ended[-1][0]) if ended else 0,
-        exception_of=len(latest),
-        reasons=_reasons(exceptions, [task for _at, task in ended]),
+        exception_of=exceptions.total(),
+        reasons=_reasons(exceptions, latest),
     )
 
 
 def _reasons(exceptions: Counter[str], ended: Sequence[Mapping[str, Any]]) -> tuple[FailingReason, ...]:
-    """Return each kind of failure with how many tasks have ended since its last; ``ended`` is newest first."""
-    seen_at: dict[str, int] = {}
+    """Return each kind of failure with what has ended since its last; ``ended`` is newest first."""
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    succeeded_since: dict[str, int] = {}
+    succeeded = 0
     for place, task in enumerate(ended):
-        if task.get("state") == "FAILURE":
-            seen_at.setdefault(_exception(task), place)
+        if not _failed(task):
+            succeeded += 1
+            continue
+        exception = _exception(task)
+        first[exception] = place
+        last.setdefault(exception, place)
+        succeeded_since.setdefault(exception, succeeded)
     return tuple(
-        FailingReason(exception, count, seen_at[exception])
+        FailingReason(exception, count, first[exception] - last[exception] + 1, succeeded_since[exception])
         for exception, count in exceptions.most_common(SHOWN_REASONS)
     )
 
 
-def _since_all_was_well(ended: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the failures, newest first, up to a long streak of successes: those before it had another reason."""
-    failed: list[Mapping[str, Any]] = []
+def _since_all_was_well(ended: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return the tasks, newest first, up to a long streak of successes behind a failure.
+
+    The failures before it had another reason.
+    """
+    has_failed = False
     streak = 0
-    for task in ended:
-        if task.get("state") == "FAILURE":
-            failed.append(task)
-            streak = 0
-        else:
-            streak += 1
-        if failed and streak >= WELL_STREAK:
-            break
-    return failed
+    for place, task in enumerate(ended):
+        streak = 0 if _failed(task) else streak + 1
+        has_failed = has_failed or _failed(task)
+        if has_failed and streak >= WELL_STREAK:
+            return ended[: place + 1]
+    return ended
+
+
+def _failed(task: Mapping[str, Any]) -> bool:
+    return task.get("state") == "FAILURE"
 
 
 def _exception(task: Mapping[str, Any]) -> str:

@@ -64,11 +64,15 @@ class ActiveTask(Struct, frozen=True):
 
 
 class FailingReason(Struct, frozen=True):
-    """One exception of failing tasks: how often, and how many tasks have ended since it was last seen."""
+    """One exception of failing tasks.
+
+    ``of`` is how many tasks have ended from its first to its last, ``succeeded_since`` how many were well afterwards.
+    """
 
     exception: str
     count: int
-    ended_since: int
+    of: int
+    succeeded_since: int
 
 
 class RecentTasks(Struct, frozen=True):

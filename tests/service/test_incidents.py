@@ -91,11 +91,13 @@ def test_two_incidents_at_once_are_both_named(
     for name, _subject in pair:
         lab.samaops("lab", "break", name, expected=0)
 
-    assert set(lab.causes()) == {(causes[name], subject) for name, subject in pair}
+    report, _exit_code = lab.diagnose()
+    assert set(roots_of(report)) == {(causes[name], subject) for name, subject in pair}, _not_ok(report)
 
     (first, subject), (second, _subject) = pair
     assert f"{second} is healed" in lab.samaops("lab", "heal", second, expected=0).stdout
-    assert lab.causes() == [(causes[first], subject)]
+    report, _exit_code = lab.diagnose()
+    assert roots_of(report) == [(causes[first], subject)], _not_ok(report)
 
     assert f"{first} is healed" in lab.samaops("lab", "heal", expected=0).stdout
     assert lab.causes() == []
@@ -109,10 +111,12 @@ def test_a_full_disk_hides_neither_a_stopped_container_nor_a_queue_without_consu
     for name in names:
         lab.samaops("lab", "break", name, expected=0)
 
-    assert set(lab.causes()) == {(root.cause, root.subject) for root in roots}
+    report, _exit_code = lab.diagnose()
+    assert set(roots_of(report)) == {(root.cause, root.subject) for root in roots}, _not_ok(report)
 
     lab.samaops("lab", "heal", "disk-filled", expected=0)
-    assert set(lab.causes()) == {(root.cause, root.subject) for root in roots[:2]}
+    report, _exit_code = lab.diagnose()
+    assert set(roots_of(report)) == {(root.cause, root.subject) for root in roots[:2]}, _not_ok(report)
 
 
 def test_breaking_twice_and_healing_twice_have_nothing_to_do(lab: RunningLab) -> None:

@@ -103,7 +103,7 @@ def failing(celery: CeleryFacts, context: Context) -> Iterator[Finding]:
         "exception": recent.exception,
         "exception_count": recent.exception_count,
         "exception_of": recent.exception_of,
-        "exceptions": {reason.exception: reason.count for reason in recent.reasons if goes_on(reason, total)},
+        "exceptions": {reason.exception: reason.count for reason in recent.reasons if goes_on(reason)},
         "tasks": dict(recent.failing_names),
     }
     if not total:
@@ -137,10 +137,12 @@ def has_recovered(recent: RecentTasks) -> bool:
     return bool(before) and _is_over(streak, before.count(False) / len(before))
 
 
-def goes_on(reason: FailingReason, total: int) -> bool:
-    """Return whether tasks may still fail for a reason: not so many have ended without it since."""
-    before = total - reason.ended_since
-    return before > 0 and not _is_over(reason.ended_since, reason.count / before)
+def goes_on(reason: FailingReason) -> bool:
+    """Return whether tasks may still fail for a reason: not so many have succeeded since.
+
+    Those that failed for another reason since may never have come as far as this one.
+    """
+    return not _is_over(reason.succeeded_since, reason.count / reason.of)
 
 
 def _is_over(streak: int, share_before: float) -> bool:

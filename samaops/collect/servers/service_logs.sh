@@ -19,8 +19,10 @@ look() {
   $as env LC_ALL=C timeout -k 1 3 sh -c '
     while [ $# -ge 4 ]; do
       name=$1 home=$(readlink -f "$3") log=""
-      # PostgreSQL works in its data directory: another one on this server is not meant.
+      # One in a container has another network, and PostgreSQL works in its data directory: no other is meant.
+      network=$(readlink /proc/self/ns/net)
       for pid in $(pgrep -x "$2"); do
+        [ "$(readlink "/proc/$pid/ns/net")" = "$network" ] || continue
         [ "$3" = - ] || [ "$(readlink "/proc/$pid/cwd")" = "$home" ] || continue
         [ ! -f "/proc/$pid/fd/2" ] || log=/proc/$pid/fd/2
       done

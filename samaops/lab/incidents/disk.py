@@ -31,7 +31,7 @@ LONGEST_WAL_BYTES = 1024**3
 
 
 def _measure_broker_disk(site: Site) -> None:
-    if site.has_own_disk("api") and site.is_alone and site.stopped(broker.CONTAINER) is None:
+    if site.has_own_disk("api") and site.stopped(broker.CONTAINER) is None:
         broker.measure_disk(site)
 
 

@@ -205,15 +205,20 @@ def test_the_most_frequent_exception_of_the_recent_failures_is_named() -> None:
     assert found.outcomes == (True, False, False, False, False)
     assert (found.exception, found.exception_count, found.failing_names) == ("A()", 3, {"t": 4})
     assert found.exception_of == 4
-    assert [(one.exception, one.count, one.ended_since) for one in found.reasons] == [
-        ("A()", 3, 1),
-        ("B()", 1, 4),
+    assert [(one.exception, one.count, one.of, one.succeeded_since) for one in found.reasons] == [
+        ("A()", 3, 3, 1),
+        ("B()", 1, 1, 1),
     ]
 
 
-@pytest.mark.parametrize(("ended_since", "is_kept"), [(0, True), (2, True), (30, False)])
-def test_a_reason_without_which_many_tasks_have_ended_since_is_over(ended_since: int, is_kept: bool) -> None:
-    reasons = (FailingReason("A()", 10, 0), FailingReason("B()", 10, ended_since))
+@pytest.mark.parametrize(("succeeded_since", "is_kept"), [(0, True), (2, True), (30, False)])
+def test_a_reason_without_which_many_tasks_have_succeeded_is_over(
+    succeeded_since: int, is_kept: bool
+) -> None:
+    reasons = (
+        FailingReason("A()", 10, 20, 0),
+        FailingReason("B()", 10, 20, succeeded_since),
+    )
     about = replace(recent(*[False] * 60), reasons=reasons)
     found = findings(SETTINGS, observed(with_fields(HEALTHY, {"recent": about}), SUBJECT))
     assert ("B()" in found["celery.tasks.failing@celery/tasks"].evidence["exceptions"]) == is_kept

@@ -26,6 +26,7 @@ _PUBLISHERS_BLOCKED = codes(
     NOT_PUBLISHED,
     "api.latency.*",
     "api.health.*",
+    "docker.log.requests",
     "loadbalancer.vip.*",
     "docker.container.unhealthy",
     # Workers cannot publish their events and results either.

@@ -16,9 +16,9 @@ from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import as_superuser, console, direct, sql_name, sql_text, whole_number
 
-_POOL_SUFFERS = ("pgbouncer.pool.waiting", "pgbouncer.pool.saturated", "pgbouncer.query.failed")
+_POOL_RUNS_DRY = ("pgbouncer.pool.waiting", "pgbouncer.pool.saturated", "pgbouncer.query.failed")
 _POOL_HELD: Effects = (
-    *codes(*_POOL_SUFFERS, "pgbouncer.login.stuck"),
+    *codes(*_POOL_RUNS_DRY, "pgbouncer.login.stuck"),
     *effects_on_dependents("pgbouncer"),
 )
 _BEHIND_A_LOCK: Effects = (
@@ -30,7 +30,7 @@ _BEHIND_A_LOCK: Effects = (
         "postgresql.connections.high",
         "postgresql.xmin.pinned",
         "postgresql.latency.high",
-        *_POOL_SUFFERS,
+        *_POOL_RUNS_DRY,
     ),
     *(effect for effect in effects_on_dependents("pgbouncer") if effect.pattern != NOT_PUBLISHED),
 )
@@ -147,7 +147,7 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         Rank.PART,
         "db-slow",
         (
-            *_POOL_SUFFERS,
+            *_POOL_RUNS_DRY,
             "pgbouncer.service.unreachable",
             "pgbouncer.login.stuck",
             "pgbouncer.pool.oversized",
@@ -160,7 +160,7 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         "idle-in-transaction",
         Rank.PART,
         "db-slow",
-        (*_POOL_SUFFERS, "postgresql.xmin.pinned", "postgresql.tables.dead"),
+        (*_POOL_RUNS_DRY, "postgresql.xmin.pinned", "postgresql.tables.dead"),
     ),
     (
         "postgresql.prepared.old",
@@ -174,7 +174,7 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         "long-query",
         Rank.WORK,
         "db-slow",
-        (*_POOL_SUFFERS, "postgresql.temp.high", "postgresql.xmin.pinned"),
+        (*_POOL_RUNS_DRY, "postgresql.temp.high", "postgresql.xmin.pinned"),
     ),
     ("postgresql.xid.age", "transaction-ids-near-wraparound", Rank.PART, "db-slow", ()),
     (
@@ -185,13 +185,13 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         ("postgresql.query.long", "postgresql.cache.low"),
     ),
     ("postgresql.index.invalid", "invalid-index", Rank.REMAINDER, "db-slow", ()),
-    ("pgbouncer.login.stuck", "pgbouncer-login-stuck", Rank.PART, "api-down", _POOL_SUFFERS),
+    ("pgbouncer.login.stuck", "pgbouncer-login-stuck", Rank.PART, "api-down", _POOL_RUNS_DRY),
     (
         "pgbouncer.pool.waiting",
         "pgbouncer-pool-exhausted",
         Rank.CONSUMER,
         "db-slow",
-        (*_POOL_SUFFERS, "api.latency.*", "loadbalancer.vip.*"),
+        (*_POOL_RUNS_DRY, "api.latency.*", "loadbalancer.vip.*"),
     ),
 )
 for code, cause_id, rank, runbook, patterns in _ROWS:
@@ -261,11 +261,11 @@ class _Mechanism(Struct, frozen=True):
 
 
 _MECHANISMS = (
-    _Mechanism("default_pool_size", _POOL_SUFFERS),
-    _Mechanism("reserve_pool_size", _POOL_SUFFERS),
+    _Mechanism("default_pool_size", _POOL_RUNS_DRY),
+    _Mechanism("reserve_pool_size", _POOL_RUNS_DRY),
     _Mechanism("query_wait_timeout", ("pgbouncer.query.failed",)),
     _Mechanism("max_client_conn", ("pgbouncer.clients.high", "pgbouncer.query.failed")),
-    _Mechanism("pool_mode", _POOL_SUFFERS, is_worse_lower=False),
+    _Mechanism("pool_mode", _POOL_RUNS_DRY, is_worse_lower=False),
     _Mechanism(
         "max_connections",
         ("postgresql.connections.high", "pgbouncer.pool.oversized", "pgbouncer.login.stuck"),

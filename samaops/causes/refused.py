@@ -120,7 +120,13 @@ def rights_missing(finding: Finding, view: View) -> Root:
     on="rabbitmq.exchange.missing",
     rank=Rank.PART,
     runbook="notifications",
-    effects=codes("rabbitmq.exchange.unbound", "rabbitmq.messages.unroutable", NOT_PUBLISHED, "api.health.*"),
+    effects=codes(
+        "rabbitmq.exchange.unbound",
+        "rabbitmq.messages.unroutable",
+        NOT_PUBLISHED,
+        "api.health.*",
+        "docker.log.requests",
+    ),
     distinguished_from=("nothing-published",),
 )
 def exchange_missing(finding: Finding, view: View) -> Root:

@@ -16,6 +16,7 @@ from samaops.site.site import Service, Site
 _API_SUFFERS = (
     "api.health.*",
     "api.latency.*",
+    "docker.log.requests",
     "api.members.all_down",
     "loadbalancer.vip.*",
     "loadbalancer.member.down",

@@ -179,7 +179,7 @@ _RECOVERED = re.compile(
     r"Connected to |\bready\.$|succeeded in |ready to accept connections|prêt pour accepter|Ready to accept connections"
     r"|Server startup complete|alarm cleared|Application startup complete|\" 20\d\b"
 )
-_HEALTH = re.compile(r"/(health|healthz|ping|metrics)\b")
+HEALTH = re.compile(r"/(health|healthz|ping|metrics)\b")
 # Our own requests, and lines that quote a statement or a configuration rather than say what happened.
 _OURS = re.compile(
     r"samaops/\d|samaops_canary|user[= ]['\"«]?\s*samaops|\bsamaops@|'samaops'|\"samaops\"|« samaops »"
@@ -296,7 +296,7 @@ def _newest_first(lines: Sequence[LogLine], since: float) -> Iterator[LogLine]:
 
 
 def _is_recovery(text: str) -> bool:
-    return bool(_RECOVERED.search(text)) and not _HEALTH.search(text)
+    return bool(_RECOVERED.search(text)) and not HEALTH.search(text)
 
 
 def _with_detail(decisive: LogLine, lines: Iterable[LogLine]) -> str:

@@ -110,7 +110,7 @@ named_places() {
 read_inside='
   words="error|exception|fatal|panic|critical|alarm|denied|refus|fail|cannot|can.t |unable|unknown|invalid|not found"
   words="$words|no space|memory|read-only|limit|too many|timed out|timeout|closing|killed|missing|no such|ready"
-  words="$words|connected|succeeded|erreur|chou|rejet|trop de|espace|lecture seule|corromp|introuvable|existe pas"
+  words="$words|unavailable|bad gateway|connected|succeeded|erreur|chou|rejet|trop de|espace|lecture seule|corromp|introuvable|existe pas"
   all=$(cat) hosts="" namespaces="" others=""
   while read -r word id pid log hosts_file; do
     [ "$word" = container ] || continue

@@ -72,7 +72,12 @@ def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
         return facts
     files, left_out = _files(sections.get("files", []), complaints["files"])
     ends = _ends(sections.get("ends", []))
-    files = [replace(file, is_whole=ends.get(file.name)) for file in files]
+    files = [
+        replace(file, is_whole=ends[file.name], is_archive=ends[file.name] is not None)
+        if file.name in ends
+        else file
+        for file in files
+    ]
     files.sort(key=lambda file: -file.modified_at)
     return replace(
         facts,
@@ -103,10 +108,14 @@ def _files(lines: Sequence[str], complaints: Sequence[str]) -> tuple[list[Backup
     return list(files.values()), left_out
 
 
-def _ends(lines: Sequence[str]) -> dict[str, bool]:
-    """Return of each archive that was read whether its end is there."""
+def _ends(lines: Sequence[str]) -> dict[str, bool | None]:
+    """Return of each file that was read whether its end is there; None of what is no archive."""
     rows = (line.split("\t", 2) for line in lines if line.count("\t") >= 2)
-    return {name: last == _END for first, last, name in rows if _ARCHIVE.fullmatch(first) and last}
+    return {
+        name: last == _END if _ARCHIVE.fullmatch(first) else None
+        for first, last, name in rows
+        if first and last
+    }
 
 
 @cache

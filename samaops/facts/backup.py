@@ -8,13 +8,14 @@ from msgspec import Struct
 class BackupFile(Struct, frozen=True):
     """One file; ``modified_at`` in seconds since the epoch, by the server's clock.
 
-    ``is_whole`` tells whether an archive of pg_dump has its end; None for another file, or one that was not read.
+    ``is_archive`` tells whether it is one of pg_dump, None where that was not read; ``is_whole`` whether one has its end.
     """
 
     name: str
     size_bytes: int
     modified_at: float
     is_whole: bool | None = None
+    is_archive: bool | None = None
 
 
 class BackupFacts(Struct, frozen=True):

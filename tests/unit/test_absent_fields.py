@@ -18,14 +18,16 @@ from msgspec import Struct
 from samaops.checks.engine import judge
 from samaops.clients.errors import ClientError
 from samaops.clients.flower import FlowerClient
-from samaops.clients.http import HttpConnection
+from samaops.clients.http import HttpAnswer, HttpConnection
 from samaops.clients.loadbalancer import BigIpClient
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.clients.shell import Completed
 from samaops.collect import alertmanager as alertmanager_look
+from samaops.collect import backup as backup_look
 from samaops.collect import celery as celery_look
 from samaops.collect import flower as flower_look
 from samaops.collect import loadbalancer as loadbalancer_look
+from samaops.collect import minio as minio_look
 from samaops.collect import pgbouncer as pgbouncer_look
 from samaops.collect import prometheus as prometheus_look
 from samaops.collect import redis as redis_look
@@ -56,6 +58,8 @@ SETTINGS = Settings.model_validate(
         "postgresql": {"expected_settings": {"work_mem": "4MB"}},
         "pgbouncer": {"expected_settings": {"pool_mode": "transaction"}},
         "redis": {},
+        "minio": {"server": "api", "access_key": "samaops", "secret_key": "x"},
+        "backup": {"server": "api"},
     }
 )
 SITE = Site(SETTINGS)
@@ -256,6 +260,31 @@ def docker(document: Any, patch: pytest.MonkeyPatch) -> Observation:
     return observation("docker", "DockerFacts", lambda ours: docker_look.read(done, "TOKEN", names, ours))
 
 
+def backup(document: Any, patch: pytest.MonkeyPatch) -> Observation:
+    done, section = output(document), SETTINGS.backup
+    assert section is not None
+    return observation("backup", "BackupFacts", lambda ours: backup_look.read(done, "TOKEN", section))
+
+
+def minio(document: Any, patch: pytest.MonkeyPatch) -> Observation:
+    def get(url: str, **_options: Any) -> HttpAnswer:
+        answer = of_document(document, "cluster" if url.endswith("/cluster") else "health")
+        return HttpAnswer(of_document(answer, "status"), answer.get("headers") or {}, b"", 1.0, 1.0, 1.0)
+
+    def list_buckets(_url: str, access_key: str, *_options: Any) -> tuple[str, ...]:
+        if access_key == minio_look.DEFAULT_KEY:
+            raise ClientError(FailureKind.AUTHENTICATION, "InvalidAccessKeyId", "list buckets")
+        return tuple(of_document(document, "buckets"))
+
+    patch.setattr(minio_look, "get", get)
+    patch.setattr(minio_look, "list_buckets", list_buckets)
+    section = SETTINGS.minio
+    assert section is not None
+    return observation(
+        "minio", "MinioFacts", lambda ours: minio_look.observe("http://127.0.0.1:9", section, ours)
+    )
+
+
 def prometheus(document: Any, patch: pytest.MonkeyPatch) -> Observation:
     patch.setattr(
         "samaops.clients.prometheus.ask", lambda _connection, _settings, path: of_document(document, path)
@@ -327,6 +356,7 @@ OF_LOADBALANCER = {
     "/pool/monitor *": "a pool without a monitor",
 }
 OF_REDIS = {"*/? null": NO_ROW, "clients/?/name *": OPTIONAL, "acl log empty": "nobody was refused"}
+OF_BACKUP = {"files/? *": NO_LINE, "directory/1 *": NO_LINE}
 OF_FLOWER = {"/api/tasks* empty": "no task", "/api/tasks*/t1 removed": "no task"}
 OF_RABBITMQ = {
     "*/message_stats/publish_details*": NEVER,
@@ -363,6 +393,15 @@ LOOKS = (
     Look("redis", redis, OF_REDIS),
     Look("servers", servers, OF_SERVERS),
     Look("docker", docker, OF_DOCKER),
+    Look("backup", backup, OF_BACKUP),
+    Look(
+        "minio",
+        minio,
+        {
+            "*/headers*": "a server that does not call itself MinIO",
+            "buckets*": "the check of the log-in says why",
+        },
+    ),
     Look(
         "prometheus",
         prometheus,
@@ -443,7 +482,7 @@ def is_worse_or_unknown(before: Finding, after: Mapping[str, Finding]) -> bool:
     system = before.code.partition(".")[0]
     return any(
         finding.status in (Status.CRITICAL, Status.UNKNOWN)
-        and (finding.code == before.code or finding.code.endswith("unreachable"))
+        and (finding.code == before.code or finding.code.endswith(("unreachable", "unreadable")))
         and finding.code.startswith(f"{system}.")
         for finding in after.values()
     )

@@ -76,9 +76,21 @@ def test_what_has_a_backup_s_name_and_is_no_file_is_named_where_none_is_found() 
     assert "ls -lt /data/backups/ | head" in finding.hint
 
 
-@pytest.mark.parametrize("facts", [GOOD, ending(False, hours=0.01), backups()])
-def test_an_end_that_was_not_read_or_is_still_written_is_not_judged(facts: BackupFacts) -> None:
-    assert statuses("backup.newest.truncated", seen("backup/db", facts, "db"), settings=SETTINGS) == {}
+BEING_WRITTEN = replace(ending(False, hours=0.01), files=ending(False, hours=0.01).files[:1])
+PLAIN = replace(GOOD, files=(replace(GOOD.files[0], is_archive=False), *GOOD.files[1:]))
+
+
+@pytest.mark.parametrize(
+    ("facts", "status"),
+    [
+        (GOOD, {"backup/db": "unknown"}),  # its end was not read
+        (PLAIN, {"backup/db": "skipped"}),
+        (BEING_WRITTEN, {}),
+        (backups(), {}),
+    ],
+)
+def test_an_end_that_is_not_known_is_not_judged(facts: BackupFacts, status: dict[str, str]) -> None:
+    assert statuses("backup.newest.truncated", seen("backup/db", facts, "db"), settings=SETTINGS) == status
 
 
 ARCHIVE = bytes.fromhex("5047444d50010e00040801") + b"data of a table" + bytes(5)  # pg_dump 15 -F c
@@ -102,6 +114,7 @@ def test_the_end_of_an_archive_is_read(content: bytes, is_whole: bool | None, tm
     completed = Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
     (file,) = backup.read(completed, "token", Backup(directory=str(tmp_path))).files
     assert file.is_whole is is_whole
+    assert file.is_archive is (is_whole is not None if content else None)
 
 
 def test_every_rule_of_backup_has_a_case() -> None:

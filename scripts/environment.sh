@@ -50,16 +50,17 @@ find_python() {
   return 1
 }
 
-# make_environment DIRECTORY PYTHON EXTRAS: a virtual environment with samaops installed editable.
+# make_environment DIRECTORY PYTHON EXTRAS [OPTION OF PIP...]: a virtual environment with samaops installed editable.
 make_environment() {
   local directory=$1 python=$2 extras=$3 stamp wanted
+  shift 3
   stamp=$directory/installed
   # The catalogue is compiled when the package is installed, so a change of it asks for an installation.
   wanted=$(cat pyproject.toml constraints.txt samaops/locale/*/LC_MESSAGES/*.po | cksum)-$extras-$("$python" --version)
   [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && return 0
   say "Installing Python packages into $directory"
   [ -x "$directory/bin/python" ] || "$python" -m venv "$directory" || return 1
-  "$directory/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$extras]" >&2 || return 1
+  "$directory/bin/python" -m pip install -q --disable-pip-version-check "$@" -c constraints.txt -e ".[$extras]" >&2 || return 1
   printf '%s' "$wanted" >"$stamp"
 }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from samaops.causes.effects import Effects, codes, produced, same_server, same_subject
 from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage, killed_at
 from samaops.causes.root import (
-    Find,
     Rank,
     Root,
     destructive,
@@ -185,35 +185,39 @@ def filesystem_read_only(finding: Finding, view: View) -> Root:
     )
 
 
-_FILLERS: list[str] = []  # their codes
+# What may have filled a disk: their codes, the most specific first.
+_FILLERS = (
+    "postgresql.slot.inactive",
+    "postgresql.archiver.failing",
+    "servers.disk.deleted_open",
+    "docker.log.large",
+    "postgresql.temp.high",
+    "backup.retention.exceeded",
+    "docker.disk.reclaimable",
+)
+_filler = partial(
+    root,
+    rank=Rank.RESOURCE,
+    runbook="disk-full",
+    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
+)
 
 
-def _filler(
-    cause_id: str, on: str, *, is_fault_alone: bool = True
-) -> Callable[[Callable[[Finding, View], Fix]], Find]:
-    """Declare something that may have filled a disk, the most specific first; the function below repairs it."""
-    _FILLERS.append(on)
+def _filled_by(finding: Finding, view: View, fix: Fix) -> Root:
+    """Return the cause of the disks that something has filled; of none yet, where it is a fault even so."""
+    full = _filled(finding, view)
+    return Root(
+        fixes=(fix,),
+        triggers=(finding, *full),
+        effects=_suffering(finding, full, view) if full else codes(*_WAL_SUFFERS, server=finding.server),
+        speaks_for=tuple(seen.title for seen in (finding, *full)),
+        speaks_against=() if full else (_why_not(finding, view),),
+    )
 
-    def declare(repair: Callable[[Finding, View], Fix]) -> Find:
-        def filled_by(finding: Finding, view: View) -> Root | None:
-            full = _filled(finding, view)
-            if not full and not is_fault_alone:
-                return None  # untidy, but it broke nothing
-            return Root(
-                fixes=(repair(finding, view),),
-                triggers=(finding, *full),
-                effects=_suffering(finding, full, view)
-                if full
-                else codes(*_WAL_SUFFERS, server=finding.server),
-                speaks_for=tuple(seen.title for seen in (finding, *full)),
-                speaks_against=() if full else (_why_not(finding, view),),
-            )
 
-        effects = (*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS))
-        root(cause_id, on=on, rank=Rank.RESOURCE, runbook="disk-full", effects=effects)(filled_by)
-        return filled_by
-
-    return declare
+def _filled_by_what_is_untidy(finding: Finding, view: View, fix: Fix) -> Root | None:
+    """Return the cause as above; None while nothing is full: it broke nothing."""
+    return _filled_by(finding, view, fix) if _filled(finding, view) else None
 
 
 # Nearly full is a warning to people; a program is refused when there is next to nothing.
@@ -272,61 +276,77 @@ def _is_on(disk: Finding, filler: Finding) -> bool:
 
 
 @_filler("inactive-replication-slot", on="postgresql.slot.inactive")
-def drop_slot(finding: Finding, view: View) -> Fix:
+def inactive_replication_slot(finding: Finding, view: View) -> Root:
     """A slot that nobody reads keeps the WAL."""
     slot = finding.evidence.get("slot") or finding.subject.rpartition("/")[2]
     text = _(
         "Ask who owns slot {slot}; when nobody does, drop it: a replica that still needs it must be rebuilt"
     )
     drop = f"SELECT pg_drop_replication_slot({sql_text(str(slot))})"
-    return destructive("postgresql.slot.drop", text.format(slot=slot), as_superuser(view.site, drop))
+    return _filled_by(
+        finding,
+        view,
+        destructive("postgresql.slot.drop", text.format(slot=slot), as_superuser(view.site, drop)),
+    )
 
 
 @_filler("wal-archiving-failing", on="postgresql.archiver.failing")
-def repair_archiving(_finding: Finding, view: View) -> Fix:
+def wal_archiving_failing(finding: Finding, view: View) -> Root:
     """What is not archived is kept."""
     text = _("Repair what archive_command writes to; the WAL goes away by itself. Never delete in pg_wal")
-    return safe("postgresql.archive.repair", text, direct(view.site, "SELECT * FROM pg_stat_archiver"))
+    return _filled_by(
+        finding,
+        view,
+        safe("postgresql.archive.repair", text, direct(view.site, "SELECT * FROM pg_stat_archiver")),
+    )
 
 
 @_filler("deleted-file-still-open", on="servers.disk.deleted_open")
-def reopen_log(finding: Finding, view: View) -> Fix:
+def deleted_file_still_open(finding: Finding, view: View) -> Root:
     """A process holds the space of a file that is gone."""
     pid = finding.evidence.get("pid")
     text = _("Make process {pid} reopen its log (its own reload), or restart it: the space returns at once")
     look = on_server(view.site, finding.server, f"ls -l /proc/{whole_number(pid, 'PID')}/fd")
-    return disruptive("process.reopen_log", text.format(pid=pid), look)
+    return _filled_by(finding, view, disruptive("process.reopen_log", text.format(pid=pid), look))
 
 
 @_filler("container-log-grown", on="docker.log.large")
-def truncate_log(finding: Finding, view: View) -> Fix:
+def container_log_grown(finding: Finding, view: View) -> Root:
     """A container writes without a limit."""
     path = shlex.quote(str(finding.evidence.get("path", "")))
     text = _(
         "Keep a copy of its end, then empty the log in place (never rm); set max-size on the container later"
     )
     empty = f"tail -c 10M {path} | gzip > /tmp/log.gz && truncate -s 0 {path}"
-    return destructive("docker.log.truncate", text, on_server(view.site, finding.server, empty))
+    return _filled_by(
+        finding, view, destructive("docker.log.truncate", text, on_server(view.site, finding.server, empty))
+    )
 
 
-@_filler("query-temporary-files", on="postgresql.temp.high", is_fault_alone=False)
-def cancel_query(_finding: Finding, _view: View) -> Fix:
+@_filler("query-temporary-files", on="postgresql.temp.high")
+def query_temporary_files(finding: Finding, view: View) -> Root | None:
     """A sort or a join that does not fit in work_mem."""
-    return disruptive("postgresql.query.cancel", _("Cancel the query that writes them"))
+    return _filled_by_what_is_untidy(
+        finding, view, disruptive("postgresql.query.cancel", _("Cancel the query that writes them"))
+    )
 
 
-@_filler("backups-not-expired", on="backup.retention.exceeded", is_fault_alone=False)
-def prune_backups(_finding: Finding, _view: View) -> Fix:
+@_filler("backups-not-expired", on="backup.retention.exceeded")
+def backups_not_expired(finding: Finding, view: View) -> Root | None:
     """Backups past their retention."""
-    return destructive("backup.prune", _("Verify the newest backup, then remove those past retention"))
+    return _filled_by_what_is_untidy(
+        finding,
+        view,
+        destructive("backup.prune", _("Verify the newest backup, then remove those past retention")),
+    )
 
 
-@_filler("docker-images-grown", on="docker.disk.reclaimable", is_fault_alone=False)
-def prune_images(finding: Finding, view: View) -> Fix:
+@_filler("docker-images-grown", on="docker.disk.reclaimable")
+def docker_images_grown(finding: Finding, view: View) -> Root | None:
     """Images that nothing uses."""
     text = _("Remove dangling images only; never --volumes, never the image a rollback needs")
     prune = on_server(view.site, finding.server, "docker image prune --filter until=168h")
-    return safe("docker.image.prune", text, prune)
+    return _filled_by_what_is_untidy(finding, view, safe("docker.image.prune", text, prune))
 
 
 @root(

@@ -13,17 +13,20 @@ from msgspec.structs import replace
 
 from samaops.causes import (
     application,
-    broker,
-    cache,
-    containers,
-    database,
-    hosts,
+    celery,
+    disks,
+    docker,
     network,
+    pgbouncer,
+    postgresql,
     publishing,
-    refused,
+    rabbitmq,
+    rabbitmq_access,
+    redis,
+    servers,
     services,
+    settings,
     unknown,
-    workers,
 )
 from samaops.causes.mechanism import is_older
 from samaops.causes.root import Candidate, declared_in
@@ -35,16 +38,19 @@ from samaops.site.site import Site
 
 # Of two causes of the same rank, the one that stands first here is taken first.
 _LAYERS = (
-    hosts,
-    containers,
+    servers,
+    disks,
+    docker,
     services,
     network,
     application,
-    database,
-    cache,
-    broker,
-    refused,
-    workers,
+    pgbouncer,
+    postgresql,
+    settings,
+    redis,
+    rabbitmq,
+    rabbitmq_access,
+    celery,
     publishing,
 )
 DECLARATIONS = declared_in(_LAYERS)

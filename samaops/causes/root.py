@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from samaops.causes.effects import Effects, OfSite, produced
 from samaops.causes.view import Trigger, View
+from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
@@ -190,3 +191,9 @@ def _undo(command: str | None) -> tuple[str, ...]:
 def team_request(site: Site) -> str:
     """Return the command that writes the request to a team about what keeps notifications from Google."""
     return samaops(site, "troubleshoot notifications")
+
+
+def look_first(finding: Finding) -> Root:
+    """Return a root of which the finding tells all, and nobody knows yet what is behind it."""
+    fix = safe("db.look", _("See what it is before ending anything"), f"samaops explain {finding.code}")
+    return Root(fixes=(fix,), verdict=Verdict.PROBABLE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from samaops.causes.effects import Effect, Effects, OfSite, codes, name_of
-from samaops.causes.refusals import log_speaks_of, lost_its_process, may_be_of
+from samaops.causes.task_exceptions import log_speaks_of, lost_its_process, may_be_of
 from samaops.model.finding import Finding
 from samaops.site.site import Service, Site
 
@@ -31,6 +31,8 @@ BALANCER_SUFFERS = (
 )
 _STUCK = "celery.task.stuck"
 _TASKS_SUFFER = (_FAILING, _STUCK)
+# A pool whose connections are all held: its clients wait, and are refused in the end.
+POOL_RUNS_DRY = ("pgbouncer.pool.waiting", "pgbouncer.pool.saturated", "pgbouncer.query.failed")
 # Who publishes needs the database, the pool and the broker, and may itself be a part of the API.
 NOT_PUBLISHED = "postgresql.notifications.late"
 # What a queue shows whose consumer is gone or stuck; its settings are a fault of their own.

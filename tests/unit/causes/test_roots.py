@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from samaops.causes import graph, refusals
+from samaops.causes import graph, task_exceptions
 from samaops.config.settings import Settings
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
@@ -245,8 +245,8 @@ def test_a_minority_of_one_refusal_is_only_probable_and_says_so() -> None:
 
 
 def test_what_is_done_about_a_refusal_changes_nothing_and_shows_no_private_key() -> None:
-    for refusal in refusals.REFUSALS:
-        for command in refusals.looks(refusal, Site(settings())):
+    for refusal in task_exceptions.REFUSALS:
+        for command in task_exceptions.looks(refusal, Site(settings())):
             assert not any(word in command for word in (" rm ", "restart", "purge", "printenv", "cat "))
             assert "private_key" not in command.replace("private_key_id", "")
 

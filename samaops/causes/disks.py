@@ -1,14 +1,14 @@
-"""Roots in the ground: a server, its memory, its disks, its clock, our way into it."""
+"""Roots in the disks of a server: full, what has filled them, read-only."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from samaops.causes.effects import Effects, codes, produced, same_server, same_subject
-from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage, killed_at
+from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage
 from samaops.causes.root import (
     Rank,
     Root,
@@ -17,15 +17,12 @@ from samaops.causes.root import (
     each,
     root,
     safe,
-    together,
     words_of,
 )
-from samaops.causes.topology import SERVER_GONE, effects_of_server
-from samaops.causes.view import View, failed, not_ok
+from samaops.causes.view import View
 from samaops.i18n import _
-from samaops.model.cause import Fix, Verdict
+from samaops.model.cause import Fix
 from samaops.model.finding import Finding
-from samaops.model.status import Status
 from samaops.site.commands import as_superuser, direct, on_server, sql_text, whole_number
 
 _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
@@ -68,105 +65,6 @@ _FULL_DISK_BESIDE = (
     *same_subject(*_FULL_DISK),
     *same_server("docker.disk.reclaimable", "postgresql.temp.high", "backup.retention.exceeded"),
 )
-
-
-@root("server-down", on="servers.host.unreachable", rank=Rank.SERVER, runbook="api-down", effects=SERVER_GONE)
-def server_down(finding: Finding, view: View) -> Root:
-    """A server does not answer."""
-    text = _("Look at its console (hypervisor), then start it; call the network team if it runs")
-    ping = f"ping -c 3 {view.site.address_of(finding.server or '')}"
-    return Root(
-        _("Server {name} does not answer").format(name=finding.server),
-        (disruptive("server.start", text, ping),),
-    )
-
-
-@root(
-    "server-unresponsive",
-    on=together(failed("*.unreachable", "silent", "no_answer")),
-    rank=Rank.SERVER,
-    runbook="api-down",
-    effects=SERVER_GONE,
-    distinguished_from=("ssh-unusable",),
-)
-def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
-    """On which server is every service silent at once? Not each of them has a fault of its own."""
-    for name in view.site.settings.servers:
-        services = [finding for finding in view.findings if _is_access(finding, name)]
-        silent = tuple(
-            access for access in services if access.evidence.get("kind") in ("silent", "no_answer")
-        )
-        if len(silent) < 2 or len(silent) < len(services):
-            continue
-        text = _(
-            "Look at its console (hypervisor) and ask the network team for the firewall, before any restart"
-        )
-        title = _("No service on server {name} answers: it is frozen, or a firewall drops")
-        yield Root(
-            title.format(name=name),
-            (safe("server.console", text, f"ping -c 3 {view.site.address_of(name)}"),),
-            Verdict.PROBABLE,
-            subject=f"servers/{name}",
-            triggers=silent,
-            effects=effects_of_server(view.site, name),
-            speaks_for=tuple(finding.title for finding in silent),
-            speaks_against=tuple(host.title for host in view.ok("servers.host.unreachable", name)),
-        )
-
-
-def _is_access(finding: Finding, server: str) -> bool:
-    """Return whether this is the look at a service of the server itself, and it was made."""
-    return (
-        finding.server == server
-        and finding.code.endswith(".unreachable")
-        and finding.code != "servers.host.unreachable"
-        and finding.status is not Status.SKIPPED
-        and finding.evidence.get("kind") != "dependency"
-    )
-
-
-# After this long the memory is given back, what was killed is started again or is another's fault.
-_KILL_SECONDS = 900.0
-_STARVED = ("servers.memory.low", "servers.swap.used")
-_KILLED = ("docker.container.stopped", "docker.container.restarting")
-
-
-@root(
-    "host-out-of-memory",
-    on="servers.oom.killed",
-    rank=Rank.RESOURCE,
-    runbook="api-down",
-    effects=(*same_server(*_STARVED), *same_server(*_KILLED, when=killed_at(()))),
-    distinguished_from=("container-oom-killed", "container-stopped", "container-crashed"),
-)
-def host_out_of_memory(finding: Finding, view: View) -> Root | None:
-    """The kernel killed a process for its memory, now and not hours ago."""
-    kills = finding.evidence.get("kills") or ()
-    killed = killed_at(kill.get("at") for kill in kills)
-    ended = [
-        container.title
-        for code in _KILLED
-        for container in view.bad(code, finding.server)
-        if killed(container)
-    ]
-    starved = [low.title for code in _STARVED for low in view.bad(code, finding.server)]
-    is_recent = any((kill.get("ago_seconds") or 0.0) <= _KILL_SECONDS for kill in kills) or not kills
-    if not (is_recent or ended or starved):
-        return None  # it has given the memory back long since, and nothing that it ended is still down
-    title = _("Server {name} ran out of memory and the kernel killed a process").format(name=finding.server)
-    look = on_server(view.site, finding.server, "ps aux --sort=-rss | head -15")
-    text = _("See who holds the memory before restarting anything")
-    return Root(
-        title,
-        (safe("server.memory.owner", text, look),),
-        Verdict.PROBABLE,
-        effects=(
-            *codes(*_STARVED, server=finding.server),
-            *codes(*_KILLED, server=finding.server, when=killed),
-        ),
-        speaks_for=(finding.title, *ended, *starved),
-        speaks_against=() if starved else (_("the server has memory again"),),
-    )
 
 
 @root(
@@ -374,43 +272,3 @@ def disk_full(finding: Finding, view: View) -> Root | None:
 
 def _size_of(entry: Mapping[str, Any]) -> str:
     return _("{path}: {megabytes} MB").format(path=entry["path"], megabytes=round(entry["size_bytes"] / 1e6))
-
-
-@root(
-    "ssh-unusable",
-    on=not_ok("servers.ssh.unreachable"),
-    rank=Rank.ENGINE,
-    effects=same_server("servers.*", "docker.*", "backup.*", "redis.memory.over_container"),
-    distinguished_from=("server-unresponsive",),
-)
-def ssh_unusable(finding: Finding, view: View) -> Root | None:
-    """We cannot log in, or can and run nothing."""
-    if finding.evidence.get("kind") == "deadline":
-        return None  # we did not wait: that says nothing of the log-in
-    if finding.evidence.get("stage") in _LOGGED_IN:
-        title = _("Server {name} lets us log in and runs nothing for us: what only it can tell is unknown")
-        text = _(
-            "Read what it says: sshd's MaxSessions, a ForceCommand, an expired password or the account's shell may be why"
-        )
-    else:
-        title = _("We cannot log in to server {name}: what only it can tell is unknown")
-        text = _("Try the log-in by hand and read its reason")
-    fix = safe("ssh.test", text, on_server(view.site, finding.server, "true"))
-    return Root(title.format(name=finding.server), (fix,))
-
-
-# The stages of a look that come after the log-in.
-_LOGGED_IN = ("ssh session", "ssh command", "script")
-
-
-@root(
-    "clock-skew",
-    on="servers.clock.skewed",
-    rank=Rank.RESOURCE,
-    runbook="notifications",
-    effects=codes("celery.tasks.failing", "flower.worker*", "certificates.*"),
-)
-def clock_skew(finding: Finding, view: View) -> Root:
-    """A server has another time."""
-    set_it = on_server(view.site, finding.server, "chronyc makestep")
-    return Root(fixes=(disruptive("chrony.makestep", _("Set the clock from the time server again"), set_it),))

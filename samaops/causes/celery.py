@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from samaops.causes import reasons, refusals
+from samaops.causes import reasons, task_exceptions
 from samaops.causes.effects import OfSite, codes, name_of, same_subject
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import WORKER_GONE, effects_of_worker
@@ -163,12 +163,12 @@ def worker_frozen(finding: Finding, view: View) -> Iterator[Root]:
 
 
 @root(
-    refusals.POISON.cause,
+    task_exceptions.POISON.cause,
     on="rabbitmq.queue.redelivering",
     rank=Rank.CONSUMER,
     runbook="notifications",
     effects=(
-        *codes("celery.tasks.failing", when=refusals.lost_its_process),
+        *codes("celery.tasks.failing", when=task_exceptions.lost_its_process),
         *same_subject("rabbitmq.queue.backlog", "rabbitmq.queue.stuck"),
     ),
 )
@@ -190,7 +190,7 @@ def poison_message(finding: Finding, view: View) -> Root:
 
 
 @root(
-    *(refusal.cause for refusal in refusals.REFUSALS),
+    *(refusal.cause for refusal in task_exceptions.REFUSALS),
     on="celery.tasks.failing",
     rank=Rank.CONSUMER,
     runbook="notifications",
@@ -199,9 +199,9 @@ def poison_message(finding: Finding, view: View) -> Root:
 )
 def task_refused(finding: Finding, view: View) -> Iterator[Root]:
     """Tasks fail, and the words of their exceptions are documented: of each kind, as there may be two at once."""
-    looked_at = refusals.count_of(finding.evidence.get("exception_of"))
-    most = refusals.of(finding)
-    for refusal, words, same in refusals.seen_in(finding).values():
+    looked_at = task_exceptions.count_of(finding.evidence.get("exception_of"))
+    most = task_exceptions.of(finding)
+    for refusal, words, same in task_exceptions.seen_in(finding).values():
         is_many = same >= _LEAST_FAILURES and _LEAST_SHARE * same >= looked_at
         if refusal is most or is_many:
             # It is the same finding for all of them: each is decided by its own words in it.
@@ -209,7 +209,7 @@ def task_refused(finding: Finding, view: View) -> Iterator[Root]:
             yield _refused(replace(finding, evidence=evidence), refusal, looked_at - same, view)
 
 
-def _refused(finding: Finding, refusal: refusals.Refusal, others: int, view: View) -> Root:
+def _refused(finding: Finding, refusal: task_exceptions.Refusal, others: int, view: View) -> Root:
     evidence = finding.evidence
     against = []
     if others > 0:
@@ -221,7 +221,7 @@ def _refused(finding: Finding, refusal: refusals.Refusal, others: int, view: Vie
         )
     return Root(
         _(refusal.title),
-        (safe("refusal.advice", _(refusal.advice), *refusals.looks(refusal, view.site)),),
+        (safe("refusal.advice", _(refusal.advice), *task_exceptions.looks(refusal, view.site)),),
         Verdict.PROBABLE if others > evidence["exception_count"] else refusal.verdict,
         id=refusal.cause,
         triggers=(finding,),
@@ -234,7 +234,7 @@ def _refused(finding: Finding, refusal: refusals.Refusal, others: int, view: Vie
 @root("tasks-failing", on="celery.tasks.failing", rank=Rank.REMAINDER, runbook="notifications")
 def tasks_failing(finding: Finding, _view: View) -> Root | None:
     """Tasks fail, and nobody has documented why."""
-    if refusals.of(finding) is not None:
+    if task_exceptions.of(finding) is not None:
         return None
     against = (_("nothing on the way to Google was found broken"),)
     return Root(verdict=Verdict.INCONCLUSIVE, speaks_against=against)

@@ -1,0 +1,115 @@
+"""Roots inside PgBouncer while it and PostgreSQL serve: paused, disabled, refused, out of connections."""
+
+from __future__ import annotations
+
+from samaops.causes.effects import Effects, codes, in_part
+from samaops.causes.root import Rank, Root, look_first, root, safe, words_of
+from samaops.causes.topology import POOL_RUNS_DRY, effects_on_dependents
+from samaops.causes.view import View
+from samaops.i18n import _
+from samaops.model.cause import Verdict
+from samaops.model.finding import Finding
+from samaops.site.commands import as_superuser, console, sql_name
+
+_POOL_HELD: Effects = (
+    *codes(*POOL_RUNS_DRY, "pgbouncer.login.stuck"),
+    *effects_on_dependents("pgbouncer"),
+)
+
+
+@root(
+    "pgbouncer-paused",
+    on="pgbouncer.pool.paused",
+    rank=Rank.STATE,
+    runbook="api-down",
+    effects=_POOL_HELD,
+    distinguished_from=("pgbouncer-pool-exhausted",),
+)
+def pgbouncer_paused(finding: Finding, view: View) -> Root:
+    """Somebody paused the pool."""
+    return _held(finding, view, "RESUME", "PAUSE")
+
+
+@root(
+    "pgbouncer-database-disabled",
+    on="pgbouncer.database.disabled",
+    rank=Rank.STATE,
+    runbook="api-down",
+    effects=_POOL_HELD,
+)
+def pgbouncer_database_disabled(finding: Finding, view: View) -> Root:
+    """Somebody disabled the database in the pool."""
+    return _held(finding, view, "ENABLE", "DISABLE")
+
+
+def _held(finding: Finding, view: View, verb: str, inverse: str) -> Root:
+    name = sql_name(str(finding.evidence.get("database") or "samaconso"))
+    # A PAUSE of everything is taken back by a RESUME of everything.
+    database = "" if finding.evidence.get("all") else f" {name}"
+    # Before 1.19 no list shows a PAUSE of everything; a log-in that fails looks the same from outside.
+    is_inferred = bool(finding.evidence.get("inferred"))
+    if is_inferred:
+        text = _("Let it serve again; if it says that nothing is paused, its log says why it cannot log in")
+    else:
+        text = _("Let it serve again; no restart is needed")
+    do, undo = (console(view.site, f"{word}{database}") for word in (verb, inverse))
+    answers = view.ok("postgresql.service.unreachable")
+    return Root(
+        fixes=(safe(f"pool.{verb.lower()}", text, do, undo=undo),),
+        verdict=Verdict.PROBABLE if is_inferred else Verdict.CONFIRMED,
+        speaks_for=(words_of(finding), *((_("PostgreSQL itself answers"),) if answers else ())),
+    )
+
+
+@root(
+    "pgbouncer-login-stuck",
+    on="pgbouncer.login.stuck",
+    rank=Rank.PART,
+    runbook="api-down",
+    effects=codes(*POOL_RUNS_DRY),
+)
+def pgbouncer_login_stuck(finding: Finding, _view: View) -> Root:
+    """It gets no connection, and nobody says why."""
+    return look_first(finding)
+
+
+@root(
+    "pgbouncer-pool-exhausted",
+    on="pgbouncer.pool.waiting",
+    rank=Rank.CONSUMER,
+    runbook="db-slow",
+    effects=codes(*POOL_RUNS_DRY, "api.latency.*", "loadbalancer.vip.*"),
+)
+def pgbouncer_pool_exhausted(finding: Finding, _view: View) -> Root:
+    """Every connection that it may open is in use, and nothing is seen that holds them."""
+    return look_first(finding)
+
+
+_SAME_WORDS = ("servers.log.trouble", "docker.log.trouble")
+
+
+@root(
+    "pgbouncer-login-stuck",
+    on="pgbouncer.login.stuck",
+    rank=Rank.STATE,
+    runbook="api-down",
+    effects=(*_POOL_HELD, *in_part(codes(*_SAME_WORDS))),
+    distinguished_from=("pgbouncer-paused",),
+)
+def pgbouncer_login_refused(finding: Finding, view: View) -> Root | None:
+    """PgBouncer's log says why it gets no connection; of a limit that is reached, what reached it is the cause."""
+    reason = finding.evidence.get("reason")
+    if finding.evidence.get("line") is None or reason == "limit":
+        return None
+    text = _("Put right what the log says, on the side that refuses; then let the pool try again at once")
+    looks = {
+        "rejected": as_superuser(view.site, "SELECT * FROM pg_hba_file_rules", "postgres"),
+        "tls": console(view.site, "SHOW CONFIG"),
+    }
+    look = looks.get(str(reason), console(view.site, "SHOW DATABASES"))
+    database = sql_name(str(finding.evidence.get("database") or "samaconso"))
+    same = codes(*_SAME_WORDS, when=lambda log: log.evidence.get("reason") == reason)
+    return Root(
+        fixes=(safe("pool.login", text, look, console(view.site, f"RECONNECT {database}")),),
+        effects=(*_POOL_HELD, *same),
+    )

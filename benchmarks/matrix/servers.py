@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from samaops.lab import processes
-from samaops.lab.incidents import network as routes
 from samaops.lab.incidents.site import Site
+from samaops.lab.incidents.tools import network as routes
 from samaops.lab.layout import ADDRESSES
 from samaops.lab.servers import NAMES, Server
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from samaops.lab import lab
 from samaops.lab.compose import CONTAINERS
-from samaops.lab.incidents import broker, sessions, traffic
 from samaops.lab.incidents.site import Site
+from samaops.lab.incidents.tools import broker, sessions, traffic
 from samaops.lab.processes import StartError
 
 Values = dict[str, Any]

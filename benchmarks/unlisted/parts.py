@@ -15,8 +15,8 @@ from pathlib import Path
 import yaml
 
 from samaops.lab import compose
-from samaops.lab.incidents import broker, traffic
 from samaops.lab.incidents.site import Site, server_of
+from samaops.lab.incidents.tools import broker, traffic
 from samaops.lab.layout import Layout
 from samaops.lab.servers import Server
 

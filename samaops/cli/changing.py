@@ -10,14 +10,15 @@ import typer
 from msgspec import Struct
 from typer.core import TyperCommand
 
-from samaops.cli import configuration_file, questions, screen
+from samaops.cli import configuration_file, screen
 from samaops.cli.answered import Answered
 from samaops.cli.app import Globals
+from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.clients import shells
-from samaops.errors import RefusedError, SamaopsError, UsageError
+from samaops.errors import SamaopsError, UsageError
 from samaops.i18n import N_, _
-from samaops.model.plan import Plan, Risk
+from samaops.model.plan import Plan
 from samaops.model.report import Report
 from samaops.render import escape
 from samaops.render.faces import Output
@@ -27,30 +28,9 @@ from samaops.site.site import Site
 from samaops.workflows import change
 
 LONGEST_WAIT_SECONDS = 3600.0
-DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help=N_("Show the plan that would be run; change nothing."))
-]
-YesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help=N_("Do not ask; never covers a plan that loses data."))
-]
-ConfirmOption = Annotated[
-    str | None,
-    typer.Option(
-        "--confirm", metavar="NAME", help=N_("The target's name: confirms a plan that loses data too.")
-    ),
-]
 WaitOption = Annotated[
     float, typer.Option("--wait", metavar="SECONDS", help=N_("How long to wait for the effect, at most."))
 ]
-
-
-class Consent(Struct, frozen=True):
-    """What the command line says about asking."""
-
-    dry_run: bool = False
-    yes: bool = False
-    name: str | None = None
-    wait_seconds: float = 60.0
 
 
 class Changing(Struct, frozen=True):
@@ -182,38 +162,6 @@ def check_wait(seconds: float) -> None:
     """Raise UsageError when a wait is too long, or none at all."""
     if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
         raise UsageError(_("--wait: {seconds:g} is not between 0 and 3600").format(seconds=seconds))
-
-
-def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:
-    """Get the user's yes. Raises RefusedError without one.
-
-    A plan that loses data needs the target's name, typed or given by ``--confirm``; ``--yes`` is not enough.
-    """
-    if consent.name is not None:
-        if consent.name != plan.target:
-            text = _("--confirm {name!r} is not the target's name, {target!r}; nothing was changed")
-            raise RefusedError(text.format(name=consent.name, target=plan.target))
-        return
-    if consent.yes and plan.risk is not Risk.DESTRUCTIVE:
-        return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise _not_asked(plan)
-    show()
-    if not _ask(plan):
-        raise RefusedError(_("Not confirmed; nothing was changed"))
-
-
-def _not_asked(plan: Plan) -> RefusedError:
-    flag = f"--confirm {plan.target}" if plan.risk is Risk.DESTRUCTIVE else "--yes"
-    hint = _("--dry-run shows the plan; {flag} runs it").format(flag=flag)
-    return RefusedError(_("There is no terminal to ask at; nothing was changed"), hint=hint)
-
-
-def _ask(plan: Plan) -> bool:
-    if plan.risk is Risk.DESTRUCTIVE:
-        question = _("Data will be lost. Type the name {target!r} to go on").format(target=plan.target)
-        return questions.ask(question) == plan.target
-    return questions.is_yes(_("Do this?"))
 
 
 def show_plan(site: Site, plan: Plan) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from samaops.cli import changing, configuration_file, screen, stdout
-from samaops.cli.changing import Consent, DryRunOption, YesOption
+from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.errors import UsageError
@@ -57,7 +57,7 @@ def daily(
 
 
 def _consent(site: Site, plan: Plan, *, yes: bool) -> None:
-    changing.obtain(plan, Consent(yes=yes), lambda: changing.show_plan(site, plan))
+    obtain(plan, Consent(yes=yes), lambda: changing.show_plan(site, plan))
 
 
 @app.command("list", help=N_("List the tasks and what each does."))

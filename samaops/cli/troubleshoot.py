@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, questions, screen, stdout
+from samaops.cli import changing, screen, stdout
 from samaops.cli.changing import ChangeCommand, Changing
+from samaops.cli.consent import ask, is_yes
 from samaops.cli.diagnose import exit_code
 from samaops.config import consistency
 from samaops.errors import UsageError
@@ -166,12 +167,12 @@ def _show_menu(offers: Sequence[Offer]) -> None:
 def _single(offer: Offer) -> Offer | None:
     """Ask whether the only fix is wanted: its plan, which is asked for in its turn, or its text."""
     question = _("Show this text?") if offer.text else _("Show the plan of this fix?")
-    return offer if questions.is_yes(question) else None
+    return offer if is_yes(question) else None
 
 
 def _numbered(offers: Sequence[Offer]) -> Offer | None:
     question = _("Which one? (1-{count}, nothing for none)").format(count=len(offers))
-    answer = questions.ask(question)
+    answer = ask(question)
     if not answer:
         return None
     if not answer.isascii() or not answer.isdigit() or not 1 <= int(answer) <= len(offers):

@@ -17,7 +17,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from samaops.clients.errors import ClientError
+from samaops.config.settings import Ssh
 from samaops.i18n import _
+from samaops.model.failure import FailureKind
 
 _DEFAULT_PORT = 22
 
@@ -33,6 +36,14 @@ class KnownHost(Struct, frozen=True):
     def key_types(self) -> list[str]:
         """Return the types of its keys, in the order of the file."""
         return list(dict.fromkeys(key_type(key) for key in self.keys))
+
+
+class ShownKey(Struct, frozen=True):
+    """The key that a server shows, as it goes over the wire, and the certificate of it where it shows one."""
+
+    key: bytes
+    certificate: bytes | None
+    fingerprint: str
 
 
 def name_of(address: str, port: int) -> str:
@@ -60,7 +71,47 @@ def key_type(key: bytes) -> str:
     return key[4 : 4 + int.from_bytes(key[:4], "big")].decode("ascii", errors="replace")
 
 
-def fault_of_certificate(certificate: bytes, address: str, host: KnownHost) -> str | None:
+def require_known(host: KnownHost, shown: ShownKey, address: str, settings: Ssh) -> None:
+    """Raise ClientError when the key that a server shows does not prove that it is this host."""
+    fault = None
+    if shown.key not in host.revoked:
+        if shown.key in host.keys:
+            return
+        if shown.certificate and host.authorities:
+            fault = _fault_of_certificate(shown.certificate, address, host)
+            if fault is None:
+                return
+    if fault:
+        message = _("the certificate of {name} ({kind} {fingerprint}) does not prove who it is: {fault}")
+    elif shown.key in host.revoked:
+        message = _("the host key of {name} ({kind} {fingerprint}) is marked as revoked in {file}")
+    elif host.keys:
+        message = _(
+            "the host key of {name} is not the one in {file}: reinstalled, or another machine answers there. It now "
+            "shows {kind} {fingerprint}. Ask whoever runs the server before you replace the old key with: "
+            "ssh-keygen -R '{name}' -f {file}"
+        )
+    else:
+        message = _(
+            "the host key of {name} is not in {file}; it shows {kind} {fingerprint}. Compare that on the server's "
+            "own console with: ssh-keygen -lf /etc/ssh/ssh_host_{short}_key.pub; if it is the same, add it with: "
+            "ssh-keyscan -p {port} {address} >> {file}"
+        )
+    kind = key_type(shown.key)
+    words = {
+        "name": name_of(address, settings.port),
+        "address": address,
+        "port": settings.port,
+        "file": settings.known_hosts.expanduser(),
+        "kind": kind,
+        "short": kind.removeprefix("ssh-").partition("-")[0],
+        "fingerprint": shown.fingerprint,
+        "fault": fault,
+    }
+    raise ClientError(FailureKind.HOST_KEY, message.format(**words), "host key")
+
+
+def _fault_of_certificate(certificate: bytes, address: str, host: KnownHost) -> str | None:
     """Return why a certificate does not prove that this is the host, None when it does."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization as formats
@@ -78,10 +129,8 @@ def fault_of_certificate(certificate: bytes, address: str, host: KnownHost) -> s
     authority = base64.b64decode(signer.split()[1])
     principals = [principal.decode(errors="replace") for principal in read_certificate.valid_principals]
     faults = (
-        (
-            authority not in host.authorities or authority in host.revoked,
-            _("it is signed by another authority"),
-        ),
+        (authority in host.revoked, _("the authority that signed it is marked as revoked")),
+        (authority not in host.authorities, _("it is signed by another authority")),
         (read_certificate.type is not formats.SSHCertificateType.HOST, _("it is the certificate of a user")),
         (
             not read_certificate.valid_after <= time.time() < read_certificate.valid_before,

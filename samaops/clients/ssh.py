@@ -16,7 +16,7 @@ from contextlib import suppress
 from samaops.clients import footprint, ssh_login
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import MAX_OUTPUT_BYTES, Completed, text
-from samaops.clients.ssh_login import in_time, paramiko, seconds_left
+from samaops.clients.ssh_library import in_time, paramiko, seconds_left
 from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

@@ -29,7 +29,7 @@ from samaops.lab import (
 )
 from samaops.lab import layout as places
 from samaops.lab.compose import CONTAINERS, PORTS
-from samaops.lab.incidents import network
+from samaops.lab.incidents.tools import network
 from samaops.lab.layout import ADDRESSES, Layout, default_directory
 from samaops.lab.outside.places import google_port
 from samaops.lab.servers import NAMES

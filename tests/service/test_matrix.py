@@ -24,7 +24,8 @@ import sys
 from msgspec.structs import replace
 sys.path.insert(0, sys.argv.pop(1))
 from matrix import program, trial
-from samaops.lab.incidents import running, traffic
+from samaops.lab.incidents import running
+from samaops.lab.incidents.tools import traffic
 from samaops.lab.incidents.incident import Root
 
 running.INCIDENTS = tuple(replace(incident, root=Root("redis-down", "redis/workers")) for incident in running.INCIDENTS)
@@ -100,5 +101,5 @@ def test_a_wrong_name_and_what_is_left_behind_are_told_and_give_exit_code_1(
         assert trial["verdict_seconds"] is None
         assert trial["fix"] == "none yet"
     finally:
-        forget = "from samaops.lab.incidents import traffic; traffic.redis_of().delete('forgotten:7')"
+        forget = "from samaops.lab.incidents.tools import traffic; traffic.redis_of().delete('forgotten:7')"
         subprocess.run([*lab.network, sys.executable, "-c", forget], timeout=60, check=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from samaops.cli import changing, questions
-from samaops.cli.changing import Consent
+from samaops.cli import consent as asking
+from samaops.cli.consent import Consent
 from samaops.errors import RefusedError
 from samaops.i18n import use_language
 from samaops.model.plan import Plan, Risk
@@ -33,7 +33,7 @@ class Person:
             self.asked.append(question)
             return next(answers).strip()
 
-        monkeypatch.setattr(questions, "ask", ask)
+        monkeypatch.setattr(asking, "ask", ask)
 
     def show(self) -> None:
         self.shown += 1
@@ -41,7 +41,7 @@ class Person:
 
 def is_agreed(person: Person, wanted: Plan, consent: Consent) -> bool:
     try:
-        changing.obtain(wanted, consent, person.show)
+        asking.obtain(wanted, consent, person.show)
     except RefusedError:
         return False
     return True

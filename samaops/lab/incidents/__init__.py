@@ -1,6 +1,6 @@
 """Faults that the lab can have on purpose: each is caused, proved to be live, and healed.
 
 ``running`` has the commands, ``incident`` says what an incident is, ``mechanisms`` has the faults that recur. The
-incidents stand by what is broken: ``api``, ``notifications``, ``google``, ``tasks``, ``database``, ``disk``, ``redis``.
-``site`` is the lab that they act on; the others are tools: ``broker``, ``sessions``, ``traffic``, ``network``, ``hold``.
+incidents stand by the system that is broken, as everywhere: ``servers``, ``postgresql``, ``celery``, ... ``site`` is the
+lab that they act on, ``tools`` what they work with.
 """

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from samaops.i18n import _
-from samaops.lab.incidents import broker, sessions, traffic
 from samaops.lab.incidents.incident import Evidence, Fault
 from samaops.lab.incidents.site import CONTAINER_STOP_SECONDS, Site
+from samaops.lab.incidents.tools import broker, sessions, traffic
 
 FULL_PERCENT = 93.0
 LIVE_PERCENT = 90.0

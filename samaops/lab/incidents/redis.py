@@ -12,10 +12,10 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from samaops.i18n import N_, _
 from samaops.lab import compose
-from samaops.lab.incidents import broker, traffic
 from samaops.lab.incidents.incident import Evidence, Fault, Incident, Root
 from samaops.lab.incidents.mechanisms import setting, stopped
 from samaops.lab.incidents.site import Site, server_of
+from samaops.lab.incidents.tools import broker, traffic
 from samaops.lab.processes import StartError
 from samaops.lab.starting import wait_until
 

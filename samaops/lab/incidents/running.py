@@ -11,7 +11,20 @@ from msgspec import Struct
 from samaops.errors import RefusedError, SamaopsError, UsageError
 from samaops.i18n import _
 from samaops.lab import lab
-from samaops.lab.incidents import api, database, disk, google, notifications, redis, tasks
+from samaops.lab.incidents import (
+    api,
+    celery,
+    celery_tasks,
+    docker,
+    firebase,
+    pgbouncer,
+    postgresql,
+    proxy,
+    publishing,
+    rabbitmq,
+    redis,
+    servers,
+)
 from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.site import FAULTS, Memory, Site
 from samaops.lab.layout import Layout
@@ -20,11 +33,16 @@ from samaops.lab.starting import wait_until
 
 INCIDENTS: tuple[Incident, ...] = (
     *api.INCIDENTS,
-    *notifications.INCIDENTS,
-    *google.INCIDENTS,
-    *tasks.INCIDENTS,
-    *database.INCIDENTS,
-    *disk.INCIDENTS,
+    *pgbouncer.INCIDENTS,
+    *docker.INCIDENTS,
+    *servers.INCIDENTS,
+    *celery.INCIDENTS,
+    *celery_tasks.INCIDENTS,
+    *rabbitmq.INCIDENTS,
+    *publishing.INCIDENTS,
+    *proxy.INCIDENTS,
+    *firebase.INCIDENTS,
+    *postgresql.INCIDENTS,
     *redis.INCIDENTS,
 )
 LIVE_SECONDS = 40.0

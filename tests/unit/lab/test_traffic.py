@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from samaops.lab.incidents import traffic
 from samaops.lab.incidents.site import Site
+from samaops.lab.incidents.tools import traffic
 from samaops.lab.processes import StartError
 
 SITE = cast(Site, None)

@@ -131,4 +131,4 @@ def hold(site: Site, *arguments: str) -> None:
         "PGUSER": DATABASE_USER,
         "PGPASSWORD": site.secrets.samaconso_password,
     }
-    site.spawn("db", [sys.executable, "-m", "samaops.lab.incidents.hold", *arguments], variables)
+    site.spawn("db", [sys.executable, "-m", "samaops.lab.incidents.tools.hold", *arguments], variables)

@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from samaops.lab.incidents.sessions import sql
+from samaops.lab.incidents.tools.sessions import sql
 
 LONGEST_SECONDS = 3600
 HOLDER_NAME = "import_compteurs"

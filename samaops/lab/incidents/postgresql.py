@@ -1,27 +1,64 @@
-"""PostgreSQL stopped, its database renamed, sessions that wait for one lock, no connection left."""
+"""PostgreSQL stopped, its database renamed, sessions that wait for one lock, no connection left, a slot that keeps WAL."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 
 from samaops.i18n import N_, _
 from samaops.lab import database
-from samaops.lab.incidents import hold, sessions
 from samaops.lab.incidents.incident import Fault, Incident, Root
-from samaops.lab.incidents.mechanisms import stopped
+from samaops.lab.incidents.mechanisms import (
+    LIVE_PERCENT,
+    fullness,
+    own_disk,
+    sql,
+    stopped,
+    used_percent,
+)
 from samaops.lab.incidents.site import Site
+from samaops.lab.incidents.tools import hold, sessions
 from samaops.lab.layout import DATABASE
 from samaops.lab.processes import StartError
 from samaops.lab.starting import wait_until
 
+SLOT = "ancien_replica"
+WRITTEN_BYTES = 16 * 1024**2
+LONGEST_WAL_BYTES = 1024**3
 WAITERS = 4
 LOCKS, CONNECTIONS = "lock-chain", "postgresql-connections-exhausted"
 GONE_SECONDS = 10.0
 # Something in the lab asks the database every few seconds.
 WAIT_SECONDS = 15.0
 PUT_ASIDE = "samaconso_before_restore"
+
+
+def _write_wal(site: Site) -> None:
+    """Write WAL until the disk is nearly full; never until PostgreSQL stops."""
+    with sessions.administrator(site) as session:
+        for _number in range(LONGEST_WAL_BYTES // WRITTEN_BYTES):
+            if used_percent(site, "db") >= LIVE_PERCENT + 1:
+                return
+            session.execute(sessions.sql("write_wal"))
+    raise StartError(_("the WAL does not fill the disk"))
+
+
+def _slot_keeps_wal(site: Site) -> str | None:
+    kept = sessions.run(site, "slot_behind", {"slot": SLOT})
+    full = fullness(site, "db")
+    if not kept or full is None:
+        return None
+    text = _("inactive slot {slot} keeps {size} MB of WAL")
+    return f"{text.format(slot=SLOT, size=int(kept[0]) // 1024**2)}; {full}"
+
+
+def _remove_wal(site: Site) -> None:
+    """Remove the WAL that the slot kept, and forget the checkpoints that filling the disk has forced."""
+    with sessions.administrator(site) as session:
+        for step in ("checkpoint", "reset_statistics"):
+            session.execute(database.sql(step))
 
 
 def _is_blocking(site: Site) -> str | None:
@@ -97,6 +134,17 @@ def _rename_back(site: Site) -> None:
 
 
 INCIDENTS = (
+    Incident(
+        id="inactive-replication-slot",
+        runbook="disk-full",
+        title=N_("A forgotten replication slot keeps all WAL"),
+        does=N_("The slot of a replica that is gone keeps every WAL file of PostgreSQL; the disk fills."),
+        notice=N_("Nothing, until PostgreSQL stops for want of space."),
+        root=Root("inactive-replication-slot", "postgresql/db"),
+        fault=replace(
+            sql("create_slot", "drop_slot", evidence=_slot_keeps_wal, slot=SLOT), refuse=own_disk("db")
+        ).then(_write_wal, _remove_wal),
+    ),
     Incident(
         id="postgresql-stopped",
         runbook="db-slow",

@@ -1,4 +1,4 @@
-"""Runbook notifications, in the tasks themselves: one that kills its process, one that the workers do not know."""
+"""Tasks that kill the process that runs them, or that no worker knows."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from samaops.i18n import N_, _
 from samaops.lab.app.switches import POISON_MESSAGE
-from samaops.lab.incidents import broker, traffic
 from samaops.lab.incidents.incident import Fault, Incident, Root
 from samaops.lab.incidents.site import Site
+from samaops.lab.incidents.tools import broker, traffic
 from samaops.lab.processes import StartError
 
 WORKER = "worker2"

@@ -1,33 +1,60 @@
-"""Runbook disk-full: a big file, a deleted file that is still open, a slot that keeps WAL. Each on /data of a server."""
+"""A server that is gone; its disk filled by a big file, or by a deleted one that is still open."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from samaops.i18n import N_, _
-from samaops.lab import database
-from samaops.lab.incidents import broker, sessions
+from samaops.lab import chains, processes
 from samaops.lab.incidents.incident import Fault, Incident, Root
 from samaops.lab.incidents.mechanisms import (
-    LIVE_PERCENT,
     bytes_to_fill,
     filled,
     fullness,
     own_disk,
-    sql,
-    used_percent,
+    refuses,
 )
 from samaops.lab.incidents.site import Site
-from samaops.lab.processes import StartError
+from samaops.lab.incidents.tools import broker, network
+from samaops.lab.layout import ADDRESSES, QUEUE_PRIORITIES, SSH_PORT
 
+DEATH_SECONDS = 20.0
+SERVER = "workers"
 DELETED = "deleted-open-file"
 DELETED_LOG = Path("/data/logs/passerelle_sms.log")
 HOLDING_SECONDS = 3600
-SLOT = "ancien_replica"
-WRITTEN_BYTES = 16 * 1024**2
-LONGEST_WAL_BYTES = 1024**3
+
+
+def _take_server_away(site: Site) -> None:
+    """Kill everything first: its peers are told, else the broker would keep its dead consumers for a minute."""
+    record = site.states.state.server(SERVER)
+    if record is not None and processes.is_alive(record):
+        inside = [process for process in site.states.state.processes if process.server == SERVER]
+        processes.kill_group(record)
+        processes.wait_until_dead([record, *inside], DEATH_SECONDS)
+        broker.await_desertion(site, tuple(QUEUE_PRIORITIES))
+    network.take_away(ADDRESSES[SERVER])
+
+
+def _is_away(_site: Site) -> str | None:
+    return refuses(ADDRESSES[SERVER], SSH_PORT) if network.is_away(ADDRESSES[SERVER]) else None
+
+
+def _bring_server_back(site: Site) -> None:
+    network.bring_back(ADDRESSES[SERVER])
+    start_server(site)
+
+
+def start_server(site: Site) -> None:
+    """Start the server with all that is in it."""
+    site.starting(lambda starter: chains.start_server(starter, SERVER))
+
+
+def _namespaces_only(site: Site) -> str | None:
+    state = site.states.state
+    if state.server(SERVER) is None:
+        return _("servers have no namespaces here: {reason}").format(reason=state.namespaces_reason)
+    return network.missing()
 
 
 def _measure_broker_disk(site: Site) -> None:
@@ -56,33 +83,18 @@ def _deleted_log_is_open(site: Site) -> str | None:
     return None
 
 
-def _write_wal(site: Site) -> None:
-    """Write WAL until the disk is nearly full; never until PostgreSQL stops."""
-    with sessions.administrator(site) as session:
-        for _number in range(LONGEST_WAL_BYTES // WRITTEN_BYTES):
-            if used_percent(site, "db") >= LIVE_PERCENT + 1:
-                return
-            session.execute(sessions.sql("write_wal"))
-    raise StartError(_("the WAL does not fill the disk"))
-
-
-def _slot_keeps_wal(site: Site) -> str | None:
-    kept = sessions.run(site, "slot_behind", {"slot": SLOT})
-    full = fullness(site, "db")
-    if not kept or full is None:
-        return None
-    text = _("inactive slot {slot} keeps {size} MB of WAL")
-    return f"{text.format(slot=SLOT, size=int(kept[0]) // 1024**2)}; {full}"
-
-
-def _remove_wal(site: Site) -> None:
-    """Remove the WAL that the slot kept, and forget the checkpoints that filling the disk has forced."""
-    with sessions.administrator(site) as session:
-        for step in ("checkpoint", "reset_statistics"):
-            session.execute(database.sql(step))
-
-
 INCIDENTS = (
+    Incident(
+        id="server-down",
+        runbook="api-down",
+        title=N_("A whole server is gone"),
+        does=N_("Server workers: every process killed, its address answers nothing any more."),
+        notice=N_("No notification is sent, the API answers slowly: cache and workers are gone."),
+        root=Root("server-down", f"servers/{SERVER}"),
+        fault=Fault(
+            break_=_take_server_away, evidence=_is_away, heal=_bring_server_back, refuse=_namespaces_only
+        ),
+    ),
     Incident(
         id="disk-filled",
         runbook="disk-full",
@@ -105,16 +117,5 @@ INCIDENTS = (
             heal=lambda site: site.end(DELETED),
             refuse=own_disk("workers"),
         ),
-    ),
-    Incident(
-        id="inactive-replication-slot",
-        runbook="disk-full",
-        title=N_("A forgotten replication slot keeps all WAL"),
-        does=N_("The slot of a replica that is gone keeps every WAL file of PostgreSQL; the disk fills."),
-        notice=N_("Nothing, until PostgreSQL stops for want of space."),
-        root=Root("inactive-replication-slot", "postgresql/db"),
-        fault=replace(
-            sql("create_slot", "drop_slot", evidence=_slot_keeps_wal, slot=SLOT), refuse=own_disk("db")
-        ).then(_write_wal, _remove_wal),
     ),
 )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from samaops.i18n import _
-from samaops.lab.incidents import traffic
 from samaops.lab.incidents.site import Site
+from samaops.lab.incidents.tools import traffic
 from samaops.lab.layout import (
     ADDRESSES,
     BROKER_EXCHANGE,

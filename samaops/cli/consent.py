@@ -1,0 +1,101 @@
+"""The consent to a change: the options that give it, the question at the terminal, and when it is refused unasked."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+
+from samaops.errors import RefusedError
+from samaops.i18n import N_, _
+from samaops.model.plan import Plan, Risk
+
+# How long a Ctrl-C may wait that comes between two looks for an answer.
+_LOOK_EVERY_SECONDS = 0.2
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help=N_("Show the plan that would be run; change nothing."))
+]
+YesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help=N_("Do not ask; never covers a plan that loses data."))
+]
+ConfirmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--confirm", metavar="NAME", help=N_("The target's name: confirms a plan that loses data too.")
+    ),
+]
+
+
+class Consent(Struct, frozen=True):
+    """What the command line says about asking."""
+
+    dry_run: bool = False
+    yes: bool = False
+    name: str | None = None
+    wait_seconds: float = 60.0
+
+
+def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:
+    """Get the user's yes. Raises RefusedError without one.
+
+    A plan that loses data needs the target's name, typed or given by ``--confirm``; ``--yes`` is not enough.
+    """
+    if consent.name is not None:
+        if consent.name != plan.target:
+            text = _("--confirm {name!r} is not the target's name, {target!r}; nothing was changed")
+            raise RefusedError(text.format(name=consent.name, target=plan.target))
+        return
+    if consent.yes and plan.risk is not Risk.DESTRUCTIVE:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise _not_asked(plan)
+    show()
+    if not _is_given(plan):
+        raise RefusedError(_("Not confirmed; nothing was changed"))
+
+
+def _not_asked(plan: Plan) -> RefusedError:
+    flag = f"--confirm {plan.target}" if plan.risk is Risk.DESTRUCTIVE else "--yes"
+    hint = _("--dry-run shows the plan; {flag} runs it").format(flag=flag)
+    return RefusedError(_("There is no terminal to ask at; nothing was changed"), hint=hint)
+
+
+def _is_given(plan: Plan) -> bool:
+    if plan.risk is Risk.DESTRUCTIVE:
+        question = _("Data will be lost. Type the name {target!r} to go on").format(target=plan.target)
+        return ask(question) == plan.target
+    return is_yes(_("Do this?"))
+
+
+def ask(question: str) -> str:
+    """Ask on stderr and return the line that was typed. Raises typer.Abort at the end of the input.
+
+    A Ctrl-C that comes just before a blocking read would be held back until the next key; here it is never longer than
+    a moment. Lines come one by one from a terminal, so none waits in Python's buffer unseen.
+    """
+    typer.echo(_("{label}: {text}").format(label=question, text=""), err=True, nl=False)
+    while not select.select([sys.stdin], [], [], _LOOK_EVERY_SECONDS)[0]:
+        continue
+    line = sys.stdin.readline()
+    if not line:
+        raise typer.Abort
+    return line.strip()
+
+
+def is_yes(question: str) -> bool:
+    """Ask on stderr until the answer is a yes or a no; nothing at all is a no."""
+    # A translation keeps the English words and puts its own before them.
+    yes, no = _("y yes").split(), _("n no").split()
+    choices = _("[y/N]")
+    while True:
+        prompt = f"{question} {choices}"
+        answer = ask(prompt).casefold()
+        if answer in yes:
+            return True
+        if answer in no or not answer:
+            return False
+        typer.echo(_("Please answer y or n"), err=True)

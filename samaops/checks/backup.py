@@ -113,18 +113,16 @@ def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
 @check("backup.newest.truncated", BackupFacts)
 def truncated(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     finished = [file for file in backup.files if backup.epoch - file.modified_at >= STILL_WRITTEN_SECONDS]
-    if not finished or not finished[0].size_bytes:
-        return  # backup.newest.missing and backup.size.changed speak
+    if not finished:
+        return
     newest = finished[0]
     evidence = {"name": newest.name, "size_bytes": newest.size_bytes}
-    if newest.is_archive is False:
-        title = _("{name} is no archive of pg_dump: whether it has its end cannot be told")
-        yield context.skipped(title.format(name=newest.name))
-        return
-    if newest.is_whole is None:
+    if newest.is_unread:
         title = _("Whether the newest backup {name} has its end could not be read").format(name=newest.name)
         yield context.unknown(title, evidence=evidence, hint=_listing(backup, context))
         return
+    if newest.is_whole is None:
+        return  # no archive of pg_dump
     if newest.is_whole:
         yield context.ok(
             _("The newest backup {name} has its end").format(name=newest.name), evidence=evidence

@@ -6,9 +6,11 @@ No workflow is imported here: a command's module is imported when the command is
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import NoReturn
@@ -135,4 +137,9 @@ def leave(code: int) -> NoReturn:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    if any(thread.daemon for thread in threading.enumerate()):
+        # Such a thread may be inside a library that is written in C. When Python ends, it takes the ground from under
+        # it, and now and then the process ends with SIGSEGV in place of its exit code.
+        logging.shutdown()
+        os._exit(code)
     sys.exit(code)

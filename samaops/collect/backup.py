@@ -27,6 +27,7 @@ SCRIPT_SECONDS = 6.0
 # that is zero: the end of its last data, or the place of data in the list of one that has none.
 _ARCHIVE = re.compile("5047444d50[0-9a-f]{10}01")
 _END = "0000000000"
+_ENDS_READ = 3  # as the script reads them: of the newest
 UNFINISHED_ENDINGS = (".tmp", ".partial")
 
 
@@ -72,13 +73,13 @@ def read(done: Completed, token: str, backup: Backup) -> BackupFacts:
         return facts
     files, left_out = _files(sections.get("files", []), complaints["files"])
     ends = _ends(sections.get("ends", []))
+    files.sort(key=lambda file: -file.modified_at)
+    finished = [file.name for file in files if not file.name.endswith(UNFINISHED_ENDINGS)]
+    asked = set(finished[:_ENDS_READ]) - ends.keys()
     files = [
-        replace(file, is_whole=ends[file.name], is_archive=ends[file.name] is not None)
-        if file.name in ends
-        else file
+        replace(file, is_whole=ends.get(file.name), is_unread=file.name in asked and file.size_bytes > 0)
         for file in files
     ]
-    files.sort(key=lambda file: -file.modified_at)
     return replace(
         facts,
         exists=True,

@@ -8,14 +8,15 @@ from msgspec import Struct
 class BackupFile(Struct, frozen=True):
     """One file; ``modified_at`` in seconds since the epoch, by the server's clock.
 
-    ``is_archive`` tells whether it is one of pg_dump, None where that was not read; ``is_whole`` whether one has its end.
+    ``is_whole`` tells whether an archive of pg_dump has its end; None for another file, or an older one that nobody
+    read. ``is_unread`` says that its end should have been read and could not be.
     """
 
     name: str
     size_bytes: int
     modified_at: float
     is_whole: bool | None = None
-    is_archive: bool | None = None
+    is_unread: bool = False
 
 
 class BackupFacts(Struct, frozen=True):

@@ -163,6 +163,14 @@ class Terminal:
             return ""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_terminal_that_may_be_lost() -> Iterator[None]:
+    """Let what is started obey SIGHUP, also where these tests run under nohup: samaops keeps it ignored then."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def samaops(tmp_path: Path) -> Samaops:
     return Samaops(tmp_path)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 # Ends at once when it is told to, and starts no process meanwhile.
 OBEDIENT = ("--stop-signal", "KILL", "--", "/bin/sleep", "100000")
 # Ends late when it is told to: time enough to be in the middle of a restart.
-SLOW = ("--", "/bin/sh", "-c", 'trap "sleep 4; exit 0" TERM; while :; do sleep 0.1; done')
+SLOW = ("--", "/bin/sh", "-c", 'trap "sleep 8; exit 0" TERM; while :; do sleep 0.1; done')
 SICK = ("--health-cmd", "exit 1", "--health-interval", "1s", "--health-retries", "1")
 NAMES = ("fine", "ended", "slow", "sick", "frozen")
 LOCKER = """

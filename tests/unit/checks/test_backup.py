@@ -77,14 +77,14 @@ def test_what_has_a_backup_s_name_and_is_no_file_is_named_where_none_is_found() 
 
 
 BEING_WRITTEN = replace(ending(False, hours=0.01), files=ending(False, hours=0.01).files[:1])
-PLAIN = replace(GOOD, files=(replace(GOOD.files[0], is_archive=False), *GOOD.files[1:]))
+UNREAD = replace(GOOD, files=(replace(GOOD.files[0], is_unread=True), *GOOD.files[1:]))
 
 
 @pytest.mark.parametrize(
     ("facts", "status"),
     [
-        (GOOD, {"backup/db": "unknown"}),  # its end was not read
-        (PLAIN, {"backup/db": "skipped"}),
+        (UNREAD, {"backup/db": "unknown"}),
+        (GOOD, {}),  # another kind of file
         (BEING_WRITTEN, {}),
         (backups(), {}),
     ],
@@ -114,7 +114,7 @@ def test_the_end_of_an_archive_is_read(content: bytes, is_whole: bool | None, tm
     completed = Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
     (file,) = backup.read(completed, "token", Backup(directory=str(tmp_path))).files
     assert file.is_whole is is_whole
-    assert file.is_archive is (is_whole is not None if content else None)
+    assert not file.is_unread
 
 
 def test_every_rule_of_backup_has_a_case() -> None:

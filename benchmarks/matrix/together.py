@@ -122,6 +122,9 @@ def possible() -> tuple[Pair, ...]:
 
 def pair(one: Incident, other: Incident) -> Pair:
     """Return two incidents in an order in which both can be caused, or why there is none."""
+    for incident in (one, other):
+        if incident.id not in PLACES:
+            raise LookupError(f"{incident.id} has no line in PLACES: what it changes, hides and needs")
     first, second = PLACES[one.id], PLACES[other.id]
     if same := _common(first.changes, second.changes):
         return Pair(one, other, f"both change: {same}")

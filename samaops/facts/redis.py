@@ -75,7 +75,7 @@ class RedisWriting(Struct, frozen=True):
     """What decides whether Redis takes a write, beside its memory and its disk.
 
     ``is_read_only`` and ``primary`` are of a replica. ``replicas_good`` is None unless a number of replicas is asked
-    for; ``replicas_needed`` is that number, None where CONFIG is not allowed. ``is_held`` tells whether writes wait
+    for; ``replicas_needed`` is that number, None too where one is asked for and CONFIG is not allowed. ``is_held`` tells whether writes wait
     for the end of a CLIENT PAUSE. ``cluster_state`` is empty outside a cluster. ``refusal`` is why the user
     ``default`` may not write; None where that could not be asked (before Redis 7, or not allowed).
     """

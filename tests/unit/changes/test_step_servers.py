@@ -110,6 +110,10 @@ def test_what_the_conditions_of_a_plan_are_read_from_is_locked(
     for step in plan.steps:
         for condition in (*step.needs, *step.before, *step.after):
             assert set(read_from(condition)) <= touched.keys(), condition.text
+    first = plan.steps[0]
+    assert readings.broken((*first.needs, *first.before), snapshot(*observations)) == "", (
+        "it was planned by this"
+    )
 
 
 def test_every_verb_is_among_them() -> None:

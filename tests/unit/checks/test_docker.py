@@ -16,6 +16,7 @@ from samaops.facts.servers import KernelLog, OomKill
 from samaops.model.failure import Failure, FailureKind
 from samaops.site.commands import on_server
 from samaops.site.site import Site
+from tests.unit.checks.judged import of_files
 from tests.unit.checks.judging import NOT_ALLOWED, WAY_BROKEN, failed, findings, seen, statuses
 from tests.unit.checks.test_servers import HEALTHY as SERVER
 from tests.unit.checks.test_servers import NOW
@@ -170,8 +171,9 @@ def test_a_reading_is_judged(code: str, facts: DockerFacts, subject: str, status
 
 
 def test_every_rule_of_docker_has_a_case() -> None:
-    in_files = {"docker.log.requests"}  # tests/data/checks/docker
-    assert {rule.code for rule in rules(("docker",))} == in_files | {case[0] for case in CASES}
+    assert {rule.code for rule in rules(("docker",))} == of_files("docker").keys() | {
+        case[0] for case in CASES
+    }
 
 
 @pytest.mark.parametrize(

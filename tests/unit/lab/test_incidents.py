@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from samaops.causes.graph import DECLARATIONS
 from samaops.errors import UnavailableError, UsageError
 from samaops.lab.incidents import running
 from samaops.lab.incidents.incident import Fault, Incident, Root
@@ -24,6 +25,13 @@ def test_each_runbook_has_incidents_and_each_incident_a_name_of_its_own() -> Non
     counts = Counter(incident.runbook for incident in running.INCIDENTS)
     assert set(counts) == RUNBOOKS
     assert min(counts.values()) >= 2
+
+
+@pytest.mark.parametrize("incident", running.INCIDENTS, ids=lambda incident: incident.id)
+def test_the_root_of_an_incident_is_a_cause_that_is_declared(incident: Incident) -> None:
+    declared = {cause for declaration in DECLARATIONS for cause in declaration.ids}
+    roots = [root for root in (incident.root, incident.root_of_processes) if root is not None]
+    assert {root.cause for root in roots} <= declared
 
 
 def test_the_catalogue_needs_no_lab(tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ along; otherwise it is a root itself. So one fault gives one root, and two indep
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from msgspec.structs import replace
 
 from samaops.causes import (
@@ -62,7 +60,7 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
     roots: list[_Root] = []
     candidates = [candidate for declared in DECLARATIONS for candidate in declared.candidates(view)]
     for candidate in candidates:
-        parent = next((root for root in roots if root.may_hold(candidate)), None)
+        parent = next((root for root in roots if root.explains_all_of(candidate)), None)
         if parent is None:
             roots.append(_Root(candidate))
         else:
@@ -90,7 +88,7 @@ def _inconclusive(view: View) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
 
 
 class _Root:
-    """An accepted root and everything that was folded under it."""
+    """An accepted root, and the candidates that were folded under it as its symptoms: all of them are its parts."""
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
@@ -103,27 +101,20 @@ class _Root:
         return worst, self.candidate.runbook is None, self.candidate.rank
 
     def explains(self, finding: Finding, ruled_out: tuple[str, ...] = ()) -> bool:
-        """Return whether this root or a fault folded under it produces a finding; some may be ruled out."""
-        is_effect = finding.status not in (Status.OK, Status.SKIPPED) and not is_older(
-            finding, self.candidate.triggers
-        )
-        return any(
-            finding in part.triggers or (is_effect and part.produces(finding))
-            for part in self._parts
-            if not any(fnmatchcase(trigger.code, code) for trigger in part.triggers for code in ruled_out)
-        )
+        """Return whether a finding shows one of the parts, or is an effect of one.
 
-    def holds(self, finding: Finding) -> bool:
-        """Return whether a finding decides what was folded under this root, or is produced by it."""
-        return self.explains(finding) or any(
-            finding.key == trigger.key for part in self._parts for trigger in part.triggers
-        )
+        A part that is shown by a code which is ruled out does not count.
+        """
+        parts = [part for part in self._parts if not part.is_shown_by_code(ruled_out)]
+        if any(part.is_shown_by(finding) for part in parts):
+            return True
+        is_wrong = finding.status not in (Status.OK, Status.SKIPPED)
+        if not is_wrong or is_older(finding, self.candidate.triggers):
+            return False
+        return any(part.produces(finding) for part in parts)
 
-    def is_decided_by(self, finding: Finding) -> bool:
-        return finding.key in {trigger.key for trigger in self.candidate.triggers}
-
-    def may_hold(self, candidate: Candidate) -> bool:
-        """Return whether this root explains a candidate."""
+    def explains_all_of(self, candidate: Candidate) -> bool:
+        """Return whether a candidate is only a symptom of this root."""
         if candidate.root.is_proof and candidate.id != self.candidate.id:
             return False
         return all(self.explains(trigger, candidate.root.ruled_out) for trigger in candidate.triggers)
@@ -136,8 +127,8 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
     """Return finding key -> root: the one it decides, else the first that explains it."""
     assigned: dict[str, _Root] = {}
     for finding in findings:
-        decided = next((root for root in roots if root.is_decided_by(finding)), None)
-        root = decided or next((root for root in roots if root.holds(finding)), None)
+        decided = next((root for root in roots if root.candidate.is_shown_by(finding)), None)
+        root = decided or next((root for root in roots if root.explains(finding)), None)
         if root is not None:
             assigned[finding.key] = root
     explained = dict(assigned)

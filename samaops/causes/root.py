@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
+from fnmatch import fnmatchcase
 from itertools import chain
 from types import ModuleType
 
@@ -72,6 +73,14 @@ class Candidate(Struct, frozen=True):
     effects: Effects
     root: Root
     speaks_for: tuple[str, ...]
+
+    def is_shown_by(self, finding: Finding) -> bool:
+        """Return whether a finding is among those that decide it."""
+        return any(trigger.key == finding.key for trigger in self.triggers)
+
+    def is_shown_by_code(self, patterns: tuple[str, ...]) -> bool:
+        """Return whether a finding that decides it has one of these codes."""
+        return any(fnmatchcase(trigger.code, pattern) for trigger in self.triggers for pattern in patterns)
 
     def produces(self, finding: Finding) -> bool:
         """Return whether a finding is among its effects."""

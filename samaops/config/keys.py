@@ -91,8 +91,12 @@ def nearest_few(name: str, names: tuple[str, ...]) -> list[str]:
     return get_close_matches(name.lower(), names, n=3, cutoff=0.5)
 
 
-def walk(value: object, key: Key = ()) -> Iterator[tuple[Key, object]]:
+def walk(settings: Settings) -> Iterator[tuple[Key, object]]:
     """Yield each leaf of loaded settings with its key; a Secret is a leaf, and so is an empty container."""
+    yield from _walk(settings, ())
+
+
+def _walk(value: object, key: Key) -> Iterator[tuple[Key, object]]:
     children: list[tuple[str | int, object]] = []
     if isinstance(value, BaseModel) and not isinstance(value, Secret):
         children = [(name, getattr(value, name)) for name in type(value).model_fields]
@@ -103,4 +107,4 @@ def walk(value: object, key: Key = ()) -> Iterator[tuple[Key, object]]:
     if not children:
         yield key, value
     for part, child in children:
-        yield from walk(child, (*key, part))
+        yield from _walk(child, (*key, part))

@@ -87,7 +87,7 @@ def _nothing_to_look_at(selection: Selection) -> str:
 
 def redacted(value: Any, site: Site) -> Any:
     """Mask secrets in texts from outside, except one that is an ordinary word of this configuration."""
-    words = [str(value) for _key, value in keys.walk(site) if isinstance(value, (str, Path))]
+    words = [str(value) for _key, value in keys.walk(site.settings) if isinstance(value, (str, Path))]
     secrets = [secret for secret in masking.known() if not any(secret in word for word in words)]
     return masking.redacted(value, secrets)
 

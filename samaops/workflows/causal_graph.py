@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 
 from samaops.causes.effects import Effect, Effects, OfSite
 from samaops.causes.graph import DECLARATIONS
@@ -44,7 +45,7 @@ _EVIDENCE: tuple[dict[str, object], ...] = (
 def graph() -> CausalGraph:
     """Return every cause and what explains what."""
     groups = _groups()
-    below = {key: _explained(key, groups) for key in groups}
+    below = _below()
     edges = [
         (key, other)
         for key, explained in below.items()
@@ -78,7 +79,7 @@ def describe(cause: str, site: Site | None = None) -> CauseDescription:
     site = site or Site(Settings())
     groups = _groups()
     own = {key: group for key, group in groups.items() if cause in group[0].ids}
-    explained = {key: _explained(key, groups) for key in groups}
+    explained = _below()
     above = [key for key in groups if set(explained[key]) & set(own)]
     return CauseDescription(
         id=cause,
@@ -102,6 +103,14 @@ def describe(cause: str, site: Site | None = None) -> CauseDescription:
 _Groups = dict[str, list[Declaration]]
 
 
+@cache
+def _below() -> dict[str, tuple[str, ...]]:
+    """Return by its key which others each cause explains: every declaration against every other."""
+    groups = _groups()
+    return {key: _explained(key, groups) for key in groups}
+
+
+@cache
 def _groups() -> _Groups:
     """Return the declarations by a key: those of the same causes and rank are one node."""
     groups: _Groups = {}

@@ -546,7 +546,6 @@ def test_what_was_set_up_otherwise_is_told_also_while_a_table_is_locked(server: 
         with server.connect() as holder, holder.transaction():
             holder.execute("LOCK TABLE kept IN ACCESS EXCLUSIVE MODE")
             after = portrait_of(observe(server.settings())[0])
-            holder.rollback()
     finally:
         server.run("ALTER ROLE postgres RESET ALL")
         server.run("DROP TABLE kept")

@@ -11,6 +11,7 @@ from samaops.causes import reasons
 from samaops.causes.effects import Effects, OfSite, codes, name_of
 from samaops.causes.mechanism import SIGKILL
 from samaops.causes.root import Rank, Root, disruptive, each, root, safe, words_of
+from samaops.causes.task_exceptions import log_speaks_of
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
 from samaops.causes.view import View, failed
 from samaops.facts.docker import ON_REQUEST
@@ -143,6 +144,10 @@ def container_paused(finding: Finding, view: View) -> Root | None:
     return _container(finding, view, _("Container {name} is paused: it accepts and never answers"), fix)
 
 
+# Why RabbitMQ refuses a client, where it says so itself.
+_REFUSED_BY_BROKER = ("rabbitmq.rights.missing", "rabbitmq.vhost.down", "rabbitmq.limit.reached")
+
+
 @root(
     "container-crash-loop",
     on="docker.container.restarting",
@@ -152,6 +157,8 @@ def container_paused(finding: Finding, view: View) -> Root | None:
 )
 def container_crash_loop(finding: Finding, view: View) -> Root | None:
     """It is started again and again, and ends each time."""
+    if log_speaks_of("rabbitmq")(finding) and any(view.bad(code) for code in _REFUSED_BY_BROKER):
+        return None  # the broker is there and refuses it: restarting is what it does about that
     text = _("Read why it ends: starting it once more changes nothing")
     fix = safe("docker.logs", text, _docker(view, finding, "logs --tail 50"))
     root_ = _container(finding, view, _("Container {name} keeps crashing and restarting"), fix)

@@ -6,6 +6,7 @@ import shlex
 
 from samaops.causes.effects import codes, name_of
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
+from samaops.causes.task_exceptions import log_speaks_of
 from samaops.causes.topology import NOT_PUBLISHED, QUEUE_WAITS, effects_on_dependents
 from samaops.causes.view import View
 from samaops.i18n import _
@@ -18,6 +19,7 @@ from samaops.site.site import Site
 # Who is refused has no broker: what that does elsewhere is the same.
 _CLIENTS_REFUSED = (
     *codes("rabbitmq.amqp.refused", *QUEUE_WAITS),
+    *codes("docker.container.restarting", when=log_speaks_of("rabbitmq")),
     *effects_on_dependents("rabbitmq"),
 )
 
@@ -96,7 +98,7 @@ def limit_reached(finding: Finding, view: View) -> Root | None:
     rank=Rank.STATE,
     runbook="notifications",
     effects=_CLIENTS_REFUSED,
-    distinguished_from=("nothing-published", "worker-not-consuming"),
+    distinguished_from=("nothing-published", "worker-not-consuming", "container-crash-loop"),
 )
 def rights_missing(finding: Finding, view: View) -> Root:
     """The broker takes messages, and not from the user of the application."""

@@ -34,9 +34,11 @@ _PART_NAMES = {
     "host": N_("the host {value}"),
     "port": N_("the port {value}"),
     "database": N_("the database {value}"),
+    "vhost": N_("the virtual host {value}"),
     "user": N_("the user {value}"),
     "value": N_("the value {value}"),
 }
+_BROKER = re.compile("BROKER|AMQP|RABBIT")
 # What tells containers apart by design, and what an image brings of its own.
 _IDENTITY = re.compile(
     r"(^|_)(INSTANCE|WORKER|NODE|MEMBER|QUEUES?|CONCURRENCY|PREFETCH|AUTOSCALE|HOSTNAME|ID|NAME)(_|$)|^PORT$"
@@ -116,7 +118,8 @@ class Difference(Struct, frozen=True):
         if self.part == "password" or not (self.own and self.usual):
             text = _("{name}: another password") if self.part == "password" else _("{name}: another value")
             return text.format(name=self.name)
-        own = _(_PART_NAMES[self.part]).format(value=self.own)
+        part = "vhost" if self.part == "database" and _BROKER.search(self.name) else self.part
+        own = _(_PART_NAMES[part]).format(value=self.own)
         return _("{name}: {own} in place of {usual}").format(name=self.name, own=own, usual=self.usual)
 
 

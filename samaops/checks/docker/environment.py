@@ -34,7 +34,7 @@ _PART_NAMES = {
     "host": N_("the host {value}"),
     "port": N_("the port {value}"),
     "database": N_("the database {value}"),
-    "vhost": N_("the virtual host {value}"),
+    "vhost": N_("the vhost {value}"),
     "user": N_("the user {value}"),
     "value": N_("the value {value}"),
 }

@@ -237,20 +237,22 @@ def _refused(
         lacking = [name for name in exchanges if not _matches(row.write, name)]
         others = any(_matches(other.write, name) for other in rows for name in lacking)
         if lacking:
-            title = _("RabbitMQ refuses what {user} publishes to {names}: its right to write is {pattern!r}")
+            title = _(
+                "RabbitMQ refuses what {user} publishes to {names}: its permission to write is {pattern!r}"
+            )
             words = title.format(user=row.user, names=", ".join(lacking[:SHOWN]), pattern=row.write)
             yield (Status.WARNING if others else Status.CRITICAL), words
         declared = [name for name in (*exchanges, *queues) if not _matches(row.configure, name)]
         declared = [name for name in declared if name != DEFAULT_EXCHANGE]
         if declared and not lacking:
             title = _(
-                "RabbitMQ refuses {user} when it declares {names}: its right to configure is {pattern!r}"
+                "RabbitMQ refuses {user} when it declares {names}: its permission to configure is {pattern!r}"
             )
             words = title.format(user=row.user, names=", ".join(declared[:SHOWN]), pattern=row.configure)
             yield Status.WARNING, words
     unread = [queue for queue in queues if not any(_matches(row.read, queue) for row in rows)]
     if unread and rows:
-        title = _("RabbitMQ refuses {user} when it consumes {names}: its right to read is {pattern!r}")
+        title = _("RabbitMQ refuses {user} when it consumes {names}: its permission to read is {pattern!r}")
         words = title.format(user=rows[0].user, names=", ".join(unread[:SHOWN]), pattern=rows[0].read)
         yield Status.CRITICAL, words
 

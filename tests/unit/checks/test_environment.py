@@ -81,7 +81,7 @@ def test_what_the_guide_sets_up_has_no_difference() -> None:
         ({"api_2": {"DATABASE_URL": API["DATABASE_URL"].replace("s3cret-of", "wr0ng-one-of")}}, "DATABASE_URL: another password"),
         ({"celery_worker_2": {"REDIS_URL": "redis://redis:6379/3"}}, "REDIS_URL: the database 3 in place of 0"),
         ({"api_1": {"DATABASE_URL": API["DATABASE_URL"].replace("0.1:6432", "0.9:6432")}}, "the host 10.101.0.9 in place of 10.101.0.1"),
-        ({"api_2": {"CELERY_BROKER_URL": API["CELERY_BROKER_URL"] + "samaconso"}}, "the virtual host samaconso in place of"),
+        ({"api_2": {"CELERY_BROKER_URL": API["CELERY_BROKER_URL"] + "samaconso"}}, "the vhost samaconso in place of"),
         ({"api_1": {"SECRET_KEY": "s3cret-of-somebody"}}, "SECRET_KEY: another value"),
         ({"api_2": {"SQLALCHEMY_POOL_SIZE": "1"}}, "SQLALCHEMY_POOL_SIZE is set, the others have it not"),
         ({"celery_worker_1": {"HTTPS_PROXY": None}}, "HTTPS_PROXY is not set, the others have it"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 # How failures look that come of waiting, and how long before the end a client may stop to have time to say so.
 _BY_TIME = (FailureKind.NO_ANSWER, FailureKind.SILENT)
 _SPARE_SECONDS = 0.6
+# Processes that want a processor, of this machine and for each that it has: with more, a service on another machine may
+# have answered in time, and we have not read it.
+_BUSY_LOAD = 2.0
 # Looks of one system that work at once: a hundred log-ins together only make each other late.
 MOST_AT_ONCE = 16
 ResultT = TypeVar("ResultT")
@@ -60,6 +64,10 @@ class Probe:
         self._selection = selection
         self.server = server
         self._ends_at = ends_at
+
+    def anew(self, ends_at: float) -> Probe:
+        """Return what the same look gets when it begins again."""
+        return Probe(self.shells, self._selection, ends_at, self.server, self.past)
 
     def stage(self, name: str) -> None:
         """Say what is about to be done; named in the finding if it hangs there."""
@@ -140,6 +148,7 @@ class _Run:
         self._run_ends_at = run_ends_at
         self.probe = Probe(shells, selection, self.ends_at, collector.server, past)
         self._ended = ended
+        self._has_begun_again = False
         self._observation: Observation | None = None
         self.thread: threading.Thread | None = None
         if self.started < run_ends_at:
@@ -154,6 +163,9 @@ class _Run:
             facts = self.collector.collect(self.probe)
             self._finish(facts=facts)
         except ClientError as error:
+            if error.kind in _BY_TIME and self._begins_again():
+                self.look()
+                return
             failure = error.failure(_milliseconds_since(self.started))
             kind = FailureKind.DEADLINE if self._was_cut_short(error.kind) else error.kind
             self._finish(failure=replace(failure, kind=kind, stage=error.stage or self.probe.current_stage))
@@ -162,6 +174,18 @@ class _Run:
         except Exception as error:  # the boundary: a bug in one collector costs its own checks only
             logger.exception("collector %s failed", self.collector.subject)
             self._fail(FailureKind.ERROR, f"{type(error).__name__}: {error}")
+
+    def _begins_again(self) -> bool:
+        """Return whether to look once more, with new time: where this machine has no time itself, silence may be its own."""
+        now = time.monotonic()
+        is_busy = os.getloadavg()[0] > _BUSY_LOAD * (os.cpu_count() or 1)
+        has_room = now < self.ends_at and now + self.collector.timeout <= self._run_ends_at
+        if self._has_begun_again or self.collector.writes or not (is_busy and has_room):
+            return False
+        self._has_begun_again = True
+        self.ends_at = now + self.collector.timeout
+        self.probe = self.probe.anew(self.ends_at)
+        return True
 
     def await_removal(self) -> None:
         """Wait until a look that writes has removed what it wrote; its own time is all that it can take."""
@@ -176,7 +200,8 @@ class _Run:
     def observation(self) -> Observation:
         """Wait for the observation; when it does not come in time, make one that says where the collector hangs."""
         with self._ended:
-            self._ended.wait_for(lambda: self._observation is not None, self.ends_at - time.monotonic())
+            while self._observation is None and (left := self.ends_at - time.monotonic()) > 0:
+                self._ended.wait(left)  # it may begin again meanwhile, and then has more time
         kind = FailureKind.DEADLINE if self.ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
         seconds = time.monotonic() - self.started
         self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))

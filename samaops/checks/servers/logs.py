@@ -50,7 +50,7 @@ def _of_service(log: ServiceLog, now: float, context: Context) -> Finding:
     return context.finding(
         Status.WARNING if is_still_so else Status.OK,
         reason.title(log.system, is_still_so=is_still_so),
-        evidence={**reason.evidence_at(now), "source": log.source},
+        evidence={"system": log.system, **reason.evidence_at(now), "source": log.source},
         hint=context.on_server(
             f"journalctl -u '{log.system}*' -n 50"
             if log.source == "journalctl"

@@ -158,3 +158,35 @@ def test_looks_that_our_deadline_left_no_time_for_are_not_begun() -> None:
     assert [one.failure.kind for one in hung if one.failure] == [FailureKind.DEADLINE] * len(many)
     assert seen.facts == Seen("quick")  # another system does not wait for their places
     assert snapshot.deadline_hit
+
+
+def answering_the_second_time(timeout: float, writes: bool = False) -> Collector:
+    looks: list[Probe] = []
+
+    def collect(probe: Probe) -> Seen:
+        looks.append(probe)
+        if len(looks) == 1:
+            raise ClientError(FailureKind.NO_ANSWER, "no answer within 4 s", "greeting")
+        return Seen("second")
+
+    return Collector("redis", "redis/one", Seen, collect, timeout=timeout, writes=writes)
+
+
+@pytest.mark.parametrize(
+    ("load", "deadline", "writes", "is_believed"),
+    [
+        (50.0, 10.0, False, False),
+        (0.5, 10.0, False, True),  # we had all the time: nobody answered
+        (50.0, 1.5, False, True),  # a second look would not end before the run does
+        (50.0, 10.0, True, True),  # what writes is not done twice
+    ],
+)
+def test_a_silence_is_believed_the_second_time_where_this_machine_has_no_time_itself(
+    monkeypatch: pytest.MonkeyPatch, load: float, deadline: float, writes: bool, is_believed: bool
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    collector = answering_the_second_time(2.0, writes)
+    (seen,) = engine.observe([collector], Site(Settings()), EVERYTHING, deadline).observations
+    assert (seen.failure is not None) == is_believed
+    assert is_believed or (seen.facts, seen.missing) == (Seen("second"), {})

@@ -27,7 +27,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step, codes_in
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
-from samaops.site import chosen
+from samaops.site import chosen, redaction
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import diagnose, exclusion
@@ -88,7 +88,7 @@ def prepare_verb(site: Site, verb: Verb, arguments: Sequence[str], asked_by: Seq
     wanted = world.findings((*plan.cures, *asked_by), snapshot)
     plan = replace(plan, cures=tuple(finding.key for finding in wanted if finding.status in _BAD))
     # It would be shown, and journaled, and could not be undone from there.
-    if diagnose.redacted(to_plain(plan), site) != to_plain(plan):
+    if redaction.redacted(to_plain(plan), site) != to_plain(plan):
         raise RefusedError(_("The plan would hold a secret in its commands; nothing was changed"))
     return exclusion.with_notes(site, plan)
 
@@ -96,7 +96,7 @@ def prepare_verb(site: Site, verb: Verb, arguments: Sequence[str], asked_by: Seq
 def journal_of(site: Site) -> Journal:
     """Return the journal of this site; nothing is opened yet."""
     return Journal(
-        history.database_of(site.settings), site.settings.site, lambda value: diagnose.redacted(value, site)
+        history.database_of(site.settings), site.settings.site, lambda value: redaction.redacted(value, site)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -12,7 +12,7 @@ from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
 from samaops.collect import engine, registry, store
-from samaops.config import consistency, keys, masking
+from samaops.config import consistency
 from samaops.errors import UNAVAILABLE, ConfigurationError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
@@ -23,6 +23,7 @@ from samaops.model.failure import FailureKind
 from samaops.model.finding import Finding
 from samaops.model.report import Report, ReportError
 from samaops.model.status import NAGIOS_CODE, Status
+from samaops.site import redaction
 from samaops.site.site import Site
 from samaops.workflows import since_well
 
@@ -45,7 +46,9 @@ def observe(
     if not collectors:
         _refuse_to_skip_all(site, selection)
         raise ConfigurationError(_nothing_to_look_at(selection), hint="samaops config show")
-    snapshot: Snapshot = redacted(engine.observe(collectors, site, selection, deadline_seconds), site)
+    snapshot: Snapshot = redaction.redacted(
+        engine.observe(collectors, site, selection, deadline_seconds), site
+    )
     return snapshot
 
 
@@ -83,13 +86,6 @@ def _nothing_to_look_at(selection: Selection) -> str:
     if selection.only:
         return _("Nothing of {names} is configured").format(names=", ".join(selection.only))
     return _("The configuration names no system to look at")
-
-
-def redacted(value: Any, site: Site) -> Any:
-    """Mask secrets in texts from outside, except one that is an ordinary word of this configuration."""
-    words = [str(value) for _key, value in keys.walk(site.settings) if isinstance(value, (str, Path))]
-    secrets = [secret for secret in masking.known() if not any(secret in word for word in words)]
-    return masking.redacted(value, secrets)
 
 
 def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> Report:

@@ -23,6 +23,7 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.table import Column, Table
+from samaops.site import redaction
 from samaops.site.site import Site
 from samaops.workflows import diagnose
 
@@ -88,7 +89,7 @@ def stats(site: Site) -> Table:
     selection = Selection(only=("docker",))
     collectors = docker_stats.collectors(site)
     snapshot = engine.observe(collectors, site, selection, diagnose.DEFAULT_DEADLINE_SECONDS)
-    snapshot = diagnose.redacted(snapshot, site)
+    snapshot = redaction.redacted(snapshot, site)
     columns = (
         Column("server", _("server")),
         Column("container", _("container"), is_copied=True),
@@ -136,9 +137,9 @@ def logs(site: Site, name: str, tail: int, since: str | None) -> Table:
     finally:
         shells.close()
     if done.exit_code:
-        complaints = diagnose.redacted(done.stderr.splitlines(), site)
+        complaints = redaction.redacted(done.stderr.splitlines(), site)
         raise _unread(name, server, reason(complaints, "error")[:200])
-    lines: list[str] = diagnose.redacted(_in_order(done), site)
+    lines: list[str] = redaction.redacted(_in_order(done), site)
     rows = tuple({"server": server, "container": name, "line": line} for line in lines)
     nothing = _("{name} on {server} has logged nothing").format(name=name, server=server)
     return Table("log_lines", (Column("line", _("line")),), rows, nothing)

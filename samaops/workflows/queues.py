@@ -23,6 +23,7 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Plan
 from samaops.model.table import Column, Table
+from samaops.site import redaction
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose
 
@@ -68,7 +69,7 @@ def peek(site: Site, queue: str, count: int) -> Table:
             first = api.read(queue, count, _PEEKED_BYTES)
     except ClientError as error:
         raise _unavailable(queue, error) from error
-    masked: list[dict[str, Any]] = diagnose.redacted([_message(raw) for raw in first], site)
+    masked: list[dict[str, Any]] = redaction.redacted([_message(raw) for raw in first], site)
     columns = (
         Column("place", "#", True),
         Column("task", _("task")),

@@ -6,8 +6,8 @@ import pytest
 
 from samaops.config import masking
 from samaops.config.settings import Settings
+from samaops.site import redaction
 from samaops.site.site import Site
-from samaops.workflows import diagnose
 
 SITE = Site(Settings.model_validate({"postgresql": {"database": "samaconso"}}))
 
@@ -17,4 +17,4 @@ def test_a_password_that_is_a_word_of_the_configuration_hides_nothing(
 ) -> None:
     monkeypatch.setattr(masking, "_known", {"samaconso", "s3cret-word"})
     seen = {"title": "database samaconso refuses s3cret-word"}
-    assert diagnose.redacted(seen, SITE) == {"title": f"database samaconso refuses {masking.MASK}"}
+    assert redaction.redacted(seen, SITE) == {"title": f"database samaconso refuses {masking.MASK}"}

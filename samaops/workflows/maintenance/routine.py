@@ -37,6 +37,7 @@ from samaops.model.plan import Plan
 from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.routine import Routine, Task
 from samaops.model.status import Status
+from samaops.site import redaction
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose
@@ -152,7 +153,7 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     site, routine = this.site, this.routine
     earlier = past.read(site, routine)
     seen = _within_limit(this, earlier)
-    bulletin: Bulletin = diagnose.redacted(this.request.compose(seen.report, site.name), site)
+    bulletin: Bulletin = redaction.redacted(this.request.compose(seen.report, site.name), site)
     news = announce.prepare(site, seen.report, bulletin, earlier.alerts)
     unkept = past.keep(site, routine, seen.snapshot, seen.report, news.alerts)
     notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
@@ -219,7 +220,7 @@ def _look(this: _Run, earlier: Earlier) -> _Seen:
     collectors = registry.collectors(site, selection)
     snapshot = engine.observe(collectors, site, selection, seconds, earlier.past)
     snapshot = replace(snapshot, observations=(*snapshot.observations, past.observation(earlier)))
-    snapshot = diagnose.redacted(snapshot, site)
+    snapshot = redaction.redacted(snapshot, site)
     findings = _with_words(this.tasks, checks.judge(snapshot, site, selection), snapshot)
     findings, causes = graph.explain(findings, site)
     report = Report(

@@ -26,9 +26,10 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Operation, Outcome, Plan
 from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.status import Status
+from samaops.site import redaction
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
-from samaops.workflows import change, diagnose
+from samaops.workflows import change
 from samaops.workflows.troubleshooting import stations as way
 from samaops.workflows.troubleshooting.stations import Station
 from samaops.workflows.troubleshooting.trace import ORDER, Trace, stations_of
@@ -93,7 +94,7 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
             return _report(site, report, stations, started)
         seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
     heard, flower_failure = (None, "") if seen.has_ended else _heard(site, published.task_id)
-    seen, heard = diagnose.redacted((seen, heard), site)  # an exception may quote what it was given
+    seen, heard = redaction.redacted((seen, heard), site)  # an exception may quote what it was given
     waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
     trace = Trace(published, world.began_at, world.published_at, waited, seen, heard, flower_failure)
     hint = _registered(site, published.queue) if _is_unknown_task(trace) else ""

@@ -103,15 +103,20 @@ class _Root:
     def explains(self, finding: Finding, ruled_out: tuple[str, ...] = ()) -> bool:
         """Return whether a finding shows one of the parts, or is an effect of one.
 
-        A part that is shown by a code which is ruled out does not count.
+        A part that is shown by a code which is ruled out does not count. One finding may show several faults, each by
+        words of its own in the evidence: these are compared too.
         """
         parts = [part for part in self._parts if not part.is_shown_by_code(ruled_out)]
-        if any(part.is_shown_by(finding) for part in parts):
+        if any(finding in part.triggers for part in parts):
             return True
         is_wrong = finding.status not in (Status.OK, Status.SKIPPED)
         if not is_wrong or is_older(finding, self.candidate.triggers):
             return False
         return any(part.produces(finding) for part in parts)
+
+    def is_shown_by(self, finding: Finding) -> bool:
+        """Return whether a finding, as the run has it, shows one of the parts."""
+        return any(part.is_shown_by(finding) for part in self._parts)
 
     def explains_all_of(self, candidate: Candidate) -> bool:
         """Return whether a candidate is only a symptom of this root."""
@@ -128,7 +133,9 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
     assigned: dict[str, _Root] = {}
     for finding in findings:
         decided = next((root for root in roots if root.candidate.is_shown_by(finding)), None)
-        root = decided or next((root for root in roots if root.explains(finding)), None)
+        root = decided or next(
+            (root for root in roots if root.explains(finding) or root.is_shown_by(finding)), None
+        )
         if root is not None:
             assigned[finding.key] = root
     explained = dict(assigned)

@@ -38,7 +38,13 @@ def looks(layout: Layout, measuring: Measuring) -> Part:
     """Measure the script and a diagnose in turns."""
     commands = subjects.of(layout)
     series = sampling.in_turns(
-        (commands.script, commands.same_checks, commands.same_everywhere, commands.everything),
+        (
+            commands.script,
+            commands.libraries,
+            commands.same_checks,
+            commands.same_everywhere,
+            commands.everything,
+        ),
         measuring.samples,
     )
     refuse_broken_lab(series["script"])
@@ -46,6 +52,7 @@ def looks(layout: Layout, measuring: Measuring) -> Part:
     script, tolerance = series["script"].seconds, measuring.tolerance
     rows = (
         ratio("the guide's 13 checks", script, series["same checks"].seconds, SAME_CHECKS_BOUND * tolerance),
+        ratio("only importing the libraries", script, series["libraries"].seconds, None),
         ratio("the same, 3 servers, SSH", script, series["same, 3 servers"].seconds, None),
         ratio("everything", script, series["everything"].seconds, EVERYTHING_BOUND * tolerance),
     )

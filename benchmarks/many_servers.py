@@ -29,6 +29,7 @@ HUNG = 5
 MOST = 250  # the addresses of 127.103.0.x
 HUNG_PORT = SSH_PORT + 1
 START_SECONDS = 10.0
+# With a level below two, bash would read this user's .bashrc for each command: what it costs is no server's.
 _SSHD = """\
 ListenAddress 0.0.0.0
 Port {port}
@@ -41,6 +42,7 @@ PermitRootLogin prohibit-password
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 MaxStartups 1000
+SetEnv SHLVL=1
 LogLevel ERROR
 """
 

@@ -37,6 +37,8 @@ SILENT_ADDRESS = "127.101.0.99"
 SILENT_PORTS = (SSH_PORT, POSTGRESQL_PORT, PGBOUNCER_PORT, S3_PORT)
 # The server that the script stands on: it reads the disks of no other, and asks no other's Docker engine.
 HERE_IS = "api"
+# What the thirteen checks import of other people's, whatever samaops does: no bound below it can hold.
+LIBRARIES = "typer, rich.console, pydantic, msgspec, yaml, requests, redis, psycopg"
 # The script's thirteen checks in samaops's words, in the script's order.
 SAME_CHECKS = (
     "servers.host.unreachable",  # three pings
@@ -57,6 +59,7 @@ class Subjects(Struct, frozen=True):
     """The commands for one lab."""
 
     script: Command
+    libraries: Command
     same_checks: Command
     same_everywhere: Command
     everything: Command
@@ -72,6 +75,7 @@ def of(layout: Layout) -> Subjects:
     variables = _variables(layout)
     return Subjects(
         script=Command("script", ("bash", str(HERE / "health_check_complet.sh")), variables),
+        libraries=Command("libraries", (sys.executable, "-c", f"import {LIBRARIES}")),
         same_checks=Command("same checks", (*diagnose, "--only", only), _as_on_the_server(variables)),
         same_everywhere=Command("same, 3 servers", (*diagnose, "--only", only.replace(f"@{HERE_IS}", ""))),
         everything=Command("everything", diagnose),

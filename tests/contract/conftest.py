@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -19,8 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from tests import warm_python
 from tests.service import faulty
+from tests.warm_python import WarmPython
 
 # A run that takes longer hangs.
 ANSWER_SECONDS = 60
@@ -54,43 +58,48 @@ class Done:
 class Samaops:
     """samaops with a home of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, warm: WarmPython) -> None:
         self.home = home
+        self._warm = warm
         self.log = home / "state" / "samaops" / "log" / "samaops.log"
 
     def environment(self, **more: str) -> dict[str, str]:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in LEFT_OUT and "SAMAOPS" not in name
-        }
         own = {
             "HOME": str(self.home),
             "XDG_CONFIG_HOME": str(self.home / "config"),
             "XDG_STATE_HOME": str(self.home / "state"),
             "LANG": "C.UTF-8",
         }
-        return {**kept, **own, **more}
+        return {**kept_environment(), **own, **more}
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "samaops", *(str(one) for one in arguments)]
 
     def __call__(self, *arguments: str | Path, **environment: str) -> Done:
         started = time.monotonic()
-        process = subprocess.Popen(
-            self.command(*arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self.environment(PYTHONFAULTHANDLER="1", **environment),
-            cwd=self.home,
-        )
+        words = [str(argument) for argument in arguments]
         try:
-            stdout, stderr = process.communicate(timeout=ANSWER_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(_where_it_hangs(process)) from None
+            if warm_python.is_enough(environment):
+                done = self._warm.run(words, self.environment(**environment), self.home, ANSWER_SECONDS)
+            else:
+                done = self._start(words, environment)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(
+                f"no answer within {ANSWER_SECONDS} s\n{error.stdout!r}\n{error.stderr!r}"
+            ) from None
         seconds = time.monotonic() - started
-        return Done(process.returncode, stdout.decode(), stderr.decode(), seconds)
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode(), seconds)
+
+    def _start(self, words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            self.command(*words),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=self.environment(**environment),
+            cwd=self.home,
+            timeout=ANSWER_SECONDS,
+            check=False,
+        )
 
     def configure(self, text: str) -> Path:
         """Write a private configuration and return its path."""
@@ -100,13 +109,11 @@ class Samaops:
         return path
 
 
-def _where_it_hangs(process: subprocess.Popen[bytes]) -> str:
-    """End a run that does not answer, and return where its threads are and what its children do."""
-    words = ["ps", "-o", "pid,ppid,stat,etimes,wchan:20,args", "-e", "--forest"]
-    children = subprocess.run(words, capture_output=True, timeout=20, check=True).stdout.decode()
-    process.send_signal(signal.SIGABRT)  # Python's fault handler writes where every thread is
-    stdout, stderr = process.communicate(timeout=20)
-    return f"no answer within {ANSWER_SECONDS} s\n{stdout.decode()}\n{stderr.decode()}\n{children}"
+def kept_environment() -> dict[str, str]:
+    """Return this process's environment without what a test is about."""
+    return {
+        name: value for name, value in os.environ.items() if name not in LEFT_OUT and "SAMAOPS" not in name
+    }
 
 
 class Terminal:
@@ -171,9 +178,15 @@ def a_terminal_that_may_be_lost() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmPython]:
+    with contextlib.closing(WarmPython({**kept_environment(), "LANG": "C.UTF-8"})) as python:
+        yield python
+
+
 @pytest.fixture
-def samaops(tmp_path: Path) -> Samaops:
-    return Samaops(tmp_path)
+def samaops(tmp_path: Path, warm: WarmPython) -> Samaops:
+    return Samaops(tmp_path, warm)
 
 
 def redis_at(address: tuple[str, int], more: str = "") -> str:
@@ -193,8 +206,16 @@ def hanging() -> Iterator[tuple[str, int]]:
         yield address
 
 
+@pytest.fixture
+def redis_server(shared_redis_server: tuple[str, int]) -> tuple[str, int]:
+    """Return the Redis that is shared, which remembers no log-in that an earlier test had refused."""
+    with redis.Redis(*shared_redis_server) as client:
+        client.acl_log_reset()
+    return shared_redis_server
+
+
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
+def shared_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]:
     """Return a real Redis with a memory limit, and with a password that its user "locked" has."""
     port = free_port()
     directory = tmp_path_factory.mktemp("redis")

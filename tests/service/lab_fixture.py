@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import Layout
 from tests.service.own_network import own_network
+from tests.warm_python import WarmPython
 
 # How busy this machine is says nothing about the lab: other tests run beside it.
 _NOISY = (
@@ -32,6 +32,7 @@ class RunningLab:
 
     state_home: Path
     network: list[str]
+    warm: WarmPython
     ready_seconds: float = 0.0
 
     @property
@@ -44,17 +45,14 @@ class RunningLab:
 
     def samaops(self, *words: str, expected: int | None = None) -> subprocess.CompletedProcess[str]:
         """Run samaops; with ``expected``, its exit code must be that."""
-        done = subprocess.run(
-            [*self.network, sys.executable, "-m", "samaops", "--lang", "en", *words],
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-            env={**os.environ, "XDG_STATE_HOME": str(self.state_home)},
+        directory = Path(__file__).parents[2]
+        done = self.warm.run(["--lang", "en", *words], _environment(self.state_home), directory, 200)
+        answer = subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )
         if expected is not None:
-            assert done.returncode == expected, done.stdout + done.stderr
-        return done
+            assert answer.returncode == expected, answer.stdout + answer.stderr
+        return answer
 
     @property
     def calm(self) -> tuple[str, str]:
@@ -78,6 +76,10 @@ class RunningLab:
         return roots_of(self.diagnose()[0])
 
 
+def _environment(state_home: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_STATE_HOME": str(state_home)}
+
+
 def _calm(configuration: str) -> str:
     """Return a configuration that does not judge how busy the machine is, unless it has its own limits."""
     missing = [f'[thresholds."{code}"]' for code in _NOISY if f'[thresholds."{code}"]' not in configuration]
@@ -92,8 +94,8 @@ def roots_of(report: dict[str, Any]) -> list[tuple[str, str]]:
 @contextmanager
 def running_lab(state_home: Path) -> Iterator[RunningLab]:
     """Yield a lab that is up; it is taken down at the end, whatever is broken in it."""
-    with own_network() as network:
-        lab = RunningLab(state_home, network)
+    with own_network() as network, closing(WarmPython(_environment(state_home), network)) as warm:
+        lab = RunningLab(state_home, network, warm)
         try:
             answer = lab.samaops("lab", "up", expected=0).stdout
             yield replace(lab, ready_seconds=float(answer.partition("(")[2].partition(" s)")[0]))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from samaops import i18n
+from samaops.checks import quantities
 from samaops.cli import arguments
+from samaops.render import words
 
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 
@@ -61,3 +63,28 @@ def test_the_form_of_an_error_is_known_before_the_command_line_is_parsed(
     argv: list[str], output: str
 ) -> None:
     assert arguments.output(argv) == output
+
+
+@pytest.mark.parametrize(
+    ("language", "written"),
+    [
+        ("en", ("93.0 %", "1.5 MB", "2.0 s", "12 d", "36.6 MB", "0.25")),
+        ("fr", ("93,0 %", "1,5 Mo", "2,0 s", "12 j", "36,6 Mo", "0,25")),
+    ],
+)
+def test_numbers_are_written_as_the_language_writes_them(language: str, written: tuple[str, ...]) -> None:
+    i18n.use_language(language)
+    assert (
+        i18n._FrenchSentence("{:.1f} %").format(93.0) if language == "fr" else "93.0 %",
+        quantities.size(1.5 * 1024**2),
+        quantities.duration(2),
+        quantities.duration(12 * 86400),
+        words.size(36_600_000),
+        words.number(0.25),
+    ) == written
+
+
+def test_a_text_keeps_its_points_in_french() -> None:
+    i18n.use_language("fr")
+    title = i18n._("A transaction is idle for {seconds:.0f} s: pid {pid} of {user}, {application}")
+    assert "v1.5" in title.format(seconds=2.0, pid=1, user="u", application="v1.5")

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import gettext
 import os
+import re
+import string
 from pathlib import Path
+from typing import Any
 
 DOMAIN = "samaops"
 LANGUAGES = ("en", "fr")
@@ -19,6 +22,26 @@ class _Chosen:
 
     language = "en"
     catalogue: gettext.NullTranslations = gettext.NullTranslations()
+
+
+class _FrenchNumbers(string.Formatter):
+    """Formats as ``str.format`` does, and writes numbers as French does: ``93,0``, ``12 345``."""
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        text = super().format_field(value, format_spec)
+        return text if isinstance(value, str) else _in_french(text)
+
+
+class _FrenchSentence(str):
+    """A sentence with places for numbers that are formatted. It lives until they are filled in."""
+
+    __slots__ = ()
+
+    def format(self, *arguments: object, **values: object) -> str:
+        return _FrenchNumbers().vformat(str(self), arguments, values)
+
+
+_FORMATTED_NUMBER = re.compile(r"\{\w*:[^{}]*\}")
 
 
 def use_language(language: str) -> None:
@@ -56,12 +79,27 @@ def language_of_environment() -> str:
 
 def _(message: str) -> str:
     """Translate a message into the language in use."""
-    return _Chosen.catalogue.gettext(message)
+    return _with_its_numbers(_Chosen.catalogue.gettext(message))
 
 
 def ngettext(singular: str, plural: str, count: int) -> str:
     """Translate a message that depends on a count."""
-    return _Chosen.catalogue.ngettext(singular, plural, count)
+    return _with_its_numbers(_Chosen.catalogue.ngettext(singular, plural, count))
+
+
+def number(text: str) -> str:
+    """Return a number as the language in use writes it: ``93.0``, ``93,0``."""
+    return _in_french(text) if _Chosen.language == "fr" else text
+
+
+def _with_its_numbers(text: str) -> str:
+    if _Chosen.language == "fr" and _FORMATTED_NUMBER.search(text):
+        return _FrenchSentence(text)
+    return text
+
+
+def _in_french(text: str) -> str:
+    return text.replace(",", "\N{NARROW NO-BREAK SPACE}").replace(".", ",")
 
 
 def N_(message: str) -> str:  # noqa: N802 - the field's usual name for "mark, translate later"

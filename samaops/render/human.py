@@ -146,7 +146,7 @@ def _explained(cause: Cause, report: Report, view: View) -> Lines:
     shown = names if view.verbose else names[:_MOST_NAMES]
     rest = len(names) - len(shown)
     if rest:
-        shown = [*shown, _("{count} more (-v)").format(count=rest)]
+        shown = [*shown, words.and_more(rest)]
     text = ngettext("explains {count} finding: {names}", "explains {count} findings: {names}", len(names))
     text = text.format(count=len(names), names=", ".join(shown))
     if skipped:
@@ -193,7 +193,7 @@ def _since_well(report: Report, view: View) -> Lines:
         yield Hanging(Text(f"{view.symbols.dot} {at}"), Text(escape.plain(difference.words)), indent=1)
     more = len(comparison.differences) - len(differences)
     if more:
-        yield Hanging(Text(""), Text(_("{count} more (-v)").format(count=more), "dim"), indent=3)
+        yield Hanging(Text(""), Text(words.and_more(more), "dim"), indent=3)
     if comparison.unknown:
         names = ", ".join(map(escape.plain, comparison.unknown))
         text = _("not compared, because it was not looked at now: {names}").format(names=names)

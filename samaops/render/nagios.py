@@ -76,7 +76,11 @@ def _long_text(report: Report) -> Iterator[str]:
         if error.hint:
             yield _text(error.hint)
     for cause in report.causes:
-        yield _text(f"{words.verdict(cause.verdict)}: {cause.title} ({cause.subject})")
+        yield _text(
+            _("{verdict}: {title} ({subject})").format(
+                verdict=words.verdict(cause.verdict), title=cause.title, subject=cause.subject
+            )
+        )
         for fix in cause.fixes[:1]:
             yield from (f"  {_text(command, 1000)}" for command in fix.commands)
     folded = {key for cause in report.causes for key in cause.explains}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from samaops import i18n
 from samaops.i18n import N_, _, ngettext
 from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
@@ -114,7 +115,7 @@ def action(value: ActionStatus) -> str:
 
 def duration(milliseconds: int) -> str:
     """Return a duration: ``812 ms`` or ``12.3 s``."""
-    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{i18n.number(f'{milliseconds / 1000:.1f}')} s"
 
 
 def leading(report: Report) -> tuple[Status, Cause | None]:
@@ -163,14 +164,19 @@ def _only_unknown(title: str, others: int) -> str:
     return text.format(title=title, count=others)
 
 
+def and_more(count: int) -> str:
+    """Return how much is left out, and how it is shown."""
+    return ngettext("{count} more (-v)", "{count} more (-v)", count).format(count=count)
+
+
 def size(count: int) -> str:
     """Return a size in decimal units: ``48.2 kB``."""
     if count < 1000:
         return _("{count} bytes").format(count=count)
-    amount, unit = (count / 1000, "kB") if count < 1_000_000 else (count / 1_000_000, "MB")
-    return f"{amount:.1f} {unit}"
+    amount, unit = (count / 1000, N_("kB")) if count < 1_000_000 else (count / 1_000_000, N_("MB"))
+    return i18n.number(f"{amount:.1f}") + " " + _(unit)
 
 
 def number(value: float) -> str:
     """Return a number as short as it can be without losing what matters."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return i18n.number(f"{value:.6g}") if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from samaops.checks.maintenance import who_grew
 from samaops.facts.maintenance import DirectoriesFacts, ImagesFacts, LogFacts, LogMarks, MountUse
 from samaops.facts.observation import Snapshot
-from samaops.i18n import N_, ngettext
+from samaops.i18n import N_, _, ngettext, number
 from samaops.model.finding import Finding
 from samaops.model.routine import Kept, Routine, Task, TaskChange
 from samaops.model.status import Status
@@ -72,7 +72,8 @@ def _reclaimed_bytes(before: ImagesFacts, after: ImagesFacts) -> int:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    amount, unit = (count / 1e9, N_("GB")) if count >= 1e9 else (count / 1e6, N_("MB"))
+    return number(f"{amount:.1f}") + " " + _(unit)
 
 
 DAILY = Routine(

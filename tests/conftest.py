@@ -8,10 +8,14 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from samaops import i18n
 from samaops.site import chosen
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("samaops", deadline=None)
+settings.load_profile("samaops")
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every samaops they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -127,7 +127,7 @@ def _cause_page(cause: CauseDescription) -> Iterator[RenderableType]:
         yield Hanging(Text(""), Text(_no_fix()), indent=2)
     for fix in cause.fixes:
         body = Text(escape.plain(fix.title)).append(f"  ({words.risk(fix.risk)})", "dim")
-        yield Hanging(Text(f"{escape.plain(fix.id)}: ", "bold"), body, indent=2)
+        yield Hanging(Text(escape.plain(fix.id) + _(": "), "bold"), body, indent=2)
         yield from (CommandLine(escape.command(command), indent=4) for command in fix.commands)
 
 
@@ -161,8 +161,8 @@ def cause_markdown(cause: CauseDescription) -> str:
     shown, produced = _("shown by"), _("produces")
     for way in cause.ways:
         lines += ["## " + _(_RANKS[way.rank]), ""]
-        lines += [f"- {shown}: " + ", ".join(f"`{_code(finding)}`" for finding in way.shown_by)]
-        lines += [f"- {produced}: {_effect(effect, '`')}" for effect in way.produces]
+        lines += [f"- {shown}" + _(": ") + ", ".join(f"`{_code(finding)}`" for finding in way.shown_by)]
+        lines += [f"- {produced}" + _(": ") + _effect(effect, "`") for effect in way.produces]
         lines += [""]
     for heading, names in _neighbours(cause):
         lines += [f"## {heading}", "", ", ".join(f"`{name}`" for name in names), ""]

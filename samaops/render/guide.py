@@ -44,7 +44,7 @@ def _page(guide: Guide) -> Iterator[RenderableType]:
     yield Text(_("Causes, and what helps"), "bold")
     for cause in guide.causes:
         yield Hanging(
-            Text(f"{escape.plain(cause.id)}: ", "bold"), Text(escape.plain(cause.meaning)), indent=2
+            Text(escape.plain(cause.id) + _(": "), "bold"), Text(escape.plain(cause.meaning)), indent=2
         )
         yield Hanging(Text(""), Text(escape.plain(", ".join(cause.fixes)), "dim"), indent=4)
     yield Text("")
@@ -55,7 +55,7 @@ def _page(guide: Guide) -> Iterator[RenderableType]:
 
 def _fix(fix: GuideFix) -> Iterator[RenderableType]:
     body = Text(escape.plain(fix.title)).append(f"  ({words.risk(Risk(fix.risk))})", "dim")
-    yield Hanging(Text(f"{escape.plain(fix.id)}: ", "bold"), body, indent=2)
+    yield Hanging(Text(escape.plain(fix.id) + _(": "), "bold"), body, indent=2)
     yield CommandLine(escape.command(fix.command), indent=5)
     for command in fix.by_hand:
         yield CommandLine(escape.command(command), prefix=_("by hand: "), indent=5)

@@ -250,7 +250,7 @@ def _hint_of_differences(report: Report, view: View) -> Lines:
     if report.status is not Status.OK and not words.left(report):
         time = clock(comparison.well_at, report.started_at)
         command = escape.command("samaops diagnose --since-well")
-        text = f"{command}: {_differences_since(len(comparison.differences), time)}"
+        text = command + _(": ") + _differences_since(len(comparison.differences), time)
         yield Hanging(Text(f"{view.symbols.arrow} "), Text(text))
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from tests.answers import validated
 from tests.service import faulty
 
 # A run that takes longer hangs.
@@ -47,8 +48,8 @@ class Done:
     seconds: float
 
     def json(self) -> Any:
-        """Return stdout as exactly one JSON document."""
-        return json.loads(self.stdout)
+        """Return stdout as exactly one JSON document, which keeps to its schema."""
+        return validated(json.loads(self.stdout))
 
 
 class Samaops:

@@ -14,6 +14,7 @@ from typing import Any
 
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import Layout
+from tests.answers import validated
 from tests.service.own_network import own_network
 
 # How busy this machine is says nothing about the lab: other tests run beside it.
@@ -54,6 +55,8 @@ class RunningLab:
         )
         if expected is not None:
             assert done.returncode == expected, done.stdout + done.stderr
+        if words[-1] == "json" or "-o json" in " ".join(words):
+            validated(json.loads(done.stdout))
         return done
 
     @property

@@ -27,12 +27,14 @@ class Verb(Struct, frozen=True):
 
     ``looks`` names the checks whose facts a plan needs, or is a function ``(site, *arguments)`` that returns them and
     raises UsageError for arguments that name nothing. ``planner`` is a pure function ``(snapshot, site, *arguments)``:
-    the same facts give the same plan. It raises RefusedError where a guard forbids the change.
+    the same facts give the same plan. It raises RefusedError where a guard forbids the change. ``typed`` returns for
+    the arguments of a plan the words that a person types, where these are others.
     """
 
     name: str
     looks: Codes | Callable[..., Codes]
     planner: Callable[..., Plan]
+    typed: Callable[..., tuple[str, ...]] = lambda *arguments: arguments
 
     def codes(self, site: Site, arguments: Sequence[str]) -> Codes:
         """Return what must be observed first. Raises UsageError."""
@@ -64,13 +66,18 @@ def _as_running(step: Step, site: Site) -> Step:
 _verbs: dict[str, Verb] = {}
 
 
-def verb(name: str, *, looks: Codes | Callable[..., Codes]) -> Callable[[PlannerT], PlannerT]:
+def verb(
+    name: str,
+    *,
+    looks: Codes | Callable[..., Codes],
+    typed: Callable[..., tuple[str, ...]] = lambda *arguments: arguments,
+) -> Callable[[PlannerT], PlannerT]:
     """Register the decorated function as the planner of a verb."""
 
     def register(planner: PlannerT) -> PlannerT:
         if name in _verbs:
             raise ValueError(f"two verbs with the name {name}")
-        _verbs[name] = Verb(name, looks, planner)
+        _verbs[name] = Verb(name, looks, planner, typed)
         return planner
 
     return register

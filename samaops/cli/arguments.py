@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from samaops.cli.commands import COMMANDS
 
@@ -19,8 +20,19 @@ def output(argv: list[str]) -> str:
 
 
 def command(argv: list[str]) -> str:
-    """Return the first word that is a command, for the error report."""
-    return next((word for word in argv if word in COMMANDS), "samaops")
+    """Return the first word that is a command, for the error report: as the report itself calls it."""
+    place = next((place for place, word in enumerate(argv) if word in COMMANDS), None)
+    if place is None:
+        return "samaops"
+    routine = "".join(argv[place + 1 : place + 2]) if argv[place] == "maintain" else ""
+    return f"{argv[place]} {routine}" if routine.isalpha() else argv[place]
+
+
+def textfile(argv: list[str]) -> Path | None:
+    """Return the value of ``--textfile`` where the command has that option."""
+    has_option = command(argv).partition(" ")[0] in ("diagnose", "maintain")
+    files = list(_values(argv, "--textfile", "")) if has_option else []
+    return Path(files[-1]) if files else None
 
 
 def _values(argv: list[str], long: str, short: str) -> Iterator[str]:

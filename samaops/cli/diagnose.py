@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, repeat, screen, stdout
+from samaops.cli import configuration_file, repeat, screen, stdout, textfile
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli.textfile import TextfileOption
 from samaops.collect import store
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection
@@ -90,6 +91,7 @@ def diagnose(
         bool,
         typer.Option("--list-checks", help=N_("List the checks with their thresholds; look at nothing.")),
     ] = False,
+    textfile_: TextfileOption = None,
     output: OutputOption = Output.HUMAN,
     verbose: VerboseOption = False,
 ) -> None:
@@ -99,6 +101,7 @@ def diagnose(
     if list_checks:
         _list(explain.all_checks(selection), output)
         return
+    textfile.check(textfile_)
     _check_seconds(deadline=deadline, watch=watch, wait=wait)
     _refuse_together(watch=watch, wait=wait, save=save, from_=from_, probe=probe or None)
     globals_: Globals = ctx.obj
@@ -106,6 +109,7 @@ def diagnose(
         look = _saved_look(globals_, selection, from_, is_since_well=is_since_well)
     else:
         look = _live_look(globals_, selection, deadline, save, is_since_well=is_since_well)
+    look = textfile.written(look, textfile_)
     verbose = verbose or globals_.verbose
 
     def code_of(report: Report) -> int:

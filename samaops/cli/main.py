@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import NoReturn
 
 from samaops import errors
-from samaops.cli import arguments, log, stdout, typer_words
+from samaops.cli import arguments, log, stdout, textfile, typer_words
 from samaops.cli.answered import Answered
 from samaops.cli.app import command
 from samaops.errors import SamaopsError
@@ -80,12 +80,14 @@ def fail(argv: list[str], message: str, hint: str, code: int) -> int:
     if hint:
         _say(f"  -> {escape.command(hint)}")
     output = arguments.output(argv)
-    if output in ("json", "nagios", "junit"):
-        report = Report(
-            command=arguments.command(argv),
-            started_at=datetime.now(timezone.utc),
-            errors=(ReportError(message, hint, code),),
-        )
+    report = Report(
+        command=arguments.command(argv),
+        started_at=datetime.now(timezone.utc),
+        errors=(ReportError(message, hint, code),),
+    )
+    with suppress(SamaopsError):  # that it cannot be written is not what failed first
+        textfile.write(arguments.textfile(argv), report)
+    if output in ("json", "nagios", "prometheus", "junit"):
         with suppress(BrokenPipeError):
             stdout.write(faces.render(report, Output(output)))
     return _flush(code)

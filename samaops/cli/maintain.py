@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen, stdout
+from samaops.cli import changing, configuration_file, screen, stdout, textfile
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli.textfile import TextfileOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan
@@ -36,10 +37,12 @@ def daily(
     ] = "",
     dry_run: DryRunOption = False,
     yes: YesOption = False,
+    textfile_: TextfileOption = None,
     output: OutputOption = Output.HUMAN,
     verbose: VerboseOption = False,
 ) -> None:
     """Do the daily tasks."""
+    textfile.check(textfile_)
     site = configuration_file.site(ctx.obj)
     names = tuple(name.strip() for name in only.split(",") if name.strip())
     request = routine.Request(lambda plan: _consent(site, plan, yes=yes), bulletin, names, dry_run=dry_run)
@@ -50,6 +53,7 @@ def daily(
     for note in outcome.notes:
         screen.console(stderr=True).print(f"samaops: {escape.command(note)}", soft_wrap=True)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
+    textfile.write(textfile_, outcome.report)
     is_verbose = verbose or ctx.obj.verbose
     if code or is_verbose or dry_run or output is not Output.HUMAN:
         screen.show(outcome.report, output, verbose=is_verbose)

@@ -1,4 +1,4 @@
-"""`samaops undo ID`."""
+"""`samaops undo ID|last`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 def undo(
     ctx: typer.Context,
     change: Annotated[
-        str, typer.Argument(metavar="ID", help=N_("A change of the history: samaops history list."))
+        str,
+        typer.Argument(
+            metavar="ID|last",
+            help=N_("A change of samaops history list; its beginning is enough, or the last one."),
+        ),
     ],
 ) -> None:
     """Take a change back."""

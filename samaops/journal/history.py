@@ -36,6 +36,7 @@ UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended"
 # How a change ends that did what it was to do: seen to work, or with nothing that could be seen of it.
 DONE = ("verified", "applied")
 _CONNECT_SECONDS = 5
+_READ_AT_ONCE = 100
 
 
 class HistoryError(SamaopsError):
@@ -176,17 +177,24 @@ class Journal:
 
     def changes(self, limit: int = 20) -> tuple[Change, ...]:
         """Return the last changes of this site, newest first. Raises UnavailableError."""
-        from sqlalchemy import func, select
+        return self._read(self._identifiers()[:limit])
+
+    def newest_first(self) -> Iterator[Change]:
+        """Yield the changes of this site; what is not asked for is not read. Raises UnavailableError."""
+        identifiers = self._identifiers()
+        for start in range(0, len(identifiers), _READ_AT_ONCE):
+            yield from self._read(identifiers[start : start + _READ_AT_ONCE])
+
+    def beginning_with(self, prefix: str) -> tuple[str, ...]:
+        """Return the ids that begin so, newest first. Raises UnavailableError."""
+        return tuple(identifier for identifier in self._identifiers() if identifier.startswith(prefix))
+
+    def _identifiers(self) -> tuple[str, ...]:
+        from sqlalchemy import select
 
         table = _table()
-        last = (
-            select(table.c.change, func.min(table.c.number).label("first"))
-            .where(table.c.site == self._site)
-            .group_by(table.c.change)
-            .order_by(func.min(table.c.number).desc())
-            .limit(limit)
-        )
-        return self._read([row.change for row in self._rows(last)])
+        begun = select(table.c.change).where(table.c.site == self._site, table.c.kind == BEGUN)
+        return tuple(row.change for row in self._rows(begun.order_by(table.c.number.desc())))
 
     def change(self, identifier: str) -> Change | None:
         """Return one change, None when there is none of this id."""

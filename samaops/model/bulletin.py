@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Bulletin(Struct, frozen=True):
-    """A run in plain text: one line for the subject, what is wrong for mail and chat, everything for the log."""
+    """A run in plain text: one line for the subject, what is wrong for mail and chat, the subject before it, everything for the log."""
 
     subject: str
     summary: str

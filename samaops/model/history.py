@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, field
+
+
+def local(at: str) -> str:
+    """Return a moment of ISO 8601 by the clock of whoever reads it, with the name of its zone."""
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 class Moment(Struct, frozen=True):
@@ -19,7 +25,11 @@ class Moment(Struct, frozen=True):
 
 
 class PastChange(Struct, frozen=True):
-    """One change of the history. ``status`` is verified, applied, failed, reverted, refused, running or interrupted."""
+    """One change of the history. ``status`` is verified, applied, failed, reverted, refused, running or interrupted.
+
+    ``verb`` is what was asked for as its plan has it, ``command`` what a person types to ask for it again; "" when
+    nothing that can be typed does that any more.
+    """
 
     id: str
     at: str
@@ -33,3 +43,4 @@ class PastChange(Struct, frozen=True):
     undoes: str | None
     undone_by: str | None
     moments: tuple[Moment, ...] = ()
+    command: str = ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.model.bulletin import Bulletin
+from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import SEVERITY, Status
@@ -14,29 +15,50 @@ from samaops.render import escape, words
 _GOOD = (Status.OK, Status.SKIPPED)
 # A mail that lists everything is not read.
 _MOST_FINDINGS = 40
+_MOST_SERVERS = 3
 
 
 def bulletin(report: Report, site: str) -> Bulletin:
-    """Return what is told of a report."""
-    head = f"{site}: samaops {report.command}: {_in_short(report)}"
+    """Return what is told of a report: what is wrong in the subject, where in each line, what to do behind each cause."""
     moment = report.started_at.strftime("%Y-%m-%d %H:%M:%S UTC")
-    first = f"[{moment}] {escape.plain(head)}"
-    bad = [finding for finding in report.findings if finding.status not in _GOOD]
-    summary = [*_errors(report), *_causes(report)]
-    summary += [line for finding in bad[:_MOST_FINDINGS] for line in _finding(finding)]
-    if len(bad) > _MOST_FINDINGS:
-        summary.append(_("{count} more").format(count=len(bad) - _MOST_FINDINGS))
-    summary += _actions(report)
-    good = [
-        f"  {words.status(finding.status)}  {escape.plain(finding.title)}"
-        for finding in report.findings
-        if finding not in bad
-    ]
+    first = f"[{moment}] {escape.plain(f'{site}: samaops {report.command}: {_in_short(report)}')}"
+    subject = escape.plain(f"[{site}] {_what_is_wrong(report)}", 180)
+    summary = [*_errors(report), *_causes(report), *_left(report), *_actions(report)]
+    good = [_line(finding) for finding in report.findings if finding.status in _GOOD]
     return Bulletin(
-        subject=escape.plain(f"[{head}]", 180),
-        summary="\n".join([first, *summary]) + "\n",
+        subject=subject,
+        summary="\n".join([subject, first, *summary]) + "\n",
         log="\n".join([first, *summary, *good]) + "\n",
     )
+
+
+def _what_is_wrong(report: Report) -> str:
+    """Return the subject: the cause that leads the report, else what is worst, else how much is well."""
+    if report.errors or report.status is Status.OK:
+        return f"samaops {report.command}: {_in_short(report)}"
+    status, cause = words.leading(report)
+    if cause is not None:
+        place, others = _on(_servers(cause, report)), len(report.causes) - 1
+        more = ngettext("and {count} more cause", "and {count} more causes", others).format(count=others)
+        title = cause.title + (f" ({more})" if others else "")
+    else:
+        wrong = words.left(report)
+        place, title = _on([wrong[0].server] if wrong else []), words.unexplained(report) if wrong else ""
+    return f"{words.status(status)}: {place}{title}"
+
+
+def _servers(cause: Cause, report: Report) -> list[str | None]:
+    """Return the servers of what a cause explains, that of the decisive finding first."""
+    servers = {finding.key: finding.server for finding in report.findings if finding.status is not Status.OK}
+    return list(dict.fromkeys(servers[key] for key in cause.explains if servers.get(key)))
+
+
+def _on(servers: Sequence[str | None]) -> str:
+    """Return the servers before what is said of them; nothing where it is on none."""
+    known = [server for server in servers if server]
+    if not known:
+        return ""
+    return f"[{', '.join([*known[:_MOST_SERVERS], *(['…'] if len(known) > _MOST_SERVERS else [])])}] "
 
 
 def _in_short(report: Report) -> str:
@@ -55,24 +77,47 @@ def _errors(report: Report) -> Iterator[str]:
 
 
 def _causes(report: Report) -> Iterator[str]:
+    """Yield each cause with its own way out, and what it explains without any: that is no way out of the cause."""
+    by_key = {finding.key: finding for finding in report.findings}
     for cause in report.causes:
         yield _("  cause ({verdict})  {title}").format(
-            verdict=words.verdict(cause.verdict), title=escape.plain(cause.title)
+            verdict=words.verdict(cause.verdict),
+            title=escape.plain(f"{_on(_servers(cause, report))}{cause.title}"),
         )
+        for fix in cause.fixes[:1]:
+            yield f"      {escape.plain(fix.title)} ({words.risk(fix.risk)})"
+            yield from (f"      -> {escape.command(command)}" for command in fix.commands)
+        yield f"      -> {escape.command(f'samaops explain {cause.id}')}"
+        explained = [by_key[key] for key in cause.explains if key in by_key]
+        bad = [finding for finding in explained if finding.status not in _GOOD]
+        yield from _at_most(bad, lambda finding: [f"    {_line(finding)}"])
 
 
-def _line(finding: Finding) -> Iterator[str]:
-    subject = escape.plain(finding.subject)
-    yield f"  {words.status(finding.status)}  {escape.plain(finding.title)} ({subject})"
+def _left(report: Report) -> Iterator[str]:
+    yield from _at_most(words.left(report), _finding)
+
+
+def _at_most(findings: Sequence[Finding], lines: Callable[[Finding], Iterable[str]]) -> Iterator[str]:
+    for finding in findings[:_MOST_FINDINGS]:
+        yield from lines(finding)
+    if len(findings) > _MOST_FINDINGS:
+        yield _("{count} more").format(count=len(findings) - _MOST_FINDINGS)
+
+
+def _line(finding: Finding) -> str:
+    title, subject = escape.plain(f"{_on([finding.server])}{finding.title}"), escape.plain(finding.subject)
+    return f"  {words.status(finding.status)}  {title}" + ("" if finding.status in _GOOD else f" ({subject})")
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    yield from _line(finding)
+    yield _line(finding)
     if finding.detail:
         yield f"      {escape.plain(finding.detail)}"
     if finding.hint:
         yield f"      -> {escape.command(finding.hint)}"
 
 
-def _actions(report: Report) -> list[str]:
-    return [f"  {words.action(action.status)}  {escape.plain(action.title)}" for action in report.actions]
+def _actions(report: Report) -> Iterator[str]:
+    for action in report.actions:
+        title = escape.plain(f"{_on([action.server])}{action.title}")
+        yield f"  {words.action(action.status)}  {title}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from msgspec import to_builtins
@@ -10,9 +11,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from samaops.i18n import N_, _
-from samaops.model.history import PastChange
+from samaops.model.history import PastChange, local
 from samaops.render import escape
-from samaops.render.layout import Hanging
+from samaops.render.layout import CommandLine, Hanging
 
 SCHEMA = "samaops/history/1"
 _STATUS_WORDS = {
@@ -28,14 +29,17 @@ _STYLES = {"verified": "green", "failed": "bold red", "interrupted": "bold yello
 
 
 def document(changes: Sequence[PastChange]) -> dict[str, Any]:
-    """Return changes as plain values, for JSON."""
-    return {"schema": SCHEMA, "changes": [to_builtins(change) for change in changes]}
+    """Return changes as plain values, for JSON: what was asked for is the verb, without options of this command line."""
+    plain = [to_builtins(change) for change in changes]
+    for change in plain:
+        del change["command"]
+    return {"schema": SCHEMA, "changes": plain}
 
 
-def table(changes: Sequence[PastChange]) -> Group:
+def table(changes: Sequence[PastChange], *, is_filtered: bool = False) -> Group:
     """Return a list of changes, newest first."""
     if not changes:
-        return Group(Text(_("Nothing was changed yet")))
+        return Group(Text(_("No change fits") if is_filtered else _("Nothing was changed yet")))
     return Group(*(line for change in changes for line in _summary(change)))
 
 
@@ -44,7 +48,9 @@ def page(change: PastChange) -> Group:
     lines = [*_summary(change), Text("")]
     for moment in change.moments:
         lines.append(
-            Hanging(Text(f"{_clock(moment.at)}  ", "dim"), Text(escape.plain(moment.text)), indent=2)
+            Hanging(
+                Text(f"{_clock(moment.at, change.at)}  ", "dim"), Text(escape.plain(moment.text)), indent=2
+            )
         )
     return Group(*lines)
 
@@ -54,10 +60,12 @@ def _summary(change: PastChange) -> Iterator[RenderableType]:
     head = Text(escape.plain(change.id), "bold").append("  ").append(status, _STYLES.get(change.status, ""))
     yield head
     yield Hanging(Text(""), Text(escape.plain(change.title)), indent=2)
-    who = _("{user} on {host}, {at} UTC: samaops {verb}").format(
-        user=change.user, host=change.host, at=change.at[:19].replace("T", " "), verb=change.verb
-    )
+    who = _("{user} on {host}, {at}").format(user=change.user, host=change.host, at=local(change.at))
     yield Hanging(Text(""), Text(escape.plain(who), "dim"), indent=2)
+    if change.command:
+        yield CommandLine(escape.command(change.command), indent=2, style="dim")
+    else:
+        yield Hanging(Text(""), Text(escape.plain(change.verb), "dim"), indent=2)
     for text in _more(change):
         yield Hanging(Text(""), Text(escape.plain(text)), indent=2)
 
@@ -73,5 +81,8 @@ def _more(change: PastChange) -> Iterable[str]:
         yield _("taken back by {id}").format(id=change.undone_by)
 
 
-def _clock(at: str) -> str:
-    return at[11:23]
+def _clock(at: str, began_at: str) -> str:
+    """Return the local time of an event, with its day where that is not the one on which the change was begun."""
+    moment, began = (datetime.fromisoformat(text).astimezone() for text in (at, began_at))
+    day = "" if moment.date() == began.date() else f"{moment:%Y-%m-%d} "
+    return f"{day}{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from samaops.i18n import _
 from samaops.model.finding import Finding
@@ -17,8 +18,12 @@ from samaops.render import escape, words
 SERVICE = "SAMACONSO"
 # Nagios reads 8 kB of a plugin's output (MAX_PLUGIN_OUTPUT_LENGTH) and cuts what is longer.
 LONGEST_OUTPUT_BYTES = 8000
-_LONGEST_FIRST_LINE = 300
-_LONGEST_PERFORMANCE_BYTES = 5000
+# NRPE cuts at 1024 bytes, the zero at the end among them (MAX_PACKETBUFFER_LENGTH; version 4 only between equals):
+# the first line fits, and is all there is when all is well. Words and figures have each their own room, so that
+# what is drawn as a curve does not come and go with the words.
+_LONGEST_FIRST_LINE = 250
+_LONGEST_WORDS_BYTES = 300
+_LONGEST_PERFORMANCE_BYTES = 700
 # The units that the guidelines know; others are left out of the performance data.
 _UNITS = {
     "s": "s",
@@ -37,6 +42,7 @@ def render(report: Report) -> str:
     """Return the report for Nagios, Icinga or Centreon."""
     status = Status.UNKNOWN if report.errors and not report.findings else report.status
     first = f"{SERVICE} {status.value.upper()} - {_text(_summary(report), _LONGEST_FIRST_LINE)}"
+    first = first.encode("utf-8", "replace")[:_LONGEST_WORDS_BYTES].decode("utf-8", "ignore")
     performance = " ".join(_within(_performance(report), _LONGEST_PERFORMANCE_BYTES))
     output = f"{first} | {performance}" if performance else first
     room = LONGEST_OUTPUT_BYTES - len(output.encode("utf-8", "replace"))
@@ -91,12 +97,32 @@ def _long_text(report: Report) -> Iterator[str]:
 
 def _performance(report: Report) -> Iterator[str]:
     yield f"'duration'={report.duration_ms}ms"
-    for finding in report.findings:
+    for finding in _most_telling_first(report):
         value = finding.value
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             label = _text(finding.key, 120).replace("'", "''").replace("=", "_")
             limits = f"{_limit(finding, finding.warning)};{_limit(finding, finding.critical)}"
             yield f"'{label}'={_number(value)}{_UNITS.get(finding.unit or '', '')};{limits}".rstrip(";")
+
+
+def _most_telling_first(report: Report) -> Iterator[Finding]:
+    """Yield findings in an order that is the same in every run, whatever is wrong: there is not room for all figures.
+
+    First those that have limits, how full something is before all else; of these one of each system, then a second.
+    """
+    ordered = sorted(
+        report.findings,
+        key=lambda finding: (
+            finding.warning is None and finding.critical is None,
+            finding.unit != "%",
+            finding.key,
+        ),
+    )
+    systems: dict[str, list[Finding]] = {}
+    for finding in ordered:
+        systems.setdefault(finding.system, []).append(finding)
+    for row in zip_longest(*(systems[system] for system in sorted(systems))):
+        yield from (finding for finding in row if finding is not None)
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,7 @@
 """A report in Prometheus' text format, for the node exporter's textfile collector: gauges of this run only.
 
-https://prometheus.io/docs/instrumenting/exposition_formats/
+https://prometheus.io/docs/instrumenting/exposition_formats/ The collector puts all files of its directory together and
+shows none of them when two hold the same series: those of other commands than diagnose say which.
 """
 
 from __future__ import annotations
@@ -22,22 +23,33 @@ def render(report: Report) -> str:
     seconds = report.duration_ms / 1000
     families: list[tuple[str, str, Iterable[Sample]]] = [
         (
+            "samaops_status",
+            "The worst status of the run: 0 ok, 1 warning, 2 critical, 3 unknown (could not look).",
+            [({}, NAGIOS_CODE[report.status])],
+        ),
+        (
             "samaops_check_status",
             "Status of a check: 0 ok, 1 warning, 2 critical, 3 unknown (could not look).",
             _statuses(report),
         ),
         ("samaops_check_value", "The value that a check judged.", _values(report)),
         ("samaops_cause", "A root cause that was found.", _causes(report)),
+        (
+            "samaops_error",
+            "Why the run could not do its work, by its exit code.",
+            [({"exit_code": str(error.exit_code)}, 1) for error in report.errors],
+        ),
         ("samaops_diagnose_duration_seconds", "How long looking took.", [({}, seconds)]),
         ("samaops_diagnose_timestamp_seconds", "When looking began.", [({}, report.started_at.timestamp())]),
     ]
-    return "".join(line + "\n" for family in families for line in _family(*family))
+    of_run = {} if report.command == "diagnose" else {"command": report.command}
+    return "".join(line + "\n" for family in families for line in _family(*family, of_run))
 
 
-def _family(name: str, explanation: str, samples: Iterable[Sample]) -> Iterator[str]:
+def _family(name: str, explanation: str, samples: Iterable[Sample], of_run: dict[str, str]) -> Iterator[str]:
     lines: dict[str, str] = {}  # a series may stand only once: shortened labels could be the same
     for labels, value in samples:
-        lines.setdefault(_labels(labels), _number(value))
+        lines.setdefault(_labels({**labels, **of_run}), _number(value))
     if lines:
         yield f"# HELP {name} {explanation}"
         yield f"# TYPE {name} gauge"

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import cache
+from itertools import islice
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from samaops.changes import undo as undoing
+from samaops.changes import verbs
+from samaops.changes.journaled import plan_from
 from samaops.changes.run import operations
+from samaops.config import consistency, playbooks
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import N_, _
 from samaops.journal import history
 from samaops.journal.history import Change, Event, Journal
 from samaops.journal.owner import Owner
-from samaops.model.history import Moment, PastChange
+from samaops.model.history import Moment, PastChange, local
 from samaops.model.plan import Plan
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import exclusion
 from samaops.workflows.change import LiveWorld, journal_of, lock_of
 
+# In the place of an id.
+LAST = "last"
+_WITHOUT_EFFECT = ("reverted", "refused")
+_MOST_SHOWN = 5
 _KINDS = {
     history.BEGUN: N_("begun"),
     history.STEP_BEGUN: N_("begun"),
@@ -33,34 +47,120 @@ _KINDS = {
 }
 
 
-def changes(site: Site, limit: int) -> tuple[PastChange, ...]:
-    """Return the last changes, newest first. Raises UnavailableError when the journal cannot be read."""
+class Wanted(Struct, frozen=True):
+    """Which changes are asked for: begun at ``since`` or later and before ``until``; "" stands for any."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    kind: str = ""
+    server: str = ""
+    result: str = ""
+
+
+ANY = Wanted()
+
+
+def changes(site: Site, limit: int, wanted: Wanted = ANY) -> tuple[PastChange, ...]:
+    """Return the last changes that are wanted, newest first.
+
+    Raises UnavailableError when the journal cannot be read, UsageError for a kind or a server that nothing has.
+    """
     with _opened(site) as journal:
-        changes, undone = journal.changes(limit), journal.undone_by()
-        is_open = any(not change.last(history.ENDED) for change in changes)
-        running = _running(site, journal) if is_open else None
-        return tuple(_past(change, running, undone) for change in changes)
+        holder = cache(lambda: _running(site, journal))
+        fitting = (change for change in _since(journal, wanted.since) if _fits(change, wanted, holder))
+        changes, undone = tuple(islice(fitting, limit)), journal.undone_by()
+        if not changes:
+            _require_known(site, wanted)
+        return tuple(_past(site, change, _holder_of(change, holder), undone) for change in changes)
+
+
+def _since(journal: Journal, since: datetime | None) -> Iterator[Change]:
+    for change in journal.newest_first():
+        if since is not None and datetime.fromisoformat(change.began_at) < since:
+            return
+        yield change
+
+
+def _fits(change: Change, wanted: Wanted, holder: Callable[[], Owner | None]) -> bool:
+    words = {word.lstrip("-") for word in str(change.plan["verb"]).split()}
+    servers = _servers_of(change)
+    return (
+        (wanted.until is None or datetime.fromisoformat(change.began_at) < wanted.until)
+        and words.issuperset(wanted.kind.split())
+        and (not wanted.server or not servers or wanted.server in servers)
+        and (not wanted.result or change.status(_holder_of(change, holder)) == wanted.result)
+    )
+
+
+def _servers_of(change: Change) -> set[str]:
+    """Return the servers that a change touches; none where it does not say, for that may be each of them."""
+    servers: set[str] = set()
+    for step in plan_from(change.plan).steps:
+        places = [operation.server for operation in (step.operation, step.undo) if operation is not None]
+        servers.update(server for server in (*places, *(step.servers or ())) if server)
+    return servers
+
+
+def _holder_of(change: Change, holder: Callable[[], Owner | None]) -> Owner | None:
+    """Ask who makes a change right now, only where that can be of interest."""
+    return None if change.last(history.ENDED) else holder()
+
+
+def _require_known(site: Site, wanted: Wanted) -> None:
+    kinds = {word.lstrip("-") for verb in (*verbs.names(), "undo") for word in verb.split()}
+    for word in wanted.kind.split():
+        if word not in kinds:
+            text = _("There is no kind of change {kind!r}").format(kind=word)
+            raise UsageError(text, hint=consistency.not_one_of(word, sorted(kinds)))
+    servers = site.settings.servers
+    if wanted.server and wanted.server not in servers:
+        text = _("The configuration knows no server {server!r}").format(server=wanted.server)
+        raise UsageError(text, hint=consistency.not_one_of(wanted.server, servers))
 
 
 def change(site: Site, identifier: str) -> PastChange:
-    """Return one change with all its events. Raises UsageError when there is none of this id."""
+    """Return one change with all its events: by its id, the beginning of it, or as the ``last``.
+
+    Raises UsageError when there is none, or several.
+    """
     with _opened(site) as journal:
-        change = _find(journal, identifier)
-        return _past(change, _running(site, journal), journal.undone_by(), with_moments=True)
+        change = next(journal.newest_first(), None) if identifier == LAST else None
+        change = change or _find(journal, identifier)
+        return _past(site, change, _running(site, journal), journal.undone_by(), with_moments=True)
 
 
 def undo(site: Site, identifier: str) -> Plan:
-    """Plan to take a change back; nothing is changed.
+    """Plan to take a change back: by its id, the beginning of it, or the ``last`` that has an effect.
 
-    Raises UsageError when there is no such change, RefusedError when it cannot be taken back, or still runs.
+    Nothing is changed. Raises UsageError when there is no such change, RefusedError when it cannot be taken back, or
+    still runs.
     """
     with _opened(site) as journal:
-        change = _find(journal, identifier)
+        change = _last_effective(journal) if identifier == LAST else _find(journal, identifier)
         if change.status(_running(site, journal)) == "running":
-            raise RefusedError(_("The change {id} is still being made").format(id=identifier))
+            raise RefusedError(_("The change {id} is still being made").format(id=change.id))
     codes = undoing.codes_of(change)
     snapshot = LiveWorld(site).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
-    return exclusion.with_notes(site, undoing.plan(change, snapshot, operations.is_done))
+    plan = undoing.plan(change, snapshot, operations.is_done)
+    if identifier == LAST:
+        text = _("The last change is {id}, made by {user} on {host} at {at}")
+        owner = change.owner
+        note = text.format(id=change.id, user=owner.user, host=owner.host, at=local(change.began_at))
+        plan = replace(plan, notes=(note, *plan.notes))
+    return exclusion.with_notes(site, plan)
+
+
+def _last_effective(journal: Journal) -> Change:
+    """Return the newest change that is not itself an undo, was not taken back, and has done something."""
+    undone = journal.undone_by()
+    for change in journal.newest_first():
+        ended = change.last(history.ENDED)
+        is_without_effect = (ended is not None and ended.details["status"] in _WITHOUT_EFFECT) or (
+            change.last(history.STEP_BEGUN) is None and ended is not None
+        )
+        if not (change.plan.get("undoes") or change.id in undone or is_without_effect):
+            return change
+    raise RefusedError(_("No change is left to take back"), hint="samaops history list")
 
 
 @contextmanager
@@ -75,6 +175,13 @@ def _opened(site: Site) -> Iterator[Journal]:
 def _find(journal: Journal, identifier: str) -> Change:
     change = journal.change(identifier)
     if change is None:
+        fitting = journal.beginning_with(identifier) if identifier else ()
+        if len(fitting) > 1:
+            shown = ", ".join((*fitting[:_MOST_SHOWN], *(["…"] if len(fitting) > _MOST_SHOWN else [])))
+            text = _("Several changes begin with {id!r}: {ids}").format(id=identifier, ids=shown)
+            raise UsageError(text, hint="samaops history list")
+        change = journal.change(fitting[0]) if fitting else None
+    if change is None:
         raise UsageError(
             _("There is no change {id!r} in the history").format(id=identifier), hint="samaops history list"
         )
@@ -87,7 +194,12 @@ def _running(site: Site, journal: Journal) -> Owner | None:
 
 
 def _past(
-    change: Change, running: Owner | None, undone: Mapping[str, str], *, with_moments: bool = False
+    site: Site,
+    change: Change,
+    running: Owner | None,
+    undone: Mapping[str, str],
+    *,
+    with_moments: bool = False,
 ) -> PastChange:
     ended, titles = change.last(history.ENDED), [str(step["title"]) for step in change.plan["steps"]]
     moments = tuple(_moment(event, titles) for event in change.events) if with_moments else ()
@@ -104,7 +216,22 @@ def _past(
         undoes=change.plan.get("undoes"),
         undone_by=undone.get(change.id),
         moments=moments,
+        command=_command(site, change),
     )
+
+
+def _command(site: Site, change: Change) -> str:
+    """Return the command that asks for the same again, "" when there is none any more."""
+    verb, arguments = str(change.plan["verb"]), [str(argument) for argument in change.plan["arguments"]]
+    if verb in verbs.names():
+        arguments = list(verbs.find(verb).typed(*arguments))
+    elif verb != "undo":
+        fix = verb.removeprefix("troubleshoot ")
+        offering = [book.id for book in playbooks.all_of(site.settings).values() if fix in book.fixes]
+        if len(offering) != 1:
+            return ""
+        verb, arguments = f"troubleshoot {offering[0]}", ["--apply", fix]
+    return samaops(site, " ".join([verb, *map(shlex.quote, arguments)]))
 
 
 def _reason(details: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ import pytest
 import redis
 
 from tests import warm_python
+from tests.answers import validated
 from tests.service import faulty
 from tests.warm_python import WarmPython
 
@@ -51,8 +52,8 @@ class Done:
     seconds: float
 
     def json(self) -> Any:
-        """Return stdout as exactly one JSON document."""
-        return json.loads(self.stdout)
+        """Return stdout as exactly one JSON document, which keeps to its schema."""
+        return validated(json.loads(self.stdout))
 
 
 class Samaops:

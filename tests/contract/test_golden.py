@@ -101,6 +101,17 @@ def test_a_history_of_an_earlier_version_is_listed_and_shown(samaops: Samaops, j
         assert (shown.code, shown.json()) == (0, at_home(samaops, expected)), change
 
 
+def test_a_history_of_an_earlier_version_is_searched(samaops: Samaops, journal: Path) -> None:
+    config = configured(samaops)
+    words = ("--kind", "undo", "--since", "2026-11-28", "--result", "verified", "-o", "json")
+    listed = samaops("--config", config, "history", "list", *words).json()["changes"]
+    assert [change["id"] for change in listed] == ["20261128-021507-31b6", "20261128-020904-708c"]
+    shown = samaops("--config", config, "history", "show", "20261128-020904")
+    assert "samaops --config" in shown.stdout, "the command is for the same site"
+    assert "undo 20261128-020857-f132" in shown.stdout
+    assert samaops("--config", config, "history", "list", "--result", "good").code == 64
+
+
 def test_a_purge_of_an_earlier_version_is_taken_back_with_its_file(samaops: Samaops, journal: Path) -> None:
     broker = '[rabbitmq]\nhost = "127.101.0.2"\nusername = "samaconso_admin"\npassword = "x"\ntimeout = 1\n'
     done = samaops("--config", configured(samaops, broker), "undo", PURGE, "--dry-run", "-o", "json")

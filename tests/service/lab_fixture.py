@@ -13,6 +13,7 @@ from typing import Any
 
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import Layout
+from tests.answers import validated
 from tests.service.own_network import own_network
 from tests.warm_python import WarmPython
 
@@ -52,6 +53,8 @@ class RunningLab:
         )
         if expected is not None:
             assert answer.returncode == expected, answer.stdout + answer.stderr
+        if words[-1] == "json" or "-o json" in " ".join(words):
+            validated(json.loads(answer.stdout))
         return answer
 
     @property

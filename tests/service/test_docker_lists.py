@@ -20,6 +20,7 @@ from samaops.config.settings import Docker, Safety, Server, Settings
 from samaops.errors import UnavailableError, UsageError
 from samaops.site.site import Site
 from samaops.workflows import docker
+from tests.answers import validated
 from tests.service import looking
 from tests.service.docker_engine import Engine, running_engine
 
@@ -204,8 +205,10 @@ class Cli:
 def test_the_lists_for_people_and_programs(engine: Engine, tmp_path: Path) -> None:
     samaops = Cli(engine, tmp_path)
     assert "talks" in samaops("ps").stdout
-    assert json.loads(samaops("ps", "-o", "json").stdout)["schema"] == "samaops/containers/1"
-    assert json.loads(samaops("stats", "-o", "json").stdout)["container_stats"][0]["container"] == "talks"
+    assert validated(json.loads(samaops("ps", "-o", "json").stdout))["schema"] == "samaops/containers/1"
+    stats = validated(json.loads(samaops("stats", "-o", "json").stdout))
+    assert stats["container_stats"][0]["container"] == "talks"
+    assert validated(json.loads(samaops("logs", "talks", "-o", "json").stdout))["log_lines"]
     log = samaops("logs", "talks", "--tail", "50")
     assert "first" in log.stdout
     assert "\x1b" not in log.stdout, "what a container says does not drive the terminal"

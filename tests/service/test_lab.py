@@ -18,6 +18,7 @@ import pytest
 from samaops.config.load import load
 from samaops.lab import processes
 from samaops.lab.lab import expected_parts
+from tests.answers import validated
 from tests.service.own_network import own_network
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(400), pytest.mark.xdist_group("lab")]
@@ -50,7 +51,7 @@ class Lab:
 
     def status(self, expected: int = 0) -> dict[str, Any]:
         """Return the status document."""
-        document: dict[str, Any] = json.loads(self.run("status", "-o", "json", expected=expected))
+        document: dict[str, Any] = validated(json.loads(self.run("status", "-o", "json", expected=expected)))
         return document
 
     def parts(self, expected: int = 0) -> dict[str, dict[str, Any]]:

@@ -40,6 +40,20 @@ def test_a_queue_without_consumer_is_found_repaired_verified_and_taken_back(whol
         whole_lab.samaops("lab", "heal", "queue-without-consumer", expected=0)
 
 
+LISTS = ("queue list", "queue peek normal", "workers list", "workers queues", "docker ps", "docker stats")
+
+
+def test_every_list_of_a_whole_site_keeps_to_its_schema(whole_lab: RunningLab) -> None:
+    """The fixture compares each document with the schema that it names."""
+    for command in LISTS:
+        listed = json.loads(
+            whole_lab.samaops(*whole_lab.calm, *command.split(), "-o", "json", expected=0).stdout
+        )
+        assert listed["schema"] != "samaops/report/1"
+    file = str(whole_lab.state_home / "exported.jsonl")
+    whole_lab.samaops(*whole_lab.calm, "queue", "export", "normal", "--to", file, "-o", "json", expected=0)
+
+
 def _is_consumed(lab: RunningLab, queue: str) -> bool:
     listed = json.loads(lab.samaops(*lab.calm, "workers", "queues", "-o", "json", expected=0).stdout)
     (row,) = [one for one in listed["worker_queues"] if one["queue"] == queue]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.collect import registry
 from samaops.config.settings import Docker, Maintenance, Redis, Safety, Server, Settings
@@ -16,13 +17,17 @@ from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMa
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.journal.records import Records
+from samaops.model.bulletin import Bulletin
+from samaops.model.cause import Cause, Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.model.report import Report
+from samaops.model.plan import Action, Risk
+from samaops.model.report import Report, ReportError
 from samaops.model.status import Status
 from samaops.render.bulletin import bulletin
+from samaops.site import chosen
 from samaops.site.site import Site
 from samaops.workflows import change
-from samaops.workflows.maintenance import past, routine
+from samaops.workflows.maintenance import announce, past, routine
 from samaops.workflows.maintenance.daily import DAILY, DISK_CODE, with_growth
 from samaops.workflows.maintenance.routine import Limit, OverdueError, with_limits
 
@@ -188,3 +193,80 @@ def test_a_bulletin_is_plain_text_whatever_is_in_it() -> None:
     assert "\x00" not in told.log
     assert "\n" not in told.subject
     assert told.log.splitlines()[1] == "  critical  two lines [red]\\x00 (a/\\x1b[31m)"
+
+
+REDIS_DOWN = Finding(
+    "redis.service.unreachable",
+    Status.CRITICAL,
+    "redis/workers",
+    "Redis refuses connections",
+    server="workers",
+    hint="samaops explain redis.service.unreachable",
+)
+SYMPTOM = Finding("api.health.failing", Status.CRITICAL, "api/api_1", "API sick", server="api", hint="curl x")
+LOOSE = Finding("servers.disk.full", Status.WARNING, "servers/db:/", "/ is full", server="db", hint="df -h")
+CAUSE = Cause(
+    "redis-down",
+    "redis-full",
+    Verdict.CONFIRMED,
+    "redis/workers",
+    "Redis does not run",
+    explains=(REDIS_DOWN.key, SYMPTOM.key),
+    fixes=(Fix("docker.restart", Risk.SAFE, "Start Redis", ("samaops docker restart samaconso_redis",)),),
+)
+OTHER = replace(CAUSE, id="disk-full", title="The disk is full", explains=(LOOSE.key,), fixes=())
+
+
+def told_of(*causes: Cause, **fields: Any) -> Bulletin:
+    findings = (LOOSE, SYMPTOM, REDIS_DOWN)
+    return bulletin(Report("maintain daily", MOMENT, findings=findings, causes=causes, **fields), "dakar")
+
+
+def test_the_subject_of_an_alert_is_its_cause_and_where_that_is() -> None:
+    told = told_of(OTHER, CAUSE)
+    assert told.subject == "[dakar] critical: [workers, api] Redis does not run (and 1 more cause)"
+    assert told.summary.splitlines()[0] == told.subject, "a chat shows the first line"
+    assert told.summary.splitlines()[1].startswith(
+        "[2026-01-31 06:00:00 UTC] dakar: samaops maintain daily: "
+    )
+    unexplained = told_of().subject
+    assert unexplained.startswith("[dakar] critical: [api] API sick (and 2 more)")
+
+
+def test_the_subject_of_a_run_that_failed_says_why() -> None:
+    told = told_of(errors=(ReportError("Maintenance was ended", exit_code=2),))
+    assert told.subject == "[dakar] samaops maintain daily: Maintenance was ended"
+
+
+def test_each_line_of_an_alert_names_its_server_and_each_cause_its_own_command() -> None:
+    action = Action("x", "Remove images", Risk.SAFE, server="db")
+    lines = told_of(CAUSE, actions=(action,)).summary.splitlines()[2:]
+    assert lines == [
+        "  cause (confirmed)  [workers, api] Redis does not run",
+        "      Start Redis (safe)",
+        "      -> samaops docker restart samaconso_redis",
+        "      -> samaops explain redis-down",
+        "      critical  [workers] Redis refuses connections (redis/workers)",
+        "      critical  [api] API sick (api/api_1)",
+        "  warning  [db] / is full (servers/db:/)",
+        "      -> df -h",
+        "  planned  [db] Remove images",
+    ]
+
+
+def test_a_cause_without_a_fix_is_explained() -> None:
+    assert "      -> samaops explain disk-full" in told_of(OTHER).summary.splitlines()
+
+
+def test_an_alert_is_about_the_same_configuration() -> None:
+    chosen.remember(Path("/etc/dakar.toml"), lab=False)
+    assert "-> samaops --config /etc/dakar.toml docker restart samaconso_redis\n" in told_of(CAUSE).summary
+
+
+def test_alertmanager_is_given_server_cause_and_its_command() -> None:
+    report = Report("maintain daily", MOMENT, findings=(SYMPTOM, LOOSE), causes=(CAUSE,))
+    symptom, loose = announce.prepare(Site(Settings()), report, bulletin(report, "s"), ()).firing
+    assert symptom["labels"]["server"] == "api"
+    assert symptom["annotations"]["cause"] == "Redis does not run"
+    assert symptom["annotations"]["hint"] == "samaops docker restart samaconso_redis"
+    assert loose["annotations"] == {"summary": "/ is full", "hint": "df -h"}

@@ -109,7 +109,11 @@ class _Scaling(Struct, frozen=True):
         return text.format(count=abs(self.by), worker=self.worker)
 
 
-@verb("workers scale", looks=_scale_looks)
+def _typed_scale(worker: str, by: str) -> tuple[str, ...]:
+    return (worker, "--add" if int(by) > 0 else "--remove", str(abs(int(by))))
+
+
+@verb("workers scale", looks=_scale_looks, typed=_typed_scale)
 def plan_scale(snapshot: Snapshot, site: Site, worker: str, by: str) -> Plan:
     """Plan that a worker's pool grows or shrinks, until it restarts.
 

@@ -112,7 +112,8 @@ def _purge_looks(site: Site, queue: str, _file: str) -> tuple[str, ...]:
     return QUEUES
 
 
-@verb("queue purge", looks=_purge_looks)
+# Again into a new file: the one that was written is never overwritten.
+@verb("queue purge", looks=_purge_looks, typed=lambda queue, _file: (queue,))
 def plan_purge(snapshot: Snapshot, site: Site, queue: str, file: str) -> Plan:
     """Plan that every ready message of a queue is taken out of it, into a new file on this machine.
 

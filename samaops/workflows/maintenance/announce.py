@@ -24,9 +24,11 @@ from samaops.errors import SamaopsError
 from samaops.i18n import _
 from samaops.journal.history import default_file
 from samaops.model.bulletin import Bulletin
+from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 # A resolver can hang longer than any timeout of ours.
@@ -77,11 +79,24 @@ def prepare(site: Site, report: Report, bulletin: Bulletin, earlier: Iterable[La
 
 
 def _alert(site: Site, finding: Finding, report: Report) -> dict[str, Any]:
-    severity = finding.status.value
-    annotations = {"summary": finding.title, "description": finding.detail, "hint": finding.hint or ""}
-    return _fires(
-        site, report, {"alertname": finding.code, "subject": finding.subject}, severity, annotations
-    )
+    names = {"alertname": finding.code, "subject": finding.subject}
+    if finding.server:
+        names["server"] = finding.server
+    cause = next((cause for cause in report.causes if finding.key in cause.explains), None)
+    hint = _way_out(site, cause) if cause else finding.hint or ""
+    annotations = {
+        "summary": finding.title,
+        "description": finding.detail,
+        "hint": hint,
+        "cause": cause.title if cause else "",
+    }
+    return _fires(site, report, names, finding.status.value, annotations)
+
+
+def _way_out(site: Site, cause: Cause) -> str:
+    """Return the command of a cause itself; what it only explains has none of its own."""
+    commands = cause.fixes[0].commands if cause.fixes else ()
+    return commands[0] if commands else samaops(site, f"explain {cause.id}")
 
 
 def _failed(site: Site, report: Report, message: str) -> dict[str, Any]:

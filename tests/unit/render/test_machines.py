@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+import xmlschema
 from msgspec.structs import replace
 
-from samaops.model.report import Report, ReportError
+from samaops.i18n import use_language
+from samaops.model.finding import Finding
+from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.status import Status
 from samaops.render import faces, nagios
 from samaops.render.faces import Output
 from tests.unit.render import reports
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report.schema.json").read_text(encoding="utf-8"))
+JUNIT = xmlschema.XMLSchema(str(Path(__file__).parents[2] / "data" / "junit.xsd"))
+# MAX_PACKETBUFFER_LENGTH of NRPE 2, and of every newer one that speaks with it.
+NRPE_BYTES = 1024
 FAILED = Report(
     "diagnose", reports.MOMENT, errors=(ReportError("No configuration", "samaops config init", 78),)
 )
+
+
+REPORTS = {
+    "usual": reports.usual(),
+    "healthy": reports.healthy(),
+    "failed": FAILED,
+    "empty": Report("diagnose", reports.MOMENT),
+    "of a routine": replace(reports.usual(), command="maintain daily"),
+    **{f"hostile: {name}": reports.hostile(text) for name, text in reports.HOSTILE.items()},
+}
+each_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 
 
 def document(report: Report) -> dict[str, object]:
@@ -147,3 +166,69 @@ def test_markdown_has_the_cause_its_commands_and_the_table() -> None:
     assert text.startswith("# samaops diagnose: critical\n")
     assert f"```sh\n{reports.LONG_COMMAND}\n```" in text
     assert "| warning | redis\\.memory\\.high | redis/workers |" in text
+
+
+@each_report
+def test_junit_is_valid_for_jenkins_and_for_ant(report: Report) -> None:
+    JUNIT.validate(faces.render(report, Output.JUNIT).partition("\n")[2])
+
+
+@each_report
+def test_promtool_takes_what_prometheus_is_given(report: Report) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not on this machine")
+    text = faces.render(report, Output.PROMETHEUS)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=text.encode(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_prometheus_has_no_series_twice_when_a_directory_holds_the_files_of_two_commands() -> None:
+    def series(report: Report) -> set[str]:
+        lines = faces.render(report, Output.PROMETHEUS).splitlines()
+        return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+    assert not series(reports.usual()) & series(REPORTS["of a routine"])
+
+
+def test_prometheus_says_that_a_run_failed() -> None:
+    text = faces.render(FAILED, Output.PROMETHEUS)
+    assert "samaops_status 3\n" in text
+    assert 'samaops_error{exit_code="78"} 1\n' in text
+    assert "samaops_status 2\n" in faces.render(reports.usual(), Output.PROMETHEUS)
+
+
+def measured(status: Status, number: int) -> Finding:
+    """Return a finding with a value, and every other one with limits, named as long as those of the guide."""
+    limits = {"warning": 80, "critical": 95} if number % 2 else {}
+    key = f"rabbitmq/samaconso_queue_{number:03}"
+    return reports.finding(
+        "rabbitmq.queue.backlog", status, key, "Été " * 90, value=number, unit="%", **limits
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("count", [3, 300])
+def test_nagios_fits_what_nrpe_hands_on_when_all_is_well(language: str, count: int) -> None:
+    use_language(language)
+    fine = tuple(measured(Status.OK, number) for number in range(count))
+    output = nagios.render(replace(reports.healthy(), findings=fine))
+    assert len(output.encode()) < NRPE_BYTES
+    first, _bar, figures = output.partition(" | ")
+    assert first.startswith("SAMACONSO OK - ")
+    assert figures.split()[1] == "'rabbitmq.queue.backlog@rabbitmq/samaconso_queue_001'=1%;80;95"
+
+
+def test_nagios_has_the_same_figures_whatever_is_wrong_and_its_first_line_fits_nrpe_then_too() -> None:
+    def figures(*bad: int) -> list[str]:
+        findings = [
+            measured(Status.CRITICAL if number in bad else Status.OK, number) for number in range(100)
+        ]
+        report = replace(reports.healthy(), findings=worst_first(findings))
+        first = nagios.render(report).splitlines()[0]
+        assert len(first.encode()) < NRPE_BYTES
+        return [figure.partition("=")[0] for figure in first.partition(" | ")[2].split()]
+
+    assert figures() == figures(98, 99) == figures(*range(100))
+    assert len(figures()) > 5

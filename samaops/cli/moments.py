@@ -1,0 +1,55 @@
+"""Moments as people type them, by their own clock."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, time, timedelta
+
+from samaops.errors import UsageError
+from samaops.i18n import _
+
+_AGO = re.compile(r"(\d{1,6})\s*([mhdwj])")
+_UNITS = {
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "j": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_DAYS_AGO = {"today": 0, "aujourd'hui": 0, "yesterday": 1, "hier": 1}
+_DAYS = ("%Y-%m-%d", "%d/%m/%Y")
+
+
+def interval(text: str, option: str) -> tuple[datetime, datetime]:
+    """Return when something begins and ends that was typed: a day whole, a moment at once. Raises UsageError."""
+    now = datetime.now().astimezone()
+    words = text.strip().lower()
+    try:
+        ago = _AGO.fullmatch(words)
+        if ago:
+            moment = now - int(ago[1]) * _UNITS[ago[2]]
+            return moment, moment
+        day = _day(words, now.date())
+        if day is not None:
+            return _midnight(day), _midnight(day + timedelta(days=1))
+        moment = datetime.fromisoformat(re.sub("z$", "+00:00", words)).astimezone()
+    except (ValueError, OverflowError):
+        text = _("{option}: {text!r} is no moment").format(option=option, text=text)
+        raise UsageError(text, hint=f"{option} 2026-01-31, '2026-01-31 14:00', today, 2h, 7d") from None
+    return moment, moment
+
+
+def _day(words: str, today: date) -> date | None:
+    if words in _DAYS_AGO:
+        return today - timedelta(days=_DAYS_AGO[words])
+    for form in _DAYS:
+        try:
+            return datetime.strptime(words, form).date()  # noqa: DTZ007 - a day has no zone
+        except ValueError:
+            continue
+    return None
+
+
+def _midnight(day: date) -> datetime:
+    """Return when a day begins here."""
+    return datetime.combine(day, time()).astimezone()

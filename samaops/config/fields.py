@@ -47,7 +47,7 @@ def _host(value: str) -> str:
     return value
 
 
-def _url(value: str) -> str:
+def require_url(value: str) -> str:
     """Accept ``http://host[:port]/…`` without a user or password in it."""
     try:
         parts = urlsplit(value)
@@ -71,5 +71,5 @@ def _canary_task(value: str) -> str:
 
 UserPath = Annotated[Path, BeforeValidator(_user_path)]
 Host = Annotated[str, AfterValidator(_host)]
-Url = Annotated[str, AfterValidator(_url)]
+Url = Annotated[str, AfterValidator(require_url)]
 CanaryTask = Annotated[str, AfterValidator(_canary_task)]

@@ -15,9 +15,12 @@ from samaops.config.load import user_path
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.report import Report
+from samaops.model.status import NAGIOS_CODE
 from samaops.render import json, settings
 from samaops.render.faces import Output
+from samaops.site.site import Site
 from samaops.workflows import configuration
+from samaops.workflows import connect as connecting
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -44,12 +47,26 @@ def init(
 
 
 @app.command(help=N_("Check the configuration: every key, every reference, every secret."))
-def check(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def check(
+    ctx: typer.Context,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect", help=N_("Also log in to each system, as every look does; nothing is written.")
+        ),
+    ] = False,
+    output: OutputOption = Output.HUMAN,
+) -> None:
     """Check the configuration."""
     _require_form(output)
     started_at = datetime.now(timezone.utc)
     loaded = configuration_file.read(ctx.obj)
     systems = configuration.check(loaded)
+    if connect:
+        with screen.progress(_("Logging in…")):
+            report = connecting.connect(Site(loaded.settings))
+        screen.show_checklist(report, output)
+        raise typer.Exit(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status])
     if output is Output.JSON:
         screen.show(Report("config", started_at), output)
         return

@@ -1,0 +1,51 @@
+"""`config check --connect` tries what is configured with its rights, and says of each what to do."""
+
+from __future__ import annotations
+
+from tests.contract.conftest import Samaops, redis_at
+
+
+def test_each_system_is_tried_and_each_line_says_what_to_do(
+    samaops: Samaops, redis_server: tuple[str, int], hanging: tuple[str, int], refused: tuple[str, int]
+) -> None:
+    more = 'username = "locked"\npassword = "wrong-secret"\nserver = "here"'
+    text = (
+        '[servers.here]\naddress = "127.0.0.1"\nssh = "local"\n'
+        + redis_at(redis_server, more)
+        + f'[minio]\nserver = "here"\nurl = "http://127.0.0.1:{refused[1]}"\n'
+        + f'[notify.mail]\nhost = "{hanging[0]}"\nport = {hanging[1]}\ntimeout = 1\n'
+        + '[notify.slack]\nurl = "https://hooks.example/secret-x"\n'
+    )
+    done = samaops("--config", samaops.configure(text), "config", "check", "--connect", "-o", "json")
+    assert done.code == 2, done
+    findings = {finding["subject"]: finding for finding in done.json()["findings"]}
+    assert done.json()["command"] == "config"
+    wrong = findings["redis/here"]
+    assert (wrong["code"], wrong["status"]) == ("redis.service.unreachable", "unknown")
+    assert wrong["hint"] == "correct the user and the password of [redis], see: samaops config show"
+    assert findings["minio/here"]["hint"].startswith("see that [minio] has the right address and port")
+    assert (findings["notify/mail"]["code"], findings["notify/mail"]["status"]) == (
+        "config.notify",
+        "critical",
+    )
+    assert findings["notify/slack"]["status"] == "skipped"
+    assert findings["servers/here"]["status"] == "ok"
+    assert "secret" not in done.stdout
+    assert not any(
+        finding["status"] not in ("ok", "skipped") and not finding["hint"] for finding in findings.values()
+    )
+
+
+def test_people_see_one_line_for_each(samaops: Samaops, redis_server: tuple[str, int]) -> None:
+    config = samaops.configure(redis_at(redis_server))
+    done = samaops("--config", config, "config", "check", "--connect")
+    assert done.code == 0, done
+    lines = done.stdout.splitlines()
+    assert lines[0] == "✓ OK  Everything that is configured lets us in"
+    assert "redis.service.unreachable@redis/workers" in done.stdout
+
+
+def test_what_cannot_work_is_refused_before_anything_is_tried(samaops: Samaops) -> None:
+    config = samaops.configure('[redis]\nhost = "h"\n[schedule]\ntimezone = "Nowhere"\n')
+    done = samaops("--config", config, "config", "check", "--connect")
+    assert (done.code, done.stdout) == (78, "")

@@ -15,6 +15,7 @@ from samaops.collect.engine import Collector, Probe
 from samaops.config.settings import MailNotification, Ssh
 from samaops.errors import SamaopsError
 from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.selection import EVERYTHING
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import N_, _
@@ -59,15 +60,16 @@ def connect(site: Site, deadline_seconds: float = DEADLINE_SECONDS) -> Report:
     )
     looks = [look for look in snapshot.observations if look.system in SYSTEMS]
     judged = diagnose.judge(replace(snapshot, observations=tuple(looks)), site)
+    unseen = _unseen(snapshot, site)
     others = [look for look in snapshot.observations if look.system not in SYSTEMS]
-    findings = [*_access(judged, site), *(_finding(look, site) for look in others), *_untried(site)]
+    findings = [*_access(judged, site), *unseen, *(_finding(look, site) for look in others), *_untried(site)]
     is_well = all(finding.status in (Status.OK, Status.SKIPPED) for finding in findings)
     return replace(
         judged,
         command="config",
         causes=(),
         findings=worst_first(findings),
-        answer=_("Everything that is configured lets us in") if is_well else "",
+        answer=_("Everything that is configured lets us in") if is_well else _("Not everything lets us in"),
     )
 
 
@@ -90,6 +92,21 @@ def _access(judged: Report, site: Site) -> Iterator[Finding]:
             yield replace(finding, hint=hint or finding.hint, cause=None)
         else:
             yield replace(finding, cause=None)
+
+
+def _unseen(snapshot: Snapshot, site: Site) -> Iterator[Finding]:
+    """Name the right whose lack PostgreSQL does not refuse: it leaves out what others do, without a word."""
+    for look, facts in snapshot.facts_of(PostgresFacts):
+        if not facts.is_monitor:
+            title = _("{role} is not in pg_monitor: what others do in PostgreSQL is hidden from it")
+            yield Finding(
+                "config.rights",
+                Status.WARNING,
+                look.subject,
+                title.format(role=facts.role),
+                server=look.server,
+                hint=_grant("postgresql", look.server, site),
+            )
 
 
 def _what_to_do(kind: FailureKind, system: str, server: str | None, site: Site) -> str:

@@ -49,3 +49,17 @@ def test_what_cannot_work_is_refused_before_anything_is_tried(samaops: Samaops) 
     config = samaops.configure('[redis]\nhost = "h"\n[schedule]\ntimezone = "Nowhere"\n')
     done = samaops("--config", config, "config", "check", "--connect")
     assert (done.code, done.stdout) == (78, "")
+
+
+def test_doctor_answers_with_and_without_a_configuration(samaops: Samaops) -> None:
+    done = samaops("doctor", "-o", "json")
+    assert done.code == 2, done
+    first = done.json()["findings"][0]
+    assert (done.json()["command"], first["code"]) == ("doctor", "doctor.configuration")
+    assert first["hint"].startswith("samaops config init")
+    config = samaops.configure('[servers.here]\naddress = "127.0.0.1"\nssh = "local"\n')
+    done = samaops("--config", config, "doctor", "-o", "json")
+    titles = [finding["title"] for finding in done.json()["findings"]]
+    assert f"{config}, mode 0600" in titles
+    assert "1 of 1 servers are reached from here" in titles
+    assert done.code in (0, 1, 3), done  # the clock and the programs are those of the machine

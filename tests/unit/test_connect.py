@@ -31,3 +31,15 @@ def test_a_right_that_lacks_is_one_line_with_the_grant(monkeypatch: pytest.Monke
     ]
     assert "permission denied" in unseen[0].detail
     assert [finding.status for finding in report.findings if finding not in unseen] == [Status.OK]
+
+
+def test_a_role_that_sees_its_own_sessions_alone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = replace(HEALTHY, is_monitor=False)
+    look = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", facts)
+    monkeypatch.setattr(engine, "observe", lambda *_: Snapshot(MOMENT, (look,)))
+    report = connect.connect(Site(Settings(postgresql=PostgreSQL())))
+    (hidden,) = [finding for finding in report.findings if finding.status is Status.WARNING]
+    assert (hidden.code, hidden.hint) == (
+        "config.rights",
+        "sudo -u postgres psql -c 'GRANT pg_monitor TO samaops'",
+    )

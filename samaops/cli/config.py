@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,9 @@ import typer
 
 from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
+from samaops.cli.consent import ask
 from samaops.cli.options import OutputOption
+from samaops.config import example
 from samaops.config.load import user_path
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -38,12 +41,28 @@ def init(
     """Write the example."""
     globals_: Globals = ctx.obj
     target = path or globals_.config or user_path()
-    configuration.write_example(target, force=force)
-    typer.echo(
-        _("{path} is written; fill in the addresses and secrets, then: samaops config check").format(
-            path=target
-        )
-    )
+    if not force:
+        configuration.require_free(target)
+    is_asked = sys.stdin.isatty() and sys.stderr.isatty()
+    answers = {question.key: _answer(question) for question in example.QUESTIONS} if is_asked else {}
+    configuration.write_example(target, example.filled_in(answers), force=force)
+    text = _("{path} is written; fill in the addresses and secrets, then: samaops config check")
+    if is_asked:
+        text = _("{path} is written; say where the secrets are, then: samaops config check --connect")
+    typer.echo(text.format(path=target))
+
+
+def _answer(question: example.Question) -> str:
+    """Ask until the answer can be used; nothing at all is what is proposed."""
+    while True:
+        proposed = f" [{question.proposed}]" if question.proposed else ""
+        answer = ask(_(question.text) + proposed) or question.proposed
+        try:
+            question.require(answer)
+        except ValueError as error:
+            typer.echo(str(error), err=True)
+        else:
+            return answer
 
 
 @app.command(help=N_("Check the configuration: every key, every reference, every secret."))

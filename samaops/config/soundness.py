@@ -110,16 +110,17 @@ def _mail(settings: Settings) -> Iterator[Problem]:
     if mail.password is not None and mail.username is None:
         yield ("notify", "mail", "username"), _("is missing: there is a password, and nobody whose it is")
     for place, recipient in enumerate(mail.recipients):
-        if recipient.strip() and not _is_mail_address(recipient):
+        if recipient.strip() and not is_mail_address(recipient):
             yield (
                 ("notify", "mail", "recipients", place),
                 _("{value!r} is not a mail address").format(value=recipient),
             )
-    if mail.sender.strip() and not _is_mail_address(mail.sender):
+    if mail.sender.strip() and not is_mail_address(mail.sender):
         yield ("notify", "mail", "sender"), _("{value!r} is not a mail address").format(value=mail.sender)
 
 
-def _is_mail_address(text: str) -> bool:
+def is_mail_address(text: str) -> bool:
+    """Return whether a text is one mail address, as it stands in a header and in SMTP."""
     match = _MAIL_ADDRESS.fullmatch(text)
     name = text.partition("@")[0]
     if match is None or name.startswith(".") or name.endswith(".") or ".." in name:

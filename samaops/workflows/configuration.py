@@ -10,7 +10,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops import resources
 from samaops.checks.registry import rules
 from samaops.config import consistency, faults, keys, soundness
 from samaops.config.fields import require_url
@@ -37,22 +36,28 @@ class Shown(Struct, frozen=True):
     source: str  # "file", "default", or the name of the environment variable
 
 
-def write_example(path: Path, *, force: bool = False) -> None:
-    """Write the commented example, readable for its owner only.
-
-    Raises RefusedError when there is a file already and ``force`` is not given.
-    """
-    if path.exists() and not force:
+def require_free(path: Path) -> None:
+    """Raise RefusedError when there is a file already."""
+    if path.exists():
         raise RefusedError(
             _("{path} exists and was left as it is").format(path=path),
             hint=_("samaops config init --force   overwrites it"),
         )
+
+
+def write_example(path: Path, content: str, *, force: bool = False) -> None:
+    """Write the commented example, readable for its owner only.
+
+    Raises RefusedError when there is a file already and ``force`` is not given.
+    """
+    if not force:
+        require_free(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(resources.example_config().read_bytes())
+            file.write(content.encode())
         aside.replace(path)
     except OSError as error:
         raise ConfigurationError(

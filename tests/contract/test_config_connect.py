@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.conftest import Samaops, redis_at
+from tests.contract.conftest import Samaops, Terminal, redis_at
 
 
 def test_each_system_is_tried_and_each_line_says_what_to_do(
@@ -63,3 +63,29 @@ def test_doctor_answers_with_and_without_a_configuration(samaops: Samaops) -> No
     assert f"{config}, mode 0600" in titles
     assert "1 of 1 servers are reached from here" in titles
     assert done.code in (0, 1, 3), done  # the clock and the programs are those of the machine
+
+
+def test_init_asks_at_a_terminal_and_asks_again_for_what_cannot_be_used(samaops: Samaops) -> None:
+    path = samaops.home / "config" / "samaops" / "config.toml"
+    with Terminal(samaops, "config", "init") as terminal:
+        terminal.read_until("[samaconso]: ")
+        terminal.type("")
+        terminal.read_until("[10.101.10.11]: ")
+        terminal.type("10.101.X.X1")
+        terminal.read_until("is not an IP address or a host name")
+        terminal.read_until("[10.101.10.11]: ")
+        terminal.type("10.9.0.1")
+        for proposed in ("[10.101.10.12]", "[10.101.10.13]", "[samaops]", "[http://10.101.10.10:8080]"):
+            terminal.read_until(f"{proposed}: ")
+            terminal.type("")
+        terminal.read_until("nobody): ")
+        assert not path.exists()
+        terminal.type("ops@senelec.sn")
+        terminal.read_until("[10.101.10.20]: ")
+        terminal.type("")
+        assert "config check --connect" in terminal.rest()
+        assert terminal.process.returncode == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert 'address = "10.9.0.1"' in path.read_text()
+    with Terminal(samaops, "config", "init") as terminal:
+        assert "exists and was left as it is" in terminal.rest()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
@@ -17,7 +18,7 @@ from samaops.config import example
 from samaops.config.load import user_path
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.model.report import Report
+from samaops.model.report import Report, worst_first
 from samaops.model.status import NAGIOS_CODE
 from samaops.render import json, settings
 from samaops.render.faces import Output
@@ -81,17 +82,24 @@ def check(
     started_at = datetime.now(timezone.utc)
     loaded = configuration_file.read(ctx.obj)
     systems = configuration.check(loaded)
+    warnings = configuration.warnings(loaded.settings)
     if connect:
         with screen.progress(_("Logging in…")):
             report = connecting.connect(Site(loaded.settings))
+        if warnings:
+            findings = worst_first((*report.findings, *warnings))
+            report = replace(
+                report, findings=findings, answer=_("Not everything lets us in, or keeps what we send")
+            )
         screen.show_checklist(report, output)
         raise typer.Exit(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status])
-    if output is Output.JSON:
-        screen.show(Report("config", started_at), output)
+    good = _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
+    if output is Output.HUMAN and not warnings:
+        typer.echo(good)
         return
-    typer.echo(
-        _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
-    )
+    report = Report("config", started_at, findings=worst_first(warnings), answer=good if warnings else "")
+    screen.show_checklist(report, output)
+    raise typer.Exit(NAGIOS_CODE[report.status])
 
 
 @app.command(help=N_("Show every value in effect and where it comes from; secrets are masked."))

@@ -86,7 +86,7 @@ def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:
 
 def _unreadable_files(settings: Settings) -> Iterator[tuple[Key, str]]:
     for key, section in sections(settings):
-        for name in ("key_file", "ca_file"):
+        for name in ("key_file", "ca_file", "certificate_file"):
             path = getattr(section, name, None)
             if isinstance(path, Path) and not (path.is_file() and os.access(path, os.R_OK)):
                 yield (*key, name), _("{path} cannot be read").format(path=path)

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from samaops.checks.registry import rules
-from samaops.config import consistency, faults, keys, soundness
+from samaops.config import consistency, faults, in_clear, keys, soundness
 from samaops.config.fields import require_url
 from samaops.config.keys import Key
 from samaops.config.load import Configuration
@@ -22,6 +22,8 @@ from samaops.config.soundness import Problem
 from samaops.errors import ConfigurationError, RefusedError
 from samaops.i18n import _
 from samaops.journal.history import database_of
+from samaops.model.finding import Finding
+from samaops.model.status import Status
 from samaops.site.site import Site
 from samaops.workflows.diagnose import unknown_thresholds
 
@@ -78,6 +80,26 @@ def check(configuration: Configuration) -> tuple[str, ...]:
     if problems:
         raise ConfigurationError("\n".join(problems))
     return consistency.systems(settings)
+
+
+def warnings(settings: Settings) -> tuple[Finding, ...]:
+    """Name the secrets that would travel in clear to another machine, and the servers that nobody verifies."""
+    found = []
+    for key, host, remedy in in_clear.secrets(settings):
+        name = keys.dotted(key)
+        title = _("{key} may travel in clear to {host}: nothing demands TLS").format(key=name, host=host)
+        found.append(Finding("config.secret.in_clear", Status.WARNING, f"config/{name}", title, hint=remedy))
+    for system in ("postgresql", "pgbouncer", "redis", "rabbitmq"):
+        section = getattr(settings, system)
+        if section is not None and section.tls is not None and not section.tls.verify:
+            title = _("{system} is believed unseen: its certificate is not verified").format(system=system)
+            hint = _("name its authority in {section}.ca_file, and leave out verify").format(
+                section=f"{system}.tls"
+            )
+            found.append(
+                Finding("config.tls.unverified", Status.WARNING, f"config/{system}", title, hint=hint)
+            )
+    return tuple(found)
 
 
 def _secrets(settings: Settings) -> Iterator[Problem]:

@@ -89,3 +89,21 @@ def test_init_asks_at_a_terminal_and_asks_again_for_what_cannot_be_used(samaops:
     assert 'address = "10.9.0.1"' in path.read_text()
     with Terminal(samaops, "config", "init") as terminal:
         assert "exists and was left as it is" in terminal.rest()
+
+
+def test_check_warns_of_secrets_in_clear_and_of_none_that_stay_here(samaops: Samaops) -> None:
+    done = samaops(
+        "--config",
+        samaops.configure('[redis]\nhost = "10.101.0.3"\npassword = "canary-4711"\n'),
+        "config",
+        "check",
+        "-o",
+        "json",
+    )
+    assert done.code == 1, done
+    (finding,) = done.json()["findings"]
+    assert (finding["code"], finding["status"]) == ("config.secret.in_clear", "warning")
+    assert finding["hint"] == "set redis.tls, where the server has TLS"
+    assert "canary" not in done.stdout + done.stderr
+    here = samaops.configure('[redis]\nhost = "127.0.0.1"\npassword = "canary-4711"\n')
+    assert samaops("--config", here, "config", "check").code == 0

@@ -80,7 +80,7 @@ def age(backup: BackupFacts, context: Context) -> Iterator[Finding]:
 
 # pg_dump that fails at its start leaves a file of 0 bytes, one cut off leaves a part. Half of the usual size does
 # not come from people deleting their accounts.
-@check("backup.size.changed", BackupFacts, warning=-50, unit="%")
+@check("backup.size.changed", BackupFacts, warning=-50, unit="%", less_is_worse=True)
 def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     finished = [file for file in backup.files if backup.epoch - file.modified_at >= STILL_WRITTEN_SECONDS]
     if not finished:

@@ -39,7 +39,7 @@ access(
 
 
 # 30 days to order a new one from the authority, 7 when it becomes an incident to come.
-@check("certificates.expiry.near", CertificateFacts, warning=30, critical=7, unit="d")
+@check("certificates.expiry.near", CertificateFacts, warning=30, critical=7, unit="d", less_is_worse=True)
 def expiry(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
     days = round((certificate.valid_until - certificate.seen_at) / DAY_SECONDS, 1)
     date = datetime.fromtimestamp(certificate.valid_until, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -35,16 +35,21 @@ def of_observation(observation: Observation, failure: Failure, context: Context)
     """Say why a whole observation failed: the access rule speaks, the other rules are skipped."""
     if context.rule.access:
         status = Status.CRITICAL if failure.is_outage else Status.UNKNOWN
-        title = _(_TITLES[failure.kind]).format(subject=observation.subject)
-        return context.finding(status, title, detail=describe(failure), evidence=evidence_of(failure))
+        words = title(failure, observation.subject)
+        return context.finding(status, words, detail=describe(failure), evidence=evidence_of(failure))
     access = access_code(observation)
     return context.skipped(_("not looked at, see {code}").format(code=f"{access}@{observation.subject}"))
 
 
 def of_part(part: str, failure: Failure, context: Context) -> Finding:
     """Say that one part could not be looked at: unknown, never ok and never critical."""
-    title = _("{title}: could not look").format(title=context.rule.title)
-    return context.unknown(title, detail=describe(failure), evidence={"part": part, **evidence_of(failure)})
+    words = _("{title}: could not look").format(title=context.rule.title)
+    return context.unknown(words, detail=describe(failure), evidence={"part": part, **evidence_of(failure)})
+
+
+def title(failure: Failure, subject: str) -> str:
+    """Return in one sentence why a subject could not be looked at."""
+    return _(_TITLES[failure.kind]).format(subject=subject)
 
 
 def describe(failure: Failure) -> str:

@@ -32,7 +32,7 @@ def history_known(facts: HistoryFacts, context: Context) -> Iterator[Finding]:
 
 
 # A week leaves time to order a disk or to clean up in working hours.
-@access_check("maintenance.disk.growth", DirectoriesFacts, warning=7, unit="d")
+@access_check("maintenance.disk.growth", DirectoriesFacts, warning=7, unit="d", less_is_worse=True)
 def growth(facts: DirectoriesFacts, context: Context) -> Iterator[Finding]:
     for mount in facts.mounts:
         grown = facts.growth(mount.mount)

@@ -33,7 +33,7 @@ class Rule(Struct, frozen=True):
 
     ``facts`` is the type it judges; Snapshot means once for the whole run. ``needs`` names the parts of the
     facts without which it cannot look. ``access`` marks the one check per facts type that speaks when the
-    whole observation failed.
+    whole observation failed, ``less_is_worse`` one whose limits are lower ones.
     """
 
     code: str
@@ -44,6 +44,7 @@ class Rule(Struct, frozen=True):
     unit: str | None = None
     needs: tuple[str, ...] = ()
     access: bool = False
+    less_is_worse: bool = False
 
     @property
     def system(self) -> str:
@@ -73,23 +74,29 @@ def check(
     warning: float | None = None,
     critical: float | None = None,
     unit: str | None = None,
+    less_is_worse: bool = False,
 ) -> Callable[[Judgement[FactsT]], Judgement[FactsT]]:
     """Register the decorated function as a check of these facts."""
 
     def register(judge: Judgement[FactsT]) -> Judgement[FactsT]:
-        _register(Rule(code, facts, judge, warning, critical, unit, needs))
+        _register(Rule(code, facts, judge, warning, critical, unit, needs, less_is_worse=less_is_worse))
         return judge
 
     return register
 
 
 def access_check(
-    code: str, facts: type[FactsT], *, warning: float | None = None, unit: str | None = None
+    code: str,
+    facts: type[FactsT],
+    *,
+    warning: float | None = None,
+    unit: str | None = None,
+    less_is_worse: bool = False,
 ) -> Callable[[Judgement[FactsT]], Judgement[FactsT]]:
     """Register the decorated function as the check that speaks when facts of this type could not be observed."""
 
     def register(judge: Judgement[FactsT]) -> Judgement[FactsT]:
-        _register(Rule(code, facts, judge, warning, unit=unit, access=True))
+        _register(Rule(code, facts, judge, warning, unit=unit, access=True, less_is_worse=less_is_worse))
         return judge
 
     return register

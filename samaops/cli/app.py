@@ -142,6 +142,7 @@ def root(
     if config is not None and lab:
         raise UsageError(_("{one} and {other} exclude each other").format(one="--config", other="--lab"))
     chosen.remember(config, lab=lab)
+    chosen.show_everything(verbose)
     ctx.obj = Globals(config, lab, verbose)
 
 

@@ -26,6 +26,10 @@ COMMANDS = {
     ),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),
     "undo": ("samaops.cli.undo", N_("Take a change back.")),
+    "doctor": (
+        "samaops.cli.doctor",
+        N_("What this machine lacks to run samaops, and what to do about it."),
+    ),
     "config": ("samaops.cli.config", N_("Write, check and show the configuration.")),
     "lab": ("samaops.cli.lab", N_("A small real SamaConso production on this machine, for practice.")),
 }

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
+from samaops.cli.consent import ask
 from samaops.cli.options import OutputOption
+from samaops.config import example
 from samaops.config.load import user_path
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.model.report import Report
+from samaops.model.report import Report, worst_first
+from samaops.model.status import NAGIOS_CODE
 from samaops.render import json, settings
 from samaops.render.faces import Output
+from samaops.site.site import Site
 from samaops.workflows import configuration
+from samaops.workflows import connect as connecting
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -35,27 +42,64 @@ def init(
     """Write the example."""
     globals_: Globals = ctx.obj
     target = path or globals_.config or user_path()
-    configuration.write_example(target, force=force)
-    typer.echo(
-        _("{path} is written; fill in the addresses and secrets, then: samaops config check").format(
-            path=target
-        )
-    )
+    if not force:
+        configuration.require_free(target)
+    is_asked = sys.stdin.isatty() and sys.stderr.isatty()
+    answers = {question.key: _answer(question) for question in example.QUESTIONS} if is_asked else {}
+    configuration.write_example(target, example.filled_in(answers), force=force)
+    text = _("{path} is written; fill in the addresses and secrets, then: samaops config check")
+    if is_asked:
+        text = _("{path} is written; say where the secrets are, then: samaops config check --connect")
+    typer.echo(text.format(path=target))
+
+
+def _answer(question: example.Question) -> str:
+    """Ask until the answer can be used; nothing at all is what is proposed."""
+    while True:
+        proposed = f" [{question.proposed}]" if question.proposed else ""
+        answer = ask(_(question.text) + proposed) or question.proposed
+        try:
+            question.require(answer)
+        except ValueError as error:
+            typer.echo(str(error), err=True)
+        else:
+            return answer
 
 
 @app.command(help=N_("Check the configuration: every key, every reference, every secret."))
-def check(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def check(
+    ctx: typer.Context,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect", help=N_("Also log in to each system, as every look does; nothing is written.")
+        ),
+    ] = False,
+    output: OutputOption = Output.HUMAN,
+) -> None:
     """Check the configuration."""
     _require_form(output)
     started_at = datetime.now(timezone.utc)
     loaded = configuration_file.read(ctx.obj)
     systems = configuration.check(loaded)
-    if output is Output.JSON:
-        screen.show(Report("config", started_at), output)
+    warnings = configuration.warnings(loaded.settings)
+    if connect:
+        with screen.progress(_("Logging in…")):
+            report = connecting.connect(Site(loaded.settings))
+        if warnings:
+            findings = worst_first((*report.findings, *warnings))
+            report = replace(
+                report, findings=findings, answer=_("Not everything lets us in, or keeps what we send")
+            )
+        screen.show_checklist(report, output)
+        raise typer.Exit(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status])
+    good = _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
+    if output is Output.HUMAN and not warnings:
+        typer.echo(good)
         return
-    typer.echo(
-        _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
-    )
+    report = Report("config", started_at, findings=worst_first(warnings), answer=good if warnings else "")
+    screen.show_checklist(report, output)
+    raise typer.Exit(NAGIOS_CODE[report.status])
 
 
 @app.command(help=N_("Show every value in effect and where it comes from; secrets are masked."))

@@ -8,6 +8,7 @@ import typer
 
 from samaops.i18n import N_
 from samaops.render.faces import Output
+from samaops.site import chosen
 
 OutputOption = Annotated[
     Output,
@@ -18,4 +19,7 @@ OutputOption = Annotated[
         help=N_("human, json, nagios, prometheus, junit or markdown."),
     ),
 ]
-VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help=N_("Show everything."))]
+VerboseOption = Annotated[
+    bool,
+    typer.Option("-v", "--verbose", callback=chosen.show_everything, help=N_("Show everything.")),
+]

@@ -43,6 +43,15 @@ def _show_to_people(report: Report, *, verbose: bool) -> None:
         screen.print(Group(Text(""), human(report, verbose=verbose, answer_only=True)))
 
 
+def show_checklist(report: Report, output: Output) -> None:
+    """Write a report of which every line counts: for people one under the other, else as any report."""
+    if output is Output.HUMAN:
+        view = human_face.View(symbols_for(sys.stdout.encoding))
+        console().print(human_face.checklist(report, view))
+    else:
+        write(faces.render(report, output))
+
+
 def human(report: Report, *, verbose: bool, answer_only: bool = False) -> RenderableType:
     """Return a report for the screen that stdout is."""
     view = human_face.View(symbols_for(sys.stdout.encoding), verbose)

@@ -7,6 +7,7 @@ however it ends. The management API has no such moment: what it gives away is go
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -16,11 +17,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.clients import footprint
+from samaops.clients import footprint, tls
 from samaops.clients.errors import ClientError
 from samaops.clients.http import bracketed
 from samaops.clients.time_limit import TimeLimit
-from samaops.config.settings import RabbitMQ
+from samaops.config.settings import RabbitMQ, Tls
 from samaops.facts.rabbitmq import Refusal
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -56,7 +57,9 @@ class Greeting(Struct, frozen=True):
     refusal: Refusal | None = None
 
 
-def greet(host: str, port: int, timeout: float, user: RabbitMQ | None = None) -> Greeting:
+def greet(
+    host: str, port: int, timeout: float, user: RabbitMQ | None = None, over: Tls | None = None
+) -> Greeting:
     """Open a connection up to ``connection.start``; with a user who has a password, up to a channel. Then hang up.
 
     A user whom the broker refuses is no error: it answers. Raises ClientError.
@@ -64,7 +67,7 @@ def greet(host: str, port: int, timeout: float, user: RabbitMQ | None = None) ->
     import amqp.transport  # noqa: F401 - before the time begins to run
 
     started = time.perf_counter()
-    with TimeLimit(timeout) as limit, limit.connect(host, port) as connection:
+    with TimeLimit(timeout) as limit, _connected(host, port, limit, over) as connection:
         connection.settimeout(None)  # the limit ends it
         stage, refusal = "greeting", None
         try:
@@ -79,6 +82,13 @@ def greet(host: str, port: int, timeout: float, user: RabbitMQ | None = None) ->
     return Greeting(texts, milliseconds, "" if stage == "greeting" else stage, refusal)
 
 
+def _connected(host: str, port: int, limit: TimeLimit, over: Tls | None) -> socket.socket:
+    connection = limit.connect(host, port)
+    if over is None:
+        return connection
+    return tls.wrap(tls.of(over), connection, over.server_name or host, limit)
+
+
 class _Conversation:
     """The first words of a connection, method by method: the library would wait longer than our limit for some."""
 
@@ -87,9 +97,12 @@ class _Conversation:
 
         connection.sendall(AMQP_PROTOCOL_HEADER)
         # Looked at first: the library would wait for as many bytes as the first words of anything seem to promise.
-        header = connection.recv(_FRAME_HEADER.size, socket.MSG_PEEK | socket.MSG_WAITALL)
-        if len(header) < _FRAME_HEADER.size:
-            raise ConnectionResetError(_("the connection was closed"))
+        header = b""
+        while len(header) < _FRAME_HEADER.size:
+            block = connection.recv(_FRAME_HEADER.size - len(header))
+            if not block:
+                raise ConnectionResetError(_("the connection was closed"))
+            header += block
         kind, _channel, size = _FRAME_HEADER.unpack(header)
         if kind != _METHOD_FRAME or size > _LONGEST_GREETING_BYTES:
             raise _not_amqp()
@@ -97,6 +110,7 @@ class _Conversation:
         self._transport = TCPTransport("")
         self._transport.sock = connection
         self._transport._setup_transport()
+        self._transport._read_buffer = header  # TLS has no way to look without taking
         # protocol version, server properties, ways to log in, languages
         self.properties: dict[str, Any] = dict(self._read({_START: "ooFSS"})[1][2])
 
@@ -206,6 +220,7 @@ class AmqpSession:
                 password=settings.password.reveal() if settings.password else "",
                 virtual_host=settings.vhost, confirm_publish=True, connect_timeout=settings.timeout,
                 read_timeout=settings.timeout, write_timeout=settings.timeout,
+                ssl=_library_options(settings.tls, self._host) if settings.tls else False,
             )  # fmt: skip
             try:
                 self._connection.connect()
@@ -341,6 +356,17 @@ class AmqpSession:
         self._waiting.append(_delivery(message))
 
 
+def _library_options(over: Tls, host: str) -> dict[str, Any]:
+    """Return what the library makes its TLS connection of; it trusts the named authority alone, or the system's."""
+    return {
+        "cert_reqs": ssl.CERT_REQUIRED if over.verify else ssl.CERT_NONE,
+        "server_hostname": (over.server_name or host) if over.verify else None,
+        "ca_certs": over.ca_file,
+        "certfile": over.certificate_file,
+        "keyfile": over.key_file,
+    }
+
+
 def _delivery(message: Any) -> Delivery:
     info = message.delivery_info
     body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
@@ -361,4 +387,5 @@ def _sorting_errors(stage: str) -> Iterator[None]:
     except TimeoutError as error:
         raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage) from error
     except OSError as error:
-        raise ClientError(FailureKind.REFUSED, str(error) or type(error).__name__, stage) from error
+        kind = FailureKind.TLS if isinstance(error, ssl.SSLError) else FailureKind.REFUSED
+        raise ClientError(kind, str(error) or type(error).__name__, stage) from error

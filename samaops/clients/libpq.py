@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,9 +23,12 @@ from psycopg.rows import DictRow, dict_row
 from samaops.clients import footprint
 from samaops.clients.errors import NO_SLOT, OWN_LIMIT, WELCOME, ClientError
 from samaops.clients.time_limit import TimeLimit
+from samaops.config.settings import Tls
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
+# Where the system keeps the authorities that it trusts; libpq's own library may look elsewhere.
+_AUTHORITIES = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pki/tls/certs/ca-bundle.crt"))
 TEXT_TYPES = ("text", "varchar", "name", "bpchar", '"char"')
 _TOO_MANY_CONNECTIONS = "53300"
 _NO_SLOT_WORDS = re.compile(r"too many clients|connection slots", re.IGNORECASE)
@@ -77,6 +81,27 @@ class _LenientText(adapt.Loader):
 
     def load(self, data: Any) -> str:
         return bytes(data).decode("utf-8", "backslashreplace")
+
+
+def security(host: str, over: Tls | None, sslmode: str) -> dict[str, Any]:
+    """Return the parameters that say how the connection is protected, the host to connect to among them."""
+    if over is None:
+        return {"host": host, "sslmode": sslmode}
+    parameters: dict[str, Any] = {"host": host, "sslmode": "verify-full" if over.verify else "require"}
+    if over.verify:
+        parameters["sslrootcert"] = str(over.ca_file or next(filter(Path.is_file, _AUTHORITIES), "system"))
+    if over.server_name:  # libpq verifies what stands in "host", and connects to "hostaddr"
+        parameters |= {"host": over.server_name, "hostaddr": _address(host)}
+    if over.certificate_file:
+        parameters |= {"sslcert": str(over.certificate_file), "sslkey": str(over.key_file or "")}
+    return parameters
+
+
+def _address(host: str) -> str:
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError as error:
+        raise ClientError(FailureKind.NAME, f"{host}: {error.strerror or error}", "name") from error
 
 
 class Session:

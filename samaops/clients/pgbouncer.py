@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from samaops.clients.libpq import Session
+from samaops.clients.libpq import Session, security
 from samaops.clients.postgresql import quoted
 from samaops.config.secrets import Secret
 from samaops.config.settings import PgBouncer
@@ -16,12 +16,11 @@ def _parameters(
 ) -> dict[str, Any]:
     # No `options`: PgBouncer refuses start-up parameters that it does not know.
     return {
-        "host": host,
+        **security(host, settings.tls, "prefer"),
         "port": settings.port,
         "dbname": database,
         "user": user,
         "password": password.reveal() if password else None,
-        "sslmode": "prefer",
         "gssencmode": "disable",
         "application_name": "samaops",
         "client_encoding": "UTF8",

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.sql import Identifier
 
-from samaops.clients.libpq import Session
+from samaops.clients.libpq import Session, security
 from samaops.config.settings import PostgreSQL
 from samaops.resources import sql
 
@@ -31,12 +31,11 @@ class PostgresClient:
             "idle_in_transaction_session_timeout": 10_000,
         }
         parameters = {
-            "host": host,
+            **security(host, settings.tls, settings.sslmode),
             "port": settings.port,
             "dbname": settings.database,
             "user": settings.user,
             "password": settings.password.reveal() if settings.password else None,
-            "sslmode": settings.sslmode,
             "gssencmode": "disable",
             "application_name": "samaops",
             "client_encoding": "UTF8",

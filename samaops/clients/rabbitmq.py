@@ -38,7 +38,9 @@ class ManagementApi:
         self._url = f"{scheme}://{bracketed(host)}:{settings.management_port}/"
         self._auth = (settings.username, settings.password.reveal() if settings.password else "")
         self._vhost = quote(settings.vhost, safe="")
-        self._connection = HttpConnection(self._url, timeout=settings.timeout)
+        self._connection = HttpConnection(
+            self._url, timeout=settings.timeout, ca_file=settings.tls.ca_file if settings.tls else None
+        )
         self.tags: frozenset[str] = frozenset()
         self._is_logged_in = False
 

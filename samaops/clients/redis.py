@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from samaops.clients import footprint
+from samaops.clients import footprint, tls
 from samaops.clients.errors import HELD, ClientError
 from samaops.clients.time_limit import TimeLimit
-from samaops.config.settings import Redis
+from samaops.config.settings import Redis, Tls
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -43,7 +44,7 @@ _KINDS = (
 )
 
 
-class _CountingSocket(socket.socket):
+class _Counting(socket.socket):
     """A socket that counts what it receives, and ends an answer that is too large."""
 
     answer_bytes = 0
@@ -71,10 +72,15 @@ class _CountingSocket(socket.socket):
             )
 
 
+class _CountingTls(_Counting, ssl.SSLSocket):
+    """The same over TLS."""
+
+
 class _Connection(redis.Connection):
     """A connection that is opened once, and knows which command it was given last."""
 
     limit: TimeLimit | None = None
+    tls: Tls | None = None
     stage = "connect"
     _was_opened = False
 
@@ -83,8 +89,15 @@ class _Connection(redis.Connection):
             kind = FailureKind.NO_ANSWER if self.limit and self.limit.is_expired else FailureKind.CLOSED
             raise ClientError(kind, _("not connected"), self.stage)
         self._was_opened = True
-        with self.limit.connect(self.host, self.port) as connected:
-            counting = _CountingSocket(fileno=connected.detach())
+        connected = self.limit.connect(self.host, self.port)
+        counting: socket.socket
+        if self.tls is None:
+            with connected:
+                counting = _Counting(fileno=connected.detach())
+        else:
+            context = tls.of(self.tls)
+            context.sslsocket_class = _CountingTls
+            counting = tls.wrap(context, connected, self.tls.server_name or self.host, self.limit)
         counting.settimeout(self.socket_timeout)
         return counting
 
@@ -127,6 +140,7 @@ class RedisClient(redis.Redis):
         self._host, self._settings = host, settings
         self._seconds = settings.timeout
         self._only = pool.connection
+        self._only.tls = settings.tls
 
     def connect(self) -> None:
         """Open the connection, log in and ping. Raises ClientError; of the stage HELD where clients are paused."""

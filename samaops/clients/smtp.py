@@ -6,6 +6,7 @@ import contextlib
 import smtplib
 import socket
 import ssl
+from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Any
@@ -22,9 +23,37 @@ STAGE = "smtp"
 
 def send(settings: MailNotification, subject: str, text: str) -> None:
     """Send a mail to all recipients. Raises ClientError, also when one of the recipients is refused."""
+    mail = message(settings, subject, text)
+
+    def send_it(client: smtplib.SMTP) -> None:
+        refused = client.send_message(mail)
+        if refused:
+            raise smtplib.SMTPRecipientsRefused(refused)
+
+    _converse(settings, send_it)
+
+
+def try_out(settings: MailNotification) -> None:
+    """Do all but send a mail: log in, and ask whether sender and recipients are taken. Raises ClientError."""
+
+    def ask(client: smtplib.SMTP) -> None:
+        client.ehlo_or_helo_if_needed()
+        code, words = client.mail(settings.sender)
+        if code != 250:
+            raise smtplib.SMTPSenderRefused(code, words, settings.sender)
+        answers = {recipient: client.rcpt(recipient) for recipient in settings.recipients}
+        refused = {name: answer for name, answer in answers.items() if answer[0] not in (250, 251)}
+        client.rset()
+        if refused:
+            raise smtplib.SMTPRecipientsRefused(refused)
+
+    _converse(settings, ask)
+
+
+def _converse(settings: MailNotification, talk: Callable[[smtplib.SMTP], None]) -> None:
     with TimeLimit(settings.timeout) as limit:
         try:
-            _send(settings, message(settings, subject, text), limit)
+            _log_in_and(talk, settings, limit)
         except (smtplib.SMTPException, OSError) as error:
             raise _sorted(error, limit) from error
 
@@ -58,7 +87,7 @@ class _Client(smtplib.SMTP):
         return self._context_at_once.wrap_socket(connection, server_hostname=host)
 
 
-def _send(settings: MailNotification, mail: EmailMessage, limit: TimeLimit) -> None:
+def _log_in_and(talk: Callable[[smtplib.SMTP], None], settings: MailNotification, limit: TimeLimit) -> None:
     context = tls.verifying(settings.ca_file) if settings.encryption != "none" else None
     client = _Client(limit, context if settings.encryption == "tls" else None)
     try:
@@ -71,9 +100,7 @@ def _send(settings: MailNotification, mail: EmailMessage, limit: TimeLimit) -> N
             client.starttls(context=context)
         if settings.username is not None:
             client.login(settings.username, settings.password.reveal() if settings.password else "")
-        refused = client.send_message(mail)
-        if refused:
-            raise smtplib.SMTPRecipientsRefused(refused)
+        talk(client)
         with contextlib.suppress(smtplib.SMTPException, OSError):  # it has been accepted
             client.quit()
     finally:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
+from samaops.clients.time_limit import TimeLimit
+from samaops.config.settings import Tls
 from samaops.model.failure import FailureKind
 
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME
@@ -24,6 +27,26 @@ def verifying(ca_file: Path | None = None) -> ssl.SSLContext:
         with _naming(ca_file):
             context.load_verify_locations(cafile=ca_file)
     return context
+
+
+def of(settings: Tls) -> ssl.SSLContext:
+    """Return the context of a service that is reached over TLS as it is configured. Raises ClientError (MISSING)."""
+    context = verifying(settings.ca_file) if settings.verify else unverified()
+    if settings.certificate_file is not None:
+        with _naming(settings.certificate_file):
+            context.load_cert_chain(settings.certificate_file, settings.key_file)
+    return context
+
+
+def wrap(
+    context: ssl.SSLContext, connection: socket.socket, server_name: str, limit: TimeLimit
+) -> ssl.SSLSocket:
+    """Shake hands on a connection that the limit watches. Raises ClientError."""
+    try:
+        return context.wrap_socket(connection, server_hostname=server_name)
+    except OSError as error:
+        connection.close()
+        raise limit.failure(error, "TLS handshake", is_connected=True) from error
 
 
 def chain_only(ca_file: Path | None = None) -> ssl.SSLContext:

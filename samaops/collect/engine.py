@@ -41,6 +41,7 @@ _BUSY_LOAD = 2.0
 # Looks of one system that work at once: a hundred log-ins together only make each other late.
 MOST_AT_ONCE = 16
 ResultT = TypeVar("ResultT")
+Look = Callable[["Probe"], object]
 
 
 class Probe:
@@ -115,7 +116,7 @@ class Collector(Struct, frozen=True):
     system: str
     subject: str
     facts_type: type
-    collect: Callable[[Probe], object]
+    collect: Look
     server: str | None = None
     feeds: tuple[str, ...] = ()
     timeout: float = 6.0

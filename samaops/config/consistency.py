@@ -26,7 +26,7 @@ def problems(settings: Settings) -> Iterator[tuple[Key, str]]:
 
 
 def _unknown_servers(settings: Settings) -> Iterator[tuple[Key, str]]:
-    for key, section in _sections(settings):
+    for key, section in sections(settings):
         server = getattr(section, "server", None)
         has_address = any(getattr(section, name, None) for name in _OWN_ADDRESS)
         is_chosen = "server" in section.model_fields_set or not has_address
@@ -85,8 +85,8 @@ def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:
 
 
 def _unreadable_files(settings: Settings) -> Iterator[tuple[Key, str]]:
-    for key, section in _sections(settings):
-        for name in ("key_file", "ca_file"):
+    for key, section in sections(settings):
+        for name in ("key_file", "ca_file", "certificate_file"):
             path = getattr(section, name, None)
             if isinstance(path, Path) and not (path.is_file() and os.access(path, os.R_OK)):
                 yield (*key, name), _("{path} cannot be read").format(path=path)
@@ -109,7 +109,7 @@ def _is_overridden(key: Key, variables: Mapping[Key, str]) -> bool:
     return any(variable[: len(key)] == key or key[: len(variable)] == variable for variable in variables)
 
 
-def _sections(value: object, key: Key = ()) -> Iterator[tuple[Key, BaseModel]]:
+def sections(value: object, key: Key = ()) -> Iterator[tuple[Key, BaseModel]]:
     """Yield every section of the settings with its key."""
     children: list[tuple[str | int, object]] = []
     if isinstance(value, BaseModel):
@@ -121,4 +121,4 @@ def _sections(value: object, key: Key = ()) -> Iterator[tuple[Key, BaseModel]]:
     elif isinstance(value, tuple):
         children = list(enumerate(value))
     for part, child in children:
-        yield from _sections(child, (*key, part))
+        yield from sections(child, (*key, part))

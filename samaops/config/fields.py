@@ -35,7 +35,7 @@ def _user_path(value: object, info: ValidationInfo) -> object:
     return Path(directory) / path if directory else path
 
 
-def _host(value: str) -> str:
+def require_host(value: str) -> str:
     """Accept an IP address or a host name; refuse a half-filled one such as ``10.101.X.X1``."""
     try:
         ipaddress.ip_address(value)
@@ -47,7 +47,7 @@ def _host(value: str) -> str:
     return value
 
 
-def _url(value: str) -> str:
+def require_url(value: str) -> str:
     """Accept ``http://host[:port]/…`` without a user or password in it."""
     try:
         parts = urlsplit(value)
@@ -58,7 +58,7 @@ def _url(value: str) -> str:
         raise ValueError(_("a URL must not hold a user or password; use the section's own keys for them"))
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise ValueError(_("not a URL such as http://10.101.0.1:8080"))
-    _host(host)
+    require_host(host)
     return value
 
 
@@ -70,6 +70,6 @@ def _canary_task(value: str) -> str:
 
 
 UserPath = Annotated[Path, BeforeValidator(_user_path)]
-Host = Annotated[str, AfterValidator(_host)]
-Url = Annotated[str, AfterValidator(_url)]
+Host = Annotated[str, AfterValidator(require_host)]
+Url = Annotated[str, AfterValidator(require_url)]
 CanaryTask = Annotated[str, AfterValidator(_canary_task)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from samaops.config.fields import CanaryTask, Host, Limit, Percent, Port, Seconds, Url, UserPath
 from samaops.config.secrets import Secret
@@ -19,6 +19,28 @@ class Section(BaseModel):
     """A section of the file: unknown keys are refused, values never change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Tls(Section):
+    """A connection over TLS: the server is verified unless that is switched off."""
+
+    # Who signed the server's certificate, beside the system's authorities.
+    ca_file: UserPath | None = None
+    # The name in the certificate, when it is not the address that is connected to.
+    server_name: Host | None = None
+    # What we show, where the server asks for a certificate.
+    certificate_file: UserPath | None = None
+    key_file: UserPath | None = None
+    verify: bool = True
+
+
+def _tls(value: object) -> object:
+    """Let ``tls = true`` stand for a table without keys, and ``false`` for none."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+# Absent: no TLS is asked for.
+OverTls = Annotated[Tls | None, BeforeValidator(_tls)]
 
 
 class Ssh(Section):
@@ -51,7 +73,9 @@ class PostgreSQL(Section):
     database: str = "samaconso"
     user: str = "samaops"
     password: Secret | None = None
+    # What libpq does where there is no section "tls".
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    tls: OverTls = None
     timeout: Seconds = 5.0
     data_directory: str = "/var/lib/postgresql/15/main"
     # The table of notifications, when each is due and when it was published; an empty name: it is not looked at.
@@ -86,6 +110,7 @@ class PgBouncer(Section):
     password: Secret | None = None
     admin_user: str = "postgres"
     admin_password: Secret | None = None
+    tls: OverTls = None
     timeout: Seconds = 5.0
     expected_settings: dict[str, str] = {
         "pool_mode": "transaction",
@@ -106,6 +131,7 @@ class Redis(Section):
     database: int = 0
     username: str | None = None
     password: Secret | None = None
+    tls: OverTls = None
     timeout: Seconds = 4.0
     container: str | None = "samaconso_redis"
     expected_policy: str = "allkeys-lru"
@@ -121,6 +147,8 @@ class RabbitMQ(Section):
     port: Port = 5672
     management_port: Port = 15672
     management_tls: bool = False
+    # Of the AMQP port (5671 where RabbitMQ is set up as its manual says); its authority is that of the management API too.
+    tls: OverTls = None
     vhost: str = "/"
     username: str = "samaconso_admin"
     password: Secret | None = None

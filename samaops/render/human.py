@@ -60,6 +60,15 @@ def answer(report: Report, view: View) -> Group:
     return Group(*_verdict(report, view))
 
 
+def checklist(report: Report, view: View) -> Group:
+    """Return a report of which every line counts, the good ones too, the worst first."""
+    lines: list[RenderableType] = list(_verdict(report, view))
+    for finding in report.findings:
+        is_good = finding.status in _GOOD
+        lines.extend([_listed(finding, view)] if is_good else _finding(finding, view))
+    return Group(*lines, Text(""), *_footer(report, view))
+
+
 def _verdict(report: Report, view: View) -> Lines:
     for error in report.errors:
         could_not_look = error.exit_code == NAGIOS_CODE[Status.UNKNOWN]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from samaops.config.settings import Ssh
+from samaops.config.settings import PgBouncer, PostgreSQL, Ssh, Tls
 from samaops.site.site import Site
 
 # The site name in the configuration that the lab writes for itself.
@@ -59,7 +60,7 @@ def direct(site: Site, statement: str) -> str:
     section = site.settings.postgresql
     if section is None:
         return PSQL.format(statement)
-    return _psql(site.host_of(section), section.port, section.user, section.database, statement)
+    return _psql(site, section, section.user, section.database, statement)
 
 
 def as_superuser(site: Site, statement: str, database: str | None = None) -> str:
@@ -70,7 +71,7 @@ def as_superuser(site: Site, statement: str, database: str | None = None) -> str
     section = site.settings.postgresql
     if section is None:
         return PSQL.replace("-U samaops", "-U postgres").format(statement)
-    return _psql(site.host_of(section), section.port, "postgres", database or section.database, statement)
+    return _psql(site, section, "postgres", database or section.database, statement)
 
 
 def console(site: Site, command: str) -> str:
@@ -78,12 +79,29 @@ def console(site: Site, command: str) -> str:
     section = site.settings.pgbouncer
     if section is None:
         return CONSOLE.format(command)
-    return _psql(site.host_of(section), section.port, section.admin_user, "pgbouncer", command)
+    return _psql(site, section, section.admin_user, "pgbouncer", command)
 
 
-def _psql(host: str, port: int, user: str, database: str, statement: str) -> str:
-    words = ("psql", "-h", host, "-p", str(port), "-U", user, "-d", database, "-c")
-    return f"{shlex.join(words)} {_quoted(statement)}"
+def _psql(site: Site, section: PostgreSQL | PgBouncer, user: str, database: str, statement: str) -> str:
+    # psql verifies the name that it is told
+    host = (section.tls and section.tls.server_name) or site.host_of(section)
+    words = ("psql", "-h", host, "-p", str(section.port), "-U", user, "-d", database, "-c")
+    return f"{_psql_tls(section)}{shlex.join(words)} {_quoted(statement)}"
+
+
+def _psql_tls(section: PostgreSQL | PgBouncer) -> str:
+    """Return the variables that make psql verify as samaops does: it has no options for that."""
+    tls = section.tls
+    if tls is None:
+        return ""
+    variables = {
+        "PGSSLMODE": "verify-full" if tls.verify else "require",
+        "PGSSLROOTCERT": tls.ca_file if tls.verify else None,
+        "PGSSLCERT": tls.certificate_file,
+        "PGSSLKEY": tls.key_file,
+    }
+    pairs = [f"{name}={shlex.quote(str(value))} " for name, value in variables.items() if value is not None]
+    return "".join(pairs)
 
 
 def _quoted(statement: str) -> str:
@@ -115,7 +133,22 @@ def redis_cli(site: Site, words: str) -> str:
     if redis is None:
         return f"redis-cli {words}"
     user = f" --user {shlex.quote(redis.username)}" if redis.username else ""
-    return f"redis-cli -h {site.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
+    over_tls = shlex.join(_redis_tls(redis.tls)) + " " if redis.tls is not None else ""
+    return f"redis-cli {over_tls}-h {site.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
+
+
+def _redis_tls(tls: Tls) -> Iterator[str]:
+    yield "--tls"
+    if not tls.verify:
+        yield "--insecure"
+    for option, value in (
+        ("--sni", tls.server_name),
+        ("--cacert", tls.ca_file),
+        ("--cert", tls.certificate_file),
+        ("--key", tls.key_file),
+    ):
+        if value is not None:
+            yield from (option, str(value))
 
 
 def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:

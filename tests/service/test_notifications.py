@@ -294,3 +294,13 @@ def test_a_dead_mans_switch_that_is_dead_itself_delays_nothing_by_much(
         assert time.monotonic() - started < 7
     assert note.startswith("The notification by ping failed: ")
     assert "canary" not in note
+
+
+def test_mail_is_tried_out_with_all_but_a_mail() -> None:
+    with mail_server(refused="gone@senelec.sn") as server:
+        smtp.try_out(mail_to(server.port))
+        with pytest.raises(ClientError) as caught:
+            smtp.try_out(mail_to(server.port, recipients=["ops@senelec.sn", "gone@senelec.sn"]))
+        assert "gone@senelec.sn: 550" in caught.value.message
+        smtp.send(mail_to(server.port), "subject", "text")
+    assert len(server.mails) == 1

@@ -100,7 +100,7 @@ def test_a_lock_chain_names_its_root_and_vanishes_with_it(server: PostgresServer
         assert found.evidence["root_pid"] == root
         assert found.evidence["root_state"] == "idle in transaction"
         assert found.evidence["root_application"] == "billing"
-        assert found.evidence["root_query"] == update
+        assert found.evidence["root_query"] == "UPDATE users SET n = n + ? WHERE id = ?"
         assert sorted(found.evidence["blocked"]) == sorted(one.pid for one in waiters)
         assert found.evidence["relation"] == "public.users"
         assert str(root) in found.title

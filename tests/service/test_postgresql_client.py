@@ -23,6 +23,7 @@ from samaops.facts.selection import Selection
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from samaops.resources import directory
+from samaops.site import chosen
 from tests.service import faulty
 from tests.service.postgres_looks import observe
 from tests.service.postgres_server import (
@@ -452,7 +453,10 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(server: Postgres
     assert took < 2
 
 
-def test_hostile_text_does_not_break_the_look(server: PostgresServer) -> None:
+def test_hostile_text_does_not_break_the_look(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen, "_is_verbose", True)  # else none of it is kept
     server.run("CREATE DATABASE raw TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
         hostile = "/* \x1b[31m [red]bold[/red] " + "x" * 10_000 + " */"

@@ -122,6 +122,7 @@ def read_only(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     warning=1000,
     critical=100,
     unit="ms",
+    less_is_worse=True,
 )
 def timeouts(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     application = facts.application

@@ -28,6 +28,7 @@ def _ours(facts: PostgresFacts) -> Database | None:
     needs=("databases",),
     warning=99,  # the guide: must be above 99 %
     unit="%",
+    less_is_worse=True,
 )
 def cache(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     ours = _ours(facts)

@@ -130,6 +130,7 @@ def memory(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     needs=("nodes",),
     warning=200,  # twice the limit: as much again until the alarm
     unit="%",
+    less_is_worse=True,
 )
 def disk(broker: RabbitMQFacts, context: Context) -> Iterator[Finding]:
     shares = [(_share(node.disk_free, node.disk_free_limit), node) for node in _running(broker)]

@@ -46,6 +46,7 @@ def latency(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     RedisFacts,
     warning=50,  # under one half, looking first costs more than it saves
     unit="%",
+    less_is_worse=True,
 )
 def hits(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     traffic = redis.traffic

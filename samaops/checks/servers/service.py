@@ -77,7 +77,7 @@ def load(server: ServerFacts, context: Context) -> Iterator[Finding]:
 
 
 # MemAvailable is the kernel's own estimate of what can still be given without swapping (proc(5)).
-@check("servers.memory.low", ServerFacts, warning=10, critical=5, unit="%")
+@check("servers.memory.low", ServerFacts, warning=10, critical=5, unit="%", less_is_worse=True)
 def memory(server: ServerFacts, context: Context) -> Iterator[Finding]:
     percent = round(100 * server.memory_available / server.memory_total, 1)
     yield context.below(

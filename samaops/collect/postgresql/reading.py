@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient, quoted
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
+from samaops.collect.postgresql import statements
 from samaops.collect.postgresql.configuration import read_configuration
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects
@@ -57,15 +57,11 @@ LIMITS = (
 # Of these, the numbers that every version has.
 NUMBERS = ("max_connections", "superuser_reserved_connections", "max_wal_size", "autovacuum_freeze_max_age")
 HIDDEN = "<insufficient privilege>"
-QUERY_LENGTH = 300
 TOP = 10
 QUICK_MS = 10.0
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 # Dumps and base backups run long by nature, under these names by default.
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
-_PASSWORD = re.compile(
-    r"(?i)(password\s*(?:=|to)?\s*)(?:[EU]&?)?('(?:[^']|'')*'?|\$(\w*)\$.*?(?:\$\3\$|$))", re.DOTALL
-)
 
 
 @collects("postgresql", PostgresFacts)
@@ -205,7 +201,9 @@ class _Reading:
             idle_in_transaction_count=len(idle),
             waiting=dict(Counter(_wait_of(row) for row in active if row["wait_event_type"] in _WAITS)),
             wraparound_vacuums=tuple(
-                _cut(row["query"]) for row in others if "to prevent wraparound" in (row["query"] or "")
+                statements.shown(row["query"])
+                for row in others
+                if "to prevent wraparound" in (row["query"] or "")
             ),
             holders=_holders(others),
         )
@@ -249,7 +247,7 @@ class _Reading:
         for line in needed(row, "settings", stage="application"):
             level, _tab, assignment = line.partition("\t")
             name, _equals, value = assignment.partition("=")
-            settings.setdefault(name, RoleSetting(value[:QUERY_LENGTH], level))
+            settings.setdefault(name, RoleSetting(value[: statements.QUERY_LENGTH], level))
         of_us = {
             "user": user,
             "database": database,
@@ -333,7 +331,7 @@ def _session(row: Row) -> Session:
         transaction_seconds=_rounded(row["transaction_seconds"]),
         query_seconds=_rounded(row["query_seconds"]),
         state_seconds=_rounded(row["state_seconds"]),
-        query=_cut(row["query"]),
+        query=statements.shown(row["query"]),
     )
 
 
@@ -356,16 +354,11 @@ def _holders(rows: list[Row]) -> tuple[Holder, ...]:
 
 
 def _client_of(row: Row) -> str:
-    return "/".join(_cut(part) for part in (row["user"], row["application"], row["client"]) if part)
+    return "/".join(statements.cut(part) for part in (row["user"], row["application"], row["client"]) if part)
 
 
 def _wait_of(row: Row) -> str:
     return f"{row['wait_event_type']}:{row['wait_event']}" if row["wait_event_type"] else ""
-
-
-def _cut(text: str | None) -> str:
-    masked = _PASSWORD.sub(r"\1'***'", text or "")
-    return masked if len(masked) <= QUERY_LENGTH else masked[: QUERY_LENGTH - 1] + "…"
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -95,7 +95,7 @@ def look_at_api(rabbitmq: RabbitMQ, site: Site, probe: Probe) -> RabbitMQFacts:
 def observe_amqp(host: str, settings: RabbitMQ, probe: Probe) -> AmqpFacts:
     """Greet the AMQP port and log in there, up to a channel on the virtual host."""
     probe.stage("greeting")
-    greeting = greet(host, settings.port, settings.timeout, settings)
+    greeting = greet(host, settings.port, settings.timeout, settings, settings.tls)
     properties = greeting.properties
     return AmqpFacts(
         properties.get("product", ""),

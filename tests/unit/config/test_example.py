@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from samaops import resources
-from samaops.config import keys, load
+from samaops.config import example, keys, load
 from samaops.config.settings import Settings
 from samaops.config.toml import tomllib
 from samaops.workflows import configuration
@@ -69,11 +69,50 @@ def test_init_writes_it_private_and_never_over_another(tmp_path: Path) -> None:
     from samaops.errors import RefusedError
 
     path = tmp_path / "new" / "config.toml"
-    configuration.write_example(path)
+    configuration.write_example(path, example.filled_in({}))
     assert path.stat().st_mode & 0o777 == 0o600
     path.write_text("mine")
     with pytest.raises(RefusedError):
-        configuration.write_example(path)
+        configuration.write_example(path, example.filled_in({}))
     assert path.read_text() == "mine"
-    configuration.write_example(path, force=True)
+    configuration.write_example(path, example.filled_in({}), force=True)
     assert path.read_text() != "mine"
+
+
+def test_what_was_answered_stands_in_it_and_the_rest_is_the_example(tmp_path: Path) -> None:
+    answers = {
+        "site": 'the "first"',
+        "db": "10.9.0.1",
+        "api": "api.senelec.sn",
+        "workers": "10.9.0.3",
+        "ssh_user": "ops",
+        "vip": "https://api.senelec.sn",
+        "recipients": "a@senelec.sn, b@senelec.sn",
+        "mail_host": "10.9.0.20",
+    }
+    assert set(answers) == {question.key for question in example.QUESTIONS}
+    path = tmp_path / "config.toml"
+    configuration.write_example(path, example.filled_in(answers))
+    settings = load.load(path)
+    assert settings.site == 'the "first"'
+    assert [server.address for server in settings.servers.values()] == [
+        "10.9.0.1",
+        "api.senelec.sn",
+        "10.9.0.3",
+    ]
+    assert {getattr(server.ssh, "user", "") for server in settings.servers.values()} == {"ops"}
+    assert settings.loadbalancer is not None
+    assert settings.loadbalancer.url == "https://api.senelec.sn"
+    assert settings.api is not None
+    assert settings.api.instances[0].url == "http://api.senelec.sn:8001"
+    assert settings.notify.mail is not None
+    assert (settings.notify.mail.host, len(settings.notify.mail.recipients)) == ("10.9.0.20", 2)
+    assert settings.postgresql is not None
+    assert settings.postgresql.user == "samaops"
+
+
+def test_what_is_proposed_is_the_example_itself() -> None:
+    proposed = {question.key: question.proposed for question in example.QUESTIONS}
+    assert example.filled_in(proposed) == resources.example_config().read_text(encoding="utf-8")
+    for question in example.QUESTIONS:
+        question.require(question.proposed)

@@ -8,6 +8,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.render import escape
+from samaops.site import chosen
 
 
 def render(report: Report) -> str:
@@ -47,7 +48,11 @@ def _case(suite: Element, finding: Finding) -> None:
     elif finding.status is not Status.OK:
         tag = "error" if finding.status is Status.UNKNOWN else "failure"
         problem = SubElement(case, tag, type=finding.status.value, message=_text(finding.title))
-        lines = [finding.detail, f"cause: {finding.cause}" if finding.cause else "", finding.hint or ""]
+        lines = [
+            finding.detail,
+            f"cause: {finding.cause}" if finding.cause else "",
+            chosen.same(finding.hint or ""),
+        ]
         problem.text = "\n".join(_text(line) for line in lines if line)
 
 
@@ -59,7 +64,7 @@ def _errors(root: Element, report: Report) -> None:
     for error in report.errors:
         case = SubElement(suite, "testcase", classname="samaops", name=report.command, time="0")
         problem = SubElement(case, "error", type=str(error.exit_code), message=_text(error.message))
-        problem.text = _text(error.hint)
+        problem.text = _text(chosen.same(error.hint))
 
 
 def _text(text: object) -> str:

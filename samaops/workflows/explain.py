@@ -13,6 +13,7 @@ from samaops.facts.selection import Selection, split
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.description import CheckDescription
+from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.explained import filled_in
 from samaops.site.site import Site
@@ -37,7 +38,8 @@ def describe(code: str, site: Site | None = None) -> CheckDescription:
     meant = below or keys.nearest_few(code, known)
     raise UsageError(
         _("There is no check {code!r}").format(code=code),
-        hint="; ".join(f"samaops explain {other}" for other in meant[:5]) or "samaops diagnose --list-checks",
+        hint="; ".join(chosen.same(f"samaops explain {other}") for other in meant[:5])
+        or "samaops diagnose --list-checks",
     )
 
 

@@ -6,16 +6,24 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samaops.causes import graph
+from samaops.causes.root import safe
 from samaops.checks import texts
 from samaops.checks.registry import rules
 from samaops.cli.app import command
 from samaops.config.settings import Settings
+from samaops.model.cause import Cause, Verdict
+from samaops.model.finding import Finding
+from samaops.model.report import Report
+from samaops.model.status import Status
+from samaops.render import faces
+from samaops.render.faces import Output
 from samaops.site import chosen
 from samaops.site.commands import LAB_SITE, as_superuser, console, direct, on_server, redis_cli
 from samaops.site.explained import filled_in
@@ -150,3 +158,16 @@ def test_the_lab_s_commands_are_for_the_lab_and_any_for_the_language_that_was_as
     assert typed == "samaops --config 'my site.toml' --lang fr ssh db -- df -h /"
     assert chosen.same(typed) == typed
     require_typable(typed)
+
+
+def test_every_form_for_people_and_monitors_names_the_configuration_that_was_named() -> None:
+    chosen.remember(Path("other.toml"), lab=False, language="fr")
+    command_line = "samaops ssh db -- true"
+    fix = safe("x", "Try it", command_line)
+    cause = Cause("ssh-unusable", None, Verdict.CONFIRMED, "servers/db", "No log-in", fixes=(fix,))
+    finding = Finding(
+        "servers.ssh.unreachable", Status.CRITICAL, "servers/db", "No log-in", hint=command_line
+    )
+    report = Report("diagnose", datetime.now(timezone.utc), findings=(finding,), causes=(cause,))
+    for form in (Output.NAGIOS, Output.JUNIT, Output.MARKDOWN):
+        assert "samaops --config other.toml --lang fr ssh db -- true" in faces.render(report, form), form

@@ -27,6 +27,7 @@ from samaops.model.bulletin import Bulletin
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site import chosen
 from samaops.site.site import Site
 
 # A resolver can hang longer than any timeout of ours.
@@ -78,7 +79,11 @@ def prepare(site: Site, report: Report, bulletin: Bulletin, earlier: Iterable[La
 
 def _alert(site: Site, finding: Finding, report: Report) -> dict[str, Any]:
     severity = finding.status.value
-    annotations = {"summary": finding.title, "description": finding.detail, "hint": finding.hint or ""}
+    annotations = {
+        "summary": finding.title,
+        "description": finding.detail,
+        "hint": chosen.same(finding.hint or ""),
+    }
     return _fires(
         site, report, {"alertname": finding.code, "subject": finding.subject}, severity, annotations
     )

@@ -37,7 +37,7 @@ REFUSED = (75, 77)
 SETTING_ASIDE = ("queue.park",)
 PLAYBOOK = "notifications"
 # Verbs of samaops that change nothing on the site: a command with one of these is advice, not a fix.
-LOOKING = ("diagnose", "explain", "history", "config", "lab", "help")
+LOOKING = ("diagnose", "explain", "history", "config", "lab", "help", "ssh", "db", "redis")
 
 
 class Bench(Struct, frozen=True):

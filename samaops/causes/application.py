@@ -87,9 +87,9 @@ def _read_only_again(site: Site, finding: Finding, levels: set[str]) -> tuple[Fi
         reload = [as_superuser(site, "SELECT pg_reload_conf()")]
     text = _("Ask who made it read-only; take that back, then let the pool open new sessions")
     # A session of the superuser is read-only as well, unless it says otherwise.
-    writable = f"PGOPTIONS='-c {setting}=off' "
-    commands = (writable + as_superuser(site, do), *reload, console(site, f"RECONNECT {database}"))
-    return (safe("db.writable", text, *commands, undo=writable + as_superuser(site, undo)),)
+    writable = f"SET {setting} = off"
+    commands = (as_superuser(site, do, before=writable), *reload, console(site, f"RECONNECT {database}"))
+    return (safe("db.writable", text, *commands, undo=as_superuser(site, undo, before=writable)),)
 
 
 @root(

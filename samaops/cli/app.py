@@ -125,7 +125,7 @@ def root(
         Path | None, typer.Option("--config", metavar="FILE", help=N_("The configuration file to use."))
     ] = None,
     lab: Annotated[bool, typer.Option("--lab", help=N_("Use the lab's configuration."))] = False,
-    _lang: Annotated[
+    lang: Annotated[
         str | None,
         typer.Option(
             "--lang", metavar="fr|en", callback=_check_language, help=N_("The language of the answer.")
@@ -141,7 +141,7 @@ def root(
     log.begin()
     if config is not None and lab:
         raise UsageError(_("{one} and {other} exclude each other").format(one="--config", other="--lab"))
-    chosen.remember(config, lab=lab)
+    chosen.remember(config, lab=lab, language=lang)
     chosen.show_everything(verbose)
     ctx.obj = Globals(config, lab, verbose)
 

@@ -15,6 +15,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report, ReportError
 from samaops.model.status import Status
 from samaops.render import escape
+from samaops.site import chosen
 
 
 def render(report: Report) -> str:
@@ -66,7 +67,11 @@ def _case(finding: Finding) -> Element:
     elif finding.status is not Status.OK:
         tag = "error" if finding.status is Status.UNKNOWN else "failure"
         problem = SubElement(case, tag, type=finding.status.value, message=_text(finding.title))
-        lines = [finding.detail, f"cause: {finding.cause}" if finding.cause else "", finding.hint or ""]
+        lines = [
+            finding.detail,
+            f"cause: {finding.cause}" if finding.cause else "",
+            chosen.same(finding.hint or ""),
+        ]
         problem.text = "\n".join(_text(line) for line in lines if line)
     return case
 
@@ -74,7 +79,7 @@ def _case(finding: Finding) -> Element:
 def _error(report: Report, error: ReportError) -> Element:
     case = Element("testcase", classname="samaops", name=report.command, time="0")
     problem = SubElement(case, "error", type=str(error.exit_code), message=_text(error.message))
-    problem.text = _text(error.hint)
+    problem.text = _text(chosen.same(error.hint))
     return case
 
 

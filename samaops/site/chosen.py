@@ -1,4 +1,4 @@
-"""How the command line chose its configuration: a command that is shown to people must choose the same one.
+"""How the command line chose its configuration and language: a command that is shown must choose the same ones.
 
 Only what is shown: a report is the same wherever it is judged, also from a saved look on another machine.
 """
@@ -9,25 +9,29 @@ import shlex
 from pathlib import Path
 
 # Commands that need no configuration, or make one.
-_OF_NO_SITE = ("-", "lab ", "config init")
-_options: tuple[str, ...] = ()
+_OF_NO_SITE = ("lab ", "config init")
+_site: tuple[str, ...] = ()
+_language: tuple[str, ...] = ()
 _is_verbose = False
 
 
-def remember(config: Path | None, *, lab: bool) -> None:
+def remember(config: Path | None, *, lab: bool, language: str | None = None) -> None:
     """Keep what was chosen for the rest of this run; nothing when the configuration was found where it always is."""
-    global _options, _is_verbose  # noqa: PLW0603 - one command line per process, as with the language
+    global _site, _language, _is_verbose  # noqa: PLW0603 - one command line per process, as with the language
     _is_verbose = False
-    _options = ("--config", str(config)) if config is not None else ("--lab",) if lab else ()
+    _site = ("--config", str(config)) if config is not None else ("--lab",) if lab else ()
+    _language = ("--lang", language) if language else ()
 
 
 def same(command: str) -> str:
-    """Return a command with the options that chose this configuration, when it is one of samaops that reads one."""
+    """Return a command with the options that chose this configuration and language, when it is one of samaops."""
     program, _space, words = command.partition(" ")
-    words = words.removeprefix("--lab ") if _options else words
-    if program != "samaops" or not words or words.startswith(_OF_NO_SITE) or words.endswith("--help"):
+    bare = words.removeprefix("--lab ")
+    if program != "samaops" or not bare or bare.startswith("-") or bare.endswith("--help"):
         return command
-    return " ".join([program, *map(shlex.quote, _options), words])
+    of_lab = ("--lab",) if bare != words else ()
+    options = (() if bare.startswith(_OF_NO_SITE) else _site or of_lab) + _language
+    return " ".join([program, *map(shlex.quote, options), bare])
 
 
 def show_everything(is_asked: bool) -> bool:

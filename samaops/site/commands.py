@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import urlsplit
 
-from samaops.config.settings import PgBouncer, PostgreSQL, Ssh, Tls
+from samaops.config.settings import Ssh
 from samaops.site.site import Site
 
 # The site name in the configuration that the lab writes for itself.
 LAB_SITE = "samaconso-lab"
-_DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 _ACTS_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 _ORDINARY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_SUPERUSER = "postgres"
 
 
 def samaops(site: Site, words: str) -> str:
@@ -24,89 +21,72 @@ def samaops(site: Site, words: str) -> str:
 
 
 def on_server(site: Site, server: str | None, command: str) -> str:
-    """Return the command line that runs ``command`` on a server, over SSH when it is another machine."""
-    configured = site.settings.servers.get(server or "")
+    """Return the command line that runs ``command`` on a server, from here."""
     command = site.as_running(server, command)
-    if configured is not None and configured.ssh == "local":
+    configured = site.settings.servers.get(server or "")
+    if (
+        configured is None
+    ):  # an address, or a saved look of another site: no server that could be called by its name
+        is_address = bool(server) and not str(server).startswith("-")
+        return shlex.join(["ssh", str(server), command]) if is_address else command
+    if configured.ssh == "local":
         return command
-    return f"{log_in(site, server)} {shlex.quote(command)}"
+    if configured.ssh == "none":
+        return shlex.join(["ssh", configured.address, command])
+    return f"{log_in(site, server)} -- {_after_dashes(command)}"
 
 
 def log_in(site: Site, server: str | None) -> str:
-    """Return the ssh command line of a server."""
+    """Return the command that logs in to a server."""
     configured = site.settings.servers.get(server or "")
-    if configured is None:
-        return f"ssh {server}"
-    if not isinstance(configured.ssh, Ssh):
-        return f"ssh {configured.address}"
-    ssh = configured.ssh
-    words = ["ssh"]
-    if ssh.port != 22:
-        words += ["-p", str(ssh.port)]
-    if ssh.key_file:
-        words += ["-i", str(ssh.key_file)]
-    if ssh.known_hosts.expanduser() != _DEFAULT_KNOWN_HOSTS.expanduser():
-        words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
-    return shlex.join([*words, f"{ssh.user}@{configured.address}"])
+    if configured is None or not isinstance(configured.ssh, Ssh):
+        return shlex.join(["ssh", configured.address if configured else str(server)])
+    return samaops(site, f"ssh {shlex.quote(str(server))}")
 
 
-# For explanations, which know no configuration.
-PSQL = 'psql -h <serveur db> -p 5432 -U samaops -d samaconso -c "{}"'
-CONSOLE = 'psql -h <serveur db> -p 6432 -U postgres -d pgbouncer -c "{}"'
+def _after_dashes(command: str) -> str:
+    """Return a command as arguments: itself where it is a program and its arguments, else as one line for a shell."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        words = []
+    return command if words and shlex.join(words) == command else _quoted(command)
 
 
 def direct(site: Site, statement: str) -> str:
     """Return the command that runs a statement on PostgreSQL itself."""
-    section = site.settings.postgresql
-    if section is None:
-        return PSQL.format(statement)
-    return _psql(site, section, section.user, section.database, statement)
+    return samaops(site, f"db psql -- -c {_quoted(statement)}")
 
 
-def as_superuser(site: Site, statement: str, database: str | None = None) -> str:
+def as_superuser(site: Site, statement: str, database: str | None = None, before: str = "") -> str:
     """Return the command that runs what our own user, who only looks, is not allowed to: cancel, terminate, drop.
 
-    In the configured database when none is named.
+    In the configured database when none is named, after the statement ``before`` in the same session. With the superuser's password where it is configured; else as that
+    user on the database's server, who needs none there.
     """
-    section = site.settings.postgresql
-    if section is None:
-        return PSQL.replace("-U samaops", "-U postgres").format(statement)
-    return _psql(site, section, "postgres", database or section.database, statement)
+    pool, section = site.settings.pgbouncer, site.settings.postgresql
+    where = f" -d {shlex.quote(database)}" if database else ""
+    statements = [words for words in (before, statement) if words]
+    server = site.settings.servers.get(section.server) if section else None
+    has_password = pool is not None and pool.admin_user == _SUPERUSER and pool.admin_password is not None
+    if has_password or section is None or server is None:
+        typed = " ".join(f"-c {_quoted(words)}" for words in statements)
+        return samaops(site, f"db psql -- -U {_SUPERUSER}{where} {typed}")
+    port = f" -p {section.port}" if section.port != 5432 else ""
+    typed = " ".join(f"-c {shlex.quote(words)}" for words in statements)
+    command = f"psql{port} -d {shlex.quote(database or section.database)} {typed}"
+    is_he = isinstance(server.ssh, Ssh) and server.ssh.user == _SUPERUSER
+    return on_server(site, section.server, command if is_he else f"sudo -u {_SUPERUSER} {command}")
 
 
 def console(site: Site, command: str) -> str:
     """Return the command that runs one on PgBouncer's admin console."""
-    section = site.settings.pgbouncer
-    if section is None:
-        return CONSOLE.format(command)
-    return _psql(site, section, section.admin_user, "pgbouncer", command)
+    return samaops(site, f"db psql --pool -- -c {_quoted(command)}")
 
 
-def _psql(site: Site, section: PostgreSQL | PgBouncer, user: str, database: str, statement: str) -> str:
-    # psql verifies the name that it is told
-    host = (section.tls and section.tls.server_name) or site.host_of(section)
-    words = ("psql", "-h", host, "-p", str(section.port), "-U", user, "-d", database, "-c")
-    return f"{_psql_tls(section)}{shlex.join(words)} {_quoted(statement)}"
-
-
-def _psql_tls(section: PostgreSQL | PgBouncer) -> str:
-    """Return the variables that make psql verify as samaops does: it has no options for that."""
-    tls = section.tls
-    if tls is None:
-        return ""
-    variables = {
-        "PGSSLMODE": "verify-full" if tls.verify else "require",
-        "PGSSLROOTCERT": tls.ca_file if tls.verify else None,
-        "PGSSLCERT": tls.certificate_file,
-        "PGSSLKEY": tls.key_file,
-    }
-    pairs = [f"{name}={shlex.quote(str(value))} " for name, value in variables.items() if value is not None]
-    return "".join(pairs)
-
-
-def _quoted(statement: str) -> str:
+def _quoted(text: str) -> str:
     """Quote for the shell, in double quotes, which read better around SQL, where nothing in it acts in them."""
-    return shlex.quote(statement) if _ACTS_IN_DOUBLE_QUOTES.search(statement) else f'"{statement}"'
+    return shlex.quote(text) if _ACTS_IN_DOUBLE_QUOTES.search(text) else f'"{text}"'
 
 
 def sql_name(name: str) -> str:
@@ -125,30 +105,11 @@ def whole_number(value: object, otherwise: str) -> str:
 
 
 def redis_cli(site: Site, words: str) -> str:
-    """Return the command that asks the configured Redis. The password is left to REDISCLI_AUTH.
+    """Return the command that asks the configured Redis.
 
     ``words`` are for the shell: what comes from outside must be quoted in them.
     """
-    redis = site.settings.redis
-    if redis is None:
-        return f"redis-cli {words}"
-    user = f" --user {shlex.quote(redis.username)}" if redis.username else ""
-    over_tls = shlex.join(_redis_tls(redis.tls)) + " " if redis.tls is not None else ""
-    return f"redis-cli {over_tls}-h {site.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
-
-
-def _redis_tls(tls: Tls) -> Iterator[str]:
-    yield "--tls"
-    if not tls.verify:
-        yield "--insecure"
-    for option, value in (
-        ("--sni", tls.server_name),
-        ("--cacert", tls.ca_file),
-        ("--cert", tls.certificate_file),
-        ("--key", tls.key_file),
-    ):
-        if value is not None:
-            yield from (option, str(value))
+    return samaops(site, f"redis cli -- {words}")
 
 
 def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:
@@ -160,39 +121,3 @@ def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:
         command += f" -p {shlex.quote(rabbitmq.vhost)}"
     inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
     return on_server(site, rabbitmq.server, inside)
-
-
-# Whose address stands for one of the guide's servers in an explanation.
-_ON_SERVER = {
-    "db": ("postgresql", "pgbouncer", "minio", "backup"),
-    "api": ("rabbitmq",),
-    "workers": ("redis", "flower"),
-}
-
-
-def filled_in(site: Site, command: str) -> str:
-    """Return a command of an explanation with the configured addresses in the place of the guide's names."""
-    for template, section, of_section in (
-        (PSQL, site.settings.postgresql, direct),
-        (CONSOLE, site.settings.pgbouncer, console),
-    ):
-        if section is not None:
-            command = command.replace(template.partition('"')[0], of_section(site, "").removesuffix('""'))
-    if site.settings.redis is not None:
-        command = command.replace("redis-cli -h workers", redis_cli(site, "").rstrip())
-    for name, sections in _ON_SERVER.items():
-        servers = [site.section(system).server for system in sections if site.section(system) is not None]
-        configured = [server for server in servers if server in site.settings.servers]
-        for server in configured[:1]:
-            command = command.replace(f"ssh <serveur {name}>", log_in(site, server))
-            command = command.replace(f"<serveur {name}>", site.settings.servers[server].address)
-    for name, url in (
-        ("proxy", site.settings.proxy and site.settings.proxy.url),
-        ("vip", site.settings.loadbalancer and site.settings.loadbalancer.url),
-    ):
-        place = urlsplit(url or "")
-        if place.hostname:
-            command = command.replace(f"<{name}>:8080", place.netloc)
-            command = command.replace(f"<{name}> 8080", f"{place.hostname} {place.port or 80}")
-            command = command.replace(f"<{name}>", place.netloc)
-    return command

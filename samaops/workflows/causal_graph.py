@@ -21,6 +21,7 @@ from samaops.model.cause import Fix
 from samaops.model.finding import Finding
 from samaops.model.plan import Risk
 from samaops.model.status import Status
+from samaops.site import chosen
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting.guide import guide_of
 
@@ -74,7 +75,8 @@ def describe(cause: str, site: Site | None = None) -> CauseDescription:
         meant = below or keys.nearest_few(cause, (*known, *codes))
         raise UsageError(
             _("There is no cause {cause!r}").format(cause=cause),
-            hint="; ".join(f"samaops explain {name}" for name in meant[:5]) or "samaops explain --graph",
+            hint="; ".join(chosen.same(f"samaops explain {name}") for name in meant[:5])
+            or "samaops explain --graph",
         )
     site = site or Site(Settings())
     groups = _groups()

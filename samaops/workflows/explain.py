@@ -13,7 +13,9 @@ from samaops.facts.selection import Selection, split
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.model.description import CheckDescription
-from samaops.site.commands import filled_in, samaops
+from samaops.site import chosen
+from samaops.site.commands import samaops
+from samaops.site.explained import filled_in
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting.guide import guide_of
 
@@ -27,9 +29,7 @@ def describe(code: str, site: Site | None = None) -> CheckDescription:
     for rule in rules((system,)) if system in SYSTEMS else ():
         if rule.code == code:
             description = _description(rule)
-            if site is None:
-                return description
-            commands = tuple(filled_in(site, command) for command in description.confirm)
+            commands = tuple(filled_in(site or Site(Settings()), line) for line in description.confirm)
             return replace(description, confirm=commands)
     if ".hop." in code and (station := _station(code, site or Site(Settings()))) is not None:
         return station
@@ -38,7 +38,8 @@ def describe(code: str, site: Site | None = None) -> CheckDescription:
     meant = below or keys.nearest_few(code, known)
     raise UsageError(
         _("There is no check {code!r}").format(code=code),
-        hint="; ".join(f"samaops explain {other}" for other in meant[:5]) or "samaops diagnose --list-checks",
+        hint="; ".join(chosen.same(f"samaops explain {other}") for other in meant[:5])
+        or "samaops diagnose --list-checks",
     )
 
 

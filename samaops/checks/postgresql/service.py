@@ -40,7 +40,7 @@ def latency(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         facts.ping_ms,
         _("SELECT 1 takes {milliseconds} ms on PostgreSQL").format(milliseconds=facts.ping_ms),
         evidence={"ping_ms": facts.ping_ms, "connect_ms": facts.connect_ms},
-        hint=f"ssh {context.site.address_of(context.server or '')} uptime",
+        hint=context.on_server("uptime"),
     )
 
 

@@ -11,7 +11,6 @@ from samaops.checks.registry import Context, Evidence, access, access_check, che
 from samaops.facts.servers import OomKill, ReachFacts, ServerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.site.commands import log_in
 
 DAY_SECONDS = 86400.0
 
@@ -143,7 +142,7 @@ def _counted_only(counted: int | None, server: ServerFacts, context: Context) ->
         "Processes killed for memory since the start {since} ago: {count}, but the kernel's log cannot be read: "
         "neither when nor whether a container's limit did it is known"
     ).format(count=counted, since=since)
-    hint = log_in(context.site, context.server) + " 'sudo dmesg -T | grep -i oom'"
+    hint = context.on_server("sudo dmesg -T | grep -i oom")
     return context.unknown(title, value=counted, evidence=evidence, hint=hint)
 
 

@@ -28,6 +28,7 @@ from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 
@@ -83,7 +84,7 @@ def _alert(site: Site, finding: Finding, report: Report) -> dict[str, Any]:
     if finding.server:
         names["server"] = finding.server
     cause = next((cause for cause in report.causes if finding.key in cause.explains), None)
-    hint = _way_out(site, cause) if cause else finding.hint or ""
+    hint = _way_out(site, cause) if cause else chosen.same(finding.hint or "")
     annotations = {
         "summary": finding.title,
         "description": finding.detail,

@@ -228,7 +228,7 @@ def test_what_our_own_user_may_not_do_is_proposed_as_one_who_may(name: str) -> N
         if "pg_terminate" in command or "pg_cancel" in command or "pg_drop" in command
     ]
     assert changing
-    assert all(" -U postgres " in command for command in changing)
+    assert all("sudo -u postgres psql " in command for command in changing)
 
 
 def test_a_minority_of_one_refusal_is_only_probable_and_says_so() -> None:

@@ -95,7 +95,7 @@ def test_the_command_reaches_exactly_the_one_node() -> None:
     assert step.undo is not None
     assert step.undo.command == step.operation.command.replace("add_consumer", "cancel_consumer")
     assert (step.operation.server, step.risk) == ("workers", Risk.SAFE)
-    assert lines(step.operation, Site(SETTINGS))[0].startswith("ssh root@10.0.0.3 'docker exec c2 ")
+    assert lines(step.operation, Site(SETTINGS))[0].startswith("samaops ssh workers -- docker exec c2 ")
 
 
 def test_a_name_from_outside_stays_one_word_of_the_command() -> None:

@@ -115,7 +115,7 @@ def test_versions_are_compared_over_the_members(version: str | None, status: Sta
 def test_the_hint_reads_the_log_of_that_very_container() -> None:
     sick = observed(with_fields(HEALTHY, {"answer.status": 503}), "api/api_1")
     hint = findings(SETTINGS, sick)["api.health.failing@api/api_1"].hint
-    assert hint == "ssh root@10.101.0.2 'docker logs --tail 100 samaconso_api_1'"
+    assert hint == "samaops ssh api -- docker logs --tail 100 samaconso_api_1"
 
 
 @pytest.mark.parametrize(

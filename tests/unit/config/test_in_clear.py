@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
+from samaops.clients import programs
 from samaops.config.settings import Settings
-from samaops.site import commands
-from samaops.site.site import Site
 from samaops.workflows import configuration
 
 FAR = "10.101.0.1"
@@ -72,12 +71,13 @@ def test_a_server_that_nobody_verifies_is_named() -> None:
     assert (finding.code, finding.subject) == ("config.tls.unverified", "config/redis")
 
 
-def test_a_proposed_command_is_as_protected_as_the_look() -> None:
+def test_a_program_that_is_begun_is_as_protected_as_the_look() -> None:
     tls = {"ca_file": "/ca file.pem", "server_name": "db.senelec.sn"}
-    site = Site(Settings.model_validate({"redis": section(tls=tls), "postgresql": section(tls=tls)}))
-    assert commands.redis_cli(site, "PING") == (
-        "redis-cli --tls --sni db.senelec.sn --cacert '/ca file.pem' -h 10.101.0.1 -p 6379 -n 0 PING"
+    settings = Settings.model_validate({"redis": section(tls=tls), "postgresql": section(tls=tls)})
+    assert programs.redis_cli(settings, ["PING"]).words == (
+        *("redis-cli", "--tls", "--sni", "db.senelec.sn", "--cacert", "/ca file.pem"),
+        *("-h", "10.101.0.1", "-p", "6379", "-n", "0", "PING"),
     )
-    assert commands.direct(site, "SELECT 1").startswith(
-        "PGSSLMODE=verify-full PGSSLROOTCERT='/ca file.pem' psql -h db.senelec.sn -p 5432 "
-    )
+    given = programs.psql(settings, [], of_pool=False).environment
+    assert (given["PGSSLMODE"], given["PGSSLROOTCERT"]) == ("verify-full", "/ca file.pem")
+    assert (given["PGHOST"], given["PGHOSTADDR"]) == ("db.senelec.sn", "10.101.0.1")

@@ -35,14 +35,17 @@ def check(path: Path | None) -> None:
     if path.suffix != ENDING:
         raise UsageError(
             _("--textfile: the node exporter reads only names that end in {ending}").format(ending=ENDING),
-            hint=f"--textfile {path.with_suffix(ENDING)}",
+            hint=f"--textfile {path.with_suffix(ENDING) if path.name else f'samaops{ENDING}'}",
         )
-    if path.exists() and not path.is_file():
-        raise _unwritable(path, _("it is not a regular file"))
-    if not path.parent.is_dir():
-        raise _unwritable(path, os.strerror(errno.ENOENT))
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise _unwritable(path, os.strerror(errno.EACCES))
+    try:
+        if path.exists() and not path.is_file():
+            raise _unwritable(path, _("it is not a regular file"))
+        if not path.parent.is_dir():
+            raise _unwritable(path, os.strerror(errno.ENOENT))
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise _unwritable(path, os.strerror(errno.EACCES))
+    except OSError as error:  # who may not look into a directory cannot ask whether a file is in it
+        raise _unwritable(path, error.strerror or str(error)) from error
 
 
 def write(path: Path | None, report: Report) -> None:

@@ -47,7 +47,7 @@ class LiveWorld:
         """Observe what the checks under these codes need."""
         if not codes:  # to a selection that would mean everything
             return Snapshot(datetime.now(timezone.utc))
-        return diagnose.observe(self.site, Selection(only=codes))
+        return diagnose.observe(self.site, Selection(only=codes, counts=True))
 
     def findings(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
         """Judge what was observed and return these findings."""

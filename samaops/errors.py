@@ -47,6 +47,10 @@ class RefusedError(SamaopsError):
 
 
 class LockedError(SamaopsError):
-    """Another run holds the lock."""
+    """Another run holds the lock, ``since`` when: ISO 8601, "" when that is not known."""
 
     exit_code = LOCKED
+
+    def __init__(self, message: str, hint: str = "", since: str = "") -> None:
+        super().__init__(message, hint)
+        self.since = since

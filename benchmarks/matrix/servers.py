@@ -39,7 +39,7 @@ GROWN_BY_LOAD = (".jsonl", ".log")
 # They hold the pid of whoever runs now.
 OF_A_PROCESS = (".pid", ".lock")
 # The empty file on which samaops locks a server while it changes something there; it stays, as lock files do.
-LOCK_FILE = "/run/lock/samaops-"
+LOCK_FILE = "/run/samaops"
 HASHED_BYTES = 1_000_000
 # A process younger than this may be a look or a health check.
 LASTING_SECONDS = 4.0

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from samaops.changes.rabbitmq.broker import count_in
 from samaops.changes.readings import UnreadableError, facts_in, known, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency
@@ -67,7 +68,7 @@ def _consumers(snapshot: Snapshot, queue: str) -> int:
     if facts.queues is None:
         raise UnreadableError(_("the broker's queues could not be read"))
     seen = facts.queue(queue)
-    return known(seen.consumers, _("who consumes {queue}").format(queue=queue)) if seen else 0
+    return count_in(snapshot, seen).consumers if seen else 0
 
 
 def _nodes(snapshot: Snapshot) -> tuple[BrokerNode, ...]:

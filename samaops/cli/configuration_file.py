@@ -8,6 +8,7 @@ from pathlib import Path
 from samaops.cli.app import Globals
 from samaops.config import load
 from samaops.config.load import Configuration
+from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 from samaops.lab.layout import Layout, default_directory
@@ -39,6 +40,14 @@ def read(globals_: Globals) -> Configuration:
 def site(globals_: Globals) -> Site:
     """Read and check the configuration, and return the site it is of. Raises ConfigurationError."""
     return Site(read(globals_).settings)
+
+
+def who_is_told(globals_: Globals) -> Site:
+    """Return what of a configuration that cannot be used says who is to be told of that."""
+    try:
+        return Site(load.who_is_told(find(globals_)))
+    except ConfigurationError:  # there is none
+        return Site(Settings())
 
 
 def _or_the_lab(error: ConfigurationError) -> ConfigurationError:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
 import select
 import sys
+import termios
+import time
 from collections.abc import Callable
 from typing import Annotated
 
@@ -16,6 +20,10 @@ from samaops.model.plan import Plan, Risk
 
 # How long a Ctrl-C may wait that comes between two looks for an answer.
 _LOOK_EVERY_SECONDS = 0.2
+# What was typed ahead has come when nothing comes for so long; what types on for longer than that is no person.
+_PAUSE_SECONDS, _LONGEST_TYPING_SECONDS = 0.05, 2.0
+_READ_BYTES = 4096
+_LINE_END = re.compile(rb"[\r\n]")
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help=N_("Show the plan that would be run; change nothing."))
 ]
@@ -72,18 +80,39 @@ def _is_given(plan: Plan) -> bool:
 
 
 def ask(question: str) -> str:
-    """Ask on stderr and return the line that was typed. Raises typer.Abort at the end of the input.
+    """Ask on stderr and return the line that is typed from now on. Raises typer.Abort at the end of the input.
 
     A Ctrl-C that comes just before a blocking read would be held back until the next key; here it is never longer than
-    a moment. Lines come one by one from a terminal, so none waits in Python's buffer unseen.
+    a moment. The terminal is read without Python's buffer, in which a second line would wait for the next question.
     """
-    typer.echo(_("{label}: {text}").format(label=question, text=""), err=True, nl=False)
-    while not select.select([sys.stdin], [], [], _LOOK_EVERY_SECONDS)[0]:
-        continue
-    line = sys.stdin.readline()
-    if not line:
-        raise typer.Abort
-    return line.strip()
+    terminal, typed = sys.stdin.fileno(), b""
+    try:
+        _forget_what_was_typed(terminal)
+        typer.echo(_("{label}: {text}").format(label=question, text=""), err=True, nl=False)
+        while not _LINE_END.search(typed):
+            while not select.select([terminal], [], [], _LOOK_EVERY_SECONDS)[0]:
+                continue
+            block = os.read(terminal, _READ_BYTES)
+            if not block:
+                raise typer.Abort
+            typed += block
+    except (termios.error, OSError) as error:  # the terminal is gone
+        raise typer.Abort from error
+    return _LINE_END.split(typed)[0].decode(sys.stdin.encoding or "utf-8", "replace").strip()
+
+
+def _forget_what_was_typed(terminal: int) -> None:
+    """Discard what was typed before the question: it answers nothing. Raises RefusedError when that does not end."""
+    ends_at, is_quiet = time.monotonic() + _LONGEST_TYPING_SECONDS, False
+    while not is_quiet:
+        termios.tcflush(
+            terminal, termios.TCIFLUSH
+        )  # the kernel holds back what does not fit, and gives it then
+        is_quiet = not select.select([terminal], [], [], _PAUSE_SECONDS)[0]
+        if not is_quiet and time.monotonic() > ends_at:
+            text = _("Something types without a pause before the question is asked; nothing was changed")
+            raise RefusedError(text, hint=_("a program gives its consent by --yes or --confirm NAME"))
+    termios.tcflush(terminal, termios.TCIFLUSH)  # the beginning of a line
 
 
 def is_yes(question: str) -> bool:

@@ -13,7 +13,7 @@ from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, VerboseOption
 from samaops.cli.textfile import TextfileOption
-from samaops.errors import UsageError
+from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan
 from samaops.render import escape, json, tasks
@@ -43,21 +43,42 @@ def daily(
 ) -> None:
     """Do the daily tasks."""
     textfile.check(textfile_)
-    site = configuration_file.site(ctx.obj)
     names = tuple(name.strip() for name in only.split(",") if name.strip())
-    request = routine.Request(lambda plan: _consent(site, plan, yes=yes), bulletin, names, dry_run=dry_run)
+    is_watched = sys.stdin.isatty() and sys.stderr.isatty()
+    request = routine.Request(
+        lambda plan: _consent(site, plan, yes=yes),
+        bulletin, names, dry_run=dry_run, note=_note, is_watched=is_watched,
+    )  # fmt: skip
+    try:
+        site = configuration_file.site(ctx.obj)
+    except ConfigurationError as error:
+        routine.tell_failure(configuration_file.who_is_told(ctx.obj), DAILY, request, error)
+        raise
     # a question cannot be asked on a line that moves
     may_ask = not (yes or dry_run) and sys.stdin.isatty()
     with nullcontext() if may_ask else screen.progress(_("Doing the daily tasks…")):
         outcome = routine.run(site, DAILY, request)
-    for note in outcome.notes:
-        screen.console(stderr=True).print(f"samaops: {escape.command(note)}", soft_wrap=True)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
-    textfile.write(textfile_, outcome.report)
     is_verbose = verbose or ctx.obj.verbose
-    if code or is_verbose or dry_run or output is not Output.HUMAN:
-        screen.show(outcome.report, output, verbose=is_verbose)
+    failure = ""
+    try:
+        textfile.write(textfile_, outcome.report)
+        for note in outcome.notes:
+            _note(note)
+        if code or is_verbose or dry_run or output is not Output.HUMAN:
+            screen.show(outcome.report, output, verbose=is_verbose)
+        sys.stdout.flush()
+    except BaseException as error:
+        failure = "" if isinstance(error, BrokenPipeError) else type(error).__name__
+        raise
+    finally:
+        for note in outcome.end(failure):
+            _note(note)
     raise typer.Exit(code)
+
+
+def _note(text: str) -> None:
+    screen.console(stderr=True).print(f"samaops: {escape.command(text)}", soft_wrap=True)
 
 
 def _consent(site: Site, plan: Plan, *, yes: bool) -> None:

@@ -22,7 +22,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.http import bracketed
 from samaops.clients.time_limit import TimeLimit
 from samaops.config.settings import RabbitMQ, Tls
-from samaops.facts.rabbitmq import Refusal
+from samaops.facts.rabbitmq import Count, Refusal
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -245,14 +245,20 @@ class AmqpSession:
 
     def ready(self, queue: str) -> int | None:
         """Return how many messages are ready in a queue; None when there is no such queue."""
+        count = self.count(queue)
+        return None if count is None else count.ready
+
+    def count(self, queue: str) -> Count | None:
+        """Return what the broker counts of a queue now; None when there is no such queue."""
         import amqp
 
         with _sorting_errors(queue):
             try:
-                return int(self._channel.queue_declare(queue, passive=True).message_count)
+                answer = self._channel.queue_declare(queue, passive=True)
             except amqp.NotFound:  # the broker has closed the channel with it
                 self._open_channel()
                 return None
+        return Count(int(answer.message_count), int(answer.consumer_count))
 
     def declare(self, queue: str) -> None:
         """Make a durable queue; one that is there with other settings is an error."""

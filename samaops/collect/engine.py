@@ -83,6 +83,11 @@ class Probe:
         """Whether costly looks were asked for too (``--deep``)."""
         return self._selection.deep
 
+    @property
+    def counts(self) -> bool:
+        """Whether what is counted now was asked for, in place of statistics."""
+        return self._selection.counts
+
     def remaining(self) -> float:
         """Return the seconds left for this collector, at least a little."""
         return max(0.05, self._ends_at - time.monotonic())

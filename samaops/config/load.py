@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
 _LARGEST_FILE_BYTES = 1_000_000
+# What is needed to tell somebody, each for itself.
+_TELLING = (
+    ("site",),
+    ("proxy",),
+    ("maintenance",),
+    ("history",),
+    *(("notify", channel) for channel in ("mail", "slack", "alertmanager", "ping")),
+)
 _TOML_PLACE = re.compile(
     r"^(?P<reason>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"
 )
@@ -93,6 +103,43 @@ def read(path: Path) -> Configuration:
     if problems:
         raise ConfigurationError("\n".join(problems))
     return Configuration(path, settings, document, variables)
+
+
+def who_is_told(path: Path) -> Settings:
+    """Return what of a configuration that cannot be used says who is to be told: nothing else of it is to be believed.
+
+    Each section stands for itself, so that a fault in one of them, or in the TOML elsewhere, costs no other.
+    """
+    document: dict[str, Any] = {}
+    with suppress(ConfigurationError):  # a file that may not be trusted, or is not there, names nobody
+        for part in re.split(r"(?m)^(?=[ \t]*\[)", _text(path)):
+            with suppress(ValueError, RecursionError):
+                _merge(document, tomllib.loads(part))
+    with suppress(ConfigurationError):
+        document = environment.apply(document, environment.overrides(os.environ, document))
+    told: dict[str, Any] = {}
+    for key in _TELLING:
+        if _at(document, key) is None:
+            continue
+        section: dict[str, Any] = reduce(lambda inner, part: {part: inner}, reversed(key), _at(document, key))
+        with suppress(ValidationError):
+            Settings.model_validate(section, context={"directory": path.absolute().parent})
+            _merge(told, section)
+    return Settings.model_validate(told, context={"directory": path.absolute().parent})
+
+
+def _at(document: Any, key: tuple[str, ...]) -> Any:
+    for part in key:
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
+
+
+def _merge(document: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(document.get(key), dict):
+            _merge(document[key], value)
+        else:
+            document[key] = value
 
 
 def parse(path: Path) -> dict[str, Any]:

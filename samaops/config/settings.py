@@ -409,10 +409,10 @@ class Safety(Section):
 
     minimum_free_percent: Percent = 10.0
     backup_max_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 26.0
-    # Where "one change at a time" is locked on this machine; /run/lock, for all its users, when absent.
+    # Where "one change at a time" is locked on this machine; /run/samaops, for its group, when absent.
     lock_directory: UserPath | None = None
     # Where on a server a change that touches it is locked for all control machines.
-    server_lock_directory: Annotated[str, Field(pattern="^/")] = "/run/lock"
+    server_lock_directory: Annotated[str, Field(pattern="^/")] = "/run/samaops"
 
 
 class Settings(Section):

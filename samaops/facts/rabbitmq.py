@@ -38,6 +38,13 @@ class BrokerNode(Struct, frozen=True):
     is_drained: bool | None = None  # in maintenance: it takes no new connection
 
 
+class Count(Struct, frozen=True):
+    """What the broker itself counts of a queue at this moment; its management API shows it up to five seconds later."""
+
+    ready: int
+    consumers: int
+
+
 class BrokerQueue(Struct, frozen=True):
     """One queue. Rates per second over the broker's last interval; None is what the broker does not count."""
 
@@ -61,6 +68,7 @@ class BrokerQueue(Struct, frozen=True):
     policy: str = ""  # the name of the policy that holds for it
     operator_policy: str = ""
     limiting_policy: Policy | None = None  # that policy, when it limits the queue and could be read
+    counted: Count | None = None  # None where it was not asked for, or could not be counted
 
     @property
     def messages(self) -> int | None:
@@ -152,6 +160,7 @@ class RabbitMQFacts(Struct, frozen=True):
     limits: tuple[Limit, ...] | None = None
     routing: Routing | None = None
     configuration: Things | None = None
+    uncounted: str = ""  # why the queues could not be counted
 
     def queue(self, name: str) -> BrokerQueue | None:
         """Return a queue by its name, None when there is no such queue."""

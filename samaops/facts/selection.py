@@ -24,13 +24,15 @@ class Selection(Struct, frozen=True):
     """Names such as ``redis``, ``redis.memory`` or a full code, ``docker@api`` on one server, ``@api`` all of one.
 
     Empty ``only`` means everything. ``deep`` asks for looks that cost the observed system something, such as reading
-    a whole table; ``probe`` for one marked value that is written to each system and removed.
+    a whole table; ``probe`` for one marked value that is written to each system and removed; ``counts`` for what is counted
+    now, where a system's statistics are seconds old: a change relies on it.
     """
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     deep: bool = False
     probe: bool = False
+    counts: bool = False
 
     def includes(self, code: str, server: str | None = ANYWHERE) -> bool:
         """Return whether a check with this full code was asked for on a server; None: it is about no single one."""

@@ -1,8 +1,8 @@
 """One change at a time per system: locks that name who holds them and are released when their owner dies.
 
 A lock can be held at three places. On one machine it is ``flock`` on a file named after the site, in
-``[safety] lock_directory`` (by default ``/run/lock``, for all users): the kernel releases it with the process, however
-that ends. Where the journal is in PostgreSQL, its advisory lock is held besides, for all machines that share it: the
+``[safety] lock_directory`` (by default ``/run/samaops``, for its group; ``journal/lock_directory.py``): the kernel
+releases it with the process, however that ends. Where the journal is in PostgreSQL, its advisory lock is held besides, for all machines that share it: the
 server releases it when the connection ends, and within about half a minute when the owner's machine is gone without a
 word. For all control machines, whatever their journals, the servers that a change touches are locked besides
 (``workflows/exclusion.py``).
@@ -20,6 +20,8 @@ import hashlib
 import json
 import os
 import re
+import socket
+import stat
 import time
 from contextlib import ExitStack, suppress
 from datetime import datetime, timezone
@@ -31,15 +33,16 @@ from msgspec.structs import asdict
 from samaops import resources
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
-from samaops.journal.owner import Owner, read_owner, this_process
+from samaops.journal import lock_directory
+from samaops.journal.owner import Owner, holder_of, read_owner, this_process
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
 
-_SHARED_DIRECTORY = Path("/run/lock")
 # A look at who holds the lock takes it for a moment: whoever wants it tries a little longer than that.
 _TRY_SECONDS = 0.5
 _MOST_CHARACTERS = 4000
+_MODE = 0o660
 # Somebody who holds a lock and whose name cannot be read.
 UNKNOWN = Owner("?", "?", 0, "", "?")
 LocksT = TypeVar("LocksT", bound="Locks")
@@ -101,16 +104,6 @@ class ChangeLock(Locks):
         super().__init__(FileLock(place / file_name(site)), *shared)
 
 
-def directory(configured: Path | None) -> Path:
-    """Return where the lock files of this machine are: shared by its users where that is possible."""
-    if configured is not None:
-        return configured
-    if _SHARED_DIRECTORY.is_dir():
-        return _SHARED_DIRECTORY
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    return Path(state) / "samaops"
-
-
 def file_name(*names: str) -> str:
     """Return the name of the lock file of a site, or of one server of it: readable, and another for other names."""
     slugs = [re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60] for name in names]
@@ -141,11 +134,14 @@ def locked(owner: Owner, server: str | None = None) -> LockedError:
     if server:
         text = _("Another change is being made on {server} by {user} on {host}, process {pid}, since {since}")
         hint = _("on {host}: samaops history list").format(host=owner.host)
-    return LockedError(text.format(**words), hint=hint)
+    return LockedError(text.format(**words), hint, owner.since)
 
 
 class FileLock:
-    """A lock on a file of this machine, with its owner's name in it while it is held; ``server`` is whose lock it is."""
+    """A lock on a file of this machine, with its owner's name in it while it is held; ``server`` is whose lock it is.
+
+    Nobody but the group of its directory may open it, and so nobody else can hold it.
+    """
 
     def __init__(self, path: Path, server: str | None = None) -> None:
         self._path = path
@@ -154,23 +150,27 @@ class FileLock:
 
     def take(self, owner: Owner | None = None) -> None:
         """Take the lock and write who we are."""
-        self._file = self._open_and_lock()
-        if self._file is None:
-            raise locked(self._written(), self._server)
+        file = self._open()
+        if not _is_locked(file):
+            holder = self._written(file)
+            os.close(file)
+            raise locked(holder, self._server)
+        self._file = file
         with suppress(OSError):  # a full disk: the lock holds all the same, without a name
             _write(self._file, asdict(owner or this_process_now()))
 
     def holder(self) -> Owner | None:
         try:
+            lock_directory.require_safe(self._path.parent)
             file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except (
-            OSError
-        ):  # nobody has ever taken it, or nobody whose lock we may see: then we cannot take it either
+        except FileNotFoundError:  # nobody has ever taken it
             return None
+        except OSError as error:
+            raise self._refused(error.strerror or str(error)) from error
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return self._written()
+            return self._written(file)
         finally:
             os.close(file)
         return None
@@ -191,44 +191,50 @@ class FileLock:
             _write(file, {})
             os.close(file)
 
-    def _written(self) -> Owner:
-        """Return who is named in the file."""
+    def _written(self, file: int) -> Owner:
+        """Return who is named in the file; where nobody is, or somebody who is no more, whom the kernel names."""
         try:
             text = self._path.read_text(encoding="utf-8", errors="replace")[:_MOST_CHARACTERS]
         except OSError:  # gone between two looks
-            return UNKNOWN
-        return read_owner(text) or UNKNOWN
+            text = ""
+        owner = read_owner(text)
+        if owner is not None and (owner.host != socket.gethostname() or owner.lives_here()):
+            return owner
+        return holder_of(file) or UNKNOWN
 
     def _open(self) -> int:
-        """Open the lock file, made for every user of the machine: all of them change the same system."""
+        """Open the lock file, made for the group of its directory: all of them change the same system."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except FileNotFoundError:
-                file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-                if os.fstat(file).st_uid == os.getuid():
-                    os.fchmod(file, 0o666)
-                return file
+            lock_directory.make(self._path.parent)
+            lock_directory.require_safe(self._path.parent)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
         except OSError as error:
-            text = _("The lock {path} cannot be opened: {reason}; nothing was changed")
-            raise RefusedError(
-                text.format(path=self._path, reason=error.strerror), hint="[safety] lock_directory"
-            ) from error
+            raise self._refused(error.strerror or str(error)) from error
+        seen = os.fstat(file)
+        if seen.st_uid == os.geteuid():
+            os.fchmod(file, _MODE)
+        elif stat.S_IMODE(seen.st_mode) & stat.S_IRWXO:
+            os.close(file)
+            raise self._refused(_("others may open it: chmod {mode:o}").format(mode=_MODE))
+        return file
 
-    def _open_and_lock(self) -> int | None:
-        file = self._open()
-        ends_at = time.monotonic() + _TRY_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= ends_at:
-                    os.close(file)
-                    return None
-                time.sleep(0.05)
-            else:
-                return file
+    def _refused(self, reason: str) -> RefusedError:
+        text = _("The lock {path} cannot be opened: {reason}; nothing was changed")
+        return RefusedError(text.format(path=self._path, reason=reason), hint="[safety] lock_directory")
+
+
+def _is_locked(file: int) -> bool:
+    """Lock an open file, and return whether that was possible."""
+    ends_at = time.monotonic() + _TRY_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends_at:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def _write(file: int, values: dict[str, Any]) -> None:

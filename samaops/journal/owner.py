@@ -5,7 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import pwd
 import socket
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 
 from msgspec import Struct
@@ -27,6 +31,10 @@ class Owner(Struct, frozen=True):
         """Return whether both are one process of one machine."""
         return (self.host, self.pid, self.process_start) == (other.host, other.pid, other.process_start)
 
+    def lives_here(self) -> bool:
+        """Return whether it is still a process of this machine; who does not say when it started is believed."""
+        return self.process_start in ("", process_start(self.pid))
+
 
 def this_process(since: str) -> Owner:
     """Return who we are."""
@@ -45,6 +53,46 @@ def read_owner(text: str) -> Owner | None:
     if type(pid) is not int or abs(pid) > _HIGHEST_PID or not all(_is_word(word) for word in words.values()):
         return None
     return Owner(pid=pid, **words)
+
+
+def holder_of(file: int) -> Owner | None:
+    """Return who holds the lock on an open file, as the kernel lists it; None when he cannot be seen from here."""
+    seen = os.fstat(file)
+    place = f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            fields = line.split()
+            if "FLOCK" in fields[1:2] and fields[5:6] == [place]:
+                return _process(int(fields[4])) or _who_has_open(seen)
+    return None
+
+
+def _who_has_open(seen: os.stat_result) -> Owner | None:
+    """Return whose process has a file open: who locked it may have ended, and left it to its child."""
+    for path in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # ended meanwhile, or not ours to see
+            if int(path.parts[2]) != os.getpid() and os.path.samestat(path.stat(), seen):
+                return _process(int(path.parts[2]))
+    return None
+
+
+def _process(pid: int) -> Owner | None:
+    """Return a process of this machine, ``since`` when it runs; None when there is none, or not in our namespace."""
+    start = process_start(pid)
+    if pid <= 0 or not start:
+        return None
+    try:
+        number = Path(f"/proc/{pid}").stat().st_uid
+        ticks = int(start.rpartition("/")[2]) / os.sysconf("SC_CLK_TCK")
+        begun = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks
+    except (OSError, ValueError):
+        return None
+    since = datetime.fromtimestamp(begun, timezone.utc).isoformat(timespec="seconds")
+    try:
+        user = pwd.getpwuid(number).pw_name
+    except KeyError:
+        user = str(number)
+    return Owner(user, socket.gethostname(), pid, start, since)
 
 
 def _is_word(value: object) -> bool:

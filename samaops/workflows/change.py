@@ -20,7 +20,7 @@ from samaops.errors import REFUSED, RefusedError, SamaopsError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.journal import history, lock
+from samaops.journal import history, lock, lock_directory
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
 from samaops.model.finding import Finding
@@ -47,7 +47,7 @@ class LiveWorld:
         """Observe what the checks under these codes need."""
         if not codes:  # to a selection that would mean everything
             return Snapshot(datetime.now(timezone.utc))
-        return diagnose.observe(self.site, Selection(only=codes))
+        return diagnose.observe(self.site, Selection(only=codes, counts=True))
 
     def findings(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[Finding, ...]:
         """Judge what was observed and return these findings."""
@@ -102,7 +102,7 @@ def journal_of(site: Site) -> Journal:
 
 def lock_of(site: Site, journal: Journal, name: str | None = None) -> ChangeLock:
     """Return the lock of this site, or of something else by its name; nothing is taken yet."""
-    place = lock.directory(site.settings.safety.lock_directory)
+    place = lock_directory.choose(site.settings.safety.lock_directory)
     return ChangeLock(place, name or site.name, journal.engine() if journal.is_shared else None)
 
 

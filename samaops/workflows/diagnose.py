@@ -54,7 +54,7 @@ def observe(
 
 def facts_of(site: Site, code: str, facts_type: type[FactsT], message: str) -> FactsT:
     """Look at what one check needs, and return its facts. Raises UnavailableError: ``message`` with ``{reason}``."""
-    snapshot = observe(site, Selection(only=(code,)))
+    snapshot = observe(site, Selection(only=(code,), counts=True))
     for _observation, facts in snapshot.facts_of(facts_type):
         return facts
     failures = [

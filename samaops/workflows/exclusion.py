@@ -26,7 +26,7 @@ from samaops.clients.shells import ShellPool
 from samaops.config.settings import Ssh
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
-from samaops.journal import lock
+from samaops.journal import lock, lock_directory
 from samaops.journal.lock import UNKNOWN, ChangeLock, FileLock, Lock, Locks, locked
 from samaops.journal.owner import Owner, read_owner
 from samaops.model.plan import SHELL, Plan
@@ -64,6 +64,10 @@ def with_notes(site: Site, plan: Plan) -> Plan:
                 pool.of(server)
             except ClientError as error:
                 notes.append(_unlocked(server, error))
+    here = lock_directory.choose(site.settings.safety.lock_directory)
+    if plan.steps and here == lock_directory.own():
+        text = _("On this machine this locks out changes of your own user alone: {path} is not there")
+        notes.append(text.format(path=lock_directory.SHARED))
     return _noted(plan, notes)
 
 
@@ -137,7 +141,7 @@ def _directory_here(site: Site) -> Path:
     common = Path(site.settings.safety.server_lock_directory)
     if site.settings.safety.lock_directory is None and common.is_dir():
         return common
-    return lock.directory(site.settings.safety.lock_directory)
+    return lock_directory.choose(site.settings.safety.lock_directory)
 
 
 class _ServerLock:

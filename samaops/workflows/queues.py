@@ -47,15 +47,20 @@ def listed(site: Site) -> Table:
         Column("ack_rate", _("done/s"), True),
         Column("redeliver_rate", _("again/s"), True),
     )
+    rows = tuple(_row(queue) for queue in facts.queues)
+    note = _("ready and consumers are counted now; all else the broker's statistics show up to 5 s later")
+    if facts.uncounted:
+        note = _("the broker's statistics, up to 5 s old; it could not be asked itself: {reason}")
     return Table(
-        "queues", columns, tuple(_row(queue) for queue in facts.queues), _("The broker has no queue")
+        "queues", columns, rows, _("The broker has no queue"), (note.format(reason=facts.uncounted),)
     )
 
 
 def _row(queue: BrokerQueue) -> dict[str, Any]:
+    counted = queue.counted
     return {
-        "queue": queue.name, "state": queue.state, "ready": queue.ready,
-        "unacknowledged": queue.unacknowledged, "consumers": queue.consumers, "bytes": queue.bytes,
+        "queue": queue.name, "state": queue.state, "ready": counted.ready if counted else queue.ready,
+        "unacknowledged": queue.unacknowledged, "consumers": counted.consumers if counted else queue.consumers, "bytes": queue.bytes,
         "publish_rate": queue.publish_rate, "deliver_rate": queue.deliver_rate,
         "ack_rate": queue.ack_rate, "redeliver_rate": queue.redeliver_rate, "limits": None if queue.limits is None else dict(queue.limits),
     }  # fmt: skip

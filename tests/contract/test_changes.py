@@ -193,10 +193,23 @@ def test_at_a_terminal_the_plan_is_shown_and_asked_for(site: Site, answer: str, 
     words = ("--config", site.config, *RESTART)
     with Terminal(site.samaops, *words, DOCKER_HOST=site.engine.host) as terminal:
         terminal.read_until("docker restart -t 30 fine")
+        terminal.read_until("[y/N]")
         terminal.type(answer)
         rest = terminal.rest()
     assert terminal.process.returncode == code, rest
     assert (site.started_at("fine") != before) == (code == 0)
+
+
+def test_a_yes_that_was_typed_before_the_question_confirms_nothing_77(site: Site) -> None:
+    before = site.started_at("fine")
+    with Terminal(site.samaops, "--config", site.config, *RESTART, DOCKER_HOST=site.engine.host) as terminal:
+        terminal.type("y")
+        terminal.read_until("docker restart -t 30 fine")
+        terminal.read_until("[y/N]")
+        terminal.type("n")
+        rest = terminal.rest()
+    assert terminal.process.returncode == 77, rest
+    assert site.started_at("fine") == before
 
 
 def test_an_interrupt_at_the_question_changes_nothing_130(site: Site) -> None:

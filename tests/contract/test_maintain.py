@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 
 from tests.contract.conftest import Samaops, redis_at, wait_until
 from tests.service import faulty
-from tests.service.listeners import http_listener, mail_server
+from tests.service.listeners import Listener, http_listener, mail_server
 from tests.unit.render.test_machines import SCHEMA
 
 Address = tuple[str, int]
@@ -157,6 +158,115 @@ def test_a_history_that_cannot_be_written_is_unknown_and_stops_nothing(
     assert done.code == 3
 
 
+NOTIFY = '[notify.slack]\nurl = "{slack.url}/T/B/canary"\n[notify.ping]\nurl = "{switch.url}/uuid"\n'
+
+
+@contextlib.contextmanager
+def told() -> Iterator[tuple[str, Listener, Listener]]:
+    """Yield a configuration that tells, and what is told: the chat, and the dead man's switch."""
+    with http_listener() as slack, http_listener() as switch:
+        yield NOTIFY.format(slack=slack, switch=switch), slack, switch
+
+
+def text_of(slack: Listener) -> str:
+    return "".join(document["text"] for document in slack.documents())
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("[redis]\nprot = 1\n", "did you mean port?"),
+        ("[redis\nport = 1\n", "not valid TOML"),
+        ("[redis]\nport = 1\nport = 2\n", "not valid TOML"),
+        ("[notify.mail]\nhots = 1\n", "notify.mail"),
+        ('[servers.db]\naddress = "127.0.0.1"\n[postgresql]\nserver = "dp"\n', "dp"),
+        ("", "Nothing of redis is configured"),
+    ],
+    ids=["key", "toml", "twice", "mail", "server", "task"],
+)
+def test_a_configuration_that_cannot_be_used_is_told_78(samaops: Samaops, broken: str, said: str) -> None:
+    with told() as (notify, slack, switch):
+        log = f'[maintenance]\nlog = "{log_of(samaops)}"\n'
+        config = samaops.configure(f'site = "contract"\n{notify}{broken}{log}')
+        done = samaops("--config", config, *DAILY)
+        assert done.code == 78
+        assert said in done.stderr
+        assert "contract: samaops maintain daily: " in text_of(slack)
+        assert said in text_of(slack)
+        assert switch.paths == ["/uuid/fail"]
+    assert said in log_of(samaops).read_text()
+
+
+def test_a_configuration_that_others_may_read_is_told_and_a_dry_run_tells_nobody(samaops: Samaops) -> None:
+    with told() as (notify, slack, switch):
+        config = samaops.configure(f'site = "contract"\n{notify}')
+        config.chmod(0o644)
+        assert samaops("--config", config, *DAILY, "--dry-run").code == 78
+        assert (slack.asked, switch.asked) == ([], [])
+        assert samaops("--config", config, *DAILY).code == 78
+        assert len(slack.asked) == len(switch.asked) == 1
+
+
+def test_without_any_configuration_there_is_nobody_to_tell_78(samaops: Samaops) -> None:
+    done = samaops("--config", samaops.home / "none.toml", *DAILY)
+    assert (done.code, done.stderr.count("samaops: ")) == (78, 1)
+
+
+def test_a_place_for_locks_that_cannot_be_used_is_told_77(samaops: Samaops, redis_server: Address) -> None:
+    with told() as (notify, slack, switch):
+        config = configured(samaops, redis_server, notify)
+        (samaops.home / "file").touch()
+        config.write_text(config.read_text().replace(f'"{samaops.home}"', f'"{samaops.home}/file/x"'))
+        assert samaops("--config", config, *DAILY).code == 77
+        assert "cannot be opened" in text_of(slack)
+        assert switch.paths == ["/uuid/fail"]
+
+
+def test_a_run_that_is_killed_politely_is_told_130(samaops: Samaops, hanging: Address) -> None:
+    with told() as (notify, slack, switch):
+        config = configured(samaops, hanging, notify)
+        config.write_text(config.read_text().replace("timeout = 2", "timeout = 50"))
+        with subprocess.Popen(
+            samaops.command("--config", config, *DAILY), env=samaops.environment(), stdin=subprocess.DEVNULL
+        ) as process:
+            wait_until(lambda: switch.paths == ["/uuid/start"], 60)
+            process.terminate()
+            assert process.wait(60) == 130
+        assert "interrupted" in text_of(slack)
+        assert switch.paths == ["/uuid/start", "/uuid/fail"]
+
+
+@pytest.mark.parametrize(("seconds", "is_told"), [(3600, False), (6, True)])
+def test_a_run_that_holds_the_lock_beyond_its_limit_is_told_75(
+    samaops: Samaops,
+    redis_server: Address,
+    hanging_run: subprocess.Popen[bytes],
+    seconds: int,
+    is_told: bool,
+) -> None:
+    with told() as (notify, slack, switch):
+        config = configured(samaops, redis_server, notify, f"limit_seconds = {seconds}")
+        held_since = time.monotonic()
+        wait_until(lambda: not is_told or time.monotonic() - held_since > seconds + 1, seconds + 10)
+        assert samaops("--config", config, *DAILY).code == 75
+        assert (f"process {hanging_run.pid}," in text_of(slack)) is is_told
+        assert "/uuid/start" not in switch.paths, "the run that has the lock has said that it began"
+        assert bool(switch.paths) is is_told
+
+
+def test_an_answer_that_cannot_be_written_is_no_success_and_the_ping_comes_last(
+    samaops: Samaops, redis_server: Address
+) -> None:
+    with told() as (notify, _slack, switch), Path("/dev/full").open("w") as full:
+        config = configured(samaops, redis_server, notify)
+        command = samaops.command("-v", "--config", config, *DAILY)
+        done = subprocess.run(
+            command, env=samaops.environment(), stdin=-3, stdout=full, stderr=-1, check=False
+        )
+        assert done.returncode == 70
+        assert switch.paths == ["/uuid/start", "/uuid/fail"]
+
+
 @pytest.fixture
 def hanging_run(samaops: Samaops) -> Iterator[subprocess.Popen[bytes]]:
     """A run that holds the lock until it is killed, because its Redis answers nothing."""
@@ -170,7 +280,7 @@ def hanging_run(samaops: Samaops) -> Iterator[subprocess.Popen[bytes]]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until(lambda: _is_locked(samaops.home))
+            wait_until(lambda: _is_locked(samaops.home), 60)
             yield process
         finally:
             process.kill()

@@ -275,6 +275,7 @@ def test_a_secret_that_is_not_there_is_a_failure_of_its_channel_only() -> None:
 def test_the_dead_mans_switch_says_start_and_end_in_this_order(is_success: bool, last: str) -> None:
     with http_listener() as listener:
         switch = announce.DeadMansSwitch(Site(Settings(notify=Notify(ping=hook(listener.url + "/uuid")))))
+        switch.begin()
         assert switch.end(is_success=is_success, text="1 critical") == ()
         assert listener.paths == ["/uuid/start", last]
         assert listener.asked[1][2] == b"1 critical"
@@ -289,6 +290,7 @@ def test_a_dead_mans_switch_that_is_dead_itself_delays_nothing_by_much(
         switch = announce.DeadMansSwitch(
             Site(Settings(notify=Notify(ping=hook(f"http://{host}:{port}{PATH}"))))
         )
+        switch.begin()
         assert time.monotonic() - started < 0.5, "the work begins at once"
         (note,) = switch.end(is_success=True, text="")
         assert time.monotonic() - started < 7

@@ -92,6 +92,33 @@ def test_messages_are_shown_and_written_and_stay_where_they_are(
     assert (row["ready"], row["consumers"]) == (COUNT, 0)
 
 
+def test_what_came_a_moment_ago_is_counted_and_what_went_is_not(
+    settings: Settings, broker: Broker, tmp_path: Path
+) -> None:
+    site, to = Site(settings), str(tmp_path / "taken.jsonl")
+    for number in range(COUNT, COUNT + 7):
+        publish(broker, number)
+    (step,) = change.prepare(site, "queue purge", (QUEUE, to)).steps
+    assert step.operation.arguments["most"] == COUNT + 7
+    (row,) = [row for row in queues.listed(site).rows if row["queue"] == QUEUE]
+    assert row["ready"] == COUNT + 7
+    broker.request("DELETE", f"queues/%2F/{QUEUE}/contents")
+    assert "no message is ready" in change.prepare(site, "queue purge", (QUEUE, to)).nothing_to_do
+    publish(broker, 0)
+    assert len(change.prepare(site, "queue purge", (QUEUE, to)).steps) == 1
+
+
+def test_a_broker_that_cannot_be_asked_itself_is_not_purged_by_its_statistics(
+    settings: Settings, tmp_path: Path
+) -> None:
+    assert settings.rabbitmq is not None
+    deaf = settings.model_copy(update={"rabbitmq": settings.rabbitmq.model_copy(update={"port": 1})})
+    with pytest.raises(UnavailableError, match="could not be counted on the broker itself"):
+        change.prepare(Site(deaf), "queue purge", (QUEUE, str(tmp_path / "taken.jsonl")))
+    listed = queues.listed(Site(deaf))
+    assert "statistics, up to 5 s old" in listed.notes[0]
+
+
 def test_a_purged_queue_is_in_the_file_and_undo_gives_it_back_as_it_was(
     settings: Settings, broker: Broker, tmp_path: Path
 ) -> None:

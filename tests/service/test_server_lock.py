@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shlex
 import shutil
 import signal
+import stat
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +23,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.server_lock import Rhythm, ServerLock, TakenError
 from samaops.clients.ssh import SshShell
 from samaops.journal.lock import this_process_now
+from samaops.journal.owner import Owner, read_owner
 from samaops.model.failure import FailureKind
 from tests.service.ssh_server import SshServer, running_sshd
 
@@ -177,6 +181,86 @@ def test_a_full_disk_leaves_it_without_a_name(connect: Callable[[], SshShell], f
     held.release()
 
 
+def test_a_holder_that_wrote_no_name_is_named_by_the_kernel(
+    connect: Callable[[], SshShell], file: Path
+) -> None:
+    held = take(connect(), file)
+    file.write_bytes(b"")
+    with pytest.raises(TakenError) as taken:
+        take(connect(), file)
+    owner = read_owner(taken.value.text)
+    assert owner is not None
+    assert (owner.user, owner.host) == (getpass.getuser(), os.uname().nodename)
+    assert owner.pid == pid_of_holder(file)
+    held.release()
+    file.write_bytes(b"")
+    with subprocess.Popen(["flock", str(file), "sleep", "60"]) as foreign:
+        ends_at = time.monotonic() + 10
+        while (owner := holder(connect(), file)) is None or owner.pid != foreign.pid:
+            assert time.monotonic() < ends_at, owner
+        foreign.terminate()
+
+
+def holder(shell: SshShell, file: Path) -> Owner | None:
+    try:
+        take(shell, file).release()
+    except TakenError as taken:
+        return read_owner(taken.text)
+    return None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a directory away")
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "said"),
+    [
+        (0o1777, 0, 0, "everybody may write to it"),
+        (0o770, 0, 54321, "which is not ours"),
+        (0o700, 54321, 0, "belongs to another user"),
+    ],
+)
+def test_a_place_where_others_could_hold_it_is_refused(
+    connect: Callable[[], SshShell], file: Path, mode: int, owner: int, group: int, said: str
+) -> None:
+    os.chown(file.parent, owner, group)
+    file.parent.chmod(mode)
+    try:
+        assert all(said in words for words in cannot(connect(), file))
+        assert not file.exists()
+    finally:
+        os.chown(file.parent, 0, 0)
+
+
+def test_the_file_is_for_the_group_alone(connect: Callable[[], SshShell], file: Path) -> None:
+    take(connect(), file).release()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660
+    file.chmod(0o666)
+    take(connect(), file).release()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o660
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_where_the_usual_place_is_missing_root_makes_it_and_others_lock_under_their_home(
+    connect: Callable[[], SshShell], tmp_path: Path, user: str
+) -> None:
+    shell, place = connect(), tmp_path / "home"
+    place.mkdir()
+    shutil.chown(place, user)
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(0o755)
+    become = f"setpriv --reuid={user} --clear-groups" if user != "root" else "env"
+    private(
+        shell, f"unshare -m sh -c 'mount -t tmpfs none /run && HOME={place} exec {become} \"$@\"' sh {{}}"
+    )
+    usual = Path("/run/samaops/samaops-dakar-db.lock")
+    look(shell, usual)
+    assert list(place.iterdir()) == []
+    held = take(shell, usual)
+    held.check()
+    assert [path.name for path in place.rglob("*.lock")] == [usual.name][: user != "root"]
+    held.release()
+
+
 def private(shell: SshShell, around: str) -> None:
     """Let this connection's commands run inside other words."""
     converse, run = shell.converse, shell.run
@@ -198,7 +282,7 @@ def cannot(shell: SshShell, file: Path) -> list[str]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_a_read_only_place_is_said(connect: Callable[[], SshShell], file: Path) -> None:
     shell = connect()
-    mount = f"mount -t tmpfs -o ro none {shlex.quote(str(file.parent))}"
+    mount = f"mount -t tmpfs -o ro,mode=700 none {shlex.quote(str(file.parent))}"
     private(shell, f"unshare -m sh -c '{mount} && exec \"$@\"' sh {{}}")
     tried, looked = cannot(shell, file)
     assert tried == f"{file}: Read-only file system"
@@ -208,7 +292,7 @@ def test_a_read_only_place_is_said(connect: Callable[[], SshShell], file: Path) 
 def test_a_server_without_flock_is_said(connect: Callable[[], SshShell], file: Path, tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("env", "sh", "head", "tr", "timeout", "dd"):
+    for name in ("env", "sh", "head", "tr", "timeout", "dd", "stat", "id"):
         (programs / name).symlink_to(str(shutil.which(name)))
     shell = connect()
     private(shell, f"PATH={programs} {{}}")

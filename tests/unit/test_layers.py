@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -106,6 +107,17 @@ def test_only_cli_and_render_know_a_screen(path: Path) -> None:
         return
     screens = [name for name in imports(path) if name.split(".")[0] in ("typer", "rich", "click")]
     assert not screens
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_question_is_asked_at_one_place_only(path: Path) -> None:
+    """Only there what was typed before the question is forgotten."""
+    asking = (
+        r"\binput\(|typer\.(confirm|prompt)|click\.(confirm|prompt|getchar)|stdin\.read|\bgetpass\.getpass"
+    )
+    if path == PACKAGE / "cli" / "consent.py":
+        return
+    assert not re.search(asking, path.read_text(encoding="utf-8")), "samaops.cli.consent.ask"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import os
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict, replace
 
 from samaops.errors import LockedError, RefusedError
-from samaops.journal import lock
+from samaops.journal import lock, lock_directory
 from samaops.journal.lock import ChangeLock
 
 ROOT = Path(__file__).parents[2]
@@ -84,10 +88,10 @@ def test_asking_who_has_it_does_not_take_it_away(tmp_path: Path) -> None:
         assert ChangeLock(tmp_path, "dakar").holder() is None
 
 
-def test_every_user_of_the_machine_may_use_the_file_and_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_the_group_may_use_the_file_and_nobody_else_and_a_link_is_not_followed(tmp_path: Path) -> None:
     with ChangeLock(tmp_path, "dakar"):
         (file,) = tmp_path.iterdir()
-        assert stat.S_IMODE(file.stat().st_mode) == 0o666
+        assert stat.S_IMODE(file.stat().st_mode) == 0o660
     content = tmp_path / "important"
     content.write_text("mine")
     file.unlink()
@@ -111,6 +115,136 @@ def test_what_somebody_wrote_into_the_file_does_no_harm(tmp_path: Path) -> None:
             ChangeLock(tmp_path, "dakar").take()
 
 
-def test_the_directory_is_the_configured_one_or_that_of_all_users(tmp_path: Path) -> None:
-    assert lock.directory(tmp_path) == tmp_path
-    assert lock.directory(None) == Path("/run/lock") or not Path("/run/lock").is_dir()
+@pytest.mark.parametrize(
+    ("mode", "owner", "group", "said"),
+    [
+        (0o1777, 0, 0, "everybody may write"),
+        (0o702, 0, 0, "everybody may write"),
+        (0o770, 0, 54321, "group 54321, which is not ours"),
+        (0o700, 54321, 0, "belongs to 54321"),
+    ],
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a directory away")
+def test_a_directory_in_which_others_could_hold_a_lock_is_refused(
+    tmp_path: Path, mode: int, owner: int, group: int, said: str
+) -> None:
+    place = tmp_path / "locks"
+    place.mkdir()
+    os.chown(place, owner, group)
+    place.chmod(mode)
+    for ask in (ChangeLock(place, "dakar").take, ChangeLock(place, "dakar").holder):
+        with pytest.raises(RefusedError, match=said):
+            ask()
+    assert list(place.iterdir()) == []
+
+
+def test_a_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(RefusedError, match="is no directory"):
+        ChangeLock(tmp_path / "link", "dakar").take()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
+def test_who_is_not_of_the_group_is_told_what_to_do_and_cannot_hold_it(tmp_path: Path) -> None:
+    place = tmp_path / "locks"
+    place.mkdir()
+    place.chmod(0o2770)
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(0o755)
+    with ChangeLock(place, "dakar"):
+        (file,) = place.iterdir()
+        assert _as_nobody(f"import os; os.open({str(file)!r}, os.O_RDONLY)").endswith("Permission denied")
+    ask = (
+        "from pathlib import Path; from samaops.journal.lock import ChangeLock\n"
+        f"ChangeLock(Path({str(place)!r}), 'dakar').{{}}()"
+    )
+    for verb in ("take", "holder"):
+        assert "sudo usermod -aG root nobody" in _as_nobody(ask.format(verb))
+
+
+def _as_nobody(program: str) -> str:
+    """Run a program as a user without rights, and return the last line of its words."""
+    become = "import os; import samaops.journal.lock; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+    body = program.replace("\n", "\n ")
+    program = f"{become}\ntry:\n {body}\nexcept Exception as error:\n print(error.args[-1])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    return (done.stdout or done.stderr).strip()
+
+
+def test_a_file_that_others_may_open_is_closed_to_them(tmp_path: Path) -> None:
+    with ChangeLock(tmp_path, "dakar"):
+        (file,) = tmp_path.iterdir()
+    file.chmod(0o666)
+    with ChangeLock(tmp_path, "dakar"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o660
+
+
+HOLDER = "import fcntl, os, sys; file = os.open(sys.argv[1], os.O_RDONLY); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True)"
+
+
+@pytest.mark.parametrize("written", ["", "nobody", "stale"])
+@pytest.mark.parametrize("is_inherited", [False, True])
+def test_a_holder_that_wrote_no_name_is_named_by_the_kernel(
+    tmp_path: Path, written: str, is_inherited: bool
+) -> None:
+    with ChangeLock(tmp_path, "dakar"):
+        (file,) = tmp_path.iterdir()
+    if written == "stale":
+        written = json.dumps(asdict(replace(lock.this_process_now(), process_start="of/1")))
+    file.write_text(written)
+    wait = "os.fork() and os._exit(0); sys.stdin.read()" if is_inherited else "sys.stdin.read()"
+    words = [
+        sys.executable,
+        "-c",
+        f"{HOLDER}; {'os.set_inheritable(file, True); ' if is_inherited else ''}{wait}",
+    ]
+    with subprocess.Popen([*words, str(file)], stdin=-1, stdout=-1) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        if is_inherited:
+            process.wait(10)
+        owner = ChangeLock(tmp_path, "dakar").holder()
+        assert owner is not None
+        assert (owner.pid == process.pid) is not is_inherited
+        assert (owner.user, owner.host) == (getpass.getuser(), os.uname().nodename)
+        begun = datetime.fromisoformat(owner.since)
+        assert abs((datetime.now(timezone.utc) - begun).total_seconds()) < 120
+        with pytest.raises(LockedError, match=f"process {owner.pid}, since"):
+            ChangeLock(tmp_path, "dakar").take()
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def test_the_directory_is_the_configured_one_or_that_of_its_group_or_our_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "run" / "samaops"
+    monkeypatch.setattr(lock_directory, "SHARED", shared)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert lock_directory.choose(tmp_path) == tmp_path
+    for user, place in ((0, shared), (1000, tmp_path / ".local/state/samaops/locks")):
+        monkeypatch.setattr("os.geteuid", lambda user=user: user)
+        assert lock_directory.choose(None) == place
+    shared.mkdir(parents=True)
+    assert lock_directory.choose(None) == shared
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root makes it")
+@pytest.mark.parametrize(("group", "mode"), [("root", 0o2770), ("no-such-group", 0o700)])
+def test_root_makes_the_directory_for_its_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str, mode: int
+) -> None:
+    monkeypatch.setattr(lock_directory, "SHARED", tmp_path / "samaops")
+    monkeypatch.setattr(lock_directory, "GROUP", group)
+    with ChangeLock(lock_directory.choose(None), "dakar"):
+        assert stat.S_IMODE((tmp_path / "samaops").stat().st_mode) == mode
+
+
+def test_the_shipped_file_makes_the_directory_that_is_looked_for() -> None:
+    lines = (ROOT / "packaging/tmpfiles.d/samaops.conf").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        f"d {lock_directory.SHARED} 2770 root {lock_directory.GROUP} -"
+    ]

@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.collect import registry
-from samaops.config.settings import Docker, Maintenance, Redis, Safety, Server, Settings
+from samaops.config.settings import Docker, Maintenance, Notify, Redis, Safety, Server, Settings
+from samaops.errors import LockedError
 from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
@@ -30,6 +31,9 @@ from samaops.workflows import change
 from samaops.workflows.maintenance import announce, past, routine
 from samaops.workflows.maintenance.daily import DAILY, DISK_CODE, with_growth
 from samaops.workflows.maintenance.routine import Limit, OverdueError, with_limits
+from tests.service import faulty
+from tests.service.listeners import http_listener
+from tests.service.test_notifications import hook
 
 MOMENT = datetime(2026, 1, 31, 6, 0, tzinfo=timezone.utc)
 REQUEST = routine.Request(lambda plan: None, bulletin)
@@ -152,6 +156,79 @@ def test_a_run_that_never_ends_is_ended_and_reported(
     assert outcome.report.errors[0].exit_code == 2
     assert "ended at its limit" in settings.maintenance.log.read_text()
     monkeypatch.undo()
+
+
+def test_a_bug_is_told_and_raised(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_arguments: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(routine, "_look", broken)
+    with http_listener() as slack, http_listener() as switch:
+        notify = Notify(slack=hook(slack.url + "/T"), ping=hook(switch.url + "/uuid"))
+        with pytest.raises(KeyError):
+            routine.run(Site(settings.model_copy(update={"notify": notify})), DAILY, REQUEST)
+        assert "this is a bug in samaops (KeyError)" in slack.documents()[0]["text"]
+        assert switch.paths == ["/uuid/start", "/uuid/fail"]
+    assert "(KeyError)" in settings.maintenance.log.read_text()
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("part", ["past.read", "past.keep", "announce.log"])
+def test_what_hangs_beside_the_work_is_left_behind_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    report = Report("maintain daily", MOMENT)
+    monkeypatch.setattr(routine, "_look", lambda *_arguments: routine._Seen(None, report))
+    monkeypatch.setattr(
+        f"{routine.__name__.rpartition('.')[0]}.{part}", lambda *_words: threading.Event().wait(60)
+    )
+    started = time.monotonic()
+    outcome = routine.run(Site(settings), DAILY, REQUEST)
+    assert time.monotonic() - started < 10
+    assert "no answer" in " ".join(outcome.notes) or part == "past.read"
+    monkeypatch.undo()
+
+
+def test_who_tells_has_his_time_within_the_limit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routine, "_look", lambda *_arguments: threading.Event().wait(60))
+    with faulty.hanging() as (host, port):
+        channel = hook(f"http://{host}:{port}/T").model_copy(update={"timeout": 60.0})
+        notify = Notify(slack=channel, ping=channel)
+        limit = settings.maintenance.model_copy(update={"limit_seconds": 6.0})
+        site = Site(settings.model_copy(update={"notify": notify, "maintenance": limit}))
+        started = time.monotonic()
+        outcome = routine.run(site, DAILY, REQUEST)
+        notes = [*outcome.notes, *outcome.end("")]
+        assert time.monotonic() - started < 6 + 2
+    assert "notification by slack failed" in " ".join(notes)
+    assert "notification by ping failed" in " ".join(notes)
+    monkeypatch.undo()
+
+
+def test_a_refused_change_is_told_and_no_success(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Report("maintain daily", MOMENT)
+    monkeypatch.setattr(routine, "_look", lambda *_arguments: routine._Seen(None, report, "nobody said yes"))
+    with http_listener() as slack, http_listener() as switch:
+        notify = Notify(slack=hook(slack.url + "/T"), ping=hook(switch.url + "/uuid"))
+        outcome = routine.run(Site(settings.model_copy(update={"notify": notify})), DAILY, REQUEST)
+        assert outcome.exit_code == 77
+        assert "nobody said yes" in slack.documents()[0]["text"]
+        assert "/uuid/fail" not in switch.paths, "the last word comes when the answer was given"
+        assert outcome.end("") == ()
+        assert switch.paths == ["/uuid/start", "/uuid/fail"]
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("since", "lasts"),
+    [("", True), ("nonsense", True), ("2026-01-31T06:00:00", True), (5.0, False), (50.0, True), (-5.0, True)],
+)
+def test_a_lock_lasts_when_its_owner_should_have_ended_or_does_not_say(
+    since: str | float, lasts: bool
+) -> None:
+    if isinstance(since, float):
+        since = (datetime.now(timezone.utc) - timedelta(seconds=since)).isoformat()
+    assert routine._lasts(LockedError("held", since=since), 30) is lasts
 
 
 def test_a_limit_hands_on_what_the_work_returns_or_raises() -> None:

@@ -9,7 +9,7 @@ from samaops.config import consistency
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
+from samaops.facts.rabbitmq import BrokerQueue, Count, RabbitMQFacts
 from samaops.i18n import _
 from samaops.model.plan import Operation, shell
 from samaops.site.site import Site
@@ -45,6 +45,15 @@ def queue_in(snapshot: Snapshot, name: str) -> BrokerQueue:
     if queue is None:
         raise UnreadableError(_("the broker shows no queue {queue}").format(queue=name))
     return queue
+
+
+def count_in(snapshot: Snapshot, queue: BrokerQueue) -> Count:
+    """Return what the broker itself counts of a queue. Raises UnreadableError: statistics would be seconds old."""
+    if queue.counted is None:
+        text = _("{queue} could not be counted on the broker itself: {reason}")
+        reason = facts_in(snapshot, RabbitMQFacts).uncounted or "?"
+        raise UnreadableError(text.format(queue=queue.name, reason=reason))
+    return queue.counted
 
 
 def queues_in(snapshot: Snapshot) -> RabbitMQFacts:

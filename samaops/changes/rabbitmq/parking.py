@@ -7,12 +7,12 @@ import shlex
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from samaops.changes.rabbitmq.broker import QUEUES, queues_in, require_queue
-from samaops.changes.readings import UnreadableError, known, reading
+from samaops.changes.rabbitmq.broker import QUEUES, count_in, queues_in, require_queue
+from samaops.changes.readings import UnreadableError, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue
+from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue, Count
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site import chosen
@@ -101,14 +101,12 @@ def _queue(snapshot: Snapshot, name: str) -> BrokerQueue | None:
 
 
 def _held(snapshot: Snapshot, name: str) -> int:
-    return _messages(_queue(snapshot, name))
+    """Return how many messages wait in a queue; none in one that does not exist."""
+    return _count(snapshot, _queue(snapshot, name)).ready
 
 
-def _messages(queue: BrokerQueue | None) -> int:
-    """Return how many messages a queue holds; none that does not exist."""
-    if queue is None:
-        return 0
-    return known(queue.messages, _("how many messages {queue} holds").format(queue=queue.name))
+def _count(snapshot: Snapshot, queue: BrokerQueue | None) -> Count:
+    return Count(0, 0) if queue is None else count_in(snapshot, queue)
 
 
 def _park_looks(site: Site, queue: str, which: str, holding: str = "", seconds: str = "") -> tuple[str, ...]:
@@ -146,23 +144,23 @@ def plan_park(
     plan = Plan("queue park", _typed(parking), title, target=parking.queue)
     try:
         source, holder = _queue(snapshot, parking.queue), _queue(snapshot, parking.holding)
-        held = _messages(holder)
-        if source is not None:
-            _messages(source)
-        if holder is not None:
-            known(holder.consumers, _("who consumes {queue}").format(queue=holder.name))
+        waiting, held = _count(snapshot, source), _count(snapshot, holder)
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
     if source is None:
         raise RefusedError(_("The broker has no queue {queue}").format(queue=parking.queue))
-    if parking.which == GIVEN_BACK and not _gives_back(source):
+    if parking.which == GIVEN_BACK and not _gives_back(source, waiting):
         text = _("no message of {queue} came back to it in the last {seconds} s")
         return replace(plan, nothing_to_do=text.format(queue=parking.queue, seconds=CALM_SECONDS))
-    _guard(parking, source, holder)
+    _guard_waiting(parking, waiting)
+    _guard_holding(parking, holder, held)
     parking = replace(parking, label=f"{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}")
     cures = (f"rabbitmq.queue.redelivering@rabbitmq/{parking.queue}",) if parking.which == GIVEN_BACK else ()
     return replace(
-        plan, steps=(_park_step(site, parking, held, title),), cures=cures, notes=_park_notes(site, parking)
+        plan,
+        steps=(_park_step(site, parking, held.ready, title),),
+        cures=cures,
+        notes=_park_notes(site, parking),
     )
 
 
@@ -186,20 +184,23 @@ def _title(parking: Parking) -> str:
     return text.format(id=parking.which, queue=parking.queue, holding=parking.holding)
 
 
-def _gives_back(queue: BrokerQueue) -> bool:
+def _gives_back(queue: BrokerQueue, waiting: Count) -> bool:
     history = queue.history
-    if not queue.messages or (history is not None and history.redelivered == 0):
+    if not (queue.messages or waiting.ready) or (history is not None and history.redelivered == 0):
         return False
     return history is None or history.calm_seconds < CALM_SECONDS
 
 
-def _guard(parking: Parking, queue: BrokerQueue, holding: BrokerQueue | None) -> None:
-    if (queue.ready or 0) > MOST_HELD:
+def _guard_waiting(parking: Parking, waiting: Count) -> None:
+    if waiting.ready > MOST_HELD:
         text = _("{count} messages wait in {queue}: too many to be held while it is watched (at most {most})")
-        raise RefusedError(text.format(count=queue.ready, queue=parking.queue, most=MOST_HELD))
+        raise RefusedError(text.format(count=waiting.ready, queue=parking.queue, most=MOST_HELD))
+
+
+def _guard_holding(parking: Parking, holding: BrokerQueue | None, held: Count) -> None:
     if holding is None:
         return
-    if holding.consumers:
+    if held.consumers:
         text = _("{holding} has a consumer: what is parked there would be taken")
         raise RefusedError(text.format(holding=parking.holding))
     limits = [name for name in DROPPING if name in (holding.limits or ())]

@@ -12,6 +12,7 @@ from msgspec.structs import asdict, replace
 from samaops.changes.rabbitmq.broker import (
     QUEUES,
     configured,
+    count_in,
     queue_in,
     rabbitmqctl,
     require_container,
@@ -23,7 +24,7 @@ from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
-from samaops.facts.rabbitmq import BrokerNode, BrokerQueue, RabbitMQFacts
+from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
@@ -68,7 +69,7 @@ def progress(path: Path) -> Path:
 @reading("rabbitmq.has_at_least", codes=QUEUES)
 def has_at_least(snapshot: Snapshot, queue: str, count: int | str) -> Scalar:
     """Return whether at least so many messages are ready in a queue."""
-    return _ready(queue_in(snapshot, queue)) >= int(count)
+    return count_in(snapshot, queue_in(snapshot, queue)).ready >= int(count)
 
 
 @reading("rabbitmq.memory_limit", codes=_MEMORY)
@@ -81,10 +82,6 @@ def memory_limit(snapshot: Snapshot, node: str) -> Scalar:
 def has_memory_alarm(snapshot: Snapshot, node: str) -> Scalar:
     """Return whether a node blocks its publishers for memory."""
     return known(_node(snapshot, node).memory_alarm, _("whether a node has an alarm"))
-
-
-def _ready(queue: BrokerQueue) -> int:
-    return known(queue.ready, _("how many messages are ready in {queue}").format(queue=queue.name))
 
 
 def _memory_of(node: BrokerNode) -> tuple[int, int]:
@@ -121,10 +118,10 @@ def plan_purge(snapshot: Snapshot, site: Site, queue: str, file: str) -> Plan:
     """
     path = Path(file).expanduser().absolute()
     try:
-        seen = queue_in(snapshot, queue)
-        ready = _ready(seen)
+        count = count_in(snapshot, queue_in(snapshot, queue))
     except UnreadableError as error:
         raise UnavailableError(_("Could not look at the queue: {reason}").format(reason=error)) from error
+    ready = count.ready
     title = _("Take {count} messages out of the queue {queue}, into {file}").format(
         count=ready, queue=queue, file=path
     )
@@ -133,7 +130,7 @@ def plan_purge(snapshot: Snapshot, site: Site, queue: str, file: str) -> Plan:
         return replace(plan, nothing_to_do=_("no message is ready in {queue}").format(queue=queue))
     _guard_purge(ready, path)
     step = _purge_step(site, Taking(queue, ready, str(path)), title)
-    return replace(plan, steps=(step,), notes=tuple(_purge_notes(seen, site)))
+    return replace(plan, steps=(step,), notes=tuple(_purge_notes(queue, count.consumers, site)))
 
 
 def _guard_purge(ready: int, file: Path) -> None:
@@ -145,11 +142,11 @@ def _guard_purge(ready: int, file: Path) -> None:
         raise RefusedError(text.format(count=ready, most=MOST_MESSAGES))
 
 
-def _purge_notes(queue: BrokerQueue, site: Site) -> Iterator[str]:
-    if queue.consumers == 0:
-        command = command_lines.samaops(site, f"workers add-queue WORKER {shlex.quote(queue.name)}")
+def _purge_notes(queue: str, consumers: int, site: Site) -> Iterator[str]:
+    if not consumers:
+        command = command_lines.samaops(site, f"workers add-queue WORKER {shlex.quote(queue)}")
         text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
-        yield text.format(queue=queue.name, command=chosen.same(command))
+        yield text.format(queue=queue, command=chosen.same(command))
 
 
 def _purge_step(site: Site, take: Taking, title: str) -> Step:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.clients.amqp import greet
+from samaops.clients.amqp import AmqpSession, greet
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import PAGE_SIZE, ManagementApi, columns, objects
 from samaops.collect.engine import Probe
@@ -111,7 +111,14 @@ def observe(host: str, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts:
     probe.stage("connect")
     with ManagementApi(host, settings) as api:
         api.log_in()
-        return _read(api, settings, probe)
+        facts = _read(api, settings, probe)
+    if facts.queues is None or not probe.counts:
+        return facts
+    probe.stage("counts")
+    try:
+        return replace(facts, queues=_counted(host, settings, facts.queues))
+    except ClientError as error:
+        return replace(facts, uncounted=error.message)
 
 
 def _read(api: ManagementApi, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts:
@@ -226,6 +233,13 @@ def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
     with_history = [queue.name for queue in ours if queue.messages or queue.limits][:QUEUES_WITH_HISTORY]
     kept = [_with_history(api, queue) if queue.name in with_history else queue for queue in kept]
     return tuple(_with_policy(api, queue) if queue.name in settings.queues else queue for queue in kept)
+
+
+def _counted(host: str, settings: RabbitMQ, queues: Sequence[BrokerQueue]) -> tuple[BrokerQueue, ...]:
+    """Return the queues with what the broker itself counts of them; without those that have gone meanwhile."""
+    with AmqpSession(host, settings) as session:
+        counted = [replace(queue, counted=session.count(queue.name)) for queue in queues]
+    return tuple(queue for queue in counted if queue.counted is not None)
 
 
 def _named(api: ManagementApi, name: str) -> BrokerQueue | None:

@@ -117,15 +117,21 @@ def _fires(
     }
 
 
-def send(site: Site, announcement: Announcement) -> tuple[str, ...]:
+def seconds_needed(notify: Notify) -> float:
+    """Return how long it may take to tell somebody, the dead man's switch included."""
+    return _longest(notify) + (2 * PING_SECONDS + SPARE_SECONDS if notify.ping else 0.0)
+
+
+def send(site: Site, announcement: Announcement, most_seconds: float = LONGEST_SECONDS) -> tuple[str, ...]:
     """Use every configured channel side by side; return a sentence for each that failed."""
     jobs = _channels(site, announcement)
-    return _side_by_side(jobs, min(LONGEST_SECONDS, _longest(site.settings.notify) + SPARE_SECONDS))
+    return _side_by_side(jobs, min(most_seconds, _longest(site.settings.notify)))
 
 
 def _longest(notify: Notify) -> float:
     sections = (notify.mail, notify.slack, notify.alertmanager)
-    return max((section.timeout for section in sections if section is not None), default=0.0)
+    longest = max((section.timeout for section in sections if section is not None), default=-SPARE_SECONDS)
+    return min(LONGEST_SECONDS, longest + SPARE_SECONDS)
 
 
 def _channels(site: Site, announcement: Announcement) -> dict[str, Callable[[], None]]:
@@ -173,21 +179,24 @@ def _thread(job: Callable[[], None]) -> threading.Thread:
 
 
 class DeadMansSwitch:
-    """Says that a run has begun and how it ended, from a thread of its own; the run never waits for the first."""
+    """Says that a run has begun and how it ended, from threads of their own; the run never waits for the first."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._ended = threading.Event()
-        self._signal, self._text = "fail", ""
         self._failures: list[str] = []
         section = site.settings.notify.ping
         self._seconds = min(PING_SECONDS, section.timeout) if section else 0.0
-        self._thread = _thread(self._run) if section else None
+        self._beginning: threading.Thread | None = None
 
-    def _run(self) -> None:
-        self._send("start", "")
-        self._ended.wait()
-        self._send(self._signal, self._text)
+    def begin(self) -> None:
+        """Say that a run has begun."""
+        if self._seconds:
+            self._beginning = _thread(partial(self._send, "start", ""))
+
+    def _end(self, signal: str, text: str) -> None:
+        if self._beginning is not None:
+            self._beginning.join()  # the last word is the last one there too
+        self._send(signal, text)
 
     def _send(self, signal: str, text: str) -> None:
         section = self._site.settings.notify.ping
@@ -198,14 +207,13 @@ class DeadMansSwitch:
         except (ClientError, SamaopsError) as error:
             self._failures.append(error.message)
 
-    def end(self, *, is_success: bool, text: str) -> tuple[str, ...]:
+    def end(self, *, is_success: bool, text: str, most_seconds: float = LONGEST_SECONDS) -> tuple[str, ...]:
         """Say how the run ended and wait for that, not long; return a sentence when it could not be said."""
-        if self._thread is None:
+        if not self._seconds:
             return ()
-        self._signal, self._text = "" if is_success else "fail", text
-        self._ended.set()
-        self._thread.join(2 * self._seconds + SPARE_SECONDS)
-        if self._thread.is_alive():
+        ending = _thread(partial(self._end, "" if is_success else "fail", text))
+        ending.join(min(most_seconds, 2 * self._seconds + SPARE_SECONDS))
+        if ending.is_alive():
             self._failures.append(_("no answer within {seconds:g} s").format(seconds=self._seconds))
         if not self._failures:
             return ()

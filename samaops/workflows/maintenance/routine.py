@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ from samaops.collect import engine, registry
 from samaops.config import consistency
 from samaops.config.settings import Threshold
 from samaops.errors import (
+    BUG,
+    INTERRUPTED,
     REFUSED,
     ConfigurationError,
     LockedError,
@@ -27,6 +30,7 @@ from samaops.errors import (
     UnavailableError,
     UsageError,
 )
+from samaops.facts.maintenance import Past
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
@@ -48,46 +52,66 @@ from samaops.workflows.maintenance.past import Earlier
 FAILED = 2
 # What a look at everything takes, and some more.
 _LEAST_SECONDS = 5.0
+# What the history, or a file on a disk that hangs, may take.
+_HISTORY_SECONDS = 20.0
+# Of the time of a run, beside what telling takes: for keeping what was seen.
+_KEEPING_SECONDS = 5.0
 # How long to wait for the effect of a task's change.
 WAIT_SECONDS = 20.0
 _WELL = (Status.OK, Status.WARNING)
 _UNWELL = (Status.WARNING, Status.CRITICAL)
 ResultT = TypeVar("ResultT")
+OtherT = TypeVar("OtherT")
 
 
 class Request(Struct, frozen=True):
-    """What is asked for. ``consent`` raises RefusedError when a plan may not be run; ``compose`` words a report."""
+    """What is asked for. ``consent`` raises RefusedError when a plan may not be run; ``compose`` words a report.
+
+    ``note`` says what else there is to say of a run that fails. ``is_watched``: somebody sits there, and sees how the run
+    itself ends.
+    """
 
     consent: Callable[[Plan], None]
     compose: Callable[[Report, str], Bulletin]
     only: tuple[str, ...] = ()
     dry_run: bool = False
+    note: Callable[[str], None] = lambda _note: None
+    is_watched: bool = False
 
 
 class Outcome(Struct, frozen=True):
-    """How a run ended: its report, its exit code where that is not told by the report, and what else to say."""
+    """How a run ended: its report, its exit code where that is not told by the report, and what else to say.
+
+    ``end`` is to be called when the answer was given, or with why it could not be: it tells the dead man's switch, and
+    returns what else there is to say then.
+    """
 
     report: Report
     exit_code: int | None = None
     notes: tuple[str, ...] = ()
+    end: Callable[[str], tuple[str, ...]] = lambda _failure: ()
 
 
 class _Run(Struct, frozen=True):
-    """One run of a routine on a site whose limits are the routine's: the tasks that were chosen, and its time."""
+    """One run of a routine on a site whose limits are the routine's: the tasks that were chosen, and its time.
+
+    ``limit`` is that of all that is done; ``whole`` has the time in which somebody is told, besides.
+    """
 
     site: Site
     routine: Routine
     tasks: tuple[Task, ...]
     request: Request
     limit: Limit
+    whole: Limit
 
 
 class _Seen(Struct, frozen=True):
-    """What a run has so far: what was observed (None when it hung), its report, and whether a change was refused."""
+    """What a run has so far: what was observed (None when it hung), its report, and why a change was refused."""
 
     snapshot: Snapshot | None
     report: Report
-    is_refused: bool = False
+    refusal: str = ""
 
 
 def run(site: Site, routine: Routine, request: Request) -> Outcome:
@@ -96,20 +120,93 @@ def run(site: Site, routine: Routine, request: Request) -> Outcome:
     A dry run looks at the same and shows the plan; it keeps nothing and tells nobody. Raises LockedError when another
     run is under way, UsageError or ConfigurationError when what is asked for is not there.
     """
-    tasks = choose(site, routine, request.only)
-    limit = Limit(site.settings.maintenance.limit_seconds)
-    this = _Run(with_limits(site, routine), routine, tasks, request, limit)
+    whole = Limit(site.settings.maintenance.limit_seconds)
     if request.dry_run:
+        this = _Run(
+            with_limits(site, routine), routine, choose(site, routine, request.only), request, whole, whole
+        )
         return Outcome(_within_limit(this, past.read(site, routine)).report)
-    with _alone(site, routine):
-        switch = DeadMansSwitch(site)
-        try:
-            outcome = _announced(this, switch)
-        except BaseException as error:
-            switch.end(is_success=False, text=type(error).__name__)
-            raise
-        _keep_well_look(site, this, outcome)
-        return outcome
+    switch = DeadMansSwitch(site)
+    try:
+        tasks = choose(site, routine, request.only)
+        needed = announce.seconds_needed(site.settings.notify) + _KEEPING_SECONDS
+        limit = Limit(max(whole.seconds - needed, whole.seconds / 2))
+        with _alone(site, routine, limit):
+            switch.begin()
+            this = _Run(with_limits(site, routine), routine, tasks, request, limit, whole)
+            return _announced(this, switch)
+    except BaseException as error:
+        _tell_failure(site, routine, request, error, whole, switch)
+        raise
+
+
+def tell_failure(site: Site, routine: Routine, request: Request, error: BaseException) -> None:
+    """Tell somebody that a run could not even begin; ``site`` is what is known of who is told."""
+    if not request.dry_run:
+        whole = Limit(site.settings.maintenance.limit_seconds)
+        _tell_failure(site, routine, request, error, whole, DeadMansSwitch(site))
+
+
+def _tell_failure(
+    site: Site,
+    routine: Routine,
+    request: Request,
+    error: BaseException,
+    whole: Limit,
+    switch: DeadMansSwitch,
+) -> None:
+    """Tell how a run ended that has no report: as its findings would be told, the dead man's switch last."""
+    if isinstance(error, LockedError) and not _lasts(error, whole.seconds):
+        return  # who has the lock tells how that run ends
+    reason = _as_error(error)
+    report = Report(routine.command, datetime.now(timezone.utc), errors=(reason,))
+    notes: tuple[str, ...] = ()
+    try:
+        if not request.is_watched:
+            notes = _tell(site, routine, report, request, whole)
+    except Exception as second:  # noqa: BLE001 - the first error is the one that is raised
+        notes = (_("Nobody could be told: {reason}").format(reason=type(second).__name__),)
+    finally:
+        notes += switch.end(is_success=False, text=reason.message, most_seconds=whole.remaining())
+        for note in notes:
+            request.note(note)
+
+
+def _tell(site: Site, routine: Routine, report: Report, request: Request, whole: Limit) -> tuple[str, ...]:
+    """Tell of a run that has no findings; return what of that failed."""
+    bulletin: Bulletin = redaction.redacted(request.compose(report, site.name), site)
+    earlier = _bounded(lambda: past.read(site, routine), _before_telling(site, whole), None)
+    news = announce.prepare(site, report, bulletin, earlier.alerts if earlier else ())
+    notes = announce.send(site, news, whole.remaining())
+    if earlier:  # else the alerts that it does not know would be forgotten
+        _bounded(lambda: past.keep(site, routine, None, report, news.alerts), whole, "")
+    return notes + _logged(site, bulletin, notes, whole)
+
+
+def _logged(site: Site, bulletin: Bulletin, notes: Sequence[str], whole: Limit) -> tuple[str, ...]:
+    """Append to the log of maintenance; return a sentence when that failed."""
+    path = site.settings.maintenance.log
+    reason = _("no answer within {seconds:g} s").format(seconds=_HISTORY_SECONDS)
+    unwritten = (_("The log {path} cannot be written: {reason}").format(path=path, reason=reason),)
+    return _bounded(lambda: announce.log(path, bulletin, notes), whole, unwritten)
+
+
+def _lasts(error: LockedError, limit_seconds: float) -> bool:
+    """Return whether who has the lock should have ended long ago; where he does not say since when, he may have."""
+    try:
+        seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(error.since)).total_seconds()
+    except (ValueError, TypeError):
+        return True
+    return not 0 <= seconds <= limit_seconds
+
+
+def _as_error(error: BaseException) -> ReportError:
+    if isinstance(error, SamaopsError):
+        return ReportError(error.message, error.hint, error.exit_code)
+    if isinstance(error, KeyboardInterrupt):
+        return ReportError(_("interrupted"), exit_code=INTERRUPTED)
+    text = _("this is a bug in samaops ({kind})").format(kind=type(error).__name__)
+    return ReportError(text, hint="samaops.log", exit_code=BUG)
 
 
 def choose(site: Site, routine: Routine, only: Sequence[str] = ()) -> tuple[Task, ...]:
@@ -149,36 +246,72 @@ def with_limits(site: Site, routine: Routine) -> Site:
 
 
 def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
-    """Look, then keep and tell what was seen: here nothing hangs any more."""
-    site, routine = this.site, this.routine
-    earlier = past.read(site, routine)
+    """Look, then keep and tell what was seen: each has its time, and what hangs is left behind."""
+    site, routine, whole = this.site, this.routine, this.whole
+    hung = _("no answer within {seconds:g} s").format(seconds=_HISTORY_SECONDS)
+    earlier = _bounded(lambda: past.read(site, routine), this.limit, Earlier(Past(failure=hung)))
     seen = _within_limit(this, earlier)
-    bulletin: Bulletin = redaction.redacted(this.request.compose(seen.report, site.name), site)
-    news = announce.prepare(site, seen.report, bulletin, earlier.alerts)
-    unkept = past.keep(site, routine, seen.snapshot, seen.report, news.alerts)
-    notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
-    notes += announce.send(site, news)
     is_success = seen.report.status in _WELL and not seen.report.errors
-    notes += switch.end(is_success=is_success, text=bulletin.subject)
-    notes += announce.log(site.settings.maintenance.log, bulletin, notes)
-    return Outcome(seen.report, REFUSED if seen.is_refused and is_success else None, tuple(notes))
+    is_refused = bool(seen.refusal) and is_success
+    _keep_well_look(site, this, seen.report)
+    told = seen.report
+    if is_refused:
+        told = replace(told, errors=(ReportError(seen.refusal, exit_code=REFUSED),))
+    bulletin: Bulletin = redaction.redacted(this.request.compose(told, site.name), site)
+    news = announce.prepare(site, told, bulletin, earlier.alerts)
+    unkept = _bounded(
+        lambda: past.keep(site, routine, seen.snapshot, seen.report, news.alerts),
+        _before_telling(site, whole),
+        hung,
+    )
+    notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
+    notes += announce.send(site, news, whole.remaining())
+    notes += _logged(site, bulletin, notes, whole)
+
+    def end(failure: str) -> tuple[str, ...]:
+        is_well = is_success and not is_refused and not failure
+        unsaid = switch.end(
+            is_success=is_well, text=failure or bulletin.subject, most_seconds=whole.remaining()
+        )
+        if unsaid:
+            _logged(site, replace(bulletin, log=""), unsaid, whole)
+        return unsaid
+
+    return Outcome(seen.report, REFUSED if is_refused else None, tuple(notes), end)
 
 
-def _keep_well_look(site: Site, this: _Run, outcome: Outcome) -> None:
+def _before_telling(site: Site, whole: Limit) -> Limit:
+    """Return the time that is left when somebody must still be told."""
+    return Limit(whole.remaining() - announce.seconds_needed(site.settings.notify))
+
+
+def _bounded(work: Callable[[], ResultT], limit: Limit, otherwise: OtherT) -> ResultT | OtherT:
+    """Return what the work returns, or what stands for it when it hangs."""
+    try:
+        return limit.run(work, _HISTORY_SECONDS)
+    except OverdueError:
+        return otherwise
+
+
+def _keep_well_look(site: Site, this: _Run, report: Report) -> None:
     """Look at everything after a run that found its tasks well: what is different later is told by this look."""
-    is_whole = not this.request.only and outcome.report.status is Status.OK
+    is_whole = not this.request.only and report.status is Status.OK and not report.errors
     seconds = min(diagnose.DEFAULT_DEADLINE_SECONDS, this.limit.remaining())
     if is_whole and seconds >= _LEAST_SECONDS:
-        diagnose.keep_well_look(site, seconds)
+        _bounded(lambda: diagnose.keep_well_look(site, seconds), this.limit, None)
 
 
 @contextmanager
-def _alone(site: Site, routine: Routine) -> Iterator[None]:
+def _alone(site: Site, routine: Routine, limit: Limit) -> Iterator[None]:
     """Hold the lock of a routine, which is not that of changes. Raises LockedError, naming who has it."""
     journal = change.journal_of(site)
     held = change.lock_of(site, journal, f"{site.name} {routine.command}")
     try:
-        _acquire(held, routine)
+        try:
+            limit.run(lambda: _acquire(held, routine))
+        except OverdueError as error:
+            text = _("The lock could not be taken within {seconds:g} s; nothing was changed")
+            raise RefusedError(text.format(seconds=limit.seconds), "[maintenance] limit_seconds") from error
         yield
     finally:
         held.release()
@@ -195,7 +328,7 @@ def _acquire(held: ChangeLock, routine: Routine) -> None:
         text = _("{routine} is being done by {user} on {host}, process {pid}, since {since}").format(
             routine=_(routine.title), user=owner.user, host=owner.host, pid=owner.pid, since=owner.since
         )
-        raise LockedError(text) from error
+        raise LockedError(text, since=owner.since) from error
 
 
 def _within_limit(this: _Run, earlier: Earlier) -> _Seen:
@@ -205,7 +338,8 @@ def _within_limit(this: _Run, earlier: Earlier) -> _Seen:
         return limit.run(lambda: _look(this, earlier))
     except OverdueError:
         text = _("Maintenance was ended at its limit of {seconds:g} s")
-        error = ReportError(text.format(seconds=limit.seconds), "[maintenance] limit_seconds", FAILED)
+        seconds = this.whole.seconds
+        error = ReportError(text.format(seconds=seconds), "[maintenance] limit_seconds", FAILED)
         milliseconds = round(limit.seconds * 1000)
         report = Report(this.routine.command, started_at, milliseconds, deadline_hit=True, errors=(error,))
         return _Seen(None, report)
@@ -232,13 +366,13 @@ def _look(this: _Run, earlier: Earlier) -> _Seen:
         footprint=snapshot.footprint,
         timings_ms={observation.subject: observation.duration_ms for observation in snapshot.observations},
     )
-    is_refused = False
+    refusal = ""
     for task in this.tasks:
         if task.change is not None:
-            report, was_refused = _change(this, task, snapshot, report)
-            is_refused = is_refused or was_refused
+            report, reason = _change(this, task, snapshot, report)
+            refusal = refusal or reason
     duration_ms = round((time.monotonic() - started) * 1000)
-    return _Seen(snapshot, replace(report, duration_ms=duration_ms), is_refused)
+    return _Seen(snapshot, replace(report, duration_ms=duration_ms), refusal)
 
 
 def _with_words(
@@ -250,31 +384,33 @@ def _with_words(
     return tuple(findings)
 
 
-def _change(this: _Run, task: Task, snapshot: Snapshot, report: Report) -> tuple[Report, bool]:
-    """Return the report with a task's change in it, and whether it was refused; a dry run only plans it."""
+def _change(this: _Run, task: Task, snapshot: Snapshot, report: Report) -> tuple[Report, str]:
+    """Return the report with a task's change in it, and why it was refused; a dry run only plans it."""
     assert task.change is not None
     site = this.site
     try:
         plan = change.prepare(site, task.change.verb, ())
     except UnavailableError:
-        return report, False  # the finding of what could not be looked at says so
+        return report, ""  # the finding of what could not be looked at says so
     except RefusedError as error:
-        return _still(this, task, report, error), True
+        return _still(this, task, report, error), error.message
     if not plan.steps:
-        return report, False
+        return report, ""
     if this.request.dry_run:
-        return replace(report, actions=(*report.actions, *change.report_of(site, plan).actions)), False
+        return replace(report, actions=(*report.actions, *change.report_of(site, plan).actions)), ""
     try:
         this.request.consent(plan)
         done = change.apply(site, plan, WAIT_SECONDS)
     except (RefusedError, LockedError) as error:
         actions = (*report.actions, *change.refused(site, plan, error).actions)
-        return replace(_still(this, task, report, error), actions=actions), isinstance(error, RefusedError)
+        return replace(_still(this, task, report, error), actions=actions), error.message if isinstance(
+            error, RefusedError
+        ) else ""
     failure = done.errors[0].message if done.errors else ""
     findings = _looked_again(this, task, snapshot, failure)
     return replace(
         report, findings=_replaced(report, task, findings), actions=(*report.actions, *done.actions)
-    ), False
+    ), ""
 
 
 def _still(this: _Run, task: Task, report: Report, error: SamaopsError) -> Report:
@@ -328,7 +464,7 @@ class Limit:
         """Return the seconds left, never less than a moment."""
         return max(0.05, self._ends_at - time.monotonic())
 
-    def run(self, work: Callable[[], ResultT]) -> ResultT:
+    def run(self, work: Callable[[], ResultT], most_seconds: float = math.inf) -> ResultT:
         """Return what the work returns, raise what it raises, or OverdueError when time is over."""
         results: list[ResultT] = []
         errors: list[BaseException] = []
@@ -341,7 +477,7 @@ class Limit:
 
         thread = threading.Thread(target=contextvars.copy_context().run, args=(attempt,), daemon=True)
         thread.start()
-        thread.join(self.remaining())
+        thread.join(min(self.remaining(), most_seconds))
         if errors:
             raise errors[0]
         if not results:

@@ -12,7 +12,7 @@ from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK, MOST_HELD
 from samaops.changes.run import operations, parking
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Observation
-from samaops.facts.rabbitmq import SHOWN_QUEUES, QueueHistory, RabbitMQFacts
+from samaops.facts.rabbitmq import SHOWN_QUEUES, Count, QueueHistory, RabbitMQFacts
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
 from tests.unit.changes.test_plans import QUEUE, SETTINGS, broker, snapshot
@@ -94,6 +94,24 @@ def test_it_is_refused_where_a_message_could_be_lost_or_all_would_wait(
 ) -> None:
     with pytest.raises(RefusedError, match=said):
         park("id-7", broker(replace(QUEUE, **queue), replace(HOLDING, **holding)))
+
+
+def test_the_broker_itself_counts_and_not_its_statistics() -> None:
+    late = replace(HOLDING, ready=0, unacknowledged=None, counted=Count(2, 0))
+    (step,) = unpark(ALL, broker(QUEUE, late)).steps
+    assert readings.hold(step.before, snapshot(broker(QUEUE, late)))
+    assert unpark(ALL, broker(QUEUE, replace(HOLDING, counted=Count(0, 0)))).nothing_to_do
+    with pytest.raises(RefusedError, match="has a consumer"):
+        park("id-7", broker(QUEUE, replace(HOLDING, counted=Count(2, 1))))
+    with pytest.raises(RefusedError, match="too many to be held"):
+        park("id-7", broker(replace(QUEUE, counted=Count(MOST_HELD + 1, 0))))
+    uncounted = broker(QUEUE, HOLDING)
+    facts = uncounted.facts
+    assert isinstance(facts, RabbitMQFacts)
+    queues = tuple(replace(queue, counted=None) for queue in facts.queues or ())
+    uncounted = replace(uncounted, facts=replace(facts, queues=queues, uncounted="refused"))
+    with pytest.raises(UnavailableError, match="could not be counted on the broker itself: refused"):
+        park("id-7", uncounted)
 
 
 def test_a_queue_that_is_not_there_or_not_seen_is_not_parked_from() -> None:

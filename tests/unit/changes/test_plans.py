@@ -18,7 +18,7 @@ from samaops.facts.celery import CeleryFacts, CeleryNode, OtherConsumer
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.health import HealthAnswer
 from samaops.facts.observation import Observation, Snapshot
-from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
+from samaops.facts.rabbitmq import BrokerQueue, Count, RabbitMQFacts
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
 from tests.unit.checks.judging import REFUSED, failed, seen
@@ -55,7 +55,15 @@ def snapshot(*observations: Observation) -> Snapshot:
     return Snapshot(datetime.now(timezone.utc), observations)
 
 
-def broker(*queues: BrokerQueue) -> Observation:
+def counted(queue: BrokerQueue) -> BrokerQueue:
+    """Return a queue of which the broker itself counts what its statistics show, where a test says nothing else."""
+    if queue.counted is not None or queue.ready is None or queue.consumers is None:
+        return queue
+    return replace(queue, counted=Count(queue.ready, queue.consumers))
+
+
+def broker(*given: BrokerQueue) -> Observation:
+    queues = tuple(counted(queue) for queue in given)
     facts = RabbitMQFacts("3", "", "/", (), False, None, 0, 0, 0, 1, None, queues, None, None)
     return seen("rabbitmq/api", facts)
 

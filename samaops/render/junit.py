@@ -47,8 +47,8 @@ def _case(suite: Element, finding: Finding) -> None:
     elif finding.status is not Status.OK:
         tag = "error" if finding.status is Status.UNKNOWN else "failure"
         problem = SubElement(case, tag, type=finding.status.value, message=_text(finding.title))
-        lines = [finding.detail, f"cause: {finding.cause}" if finding.cause else "", finding.hint or ""]
-        problem.text = "\n".join(_text(line) for line in lines if line)
+        lines = [_text(finding.detail), _text(f"cause: {finding.cause}" if finding.cause else "")]
+        problem.text = "\n".join(line for line in (*lines, escape.command(finding.hint or "")) if line)
 
 
 def _errors(root: Element, report: Report) -> None:
@@ -59,7 +59,7 @@ def _errors(root: Element, report: Report) -> None:
     for error in report.errors:
         case = SubElement(suite, "testcase", classname="samaops", name=report.command, time="0")
         problem = SubElement(case, "error", type=str(error.exit_code), message=_text(error.message))
-        problem.text = _text(error.hint)
+        problem.text = escape.command(error.hint)
 
 
 def _text(text: object) -> str:

@@ -13,6 +13,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.render import escape, words
+from samaops.site import shell_words
 
 SERVICE = "SAMACONSO"
 # Nagios reads 8 kB of a plugin's output (MAX_PLUGIN_OUTPUT_LENGTH) and cuts what is longer.
@@ -62,6 +63,11 @@ def _text(text: object, limit: int = 250) -> str:
     return escape.plain(text, limit).replace("|", "/")
 
 
+def _command(text: str) -> str:
+    """Return what to type, whole and without the sign that begins performance data: bash reads the same command."""
+    return shell_words.without_pipe(escape.command(text))
+
+
 def _within(parts: Iterator[str], room: int) -> Iterator[str]:
     """Yield parts while they fit into so many bytes."""
     for part in parts:
@@ -74,11 +80,11 @@ def _within(parts: Iterator[str], room: int) -> Iterator[str]:
 def _long_text(report: Report) -> Iterator[str]:
     for error in report.errors:
         if error.hint:
-            yield _text(error.hint)
+            yield _command(error.hint)
     for cause in report.causes:
         yield _text(f"{words.verdict(cause.verdict)}: {cause.title} ({cause.subject})")
         for fix in cause.fixes[:1]:
-            yield from (f"  {_text(command, 1000)}" for command in fix.commands)
+            yield from (f"  {_command(command)}" for command in fix.commands)
     folded = {key for cause in report.causes for key in cause.explains}
     for finding in report.findings:
         if finding.status not in (Status.OK, Status.SKIPPED) and finding.key not in folded:

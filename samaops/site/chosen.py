@@ -5,8 +5,9 @@ Only what is shown: a report is the same wherever it is judged, also from a save
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
+
+from samaops.site.shell_words import quoted
 
 # Commands that need no configuration, or make one.
 _OF_NO_SITE = ("-", "lab ", "config init")
@@ -25,4 +26,4 @@ def same(command: str) -> str:
     words = words.removeprefix("--lab ") if _options else words
     if program != "samaops" or not words or words.startswith(_OF_NO_SITE) or words.endswith("--help"):
         return command
-    return " ".join([program, *map(shlex.quote, _options), words])
+    return " ".join([program, *map(quoted, _options), words])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from samaops.config.settings import Ssh
+from samaops.site.shell_words import joined, operands, quoted
 from samaops.site.site import Site
 
 # The site name in the configuration that the lab writes for itself.
@@ -28,16 +28,16 @@ def on_server(site: Site, server: str | None, command: str) -> str:
     command = site.as_running(server, command)
     if configured is not None and configured.ssh == "local":
         return command
-    return f"{log_in(site, server)} {shlex.quote(command)}"
+    return f"{log_in(site, server)} {quoted(command)}"
 
 
 def log_in(site: Site, server: str | None) -> str:
     """Return the ssh command line of a server."""
     configured = site.settings.servers.get(server or "")
     if configured is None:
-        return f"ssh {server}"
+        return f"ssh {operands(str(server))}"
     if not isinstance(configured.ssh, Ssh):
-        return f"ssh {configured.address}"
+        return f"ssh {operands(configured.address)}"
     ssh = configured.ssh
     words = ["ssh"]
     if ssh.port != 22:
@@ -46,7 +46,7 @@ def log_in(site: Site, server: str | None) -> str:
         words += ["-i", str(ssh.key_file)]
     if ssh.known_hosts.expanduser() != _DEFAULT_KNOWN_HOSTS.expanduser():
         words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
-    return shlex.join([*words, f"{ssh.user}@{configured.address}"])
+    return f"{joined(words)} {operands(f'{ssh.user}@{configured.address}')}"
 
 
 # For explanations, which know no configuration.
@@ -83,12 +83,13 @@ def console(site: Site, command: str) -> str:
 
 def _psql(host: str, port: int, user: str, database: str, statement: str) -> str:
     words = ("psql", "-h", host, "-p", str(port), "-U", user, "-d", database, "-c")
-    return f"{shlex.join(words)} {_quoted(statement)}"
+    return f"{joined(words)} {_quoted(statement)}"
 
 
 def _quoted(statement: str) -> str:
     """Quote for the shell, in double quotes, which read better around SQL, where nothing in it acts in them."""
-    return shlex.quote(statement) if _ACTS_IN_DOUBLE_QUOTES.search(statement) else f'"{statement}"'
+    acts = not statement.isprintable() or _ACTS_IN_DOUBLE_QUOTES.search(statement)
+    return quoted(statement) if acts else f'"{statement}"'
 
 
 def sql_name(name: str) -> str:
@@ -114,7 +115,7 @@ def redis_cli(site: Site, words: str) -> str:
     redis = site.settings.redis
     if redis is None:
         return f"redis-cli {words}"
-    user = f" --user {shlex.quote(redis.username)}" if redis.username else ""
+    user = f" --user {quoted(redis.username)}" if redis.username else ""
     return f"redis-cli -h {site.host_of(redis)} -p {redis.port} -n {redis.database}{user} {words}"
 
 
@@ -124,8 +125,9 @@ def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:
     if rabbitmq is None:
         return command
     if of_vhost and rabbitmq.vhost != "/":
-        command += f" -p {shlex.quote(rabbitmq.vhost)}"
-    inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
+        program, _space, words = command.partition(" ")
+        command = f"{program} -p {quoted(rabbitmq.vhost)} {words}"
+    inside = f"docker exec {operands(rabbitmq.container)} {command}" if rabbitmq.container else command
     return on_server(site, rabbitmq.server, inside)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from msgspec.structs import replace
@@ -16,6 +15,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 # Fewer than these of one kind among the failures say nothing: a tenth, and no single one.
@@ -27,7 +27,7 @@ def _restart(site: Site, name: str) -> tuple[Fix, ...]:
     worker = site.worker(name)
     if worker is None or worker.container is None:
         return ()
-    container = shlex.quote(worker.container)
+    container = operands(worker.container)
     logs = on_server(site, worker.server, f"docker logs --tail 50 {container}")
     restart = samaops(site, f"docker restart {container}")
     return (
@@ -177,7 +177,7 @@ def poison_message(finding: Finding, view: View) -> Root:
     queue = name_of(finding)
     park, unpark = (
         samaops(view.site, f"queue {words}")
-        for words in (f"park {shlex.quote(queue)} --redelivered", f"unpark {shlex.quote(queue)}")
+        for words in (f"park --redelivered {operands(queue)}", f"unpark {operands(queue)}")
     )
     text = _("Park it in a holding queue; all others stay")
     return Root(

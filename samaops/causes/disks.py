@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -24,6 +23,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
 from samaops.site.commands import as_superuser, direct, on_server, sql_text, whole_number
+from samaops.site.shell_words import operands
 
 _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
 _WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned")
@@ -211,7 +211,7 @@ def deleted_file_still_open(finding: Finding, view: View) -> Root:
 @_filler("container-log-grown", on="docker.log.large")
 def container_log_grown(finding: Finding, view: View) -> Root:
     """A container writes without a limit."""
-    path = shlex.quote(str(finding.evidence.get("path", "")))
+    path = operands(str(finding.evidence.get("path", "")))
     text = _(
         "Keep a copy of its end, then empty the log in place (never rm); set max-size on the container later"
     )
@@ -260,7 +260,7 @@ def disk_full(finding: Finding, view: View) -> Root | None:
     fillers = [filler for code in _FILLERS for filler in view.bad(code)]
     if any(finding in _filled(filler, view) for filler in fillers):
         return None
-    mount = shlex.quote(str(finding.evidence.get("mount", "/")))
+    mount = operands(str(finding.evidence.get("mount", "/")))
     biggest = finding.evidence.get("biggest") or ()
     look = on_server(view.site, finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20")
     return Root(

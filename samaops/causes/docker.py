@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from msgspec.structs import replace
@@ -19,6 +18,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server, samaops
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 _RESTARTED_LATELY_SECONDS = 600
@@ -106,11 +106,11 @@ def _runbook(site: Site, container: str) -> str:
 
 
 def _docker(view: View, finding: Finding, verb: str) -> str:
-    return on_server(view.site, finding.server, f"docker {verb} {shlex.quote(name_of(finding))}")
+    return on_server(view.site, finding.server, f"docker {verb} {operands(name_of(finding))}")
 
 
 def _restart(view: View, finding: Finding) -> str:
-    return samaops(view.site, f"docker restart {shlex.quote(name_of(finding))}")
+    return samaops(view.site, f"docker restart {operands(name_of(finding))}")
 
 
 @root(
@@ -198,11 +198,11 @@ def container_renamed(finding: Finding, view: View) -> Root | None:
     """It does its work under a name that nobody asks for: a recreate was interrupted, or somebody renamed it."""
     name, real = (str(finding.evidence.get(key) or "NAME") for key in ("name", "runs_as"))
     site = replace(view.site, renamed={})  # here both names are meant
-    there = f"docker rename {shlex.quote(real)} {shlex.quote(name)}"
-    undo = on_server(site, finding.server, f"docker rename {shlex.quote(name)} {shlex.quote(real)}")
+    there = f"docker rename {operands(real, name)}"
+    undo = on_server(site, finding.server, f"docker rename {operands(name, real)}")
     if finding.evidence.get("in_the_way"):
         text = _("Remove the container that has taken its name and does not run, then rename this one back")
-        remove = on_server(site, finding.server, f"docker rm {shlex.quote(name)}")
+        remove = on_server(site, finding.server, f"docker rm {operands(name)}")
         fix = disruptive("docker.rename", text, remove, on_server(site, finding.server, there), undo=undo)
     else:
         text = _("Rename it back: it goes on running; or make it anew from its compose file in a quiet hour")
@@ -229,7 +229,7 @@ def _on_request(finding: Finding, view: View, stopped: Root | None) -> Root | No
 )
 def container_missing(finding: Finding, view: View) -> Root | None:
     """It was removed, or never made."""
-    create = _CREATE_AGAIN.format(name=shlex.quote(name_of(finding)))
+    create = _CREATE_AGAIN.format(name=quoted(name_of(finding)))
     text = _("Create it again from the compose file of its server")
     fix = disruptive("compose.up", text, on_server(view.site, finding.server, create))
     return _container(finding, view, _("Container {name} does not exist"), fix)
@@ -284,7 +284,7 @@ def container_cut_off(finding: Finding, view: View) -> Iterator[Root]:
         return  # one cause of all containers of this server that miss the same places
     names = [name_of(other) for other in alike]
     text = _("See how it resolves and routes that address; ask the network team which rule is on the way")
-    look = f"ip route; iptables -S; cat $(docker inspect -f '{{{{.HostsPath}}}}' {shlex.quote(names[0])})"
+    look = f"ip route; iptables -S; cat $(docker inspect -f '{{{{.HostsPath}}}}' {operands(names[0])})"
     title = _("{names} cannot reach {listed}").format(
         names=", ".join(names), listed=finding.evidence.get("listed")
     )

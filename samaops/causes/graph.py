@@ -7,6 +7,9 @@ along; otherwise it is a root itself. So one fault gives one root, and two indep
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from samaops.causes import (
@@ -27,7 +30,7 @@ from samaops.causes import (
     unknown,
 )
 from samaops.causes.mechanism import is_older
-from samaops.causes.root import Candidate, declared_in
+from samaops.causes.root import Candidate, Declaration, declared_in
 from samaops.causes.view import View
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
@@ -52,14 +55,15 @@ _LAYERS = (
     publishing,
 )
 DECLARATIONS = declared_in(_LAYERS)
+logger = logging.getLogger(__name__)
 
 
 def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
     """Return the findings, each with its root cause's id where one explains it, and the roots, worst first."""
     view = View(findings, site)
     roots: list[_Root] = []
-    candidates = [candidate for declared in DECLARATIONS for candidate in declared.candidates(view)]
-    for candidate in candidates:
+    candidates = [candidate for declared in DECLARATIONS for candidate in _candidates(declared, view)]
+    for candidate in sorted(candidates, key=lambda candidate: candidate.rank):
         parent = next((root for root in roots if root.explains_all_of(candidate)), None)
         if parent is None:
             roots.append(_Root(candidate))
@@ -74,6 +78,17 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
         for finding in findings
     )
     return named, tuple(_cause(root, explained) for root in roots)
+
+
+def _candidates(declared: Declaration, view: View) -> Iterator[Candidate]:
+    """Yield what a declaration makes of the findings; one whose function fails costs itself alone."""
+    for finding in declared.shown_by(view):
+        try:
+            yield from tuple(declared.candidates_of(finding, view))
+        except Exception as error:
+            logger.exception("the cause %s of %s failed", declared.ids[0], finding.key)
+            if finding.status not in (Status.OK, Status.SKIPPED):
+                yield unknown.unjudged(declared.ids[0], finding, error)
 
 
 def _inconclusive(view: View) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from samaops.causes.effects import codes, name_of, same_subject
 from samaops.causes.root import Rank, Root, each, root, safe, team_request, together, words_of
 from samaops.causes.topology import effects_on_dependents
@@ -11,6 +9,7 @@ from samaops.causes.view import View, failed
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
+from samaops.site.shell_words import quoted
 
 _PROXY_SUFFERS = (*codes("proxy.*"), *effects_on_dependents("proxy", hangs=False))
 
@@ -24,7 +23,7 @@ def _proxy(finding: Finding, view: View, *speaks_for: str, cause_id: str | None 
     url = view.site.settings.proxy.url if view.site.settings.proxy else "?"
     # When it refuses everybody, the host that tokens come from stands for all.
     host = str(finding.evidence.get("host") or "oauth2.googleapis.com")
-    confirm = f"curl -sv -x {shlex.quote(url)} {shlex.quote(f'https://{host}/')}"
+    confirm = f"curl -sv -x {quoted(url)} {quoted(f'https://{host}/')}"
     text = _("Send this to the network team: {words}").format(words=finding.title)
     return Root(
         fixes=(_network_team(view, text, confirm),),
@@ -94,10 +93,7 @@ def proxy_intercepts_tls(finding: Finding, view: View) -> Root:
     findings = view.bad("firebase.tls.intercepted")
     proxy = view.site.settings.proxy
     address = proxy.url.rpartition("//")[2].rstrip("/") if proxy else "?"
-    confirm = (
-        f"openssl s_client -proxy {shlex.quote(address)} "
-        f"-connect {shlex.quote(name_of(finding))}:443 </dev/null"
-    )
+    confirm = f"openssl s_client -proxy {quoted(address)} -connect {quoted(name_of(finding))}:443 </dev/null"
     issuer = finding.evidence.get("issuer", "?")
     if all(_is_of_google(host) for host in findings):
         title = _("The certificate of {host} from {issuer} does not verify: nobody intercepts TLS")
@@ -149,9 +145,7 @@ def google_unreachable(finding: Finding, view: View) -> Root:
     missed, reached = view.matching(*_GOOGLE.triggers), view.ok("firebase.host.unreachable")
     proxy = view.site.settings.proxy
     confirm = [
-        f"curl -sv -x {shlex.quote(proxy.url)} {shlex.quote(f'https://{name_of(host)}/')}"
-        for host in missed
-        if proxy
+        f"curl -sv -x {quoted(proxy.url)} {quoted(f'https://{name_of(host)}/')}" for host in missed if proxy
     ]
     text = _("Check both hosts through the proxy; HTTPS_PROXY must cover the token host too")
     return Root(

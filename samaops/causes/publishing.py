@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 
 from samaops.causes import reasons
@@ -16,6 +15,7 @@ from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import direct, on_server, sql_text
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 _SHOWN = 3
@@ -141,7 +141,7 @@ def _all_is_well(view: View) -> Iterator[str]:
 def _look_for_the_source(site: Site) -> Fix:
     logs = [
         on_server(
-            site, member.server, f"docker logs --since 15m {shlex.quote(member.container)} 2>&1 | tail -20"
+            site, member.server, f"docker logs --since 15m {operands(member.container)} 2>&1 | tail -20"
         )
         for member in site.members()
         if member.container

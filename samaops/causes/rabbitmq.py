@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.causes.effects import Effects, OfSite, codes, in_part, name_of
@@ -14,6 +13,7 @@ from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import in_broker, samaops
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 _PUBLISHERS_BLOCKED = codes(
@@ -171,7 +171,7 @@ def _add_consumer(site: Site, queue: str, worker: str | None) -> tuple[Fix, ...]
     configured = site.worker(worker or "")
     if configured is None or configured.container is None:
         return ()
-    add = samaops(site, f"workers add-queue {shlex.quote(worker or '')} {shlex.quote(queue)}")
+    add = samaops(site, f"workers add-queue {operands(worker or '', queue)}")
     text = _("Add the queue to the running worker, then repair its -Q option; never purge the queue")
     return (safe("workers.add_queue", text, add, undo=samaops(site, "undo ID")),)
 
@@ -225,7 +225,7 @@ def _take_limits_away(finding: Finding, site: Site) -> Iterator[Fix]:
         text = _(
             "See what the policy sets and for which queues, then clear it; what was dropped is not there again"
         )
-        name = shlex.quote(str(evidence["policy"]))
+        name = operands(str(evidence["policy"]))
         see = in_broker(site, "rabbitmqctl -q list_policies", of_vhost=True)
         yield safe(
             "broker.clear_policy",

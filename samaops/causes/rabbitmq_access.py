@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from samaops.causes.effects import codes, name_of
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.task_exceptions import log_speaks_of
@@ -14,6 +12,7 @@ from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import in_broker, samaops
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 # Who is refused has no broker: what that does elsewhere is the same.
@@ -69,10 +68,10 @@ def limit_reached(finding: Finding, view: View) -> Root | None:
         return None
     evidence = finding.evidence
     is_vhost, name = evidence.get("kind") == "vhost", str(evidence.get("name"))
-    noun, option = ("vhost", "-p") if is_vhost else ("user", "")
-    look = f"rabbitmqctl -q list_{noun}_limits {'-p' if is_vhost else '--user'} {shlex.quote(name)}"
-    clear = f"rabbitmqctl clear_{noun}_limits {option} {shlex.quote(name)}"
-    clear += "" if is_vhost else f" {shlex.quote(str(evidence.get('limit')))}"
+    noun, option = ("vhost", "-p ") if is_vhost else ("user", "")
+    look = f"rabbitmqctl -q list_{noun}_limits {'-p' if is_vhost else '--user'} {quoted(name)}"
+    names = quoted(name) if is_vhost else operands(name, str(evidence.get("limit")))
+    clear = f"rabbitmqctl clear_{noun}_limits {option}{names}"
     text = _(
         "See who set it and who uses it; raise or clear it: those who were refused come back by themselves"
     )
@@ -85,7 +84,7 @@ def limit_reached(finding: Finding, view: View) -> Root | None:
                 "broker.limit",
                 text,
                 in_broker(view.site, look),
-                in_broker(view.site, " ".join(clear.split())),
+                in_broker(view.site, clear),
             ),
         ),
         speaks_for=(words_of(finding), *(other.title for other in view.bad("rabbitmq.amqp.refused"))),
@@ -162,7 +161,7 @@ def _declare_again(site: Site) -> tuple[Fix, ...]:
     text = _(
         "Restart one worker: it declares exchange, queues and bindings; then have sent again what was lost"
     )
-    restarts = [samaops(site, f"workers restart {shlex.quote(name)}") for name in site.workers()]
+    restarts = [samaops(site, f"workers restart {operands(name)}") for name in site.workers()]
     return (disruptive("broker.declare", text, *restarts[:1]),)
 
 

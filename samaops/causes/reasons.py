@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from msgspec import Struct
 
 from samaops.causes.root import safe
@@ -12,6 +10,7 @@ from samaops.i18n import N_, _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
+from samaops.site.shell_words import operands
 
 # Of a container that ends again and again nothing can be executed: these work on one that does not run, too.
 _MOUNTS = "docker inspect -f '{{{{json .Mounts}}}}' {name}"
@@ -127,6 +126,6 @@ def advice(view: View, finding: Finding, container: str, reason: LogReason | Non
         safe(
             "reason.look",
             _(text),
-            on_server(view.site, finding.server, look.format(name=shlex.quote(container))),
+            on_server(view.site, finding.server, look.format(name=operands(container))),
         ),
     )

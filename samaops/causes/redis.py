@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from samaops.causes.effects import Effects, OfSite, codes
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import effects_of_system, effects_on_dependents
@@ -12,6 +10,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server, redis_cli, samaops
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 _RESULT_PREFIX = "celery-task-meta-"
@@ -58,7 +57,7 @@ def redis_without_expiry(finding: Finding, view: View) -> Root:
 def _pattern(prefix: str) -> str:
     """Return the prefix as a glob for the shell; a control character is any one character."""
     printable = (char if char.isprintable() else "?" for char in prefix)
-    return shlex.quote("".join(f"\\{char}" if char in "*[]\\" else char for char in printable) + "*")
+    return quoted("".join(f"\\{char}" if char in "*[]\\" else char for char in printable) + "*")
 
 
 @root("redis-big-key", on="redis.keys.big", rank=Rank.PART, runbook="redis-full", effects=codes(*_FULL))
@@ -95,7 +94,7 @@ def redis_refusing_writes(finding: Finding, view: View) -> Root | None:
         return None
     saving = view.bad("redis.persistence.failing")
     container = view.site.settings.redis.container if view.site.settings.redis else None
-    look = [f"docker logs --tail 50 {shlex.quote(container)}"] if container else []
+    look = [f"docker logs --tail 50 {operands(container)}"] if container else []
     text = _(
         "Read why the save fails, repair that, and let it save again: writes are taken at once. Do not "
         "switch stop-writes-on-bgsave-error off"
@@ -192,7 +191,7 @@ def redis_clients_paused(finding: Finding, view: View) -> Root | None:
     ]
     if container:
         text = _("Restart it, when nobody knows how long the pause was asked for")
-        restart = samaops(view.site, f"docker restart {shlex.quote(container)}")
+        restart = samaops(view.site, f"docker restart {operands(container)}")
         fixes.append(disruptive("redis.restart", text, restart))
     return Root(_("The clients of Redis are paused (CLIENT PAUSE ALL): every command waits"), tuple(fixes))
 

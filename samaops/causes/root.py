@@ -6,6 +6,7 @@ A cause is one function under ``@root``. It gets a finding that may show it and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -23,6 +24,8 @@ from samaops.model.plan import Risk
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 
+logger = logging.getLogger(__name__)
+
 
 class Rank(IntEnum):
     """How near to the ground a cause is: what is nearer explains what is farther."""
@@ -37,6 +40,7 @@ class Rank(IntEnum):
     WORK = 7  # it runs, and its work is not done
     CONSUMER = 8  # who waits or is refused at the end of the way
     REMAINDER = 9  # what is named when nothing nearer explains it
+    UNJUDGED = 10  # no cause: that one could not be judged
 
 
 class Root(Struct, frozen=True):
@@ -83,8 +87,12 @@ class Candidate(Struct, frozen=True):
         return any(fnmatchcase(trigger.code, pattern) for trigger in self.triggers for pattern in patterns)
 
     def produces(self, finding: Finding) -> bool:
-        """Return whether a finding is among its effects."""
-        return any(effect.holds(finding) for effect in self.effects)
+        """Return whether a finding is among its effects; one that cannot be told from the evidence is none."""
+        try:
+            return any(effect.holds(finding) for effect in self.effects)
+        except Exception:
+            logger.exception("the effects of %s on %s failed", self.id, finding.key)
+            return False
 
 
 Find = Callable[[Finding, View], Root | Iterable[Root] | None]
@@ -120,11 +128,19 @@ class Declaration(Struct, frozen=True):
 
     def candidates(self, view: View) -> Iterator[Candidate]:
         """Yield what the findings of a run may have for a root."""
+        for finding in self.shown_by(view):
+            yield from self.candidates_of(finding, view)
+
+    def shown_by(self, view: View) -> tuple[Finding, ...]:
+        """Return the findings of a run for which the function is asked."""
         findings = view.matching(*self.on.triggers)
-        for finding in findings[:1] if self.on.is_together else findings:
-            roots = self.find(finding, view)
-            for root_ in (roots,) if isinstance(roots, Root) else roots or ():
-                yield self._candidate(root_, finding, view)
+        return findings[:1] if self.on.is_together else findings
+
+    def candidates_of(self, finding: Finding, view: View) -> Iterator[Candidate]:
+        """Yield what one finding may have for a root."""
+        roots = self.find(finding, view)
+        for root_ in (roots,) if isinstance(roots, Root) else roots or ():
+            yield self._candidate(root_, finding, view)
 
     def _candidate(self, root_: Root, finding: Finding, view: View) -> Candidate:
         effects = produced(self.effects, finding, view.site) if root_.effects is None else root_.effects

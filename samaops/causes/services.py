@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from msgspec import Struct
 
 from samaops.causes import reasons
@@ -18,6 +16,7 @@ from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import as_superuser, on_server, samaops
+from samaops.site.shell_words import operands, quoted
 
 
 class _Service(Struct, frozen=True):
@@ -114,12 +113,12 @@ def _repair(finding: Finding, view: View) -> tuple[Fix, ...]:
     if system == "proxy":
         url = site.settings.proxy.url if site.settings.proxy else "?"
         text = _("Send this to the network team: the proxy {url} answers «{words}» since we looked")
-        proxy = shlex.quote("http://" + url.rpartition("//")[2].rstrip("/"))
+        proxy = quoted("http://" + url.rpartition("//")[2].rstrip("/"))
         confirm = f"curl -sv -x {proxy} https://oauth2.googleapis.com/"
         return (safe("proxy.team", text.format(url=url, words=finding.detail), team_request(site), confirm),)
     container = getattr(site.section(system), "container", None)
     restart = (
-        samaops(site, f"docker restart {shlex.quote(container)}")
+        samaops(site, f"docker restart {operands(container)}")
         if container
         else on_server(site, finding.server, f"systemctl restart {system}")
     )
@@ -195,7 +194,7 @@ def flower_without_authentication(finding: Finding, view: View) -> Root | None:
     if finding.evidence.get("authentication") != API_CLOSED:
         return None  # it is open, which breaks nothing
     flower = view.site.settings.flower
-    container = shlex.quote((flower and flower.container) or "samaconso_flower")
+    container = operands((flower and flower.container) or "samaconso_flower")
     look = on_server(
         view.site, finding.server, f"docker inspect -f '{{{{.Path}}}} {{{{.Args}}}}' {container}"
     )
@@ -258,7 +257,7 @@ def member_down(finding: Finding, view: View) -> Root:
     """One member of the API does not serve."""
     name, kind = name_of(finding), str(finding.evidence.get("kind"))
     member = view.site.member(name)
-    container = shlex.quote((member.container if member else None) or name)
+    container = operands((member.container if member else None) or name)
     healthy = ", ".join(name_of(other) for other in view.ok("api.member.unreachable"))
     serving = _("{names} still serves: take {name} out of the balancer while you look")
     logs = on_server(view.site, finding.server, f"docker logs --tail 100 {container}")

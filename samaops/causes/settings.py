@@ -14,7 +14,7 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import console, direct
+from samaops.site.commands import console, direct, sql_name
 
 
 class _Mechanism(Struct, frozen=True):
@@ -71,7 +71,7 @@ def setting_differs(finding: Finding, view: View) -> Iterator[Root]:
         look = (
             console(view.site, "SHOW CONFIG")
             if finding.system == "pgbouncer"
-            else direct(view.site, f"SHOW {name}")
+            else direct(view.site, f"SHOW {sql_name(name)}")
         )
         yield Root(
             title.format(name=name, actual=actual, expected=expected, symptom=seen[0].title),

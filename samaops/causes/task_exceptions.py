@@ -8,7 +8,6 @@ Celery, and the names that firebase-admin gives the same refusals.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -17,6 +16,7 @@ from samaops.i18n import N_
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 # One line of JSON may hold the whole file: only the three values that are no secret are shown.
@@ -220,9 +220,9 @@ def lost_its_process(finding: Finding) -> bool:
 
 def looks(refusal: Refusal, site: Site) -> tuple[str, ...]:
     """Return the commands that show it by hand, for each worker that has a container."""
-    grep = f"docker logs --since 15m {{container}} 2>&1 | grep -F {shlex.quote(refusal.in_log)} | tail -3"
+    grep = f"docker logs --since 15m {{container}} 2>&1 | grep -F {operands(refusal.in_log)} | tail -3"
     return tuple(
-        on_server(site, worker.server, template.format(container=shlex.quote(worker.container)))
+        on_server(site, worker.server, template.format(container=operands(worker.container)))
         for template in (grep, refusal.look)
         for worker in site.workers().values()
         if template and worker.container

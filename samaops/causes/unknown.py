@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.causes.root import safe
+from msgspec.structs import replace
+
+from samaops.causes.root import Candidate, Rank, look_first, safe, words_of
 from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Cause, Verdict
@@ -21,6 +23,23 @@ def narrowed(view: View) -> Iterator[Cause]:
     critical = [finding for finding in view.findings if finding.status is Status.CRITICAL]
     for system in dict.fromkeys(finding.system for finding in critical):
         yield _of_system(system, view)
+
+
+def unjudged(cause: str, finding: Finding, error: Exception) -> Candidate:
+    """Return that a cause could not be judged, by a fault of samaops: named where no other explains the finding."""
+    title = _("{title}; whether it is {cause} could not be judged").format(title=finding.title, cause=cause)
+    fault = _("this is a bug in samaops ({kind}); its log has the details").format(kind=type(error).__name__)
+    return Candidate(
+        id=UNKNOWN_FAULT,
+        rank=Rank.UNJUDGED,
+        runbook=None,
+        subject=finding.subject,
+        title=title,
+        triggers=(finding,),
+        effects=(),
+        root=replace(look_first(finding), verdict=Verdict.INCONCLUSIVE),
+        speaks_for=(words_of(finding), fault),
+    )
 
 
 def _of_system(system: str, view: View) -> Cause:

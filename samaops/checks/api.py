@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks import health
@@ -13,6 +12,7 @@ from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
+from samaops.site.shell_words import operands
 
 access(
     "api.member.unreachable",
@@ -110,4 +110,4 @@ def _logs(member: ApiFacts, context: Context) -> str | None:
     placed = context.site.member(member.name)
     if placed is None or placed.container is None:
         return None
-    return on_server(context.site, placed.server, f"docker logs --tail 100 {shlex.quote(placed.container)}")
+    return on_server(context.site, placed.server, f"docker logs --tail 100 {operands(placed.container)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from statistics import median
 
@@ -11,6 +10,7 @@ from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.site.shell_words import operands, quoted
 
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86400.0
@@ -31,7 +31,7 @@ def readable(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(title, evidence=evidence)
         return
     hint = context.on_server(
-        f"ls -ld {shlex.quote(backup.directory)}; findmnt -T {shlex.quote(backup.directory)}",
+        f"ls -ld {operands(backup.directory)}; findmnt -T {quoted(backup.directory)}",
     )
     if backup.leads_to is None:
         title = _("The backup directory {directory} does not exist").format(directory=backup.directory)
@@ -131,7 +131,7 @@ def truncated(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     title = _("The newest backup {name} is truncated: the end of the archive is missing").format(
         name=newest.name
     )
-    verify = f"pg_restore -f /dev/null {shlex.quote(backup.directory.rstrip('/') + '/' + newest.name)}"
+    verify = f"pg_restore -f /dev/null {operands(backup.directory.rstrip('/') + '/' + newest.name)}"
     yield context.crit(title, evidence=evidence, hint=context.on_server(verify))
 
 
@@ -188,7 +188,7 @@ def _place(backup: BackupFacts) -> Evidence:
 
 def _inside(backup: BackupFacts) -> str:
     """Return the directory for a command that lists what is in it: of a link, ls lists the link itself."""
-    return shlex.quote(backup.directory.rstrip("/") + "/")
+    return operands(backup.directory.rstrip("/") + "/")
 
 
 def _listing(backup: BackupFacts, context: Context) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from ipaddress import ip_address
@@ -11,6 +10,7 @@ from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.certificates import CertificateFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.site.shell_words import quoted
 
 DAY_SECONDS = 86400.0
 
@@ -94,7 +94,7 @@ def _is_for(names: tuple[str, ...], wanted: str) -> bool:
 
 def _look(certificate: CertificateFacts) -> str:
     return (
-        f"openssl s_client -connect {shlex.quote(f'{certificate.host}:{certificate.port}')} "
-        f"-servername {shlex.quote(certificate.server_name)} "
+        f"openssl s_client -connect {quoted(f'{certificate.host}:{certificate.port}')} "
+        f"-servername {quoted(certificate.server_name)} "
         "</dev/null | openssl x509 -noout -subject -issuer -dates"
     )

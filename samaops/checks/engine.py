@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from typing import Any
 
 from samaops.checks import failures
-from samaops.checks.registry import Context, Rule, rules
+from samaops.checks.registry import Context, Judgement, Rule, rules
 from samaops.config.settings import Threshold
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.model.finding import Finding
 from samaops.model.report import worst_first
 from samaops.site.site import Site
+
+logger = logging.getLogger(__name__)
+# Parts that looks do not have where nobody asked for them, nor those of an earlier samaops: their rules say so.
+_UNASKED = frozenset(
+    {"application", "buckets", "denied", "limits", "notifications", "rights", "routing", "writing"}
+)
 
 
 def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
@@ -55,7 +63,7 @@ def _judge_rule(rule: Rule, snapshot: Snapshot, site: Site) -> Iterator[Finding]
     critical = rule.critical if limits.critical is None else limits.critical
     context = Context(rule, site, snapshot, f"{rule.system}/all", None, warning, critical, rule.unit)
     if rule.facts is Snapshot:
-        yield from rule.judge(snapshot, context)
+        yield from _answered(rule.judge, snapshot, context)
         return
     for observation in snapshot.observations:
         if observation.facts_type == rule.facts.__name__:
@@ -71,4 +79,25 @@ def _judge_observation(observation: Observation, context: Context) -> Iterator[F
     if blocked:
         yield failures.of_part(blocked[0], observation.missing[blocked[0]], context)
         return
-    yield from context.rule.judge(observation.facts, context)
+    absent = [part for part in context.rule.needs if _is_absent(part, observation.facts)]
+    if absent:
+        yield context.not_given(*absent)
+        return
+    yield from _answered(context.rule.judge, observation.facts, context)
+
+
+def _is_absent(part: str, facts: Any) -> bool:
+    """Return whether a look has neither a part nor the reason why: that is never nothing, and never well."""
+    return part not in _UNASKED and getattr(facts, part, part) is None
+
+
+def _answered(judge: Judgement[Any], facts: Any, context: Context) -> Iterator[Finding]:
+    """Yield what a check finds; one that fails costs itself alone: what it had not yet said is unknown."""
+    findings: list[Finding] = []
+    try:
+        findings.extend(judge(facts, context))  # what was found before it failed is kept
+    except Exception as error:
+        logger.exception("the check %s of %s failed", context.rule.code, context.subject)
+        findings = [finding for finding in findings if finding.subject != context.subject]
+        findings.append(failures.of_check(error, context))
+    yield from findings

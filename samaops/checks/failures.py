@@ -52,6 +52,13 @@ def title(failure: Failure, subject: str) -> str:
     return _(_TITLES[failure.kind]).format(subject=subject)
 
 
+def of_check(error: Exception, context: Context) -> Finding:
+    """Say that a check could not judge what was seen, by a fault of its own: unknown, whatever it was."""
+    title = _("{title}: could not judge").format(title=context.rule.title)
+    detail = _("this is a bug in samaops ({kind}); its log has the details").format(kind=type(error).__name__)
+    return context.unknown(title, detail=detail, evidence={"error": type(error).__name__})
+
+
 def describe(failure: Failure) -> str:
     """Return a failure as one line: what was being done, and the other side's own words."""
     return f"{failure.stage}: {failure.message}" if failure.stage else failure.message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Evidence, access, check
@@ -10,6 +9,7 @@ from samaops.facts.firebase import FirebaseFacts
 from samaops.facts.proxy import label
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.site.shell_words import quoted
 
 FIRST_SERVER_ERROR = 500
 # Connection, tunnel, handshake and first byte together. No document sets it: a push waits in a queue anyway,
@@ -85,6 +85,6 @@ def _openssl(host: FirebaseFacts, context: Context) -> str:
     way = ""
     if host.through_proxy and context.site.settings.proxy is not None:
         host_port = context.site.settings.proxy.url.rpartition("@")[2].rpartition("//")[2].rstrip("/")
-        way = f"-proxy {shlex.quote(host_port)} "
+        way = f"-proxy {quoted(host_port)} "
     target = label(host.host, host.port) if host.port != 443 else f"{host.host}:443"
-    return f"openssl s_client {way}-connect {shlex.quote(target)} </dev/null | openssl x509 -noout -issuer -dates"
+    return f"openssl s_client {way}-connect {quoted(target)} </dev/null | openssl x509 -noout -issuer -dates"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, access, check
@@ -10,6 +9,7 @@ from samaops.facts.flower import API_CLOSED, FlowerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
+from samaops.site.shell_words import operands
 
 access(
     "flower.service.unreachable",
@@ -62,4 +62,4 @@ def _logs(context: Context) -> str | None:
     flower = context.site.settings.flower
     if flower is None or flower.container is None:
         return None
-    return on_server(context.site, flower.server, f"docker logs --tail 50 {shlex.quote(flower.container)}")
+    return on_server(context.site, flower.server, f"docker logs --tail 50 {operands(flower.container)}")

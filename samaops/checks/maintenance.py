@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
@@ -13,6 +13,7 @@ from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import samaops
+from samaops.site.shell_words import operands, quoted
 
 DAY_SECONDS = 86400.0
 # A pace taken from less says nothing about a week.
@@ -64,7 +65,7 @@ def _grown(mount: MountUse, grown: Growth, context: Context) -> Finding:
     if is_usual:
         return context.ok(title, detail=detail, evidence=evidence)
     days = round(mount.available_bytes / grown.used_bytes * grown.seconds / DAY_SECONDS, 1)
-    hint = context.on_server(f"du -xah --max-depth=3 {mount.mount} | sort -rh | head")
+    hint = context.on_server(f"du -xah --max-depth=3 {operands(mount.mount)} | sort -rh | head")
     title += ": " + _("full in {days} days at this pace").format(days=days)
     return context.below(days, title, detail=detail, evidence=evidence, hint=hint)
 
@@ -77,6 +78,11 @@ def who_grew(grown: Growth) -> str:
     return _("grew since {moment}: {names}").format(moment=_moment(grown.since), names=names)
 
 
+def _glob(pattern: str) -> str:
+    """Return a pattern of names for the shell: what stands for other characters keeps doing so."""
+    return "".join(part if part in "*?" else quoted(part) for part in re.split("([*?])", pattern) if part)
+
+
 def _moment(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
@@ -87,7 +93,7 @@ def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
     if not logs.files_listed:
         title = _("There is no log {pattern} in {directory}: nothing was read")
         evidence = {"left_out": list(logs.left_out[:50])}
-        hint = context.on_server(f"ls -la {shlex.quote(logs.directory)}/")
+        hint = context.on_server(f"ls -la {operands(logs.directory)}/")
         title = title.format(pattern=logs.pattern, directory=logs.directory)
         yield context.unknown(title, evidence=evidence, hint=hint)
         return
@@ -95,7 +101,7 @@ def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
     is_far_over = context.critical is not None and logs.errors > context.critical
     status = Status.CRITICAL if is_far_over else Status.WARNING if is_over else Status.OK
     detail = "; ".join(f"{message.count}× {message.text}" for message in logs.messages[:3])
-    command = f"grep -haiE 'error|critical|fatal' {shlex.quote(logs.directory)}/{logs.pattern} | tail -50"
+    command = f"grep -haiE 'error|critical|fatal' {operands(logs.directory)}/{_glob(logs.pattern)} | tail -50"
     yield context.finding(
         status,
         _errors_title(logs),
@@ -150,7 +156,7 @@ def unread(logs: LogFacts, context: Context) -> Iterator[Finding]:
         value=len(logs.unread),
         detail=logs.unread[0].problem,
         evidence={"files": {file.name: file.problem for file in logs.unread[:50]}},
-        hint=context.on_server(f"ls -l {shlex.quote(logs.directory)}/"),
+        hint=context.on_server(f"ls -l {operands(logs.directory)}/"),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Evidence, access, check
@@ -11,6 +10,7 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.shell_words import quoted
 
 # 407 asks for a password; tinyproxy answers a wrong one with 401.
 PASSWORD_STATUSES = frozenset({401, 407})
@@ -110,4 +110,4 @@ def _evidence(tunnel: TunnelFacts) -> Evidence:
 
 def _curl(proxy: ProxyFacts, tunnel: TunnelFacts) -> str:
     host = label(tunnel.host, tunnel.port)
-    return f"curl -sv -m 10 -o /dev/null -x {shlex.quote(f'http://{proxy.address}')} {shlex.quote(f'https://{host}/')}"
+    return f"curl -sv -m 10 -o /dev/null -x {quoted(f'http://{proxy.address}')} {quoted(f'https://{host}/')}"

@@ -6,6 +6,9 @@ The file is JSON, mode 600. The settings travel in it with their secrets masked.
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,22 +18,27 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
+from samaops.config import faults, keys
 from samaops.config.files import open_to_read, write_private
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
-from samaops.config.settings import Settings
+from samaops.config.settings import History, Settings
 from samaops.errors import SamaopsError, UsageError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.journal.well import WellLook
-from samaops.model.encoding import MisfitError, decode, encode, keyed
+from samaops.model.encoding import MisfitError, Place, decode, encode, keyed, written
 from samaops.site.site import Site
 
 SCHEMA = "samaops/snapshot/1"
 # A look at three servers has 50 kB; this is for many servers with many containers.
 _LARGEST_FILE_BYTES = 64 * 1024 * 1024
+
+# A counter of 64 bits; a size in bytes of anything that there is has fewer.
+_LARGEST_NUMBER = 2**64
+_YEARS = range(1970, 9999)
 
 
 class Saved(Struct, frozen=True):
@@ -63,27 +71,51 @@ def save(
 
 
 def load(path: Path) -> Saved:
-    """Read a saved look. Raises UsageError when the file is not one."""
+    """Read a saved look. Raises UsageError, with the place of the wrong value, when the file is not one."""
     try:
-        document = keyed(json.loads(_content(path)))
-        if document.get("schema") != SCHEMA:
-            raise MisfitError(_("its schema is not {schema}").format(schema=SCHEMA))
-        return Saved(
-            snapshot=_snapshot(document["snapshot"]),
-            site=Site(Settings.model_validate(document["settings"])),
-            selection=decode(document["selection"], Selection),
-            well=decode(document.get("well"), WellLook | None),  # type: ignore[arg-type] # a union is no type to mypy
-        )
+        return _saved(keyed(json.loads(_content(path))))
     except OSError as error:
         raise UsageError(
-            _("{path} cannot be read: {reason}").format(path=path, reason=error.strerror)
+            _("{path} cannot be read: {reason}").format(path=path, reason=error.strerror or error)
         ) from error
     except ValidationError as error:
-        raise _not_a_look(path, _("its settings are not valid")) from error
-    except KeyError as error:
-        raise _not_a_look(path, _("{key} is missing").format(key=error)) from error
+        faulty = (f"{keys.dotted(('settings', *key))}: {reason}" for key, reason in faults.reasons(error))
+        raise _not_a_look(path, "; ".join(faulty)) from error
     except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8 are ValueErrors too
         raise _not_a_look(path, str(error)) from error
+
+
+def _saved(document: dict[str, Any]) -> Saved:
+    if document.get("schema") != SCHEMA:
+        raise MisfitError(_("its schema is not {schema}").format(schema=SCHEMA))
+    for name in ("settings", "selection", "snapshot"):
+        if name not in document:
+            raise MisfitError(_("{key} is missing").format(key=name))
+    for place in _no_numbers(document):
+        raise MisfitError(_("{place}: not a number that a look can have").format(place=written(place)))
+    settings = Settings.model_validate(document["settings"])
+    well = decode(document.get("well"), WellLook | None, "well")  # type: ignore[arg-type] # a union is no type to mypy
+    if well is not None:
+        _require_moment(well.at, "well.at")
+    return Saved(
+        snapshot=_snapshot(document["snapshot"]),
+        # A journal is read where this run looks for it, never where a file from elsewhere says.
+        site=Site(settings.model_copy(update={"history": History()})),
+        selection=decode(document["selection"], Selection, "selection"),
+        well=well,
+    )
+
+
+def _no_numbers(value: Any, place: Place = ()) -> Iterator[Place]:
+    """Yield the places of numbers that JSON or a machine's word has not: NaN, infinity, thousands of digits."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(inner, dict | list | float | int):
+                yield from _no_numbers(inner, (*place, key))
+    elif (
+        not -_LARGEST_NUMBER < value < _LARGEST_NUMBER if isinstance(value, int) else not math.isfinite(value)
+    ):
+        yield place
 
 
 def _content(path: Path) -> str:
@@ -122,24 +154,36 @@ def _masked(value: object) -> Any:
 
 
 def _snapshot(document: Any) -> Snapshot:
-    snapshot = decode(document, Snapshot)
-    return replace(snapshot, observations=tuple(map(_with_facts, snapshot.observations)))
+    snapshot = decode(document, Snapshot, "snapshot")
+    _require_moment(snapshot.taken_at, "snapshot.taken_at")
+    observations = (
+        _with_facts(observation, f"snapshot.observations[{number}]")
+        for number, observation in enumerate(snapshot.observations)
+    )
+    return replace(snapshot, observations=tuple(observations))
 
 
-def _with_facts(observation: Observation) -> Observation:
+def _require_moment(moment: datetime, place: str) -> None:
+    """Refuse what no clock shows, at the edge of what can be said in another time zone."""
+    if moment.year not in _YEARS:
+        raise MisfitError(_("{place}: not of the right kind").format(place=place))
+
+
+def _with_facts(observation: Observation, place: str) -> Observation:
+    kind = _facts_type(observation, place)
+    if (observation.facts is None) == (observation.failure is None):
+        raise MisfitError(_("{place}: it must have either facts or a failure").format(place=place))
     if observation.facts is None:
         return observation
-    try:
-        facts: object = decode(observation.facts, _facts_type(observation))
-    except MisfitError as error:
-        raise MisfitError(f"{observation.subject}: {error}") from error
+    facts: object = decode(observation.facts, kind, f"{place}.facts")
     return replace(observation, facts=facts)
 
 
-def _facts_type(observation: Observation) -> type:
+def _facts_type(observation: Observation, place: str) -> type:
     """Return the struct of an observation's facts; only those of samaops itself, never a name from elsewhere."""
     if observation.system not in SYSTEMS:
-        raise MisfitError(_("unknown system {system!r}").format(system=observation.system))
+        system = _("unknown system {system!r}").format(system=observation.system)
+        raise MisfitError(f"{place}.system: {system}")
     module = import_module(f"samaops.facts.{observation.system}")
     facts_type = getattr(module, observation.facts_type, None)
     if (
@@ -148,4 +192,5 @@ def _facts_type(observation: Observation) -> type:
         and facts_type.__module__ == module.__name__
     ):
         return facts_type
-    raise MisfitError(_("unknown facts {name!r}").format(name=observation.facts_type))
+    facts = _("unknown facts {name!r}").format(name=observation.facts_type)
+    raise MisfitError(f"{place}.facts_type: {facts}")

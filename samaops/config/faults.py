@@ -37,12 +37,16 @@ _LIMITS = {
 
 def sentences(error: ValidationError, place: Callable[[Key], str]) -> Iterator[str]:
     """Yield one sentence per fault. ``place`` says for a key whether the file or a variable set it."""
+    for key, reason in reasons(error):
+        yield _("{place}: {key}: {reason}").format(place=place(key), key=keys.dotted(key), reason=reason)
+
+
+def reasons(error: ValidationError) -> Iterator[tuple[Key, str]]:
+    """Yield the key and the reason of each fault."""
     details = error.errors(include_url=False, include_input=False)
     for detail in _without_other_members(details):
         key = _key(detail["loc"])
-        yield _("{place}: {key}: {reason}").format(
-            place=place(key), key=keys.dotted(key), reason=_reason(detail, key)
-        )
+        yield key, _reason(detail, key)
 
 
 def _without_other_members(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from samaops.model.failure import Failure
 from samaops.model.report import Footprint
 
 FactsT = TypeVar("FactsT")
+Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class Observation(Struct, frozen=True):
@@ -34,7 +35,7 @@ class Observation(Struct, frozen=True):
 class Snapshot(Struct, frozen=True):
     """Everything that one run observed."""
 
-    taken_at: datetime
+    taken_at: Moment
     observations: tuple[Observation, ...] = ()
     duration_ms: int = 0
     deadline_hit: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from samaops import __version__
 from samaops.config.files import open_to_read, write_private
+from samaops.facts.observation import Moment
 from samaops.facts.portrait import Trait
 from samaops.journal.history import default_file
 from samaops.model.encoding import decode, encode, keyed
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class WellLook(Struct, frozen=True):
     """When all was well, and how the site was set up: part, thing, attribute."""
 
-    at: datetime
+    at: Moment
     portrait: dict[str, dict[str, dict[str, Trait]]]
 
 

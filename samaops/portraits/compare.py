@@ -80,6 +80,8 @@ def unknown_parts(before: Portrait, after: Portrait) -> tuple[str, ...]:
 
 
 Things = Mapping[str, Mapping[str, Trait]]
+# The year 9999: what is later is no moment of a saved look that anybody can show.
+_LAST_MOMENT = 253_000_000_000
 
 
 def _of_part(part: str, before: Things, after: Things, since: datetime) -> Iterator[Difference]:
@@ -172,7 +174,7 @@ class _Thing:
         return Difference(place, self._server, title, _shown(old), _shown(new), at)
 
     def _moment(self, at: float | None) -> datetime | None:
-        if at is None:
+        if at is None or not 0 <= at < _LAST_MOMENT:
             return None
         moment = datetime.fromtimestamp(at, timezone.utc)
         return moment if moment >= self._since else None

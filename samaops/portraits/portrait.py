@@ -5,6 +5,7 @@ A part that is there was looked at; one that is not there is unknown, and is nev
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ FactsT = TypeVar("FactsT")
 Portrait = dict[str, dict[str, dict[str, Trait]]]
 Portrayal = Callable[[FactsT], Things]
 
+logger = logging.getLogger(__name__)
 _portrayals: dict[str, Portrayal[Any]] = {}
 
 
@@ -42,6 +44,11 @@ def portrait_of(snapshot: Snapshot) -> Portrait:
         if portrayal is None or observation.facts is None:
             continue
         place = place_of(observation)
-        for kind, things in portrayal(observation.facts).items():
+        try:
+            kinds = portrayal(observation.facts)
+        except Exception:  # a part that is not there is unknown, and is never compared
+            logger.exception("the portrait of %s failed", observation.subject)
+            continue
+        for kind, things in kinds.items():
             portrait.setdefault(f"{place}/{kind}", {}).update(things)
     return portrait

@@ -35,7 +35,8 @@ def _escaped(character: str) -> str:
 
 def command(text: str) -> str:
     """Return a command line, safe but never shortened: the user must be able to type it, and mean the same site."""
-    return plain(chosen.same(text), limit=20_000)
+    same = chosen.same(text)
+    return plain(same, limit=len(same))
 
 
 def json_text(document: str) -> str:
@@ -61,9 +62,21 @@ def markdown(text: object) -> str:
     return _MARKDOWN.sub(r"\\\1", plain(text))
 
 
+def markdown_hint(text: str) -> str:
+    """Return what to do: a command as code, which nothing in it can end; a sentence as text."""
+    line = command(text)
+    if not line.startswith("samaops "):
+        return markdown(line)
+    fence = "`" * (_longest_run(line) + 1)
+    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
+
+
+def _longest_run(line: str) -> int:
+    return max((len(run) for run in re.findall("`+", line)), default=0)
+
+
 def markdown_code(text: str) -> str:
     """Return a fenced code block whose fence is longer than any in the text."""
     line = command(text)
-    longest = max((len(run) for run in re.findall("`+", line)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max(3, _longest_run(line) + 1)
     return f"{fence}sh\n{line}\n{fence}"

@@ -67,19 +67,16 @@ def _case(finding: Finding) -> Element:
     elif finding.status is not Status.OK:
         tag = "error" if finding.status is Status.UNKNOWN else "failure"
         problem = SubElement(case, tag, type=finding.status.value, message=_text(finding.title))
-        lines = [
-            finding.detail,
-            f"cause: {finding.cause}" if finding.cause else "",
-            chosen.same(finding.hint or ""),
-        ]
-        problem.text = "\n".join(_text(line) for line in lines if line)
+        lines = [_text(finding.detail), _text(f"cause: {finding.cause}" if finding.cause else "")]
+        hint = escape.command(chosen.same(finding.hint or ""))
+        problem.text = "\n".join(line for line in (*lines, hint) if line)
     return case
 
 
 def _error(report: Report, error: ReportError) -> Element:
     case = Element("testcase", classname="samaops", name=report.command, time="0")
     problem = SubElement(case, "error", type=str(error.exit_code), message=_text(error.message))
-    problem.text = _text(chosen.same(error.hint))
+    problem.text = escape.command(chosen.same(error.hint))
     return case
 
 

@@ -9,7 +9,7 @@ from samaops.model.cause import Cause
 from samaops.model.report import Report
 from samaops.model.status import SEVERITY, Status
 from samaops.render import words
-from samaops.render.escape import markdown, markdown_code
+from samaops.render.escape import markdown, markdown_code, markdown_hint
 from samaops.site import chosen
 
 
@@ -23,7 +23,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"# samaops {markdown(report.command)}: {markdown(status)}"
     yield ""
     for error in report.errors:
-        yield f"**{markdown(error.message)}** {markdown(chosen.same(error.hint))}".rstrip()
+        yield f"**{markdown(error.message)}** {markdown_hint(chosen.same(error.hint))}".rstrip()
         yield ""
     yield f"{markdown(report.started_at.isoformat(timespec='seconds'))}, {_counts(report)}"
     yield ""

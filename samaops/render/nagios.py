@@ -14,7 +14,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.render import escape, words
-from samaops.site import chosen
+from samaops.site import chosen, shell_words
 
 SERVICE = "SAMACONSO"
 # Nagios reads 8 kB of a plugin's output (MAX_PLUGIN_OUTPUT_LENGTH) and cuts what is longer.
@@ -69,6 +69,11 @@ def _text(text: object, limit: int = 250) -> str:
     return escape.plain(text, limit).replace("|", "/")
 
 
+def _command(text: str) -> str:
+    """Return what to type, whole and without the sign that begins performance data: bash reads the same command."""
+    return shell_words.without_pipe(escape.command(text))
+
+
 def _within(parts: Iterator[str], room: int) -> Iterator[str]:
     """Yield parts while they fit into so many bytes."""
     for part in parts:
@@ -81,7 +86,7 @@ def _within(parts: Iterator[str], room: int) -> Iterator[str]:
 def _long_text(report: Report) -> Iterator[str]:
     for error in report.errors:
         if error.hint:
-            yield _text(chosen.same(error.hint))
+            yield _command(chosen.same(error.hint))
     for cause in report.causes:
         yield _text(
             _("{verdict}: {title} ({subject})").format(
@@ -89,7 +94,7 @@ def _long_text(report: Report) -> Iterator[str]:
             )
         )
         for fix in cause.fixes[:1]:
-            yield from (f"  {_text(chosen.same(command), 1000)}" for command in fix.commands)
+            yield from (f"  {_command(chosen.same(command))}" for command in fix.commands)
     folded = {key for cause in report.causes for key in cause.explains}
     for finding in report.findings:
         if finding.status not in (Status.OK, Status.SKIPPED) and finding.key not in folded:

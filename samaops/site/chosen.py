@@ -5,8 +5,9 @@ Only what is shown: a report is the same wherever it is judged, also from a save
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
+
+from samaops.site.shell_words import quoted
 
 # Commands that need no configuration, or make one.
 _OF_NO_SITE = ("lab ", "config init")
@@ -31,7 +32,7 @@ def same(command: str) -> str:
         return command
     of_lab = ("--lab",) if bare != words else ()
     options = (() if bare.startswith(_OF_NO_SITE) else _site or of_lab) + _language
-    return " ".join([program, *map(shlex.quote, options), bare])
+    return " ".join([program, *map(quoted, options), bare])
 
 
 def show_everything(is_asked: bool) -> bool:

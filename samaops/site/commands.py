@@ -6,12 +6,14 @@ import re
 import shlex
 
 from samaops.config.settings import Ssh
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 # The site name in the configuration that the lab writes for itself.
 LAB_SITE = "samaconso-lab"
 _ACTS_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 _ORDINARY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_ESCAPED_WORD = re.compile(r"\$'[^']*'")  # as shell_words writes what no screen shows as it is
 _SUPERUSER = "postgres"
 
 
@@ -26,13 +28,12 @@ def on_server(site: Site, server: str | None, command: str) -> str:
     configured = site.settings.servers.get(server or "")
     if (
         configured is None
-    ):  # an address, or a saved look of another site: no server that could be called by its name
-        is_address = bool(server) and not str(server).startswith("-")
-        return shlex.join(["ssh", str(server), command]) if is_address else command
+    ):  # an address, or a saved look of another site: none that could be called by its name
+        return f"ssh {operands(server)} {quoted(command)}" if server else command
     if configured.ssh == "local":
         return command
     if configured.ssh == "none":
-        return shlex.join(["ssh", configured.address, command])
+        return f"ssh {operands(configured.address)} {quoted(command)}"
     return f"{log_in(site, server)} -- {_after_dashes(command)}"
 
 
@@ -40,17 +41,18 @@ def log_in(site: Site, server: str | None) -> str:
     """Return the command that logs in to a server."""
     configured = site.settings.servers.get(server or "")
     if configured is None or not isinstance(configured.ssh, Ssh):
-        return shlex.join(["ssh", configured.address if configured else str(server)])
-    return samaops(site, f"ssh {shlex.quote(str(server))}")
+        return f"ssh {operands(configured.address if configured else str(server))}"
+    return samaops(site, f"ssh {quoted(str(server))}")
 
 
 def _after_dashes(command: str) -> str:
     """Return a command as arguments: itself where it is a program and its arguments, else as one line for a shell."""
+    plain = _ESCAPED_WORD.sub("x", command)
     try:
-        words = shlex.split(command)
+        words = shlex.split(plain)
     except ValueError:
         words = []
-    return command if words and shlex.join(words) == command else _quoted(command)
+    return command if words and shlex.join(words) == plain else _quoted(command)
 
 
 def direct(site: Site, statement: str) -> str:
@@ -65,7 +67,7 @@ def as_superuser(site: Site, statement: str, database: str | None = None, before
     user on the database's server, who needs none there.
     """
     pool, section = site.settings.pgbouncer, site.settings.postgresql
-    where = f" -d {shlex.quote(database)}" if database else ""
+    where = f" -d {quoted(database)}" if database else ""
     statements = [words for words in (before, statement) if words]
     server = site.settings.servers.get(section.server) if section else None
     has_password = pool is not None and pool.admin_user == _SUPERUSER and pool.admin_password is not None
@@ -73,8 +75,8 @@ def as_superuser(site: Site, statement: str, database: str | None = None, before
         typed = " ".join(f"-c {_quoted(words)}" for words in statements)
         return samaops(site, f"db psql -- -U {_SUPERUSER}{where} {typed}")
     port = f" -p {section.port}" if section.port != 5432 else ""
-    typed = " ".join(f"-c {shlex.quote(words)}" for words in statements)
-    command = f"psql{port} -d {shlex.quote(database or section.database)} {typed}"
+    typed = " ".join(f"-c {quoted(words)}" for words in statements)
+    command = f"psql{port} -d {quoted(database or section.database)} {typed}"
     is_he = isinstance(server.ssh, Ssh) and server.ssh.user == _SUPERUSER
     return on_server(site, section.server, command if is_he else f"sudo -u {_SUPERUSER} {command}")
 
@@ -86,7 +88,8 @@ def console(site: Site, command: str) -> str:
 
 def _quoted(text: str) -> str:
     """Quote for the shell, in double quotes, which read better around SQL, where nothing in it acts in them."""
-    return shlex.quote(text) if _ACTS_IN_DOUBLE_QUOTES.search(text) else f'"{text}"'
+    acts = not text.isprintable() or _ACTS_IN_DOUBLE_QUOTES.search(text)
+    return quoted(text) if acts else f'"{text}"'
 
 
 def sql_name(name: str) -> str:
@@ -118,6 +121,7 @@ def in_broker(site: Site, command: str, *, of_vhost: bool = False) -> str:
     if rabbitmq is None:
         return command
     if of_vhost and rabbitmq.vhost != "/":
-        command += f" -p {shlex.quote(rabbitmq.vhost)}"
-    inside = f"docker exec {shlex.quote(rabbitmq.container)} {command}" if rabbitmq.container else command
+        program, _space, words = command.partition(" ")
+        command = f"{program} -p {quoted(rabbitmq.vhost)} {words}"
+    inside = f"docker exec {operands(rabbitmq.container)} {command}" if rabbitmq.container else command
     return on_server(site, rabbitmq.server, inside)

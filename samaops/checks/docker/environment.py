@@ -23,6 +23,7 @@ from samaops.facts.docker import Container, DockerFacts, Variable
 from samaops.facts.observation import Snapshot
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 APPLICATION = ("api", "celery", "flower")
@@ -170,7 +171,7 @@ def _evidence(differences: Iterable[Difference]) -> dict[str, object]:
 
 def _see(name: str, context: Context) -> str:
     """Return the command that shows the names of the variables, and no value."""
-    names = f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {name} | cut -d= -f1"
+    names = f"docker inspect -f '{{{{range .Config.Env}}}}{{{{println .}}}}{{{{end}}}}' {operands(name)} | cut -d= -f1"
     return context.on_server(names)
 
 

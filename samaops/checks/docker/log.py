@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks import log_words
@@ -13,6 +12,7 @@ from samaops.facts.docker import Container, DockerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.shell_words import operands
 
 # Docker waits longer after each failed start, up to a minute, and forgets after ten seconds of running well.
 RESTARTED_SECONDS = 600
@@ -30,7 +30,7 @@ def restarted_lately(container: Container, docker: DockerFacts) -> bool:
 
 def see_log(container: Container, context: Context) -> str:
     """Return the command that shows a container's log."""
-    return context.on_server(f"docker logs --tail 100 {shlex.quote(container.name)}")
+    return context.on_server(f"docker logs --tail 100 {operands(container.name)}")
 
 
 def why_failing(container: Container, context: Context) -> Reason | None:

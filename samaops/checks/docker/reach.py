@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from samaops.facts.docker import DockerFacts, Way
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 _OPEN, _NO_NAME = "open", "unknown host"
@@ -106,5 +108,5 @@ def _name(way: Way, site: Site) -> str:
 
 def _try(way: Way, container: str, context: Context) -> str:
     """Return the command that tries it from inside: Python is in the application's image."""
-    attempt = f'import socket; socket.create_connection(("{way.host}", {way.port}), 3)'
-    return context.on_server(f"docker exec {container} python3 -c '{attempt}'")
+    attempt = f"import socket; socket.create_connection(({json.dumps(way.host)}, {way.port}), 3)"
+    return context.on_server(f"docker exec {operands(container)} python3 -c {quoted(attempt)}")

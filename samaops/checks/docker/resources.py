@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks.docker.subjects import about_container
@@ -12,6 +11,7 @@ from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.site.shell_words import operands
 
 GIGABYTE = 10**9
 MEBIBYTE = 1024**2
@@ -60,7 +60,7 @@ def logs(docker: DockerFacts, context: Context) -> Iterator[Finding]:
                 "log_bytes": size_bytes,
                 "max_size": container.log_max_size,
             },
-            hint=context.on_server(f"ls -lh {shlex.quote(container.log_path)}"),
+            hint=context.on_server(f"ls -lh {operands(container.log_path)}"),
         )
     if not large:
         largest = max(sizes.values(), default=0)

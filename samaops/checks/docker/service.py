@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 
 from samaops.checks.docker.log import RESTARTED_SECONDS, restarted_lately, see_log, why_failing, why_unwell
@@ -13,6 +12,7 @@ from samaops.facts.docker import ON_REQUEST, Container, DockerFacts, plain
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.shell_words import operands
 
 NOT_RUNNING = ("exited", "dead", "created", "removing")
 # What a crash loop with long pauses shows in one look: the last restart within a day, and so many of them at all, or
@@ -144,7 +144,7 @@ def oom_killed(docker: DockerFacts, context: Context) -> Iterator[Finding]:
                 "finished_at": container.finished_at,
                 "kills": [{"at": kill.at, "pid": kill.pid, "command": kill.command} for kill in kills[-10:]],
             },
-            hint=context.on_server(f"docker inspect {shlex.quote(container.name)} | grep -i oom"),
+            hint=context.on_server(f"docker inspect {operands(container.name)} | grep -i oom"),
         )
 
 

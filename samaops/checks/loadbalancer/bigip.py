@@ -9,6 +9,7 @@ from samaops.facts.loadbalancer import AVAILABLE, BigIpFacts, MemberFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.shell_words import quoted
 
 access(
     "loadbalancer.management.unreachable",
@@ -58,7 +59,7 @@ def members(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
                 name=member.name, reason=member.reason or "?", words=", ".join(filter(None, words)) or "?"
             ),
             evidence=_evidence(member),
-            hint=f"tmsh show ltm pool {bigip.pool} members",
+            hint=f"tmsh show ltm pool {quoted(bigip.pool)} members",
         )
 
 
@@ -69,7 +70,7 @@ def pool(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
     unclear = [member.name for member in members if member.state in ("", "checking")]
     names = [member.name for member in members]
     evidence = {"pool": bigip.pool, "serving": serving, "members": names}
-    hint = f"tmsh show ltm pool {bigip.pool} members"
+    hint = f"tmsh show ltm pool {quoted(bigip.pool)} members"
     if serving:
         title = _("{count} of {all} members of {pool} are given connections").format(
             count=len(serving), all=len(members), pool=bigip.pool
@@ -93,7 +94,7 @@ def virtual(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
         "enabled": bigip.virtual_enabled,
         "reason": bigip.virtual_reason,
     }
-    hint = f"tmsh show ltm virtual {bigip.virtual_server}"
+    hint = f"tmsh show ltm virtual {quoted(bigip.virtual_server)}"
     name, state, reason = bigip.virtual_server, bigip.virtual_availability, bigip.virtual_reason or "?"
     if (bigip.virtual_enabled or "").startswith("disabled"):
         title = _("The virtual server {name} was disabled by a person: {reason}")
@@ -123,11 +124,13 @@ def looks_at_body(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(title, evidence=evidence)
     elif not monitors:
         title = _("The pool {pool} has no monitor: a dead member stays in it").format(pool=bigip.pool)
-        yield context.warn(title, evidence=evidence, hint=f"tmsh list ltm pool {bigip.pool} monitor")
+        yield context.warn(title, evidence=evidence, hint=f"tmsh list ltm pool {quoted(bigip.pool)} monitor")
     else:
         names = ", ".join(monitor.name for monitor in monitors)
         title = _("The monitor {name} accepts any answer, also an error").format(name=names)
-        yield context.warn(title, evidence=evidence, hint=f"tmsh list ltm monitor http {monitors[0].name}")
+        yield context.warn(
+            title, evidence=evidence, hint=f"tmsh list ltm monitor http {quoted(monitors[0].name)}"
+        )
 
 
 def _evidence(member: MemberFacts) -> Evidence:

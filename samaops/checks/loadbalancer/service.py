@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks import health
@@ -10,6 +9,7 @@ from samaops.checks.registry import Context, access, check
 from samaops.facts.loadbalancer import VipFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.site.shell_words import quoted
 
 access(
     "loadbalancer.vip.unreachable",
@@ -32,7 +32,7 @@ def status(vip: VipFacts, context: Context) -> Iterator[Finding]:
         title.format(status=answer.status),
         value=answer.status,
         evidence=health.evidence_of(answer),
-        hint=f"curl -si -m 10 {shlex.quote(answer.url)}",
+        hint=f"curl -si -m 10 {quoted(answer.url)}",
     )
 
 

@@ -229,7 +229,7 @@ def _is_stuck(pool: Pool) -> bool:
 def clients(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
     configured = seen.settings.get("max_client_conn", "")
-    if not configured.isdigit():
+    if not configured.isdecimal():
         yield context.not_given("max_client_conn")
         return
     limit = int(configured)
@@ -251,7 +251,8 @@ def limit(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         (f"max_db_connections ({database.name})", database.current_connections, database.max_connections)
         for database in seen.databases
     ]
-    of_user = int(seen.settings.get("max_user_connections") or 0)
+    of_users = seen.settings.get("max_user_connections", "")
+    of_user = int(of_users) if of_users.isdecimal() else 0
     for user in sorted({pool.user for pool in seen.pools}):
         used = sum(_open(pool) for pool in seen.pools if pool.user == user)
         limits.append((f"max_user_connections ({user})", used, of_user))
@@ -275,12 +276,13 @@ def _open(pool: Pool) -> int:
 def oversized(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     servers = (look.facts for look in context.snapshot.of_system("postgresql") if look.facts)
     settings = next((server.settings for server in servers if server.settings), None)
-    if settings is None:
+    limit = usable_connections(settings or {})
+    if limit is None:
         yield context.skipped(_("PostgreSQL's max_connections is not known in this run"))
         return
     seen = _console(facts)
     by_database = {database.name: _most(database, seen) for database in seen.databases}
-    most, limit = sum(by_database.values()), usable_connections(settings)
+    most = sum(by_database.values())
     yield context.above(
         round(100 * most / (limit + 1), 1),  # exactly as many as there are is still enough
         _("The pools may open {most} connections, PostgreSQL accepts {limit}").format(most=most, limit=limit),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.postgresql.units import difference
+from samaops.checks.postgresql.units import difference, whole
 from samaops.checks.registry import Context, access, check
 from samaops.facts.postgresql import PostgresFacts, Setting
 from samaops.i18n import _, ngettext
@@ -59,14 +59,12 @@ def recovery(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         )
 
 
-def _number(settings: dict[str, Setting], name: str) -> int:
-    return int(settings[name].setting) if name in settings else 0
-
-
-def usable_connections(settings: dict[str, Setting]) -> int:
-    """Return how many connections are left for users without the right to a reserved one."""
-    reserved = _number(settings, "superuser_reserved_connections") + _number(settings, "reserved_connections")
-    return max(1, _number(settings, "max_connections") - reserved)
+def usable_connections(settings: dict[str, Setting]) -> int | None:
+    """Return how many connections are left for users without the right to a reserved one; None: not known."""
+    most = whole(settings, "max_connections")
+    names = ("superuser_reserved_connections", "reserved_connections")  # the second is new in PostgreSQL 16
+    reserved = sum(whole(settings, name) or 0 for name in names)
+    return None if most is None else max(1, most - reserved)
 
 
 @check(
@@ -81,6 +79,9 @@ def connections(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.connections is not None
     assert facts.settings is not None
     used, limit = facts.connections.used, usable_connections(facts.settings)
+    if limit is None:
+        yield context.not_given("max_connections")
+        return
     percent = round(100 * used / limit, 1)
     biggest = next(iter(facts.connections.by_client), "")
     yield context.above(
@@ -92,7 +93,7 @@ def connections(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         evidence={
             "used": used,
             "limit": limit,
-            "max_connections": _number(facts.settings, "max_connections"),
+            "max_connections": whole(facts.settings, "max_connections"),
             "by_state": facts.connections.by_state,
             "by_client": facts.connections.by_client,
             "started_within_10_s": facts.connections.started_within_10_s,

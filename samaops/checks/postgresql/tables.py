@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from samaops.checks.postgresql.units import whole
 from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.postgresql import Database, PostgresFacts, Table
 from samaops.i18n import _, ngettext
@@ -85,8 +86,11 @@ def deadlocks(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
 def xid_age(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.databases is not None
     assert facts.settings is not None
+    limit = whole(facts.settings, "autovacuum_freeze_max_age")
+    if not limit or not facts.databases:
+        yield context.not_given("databases" if limit else "autovacuum_freeze_max_age")
+        return
     oldest = max(facts.databases, key=lambda database: database.xid_age)
-    limit = int(facts.settings["autovacuum_freeze_max_age"].setting)
     percent = round(100 * oldest.xid_age / limit, 1)
     to_wraparound = round(100 * oldest.xid_age / WRAPAROUND, 1)
     yield context.finding(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from samaops.facts.postgresql import Setting
+
 _BYTES = {"B": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _SWITCH = {
@@ -59,3 +61,9 @@ def _factor(unit: str | None) -> float | None:
 def _word(text: str) -> str:
     plain = text.strip().strip("'").lower()
     return _SWITCH.get(plain, plain)
+
+
+def whole(settings: dict[str, Setting], name: str) -> int | None:
+    """Return a setting that is a whole number; None where it is absent, or none."""
+    text = settings[name].setting if name in settings else ""
+    return int(text) if text.isdecimal() else None

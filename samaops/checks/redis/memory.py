@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks.failures import describe
@@ -15,6 +14,7 @@ from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import redis_cli
+from samaops.site.shell_words import operands
 
 MEBIBYTE = 1024 * 1024
 # An evicting cache is full by design; these two tell whether it is too small for what it serves.
@@ -113,7 +113,7 @@ def _fits(redis: RedisFacts, snapshot: Snapshot, context: Context) -> Finding:
         "limit_of": "container" if of_container else "server",
         "used_memory": redis.memory.used,
     }
-    inspect = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {shlex.quote(redis.container or 'samaconso_redis')}"
+    inspect = f"docker inspect --format '{{{{.HostConfig.Memory}}}}' {operands(redis.container or 'samaconso_redis')}"
     hint = context.on_server(inspect)
     if maximum == 0:
         title = _("Redis has no maxmemory: nothing stops it before the kernel kills it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
 from samaops.checks.quantities import size
@@ -12,6 +11,7 @@ from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import whole_number
+from samaops.site.shell_words import operands, quoted
 
 GIGABYTE = 1024**3
 FILES_IN_EVIDENCE = 10
@@ -45,7 +45,7 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
             if biggest
             else "",
             evidence=evidence,
-            hint=context.on_server(f"du -xh --max-depth=2 {shlex.quote(disk.mount)} | sort -rh | head"),
+            hint=context.on_server(f"du -xh --max-depth=2 {operands(disk.mount)} | sort -rh | head"),
         )
 
 
@@ -55,7 +55,7 @@ def inodes(server: ServerFacts, context: Context) -> Iterator[Finding]:
         percent = disk.inodes_percent
         if percent is None:
             continue  # btrfs, vfat and others make inodes as they need them
-        command = f"du -x --inodes --max-depth=3 {shlex.quote(disk.mount)} | sort -rn | head"
+        command = f"du -x --inodes --max-depth=3 {operands(disk.mount)} | sort -rn | head"
         yield _about(disk.mount, context).above(
             percent,
             _("{mount} uses {percent} % of its inodes").format(mount=disk.mount, percent=percent),
@@ -93,13 +93,13 @@ def mounts(server: ServerFacts, context: Context) -> Iterator[Finding]:
         yield _about(mount, context).crit(
             title,
             evidence={"mount": mount, "leads_to": links.get(mount)},
-            hint=context.on_server(f"findmnt {shlex.quote(mount)}; grep {shlex.quote(mount)} /etc/fstab"),
+            hint=context.on_server(f"findmnt {operands(mount)}; grep -F -e {quoted(mount)} /etc/fstab"),
         )
     for mount, reason in server.unanswered:
         yield _about(mount, context).warn(
             _("The file system at {mount} does not answer: {reason}").format(mount=mount, reason=reason),
             evidence={"mount": mount, "reason": reason},
-            hint=context.on_server(f"findmnt {shlex.quote(mount)}"),
+            hint=context.on_server(f"findmnt {operands(mount)}"),
         )
     if server.remote_file_systems_hang and not server.unanswered:
         yield context.warn(

@@ -11,6 +11,7 @@ from samaops.facts.servers import ServiceLog, ServiceLogs
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.shell_words import operands, quoted
 
 
 # Trouble that another check looks at is only the evidence for it: a log cannot tell that it is over.
@@ -52,8 +53,8 @@ def _of_service(log: ServiceLog, now: float, context: Context) -> Finding:
         reason.title(log.system, is_still_so=is_still_so),
         evidence={"system": log.system, **reason.evidence_at(now), "source": log.source},
         hint=context.on_server(
-            f"journalctl -u '{log.system}*' -n 50"
+            f"journalctl -u {quoted(f'{log.system}*')} -n 50"
             if log.source == "journalctl"
-            else f"tail -n 50 {log.source}"
+            else f"tail -n 50 {operands(log.source)}"
         ),
     )

@@ -11,6 +11,7 @@ from samaops.checks.registry import Context, Evidence, access, access_check, che
 from samaops.facts.servers import OomKill, ReachFacts, ServerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.site.shell_words import operands
 
 DAY_SECONDS = 86400.0
 
@@ -37,7 +38,7 @@ def answers(reach: ReachFacts, context: Context) -> Iterator[Finding]:
             ),
             detail=reach.tcp_message or reach.ping_reason,
             evidence=evidence,
-            hint=f"ping -c 3 {reach.address}",
+            hint=f"ping -c 3 {operands(reach.address)}",
         )
 
 

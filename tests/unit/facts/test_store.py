@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from datetime import datetime, timezone
 from importlib import import_module
@@ -23,6 +24,7 @@ from samaops.facts.systems import SYSTEMS
 from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
 from samaops.site.site import Site
+from samaops.workflows import diagnose
 
 st.register_type_strategy(float, st.floats(allow_nan=False))
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.text())
@@ -161,3 +163,78 @@ def test_a_missing_file_and_an_unwritable_place_are_named(tmp_path: Path) -> Non
         store.load(tmp_path / "gone.json")
     with pytest.raises(UsageError, match="cannot be written: No such file"):
         store.save(tmp_path / "no" / "x.json", snapshot(failure=FAILURE), Site(Settings()), Selection())
+
+
+GOLDEN = Path(__file__).parents[2] / "data" / "golden" / "look.queue-without-consumer.json.gz"
+
+
+def _changed(document: Any, place: list[Any], value: Any) -> None:
+    *to_parent, key = place
+    for part in to_parent:
+        document = document[part]
+    document[key] = value
+
+
+def _number_of(document: Any, facts_type: str) -> int:
+    kinds = [observation["facts_type"] for observation in document["snapshot"]["observations"]]
+    return kinds.index(facts_type)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (["settings", "redis", "port"], "x", "settings.redis.port: must be a whole number"),
+        (["settings", "servers", "db", "address"], 3, "settings.servers.db.address: must be a text in quotes"),
+        (["settings", "nonsense"], {}, "settings.nonsense: unknown key"),
+        (["selection", "only"], "redis", "selection.only: "),
+        (["selection", "only"], ["redis", 3], "selection.only[1]: "),
+        (["snapshot", "taken_at"], "yesterday", "snapshot.taken_at: "),
+        (["snapshot", "taken_at"], "2026-01-31T03:12:00", "snapshot.taken_at: "),
+        (["snapshot", "taken_at"], "0001-01-01T00:00:00Z", "snapshot.taken_at: "),
+        (["snapshot", "observations"], None, "snapshot.observations: "),
+        (["snapshot", "footprint", "commands"], 1.5, "snapshot.footprint.commands: "),
+        (["well"], {"at": "2026-01-31T03:12:00", "portrait": {}}, "well.at: "),
+        (["well"], {"at": "9999-12-31T23:59:59-23:59", "portrait": {}}, "well.at: "),
+        (["well"], {"at": "2026-01-31T03:12:00Z", "portrait": {"redis@w/setting": {"a": {"": [1]}}}},
+         "well.portrait['redis@w/setting'].a[''][0]: "),
+        (["snapshot", "observations", 2, "system"], "os", "snapshot.observations[2].system: "),
+        (["snapshot", "observations", 2, "facts_type"], "Path", "snapshot.observations[2].facts_type: "),
+        (["snapshot", "observations", 2, "facts"], None, "snapshot.observations[2]: "),
+        (["snapshot", "observations", 2, "failure"], {"kind": "refused", "message": ""}, "snapshot.observations[2]: "),
+        (["snapshot", "observations", 2, "missing"], {"a b": {"kind": "odd", "message": ""}},
+         "snapshot.observations[2].missing['a b'].kind: "),
+        (["PostgresFacts", "uptime_seconds"], float("nan"), ".facts.uptime_seconds: "),
+        (["PostgresFacts", "uptime_seconds"], float("inf"), ".facts.uptime_seconds: "),
+        (["PostgresFacts", "version_number"], 10**400, ".facts.version_number: "),
+        (["PostgresFacts", "in_recovery"], 0, ".facts.in_recovery: "),
+        (["PostgresFacts", "connections", "by_state"], {"active": 1, "idle": "1", "": 2}, ".facts.connections.by_state.idle: "),
+        (["RabbitMQFacts", "queues", 0, "name"], 7, ".facts.queues[0].name: "),
+    ],
+)  # fmt: skip
+def test_the_place_of_a_wrong_value_is_named(
+    tmp_path: Path, place: list[Any], value: Any, named: str
+) -> None:
+    document = json.loads(gzip.decompress(GOLDEN.read_bytes()))
+    if place[0].endswith("Facts"):
+        number = _number_of(document, place[0])
+        place = ["snapshot", "observations", number, "facts", *place[1:]]
+        named = f"snapshot.observations[{number}]{named}"
+    _changed(document, place, value)
+    path = tmp_path / "look.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError) as refused:
+        store.load(path)
+    assert refused.value.exit_code == 64
+    assert f"{path} is not a saved look of samaops: {named}" in refused.value.message
+
+
+def test_a_look_names_no_journal_that_is_opened(tmp_path: Path) -> None:
+    path, mark = tmp_path / "look.json", tmp_path / "mark"
+    store.save(path, snapshot(failure=FAILURE), Site(Settings()), Selection())
+    document = json.loads(path.read_text())
+    document["settings"]["history"] = {"url": {"command": ["touch", str(mark)]}}
+    document["well"] = {"at": "2026-01-30T00:00:00Z", "portrait": {"proxy/setting": {"a": {"": ["b", None]}}}}
+    path.write_text(json.dumps(document))
+    assert store.load(path).site.settings.history.url is None
+    diagnose.judge_saved(path, is_since_well=True)
+    assert not mark.exists()

@@ -15,7 +15,9 @@ import xmlschema
 from msgspec.structs import replace
 
 from samaops.i18n import use_language
+from samaops.model.cause import Cause, Fix, Verdict
 from samaops.model.finding import Finding
+from samaops.model.plan import Risk
 from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.status import Status
 from samaops.render import faces, nagios
@@ -232,3 +234,22 @@ def test_nagios_has_the_same_figures_whatever_is_wrong_and_its_first_line_fits_n
 
     assert figures() == figures(98, 99) == figures(*range(100))
     assert len(figures()) > 5
+
+
+PIPED = "ssh root@10.0.0.1 'du -xh / | sort -rh | head'"
+
+
+def test_nagios_shows_a_command_with_a_pipe_whole_and_without_the_sign_of_performance_data() -> None:
+    long = "ls " + "x" * 2000
+    fix = Fix("look", Risk.SAFE, "See", (PIPED, long))
+    cause = Cause("disk-full", None, Verdict.CONFIRMED, "servers/api", "The disk is full", fixes=(fix,))
+    lines = faces.render(Report("diagnose", reports.MOMENT, causes=(cause,)), Output.NAGIOS).splitlines()
+    shown = [line.strip() for line in lines if line.startswith("  ")]
+    assert shown == [r"eval $'ssh root@10.0.0.1 \047du -xh / \174 sort -rh \174 head\047'", long]
+
+
+@pytest.mark.parametrize("output", [Output.NAGIOS, Output.JUNIT, Output.MARKDOWN])
+def test_what_helps_after_an_error_can_be_typed_from_every_form(output: Output) -> None:
+    hint = "samaops --config 'a b*.toml' history show " + "x" * 600
+    report = Report("diagnose", reports.MOMENT, errors=(ReportError("it failed", hint, 70),))
+    assert hint in faces.render(report, output)

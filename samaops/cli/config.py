@@ -11,7 +11,7 @@ import typer
 from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.options import OutputOption
-from samaops.config.load import user_path
+from samaops.config import places
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.report import Report
@@ -34,7 +34,7 @@ def init(
 ) -> None:
     """Write the example."""
     globals_: Globals = ctx.obj
-    target = path or globals_.config or user_path()
+    target = path or globals_.config or places.configuration()
     configuration.write_example(target, force=force)
     typer.echo(
         _("{path} is written; fill in the addresses and secrets, then: samaops config check").format(

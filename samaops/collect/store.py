@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
-from samaops.config.files import open_to_read, write_private
+from samaops.config import files
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
@@ -31,6 +31,7 @@ from samaops.site.site import Site
 SCHEMA = "samaops/snapshot/1"
 # A look at three servers has 50 kB; this is for many servers with many containers.
 _LARGEST_FILE_BYTES = 64 * 1024 * 1024
+_PIPE_SECONDS = 60.0  # it may come from elsewhere, by <(ssh ...)
 
 
 class Saved(Struct, frozen=True):
@@ -55,7 +56,7 @@ def save(
         "well": encode(well),
     }
     try:
-        write_private(path, json.dumps(document, indent=1).encode("ascii"))
+        files.write_private(path, json.dumps(document, indent=1).encode("ascii"))
     except OSError as error:
         raise UsageError(
             _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
@@ -65,7 +66,9 @@ def save(
 def load(path: Path) -> Saved:
     """Read a saved look. Raises UsageError when the file is not one."""
     try:
-        document = keyed(json.loads(_content(path)))
+        document = keyed(
+            json.loads(files.read(path, _LARGEST_FILE_BYTES, seconds=_PIPE_SECONDS).decode("utf-8"))
+        )
         if document.get("schema") != SCHEMA:
             raise MisfitError(_("its schema is not {schema}").format(schema=SCHEMA))
         return Saved(
@@ -84,14 +87,6 @@ def load(path: Path) -> Saved:
         raise _not_a_look(path, _("{key} is missing").format(key=error)) from error
     except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8 are ValueErrors too
         raise _not_a_look(path, str(error)) from error
-
-
-def _content(path: Path) -> str:
-    with open_to_read(path) as file:
-        content = file.read(_LARGEST_FILE_BYTES + 1)
-    if len(content) > _LARGEST_FILE_BYTES:
-        raise MisfitError(_("it is too large for one"))
-    return content.decode("utf-8")
 
 
 def _not_a_look(path: Path, reason: str) -> SamaopsError:

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from msgspec.structs import asdict
 
 from samaops import resources
+from samaops.config import files, places
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
 from samaops.journal.owner import Owner, read_owner, this_process
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _SHARED_DIRECTORY = Path("/run/lock")
 # A look at who holds the lock takes it for a moment: whoever wants it tries a little longer than that.
 _TRY_SECONDS = 0.5
-_MOST_CHARACTERS = 4000
+_MOST_BYTES = 4000
 # Somebody who holds a lock and whose name cannot be read.
 UNKNOWN = Owner("?", "?", 0, "", "?")
 LocksT = TypeVar("LocksT", bound="Locks")
@@ -107,8 +108,7 @@ def directory(configured: Path | None) -> Path:
         return configured
     if _SHARED_DIRECTORY.is_dir():
         return _SHARED_DIRECTORY
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    return Path(state) / "samaops"
+    return places.state()
 
 
 def file_name(*names: str) -> str:
@@ -194,8 +194,8 @@ class FileLock:
     def _written(self) -> Owner:
         """Return who is named in the file."""
         try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")[:_MOST_CHARACTERS]
-        except OSError:  # gone between two looks
+            text = files.read(self._path, _MOST_BYTES).decode("utf-8", errors="replace")
+        except OSError:  # gone between two looks, or no longer ours
             return UNKNOWN
         return read_owner(text) or UNKNOWN
 

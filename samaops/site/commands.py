@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from samaops.config import places
 from samaops.config.settings import Ssh
 from samaops.site.site import Site
 
 # The site name in the configuration that the lab writes for itself.
 LAB_SITE = "samaconso-lab"
-_DEFAULT_KNOWN_HOSTS = Path("~/.ssh/known_hosts")
 _ACTS_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 _ORDINARY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
@@ -44,7 +43,7 @@ def log_in(site: Site, server: str | None) -> str:
         words += ["-p", str(ssh.port)]
     if ssh.key_file:
         words += ["-i", str(ssh.key_file)]
-    if ssh.known_hosts.expanduser() != _DEFAULT_KNOWN_HOSTS.expanduser():
+    if ssh.known_hosts != places.ssh() / "known_hosts":
         words += ["-o", f"UserKnownHostsFile={ssh.known_hosts}"]
     return shlex.join([*words, f"{ssh.user}@{configured.address}"])
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from samaops import resources
-from samaops.config import consistency, keys
+from samaops.config import consistency, files, keys
 from samaops.config.keys import Key
 from samaops.config.load import Configuration
 from samaops.config.masking import MASK
@@ -19,6 +18,7 @@ from samaops.errors import ConfigurationError, RefusedError
 from samaops.i18n import _
 from samaops.site.site import Site
 from samaops.workflows.diagnose import unknown_thresholds
+from samaops.workflows.troubleshooting import own
 
 
 class Shown(Struct, frozen=True):
@@ -34,18 +34,14 @@ def write_example(path: Path, *, force: bool = False) -> None:
 
     Raises RefusedError when there is a file already and ``force`` is not given.
     """
-    if path.exists() and not force:
+    if files.exists(path) and not force:
         raise RefusedError(
             _("{path} exists and was left as it is").format(path=path),
             hint=_("samaops config init --force   overwrites it"),
         )
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(resources.example_config().read_bytes())
-        aside.replace(path)
+        files.write_private(path, resources.example_config().read_bytes())
     except OSError as error:
         raise ConfigurationError(
             _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
@@ -62,8 +58,10 @@ def check(configuration: Configuration) -> tuple[str, ...]:
     for key, value in keys.walk(settings):
         if isinstance(value, Secret):
             problems.extend(_problem_of(key, value))
+    problems = [f"{configuration.path}: {problem}" for problem in problems]
+    problems += own.problems(Site(settings))
     if problems:
-        raise ConfigurationError("\n".join(f"{configuration.path}: {problem}" for problem in problems))
+        raise ConfigurationError("\n".join(problems))
     return consistency.systems(settings)
 
 

@@ -14,8 +14,7 @@ from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.app import Globals
 from samaops.cli.consent import ask
 from samaops.cli.options import OutputOption
-from samaops.config import example
-from samaops.config.load import user_path
+from samaops.config import example, places
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.report import Report, worst_first
@@ -41,7 +40,7 @@ def init(
 ) -> None:
     """Write the example."""
     globals_: Globals = ctx.obj
-    target = path or globals_.config or user_path()
+    target = path or globals_.config or places.configuration()
     if not force:
         configuration.require_free(target)
     is_asked = sys.stdin.isatty() and sys.stderr.isatty()

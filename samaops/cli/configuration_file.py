@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from samaops.cli.app import Globals
-from samaops.config import load
+from samaops.config import files, load
 from samaops.config.load import Configuration
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
@@ -24,7 +25,7 @@ def find(globals_: Globals) -> Path:
             raise _or_the_lab(error) from None
     layout = Layout(default_directory())
     path = layout.config_file
-    if not path.exists():
+    if not files.exists(path):
         raise ConfigurationError(
             _("There is no lab: {path} does not exist").format(path=path), hint="samaops lab up"
         )
@@ -52,7 +53,10 @@ def who_is_told(globals_: Globals) -> Site:
 
 def _or_the_lab(error: ConfigurationError) -> ConfigurationError:
     """Point to the lab first where one is up: who has no configuration most likely forgot its option."""
-    if not Layout(default_directory()).config_file.exists():
-        return error
-    hint = _("samaops --lab ...   (your lab, which is there), or: samaops config init   (your production)")
-    return ConfigurationError(error.message, hint=hint)
+    with suppress(ConfigurationError):
+        if files.exists(Layout(default_directory()).config_file):
+            hint = _(
+                "samaops --lab ...   (your lab, which is there), or: samaops config init   (your production)"
+            )
+            return ConfigurationError(error.message, hint=hint)
+    return error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -118,8 +117,7 @@ def diagnose(
     if watch is not None:
         repeat.watch(look, watch, output, verbose=verbose)
     report = repeat.until_healthy(look, wait, code_of) if wait is not None else _once(look)
-    with suppress(BrokenPipeError):  # whoever read has seen enough; the exit code still tells the truth
-        screen.show(report, output, verbose=verbose)
+    screen.show(report, output, verbose=verbose)
     raise typer.Exit(code_of(report))
 
 

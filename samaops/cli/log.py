@@ -12,16 +12,16 @@ import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
-from samaops.config import masking
+from samaops.config import files, masking, places
+from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
 _LARGEST_BYTES = 1_000_000
 
 
 def path() -> Path:
-    """Return the log file under the XDG state directory."""
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    return Path(state) / "samaops" / "log" / "samaops.log"
+    """Return the log file under the XDG state directory. Raises ConfigurationError when there is no such place."""
+    return places.state() / "log" / "samaops.log"
 
 
 def begin() -> None:
@@ -39,6 +39,8 @@ def write_traceback(error: BaseException) -> str:
     moment = datetime.now(timezone.utc).isoformat(timespec="seconds")
     try:
         _append(f"{moment} {os.getpid()} BUG\n{lines}")
+    except ConfigurationError as reason:
+        return _("no log, because {reason}").format(reason=reason.message)
     except OSError as reason:
         return _("no log, because {path} cannot be written: {reason}").format(
             path=path(), reason=reason.strerror
@@ -50,7 +52,10 @@ class _FileHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             _append(self.format(record) + "\n")
-        except OSError:  # a log that cannot be written must not end the work it tells of
+        except (
+            OSError,
+            ConfigurationError,
+        ):  # a log that cannot be written must not end the work it tells of
             return
 
 
@@ -62,8 +67,9 @@ def _thread_failed(arguments: threading.ExceptHookArgs) -> None:
 def _append(text: str) -> None:
     file = path()
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if file.exists() and file.stat().st_size > _LARGEST_BYTES:
+    if files.exists(file) and file.stat().st_size > _LARGEST_BYTES:
         file.replace(file.with_suffix(".log.1"))
-    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as stream:
+    with os.fdopen(
+        files.open_to_append(file, 0o600), "a", encoding="utf-8", errors="backslashreplace"
+    ) as stream:
         stream.write(masking.mask(text))

@@ -5,7 +5,6 @@ No workflow is imported here: a command's module is imported when the command is
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -16,7 +15,7 @@ from datetime import datetime, timezone
 from typing import NoReturn
 
 from samaops import errors
-from samaops.cli import arguments, log, stdout, textfile, typer_words
+from samaops.cli import arguments, log, stdout, streams, textfile, typer_words
 from samaops.cli.answered import Answered
 from samaops.cli.app import command
 from samaops.errors import SamaopsError
@@ -42,8 +41,6 @@ def run(argv: list[str]) -> int:
     """Run one command line and return its exit code; nothing but SystemExit of shell completion gets out."""
     try:
         return _flush(_code(command().main(args=argv, prog_name="samaops", standalone_mode=False)))
-    except BrokenPipeError:
-        return _flush(0)
     except (KeyboardInterrupt, typer_words.abort()):
         return fail(argv, _("interrupted"), "", errors.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the boundary of the whole program
@@ -55,8 +52,6 @@ def _failed(argv: list[str], error: Exception) -> int:
         return fail(argv, error.message, error.hint, error.exit_code)
     if isinstance(error, typer_words.usage_error()):
         return _refuse(argv, error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _unwritten(argv, error)
     return _bug(argv, error)
 
 
@@ -88,8 +83,7 @@ def fail(argv: list[str], message: str, hint: str, code: int) -> int:
     with suppress(SamaopsError):  # that it cannot be written is not what failed first
         textfile.write(arguments.textfile(argv), report)
     if output in ("json", "nagios", "prometheus", "junit"):
-        with suppress(BrokenPipeError):
-            stdout.write(faces.render(report, Output(output)))
+        stdout.write(faces.render(report, Output(output)))
     return _flush(code)
 
 
@@ -101,34 +95,19 @@ def _bug(argv: list[str], error: Exception) -> int:
     return fail(argv, message, "", errors.BUG)
 
 
-def _unwritten(argv: list[str], error: OSError) -> int:
-    """Say that an answer was lost: the disk it was to be written to is full."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return fail(
-        argv, _("the answer could not be written: {reason}").format(reason=error.strerror), "", errors.BUG
-    )
-
-
 def _say(line: str) -> None:
-    with suppress(OSError):
-        stream = sys.stderr
-        stream.write(
-            line.encode(stream.encoding or "ascii", "backslashreplace").decode(stream.encoding or "ascii")
-        )
-        stream.write("\n")
+    encoding = sys.stderr.encoding or "ascii"
+    sys.stderr.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def _flush(code: int) -> int:
-    """Flush both streams; a reader that has gone away is no error of ours."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except OSError as error:
-            _say("samaops: " + _("the answer could not be written: {reason}").format(reason=error.strerror))
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            return errors.BUG
+    """Flush both streams and return the exit code; a reader that has gone away is no error of ours."""
+    sys.stdout.flush()
+    error = streams.lost(sys.stdout)
+    if error is not None and not isinstance(error, BrokenPipeError):
+        _say("samaops: " + _("the answer could not be written: {reason}").format(reason=error.strerror))
+        code = errors.BUG
+    sys.stderr.flush()
     return code
 
 

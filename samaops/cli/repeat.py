@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import typer
 from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 from typer.core import TyperCommand
 
-from samaops.cli import screen, stdout
+from samaops.cli import screen, stdout, streams
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
@@ -55,13 +56,14 @@ def watch(look: Callable[[], Report], seconds: float, output: Output, *, verbose
         )
     if output is Output.HUMAN and sys.stdout.isatty():
         _refresh(look, seconds, verbose=verbose)
-    while True:
+    while not streams.lost(sys.stdout):
         screen.show(look(), output, verbose=verbose)
         stdout.write("\n")
         time.sleep(seconds)
+    raise typer.Exit(0)  # whoever read has seen enough
 
 
-def _refresh(look: Callable[[], Report], seconds: float, *, verbose: bool) -> NoReturn:
+def _refresh(look: Callable[[], Report], seconds: float, *, verbose: bool) -> None:
     console = screen.console()
     last: Report | None = None
     try:
@@ -69,7 +71,7 @@ def _refresh(look: Callable[[], Report], seconds: float, *, verbose: bool) -> No
         with Live(
             console=console, auto_refresh=False, screen=True, redirect_stdout=False, redirect_stderr=False
         ) as live:
-            while True:
+            while not streams.lost(sys.stdout):
                 last = look()
                 every = _("{time}, every {seconds} s; Ctrl-C ends").format(
                     time=last.started_at.astimezone().strftime("%H:%M:%S"), seconds=f"{seconds:g}"

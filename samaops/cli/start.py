@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import NoReturn
 
+from samaops.cli import streams
 from samaops.errors import INTERRUPTED
 from samaops.i18n import _, language_of_environment, use_language
 
@@ -14,6 +15,7 @@ from samaops.i18n import _, language_of_environment, use_language
 def main() -> NoReturn:
     """Run samaops and leave with its exit code."""
     _open_closed_streams()
+    streams.keep()
     _end_as_by_ctrl_c()
     try:
         from samaops.cli.main import main as run_command_line

@@ -25,7 +25,7 @@ from samaops.render.layout import Hanging
 from samaops.render.words import symbols_for
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import guide
+from samaops.workflows.troubleshooting import guide, own
 from samaops.workflows.troubleshooting import troubleshoot as workflow
 from samaops.workflows.troubleshooting.stations import PREFIX
 from samaops.workflows.troubleshooting.troubleshoot import Diagnosis, Offer
@@ -74,6 +74,8 @@ def troubleshoot(
 ) -> None:
     """Find the cause of one symptom, and repair it."""
     site = ctx.obj.site()
+    for problem in own.problems(site):
+        typer.echo("samaops: " + escape.command(_("left out: {problem}").format(problem=problem)), err=True)
     usual_wait = _CANARY_WAIT_SECONDS if canary else _WAIT_SECONDS
     consent = replace(ctx.obj.consent, wait_seconds=usual_wait if wait is None else wait)
     wanted = replace(ctx.obj, consent=consent)

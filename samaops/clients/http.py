@@ -100,13 +100,18 @@ def json_of(answer: HttpAnswer, url: str) -> Any:
     stage = urlsplit(url).path or "/"
     if answer.status != 200:
         raise refusal(answer, stage)
+    try:
+        return json.loads(whole(answer, stage))
+    except (ValueError, RecursionError) as error:
+        raise ClientError(FailureKind.GARBAGE, _("the answer is not JSON"), stage) from error
+
+
+def whole(answer: HttpAnswer, stage: str) -> bytes:
+    """Return the body of an answer. Raises ClientError where it was cut: half of it would tell something else."""
     if answer.is_truncated:
         message = _("the answer is larger than {size} bytes").format(size=len(answer.body))
         raise ClientError(FailureKind.ERROR, message, stage)
-    try:
-        return json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not JSON"), stage) from error
+    return answer.body
 
 
 def refusal(answer: HttpAnswer, stage: str) -> ClientError:

@@ -18,11 +18,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
+from samaops.config import files
 from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 _DEFAULT_PORT = 22
+_LARGEST_BYTES = 8 * 1024 * 1024
 
 
 class KnownHost(Struct, frozen=True):
@@ -102,7 +104,7 @@ def require_known(host: KnownHost, shown: ShownKey, address: str, settings: Ssh)
         "name": name_of(address, settings.port),
         "address": address,
         "port": settings.port,
-        "file": settings.known_hosts.expanduser(),
+        "file": settings.known_hosts,
         "kind": kind,
         "short": kind.removeprefix("ssh-").partition("-")[0],
         "fingerprint": shown.fingerprint,
@@ -148,7 +150,7 @@ def _fault_of_certificate(certificate: bytes, address: str, host: KnownHost) -> 
 def _lines(file: Path) -> Iterator[tuple[str, str, bytes]]:
     """Yield marker, patterns and key of each line that has them; ssh passes over the others too."""
     try:
-        content = file.read_text(encoding="utf-8", errors="replace")
+        content = files.read_trusted(file, _LARGEST_BYTES).decode("utf-8", errors="replace")
     except FileNotFoundError:
         return
     for line in content.splitlines():

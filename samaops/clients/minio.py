@@ -13,12 +13,15 @@ from xml.etree import ElementTree
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
-from samaops.clients.http import HttpAnswer, HttpConnection, authority_of
+from samaops.clients.http import HttpAnswer, HttpConnection, authority_of, whole
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 REGION = "us-east-1"  # any will do for MinIO
 STAGE = "list buckets"
+_WORDS_CHARACTERS = 300
+# A name has at most 63 characters, a MinIO some tens of buckets.
+_LONGEST_NAME, _MOST_BUCKETS = 255, 10_000
 _NO_BODY = hashlib.sha256().hexdigest()
 
 # S3's error codes (MinIO, "S3 API error responses").
@@ -38,10 +41,11 @@ _KIND_OF_CODE = {
 def list_buckets(url: str, access_key: str, secret_key: str, timeout: float) -> tuple[str, ...]:
     """Return the names of the buckets these credentials see, within ``timeout`` in all. Raises ClientError."""
     with S3Connection(url, access_key, secret_key, timeout) as connection:
-        document = _document(connection.request("GET", "/", stage=STAGE))
+        document = _document(connection.request("GET", "/", stage=STAGE), STAGE)
     if document.find("{*}Buckets") is None:
         raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
-    return tuple(name.text or "" for name in document.findall("{*}Buckets/{*}Bucket/{*}Name"))
+    names = document.findall("{*}Buckets/{*}Bucket/{*}Name")
+    return tuple((name.text or "")[:_LONGEST_NAME] for name in names[:_MOST_BUCKETS])
 
 
 class S3Connection:
@@ -63,10 +67,8 @@ class S3Connection:
         headers = signed(request, self._authority, self._keys, datetime.now(timezone.utc))
         answer = self._connection.request(method, target, body or None, headers)
         if answer.status not in (200, 204):
-            document = _document(answer)
-            code = document.findtext("{*}Code") or f"HTTP {answer.status}"
-            kind = _KIND_OF_CODE.get(code, FailureKind.ERROR)
-            raise ClientError(kind, f"{code}: {document.findtext('{*}Message')}", stage or method)
+            raise _refusal(answer, stage or method)
+        whole(answer, stage or method)
         return answer
 
     def pass_through(self, bucket: str, name: str, body: bytes) -> bytes:
@@ -108,8 +110,28 @@ def signed(request: Request, authority: str, keys: tuple[str, str], moment: date
     return {**headers, "authorization": authorization}
 
 
-def _document(answer: HttpAnswer) -> ElementTree.Element:
+def _refusal(answer: HttpAnswer, stage: str) -> ClientError:
+    document = _document(answer, stage)
+    code = document.findtext("{*}Code") or f"HTTP {answer.status}"
+    words = f"{code}: {document.findtext('{*}Message')}"
+    return ClientError(_KIND_OF_CODE.get(code, FailureKind.ERROR), words[:_WORDS_CHARACTERS], stage)
+
+
+class _WithoutDoctype(ElementTree.TreeBuilder):
+    """S3 declares no entities: with those, a hundred bytes become a gigabyte."""
+
+    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+        """Refuse it before it is read."""
+        raise ElementTree.ParseError(f"{name}, {public}, {system}")
+
+
+def _document(answer: HttpAnswer, stage: str) -> ElementTree.Element:
+    parser = ElementTree.XMLParser(target=_WithoutDoctype())  # noqa: S314 - bounded, without entities
     try:
-        return ElementTree.fromstring(answer.body)  # noqa: S314 - bounded, and expat resolves nothing from outside
-    except ElementTree.ParseError as error:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE) from error
+        return ElementTree.fromstring(whole(answer, stage), parser)  # noqa: S314
+    except (
+        ElementTree.ParseError,
+        LookupError,
+        ValueError,
+    ) as error:  # an encoding that is none, or cannot be read
+        raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), stage) from error

@@ -8,17 +8,19 @@ import select
 import shutil
 import socket
 import struct
-import subprocess
 import time
 
 from msgspec import Struct
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError, kind_of_os_error
+from samaops.clients.shell import text
+from samaops.config import programs
 from samaops.model.failure import FailureKind
 
 _ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
+_MOST_PING_BYTES = 64 * 1024
 _PING_TIME = re.compile(r"time[=<]([\d.]+) ?ms")
 
 
@@ -102,19 +104,18 @@ def _ping_by_command(address: str, timeout: float, reason: str) -> Echo:
         return Echo(allowed=False, reason=reason)
     command = [program, "-n", "-c", "1", "-W", f"{max(1, round(timeout))}", address]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout + 1, check=False
-        )
-    except subprocess.TimeoutExpired:
+        done = programs.run(command, timeout + 1, _MOST_PING_BYTES)
+    except TimeoutError:
         return Echo(allowed=True, reason=f"no echo within {timeout:g} s")
-    if done.returncode == 0:
-        match = _PING_TIME.search(done.stdout)
+    stdout, stderr = text(done.stdout), text(done.stderr)
+    if done.exit_code == 0:
+        match = _PING_TIME.search(stdout)
         return Echo(allowed=True, milliseconds=float(match.group(1)) if match else 0.0)
     # 1: sent, and no answer came. 2: it could not even send, also when there is no route.
-    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
+    lines = [*stdout.splitlines(), *stderr.splitlines()]
     telling = [line for line in lines if "unreachable" in line.lower() or "100% packet loss" in line]
     reason = (telling or lines or [""])[-1]
-    return Echo(allowed=done.returncode == 1 or "unreachable" in reason.lower(), reason=reason)
+    return Echo(allowed=done.exit_code == 1 or "unreachable" in reason.lower(), reason=reason)
 
 
 def _milliseconds_since(started: float) -> float:

@@ -15,6 +15,7 @@ from samaops.clients import footprint, odbc_errors
 from samaops.clients.errors import ClientError
 from samaops.clients.odbc_errors import Meaning
 from samaops.clients.time_limit import TimeLimit
+from samaops.config import files
 from samaops.config.settings import SqlServer
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -33,7 +34,7 @@ def installed_drivers() -> tuple[str, ...]:
 def has_driver(name: str, installed: tuple[str, ...]) -> bool:
     """Return whether a driver is installed; its name may be the path of its library."""
     if name.startswith("/"):
-        return Path(name).is_file()
+        return files.is_regular(Path(name))
     return name.lower() in {driver.lower() for driver in installed}
 
 

@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from samaops.clients.errors import ClientError
 from samaops.clients.ssh_library import in_time, paramiko
+from samaops.config import files, places
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 # An agent that hangs costs this, and not the log-in with another key.
 _AGENT_SECONDS = 1.0
+_LARGEST_BYTES = 64 * 1024
 _DEFAULT_KEYS = ("id_rsa", "id_ecdsa", "id_ed25519")
 
 
@@ -29,7 +31,7 @@ def usual(ends_at: float) -> list[paramiko.PKey]:
     keys = _agent_keys(ends_at)
     for name in _DEFAULT_KEYS:
         with suppress(ClientError, paramiko.PasswordRequiredException):
-            keys += _keys_of(Path("~/.ssh").expanduser() / name)
+            keys += _keys_of(places.ssh() / name)
     return keys
 
 
@@ -57,7 +59,7 @@ def own(file: Path, ends_at: float) -> list[paramiko.PKey]:
 def _keys_of(file: Path) -> list[paramiko.PKey]:
     """Return the key of a file, first with the certificate beside it. Raises PasswordRequiredException."""
     try:
-        status, content = file.stat(), file.read_bytes()
+        status, content = file.stat(), files.read(file, _LARGEST_BYTES)
     except OSError as error:
         raise ClientError(FailureKind.MISSING, f"{file}: {error.strerror}", "ssh key") from error
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
@@ -66,10 +68,10 @@ def _keys_of(file: Path) -> list[paramiko.PKey]:
     certificate = Path(f"{file}-cert.pub")
     try:
         keys = [_private_key(content)]
-        if certificate.exists():
+        if files.exists(certificate):
             keys.insert(0, _private_key(content))
-            keys[0].load_certificate(str(certificate))
-    except (ValueError, UnsupportedAlgorithm, paramiko.SSHException) as error:
+            keys[0].load_certificate(files.read(certificate, _LARGEST_BYTES).decode())
+    except (OSError, ValueError, UnsupportedAlgorithm, paramiko.SSHException) as error:
         if isinstance(error, paramiko.PasswordRequiredException):
             raise
         words = _("{file} is not a private key that can be used").format(file=file)
@@ -99,5 +101,5 @@ def _private_key(content: bytes) -> paramiko.PKey:
 
 def _public_part(file: Path) -> bytes | None:
     with suppress(OSError, ValueError, IndexError):
-        return b64decode(Path(f"{file}.pub").read_bytes().split()[1])
+        return b64decode(files.read(Path(f"{file}.pub"), _LARGEST_BYTES).split()[1])
     return None

@@ -195,9 +195,9 @@ def _broken(transport: paramiko.Transport, stage: str) -> ClientError:
 
 def _known_host(address: str, settings: Ssh) -> KnownHost:
     try:
-        return known_hosts.read(settings.known_hosts.expanduser(), address, settings.port)
+        return known_hosts.read(settings.known_hosts, address, settings.port)
     except OSError as error:
-        words = f"{settings.known_hosts.expanduser()}: {error.strerror}"
+        words = f"{settings.known_hosts}: {error.strerror}"
         raise ClientError(FailureKind.MISSING, words, "known_hosts") from error
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.clients.time_limit import TimeLimit
+from samaops.config import files
 from samaops.config.settings import Tls
 from samaops.model.failure import FailureKind
 
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME
 _NO_CHECK_TIME = 0x200000
+# All authorities of a system have 250 kB.
+_LARGEST_BYTES = 4 * 1024 * 1024
 
 
 def verifying(ca_file: Path | None = None) -> ssl.SSLContext:
@@ -25,7 +28,7 @@ def verifying(ca_file: Path | None = None) -> ssl.SSLContext:
     context = _default_context(None)
     if ca_file is not None:
         with _naming(ca_file):
-            context.load_verify_locations(cafile=ca_file)
+            context.load_verify_locations(cadata=_authorities(ca_file))
     return context
 
 
@@ -71,16 +74,23 @@ def unverified() -> ssl.SSLContext:
 
 
 def _default_context(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
+    context = ssl.create_default_context(cadata=_authorities(ca_file) if ca_file else None)
     # Python 3.13 began to refuse authorities that curl and the application's own Python accept.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def _authorities(ca_file: Path) -> str | bytes:
+    """Return the certificates of a file. Raises OSError. OpenSSL itself would wait for a pipe, and read without end."""
+    content = files.read_trusted(ca_file, _LARGEST_BYTES)
+    # The words between them may be in any language; Python takes none but ASCII.
+    return content.decode("ascii", "ignore") if b"-----BEGIN" in content else content
 
 
 @contextmanager
 def _naming(ca_file: Path | None) -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # ssl.SSLError is one too
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; an empty file is a ValueError
+        reason = getattr(error, "strerror", None) or str(error)
         raise ClientError(FailureKind.MISSING, f"{ca_file}: {reason}", "ca_file") from error

@@ -18,8 +18,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
-from samaops.config import faults, keys
-from samaops.config.files import open_to_read, write_private
+from samaops.config import faults, files, keys
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
 from samaops.config.settings import History, Settings
@@ -35,6 +34,7 @@ from samaops.site.site import Site
 SCHEMA = "samaops/snapshot/1"
 # A look at three servers has 50 kB; this is for many servers with many containers.
 _LARGEST_FILE_BYTES = 64 * 1024 * 1024
+_PIPE_SECONDS = 60.0  # it may come from elsewhere, by <(ssh ...)
 
 # A counter of 64 bits; a size in bytes of anything that there is has fewer.
 _LARGEST_NUMBER = 2**64
@@ -63,7 +63,7 @@ def save(
         "well": encode(well),
     }
     try:
-        write_private(path, json.dumps(document, indent=1).encode("ascii"))
+        files.write_private(path, json.dumps(document, indent=1).encode("ascii"))
     except OSError as error:
         raise UsageError(
             _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
@@ -119,11 +119,7 @@ def _no_numbers(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def _content(path: Path) -> str:
-    with open_to_read(path) as file:
-        content = file.read(_LARGEST_FILE_BYTES + 1)
-    if len(content) > _LARGEST_FILE_BYTES:
-        raise MisfitError(_("it is too large for one"))
-    return content.decode("utf-8")
+    return files.read(path, _LARGEST_FILE_BYTES, seconds=_PIPE_SECONDS).decode("utf-8")
 
 
 def _not_a_look(path: Path, reason: str) -> SamaopsError:

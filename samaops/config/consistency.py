@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from samaops.config import keys
+from samaops.config import files, keys
 from samaops.config.keys import Key
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
@@ -21,7 +22,8 @@ _OWN_ADDRESS = ("host", "url")
 
 def problems(settings: Settings) -> Iterator[tuple[Key, str]]:
     """Yield what does not fit together, as the key and a sentence that begins with it."""
-    for key, reason in (*_unknown_servers(settings), *_duplicates(settings), *_unreadable_files(settings)):
+    rules = (_unknown_servers, _duplicates, _unreadable_files, _untrusted_libraries)
+    for key, reason in chain.from_iterable(problems_of(settings) for problems_of in rules):
         yield key, f"{keys.dotted(key)}: {reason}"
 
 
@@ -88,8 +90,28 @@ def _unreadable_files(settings: Settings) -> Iterator[tuple[Key, str]]:
     for key, section in sections(settings):
         for name in ("key_file", "ca_file", "certificate_file"):
             path = getattr(section, name, None)
-            if isinstance(path, Path) and not (path.is_file() and os.access(path, os.R_OK)):
+            if not isinstance(path, Path):
+                continue
+            if not (files.is_regular(path) and os.access(path, os.R_OK)):
                 yield (*key, name), _("{path} cannot be read").format(path=path)
+            elif name == "ca_file" and (reason := _distrust(path)):
+                yield (*key, name), f"{path}: {reason}"
+
+
+def _untrusted_libraries(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """Find the drivers that are named by a path, and that others could replace: they run in this process."""
+    for place, database in enumerate(settings.sqlserver):
+        path = Path(database.driver)
+        if path.is_absolute() and files.exists(path) and (reason := _distrust(path)):
+            yield ("sqlserver", place, "driver"), f"{path}: {reason}"
+
+
+def _distrust(path: Path) -> str:
+    try:
+        files.require_trusted(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def exposed_secrets(settings: Settings, path: Path, variables: Mapping[Key, str]) -> list[str]:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 
+from samaops.config import files
 from samaops.config.settings import Section
 from samaops.errors import ConfigurationError
 from samaops.i18n import _, language
 
 DocumentT = TypeVar("DocumentT")
+_LARGEST_BYTES = 1024 * 1024
+# The largest of ours has 3,000.
+_MOST_NODES = 100_000
+# What PyYAML raises for a value that its tag does not fit: a date in month 13, !!bool 12, !!timestamp x.
+_NOT_A_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 
 
 class Text(Section):
@@ -33,13 +41,12 @@ class Text(Section):
         return self.fr if language() == "fr" else self.en
 
 
-def load(path: Path, kind: TypeAdapter[DocumentT]) -> DocumentT:
+def load(
+    path: Path, kind: TypeAdapter[DocumentT], read: Callable[[Path, int], bytes] = files.read
+) -> DocumentT:
     """Read one document. Raises ConfigurationError with the file, the key and the reason."""
-    # The parser in C is ten times faster; an installation without it has the other one.
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), loader)  # noqa: S506 - both loaders are safe ones
-        return kind.validate_python(document)
+        return kind.validate_python(_document(read(path, _LARGEST_BYTES).decode("utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "-"
@@ -47,5 +54,35 @@ def load(path: Path, kind: TypeAdapter[DocumentT]) -> DocumentT:
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise ConfigurationError(_("{path}: not YAML: {reason}").format(path=path, reason=reason)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise ConfigurationError(
+            _("{path}: not YAML: {reason}").format(path=path, reason=_("too deep"))
+        ) from error
+    except _NOT_A_VALUE as error:
+        raise ConfigurationError(_("{path}: not YAML: {reason}").format(path=path, reason=error)) from error
+
+
+def _document(text: str) -> Any:
+    # The parser in C is ten times faster; an installation without it has the other one.
+    loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _size(node, {}) > _MOST_NODES:
+            raise ValueError(_("its aliases make more of it than can be read"))
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values there are in a node, those of an alias each time that it stands there."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else chain.from_iterable(node.value)
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]

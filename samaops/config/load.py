@@ -13,8 +13,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
-from samaops.config import consistency, environment, faults
-from samaops.config.files import open_to_read
+from samaops.config import consistency, environment, faults, files, places
 from samaops.config.keys import Key
 from samaops.config.settings import Settings
 from samaops.config.toml import tomllib
@@ -48,13 +47,9 @@ def search_path() -> list[Path]:
     """Return where a configuration is looked for, first found wins (after ``--config``)."""
     named = os.environ.get("SAMAOPS_CONFIG")
     paths = [Path(named)] if named else []
-    return [*paths, user_path(), Path("/etc/samaops/config.toml")]
-
-
-def user_path() -> Path:
-    """Return where a user's own configuration belongs."""
-    home = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
-    return Path(home) / "samaops" / "config.toml"
+    with suppress(ConfigurationError):  # who has no home has no own configuration
+        paths.append(places.configuration())
+    return [*paths, Path("/etc/samaops/config.toml")]
 
 
 def find(named: Path | None = None) -> Path:
@@ -64,13 +59,13 @@ def find(named: Path | None = None) -> Path:
     """
     if named is not None:
         return named
-    places = search_path()
-    for place in places[:1] if os.environ.get("SAMAOPS_CONFIG") else places:
-        if os.environ.get("SAMAOPS_CONFIG") or place.exists():
+    searched = search_path()
+    for place in searched[:1] if os.environ.get("SAMAOPS_CONFIG") else searched:
+        if os.environ.get("SAMAOPS_CONFIG") or files.exists(place):
             return place
     raise ConfigurationError(
         _("There is no configuration; looked for {places}").format(
-            places=", ".join(str(place) for place in places)
+            places=", ".join(str(place) for place in searched)
         ),
         hint=_("samaops config init   (your production), or: samaops lab up   (a practice production)"),
     )
@@ -165,16 +160,13 @@ def parse(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        with open_to_read(path) as file:
-            content = file.read(_LARGEST_FILE_BYTES + 1)
+        content = files.read_trusted(path, _LARGEST_FILE_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(
             _("{path}: the configuration cannot be read: {reason}").format(path=path, reason=reason),
             hint="samaops config init" if isinstance(error, FileNotFoundError) else "",
         ) from None
-    if len(content) > _LARGEST_FILE_BYTES:
-        raise ConfigurationError(_("{path}: too large for a configuration").format(path=path))
     try:
         return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

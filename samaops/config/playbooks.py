@@ -6,7 +6,9 @@ id of a playbook of samaops adds to it.
 
 from __future__ import annotations
 
+import os
 import string
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -14,7 +16,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from samaops import resources
-from samaops.config import documents
+from samaops.config import documents, files
 from samaops.config.documents import Text
 from samaops.config.settings import Section, Settings
 from samaops.errors import ConfigurationError
@@ -49,9 +51,11 @@ TemplateT = TypeVar("TemplateT", str, Text)
 def _with_known_names(known: frozenset[str]) -> AfterValidator:
     def check(template: TemplateT) -> TemplateT:
         for text in (template.en, template.fr) if isinstance(template, Text) else (template,):
-            for _literal, name, _spec, _conversion in string.Formatter().parse(text):
+            for _literal, name, spec, conversion in string.Formatter().parse(text):
                 if name is not None and name not in known:
                     raise ValueError(f"{{{name}}} is not one of {', '.join(sorted(known))}")
+                if spec or conversion:  # a width of a billion would be filled in too
+                    raise ValueError(f"{{{name}}} stands alone, without a form")
         return template
 
     return AfterValidator(check)
@@ -140,33 +144,54 @@ class Playbook(Section):
 
 
 def all_of(settings: Settings) -> dict[str, Playbook]:
-    """Return every playbook by its id: those of samaops, and the site's. Raises ConfigurationError."""
-    known = dict(_built_in())
-    for path in _files(settings.playbooks.path):
-        own = load(path)
-        known[own.id] = _merged(known[own.id], own, path) if own.id in known else own
-    for playbook in known.values():
-        _require_fixes(playbook)
-    return known
+    """Return every playbook by its id: those of samaops, and the site's. What is wrong there is left out: ``faults``."""
+    return _with_own(settings.playbooks.path)[0]
+
+
+def faults(settings: Settings) -> tuple[str, ...]:
+    """Return what is wrong with the site's own playbooks, a sentence each: file, key, reason."""
+    return _with_own(settings.playbooks.path)[1]
+
+
+def _with_own(directory: Path | None) -> tuple[dict[str, Playbook], tuple[str, ...]]:
+    known, wrong = dict(_built_in()), []
+    try:
+        paths = _files(directory)
+    except ConfigurationError as error:
+        return known, (error.message,)
+    for path in paths:
+        try:
+            own = load(path, files.read_trusted)
+            playbook = _merged(known[own.id], own, path) if own.id in known else own
+            _require_fixes(playbook, path)
+        except ConfigurationError as error:
+            wrong.append(error.message)
+        else:
+            known[own.id] = playbook
+    return known, tuple(wrong)
 
 
 @cache
 def _built_in() -> dict[str, Playbook]:
-    files = sorted(resources.directory("playbooks").glob("*.yaml"))
-    return {playbook.id: playbook for playbook in map(load, files)}
+    paths = sorted(resources.directory("playbooks").glob("*.yaml"))
+    return {playbook.id: playbook for playbook in map(load, paths)}
 
 
 def _files(directory: Path | None) -> list[Path]:
     if directory is None:
         return []
-    if not directory.is_dir():
-        raise ConfigurationError(_("[playbooks] path: {path} is not a directory").format(path=directory))
-    return sorted((*directory.glob("*.yaml"), *directory.glob("*.yml")))
+    try:
+        names = [entry.name for entry in os.scandir(directory)]
+    except OSError as error:
+        raise ConfigurationError(
+            _("[playbooks] path: {path}: {reason}").format(path=directory, reason=error.strerror)
+        ) from error
+    return [directory / name for name in sorted(names) if name.endswith((".yaml", ".yml"))]
 
 
-def load(path: Path) -> Playbook:
+def load(path: Path, read: Callable[[Path, int], bytes] = files.read) -> Playbook:
     """Read and validate one playbook. Raises ConfigurationError with the file, the key and the reason."""
-    return documents.load(path, TypeAdapter(Playbook))
+    return documents.load(path, TypeAdapter(Playbook), read)
 
 
 def _merged(base: Playbook, own: Playbook, path: Path) -> Playbook:
@@ -186,9 +211,9 @@ def _merged(base: Playbook, own: Playbook, path: Path) -> Playbook:
     return base.model_copy(update={"fixes": {**base.fixes, **own.fixes}, "causes": causes, "looks": looks})
 
 
-def _require_fixes(playbook: Playbook) -> None:
+def _require_fixes(playbook: Playbook, path: Path) -> None:
     for cause, described in playbook.causes.items():
         for fix in described.fixes:
             if fix not in playbook.fixes:
-                text = _("playbook {id}: causes.{cause} names the fix {fix}, which is not there")
-                raise ConfigurationError(text.format(id=playbook.id, cause=cause, fix=fix))
+                text = _("{path}: causes.{cause} names the fix {fix}, which is not there")
+                raise ConfigurationError(text.format(path=path, cause=cause, fix=fix))

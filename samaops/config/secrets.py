@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import shutil
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, SecretStr, model_validator
 from pydantic_core import CoreSchema
 
-from samaops.config import masking
+from samaops.config import files, masking, programs
 from samaops.config.fields import UserPath
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
 COMMAND_TIMEOUT_SECONDS = 5.0
+# Of a file, and of what a command writes: a password, a token, a key.
+LARGEST_BYTES = 64 * 1024
 
 
 class Secret(BaseModel):
@@ -38,7 +40,8 @@ class Secret(BaseModel):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Secret:
-        if sum(part is not None for part in (self.env, self.file, self.command, self.literal)) != 1:
+        given = sum(part is not None for part in (self.env, self.file, self.command, self.literal))
+        if given != 1 or self.command == ():
             raise ValueError(_('a secret is a string, {env = "NAME"}, {file = "PATH"} or {command = ["…"]}'))
         if self.literal is not None:
             masking.remember(self.literal.get_secret_value())
@@ -84,29 +87,43 @@ class Secret(BaseModel):
     @staticmethod
     def _from_file(path: Path) -> str:
         try:
-            return path.read_text(encoding="utf-8").strip()
+            return files.read_trusted(path, LARGEST_BYTES).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                _("The secret file {path} cannot be read: {reason}").format(
-                    path=path, reason=getattr(error, "strerror", None) or _("it is not text")
-                )
-            ) from error
+                _("The secret file {path} cannot be read: {reason}").format(path=path, reason=_reason(error))
+            ) from None  # bytes that are not text stand in the error
 
     @staticmethod
     def _from_command(command: tuple[str, ...]) -> str:
         try:
-            done = subprocess.run(
-                command,
-                capture_output=True,
-                timeout=COMMAND_TIMEOUT_SECONDS,
-                check=True,
-                stdin=subprocess.DEVNULL,
+            _require_trusted_program(command)
+            ended = programs.run(command, COMMAND_TIMEOUT_SECONDS, LARGEST_BYTES)
+            reason = _("exit code {code}").format(code=ended.exit_code)
+            if ended.exit_code == 0:
+                return ended.stdout.decode().strip()
+        except programs.TooMuchOutputError:
+            reason = _("it wrote more than {bytes} bytes").format(bytes=LARGEST_BYTES)
+        except TimeoutError:
+            reason = _("it did not end within {seconds:g} s").format(seconds=COMMAND_TIMEOUT_SECONDS)
+        except (OSError, ValueError) as error:
+            reason = _reason(error)
+        # Never what the command wrote: that may be the secret.
+        raise ConfigurationError(
+            _("The command that gives a secret failed: {command} ({reason})").format(
+                command=command[0], reason=reason
             )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            # Not the error's text: a failed command's output may hold the secret.
-            raise ConfigurationError(
-                _("The command that gives a secret failed: {command} ({kind})").format(
-                    command=command[0] if command else "", kind=type(error).__name__
-                )
-            ) from error
-        return done.stdout.decode("utf-8", errors="replace").strip()
+        )
+
+
+def _require_trusted_program(command: tuple[str, ...]) -> None:
+    """Raise OSError when root would run what others may write: the program, and a script among its arguments."""
+    program = shutil.which(command[0])
+    for path in map(Path, (program or command[0], *command[1:])):
+        if len(path.parts) > 1 and files.is_regular(path):
+            files.require_trusted(path)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return _("it is not text")
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from samaops.config import places
 from samaops.config.fields import CanaryTask, Host, Limit, Percent, Port, Seconds, Url, UserPath
 from samaops.config.secrets import Secret
 
@@ -49,7 +50,7 @@ class Ssh(Section):
     user: str = "root"
     port: Port = 22
     key_file: UserPath | None = None
-    known_hosts: UserPath = Field(default_factory=lambda: Path("~/.ssh/known_hosts").expanduser())
+    known_hosts: UserPath = Field(default_factory=lambda: places.ssh() / "known_hosts")
     timeout: Seconds = 5.0
 
 

@@ -13,9 +13,9 @@ import secrets
 from functools import cache
 from pathlib import Path
 
-from samaops.config.files import write_private
+from samaops.config import files, places
+from samaops.errors import ConfigurationError
 from samaops.facts.portrait import TEXT_CHARACTERS
-from samaops.journal.history import default_file
 
 logger = logging.getLogger(__name__)
 _KEY_BYTES = 32
@@ -47,18 +47,27 @@ def bounded(value: str) -> str:
 
 
 def _hex(value: str, length: int) -> str:
-    return hmac.new(_key(str(default_file().parent)), value.encode(), hashlib.sha256).hexdigest()[:length]
+    return hmac.new(_key(_directory()), value.encode(), hashlib.sha256).hexdigest()[:length]
+
+
+def _directory() -> str:
+    try:
+        return str(places.state())
+    except ConfigurationError:
+        return ""
 
 
 @cache
 def _key(directory: str) -> bytes:
     """Return this user's key, made when there is none; digests of another key are told from those of this one."""
+    if not directory:
+        return _OF_THIS_RUN
     path = Path(directory) / "digest.key"
     try:
-        if not path.exists():
+        if not files.exists(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_private(path, secrets.token_bytes(_KEY_BYTES))
-        key = path.read_bytes()
+            files.write_private(path, secrets.token_bytes(_KEY_BYTES))
+        key = files.read(path, _KEY_BYTES)
     except OSError as error:
         logger.debug("no key for digests: %s", error)
         return _OF_THIS_RUN

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from samaops import resources
-from samaops.config import masking
+from samaops.config import files, masking, places
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError
 from samaops.i18n import _
@@ -122,8 +122,7 @@ def database_of(settings: Settings) -> str:
 
 def default_file() -> Path:
     """Return where the journal is without a URL."""
-    state = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    return Path(state) / "samaops" / "history.sqlite3"
+    return places.state() / "history.sqlite3"
 
 
 class Journal:
@@ -143,6 +142,7 @@ class Journal:
     def engine(self) -> Engine:
         """Return the connection to the journal's database, made when first asked for."""
         if self._engine is None:
+            self._require_own_file()
             self._engine = _engine(self._url)
         return self._engine
 
@@ -237,7 +237,7 @@ class Journal:
         """Run a query; a journal that does not exist yet has no rows."""
         from sqlalchemy import inspect
 
-        if self._url.startswith("sqlite") and not self._file().exists():
+        if self._url.startswith("sqlite") and not files.exists(self._file()):
             return ()
         try:
             with failures(), self.engine().connect() as connection:
@@ -254,7 +254,22 @@ class Journal:
         if self._url.startswith("sqlite"):
             file = self._file()
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600))
+            os.close(files.open_to_append(file, 0o600))
+
+    def _require_own_file(self) -> None:
+        """Raise HistoryError where it is no file, which would keep nothing, or where root would undo what others wrote."""
+        if not self._url.startswith("sqlite"):
+            return
+        file = self._file()
+        try:
+            if files.exists(file):
+                files.require_regular(file)
+            with suppress(
+                FileNotFoundError
+            ):  # it will be made: the directories that are there were looked at
+                files.require_trusted(file)
+        except OSError as error:
+            raise HistoryError(f"{file}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the connections."""

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from msgspec.structs import asdict
 
 from samaops import resources
+from samaops.config import files
 from samaops.errors import LockedError, RefusedError
 from samaops.i18n import _
 from samaops.journal import lock_directory
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 # A look at who holds the lock takes it for a moment: whoever wants it tries a little longer than that.
 _TRY_SECONDS = 0.5
-_MOST_CHARACTERS = 4000
+_MOST_BYTES = 4000
 _MODE = 0o660
 # Somebody who holds a lock and whose name cannot be read.
 UNKNOWN = Owner("?", "?", 0, "", "?")
@@ -194,8 +195,8 @@ class FileLock:
     def _written(self, file: int) -> Owner:
         """Return who is named in the file; where nobody is, or somebody who is no more, whom the kernel names."""
         try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")[:_MOST_CHARACTERS]
-        except OSError:  # gone between two looks
+            text = files.read(self._path, _MOST_BYTES).decode("utf-8", errors="replace")
+        except OSError:  # gone between two looks, or no longer ours
             text = ""
         owner = read_owner(text)
         if owner is not None and (owner.host != socket.gethostname() or owner.lives_here()):

@@ -15,6 +15,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from samaops.config import places
+from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
 SHARED = Path("/run/samaops")
@@ -30,7 +32,12 @@ def choose(configured: Path | None) -> Path:
 
 def own() -> Path:
     """Return where a user locks who shares no directory with others: the same whatever his session's variables say."""
-    return Path("~/.local/state/samaops/locks").expanduser()
+    directory = places.home()
+    if directory is None:
+        raise ConfigurationError(
+            _("There is no place for locks: this user has no home"), hint="[safety] lock_directory"
+        )
+    return directory / ".local/state/samaops/locks"
 
 
 def make(directory: Path) -> None:

@@ -14,10 +14,10 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from samaops import __version__
-from samaops.config.files import open_to_read, write_private
+from samaops.config import files, places
+from samaops.errors import ConfigurationError
 from samaops.facts.observation import Moment
 from samaops.facts.portrait import Trait
-from samaops.journal.history import default_file
 from samaops.model.encoding import decode, encode, keyed
 
 SCHEMA = "samaops/well/1"
@@ -36,16 +36,14 @@ class WellLook(Struct, frozen=True):
 
 def path_of(site: str) -> Path:
     """Return where the last well look of a site is kept."""
-    return default_file().parent / "well" / f"{quote(site, safe='')[:_NAME_CHARACTERS]}.json"
+    return places.state() / "well" / f"{quote(site, safe='')[:_NAME_CHARACTERS]}.json"
 
 
 def load(site: str) -> WellLook | None:
     """Return the last well look of a site by this version; None when there is none, or what is there is not one."""
-    path = path_of(site)
     try:
-        with open_to_read(path) as file:
-            content = file.read(_LARGEST_BYTES + 1)
-        document = keyed(json.loads(content))
+        path = path_of(site)
+        document = keyed(json.loads(files.read(path, _LARGEST_BYTES)))
         # Another version may have seen more of a thing, or less: that is no difference of the thing.
         if (document.get("schema"), document.get("samaops"), document.get("site")) == (
             SCHEMA,
@@ -55,21 +53,21 @@ def load(site: str) -> WellLook | None:
             return decode(document["look"], WellLook)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, RecursionError) as error:
-        logger.debug("%s cannot be read: %s", path, error)
+    except (OSError, ValueError, KeyError, RecursionError, ConfigurationError) as error:
+        logger.debug("the last well look of %s cannot be read: %s", site, error)
     return None
 
 
 def keep(site: str, look: WellLook) -> None:
     """Keep a look in the place of the one before."""
-    path = path_of(site)
     document = {"schema": SCHEMA, "samaops": __version__, "site": site, "look": encode(look)}
     content = json.dumps(document).encode("ascii")
     if len(content) > _LARGEST_BYTES:
         logger.debug("the look of %s is too large to be kept: %d bytes", site, len(content))
         return
     try:
+        path = path_of(site)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(path, content)
-    except OSError as error:
-        logger.debug("%s cannot be written: %s", path, error)
+        files.write_private(path, content)
+    except (OSError, ConfigurationError) as error:
+        logger.debug("the look of %s cannot be written: %s", site, error)

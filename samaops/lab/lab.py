@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.errors import LockedError, RefusedError
+from samaops.errors import ConfigurationError, LockedError, RefusedError
 from samaops.i18n import _
 from samaops.lab import (
     chains,
@@ -54,14 +54,21 @@ class UpResult(Struct, frozen=True):
 def up(layout: Layout, progress: Progress) -> UpResult:
     """Start whatever of the lab does not run.
 
-    Raises RefusedError when the ports are held by others or the directory is not a lab's.
+    Raises RefusedError when the ports are held by others or the directory is not a lab's, ConfigurationError when it
+    cannot be written.
     """
     began = time.monotonic()
     layout = _absolute(layout)
     _refuse_foreign_directory(layout)
     _refuse_taken_ports(layout, read_state(layout.state_file) or LabState())
-    layout.directory.mkdir(parents=True, exist_ok=True)
-    layout.marker.touch()
+    try:
+        layout.directory.mkdir(parents=True, exist_ok=True)
+        layout.marker.touch()
+    except OSError as error:
+        text = _("The lab cannot be made in {directory}: {reason}")
+        raise ConfigurationError(
+            text.format(directory=layout.directory, reason=error.strerror), hint="samaops lab up --dir DIR"
+        ) from error
     with locked(layout):
         states = StateFile.open(layout.state_file)
         states.set(problems=())

@@ -15,6 +15,8 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import asdict, fields
 
+from samaops.config import places
+
 DB_ADDRESS = "127.101.0.1"
 API_ADDRESS = "127.101.0.2"
 WORKERS_ADDRESS = "127.101.0.3"
@@ -59,9 +61,8 @@ BUCKETS = ("avatars", "documents", "uploads")
 
 
 def default_directory() -> Path:
-    """Return the lab's directory under the XDG state directory."""
-    state_home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state_home) / "samaops" / "lab"
+    """Return the lab's directory under the XDG state directory. Raises ConfigurationError when there is no such place."""
+    return places.state() / "lab"
 
 
 class Secrets(Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from samaops.checks.registry import rules
-from samaops.config import consistency, faults, in_clear, keys, soundness
+from samaops.config import consistency, faults, files, in_clear, keys, soundness
 from samaops.config.fields import require_url
 from samaops.config.keys import Key
 from samaops.config.load import Configuration
@@ -26,6 +25,7 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.site import Site
 from samaops.workflows.diagnose import unknown_thresholds
+from samaops.workflows.troubleshooting import own
 
 _WITHOUT_USER = re.compile(r"//[^/@]*@")
 
@@ -40,7 +40,7 @@ class Shown(Struct, frozen=True):
 
 def require_free(path: Path) -> None:
     """Raise RefusedError when there is a file already."""
-    if path.exists():
+    if files.exists(path):
         raise RefusedError(
             _("{path} exists and was left as it is").format(path=path),
             hint=_("samaops config init --force   overwrites it"),
@@ -54,13 +54,9 @@ def write_example(path: Path, content: str, *, force: bool = False) -> None:
     """
     if not force:
         require_free(path)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode())
-        aside.replace(path)
+        files.write_private(path, content.encode())
     except OSError as error:
         raise ConfigurationError(
             _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
@@ -77,6 +73,7 @@ def check(configuration: Configuration) -> tuple[str, ...]:
     found = [*soundness.problems(settings), *_thresholds(settings), *_secrets(settings)]
     problems = [f"{place(key)}: {keys.dotted(key)}: {reason}" for key, reason in found]
     problems += [f"{configuration.path}: {text}" for _code, text in unknown_thresholds(Site(settings))]
+    problems += own.problems(Site(settings))
     if problems:
         raise ConfigurationError("\n".join(problems))
     return consistency.systems(settings)

@@ -40,8 +40,7 @@ def observe(
 
     Raises ConfigurationError when nothing of what was asked for is configured.
     """
-    _refuse_unknown_servers(site, selection)
-    _refuse_to_probe_unasked(selection)
+    require_possible(site, selection)
     collectors = registry.collectors(site, selection)
     if not collectors:
         _refuse_to_skip_all(site, selection)
@@ -61,6 +60,12 @@ def facts_of(site: Site, code: str, facts_type: type[FactsT], message: str) -> F
         observation.failure for observation in snapshot.observations if observation.failure is not None
     ]
     raise UnavailableError(message.format(reason=failures[0].message if failures else "?"))
+
+
+def require_possible(site: Site, selection: Selection) -> None:
+    """Raise UsageError when something is asked for that cannot be looked at, here or in this way."""
+    _refuse_unknown_servers(site, selection)
+    _refuse_to_probe_unasked(selection)
 
 
 def _refuse_unknown_servers(site: Site, selection: Selection) -> None:

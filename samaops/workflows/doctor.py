@@ -28,7 +28,7 @@ from samaops.config.settings import Ssh
 from samaops.errors import SamaopsError
 from samaops.facts.selection import Selection
 from samaops.i18n import _, ngettext
-from samaops.journal import history, lock
+from samaops.journal import history, lock_directory
 from samaops.model.finding import Finding
 from samaops.model.report import Report, worst_first
 from samaops.model.status import Status
@@ -198,7 +198,7 @@ def _directories(machine: Machine, site: Site | None) -> Iterator[Finding]:
     safety = site.settings.safety.lock_directory if site else None
     named = {
         "state": history.default_file().parent,
-        "locks": lock.directory(safety),
+        "locks": lock_directory.choose(safety),
         "log": machine.log_directory,
     }
     for name, path in named.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -15,7 +14,7 @@ from samaops.changes.rabbitmq import parking
 from samaops.changes.run import messages
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
-from samaops.config import consistency
+from samaops.config import consistency, files, places
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.rabbitmq import BrokerQueue, RabbitMQFacts
@@ -105,7 +104,7 @@ def export(site: Site, queue: str, file: Path | None) -> tuple[int, Path]:
     Raises RefusedError when the file exists, UnavailableError when the broker does not give them.
     """
     broker, path = _known(site, queue), file or default_file(queue)
-    if path.exists():
+    if files.exists(path):
         raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     try:
         with ManagementApi(site.host_of(broker), broker) as api:
@@ -149,10 +148,9 @@ def _parked(site: Site, holding: str) -> frozenset[str]:
 
 def default_file(queue: str) -> Path:
     """Return a new file for a queue's messages, under the state directory."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser())
     name = re.sub(r"[^\w.-]", "_", queue)
     now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-    return state / "samaops" / "exports" / f"{name}-{now}.jsonl"
+    return places.state() / "exports" / f"{name}-{now}.jsonl"
 
 
 def _unavailable(queue: str, error: ClientError) -> UnavailableError:

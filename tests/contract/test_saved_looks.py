@@ -65,4 +65,13 @@ def test_a_look_without_what_is_asked_for_is_unknown_and_never_well(
 def test_an_endless_file_is_no_look(samaops: Samaops) -> None:
     done = samaops("diagnose", "--from", "/dev/zero")
     assert done.code == 64
+    assert "not a regular file" in done.stderr
+
+
+def test_a_file_that_is_too_large_is_no_look(samaops: Samaops) -> None:
+    path = samaops.home / "look.json"
+    with path.open("wb") as file:
+        file.truncate(100 * 1024 * 1024)  # a hole: it takes no place
+    done = samaops("diagnose", "--from", path)
+    assert done.code == 64
     assert "too large" in done.stderr

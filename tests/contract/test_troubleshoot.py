@@ -22,6 +22,9 @@ START = "setsid {python} -m http.server {port} --bind 127.0.0.1 >/dev/null 2>&1 
 STOP = "kill $(cat {home}/pid); rm -f {home}/pid"
 
 
+FIX = "causes: {{proxy-down: {{fixes: [own.fix]}}}}\nfixes: {{own.fix: {{title: t, {}}}}}"
+
+
 class Site:
     """A site whose proxy is down, with a playbook of its own that can start it."""
 
@@ -273,12 +276,42 @@ def test_a_wrong_command_line_is_64(site: Site, words: tuple[str, ...], said: st
         ("id: notifications\nfixes: {workers.restart: {title: t, text: t}}", "has a fix of this name"),
     ],
 )
-def test_a_playbook_that_is_wrong_is_78_and_names_file_and_fault(site: Site, text: str, said: str) -> None:
+def test_a_playbook_that_is_wrong_costs_itself_only_and_is_named(site: Site, text: str, said: str) -> None:
     (site.playbooks / "wrong.yaml").write_text(text)
-    done = site("list")
-    assert done.code == 78
-    assert "wrong.yaml" in done.stderr or "playbook x" in done.stderr
-    assert said in done.stderr
+    listed, shown = site("list"), site("show", "notifications")
+    assert (listed.code, shown.code) == (0, 0)
+    assert "site.relay" in shown.stdout  # what stands in another file
+    checked = site.samaops("--config", site.config, "config", "check")
+    asked = site("x") if text.startswith("id: x") else checked
+    assert (checked.code, asked.code) == (78, 78)
+    for done in (listed, shown, checked, asked):
+        assert "wrong.yaml" in done.stderr
+        assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id: notifications\nlooks: [redisss]", "redisss"),
+        ("id: notifications\nlooks: ['docker@nowhere']", "nowhere"),
+        ("id: notifications\nlooks: [rabbitmq.publish.probe]", "--probe"),
+        (f"id: notifications\n{FIX.format('verb: queue burn, arguments: [a]')}", "queue burn"),
+        (
+            f"id: notifications\n{FIX.format('verb: docker restart, arguments: [a, b, c, d]')}",
+            "docker restart",
+        ),
+        (f"id: notifications\n{FIX.format('command: c, undo: u, server: there')}", "'there' is not in"),
+    ],
+)
+def test_what_a_playbook_names_and_is_not_there_costs_that_only(site: Site, text: str, said: str) -> None:
+    (site.playbooks / "wrong.yaml").write_text(text)
+    done = site("notifications")
+    assert (done.code, "proxy" in done.stdout) == (2, True)
+    checked = site.samaops("--config", site.config, "config", "check")
+    assert checked.code == 78
+    for words in (done.stderr, checked.stderr):
+        assert "playbook notifications: " in words
+        assert said in words
 
 
 def test_list_and_show_look_at_nothing_and_speak_json(site: Site) -> None:

@@ -20,6 +20,7 @@ from samaops.changes.rabbitmq.broker import (
 )
 from samaops.changes.readings import UnreadableError, facts_in, known, reading
 from samaops.changes.verbs import verb
+from samaops.config import files
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import DockerFacts
@@ -135,7 +136,7 @@ def plan_purge(snapshot: Snapshot, site: Site, queue: str, file: str) -> Plan:
 
 def _guard_purge(ready: int, file: Path) -> None:
     for path in (file, beforehand(file), progress(file)):
-        if path.exists():
+        if files.exists(path):
             raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
     if ready > MOST_MESSAGES:
         text = _("{count} messages are too many to be taken through the management API (at most {most})")

@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from samaops.changes.rabbitmq.queues import RESTORE, TAKE, Restoring, Taking, be
 from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
+from samaops.config import files
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError
 from samaops.i18n import _, ngettext
@@ -29,6 +30,7 @@ from samaops.model.plan import Operation, Outcome
 from samaops.site.site import Site
 
 BATCH = 100
+_MOST_DIGITS = 20
 
 
 def _take_lines(operation: Operation, site: Site) -> tuple[str, ...]:
@@ -74,7 +76,7 @@ def take(operation: Operation, site: Site) -> Outcome:
 def _take_batch(api: ManagementApi, queue: str, most: int, path: Path) -> int:
     """Move one batch from the queue to the file; return how many. What found no place is published again."""
     under_way = beforehand(path)
-    if under_way.exists():
+    if files.exists(under_way):
         raise ClientError(FailureKind.ERROR, _in_the_middle(path), "file")
     append(path, ())  # has it a place at all?
     seen = api.read(queue, most)
@@ -98,9 +100,12 @@ def is_restored(operation: Operation) -> bool:
     """
     restoring = convert(operation.arguments, Restoring)
     path = Path(restoring.file)
-    if beforehand(path).exists():
+    if files.exists(beforehand(path)):
         raise RefusedError(_in_the_middle(path), hint=f"samaops queue peek {shlex.quote(restoring.queue)}")
-    return not path.exists() or _published(path) >= sum(1 for _message in read(path))
+    try:
+        return not files.exists(path) or _published(path) >= sum(1 for _message in read(path))
+    except ClientError as error:
+        raise RefusedError(error.message) from error
 
 
 def _in_the_middle(path: Path) -> str:
@@ -113,7 +118,8 @@ def _in_the_middle(path: Path) -> str:
 
 def _published(path: Path) -> int:
     kept = progress(path)
-    return int(kept.read_text(encoding="ascii")) if kept.exists() else 0
+    with _sorting_errors(kept):
+        return int(files.read(kept, _MOST_DIGITS)) if files.exists(kept) else 0
 
 
 @runs(RESTORE, lines=_restore_lines, is_done=is_restored)
@@ -121,14 +127,15 @@ def restore(operation: Operation, site: Site) -> Outcome:
     """Publish the messages that were not published yet. Raises ClientError."""
     restoring = convert(operation.arguments, Restoring)
     queue, path = restoring.queue, Path(restoring.file)
-    if beforehand(path).exists():
+    if files.exists(beforehand(path)):
         raise ClientError(FailureKind.ERROR, _in_the_middle(path), "file")
     published = _published(path)
-    messages = list(read(path))[published:] if path.exists() else []
+    messages = list(read(path))[published:] if files.exists(path) else []
     with _api(site) as api:
         for number, message in enumerate(messages, start=published + 1):
             api.publish(queue, message)
-            progress(path).write_text(str(number), encoding="ascii")
+            with _sorting_errors(progress(path)):
+                progress(path).write_text(str(number), encoding="ascii")
     text = ngettext(
         "{count} message is in {queue} again", "{count} messages are in {queue} again", len(messages)
     )
@@ -137,23 +144,32 @@ def restore(operation: Operation, site: Site) -> Outcome:
 
 def append(path: Path, messages: Iterable[Mapping[str, Any]]) -> None:
     """Add messages to a file that only its owner may read, one JSON line each, on the disk at once."""
-    try:
+    with _sorting_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "a", encoding="utf-8") as stream:
+        with os.fdopen(files.open_to_append(path, 0o600), "a", encoding="utf-8") as stream:
             stream.writelines(json.dumps(message, ensure_ascii=False) + "\n" for message in messages)
             stream.flush()
             os.fsync(stream.fileno())
-    except OSError as error:
-        raise ClientError(FailureKind.ERROR, f"{path}: {error.strerror}", "file") from error
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the messages of a file."""
-    with path.open(encoding="utf-8") as stream:
-        for line in stream:
+    """Yield the messages of a file. Raises ClientError."""
+    with _sorting_errors(path):
+        files.require_regular(path)
+        with path.open(encoding="utf-8") as stream:
+            lines = stream.readlines()
+        for line in lines:
             with suppress(ValueError):  # a last line that a full disk cut short
                 yield json.loads(line)
+
+
+@contextmanager
+def _sorting_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ClientError(FailureKind.ERROR, f"{path}: {reason}", "file") from error
 
 
 def _broker(site: Site) -> RabbitMQ:

@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from samaops.clients import alertmanager, smtp, webhooks
 from samaops.clients.errors import ClientError
+from samaops.config import files, places
 from samaops.config.settings import Notify
-from samaops.errors import SamaopsError
+from samaops.errors import ConfigurationError, SamaopsError
 from samaops.i18n import _
-from samaops.journal.history import default_file
 from samaops.model.bulletin import Bulletin
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
@@ -232,10 +232,14 @@ def log(path: Path, bulletin: Bulletin, notes: Sequence[str]) -> tuple[str, ...]
 
 
 def _log_here(path: Path, text: str, error: OSError) -> str:
-    own = default_file().with_name(path.name)
     reason = error.strerror or str(error)
     try:
+        own = places.state() / path.name
         _append(own, text)
+    except ConfigurationError as second:
+        return _("No log was written: {path}: {reason}; {second}").format(
+            path=path, reason=reason, second=second.message
+        )
     except OSError as second:
         return _("No log was written: {path}: {reason}; {own}: {second}").format(
             path=path, reason=reason, own=own, second=second.strerror
@@ -248,8 +252,7 @@ def _log_here(path: Path, text: str, error: OSError) -> str:
 def _append(path: Path, text: str) -> None:
     """Append in one write, so that two writers never mix their lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o640)
+    descriptor = files.open_to_append(path, 0o640)
     try:
         os.write(descriptor, text.encode("utf-8", "backslashreplace"))
     finally:

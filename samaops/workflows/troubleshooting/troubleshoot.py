@@ -17,7 +17,7 @@ from samaops.clients.errors import ClientError
 from samaops.collect.rabbitmq import flow
 from samaops.config import consistency, playbooks
 from samaops.config.playbooks import Playbook, PlaybookFix
-from samaops.errors import SamaopsError, UsageError
+from samaops.errors import ConfigurationError, SamaopsError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import QueueFlow
 from samaops.facts.selection import Selection
@@ -32,7 +32,7 @@ from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, since_well
-from samaops.workflows.troubleshooting import names, stations
+from samaops.workflows.troubleshooting import names, own, stations
 from samaops.workflows.troubleshooting.stations import Counts
 
 _RISKS = list(Risk)
@@ -74,6 +74,9 @@ def find(site: Site, name: str) -> Playbook:
     """Return a playbook. Raises UsageError that names the nearest one."""
     known = playbooks.all_of(site.settings)
     if name not in known:
+        faults = playbooks.faults(site.settings)
+        if faults:  # it may be in one of these
+            raise ConfigurationError("\n".join(faults), hint="samaops config check")
         text = _("There is no playbook {name!r}").format(name=name)
         raise UsageError(f"{text}; {consistency.not_one_of(name, known)}", hint="samaops troubleshoot list")
     return known[name]
@@ -82,7 +85,8 @@ def find(site: Site, name: str) -> Playbook:
 def run(site: Site, name: str) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
     playbook = find(site, name)
-    selection = Selection(only=playbook.looks)
+    looks = tuple(look for look in playbook.looks if not own.fault_of_look(look, site))
+    selection = Selection(only=looks)
     snapshot = diagnose.observe(site, selection)
     report = diagnose.judge(snapshot, site, selection)
     report = since_well.compared(report, snapshot, site, well.load(site.name))
@@ -162,6 +166,8 @@ def _needed(fix: PlaybookFix) -> set[str]:
 
 def _verb(offer: Offer, site: Site) -> tuple[Verb, tuple[str, ...]]:
     known, fix = offer.names, offer.fix
+    if fault := own.fault_of_fix(fix, site):
+        raise UsageError(fault)
     if fix.verb is not None:
         return verbs.find(fix.verb), tuple(argument.format(**known) for argument in fix.arguments)
     quoted = {key: shlex.quote(value) for key, value in known.items()}

@@ -140,9 +140,10 @@ def test_a_site_adds_its_fixes_to_a_playbook_of_samaops(tmp_path: Path) -> None:
     assert "site.wake" not in playbooks.all_of(Settings())["notifications"].fixes
 
 
-def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="not a directory"):
-        playbooks.all_of(Settings(playbooks=Playbooks(path=tmp_path / "none")))
+def test_a_directory_that_is_not_there_is_said_and_costs_no_other_playbook(tmp_path: Path) -> None:
+    settings = Settings(playbooks=Playbooks(path=tmp_path / "none"))
+    assert playbooks.faults(settings) == (f"[playbooks] path: {tmp_path}/none: No such file or directory",)
+    assert playbooks.all_of(settings).keys() == playbooks.all_of(Settings()).keys()
 
 
 @pytest.mark.parametrize(

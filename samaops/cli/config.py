@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file, screen, stdout
-from samaops.cli.app import Globals
+from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.config.load import user_path
 from samaops.errors import UsageError

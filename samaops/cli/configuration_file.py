@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from samaops.cli.app import Globals
+from samaops.cli.global_options import Globals
 from samaops.config import load
 from samaops.config.load import Configuration
 from samaops.errors import ConfigurationError

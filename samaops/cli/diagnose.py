@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file, repeat, screen, stdout
-from samaops.cli.app import Globals
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli.global_options import Globals
+from samaops.cli.options import OutputOption
 from samaops.collect import store
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection
@@ -91,7 +91,6 @@ def diagnose(
         typer.Option("--list-checks", help=N_("List the checks with their thresholds; look at nothing.")),
     ] = False,
     output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Find what is broken and why."""
     selection = Selection(_names(only), _names(skip), deep, probe)
@@ -106,7 +105,7 @@ def diagnose(
         look = _saved_look(globals_, selection, from_, is_since_well=is_since_well)
     else:
         look = _live_look(globals_, selection, deadline, save, is_since_well=is_since_well)
-    verbose = verbose or globals_.verbose
+    verbose = globals_.verbose
 
     def code_of(report: Report) -> int:
         return exit_code(report, fail_on)

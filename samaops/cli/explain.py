@@ -9,7 +9,7 @@ import typer
 from msgspec.structs import replace
 
 from samaops.cli import configuration_file, screen, stdout
-from samaops.cli.app import Globals
+from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _

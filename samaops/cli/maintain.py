@@ -11,7 +11,7 @@ import typer
 from samaops.cli import changing, configuration_file, screen, stdout
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan
@@ -37,7 +37,6 @@ def daily(
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Do the daily tasks."""
     site = configuration_file.site(ctx.obj)
@@ -50,7 +49,7 @@ def daily(
     for note in outcome.notes:
         screen.console(stderr=True).print(f"samaops: {escape.command(note)}", soft_wrap=True)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
-    is_verbose = verbose or ctx.obj.verbose
+    is_verbose = ctx.obj.verbose
     if code or is_verbose or dry_run or output is not Output.HUMAN:
         screen.show(outcome.report, output, verbose=is_verbose)
     raise typer.Exit(code)

@@ -18,4 +18,3 @@ OutputOption = Annotated[
         help=N_("human, json, nagios, prometheus, junit or markdown."),
     ),
 ]
-VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help=N_("Show everything."))]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from samaops.cli import global_options
 from samaops.cli.stdout import write
 from samaops.errors import UsageError
 from samaops.i18n import _
@@ -37,6 +38,8 @@ def show(report: Report, output: Output, *, verbose: bool = False) -> None:
 
 def _show_to_people(report: Report, *, verbose: bool) -> None:
     """Print a report; where it is longer than the terminal, its answer stands at the end once more."""
+    if global_options.current().quiet and report.is_well:
+        return
     screen, content = console(), human(report, verbose=verbose)
     screen.print(content)
     if screen.is_terminal and len(screen.render_lines(content)) >= screen.height:
@@ -89,7 +92,7 @@ def _without_accents(error: UnicodeError) -> tuple[str, int]:
 @contextmanager
 def progress(message: str) -> Iterator[None]:
     """Show on stderr that work goes on, when somebody watches."""
-    if not sys.stderr.isatty():
+    if global_options.current().quiet or not sys.stderr.isatty():
         yield
         return
     with console(stderr=True).status(message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import signal
@@ -15,6 +16,7 @@ from samaops.clients.shell import MAX_OUTPUT_BYTES, Completed, text
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
+logger = logging.getLogger(__name__)
 _STAGE = "command"
 
 
@@ -23,6 +25,7 @@ class LocalShell:
 
     def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command line under ``LC_ALL=C`` in a process group of its own; see Shell.run."""
+        logger.debug("here: %s", command)
         ends_at = time.monotonic() + timeout
         process = subprocess.Popen(
             ["sh", "-c", command],

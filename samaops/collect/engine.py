@@ -159,6 +159,7 @@ class _Run:
             self.thread.start()
 
     def look(self) -> None:
+        logger.debug("%s is looked at", self.collector.subject)
         try:
             facts = self.collector.collect(self.probe)
             self._finish(facts=facts)
@@ -225,6 +226,10 @@ class _Run:
         with self._ended:  # the first word counts: a thread that ends after it was given up changes nothing
             self._ended.notify_all()
             if self._observation is None:
+                how = f"{failure.kind.value}: {failure.message}" if failure else "seen"
+                logger.debug(
+                    "%s after %d ms: %s", self.collector.subject, _milliseconds_since(self.started), how
+                )
                 self._observation = Observation(
                     system=self.collector.system,
                     subject=self.collector.subject,

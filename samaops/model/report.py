@@ -67,6 +67,12 @@ class Report(Struct, frozen=True):
             return Status.UNKNOWN
         return worst(finding.status for finding in self.findings)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether there is nothing that anybody must read: all is well, or done."""
+        is_planned = any(action.status is ActionStatus.PLANNED for action in self.actions)
+        return self.status is Status.OK and not (self.errors or is_planned)
+
     def counts(self) -> dict[Status, int]:
         """Return how many findings have each status, all five present."""
         counted = Counter(finding.status for finding in self.findings)

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from samaops.cli import global_options, log
+from samaops.cli import global_options, help_text, log
 from samaops.cli.commands import COMMANDS
 from samaops.cli.global_options import Globals
 from samaops.errors import UnavailableError, UsageError
@@ -55,6 +55,7 @@ def _load(name: str) -> Any:
     global_options.add_to(loaded, global_options.PANEL)
     _translate(loaded)
     loaded.name, loaded.help = name, _(text)
+    help_text.add_to(loaded, name)
     return loaded
 
 
@@ -108,5 +109,6 @@ def command() -> Any:
     global_options.begin()
     built = typer.main.get_command(app)
     global_options.add_to(built)
+    help_text.add_to(built, "")
     _translate(built)
     return built

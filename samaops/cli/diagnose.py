@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, repeat, screen, stdout
+from samaops.cli import completing, configuration_file, repeat, screen, stdout
 from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.collect import store
@@ -44,11 +44,20 @@ def diagnose(
     only: Annotated[
         str,
         typer.Option(
-            "--only", metavar="S,..", help=N_("Only these systems or checks; docker@api: on one server.")
+            "--only",
+            metavar="S,..",
+            help=N_("Only these systems or checks; docker@api: on one server."),
+            autocompletion=completing.selection,
         ),
     ] = "",
     skip: Annotated[
-        str, typer.Option("--skip", metavar="S,..", help=N_("All but these systems or checks."))
+        str,
+        typer.Option(
+            "--skip",
+            metavar="S,..",
+            help=N_("All but these systems or checks."),
+            autocompletion=completing.selection,
+        ),
     ] = "",
     deep: Annotated[
         bool, typer.Option("--deep", help=N_("Also look at what costs the systems something."))

@@ -64,7 +64,13 @@ def _options(
     ] = None,
     lab: Annotated[bool, typer.Option("--lab", help=N_("Use the lab's configuration."))] = False,
     lang: Annotated[
-        str | None, typer.Option("--lang", metavar="fr|en", help=N_("The language of the answer."))
+        str | None,
+        typer.Option(
+            "--lang",
+            metavar="fr|en",
+            help=N_("The language of the answer."),
+            autocompletion=lambda: list(LANGUAGES),
+        ),
     ] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help=N_("Show everything."))] = False,
     quiet: Annotated[
@@ -73,7 +79,10 @@ def _options(
     log_level: Annotated[
         str | None,
         typer.Option(
-            "--log-level", metavar="LEVEL", help=N_("What the log keeps: debug, info, warning or error.")
+            "--log-level",
+            metavar="LEVEL",
+            help=N_("What the log keeps: debug, info, warning or error."),
+            autocompletion=lambda: list(log.LEVELS),
         ),
     ] = None,
     debug: Annotated[

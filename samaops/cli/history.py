@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from samaops.cli import configuration_file, screen, stdout
+from samaops.cli import completing, configuration_file, screen, stdout
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -37,7 +37,12 @@ def list_(
 @app.command(help=N_("Show one change: every step, before and after."))
 def show(
     ctx: typer.Context,
-    change: Annotated[str, typer.Argument(metavar="ID", help=N_("A change of samaops history list."))],
+    change: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help=N_("A change of samaops history list."), autocompletion=completing.changes
+        ),
+    ],
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Show one change."""

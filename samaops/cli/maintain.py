@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen, stdout
+from samaops.cli import changing, completing, configuration_file, screen, stdout
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption
@@ -32,7 +32,12 @@ def daily(
     ctx: typer.Context,
     only: Annotated[
         str,
-        typer.Option("--only", metavar="TASK,..", help=N_("Only these tasks, see samaops maintain list.")),
+        typer.Option(
+            "--only",
+            metavar="TASK,..",
+            help=N_("Only these tasks, see samaops maintain list."),
+            autocompletion=completing.tasks,
+        ),
     ] = "",
     dry_run: DryRunOption = False,
     yes: YesOption = False,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from samaops.cli import completing
 from samaops.cli.changing import ChangeCommand
 from samaops.i18n import N_
 from samaops.workflows import history
@@ -17,7 +18,12 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 def undo(
     ctx: typer.Context,
     change: Annotated[
-        str, typer.Argument(metavar="ID", help=N_("A change of the history: samaops history list."))
+        str,
+        typer.Argument(
+            metavar="ID",
+            help=N_("A change of the history: samaops history list."),
+            autocompletion=completing.changes,
+        ),
     ],
 ) -> None:
     """Take a change back."""

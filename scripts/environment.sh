@@ -6,7 +6,7 @@ cd "$ROOT" || exit 1
 
 DEBIAN_PACKAGES=(
   postgresql-15 pgbouncer redis-server rabbitmq-server openssh-server openssh-client docker.io docker-compose
-  tinyproxy nginx-light unixodbc odbc-postgresql python3-venv iproute2 iputils-ping procps curl
+  tinyproxy nginx-light unixodbc odbc-postgresql python3-venv iproute2 iputils-ping procps curl zsh fish
   prometheus # its promtool; the server is not started
 )
 

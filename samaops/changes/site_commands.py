@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from samaops.changes.verbs import Verb
 from samaops.config.playbooks import PlaybookFix
 from samaops.facts.observation import Snapshot
-from samaops.model.plan import Plan, Step, shell
+from samaops.i18n import _
+from samaops.model.plan import Plan, Risk, Step, shell
 from samaops.site.site import Site
+
+
+def _destroyed(fix: PlaybookFix) -> str:
+    """Return what is lost by a command that loses data, in the words of its playbook."""
+    if fix.risk is not Risk.DESTRUCTIVE:
+        return ""
+    return str(fix.destroys) if fix.destroys else _("its playbook does not say what")
 
 
 def verb_of(name: str, fix: PlaybookFix, title: str, target: str, fill: Sequence[str]) -> Verb:
@@ -28,6 +36,7 @@ def verb_of(name: str, fix: PlaybookFix, title: str, target: str, fill: Sequence
             after=(),
             undo=shell(undo, server, fix.timeout) if undo else None,
             no_undo=fix.no_undo or "",
+            destroys=_destroyed(fix),
             servers=(),
         )
         return Plan(f"troubleshoot {name}", arguments, title, target, (step,))

@@ -81,6 +81,8 @@ def _inverse(step: Step, snapshot: Snapshot) -> Step:
         title=_("Take back: {title}").format(title=step.title),
         operation=step.undo,
         undo=step.operation,
+        destroys="",
+        undo_restores="",
         before=step.after,
         after=step.before,
     )

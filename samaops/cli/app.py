@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from msgspec import Struct
 from typer.core import TyperCommand, TyperGroup
 
-from samaops import __version__
-from samaops.cli import log
+from samaops.cli import global_options, help_text, log
 from samaops.cli.commands import COMMANDS
+from samaops.cli.global_options import Globals
 from samaops.errors import UnavailableError, UsageError
-from samaops.i18n import LANGUAGES, N_, _
-from samaops.site import chosen
-
-
-class Globals(Struct, frozen=True):
-    """The options before the command."""
-
-    config: Path | None = None
-    lab: bool = False
-    verbose: bool = False
+from samaops.i18n import N_, _
 
 
 class LazyGroup(TyperGroup):
@@ -63,8 +52,10 @@ def _load(name: str) -> Any:
             _("the lab needs more libraries ({name} is not installed)").format(name=error.name),
             hint="pip install 'samaops[lab]'",
         ) from error
+    global_options.add_to(loaded, global_options.PANEL)
     _translate(loaded)
     loaded.name, loaded.help = name, _(text)
+    help_text.add_to(loaded, name)
     return loaded
 
 
@@ -73,6 +64,8 @@ def _translate(command: Any) -> None:
     for param in command.params:
         if getattr(param, "help", None):
             param.help = _(param.help)
+        if getattr(param, "rich_help_panel", None):
+            param.rich_help_panel = _(param.rich_help_panel)
         if getattr(param, "is_flag", False):
             param.metavar = ""  # typer would write <bool> behind a flag
     if command.help:
@@ -104,50 +97,18 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"samaops {__version__}")
-        raise typer.Exit
-
-
-def _check_language(value: str | None) -> str | None:
-    if value is not None and value not in LANGUAGES:
-        raise UsageError(
-            _("{value!r} is not a language of samaops").format(value=value), hint="--lang fr, --lang en"
-        )
-    return value
-
-
 @app.callback()
-def root(
-    ctx: typer.Context,
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help=N_("The configuration file to use."))
-    ] = None,
-    lab: Annotated[bool, typer.Option("--lab", help=N_("Use the lab's configuration."))] = False,
-    lang: Annotated[
-        str | None,
-        typer.Option(
-            "--lang", metavar="fr|en", callback=_check_language, help=N_("The language of the answer.")
-        ),
-    ] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help=N_("Show everything."))] = False,
-    _version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help=N_("Show the version.")),
-    ] = False,
-) -> None:
-    """Keep the global options for the command that follows."""
+def root(ctx: typer.Context) -> None:
+    """Begin with what the options before the command chose; others may follow it."""
     log.begin()
-    if config is not None and lab:
-        raise UsageError(_("{one} and {other} exclude each other").format(one="--config", other="--lab"))
-    chosen.remember(config, lab=lab, language=lang)
-    chosen.show_everything(verbose)
-    ctx.obj = Globals(config, lab, verbose)
+    ctx.obj = ctx.obj or Globals()
 
 
 def command() -> Any:
     """Return the whole command line, in the user's language."""
+    global_options.begin()
     built = typer.main.get_command(app)
+    global_options.add_to(built)
+    help_text.add_to(built, "")
     _translate(built)
     return built

@@ -9,8 +9,9 @@ from samaops.cli.commands import COMMANDS
 
 
 def language(argv: list[str]) -> str | None:
-    """Return the value of ``--lang``, if any."""
-    return next(_values(argv, "--lang", ""), None)
+    """Return the value of ``--lang``, if any: the last one, as the parser takes it."""
+    languages = list(_values(argv, "--lang", ""))
+    return languages[-1] if languages else None
 
 
 def output(argv: list[str]) -> str:

@@ -10,11 +10,11 @@ import typer
 from msgspec import Struct
 from typer.core import TyperCommand
 
-from samaops.cli import configuration_file, screen
+from samaops.cli import configuration_file, global_options, screen
 from samaops.cli.answered import Answered
-from samaops.cli.app import Globals
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli.global_options import Globals
+from samaops.cli.options import OutputOption
 from samaops.clients import shells
 from samaops.errors import SamaopsError, UsageError
 from samaops.i18n import N_, _
@@ -72,10 +72,9 @@ def _options(
     confirm: ConfirmOption = None,
     wait: WaitOption = 60.0,
     output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> Changing:
     """Hold the options of every changing command."""
-    return Changing(ctx.obj, Consent(dry_run, yes, confirm, wait), output, verbose or ctx.obj.verbose)
+    return Changing(ctx.obj, Consent(dry_run, yes, confirm, wait), output, ctx.obj.verbose)
 
 
 class ChangeCommand(TyperCommand):
@@ -141,7 +140,7 @@ def carry_out(
         finish(report)
     screen.show(place(report), output, verbose=wanted.verbose)
     _show_notes(plan, output)
-    if then and output is Output.HUMAN and not report.errors:
+    if then and output is Output.HUMAN and not report.errors and not global_options.current().quiet:
         _show_next(then)
     raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else 0))
 
@@ -182,7 +181,7 @@ def _show_next(command: str) -> None:
 
 def _show_notes(plan: Plan, output: Output) -> None:
     """Tell on stderr what people should know besides."""
-    if output is Output.HUMAN:
+    if output is Output.HUMAN and not global_options.current().quiet:
         for note in plan.notes:
             screen.console(stderr=True).print(note)
 

@@ -11,8 +11,8 @@ import typer
 from msgspec.structs import replace
 
 from samaops.cli import configuration_file, screen, stdout
-from samaops.cli.app import Globals
 from samaops.cli.consent import ask
+from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.config import example, places
 from samaops.errors import UsageError

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from samaops.cli.app import Globals
+from samaops.cli.global_options import Globals
 from samaops.config import files, load
 from samaops.config.load import Configuration
 from samaops.config.settings import Settings

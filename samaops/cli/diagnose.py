@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, repeat, screen, stdout, textfile
-from samaops.cli.app import Globals
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli import completing, configuration_file, repeat, screen, stdout, textfile
+from samaops.cli.global_options import Globals
+from samaops.cli.options import OutputOption
 from samaops.cli.textfile import TextfileOption
 from samaops.collect import store
 from samaops.errors import UsageError
@@ -44,11 +44,20 @@ def diagnose(
     only: Annotated[
         str,
         typer.Option(
-            "--only", metavar="S,..", help=N_("Only these systems or checks; docker@api: on one server.")
+            "--only",
+            metavar="S,..",
+            help=N_("Only these systems or checks; docker@api: on one server."),
+            autocompletion=completing.selection,
         ),
     ] = "",
     skip: Annotated[
-        str, typer.Option("--skip", metavar="S,..", help=N_("All but these systems or checks."))
+        str,
+        typer.Option(
+            "--skip",
+            metavar="S,..",
+            help=N_("All but these systems or checks."),
+            autocompletion=completing.selection,
+        ),
     ] = "",
     deep: Annotated[
         bool, typer.Option("--deep", help=N_("Also look at what costs the systems something."))
@@ -92,7 +101,6 @@ def diagnose(
     ] = False,
     textfile_: TextfileOption = None,
     output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Find what is broken and why."""
     selection = Selection(_names(only), _names(skip), deep, probe)
@@ -109,7 +117,7 @@ def diagnose(
     else:
         look = _live_look(globals_, selection, deadline, save, is_since_well=is_since_well)
     look = textfile.written(look, textfile_)
-    verbose = verbose or globals_.verbose
+    verbose = globals_.verbose
 
     def code_of(report: Report) -> int:
         return exit_code(report, fail_on)

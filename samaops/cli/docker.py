@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, screen, stdout
+from samaops.cli import completing, configuration_file, screen, stdout
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.options import OutputOption
 from samaops.i18n import N_
@@ -20,7 +20,12 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 ContainerArgument = Annotated[
-    str, typer.Argument(metavar="CONTAINER", help=N_("A container that the configuration names."))
+    str,
+    typer.Argument(
+        metavar="CONTAINER",
+        help=N_("A container that the configuration names."),
+        autocompletion=completing.containers,
+    ),
 ]
 
 
@@ -71,7 +76,10 @@ def logs(
 def cleanup(
     ctx: typer.Context,
     server: Annotated[
-        list[str] | None, typer.Argument(metavar="[SERVER]...", help=N_("All servers when absent."))
+        list[str] | None,
+        typer.Argument(
+            metavar="[SERVER]...", help=N_("All servers when absent."), autocompletion=completing.servers
+        ),
     ] = None,
 ) -> None:
     """Remove images."""

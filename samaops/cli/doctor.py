@@ -7,7 +7,7 @@ import sys
 import typer
 
 from samaops.cli import configuration_file, log, screen
-from samaops.cli.app import Globals
+from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.config.load import Configuration
 from samaops.errors import ConfigurationError

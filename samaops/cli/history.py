@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from samaops.cli import configuration_file, moments, screen, stdout
+from samaops.cli import completing, configuration_file, moments, screen, stdout
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -76,7 +76,9 @@ def show(
     change: Annotated[
         str,
         typer.Argument(
-            metavar="ID|last", help=N_("A change of samaops history list; its beginning is enough.")
+            metavar="ID|last",
+            help=N_("A change of samaops history list; its beginning is enough."),
+            autocompletion=completing.changes,
         ),
     ],
     output: OutputOption = Output.HUMAN,

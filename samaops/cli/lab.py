@@ -10,7 +10,7 @@ import typer
 from msgspec import to_builtins
 
 from samaops.cli import incident_screen, lab_screen
-from samaops.i18n import N_
+from samaops.i18n import N_, _
 from samaops.lab import lab
 from samaops.lab import load as traffic
 from samaops.lab.incidents import running
@@ -27,7 +27,13 @@ Directory = Annotated[
     Path | None,
     typer.Option("--dir", help=N_("The lab's directory; by default under the XDG state directory.")),
 ]
-Output = Annotated[str, typer.Option("-o", "--output", help="human | json")]
+Output = Annotated[
+    str, typer.Option("-o", "--output", help="human | json", autocompletion=lambda: ["human", "json"])
+]
+
+
+def _incidents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
+    return [(incident.id, _(incident.title)) for incident in running.INCIDENTS]
 
 
 def _layout(directory: Path | None) -> Layout:
@@ -73,7 +79,8 @@ def load(
 
 @app.command("break", help=N_("Cause an incident; return when it can be seen."))
 def break_(
-    incident: Annotated[str, typer.Argument(help=N_("An incident's name."))], directory: Directory = None
+    incident: Annotated[str, typer.Argument(help=N_("An incident's name."), autocompletion=_incidents)],
+    directory: Directory = None,
 ) -> None:
     """Cause an incident."""
     layout = _layout(directory)
@@ -82,7 +89,9 @@ def break_(
 
 @app.command(help=N_("End an incident, or all that are live; return when it is gone."))
 def heal(
-    incident: Annotated[str | None, typer.Argument(help=N_("An incident's name."))] = None,
+    incident: Annotated[
+        str | None, typer.Argument(help=N_("An incident's name."), autocompletion=_incidents)
+    ] = None,
     directory: Directory = None,
 ) -> None:
     """End incidents."""

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import traceback
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from samaops.config import files, masking, places
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
+from samaops.render import escape
 
+LEVELS = ("debug", "info", "warning", "error")
 _LARGEST_BYTES = 1_000_000
+_LONGEST_LINE = 1000
 
 
 def path() -> Path:
@@ -26,11 +31,19 @@ def path() -> Path:
 
 def begin() -> None:
     """Send everything that libraries log or warn about to the file instead of the screen."""
-    handler = _FileHandler(logging.WARNING)
+    handler = _FileHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.captureWarnings(True)
     threading.excepthook = _thread_failed
+
+
+def keep(level: str, *, on_screen: bool) -> None:
+    """Keep what samaops itself logs from a level on; ``on_screen`` writes all of it to stderr too."""
+    logger = logging.getLogger("samaops")
+    logger.setLevel(logging.DEBUG if on_screen else level.upper() or logging.NOTSET)
+    if on_screen and not any(isinstance(handler, _ScreenHandler) for handler in logger.handlers):
+        logger.addHandler(_ScreenHandler())
 
 
 def write_traceback(error: BaseException) -> str:
@@ -57,6 +70,19 @@ class _FileHandler(logging.Handler):
             ConfigurationError,
         ):  # a log that cannot be written must not end the work it tells of
             return
+
+
+class _ScreenHandler(logging.Handler):
+    """Lines for people: no traceback, which is in the file."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        moment = (
+            datetime.fromtimestamp(record.created, timezone.utc).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        )
+        name = record.name.removeprefix("samaops.")
+        line = masking.mask(f"{moment} {record.levelname.lower()} {name}: {record.getMessage()}")
+        with suppress(OSError, ValueError):  # whoever read it has gone
+            sys.stderr.write(escape.plain(line, _LONGEST_LINE) + "\n")
 
 
 def _thread_failed(arguments: threading.ExceptHookArgs) -> None:

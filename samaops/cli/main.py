@@ -12,6 +12,7 @@ import sys
 import threading
 from contextlib import suppress
 from datetime import datetime, timezone
+from importlib import import_module
 from typing import NoReturn
 
 from samaops import errors
@@ -24,6 +25,9 @@ from samaops.model.report import Report, ReportError
 from samaops.render import escape, faces
 from samaops.render.faces import Output
 from samaops.site import chosen
+
+# Set by the shell that asks what it may offer.
+COMPLETE = "_SAMAOPS_COMPLETE"
 
 
 def main() -> NoReturn:
@@ -40,7 +44,12 @@ def main() -> NoReturn:
 def run(argv: list[str]) -> int:
     """Run one command line and return its exit code; nothing but SystemExit of shell completion gets out."""
     try:
-        return _flush(_code(command().main(args=argv, prog_name="samaops", standalone_mode=False)))
+        for stream in (sys.stdout, sys.stderr):
+            stdout.let_fit(stream)
+        program = command()
+        if COMPLETE in os.environ:
+            import_module("samaops.cli.shell_completion").register()
+        return _flush(_code(program.main(args=argv, prog_name="samaops", standalone_mode=False)))
     except (KeyboardInterrupt, typer_words.abort()):
         return fail(argv, _("interrupted"), "", errors.INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - the boundary of the whole program

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, configuration_file, screen, stdout, textfile
+from samaops.cli import changing, completing, configuration_file, screen, stdout, textfile
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
-from samaops.cli.options import OutputOption, VerboseOption
+from samaops.cli.options import OutputOption
 from samaops.cli.textfile import TextfileOption
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
@@ -33,13 +33,17 @@ def daily(
     ctx: typer.Context,
     only: Annotated[
         str,
-        typer.Option("--only", metavar="TASK,..", help=N_("Only these tasks, see samaops maintain list.")),
+        typer.Option(
+            "--only",
+            metavar="TASK,..",
+            help=N_("Only these tasks, see samaops maintain list."),
+            autocompletion=completing.tasks,
+        ),
     ] = "",
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     textfile_: TextfileOption = None,
     output: OutputOption = Output.HUMAN,
-    verbose: VerboseOption = False,
 ) -> None:
     """Do the daily tasks."""
     textfile.check(textfile_)
@@ -59,7 +63,7 @@ def daily(
     with nullcontext() if may_ask else screen.progress(_("Doing the daily tasks…")):
         outcome = routine.run(site, DAILY, request)
     code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
-    is_verbose = verbose or ctx.obj.verbose
+    is_verbose = ctx.obj.verbose
     failure = ""
     try:
         textfile.write(textfile_, outcome.report)

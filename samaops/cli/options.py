@@ -8,7 +8,6 @@ import typer
 
 from samaops.i18n import N_
 from samaops.render.faces import Output
-from samaops.site import chosen
 
 OutputOption = Annotated[
     Output,
@@ -18,8 +17,4 @@ OutputOption = Annotated[
         metavar="FORM",
         help=N_("human, json, nagios, prometheus, junit or markdown."),
     ),
-]
-VerboseOption = Annotated[
-    bool,
-    typer.Option("-v", "--verbose", callback=chosen.show_everything, help=N_("Show everything.")),
 ]

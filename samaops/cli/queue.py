@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK
-from samaops.cli import configuration_file, screen
+from samaops.cli import completing, configuration_file, screen
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
@@ -21,7 +21,10 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 QueueArgument = Annotated[
-    str, typer.Argument(metavar="QUEUE", help=N_("A queue that the configuration names."))
+    str,
+    typer.Argument(
+        metavar="QUEUE", help=N_("A queue that the configuration names."), autocompletion=completing.queues
+    ),
 ]
 FileOption = Annotated[
     Path | None,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 from typer.core import TyperCommand
@@ -17,11 +18,16 @@ from samaops.cli import screen, stdout, streams
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
+from samaops.render import changes
 from samaops.render.faces import Output
+from samaops.render.words import symbols_for
 
 DEFAULT_WATCH_SECONDS = 5
 # Between two looks of --wait: soon enough for a person, rare enough for the systems.
 PAUSE_SECONDS = 2.0
+# The age of the answer is told in seconds; what has changed lately, in a few lines above the answer.
+_DRAWN_PER_SECOND = 2
+_MOST_CHANGES = 5
 
 
 class WatchCommand(TyperCommand):
@@ -55,29 +61,71 @@ def watch(look: Callable[[], Report], seconds: float, output: Output, *, verbose
             hint="--wait SECONDS",
         )
     if output is Output.HUMAN and sys.stdout.isatty():
-        _refresh(look, seconds, verbose=verbose)
+        _Watch(look, seconds, verbose=verbose).run()
+    last: Report | None = None
     while not streams.lost(sys.stdout):
-        screen.show(look(), output, verbose=verbose)
+        report = look()
+        if last is not None and output is Output.HUMAN:
+            for line in changes.lines(last, report, symbols_for(sys.stdout.encoding)):
+                screen.show_screen(line)
+        screen.show(report, output, verbose=verbose)
         stdout.write("\n")
+        last = report
         time.sleep(seconds)
     raise typer.Exit(0)  # whoever read has seen enough
 
 
-def _refresh(look: Callable[[], Report], seconds: float, *, verbose: bool) -> None:
-    console = screen.console()
-    last: Report | None = None
-    try:
-        # Not redirected: what we ask of stdout (its encoding) must stay the terminal's.
-        with Live(
-            console=console, auto_refresh=False, screen=True, redirect_stdout=False, redirect_stderr=False
-        ) as live:
-            while not streams.lost(sys.stdout):
-                last = look()
-                every = _("{time}, every {seconds} s; Ctrl-C ends").format(
-                    time=last.started_at.astimezone().strftime("%H:%M:%S"), seconds=f"{seconds:g}"
-                )
-                live.update(Group(Text(every, "dim"), screen.human(last, verbose=verbose)), refresh=True)
-                time.sleep(seconds)
-    finally:
-        if last is not None:  # the alternate screen is gone: leave the last answer to be read
-            console.print(screen.human(last, verbose=verbose))
+class _Watch:
+    """A screen that is drawn again while the looks go on: what is done now, how old the answer is, what has changed."""
+
+    def __init__(self, look: Callable[[], Report], seconds: float, *, verbose: bool) -> None:
+        self._look = look
+        self._seconds = seconds
+        self._verbose = verbose
+        self._last: Report | None = None
+        self._seen_at = 0.0
+        self._is_looking = True
+        self._changes: deque[RenderableType] = deque(maxlen=_MOST_CHANGES)
+
+    def run(self) -> None:
+        """Look again and again, until Ctrl-C; the last answer stays to be read."""
+        console = screen.console()
+        try:
+            # Not redirected: what we ask of stdout (its encoding) must stay the terminal's.
+            with Live(
+                console=console,
+                get_renderable=self._screen,
+                refresh_per_second=_DRAWN_PER_SECOND,
+                screen=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            ) as live:
+                while not streams.lost(sys.stdout):
+                    self._take(self._look())
+                    live.refresh()
+                    time.sleep(self._seconds)
+                    self._is_looking = True
+        finally:
+            if self._last is not None:  # the alternate screen is gone
+                console.print(screen.human(self._last, verbose=self._verbose))
+
+    def _take(self, report: Report) -> None:
+        if self._last is not None:
+            self._changes.extendleft(changes.lines(self._last, report, symbols_for(sys.stdout.encoding)))
+        self._last, self._seen_at, self._is_looking = report, time.monotonic(), False
+
+    def _screen(self) -> RenderableType:
+        if self._last is None:
+            return screen.Waiting(_("Looking at everything…"))
+        moment = self._last.started_at.astimezone().strftime("%H:%M:%S")
+        age = time.monotonic() - self._seen_at
+        seen = _("seen at {time}, {age:.0f} s ago").format(time=moment, age=age)
+        now = (
+            screen.Waiting(_("{seen}; looking again…").format(seen=seen))
+            if self._is_looking
+            else Text(
+                _("{seen}; every {seconds:g} s; Ctrl-C ends").format(seen=seen, seconds=self._seconds), "dim"
+            )
+        )
+        changed = [*self._changes, Text("")] if self._changes else []
+        return Group(now, *changed, screen.human(self._last, verbose=self._verbose))

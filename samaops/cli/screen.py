@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from msgspec import Struct
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from samaops.cli.stdout import write
+from samaops.cli import global_options
+from samaops.cli.stdout import let_fit, write
+from samaops.collect import awaited
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
@@ -37,6 +38,8 @@ def show(report: Report, output: Output, *, verbose: bool = False) -> None:
 
 def _show_to_people(report: Report, *, verbose: bool) -> None:
     """Print a report; where it is longer than the terminal, its answer stands at the end once more."""
+    if global_options.current().quiet and report.is_well:
+        return
     screen, content = console(), human(report, verbose=verbose)
     screen.print(content)
     if screen.is_terminal and len(screen.render_lines(content)) >= screen.height:
@@ -76,30 +79,28 @@ def show_table(table: Table, output: Output) -> None:
 def console(*, stderr: bool = False) -> Console:
     """Return a console for one of the streams; text is never taken for markup."""
     stream = sys.stderr if stderr else sys.stdout
-    codecs.register_error("samaops.ascii", _without_accents)
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="samaops.ascii")
+    let_fit(stream)
     screen = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
     screen.width = min(screen.width, _WIDEST)
     return screen
 
 
-def _without_accents(error: UnicodeError) -> tuple[str, int]:
-    """Replace what an encoding has not: "é" becomes "e", anything else "?"."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = unicodedata.normalize("NFKD", error.object[error.start : error.end])
-    return "".join(
-        character if character.isascii() else "" if unicodedata.combining(character) else "?"
-        for character in text
-    ), error.end
-
-
 @contextmanager
 def progress(message: str) -> Iterator[None]:
     """Show on stderr that work goes on, when somebody watches."""
-    if not sys.stderr.isatty():
+    if global_options.current().quiet or not sys.stderr.isatty():
         yield
         return
-    with console(stderr=True).status(message):
+    with console(stderr=True).status(Waiting(message)):
         yield
+
+
+class Waiting(Struct, frozen=True):
+    """What is done, and which systems it waits for now; one line, drawn again and again."""
+
+    message: str
+
+    def __rich__(self) -> Text:
+        names = ", ".join(awaited.systems())
+        text = _("{message} waiting for {names}").format(message=self.message, names=names)
+        return Text(text if names else self.message, no_wrap=True, overflow="ellipsis")

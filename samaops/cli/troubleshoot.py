@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, screen, stdout
+from samaops.cli import changing, completing, screen, stdout
 from samaops.cli.changing import ChangeCommand, Changing
 from samaops.cli.consent import ask, is_yes
 from samaops.cli.diagnose import exit_code
@@ -41,14 +41,22 @@ def troubleshoot(
     playbook: Annotated[
         str,
         typer.Argument(
-            metavar="list|show|ID", help=N_("A playbook, such as notifications; or list, or show ID.")
+            metavar="list|show|ID",
+            help=N_("A playbook, such as notifications; or list, or show ID."),
+            autocompletion=completing.symptoms,
         ),
     ],
     shown: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help=N_("The playbook that show prints."))
+        str | None,
+        typer.Argument(
+            metavar="[ID]", help=N_("The playbook that show prints."), autocompletion=completing.symptoms
+        ),
     ] = None,
     apply: Annotated[
-        str | None, typer.Option("--apply", metavar="FIX", help=N_("Make this fix, after a yes."))
+        str | None,
+        typer.Option(
+            "--apply", metavar="FIX", help=N_("Make this fix, after a yes."), autocompletion=completing.fixes
+        ),
     ] = None,
     canary: Annotated[
         bool,
@@ -61,7 +69,12 @@ def troubleshoot(
     ] = False,
     queue: Annotated[
         str | None,
-        typer.Option("--queue", metavar="QUEUE", help=N_("The queue of the canary; normal when absent.")),
+        typer.Option(
+            "--queue",
+            metavar="QUEUE",
+            help=N_("The queue of the canary; normal when absent."),
+            autocompletion=completing.queues,
+        ),
     ] = None,
     wait: Annotated[
         float | None,

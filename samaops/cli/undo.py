@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from samaops.cli import completing
 from samaops.cli.changing import ChangeCommand
 from samaops.i18n import N_
 from samaops.workflows import history
@@ -21,6 +22,7 @@ def undo(
         typer.Argument(
             metavar="ID|last",
             help=N_("A change of samaops history list; its beginning is enough, or the last one."),
+            autocompletion=completing.changes,
         ),
     ],
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from samaops.changes.celery.revoke import TERMINATE
-from samaops.cli import configuration_file, screen
+from samaops.cli import completing, configuration_file, screen
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.options import OutputOption
 from samaops.errors import UsageError
@@ -21,7 +21,10 @@ app = typer.Typer(
 
 
 WorkerArgument = Annotated[
-    str, typer.Argument(metavar="WORKER", help=N_("A worker that the configuration names."))
+    str,
+    typer.Argument(
+        metavar="WORKER", help=N_("A worker that the configuration names."), autocompletion=completing.workers
+    ),
 ]
 
 
@@ -43,7 +46,12 @@ def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
 def add_queue(
     ctx: typer.Context,
     worker: WorkerArgument,
-    queue: Annotated[str, typer.Argument(metavar="QUEUE", help=N_("A queue that the broker has."))],
+    queue: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUEUE", help=N_("A queue that the broker has."), autocompletion=completing.queues
+        ),
+    ],
 ) -> None:
     """Add a queue to a worker."""
     ctx.obj.change("workers add-queue", worker, queue)

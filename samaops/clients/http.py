@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import logging
 import re
 import socket
 import time
@@ -28,6 +29,7 @@ from samaops.model.failure import FailureKind
 if TYPE_CHECKING:
     from requests import Response
 
+logger = logging.getLogger(__name__)
 MAX_BYTES = 4 * 1024 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
@@ -250,6 +252,8 @@ class HttpConnection:
     ) -> HttpAnswer:
         headers = {name.lower(): value for name, value in response.headers.items()}
         head_size = sum(len(name) + len(value) + 4 for name, value in headers.items())
+        place = response.url.partition("?")[0]  # what is asked for may be a secret
+        logger.debug("%s: %d after %.0f ms", place, response.status_code, total_ms)
         footprint.count(commands=1, bytes_read=head_size + len(content))
         connect_ms = round(self.route.open_ms + self.route.tls_ms, 2)
         return HttpAnswer(

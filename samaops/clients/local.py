@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import MAX_OUTPUT_BYTES, Completed, text
@@ -9,6 +11,7 @@ from samaops.config import programs
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
+logger = logging.getLogger(__name__)
 _STAGE = "command"
 
 
@@ -17,6 +20,7 @@ class LocalShell:
 
     def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command line under ``LC_ALL=C``; see Shell.run."""
+        logger.debug("here: %s", command)
         try:
             ended = programs.run(["sh", "-c", command], timeout, MAX_OUTPUT_BYTES, stdin=stdin, locale="C")
         except TimeoutError as error:

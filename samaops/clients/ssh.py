@@ -6,6 +6,7 @@ left behind when time is up.
 
 from __future__ import annotations
 
+import logging
 import math
 import select
 import shlex
@@ -21,6 +22,7 @@ from samaops.config.settings import Ssh
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
+logger = logging.getLogger(__name__)
 # sshd allows 10 sessions per connection by default (MaxSessions); a lock may hold one of them.
 MAX_SESSIONS = 8
 # How long a command waits for a session that another gives back, before there is a second connection.
@@ -69,6 +71,7 @@ class SshShell:
 
     def run(self, command: str, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command line under ``LC_ALL=C``; see Shell.run."""
+        logger.debug("%s: %s", self._address, command)
         ends_at = time.monotonic() + timeout
         if not self._places.acquire(timeout=timeout):
             words = _("all SSH sessions of this connection are busy")

@@ -23,6 +23,7 @@ from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
+from samaops.collect import awaited
 from samaops.errors import ConfigurationError
 from samaops.facts.maintenance import NO_PAST, Past
 from samaops.facts.observation import Observation, Snapshot
@@ -165,6 +166,7 @@ class _Run:
             self.thread.start()
 
     def look(self) -> None:
+        logger.debug("%s is looked at", self.collector.subject)
         try:
             facts = self.collector.collect(self.probe)
             self._finish(facts=facts)
@@ -231,6 +233,10 @@ class _Run:
         with self._ended:  # the first word counts: a thread that ends after it was given up changes nothing
             self._ended.notify_all()
             if self._observation is None:
+                how = f"{failure.kind.value}: {failure.message}" if failure else "seen"
+                logger.debug(
+                    "%s after %d ms: %s", self.collector.subject, _milliseconds_since(self.started), how
+                )
                 self._observation = Observation(
                     system=self.collector.system,
                     subject=self.collector.subject,
@@ -273,12 +279,16 @@ def observe(
                 busy[collector.system] += 1
         return all(collector in runs for collector in wanted)
 
+    def pending() -> list[str]:
+        return [one.system for one in wanted if one not in runs or runs[one].is_running]
+
     try:
-        with ended:  # whatever ends meanwhile is heard
-            while not start_those_with_a_place():
-                times = [run.ends_at for run in runs.values() if run.is_running]
-                ended.wait(max(0.0, min(times, default=0.0) - time.monotonic()))
-        observations = tuple(runs[collector].observation() for collector in wanted)
+        with awaited.told(pending):
+            with ended:  # whatever ends meanwhile is heard
+                while not start_those_with_a_place():
+                    times = [run.ends_at for run in runs.values() if run.is_running]
+                    ended.wait(max(0.0, min(times, default=0.0) - time.monotonic()))
+            observations = tuple(runs[collector].observation() for collector in wanted)
     except BaseException:
         for run in runs.values():
             run.await_removal()

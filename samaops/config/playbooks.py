@@ -97,6 +97,7 @@ class PlaybookFix(Section):
     server: Template | None = None
     undo: Template | None = None
     no_undo: str | None = None
+    destroys: Text | None = None
     timeout: Annotated[float, Field(gt=0, le=600)] = 60.0
     text: TextTemplate | None = None
     relief: bool = False

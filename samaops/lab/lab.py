@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.errors import ConfigurationError, LockedError, RefusedError
+from samaops.errors import ConfigurationError, LockedError, RefusedError, UnavailableError
 from samaops.i18n import _
 from samaops.lab import (
     chains,
@@ -59,6 +59,7 @@ def up(layout: Layout, progress: Progress) -> UpResult:
     """
     began = time.monotonic()
     layout = _absolute(layout)
+    _refuse_without_libraries()
     _refuse_foreign_directory(layout)
     _refuse_taken_ports(layout, read_state(layout.state_file) or LabState())
     try:
@@ -78,6 +79,13 @@ def up(layout: Layout, progress: Progress) -> UpResult:
         write = functools.partial(configuration.write, layout, states.state)
         starter.chain("configuration", lambda: starter.action("configuration", write))
     return UpResult(states.state, starter.changed, time.monotonic() - began)
+
+
+def _refuse_without_libraries() -> None:
+    missing = requirements.missing_libraries()
+    if missing:
+        text = _("the lab needs more libraries ({name} is not installed)")
+        raise UnavailableError(text.format(name=", ".join(missing)), hint="pip install 'samaops[lab]'")
 
 
 def _absolute(layout: Layout) -> Layout:

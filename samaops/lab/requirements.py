@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -27,10 +28,17 @@ PACKAGES = {
     "docker-compose": "docker-compose",
     "initdb": "postgresql-15",
 }
+# What the extra "lab" brings; the lab's parts are processes that import it long after they were started.
+LIBRARIES = ("aiosmtpd", "celery", "fastapi", "flask", "flask_cors", "flower", "minio", "moto", "uvicorn")
 # Debian's wrapper of this name changes user and wants the machine's own directories; this one does not.
 RABBITMQ_PROGRAMS = "/usr/lib/rabbitmq/bin"
 POSTGRESQL_VERSIONS = Path("/usr/lib/postgresql")
 PREFERRED_POSTGRESQL = 15
+
+
+def missing_libraries() -> tuple[str, ...]:
+    """Return which libraries of the lab are not installed."""
+    return tuple(name for name in LIBRARIES if importlib.util.find_spec(name) is None)
 
 
 def find_program(name: str) -> str | None:

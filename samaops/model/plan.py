@@ -79,7 +79,8 @@ class Step(Struct, frozen=True):
 
     ``needs`` must hold before it and is not changed by it; ``before`` holds before it, and again once it is
     undone; ``after`` holds when it worked. ``undo`` must do no harm where the step had no effect; without one,
-    ``no_undo`` says why. With ``is_undone_only_if_seen`` an undo that would do harm there is run only where
+    ``no_undo`` says why. ``destroys`` says exactly what is lost of a step that loses something, and
+    ``undo_restores`` what its undo brings back where that is not simply what holds ``before``. With ``is_undone_only_if_seen`` an undo that would do harm there is run only where
     ``before`` no longer holds. With ``is_undo_final`` nothing that is looked at shows whether the undo worked, only
     its own answer, and nothing takes it back again: what is published is on its way to customers.
     ``servers`` are those that it touches besides the ones on which its commands run: whose system it calls, or of which
@@ -95,6 +96,8 @@ class Step(Struct, frozen=True):
     needs: tuple[Condition, ...] = ()
     undo: Operation | None = None
     no_undo: str = ""
+    destroys: str = ""
+    undo_restores: str = ""
     is_undone_only_if_seen: bool = False
     is_undo_final: bool = False
     servers: tuple[str, ...] | None = None
@@ -133,8 +136,8 @@ def codes_in(keys: Iterable[str]) -> tuple[str, ...]:
 class Action(Struct, frozen=True):
     """One step as a report shows it: exact commands, how to take it back, how far it has come.
 
-    ``conditions`` are read again just before it, ``verify`` after it. ``journal`` is the change's id in the
-    history.
+    ``conditions`` are read again just before it, ``verify`` after it. ``destroys`` is what is lost by it, and
+    ``undo_restores`` what its undo brings back. ``journal`` is the change's id in the history.
     """
 
     id: str
@@ -148,6 +151,8 @@ class Action(Struct, frozen=True):
     conditions: tuple[str, ...] = ()
     verify: tuple[str, ...] = ()
     no_undo: str = ""
+    destroys: str = ""
+    undo_restores: tuple[str, ...] = ()
 
 
 class Outcome(Struct, frozen=True):

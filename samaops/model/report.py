@@ -67,6 +67,17 @@ class Report(Struct, frozen=True):
             return Status.UNKNOWN
         return worst(finding.status for finding in self.findings)
 
+    @property
+    def is_plan(self) -> bool:
+        """Whether this is what would be done, and nothing of it has been."""
+        statuses = {action.status for action in self.actions}
+        return statuses == {ActionStatus.PLANNED} and not self.errors
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is nothing that anybody must read: all is well, or done."""
+        return self.status is Status.OK and not (self.errors or self.is_plan)
+
     def counts(self) -> dict[Status, int]:
         """Return how many findings have each status, all five present."""
         counted = Counter(finding.status for finding in self.findings)

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from samaops.i18n import _
-from samaops.model.plan import Action, ActionStatus
+from samaops.model.plan import Action, ActionStatus, Risk
 from samaops.render import escape, words
 from samaops.render.layout import CommandLine, Hanging
 from samaops.render.words import Symbols
@@ -21,6 +21,7 @@ STYLES = {
     ActionStatus.REVERTED: "magenta",
     ActionStatus.REFUSED: "dim",
 }
+RISK_STYLES = {Risk.SAFE: "cyan", Risk.DISRUPTIVE: "yellow", Risk.DESTRUCTIVE: "bold red"}
 _OPEN = (ActionStatus.PLANNED, ActionStatus.REFUSED)
 
 
@@ -31,17 +32,23 @@ def action_lines(actions: Iterable[Action], symbols: Symbols) -> Iterator[Render
 
 
 def _action(action: Action, number: int, symbols: Symbols) -> Iterator[RenderableType]:
-    risk = f"{words.action(action.status)} {symbols.dot} {words.risk(action.risk)}"
-    body = Text(escape.plain(action.title), STYLES[action.status]).append(f"  ({risk})", "dim")
+    body = Text(escape.plain(action.title), STYLES[action.status])
+    body.append(f"  ({words.action(action.status)} {symbols.dot} ", "dim")
+    body.append(words.risk(action.risk), RISK_STYLES[action.risk]).append(")", "dim")
     yield Hanging(Text(f"{number}. "), body)
     for command in action.commands:
         yield CommandLine(escape.command(command), indent=5)
     if action.status in _OPEN:
         yield from _sentences(_("only if: "), action.conditions)
         yield from _sentences(_("done when: "), action.verify)
+    if action.destroys:
+        yield Hanging(
+            Text(_("destroys: "), RISK_STYLES[action.risk]), Text(escape.plain(action.destroys)), indent=5
+        )
     if action.no_undo:
         text = _("cannot be taken back: {reason}").format(reason=escape.plain(action.no_undo))
         yield Hanging(Text(""), Text(text, "dim"), indent=5)
+    yield from _sentences(_("undo brings back: "), action.undo_restores)
     for command in action.undo:
         yield CommandLine(escape.command(command), prefix=_("undo: "), indent=5, style="dim")
 

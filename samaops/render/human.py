@@ -15,7 +15,7 @@ from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import NAGIOS_CODE, SEVERITY, Status
 from samaops.render import escape, words
-from samaops.render.actions import action_lines
+from samaops.render.actions import RISK_STYLES, action_lines
 from samaops.render.layout import CommandLine, Hanging
 from samaops.render.systems import system_lines
 from samaops.render.words import Symbols
@@ -70,6 +70,9 @@ def checklist(report: Report, view: View) -> Group:
 
 
 def _verdict(report: Report, view: View) -> Lines:
+    if report.is_plan:
+        yield from _plan(report, view)
+        return
     for error in report.errors:
         could_not_look = error.exit_code == NAGIOS_CODE[Status.UNKNOWN]
         status = Status.UNKNOWN if could_not_look else Status.CRITICAL
@@ -80,6 +83,14 @@ def _verdict(report: Report, view: View) -> Lines:
         status, cause = words.leading(report)
         is_named = cause is not None and not report.answer
         yield _marked(status if is_named else report.status, _answer(report, cause), view, bold=True)
+
+
+def _plan(report: Report, view: View) -> Lines:
+    """Head a plan as one, with its risk: that nothing is wrong with it is no news."""
+    risk = words.plan_risk(report)
+    prefix = Text(f"{view.symbols.arrow} ", RISK_STYLES[risk])
+    yield Hanging(prefix, Text(escape.plain(report.answer), "bold"))
+    yield Hanging(Text(_("Risk: "), "bold"), Text(words.risk(risk), RISK_STYLES[risk]), indent=2)
 
 
 def _actions(report: Report, view: View) -> Lines:

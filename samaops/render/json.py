@@ -128,6 +128,8 @@ def _action(action: Action) -> dict[str, Any]:
         "conditions": list(action.conditions),
         "verify": list(action.verify),
         "no_undo": action.no_undo,
+        "destroys": action.destroys,
+        "undo_restores": list(action.undo_restores),
     }
 
 

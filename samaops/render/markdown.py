@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from samaops.i18n import _
 from samaops.model.cause import Cause
+from samaops.model.plan import Action
 from samaops.model.report import Report
 from samaops.model.status import SEVERITY, Status
 from samaops.render import words
@@ -19,7 +20,7 @@ def render(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    status = words.status(report.status)
+    status = _("plan") if report.is_plan else words.status(report.status)
     yield f"# samaops {markdown(report.command)}: {markdown(status)}"
     yield ""
     for error in report.errors:
@@ -27,6 +28,11 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
     yield f"{markdown(report.started_at.isoformat(timespec='seconds'))}, {_counts(report)}"
     yield ""
+    if report.answer:
+        yield f"**{markdown(report.answer)}**"
+        yield ""
+    for action in report.actions:
+        yield from _action(action)
     for cause in report.causes:
         yield from _cause(cause)
     yield from _differences(report)
@@ -69,6 +75,28 @@ def _cause(cause: Cause) -> Iterator[str]:
         for command in fix.commands:
             yield markdown_code(command)
             yield ""
+
+
+def _action(action: Action) -> Iterator[str]:
+    yield f"## {markdown(action.title)}"
+    yield ""
+    yield f"{words.action(action.status)}, {words.risk(action.risk)}"
+    yield ""
+    for command in action.commands:
+        yield markdown_code(command)
+        yield ""
+    if action.destroys:
+        yield "- " + _("destroys: ") + markdown(action.destroys)
+    for text in action.undo_restores:
+        yield "- " + _("undo brings back: ") + markdown(text)
+    if action.no_undo:
+        yield "- " + _("cannot be taken back: {reason}").format(reason=markdown(action.no_undo))
+    yield ""
+    for command in action.undo:
+        yield _("undo: ")
+        yield ""
+        yield markdown_code(command)
+        yield ""
 
 
 def _findings(report: Report) -> Iterator[str]:

@@ -108,6 +108,11 @@ def risk(value: Risk) -> str:
     return _(_RISK_WORDS[value])
 
 
+def plan_risk(report: Report) -> Risk:
+    """Return the worst risk of a report's steps."""
+    return max((action.risk for action in report.actions), key=list(Risk).index)
+
+
 def action(value: ActionStatus) -> str:
     """Return how far an action has come, in the user's language."""
     return _(_ACTION_WORDS[value])

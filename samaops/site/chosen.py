@@ -35,11 +35,10 @@ def same(command: str) -> str:
     return " ".join([program, *map(quoted, options), bare])
 
 
-def show_everything(is_asked: bool) -> bool:
-    """Keep that everything is asked for (``-v``), wherever it stands in the line; return what was given."""
+def show_everything(is_asked: bool) -> None:
+    """Keep whether everything is asked for (``-v``)."""
     global _is_verbose  # noqa: PLW0603 - as above
-    _is_verbose = _is_verbose or is_asked
-    return is_asked
+    _is_verbose = is_asked
 
 
 def shows_everything() -> bool:

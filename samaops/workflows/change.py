@@ -206,7 +206,7 @@ def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:
     if not plan.steps:
         return _("Nothing to do: {reason}").format(reason=plan.nothing_to_do)
     if applied is None:
-        return _("Planned, and nothing changed: {title}").format(title=plan.title)
+        return _("Plan (nothing has been changed yet): {title}").format(title=plan.title)
     if applied.exit_code:
         return ""
     is_seen = ActionStatus.VERIFIED in applied.statuses
@@ -232,4 +232,13 @@ def _action(site: Site, step: Step, status: ActionStatus, change: str | None) ->
         conditions=tuple(condition.text for condition in (*step.needs, *step.before)),
         verify=tuple(condition.text for condition in step.after),
         no_undo=step.no_undo,
+        destroys=step.destroys,
+        undo_restores=_restored(step),
     )
+
+
+def _restored(step: Step) -> tuple[str, ...]:
+    """Return what holds again once a step is undone: what is verified then, or what the step itself says."""
+    if step.undo is None:
+        return ()
+    return (step.undo_restores,) if step.undo_restores else tuple(condition.text for condition in step.before)

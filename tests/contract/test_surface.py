@@ -175,3 +175,10 @@ def test_who_has_no_configuration_and_a_lab_is_told_of_the_lab_first(samaops: Sa
     (lab / "config.toml").write_text("")
     done = samaops("diagnose")
     assert (done.code, done.stderr.splitlines()[1].split()[:3]) == (78, ["->", "samaops", "--lab"])
+
+
+def test_help_fits_a_terminal_that_has_only_ascii(samaops: Samaops) -> None:
+    done = samaops("--lang", "fr", "undo", "--help", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert "Codes de sortie" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -83,6 +84,31 @@ def test_without_the_labs_libraries_everything_but_the_lab_works(installed: Path
     assert done.returncode == 69
     assert "is not installed" in done.stderr
     assert "pip install 'samaops[lab]'" in done.stderr
+
+
+def test_the_lab_names_every_library_it_lacks_before_it_starts_anything(
+    installed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules.update(flask=None, flower=None)\n")
+    blocked = {"PYTHONPATH": str(tmp_path)}
+    done = run(installed, "lab", "up", "--dir", str(tmp_path / "lab"), **blocked)
+    assert done.returncode == 69
+    assert "(flask, flower is not installed)" in done.stderr
+    assert "pip install 'samaops[lab]'" in done.stderr
+    assert not (tmp_path / "lab").exists()
+
+
+def test_the_lab_knows_its_incidents_and_its_state_outside_a_clone(installed: Path, tmp_path: Path) -> None:
+    assert "redis-stopped" in run(installed, "lab", "incidents", "-o", "json").stdout
+    done = run(installed, "lab", "status", "--dir", str(tmp_path / "lab"), "-o", "json")
+    assert (done.returncode, json.loads(done.stdout)["state"]) == (2, "down")
+
+
+def test_its_manual_lies_where_man_looks(installed: Path) -> None:
+    for language, word in (("", "SYNOPSIS"), ("fr", "NOM")):
+        manual = installed.parent / "share" / "man" / language / "man1" / "samaops.1"
+        assert word in manual.read_text(encoding="utf-8")
+        assert "samaops queue purge" in manual.read_text(encoding="utf-8")
 
 
 def test_it_speaks_french(installed: Path) -> None:

@@ -126,12 +126,24 @@ def _step(task: ActiveTask, place: tuple[Celery, Worker], title: str, *, is_ende
         title=title,
         risk=Risk.DESTRUCTIVE,
         operation=_end(task, *place) if is_ended else _drop(task, *place),
+        destroys=_destroyed(task, is_ended=is_ended),
         before=(Condition("celery_revoke.is_active", (task.id,), True, active),),
         after=after,
         no_undo=_("its process has ended, and the broker has no longer its message")
         if is_ended
         else _("Celery cannot take a revocation back; workers forget it when they restart"),
     )
+
+
+def _destroyed(task: ActiveTask, *, is_ended: bool) -> str:
+    text = (
+        _(
+            "the message of the task {id} ({name}), and what its process has not finished of it; no other message"
+        )
+        if is_ended
+        else _("the message of the task {id} ({name}) if it comes again; nothing if it does not")
+    )
+    return text.format(id=task.id, name=task.name)
 
 
 def _end(task: ActiveTask, section: Celery, worker: Worker) -> Operation:

@@ -116,6 +116,9 @@ def _step(server: str, facts: ImagesFacts, images: Sequence[Image], rules: Maint
                 _("none of them is left on {server}").format(server=server),
             ),
         ),
+        destroys=_("these images on {server}: {names}; no container and no volume").format(
+            server=server, names=", ".join(names)
+        ),
         no_undo=_("an image that is gone is pulled or built again when it is needed"),
         servers=(),
     )

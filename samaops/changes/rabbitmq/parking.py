@@ -239,6 +239,7 @@ def _park_step(site: Site, parking: Parking, held: int, title: str) -> Step:
         risk=Risk.DISRUPTIVE,
         operation=park(parking),
         undo=unpark(Unparking(parking.queue, parking.holding, parking.label)),
+        undo_restores=_("what this change parks, each task once, at the end of {queue}").format(**words),
         needs=(Condition("rabbitmq_parking.exists", (parking.queue,), True, is_there),),
         before=(Condition("rabbitmq_parking.holds_more_than", of, False, as_before),),
         after=(Condition("rabbitmq_parking.holds_more_than", of, True, fuller),),

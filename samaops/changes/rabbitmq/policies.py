@@ -113,6 +113,9 @@ def _step(broker: RabbitMQ, queue: BrokerQueue, policy: Policy, title: str) -> S
         risk=Risk.SAFE,
         operation=rabbitmqctl(broker, "clear_policy", "-p", broker.vhost, policy.name),
         undo=rabbitmqctl(broker, "set_policy", "-p", broker.vhost, *again),
+        undo_restores=_(
+            "the policy {policy}, with the pattern, definition and priority it has now; no message that it dropped"
+        ).format(**words),
         before=(Condition("rabbitmq_policies.holds", of, True, holds_now),),
         after=(Condition("rabbitmq_policies.holds", of, False, holds_no_more),),
         servers=(),  # all of it on the broker's, where the commands run

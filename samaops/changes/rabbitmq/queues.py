@@ -27,7 +27,7 @@ from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.facts.servers import ServerFacts
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site import chosen
 from samaops.site import commands as command_lines
@@ -152,7 +152,7 @@ def _purge_notes(queue: str, consumers: int, site: Site) -> Iterator[str]:
 
 def _purge_step(site: Site, take: Taking, title: str) -> Step:
     of, restore = (take.queue, take.most), Restoring(take.queue, take.file)
-    words = {"count": take.most, "queue": take.queue}
+    words = {"count": take.most, "queue": take.queue, "file": take.file}
     full = _("at least {count} messages are ready in {queue}").format(**words)
     emptier = _("fewer than {count} messages are ready in {queue}").format(**words)
     return Step(
@@ -161,6 +161,14 @@ def _purge_step(site: Site, take: Taking, title: str) -> Step:
         risk=Risk.DESTRUCTIVE,
         operation=Operation(TAKE, asdict(take), timeout_seconds=MESSAGES_SECONDS),
         undo=Operation(RESTORE, asdict(restore), timeout_seconds=MESSAGES_SECONDS),
+        destroys=ngettext(
+            "{count} message leaves {queue} and is not processed; it is written to {file} before it is taken",
+            "{count} messages leave {queue} and are not processed; each is written to {file} before it is taken",
+            take.most,
+        ).format(**words),
+        undo_restores=_(
+            "each message of {file} once, at the end of {queue}, behind what has come since"
+        ).format(**words),
         is_undo_final=True,
         before=(Condition("rabbitmq.has_at_least", of, True, full),),
         after=(Condition("rabbitmq.has_at_least", of, False, emptier),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.site.site import Site
 
+logger = logging.getLogger(__name__)
 # The other side may have heard what we asked for, and may be doing it.
 _UNANSWERED = (FailureKind.NO_ANSWER, FailureKind.CLOSED, FailureKind.DEADLINE)
 Doer = Callable[[Operation, Site], Outcome]
@@ -44,11 +46,14 @@ def runs(kind: str, *, lines: Lines, is_done: Callable[[Operation], bool] = _nev
 
 def run(operation: Operation, site: Site) -> Outcome:
     """Run an operation once and return how it ended; a failure is an outcome, not an exception."""
+    logger.info("does: %s", "; ".join(lines(operation, site)))
     try:
-        return RUNNERS[operation.kind].do(operation, site)
+        outcome = RUNNERS[operation.kind].do(operation, site)
     except ClientError as error:
         output = f"{error.stage}: {error.message}" if error.stage else error.message
-        return Outcome(False, output, error.kind in _UNANSWERED)
+        outcome = Outcome(False, output, error.kind in _UNANSWERED)
+    logger.info("%s: %s", "done" if outcome.is_ok else "failed", outcome.output)
+    return outcome
 
 
 def lines(operation: Operation, site: Site) -> tuple[str, ...]:

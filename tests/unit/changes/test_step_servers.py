@@ -18,9 +18,9 @@ from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import RabbitMQFacts
 from samaops.facts.selection import Selection
-from samaops.model.plan import Condition
+from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
-from samaops.workflows import exclusion
+from samaops.workflows import change, exclusion
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
@@ -118,3 +118,36 @@ def test_what_the_conditions_of_a_plan_are_read_from_is_locked(
 
 def test_every_verb_is_among_them() -> None:
     assert {verb for verb, _arguments, _observations in PLANS} == set(verbs.names())
+
+
+@pytest.mark.parametrize(("verb", "arguments", "observations"), PLANS, ids=lambda value: str(value)[:30])
+def test_a_plan_says_exactly_what_it_destroys_and_what_its_undo_brings_back(
+    verb: str, arguments: tuple[str, ...], observations: tuple[Observation, ...]
+) -> None:
+    plan = verbs.find(verb).plan(snapshot(*observations), SITE, arguments)
+    report = change.report_of(SITE, plan)
+    assert report.is_plan
+    for step, action in zip(plan.steps, report.actions, strict=True):
+        assert bool(action.destroys) == (step.risk is Risk.DESTRUCTIVE or verb == "docker cleanup")
+        assert bool(action.undo_restores) == (step.undo is not None)
+        assert bool(action.no_undo) == (step.undo is None)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("queue purge", ("7 messages leave low_priority", "each message of /tmp/samaops-never-written once")),
+        ("workers revoke", ("the message of the task id-1",)),
+        ("docker cleanup", ("these images on workers: app:0", "no container and no volume")),
+        ("queue clear-policy", ("no message that it dropped",)),
+        ("workers add-queue", ("worker2 does not consume low_priority",)),
+    ],
+)
+def test_what_is_lost_is_named(verb: str, words: tuple[str, ...]) -> None:
+    arguments, observations = next((given, seen) for name, given, seen in PLANS if name == verb)
+    (action,) = change.report_of(
+        SITE, verbs.find(verb).plan(snapshot(*observations), SITE, arguments)
+    ).actions
+    text = " ".join((action.destroys, *action.undo_restores))
+    for word in words:
+        assert word in text

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+from pathlib import Path
 
 import pytest
 
+from samaops.config.toml import tomllib
 from samaops.lab import requirements
 from samaops.lab.processes import StartError
 from samaops.lab.requirements import Holder
@@ -46,3 +49,13 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(requirements, "find_program", lambda _name: None)
     with pytest.raises(StartError, match=r"pgbouncer .*package pgbouncer"):
         requirements.program("pgbouncer")
+
+
+def test_the_libraries_of_the_lab_are_those_of_its_extra() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    extra = {
+        re.split(r"[\[>=<]", line)[0].replace("-", "_")
+        for line in project["project"]["optional-dependencies"]["lab"]
+    }
+    assert extra == set(requirements.LIBRARIES)
+    assert requirements.missing_libraries() == ()

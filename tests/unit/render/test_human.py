@@ -8,9 +8,10 @@ import subprocess
 import pytest
 from msgspec.structs import replace
 
+from samaops.model.plan import Action, ActionStatus, Risk
 from samaops.model.report import Report, ReportError
 from samaops.model.status import Status
-from samaops.render import human, words
+from samaops.render import human, json, markdown, words
 from samaops.render.layout import Screen
 from tests.unit.render import reports
 
@@ -210,3 +211,51 @@ def test_what_was_asked_for_stands_before_the_causes_and_is_bounded() -> None:
     assert "Redis setting 29" in on_screen(
         reports.compared(reports.usual(), is_asked=True, count=30), verbose=True
     )
+
+
+def _plan(*risks: Risk, **more: str) -> Report:
+    steps = tuple(Action("x", f"Step {risk}", risk, commands=("do it",), **more) for risk in risks)  # type: ignore[arg-type]
+    title = "Plan (nothing has been changed yet): Do it"
+    return Report("queue purge", reports.MOMENT, actions=steps, answer=title)
+
+
+@pytest.mark.parametrize(
+    ("risks", "word", "colour"),
+    [
+        ((Risk.SAFE,), "safe", "36"),
+        ((Risk.SAFE, Risk.DISRUPTIVE), "disruptive: users notice for a moment", "33"),
+        ((Risk.DESTRUCTIVE, Risk.SAFE), "destructive: data is lost", "1;31"),
+    ],
+)
+def test_a_plan_is_headed_as_a_plan_with_its_risk_in_words_and_colour(
+    risks: tuple[Risk, ...], word: str, colour: str
+) -> None:
+    report = _plan(*risks)
+    lines = on_screen(report).splitlines()
+    assert lines[:2] == ["→ Plan (nothing has been changed yet): Do it", f"  Risk: {word}"]
+    stream = io.StringIO()
+    console = Screen(file=stream, force_terminal=True, color_system="standard", width=80)
+    console.print(human.render(report, human.View(words.UNICODE)))
+    head = "\n".join(stream.getvalue().splitlines()[:2])
+    assert f"\x1b[{colour}m{word}" in head
+    assert "OK" not in head
+    assert "\x1b[32m" not in stream.getvalue(), "nothing of a plan is green"
+
+
+def test_a_plan_that_was_run_is_no_plan_any_more() -> None:
+    report = _plan(Risk.SAFE)
+    done = replace(report, actions=(replace(report.actions[0], status=ActionStatus.VERIFIED),), answer="Done")
+    assert on_screen(done).splitlines()[0] == "✓ OK  Done"
+
+
+def test_what_is_destroyed_and_brought_back_is_in_every_face_of_a_plan() -> None:
+    report = _plan(Risk.DESTRUCTIVE, destroys="7 messages")
+    report = replace(
+        report, actions=(replace(report.actions[0], undo=("undo it",), undo_restores=("6 of them",)),)
+    )
+    for text in (on_screen(report), markdown.render(report)):
+        assert "destroys: 7 messages" in text
+        assert "undo brings back: 6 of them" in text
+    assert markdown.render(report).startswith("# samaops queue purge: plan\n")
+    (action,) = json.document(report)["actions"]
+    assert (action["destroys"], action["undo_restores"]) == ("7 messages", ["6 of them"])

@@ -1,0 +1,116 @@
+"""What a shell offers for a value: names of the configuration, codes, causes, changes. Nothing is connected to.
+
+It is asked while somebody types: a configuration that cannot be read offers nothing, and says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+
+import typer
+
+from samaops.checks.registry import rules
+from samaops.cli import configuration_file
+from samaops.cli.global_options import Globals
+from samaops.config import playbooks
+from samaops.errors import SamaopsError
+from samaops.facts.systems import SYSTEMS
+from samaops.i18n import _
+from samaops.journal import history as journal
+from samaops.site.site import Site
+from samaops.workflows import causal_graph, history
+from samaops.workflows.maintenance.daily import DAILY
+
+# A shell shows no more of a history than fits a screen.
+_MOST_CHANGES = 30
+Offered = Iterator[tuple[str, str]]
+Completer = Callable[[typer.Context, str], list[tuple[str, str]]]
+
+
+def _of_site(offer: Callable[[Site, typer.Context], Offered]) -> Completer:
+    """Return what offers values of the site that the line chooses so far."""
+
+    @wraps(offer)
+    def complete(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
+        try:
+            return list(offer(configuration_file.site(ctx.obj or Globals()), ctx))
+        except SamaopsError:
+            return []
+
+    complete.__annotations__ = {"ctx": typer.Context, "incomplete": str}
+    del complete.__wrapped__  # typer would read the parameters of the inner one
+    return complete
+
+
+@_of_site
+def queues(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the queues."""
+    yield from ((name, "") for name in site.queues())
+
+
+@_of_site
+def workers(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the Celery workers with the queues of each."""
+    yield from ((name, ", ".join(worker.queues)) for name, worker in site.workers().items())
+
+
+@_of_site
+def containers(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the containers with their servers."""
+    yield from ((name, server) for server, names in site.containers().items() for name in names)
+
+
+@_of_site
+def servers(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the servers with their addresses."""
+    yield from ((name, server.address) for name, server in site.settings.servers.items())
+
+
+@_of_site
+def changes(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the last changes of a journal on this machine, newest first; another one would have to be connected to."""
+    if journal.database_of(site.settings).startswith("sqlite"):
+        for change in history.changes(site, _MOST_CHANGES):
+            yield change.id, change.title
+
+
+@_of_site
+def symptoms(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer what ``troubleshoot`` takes: the playbooks, and its two other words."""
+    yield from (
+        (name, str(playbook.title or "")) for name, playbook in playbooks.all_of(site.settings).items()
+    )
+    yield from (("list", ""), ("show", ""))
+
+
+@_of_site
+def fixes(site: Site, ctx: typer.Context) -> Offered:
+    """Offer the fixes of the playbook that the line names."""
+    playbook = playbooks.all_of(site.settings).get(str(ctx.params.get("playbook")))
+    yield from ((name, str(fix.title)) for name, fix in (playbook.fixes if playbook else {}).items())
+
+
+def codes_and_causes(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
+    """Offer what ``explain`` takes."""
+    codes = [(rule.code, rule.title) for rule in rules()]
+    return [*codes, *((cause, "") for cause in causal_graph.causes())]
+
+
+def selection(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offer systems, codes once a system is typed, and ``@SERVER`` behind either; after what a comma ends."""
+    before, comma, name = incomplete.rpartition(",")
+    asked, at, _server = name.partition("@")
+    if at:
+        names = [(f"{asked}@{server}", text) for server, text in servers(ctx, "")]
+    elif "." in asked:
+        names = [(rule.code, rule.title) for rule in rules((asked.partition(".")[0],))]
+    else:
+        names = [(system, "") for system in SYSTEMS]
+    return [(f"{before}{comma}{offered}", text) for offered, text in names]
+
+
+def tasks(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - a completer's signature
+    """Offer the tasks of ``maintain daily``, after what a comma ends."""
+    before, comma, _name = incomplete.rpartition(",")
+    return [(f"{before}{comma}{task.id}", _(task.title)) for task in DAILY.tasks]

@@ -1,0 +1,149 @@
+"""What every ``--help`` and the manual say besides the options: examples, and what the exit codes mean."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from samaops.i18n import N_, _
+
+EXIT_CODES = {
+    0: N_("ok, or done"),
+    1: N_("warning"),
+    2: N_("critical, or failed"),
+    3: N_("unknown: could not look"),
+    64: N_("wrong command line"),
+    69: N_("nothing could be reached"),
+    70: N_("a bug in samaops"),
+    75: N_("another run holds the lock"),
+    77: N_("refused or not confirmed: nothing was changed"),
+    78: N_("wrong configuration"),
+    130: N_("interrupted"),
+}
+_ALWAYS = (64, 69, 70, 78, 130)
+_STATUS, _CHANGE = (0, 1, 2, 3, *_ALWAYS), (0, 2, *_ALWAYS, 75, 77)
+# What a command ends with that is neither a plain list (0, 3) nor a plain change (it has --dry-run).
+_OWN_CODES = {
+    "diagnose": _STATUS,
+    "troubleshoot": (*_STATUS, 75, 77),
+    "maintain daily": (*_STATUS, 75, 77),
+    "lab up": (0, 1, 64, 69, 70, 75, 77, 130),
+    "lab status": (0, 1, 2, 64, 70, 130),
+}
+# The words of each example are parsed by a test; names are those of the guide, which are the lab's too.
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "diagnose": (
+        ("diagnose", N_("everything, the root cause first")),
+        ("diagnose --only redis,docker@workers", N_("Redis, and the containers of one server")),
+        ("diagnose --watch 10 --lang fr", N_("again and again, in French")),
+        ("diagnose -o nagios --fail-on critical", N_("for Nagios, Icinga or Centreon")),
+    ),
+    "explain": (
+        ("explain redis.memory.high", N_("what a finding means, and what to do")),
+        ("explain worker-down", N_("a root cause, with its fixes")),
+        ("explain --graph", N_("how all causes hang together")),
+    ),
+    "troubleshoot": (
+        ("troubleshoot list", N_("the symptoms that have a playbook")),
+        ("troubleshoot notifications", N_("why no notification arrives")),
+        ("troubleshoot notifications --apply workers.restart", N_("make one fix, after a yes")),
+    ),
+    "maintain daily": (
+        ("maintain daily", N_("all daily tasks, as cron does them")),
+        ("maintain daily --only backup --dry-run", N_("one task, changing nothing")),
+    ),
+    "maintain list": (("maintain list", N_("what is done every day")),),
+    "workers list": (("workers list", N_("who is connected, and consumes what")),),
+    "workers queues": (("workers queues", N_("which queue has nobody")),),
+    "workers add-queue": (
+        ("workers add-queue worker2 low_priority", N_("let worker2 consume low_priority too")),
+    ),
+    "workers restart": (("workers restart worker2", N_("its tasks may end first")),),
+    "workers scale": (("workers scale worker2 --add 2", N_("two more processes")),),
+    "workers revoke": (
+        ("workers revoke 6638a7c1-0e3f-4a52-9d1b-7f5f2c8e4a10 --terminate", N_("end a stuck task")),
+    ),
+    "queue list": (("queue list", N_("what waits where, and who consumes it")),),
+    "queue peek": (("queue peek low_priority --count 3", N_("the first three messages")),),
+    "queue export": (("queue export low_priority --to messages.jsonl", N_("all that wait, into a file")),),
+    "queue purge": (
+        ("queue purge low_priority --dry-run", N_("the plan alone")),
+        ("queue purge low_priority --confirm low_priority", N_("without a question, in a script")),
+    ),
+    "queue park": (("queue park normal --redelivered", N_("what kills its worker, out of the way")),),
+    "queue unpark": (("queue unpark normal", N_("all that is parked, back to its queue")),),
+    "queue clear-policy": (("queue clear-policy normal", N_("drop no more messages")),),
+    "queue set-watermark": (("queue set-watermark 0.5", N_("half of its memory")),),
+    "docker ps": (("docker ps", N_("the containers of all servers")),),
+    "docker stats": (("docker stats", N_("what each uses now")),),
+    "docker logs": (("docker logs samaconso_redis --tail 50", N_("the last 50 lines")),),
+    "docker cleanup": (("docker cleanup workers --dry-run", N_("which images would go, on one server")),),
+    "docker restart": (("docker restart samaconso_redis", N_("asked first, verified afterwards")),),
+    "history list": (("history list --limit 5", N_("the last five changes")),),
+    "history show": (("history show 20260131-031200-a1b2", N_("each step of one, before and after")),),
+    "undo": (("undo 20260131-031200-a1b2 --dry-run", N_("what taking it back would do")),),
+    "config init": (("config init", N_("an example, to be filled in")),),
+    "config check": (("config check", N_("each fault with its place")),),
+    "config show": (("config show -o json", N_("every value, and where it comes from")),),
+    "config schema": (("config schema", N_("for an editor that completes TOML")),),
+    "config path": (("config path", N_("which file is used")),),
+    "lab up": (("lab up", N_("start it, or what of it does not run")),),
+    "lab down": (("lab down", N_("stop it, and remove every trace")),),
+    "lab status": (("lab status", N_("each part, its address and state")),),
+    "lab load": (("lab load --seconds 60 --rate 20", N_("real requests for a minute")),),
+    "lab break": (("lab break redis-stopped", N_("then: samaops --lab diagnose")),),
+    "lab heal": (("lab heal", N_("end all that is broken")),),
+    "lab incidents": (("lab incidents", N_("what can be broken on purpose")),),
+}
+_MOST_OF_A_GROUP = 4
+_WIDTH = 78
+
+
+def examples(path: str) -> tuple[tuple[str, str], ...]:
+    """Return the examples of a command, or some of a group's: the first of each command in it."""
+    if path in EXAMPLES:
+        return EXAMPLES[path]
+    below = [found[0] for name, found in EXAMPLES.items() if not path or name.startswith(f"{path} ")]
+    return tuple(below[:_MOST_OF_A_GROUP])
+
+
+def exit_codes(path: str, command: Any) -> tuple[int, ...]:
+    """Return what a command ends with; a group with what any of its commands does."""
+    children = getattr(command, "commands", {})
+    if children or not path:
+        below = [exit_codes(f"{path} {name}".strip(), child) for name, child in children.items()]
+        return tuple(sorted({code for codes in below for code in codes})) or tuple(EXIT_CODES)
+    is_change = any(param.name == "dry_run" for param in command.params)
+    return _OWN_CODES.get(path) or (_CHANGE if is_change else (0, 3, *_ALWAYS))
+
+
+def add_to(command: Any, path: str) -> None:
+    """Let the help of a command, and of all under it, end with its examples and exit codes."""
+    command.format_help = _ending(command.format_help, lambda: _end(path, command))
+    for name, child in getattr(command, "commands", {}).items():
+        add_to(child, f"{path} {name}".strip())
+
+
+def _ending(format_help: Callable[[Any, Any], None], end: Callable[[], Iterator[str]]) -> Any:
+    def formatted(ctx: Any, formatter: Any) -> None:
+        format_help(ctx, formatter)
+        for line in end():
+            sys.stdout.write(f"{line}\n")
+
+    return formatted
+
+
+def _end(path: str, command: Any) -> Iterator[str]:
+    yield " " + _("Examples")
+    for words, meaning in examples(path):
+        yield f"   samaops {words}"
+        yield "       " + _(meaning)
+    yield ""
+    yield " " + _("Exit codes")
+    codes = "; ".join(
+        " ".join((str(code), _(EXIT_CODES[code]))) for code in sorted(exit_codes(path, command))
+    )
+    yield from textwrap.wrap(codes, _WIDTH, initial_indent="   ", subsequent_indent="   ")
+    yield ""

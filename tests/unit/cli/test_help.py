@@ -1,0 +1,78 @@
+"""Every help ends with examples that the command line takes, and with the exit codes; so does the manual."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samaops.cli import help_text, man_page
+from samaops.cli.app import command
+from samaops.i18n import use_language
+
+ROOT = Path(__file__).parents[3]
+
+
+def walk() -> dict[str, Any]:
+    """Return every command by its words, groups too; the empty words are samaops itself."""
+    return {" ".join(words): found for words, found in man_page.walk(command())}
+
+
+def parse(line: str) -> None:
+    """Parse a line down to its last command, as the shell would hand it over."""
+    found, name, words = command(), "samaops", line.split()
+    parent = None
+    while True:
+        parent = found.make_context(name, words, parent=parent)
+        if not hasattr(found, "resolve_command"):
+            return
+        name, found, words = found.resolve_command(parent, [*parent._protected_args, *parent.args])
+
+
+def test_every_command_has_examples_of_its_own() -> None:
+    commands = walk()
+    leaves = {path for path, found in commands.items() if path and not getattr(found, "commands", None)}
+    assert leaves == set(help_text.EXAMPLES)
+    for path in commands:
+        assert help_text.examples(path)
+
+
+@pytest.mark.parametrize("line", [line for lines in help_text.EXAMPLES.values() for line, _meaning in lines])
+def test_an_example_is_a_line_that_is_taken(line: str) -> None:
+    parse(line)
+    assert len(f"   samaops {line}") <= 80
+    assert any(line == path or line.startswith(f"{path} ") for path in help_text.EXAMPLES)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_help_ends_with_examples_and_exit_codes(
+    language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_language(language)
+    for path, found in walk().items():
+        with found.make_context(path or "samaops", [], resilient_parsing=True) as context:
+            found.format_help(context, context.make_formatter())
+        shown = capsys.readouterr().out
+        assert {"en": "Exit codes", "fr": "Codes de sortie"}[language] in shown
+        assert f"samaops {help_text.examples(path)[0][0]}" in shown
+        assert ("75 " in " ".join(shown.split())) == (75 in help_text.exit_codes(path, found))
+        assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_what_changes_something_may_be_refused() -> None:
+    commands = walk()
+    assert 77 in help_text.exit_codes("queue purge", commands["queue purge"])
+    assert 77 not in help_text.exit_codes("queue list", commands["queue list"])
+    assert help_text.exit_codes("diagnose", commands["diagnose"])[:4] == (0, 1, 2, 3)
+
+
+def test_the_manual_is_without_a_fault_of_roff() -> None:
+    for name in ("samaops.1", "samaops.fr.1"):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert text.startswith(".TH SAMAOPS 1")
+        for path in help_text.EXAMPLES:
+            assert f".SS \\fBsamaops {path.replace('-', chr(92) + '-')}\\fR" in text
+        requests = {line.split()[0] for line in text.splitlines() if line.startswith(".")}
+        assert requests == {".TH", ".SH", ".SS", ".TP", ".PP", ".RS", ".RE", ".br", ".B"}
+        assert not any(line.startswith("'") for line in text.splitlines())

@@ -280,7 +280,9 @@ def observe(
         return all(collector in runs for collector in wanted)
 
     def pending() -> list[str]:
-        return [one.system for one in wanted if one not in runs or runs[one].is_running]
+        return [
+            collector.system for collector in wanted if collector not in runs or runs[collector].is_running
+        ]
 
     try:
         with awaited.told(pending):

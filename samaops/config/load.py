@@ -112,15 +112,15 @@ def who_is_told(path: Path) -> Settings:
                 _merge(document, tomllib.loads(part))
     with suppress(ConfigurationError):
         document = environment.apply(document, environment.overrides(os.environ, document))
-    told: dict[str, Any] = {}
+    readable: dict[str, Any] = {}
     for key in _TELLING:
         if _at(document, key) is None:
             continue
         section: dict[str, Any] = reduce(lambda inner, part: {part: inner}, reversed(key), _at(document, key))
         with suppress(ValidationError):
             Settings.model_validate(section, context={"directory": path.absolute().parent})
-            _merge(told, section)
-    return Settings.model_validate(told, context={"directory": path.absolute().parent})
+            _merge(readable, section)
+    return Settings.model_validate(readable, context={"directory": path.absolute().parent})
 
 
 def _at(document: Any, key: tuple[str, ...]) -> Any:

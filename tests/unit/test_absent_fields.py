@@ -153,7 +153,7 @@ def flower(document: Any, patch: pytest.MonkeyPatch) -> Observation:
 
 def celery_of_flower(document: Any, patch: pytest.MonkeyPatch) -> Observation:
     showing(document, patch)
-    patch.setattr(celery_look, "_of_broker", lambda *_of: (NODES, (), None))
+    patch.setattr(celery_look, "_of_broker", lambda *_of: (NODES, (), ()))
     patch.setattr("samaops.collect.celery.time.time", lambda: NOW)
     return observation("celery", "CeleryFacts", lambda ours: celery_look.observe(SITE, ours))
 

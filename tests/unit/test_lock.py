@@ -150,7 +150,10 @@ def test_who_is_not_of_the_group_is_told_what_to_do_and_cannot_hold_it(tmp_path:
     place = tmp_path / "locks"
     place.mkdir()
     place.chmod(0o2770)
-    for above in (tmp_path, *tmp_path.parents[:2]):
+    for above in (
+        tmp_path,
+        *(parent for parent in tmp_path.parents if parent.name.startswith(("pytest", "popen"))),
+    ):
         above.chmod(0o755)
     with ChangeLock(place, "dakar"):
         (file,) = place.iterdir()

@@ -124,7 +124,9 @@ def test_a_server_without_ssh_of_ours_has_no_command_of_ours() -> None:
     assert on_server(of, "far", "df -h /") == "ssh 10.0.0.2 'df -h /'"
     assert on_server(of, "10.0.0.9", "df -h /") == "ssh 10.0.0.9 'df -h /'"
     assert on_server(of, None, "df -h /") == "df -h /"
-    assert on_server(of, "-oProxyCommand=x", "df -h /") == "df -h /", "a name from outside is no option"
+    assert on_server(of, "-oProxyCommand=x", "df -h /") == "ssh -- -oProxyCommand=x 'df -h /'", (
+        "a name from outside is no option"
+    )
 
 
 def test_what_needs_a_superuser_asks_for_no_password() -> None:

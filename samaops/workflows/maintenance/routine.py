@@ -254,11 +254,11 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     is_success = seen.report.status in _WELL and not seen.report.errors
     is_refused = bool(seen.refusal) and is_success
     _keep_well_look(site, this, seen.report)
-    told = seen.report
+    announced = seen.report
     if is_refused:
-        told = replace(told, errors=(ReportError(seen.refusal, exit_code=REFUSED),))
-    bulletin: Bulletin = redaction.redacted(this.request.compose(told, site.name), site)
-    news = announce.prepare(site, told, bulletin, earlier.alerts)
+        announced = replace(announced, errors=(ReportError(seen.refusal, exit_code=REFUSED),))
+    bulletin: Bulletin = redaction.redacted(this.request.compose(announced, site.name), site)
+    news = announce.prepare(site, announced, bulletin, earlier.alerts)
     unkept = _bounded(
         lambda: past.keep(site, routine, seen.snapshot, seen.report, news.alerts),
         _before_telling(site, whole),

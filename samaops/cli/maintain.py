@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, completing, configuration_file, screen, stdout, textfile
+from samaops.cli import changing, completing, configuration_file, screen, stdout, streams, textfile
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption
@@ -72,8 +72,12 @@ def daily(
         if code or is_verbose or dry_run or output is not Output.HUMAN:
             screen.show(outcome.report, output, verbose=is_verbose)
         sys.stdout.flush()
+        unwritten = streams.lost(sys.stdout)
+        failure = (
+            "" if unwritten is None or isinstance(unwritten, BrokenPipeError) else type(unwritten).__name__
+        )
     except BaseException as error:
-        failure = "" if isinstance(error, BrokenPipeError) else type(error).__name__
+        failure = type(error).__name__
         raise
     finally:
         for note in outcome.end(failure):

@@ -137,6 +137,8 @@ def _held(channels: Iterable[Mapping[str, Any]], vhost: str) -> dict[str, tuple[
     """Return for each connection how many messages it holds and may hold; None where a channel does not tell."""
     held: dict[str, tuple[int | None, int | None]] = {}
     for channel in channels:
+        if not channel.get("connection_details"):
+            continue  # its connection has ended meanwhile
         if needed(channel, "vhost", stage="channels") == vhost:
             connection = str(needed(channel, "connection_details", "name", stage="channels"))
             unacknowledged, capacity = held.get(connection, (0, 0))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -49,6 +50,13 @@ class Plant:
             "PROBE_BACKEND": f"redis://127.0.0.1:{self.redis_port}/0",
             "PYTHONPATH": str(ROOT),
         }
+
+    def in_containers(self, docker: str) -> str:
+        """Return a stand-in for docker in whose containers these workers' variables are set: commands get few of ours."""
+        names = ("PROBE_BROKER", "PROBE_BACKEND", "PYTHONPATH")
+        exports = [f"export {name}={shlex.quote(self.environment[name])}" for name in names]
+        first, rest = docker.split("\n", 1)
+        return "\n".join([first, *exports, rest])
 
     def settings(self, **celery: Any) -> Settings:
         workers = {

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,10 @@ FAULTS: dict[str, tuple[Callable[[], AbstractContextManager[Address]], set[str]]
 BEHIND_ANOTHER = {"firebase", "celery"}
 
 
+# A file that vouches for no server.
+NOBODY = str(Path(__file__).with_name("__init__.py"))
+
+
 def everything_at(address: Address) -> Settings:
     """Return settings in which every system is the same faulty server."""
     host, port = address
@@ -43,7 +48,7 @@ def everything_at(address: Address) -> Settings:
     return Settings.model_validate(
         {
             "servers": {
-                "one": {"address": host, "ssh": {"port": port, "timeout": 2.0, "known_hosts": "/dev/null"}},
+                "one": {"address": host, "ssh": {"port": port, "timeout": 2.0, "known_hosts": NOBODY}},
             },
             "postgresql": {"server": "one", "port": port, "password": "x", **bounded},
             "pgbouncer": {"server": "one", "port": port, "admin_password": "x", **bounded},

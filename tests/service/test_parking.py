@@ -224,6 +224,7 @@ def test_a_second_run_has_nothing_to_do(settings: Settings, broker: Broker) -> N
         fill(broker, calm)
         report = change.apply(site, change.prepare(site, "queue park", arguments), 30)
         assert [action.status for action in report.actions] == [ActionStatus.VERIFIED], report.errors
+        until(lambda: "effective_policy_definition" in broker.request("GET", f"queues/%2F/{holding}").json())
         again = queues.plan_park(site, arguments)
         assert (again.steps, "is parked" in again.nothing_to_do) == ((), True)
         broker.request("DELETE", f"queues/%2F/{calm}/contents")
@@ -255,6 +256,7 @@ def test_no_more_is_parked_than_was_asked_for(settings: Settings, broker: Broker
 def test_parked_tasks_are_put_back_by_hand_one_or_all_each_once(settings: Settings, broker: Broker) -> None:
     for which in ("id-1", "id-2"):
         change.apply(Site(settings), plan_for(settings, which), 30)
+        until(lambda: "effective_policy_definition" in broker.request("GET", f"queues/%2F/{HOLDING}").json())
     copy_of = messages(broker, HOLDING)[0]  # as a process leaves it that is killed before it acknowledges
     body = {**copy_of, "routing_key": HOLDING, "payload_encoding": "string"}
     broker.request("POST", "exchanges/%2F/amq.default/publish", body)

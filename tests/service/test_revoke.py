@@ -31,7 +31,7 @@ def settings(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """Return the configuration of a third worker, with two processes: a thread cannot be ended."""
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
-    docker.write_text(DOCKER)
+    docker.write_text(plant.in_containers(DOCKER))
     docker.chmod(0o755)
     for name, value in plant.environment.items():
         monkeypatch.setenv(name, value)

@@ -246,7 +246,10 @@ def test_where_the_usual_place_is_missing_root_makes_it_and_others_lock_under_th
     shell, place = connect(), tmp_path / "home"
     place.mkdir()
     shutil.chown(place, user)
-    for above in (tmp_path, *tmp_path.parents[:2]):
+    for above in (
+        tmp_path,
+        *(parent for parent in tmp_path.parents if parent.name.startswith(("pytest", "popen"))),
+    ):
         above.chmod(0o755)
     become = f"setpriv --reuid={user} --clear-groups" if user != "root" else "env"
     private(

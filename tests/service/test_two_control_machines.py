@@ -158,7 +158,8 @@ def test_an_owner_that_cannot_be_read_is_not_shown(machines: Machines, content: 
         machines.lock_file.write_text(content)
         with pytest.raises(LockedError) as refused:
             make(Site(machines.settings("here")), plan_of("true"))
-        assert refused.value.message == "Another change is being made on one"
+        assert refused.value.message.startswith("Another change is being made on one")
+        assert not content or content not in refused.value.message
 
 
 def test_a_lock_that_is_lost_stops_the_change_before_its_next_step_and_takes_it_back(

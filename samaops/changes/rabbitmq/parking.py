@@ -203,8 +203,13 @@ def _guard_holding(parking: Parking, holding: BrokerQueue | None, held: Count) -
     if held.consumers:
         text = _("{holding} has a consumer: what is parked there would be taken")
         raise RefusedError(text.format(holding=parking.holding))
+    if holding.limits is None or holding.is_durable is None:  # of a new queue the statistics show nothing yet
+        text = _("Could not look at the queue: {reason}")
+        raise UnavailableError(
+            text.format(reason=_("{queue} is too new to be shown").format(queue=holding.name))
+        )
     limits = [name for name in DROPPING if name in (holding.limits or ())]
-    if limits or holding.limits is None or not holding.is_durable or holding.is_transient:
+    if limits or not holding.is_durable or holding.is_transient:
         text = _("{holding} would not keep what is parked in it: {limits}")
         words = ", ".join(limits) or _("it is not durable")
         raise RefusedError(text.format(holding=parking.holding, limits=words))

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from datetime import datetime
+
+from cronsim import CronSim, CronSimError
 
 from samaops.i18n import N_, _
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-# Name, lowest, highest (cron takes 7 for Sunday too), and the words of the lowest and those after it.
-_FIELDS: tuple[tuple[str, int, int, Sequence[str]], ...] = (
-    (N_("minute"), 0, 59, ()),
-    (N_("hour"), 0, 23, ()),
-    (N_("day of the month"), 1, 31, ()),
-    (N_("month"), 1, 12, _MONTHS),
-    (N_("weekday"), 0, 7, _WEEKDAYS),
+# Name, lowest and highest of each field; cron takes 7 for Sunday too.
+_FIELDS = (
+    (N_("minute"), 0, 59),
+    (N_("hour"), 0, 23),
+    (N_("day of the month"), 1, 31),
+    (N_("month"), 1, 12),
+    (N_("weekday"), 0, 7),
 )
-_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_PART = re.compile(
-    r"(?:(?P<all>\*)|(?P<low>[a-z]{3}|\d{1,2})(?:-(?P<high>[a-z]{3}|\d{1,2}))?)(?:/(?P<step>\d{1,2}))?"
-)
+# What cronsim has beyond cron: the last day or weekday of a month, and its second Monday.
+_BEYOND_CRON = re.compile(r"#|(?:^|[,\d-])l")
+_ANY_MOMENT = datetime(2026, 1, 1)  # noqa: DTZ001 - only whether the line can be followed is asked
 
 
 def fault_of(line: str) -> str | None:
@@ -28,39 +27,23 @@ def fault_of(line: str) -> str | None:
     fields = line.lower().split()
     if len(fields) != len(_FIELDS):
         return _("{value!r} is not a cron expression of five fields, such as 0 6 * * *").format(value=line)
-    values = []
-    for text, (name, lowest, highest, words) in zip(fields, _FIELDS, strict=True):
-        chosen = _values(text, lowest, highest, words)
-        if not chosen:
+    for place, (name, lowest, highest) in enumerate(_FIELDS):
+        if not _holds(place, fields[place]):
             fault = _("{value!r} is no {field} of a cron expression ({lowest} to {highest})")
-            return fault.format(value=text, field=_(name), lowest=lowest, highest=highest)
-        values.append(chosen)
-    # with a weekday too, cron takes either
-    never = fields[4] == "*" and all(min(values[2]) > _DAYS[month - 1] for month in values[3])
-    return _("{value!r}: this day never comes").format(value=line) if never else None
+            return fault.format(value=fields[place], field=_(name), lowest=lowest, highest=highest)
+    return None if _can_follow(fields) else _("{value!r}: this day never comes").format(value=line)
 
 
-def _values(text: str, lowest: int, highest: int, words: Sequence[str]) -> set[int]:
-    """Return the values that a field stands for; none when it is malformed."""
-    chosen: set[int] = set()
-    for part in text.split(","):
-        match = _PART.fullmatch(part)
-        if match is None:
-            return set()
-        low = lowest if match["all"] else _number(match["low"], lowest, words)
-        high = (
-            highest if match["all"] else low if not match["high"] else _number(match["high"], lowest, words)
-        )
-        if match["step"] and not match["all"] and not match["high"]:
-            high = highest
-        step = int(match["step"] or 1)
-        if low is None or high is None or not lowest <= low <= high <= highest or not step:
-            return set()
-        chosen.update(range(low, high + 1, step))
-    return chosen
+def _holds(place: int, text: str) -> bool:
+    """Return whether a field can be meant in some line."""
+    alone = ["*"] * len(_FIELDS)
+    alone[place] = text
+    return not _BEYOND_CRON.search(text) and _can_follow(alone)
 
 
-def _number(text: str, lowest: int, words: Sequence[str]) -> int | None:
-    if text.isdigit():
-        return int(text)
-    return words.index(text) + lowest if text in words else None
+def _can_follow(fields: list[str]) -> bool:
+    try:
+        CronSim(" ".join(fields), _ANY_MOMENT)
+    except CronSimError:
+        return False
+    return True

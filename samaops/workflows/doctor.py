@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import locale
 import os
-import re
 import shutil
 import stat
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from zoneinfo import available_timezones
 
 from msgspec import Struct
+from packaging.requirements import Requirement
 
 from samaops.clients import known_hosts, ssh_keys
 from samaops.clients.errors import ClientError
@@ -40,8 +40,6 @@ _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 10), (3, 13)
 _LEAST_FREE_BYTES = 100 * 1024**2
 _NARROWEST_COLUMNS = 80
 _REACH_SECONDS = 6.0
-_REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(?:\[[^]]*\])?\s*(?P<limits>[^;]*?)\s*(?:;\s*(?P<marker>.*))?$")
-_LIMIT = re.compile(r"(>=|<=|==|!=|<|>)\s*([\d.]+)")
 # adjtimex(2): the state of a clock that nothing keeps right, and more room than its struct needs
 _TIME_ERROR, _TIMEX_BYTES = 5, 512
 # Programs of proposed commands, by the section that they are for; the package of Debian that has each.
@@ -116,11 +114,10 @@ def _libraries() -> Iterator[Finding]:
         yield _line("library", Status.UNKNOWN, "libraries", title, "pip install .")
         return
     good = []
-    for text in requirements:
-        match = _REQUIREMENT.match(text)
-        if match is None or (match["marker"] and not _applies(match["marker"])):
-            continue
-        name, limits = match["name"], match["limits"]
+    for requirement in map(Requirement, requirements):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue  # of another Python, or of an extra, which nobody needs here
+        name, limits = requirement.name, requirement.specifier
         hint = f"{sys.executable} -m pip install '{name}{limits}'"
         try:
             version = metadata.version(name)
@@ -128,44 +125,13 @@ def _libraries() -> Iterator[Finding]:
             title = _("The library {name} is missing").format(name=name)
             yield _line("library", Status.CRITICAL, name, title, hint)
             continue
-        if not fits(version, limits):
+        if not limits.contains(version, prereleases=True):
             title = _("{name} {version} is not what samaops needs: {limits}")
             words = title.format(name=name, version=version, limits=limits)
             yield _line("library", Status.CRITICAL, name, words, hint)
         else:
             good.append(f"{name} {version}")
     yield _line("library", Status.OK, "libraries", ", ".join(good))
-
-
-def _applies(marker: str) -> bool:
-    """Return whether a requirement is one of this Python; those of extras are nobody's need here."""
-    match = re.fullmatch(r"python_version < ['\"](\d+)\.(\d+)['\"]", marker.strip())
-    return match is not None and sys.version_info[:2] < (int(match[1]), int(match[2]))
-
-
-def fits(version: str, limits: str) -> bool:
-    """Return whether a version is within limits such as ``>=3.11,<4``."""
-    have = _numbers(version)
-    for sign, text in _LIMIT.findall(limits):
-        want = _numbers(text)
-        size = max(len(have), len(want))
-        left, right = (numbers + (0,) * (size - len(numbers)) for numbers in (have, want))
-        holds = {
-            ">=": left >= right,
-            "<=": left <= right,
-            "==": left == right,
-            "!=": left != right,
-            "<": left < right,
-            ">": left > right,
-        }
-        if not holds[sign]:
-            return False
-    return True
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(number) for number in match[0].split(".")) if match else ()
 
 
 def _configuration(machine: Machine) -> Iterator[Finding]:

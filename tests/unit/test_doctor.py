@@ -54,22 +54,6 @@ def line(machine: doctor.Machine, code: str, subject: str = "") -> Finding:
     return finding
 
 
-@pytest.mark.parametrize(
-    ("version", "limits", "holds"),
-    [
-        ("2.32.1", ">=2.32", True),
-        ("2.4", ">=2.32", False),
-        ("3.11.3", ">=3.11,<4", True),
-        ("4.0", "<4,>=3.11", False),
-        ("4.0rc1", "<4", False),
-        ("1.0", "!=1", False),
-        ("1", "", True),
-    ],
-)
-def test_versions_are_numbers(version: str, limits: str, holds: bool) -> None:
-    assert doctor.fits(version, limits) is holds
-
-
 def test_libraries_that_lack_or_are_too_old_are_named(
     configure: Callable[..., doctor.Machine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file
-from samaops.clients import programs
+from samaops.clients import interactive
 from samaops.i18n import N_
 
 app = typer.Typer(
@@ -37,4 +37,4 @@ def psql(
 ) -> None:
     """Run psql."""
     settings = configuration_file.site(ctx.obj).settings
-    programs.become(programs.psql(settings, arguments or (), of_pool=pool))
+    interactive.become(interactive.psql(settings, arguments or (), of_pool=pool))

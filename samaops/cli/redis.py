@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file
-from samaops.clients import programs
+from samaops.clients import interactive
 from samaops.i18n import N_
 
 app = typer.Typer(
@@ -31,4 +31,4 @@ def cli(
     ] = None,
 ) -> None:
     """Run redis-cli."""
-    programs.become(programs.redis_cli(configuration_file.site(ctx.obj).settings, arguments or ()))
+    interactive.become(interactive.redis_cli(configuration_file.site(ctx.obj).settings, arguments or ()))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file
-from samaops.clients import programs
+from samaops.clients import interactive
 from samaops.i18n import N_
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,4 +30,4 @@ def ssh(
     ] = None,
 ) -> None:
     """Log in to a server, or run one command there."""
-    programs.become(programs.shell_of(configuration_file.site(ctx.obj).settings, server, command or ()))
+    interactive.become(interactive.shell_of(configuration_file.site(ctx.obj).settings, server, command or ()))

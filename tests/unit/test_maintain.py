@@ -30,7 +30,8 @@ from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows.maintenance import announce, past, routine
 from samaops.workflows.maintenance.daily import DAILY, DISK_CODE, with_growth
-from samaops.workflows.maintenance.routine import Limit, OverdueError, with_limits
+from samaops.workflows.maintenance.limit import Limit, OverdueError
+from samaops.workflows.maintenance.routine import with_limits
 from tests.service import faulty
 from tests.service.listeners import http_listener
 from tests.service.test_notifications import hook

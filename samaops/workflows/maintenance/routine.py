@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextvars
-import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -47,21 +43,18 @@ from samaops.site.site import Site
 from samaops.workflows import change, diagnose
 from samaops.workflows.maintenance import announce, past
 from samaops.workflows.maintenance.announce import DeadMansSwitch
+from samaops.workflows.maintenance.limit import PART_SECONDS, Limit, OverdueError, bounded
 from samaops.workflows.maintenance.past import Earlier
 
 FAILED = 2
 # What a look at everything takes, and some more.
 _LEAST_SECONDS = 5.0
-# What the history, or a file on a disk that hangs, may take.
-_HISTORY_SECONDS = 20.0
 # Of the time of a run, beside what telling takes: for keeping what was seen.
 _KEEPING_SECONDS = 5.0
 # How long to wait for the effect of a task's change.
 WAIT_SECONDS = 20.0
 _WELL = (Status.OK, Status.WARNING)
 _UNWELL = (Status.WARNING, Status.CRITICAL)
-ResultT = TypeVar("ResultT")
-OtherT = TypeVar("OtherT")
 
 
 class Request(Struct, frozen=True):
@@ -175,20 +168,20 @@ def _tell_failure(
 def _tell(site: Site, routine: Routine, report: Report, request: Request, whole: Limit) -> tuple[str, ...]:
     """Tell of a run that has no findings; return what of that failed."""
     bulletin: Bulletin = redaction.redacted(request.compose(report, site.name), site)
-    earlier = _bounded(lambda: past.read(site, routine), _before_telling(site, whole), None)
+    earlier = bounded(lambda: past.read(site, routine), _before_telling(site, whole), None)
     news = announce.prepare(site, report, bulletin, earlier.alerts if earlier else ())
     notes = announce.send(site, news, whole.remaining())
     if earlier:  # else the alerts that it does not know would be forgotten
-        _bounded(lambda: past.keep(site, routine, None, report, news.alerts), whole, "")
+        bounded(lambda: past.keep(site, routine, None, report, news.alerts), whole, "")
     return notes + _logged(site, bulletin, notes, whole)
 
 
 def _logged(site: Site, bulletin: Bulletin, notes: Sequence[str], whole: Limit) -> tuple[str, ...]:
     """Append to the log of maintenance; return a sentence when that failed."""
     path = site.settings.maintenance.log
-    reason = _("no answer within {seconds:g} s").format(seconds=_HISTORY_SECONDS)
+    reason = _("no answer within {seconds:g} s").format(seconds=PART_SECONDS)
     unwritten = (_("The log {path} cannot be written: {reason}").format(path=path, reason=reason),)
-    return _bounded(lambda: announce.log(path, bulletin, notes), whole, unwritten)
+    return bounded(lambda: announce.log(path, bulletin, notes), whole, unwritten)
 
 
 def _lasts(error: LockedError, limit_seconds: float) -> bool:
@@ -248,8 +241,8 @@ def with_limits(site: Site, routine: Routine) -> Site:
 def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     """Look, then keep and tell what was seen: each has its time, and what hangs is left behind."""
     site, routine, whole = this.site, this.routine, this.whole
-    hung = _("no answer within {seconds:g} s").format(seconds=_HISTORY_SECONDS)
-    earlier = _bounded(lambda: past.read(site, routine), this.limit, Earlier(Past(failure=hung)))
+    hung = _("no answer within {seconds:g} s").format(seconds=PART_SECONDS)
+    earlier = bounded(lambda: past.read(site, routine), this.limit, Earlier(Past(failure=hung)))
     seen = _within_limit(this, earlier)
     is_success = seen.report.status in _WELL and not seen.report.errors
     is_refused = bool(seen.refusal) and is_success
@@ -259,7 +252,7 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
         announced = replace(announced, errors=(ReportError(seen.refusal, exit_code=REFUSED),))
     bulletin: Bulletin = redaction.redacted(this.request.compose(announced, site.name), site)
     news = announce.prepare(site, announced, bulletin, earlier.alerts)
-    unkept = _bounded(
+    unkept = bounded(
         lambda: past.keep(site, routine, seen.snapshot, seen.report, news.alerts),
         _before_telling(site, whole),
         hung,
@@ -285,20 +278,12 @@ def _before_telling(site: Site, whole: Limit) -> Limit:
     return Limit(whole.remaining() - announce.seconds_needed(site.settings.notify))
 
 
-def _bounded(work: Callable[[], ResultT], limit: Limit, otherwise: OtherT) -> ResultT | OtherT:
-    """Return what the work returns, or what stands for it when it hangs."""
-    try:
-        return limit.run(work, _HISTORY_SECONDS)
-    except OverdueError:
-        return otherwise
-
-
 def _keep_well_look(site: Site, this: _Run, report: Report) -> None:
     """Look at everything after a run that found its tasks well: what is different later is told by this look."""
     is_whole = not this.request.only and report.status is Status.OK and not report.errors
     seconds = min(diagnose.DEFAULT_DEADLINE_SECONDS, this.limit.remaining())
     if is_whole and seconds >= _LEAST_SECONDS:
-        _bounded(lambda: diagnose.keep_well_look(site, seconds), this.limit, None)
+        bounded(lambda: diagnose.keep_well_look(site, seconds), this.limit, None)
 
 
 @contextmanager
@@ -403,9 +388,8 @@ def _change(this: _Run, task: Task, snapshot: Snapshot, report: Report) -> tuple
         done = change.apply(site, plan, WAIT_SECONDS)
     except (RefusedError, LockedError) as error:
         actions = (*report.actions, *change.refused(site, plan, error).actions)
-        return replace(_still(this, task, report, error), actions=actions), error.message if isinstance(
-            error, RefusedError
-        ) else ""
+        refusal = error.message if isinstance(error, RefusedError) else ""
+        return replace(_still(this, task, report, error), actions=actions), refusal
     failure = done.errors[0].message if done.errors else ""
     findings = _looked_again(this, task, snapshot, failure)
     return replace(
@@ -447,39 +431,3 @@ def _replaced(report: Report, task: Task, findings: Sequence[Finding]) -> tuple[
     own = Selection(only=task.codes)
     others = [finding for finding in report.findings if not own.includes(finding.code)]
     return worst_first([*others, *findings])
-
-
-class OverdueError(Exception):
-    """The time of the whole run is over."""
-
-
-class Limit:
-    """The time that a run may take in all. Work that hangs is left behind on a thread of its own when it is over."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._ends_at = time.monotonic() + seconds
-
-    def remaining(self) -> float:
-        """Return the seconds left, never less than a moment."""
-        return max(0.05, self._ends_at - time.monotonic())
-
-    def run(self, work: Callable[[], ResultT], most_seconds: float = math.inf) -> ResultT:
-        """Return what the work returns, raise what it raises, or OverdueError when time is over."""
-        results: list[ResultT] = []
-        errors: list[BaseException] = []
-
-        def attempt() -> None:
-            try:
-                results.append(work())
-            except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits
-                errors.append(error)
-
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(attempt,), daemon=True)
-        thread.start()
-        thread.join(min(self.remaining(), most_seconds))
-        if errors:
-            raise errors[0]
-        if not results:
-            raise OverdueError
-        return results[0]

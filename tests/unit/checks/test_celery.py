@@ -187,6 +187,13 @@ def test_what_a_channel_does_not_tell_is_not_counted_as_none() -> None:
     assert nodes == (CeleryNode("worker1@a", "10.0.0.3:1", (), None, 16),)
 
 
+def test_a_channel_whose_connection_has_ended_counts_for_nobody_and_hides_nobody() -> None:
+    connection = "10.0.0.3:1 -> 10.0.0.2:5672"
+    ended: dict[str, Any] = {"connection_details": [], "vhost": "/", "messages_unacknowledged": 7}
+    nodes, _others = workers_of([consumer(connection, "worker1@a.celery.pidbox")], [ended], "/")
+    assert nodes == (CeleryNode("worker1@a", "10.0.0.3:1", (), None, None),)
+
+
 def test_a_control_exchange_of_another_name_is_known() -> None:
     connection = "10.0.0.3:1 -> 10.0.0.2:5672"
     queues = ("worker1@a.example.samaconso.pidbox", "urgent", "0a1b.reply.samaconso.pidbox")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from samaops.clients import programs
+from samaops.clients import interactive
 from samaops.config.settings import Settings
 from samaops.workflows import configuration
 
@@ -74,10 +74,10 @@ def test_a_server_that_nobody_verifies_is_named() -> None:
 def test_a_program_that_is_begun_is_as_protected_as_the_look() -> None:
     tls = {"ca_file": "/ca file.pem", "server_name": "db.senelec.sn"}
     settings = Settings.model_validate({"redis": section(tls=tls), "postgresql": section(tls=tls)})
-    assert programs.redis_cli(settings, ["PING"]).words == (
+    assert interactive.redis_cli(settings, ["PING"]).words == (
         *("redis-cli", "--tls", "--sni", "db.senelec.sn", "--cacert", "/ca file.pem"),
         *("-h", "10.101.0.1", "-p", "6379", "-n", "0", "PING"),
     )
-    given = programs.psql(settings, [], of_pool=False).environment
+    given = interactive.psql(settings, [], of_pool=False).environment
     assert (given["PGSSLMODE"], given["PGSSLROOTCERT"]) == ("verify-full", "/ca file.pem")
     assert (given["PGHOST"], given["PGHOSTADDR"]) == ("db.senelec.sn", "10.101.0.1")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from samaops.clients.programs import Program, psql, redis_cli, shell_of
+from samaops.clients.interactive import Program, psql, redis_cli, shell_of
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 

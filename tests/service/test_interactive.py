@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from samaops.clients.programs import psql
+from samaops.clients.interactive import psql
 from samaops.config.settings import Settings
 from tests.service.postgres_server import (
     PgBouncerServer,

@@ -16,10 +16,6 @@ from samaops.model.report import worst_first
 from samaops.site.site import Site
 
 logger = logging.getLogger(__name__)
-# Parts that looks do not have where nobody asked for them, nor those of an earlier samaops: their rules say so.
-_UNASKED = frozenset(
-    {"application", "buckets", "denied", "limits", "notifications", "rights", "routing", "writing"}
-)
 
 
 def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> tuple[Finding, ...]:
@@ -88,7 +84,7 @@ def _judge_observation(observation: Observation, context: Context) -> Iterator[F
 
 def _is_absent(part: str, facts: Any) -> bool:
     """Return whether a look has neither a part nor the reason why: that is never nothing, and never well."""
-    return part not in _UNASKED and getattr(facts, part, part) is None
+    return part not in getattr(facts, "MAY_BE_UNASKED", ()) and getattr(facts, part, part) is None
 
 
 def _answered(judge: Judgement[Any], facts: Any, context: Context) -> Iterator[Finding]:

@@ -105,9 +105,7 @@ def _forget_what_was_typed(terminal: int) -> None:
     """Discard what was typed before the question: it answers nothing. Raises RefusedError when that does not end."""
     ends_at, is_quiet = time.monotonic() + _LONGEST_TYPING_SECONDS, False
     while not is_quiet:
-        termios.tcflush(
-            terminal, termios.TCIFLUSH
-        )  # the kernel holds back what does not fit, and gives it then
+        termios.tcflush(terminal, termios.TCIFLUSH)  # what did not fit the kernel gives then
         is_quiet = not select.select([terminal], [], [], _PAUSE_SECONDS)[0]
         if not is_quiet and time.monotonic() > ends_at:
             text = _("Something types without a pause before the question is asked; nothing was changed")

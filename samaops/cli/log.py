@@ -65,11 +65,8 @@ class _FileHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             _append(self.format(record) + "\n")
-        except (
-            OSError,
-            ConfigurationError,
-        ):  # a log that cannot be written must not end the work it tells of
-            return
+        except (OSError, ConfigurationError):
+            return  # a log that cannot be written must not end the work it tells of
 
 
 class _ScreenHandler(logging.Handler):

@@ -73,9 +73,8 @@ def daily(
             screen.show(outcome.report, output, verbose=is_verbose)
         sys.stdout.flush()
         unwritten = streams.lost(sys.stdout)
-        failure = (
-            "" if unwritten is None or isinstance(unwritten, BrokenPipeError) else type(unwritten).__name__
-        )
+        if unwritten is not None and not isinstance(unwritten, BrokenPipeError):
+            failure = type(unwritten).__name__
     except BaseException as error:
         failure = type(error).__name__
         raise

@@ -68,11 +68,8 @@ def shell_of(settings: Settings, name: str, command: Sequence[str]) -> Program:
     assert isinstance(server.ssh, Ssh)
     options = [*_options(server.ssh)]
     if command and sys.stdin.isatty() and sys.stdout.isatty():
-        options += [
-            "-t",
-            "-o",
-            "LogLevel=ERROR",
-        ]  # what it runs is ended with us; nobody hears that we have left
+        # What it runs is ended with us; nobody hears that we have left.
+        options += ["-t", "-o", "LogLevel=ERROR"]
     return Program(
         ("ssh", *options, "--", server.address, *([line] if command else ())), os.environ, "openssh-client"
     )

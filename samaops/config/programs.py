@@ -15,19 +15,8 @@ from msgspec import Struct
 # What a program gets of our environment: who and where we are, and where its own keys and agents are. Secrets that
 # samaops itself was given, and what changes how a program is loaded, are not among them.
 _KEPT = (
-    *(
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "LANG",
-        "LANGUAGE",
-        "LC_ALL",
-        "LC_CTYPE",
-        "LC_MESSAGES",
-        "TZ",
-    ),
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ"),
+    *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES"),
     *("TERM", "TMPDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"),
     *("SSH_AUTH_SOCK", "GNUPGHOME", "GPG_TTY", "PASSWORD_STORE_DIR", "VAULT_ADDR", "VAULT_NAMESPACE"),
     *("DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT"),
@@ -121,9 +110,8 @@ def _send(descriptor: int, unsent: memoryview) -> memoryview:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Leave nothing of a program behind: it leads a process group of its own."""
-    if (
-        process.returncode is None
-    ):  # not waited for yet: its number is still its own, also when only children are left
+    # Not waited for yet: its number is still its own, also when only children are left.
+    if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -138,10 +139,10 @@ class KeySample(Struct, frozen=True):
 class RedisFacts(Struct, frozen=True):
     """One look at one Redis. Parts that may be missing: ``client_list``, ``keys``, ``writing``,
     ``replicas``, ``held``, ``denied``.
-
-    Looks that were saved before these were observed have no ``writing`` and no ``denied``.
     """
 
+    # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
+    MAY_BE_UNASKED: ClassVar = ("denied", "writing")
     version: str
     uptime_seconds: int
     ping_ms: float

@@ -264,9 +264,7 @@ class Journal:
         try:
             if files.exists(file):
                 files.require_regular(file)
-            with suppress(
-                FileNotFoundError
-            ):  # it will be made: the directories that are there were looked at
+            with suppress(FileNotFoundError):  # it will be made: the directories on the way were looked at
                 files.require_trusted(file)
         except OSError as error:
             raise HistoryError(f"{file}: {error.strerror}") from error

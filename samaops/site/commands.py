@@ -26,9 +26,8 @@ def on_server(site: Site, server: str | None, command: str) -> str:
     """Return the command line that runs ``command`` on a server, from here."""
     command = site.as_running(server, command)
     configured = site.settings.servers.get(server or "")
-    if (
-        configured is None
-    ):  # an address, or a saved look of another site: none that could be called by its name
+    if configured is None:
+        # An address, or a saved look of another site: none that could be called by its name.
         return f"ssh {operands(server)} {quoted(command)}" if server else command
     if configured.ssh == "local":
         return command

@@ -42,7 +42,7 @@ _ADDRESS = re.compile("<([a-z_0-9]+)>")
 
 def filled_in(site: Site, command: str) -> str:
     """Return a command of an explanation as it is typed at this site."""
-    whole = Site(_with_the_guide_s(site.settings), site.renamed)
+    whole = Site(_with_defaults_of_guide(site.settings), site.renamed)
     there = _ON_SERVER.fullmatch(command)
     if there:
         server, words = _server_of(whole, *there.groups()), shlex.split(there[2])
@@ -61,7 +61,7 @@ def _guide() -> Settings:
     return Settings.model_validate(document)
 
 
-def _with_the_guide_s(settings: Settings) -> Settings:
+def _with_defaults_of_guide(settings: Settings) -> Settings:
     """Return the settings, and those of the guide for what they do not name."""
     guide = _guide()
     missing = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -101,12 +101,14 @@ def _of_broker(
 
 
 def workers_of(
-    consumers: Iterable[Mapping[str, Any]], channels: Iterable[Mapping[str, Any]], vhost: str
+    consumers: Collection[Mapping[str, Any]], channels: Iterable[Mapping[str, Any]], vhost: str
 ) -> tuple[tuple[CeleryNode, ...], tuple[OtherConsumer, ...]]:
     """Join the broker's consumers by connection: whose control queue it reads is who consumes its other queues."""
     names: dict[str, str] = {}
     queues: dict[str, list[str]] = {}
-    for consumer in consumers:
+    # Empty for the moment in which a channel begins or ends; were it so of all, it is the statistics that are missing.
+    known = [consumer for consumer in consumers if consumer.get("channel_details") not in ([], {})]
+    for consumer in known or consumers:
         connection = str(needed(consumer, "channel_details", "connection_name", stage="consumers"))
         queue = str(needed(consumer, "queue", "name", stage="consumers"))[:NAME_CHARACTERS]
         control = _CONTROL_QUEUE.fullmatch(queue)

@@ -13,7 +13,7 @@ import requests
 
 from samaops.changes.celery.revoke import TERMINATE
 from samaops.config.settings import Settings
-from samaops.errors import RefusedError
+from samaops.errors import RefusedError, UnavailableError
 from samaops.model.plan import ActionStatus
 from samaops.site.site import Site
 from samaops.workflows import change
@@ -88,7 +88,7 @@ def hang_two(plant: Plant, place: Path, settings: Settings) -> tuple[str, str]:
 def _is_planned(settings: Settings, task: str) -> bool:
     try:
         return bool(change.prepare(Site(settings), "workers revoke", (task, TERMINATE)).steps)
-    except RefusedError:
+    except (RefusedError, UnavailableError):
         return False
 
 

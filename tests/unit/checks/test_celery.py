@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from samaops.clients.errors import ClientError
 from samaops.collect.celery import WELL_STREAK, recent_of, workers_of
 from samaops.config.settings import Settings
 from samaops.facts.celery import (
@@ -192,6 +193,15 @@ def test_a_channel_whose_connection_has_ended_counts_for_nobody_and_hides_nobody
     ended: dict[str, Any] = {"connection_details": [], "vhost": "/", "messages_unacknowledged": 7}
     nodes, _others = workers_of([consumer(connection, "worker1@a.celery.pidbox")], [ended], "/")
     assert nodes == (CeleryNode("worker1@a", "10.0.0.3:1", (), None, None),)
+
+
+def test_a_consumer_whose_channel_has_just_ended_is_no_reason_to_know_nothing_of_the_others() -> None:
+    gone = {"channel_details": [], "queue": {"name": "normal", "vhost": "/"}}
+    connection = "10.0.0.4:5001 -> 10.0.0.3:5672"
+    nodes, others = workers_of([consumer(connection, "worker1@a.celery.pidbox"), gone], [], "/")
+    assert ([node.name for node in nodes], others) == (["worker1@a"], ())
+    with pytest.raises(ClientError, match="connection_name"):
+        workers_of([gone], [], "/")
 
 
 def test_a_control_exchange_of_another_name_is_known() -> None:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import completing, configuration_file, repeat, screen, stdout, textfile
+from samaops.cli import configuration_file, repeat, screen, stdout, textfile
 from samaops.cli.global_options import Globals
-from samaops.cli.options import OutputOption
+from samaops.cli.options import OutputOption, completed_by
 from samaops.cli.textfile import TextfileOption
 from samaops.collect import store
 from samaops.errors import UsageError
@@ -47,7 +47,7 @@ def diagnose(
             "--only",
             metavar="S,..",
             help=N_("Only these systems or checks; docker@api: on one server."),
-            autocompletion=completing.selection,
+            autocompletion=completed_by("selection"),
         ),
     ] = "",
     skip: Annotated[
@@ -56,7 +56,7 @@ def diagnose(
             "--skip",
             metavar="S,..",
             help=N_("All but these systems or checks."),
-            autocompletion=completing.selection,
+            autocompletion=completed_by("selection"),
         ),
     ] = "",
     deep: Annotated[

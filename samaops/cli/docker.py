@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import completing, configuration_file, screen, stdout
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.changing import ChangeCommand
-from samaops.cli.options import OutputOption
+from samaops.cli.options import OutputOption, completed_by
 from samaops.i18n import N_
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.model.table import Table
@@ -24,7 +24,7 @@ ContainerArgument = Annotated[
     typer.Argument(
         metavar="CONTAINER",
         help=N_("A container that the configuration names."),
-        autocompletion=completing.containers,
+        autocompletion=completed_by("containers"),
     ),
 ]
 
@@ -78,7 +78,7 @@ def cleanup(
     server: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SERVER]...", help=N_("All servers when absent."), autocompletion=completing.servers
+            metavar="[SERVER]...", help=N_("All servers when absent."), autocompletion=completed_by("servers")
         ),
     ] = None,
 ) -> None:

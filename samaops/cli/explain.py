@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from samaops.cli import completing, configuration_file, screen, stdout
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.global_options import Globals
-from samaops.cli.options import OutputOption
+from samaops.cli.options import OutputOption, completed_by
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
 from samaops.render import causal_graph as face
@@ -33,7 +33,7 @@ def explain(
             metavar="[CODE|CAUSE]",
             help=N_("A finding's code, such as redis.memory.high, or a cause, such as redis-down."),
             show_default=False,
-            autocompletion=completing.codes_and_causes,
+            autocompletion=completed_by("codes_and_causes"),
         ),
     ] = None,
     graph: Annotated[

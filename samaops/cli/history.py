@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from samaops.cli import completing, configuration_file, moments, screen, stdout
-from samaops.cli.options import OutputOption
+from samaops.cli import configuration_file, moments, screen, stdout
+from samaops.cli.options import OutputOption, completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.history import PastChange
@@ -78,7 +78,7 @@ def show(
         typer.Argument(
             metavar="ID|last",
             help=N_("A change of samaops history list; its beginning is enough."),
-            autocompletion=completing.changes,
+            autocompletion=completed_by("changes"),
         ),
     ],
     output: OutputOption = Output.HUMAN,

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import changing, completing, configuration_file, screen, stdout, streams, textfile
+from samaops.cli import changing, configuration_file, screen, stdout, streams, textfile
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
-from samaops.cli.options import OutputOption
+from samaops.cli.options import OutputOption, completed_by
 from samaops.cli.textfile import TextfileOption
 from samaops.errors import ConfigurationError, UsageError
 from samaops.i18n import N_, _
@@ -37,7 +37,7 @@ def daily(
             "--only",
             metavar="TASK,..",
             help=N_("Only these tasks, see samaops maintain list."),
-            autocompletion=completing.tasks,
+            autocompletion=completed_by("tasks"),
         ),
     ] = "",
     dry_run: DryRunOption = False,

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK
-from samaops.cli import completing, configuration_file, screen
+from samaops.cli import configuration_file, screen
 from samaops.cli.changing import ChangeCommand
-from samaops.cli.options import OutputOption
+from samaops.cli.options import OutputOption, completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.table import Column, Table
@@ -23,7 +23,9 @@ app = typer.Typer(
 QueueArgument = Annotated[
     str,
     typer.Argument(
-        metavar="QUEUE", help=N_("A queue that the configuration names."), autocompletion=completing.queues
+        metavar="QUEUE",
+        help=N_("A queue that the configuration names."),
+        autocompletion=completed_by("queues"),
     ),
 ]
 FileOption = Annotated[

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, completing, screen, stdout
+from samaops.cli import changing, screen, stdout
 from samaops.cli.changing import ChangeCommand, Changing
 from samaops.cli.consent import ask, is_yes
 from samaops.cli.diagnose import exit_code
+from samaops.cli.options import completed_by
 from samaops.config import consistency
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -43,19 +44,22 @@ def troubleshoot(
         typer.Argument(
             metavar="list|show|ID",
             help=N_("A playbook, such as notifications; or list, or show ID."),
-            autocompletion=completing.symptoms,
+            autocompletion=completed_by("symptoms"),
         ),
     ],
     shown: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ID]", help=N_("The playbook that show prints."), autocompletion=completing.symptoms
+            metavar="[ID]", help=N_("The playbook that show prints."), autocompletion=completed_by("symptoms")
         ),
     ] = None,
     apply: Annotated[
         str | None,
         typer.Option(
-            "--apply", metavar="FIX", help=N_("Make this fix, after a yes."), autocompletion=completing.fixes
+            "--apply",
+            metavar="FIX",
+            help=N_("Make this fix, after a yes."),
+            autocompletion=completed_by("fixes"),
         ),
     ] = None,
     canary: Annotated[
@@ -73,7 +77,7 @@ def troubleshoot(
             "--queue",
             metavar="QUEUE",
             help=N_("The queue of the canary; normal when absent."),
-            autocompletion=completing.queues,
+            autocompletion=completed_by("queues"),
         ),
     ] = None,
     wait: Annotated[

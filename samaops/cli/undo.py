@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import completing
 from samaops.cli.changing import ChangeCommand
+from samaops.cli.options import completed_by
 from samaops.i18n import N_
 from samaops.workflows import history
 
@@ -22,7 +22,7 @@ def undo(
         typer.Argument(
             metavar="ID|last",
             help=N_("A change of samaops history list; its beginning is enough, or the last one."),
-            autocompletion=completing.changes,
+            autocompletion=completed_by("changes"),
         ),
     ],
 ) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from samaops.changes.celery.revoke import TERMINATE
-from samaops.cli import completing, configuration_file, screen
+from samaops.cli import configuration_file, screen
 from samaops.cli.changing import ChangeCommand
-from samaops.cli.options import OutputOption
+from samaops.cli.options import OutputOption, completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render.faces import Output
@@ -23,7 +23,9 @@ app = typer.Typer(
 WorkerArgument = Annotated[
     str,
     typer.Argument(
-        metavar="WORKER", help=N_("A worker that the configuration names."), autocompletion=completing.workers
+        metavar="WORKER",
+        help=N_("A worker that the configuration names."),
+        autocompletion=completed_by("workers"),
     ),
 ]
 
@@ -49,7 +51,7 @@ def add_queue(
     queue: Annotated[
         str,
         typer.Argument(
-            metavar="QUEUE", help=N_("A queue that the broker has."), autocompletion=completing.queues
+            metavar="QUEUE", help=N_("A queue that the broker has."), autocompletion=completed_by("queues")
         ),
     ],
 ) -> None:

@@ -37,6 +37,18 @@ def test_help_imports_nothing_heavy(samaops: Samaops) -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_a_diagnose_loads_nothing_of_changes_and_no_log_in_before_it_looks(samaops: Samaops) -> None:
+    code = (
+        "import sys; import samaops.cli.diagnose\n"
+        "print([name for name in ('paramiko', 'samaops.changes.engine', 'samaops.cli.completing', 'sqlalchemy')"
+        " if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=samaops.environment(), check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_version(samaops: Samaops) -> None:
     assert samaops("--version").stdout == f"samaops {__version__}\n"
 

@@ -24,6 +24,7 @@ FAILED = 2
 PAUSE_SECONDS = 1.0
 # RabbitMQ's management API shows what was every five seconds.
 SETTLE_SECONDS = 6.0
+_DONE = (ActionStatus.APPLIED, ActionStatus.VERIFIED)
 SentencesT = TypeVar("SentencesT", str, "tuple[str, ...]")
 
 
@@ -91,7 +92,7 @@ class Engine(Struct, frozen=True):
         run = _Run(self, plan, change)
         try:
             for number, step in enumerate(plan.steps):
-                run.take(number, step)
+                run.take_alone(number, step) if plan.steps_stand_alone else run.take(number, step)
             run.verify()
         except _StopError as stop:
             return run.fail(stop.reason, stop.exit_code)
@@ -113,9 +114,25 @@ class _Run:
         self._plan = plan
         self._change = change
         self._touched: list[int] = []
+        self._has_begun = False
         self._over: set[int] = set()
         self._statuses = [ActionStatus.PLANNED] * len(plan.steps)
         self._unwritten = ""
+        # Of steps that stand alone: why some failed, and what is left of them.
+        self._failures: list[str] = []
+        self._left_over: list[str] = []
+
+    def take_alone(self, number: int, step: Step) -> None:
+        """Make a step of which the others do not depend: where it fails, it alone is taken back."""
+        try:
+            self.take(number, step)
+            if step.after:
+                self._statuses[number] = ActionStatus.VERIFIED
+        except _StopError as stop:
+            self._failures.append(stop.reason)
+            self._statuses[number] = ActionStatus.REFUSED
+            self._left_over += self._take_back_all()
+        self._touched.clear()  # what has ended well stays, whatever becomes of the others
 
     def take(self, number: int, step: Step) -> None:
         """Read again what the step relies on, run it, and see that it worked."""
@@ -128,6 +145,7 @@ class _Run:
             raise _StopError(text.format(step=step.title, condition=broken), REFUSED)
         self._write(history.STEP_BEGUN, number, {"before": _values(conditions, snapshot)})
         self._touched.append(number)
+        self._has_begun = True
         outcome = self._engine.world.run(step.operation)
         self._write(history.STEP_ENDED, number, {"is_ok": outcome.is_ok, "output": outcome.output})
         if not outcome.is_ok:
@@ -157,6 +175,8 @@ class _Run:
 
     def succeed(self) -> Applied:
         """Close the journal of a change that did what it was to do; applied where nothing of it can be verified."""
+        if self._failures:
+            return self._succeed_in_part()
         is_seen = self._plan.cures or any(step.after for step in self._plan.steps)
         status = ActionStatus.VERIFIED if is_seen else ActionStatus.APPLIED
         self._statuses = [status] * len(self._statuses)
@@ -166,14 +186,24 @@ class _Run:
             return Applied(self._change, tuple(self._statuses), error.exit_code, error.message)
         return Applied(self._change, tuple(self._statuses))
 
+    def _succeed_in_part(self) -> Applied:
+        """Close the journal of steps that stand alone, of which some failed."""
+        reason, left_over = "; ".join(self._failures), tuple(self._left_over)
+        self._note(lambda: self._end(ActionStatus.FAILED.value, reason, left_over))
+        failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
+        exit_code = FAILED if self._has_begun else REFUSED
+        return Applied(self._change, tuple(self._statuses), exit_code, failure, left_over)
+
     def fail(self, reason: str, exit_code: int) -> Applied:
         """Take back what was done, newest first, and close the journal; say what could not be taken back."""
-        left_over = tuple(self._take_back_all())
-        if not self._touched:
+        left_over = (*self._left_over, *self._take_back_all())
+        if not self._has_begun:
             status = "refused"
             self._statuses = [ActionStatus.REFUSED] * len(self._statuses)
         else:
-            status = "failed" if left_over else "reverted"
+            # Of steps that stand alone, those that were made stay.
+            is_kept = any(status in _DONE for status in self._statuses)
+            status = "failed" if left_over or is_kept else "reverted"
             exit_code = exit_code if exit_code == INTERRUPTED else FAILED
         self._note(lambda: self._end(status, reason, left_over))
         failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
@@ -181,8 +211,10 @@ class _Run:
 
     def _take_back_all(self) -> Iterable[str]:
         for number in reversed(self._touched):
-            left = self._take_back(number, self._plan.steps[number])
-            self._statuses[number] = ActionStatus.FAILED if left else ActionStatus.REVERTED
+            step = self._plan.steps[number]
+            left = self._take_back(number, step)
+            is_back = not left and (step.undo is not None or not self._plan.steps_stand_alone)
+            self._statuses[number] = ActionStatus.REVERTED if is_back else ActionStatus.FAILED
             if left:
                 yield left
 

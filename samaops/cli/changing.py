@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from msgspec import Struct
-from typer.core import TyperCommand
 
+from samaops.changes.run import progress
 from samaops.cli import configuration_file, global_options, screen
 from samaops.cli.answered import Answered
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
 from samaops.cli.global_options import Globals
-from samaops.cli.options import OutputOption
+from samaops.cli.options import OutputOption, SharingCommand
 from samaops.clients import shells
 from samaops.errors import SamaopsError, UsageError
 from samaops.i18n import N_, _
@@ -77,24 +77,10 @@ def _options(
     return Changing(ctx.obj, Consent(dry_run, yes, confirm, wait), output, ctx.obj.verbose)
 
 
-class ChangeCommand(TyperCommand):
-    """A command that changes something: it has the options above, and ``Changing`` as its ``ctx.obj``.
+class ChangeCommand(SharingCommand):
+    """A command that changes something: it has the options above, and ``Changing`` as its ``ctx.obj``."""
 
-    An option of the same name that the command's function declares itself stands in place of the shared one.
-    """
-
-    def __init__(self, *args: Any, params: list[Any], **more: Any) -> None:
-        self._shared = typer.main.get_command(_shared)
-        own = {param.name for param in params}
-        self._names = [str(param.name) for param in self._shared.params if param.name not in own]
-        added = [param for param in self._shared.params if param.name in self._names]
-        super().__init__(*args, params=[*params, *added], **more)
-
-    def invoke(self, ctx: Any) -> Any:
-        values = {name: ctx.params.pop(name) for name in self._names}
-        assert self._shared.callback is not None
-        ctx.obj = self._shared.callback(**values)
-        return super().invoke(ctx)
+    shared = _shared
 
 
 def carry_out(
@@ -130,7 +116,7 @@ def carry_out(
         if obstacle:
             raise obstacle
         obtain(plan, consent, lambda: show_plan(site, plan))
-        with screen.progress(_("Changing, and looking whether it worked…")):
+        with screen.progress(_("Changing, and looking whether it worked…"), progress.latest):
             report = apply(plan) if apply else change.apply(site, plan, consent.wait_seconds)
     except SamaopsError as error:
         if output is Output.HUMAN:

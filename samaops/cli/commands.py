@@ -24,7 +24,7 @@ COMMANDS = {
         "samaops.cli.docker",
         N_("The containers: list, measure, read logs, clean up images, restart one."),
     ),
-    "db": ("samaops.cli.db", N_("The database: psql with the configured user and password.")),
+    "db": ("samaops.cli.db", N_("The database: look at it, end a session, psql.")),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),

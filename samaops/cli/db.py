@@ -1,4 +1,4 @@
-"""`samaops db`: the database, by its own program."""
+"""`samaops db`: the database, by its own program and by ours."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file
+from samaops.cli.database.group import app
 from samaops.clients import interactive
 from samaops.i18n import N_
-
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
-)
-
-
-@app.callback()
-def db() -> None:
-    """Hold the group while it has one command."""
 
 
 @app.command(help=N_("Run psql on the database, with the configured user and password."))

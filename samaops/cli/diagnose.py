@@ -123,7 +123,7 @@ def diagnose(
         return exit_code(report, fail_on)
 
     if watch is not None:
-        repeat.watch(look, watch, output, verbose=verbose)
+        repeat.watch(look, watch, output, repeat.face_of_reports(output, verbose=verbose))
     report = repeat.until_healthy(look, wait, code_of) if wait is not None else _once(look)
     screen.show(report, output, verbose=verbose)
     raise typer.Exit(code_of(report))

@@ -78,6 +78,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "queue unpark": (("queue unpark normal", N_("all that is parked, back to its queue")),),
     "queue clear-policy": (("queue clear-policy normal", N_("drop no more messages")),),
     "queue set-watermark": (("queue set-watermark 0.5", N_("half of its memory")),),
+    "db activity": (
+        ("db activity", N_("who does what, and for how long")),
+        ("db activity --state waiting --watch 2", N_("only those that wait, again and again")),
+    ),
+    "db cancel": (("db cancel 12345", N_("after a yes; its session stays")),),
     "docker ps": (("docker ps", N_("the containers of all servers")),),
     "docker stats": (("docker stats", N_("what each uses now")),),
     "docker logs": (("docker logs samaconso_redis --tail 50", N_("the last 50 lines")),),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, NoReturn, TypeVar
 
 import typer
+from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -18,7 +19,9 @@ from samaops.cli import screen, stdout, streams
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
+from samaops.model.table import Table
 from samaops.render import changes
+from samaops.render import table as table_face
 from samaops.render.faces import Output
 from samaops.render.words import symbols_for
 
@@ -28,6 +31,7 @@ PAUSE_SECONDS = 2.0
 # The age of the answer is told in seconds; what has changed lately, in a few lines above the answer.
 _DRAWN_PER_SECOND = 2
 _MOST_CHANGES = 5
+AnswerT = TypeVar("AnswerT")
 
 
 class WatchCommand(TyperCommand):
@@ -53,37 +57,64 @@ def until_healthy(look: Callable[[], Report], seconds: float, code_of: Callable[
             time.sleep(PAUSE_SECONDS)
 
 
-def watch(look: Callable[[], Report], seconds: float, output: Output, *, verbose: bool) -> NoReturn:
-    """Show a report again and again, in place on a terminal, one after the other elsewhere. Ends with Ctrl-C."""
+class Face(Struct, Generic[AnswerT], frozen=True):
+    """How an answer that is looked for again and again is shown.
+
+    ``screen`` is what people see of it, ``show`` writes it to stdout in the form that was asked for, ``differences`` are
+    the lines that say what has changed since the last one.
+    """
+
+    screen: Callable[[AnswerT], RenderableType]
+    show: Callable[[AnswerT], None]
+    differences: Callable[[AnswerT, AnswerT], Iterable[RenderableType]]
+
+
+def face_of_reports(output: Output, *, verbose: bool) -> Face[Report]:
+    """Return how reports are shown."""
+    return Face(
+        lambda report: screen.human(report, verbose=verbose),
+        lambda report: screen.show(report, output, verbose=verbose),
+        lambda last, report: changes.lines(last, report, symbols_for(sys.stdout.encoding)),
+    )
+
+
+def face_of_tables(output: Output) -> Face[Table]:
+    """Return how lists are shown: as long as the screen, and all of it changes all the time."""
+    return Face(table_face.screen, lambda table: screen.show_table(table, output), lambda _last, _table: ())
+
+
+def watch(look: Callable[[], AnswerT], seconds: float, output: Output, face: Face[AnswerT]) -> NoReturn:
+    """Show an answer again and again, in place on a terminal, one after the other elsewhere. Ends with Ctrl-C."""
     if output in (Output.JSON, Output.JUNIT):
         raise UsageError(
             _("-o {output} is one document; --watch would write many").format(output=output),
             hint="--wait SECONDS",
         )
     if output is Output.HUMAN and sys.stdout.isatty():
-        _Watch(look, seconds, verbose=verbose).run()
-    last: Report | None = None
+        _Watch(look, seconds, face).run()
+    last: AnswerT | None = None
     while not streams.lost(sys.stdout):
-        report = look()
+        answer = look()
         if last is not None and output is Output.HUMAN:
-            for line in changes.lines(last, report, symbols_for(sys.stdout.encoding)):
+            for line in face.differences(last, answer):
                 screen.show_screen(line)
-        screen.show(report, output, verbose=verbose)
+        face.show(answer)
         stdout.write("\n")
-        last = report
+        last = answer
         time.sleep(seconds)
     raise typer.Exit(0)  # whoever read has seen enough
 
 
-class _Watch:
+class _Watch(Generic[AnswerT]):
     """A screen that is drawn again while the looks go on: what is done now, how old the answer is, what has changed."""
 
-    def __init__(self, look: Callable[[], Report], seconds: float, *, verbose: bool) -> None:
+    def __init__(self, look: Callable[[], AnswerT], seconds: float, face: Face[AnswerT]) -> None:
         self._look = look
         self._seconds = seconds
-        self._verbose = verbose
-        self._last: Report | None = None
+        self._face = face
+        self._last: AnswerT | None = None
         self._seen_at = 0.0
+        self._moment = ""
         self._is_looking = True
         self._changes: deque[RenderableType] = deque(maxlen=_MOST_CHANGES)
 
@@ -107,19 +138,19 @@ class _Watch:
                     self._is_looking = True
         finally:
             if self._last is not None:  # the alternate screen is gone
-                console.print(screen.human(self._last, verbose=self._verbose))
+                console.print(self._face.screen(self._last))
 
-    def _take(self, report: Report) -> None:
+    def _take(self, answer: AnswerT) -> None:
         if self._last is not None:
-            self._changes.extendleft(changes.lines(self._last, report, symbols_for(sys.stdout.encoding)))
-        self._last, self._seen_at, self._is_looking = report, time.monotonic(), False
+            self._changes.extendleft(self._face.differences(self._last, answer))
+        self._last, self._seen_at, self._is_looking = answer, time.monotonic(), False
+        self._moment = time.strftime("%H:%M:%S")
 
     def _screen(self) -> RenderableType:
         if self._last is None:
             return screen.Waiting(_("Looking at everything…"))
-        moment = self._last.started_at.astimezone().strftime("%H:%M:%S")
         age = time.monotonic() - self._seen_at
-        seen = _("seen at {time}, {age:.0f} s ago").format(time=moment, age=age)
+        seen = _("seen at {time}, {age:.0f} s ago").format(time=self._moment, age=age)
         now = (
             screen.Waiting(_("{seen}; looking again…").format(seen=seen))
             if self._is_looking
@@ -128,4 +159,4 @@ class _Watch:
             )
         )
         changed = [*self._changes, Text("")] if self._changes else []
-        return Group(now, *changed, screen.human(self._last, verbose=self._verbose))
+        return Group(now, *changed, self._face.screen(self._last))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from msgspec import Struct
@@ -72,8 +72,11 @@ def show_table(table: Table, output: Output) -> None:
         show_screen(table_face.screen(table))
     elif output is Output.JSON:
         write(json.text(table_face.document(table)))
+    elif output is Output.MARKDOWN:
+        write(table_face.markdown(table))
     else:
-        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+        text = _("this answer has no form {output}").format(output=output)
+        raise UsageError(text, hint="-o human|json|markdown")
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -86,12 +89,12 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def progress(message: str) -> Iterator[None]:
-    """Show on stderr that work goes on, when somebody watches."""
+def progress(message: str, latest: Callable[[], str] = str) -> Iterator[None]:
+    """Show on stderr that work goes on, and how far it has come by ``latest``, when somebody watches."""
     if global_options.current().quiet or not sys.stderr.isatty():
         yield
         return
-    with console(stderr=True).status(Waiting(message)):
+    with console(stderr=True).status(Waiting(message, latest)):
         yield
 
 
@@ -99,8 +102,11 @@ class Waiting(Struct, frozen=True):
     """What is done, and which systems it waits for now; one line, drawn again and again."""
 
     message: str
+    latest: Callable[[], str] = str
 
     def __rich__(self) -> Text:
+        if reached := self.latest():
+            return Text(reached, no_wrap=True, overflow="ellipsis")
         names = ", ".join(awaited.systems())
         text = _("{message} waiting for {names}").format(message=self.message, names=names)
         return Text(text if names else self.message, no_wrap=True, overflow="ellipsis")

@@ -113,6 +113,8 @@ class Session:
         self._connect_seconds = min(seconds, connect_seconds)
         self._connection: psycopg.Connection[DictRow] | None = None
         self._limit: TimeLimit | None = None
+        # What the server said besides, in its order: severity (not translated) and words.
+        self.notices: list[tuple[str, str]] = []
 
     def connect(self, simple_protocol: bool = False) -> None:
         """Log in; ``simple_protocol`` for PgBouncer's console. Raises ClientError."""
@@ -128,7 +130,17 @@ class Session:
             connection.cursor_factory = psycopg.ClientCursor[DictRow]
         for name in TEXT_TYPES:
             connection.adapters.register_loader(name, _LenientText)
+        connection.add_notice_handler(self._notice)
         self._connection = connection
+
+    def _notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        severity = notice.severity_nonlocalized or notice.severity or ""
+        self.notices.append((severity, notice.message_primary or ""))
+
+    @property
+    def pid(self) -> int:
+        """The process of the server that serves this connection; 0 while there is none."""
+        return self._connection.info.backend_pid if self._connection else 0
 
     def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
         """Run one statement and return its rows by column name. Raises ClientError."""

@@ -106,8 +106,8 @@ def workers_of(
     """Join the broker's consumers by connection: whose control queue it reads is who consumes its other queues."""
     names: dict[str, str] = {}
     queues: dict[str, list[str]] = {}
-    # Empty for the moment in which a channel begins or ends; were it so of all, it is the statistics that are missing.
-    known = [consumer for consumer in consumers if consumer.get("channel_details") not in ([], {})]
+    # An empty list for the moment in which a channel begins or ends; were it so of all, it is the statistics that are missing.
+    known = [consumer for consumer in consumers if consumer.get("channel_details") != []]
     for consumer in known or consumers:
         connection = str(needed(consumer, "channel_details", "connection_name", stage="consumers"))
         queue = str(needed(consumer, "queue", "name", stage="consumers"))[:NAME_CHARACTERS]

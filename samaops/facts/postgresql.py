@@ -25,6 +25,32 @@ class Session(Struct, frozen=True):
     query: str
 
 
+class Backend(Struct, frozen=True):
+    """A process of the server, as a change must know it. The same pid with another ``started`` is another session.
+
+    ``blocked_by`` holds pids, 0 being a prepared transaction. ``may_signal`` is None for a process that is nobody's.
+    ``user``, ``database``, ``client`` and ``state`` are empty where it has none.
+    """
+
+    pid: int
+    started: str
+    is_ours: bool
+    type: str
+    user: str
+    is_superuser: bool
+    may_signal: bool | None
+    database: str
+    application: str
+    client: str
+    state: str
+    wait: str  # "type:event", empty when it does not wait
+    blocked_by: tuple[int, ...]
+    transaction_seconds: float | None
+    query_seconds: float | None
+    state_seconds: float | None
+    query: str
+
+
 class Connections(Struct, frozen=True):
     """How many client sessions there are, ours included. The state "" is one that we may not see."""
 
@@ -263,7 +289,7 @@ class PostgresFacts(Struct, frozen=True):
     """One look at one PostgreSQL server, from one database of it."""
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
-    MAY_BE_UNASKED: ClassVar = ("application", "notifications", "rights")
+    MAY_BE_UNASKED: ClassVar = ("application", "backends", "notifications", "rights")
     version: str
     version_number: int
     role: str
@@ -291,4 +317,6 @@ class PostgresFacts(Struct, frozen=True):
     started_at: float | None = None
     application: Application | None = None
     rights: Rights | None = None
+    # Only for changes.
+    backends: tuple[Backend, ...] | None = None
     extensions: dict[str, str | None] | None = field(default=None)

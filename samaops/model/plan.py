@@ -108,7 +108,8 @@ class Plan(Struct, frozen=True):
 
     ``target`` is the name to be typed where data would be lost. ``cures`` holds the finding keys
     (``code@subject``) that must be gone afterwards. Without steps, ``nothing_to_do`` says why. ``undoes`` is the
-    change that this one takes back, ``notes`` what people should know besides.
+    change that this one takes back, ``notes`` what people should know besides. Where ``steps_stand_alone``, each is of
+    use without the others: one that fails takes back itself, and the next is made.
     """
 
     verb: str
@@ -120,6 +121,7 @@ class Plan(Struct, frozen=True):
     nothing_to_do: str = ""
     undoes: str | None = None
     notes: tuple[str, ...] = ()
+    steps_stand_alone: bool = False
 
     @property
     def risk(self) -> Risk:

@@ -21,10 +21,16 @@ class Column(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """A list of things. ``kind`` names it for programs (``samaops/<kind>/1``); rows are plain JSON values."""
+    """A list of things. ``kind`` names it for programs (``samaops/<kind>/1``); rows are plain JSON values.
+
+    ``answer`` is what the list says, in a sentence that stands above it. It ``is_whole`` when all that was asked for could
+    be seen; what could not, and why, stands in ``notes``.
+    """
 
     kind: str
     columns: tuple[Column, ...]
     rows: tuple[Mapping[str, Any], ...]
     empty: str
     notes: tuple[str, ...] = ()
+    answer: str = ""
+    is_whole: bool = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Group, JustifyMethod, RenderableType
@@ -20,22 +20,47 @@ _LONGEST_COPIED = 40
 
 def document(table: Table) -> dict[str, Any]:
     """Return a table as plain values, for JSON."""
-    return {"schema": f"samaops/{table.kind}/1", table.kind: [dict(row) for row in table.rows]}
+    document = {"schema": f"samaops/{table.kind}/1", table.kind: [dict(row) for row in table.rows]}
+    return {**document, "answer": table.answer, "notes": list(table.notes)} if table.answer else document
+
+
+def markdown(table: Table) -> str:
+    """Return a table as Markdown, for a ticket."""
+    lines = [escape.markdown(table.answer), ""] if table.answer else []
+    if table.rows:
+        lines += [
+            _markdown_row(column.heading for column in table.columns),
+            _markdown_row("---:" if column.is_number else "---" for column in table.columns),
+        ]
+        lines += [
+            _markdown_row(escape.markdown(_cell(row, column).plain) for column in table.columns)
+            for row in table.rows
+        ]
+    else:
+        lines.append(escape.markdown(table.empty))
+    lines += [line for note in table.notes for line in ("", escape.markdown(note))]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def screen(table: Table) -> Group:
     """Return a table for a screen: plain columns, values never shortened."""
+    answer: list[RenderableType] = (
+        [Hanging(Text(""), Text(escape.plain(table.answer), "bold"))] if table.answer else []
+    )
+    notes = [Hanging(Text(""), Text(escape.plain(note), "dim")) for note in table.notes]
     if not table.rows:
-        return Group(Text(table.empty))
+        return Group(*(answer or [Text(table.empty)]), *notes)
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in table.columns:
         justify: JustifyMethod = "right" if column.is_number else "left"
         grid.add_column(column.heading, justify=justify, overflow="fold", no_wrap=_is_whole(column, table))
     for row in table.rows:
         grid.add_row(*(_cell(row, column) for column in table.columns))
-    parts: list[RenderableType] = [grid]
-    parts += [Hanging(Text(""), Text(escape.plain(note), "dim")) for note in table.notes]
-    return Group(*parts)
+    return Group(*answer, grid, *notes)
 
 
 def _is_whole(column: Column, table: Table) -> bool:

@@ -173,7 +173,8 @@ class PostgresServer:
 ROLES = f"""
 CREATE ROLE samaops LOGIN PASSWORD '{PASSWORD}' IN ROLE pg_monitor;
 CREATE ROLE outsider LOGIN PASSWORD '{PASSWORD}';
-CREATE ROLE samaconso_user LOGIN PASSWORD '{PASSWORD}'
+CREATE ROLE samaconso_user LOGIN PASSWORD '{PASSWORD}';
+GRANT pg_signal_backend, pg_checkpoint TO samaops
 """
 
 

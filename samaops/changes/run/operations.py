@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from samaops.changes.run import progress
 from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -52,6 +53,8 @@ def run(operation: Operation, site: Site) -> Outcome:
     except ClientError as error:
         output = f"{error.stage}: {error.message}" if error.stage else error.message
         outcome = Outcome(False, output, error.kind in _UNANSWERED)
+    finally:
+        progress.tell("")
     logger.info("%s: %s", "done" if outcome.is_ok else "failed", outcome.output)
     return outcome
 

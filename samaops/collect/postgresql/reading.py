@@ -21,6 +21,7 @@ from samaops.facts.postgresql import (
     Activity,
     Application,
     Archiver,
+    Backend,
     Checkpoints,
     Connections,
     Database,
@@ -139,6 +140,8 @@ class _Reading:
             "notifications": lambda: read_due(self._client, settings),
             "configuration": lambda: read_configuration(self._client),
         }
+        if self._probe.counts:  # what only a change needs to know
+            readers["backends"] = self._backends
         if application is not None:
             readers["application"] = lambda: self._application(application, settings.database)
             readers["rights"] = lambda: self._rights(application, settings.notifications_table)
@@ -164,15 +167,14 @@ class _Reading:
     def _permitted_sessions(self) -> list[Row]:
         rows = self._sessions()
         if any(row["query"] == HIDDEN for row in rows):
-            raise ClientError(
-                FailureKind.PERMISSION,
-                _("the server hides the other sessions from {role}; it needs the role pg_monitor").format(
-                    role=self._role
-                ),
-            )
+            raise self._hidden()
         for row in rows:
             _require_state(row)
         return rows
+
+    def _hidden(self) -> ClientError:
+        text = _("the server hides the other sessions from {role}; it needs the role pg_monitor")
+        return ClientError(FailureKind.PERMISSION, text.format(role=self._role))
 
     def _connections(self) -> Connections:
         # Without privilege backend_type is hidden: then whoever has a user is taken for a client.
@@ -193,7 +195,7 @@ class _Reading:
         clients = [row for row in others if row["backend_type"] == "client backend"]
         active = [row for row in clients if row["state"] == "active"]
         idle = [row for row in clients if (row["state"] or "").startswith("idle in transaction")]
-        queries = [row for row in active if row["application"] not in BACKUPS]
+        queries = [row for row in active if (row["application"] or "").partition(" ")[0] not in BACKUPS]
         return Activity(
             active=len(active),
             longest_queries=_longest(queries, "query_seconds"),
@@ -216,6 +218,12 @@ class _Reading:
         waits = tuple(_lock_wait(row, leaders) for row in map(Answer, self._client.read("locks")))
         involved = {wait.pid for wait in waits} | {pid for wait in waits for pid in wait.blocked_by}
         return Locks(waits, tuple(_session(row) for row in rows if row["pid"] in involved))
+
+    def _backends(self) -> tuple[Backend, ...]:
+        rows = [Answer(row) for row in self._client.read("backends")]
+        if any(row["query"] == HIDDEN for row in rows):
+            raise self._hidden()
+        return tuple(_backend(row) for row in rows)
 
     def _checkpoints(self) -> Checkpoints:
         query = "checkpoints_17" if self._version >= 170000 else "checkpoints"
@@ -301,6 +309,8 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
         "postgresql.commit.waiting", "pgbouncer.write.refused",
     ),
     "rights": ("postgresql.application.rights",),
+    # No checks: what the readings of changes ask for.
+    "backends": ("postgresql.backends",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")
@@ -332,6 +342,19 @@ def _session(row: Row) -> Session:
         query_seconds=_rounded(row["query_seconds"]),
         state_seconds=_rounded(row["state_seconds"]),
         query=statements.shown(row["query"]),
+    )
+
+
+def _backend(row: Row) -> Backend:
+    kept = {name: row[name] for name in ("pid", "started", "is_ours", "is_superuser", "may_signal")}
+    texts = {name: row[name] or "" for name in ("type", "user", "database", "application", "client", "state")}
+    seconds = {
+        name: _rounded(row[name]) for name in ("transaction_seconds", "query_seconds", "state_seconds")
+    }
+    blocked_by = tuple(sorted(set(needed(row, "blocked_by", stage="backends"))))
+    query = statements.shown(row["query"])
+    return as_read(
+        {**kept, **texts, **seconds, "wait": _wait_of(row), "blocked_by": blocked_by, "query": query}, Backend
     )
 
 

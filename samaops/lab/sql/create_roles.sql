@@ -1,4 +1,4 @@
--- Purpose: the application's role and the one that only watches. Needs: superuser; the passwords in the session's
+-- Purpose: the application's role, and that of samaops as sql/postgresql/role.sql makes it. Needs: superuser; the passwords in the session's
 -- settings samaops_lab.password and samaops_lab.monitoring_password.
 DO $roles$
 BEGIN
@@ -7,9 +7,10 @@ BEGIN
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'samaops') THEN
         EXECUTE format(
-            'CREATE ROLE samaops LOGIN IN ROLE pg_monitor PASSWORD %L',
+            'CREATE ROLE samaops LOGIN PASSWORD %L',
             current_setting('samaops_lab.monitoring_password')
         );
     END IF;
+    GRANT pg_monitor, pg_signal_backend, pg_checkpoint, samaconso_user TO samaops;
 END
 $roles$;

@@ -301,3 +301,42 @@ def test_an_effect_that_takes_its_time_is_waited_for(world: ScriptedWorld, journ
     patient = replace(engine(world, journal), wait_seconds=5.0, sleep=lambda _seconds: world.set("a", 1))
     assert patient.apply(plan(step("a"))).exit_code == 0
     assert world.looks == 3
+
+
+def alone(*names: str) -> Plan:
+    return plan(*(step(name, can_undo=name != "b") for name in names), steps_stand_alone=True)
+
+
+def test_of_steps_that_stand_alone_each_is_made_whatever_becomes_of_the_others(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.outcomes["a=1"] = LATE
+    world.outcomes["b=1"] = NOT_OK
+    applied = engine(world, journal).apply(alone("a", "b", "c"))
+    assert applied.statuses == (REVERTED, FAILED, VERIFIED)
+    assert world.values == {"a": 0, "b": 0, "c": 1}
+    assert applied.exit_code == 2
+    assert applied.failure == "Set a: it failed: failed late; Set b: it failed: no such thing"
+    assert (applied.left_over, status_of(journal)) == ((), "failed")
+
+
+def test_what_stands_alone_and_is_otherwise_by_now_is_left_out(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.set("a", 7)
+    applied = engine(world, journal).apply(alone("a", "c"))
+    assert (applied.statuses, applied.exit_code) == ((REFUSED_STATUS, VERIFIED), 2)
+    world.set("c", 7)
+    assert engine(world, journal).apply(alone("a", "c")).exit_code == REFUSED
+
+
+def test_interrupted_between_steps_that_stand_alone_what_is_made_stays(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    world.on["c=1"] = interrupt
+    applied = engine(world, journal).apply(alone("a", "c"))
+    assert (applied.statuses, applied.exit_code) == ((VERIFIED, REVERTED), INTERRUPTED)
+    assert (world.values["a"], status_of(journal)) == (1, "failed")

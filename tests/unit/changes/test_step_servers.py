@@ -25,6 +25,7 @@ from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_revoke_plans as revoking
+from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes.test_plans import (
     CONTAINER,
     NODE,
@@ -45,6 +46,7 @@ SPREAD = Settings.model_validate(
         "servers": {name: {"address": "10.0.0.9"} for name in ("workers", "api", "api2", "flower")},
         "flower": {"server": "flower"},
         "redis": {"server": "flower"},
+        "postgresql": {"server": "flower"},
         "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
         "api": {
             "instances": [
@@ -84,6 +86,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("queue unpark", ("low_priority", ALL), (broker(QUEUE, parking.HOLDING),)),
     ("workers revoke", ("id-1", TERMINATE), (revoking.workers(revoking.STUCK),)),
     ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),
+    ("db cancel", ("41",), (sessions.observed(sessions.BACKEND),)),
     (canary.NAME, ("normal", "id-1", "30"), (broker(replace(QUEUE, name="normal", consumers=1)),)),
 ]
 

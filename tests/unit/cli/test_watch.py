@@ -18,6 +18,7 @@ from samaops.facts.selection import EVERYTHING
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.render import changes, words
+from samaops.render.faces import Output
 from samaops.site.site import Site
 from tests.unit.render import reports
 
@@ -53,7 +54,8 @@ def test_the_screen_says_what_is_done_before_the_first_answer_and_its_age_later(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watch = repeat._Watch(reports.usual, 5, verbose=False)
+    face = repeat.face_of_reports(Output.HUMAN, verbose=False)
+    watch = repeat._Watch(reports.usual, 5, face)
     assert "Looking at everything…" in shown(watch._screen())
     watch._take(with_status(reports.usual(), Status.OK))
     now[0] = 103.0

@@ -1,0 +1,1 @@
+"""Looks at the database for a DBA, each a list; nothing is changed."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from samaops.i18n import N_, _
+
 USAGE = 64
 UNAVAILABLE = 69
 BUG = 70
@@ -9,6 +11,31 @@ LOCKED = 75
 REFUSED = 77
 CONFIGURATION = 78
 INTERRUPTED = 130
+
+
+# What the system says of a file; in English, since it knows other languages only where their locale is installed.
+SYSTEM_WORDS = (
+    N_("Permission denied"),
+    N_("Operation not permitted"),
+    N_("No such file or directory"),
+    N_("File exists"),
+    N_("Not a directory"),
+    N_("Is a directory"),
+    N_("Too many levels of symbolic links"),
+    N_("File name too long"),
+    N_("No space left on device"),
+    N_("Disk quota exceeded"),
+    N_("Read-only file system"),
+    N_("Input/output error"),
+    N_("Too many open files"),
+    N_("No such device or address"),
+    N_("Exec format error"),
+)
+
+
+def reason_of(error: OSError) -> str:
+    """Return why the system refused, in the user's language where we know its words."""
+    return _(error.strerror) if error.strerror else str(error) or type(error).__name__
 
 
 class SamaopsError(Exception):

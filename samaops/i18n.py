@@ -9,6 +9,7 @@ import gettext
 import os
 import re
 import string
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,11 @@ class _FrenchNumbers(string.Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         text = super().format_field(value, format_spec)
-        return text if isinstance(value, str) else _in_french(text)
+        return _in_french(text) if isinstance(value, (int, float)) else text
 
 
 class _FrenchSentence(str):
-    """A sentence with places for numbers that are formatted. It lives until they are filled in."""
+    """A sentence with places, which may be for numbers. It lives until they are filled in."""
 
     __slots__ = ()
 
@@ -41,7 +42,7 @@ class _FrenchSentence(str):
         return _FrenchNumbers().vformat(str(self), arguments, values)
 
 
-_FORMATTED_NUMBER = re.compile(r"\{\w*:[^{}]*\}")
+_PLACE = re.compile(r"\{\w*(:[^{}]*)?\}")
 
 
 def use_language(language: str) -> None:
@@ -87,13 +88,18 @@ def ngettext(singular: str, plural: str, count: int) -> str:
     return _with_its_numbers(_Chosen.catalogue.ngettext(singular, plural, count))
 
 
+def joined(sentences: Iterable[str]) -> str:
+    """Return sentences as one, with what the language in use puts between them."""
+    return _("; ").join(sentences)
+
+
 def number(text: str) -> str:
     """Return a number as the language in use writes it: ``93.0``, ``93,0``."""
     return _in_french(text) if _Chosen.language == "fr" else text
 
 
 def _with_its_numbers(text: str) -> str:
-    if _Chosen.language == "fr" and _FORMATTED_NUMBER.search(text):
+    if _Chosen.language == "fr" and _PLACE.search(text):
         return _FrenchSentence(text)
     return text
 

@@ -15,7 +15,7 @@ from samaops.changes import readings
 from samaops.changes.journaled import to_plain
 from samaops.errors import INTERRUPTED, REFUSED, SamaopsError
 from samaops.facts.observation import Snapshot
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal import history
 from samaops.journal.history import HistoryError
 from samaops.model.plan import ActionStatus, Condition, Operation, Outcome, Plan, Step, codes_in
@@ -171,7 +171,7 @@ class _Run:
         if findings:
             text = _("Everything was done, but after {seconds:g} s it is not cured: {findings}")
             seconds = self._engine.wait_seconds
-            raise _StopError(text.format(seconds=seconds, findings="; ".join(findings)))
+            raise _StopError(text.format(seconds=seconds, findings=joined(findings)))
 
     def succeed(self) -> Applied:
         """Close the journal of a change that did what it was to do; applied where nothing of it can be verified."""

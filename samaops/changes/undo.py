@@ -10,7 +10,7 @@ from samaops.changes import readings
 from samaops.changes.journaled import plan_from
 from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal import history
 from samaops.journal.history import Change
 from samaops.model.plan import Operation, Plan, Risk, Step
@@ -57,7 +57,7 @@ def plan(change: Change, snapshot: Snapshot, is_done: Callable[[Operation], bool
             continue
         steps.append(_inverse(step, snapshot))
     if notes and not steps:
-        raise RefusedError("; ".join(notes), hint=f"samaops history show {change.id}")
+        raise RefusedError(joined(notes), hint=f"samaops history show {change.id}")
     nothing = "" if steps else _("nothing of the change {id} is left to take back").format(id=change.id)
     return Plan(
         verb="undo",

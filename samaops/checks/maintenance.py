@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import samaops
@@ -100,7 +100,7 @@ def errors(logs: LogFacts, context: Context) -> Iterator[Finding]:
     is_over = context.warning is not None and logs.errors > context.warning
     is_far_over = context.critical is not None and logs.errors > context.critical
     status = Status.CRITICAL if is_far_over else Status.WARNING if is_over else Status.OK
-    detail = "; ".join(f"{message.count}× {message.text}" for message in logs.messages[:3])
+    detail = joined(f"{message.count}× {message.text}" for message in logs.messages[:3])
     command = f"grep -haiE 'error|critical|fatal' {operands(logs.directory)}/{_glob(logs.pattern)} | tail -50"
     yield context.finding(
         status,

@@ -71,6 +71,7 @@ def _translate(command: Any) -> None:
     if command.help:
         command.help = _(command.help)
     command.get_help_option = _translated_help_option(command.get_help_option)
+    command.get_usage = _translated_usage(command.get_usage)
     for child in getattr(command, "commands", {}).values():
         _translate(child)
 
@@ -85,6 +86,11 @@ def _translated_help_option(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return option
 
     return translated
+
+
+def _translated_usage(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Wrap what writes the first line of a command's help, which has its first word in English."""
+    return lambda ctx: _("Usage: ") + show(ctx).removeprefix("Usage: ")
 
 
 app = typer.Typer(

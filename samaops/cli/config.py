@@ -14,6 +14,7 @@ from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.consent import ask
 from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
+from samaops.cli.streams import folded, say
 from samaops.config import example, places
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
@@ -49,7 +50,7 @@ def init(
     text = _("{path} is written; fill in the addresses and secrets, then: samaops config check")
     if is_asked:
         text = _("{path} is written; say where the secrets are, then: samaops config check --connect")
-    typer.echo(text.format(path=target))
+    say(text.format(path=target))
 
 
 def _answer(question: example.Question) -> str:
@@ -60,7 +61,7 @@ def _answer(question: example.Question) -> str:
         try:
             question.require(answer)
         except ValueError as error:
-            typer.echo(str(error), err=True)
+            typer.echo(folded(str(error), sys.stderr, "  "), err=True)
         else:
             return answer
 
@@ -94,7 +95,7 @@ def check(
         raise typer.Exit(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status])
     good = _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
     if output is Output.HUMAN and not warnings:
-        typer.echo(good)
+        say(good)
         return
     report = Report("config", started_at, findings=worst_first(warnings), answer=good if warnings else "")
     screen.show_checklist(report, output)

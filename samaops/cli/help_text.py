@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 
 EXIT_CODES = {
     0: N_("ok, or done"),
@@ -166,8 +166,6 @@ def _end(path: str, command: Any) -> Iterator[str]:
         yield "       " + _(meaning)
     yield ""
     yield " " + _("Exit codes")
-    codes = "; ".join(
-        " ".join((str(code), _(EXIT_CODES[code]))) for code in sorted(exit_codes(path, command))
-    )
+    codes = joined(" ".join((str(code), _(EXIT_CODES[code]))) for code in sorted(exit_codes(path, command)))
     yield from textwrap.wrap(codes, _WIDTH, initial_indent="   ", subsequent_indent="   ")
     yield ""

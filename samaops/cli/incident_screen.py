@@ -9,14 +9,16 @@ from collections.abc import Sequence
 import typer
 from msgspec import to_builtins
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
+from samaops.cli.streams import say
 from samaops.i18n import _
 from samaops.lab.incidents.running import Entry, Outcome
 from samaops.lab.layout import Layout, default_directory
+from samaops.render.layout import Hanging
 
 SCHEMA = "samaops/lab-incidents/1"
+_FURTHER = " " * 4  # before the lines that go on
 
 
 def show_broken(layout: Layout, outcome: Outcome) -> None:
@@ -26,8 +28,8 @@ def show_broken(layout: Layout, outcome: Outcome) -> None:
         typer.echo(_("Nothing to do: {name} is already live").format(name=name))
     else:
         typer.echo(_("{name} is live ({seconds:.1f} s)").format(name=name, seconds=outcome.seconds))
-    typer.echo(_("  seen: {evidence}").format(evidence=outcome.evidence))
-    typer.echo(_("  noticed: {notice}").format(notice=_(outcome.incident.notice)))
+    say(_("  seen: {evidence}").format(evidence=outcome.evidence), _FURTHER)
+    say(_("  noticed: {notice}").format(notice=_(outcome.incident.notice)), _FURTHER)
     own = layout.directory != default_directory()
     use = f"samaops --config {shlex.quote(str(layout.config_file))}" if own else "samaops --lab"
     where = f" --dir {shlex.quote(str(layout.directory))}" if own else ""
@@ -59,10 +61,10 @@ def show_catalogue(known: Sequence[Entry], *, as_json: bool) -> None:
         if entry.runbook != runbook:
             runbook = entry.runbook
             console.print(Text(runbook, style="bold"))
-        console.print(Padding(_headline(entry), (0, 0, 0, 2)))
+        console.print(Hanging(Text(""), _headline(entry), indent=2))
         for line in (entry.does, _("Noticed: {notice}").format(notice=entry.notice), entry.evidence):
             if line:
-                console.print(Padding(Text(line), (0, 0, 0, 6)))
+                console.print(Hanging(Text(""), Text(line), indent=6))
 
 
 def _order(known: Sequence[Entry], entry: Entry) -> int:

@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from samaops.cli.streams import say
 from samaops.errors import UsageError
-from samaops.i18n import _
+from samaops.i18n import _, number
 from samaops.lab.lab import LabStatus, UpResult
 from samaops.lab.layout import ADDRESSES, VIP_PORT, Layout, default_directory
 from samaops.lab.load import LoadResult
@@ -41,7 +42,8 @@ def progress() -> Iterator[Callable[[Step], None]]:
             elif step.part in waiting:
                 waiting.remove(step.part)
             if step.state == "ready":
-                console.print(f"[green]{ready}[/]   {step.part}  {step.seconds:.1f} s")
+                seconds = number(f"{step.seconds:.1f}")
+                console.print(f"[green]{ready}[/]   {step.part}  {seconds} s")
             elif step.state == "failed":
                 console.print(f"[red]{failed}[/]  {step.part}  {escape(step.detail)}")
             names = ", ".join(waiting)
@@ -56,22 +58,20 @@ def show_up(layout: Layout, result: UpResult) -> None:
     """Say what `up` did, what could not be started and why, and how to use the lab."""
     state = result.state
     if result.changed:
-        typer.echo(
+        say(
             _("The lab is up ({seconds:.1f} s), in {directory}").format(
                 seconds=result.seconds, directory=layout.directory
             )
         )
     else:
-        typer.echo(_("Nothing to do: the lab is up, in {directory}").format(directory=layout.directory))
+        say(_("Nothing to do: the lab is up, in {directory}").format(directory=layout.directory))
     if state.mode == "processes":
-        typer.echo(_("Plain processes in place of containers: {reason}").format(reason=state.mode_reason))
-        typer.echo(_("What only Docker can show is unknown; all else is as ever."))
+        say(_("Plain processes in place of containers: {reason}").format(reason=state.mode_reason))
+        say(_("What only Docker can show is unknown; all else is as ever."))
     if state.namespaces_reason:
-        typer.echo(
-            _("Servers without a file system of their own: {reason}").format(reason=state.namespaces_reason)
-        )
+        say(_("Servers without a file system of their own: {reason}").format(reason=state.namespaces_reason))
     for problem in result.problems:
-        typer.echo(_("Not started: {part}: {reason}").format(part=problem.part, reason=problem.reason))
+        say(_("Not started: {part}: {reason}").format(part=problem.part, reason=problem.reason))
     typer.echo("")
     for command, meaning in _usage(layout):
         typer.echo(f"  {command:<44} {meaning}")
@@ -109,8 +109,9 @@ def show_status(status: LabStatus) -> None:
         _("The lab in {directory}: {state}").format(directory=status.directory, state=words[status.state])
     )
     if status.mode == "processes":
-        typer.echo(_("Plain processes in place of containers: {reason}").format(reason=status.mode_reason))
+        say(_("Plain processes in place of containers: {reason}").format(reason=status.mode_reason))
     if not status.parts:
+        typer.echo("  -> samaops lab up")
         return
     table = Table(box=None, pad_edge=False)
     for title in (_("server"), _("part"), _("address"), _("pid"), _("state")):
@@ -119,7 +120,7 @@ def show_status(status: LabStatus) -> None:
         address = f"{part.address}:{part.port}" if part.port else part.address
         process = str(part.pid) if part.pid else (_("container") if part.container else "-")
         colour = "green" if part.state == "running" else "red"
-        state = Text(part.state, style=colour)
+        state = Text(words.get(part.state, part.state), style=colour)
         table.add_row(
             part.server,
             Text(part.name),

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from samaops.config import files, masking, places
-from samaops.errors import ConfigurationError
+from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _
 from samaops.render import escape
 
@@ -56,7 +56,7 @@ def write_traceback(error: BaseException) -> str:
         return _("no log, because {reason}").format(reason=reason.message)
     except OSError as reason:
         return _("no log, because {path} cannot be written: {reason}").format(
-            path=path(), reason=reason.strerror
+            path=path(), reason=reason_of(reason)
         )
     return str(path())
 

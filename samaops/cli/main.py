@@ -20,7 +20,7 @@ from samaops.cli import arguments, log, stdout, streams, textfile, typer_words
 from samaops.cli.answered import Answered
 from samaops.cli.app import command
 from samaops.errors import SamaopsError
-from samaops.i18n import _, language_of_environment, use_language
+from samaops.i18n import LANGUAGES, _, language_of_environment, use_language
 from samaops.model.report import Report, ReportError
 from samaops.render import escape, faces
 from samaops.render.faces import Output
@@ -33,7 +33,8 @@ COMPLETE = "_SAMAOPS_COMPLETE"
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     try:
-        use_language(arguments.language(sys.argv[1:]) or language_of_environment())
+        wanted = arguments.language(sys.argv[1:])
+        use_language(wanted if wanted in LANGUAGES else language_of_environment())
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before the boundary stands, or again while it speaks
         _say("samaops: " + _("interrupted"))
@@ -73,14 +74,16 @@ def _code(result: object) -> int:
 def _refuse(argv: list[str], error: Exception) -> int:
     if typer_words.is_help(error):
         return _flush(errors.USAGE)
-    return fail(argv, typer_words.sentence(error), typer_words.hint(error), errors.USAGE)
+    name = arguments.command(argv)
+    called = name if name == "samaops" else f"samaops {name}"
+    return fail(argv, typer_words.sentence(error), typer_words.hint(error, called), errors.USAGE)
 
 
 def fail(argv: list[str], message: str, hint: str, code: int) -> int:
     """Say why there is no answer: for people on stderr, for machines also as a document on stdout."""
     hint = chosen.same(hint)
     for line in message.splitlines() or [""]:
-        _say(f"samaops: {escape.command(line)}")
+        _say(streams.folded(f"samaops: {escape.command(line)}", sys.stderr, "  "))
     if hint:
         _say(f"  -> {escape.command(hint)}")
     output = arguments.output(argv)
@@ -114,7 +117,10 @@ def _flush(code: int) -> int:
     sys.stdout.flush()
     error = streams.lost(sys.stdout)
     if error is not None and not isinstance(error, BrokenPipeError):
-        _say("samaops: " + _("the answer could not be written: {reason}").format(reason=error.strerror))
+        _say(
+            "samaops: "
+            + _("the answer could not be written: {reason}").format(reason=errors.reason_of(error))
+        )
         code = errors.BUG
     sys.stderr.flush()
     return code

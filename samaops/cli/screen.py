@@ -12,6 +12,7 @@ from rich.text import Text
 
 from samaops.cli import global_options
 from samaops.cli.stdout import let_fit, write
+from samaops.cli.streams import WIDEST
 from samaops.collect import awaited
 from samaops.errors import UsageError
 from samaops.i18n import _
@@ -23,9 +24,6 @@ from samaops.render import table as table_face
 from samaops.render.faces import Output
 from samaops.render.layout import Screen
 from samaops.render.words import symbols_for
-
-# Longer lines are hard to read, however wide the screen is.
-_WIDEST = 100
 
 
 def show(report: Report, output: Output, *, verbose: bool = False) -> None:
@@ -58,7 +56,7 @@ def show_checklist(report: Report, output: Output) -> None:
 def human(report: Report, *, verbose: bool, answer_only: bool = False) -> RenderableType:
     """Return a report for the screen that stdout is."""
     view = human_face.View(symbols_for(sys.stdout.encoding), verbose)
-    return human_face.answer(report, view) if answer_only else human_face.render(report, view)
+    return human_face.once_more(report, view) if answer_only else human_face.render(report, view)
 
 
 def show_screen(content: RenderableType) -> None:
@@ -84,7 +82,7 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     let_fit(stream)
     screen = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
-    screen.width = min(screen.width, _WIDEST)
+    screen.width = min(screen.width, WIDEST)
     return screen
 
 

@@ -8,8 +8,13 @@ from __future__ import annotations
 import io
 import os
 import select
+import shutil
 import sys
+import textwrap
 from typing import TextIO
+
+# Longer lines are hard to read, however wide the screen is.
+WIDEST = 100
 
 
 class Stream(io.FileIO):
@@ -45,6 +50,24 @@ def keep() -> None:
             line_buffering=number == 2 or own.isatty(),
         )
         setattr(sys, name, text)
+
+
+def folded(sentence: str, stream: TextIO, further: str = "") -> str:
+    """Return a sentence in lines that fit a terminal, those after the first behind ``further``; else as it is."""
+    if not stream.isatty():
+        return sentence
+    return textwrap.fill(
+        sentence,
+        min(shutil.get_terminal_size().columns, WIDEST),
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def say(sentence: str, further: str = "") -> None:
+    """Print a sentence to stdout, folded for a terminal."""
+    print(folded(sentence, sys.stdout, further))  # noqa: T201 - for people
 
 
 def lost(stream: TextIO) -> OSError | None:

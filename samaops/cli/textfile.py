@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from samaops.config.files import write_whole
-from samaops.errors import UsageError
+from samaops.errors import UsageError, reason_of
 from samaops.i18n import N_, _
 from samaops.model.report import Report
 from samaops.render import prometheus
@@ -41,11 +41,11 @@ def check(path: Path | None) -> None:
         if path.exists() and not path.is_file():
             raise _unwritable(path, _("it is not a regular file"))
         if not path.parent.is_dir():
-            raise _unwritable(path, os.strerror(errno.ENOENT))
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            raise _unwritable(path, os.strerror(errno.EACCES))
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:  # who may not look into a directory cannot ask whether a file is in it
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, reason_of(error)) from error
 
 
 def write(path: Path | None, report: Report) -> None:
@@ -56,7 +56,7 @@ def write(path: Path | None, report: Report) -> None:
     try:
         write_whole(path, prometheus.render(report).encode("utf-8", "backslashreplace"), MODE)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, reason_of(error)) from error
 
 
 def written(look: Callable[[], Report], path: Path | None) -> Callable[[], Report]:

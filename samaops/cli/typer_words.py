@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 
 # What typer itself asks gettext for; here so that the catalogue holds it.
 WORDS = (
@@ -29,8 +29,20 @@ WORDS = (
     N_("Install completion for the current shell."),
     N_("Show completion for the current shell, to copy it or customize the installation."),
 )
-_NO_COMMAND = re.compile(r"^No such command '(?P<name>.*)'\.$")
 _CHOICES = re.compile(r"is not one of (?P<names>.*)")
+_SENTENCES = (
+    (re.compile(r"^No such command '(?P<name>[^']*)'\.$"), N_("There is no command {name!r}")),
+    (
+        re.compile(r"^No such command '(?P<name>[^']*)'\. Did you mean (one of: )?(?P<meant>.*)\?$"),
+        N_("There is no command {name!r}; did you mean {meant}?"),
+    ),
+    (re.compile(r"^Option '(?P<option>.*)' requires an argument\.$"), N_("{option} needs a value")),
+    (
+        re.compile(r"^Got unexpected extra arguments?(\(s\))? \((?P<words>.*)\)$"),
+        N_("Too many words: {words}"),
+    ),
+)
+_BOUND = re.compile(r"(?P<side>greater|less) than or equal to (?P<limit>[\d.]+)")
 
 
 def usage_error() -> Any:
@@ -54,17 +66,24 @@ def sentence(error: Any) -> str:
     if kind == "NoSuchOption":
         text = _("There is no option {option}").format(option=error.option_name)
         possibilities = ", ".join(sorted(error.possibilities or ()))
-        return f"{text}; " + _("did you mean {meant}?").format(meant=possibilities) if possibilities else text
+        meant = [_("did you mean {meant}?").format(meant=possibilities)] if possibilities else []
+        return joined((text, *meant))
     if kind == "MissingParameter" and error.param is not None:
         return _("{parameter} is missing").format(parameter=_parameter(error.param))
     if kind == "BadParameter" and error.param is not None:
         return _("{parameter}: {reason}").format(
             parameter=_parameter(error.param), reason=_reason(error.message)
         )
-    unknown = _NO_COMMAND.search(error.format_message())
-    if unknown:
-        return _("There is no command {name!r}").format(name=unknown["name"])
-    return str(error.format_message())
+    return _translated(error.format_message())
+
+
+def _translated(message: str) -> str:
+    """Return the library's English sentence in ours, where we know it."""
+    for pattern, text in _SENTENCES:
+        match = pattern.search(message)
+        if match:
+            return _(text).format(**match.groupdict())
+    return message
 
 
 def _reason(message: str) -> str:
@@ -76,6 +95,10 @@ def _reason(message: str) -> str:
         return _("must be a whole number")
     if "valid number" in message or "valid float" in message:
         return _("must be a number")
+    bound = _BOUND.search(message)
+    if bound:
+        text = _("must be at least {limit}") if bound["side"] == "greater" else _("must be at most {limit}")
+        return text.format(limit=bound["limit"])
     return message
 
 
@@ -83,7 +106,7 @@ def _parameter(param: Any) -> str:
     return "/".join(param.opts) if param.param_type_name == "option" else param.metavar or param.name.upper()
 
 
-def hint(error: Any) -> str:
-    """Return the command that shows the help which is needed now."""
+def hint(error: Any, command: str) -> str:
+    """Return the command that shows the help which is needed now; ``command`` is what was called."""
     context = getattr(error, "ctx", None)
-    return f"{context.command_path} --help" if context else "samaops --help"
+    return f"{context.command_path if context else command} --help"

@@ -21,7 +21,7 @@ from samaops.clients.errors import ClientError
 from samaops.config import consistency
 from samaops.config.secrets import Secret
 from samaops.config.settings import PgBouncer, PostgreSQL, Redis, Server, Settings, Ssh, Tls
-from samaops.errors import UnavailableError, UsageError
+from samaops.errors import UnavailableError, UsageError, reason_of
 from samaops.i18n import _
 
 # As the log-in of a look: no ssh_config is read, and a connection on which nothing comes any more ends.
@@ -54,7 +54,7 @@ def become(program: Program) -> NoReturn:
     except OSError as error:
         for number, handler in before.items():
             signal.signal(number, handler)
-        text = _("{program} cannot be run here: {reason}").format(program=name, reason=error.strerror)
+        text = _("{program} cannot be run here: {reason}").format(program=name, reason=reason_of(error))
         raise UnavailableError(text, hint=f"apt install {program.package}") from error
 
 
@@ -123,6 +123,7 @@ def psql(settings: Settings, words: Sequence[str], *, of_pool: bool) -> Program:
         "PGDATABASE": "pgbouncer" if isinstance(section, PgBouncer) else section.database,
         **{f"PG{name.upper()}": str(value) for name, value in protected.items()},
         "PGGSSENCMODE": "disable",
+        "PERL_BADLANG": "0",  # Debian's psql begins in Perl, which complains of a locale that is not installed
         "PGCONNECT_TIMEOUT": str(max(2, round(section.timeout))),  # libpq takes 2 s for less
     }
     inherited = {

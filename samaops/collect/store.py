@@ -22,11 +22,11 @@ from samaops.config import faults, files, keys
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
 from samaops.config.settings import History, Settings
-from samaops.errors import SamaopsError, UsageError
+from samaops.errors import SamaopsError, UsageError, reason_of
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal.well import WellLook
 from samaops.model.encoding import MisfitError, Place, decode, encode, keyed, written
 from samaops.site.site import Site
@@ -66,7 +66,7 @@ def save(
         files.write_private(path, json.dumps(document, indent=1).encode("ascii"))
     except OSError as error:
         raise UsageError(
-            _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+            _("{path} cannot be written: {reason}").format(path=path, reason=reason_of(error))
         ) from error
 
 
@@ -76,11 +76,11 @@ def load(path: Path) -> Saved:
         return _saved(keyed(json.loads(_content(path))))
     except OSError as error:
         raise UsageError(
-            _("{path} cannot be read: {reason}").format(path=path, reason=error.strerror or error)
+            _("{path} cannot be read: {reason}").format(path=path, reason=reason_of(error))
         ) from error
     except ValidationError as error:
         faulty = (f"{keys.dotted(('settings', *key))}: {reason}" for key, reason in faults.reasons(error))
-        raise _not_a_look(path, "; ".join(faulty)) from error
+        raise _not_a_look(path, joined(faulty)) from error
     except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8 are ValueErrors too
         raise _not_a_look(path, str(error)) from error
 

@@ -14,7 +14,8 @@ from samaops.config import files, keys
 from samaops.config.keys import Key
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
-from samaops.i18n import _
+from samaops.errors import reason_of
+from samaops.i18n import _, joined
 
 # Where a section says itself what to connect to, its server is only a name to show.
 _OWN_ADDRESS = ("host", "url")
@@ -44,16 +45,13 @@ def _unknown_servers(settings: Settings) -> Iterator[tuple[Key, str]]:
 
 def not_a_server(server: str, settings: Settings) -> str:
     """Say that a server is not configured, with the nearest one that is."""
-    return (
-        _("{server!r} is not in [servers]").format(server=server)
-        + "; "
-        + _nearest_known(server, tuple(settings.servers))
-    )
+    text = _("{server!r} is not in [servers]").format(server=server)
+    return joined((text, _nearest_known(server, tuple(settings.servers))))
 
 
 def not_one_of(name: str, known: Iterable[str]) -> str:
     """Say that a name is not known, with the nearest one that is."""
-    return _("{name!r} is not known").format(name=name) + "; " + _nearest_known(name, tuple(known))
+    return joined((_("{name!r} is not known").format(name=name), _nearest_known(name, tuple(known))))
 
 
 def _nearest_known(name: str, known: tuple[str, ...]) -> str:
@@ -110,7 +108,7 @@ def _distrust(path: Path) -> str:
     try:
         files.require_trusted(path)
     except OSError as error:
-        return error.strerror or str(error)
+        return reason_of(error)
     return ""
 
 

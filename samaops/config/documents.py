@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from samaops.config import files
 from samaops.config.settings import Section
-from samaops.errors import ConfigurationError
+from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _, language
 
 DocumentT = TypeVar("DocumentT")
@@ -55,7 +55,7 @@ def load(
         reason = " ".join(str(error).split())
         raise ConfigurationError(_("{path}: not YAML: {reason}").format(path=path, reason=reason)) from error
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
+        raise ConfigurationError(f"{path}: {reason_of(error)}") from error
     except RecursionError as error:
         raise ConfigurationError(
             _("{path}: not YAML: {reason}").format(path=path, reason=_("too deep"))

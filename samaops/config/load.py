@@ -17,7 +17,7 @@ from samaops.config import consistency, environment, faults, files, places
 from samaops.config.keys import Key
 from samaops.config.settings import Settings
 from samaops.config.toml import tomllib
-from samaops.errors import ConfigurationError
+from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _
 
 _LARGEST_FILE_BYTES = 1_000_000
@@ -162,7 +162,7 @@ def _text(path: Path) -> str:
     try:
         content = files.read_trusted(path, _LARGEST_FILE_BYTES)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise ConfigurationError(
             _("{path}: the configuration cannot be read: {reason}").format(path=path, reason=reason),
             hint="samaops config init" if isinstance(error, FileNotFoundError) else "",

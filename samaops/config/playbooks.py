@@ -19,7 +19,7 @@ from samaops import resources
 from samaops.config import documents, files
 from samaops.config.documents import Text
 from samaops.config.settings import Section, Settings
-from samaops.errors import ConfigurationError
+from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _
 from samaops.model.plan import Risk
 
@@ -185,7 +185,7 @@ def _files(directory: Path | None) -> list[Path]:
         names = [entry.name for entry in os.scandir(directory)]
     except OSError as error:
         raise ConfigurationError(
-            _("[playbooks] path: {path}: {reason}").format(path=directory, reason=error.strerror)
+            _("[playbooks] path: {path}: {reason}").format(path=directory, reason=reason_of(error))
         ) from error
     return [directory / name for name in sorted(names) if name.endswith((".yaml", ".yml"))]
 

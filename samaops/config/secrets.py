@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 
 from samaops.config import files, masking, programs
 from samaops.config.fields import UserPath
-from samaops.errors import ConfigurationError
+from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _
 
 COMMAND_TIMEOUT_SECONDS = 5.0
@@ -126,4 +126,4 @@ def _require_trusted_program(command: tuple[str, ...]) -> None:
 def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return _("it is not text")
-    return getattr(error, "strerror", None) or type(error).__name__
+    return reason_of(error) if isinstance(error, OSError) else type(error).__name__

@@ -18,7 +18,7 @@ from samaops.config import cron, keys
 from samaops.config.consistency import sections
 from samaops.config.keys import Key
 from samaops.config.settings import Settings
-from samaops.i18n import _
+from samaops.i18n import _, joined
 
 Problem = tuple[Key, str]
 # Where an empty text says something: no table is looked at, RabbitMQ's own exchange.
@@ -138,7 +138,7 @@ def _schedule(settings: Settings) -> Iterator[Problem]:
         meant = sorted(name for name in known if name.rpartition("/")[2].lower() in nearest[:1])
         reason = _("{value!r} is not a time zone").format(value=schedule.timezone)
         if meant:
-            reason += "; " + _("did you mean {meant}?").format(meant=meant[0])
+            reason = joined((reason, _("did you mean {meant}?").format(meant=meant[0])))
         yield ("schedule", "timezone"), reason
     for name in ("daily", "weekly", "monthly"):
         line = getattr(schedule, name)

@@ -22,7 +22,7 @@ from msgspec.structs import asdict
 from samaops import resources
 from samaops.config import files, masking, places
 from samaops.config.settings import Settings
-from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError
+from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
 from samaops.i18n import _
 from samaops.journal.owner import Owner, this_process
 
@@ -158,7 +158,7 @@ class Journal:
             with failures():
                 _create(self.engine())
         except (OSError, HistoryError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
+            reason = reason_of(error) if isinstance(error, OSError) else str(error)
             raise RefusedError(
                 _("The history cannot be written, so nothing was changed: {reason}").format(reason=reason),
                 hint="samaops config show",
@@ -272,7 +272,7 @@ class Journal:
             with suppress(FileNotFoundError):  # it will be made: the directories on the way were looked at
                 files.require_trusted(file)
         except OSError as error:
-            raise HistoryError(f"{file}: {error.strerror}") from error
+            raise HistoryError(f"{file}: {reason_of(error)}") from error
 
     def close(self) -> None:
         """Close the connections."""

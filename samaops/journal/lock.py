@@ -32,7 +32,7 @@ from msgspec.structs import asdict
 
 from samaops import resources
 from samaops.config import files
-from samaops.errors import LockedError, RefusedError
+from samaops.errors import LockedError, RefusedError, reason_of
 from samaops.i18n import _
 from samaops.journal import lock_directory
 from samaops.journal.owner import Owner, holder_of, read_owner, this_process
@@ -167,7 +167,7 @@ class FileLock:
         except FileNotFoundError:  # nobody has ever taken it
             return None
         except OSError as error:
-            raise self._refused(error.strerror or str(error)) from error
+            raise self._refused(reason_of(error)) from error
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -210,7 +210,7 @@ class FileLock:
             lock_directory.require_safe(self._path.parent)
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
         except OSError as error:
-            raise self._refused(error.strerror or str(error)) from error
+            raise self._refused(reason_of(error)) from error
         seen = os.fstat(file)
         if seen.st_uid == os.geteuid():
             os.fchmod(file, _MODE)

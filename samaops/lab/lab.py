@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.errors import ConfigurationError, LockedError, RefusedError, UnavailableError
+from samaops.errors import ConfigurationError, LockedError, RefusedError, UnavailableError, reason_of
 from samaops.i18n import _
 from samaops.lab import (
     chains,
@@ -68,7 +68,7 @@ def up(layout: Layout, progress: Progress) -> UpResult:
     except OSError as error:
         text = _("The lab cannot be made in {directory}: {reason}")
         raise ConfigurationError(
-            text.format(directory=layout.directory, reason=error.strerror), hint="samaops lab up --dir DIR"
+            text.format(directory=layout.directory, reason=reason_of(error)), hint="samaops lab up --dir DIR"
         ) from error
     with locked(layout):
         states = StateFile.open(layout.state_file)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.lab.processes import SYSTEM_PATH, StartError, lab_of
 
 # Program -> the Debian package that has it.
@@ -103,7 +103,7 @@ def describe(taken: Iterable[Holder]) -> str:
         ).format(lab=lab, count=count)
         for lab, count in labs.items()
     ]
-    return "; ".join([*sentences, *(holder.sentence() for holder in listed if not holder.lab)])
+    return joined([*sentences, *(holder.sentence() for holder in listed if not holder.lab)])
 
 
 def holders(wanted: Iterable[tuple[str, int]]) -> list[Holder]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 
 from samaops.facts.portrait import Trait
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.model.difference import Difference
 from samaops.portraits.portrait import Portrait
 from samaops.portraits.systems import STARTED
@@ -154,7 +154,7 @@ class _Thing:
             for name, trait in traits.items()
             if trait.value and not _is_digest(trait) and name != STARTED
         ]
-        shown = "; ".join(values[:_SHOWN_TRAITS])
+        shown = joined(values[:_SHOWN_TRAITS])
         title = _("{thing} is new") if old is None else _("{thing} is gone")
         title = title.format(thing=self._words) + (f": {_shortened(shown)}" if shown else "")
         times = [trait.at for trait in (new or {}).values() if trait.at is not None]

@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.model.causal_graph import CausalGraph, CauseDescription, CauseNode, Produced, Shown
 from samaops.render import escape, words
 from samaops.render.layout import CommandLine, Hanging
@@ -186,7 +186,7 @@ def graph_markdown(graph: CausalGraph, form: Form) -> str:
         for node in nodes:
             ids = ", ".join(f"`{name}`" for name in node.ids)
             shown = ", ".join(f"`{_code(finding)}`" for finding in node.shown_by)
-            produced = "; ".join(_effects(node, above, "`"))
+            produced = joined(_effects(node, above, "`"))
             lines.append(f"| {ids} | {shown} | {produced} | {node.runbook or ''} |")
             above = node
     return "\n".join(lines[1:]) + "\n"

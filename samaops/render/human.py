@@ -8,7 +8,7 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.cause import Cause, Fix
 from samaops.model.difference import clock
 from samaops.model.finding import Finding
@@ -58,6 +58,15 @@ def render(report: Report, view: View) -> Group:
 def answer(report: Report, view: View) -> Group:
     """Return only the answer of a report."""
     return Group(*_verdict(report, view))
+
+
+def once_more(report: Report, view: View) -> Group:
+    """Return the answer of a report that has left the screen, with the command that comes next."""
+    leading = words.leading(report)[1]
+    commands = [command for fix in (leading.fixes if leading else ()) for command in fix.commands][:1]
+    prefix = f"{view.symbols.arrow} "
+    lines = (CommandLine(escape.command(command), prefix=prefix, indent=3) for command in commands)
+    return Group(*_verdict(report, view), *lines)
 
 
 def checklist(report: Report, view: View) -> Group:
@@ -171,7 +180,7 @@ def _explained(cause: Cause, report: Report, view: View) -> Lines:
     text = text.format(count=len(names), names=", ".join(shown))
     if skipped:
         unmade = ngettext("{count} check could not be made", "{count} checks could not be made", skipped)
-        text += "; " + unmade.format(count=skipped)
+        text = joined((text, unmade.format(count=skipped)))
     yield Hanging(Text(""), Text(text, "dim"), indent=3)
 
 

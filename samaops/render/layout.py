@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from msgspec import Struct
@@ -10,6 +11,14 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from samaops.render import shell_lines
+
+# Spaces at which no line ends: those of French before a sign and inside its quotation marks, those before a unit.
+# rich would break there, even at a no-break space.
+_HOLDING = re.compile(
+    r" (?=[;:?!»%](?:\s|$))|(?<=«) |(?<=\d) (?=(?:ms|s|min|h|d|j|k[Bo]|M[Bo]|G[Bo]|T[Bo])\b)|[\u00a0\u202f]"
+)
+_GLUE = {" ": "\ue000", "\u00a0": "\ue001", "\u202f": "\ue002"}
+_UNGLUED = {ord(glue): space for space, glue in _GLUE.items()}
 
 
 class Hanging(Struct, frozen=True):
@@ -22,8 +31,11 @@ class Hanging(Struct, frozen=True):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         margin = self.indent + cell_len(self.prefix.plain)
         first = Text(" " * self.indent).append_text(self.prefix)
-        for line in self.body.wrap(console, max(20, options.max_width - margin), overflow="fold"):
+        body = self.body.copy()
+        body.plain = _HOLDING.sub(lambda space: _GLUE[space[0]], body.plain)
+        for line in body.wrap(console, max(20, options.max_width - margin), overflow="fold"):
             line.rstrip()
+            line.plain = line.plain.translate(_UNGLUED)
             whole = first.append_text(line)
             whole.rstrip()
             yield Text(whole.plain, spans=whole.spans, no_wrap=True, overflow="fold")

@@ -19,7 +19,7 @@ from samaops.clients import shells
 from samaops.errors import REFUSED, RefusedError, SamaopsError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal import history, lock, lock_directory
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
@@ -204,7 +204,7 @@ def _errors(site: Site, applied: Applied) -> list[ReportError]:
         left = [_("what was done has been taken back")]
     elif applied.exit_code == REFUSED:
         left = [_("nothing was changed")]
-    message = "; ".join([applied.failure.rstrip("."), *left])
+    message = joined([applied.failure.rstrip("."), *left])
     return [ReportError(message, hint, applied.exit_code)]
 
 

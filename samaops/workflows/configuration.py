@@ -18,8 +18,8 @@ from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
 from samaops.config.settings import Settings
 from samaops.config.soundness import Problem
-from samaops.errors import ConfigurationError, RefusedError
-from samaops.i18n import _
+from samaops.errors import ConfigurationError, RefusedError, reason_of
+from samaops.i18n import _, joined
 from samaops.journal.history import database_of
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -59,7 +59,7 @@ def write_example(path: Path, content: str, *, force: bool = False) -> None:
         files.write_private(path, content.encode())
     except OSError as error:
         raise ConfigurationError(
-            _("{path} cannot be written: {reason}").format(path=path, reason=error.strerror)
+            _("{path} cannot be written: {reason}").format(path=path, reason=reason_of(error))
         ) from error
 
 
@@ -142,7 +142,7 @@ def _thresholds(settings: Settings) -> Iterator[Problem]:
             order = _("less is worse here") if rule.less_is_worse else _("more is worse here")
             yield (
                 ("thresholds", code),
-                f"{text.format(critical=critical, warning=warning)}; {order}",
+                joined((text.format(critical=critical, warning=warning), order)),
             )
 
 

@@ -21,7 +21,7 @@ from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import Container, DockerFacts, StatsFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.table import Column, Table
 from samaops.site import redaction
 from samaops.site.site import Site
@@ -200,9 +200,7 @@ def _rows(
     if seen and all(observation.facts is None for observation in seen):
         reasons = dict.fromkeys(_why(observation) for observation in seen)
         text = _("Could not look at the containers: {reason}")
-        raise UnavailableError(
-            text.format(reason="; ".join(reasons)), "samaops diagnose --only docker,servers"
-        )
+        raise UnavailableError(text.format(reason=joined(reasons)), "samaops diagnose --only docker,servers")
     rows: list[Row] = []
     for observation in seen:
         if isinstance(observation.facts, facts_type):

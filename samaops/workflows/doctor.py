@@ -25,7 +25,7 @@ from samaops.clients import known_hosts, ssh_keys
 from samaops.clients.errors import ClientError
 from samaops.config.load import Configuration
 from samaops.config.settings import Ssh
-from samaops.errors import SamaopsError
+from samaops.errors import SamaopsError, reason_of
 from samaops.facts.selection import Selection
 from samaops.i18n import _, ngettext
 from samaops.journal import history, lock_directory
@@ -277,7 +277,7 @@ def _hosts(site: Site) -> Iterator[Finding]:
         try:
             host = known_hosts.read(file, server.address, port)
         except OSError as error:
-            title = f"{file}: {error.strerror}"
+            title = f"{file}: {reason_of(error)}"
             yield _line("known_hosts", Status.CRITICAL, name, title, f"ls -l {file}")
             continue
         if host.keys or host.authorities:

@@ -11,7 +11,7 @@ from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection, split
 from samaops.facts.systems import SYSTEMS
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.description import CheckDescription
 from samaops.site import chosen
 from samaops.site.commands import samaops
@@ -79,7 +79,7 @@ def require_known(selection: Selection) -> None:
         )
         if not any(code == asked or code.startswith(asked + ".") for code in known):
             text = _("There is no system or check {name!r}").format(name=name)
-            raise UsageError(f"{text}; {_meant(asked, known)}", hint="samaops diagnose --list-checks")
+            raise UsageError(joined((text, _meant(asked, known))), hint="samaops diagnose --list-checks")
 
 
 def _meant(name: str, known: tuple[str, ...]) -> str:

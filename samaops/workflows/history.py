@@ -20,7 +20,7 @@ from samaops.changes.run import operations
 from samaops.config import consistency, playbooks
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.journal import history
 from samaops.journal.history import Change, Event, Journal
 from samaops.journal.owner import Owner
@@ -237,7 +237,7 @@ def _command(site: Site, change: Change) -> str:
 
 
 def _reason(details: Mapping[str, Any]) -> str:
-    return "; ".join(text for text in (details.get("reason", ""), *details.get("left_over", ())) if text)
+    return joined(text for text in (details.get("reason", ""), *details.get("left_over", ())) if text)
 
 
 def _unfinished(change: Change, titles: list[str]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from samaops import i18n
+from samaops import errors, i18n
 from samaops.checks import quantities
 from samaops.cli import arguments
 from samaops.render import words
@@ -82,6 +84,35 @@ def test_numbers_are_written_as_the_language_writes_them(language: str, written:
         words.size(36_600_000),
         words.number(0.25),
     ) == written
+
+
+def test_a_number_without_a_form_is_french_and_a_path_stays_as_it_is() -> None:
+    i18n.use_language("fr")
+    full = i18n._("{mount} is {percent} % full: {free} of {size} left")
+    assert "93,5 %" in full.format(mount="/data", percent=93.5, free="1 Mo", size="2 Mo").replace(
+        "\u00a0", " "
+    )
+    assert "/etc/a.toml, mode 0600" in i18n._("{path}, mode {mode:04o}").format(
+        path=Path("/etc/a.toml"), mode=0o600
+    )
+
+
+def test_sentences_are_joined_as_the_language_does() -> None:
+    i18n.use_language("fr")
+    assert i18n.joined(("un", "deux")).replace("\u00a0", " ") == "un ; deux"
+    i18n.use_language("en")
+    assert i18n.joined(("one", "two")) == "one; two"
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "No such file or directory"), ("fr", "aucun fichier")]
+)
+def test_what_the_system_says_of_a_file_is_said_in_the_language(language: str, words: str) -> None:
+    i18n.use_language(language)
+    with pytest.raises(FileNotFoundError) as raised:
+        Path("/nowhere/at/all").read_text(encoding="utf-8")
+    assert errors.reason_of(raised.value).startswith(words)
+    assert errors.reason_of(PermissionError(1, "our own words")) == "our own words"
 
 
 def test_a_text_keeps_its_points_in_french() -> None:

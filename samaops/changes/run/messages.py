@@ -23,7 +23,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.config import files
 from samaops.config.settings import RabbitMQ
-from samaops.errors import RefusedError
+from samaops.errors import RefusedError, reason_of
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -168,7 +168,7 @@ def _sorting_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise ClientError(FailureKind.ERROR, f"{path}: {reason}", "file") from error
 
 

@@ -21,7 +21,7 @@ from samaops.checks.docker.subjects import about_container
 from samaops.checks.registry import Context, check
 from samaops.facts.docker import Container, DockerFacts, Variable
 from samaops.facts.observation import Snapshot
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.model.finding import Finding
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
@@ -145,7 +145,7 @@ def _of_member(member: Member, members: list[Member], context: Context) -> Findi
     about = about_container(name, context)
     if not differences:
         return about.ok(_("The environment of container {name} is as that of its peers").format(name=name))
-    listed = "; ".join(difference.words for difference in differences)
+    listed = joined(difference.words for difference in differences)
     title = _("The environment of container {name} differs: {listed}").format(name=name, listed=listed)
     return about.warn(title, evidence=_evidence(differences), hint=_see(name, context))
 
@@ -154,7 +154,7 @@ def _of_all(members: list[Member], context: Context) -> Finding:
     differences = list(dict.fromkeys(_from_configuration(members, context.site)))
     if not differences:
         return context.ok(_("The application goes where this configuration says"))
-    listed = "; ".join(difference.words for difference in differences)
+    listed = joined(difference.words for difference in differences)
     title = _("The application goes elsewhere than this configuration says: {listed}").format(listed=listed)
     return context.warn(title, evidence=_evidence(differences), hint="samaops config show")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from samaops.checks.postgresql.units import difference
 from samaops.checks.registry import Context, access, check
 from samaops.facts.pgbouncer import PgBouncerFacts
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -87,7 +87,7 @@ def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Findi
         ).format(
             count=len(different), names=", ".join(sorted(different)[:4]) + ("…" if len(different) > 4 else "")
         ),
-        detail="; ".join(names),
+        detail=joined(names),
         value=len(different),
         evidence={"different": different},
         hint=console(context.site, "SHOW CONFIG"),

@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from samaops.checks.failures import describe
 from samaops.checks.registry import Context, access, check
 from samaops.facts.redis import RedisFacts, RedisProbe, RedisWriting
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.finding import Finding
 from samaops.site.commands import redis_cli
 
@@ -44,9 +44,7 @@ def refused(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         yield context.warn(title.format(primary=writing.primary), evidence={**evidence, "reason": "replica"})
     elif unseen:
         title = _("Whether Redis takes writes could not be seen")
-        yield context.unknown(
-            title, detail="; ".join(_why(part, context) for part in unseen), evidence=evidence
-        )
+        yield context.unknown(title, detail=joined(_why(part, context) for part in unseen), evidence=evidence)
     else:
         yield context.ok(_("Redis takes writes"), evidence=evidence)
 

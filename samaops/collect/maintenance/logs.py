@@ -22,7 +22,7 @@ from samaops.collect.registry import Target, collects
 from samaops.collect.sections import complaints_of, cut, reason, script_of, with_kind
 from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
@@ -150,7 +150,7 @@ def _errors_of(part: Part, seen: _Counted, complaints: Sequence[str]) -> FileErr
     problems = [*seen.complaints]
     if problems or "errors" not in seen.numbers:
         problems.append(reason(complaints) or ("" if problems else _("not read in time")))
-    problem = "; ".join(filter(None, problems))[:300]
+    problem = joined(filter(None, problems))[:300]
     counts = (0, 0) if problem else (seen.numbers["errors"], seen.numbers["criticals"])
     return FileErrors(part.name, part.from_byte, part.to_byte, *counts, problem)
 

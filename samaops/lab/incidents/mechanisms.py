@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.lab.incidents.incident import Evidence, Fault
 from samaops.lab.incidents.site import CONTAINER_STOP_SECONDS, Site
 from samaops.lab.incidents.tools import broker, sessions, traffic
@@ -31,7 +31,7 @@ def stopped(part: str, grace_seconds: int = CONTAINER_STOP_SECONDS) -> Fault:
         if not ended or not port:
             return ended
         refused = refuses(address, port)
-        return f"{ended}; {refused}" if refused else None
+        return joined((ended, refused)) if refused else None
 
     return Fault(
         break_=lambda site: site.stop(part, grace_seconds),

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from msgspec.structs import replace
 
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.lab import database
 from samaops.lab.incidents.incident import Fault, Incident, Root
 from samaops.lab.incidents.mechanisms import (
@@ -51,7 +51,7 @@ def _slot_keeps_wal(site: Site) -> str | None:
     if not kept or full is None:
         return None
     text = _("inactive slot {slot} keeps {size} MB of WAL")
-    return f"{text.format(slot=SLOT, size=int(kept[0]) // 1024**2)}; {full}"
+    return joined((text.format(slot=SLOT, size=int(kept[0]) // 1024**2), full))
 
 
 def _remove_wal(site: Site) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.lab import chains, processes
 from samaops.lab.incidents.incident import Fault, Incident, Root
 from samaops.lab.incidents.mechanisms import (
@@ -79,7 +79,7 @@ def _deleted_log_is_open(site: Site) -> str | None:
         descriptor = Path(f"/proc/{program.pid}/fd/3")
         target = str(descriptor.readlink())
         if full and target.endswith("(deleted)"):
-            return f"{descriptor} -> {target}; {full}"
+            return joined((f"{descriptor} -> {target}", full))
     return None
 
 

@@ -21,8 +21,8 @@ from samaops.clients import alertmanager, smtp, webhooks
 from samaops.clients.errors import ClientError
 from samaops.config import files, places
 from samaops.config.settings import Notify
-from samaops.errors import ConfigurationError, SamaopsError
-from samaops.i18n import _
+from samaops.errors import ConfigurationError, SamaopsError, reason_of
+from samaops.i18n import _, joined
 from samaops.model.bulletin import Bulletin
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
@@ -218,7 +218,7 @@ class DeadMansSwitch:
         if not self._failures:
             return ()
         text = _("The notification by {channel} failed: {reason}")
-        return (text.format(channel="ping", reason="; ".join(dict.fromkeys(self._failures))),)
+        return (text.format(channel="ping", reason=joined(dict.fromkeys(self._failures))),)
 
 
 def log(path: Path, bulletin: Bulletin, notes: Sequence[str]) -> tuple[str, ...]:
@@ -232,7 +232,7 @@ def log(path: Path, bulletin: Bulletin, notes: Sequence[str]) -> tuple[str, ...]
 
 
 def _log_here(path: Path, text: str, error: OSError) -> str:
-    reason = error.strerror or str(error)
+    reason = reason_of(error)
     try:
         own = places.state() / path.name
         _append(own, text)
@@ -242,7 +242,7 @@ def _log_here(path: Path, text: str, error: OSError) -> str:
         )
     except OSError as second:
         return _("No log was written: {path}: {reason}; {own}: {second}").format(
-            path=path, reason=reason, own=own, second=second.strerror
+            path=path, reason=reason, own=own, second=reason_of(second)
         )
     return _("The log {path} cannot be written: {reason}; it is in {own}").format(
         path=path, reason=reason, own=own

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from samaops.checks.maintenance import who_grew
 from samaops.facts.maintenance import DirectoriesFacts, ImagesFacts, LogFacts, LogMarks, MountUse
 from samaops.facts.observation import Snapshot
-from samaops.i18n import N_, _, ngettext, number
+from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.finding import Finding
 from samaops.model.routine import Kept, Routine, Task, TaskChange
 from samaops.model.status import Status
@@ -24,7 +24,7 @@ def with_growth(finding: Finding, snapshot: Snapshot) -> Finding:
         growth = facts.growth(mount) if observation.server == finding.server else None
         grew = who_grew(growth) if growth is not None else ""
         if grew:
-            detail = "; ".join(part for part in (grew, finding.detail) if part)
+            detail = joined(part for part in (grew, finding.detail) if part)
             return replace(finding, detail=detail, evidence={**finding.evidence, "grew": grew})
     return finding
 

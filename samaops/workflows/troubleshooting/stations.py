@@ -19,7 +19,7 @@ from samaops.facts.firebase import FirebaseFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.proxy import ProxyFacts
 from samaops.facts.rabbitmq import WINDOW_SECONDS, QueueFlow
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import NO_EVIDENCE, Finding
 from samaops.model.report import worst_first
 from samaops.model.status import Status, worst
@@ -98,7 +98,7 @@ def _with_findings(station: Station, hop: Hop, checked: Sequence[Finding]) -> St
     because = [finding.key for finding in telling if finding.status in _BAD]
     return replace(
         station,
-        detail="; ".join(part for part in (station.detail, decisive.title) if part),
+        detail=joined(part for part in (station.detail, decisive.title) if part),
         evidence={**station.evidence, "because": because},
         hint=decisive.hint,
         cause=decisive.cause,

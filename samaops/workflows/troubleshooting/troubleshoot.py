@@ -21,7 +21,7 @@ from samaops.errors import ConfigurationError, SamaopsError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import QueueFlow
 from samaops.facts.selection import Selection
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal import well
 from samaops.model.cause import Cause, Fix
 from samaops.model.finding import Finding
@@ -78,7 +78,9 @@ def find(site: Site, name: str) -> Playbook:
         if faults:  # it may be in one of these
             raise ConfigurationError("\n".join(faults), hint="samaops config check")
         text = _("There is no playbook {name!r}").format(name=name)
-        raise UsageError(f"{text}; {consistency.not_one_of(name, known)}", hint="samaops troubleshoot list")
+        raise UsageError(
+            joined((text, consistency.not_one_of(name, known))), hint="samaops troubleshoot list"
+        )
     return known[name]
 
 
@@ -278,7 +280,7 @@ def _with_settling(answer: str, settling: tuple[Finding, ...], site: Site) -> st
     if not settling:
         return answer
     text = _("The cause is gone; not quiet yet: {findings}. Look again: {command}").format(
-        findings="; ".join(finding.title for finding in settling),
+        findings=joined(finding.title for finding in settling),
         command=chosen.same(samaops(site, "diagnose --wait 60")),
     )
     return f"{answer}. {text}" if answer else text

@@ -58,6 +58,7 @@ def test_every_help_ends_with_examples_and_exit_codes(
         assert f"samaops {help_text.examples(path)[0][0]}" in shown
         assert ("75 " in " ".join(shown.split())) == (75 in help_text.exit_codes(path, found))
         assert max(map(len, shown.splitlines())) <= 80
+        assert ("Usage : " in shown.replace("\u00a0", " ")) == (language == "fr")
 
 
 def test_what_changes_something_may_be_refused() -> None:

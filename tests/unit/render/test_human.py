@@ -7,12 +7,13 @@ import subprocess
 
 import pytest
 from msgspec.structs import replace
+from rich.text import Text
 
 from samaops.model.plan import Action, ActionStatus, Risk
 from samaops.model.report import Report, ReportError
 from samaops.model.status import Status
 from samaops.render import human, json, markdown, words
-from samaops.render.layout import Screen
+from samaops.render.layout import Hanging, Screen
 from tests.unit.render import reports
 
 
@@ -107,6 +108,27 @@ def test_a_word_that_no_screen_holds_is_printed_whole(length: int) -> None:
 def test_no_line_is_wider_than_the_screen(verbose: bool) -> None:
     for report in (reports.usual(), reports.healthy()):
         assert max(len(line) for line in on_screen(report, verbose=verbose).splitlines()) <= 80
+
+
+@pytest.mark.parametrize("width", range(24, 80))
+def test_no_line_ends_inside_what_french_holds_together(width: int) -> None:
+    sentence = "Le proxy répond « connexion refusée » depuis 12,5 s ; voir : est-il plein à 93 % ? 36\u00a0Mo"
+    stream = io.StringIO()
+    Screen(file=stream, width=width).print(Hanging(Text("→ "), Text(sentence)))
+    lines = stream.getvalue().splitlines()
+    assert [line.strip() for line in lines if line.strip()[0] in ";:?»%" or line.endswith("«")] == []
+    assert not any(line.strip().startswith(("s ", "Mo")) for line in lines)
+    assert " ".join(line.strip() for line in lines) == f"→ {sentence}"
+
+
+def test_the_answer_that_stands_once_more_at_the_end_has_the_next_command() -> None:
+    stream = io.StringIO()
+    Screen(file=stream, width=200).print(human.once_more(reports.usual(), human.View(words.UNICODE)))
+    command = reports.usual().causes[0].fixes[0].commands[0]
+    assert stream.getvalue().splitlines() == [
+        "✗ CRITICAL  No worker consumes the queue low_priority",
+        f"   → {command}",
+    ]
 
 
 def test_a_healthy_report_fits_one_screen() -> None:

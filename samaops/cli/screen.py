@@ -24,8 +24,9 @@ from samaops.render.faces import Output
 from samaops.render.layout import Screen
 from samaops.render.words import symbols_for
 
-# Longer lines are hard to read, however wide the screen is.
-_WIDEST = 100
+# Longer lines are hard to read, however wide the screen is. On a narrower one, or where COLUMNS says nothing that can be
+# meant, the terminal breaks the lines: text that has no room at all would be left out.
+_WIDEST, _NARROWEST = 100, 40
 
 
 def show(report: Report, output: Output, *, verbose: bool = False) -> None:
@@ -81,7 +82,7 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     let_fit(stream)
     screen = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
-    screen.width = min(screen.width, _WIDEST)
+    screen.width = max(_NARROWEST, min(screen.width, _WIDEST))
     return screen
 
 

@@ -156,7 +156,7 @@ def _cured(world: LiveWorld, plan: Plan) -> tuple[Finding, ...]:
 def _note_interrupted(journal: Journal) -> None:
     """Close what an earlier process left open: we hold the lock, so nobody works on it any more."""
     for change in journal.unfinished():
-        journal.write(change.id, history.INTERRUPTED, None, {})
+        journal.write(change, history.INTERRUPTED, None, {})
 
 
 def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:

@@ -320,9 +320,9 @@ def _addresses(hosts: Iterable[str]) -> dict[str, str]:
     """Return the first address of each name, as the resolver takes it."""
     known: dict[str, str] = {}
     for entry in hosts:
-        address, *names = entry.split()
-        for name in names:
-            known.setdefault(name, address)
+        fields = entry.split()
+        for name in fields[1:]:
+            known.setdefault(name, fields[0])
     return known
 
 

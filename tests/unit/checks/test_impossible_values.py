@@ -67,7 +67,9 @@ def test_no_check_fails(
 
 def test_no_portrait_fails(saved: Saved, caplog: pytest.LogCaptureFixture) -> None:
     docker = next(seen for seen in saved.snapshot.observations if seen.facts_type == "DockerFacts")
-    containers = tuple(replace(container, started_at=LAST_MOMENT * 1e9) for container in docker.facts.containers)
+    containers = tuple(
+        replace(container, started_at=LAST_MOMENT * 1e9) for container in docker.facts.containers
+    )
     facts = replace(docker.facts, containers=containers)
     snapshot = replace(saved.snapshot, observations=(replace(docker, facts=facts),))
     assert portrait.portrait_of(snapshot)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, ValidationError, convert, to_builtins
@@ -14,6 +15,8 @@ from msgspec import Struct, ValidationError, convert, to_builtins
 from samaops.changes import canary
 from samaops.changes.rabbitmq import parking, queues
 from samaops.i18n import _
+from samaops.journal import history
+from samaops.journal.history import Change
 from samaops.model import encoding
 from samaops.model.plan import SHELL, Plan
 
@@ -31,6 +34,26 @@ def to_plain(plan: Plan) -> Mapping[str, Any]:
     """Return a plan as plain JSON values."""
     plain: Mapping[str, Any] = encoding.encode(plan)
     return plain
+
+
+def fault_of(change: Change) -> str:
+    """Return why this version cannot read what the journal keeps of a change; "" when it can."""
+    try:
+        steps = len(plan_from(change.plan).steps)
+        for event in change.events:
+            datetime.fromisoformat(event.at)
+            if event.step is not None and not 0 <= event.step < steps:
+                return _("there is no step {number}").format(number=event.step)
+            if event.kind == history.ENDED and event.details["status"] not in history.STATUSES:
+                return _("it ended in a way that is not known: {status!r}").format(
+                    status=event.details["status"]
+                )
+            if event.kind == history.UNDO_ENDED and not isinstance(event.details["is_ok"], bool):
+                return f"{event.kind}: is_ok"
+        _owner = change.owner
+    except (LookupError, TypeError, ValueError) as error:
+        return str(error) if isinstance(error, encoding.MisfitError) else f"{type(error).__name__}: {error}"
+    return ""
 
 
 def plan_from(plain: Mapping[str, Any]) -> Plan:

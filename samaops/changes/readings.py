@@ -7,6 +7,7 @@ process too. The readings of a system stand in its folder here: ``celery.consume
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import TypeVar
 
 from msgspec import Struct
@@ -60,6 +61,12 @@ def known(value: ValueT | None, what: str) -> ValueT:
 def find(name: str) -> Reading:
     """Return a reading."""
     return _readings[name]
+
+
+def require_known(conditions: Iterable[Condition]) -> None:
+    """Raise LookupError or TypeError for a condition whose reading is not there, or is not of so many things."""
+    for condition in conditions:
+        signature(find(condition.reading).read).bind(Snapshot, *condition.of)
 
 
 def codes_of(conditions: Iterable[Condition]) -> tuple[str, ...]:

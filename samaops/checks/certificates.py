@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 from ipaddress import ip_address
 
+from samaops.checks.quantities import moment
 from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.certificates import CertificateFacts
 from samaops.i18n import _
@@ -42,12 +42,12 @@ access(
 @check("certificates.expiry.near", CertificateFacts, warning=30, critical=7, unit="d", less_is_worse=True)
 def expiry(certificate: CertificateFacts, context: Context) -> Iterator[Finding]:
     days = round((certificate.valid_until - certificate.seen_at) / DAY_SECONDS, 1)
-    date = datetime.fromtimestamp(certificate.valid_until, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    date = moment(certificate.valid_until)
     title = _("The certificate is valid for {days} more days, until {date}").format(days=days, date=date)
     if days < 0:
         title = _("The certificate ended {days} days ago, on {date}").format(days=-days, date=date)
     if certificate.valid_from > certificate.seen_at:
-        starts = datetime.fromtimestamp(certificate.valid_from, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+        starts = moment(certificate.valid_from)
         title = _("The certificate is not valid before {date}: it is too new, or a clock is wrong").format(
             date=starts
         )

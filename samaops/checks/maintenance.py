@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
 
-from samaops.checks.quantities import duration, size
+from samaops.checks.quantities import duration, moment, size
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
 from samaops.i18n import _, joined, ngettext
@@ -55,7 +54,7 @@ def _grown(mount: MountUse, grown: Growth, context: Context) -> Finding:
     )
     detail = who_grew(grown)
     evidence = {
-        "since": _moment(grown.since),
+        "since": moment(grown.since),
         "used_bytes": mount.used_bytes,
         "grown_bytes": grown.used_bytes,
         "directories": [{"path": path, "grown_bytes": count} for path, count in grown.directories],
@@ -75,16 +74,12 @@ def who_grew(grown: Growth) -> str:
     if not grown.directories:
         return ""
     names = ", ".join(f"{path} +{size(count)}" for path, count in grown.directories)
-    return _("grew since {moment}: {names}").format(moment=_moment(grown.since), names=names)
+    return _("grew since {moment}: {names}").format(moment=moment(grown.since), names=names)
 
 
 def _glob(pattern: str) -> str:
     """Return a pattern of names for the shell: what stands for other characters keeps doing so."""
     return "".join(part if part in "*?" else quoted(part) for part in re.split("([*?])", pattern) if part)
-
-
-def _moment(epoch: float) -> str:
-    return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 # The guide alerts above 100 lines.
@@ -123,13 +118,13 @@ def _errors_title(logs: LogFacts) -> str:
             **counts
         )
     title = _("{count} ERROR lines ({criticals} CRITICAL) in {files} files since {moment}")
-    return title.format(moment=_moment(logs.since), **counts)
+    return title.format(moment=moment(logs.since), **counts)
 
 
 def _errors_evidence(logs: LogFacts) -> Evidence:
     worst = sorted(logs.files, key=lambda file: -(file.errors + file.criticals))
     return {
-        "since": None if logs.since is None else _moment(logs.since),
+        "since": None if logs.since is None else moment(logs.since),
         "files": {file.name: file.errors + file.criticals for file in worst[:50]},
         "criticals": sum(file.criticals for file in logs.files),
         "messages": [{"text": message.text, "count": message.count} for message in logs.messages],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 from samaops.i18n import N_, _, number
 
 _UNITS = (N_("B"), N_("kB"), N_("MB"), N_("GB"), N_("TB"))
+_LAST_EPOCH = datetime(9999, 12, 31, 23, 59, tzinfo=timezone.utc).timestamp()
 _SPANS = ((N_("d"), 86400), ("h", 3600), ("min", 60))
 
 
@@ -16,6 +19,12 @@ def size(count: float) -> str:
             return number(amount) + " " + _(unit)
         count /= 1024
     raise AssertionError("unreachable: the last unit takes everything")
+
+
+def moment(epoch: float) -> str:
+    """Return seconds since 1970 as a date and a time; what no calendar has becomes the nearest that one has."""
+    known = datetime.fromtimestamp(min(max(epoch, 0.0), _LAST_EPOCH), timezone.utc)
+    return known.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def duration(seconds: float) -> str:

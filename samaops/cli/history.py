@@ -34,6 +34,7 @@ class Result(str, Enum):
     REFUSED = "refused"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
+    UNREADABLE = history.UNREADABLE
 
 
 @app.command("list", help=N_("List the last changes, newest first, with how each ended."))

@@ -25,6 +25,10 @@ from samaops.render.faces import Output
 from samaops.render.layout import Screen
 from samaops.render.words import symbols_for
 
+# On a narrower screen, or where COLUMNS says nothing that can be meant, the terminal breaks the lines: text that has no
+# room at all would be left out.
+_NARROWEST = 40
+
 
 def show(report: Report, output: Output, *, verbose: bool = False) -> None:
     """Write a report to stdout."""
@@ -82,7 +86,7 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     let_fit(stream)
     screen = Screen(stderr=stderr, highlight=False, markup=False, emoji=False)
-    screen.width = min(screen.width, WIDEST)
+    screen.width = max(_NARROWEST, min(screen.width, WIDEST))
     return screen
 
 

@@ -17,8 +17,8 @@ class BashComplete(classes.BashComplete):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the whole words before the one that is typed, and that one."""
-        line = os.environ["COMP_WORDS"]
-        split = line.split("\n" if "\n" in line else " ")[: int(os.environ["COMP_CWORD"]) + 1]
+        line, place = os.environ.get("COMP_WORDS", ""), os.environ.get("COMP_CWORD", "")
+        split = line.split("\n" if "\n" in line else " ")[: int(place) + 1 if place.isdecimal() else None]
         words: list[str] = []
         is_open = False
         for word in split:

@@ -11,11 +11,15 @@ from samaops.cli import streams
 from samaops.errors import INTERRUPTED
 from samaops.i18n import _, language_of_environment, use_language
 
+# What libpq may take where no password is configured.
+_WITHOUT_A_PASSWORD = ("PGPASSWORD", "PGPASSFILE")
+
 
 def main() -> NoReturn:
     """Run samaops and leave with its exit code."""
     _open_closed_streams()
     streams.keep()
+    _forget_other_places()
     _end_as_by_ctrl_c()
     try:
         from samaops.cli.main import main as run_command_line
@@ -38,6 +42,18 @@ def _end_as_by_ctrl_c() -> None:
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signal_number) is signal.SIG_DFL:
             signal.signal(signal_number, interrupt)
+
+
+def _forget_other_places() -> None:
+    """Take from the libraries what a session's variables say of other connections than those that are configured.
+
+    libpq, also under ODBC, would go to another address (PGHOSTADDR), look a service up or set limits of its own; OpenSSL
+    would write keys to a file that may be a pipe. ``os.environ`` keeps those of libpq: a secret may be in one of them.
+    """
+    os.environ.pop("SSLKEYLOGFILE", None)
+    for name in os.environ:
+        if name.startswith("PG") and name not in _WITHOUT_A_PASSWORD:
+            os.unsetenv(name)
 
 
 def _open_closed_streams() -> None:

@@ -67,6 +67,7 @@ fi
 [ -L "$file" ] && cannot "$file: a link"
 [ -e "$file" ] && [ ! -f "$file" ] && cannot "$file: not a file"
 [ -f "$file" ] || cannot "$file: ${said##*"$file: "}"
+[ "$(stat -c %h "$file")" -le 1 ] || cannot "$file: a link to another file"
 [ -r "$file" ] || cannot "$file: Permission denied"
 case $(stat -c %a "$file") in *0) ;; *) chmod 660 "$file" 2>/dev/null || cannot "$file: others may open it" ;; esac
 exec 9<"$file"

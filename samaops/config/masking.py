@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import html
+import json
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 from urllib.parse import quote
@@ -13,14 +16,34 @@ from msgspec.structs import replace
 MASK = "********"
 # A shorter secret stands by chance in too many harmless words.
 SHORTEST_MASKED = 4
+_SHORTEST_ENCODED = 8
 
 _known: set[str] = set()
 
 
 def remember(secret: str) -> None:
-    """Note a secret's value; from now on ``mask`` hides it, as it is and as it stands in a URL."""
+    """Note a secret's value; from now on ``mask`` hides it, as it is and as other texts quote or encode it."""
     if len(secret) >= SHORTEST_MASKED:
-        _known.update({secret, quote(secret, safe="")})
+        _known.update({secret, *_written(secret), *_in_base64(secret)})
+
+
+def _written(secret: str) -> Iterator[str]:
+    """Yield a secret as it stands in a URL, in JSON and HTML, and as Python shows texts and bytes."""
+    content = secret.encode("utf-8", "surrogateescape")
+    yield quote(content, safe="")
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], html.escape(secret))
+    yield from (repr(secret)[1:-1], repr(content)[2:-1])
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """Yield what is the same of a secret in base64 wherever it begins: HTTP sends it behind a user's name."""
+    content = secret.encode("utf-8", "surrogateescape")
+    for before in range(3):
+        encoded = b64encode(b"\0" * before + content).decode("ascii")
+        # The first characters hold bits of what is before, the last ones of what comes after.
+        inner = encoded[-(-before * 8 // 6) : (before + len(content)) * 8 // 6]
+        if len(inner) >= _SHORTEST_ENCODED:
+            yield inner
 
 
 def known() -> tuple[str, ...]:

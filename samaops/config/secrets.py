@@ -64,7 +64,16 @@ class Secret(BaseModel):
         """
         value = self._look_up()
         masking.remember(value)
+        if "\0" in value or not _is_text(value):
+            raise ConfigurationError(
+                _("The secret of {source} is not text that a system could take").format(source=self._source())
+            )
         return value
+
+    def _source(self) -> str:
+        """Return where the secret comes from, without any of it."""
+        named = self.env or self.file or (self.command and self.command[0])
+        return str(named) if named else "literal"
 
     def _look_up(self) -> str:
         if self.literal is not None:
@@ -113,6 +122,15 @@ class Secret(BaseModel):
                 command=command[0], reason=reason
             )
         )
+
+
+def _is_text(value: str) -> bool:
+    """Return whether it can be sent: an environment may hold bytes that are no UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _require_trusted_program(command: tuple[str, ...]) -> None:

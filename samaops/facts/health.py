@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class HealthAnswer(Struct, frozen=True):
@@ -23,7 +24,7 @@ class HealthAnswer(Struct, frozen=True):
     excerpt: str
     connect_ms: float
     first_byte_ms: float
-    samples_ms: tuple[float, ...]
+    samples_ms: Annotated[tuple[float, ...], Meta(min_length=1)]
 
     @property
     def median_ms(self) -> float:

@@ -8,6 +8,7 @@ not through a pool in transaction mode). SQLAlchemy is imported when a journal i
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
 from samaops.i18n import _
 from samaops.journal.owner import Owner, this_process
+from samaops.model.encoding import decode, keyed
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
@@ -35,8 +37,10 @@ BEGUN, STEP_BEGUN, STEP_ENDED, STEP_VERIFIED = "begun", "step_begun", "step_ende
 UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended", "interrupted"
 # How a change ends that did what it was to do: seen to work, or with nothing that could be seen of it.
 DONE = ("verified", "applied")
+STATUSES = (*DONE, "failed", "reverted", "refused")
 _CONNECT_SECONDS = 5
 _READ_AT_ONCE = 100
+logger = logging.getLogger(__name__)
 
 
 class HistoryError(SamaopsError):
@@ -70,13 +74,16 @@ class Change(Struct, frozen=True):
 
     @property
     def lock(self) -> str:
-        """The lock that it holds, as ``Plan.lock`` has it."""
-        return str(self.plan.get("lock", ""))
+        """The lock that it holds, as ``Plan.lock`` has it; that of all changes where the journal does not tell."""
+        details = self.events[0].details
+        plan = details.get("plan") if isinstance(details, Mapping) else None
+        lock = plan.get("lock") if isinstance(plan, Mapping) else None
+        return lock if isinstance(lock, str) else ""
 
     @property
     def owner(self) -> Owner:
-        """Who made it."""
-        return Owner(**self.events[0].details["owner"])
+        """Who made it. Raises MisfitError where the journal names nobody."""
+        return decode(self.events[0].details["owner"], Owner, "owner")
 
     @property
     def began_at(self) -> str:
@@ -205,8 +212,8 @@ class Journal:
         """Return one change, None when there is none of this id."""
         return next(iter(self._read([identifier])), None)
 
-    def unfinished(self) -> tuple[Change, ...]:
-        """Return the changes that have neither ended nor been noted as interrupted, newest first."""
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the ids of the changes that have neither ended nor been noted as interrupted, newest first."""
         from sqlalchemy import select
 
         table = _table()
@@ -214,7 +221,7 @@ class Journal:
         open_changes = select(table.c.change).where(
             table.c.site == self._site, table.c.kind == BEGUN, table.c.change.not_in(closed)
         )
-        return self._read([row.change for row in self._rows(open_changes.order_by(table.c.number.desc()))])
+        return tuple(row.change for row in self._rows(open_changes.order_by(table.c.number.desc())))
 
     def undone_by(self) -> dict[str, str]:
         """Return for each change that was taken back by a later one, which."""
@@ -224,7 +231,7 @@ class Journal:
         ended = select(table).where(table.c.site == self._site, table.c.kind == ENDED)
         undone = {}
         for event in map(_event, self._rows(ended.order_by(table.c.number))):
-            if event.details.get("undoes") and event.details["status"] in DONE:
+            if event.details.get("undoes") and event.details.get("status") in DONE:
                 undone[str(event.details["undoes"])] = event.change
         return undone
 
@@ -286,7 +293,14 @@ def _text(moment: datetime) -> str:
 
 
 def _event(row: Any) -> Event:
-    return Event(row.number, row.at, row.change, row.kind, row.step, json.loads(row.details))
+    """Return a line of the journal; of one that others have spoiled there are no details, and its change is unreadable."""
+    step = row.step if isinstance(row.step, int) else None
+    try:
+        details = keyed(json.loads(row.details))
+    except (TypeError, ValueError, RecursionError) as error:
+        logger.warning("line %s of the history cannot be read: %s", row.number, error)
+        details = {}
+    return Event(row.number, str(row.at), row.change, str(row.kind), step, details)
 
 
 def _engine(url: str) -> Engine:

@@ -15,6 +15,7 @@ lock: it is refused.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -163,7 +164,7 @@ class FileLock:
     def holder(self) -> Owner | None:
         try:
             lock_directory.require_safe(self._path.parent)
-            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            file = _opened(self._path, os.O_RDONLY)
         except FileNotFoundError:  # nobody has ever taken it
             return None
         except OSError as error:
@@ -208,7 +209,7 @@ class FileLock:
         try:
             lock_directory.make(self._path.parent)
             lock_directory.require_safe(self._path.parent)
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
+            file = _opened(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise self._refused(reason_of(error)) from error
         seen = os.fstat(file)
@@ -222,6 +223,17 @@ class FileLock:
     def _refused(self, reason: str) -> RefusedError:
         text = _("The lock {path} cannot be opened: {reason}; nothing was changed")
         return RefusedError(text.format(path=self._path, reason=reason), hint="[safety] lock_directory")
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open a lock file. Raises OSError, also for what others of the group may have put in its place."""
+    file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, _MODE)
+    seen = os.fstat(file)
+    if stat.S_ISREG(seen.st_mode) and seen.st_nlink <= 1:
+        return file
+    os.close(file)
+    # It would be opened to the group, and emptied.
+    raise OSError(errno.EPERM, _("it is not a regular file of its own: a pipe, or a link to another one"))
 
 
 def _is_locked(file: int) -> bool:

@@ -10,8 +10,12 @@ from msgspec import Struct, field
 
 
 def local(at: str) -> str:
-    """Return a moment of ISO 8601 by the clock of whoever reads it, with the name of its zone."""
-    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    """Return a moment of ISO 8601 by the clock of whoever reads it, with the name of its zone; as it is when it is none."""
+    try:
+        moment = datetime.fromisoformat(at).astimezone()
+    except (ValueError, OverflowError):
+        return at
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
 class Moment(Struct, frozen=True):
@@ -25,7 +29,10 @@ class Moment(Struct, frozen=True):
 
 
 class PastChange(Struct, frozen=True):
-    """One change of the history. ``status`` is verified, applied, failed, reverted, refused, running or interrupted.
+    """One change of the history.
+
+    ``status`` is verified, applied, failed, reverted, refused, running, interrupted, or unreadable: then ``reason`` says
+    why this version does not understand what the journal keeps of it.
 
     ``verb`` is what was asked for as its plan has it, ``command`` what a person types to ask for it again; "" when
     nothing that can be typed does that any more.

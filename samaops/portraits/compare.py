@@ -9,7 +9,7 @@ from samaops.facts.portrait import Trait
 from samaops.i18n import N_, _, joined
 from samaops.model.difference import Difference
 from samaops.portraits.portrait import Portrait
-from samaops.portraits.systems import STARTED
+from samaops.portraits.systems import LAST_MOMENT, STARTED
 
 # Things that come with a version, or go with what is down: only what is there both times is compared.
 _ONLY_IN_BOTH = ("pgbouncer/setting", "redis/setting", "rabbitmq/effective", "rabbitmq/node", "celery/worker")
@@ -80,8 +80,6 @@ def unknown_parts(before: Portrait, after: Portrait) -> tuple[str, ...]:
 
 
 Things = Mapping[str, Mapping[str, Trait]]
-# The year 9999: what is later is no moment of a saved look that anybody can show.
-_LAST_MOMENT = 253_000_000_000
 
 
 def _of_part(part: str, before: Things, after: Things, since: datetime) -> Iterator[Difference]:
@@ -174,7 +172,7 @@ class _Thing:
         return Difference(place, self._server, title, _shown(old), _shown(new), at)
 
     def _moment(self, at: float | None) -> datetime | None:
-        if at is None or not 0 <= at < _LAST_MOMENT:
+        if at is None or not 0 <= at < LAST_MOMENT:
             return None
         moment = datetime.fromtimestamp(at, timezone.utc)
         return moment if moment >= self._since else None

@@ -20,6 +20,8 @@ from samaops.portraits.portrait import portrays
 
 # A thing of these that came about by a start; told only when nothing else of it is different.
 STARTED = "started"
+# The year 9987: what is later is no moment of a saved look that anybody can show.
+LAST_MOMENT = 253_000_000_000
 # Kernels differ in what they keep for themselves.
 _MEMORY_STEP = 64 * 1024 * 1024
 
@@ -103,6 +105,8 @@ def docker(facts: DockerFacts) -> Things:
 
 def _container(container: Container) -> Iterator[Row]:
     started = container.started_at
+    if started is not None and not 0 <= started < LAST_MOMENT:
+        started = None
     values = {
         "image": f"{container.image} {container.image_id.removeprefix('sha256:')[:12]}",
         "restart policy": container.restart_policy,

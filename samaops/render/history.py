@@ -24,8 +24,15 @@ _STATUS_WORDS = {
     "refused": N_("not done"),
     "running": N_("running now"),
     "interrupted": N_("interrupted"),
+    "unreadable": N_("cannot be read"),
 }
-_STYLES = {"verified": "green", "failed": "bold red", "interrupted": "bold yellow", "running": "cyan"}
+_STYLES = {
+    "verified": "green",
+    "failed": "bold red",
+    "interrupted": "bold yellow",
+    "unreadable": "bold yellow",
+    "running": "cyan",
+}
 
 
 def document(changes: Sequence[PastChange]) -> dict[str, Any]:

@@ -160,9 +160,10 @@ def _cured(world: LiveWorld, plan: Plan) -> tuple[Finding, ...]:
 
 def _note_interrupted(journal: Journal, lock: str) -> None:
     """Close what an earlier process left open: we hold its lock, so nobody works on it any more."""
-    for change in journal.unfinished():
-        if change.lock == lock:
-            journal.write(change.id, history.INTERRUPTED, None, {})
+    for identifier in journal.unfinished():
+        change = journal.change(identifier)
+        if (change.lock if change else "") == lock:
+            journal.write(identifier, history.INTERRUPTED, None, {})
 
 
 def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:

@@ -13,10 +13,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from samaops.changes import readings, verbs
 from samaops.changes import undo as undoing
-from samaops.changes import verbs
-from samaops.changes.journaled import plan_from
+from samaops.changes.journaled import fault_of, plan_from
 from samaops.changes.run import operations
+from samaops.clients.errors import ClientError
 from samaops.config import consistency, playbooks
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
@@ -33,6 +34,7 @@ from samaops.workflows.change import LiveWorld, journal_of, lock_for
 
 # In the place of an id.
 LAST = "last"
+UNREADABLE = "unreadable"
 _WITHOUT_EFFECT = ("reverted", "refused")
 _MOST_SHOWN = 5
 _KINDS = {
@@ -71,17 +73,19 @@ def changes(site: Site, limit: int, wanted: Wanted = ANY) -> tuple[PastChange, .
         changes, undone = tuple(islice(fitting, limit)), journal.undone_by()
         if not changes:
             _require_known(site, wanted)
-        return tuple(_past(site, change, _holder_of(change, holder), undone) for change in changes)
+        return tuple(_shown(site, change, _holder_of(change, holder), undone) for change in changes)
 
 
 def _since(journal: Journal, since: datetime | None) -> Iterator[Change]:
     for change in journal.newest_first():
-        if since is not None and datetime.fromisoformat(change.began_at) < since:
+        if since is not None and not fault_of(change) and datetime.fromisoformat(change.began_at) < since:
             return
         yield change
 
 
 def _fits(change: Change, wanted: Wanted, holder: Callable[[str], Owner | None]) -> bool:
+    if fault_of(change):  # it may be any of those that are asked for
+        return wanted.result in ("", UNREADABLE)
     words = {word.lstrip("-") for word in str(change.plan["verb"]).split()}
     servers = _servers_of(change)
     return (
@@ -126,7 +130,7 @@ def change(site: Site, identifier: str) -> PastChange:
     with _opened(site) as journal:
         change = next(journal.newest_first(), None) if identifier == LAST else None
         change = change or _find(journal, identifier)
-        return _past(
+        return _shown(
             site, change, _running(site, journal, change.lock), journal.undone_by(), with_moments=True
         )
 
@@ -139,6 +143,7 @@ def undo(site: Site, identifier: str) -> Plan:
     """
     with _opened(site) as journal:
         change = _last_effective(journal) if identifier == LAST else _find(journal, identifier)
+        _require_understood(site, change)
         if change.status(_running(site, journal, change.lock)) == "running":
             raise RefusedError(_("The change {id} is still being made").format(id=change.id))
     codes = undoing.codes_of(change)
@@ -156,6 +161,8 @@ def _last_effective(journal: Journal) -> Change:
     """Return the newest change that is not itself an undo, was not taken back, and has done something."""
     undone = journal.undone_by()
     for change in journal.newest_first():
+        if fault_of(change):
+            return change
         ended = change.last(history.ENDED)
         is_without_effect = (ended is not None and ended.details["status"] in _WITHOUT_EFFECT) or (
             change.last(history.STEP_BEGUN) is None and ended is not None
@@ -163,6 +170,27 @@ def _last_effective(journal: Journal) -> Change:
         if not (change.plan.get("undoes") or change.id in undone or is_without_effect):
             return change
     raise RefusedError(_("No change is left to take back"), hint="samaops history list")
+
+
+def _require_understood(site: Site, change: Change) -> None:
+    """Raise RefusedError when it is not known here what was done: another version wrote it, or it was spoiled."""
+    reason = fault_of(change)
+    if not reason:
+        try:
+            for step in plan_from(change.plan).steps:
+                readings.require_known((*step.needs, *step.before, *step.after))
+                for operation in filter(None, (step.operation, step.undo)):
+                    operations.lines(operation, site)
+        except ClientError as error:  # the section of its system has gone
+            reason = error.message
+        except (LookupError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+    if reason:
+        text = _("The change {id} cannot be taken back: what was done is not understood here: {reason}")
+        raise RefusedError(
+            text.format(id=change.id, reason=reason),
+            hint=samaops(site, f"history show {shlex.quote(change.id)}"),
+        )
 
 
 @contextmanager
@@ -193,6 +221,33 @@ def _find(journal: Journal, identifier: str) -> Change:
 def _running(site: Site, journal: Journal, lock: str) -> Owner | None:
     """Return who makes a change under a lock (``Plan.lock``) right now, None when nobody does."""
     return lock_for(site, journal, lock).holder()
+
+
+def _shown(
+    site: Site,
+    change: Change,
+    running: Owner | None,
+    undone: Mapping[str, str],
+    *,
+    with_moments: bool = False,
+) -> PastChange:
+    """Return a change as it is shown; one that cannot be read is there too, with the reason."""
+    reason = fault_of(change)
+    if not reason:
+        return _past(site, change, running, undone, with_moments=with_moments)
+    return PastChange(
+        id=change.id,
+        at=change.began_at,
+        user="?",
+        host="?",
+        verb="?",
+        title="?",
+        status=UNREADABLE,
+        reason=reason,
+        unfinished_step="",
+        undoes=None,
+        undone_by=undone.get(change.id),
+    )
 
 
 def _past(
@@ -237,7 +292,9 @@ def _command(site: Site, change: Change) -> str:
 
 
 def _reason(details: Mapping[str, Any]) -> str:
-    return joined(text for text in (details.get("reason", ""), *details.get("left_over", ())) if text)
+    left_over = details.get("left_over")
+    texts = (details.get("reason"), *(left_over if isinstance(left_over, list) else ()))
+    return joined(str(text) for text in texts if text)
 
 
 def _unfinished(change: Change, titles: list[str]) -> str:

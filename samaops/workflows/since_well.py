@@ -7,6 +7,7 @@ import logging
 from msgspec.structs import replace
 
 from samaops.causes.suspects import with_differences
+from samaops.changes.journaled import fault_of
 from samaops.changes.made import with_changes
 from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
@@ -45,7 +46,7 @@ def _changes(site: Site) -> tuple[Change, ...]:
     """Return the last changes of samaops; where the journal cannot be read, none is named."""
     journal = Journal(database_of(site.settings), site.name)
     try:
-        return journal.changes()
+        return tuple(change for change in journal.changes() if not fault_of(change))
     except UnavailableError as error:
         logger.debug("the history cannot be read: %s", error.message)
         return ()

@@ -194,3 +194,22 @@ def test_help_fits_a_terminal_that_has_only_ascii(samaops: Samaops) -> None:
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout.isascii()
     assert "Codes de sortie" in done.stdout
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "10", "-5", "nonsense"])
+def test_nothing_of_an_answer_is_left_out_however_narrow_the_screen_says_it_is(
+    samaops: Samaops, refused: Address, columns: str
+) -> None:
+    config = samaops.configure(redis_at(refused))
+    done = samaops("--config", config, "diagnose", "--only", "redis", COLUMNS=columns)
+    usual = samaops("--config", config, "diagnose", "--only", "redis", COLUMNS="100")
+    words = set(usual.stdout.split())
+    assert "CRITICAL" in words
+    # What is measured differs from run to run, and a long name may be broken.
+    missing = {word for word in words if word.isalpha() and word not in done.stdout}
+    assert missing == set()
+
+
+def test_a_shell_that_says_nothing_of_its_line_is_answered(samaops: Samaops) -> None:
+    done = samaops(_SAMAOPS_COMPLETE="complete_bash")
+    assert (done.code, done.stderr) == (0, "")

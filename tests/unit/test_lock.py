@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict, replace
 
+from samaops.clients import server_lock
 from samaops.errors import LockedError, RefusedError
 from samaops.journal import lock, lock_directory
 from samaops.journal.lock import ChangeLock
+from tests.unit.mutations import answered_in_time
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -99,6 +101,36 @@ def test_the_group_may_use_the_file_and_nobody_else_and_a_link_is_not_followed(t
     with pytest.raises(RefusedError, match="nothing was changed"):
         ChangeLock(tmp_path, "dakar").take()
     assert content.read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "hard link"])
+def test_what_is_no_file_of_its_own_is_refused_at_once_and_stays_as_it_is(tmp_path: Path, kind: str) -> None:
+    content, file = tmp_path / "content", tmp_path / lock.file_name("dakar")
+    content.write_text("of somebody")
+    content.chmod(0o640)
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.hardlink_to(content)
+    ours = ChangeLock(tmp_path, "dakar")
+    for use in (ours.holder, ours.take):
+        with answered_in_time(), pytest.raises(RefusedError, match="not a regular file of its own"):
+            use()
+    assert (content.read_text(), stat.S_IMODE(content.stat().st_mode)) == ("of somebody", 0o640)
+
+
+def test_the_program_of_a_server_opens_no_other_file_to_the_group(tmp_path: Path) -> None:
+    content, file = tmp_path / "content", tmp_path / "samaops.lock"
+    content.write_text("of somebody")
+    content.chmod(0o640)
+    file.hardlink_to(content)
+    tmp_path.chmod(0o700)
+    program = Path(server_lock.__file__).with_suffix(".sh")
+    for use in ("look", "hold"):
+        words = ["sh", str(program), use, str(file), "5"]
+        done = subprocess.run(words, input="{}\n", capture_output=True, text=True, timeout=30, check=False)
+        assert done.stdout == f"samaops-lock: cannot {file}: a link to another file\n"
+    assert (content.read_text(), stat.S_IMODE(content.stat().st_mode)) == ("of somebody", 0o640)
 
 
 def test_without_a_directory_the_change_is_refused(tmp_path: Path) -> None:

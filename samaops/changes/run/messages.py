@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from samaops.config import files
 from samaops.config.settings import RabbitMQ
 from samaops.errors import RefusedError, reason_of
 from samaops.i18n import _, ngettext
+from samaops.model.encoding import keyed
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.site.site import Site
@@ -122,6 +123,13 @@ def _published(path: Path) -> int:
         return int(files.read(kept, _MOST_DIGITS)) if files.exists(kept) else 0
 
 
+def keep_progress(path: Path, count: int) -> None:
+    """Keep how many messages of a file were published again: the old number or the new one. Raises ClientError."""
+    kept = progress(path)
+    with _sorting_errors(kept):
+        files.write_private(kept, str(count).encode("ascii"))
+
+
 @runs(RESTORE, lines=_restore_lines, is_done=is_restored)
 def restore(operation: Operation, site: Site) -> Outcome:
     """Publish the messages that were not published yet. Raises ClientError."""
@@ -134,8 +142,7 @@ def restore(operation: Operation, site: Site) -> Outcome:
     with _api(site) as api:
         for number, message in enumerate(messages, start=published + 1):
             api.publish(queue, message)
-            with _sorting_errors(progress(path)):
-                progress(path).write_text(str(number), encoding="ascii")
+            keep_progress(path, number)
     text = ngettext(
         "{count} message is in {queue} again", "{count} messages are in {queue} again", len(messages)
     )
@@ -158,9 +165,14 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         files.require_regular(path)
         with path.open(encoding="utf-8") as stream:
             lines = stream.readlines()
-        for line in lines:
-            with suppress(ValueError):  # a last line that a full disk cut short
-                yield json.loads(line)
+        for number, line in enumerate(lines, start=1):
+            try:
+                message = keyed(json.loads(line))
+            except ValueError:
+                if number < len(lines):  # of any other line a message would be lost without a word
+                    raise
+                return  # a last line that a full disk cut short
+            yield message
 
 
 @contextmanager

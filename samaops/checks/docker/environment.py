@@ -294,7 +294,7 @@ def _usual(own: str, near: list[tuple[Member, str]], everybody: list[tuple[Membe
     """Return the value that most have: of the near ones, or of all where those are divided; its own where none leads."""
     for group in (near, everybody):
         ranked = Counter(value for _member, value in group).most_common(2)
-        if len(ranked) == 1 or ranked[0][1] > ranked[1][1]:
+        if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]):
             return ranked[0][0]
     # Divided evenly: nobody knows whose is right, so each is told that another has something else.
     return next((value for _member, value in (near if len(near) > 1 else everybody) if value != own), own)
@@ -320,9 +320,9 @@ def _addresses(hosts: Iterable[str]) -> dict[str, str]:
     """Return the first address of each name, as the resolver takes it."""
     known: dict[str, str] = {}
     for entry in hosts:
-        address, *names = entry.split()
-        for name in names:
-            known.setdefault(name, address)
+        fields = entry.split()
+        for name in fields[1:]:
+            known.setdefault(name, fields[0])
     return known
 
 

@@ -75,6 +75,9 @@ def memory(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     running = [container for container in docker.containers if container.state in states]
     limits = {container.name: container.memory_limit for container in running if container.memory_limit}
     total = sum(limits.values())
+    if not docker.memory_total:
+        yield context.not_given("memory_total")
+        return
     percent = round(100 * total / docker.memory_total, 1)
     yield context.above(
         percent,

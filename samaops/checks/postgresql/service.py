@@ -18,7 +18,7 @@ access(
     "postgresql.service.unreachable",
     PostgresFacts,
     title=lambda facts: _("PostgreSQL {version} accepts connections, login in {milliseconds} ms").format(
-        version=facts.version.split()[0], milliseconds=facts.connect_ms
+        version=facts.version.partition(" ")[0], milliseconds=facts.connect_ms
     ),
     evidence=lambda facts: {
         "version": facts.version,

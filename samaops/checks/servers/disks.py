@@ -127,7 +127,7 @@ def deleted_files(server: ServerFacts, context: Context) -> Iterator[Finding]:
 
 def _held_space(disk: FileSystem, held: list[DeletedFile], context: Context) -> Finding:
     total = sum(file.size_bytes for file in held)
-    percent = round(100 * total / disk.size_bytes, 1)
+    percent = round(100 * total / max(1, disk.size_bytes), 1)
     first = held[0]
     title = _("{size} of {mount} are held by deleted files, most by {command} (pid {pid})").format(
         size=size(total), mount=disk.mount, command=first.command, pid=first.pid

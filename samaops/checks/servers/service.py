@@ -60,6 +60,9 @@ access(
 # and the margin (uptime(1); Brendan Gregg, "Linux Load Averages": the number also counts waits for the disk).
 @check("servers.load.high", ServerFacts, warning=1.5, critical=3, unit="per core")
 def load(server: ServerFacts, context: Context) -> Iterator[Finding]:
+    if not server.processors:
+        yield context.not_given("processors")
+        return
     per_core = round(server.load_5 / server.processors, 2)
     yield context.above(
         per_core,
@@ -79,6 +82,9 @@ def load(server: ServerFacts, context: Context) -> Iterator[Finding]:
 # MemAvailable is the kernel's own estimate of what can still be given without swapping (proc(5)).
 @check("servers.memory.low", ServerFacts, warning=10, critical=5, unit="%", less_is_worse=True)
 def memory(server: ServerFacts, context: Context) -> Iterator[Finding]:
+    if not server.memory_total:
+        yield context.not_given("memory_total")
+        return
     percent = round(100 * server.memory_available / server.memory_total, 1)
     yield context.below(
         percent,

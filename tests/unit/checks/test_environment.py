@@ -101,6 +101,17 @@ def test_the_container_that_differs_is_named_and_no_secret_is(
     assert "wr0ng" not in json.dumps([str(one) for one in judged(site(**changes)).values()])
 
 
+def test_where_two_peers_are_divided_and_nobody_has_an_address_each_is_told() -> None:
+    def at(name: str) -> dict[str, str | None]:
+        return {"DATABASE_URL": API["DATABASE_URL"].replace("10.101.0.1", name)}
+
+    found = bad(
+        site(api_1=at("db-a"), api_2=at("db-b"), celery_worker_1=at("db-a"), celery_worker_2=at("db-a"))
+    )
+    assert "the host db-b in place of db-a" in found["docker/samaconso_api_2"]
+    assert "the host db-a in place of db-b" in found["docker/samaconso_api_1"]
+
+
 def test_where_all_go_elsewhere_the_application_is_named_once() -> None:
     elsewhere = {"DATABASE_URL": API["DATABASE_URL"].replace("/samaconso", "/samaconso_test")}
     changes = {name.removeprefix("samaconso_"): elsewhere for name in site()}

@@ -343,3 +343,15 @@ def test_root_undoes_nothing_from_a_journal_that_others_may_write(tmp_path: Path
     path.chmod(0o666)
     with pytest.raises(HistoryError, match="others may write"):
         Journal(f"sqlite:///{path}", "site").engine()
+
+
+@pytest.mark.parametrize(
+    "secret", [{"command": ("printf", r"canary\0-8812")}, {"env": "SPOILED"}], ids=["NUL", "no UTF-8"]
+)
+def test_a_secret_that_no_system_could_take_is_named_by_its_place_alone(
+    monkeypatch: pytest.MonkeyPatch, secret: dict[str, object]
+) -> None:
+    monkeypatch.setitem(os.environ, "SPOILED", os.fsdecode(b"canary\xff-8812"))
+    with pytest.raises(ConfigurationError, match="is not text") as caught:
+        Secret.model_validate(secret).reveal()
+    assert "8812" not in caught.value.message

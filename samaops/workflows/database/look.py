@@ -8,7 +8,7 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
-from samaops.collect.postgresql import statements
+from samaops.collect import statements
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import _
 from samaops.model.table import Column, Table

@@ -20,6 +20,8 @@ from samaops.i18n import _
 from samaops.journal import history as journal
 from samaops.site.site import Site
 from samaops.workflows import causal_graph, history
+from samaops.workflows.database.activity import STATES
+from samaops.workflows.database.connections import BY
 from samaops.workflows.maintenance.daily import DAILY
 
 # A shell shows no more of a history than fits a screen.
@@ -114,3 +116,14 @@ def tasks(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa
     """Offer the tasks of ``maintain daily``, after what a comma ends."""
     before, comma, _name = incomplete.rpartition(",")
     return [(f"{before}{comma}{task.id}", _(task.title)) for task in DAILY.tasks]
+
+
+def session_states(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
+    """Offer what a session may do."""
+    return [(state, "") for state in STATES]
+
+
+def kinds_of_connections(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - a completer's signature
+    """Offer by what connections are counted, after what a comma ends."""
+    before, comma, _name = incomplete.rpartition(",")
+    return [(f"{before}{comma}{name}", "") for name in BY]

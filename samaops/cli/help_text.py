@@ -82,6 +82,32 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("db activity", N_("who does what, and for how long")),
         ("db activity --state waiting --watch 2", N_("only those that wait, again and again")),
     ),
+    "db locks": (
+        ("db locks", N_("who waits for whom, and what to end")),
+        ("db locks --watch 2", N_("again and again")),
+    ),
+    "db connections": (
+        ("db connections", N_("by state, user, client and application")),
+        ("db connections --by user,application", N_("these two together")),
+    ),
+    "db cache": (
+        ("db cache", N_("of ten seconds")),
+        ("db cache --over 60 --limit 50", N_("of a minute, more relations")),
+        ("db cache --since-reset", N_("at once, since the counters began")),
+    ),
+    "db xmin": (("db xmin", N_("why dead rows stay")),),
+    "db wraparound": (
+        ("db wraparound", N_("how far it is to the forced vacuum")),
+        ("db wraparound --over 60", N_("at the rate of the next minute")),
+    ),
+    "db settings": (
+        ("db settings", N_("what is not as in the guide, or was changed")),
+        ("db settings autovacuum", N_("all with that in their name, and where each is set")),
+    ),
+    "db progress": (
+        ("db progress", N_("how far the long works are")),
+        ("db progress --watch 2", N_("again and again, until Ctrl-C")),
+    ),
     "db cancel": (("db cancel 12345", N_("after a yes; its session stays")),),
     "docker ps": (("docker ps", N_("the containers of all servers")),),
     "docker stats": (("docker stats", N_("what each uses now")),),

@@ -128,7 +128,7 @@ def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerF
         probe.stage("connect")
         client.connect()
         probe.stage("console")
-        return PgBouncerFacts("console", client.version(), console=_read_console(client))
+        return PgBouncerFacts("console", client.version(), console=read_console(client))
     finally:
         client.close()
 
@@ -188,7 +188,7 @@ def _is_about_the_server_behind(error: ClientError) -> bool:
     return error.stage == WELCOME or error.kind in (FailureKind.DEPENDENCY, FailureKind.UNAVAILABLE)
 
 
-def _read_console(client: ConsoleClient) -> Console:
+def read_console(client: ConsoleClient) -> Console:
     lists = Answer({str(row["list"]): _number(row, "items") for row in _shown(client, "lists")})
     return Console(
         settings={str(row["key"]): str(row["value"]) for row in _shown(client, "config")},

@@ -1,6 +1,7 @@
 -- Every session with what decides whether it may be ended: what it is, whose, since when, who waits for it.
 -- Needs: PostgreSQL 14, pg_monitor (others see '<insufficient privilege>' in place of foreign queries).
 SELECT pid,
+       leader_pid,
        backend_start::text AS started,  -- with its microseconds: the same process number may serve somebody else later
        pid = pg_backend_pid() AS is_ours,
        backend_type AS type,
@@ -17,6 +18,7 @@ SELECT pid,
        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS transaction_seconds,
        extract(epoch FROM clock_timestamp() - query_start)::float8 AS query_seconds,
        extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_seconds,
+       age(backend_xmin)::bigint AS xmin_age,
        CASE WHEN wait_event_type = 'Lock' THEN pg_blocking_pids(pid) ELSE '{}' END AS blocked_by,
        CASE WHEN state = 'idle' THEN '' ELSE query END AS query
 FROM pg_stat_activity

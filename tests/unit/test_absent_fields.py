@@ -220,7 +220,7 @@ def postgresql(document: Any, patch: pytest.MonkeyPatch) -> Observation:
 def pgbouncer(document: Any, patch: pytest.MonkeyPatch) -> Observation:
     def look(ours: Probe) -> object:
         client: Any = OfRows(document)
-        return PgBouncerFacts("console", "1.18.0", console=pgbouncer_look._read_console(client))
+        return PgBouncerFacts("console", "1.18.0", console=pgbouncer_look.read_console(client))
 
     return observation("pgbouncer", "PgBouncerFacts", look)
 

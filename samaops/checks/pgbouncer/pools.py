@@ -281,7 +281,7 @@ def oversized(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         yield context.skipped(_("PostgreSQL's max_connections is not known in this run"))
         return
     seen = _console(facts)
-    by_database = {database.name: _most(database, seen) for database in seen.databases}
+    by_database = {database.name: most_connections(database, seen) for database in seen.databases}
     most = sum(by_database.values())
     yield context.above(
         round(100 * most / (limit + 1), 1),  # exactly as many as there are is still enough
@@ -290,7 +290,7 @@ def oversized(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     )
 
 
-def _most(database: PooledDatabase, seen: Console) -> int:
+def most_connections(database: PooledDatabase, seen: Console) -> int:
     """Return how many connections the pools of a database may open: one pool per user seen, at least one."""
     users = max(1, len({pool.user for pool in seen.pools if pool.database == database.name}))
     most = users * (database.pool_size + database.reserve_pool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.checks.quantities import duration
 from samaops.errors import UsageError
@@ -20,7 +21,6 @@ STATES = (
     "idle in transaction (aborted)",
     "fastpath function call",
 )
-_HIDDEN = "<insufficient privilege>"
 
 
 class Wanted(Struct, frozen=True):
@@ -29,6 +29,8 @@ class Wanted(Struct, frozen=True):
     state: str = ""
     older_seconds: float = 0.0
     database: str = ""
+    user: str = ""
+    application: str = ""
     limit: int = 20
 
 
@@ -38,45 +40,46 @@ def activity(site: Site, wanted: Wanted) -> Table:
         text = _("--state: {state!r} is none of {states}")
         raise UsageError(text.format(state=wanted.state, states=", ".join(STATES)))
     with look.connected(site) as client:
-        sessions = client.read("activity")
-        role = client.read_one("server")["role"]
-    rows = [
-        _row(row)
-        for row in sessions
-        if row["backend_type"] in ("client backend", None) and not row["is_ours"]
-    ]
+        rights = client.read_one("rights")
+        sessions = client.read("backends")
+    rows = [_row(row) for row in sessions if row["type"] in ("client backend", None) and not row["is_ours"]]
     chosen = sorted((row for row in rows if _is_wanted(row, wanted)), key=_worst_first)
-    is_hidden = any(row["query"] == _HIDDEN for row in sessions)
     columns = (
         Column("pid", _("pid"), True, is_copied=True),
         Column("for", _("since"), True),
         Column("state", _("state")),
-        Column("wait", _("waits for")),
+        Column("held", _("waits for")),
         Column("who", _("client")),
         Column("query", _("statement")),
     )
-    notes = [look.missing_monitor(role)] if is_hidden else []
-    if len(chosen) > wanted.limit:
-        text = _("{shown} of {count} are shown; more with --limit {count}")
-        notes.append(text.format(shown=wanted.limit, count=len(chosen)))
+    notes = [] if rights["sees_sessions"] else [look.missing_monitor(rights["role"])]
+    notes += look.shown_of(len(chosen), wanted.limit)
     shown = chosen[: wanted.limit]
-    return look.table(site, "activity", columns, shown, _answer(rows, chosen), notes, is_whole=not is_hidden)
+    answer = _answer(rows, chosen)
+    table = look.table(site, "activity", columns, shown, answer, notes, is_whole=rights["sees_sessions"])
+    is_blocked = any(row["blocked_by"] for row in shown)
+    return replace(table, commands=(look.command(site, "db locks"),) if is_blocked else ())
 
 
 def _row(session: look.Row) -> look.Row:
     seconds = session["transaction_seconds"]
     in_state = session["state_seconds"]
-    who = "/".join(str(part) for part in (session["user"], session["application"], session["client"]) if part)
-    wait = session["wait_event_type"]
+    event = f"{session['wait_event_type']}:{session['wait_event']}"
+    wait = event if session["wait_event_type"] and session["state"] != "idle" else None
+    blocked_by = list(dict.fromkeys(session["blocked_by"]))
+    before = [_("pid {pid}").format(pid=pid) if pid else _("a prepared transaction") for pid in blocked_by]
     return {
         "pid": session["pid"],
         "state": session["state"],
-        "wait": f"{wait}:{session['wait_event']}" if wait and session["state"] != "idle" else None,
+        "wait": wait,
+        "blocked_by": blocked_by,
+        "held": ", ".join(before) or wait,
         "for": duration(max(0.0, seconds if seconds is not None else in_state or 0.0)),
         "transaction_seconds": seconds,
         "state_seconds": in_state,
         "query_seconds": session["query_seconds"] if session["state"] == "active" else None,
-        "who": who,
+        "xmin_age": session["xmin_age"],
+        "who": look.who(session),
         "user": session["user"],
         "application": session["application"],
         "client": session["client"],
@@ -90,7 +93,15 @@ def _is_wanted(row: look.Row, wanted: Wanted) -> bool:
     if wanted.state == WAITING:
         is_of_state = (row["wait"] or "").startswith(("Lock:", "LWLock:", "IO:", "IPC:", "BufferPin:"))
     is_old = not wanted.older_seconds or (row["transaction_seconds"] or 0.0) > wanted.older_seconds
-    return is_of_state and is_old and wanted.database in ("", row["database"])
+    is_whose = all(
+        asked in ("", row[key])
+        for key, asked in (
+            ("database", wanted.database),
+            ("user", wanted.user),
+            ("application", wanted.application),
+        )
+    )
+    return is_of_state and is_old and is_whose
 
 
 def _worst_first(row: look.Row) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from samaops.collect import statements
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import _
 from samaops.model.table import Column, Table
-from samaops.site import redaction
+from samaops.site import chosen, redaction
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 Row = dict[str, Any]
@@ -57,6 +58,22 @@ def table(
 def statement(text: str | None) -> str:
     """Return a statement as it is shown: without the literals of its clients, on one line."""
     return " ".join(statements.shown(text).split())
+
+
+def who(session: Row) -> str:
+    """Return whose a session is, as far as it says so: user, application, address."""
+    return "/".join(str(session[key]) for key in ("user", "application", "client") if session[key])
+
+
+def command(site: Site, words: str) -> str:
+    """Return a command of samaops for this site, as it is typed here."""
+    return chosen.same(samaops(site, words))
+
+
+def shown_of(count: int, limit: int) -> list[str]:
+    """Return the note that a list was cut, if it was."""
+    text = _("{shown} of {count} are shown; more with --limit {count}")
+    return [text.format(shown=limit, count=count)] if count > limit else []
 
 
 def missing_monitor(role: str) -> str:

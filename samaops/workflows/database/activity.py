@@ -20,7 +20,6 @@ STATES = (
     "idle in transaction (aborted)",
     "fastpath function call",
 )
-_HIDDEN = "<insufficient privilege>"
 
 
 class Wanted(Struct, frozen=True):
@@ -46,7 +45,7 @@ def activity(site: Site, wanted: Wanted) -> Table:
         if row["backend_type"] in ("client backend", None) and not row["is_ours"]
     ]
     chosen = sorted((row for row in rows if _is_wanted(row, wanted)), key=_worst_first)
-    is_hidden = any(row["query"] == _HIDDEN for row in sessions)
+    is_hidden = any(row["query"] == look.HIDDEN for row in sessions)
     columns = (
         Column("pid", _("pid"), True, is_copied=True),
         Column("for", _("since"), True),

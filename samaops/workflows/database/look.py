@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 
 from samaops.clients.errors import ClientError
@@ -12,12 +13,15 @@ from samaops.collect.postgresql import statements
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import _
 from samaops.model.table import Column, Table
-from samaops.site import redaction
+from samaops.site import chosen, redaction
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 Row = dict[str, Any]
 # For all of a look; the server ends a statement before.
 LOOK_SECONDS = 10.0
+# What the server shows in place of other users' statements.
+HIDDEN = "<insufficient privilege>"
 
 
 @contextmanager
@@ -59,8 +63,18 @@ def statement(text: str | None) -> str:
     return " ".join(statements.shown(text).split())
 
 
+def joined(parts: Iterable[str]) -> str:
+    """Return sentences as one."""
+    return reduce(lambda text, more: _("{text}; {more}").format(text=text, more=more), parts)
+
+
 def missing_monitor(role: str) -> str:
     """Return the note that other users' sessions are hidden from us."""
     return _("the server hides the other sessions from {role}; it needs the role pg_monitor").format(
         role=role
     )
+
+
+def command(site: Site, words: str) -> str:
+    """Return a command of samaops for this very site, as it can be typed."""
+    return chosen.same(samaops(site, words))

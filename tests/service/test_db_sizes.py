@@ -88,13 +88,12 @@ def witness(server: PostgresServer, service: str, *options: str) -> str:
     if not CHECK_PGACTIVITY.exists():
         pytest.skip("needs the Debian package check-pgactivity")
     command = [
-        CHECK_PGACTIVITY, "-s", service, "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres",
+        str(CHECK_PGACTIVITY), "-s", service, "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres",
         "--dbinclude", DATABASE, "--format", "debug", *options,
     ]  # fmt: skip
     environment = {**os.environ, "PGPASSWORD": PASSWORD, "LC_ALL": "C"}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
-    ).stdout
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout
 
 
 def test_sizes_are_those_that_others_measure(site: Site, database: PostgresServer, tmp_path: Path) -> None:

@@ -109,6 +109,23 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("db progress --watch 2", N_("again and again, until Ctrl-C")),
     ),
     "db cancel": (("db cancel 12345", N_("after a yes; its session stays")),),
+    "db size": (
+        ("db size", N_("the largest, and when the disk is full")),
+        ("db size --sort growth --days 1", N_("what grew most since yesterday")),
+    ),
+    "db slow": (
+        ("db slow", N_("what takes the time in the next 30 seconds")),
+        ("db slow --since-reset --limit 50", N_("all that was counted so far, at once")),
+    ),
+    "db bloat": (
+        ("db bloat", N_("an estimate, which reads no table")),
+        ("db bloat --exact public.notifications", N_("one of them, measured")),
+    ),
+    "db indexes": (("db indexes", N_("useless ones and missing ones, with what speaks against")),),
+    "db explain": (
+        ("db explain 2577670717561330585", N_("the plan of a statement of db slow")),
+        ("db explain -", N_("the plan of your own, typed or piped; it is not run")),
+    ),
     "docker ps": (("docker ps", N_("the containers of all servers")),),
     "docker stats": (("docker stats", N_("what each uses now")),),
     "docker logs": (("docker logs samaconso_redis --tail 50", N_("the last 50 lines")),),

@@ -32,8 +32,11 @@ class Looking(Struct, frozen=True):
     output: Output
     watch: float | None
 
-    def show(self, make: Callable[[Site], Table]) -> None:
-        """Look, and show the list; leave with unknown where a part of it could not be seen."""
+    def show(self, make: Callable[[Site], Table], latest: Callable[[], str] = str) -> None:
+        """Look, and show the list; leave with unknown where a part of it could not be seen.
+
+        ``latest`` says, to whoever watches a look that takes long, how far it has come.
+        """
         site = configuration_file.site(self.root)
         if self.watch is not None:
             if not 0 < self.watch <= _LONGEST_WATCH_SECONDS:
@@ -41,7 +44,7 @@ class Looking(Struct, frozen=True):
                     _("--watch: {seconds:g} is not between 0 and 3600").format(seconds=self.watch)
                 )
             repeat.watch(lambda: make(site), self.watch, self.output, repeat.face_of_tables(self.output))
-        with screen.progress(_("Looking…")):
+        with screen.progress(_("Looking…"), latest):
             table = make(site)
         screen.show_table(table, self.output)
         if not table.is_whole:

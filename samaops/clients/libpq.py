@@ -144,10 +144,18 @@ class Session:
 
     def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[DictRow]:
         """Run one statement and return its rows by column name. Raises ClientError."""
+        return self._run(lambda connection: connection.execute(statement.encode(), parameters))
+
+    def query_single(self, statement: str) -> list[DictRow]:
+        """Run what the server must refuse if it is more than one statement. Raises ClientError."""
+        # Only a statement whose answer is wanted in binary form goes by the protocol that takes no second one.
+        return self._run(lambda connection: connection.execute(statement.encode(), binary=True))
+
+    def _run(self, work: Callable[[psycopg.Connection[DictRow]], psycopg.Cursor[DictRow]]) -> list[DictRow]:
         if self._connection is None or self._limit is None:
             raise ClientError(FailureKind.CLOSED, _("not connected"))
         try:
-            cursor = self._connection.execute(statement.encode(), parameters)
+            cursor = work(self._connection)
             rows = cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             if self._limit.is_expired:

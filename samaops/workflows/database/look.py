@@ -19,6 +19,8 @@ from samaops.site.site import Site
 Row = dict[str, Any]
 # For all of a look; the server ends a statement before.
 LOOK_SECONDS = 10.0
+# What the server shows in place of other users' statements.
+HIDDEN = "<insufficient privilege>"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from msgspec import Struct
 from samaops.checks.quantities import size
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
-from samaops.collect.postgresql import statements
+from samaops.collect import statements
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.i18n import _, joined, number
 from samaops.model.failure import FailureKind

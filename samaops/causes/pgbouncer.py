@@ -9,7 +9,8 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, console, sql_name
+from samaops.site.commands import as_superuser, console, samaops, sql_name
+from samaops.site.shell_words import operands
 
 _POOL_HELD: Effects = (
     *codes(*POOL_RUNS_DRY, "pgbouncer.login.stuck"),
@@ -27,7 +28,7 @@ _POOL_HELD: Effects = (
 )
 def pgbouncer_paused(finding: Finding, view: View) -> Root:
     """Somebody paused the pool."""
-    return _held(finding, view, "RESUME", "PAUSE")
+    return _held(finding, view, "resume")
 
 
 @root(
@@ -39,23 +40,26 @@ def pgbouncer_paused(finding: Finding, view: View) -> Root:
 )
 def pgbouncer_database_disabled(finding: Finding, view: View) -> Root:
     """Somebody disabled the database in the pool."""
-    return _held(finding, view, "ENABLE", "DISABLE")
+    return _held(finding, view, "enable")
 
 
-def _held(finding: Finding, view: View, verb: str, inverse: str) -> Root:
-    name = sql_name(str(finding.evidence.get("database") or "samaconso"))
-    # A PAUSE of everything is taken back by a RESUME of everything.
-    database = "" if finding.evidence.get("all") else f" {name}"
+def _held(finding: Finding, view: View, verb: str) -> Root:
+    # A PAUSE of everything is taken back by a RESUME of everything, as are several.
+    names = finding.evidence.get("databases") or ()
+    name = str(finding.evidence.get("database") or "samaconso")
+    is_all = bool(finding.evidence.get("all")) or (verb == "resume" and len(names) > 1)
     # Before 1.19 no list shows a PAUSE of everything; a log-in that fails looks the same from outside.
     is_inferred = bool(finding.evidence.get("inferred"))
     if is_inferred:
         text = _("Let it serve again; if it says that nothing is paused, its log says why it cannot log in")
     else:
         text = _("Let it serve again; no restart is needed")
-    do, undo = (console(view.site, f"{word}{database}") for word in (verb, inverse))
+    do = samaops(view.site, f"pool {verb}" if is_all else f"pool {verb} {operands(name)}")
+    # A pause is not made again: who wants one makes it with `samaops pool pause`, which ends.
+    undo = samaops(view.site, f"pool disable {operands(name)}") if verb == "enable" else None
     answers = view.ok("postgresql.service.unreachable")
     return Root(
-        fixes=(safe(f"pool.{verb.lower()}", text, do, undo=undo),),
+        fixes=(safe(f"pool.{verb}", text, do, undo=undo),),
         verdict=Verdict.PROBABLE if is_inferred else Verdict.CONFIRMED,
         speaks_for=(words_of(finding), *((_("PostgreSQL itself answers"),) if answers else ())),
     )

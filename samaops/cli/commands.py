@@ -25,6 +25,10 @@ COMMANDS = {
         N_("The containers: list, measure, read logs, clean up images, restart one."),
     ),
     "db": ("samaops.cli.db", N_("The database: look at it, end a session, psql.")),
+    "pool": (
+        "samaops.cli.pool",
+        N_("PgBouncer: look at its pools, pause and resume, size, reload."),
+    ),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),

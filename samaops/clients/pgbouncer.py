@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from psycopg import conninfo
+
 from samaops.clients.libpq import Session, security
 from samaops.clients.postgresql import quoted
 from samaops.config.secrets import Secret
@@ -46,12 +48,47 @@ class ConsoleClient:
 
     def show(self, name: str) -> list[dict[str, Any]]:
         """Run ``sql/pgbouncer/<name>.sql`` and return its rows by column name. Raises ClientError."""
-        lines = sql(f"pgbouncer/{name}").splitlines()  # the console's parser knows no comments
-        return self._session.query("\n".join(line for line in lines if not line.startswith("--")))
+        return self._session.query(command_of(name))
 
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
+
+
+class ConsoleAdministrator(ConsoleClient):
+    """The admin console for one change."""
+
+    def __enter__(self) -> ConsoleAdministrator:
+        self.connect()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def run(self, name: str, database: str = "", size: int = 0) -> None:
+        """Run a command of ``sql/pgbouncer``, see ``command_of``. Raises ClientError."""
+        self._session.query(command_of(name, database, size))
+
+
+def command_of(name: str, database: str = "", size: int = 0) -> str:
+    """Return ``sql/pgbouncer/<name>.sql`` without its comments, which the console's parser does not know."""
+    lines = [line for line in sql(f"pgbouncer/{name}").splitlines() if not line.startswith("--")]
+    return "\n".join(lines).format(database=f'"{database}"', size=size)
+
+
+def console_info(host: str, settings: PgBouncer) -> str:
+    """Return how another program on PgBouncer's server connects to the console: all but the password."""
+    return conninfo.make_conninfo(
+        "",
+        host=host,
+        port=settings.port,
+        dbname="pgbouncer",
+        user=settings.admin_user,
+        sslmode="require" if settings.tls else "prefer",
+        gssencmode="disable",
+        connect_timeout=5,
+        application_name="samaops",
+    )
 
 
 class PooledClient:

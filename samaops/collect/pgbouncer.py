@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from msgspec.structs import replace
@@ -9,11 +10,13 @@ from msgspec.structs import replace
 from samaops.clients import footprint
 from samaops.clients.errors import WELCOME, ClientError
 from samaops.clients.pgbouncer import ConsoleClient, PooledClient
+from samaops.clients.pool_watchdog import Watchdog
+from samaops.collect import pgbouncer_file
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.probing import writing
 from samaops.collect.registry import collects
-from samaops.collect.values import Answer, lacking
+from samaops.collect.values import Answer, lacking, needed
 from samaops.config.settings import PgBouncer
 from samaops.facts.pgbouncer import (
     Console,
@@ -22,7 +25,9 @@ from samaops.facts.pgbouncer import (
     Pool,
     PooledDatabase,
     PooledQuery,
+    PooledServer,
     PooledSession,
+    PoolFile,
     Sequence,
     Traffic,
 )
@@ -56,12 +61,17 @@ CONSOLE_CODES = (
     "pgbouncer.clients.high",
     "pgbouncer.limit.reached",
 )
+# No checks: what the readings of changes ask for.
+SERVERS, FILE, GUARD = CHANGE_CODES = ("pgbouncer.servers", "pgbouncer.file", "pgbouncer.guard")
+# A configuration file is a few kilobytes.
+MOST_FILE_BYTES = 256 * 1024
 
 
 @collects("pgbouncer", PgBouncerFacts)
 def look(pgbouncer: PgBouncer, site: Site, probe: Probe) -> PgBouncerFacts:
     """Read PgBouncer's console, and ask through its pool."""
-    return observe(site.host_of(pgbouncer), pgbouncer, probe)
+    seen = observe(site.host_of(pgbouncer), pgbouncer, probe)
+    return _with_server(seen, pgbouncer, site, probe) if probe.counts else seen
 
 
 @collects("pgbouncer", PgBouncerProbe, feeds=("pgbouncer.write.probe",), writes=True)
@@ -88,7 +98,7 @@ def observe(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerFacts:
 
     Raises ClientError when PgBouncer does not answer at all.
     """
-    if not probe.wants(*CONSOLE_CODES):
+    if not probe.wants(*CONSOLE_CODES) and not (probe.counts and probe.wants(*CHANGE_CODES)):
         return _through_pool(host, settings, probe)
     if settings.admin_password is None and settings.password is not None:
         missing = ClientError(FailureKind.MISSING, "[pgbouncer] admin_password is not configured", "console")
@@ -128,7 +138,10 @@ def _through_console(host: str, settings: PgBouncer, probe: Probe) -> PgBouncerF
         probe.stage("connect")
         client.connect()
         probe.stage("console")
-        return PgBouncerFacts("console", client.version(), console=read_console(client))
+        seen = PgBouncerFacts("console", client.version(), console=read_console(client))
+        if not probe.counts or not probe.wants(SERVERS):
+            return seen
+        return replace(seen, servers=probe.attempt("servers", lambda: _servers(client)))
     finally:
         client.close()
 
@@ -189,15 +202,75 @@ def _is_about_the_server_behind(error: ClientError) -> bool:
 
 
 def read_console(client: ConsoleClient) -> Console:
+    config = _shown(client, "config")
+    changeable = _columns(config, "changeable")
     lists = Answer({str(row["list"]): _number(row, "items") for row in _shown(client, "lists")})
     return Console(
-        settings={str(row["key"]): str(row["value"]) for row in _shown(client, "config")},
+        settings={str(row["key"]): str(row["value"]) for row in config},
         databases=tuple(_database(row) for row in _shown(client, "databases") if row["name"] != "pgbouncer"),
         pools=tuple(_pool(row) for row in _shown(client, "pools") if row["database"] != "pgbouncer"),
         traffic=tuple(_traffic(row) for row in _shown(client, "stats") if row["database"] != "pgbouncer"),
         clients=lists["used_clients"] + lists["login_clients"],
         is_held=_is_held(client.show("state")) if _knows_state(client.version()) else None,
+        changeable=None
+        if changeable is None
+        else tuple(name for name, answer in changeable.items() if answer == "yes"),
+        defaults=_columns(config, "default"),
     )
+
+
+def _with_server(seen: PgBouncerFacts, settings: PgBouncer, site: Site, probe: Probe) -> PgBouncerFacts:
+    """Add what a change needs to know of PgBouncer's server, over its shell."""
+    file = guard = None
+    if probe.wants(FILE) and seen.console is not None:
+        shown = seen.console.settings
+        file = probe.attempt("file", lambda: _file(settings.server, shown, probe))
+    if probe.wants(GUARD):
+        guard = probe.attempt("guard", lambda: _guard(settings, site, probe))
+    return replace(seen, file=file, guard=guard)
+
+
+def _file(server: str, shown: dict[str, str], probe: Probe) -> PoolFile:
+    path = needed(shown, "conffile", stage="SHOW CONFIG")
+    command = f"head -c {MOST_FILE_BYTES} -- {shlex.quote(path)}"
+    done = probe.shell(server).run(command, probe.remaining())
+    if done.exit_code:
+        words = done.stderr.strip().rpartition(": ")[2] or _("exit code {code}").format(code=done.exit_code)
+        raise ClientError(FailureKind.PERMISSION, f"{path}: {words}", "head")
+    if len(done.stdout) >= MOST_FILE_BYTES:
+        raise ClientError(FailureKind.ERROR, _("{path} is too long").format(path=path), "head")
+    return pgbouncer_file.parsed(path, done.stdout, shown)
+
+
+def _guard(settings: PgBouncer, site: Site, probe: Probe) -> str:
+    """Return why no watchdog could work on the server; "" where one can."""
+    try:
+        shell = probe.shell(settings.server)
+        Watchdog(shell, site.host_of(settings), settings).try_out(probe.remaining())
+    except ClientError as error:
+        return f"{error.stage}: {error.message}"
+    return ""
+
+
+def _servers(client: ConsoleClient) -> tuple[PooledServer, ...]:
+    """Return the connections to PostgreSQL; one that is being opened has no process there yet."""
+    return tuple(
+        PooledServer(
+            database=str(row["database"]),
+            user=str(row["user"]),
+            state=str(row["state"]),
+            pid=_number(row, "remote_pid"),
+            is_closing=None if row.get("close_needed") is None else bool(row["close_needed"]),
+        )
+        for row in map(Answer, client.show("servers"))
+    )
+
+
+def _columns(rows: list[Answer], name: str) -> dict[str, str] | None:
+    """Return one column of SHOW CONFIG by setting, without what has none; None where the version has no such column."""
+    if any(name not in row for row in rows):
+        return None
+    return {str(row["key"]): str(row[name]) for row in rows if row[name] is not None}
 
 
 def _shown(client: ConsoleClient, name: str) -> list[Answer]:

@@ -38,7 +38,7 @@ NAMES = frozenset(
             "releases",
             "disk",
         ),
-        *("servers", "proxy", "since"),
+        *("servers", "proxy", "since", "database"),
     }
 )
 # What a command of `show` may hold: filled in from the configuration.

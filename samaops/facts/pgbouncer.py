@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from msgspec import Struct
 
 from samaops.facts.written import Written
+
+ON, OFF = ("yes", "on", "true", "y", "t"), ("no", "off", "false", "n", "f")
 
 
 class PooledDatabase(Struct, frozen=True):
@@ -37,6 +42,58 @@ class Pool(Struct, frozen=True):
     maxwait_seconds: float
     pool_mode: str | None
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its clients wait, and have waited a moment, while it has no connection that could serve them."""
+        has_server = self.servers_busy or self.servers_free
+        return bool(self.clients_waiting and not has_server and self.maxwait_seconds >= 1)
+
+
+class PooledServer(Struct, frozen=True):
+    """One connection to PostgreSQL, by its process there; ``is_closing`` is None where the version does not tell."""
+
+    database: str
+    user: str
+    state: str
+    pid: int
+    is_closing: bool | None = None
+
+
+class PoolFile(Struct, frozen=True):
+    """PgBouncer's configuration file as RELOAD would read it; of ``databases`` all but passwords.
+
+    ``faults`` says what it would refuse, with the line; ``includes`` are files that it reads too, and we did not.
+    """
+
+    path: str
+    settings: Mapping[str, str]
+    databases: Mapping[str, Mapping[str, str]]
+    faults: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+
+    def settings_changed(self, seen: Console) -> dict[str, tuple[str, str]]:
+        """Return the settings that it would change, each with the value now and then.
+
+        What a file leaves out goes back to its default, unless another file that it includes says something.
+        """
+        defaults = {} if self.includes else seen.defaults or {}
+        then = {**defaults, **self.settings}
+        return {
+            name: (value, then[name])
+            for name, value in seen.settings.items()
+            if name in then and not is_same(then[name], value)
+        }
+
+    def sizes_changed(self, seen: Console) -> dict[str, tuple[int, int]]:
+        """Return the databases whose pools would have another size, each with the size now and then."""
+        default = self.settings.get("default_pool_size", (seen.defaults or {}).get("default_pool_size", ""))
+        sizes = {name: parts.get("pool_size", default) for name, parts in self.databases.items()}
+        return {
+            database.name: (database.pool_size, int(sizes[database.name]))
+            for database in seen.databases
+            if sizes.get(database.name, "").isdecimal() and int(sizes[database.name]) != database.pool_size
+        }
+
 
 class Traffic(Struct, frozen=True):
     """Means of the last stats_period."""
@@ -52,6 +109,8 @@ class Console(Struct, frozen=True):
     """What the admin console shows, without its own database.
 
     ``is_held`` tells whether all of it is paused (PAUSE without a name) or suspended; None before 1.19.
+    ``changeable`` names the settings that need no restart, ``defaults`` those that have one; None where the version
+    does not tell.
     """
 
     settings: dict[str, str]
@@ -60,6 +119,49 @@ class Console(Struct, frozen=True):
     traffic: tuple[Traffic, ...]
     clients: int
     is_held: bool | None = None
+    changeable: tuple[str, ...] | None = None
+    defaults: Mapping[str, str] | None = None
+
+    def database(self, name: str) -> PooledDatabase | None:
+        """Return a database by its name."""
+        return next((database for database in self.databases if database.name == name), None)
+
+    def most_of(self, database: PooledDatabase) -> int:
+        """Return how many connections the pools of a database may open: one pool per user seen, at least one."""
+        users = max(1, len({pool.user for pool in self.pools if pool.database == database.name}))
+        most = users * (database.pool_size + database.reserve_pool)
+        return min(most, database.max_connections) if database.max_connections else most
+
+    @property
+    def stuck(self) -> tuple[Pool, ...]:
+        """The pools whose clients wait while they have no connection at all."""
+        return tuple(pool for pool in self.pools if pool.is_stuck)
+
+    @property
+    def opens_nothing(self) -> bool:
+        """Whether clients wait and no pool has a connection, or opens one: as when all is paused."""
+        has_servers = any(pool.servers_login or pool.servers_busy or pool.servers_free for pool in self.pools)
+        return bool(self.stuck) and not has_servers
+
+    @property
+    def seems_held(self) -> bool:
+        """Whether all of it is paused; before 1.19, which shows that nowhere, whether it looks so."""
+        return self.opens_nothing if self.is_held is None else self.is_held
+
+
+def is_same(wanted: str, actual: str) -> bool:
+    """Return whether two ways to write a value of a setting mean the same."""
+    return _plain(wanted) == _plain(actual)
+
+
+def _plain(text: str) -> str:
+    value = text.strip().lower()
+    if value in (*ON, *OFF):
+        return "1" if value in ON else "0"
+    try:
+        return f"{float(value):g}"
+    except ValueError:
+        return " ".join(value.replace(",", " ").split())
 
 
 class Sequence(Struct, frozen=True):
@@ -102,12 +204,20 @@ class PgBouncerFacts(Struct, frozen=True):
     """One look at one PgBouncer: ``looked_through`` is "console", or "pool" where the console did not let us in.
 
     ``query`` is None where the application's password is not configured, and in looks saved before both were taken.
+    What only a change needs to know: ``servers`` are its connections to PostgreSQL, ``file`` its configuration file, and
+    ``guard`` says why no watchdog could resume a database from its server; "" where one can.
     """
+
+    # Absent without a reason where nobody asked for them.
+    MAY_BE_UNASKED: ClassVar = ("servers", "file", "guard")
 
     looked_through: str
     version: str | None
     console: Console | None = None
     query: PooledQuery | None = None
+    servers: tuple[PooledServer, ...] | None = None
+    file: PoolFile | None = None
+    guard: str | None = None
 
 
 class PgBouncerProbe(Written, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec import Struct, field
@@ -224,6 +225,20 @@ class Setting(Struct, frozen=True):
     unit: str | None
     source: str
     pending_restart: bool
+
+
+def usable_connections(settings: Mapping[str, Setting]) -> int | None:
+    """Return how many connections are left for users without the right to a reserved one; None: not known."""
+    names = (
+        "max_connections",
+        "superuser_reserved_connections",
+        "reserved_connections",
+    )  # the last is new in 16
+    most, *reserved = (
+        int(settings[name].setting) if name in settings and settings[name].setting.isdecimal() else None
+        for name in names
+    )
+    return None if most is None else max(1, most - sum(number or 0 for number in reserved))
 
 
 class RoleSetting(Struct, frozen=True):

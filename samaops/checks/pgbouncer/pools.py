@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from samaops.checks.log_words import Reason
 from samaops.checks.pgbouncer import logins
-from samaops.checks.postgresql.service import usable_connections
 from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.pgbouncer import Console, PgBouncerFacts, Pool, PooledDatabase
+from samaops.facts.postgresql import usable_connections
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -93,10 +93,7 @@ def _opens_nothing(facts: PgBouncerFacts, context: Context) -> bool:
         return False
     if logins.is_failing(facts, context):
         return False
-    stuck = [pool for pool in seen.pools if _is_stuck(pool)]
-    return bool(stuck) and not any(
-        pool.servers_login or pool.servers_busy or pool.servers_free for pool in seen.pools
-    )
+    return seen.opens_nothing
 
 
 @check("pgbouncer.database.disabled", PgBouncerFacts, needs=("console",))
@@ -177,7 +174,7 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     held = {
         database.name for database in seen.databases if database.is_paused or database.is_disabled or is_held
     }
-    stuck = [pool for pool in seen.pools if _is_stuck(pool) and pool.database not in held]
+    stuck = [pool for pool in seen.stuck if pool.database not in held]
     worst = max(stuck, key=lambda pool: pool.maxwait_seconds, default=None)
     main = context.site.settings.pgbouncer.database if context.site.settings.pgbouncer else ""
     if worst is not None or (logins.is_asked_in_vain(facts) and main not in held):
@@ -218,11 +215,6 @@ def _refused(facts: PgBouncerFacts, worst: Pool | None, reason: Reason, context:
         },
         hint=console(context.site, "SHOW SERVERS"),
     )
-
-
-def _is_stuck(pool: Pool) -> bool:
-    has_server = pool.servers_busy or pool.servers_free
-    return bool(pool.clients_waiting and not has_server and pool.maxwait_seconds >= 1)
 
 
 @check("pgbouncer.clients.high", PgBouncerFacts, needs=("console",), warning=80, critical=95, unit="%")
@@ -281,17 +273,10 @@ def oversized(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         yield context.skipped(_("PostgreSQL's max_connections is not known in this run"))
         return
     seen = _console(facts)
-    by_database = {database.name: most_connections(database, seen) for database in seen.databases}
+    by_database = {database.name: seen.most_of(database) for database in seen.databases}
     most = sum(by_database.values())
     yield context.above(
         round(100 * most / (limit + 1), 1),  # exactly as many as there are is still enough
         _("The pools may open {most} connections, PostgreSQL accepts {limit}").format(most=most, limit=limit),
         evidence={"most": most, "limit": limit, "by_database": by_database},
     )
-
-
-def most_connections(database: PooledDatabase, seen: Console) -> int:
-    """Return how many connections the pools of a database may open: one pool per user seen, at least one."""
-    users = max(1, len({pool.user for pool in seen.pools if pool.database == database.name}))
-    most = users * (database.pool_size + database.reserve_pool)
-    return min(most, database.max_connections) if database.max_connections else most

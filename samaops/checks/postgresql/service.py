@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from samaops.checks.postgresql.units import difference, whole
 from samaops.checks.registry import Context, access, check
-from samaops.facts.postgresql import PostgresFacts, Setting
+from samaops.facts.postgresql import PostgresFacts, usable_connections
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.site.commands import direct
@@ -57,14 +57,6 @@ def recovery(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(
             _("PostgreSQL accepts writes: it is not in recovery"), evidence={"in_recovery": False}
         )
-
-
-def usable_connections(settings: dict[str, Setting]) -> int | None:
-    """Return how many connections are left for users without the right to a reserved one; None: not known."""
-    most = whole(settings, "max_connections")
-    names = ("superuser_reserved_connections", "reserved_connections")  # the second is new in PostgreSQL 16
-    reserved = sum(whole(settings, name) or 0 for name in names)
-    return None if most is None else max(1, most - reserved)
 
 
 @check(

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.pgbouncer.pools import most_connections
 from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
 from samaops.clients.pgbouncer import ConsoleClient
@@ -124,7 +123,7 @@ def _pool(site: Site) -> _Pool:
         return _Pool(None, text.format(reason=error.message))
     finally:
         client.close()
-    return _Pool(sum(most_connections(database, console) for database in console.databases))
+    return _Pool(sum(console.most_of(database) for database in console.databases))
 
 
 def _too_large(pool: _Pool, usable: int) -> str:

@@ -55,6 +55,8 @@ def of_subject(cause: Cause, site: Site) -> dict[str, str]:
     if system == "docker":
         names["container"] = name
         names.update(_worker_named(key for key, worker in workers.items() if worker.container == name))
+    if system == "pgbouncer" and site.settings.pgbouncer:
+        names["database"] = site.settings.pgbouncer.database
     worker = workers.get(names.get("worker", ""))
     if worker is not None:
         names.update(server=worker.server, **({"container": worker.container} if worker.container else {}))

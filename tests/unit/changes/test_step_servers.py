@@ -24,6 +24,7 @@ from samaops.workflows import change, exclusion
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
+from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_revoke_plans as revoking
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes.test_plans import (
@@ -43,10 +44,11 @@ from tests.unit.checks.judging import seen
 SPREAD = Settings.model_validate(
     {
         **SETTINGS.model_dump(),
-        "servers": {name: {"address": "10.0.0.9"} for name in ("workers", "api", "api2", "flower")},
+        "servers": {name: {"address": "10.0.0.9"} for name in ("workers", "api", "api2", "flower", "db")},
         "flower": {"server": "flower"},
         "redis": {"server": "flower"},
         "postgresql": {"server": "flower"},
+        "pgbouncer": {"server": "db"},
         "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
         "api": {
             "instances": [
@@ -87,6 +89,19 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("workers revoke", ("id-1", TERMINATE), (revoking.workers(revoking.STUCK),)),
     ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),
     ("db cancel", ("41",), (sessions.observed(sessions.BACKEND),)),
+    ("pool pause", ("samaconso", "30"), (pools.observed(),)),
+    ("pool kill", ("samaconso", "10"), (pools.observed(),)),
+    ("pool resume", ("samaconso",), (pools.observed(**pools.offered(is_paused=True)),)),
+    ("pool resume", ("",), (pools.observed(is_held=True),)),
+    ("pool disable", ("samaconso",), (pools.observed(),)),
+    ("pool enable", ("samaconso",), (pools.observed(**pools.offered(is_disabled=True)),)),
+    ("pool reconnect", ("",), (pools.observed(),)),
+    ("pool reload", (), (pools.observed(pools.with_file(pools.FILE.replace("= 20", "= 30"))),)),
+    (
+        "pool set-size",
+        ("samaconso", "30"),
+        (pools.observed(), seen("postgresql/flower", pools.BEHIND, "flower")),
+    ),
     (canary.NAME, ("normal", "id-1", "30"), (broker(replace(QUEUE, name="normal", consumers=1)),)),
 ]
 

@@ -1,0 +1,156 @@
+"""Run commands on PgBouncer's console: one that ends by itself, what holds its clients, under a watchdog."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from msgspec import convert
+
+from samaops.changes.pgbouncer.admin import COMMAND, Command
+from samaops.changes.pgbouncer.pausing import HOLD, RESUME, SHARE_FOR_PAUSE, START_SECONDS, Holding, Resuming
+from samaops.changes.run import progress
+from samaops.changes.run.operations import runs
+from samaops.clients.errors import ClientError
+from samaops.clients.pgbouncer import ConsoleAdministrator, command_of
+from samaops.clients.pool_watchdog import Watchdog
+from samaops.clients.shells import ShellPool
+from samaops.config.settings import PgBouncer
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.model.plan import Operation, Outcome
+from samaops.site import commands as command_lines
+from samaops.site.shell_words import quoted
+from samaops.site.site import Site
+
+_END_SECONDS = 5.0
+# Between the watchdog and PAUSE lies a log-in to the console: who needs longer was frozen, and the watchdog may be gone.
+_LATE_SECONDS = 10.0
+_IS_NOT_PAUSED = "is not paused"
+_MOST_NAMED = 5
+
+
+def _configured(site: Site) -> PgBouncer:
+    if site.settings.pgbouncer is None:
+        raise ClientError(FailureKind.MISSING, _("[pgbouncer] is not configured"), "pgbouncer")
+    return site.settings.pgbouncer
+
+
+def _console(site: Site, seconds: float) -> ConsoleAdministrator:
+    settings = _configured(site)
+    return ConsoleAdministrator(site.host_of(settings), settings, seconds)
+
+
+@contextmanager
+def _watchdog(site: Site) -> Iterator[Watchdog]:
+    """Yield who can start and end watchdogs on PgBouncer's server. Raises ClientError."""
+    settings, shells = _configured(site), ShellPool(site.settings)
+    try:
+        yield Watchdog(shells.of(settings.server), site.host_of(settings), settings)
+    finally:
+        shells.close()
+
+
+def _command_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    of = convert(operation.arguments, Command)
+    return (command_lines.console(site, command_of(of.file, of.database, of.size)),)
+
+
+@runs(COMMAND, lines=_command_lines)
+def run_command(operation: Operation, site: Site) -> Outcome:
+    """Run one command. Raises ClientError."""
+    of = convert(operation.arguments, Command)
+    with _console(site, operation.timeout_seconds) as console:
+        console.run(of.file, of.database, of.size)
+    return Outcome(True)
+
+
+def _hold_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    holding = convert(operation.arguments, Holding)
+    psql = f"psql -p {_configured(site).port} -c {quoted(command_of('resume', holding.database))} pgbouncer"
+    guard = f"sleep {holding.seconds:g}; {psql}"
+    return (
+        command_lines.on_server(site, operation.server, f"setsid sh -c {quoted(guard)} &"),
+        command_lines.console(site, command_of(holding.file, holding.database)),
+    )
+
+
+@runs(HOLD, lines=_hold_lines)
+def hold(operation: Operation, site: Site) -> Outcome:
+    """Start the watchdog, then hold the database; take it back where that has no end. Raises ClientError."""
+    holding = convert(operation.arguments, Holding)
+    begun = _now()
+    with _watchdog(site) as watchdog:
+        watchdog.start(holding.database, holding.seconds, START_SECONDS)
+    guarded, seconds = _now(), holding.seconds * SHARE_FOR_PAUSE
+    with _console(site, seconds) as console:
+        if _now() - guarded > min(_LATE_SECONDS, seconds):
+            return Outcome(False, _("this machine stood still: the watchdog may have ended"))
+        progress.tell(
+            _("waiting for the transactions of {database} to end").format(database=holding.database)
+        )
+        try:
+            console.run(holding.file, holding.database)
+        except ClientError as error:
+            if error.kind is not FailureKind.NO_ANSWER:
+                raise
+            return Outcome(False, _taken_back(holding, site))
+    if _now() - begun > holding.seconds:  # nobody may be there any more who would end it
+        return Outcome(False, _taken_back(holding, site))
+    return Outcome(True)
+
+
+def _now() -> float:
+    """Return a time that goes on while this machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _taken_back(holding: Holding, site: Site) -> str:
+    """Let the database go on at once, and say who kept PAUSE from its end."""
+    with _console(site, _END_SECONDS) as console:
+        busy = [
+            row["remote_pid"]
+            for row in console.show("servers")
+            if row["database"] == holding.database and row["state"] == "active" and row["remote_pid"]
+        ]
+        _resume(console, holding.database)
+    pids = ", ".join(map(str, busy[:_MOST_NAMED])) + ("…" if len(busy) > _MOST_NAMED else "")
+    text = _(
+        "it did not come to an end within {seconds:g} s: in PostgreSQL still worked pid {pids}, see samaops db activity"
+    )
+    return text.format(seconds=holding.seconds * SHARE_FOR_PAUSE, pids=pids or "-")
+
+
+def _resume(console: ConsoleAdministrator, database: str) -> None:
+    """Let it go on; nothing is wrong where it was not paused."""
+    try:
+        if database:
+            console.run("resume", database)
+        else:
+            console.run("resume_all")
+    except ClientError as error:
+        if _IS_NOT_PAUSED not in error.message:
+            raise
+
+
+def _resume_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    database = convert(operation.arguments, Resuming).database
+    words = command_of("resume", database) if database else command_of("resume_all")
+    return (command_lines.console(site, words),)
+
+
+@runs(RESUME, lines=_resume_lines)
+def resume(operation: Operation, site: Site) -> Outcome:
+    """Let a database go on; its watchdog, which would end a later pause too, ends as well. Raises ClientError."""
+    database = convert(operation.arguments, Resuming).database
+    with _console(site, operation.timeout_seconds) as console:
+        _resume(console, database)
+    if not database:
+        return Outcome(True)
+    try:
+        with _watchdog(site) as watchdog:
+            watchdog.end(database, _END_SECONDS)
+    except ClientError as error:  # it ends by itself
+        return Outcome(True, _("a watchdog may still be there: {reason}").format(reason=error.message))
+    return Outcome(True)

@@ -1,0 +1,65 @@
+"""A watchdog on PgBouncer's server: it lets a database go on when its time is over, also when we are gone.
+
+A PAUSE outlives whoever asked for it. So before it a small program is started on the server, in a session of its own;
+it has logged in to the console with psql, waits, and resumes the database. The password reaches it, and psql, on their
+standard input only.
+"""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from samaops.clients import pgbouncer
+from samaops.clients.errors import ClientError
+from samaops.clients.shell import Shell
+from samaops.config.settings import PgBouncer
+from samaops.model.failure import FailureKind
+
+STAGE = "watchdog"
+_MARK = "samaops-watchdog: "
+_READY, _CANNOT = _MARK + "ready", _MARK + "cannot "
+
+
+class Watchdog(Struct, frozen=True):
+    """Where it works: the server's shell, and how the console is reached from there."""
+
+    shell: Shell
+    host: str
+    settings: PgBouncer
+
+    def try_out(self, timeout: float) -> None:
+        """See that one could work there. Raises ClientError."""
+        self._run("try", timeout)
+
+    def start(self, database: str, seconds: float, timeout: float) -> None:
+        """Start one that resumes a database after so many seconds; an earlier one of it ends. Raises ClientError."""
+        statement = pgbouncer.command_of("resume", database)
+        self._run("start", timeout, database, statement, f"{seconds:g}")
+
+    def end(self, database: str, timeout: float) -> None:
+        """End that of a database, where there is one. Raises ClientError."""
+        self._run("end", timeout, database)
+
+    def _run(self, what: str, timeout: float, database: str = "", *words: str) -> None:
+        mark = f"samaops-pool {self.settings.port}/{database}"
+        info = pgbouncer.console_info(self.host, self.settings)
+        script = _script()
+        command = shlex.join(["sh", "-c", script, "sh", what, script, mark, info, *words])
+        password = self.settings.admin_password
+        done = self.shell.run(command, timeout, (password.reveal() if password else "").encode() + b"\n")
+        answer = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), "")
+        if answer.startswith(_CANNOT):
+            raise ClientError(FailureKind.MISSING, answer.removeprefix(_CANNOT).strip(), STAGE)
+        if not answer:
+            output = done.stderr.strip() or done.stdout.strip() or f"exit code {done.exit_code}"
+            raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:200], STAGE)
+
+
+@cache
+def _script() -> str:
+    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -37,7 +37,7 @@ REFUSED = (75, 77)
 SETTING_ASIDE = ("queue.park",)
 PLAYBOOK = "notifications"
 # Verbs of samaops that change nothing on the site: a command with one of these is advice, not a fix.
-LOOKING = ("diagnose", "explain", "history", "config", "lab", "help", "ssh", "db", "redis")
+LOOKING = ("diagnose", "explain", "history", "config", "lab", "help", "ssh", "redis")
 
 
 class Bench(Struct, frozen=True):
@@ -198,7 +198,8 @@ def _fixes(cause: dict[str, Any]) -> Iterator[Fix]:
 def _changes(command: str) -> bool:
     """Tell whether a command line is samaops with a verb that changes something."""
     words = [word for word in command.split() if word != "--lab"]
-    return len(words) > 1 and words[0] == "samaops" and words[1] not in LOOKING
+    is_look = words[1:2] == [] or words[1] in LOOKING or words[1:3] == ["db", "psql"]
+    return words[0] == "samaops" and not is_look
 
 
 def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[str, ...]]:

@@ -22,7 +22,7 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, direct, on_server, sql_text, whole_number
+from samaops.site.commands import direct, on_server, samaops, whole_number
 from samaops.site.shell_words import operands
 
 _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
@@ -180,11 +180,11 @@ def inactive_replication_slot(finding: Finding, view: View) -> Root:
     text = _(
         "Ask who owns slot {slot}; when nobody does, drop it: a replica that still needs it must be rebuilt"
     )
-    drop = f"SELECT pg_drop_replication_slot({sql_text(str(slot))})"
+    drop = samaops(view.site, f"db slot drop {operands(str(slot))}")
     return _filled_by(
         finding,
         view,
-        destructive("postgresql.slot.drop", text.format(slot=slot), as_superuser(view.site, drop)),
+        destructive("postgresql.slot.drop", text.format(slot=slot), drop),
     )
 
 

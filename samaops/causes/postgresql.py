@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from samaops.causes.effects import Effects, codes, in_part
-from samaops.causes.root import Rank, Root, disruptive, look_first, root, safe
+from samaops.causes.root import Rank, Root, destructive, disruptive, look_first, root, safe
 from samaops.causes.topology import NOT_PUBLISHED, POOL_RUNS_DRY, effects_on_dependents
 from samaops.causes.view import View
+from samaops.facts.postgresql import is_protected
 from samaops.i18n import _
+from samaops.model.cause import Fix
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, sql_text, whole_number
+from samaops.site.commands import SUPERUSER, as_superuser, samaops, sql_text, whole_number
+from samaops.site.shell_words import operands, quoted
 
 _BEHIND_A_LOCK: Effects = (
     *codes(
@@ -48,11 +53,21 @@ def _locked(finding: Finding, view: View) -> Effects:
 def ddl_behind_long_read(finding: Finding, view: View) -> Root:
     """Everybody waits behind a change of a table that itself waits for a reader."""
     pid = finding.evidence.get("pid") or finding.evidence.get("ddl_pid")
-    cancel = as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})")
-    text = _("Cancel the waiting DDL (pid {pid}), not the reader before it")
-    return Root(
-        fixes=(disruptive("db.cancel", text.format(pid=pid), cancel),), effects=_locked(finding, view)
+    text = _("Cancel the waiting DDL (pid {pid}), not the reader before it").format(pid=pid)
+    fix = _ending(
+        view, "cancel", text, pid, finding.evidence.get("ddl_application"), finding.evidence.get("ddl_user")
     )
+    return Root(fixes=(fix,), effects=_locked(finding, view))
+
+
+def _ending(view: View, verb: str, title: str, pid: object, application: object, user: object) -> Fix:
+    """Return what cancels or ends a session: our verb, or where that refuses, what a superuser types."""
+    number = whole_number(pid, "PID")
+    if is_protected(str(application or "")) or user == SUPERUSER:
+        command = as_superuser(view.site, f"SELECT pg_{verb}_backend({number})")
+    else:
+        command = samaops(view.site, f"db {verb} {number}")
+    return disruptive(f"db.{verb}", title, command)
 
 
 @root(
@@ -66,16 +81,73 @@ def ddl_behind_long_read(finding: Finding, view: View) -> Root:
 def lock_chain(finding: Finding, view: View) -> Root:
     """One session holds what all others wait for."""
     pid = finding.evidence.get("root_pid")
+    if pid == 0:
+        text = _("Ask who coordinates the prepared transaction, then roll it back: what it wrote is lost")
+        fix = destructive("db.rollback_prepared", text, samaops(view.site, "db terminate --root"))
+        return Root(fixes=(fix,), effects=_locked(finding, view))
     if finding.evidence.get("root_state") == "idle in transaction":
         text = _(
             "Ask the owner of session {pid}; it is idle in its transaction, cancel does nothing: terminate it"
         )
-        sql = f"SELECT pg_terminate_backend({whole_number(pid, 'PID')})"
     else:
-        text = _("Ask the owner of session {pid}, then cancel its query")
-        sql = f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"
-    fix = disruptive("db.terminate", text.format(pid=pid), as_superuser(view.site, sql))
+        text = _("Ask the owner of session {pid}, then cancel its query, and end it where that does not help")
+    application, user = (finding.evidence.get(name) for name in ("root_application", "root_user"))
+    fix = _ending(view, "terminate", text.format(pid=pid), pid, application, user)
     return Root(fixes=(fix,), effects=_locked(finding, view))
+
+
+@root(
+    "idle-in-transaction",
+    on="postgresql.transaction.idle",
+    rank=Rank.PART,
+    runbook="db-slow",
+    effects=codes(*POOL_RUNS_DRY, "postgresql.xmin.pinned", "postgresql.tables.dead"),
+)
+def idle_in_transaction(finding: Finding, view: View) -> Root:
+    """A client has left its transaction open."""
+    pid, application, user = (finding.evidence.get(name) for name in ("pid", "application", "user"))
+    text = _("Ask the owner of session {pid}, then end it: what its transaction changed is rolled back")
+    return _after_a_look(finding, _ending(view, "terminate", text.format(pid=pid), pid, application, user))
+
+
+@root(
+    "long-query",
+    on="postgresql.query.long",
+    rank=Rank.WORK,
+    runbook="db-slow",
+    effects=codes(*POOL_RUNS_DRY, "postgresql.temp.high", "postgresql.xmin.pinned"),
+)
+def long_query(finding: Finding, view: View) -> Root:
+    """One statement runs on and on."""
+    pid, application, user = (finding.evidence.get(name) for name in ("pid", "application", "user"))
+    text = _("Ask the owner of session {pid}, then cancel its statement; the session stays")
+    return _after_a_look(finding, _ending(view, "cancel", text.format(pid=pid), pid, application, user))
+
+
+@root(
+    "prepared-transaction-forgotten",
+    on="postgresql.prepared.old",
+    rank=Rank.PART,
+    runbook="db-slow",
+    effects=codes("postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.locks.*"),
+)
+def prepared_transaction_forgotten(finding: Finding, view: View) -> Root:
+    """Nobody has ended what was prepared."""
+    gid = str(finding.evidence.get("gid") or "GID")
+    oldest = next((dict(each) for each in finding.evidence.get("transactions") or ()), {})
+    section, database = view.site.settings.postgresql, oldest.get("database")
+    text = _("Ask who coordinates {gid}, then roll it back: what it wrote is lost").format(gid=gid)
+    if section is None or database in (None, section.database):
+        command = samaops(view.site, f"db terminate --prepared={quoted(gid)}")
+    else:  # it ends only in the database it was made in
+        command = as_superuser(view.site, f"ROLLBACK PREPARED {sql_text(gid)}", str(database))
+    return _after_a_look(finding, destructive("db.rollback_prepared", text, command))
+
+
+def _after_a_look(finding: Finding, fix: Fix) -> Root:
+    """Return a root of which nobody knows yet what is behind it, with what ends it."""
+    first = look_first(finding)
+    return replace(first, fixes=(*first.fixes, fix))
 
 
 def _of_row(finding: Finding, _view: View) -> Root:
@@ -98,27 +170,6 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
             "postgresql.latency.high",
         ),
     ),
-    (
-        "postgresql.transaction.idle",
-        "idle-in-transaction",
-        Rank.PART,
-        "db-slow",
-        (*POOL_RUNS_DRY, "postgresql.xmin.pinned", "postgresql.tables.dead"),
-    ),
-    (
-        "postgresql.prepared.old",
-        "prepared-transaction-forgotten",
-        Rank.PART,
-        "db-slow",
-        ("postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.locks.*"),
-    ),
-    (
-        "postgresql.query.long",
-        "long-query",
-        Rank.WORK,
-        "db-slow",
-        (*POOL_RUNS_DRY, "postgresql.temp.high", "postgresql.xmin.pinned"),
-    ),
     ("postgresql.xid.age", "transaction-ids-near-wraparound", Rank.PART, "db-slow", ()),
     (
         "postgresql.tables.not_analyzed",
@@ -138,7 +189,6 @@ def replication_slot_lost(finding: Finding, view: View) -> Root:
     """What the reader of a slot still needs is gone."""
     slots = [dict(slot) for slot in finding.evidence.get("slots") or ()]
     names = [str(slot.get("slot")) for slot in slots]
-    drops = [f"SELECT pg_drop_replication_slot({sql_text(name)})" for name in names]
     if any(slot.get("type") == "logical" for slot in slots):
         rebuild = _("Make the subscription of {names} anew, with a fresh copy of its tables")
     else:
@@ -150,7 +200,7 @@ def replication_slot_lost(finding: Finding, view: View) -> Root:
             safe(
                 "postgresql.slot.drop_lost",
                 drop.format(names=named),
-                *(as_superuser(view.site, statement) for statement in drops),
+                *(samaops(view.site, f"db slot drop {operands(name)}") for name in names),
             ),
             disruptive("postgresql.reader.rebuild", rebuild.format(names=named)),
         )

@@ -19,6 +19,7 @@ from samaops.model.plan import Condition, Scalar
 FactsT = TypeVar("FactsT")
 ValueT = TypeVar("ValueT")
 Reader = Callable[..., Scalar]
+Codes = tuple[str, ...]
 
 
 class UnreadableError(Exception):
@@ -26,17 +27,21 @@ class UnreadableError(Exception):
 
 
 class Reading(Struct, frozen=True):
-    """A function of what was observed; ``codes`` names the checks whose facts it needs."""
+    """A function of what was observed; ``codes`` names the checks whose facts it needs, where it must by what it is of."""
 
     name: str
-    codes: tuple[str, ...]
+    codes: Codes | Callable[..., Codes]
     read: Reader
+
+    def codes_for(self, of: tuple[Scalar, ...]) -> Codes:
+        """Return the codes for a reading of this."""
+        return self.codes(*of) if callable(self.codes) else self.codes
 
 
 _readings: dict[str, Reading] = {}
 
 
-def reading(name: str, *, codes: tuple[str, ...]) -> Callable[[Reader], Reader]:
+def reading(name: str, *, codes: Codes | Callable[..., Codes]) -> Callable[[Reader], Reader]:
     """Register the decorated function ``(snapshot, *of) -> value``; it raises UnreadableError.
 
     A number in ``of`` may be a string: earlier versions journaled it so.
@@ -71,7 +76,8 @@ def require_known(conditions: Iterable[Condition]) -> None:
 
 def codes_of(conditions: Iterable[Condition]) -> tuple[str, ...]:
     """Return the check codes whose facts these conditions need."""
-    return tuple(sorted({code for condition in conditions for code in find(condition.reading).codes}))
+    codes = (find(condition.reading).codes_for(condition.of) for condition in conditions)
+    return tuple(sorted({code for each in codes for code in each}))
 
 
 def value_of(condition: Condition, snapshot: Snapshot) -> Scalar:

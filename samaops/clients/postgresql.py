@@ -151,8 +151,15 @@ class WritingClient:
     def run(
         self, name: str, names: Mapping[str, str] | None = None, values: Mapping[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Run ``sql/postgresql/<name>.sql`` with these names and values and return its rows. Raises ClientError."""
-        return self._session.query(statement_of(name, names or {}), values)
+        """Run ``sql/postgresql/<name>.sql`` with these names and values and return its rows. Raises ClientError.
+
+        The values stand in it as it is shown: many statements that change something take no parameters.
+        """
+        return self.execute(with_values(statement_of(name, names or {}), values or {}))
+
+    def execute(self, statement: str) -> list[dict[str, Any]]:
+        """Run a statement that the server itself wrote, such as the definition of an index. Raises ClientError."""
+        return self._session.query(statement)
 
     def close(self) -> None:
         """Close the connection."""

@@ -79,6 +79,10 @@ class Probe:
         """Return whether any of these checks (or one under these prefixes) was selected, so its part is needed."""
         return any(self._selection.touches(code, self.server) for code in codes)
 
+    def named(self, prefix: str) -> tuple[str, ...]:
+        """Return what was asked for by its own name under a prefix; see ``selection.of``."""
+        return self._selection.named(prefix)
+
     @property
     def deep(self) -> bool:
         """Whether costly looks were asked for too (``--deep``)."""

@@ -9,6 +9,17 @@ from msgspec import Struct, field
 
 from samaops.facts.portrait import Things
 
+# Under these names dumps, base backups, what keeps a cluster and samaops itself work: what they have done would be lost.
+PROTECTED = (
+    "pg_dump", "pg_dumpall", "pg_restore", "pg_basebackup", "pg_receivewal", "pg_probackup", "barman", "pgbackrest",
+    "wal-g", "patroni", "repmgrd", "samaops",
+)  # fmt: skip
+
+
+def is_protected(application: str) -> bool:
+    """Return whether a session of this application must not be ended."""
+    return application.split(" ", maxsplit=1)[0].split(":", maxsplit=1)[0].casefold() in PROTECTED
+
 
 class Session(Struct, frozen=True):
     """One session of pg_stat_activity. ``query`` is cut, and passwords in it are masked."""
@@ -50,6 +61,162 @@ class Backend(Struct, frozen=True):
     query_seconds: float | None
     state_seconds: float | None
     query: str
+    query_started: str = ""  # of its statement, or of the last one; as exact as ``started``
+
+
+class PreparedToEnd(Struct, frozen=True):
+    """A prepared transaction, as a change must know it; ``blocks`` holds the pids that wait for what it has locked.
+
+    ``is_here``: made in the database that we are connected to, the only one where it can be ended.
+    """
+
+    gid: str
+    started: str
+    owner: str
+    database: str
+    is_here: bool
+    may_end: bool
+    seconds: float
+    blocks: tuple[int, ...]
+
+
+class SlotToDrop(Struct, frozen=True):
+    """A replication slot, as a change must know it. A logical one can be dropped only from its own database.
+
+    ``wal_seconds``: so old is the WAL that its reader wants next, None where that is not known.
+    """
+
+    name: str
+    type: str
+    database: str | None
+    is_here: bool
+    active_pid: int | None
+    wal_status: str | None
+    retained_bytes: int | None
+    xmin_age: int | None
+    wal_seconds: float | None
+    is_synchronous: bool
+    may_drop: bool
+
+
+class Checkpointing(Struct, frozen=True):
+    """Where the last checkpoint is, how long ago it began, and whether we may ask for one."""
+
+    lsn: str
+    seconds: float
+    may: bool
+    block_bytes: int
+
+
+class DirtyBuffers(Struct, frozen=True):
+    """How many of the shared buffers a checkpoint has to write."""
+
+    dirty: int
+    total: int
+
+
+class FileSetting(Struct, frozen=True):
+    """A line of a configuration file. With ``stops_reload`` nothing of all files is taken as long as it stands there."""
+
+    file: str
+    line: int
+    name: str
+    value: str | None
+    is_auto: bool
+    is_applied: bool
+    error: str
+    stops_reload: bool
+
+
+class Parameter(Struct, frozen=True):
+    """A setting, as a change must know it. ``files`` has its lines, and those of others that are wrong.
+
+    ``overrides`` are what roles and databases have in its place, ``least`` and ``most`` None where it is no number.
+    """
+
+    name: str
+    shown: str
+    unit: str
+    context: str
+    type: str
+    least: str | None
+    most: str | None
+    values: tuple[str, ...]
+    source: str
+    file: str
+    loaded: str
+    may_alter: bool
+    may_reload: bool
+    may_read_files: bool
+    overrides: tuple[str, ...]
+    files: tuple[FileSetting, ...] = ()
+
+
+class Index(Struct, frozen=True):
+    """An index, as a change must know it. ``on`` is its definition from there on, as the server writes it.
+
+    ``constraint`` is empty where it enforces none. ``counted_seconds``: since then ``scans`` count;
+    ``is_counted_since_start``: all statistics began with this start, as after a crash, which takes them.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    relation: str
+    definition: str
+    on: str
+    tablespace: str
+    is_valid: bool
+    is_unique: bool
+    is_primary: bool
+    is_replica_identity: bool
+    is_partitioned: bool
+    is_partition: bool
+    is_of_system: bool
+    is_of_extension: bool
+    constraint: str
+    referenced_by: tuple[str, ...]
+    serves_keys: tuple[str, ...]
+    may_change: bool
+    owner: str
+    size_bytes: int
+    scans: int
+    counted_seconds: float | None
+    is_counted_since_start: bool
+
+
+class IndexColumn(Struct, frozen=True):
+    """A column that may be in an index; ``width`` is None where no statistics tell it."""
+
+    quoted: str
+    width: int | None
+    has_order: bool
+
+
+class TableIndex(Struct, frozen=True):
+    """An index that a table has; ``is_plain``: of columns alone, of all rows, in order."""
+
+    name: str
+    is_valid: bool
+    is_unique: bool
+    is_plain: bool
+    columns: tuple[str, ...]
+
+
+class IndexTable(Struct, frozen=True):
+    """A table that is to get an index. ``rows`` is an estimate, 0 where it was never analyzed."""
+
+    schema: str
+    name: str
+    relation: str
+    kind: str
+    is_ours: bool
+    owner: str
+    may_create: bool
+    rows: int
+    size_bytes: int
+    columns: dict[str, IndexColumn]
+    indexes: tuple[TableIndex, ...]
 
 
 class Connections(Struct, frozen=True):
@@ -304,7 +471,10 @@ class PostgresFacts(Struct, frozen=True):
     """One look at one PostgreSQL server, from one database of it."""
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
-    MAY_BE_UNASKED: ClassVar = ("application", "backends", "notifications", "rights")
+    MAY_BE_UNASKED: ClassVar = (
+        "application", "backends", "checkpointing", "dirty_buffers", "index_tables", "indexes", "notifications", "parameters", "prepared_to_end", "rights",
+        "slots_to_drop",
+    )  # fmt: skip
     version: str
     version_number: int
     role: str
@@ -334,4 +504,11 @@ class PostgresFacts(Struct, frozen=True):
     rights: Rights | None = None
     # Only for changes.
     backends: tuple[Backend, ...] | None = None
+    prepared_to_end: tuple[PreparedToEnd, ...] | None = None
+    slots_to_drop: tuple[SlotToDrop, ...] | None = None
+    checkpointing: Checkpointing | None = None
+    parameters: dict[str, Parameter] | None = None
+    indexes: dict[str, Index] | None = None
+    index_tables: dict[str, IndexTable] | None = None
+    dirty_buffers: DirtyBuffers | None = None
     extensions: dict[str, str | None] | None = field(default=None)

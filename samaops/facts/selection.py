@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
@@ -18,6 +19,11 @@ def split(name: str) -> tuple[str, str]:
     """Return what a name such as ``docker@api`` asks for, and on which server; either may be empty: whatever it is."""
     prefix, _at, server = name.partition("@")
     return prefix, server
+
+
+def of(prefix: str, name: str) -> str:
+    """Return the code that asks for one thing by its name, of which there may be too many to look at all."""
+    return f"{prefix}.{quote(name, safe='')}"
 
 
 class Selection(Struct, frozen=True):
@@ -54,6 +60,11 @@ class Selection(Struct, frozen=True):
     def names(self, system: str) -> bool:
         """Return whether something of a system was asked for by name, not just as a part of all that a server has."""
         return any(prefix and _covers(system, prefix) for prefix, _server in map(split, self.only))
+
+    def named(self, prefix: str) -> tuple[str, ...]:
+        """Return the names of what ``of`` asks for under a prefix."""
+        start = f"{prefix}."
+        return tuple(unquote(name[len(start) :]) for name in self.only if name.startswith(start))
 
     def servers(self) -> tuple[str, ...]:
         """Return the servers that are named."""

@@ -159,6 +159,7 @@ def fill(secrets: Secrets) -> bool:
     _create_database(secrets)
     with connection(secrets, SUPERUSER) as session:
         session.execute(sql("extensions"))
+        session.execute(sql("grant_settings"))
     with connection(secrets, DATABASE_USER) as session:
         row = session.execute(sql("rows_loaded")).fetchone()
         if row is not None and row[0]:

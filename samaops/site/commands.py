@@ -14,7 +14,7 @@ LAB_SITE = "samaconso-lab"
 _ACTS_IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 _ORDINARY_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPED_WORD = re.compile(r"\$'[^']*'")  # as shell_words writes what no screen shows as it is
-_SUPERUSER = "postgres"
+SUPERUSER = "postgres"
 
 
 def samaops(site: Site, words: str) -> str:
@@ -54,9 +54,10 @@ def _after_dashes(command: str) -> str:
     return command if words and shlex.join(words) == plain else _quoted(command)
 
 
-def direct(site: Site, statement: str) -> str:
-    """Return the command that runs a statement on PostgreSQL itself."""
-    return samaops(site, f"db psql -- -c {_quoted(statement)}")
+def direct(site: Site, *statements: str) -> str:
+    """Return the command that runs statements on PostgreSQL itself, in one session."""
+    typed = " ".join(f"-c {_quoted(statement)}" for statement in statements)
+    return samaops(site, f"db psql -- {typed}")
 
 
 def as_superuser(site: Site, statement: str, database: str | None = None, before: str = "") -> str:
@@ -69,15 +70,15 @@ def as_superuser(site: Site, statement: str, database: str | None = None, before
     where = f" -d {quoted(database)}" if database else ""
     statements = [words for words in (before, statement) if words]
     server = site.settings.servers.get(section.server) if section else None
-    has_password = pool is not None and pool.admin_user == _SUPERUSER and pool.admin_password is not None
+    has_password = pool is not None and pool.admin_user == SUPERUSER and pool.admin_password is not None
     if has_password or section is None or server is None:
         typed = " ".join(f"-c {_quoted(words)}" for words in statements)
-        return samaops(site, f"db psql -- -U {_SUPERUSER}{where} {typed}")
+        return samaops(site, f"db psql -- -U {SUPERUSER}{where} {typed}")
     port = f" -p {section.port}" if section.port != 5432 else ""
     typed = " ".join(f"-c {quoted(words)}" for words in statements)
     command = f"psql{port} -d {quoted(database or section.database)} {typed}"
-    is_he = isinstance(server.ssh, Ssh) and server.ssh.user == _SUPERUSER
-    return on_server(site, section.server, command if is_he else f"sudo -u {_SUPERUSER} {command}")
+    is_he = isinstance(server.ssh, Ssh) and server.ssh.user == SUPERUSER
+    return on_server(site, section.server, command if is_he else f"sudo -u {SUPERUSER} {command}")
 
 
 def console(site: Site, command: str) -> str:

@@ -13,6 +13,7 @@ SELECT pid,
        application_name AS application,
        host(client_addr) AS client,
        state,
+       coalesce(query_start::text, '') AS query_started,  -- which statement it is that was shown
        wait_event_type,
        wait_event,
        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS transaction_seconds,

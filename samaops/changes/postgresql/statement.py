@@ -17,7 +17,7 @@ LOCK_TIMEOUT_MS = 1000
 class Statement(Struct, frozen=True):
     """A file of ``sql/postgresql``, the names it has as ``{key}`` and the values it has as ``%(key)s``.
 
-    A row with the column ``is_done`` says whether it did what it was to do. A warning of the server is a failure: it
+    It is run as ``role`` where that is another than our own. A row with the column ``is_done`` says whether it did what it was to do. A warning of the server is a failure: it
     skips what it may not do with one, and no error.
     """
 
@@ -26,6 +26,7 @@ class Statement(Struct, frozen=True):
     values: Mapping[str, Scalar] = {}
     application: str = "samaops"
     lock_timeout_ms: int = LOCK_TIMEOUT_MS
+    role: str = ""
 
 
 def statement(of: Statement, server: str, timeout_seconds: float = 30.0) -> Operation:

@@ -22,7 +22,8 @@ _BAD_NOTICES = ("WARNING", "ERROR")
 
 def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
     wanted = convert(operation.arguments, Statement)
-    return (direct(site, with_values(statement_of(wanted.file, wanted.names), wanted.values)),)
+    before = [with_values(statement_of("set_role", {}), {"role": wanted.role})] if wanted.role else []
+    return (direct(site, *before, with_values(statement_of(wanted.file, wanted.names), wanted.values)),)
 
 
 @runs(STATEMENT, lines=_lines)
@@ -37,6 +38,8 @@ def run_statement(operation: Operation, site: Site) -> Outcome:
         wanted.lock_timeout_ms,
     )
     with client:
+        if wanted.role:
+            client.run("set_role", values={"role": wanted.role})
         rows = client.run(wanted.file, wanted.names, wanted.values)
         complaints = complaints_in(client.notices)
     if complaints:

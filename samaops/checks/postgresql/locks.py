@@ -184,6 +184,7 @@ def ddl_queue(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "pid": ddl.pid,
             "ddl_query": session.query if session else "",
             "ddl_application": session.application if session else "",
+            "ddl_user": session.user if session else "",
             "relation": ddl.relation,
             "blockers": list(ddl.blocked_by),
             "behind": [wait.pid for wait in behind][:SHOWN],

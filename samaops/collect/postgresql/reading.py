@@ -22,20 +22,28 @@ from samaops.facts.postgresql import (
     Application,
     Archiver,
     Backend,
+    Checkpointing,
     Checkpoints,
     Connections,
     Database,
+    DirtyBuffers,
+    FileSetting,
     Holder,
+    Index,
+    IndexTable,
     InvalidIndex,
     Locks,
     LockWait,
+    Parameter,
     PostgresFacts,
     Prepared,
+    PreparedToEnd,
     Rights,
     RoleSetting,
     Session,
     Setting,
     Slot,
+    SlotToDrop,
     Standby,
     Table,
     TempFiles,
@@ -142,6 +150,13 @@ class _Reading:
         }
         if self._probe.counts:  # what only a change needs to know
             readers["backends"] = self._backends
+            readers["indexes"] = lambda: self._named("index", Index)
+            readers["index_tables"] = lambda: self._named("index_table", IndexTable)
+            readers["parameters"] = self._parameters
+            readers["slots_to_drop"] = lambda: self._many("slots_to_drop", SlotToDrop)
+            readers["checkpointing"] = self._checkpointing
+            readers["dirty_buffers"] = self._dirty_buffers
+            readers["prepared_to_end"] = lambda: self._many("prepared_to_end", PreparedToEnd)
         if application is not None:
             readers["application"] = lambda: self._application(application, settings.database)
             readers["rights"] = lambda: self._rights(application, settings.notifications_table)
@@ -224,6 +239,33 @@ class _Reading:
         if any(row["query"] == HIDDEN for row in rows):
             raise self._hidden()
         return tuple(_backend(row) for row in rows)
+
+    def _named(self, query: str, kind: type[PartT]) -> dict[str, PartT]:
+        """Return what was asked for by its name, exactly as it is written, those that there are."""
+        return {
+            name: as_read(row, kind)
+            for name in self._probe.named(f"postgresql.{query}")
+            for row in self._client.read(query, {"name": quoted(name)})
+        }
+
+    def _parameters(self) -> dict[str, Parameter]:
+        """Return the settings that were asked for by name, those that there are."""
+        parameters = {}
+        for name in self._probe.named("postgresql.parameter"):
+            for row in self._client.read("parameter", {"name": name}):
+                rows = self._client.read("setting_files", {"name": name}) if row["may_read_files"] else []
+                files = tuple(as_read(each, FileSetting) for each in rows)
+                parameters[name.lower()] = as_read({**row, "files": files}, Parameter)
+        return parameters
+
+    def _checkpointing(self) -> Checkpointing:
+        return as_read(_without(self._client.read_one("checkpointing"), "has_buffers"), Checkpointing)
+
+    def _dirty_buffers(self) -> DirtyBuffers | None:
+        """Return what a checkpoint has to write; None without the extension that tells."""
+        if not self._client.read_one("checkpointing")["has_buffers"]:
+            return None
+        return as_read(self._client.read_one("dirty_buffers"), DirtyBuffers)
 
     def _checkpoints(self) -> Checkpoints:
         query = "checkpoints_17" if self._version >= 170000 else "checkpoints"
@@ -311,6 +353,13 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "rights": ("postgresql.application.rights",),
     # No checks: what the readings of changes ask for.
     "backends": ("postgresql.backends",),
+    "indexes": ("postgresql.index",),
+    "index_tables": ("postgresql.index_table",),
+    "parameters": ("postgresql.parameter",),
+    "slots_to_drop": ("postgresql.slots_to_drop",),
+    "checkpointing": ("postgresql.checkpointing",),
+    "dirty_buffers": ("postgresql.dirty_buffers",),
+    "prepared_to_end": ("postgresql.prepared_to_end",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")
@@ -346,7 +395,8 @@ def _session(row: Row) -> Session:
 
 
 def _backend(row: Row) -> Backend:
-    kept = {name: row[name] for name in ("pid", "started", "is_ours", "is_superuser", "may_signal")}
+    names = ("pid", "started", "is_ours", "is_superuser", "may_signal", "query_started")
+    kept = {name: row[name] for name in names}
     texts = {name: row[name] or "" for name in ("type", "user", "database", "application", "client", "state")}
     seconds = {
         name: _rounded(row[name]) for name in ("transaction_seconds", "query_seconds", "state_seconds")

@@ -232,7 +232,34 @@ def test_the_command_for_the_network_team_asks_for_the_host_that_is_blocked() ->
     assert "https://fcm.googleapis.com/" in causes[0].fixes[0].commands[1]
 
 
-@pytest.mark.parametrize("name", ["lock_chain", "inactive_slot_fills_disk"])
+@pytest.mark.parametrize(
+    ("name", "commands"),
+    [
+        ("lock_chain", ["samaops db terminate 12"]),
+        ("lock_chain_behind_a_prepared_transaction", ["samaops db terminate --root"]),
+        ("inactive_slot_fills_disk", ["samaops db slot drop old_replica"]),
+        ("slot_lost", ["samaops db slot drop barman_old"]),
+        ("prepared_transaction_of_this_database", ["samaops db terminate --prepared='batch 7'"]),
+        ("one_query_runs_for_long", ["samaops db cancel 12"]),
+    ],
+)
+def test_what_a_verb_of_ours_does_is_proposed_as_that_verb(name: str, commands: list[str]) -> None:
+    path = next(one for one in CASES if one.stem == name)
+    _findings, causes = graph.explain(
+        findings_of(json.loads(path.read_text(encoding="utf-8"))), Site(settings())
+    )
+    proposed = [command for fix in causes[0].fixes for command in fix.commands]
+    assert [command for command in proposed if " db " in command and "psql" not in command] == commands
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lock_chain_of_a_superuser",
+        "ddl_of_a_restore_behind_a_long_read",
+        "prepared_transaction_of_another_database",
+    ],
+)
 def test_what_our_own_user_may_not_do_is_proposed_as_one_who_may(name: str) -> None:
     path = next(one for one in CASES if one.stem == name)
     _findings, causes = graph.explain(
@@ -242,7 +269,7 @@ def test_what_our_own_user_may_not_do_is_proposed_as_one_who_may(name: str) -> N
         command
         for fix in causes[0].fixes
         for command in fix.commands
-        if "pg_terminate" in command or "pg_cancel" in command or "pg_drop" in command
+        if "pg_terminate" in command or "pg_cancel" in command or "ROLLBACK PREPARED" in command
     ]
     assert changing
     assert all("sudo -u postgres psql " in command for command in changing)

@@ -22,6 +22,7 @@ from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
 from samaops.workflows import change, exclusion
 from tests.unit.changes import test_notification_plans as notifications
+from tests.unit.changes import test_object_plans as objects
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
@@ -102,6 +103,14 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         ("samaconso", "30"),
         (pools.observed(), seen("postgresql/flower", pools.BEHIND, "flower")),
     ),
+    ("db slot drop", ("old_replica",), (objects.observed(),)),
+    ("db checkpoint", (), (objects.observed(),)),
+    ("db set", ("work_mem", "16MB"), (objects.observed(),)),
+    ("db index drop", ("public.by_mail", "60"), (objects.observed(),)),
+    ("db index create", ("customers", "", "60", "email"), (objects.observed(),)),
+    ("db terminate", ("41",), (sessions.observed(sessions.BACKEND),)),
+    ("db terminate", ("--idle-in-transaction", "60"), (sessions.observed(sessions.IDLE),)),
+    ("db terminate", ("--prepared", "batch-7"), (sessions.observed(prepared=(sessions.PREPARED,)),)),
     (canary.NAME, ("normal", "id-1", "30"), (broker(replace(QUEUE, name="normal", consumers=1)),)),
 ]
 
@@ -109,7 +118,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
 def read_from(condition: Condition) -> Iterator[str]:
     """Yield the servers that a condition's reading looks at: those it names, by itself or by a member, else all."""
     by_system: dict[str, list[Collector]] = {}
-    for collector in registry.collectors(SITE, Selection(only=readings.find(condition.reading).codes)):
+    for collector in registry.collectors(SITE, Selection(only=readings.codes_of((condition,)))):
         by_system.setdefault(collector.system, []).append(collector)
     for collectors in by_system.values():
         names = set(condition.of)

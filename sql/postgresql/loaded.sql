@@ -1,0 +1,2 @@
+-- Purpose: when were the configuration files read that this session goes by? Needs: any role.
+SELECT pg_conf_load_time()::text AS loaded

@@ -1,3 +1,10 @@
 """The doers, by the kind of an operation. A new kind (an SQL statement, a file) is a module with ``@runs`` here."""
 
-from samaops.changes.run import canary_message, messages, parking, shell, statements  # noqa: F401 - they register their kinds
+from samaops.changes.run import (  # noqa: F401 - they register their kinds
+    canary_message,
+    messages,
+    parking,
+    shell,
+    statements,
+    upkeep,
+)

@@ -13,6 +13,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.postgresql import statements
 from samaops.collect.postgresql.configuration import read_configuration
+from samaops.collect.postgresql.directories import directories
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects
 from samaops.collect.values import Answer, as_read, lacking, needed
@@ -39,6 +40,9 @@ from samaops.facts.postgresql import (
     Standby,
     Table,
     TempFiles,
+    UnfinishedIndex,
+    UpkeepIndex,
+    UpkeepRelation,
     Wal,
 )
 from samaops.i18n import _
@@ -142,6 +146,10 @@ class _Reading:
         }
         if self._probe.counts:  # what only a change needs to know
             readers["backends"] = self._backends
+            readers["upkeep_relations"] = lambda: self._many("upkeep_relations", UpkeepRelation)
+            readers["upkeep_indexes"] = lambda: self._many("upkeep_indexes", UpkeepIndex)
+            readers["unfinished_indexes"] = lambda: self._many("unfinished_indexes", UnfinishedIndex)
+            readers["data_directories"] = lambda: directories(self._client, self._probe, settings.server)
         if application is not None:
             readers["application"] = lambda: self._application(application, settings.database)
             readers["rights"] = lambda: self._rights(application, settings.notifications_table)
@@ -311,6 +319,10 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "rights": ("postgresql.application.rights",),
     # No checks: what the readings of changes ask for.
     "backends": ("postgresql.backends",),
+    "upkeep_relations": ("postgresql.upkeep_relations",),
+    "upkeep_indexes": ("postgresql.upkeep_indexes",),
+    "unfinished_indexes": ("postgresql.unfinished_indexes",),
+    "data_directories": ("postgresql.data_directories",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")

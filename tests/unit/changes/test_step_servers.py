@@ -26,6 +26,7 @@ from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_revoke_plans as revoking
 from tests.unit.changes import test_session_plans as sessions
+from tests.unit.changes import test_upkeep_plans as upkeep
 from tests.unit.changes.test_plans import (
     CONTAINER,
     NODE,
@@ -87,6 +88,10 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("workers revoke", ("id-1", TERMINATE), (revoking.workers(revoking.STUCK),)),
     ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),
     ("db cancel", ("41",), (sessions.observed(sessions.BACKEND),)),
+    ("db vacuum", ("orders",), (upkeep.observed(),)),
+    ("db analyze", ("orders",), (upkeep.observed(),)),
+    ("db reindex", ("orders_note",), (upkeep.observed(),)),
+    ("db optimize", (), (upkeep.observed(upkeep_relations=(upkeep.DIRTY,)),)),
     (canary.NAME, ("normal", "id-1", "30"), (broker(replace(QUEUE, name="normal", consumers=1)),)),
 ]
 

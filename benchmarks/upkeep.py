@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -127,18 +128,21 @@ def whole(command: list[str], env: dict[str, str]) -> dict[str, object]:
     }
 
 
-def under_load(server: PostgresServer, directory: Path, seconds: float) -> list[dict[str, object]]:
+def under_load(
+    server: PostgresServer, directory: Path, seconds: float, verbs: list[str]
+) -> list[dict[str, object]]:
     """Run, kill and run again each verb while others work; return what that did to them."""
     env, samaops = environment(server, directory), configured(server, directory)
     rows = []
-    for name, words in VERBS.items():
+    for name in verbs:
+        words = VERBS[name]
         before = (server.directory / "server.log").read_text().count("still waiting for")
         killed = 0
         with load(env, seconds) as logs:
             time.sleep(1)
             for after in KILLS:
                 killed += broken_off([*samaops, *words], env, after)
-                report = whole([*samaops, *words], env)
+            report = whole([*samaops, *words], env)
             slowest = slowest_ms(logs)
         waits = (server.directory / "server.log").read_text().count("still waiting for") - before
         invalid = server.run("SELECT count(*) FROM pg_index WHERE NOT indisvalid")[0][0]
@@ -187,7 +191,10 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=90.0)
     parser.add_argument("--only", choices=("load", "ratios"))
+    parser.add_argument("--verb", choices=tuple(VERBS), action="append")
     wanted = parser.parse_args()
+    # Ended politely, it takes its server along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with running_postgres(SERVER) as server, tempfile.TemporaryDirectory() as name:
         server.run("GRANT ALL ON SCHEMA public TO samaconso_user")
         server.run("GRANT samaconso_user TO samaops")
@@ -199,7 +206,7 @@ def main() -> None:
             capture_output=True,
         )
         if wanted.only != "ratios":
-            under_load(server, Path(name), wanted.seconds)
+            under_load(server, Path(name), wanted.seconds, wanted.verb or list(VERBS))
         if wanted.only != "load":
             ratios(server, Path(name))
 

@@ -81,6 +81,7 @@ _rule(Work.INDEX, (Work.BACKUP,), _DISK)
 _rule(Work.DUMP, (Work.DUMP, Work.BACKUP), _TOGETHER)
 _rule(Work.BACKUP, (Work.BACKUP,), _TOGETHER)
 _rule(Work.FULL, Work, _EXCLUSIVE)
+_rule(Work.FULL, (Work.VACUUM, Work.ANALYZE), _SAME_LOCK)
 for _work in (Work.RESTORE, Work.MIGRATION, Work.ROLLBACK):
     _rule(_work, Work, _SHAPE)
 

@@ -298,6 +298,7 @@ class UpkeepRelation(Struct, frozen=True):
     kind: str
     owner: str
     may_maintain: bool
+    is_superusers: bool
     tablespace: str
     size_bytes: int
     rows: float
@@ -336,6 +337,7 @@ class UpkeepIndex(Struct, frozen=True):
     is_valid: bool
     owner: str
     may_maintain: bool
+    is_superusers: bool
     tablespace: str
     size_bytes: int
     rows: float

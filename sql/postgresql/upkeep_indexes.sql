@@ -30,6 +30,7 @@ SELECT indexrelid::bigint AS oid,
            OR (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database())
            OR CASE WHEN current_setting('server_version_num')::int >= 170000
                    THEN has_table_privilege(indrelid, 'MAINTAIN') ELSE false END AS may_maintain,
+       EXISTS (SELECT FROM pg_roles WHERE pg_roles.oid = sized.relowner AND rolsuper) AS is_superusers,
        coalesce(spcname, '') AS tablespace,
        size_bytes::bigint AS size_bytes,
        greatest(sized.reltuples, CASE WHEN indpred IS NULL THEN pg_stat_get_live_tuples(indrelid) ELSE 0 END, 0)::float8 AS rows,

@@ -28,6 +28,7 @@ SELECT relation.oid::bigint AS oid,
        coalesce(pg_get_userbyid(relation.relowner)::text, '?') AS owner,
        owns_all OR pg_has_role(relation.relowner, 'USAGE')
            OR CASE WHEN has_maintain THEN has_table_privilege(relation.oid, 'MAINTAIN') ELSE false END AS may_maintain,
+       EXISTS (SELECT FROM pg_roles WHERE pg_roles.oid = relation.relowner AND rolsuper) AS is_superusers,
        coalesce(spcname, '') AS tablespace,
        (relation.relpages + coalesce(toast.relpages, 0))::bigint * block_size AS size_bytes,
        greatest(relation.reltuples, 0)::float8 AS rows,

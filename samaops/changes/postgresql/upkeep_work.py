@@ -145,14 +145,14 @@ def resolve(
 
 
 def not_owner(relation: UpkeepRelation | UpkeepIndex, role: str) -> LeftOut:
-    """Return that our role may not tend a relation, and the grant that it needs."""
+    """Return that our role may not tend a relation, and the grant that it needs; a superuser's is granted to nobody."""
     reason = _("not owner: it belongs to {owner}, and {role} is no member of that role")
-    return LeftOut(
-        f"postgresql/{relation.full_name}",
-        reason.format(owner=relation.owner, role=role),
-        hint=f'GRANT "{relation.owner}" TO "{role}";',
-        is_failure=True,
-    )
+    hint = f'GRANT "{relation.owner}" TO "{role}";'
+    if relation.is_superusers:
+        reason = _("not owner: it belongs to the superuser {owner}; let the application's role own it")
+        hint = ""
+    text = reason.format(owner=relation.owner, role=role)
+    return LeftOut(f"postgresql/{relation.full_name}", text, hint, is_failure=True)
 
 
 def require_alone(snapshot: Snapshot, site_database: str, work: Work) -> None:

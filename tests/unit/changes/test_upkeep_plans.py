@@ -32,7 +32,7 @@ from tests.unit.checks.test_postgresql import HEALTHY
 
 MB = 1024 * 1024
 CALM = UpkeepRelation(
-    oid=20000, schema="public", name="orders", kind="r", owner="samaconso_user", may_maintain=True, tablespace="",
+    oid=20000, schema="public", name="orders", kind="r", owner="samaconso_user", may_maintain=True, is_superusers=False, tablespace="",
     size_bytes=80 * MB, rows=1000.0, live_rows=1000, dead_rows=0, dead_limit=250.0, inserted_rows=0,
     insert_limit=1200.0, changed_rows=0, change_limit=150.0, xid_age=10, xid_limit=200_000_000, multixact_age=0,
     multixact_limit=400_000_000, vacuumed_seconds=60.0, analyzed_seconds=60.0, parents=(),
@@ -40,7 +40,7 @@ CALM = UpkeepRelation(
 DIRTY = replace(CALM, dead_rows=600)
 INDEX = UpkeepIndex(
     oid=20010, schema="public", name="orders_note", table_oid=20000, table_schema="public", table_name="orders",
-    kind="i", method="btree", is_exclusion=False, is_valid=True, owner="samaconso_user", may_maintain=True,
+    kind="i", method="btree", is_exclusion=False, is_valid=True, owner="samaconso_user", may_maintain=True, is_superusers=False,
     tablespace="", size_bytes=20 * MB, rows=1000.0, row_bytes=None,
 )  # fmt: skip
 FREE = DataDirectory("", "/var/lib/postgresql/15/main", 10_000 * MB)
@@ -132,6 +132,13 @@ def test_what_is_not_vacuumed_is_told_with_its_own_reason(
     (left_out,) = plan.left_out
     assert reason in left_out.reason
     assert left_out.is_failure is is_failure
+
+
+def test_a_superusers_role_is_granted_to_nobody() -> None:
+    changes = {"may_maintain": False, "is_superusers": True, "owner": "postgres"}
+    (left_out,) = planned("db vacuum", "orders", upkeep_relations=(replace(DIRTY, **changes),)).left_out
+    assert "not owner: it belongs to the superuser postgres" in left_out.reason
+    assert (left_out.hint, left_out.is_failure) == ("", True)
 
 
 def test_a_name_that_nothing_or_too_much_has_is_a_usage_error() -> None:
@@ -288,3 +295,7 @@ def test_whoever_works_beside_whom_is_told_of_each_pair() -> None:
             assert beside.rule(one, other) is beside.rule(other, one)
     assert beside.rule(Work.REINDEX, Work.DUMP).verdict is Verdict.NO
     assert beside.rule(Work.VACUUM, Work.DUMP).verdict is Verdict.YES
+    autovacuum = replace(BACKEND, type="autovacuum worker", query="autovacuum: VACUUM public.orders")
+    assert beside.work_of(autovacuum) is Work.VACUUM
+    assert not list(beside.in_the_way(Work.FULL, (autovacuum,), "samaconso"))
+    assert beside.work_of(replace(BACKEND, query="SELECT 'vacuum'")) is None

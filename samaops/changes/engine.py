@@ -18,7 +18,7 @@ from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined
 from samaops.journal import history
 from samaops.journal.history import HistoryError
-from samaops.model.plan import ActionStatus, Condition, Operation, Outcome, Plan, Step, codes_in
+from samaops.model.plan import ActionStatus, Condition, LeftOut, Operation, Outcome, Plan, Step, codes_in
 
 FAILED = 2
 PAUSE_SECONDS = 1.0
@@ -52,13 +52,15 @@ class Journal(Protocol):
 
 
 class Applied(Struct, frozen=True):
-    """How a change ended: each step's status, the exit code, and why it failed when it did."""
+    """How a change ended: each step's status and result, the exit code, why it failed when it did, what was left out."""
 
     change: str
     statuses: tuple[ActionStatus, ...]
     exit_code: int = 0
     failure: str = ""
     left_over: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class _StopError(Exception):
@@ -68,6 +70,10 @@ class _StopError(Exception):
         super().__init__(reason)
         self.reason = reason
         self.exit_code = exit_code
+
+
+class _SkippedError(_StopError):
+    """A step could not be made now, and nothing was done."""
 
 
 class Engine(Struct, frozen=True):
@@ -121,16 +127,20 @@ class _Run:
         # Of steps that stand alone: why some failed, and what is left of them.
         self._failures: list[str] = []
         self._left_over: list[str] = []
+        self._left_out: list[LeftOut] = []
+        self._results = [""] * len(plan.steps)
 
     def take_alone(self, number: int, step: Step) -> None:
         """Make a step of which the others do not depend: where it fails, it alone is taken back."""
         try:
             self.take(number, step)
-            if step.after:
-                self._statuses[number] = ActionStatus.VERIFIED
+        except _SkippedError as stop:
+            self._statuses[number] = ActionStatus.REFUSED
+            self._left_out.append(LeftOut(step.about, stop.reason))
         except _StopError as stop:
             self._failures.append(stop.reason)
-            self._statuses[number] = ActionStatus.REFUSED
+            if self._statuses[number] is ActionStatus.PLANNED:
+                self._statuses[number] = ActionStatus.REFUSED
             self._left_over += self._take_back_all()
         self._touched.clear()  # what has ended well stays, whatever becomes of the others
 
@@ -147,7 +157,17 @@ class _Run:
         self._touched.append(number)
         self._has_begun = True
         outcome = self._engine.world.run(step.operation)
-        self._write(history.STEP_ENDED, number, {"is_ok": outcome.is_ok, "output": outcome.output})
+        ended = {"is_ok": outcome.is_ok, "output": outcome.output}
+        measured = {"measured": outcome.measured} if outcome.measured else {}
+        self._write(history.STEP_ENDED, number, {**ended, **measured})
+        self._results[number] = outcome.output if outcome.is_ok and outcome.measured else ""
+        if not outcome.is_ok and outcome.is_seen:
+            self._touched.remove(number)  # nothing is left of it
+            self._statuses[number] = ActionStatus.FAILED
+        if not outcome.is_ok and outcome.is_interrupted:
+            raise KeyboardInterrupt
+        if outcome.is_skipped:
+            raise _SkippedError(outcome.output)
         if not outcome.is_ok:
             self._over.update(() if outcome.may_go_on else (number,))
             raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.output))
@@ -158,8 +178,12 @@ class _Run:
             text = _("{step}: it was done, but had no effect within {seconds:g} s: {condition}")
             seconds = self._engine.wait_seconds
             raise _StopError(text.format(step=step.title, seconds=seconds, condition=broken))
-        if step.after:
+        if step.after or outcome.is_seen:
             self._write(history.STEP_VERIFIED, number, {})
+            self._statuses[number] = ActionStatus.VERIFIED
+        if outcome.is_interrupted:
+            self._touched.remove(number)
+            raise KeyboardInterrupt
 
     def verify(self) -> None:
         """Wait until every finding that asked for the change is gone."""
@@ -177,22 +201,30 @@ class _Run:
         """Close the journal of a change that did what it was to do; applied where nothing of it can be verified."""
         if self._failures:
             return self._succeed_in_part()
-        is_seen = self._plan.cures or any(step.after for step in self._plan.steps)
-        status = ActionStatus.VERIFIED if is_seen else ActionStatus.APPLIED
-        self._statuses = [status] * len(self._statuses)
+        status = ActionStatus.APPLIED
+        if self._plan.cures or ActionStatus.VERIFIED in self._statuses:
+            status = ActionStatus.VERIFIED
+        is_any = any(each in _DONE for each in self._statuses)
+        if not is_any and self._left_out:
+            status = ActionStatus.REFUSED
+        self._statuses = [status if each in _DONE else each for each in self._statuses]
         try:
             self._end(status.value)
         except HistoryError as error:  # it is done; that this was not written must be known
-            return Applied(self._change, tuple(self._statuses), error.exit_code, error.message)
-        return Applied(self._change, tuple(self._statuses))
+            return self._applied(error.exit_code, error.message)
+        return self._applied()
+
+    def _applied(self, exit_code: int = 0, failure: str = "", left_over: tuple[str, ...] = ()) -> Applied:
+        results = tuple(self._results) if any(self._results) else ()
+        left_out = tuple(self._left_out)
+        return Applied(self._change, tuple(self._statuses), exit_code, failure, left_over, results, left_out)
 
     def _succeed_in_part(self) -> Applied:
         """Close the journal of steps that stand alone, of which some failed."""
         reason, left_over = "; ".join(self._failures), tuple(self._left_over)
         self._note(lambda: self._end(ActionStatus.FAILED.value, reason, left_over))
         failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
-        exit_code = FAILED if self._has_begun else REFUSED
-        return Applied(self._change, tuple(self._statuses), exit_code, failure, left_over)
+        return self._applied(FAILED if self._has_begun else REFUSED, failure, left_over)
 
     def fail(self, reason: str, exit_code: int) -> Applied:
         """Take back what was done, newest first, and close the journal; say what could not be taken back."""
@@ -207,7 +239,7 @@ class _Run:
             exit_code = exit_code if exit_code == INTERRUPTED else FAILED
         self._note(lambda: self._end(status, reason, left_over))
         failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
-        return Applied(self._change, tuple(self._statuses), exit_code, failure, left_over)
+        return self._applied(exit_code, failure, left_over)
 
     def _take_back_all(self) -> Iterable[str]:
         for number in reversed(self._touched):

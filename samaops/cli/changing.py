@@ -20,6 +20,7 @@ from samaops.errors import SamaopsError, UsageError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan
 from samaops.model.report import Report
+from samaops.model.status import NAGIOS_CODE
 from samaops.render import escape
 from samaops.render.faces import Output
 from samaops.render.layout import CommandLine
@@ -109,8 +110,11 @@ def carry_out(
             raise
         _show_refused(within(change.not_planned(error)), output)
     if consent.dry_run or not plan.steps:
-        screen.show(place(change.report_of(site, plan)), output, verbose=wanted.verbose)
+        report = place(change.report_of(site, plan))
+        screen.show(report, output, verbose=wanted.verbose)
         _show_notes(plan, output)
+        if plan.left_out:
+            raise typer.Exit(Answered(NAGIOS_CODE[report.status]))
         return
     try:
         if obstacle:
@@ -128,7 +132,7 @@ def carry_out(
     _show_notes(plan, output)
     if then and output is Output.HUMAN and not report.errors and not global_options.current().quiet:
         _show_next(then)
-    raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else 0))
+    raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status]))
 
 
 def _look(site: Site, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:

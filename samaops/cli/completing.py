@@ -20,6 +20,7 @@ from samaops.i18n import _
 from samaops.journal import history as journal
 from samaops.site.site import Site
 from samaops.workflows import causal_graph, history
+from samaops.workflows.database import beside
 from samaops.workflows.database.activity import STATES
 from samaops.workflows.database.connections import BY
 from samaops.workflows.maintenance.daily import DAILY
@@ -96,7 +97,7 @@ def fixes(site: Site, ctx: typer.Context) -> Offered:
 def codes_and_causes(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
     """Offer what ``explain`` takes."""
     codes = [(rule.code, rule.title) for rule in rules()]
-    return [*codes, *((cause, "") for cause in causal_graph.causes())]
+    return [*codes, *((cause, "") for cause in causal_graph.causes()), (beside.TOPIC, "")]
 
 
 def selection(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:

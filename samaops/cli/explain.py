@@ -20,6 +20,7 @@ from samaops.render.faces import Output
 from samaops.site.site import Site
 from samaops.workflows import causal_graph
 from samaops.workflows import explain as checks
+from samaops.workflows.database import beside
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -30,8 +31,10 @@ def explain(
     code: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CODE|CAUSE]",
-            help=N_("A finding's code, such as redis.memory.high, or a cause, such as redis-down."),
+            metavar="[CODE|CAUSE|beside]",
+            help=N_(
+                "A finding's code, such as redis.memory.high, a cause, such as redis-down, or beside: which work on the database goes together."
+            ),
             show_default=False,
             autocompletion=completed_by("codes_and_causes"),
         ),
@@ -56,7 +59,9 @@ def explain(
     if form is not None:
         raise UsageError(_("--form is of --graph only"), hint="samaops explain --graph --form mermaid")
     name = code.partition("@")[0]
-    if "." in name:
+    if name == beside.TOPIC:
+        screen.show_table(beside.table(), output)
+    elif "." in name:
         _check(name, _settings(ctx.obj), output)
     else:
         _cause(name, _settings(ctx.obj), output)

@@ -29,6 +29,7 @@ _OWN_CODES = {
     "diagnose": _STATUS,
     "troubleshoot": (*_STATUS, 75, 77),
     "maintain daily": (*_STATUS, 75, 77),
+    **dict.fromkeys(("db vacuum", "db analyze", "db reindex", "db optimize"), (*_STATUS, 75, 77)),
     "doctor": _STATUS,
     "config check": _STATUS,
     "lab up": (0, 1, 64, 69, 70, 75, 77, 130),
@@ -108,6 +109,20 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("db progress", N_("how far the long works are")),
         ("db progress --watch 2", N_("again and again, until Ctrl-C")),
     ),
+    "db vacuum": (
+        ("db vacuum --dry-run", N_("which tables need it, and why")),
+        ("db vacuum --window 02:00-05:00 --yes", N_("at night, over at five")),
+        (
+            "db vacuum --full public.notifications",
+            N_("its space back to the disk; nobody reaches it meanwhile"),
+        ),
+    ),
+    "db analyze": (("db analyze public.notifications", N_("what the planner knows of one table")),),
+    "db reindex": (
+        ("db reindex --dry-run", N_("which indexes need it, and why")),
+        ("db reindex public.notifications --wait 30", N_("all of one table, waiting for nobody longer")),
+    ),
+    "db optimize": (("db optimize --window 02:00-05:00 --yes", N_("all that needs it, once a month")),),
     "db cancel": (("db cancel 12345", N_("after a yes; its session stays")),),
     "db size": (
         ("db size", N_("the largest, and when the disk is full")),

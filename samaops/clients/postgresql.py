@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.sql import Identifier, Literal
@@ -14,12 +14,12 @@ from samaops.resources import sql
 LOCK_TIMEOUT_MS = 500
 
 
-def quoted(name: str) -> str:
-    """Return a configured name, with its schema or without, as SQL takes it: exactly as it is written."""
-    return Identifier(*name.split(".")).as_string()
+def quoted(name: str | Sequence[str]) -> str:
+    """Return a configured name, with its schema or without, or its parts, as SQL takes it: exactly as it is written."""
+    return Identifier(*(name.split(".") if isinstance(name, str) else name)).as_string()
 
 
-def statement_of(name: str, names: Mapping[str, str]) -> str:
+def statement_of(name: str, names: Mapping[str, str | Sequence[str]]) -> str:
     """Return ``sql/postgresql/<name>.sql`` without its comments, with these names where it has ``{key}``."""
     lines = [line for line in sql(f"postgresql/{name}").splitlines() if not line.startswith("--")]
     text = "\n".join(lines).strip()
@@ -149,7 +149,10 @@ class WritingClient:
         return self._session.notices
 
     def run(
-        self, name: str, names: Mapping[str, str] | None = None, values: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        names: Mapping[str, str | Sequence[str]] | None = None,
+        values: Mapping[str, Any] | None = None,
     ) -> list[dict[str, Any]]:
         """Run ``sql/postgresql/<name>.sql`` with these names and values and return its rows. Raises ClientError.
 

@@ -467,6 +467,111 @@ class DueNotifications(Struct, frozen=True):
     published_seconds: float | None = None
 
 
+class UpkeepRelation(Struct, frozen=True):
+    """A table, a materialized view, a partitioned or foreign table, with the limits by which autovacuum judges it.
+
+    ``kind`` is that of pg_class; ``size_bytes`` and ``rows`` are as counted last. ``insert_limit`` is None where inserts start
+    no vacuum, the seconds are None when it never was. ``parents`` are the partitioned tables that it belongs to.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    owner: str
+    may_maintain: bool
+    is_superusers: bool
+    tablespace: str
+    size_bytes: int
+    rows: float
+    live_rows: int
+    dead_rows: int
+    dead_limit: float
+    inserted_rows: int
+    insert_limit: float | None
+    changed_rows: int
+    change_limit: float
+    xid_age: int
+    xid_limit: int
+    multixact_age: int
+    multixact_limit: int
+    vacuumed_seconds: float | None
+    analyzed_seconds: float | None
+    parents: tuple[int, ...]
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+class UpkeepIndex(Struct, frozen=True):
+    """An index as its rebuild must know it. ``row_bytes`` is what one row should need, None where that cannot be told."""
+
+    oid: int
+    schema: str
+    name: str
+    table_oid: int
+    table_schema: str
+    table_name: str
+    kind: str
+    method: str
+    is_exclusion: bool
+    is_valid: bool
+    owner: str
+    may_maintain: bool
+    is_superusers: bool
+    tablespace: str
+    size_bytes: int
+    rows: float
+    row_bytes: float | None
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def table(self) -> str:
+        return f"{self.table_schema}.{self.table_name}"
+
+
+class UnfinishedIndex(Struct, frozen=True):
+    """An index that serves no query: left behind by what broke off, or being built now."""
+
+    oid: int
+    schema: str
+    name: str
+    table_oid: int
+
+
+class DataDirectory(Struct, frozen=True):
+    """Where a tablespace lies, and how much room is left there; the name "" is that of the database itself."""
+
+    name: str
+    path: str
+    free_bytes: int
+
+
+class Rebuild(Struct, frozen=True):
+    """A rebuild of an index that the history tells of and that did not end well, and what was unfinished before it."""
+
+    index: str
+    table_oid: int
+    unfinished_before: tuple[int, ...]
+
+
+class UpkeepPast(Struct, frozen=True):
+    """What the history tells of earlier upkeep of this site.
+
+    ``interrupted`` is the change of the same words that was broken off last, and ``done`` what it had brought to its end.
+    ``bytes_per_row`` are those of indexes just after their last rebuild.
+    """
+
+    interrupted: str = ""
+    done: tuple[str, ...] = ()
+    rebuilds: tuple[Rebuild, ...] = ()
+    bytes_per_row: dict[str, float] = {}
+
+
 class PostgresFacts(Struct, frozen=True):
     """One look at one PostgreSQL server, from one database of it."""
 
@@ -474,6 +579,7 @@ class PostgresFacts(Struct, frozen=True):
     MAY_BE_UNASKED: ClassVar = (
         "application", "backends", "checkpointing", "dirty_buffers", "index_tables", "indexes", "notifications", "parameters", "prepared_to_end", "rights",
         "slots_to_drop",
+        "data_directories", "unfinished_indexes", "upkeep_indexes", "upkeep_relations",
     )  # fmt: skip
     version: str
     version_number: int
@@ -511,4 +617,8 @@ class PostgresFacts(Struct, frozen=True):
     indexes: dict[str, Index] | None = None
     index_tables: dict[str, IndexTable] | None = None
     dirty_buffers: DirtyBuffers | None = None
+    upkeep_relations: tuple[UpkeepRelation, ...] | None = None
+    upkeep_indexes: tuple[UpkeepIndex, ...] | None = None
+    unfinished_indexes: tuple[UnfinishedIndex, ...] | None = None
+    data_directories: tuple[DataDirectory, ...] | None = None
     extensions: dict[str, str | None] | None = field(default=None)

@@ -83,6 +83,7 @@ class Step(Struct, frozen=True):
     ``undo_restores`` what its undo brings back where that is not simply what holds ``before``. With ``is_undone_only_if_seen`` an undo that would do harm there is run only where
     ``before`` no longer holds. With ``is_undo_final`` nothing that is looked at shows whether the undo worked, only
     its own answer, and nothing takes it back again: what is published is on its way to customers.
+    ``about`` is what it changes, as the subject of a finding, where that has a name.
     ``servers`` are those that it touches besides the ones on which its commands run: whose system it calls, or of which
     its conditions are read. None stands for all of the site: steps of old journals do not say.
     """
@@ -101,6 +102,16 @@ class Step(Struct, frozen=True):
     is_undone_only_if_seen: bool = False
     is_undo_final: bool = False
     servers: tuple[str, ...] | None = None
+    about: str = ""
+
+
+class LeftOut(Struct, frozen=True):
+    """What was asked for and is not done, and why. ``subject`` is that of a finding; a failure asks for a repair first."""
+
+    subject: str
+    reason: str
+    hint: str = ""
+    is_failure: bool = False
 
 
 class Plan(Struct, frozen=True):
@@ -110,7 +121,8 @@ class Plan(Struct, frozen=True):
     (``code@subject``) that must be gone afterwards. Without steps, ``nothing_to_do`` says why. ``undoes`` is the
     change that this one takes back, ``notes`` what people should know besides. Where ``steps_stand_alone``, each is of
     use without the others: one that fails takes back itself, and the next is made. ``lock`` names the lock that it holds
-    where that is not the one of all changes: work of hours, beside which others may be made.
+    where that is not the one of all changes: work of hours, beside which others may be made. ``left_out`` is
+    never taken for done.
     """
 
     verb: str
@@ -124,6 +136,7 @@ class Plan(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     steps_stand_alone: bool = False
     lock: str = ""
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def risk(self) -> Risk:
@@ -141,7 +154,7 @@ class Action(Struct, frozen=True):
     """One step as a report shows it: exact commands, how to take it back, how far it has come.
 
     ``conditions`` are read again just before it, ``verify`` after it. ``destroys`` is what is lost by it, and
-    ``undo_restores`` what its undo brings back. ``journal`` is the change's id in the history.
+    ``undo_restores`` what its undo brings back. ``journal`` is the change's id in the history, ``result`` what it brought.
     """
 
     id: str
@@ -157,15 +170,22 @@ class Action(Struct, frozen=True):
     no_undo: str = ""
     destroys: str = ""
     undo_restores: tuple[str, ...] = ()
+    result: str = ""
 
 
 class Outcome(Struct, frozen=True):
     """How an operation ended; ``output`` holds the other side's last words.
 
     Not ok does not mean without effect: a connection may be lost after the command has worked, and then it
-    ``may_go_on``.
+    ``may_go_on``. ``is_seen``: its effect was looked at already, or that nothing is left of it where it failed.
+    ``is_skipped``: nothing was done, for the reason in ``output``. ``is_interrupted``: it was stopped by whoever asked for it, and nothing of it goes on.
+    ``measured`` are numbers from before and after that are kept.
     """
 
     is_ok: bool
     output: str = ""
     may_go_on: bool = False
+    is_seen: bool = False
+    is_skipped: bool = False
+    is_interrupted: bool = False
+    measured: Mapping[str, Any] = {}

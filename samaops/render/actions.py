@@ -41,6 +41,8 @@ def _action(action: Action, number: int, symbols: Symbols) -> Iterator[Renderabl
     if action.status in _OPEN:
         yield from _sentences(_("only if: "), action.conditions)
         yield from _sentences(_("done when: "), action.verify)
+    if action.result:
+        yield from _sentences(_("brought: "), (action.result,))
     if action.destroys:
         yield Hanging(
             Text(_("destroys: "), RISK_STYLES[action.risk]), Text(escape.plain(action.destroys)), indent=5

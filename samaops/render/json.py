@@ -130,6 +130,7 @@ def _action(action: Action) -> dict[str, Any]:
         "no_undo": action.no_undo,
         "destroys": action.destroys,
         "undo_restores": list(action.undo_restores),
+        "result": action.result,
     }
 
 

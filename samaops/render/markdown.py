@@ -85,6 +85,8 @@ def _action(action: Action) -> Iterator[str]:
     for command in action.commands:
         yield markdown_code(command)
         yield ""
+    if action.result:
+        yield "- " + _("brought: ") + markdown(action.result)
     if action.destroys:
         yield "- " + _("destroys: ") + markdown(action.destroys)
     for text in action.undo_restores:

@@ -17,14 +17,14 @@ from samaops.changes.verbs import Verb
 from samaops.checks import engine as checks
 from samaops.clients import shells
 from samaops.errors import REFUSED, RefusedError, SamaopsError
-from samaops.facts.observation import Snapshot
+from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
 from samaops.journal import history, lock, lock_directory
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
 from samaops.model.finding import Finding
-from samaops.model.plan import Action, ActionStatus, Operation, Outcome, Plan, Step, codes_in
+from samaops.model.plan import Action, ActionStatus, LeftOut, Operation, Outcome, Plan, Step, codes_in
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
 from samaops.site import chosen, redaction
@@ -76,14 +76,23 @@ def prepare(site: Site, name: str, arguments: Sequence[str]) -> Plan:
     return prepare_verb(site, verbs.find(name), arguments)
 
 
-def prepare_verb(site: Site, verb: Verb, arguments: Sequence[str], asked_by: Sequence[str] = ()) -> Plan:
+def prepare_verb(
+    site: Site,
+    verb: Verb,
+    arguments: Sequence[str],
+    asked_by: Sequence[str] = (),
+    recalled: Sequence[Observation] = (),
+) -> Plan:
     """Plan a verb; the findings ``asked_by`` (``code@subject``) must be gone afterwards, beside those it cures.
+
+    ``recalled`` is what the history tells of earlier changes, where the verb asks for it.
 
     Raises UsageError for arguments that name nothing, RefusedError when a guard forbids it, UnavailableError when
     what must be known could not be looked at.
     """
     world = LiveWorld(site)
     snapshot = world.look(tuple(sorted({*verb.codes(site, arguments), *codes_in(asked_by)})))
+    snapshot = replace(snapshot, observations=(*snapshot.observations, *recalled))
     plan = verb.plan(snapshot, site, arguments)
     wanted = world.findings((*plan.cures, *asked_by), snapshot)
     plan = replace(plan, cures=tuple(finding.key for finding in wanted if finding.status in _BAD))
@@ -148,7 +157,7 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
         report,
         started_at=started_at,
         duration_ms=round((time.monotonic() - started) * 1000),
-        findings=findings,
+        findings=(*report.findings, *findings),
         footprint=Footprint(commands=world.operations_run, writes=world.operations_run),
     )
 
@@ -170,16 +179,30 @@ def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:
     """Return a plan, run or only planned, as a report."""
     statuses = applied.statuses if applied else (ActionStatus.PLANNED,) * len(plan.steps)
     change = applied.change if applied else None
+    results = (applied.results if applied else ()) or ("",) * len(plan.steps)
     actions = tuple(
-        _action(site, step, status, change) for step, status in zip(plan.steps, statuses, strict=True)
+        replace(_action(site, step, status, change), result=result)
+        for step, status, result in zip(plan.steps, statuses, results, strict=True)
     )
+    left_out = (*plan.left_out, *(applied.left_out if applied else ()))
     return Report(
         command=plan.verb,
         started_at=datetime.now(timezone.utc),
+        findings=tuple(_finding(plan, each) for each in left_out),
         actions=actions,
         errors=tuple(_errors(site, applied)) if applied else (),
         answer=_answer(site, plan, applied),
     )
+
+
+def _finding(plan: Plan, left_out: LeftOut) -> Finding:
+    """Return that something was left out: that is never ok."""
+    status = Status.CRITICAL if left_out.is_failure else Status.WARNING
+    title = _("{name} is left out: {reason}").format(
+        name=left_out.subject.partition("/")[2], reason=left_out.reason
+    )
+    code = f"{plan.verb.replace(' ', '.')}.left_out"
+    return Finding(code, status, left_out.subject, title, hint=left_out.hint or None)
 
 
 def refused(site: Site, plan: Plan, error: SamaopsError) -> Report:

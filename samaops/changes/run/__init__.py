@@ -10,4 +10,5 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     sessions,
     shell,
     statements,
+    upkeep,
 )

@@ -13,6 +13,7 @@ from samaops.collect import statements
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.postgresql.configuration import read_configuration
+from samaops.collect.postgresql.directories import directories
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects
 from samaops.collect.values import Answer, as_read, lacking, needed
@@ -47,6 +48,9 @@ from samaops.facts.postgresql import (
     Standby,
     Table,
     TempFiles,
+    UnfinishedIndex,
+    UpkeepIndex,
+    UpkeepRelation,
     Wal,
 )
 from samaops.i18n import _
@@ -157,6 +161,10 @@ class _Reading:
             readers["checkpointing"] = self._checkpointing
             readers["dirty_buffers"] = self._dirty_buffers
             readers["prepared_to_end"] = lambda: self._many("prepared_to_end", PreparedToEnd)
+            readers["upkeep_relations"] = lambda: self._many("upkeep_relations", UpkeepRelation)
+            readers["upkeep_indexes"] = lambda: self._many("upkeep_indexes", UpkeepIndex)
+            readers["unfinished_indexes"] = lambda: self._many("unfinished_indexes", UnfinishedIndex)
+            readers["data_directories"] = lambda: directories(self._client, self._probe, settings.server)
         if application is not None:
             readers["application"] = lambda: self._application(application, settings.database)
             readers["rights"] = lambda: self._rights(application, settings.notifications_table)
@@ -360,6 +368,10 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "checkpointing": ("postgresql.checkpointing",),
     "dirty_buffers": ("postgresql.dirty_buffers",),
     "prepared_to_end": ("postgresql.prepared_to_end",),
+    "upkeep_relations": ("postgresql.upkeep_relations",),
+    "upkeep_indexes": ("postgresql.upkeep_indexes",),
+    "unfinished_indexes": ("postgresql.unfinished_indexes",),
+    "data_directories": ("postgresql.data_directories",),
 }  # fmt: skip
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")

@@ -340,3 +340,45 @@ def test_interrupted_between_steps_that_stand_alone_what_is_made_stays(
     applied = engine(world, journal).apply(alone("a", "c"))
     assert (applied.statuses, applied.exit_code) == ((VERIFIED, REVERTED), INTERRUPTED)
     assert (world.values["a"], status_of(journal)) == (1, "failed")
+
+
+def test_a_step_that_could_not_be_made_now_is_left_out_and_is_not_done(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.outcomes["a=1"] = Outcome(False, "somebody has it", is_seen=True, is_skipped=True)
+    applied = engine(world, journal).apply(alone("a", "c"))
+    assert (applied.statuses, applied.exit_code) == ((REFUSED_STATUS, VERIFIED), 0)
+    assert [each.reason for each in applied.left_out] == ["somebody has it"]
+    assert status_of(journal) == "verified"
+    world.outcomes["c=1"] = world.outcomes["a=1"]
+    world.set("c", 0)
+    assert engine(world, journal).apply(alone("a", "c")).statuses == (REFUSED_STATUS, REFUSED_STATUS)
+
+
+def test_what_failed_and_left_nothing_needs_no_hand(world: ScriptedWorld, journal: Journal) -> None:
+    world.outcomes["b=1"] = Outcome(False, "gave up", is_seen=True)
+    applied = engine(world, journal).apply(alone("b", "c"))
+    assert (applied.statuses, applied.exit_code, applied.left_over) == ((FAILED, VERIFIED), 2, ())
+
+
+def test_what_its_doer_has_seen_to_work_is_verified_and_what_it_brought_is_kept(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.outcomes["a=1"] = Outcome(True, "smaller", is_seen=True, measured={"after": {"pages": 1}})
+    applied = engine(world, journal).apply(plan(replace(step("a"), after=()), steps_stand_alone=True))
+    assert (applied.statuses, applied.results) == ((VERIFIED,), ("smaller",))
+    ended = only(journal).last(history.STEP_ENDED)
+    assert ended is not None
+    assert ended.details["measured"] == {"after": {"pages": 1}}
+
+
+@pytest.mark.parametrize("is_ok", [True, False])
+def test_a_step_that_was_interrupted_and_has_ended_ends_the_change(
+    world: ScriptedWorld, journal: Journal, is_ok: bool
+) -> None:
+    world.outcomes["a=1"] = Outcome(is_ok, "interrupted", is_seen=True, is_interrupted=True)
+    first = step("a", can_undo=False)
+    applied = engine(world, journal).apply(plan(first, step("c"), steps_stand_alone=True))
+    assert (applied.exit_code, applied.left_over) == (INTERRUPTED, ())
+    assert applied.statuses == (VERIFIED if is_ok else FAILED, PLANNED)
+    assert "c=1" not in world.ran

@@ -28,6 +28,7 @@ from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_revoke_plans as revoking
 from tests.unit.changes import test_session_plans as sessions
+from tests.unit.changes import test_upkeep_plans as upkeep
 from tests.unit.changes.test_plans import (
     CONTAINER,
     NODE,
@@ -111,6 +112,10 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("db terminate", ("41",), (sessions.observed(sessions.BACKEND),)),
     ("db terminate", ("--idle-in-transaction", "60"), (sessions.observed(sessions.IDLE),)),
     ("db terminate", ("--prepared", "batch-7"), (sessions.observed(prepared=(sessions.PREPARED,)),)),
+    ("db vacuum", ("orders",), (upkeep.observed(),)),
+    ("db analyze", ("orders",), (upkeep.observed(),)),
+    ("db reindex", ("orders_note",), (upkeep.observed(),)),
+    ("db optimize", (), (upkeep.observed(upkeep_relations=(upkeep.DIRTY,)),)),
     (canary.NAME, ("normal", "id-1", "30"), (broker(replace(QUEUE, name="normal", consumers=1)),)),
 ]
 

@@ -1,0 +1,29 @@
+"""Which work on the database goes together: the table that the verbs themselves keep to."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+from samaops.changes import beside
+from samaops.changes.beside import Work
+from samaops.i18n import _
+from samaops.model.table import Column, Table
+
+TOPIC = "beside"
+
+
+def table() -> Table:
+    """Return each pair of works, whether they go together, and why not."""
+    columns = (
+        Column("work", _("work"), is_copied=True),
+        Column("beside", _("beside"), is_copied=True),
+        Column("verdict", _("at once")),
+        Column("reason", _("why")),
+    )
+    rows = tuple(
+        {"work": str(one), "beside": str(other), "verdict": str(rule.verdict), "reason": _(rule.reason)}
+        for one, other in combinations_with_replacement(Work, 2)
+        for rule in (beside.rule(one, other),)
+    )
+    answer = _("Which work on one database may go on beside which; samaops begins none beside what says no")
+    return Table(TOPIC, columns, rows, answer, answer=answer)

@@ -9,7 +9,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from samaops.i18n import _
+from samaops.i18n import _, number
 from samaops.model.table import Column, Table
 from samaops.render import escape
 from samaops.render.layout import CommandLine, Hanging
@@ -79,5 +79,5 @@ def _cell(row: Mapping[str, Any], column: Column) -> Text:
     if isinstance(value, (list, tuple)):
         return Text(escape.plain(", ".join(map(str, value))) or "-")
     if isinstance(value, float):
-        return Text(f"{value:g}")
+        return Text(number(f"{value:g}"))
     return Text("-" if value is None or value == "" else escape.plain(str(value)))

@@ -23,12 +23,13 @@ UNION ALL
                WHERE option_name = 'autovacuum_freeze_max_age') AS own_xid,
               (SELECT option_value::bigint FROM pg_options_to_table(reloptions)
                WHERE option_name = 'autovacuum_multixact_freeze_max_age') AS own_multixact,
-              CASE WHEN relkind = 't' THEN (SELECT space.nspname || '.' || table_of.relname
-                                            FROM pg_class AS table_of
-                                            JOIN pg_namespace AS space ON space.oid = table_of.relnamespace
-                                            WHERE table_of.reltoastrelid = pg_class.oid) END AS owner
+              owner
        FROM pg_class
        JOIN pg_namespace ON pg_namespace.oid = relnamespace
+       LEFT JOIN (SELECT reltoastrelid AS toast, nspname || '.' || relname AS owner
+                  FROM pg_class
+                  JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                  WHERE reltoastrelid <> 0) AS owning ON toast = pg_class.oid
        WHERE relkind IN ('r', 't', 'm') AND relfrozenxid <> '0') AS relation
  ORDER BY greatest(
      age(relfrozenxid) / least(own_xid, current_setting('autovacuum_freeze_max_age')::bigint)::float8,

@@ -124,7 +124,7 @@ def _sentences(
     if totals["percent"] is None:
         yield _("{span} nothing was read").format(span=span)
         return
-    text = _("{span}, {percent} % of {blocks} blocks were found in shared_buffers ({size})")
+    text = _("{span}, {percent:.1f} % of {blocks} blocks were found in shared_buffers ({size})")
     yield text.format(
         span=span,
         percent=totals["percent"],
@@ -133,6 +133,6 @@ def _sentences(
     )
     worst = relations[0] if relations and relations[0]["read"] else None
     if worst and (worst["percent"] or 0.0) < _LEAST_PERCENT:
-        yield _("most from outside: {name}, {percent} % found").format(
+        yield _("most from outside: {name}, {percent:.1f} % found").format(
             name=worst["name"], percent=worst["percent"]
         )

@@ -136,8 +136,8 @@ def _too_large(pool: _Pool, usable: int) -> str:
 
 def _answer(figures: look.Row) -> str:
     text = ngettext(
-        "{used} of {usable} usable connections is taken ({percent} %): max_connections {most}, {kept} reserved",
-        "{used} of {usable} usable connections are taken ({percent} %): max_connections {most}, {kept} reserved",
+        "{used} of {usable} usable connections is taken ({percent:.1f} %): max_connections {most}, {kept} reserved",
+        "{used} of {usable} usable connections are taken ({percent:.1f} %): max_connections {most}, {kept} reserved",
         figures["used"],
     ).format(
         used=figures["used"],

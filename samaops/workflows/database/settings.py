@@ -26,7 +26,7 @@ _HAS_PASSWORD = re.compile(r"://|passw|secret|token", re.IGNORECASE)
 _MASK = "********"
 _AUTO = "postgresql.auto.conf"
 _MARKS = {
-    "different": N_("not as in the guide"),
+    "different": N_("different"),
     "pending": N_("waits for a restart"),
     "changed": N_("changed"),
 }

@@ -66,6 +66,9 @@ def wraparound(site: Site, over: float | None, limit: int, sleep: Sleep = time.s
     if hidden:
         text = _("{count} sequences are hidden from {role}: it needs USAGE or SELECT on them")
         notes.append(text.format(count=hidden, role=rights["role"]))
+    if not_asked := next((row["not_asked"] for row in sequences), 0):
+        text = _("{count} sequences, those of the smallest tables, were not looked at")
+        notes.append(text.format(count=not_asked))
     if not rights["sees_sessions"]:
         notes.append(look.missing_monitor(rights["role"]))
     notes += look.shown_of(len(rows), limit)
@@ -191,7 +194,7 @@ def _notes(
 
 def _answer(rows: Sequence[look.Row], rate: _Rate) -> str:
     oldest = max((row for row in rows if row["of"] == "database"), key=lambda row: row["percent"])
-    text = _("The oldest database, {name}, has used {used} ({percent} %)").format(
+    text = _("The oldest database, {name}, has used {used} ({percent:.1f} %)").format(
         name=oldest["name"], used=oldest["used"], percent=oldest["percent"]
     )
     speed = _("{rate} transaction ids a second, measured over {seconds}").format(

@@ -80,7 +80,7 @@ def _remedy(site: Site, holder: look.Row) -> tuple[str, str | None]:
     """Return what to do about a holder, in words, and as a command where there is one."""
     kind, pid = holder["kind"], holder["pid"]
     if kind == "prepared transaction":
-        text = _("ask its owner, then COMMIT PREPARED or ROLLBACK PREPARED")
+        text = _("ask its owner, then roll it back")
         return text, look.command(site, f"db terminate --prepared {quoted(holder['name'])}")
     if kind == "slot" and holder["is_active"]:
         return _("its reader (pid {pid}) lags: look there").format(pid=pid), None
@@ -106,8 +106,9 @@ def _answer(rows: list[look.Row]) -> str:
     if not rows:
         return _("Nobody holds back cleaning")
     worst = rows[0]
-    text = _("{kind} {name} holds back cleaning the most: for {age} transactions")
-    answer = text.format(kind=worst["kind"].capitalize(), name=worst["name"], age=worst["age"])
+    name = worst["name"] if worst["pid"] is None else _("pid {pid}").format(pid=worst["pid"])
+    text = _("{name} ({kind}) holds back cleaning the most: for {age} transactions")
+    answer = text.format(kind=worst["kind"], name=name, age=worst["age"])
     if worst["seconds"] is None:
         return answer
     return _("{text}, {seconds} long").format(text=answer, seconds=worst["for"])

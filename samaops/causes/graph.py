@@ -32,7 +32,9 @@ from samaops.causes import (
 from samaops.causes.mechanism import is_older
 from samaops.causes.root import Candidate, Declaration, declared_in
 from samaops.causes.view import View
-from samaops.model.cause import Cause
+from samaops.i18n import _
+from samaops.model.cause import Cause, Verdict
+from samaops.model.failure import FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import SEVERITY, Status
 from samaops.site.site import Site
@@ -55,11 +57,19 @@ _LAYERS = (
     publishing,
 )
 DECLARATIONS = declared_in(_LAYERS)
+# A healthy lab was called hung once in fifty looks at 7 to 11 processes for each processor, and never below 5.
+_OVERLOAD = 5.0
+_SILENCES = (FailureKind.NO_ANSWER.value, FailureKind.SILENT.value)
 logger = logging.getLogger(__name__)
 
 
-def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
-    """Return the findings, each with its root cause's id where one explains it, and the roots, worst first."""
+def explain(
+    findings: tuple[Finding, ...], site: Site, own_load: float | None = None
+) -> tuple[tuple[Finding, ...], tuple[Cause, ...]]:
+    """Return the findings, each with its root cause's id where one explains it, and the roots, worst first.
+
+    ``own_load``: how many processes wanted each processor of the machine that looked, None where nobody measured it.
+    """
     view = View(findings, site)
     roots: list[_Root] = []
     candidates = [candidate for declared in DECLARATIONS for candidate in _candidates(declared, view)]
@@ -77,7 +87,7 @@ def explain(findings: tuple[Finding, ...], site: Site) -> tuple[tuple[Finding, .
         replace(finding, cause=explained[finding.key].candidate.id) if finding.key in explained else finding
         for finding in findings
     )
-    return named, tuple(_cause(root, explained) for root in roots)
+    return named, tuple(_doubted(_cause(root, explained), root, own_load) for root in roots)
 
 
 def _candidates(declared: Declaration, view: View) -> Iterator[Candidate]:
@@ -159,6 +169,20 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
             keys = [word for word in finding.detail.split() if word in explained]
             assigned |= {finding.key: explained[keys[0]]} if keys else {}
     return assigned
+
+
+def _doubted(cause: Cause, root: _Root, own_load: float | None) -> Cause:
+    """Return a cause that a silence shows as probable only, where the machine that listened had no time itself."""
+    is_shown_by_silence = all(
+        trigger.evidence.get("kind") in _SILENCES for trigger in root.candidate.triggers
+    )
+    if own_load is None or own_load < _OVERLOAD or not is_shown_by_silence:
+        return cause
+    text = _(
+        "this machine was overloaded itself ({load:.0f} processes for each processor): it may have listened too late"
+    )
+    verdict = Verdict.PROBABLE if cause.verdict is Verdict.CONFIRMED else cause.verdict
+    return replace(cause, verdict=verdict, speaks_against=(*cause.speaks_against, text.format(load=own_load)))
 
 
 def _cause(root: _Root, explained: dict[str, _Root]) -> Cause:

@@ -68,6 +68,7 @@ def plan(change: Change, snapshot: Snapshot, is_done: Callable[[Operation], bool
         nothing_to_do=nothing,
         undoes=change.id,
         notes=tuple(notes),
+        lock=original.lock,
     )
 
 

@@ -186,7 +186,7 @@ class _Run:
     def _begins_again(self) -> bool:
         """Return whether to look once more, with new time: where this machine has no time itself, silence may be its own."""
         now = time.monotonic()
-        is_busy = os.getloadavg()[0] > _BUSY_LOAD * (os.cpu_count() or 1)
+        is_busy = _own_load() > _BUSY_LOAD
         has_room = now < self.ends_at and now + self.collector.timeout <= self._run_ends_at
         if self._has_begun_again or self.collector.writes or not (is_busy and has_room):
             return False
@@ -297,7 +297,14 @@ def observe(
         raise
     shells.close()
     deadline_hit = any(run.hit_deadline for run in runs.values())
-    return Snapshot(taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint())
+    return Snapshot(
+        taken_at, observations, _milliseconds_since(started), deadline_hit, tally.footprint(), _own_load()
+    )
+
+
+def _own_load() -> float:
+    """Return how many processes of this machine want each of its processors."""
+    return round(os.getloadavg()[0] / (os.cpu_count() or 1), 1)
 
 
 def _milliseconds_since(started: float) -> int:

@@ -33,13 +33,17 @@ class Observation(Struct, frozen=True):
 
 
 class Snapshot(Struct, frozen=True):
-    """Everything that one run observed."""
+    """Everything that one run observed.
+
+    ``own_load`` is how many processes of the machine that looked wanted each of its processors (mean of the last minute).
+    """
 
     taken_at: Moment
     observations: tuple[Observation, ...] = ()
     duration_ms: int = 0
     deadline_hit: bool = False
     footprint: Footprint = field(default_factory=Footprint)
+    own_load: float | None = None
 
     def facts_of(self, facts_type: type[FactsT]) -> Iterator[tuple[Observation, FactsT]]:
         """Yield each successful observation of one type of facts, with the facts themselves."""

@@ -69,6 +69,11 @@ class Change(Struct, frozen=True):
         return plan
 
     @property
+    def lock(self) -> str:
+        """The lock that it holds, as ``Plan.lock`` has it."""
+        return str(self.plan.get("lock", ""))
+
+    @property
     def owner(self) -> Owner:
         """Who made it."""
         return Owner(**self.events[0].details["owner"])

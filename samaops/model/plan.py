@@ -109,7 +109,8 @@ class Plan(Struct, frozen=True):
     ``target`` is the name to be typed where data would be lost. ``cures`` holds the finding keys
     (``code@subject``) that must be gone afterwards. Without steps, ``nothing_to_do`` says why. ``undoes`` is the
     change that this one takes back, ``notes`` what people should know besides. Where ``steps_stand_alone``, each is of
-    use without the others: one that fails takes back itself, and the next is made.
+    use without the others: one that fails takes back itself, and the next is made. ``lock`` names the lock that it holds
+    where that is not the one of all changes: work of hours, beside which others may be made.
     """
 
     verb: str
@@ -122,6 +123,7 @@ class Plan(Struct, frozen=True):
     undoes: str | None = None
     notes: tuple[str, ...] = ()
     steps_stand_alone: bool = False
+    lock: str = ""
 
     @property
     def risk(self) -> Risk:

@@ -24,7 +24,8 @@ class Table(Struct, frozen=True):
     """A list of things. ``kind`` names it for programs (``samaops/<kind>/1``); rows are plain JSON values.
 
     ``answer`` is what the list says, in a sentence that stands above it. It ``is_whole`` when all that was asked for could
-    be seen; what could not, and why, stands in ``notes``.
+    be seen; what could not, and why, stands in ``notes``. ``commands`` are what to type next, ``figures`` numbers about all
+    of the list.
     """
 
     kind: str
@@ -34,3 +35,5 @@ class Table(Struct, frozen=True):
     notes: tuple[str, ...] = ()
     answer: str = ""
     is_whole: bool = True
+    commands: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = {}

@@ -9,10 +9,10 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
 
-from samaops.i18n import _
+from samaops.i18n import _, number
 from samaops.model.table import Column, Table
 from samaops.render import escape
-from samaops.render.layout import Hanging
+from samaops.render.layout import CommandLine, Hanging
 
 # A task's id has 36 characters: there is room for others beside it.
 _LONGEST_COPIED = 40
@@ -21,7 +21,9 @@ _LONGEST_COPIED = 40
 def document(table: Table) -> dict[str, Any]:
     """Return a table as plain values, for JSON."""
     document = {"schema": f"samaops/{table.kind}/1", table.kind: [dict(row) for row in table.rows]}
-    return {**document, "answer": table.answer, "notes": list(table.notes)} if table.answer else document
+    if table.answer:
+        document |= {"answer": table.answer, "notes": list(table.notes), "commands": list(table.commands)}
+    return {**document, "figures": dict(table.figures)} if table.figures else document
 
 
 def markdown(table: Table) -> str:
@@ -39,6 +41,7 @@ def markdown(table: Table) -> str:
     else:
         lines.append(escape.markdown(table.empty))
     lines += [line for note in table.notes for line in ("", escape.markdown(note))]
+    lines += [line for command in table.commands for line in ("", escape.markdown_hint(command))]
     return "\n".join(lines) + "\n"
 
 
@@ -51,7 +54,8 @@ def screen(table: Table) -> Group:
     answer: list[RenderableType] = (
         [Hanging(Text(""), Text(escape.plain(table.answer), "bold"))] if table.answer else []
     )
-    notes = [Hanging(Text(""), Text(escape.plain(note), "dim")) for note in table.notes]
+    notes: list[RenderableType] = [Hanging(Text(""), Text(escape.plain(note), "dim")) for note in table.notes]
+    notes += [CommandLine(escape.command(command), indent=2) for command in table.commands]
     if not table.rows:
         return Group(*(answer or [Text(table.empty)]), *notes)
     grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -75,5 +79,5 @@ def _cell(row: Mapping[str, Any], column: Column) -> Text:
     if isinstance(value, (list, tuple)):
         return Text(escape.plain(", ".join(map(str, value))) or "-")
     if isinstance(value, float):
-        return Text(f"{value:g}")
+        return Text(number(f"{value:g}"))
     return Text("-" if value is None or value == "" else escape.plain(str(value)))

@@ -106,6 +106,11 @@ def lock_of(site: Site, journal: Journal, name: str | None = None) -> ChangeLock
     return ChangeLock(place, name or site.name, journal.engine() if journal.is_shared else None)
 
 
+def lock_for(site: Site, journal: Journal, kind: str = "") -> ChangeLock:
+    """Return the lock of all changes, or that of one kind of long work (``Plan.lock``); nothing is taken yet."""
+    return lock_of(site, journal, f"{site.name} {kind}" if kind else None)
+
+
 def require_possible(site: Site, plan: Plan) -> Plan:
     """Say before anybody is asked what would stop the change: no journal, or another change under way.
 
@@ -113,7 +118,7 @@ def require_possible(site: Site, plan: Plan) -> Plan:
     """
     journal = journal_of(site)
     journal.prepare()
-    owner = lock_of(site, journal).holder()
+    owner = lock_for(site, journal, plan.lock).holder()
     journal.close()
     if owner is not None:
         raise lock.locked(owner)
@@ -130,8 +135,8 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
     world, journal = world or LiveWorld(site), journal_of(site)
     journal.prepare()
     try:
-        with shells.kept(), exclusion.alone(site, plan, lock_of(site, journal)) as locks:
-            _note_interrupted(journal)
+        with shells.kept(), exclusion.alone(site, plan, lock_for(site, journal, plan.lock)) as locks:
+            _note_interrupted(journal, plan.lock)
             applied = Engine(world, journal, locks.check, wait_seconds).apply(plan)
             findings = _cured(world, plan) if applied.exit_code == 0 else ()
     except history.HistoryError as error:
@@ -153,10 +158,11 @@ def _cured(world: LiveWorld, plan: Plan) -> tuple[Finding, ...]:
     return world.findings(plan.cures, world.look(codes_in(plan.cures)))
 
 
-def _note_interrupted(journal: Journal) -> None:
-    """Close what an earlier process left open: we hold the lock, so nobody works on it any more."""
+def _note_interrupted(journal: Journal, lock: str) -> None:
+    """Close what an earlier process left open: we hold its lock, so nobody works on it any more."""
     for change in journal.unfinished():
-        journal.write(change.id, history.INTERRUPTED, None, {})
+        if change.lock == lock:
+            journal.write(change.id, history.INTERRUPTED, None, {})
 
 
 def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:

@@ -97,7 +97,7 @@ def judge(snapshot: Snapshot, site: Site, selection: Selection = EVERYTHING) -> 
     """Turn what was observed into a report. Pure: the same snapshot gives the same report."""
     _refuse_unknown_thresholds(site, {observation.system for observation in snapshot.observations})
     findings = checks.judge(snapshot, site, selection)
-    findings, causes = graph.explain(findings, site)
+    findings, causes = graph.explain(findings, site, snapshot.own_load)
     report = Report(
         command="diagnose",
         started_at=snapshot.taken_at,

@@ -81,7 +81,7 @@ def look(site: Site, plan: Plan) -> Plan:
     with _shells(site, touched) as pool:
         for server, is_needed in touched.items():
             try:
-                owner = _lock_of(site, server, pool, is_needed=is_needed).holder()
+                owner = _lock_of(site, server, pool, plan.lock, is_needed=is_needed).holder()
             except ClientError as error:
                 if is_needed:
                     raise _refusal(site, server, error) from error
@@ -120,15 +120,18 @@ def alone(site: Site, plan: Plan, ours: ChangeLock) -> Iterator[Locks]:
     touched = servers_of(site, plan)
     with ours, _shells(site, touched) as pool:
         theirs = Locks(
-            *(_lock_of(site, server, pool, is_needed=is_needed) for server, is_needed in touched.items())
+            *(
+                _lock_of(site, server, pool, plan.lock, is_needed=is_needed)
+                for server, is_needed in touched.items()
+            )
         )
         with theirs:
             yield Locks(ours, theirs)
 
 
-def _lock_of(site: Site, server: str, shells: ShellPool, *, is_needed: bool) -> Lock:
-    """Return the lock of a server; nothing is opened yet."""
-    name = lock.file_name(site.settings.site, server)
+def _lock_of(site: Site, server: str, shells: ShellPool, kind: str, *, is_needed: bool) -> Lock:
+    """Return the lock of a server for all changes, or for one kind (``Plan.lock``); nothing is opened yet."""
+    name = lock.file_name(site.settings.site, server, *([kind] if kind else []))
     configured = site.settings.servers.get(server)
     if configured is not None and configured.ssh == "local":
         return FileLock(_directory_here(site) / name, server)

@@ -29,7 +29,7 @@ from samaops.model.plan import Plan
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import exclusion
-from samaops.workflows.change import LiveWorld, journal_of, lock_of
+from samaops.workflows.change import LiveWorld, journal_of, lock_for
 
 # In the place of an id.
 LAST = "last"
@@ -66,7 +66,7 @@ def changes(site: Site, limit: int, wanted: Wanted = ANY) -> tuple[PastChange, .
     Raises UnavailableError when the journal cannot be read, UsageError for a kind or a server that nothing has.
     """
     with _opened(site) as journal:
-        holder = cache(lambda: _running(site, journal))
+        holder = cache(lambda lock: _running(site, journal, lock))
         fitting = (change for change in _since(journal, wanted.since) if _fits(change, wanted, holder))
         changes, undone = tuple(islice(fitting, limit)), journal.undone_by()
         if not changes:
@@ -81,7 +81,7 @@ def _since(journal: Journal, since: datetime | None) -> Iterator[Change]:
         yield change
 
 
-def _fits(change: Change, wanted: Wanted, holder: Callable[[], Owner | None]) -> bool:
+def _fits(change: Change, wanted: Wanted, holder: Callable[[str], Owner | None]) -> bool:
     words = {word.lstrip("-") for word in str(change.plan["verb"]).split()}
     servers = _servers_of(change)
     return (
@@ -101,9 +101,9 @@ def _servers_of(change: Change) -> set[str]:
     return servers
 
 
-def _holder_of(change: Change, holder: Callable[[], Owner | None]) -> Owner | None:
+def _holder_of(change: Change, holder: Callable[[str], Owner | None]) -> Owner | None:
     """Ask who makes a change right now, only where that can be of interest."""
-    return None if change.last(history.ENDED) else holder()
+    return None if change.last(history.ENDED) else holder(change.lock)
 
 
 def _require_known(site: Site, wanted: Wanted) -> None:
@@ -126,7 +126,9 @@ def change(site: Site, identifier: str) -> PastChange:
     with _opened(site) as journal:
         change = next(journal.newest_first(), None) if identifier == LAST else None
         change = change or _find(journal, identifier)
-        return _past(site, change, _running(site, journal), journal.undone_by(), with_moments=True)
+        return _past(
+            site, change, _running(site, journal, change.lock), journal.undone_by(), with_moments=True
+        )
 
 
 def undo(site: Site, identifier: str) -> Plan:
@@ -137,7 +139,7 @@ def undo(site: Site, identifier: str) -> Plan:
     """
     with _opened(site) as journal:
         change = _last_effective(journal) if identifier == LAST else _find(journal, identifier)
-        if change.status(_running(site, journal)) == "running":
+        if change.status(_running(site, journal, change.lock)) == "running":
             raise RefusedError(_("The change {id} is still being made").format(id=change.id))
     codes = undoing.codes_of(change)
     snapshot = LiveWorld(site).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
@@ -188,9 +190,9 @@ def _find(journal: Journal, identifier: str) -> Change:
     return change
 
 
-def _running(site: Site, journal: Journal) -> Owner | None:
-    """Return who makes a change right now, None when nobody does."""
-    return lock_of(site, journal).holder()
+def _running(site: Site, journal: Journal, lock: str) -> Owner | None:
+    """Return who makes a change under a lock (``Plan.lock``) right now, None when nobody does."""
+    return lock_for(site, journal, lock).holder()
 
 
 def _past(

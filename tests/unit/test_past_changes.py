@@ -247,6 +247,7 @@ def test_what_is_no_moment_is_refused_with_examples(typed: str) -> None:
 
 # The words of a plan and what a person types to have it made again.
 TYPED = [
+    ("db cancel", ("4711",), "db cancel 4711"),
     ("docker restart", ("my container",), "docker restart 'my container'"),
     ("docker cleanup", (), "docker cleanup"),
     ("workers scale", ("worker2", "+2"), "workers scale worker2 --add 2"),

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient, quoted
+from samaops.collect import statements
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
-from samaops.collect.postgresql import statements
 from samaops.collect.postgresql.configuration import read_configuration
 from samaops.collect.postgresql.notifications import read_due
 from samaops.collect.registry import collects

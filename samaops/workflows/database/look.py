@@ -9,7 +9,7 @@ from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
-from samaops.collect.postgresql import statements
+from samaops.collect import statements
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import _
 from samaops.model.table import Column, Table
@@ -63,6 +63,17 @@ def statement(text: str | None) -> str:
     return " ".join(statements.shown(text).split())
 
 
+def command(site: Site, words: str) -> str:
+    """Return a command of samaops for this site, as it is typed here."""
+    return chosen.same(samaops(site, words))
+
+
+def shown_of(count: int, limit: int) -> list[str]:
+    """Return the note that a list was cut, if it was."""
+    text = _("{shown} of {count} are shown; more with --limit {count}")
+    return [text.format(shown=limit, count=count)] if count > limit else []
+
+
 def joined(parts: Iterable[str]) -> str:
     """Return sentences as one."""
     return reduce(lambda text, more: _("{text}; {more}").format(text=text, more=more), parts)
@@ -73,8 +84,3 @@ def missing_monitor(role: str) -> str:
     return _("the server hides the other sessions from {role}; it needs the role pg_monitor").format(
         role=role
     )
-
-
-def command(site: Site, words: str) -> str:
-    """Return a command of samaops for this very site, as it can be typed."""
-    return chosen.same(samaops(site, words))

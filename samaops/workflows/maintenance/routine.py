@@ -341,7 +341,7 @@ def _look(this: _Run, earlier: Earlier) -> _Seen:
     snapshot = replace(snapshot, observations=(*snapshot.observations, past.observation(earlier)))
     snapshot = redaction.redacted(snapshot, site)
     findings = _with_words(this.tasks, checks.judge(snapshot, site, selection), snapshot)
-    findings, causes = graph.explain(findings, site)
+    findings, causes = graph.explain(findings, site, snapshot.own_load)
     report = Report(
         command=this.routine.command,
         started_at=snapshot.taken_at,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.causes import graph, task_exceptions
 from samaops.config.settings import Settings
@@ -103,6 +104,22 @@ def test_every_explained_finding_is_listed_by_one_cause_or_by_those_that_it_deci
 def test_a_healthy_system_has_no_cause() -> None:
     healthy = (Finding("redis.service.unreachable", Status.OK, "redis/workers", "Redis answers"),)
     assert graph.explain(healthy, Site(settings())) == (healthy, ())
+
+
+def test_what_only_a_silence_shows_is_no_more_than_probable_where_we_had_no_time_to_listen() -> None:
+    silent = Finding(
+        "rabbitmq.service.unreachable", Status.CRITICAL, "rabbitmq/api", "RabbitMQ is hung", server="api",
+        evidence={"kind": "no_answer", "stage": "overview"},
+    )  # fmt: skip
+    refused = replace(silent, evidence={"kind": "refused", "stage": "connect"})
+    for finding, load, verdict in (
+        (silent, 1.0, Verdict.CONFIRMED),
+        (silent, None, Verdict.CONFIRMED),
+        (silent, 7.0, Verdict.PROBABLE),
+        (refused, 7.0, Verdict.CONFIRMED),
+    ):
+        _findings, (cause,) = graph.explain((finding,), Site(settings()), load)
+        assert (cause.verdict, bool(cause.speaks_against)) == (verdict, verdict is Verdict.PROBABLE)
 
 
 def test_a_fault_that_no_cause_knows_is_inconclusive_and_narrowed_down() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -21,6 +22,8 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.rabbitmq import BrokerQueue, Count, RabbitMQFacts
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
+from samaops.workflows import change
+from samaops.workflows import history as past_changes
 from tests.unit.checks.judging import REFUSED, failed, seen
 
 SETTINGS = Settings.model_validate(
@@ -245,3 +248,25 @@ def test_a_plan_comes_back_from_the_journal_as_it_was(plan: Plan) -> None:
 @pytest.mark.parametrize("name", verbs.names())
 def test_every_verb_has_its_own_name(name: str) -> None:
     assert verbs.find(name).name == name
+
+
+def test_what_takes_hours_holds_a_lock_of_its_own_and_is_not_closed_by_other_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    values = {**SETTINGS.model_dump(), "safety": {"lock_directory": tmp_path}}
+    site = Site(Settings.model_validate(values))
+    journal = change.journal_of(site)
+    journal.prepare()
+    long = Plan("db vacuum", (), "Vacuum", "all", lock="upkeep")
+    begun = journal.begin(to_plain(long))
+    with change.lock_for(site, journal, "upkeep"), change.lock_for(site, journal):
+        change._note_interrupted(journal, "")
+        (vacuum,) = journal.unfinished()
+        assert (vacuum.id, vacuum.lock) == (begun, "upkeep")
+        (past,) = past_changes.changes(site, 5)
+        assert past.status == "running"
+    with change.lock_for(site, journal, "upkeep"):
+        change._note_interrupted(journal, "upkeep")
+    assert journal.unfinished() == ()
+    journal.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from samaops.collect.postgresql import statements
+from samaops.collect import statements
 from samaops.site import chosen
 
 

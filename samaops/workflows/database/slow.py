@@ -114,7 +114,7 @@ def slow(site: Site, wanted: Wanted, waiting: Waiting) -> Table:
     total_ms = sum(each["total_ms"] for key, each in used.items() if key[3]) + hidden.get("total_ms", 0.0)
     rows = list(_rows(chosen, total_ms, texts, after.info.block_size))
     failed = [look.missing_monitor(role)] if hidden.get("calls") else []
-    notes = [*failed, *_warnings(before, after), *_remarks(rows, extension, is_early=is_early)]
+    notes = [*failed, *warnings(before, after), *_remarks(rows, extension, is_early=is_early)]
     notes += look.shown_of(len(used), wanted.limit)
     span = seconds if before else after.info.counted_seconds
     answer = _answer(rows, total_ms, span, is_since_reset=before is None)
@@ -226,7 +226,8 @@ def _answer(rows: Sequence[look.Row], total_ms: float, seconds: float, *, is_sin
     )
 
 
-def _warnings(before: Counted | None, after: Counted) -> Iterator[str]:
+def warnings(before: Counted | None, after: Counted) -> Iterator[str]:
+    """Yield why the figures may be too low: a reset, or entries that were thrown out for want of room."""
     if before and before.info.reset_at != after.info.reset_at:
         yield _("warning: the statistics were reset while we looked; only what came after is counted")
         return

@@ -94,7 +94,9 @@ def measured(server: PostgresServer, place: Path, times: int) -> Part:
     }  # fmt: skip
     samaops = [sys.executable, "-m", "samaops", "--config", str(configuration), "db"]
     psql = ["psql", "-h", "127.0.0.1", "-p", str(server.port), "-U", "postgres", "-d", DATABASE, "-c"]
-    document = json.loads(run([*samaops, "slow", "--since-reset", "-o", "json"], environment)[1])
+    document = json.loads(
+        run([*samaops, "slow", "--since-reset", "--limit", "1000", "-o", "json"], environment)[1]
+    )
     queryid = next(row["queryid"] for row in document["slow"] if str(row["query"]).startswith("SELECT value"))
     more = {"slow": ["--since-reset"], "explain": [queryid]}
     rows = []

@@ -5,6 +5,19 @@ WITH held AS MATERIALIZED (
     SELECT relation AS oid
     FROM pg_locks
     WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid <> pg_backend_pid()
+), candidates AS MATERIALIZED (  -- to measure opens a relation: only those that may be large enough are
+    SELECT indexrelid
+    FROM pg_index
+    JOIN pg_class ON pg_class.oid = indexrelid
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace,
+         LATERAL (SELECT reltuples < 0 OR pg_stat_get_mod_since_analyze(indrelid) >= 1000) AS since (is_changed)
+    WHERE relkind = 'i'
+      AND indisvalid
+      AND relam = (SELECT oid FROM pg_am WHERE amname = 'btree')
+      AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
+      AND (is_changed OR relpages::bigint * current_setting('block_size')::bigint >= %(least_bytes)s)
+    ORDER BY is_changed DESC, relpages DESC
+    LIMIT 1000
 ), measured AS MATERIALIZED (
     SELECT pg_class.*,
            nspname,
@@ -12,13 +25,10 @@ WITH held AS MATERIALIZED (
            CASE WHEN pg_class.oid IN (SELECT oid FROM held)
                 THEN relpages::bigint * current_setting('block_size')::bigint
                 ELSE pg_relation_size(pg_class.oid) END AS size_bytes
-    FROM pg_index
+    FROM candidates
+    JOIN pg_index USING (indexrelid)
     JOIN pg_class ON pg_class.oid = indexrelid
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE relkind = 'i'
-      AND indisvalid
-      AND relam = (SELECT oid FROM pg_am WHERE amname = 'btree')
-      AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
 ), largest AS MATERIALIZED (
     SELECT *
     FROM measured
@@ -33,8 +43,12 @@ WITH held AS MATERIALIZED (
     JOIN pg_attribute ON attrelid = indrelid AND attnum = key.number
     JOIN pg_class AS of_table ON of_table.oid = indrelid
     JOIN pg_namespace AS its ON its.oid = of_table.relnamespace
-    LEFT JOIN pg_stats ON schemaname = its.nspname AND tablename = of_table.relname
-        AND pg_stats.attname = pg_attribute.attname AND NOT inherited
+    -- in a subquery of its own: else all of pg_stats is read, and our right to each column of it asked for
+    LEFT JOIN LATERAL (SELECT avg_width, null_frac
+                       FROM pg_stats
+                       WHERE schemaname = its.nspname AND tablename = of_table.relname
+                         AND pg_stats.attname = pg_attribute.attname AND NOT inherited
+                       OFFSET 0) AS known ON true
     WHERE indexprs IS NULL
     GROUP BY indexrelid
 )

@@ -6,6 +6,16 @@ WITH held AS MATERIALIZED (
     SELECT relation AS oid
     FROM pg_locks
     WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid <> pg_backend_pid()
+), candidates AS MATERIALIZED (  -- to measure opens a relation: only those that may be large enough are
+    SELECT pg_class.oid
+    FROM pg_class
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace,
+         LATERAL (SELECT reltuples < 0 OR pg_stat_get_mod_since_analyze(pg_class.oid) >= 1000) AS since (is_changed)
+    WHERE relkind IN ('r', 'm')
+      AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
+      AND (is_changed OR relpages::bigint * current_setting('block_size')::bigint >= %(least_bytes)s)
+    ORDER BY is_changed DESC, relpages DESC
+    LIMIT 1000
 ), measured AS MATERIALIZED (
     SELECT pg_class.*,
            nspname,
@@ -14,9 +24,9 @@ WITH held AS MATERIALIZED (
                 ELSE pg_relation_size(pg_class.oid) END AS size_bytes,
            CASE WHEN reltoastrelid <> 0 AND reltoastrelid NOT IN (SELECT oid FROM held)
                 THEN pg_relation_size(reltoastrelid) END AS toast_bytes
-    FROM pg_class
+    FROM candidates
+    JOIN pg_class USING (oid)
     JOIN pg_namespace ON pg_namespace.oid = relnamespace
-    WHERE relkind IN ('r', 'm') AND nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')
 ), largest AS MATERIALIZED (
     SELECT *
     FROM measured
@@ -28,8 +38,12 @@ WITH held AS MATERIALIZED (
            json_agg(json_build_array(attlen, attalign, avg_width, null_frac) ORDER BY attnum) AS columns
     FROM largest
     JOIN pg_attribute ON attrelid = largest.oid AND attnum > 0 AND NOT attisdropped
-    LEFT JOIN pg_stats ON schemaname = nspname AND tablename = largest.relname AND pg_stats.attname = pg_attribute.attname
-        AND NOT inherited
+    -- in a subquery of its own: else all of pg_stats is read, and our right to each column of it asked for
+    LEFT JOIN LATERAL (SELECT avg_width, null_frac
+                       FROM pg_stats
+                       WHERE schemaname = nspname AND tablename = largest.relname
+                         AND pg_stats.attname = pg_attribute.attname AND NOT inherited
+                       OFFSET 0) AS known ON true
     GROUP BY attrelid
 )
 SELECT nspname || '.' || largest.relname AS name,

@@ -39,47 +39,46 @@ WITH held AS MATERIALIZED (
     JOIN pg_class ON pg_class.oid = indexrelid
     LEFT JOIN constrained ON conindid = indexrelid
     WHERE relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace, 'information_schema'::regnamespace)
+), pairs AS MATERIALIZED (  -- by table alone: any further condition makes the planner compare all with all
+    SELECT one, other
+    FROM ours AS one
+    JOIN ours AS other ON other.indrelid = one.indrelid AND other.indexrelid <> one.indexrelid
 ), useless AS (
     SELECT 'invalid' AS class, ours.indexrelid, NULL::oid AS better
     FROM ours
     WHERE NOT (indisvalid AND indisready AND indislive)
       AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS building WHERE building.relid = indrelid)
     UNION ALL
-    SELECT DISTINCT ON (worse.indexrelid) 'duplicate', worse.indexrelid, better.indexrelid
-    FROM ours AS worse
-    JOIN ours AS better
-      ON better.indrelid = worse.indrelid
-     AND better.indexrelid <> worse.indexrelid
-     AND better.relam = worse.relam
-     AND better.indkey::text = worse.indkey::text
-     AND better.indnkeyatts = worse.indnkeyatts
-     AND better.indclass::text = worse.indclass::text
-     AND better.indcollation::text = worse.indcollation::text
-     AND better.indoption::text = worse.indoption::text
-     AND better.expressions = worse.expressions
-     AND better.predicate = worse.predicate
-    -- of two, the one stays that does more; of equals the older one
-    WHERE worse.indisvalid AND better.indisvalid
-      AND (cardinality(worse.keeps) < cardinality(better.keeps)
-           OR cardinality(worse.keeps) = cardinality(better.keeps) AND worse.indexrelid > better.indexrelid)
+    SELECT 'duplicate', (one).indexrelid, (other).indexrelid
+    FROM pairs
+    WHERE (one).indisvalid AND (other).indisvalid
+      AND (other).relam = (one).relam
+      AND (other).indkey::text = (one).indkey::text
+      AND (other).indnkeyatts = (one).indnkeyatts
+      AND (other).indclass::text = (one).indclass::text
+      AND (other).indcollation::text = (one).indcollation::text
+      AND (other).indoption::text = (one).indoption::text
+      AND (other).expressions = (one).expressions
+      AND (other).predicate = (one).predicate
+      -- of two, the one stays that does more; of equals the older one
+      AND (cardinality((one).keeps) < cardinality((other).keeps)
+           OR cardinality((one).keeps) = cardinality((other).keeps) AND (one).indexrelid > (other).indexrelid)
     UNION ALL
-    SELECT DISTINCT ON (shorter.indexrelid) 'covered', shorter.indexrelid, longer.indexrelid
-    FROM ours AS shorter
-    JOIN ours AS longer
-      ON longer.indrelid = shorter.indrelid
-     AND longer.indnkeyatts > shorter.indnkeyatts
-     AND longer.relam = shorter.relam
-     AND longer.predicate = shorter.predicate
-     AND (longer.indkey::int2[])[0:shorter.indnkeyatts - 1] = (shorter.indkey::int2[])[0:shorter.indnkeyatts - 1]
-     AND (longer.indclass::oid[])[0:shorter.indnkeyatts - 1] = (shorter.indclass::oid[])[0:shorter.indnkeyatts - 1]
-     AND (longer.indcollation::oid[])[0:shorter.indnkeyatts - 1]
-         = (shorter.indcollation::oid[])[0:shorter.indnkeyatts - 1]
-     AND (longer.indoption::int2[])[0:shorter.indnkeyatts - 1] = (shorter.indoption::int2[])[0:shorter.indnkeyatts - 1]
-    WHERE shorter.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')
-      AND shorter.indnatts = shorter.indnkeyatts
-      AND shorter.expressions = ''
-      AND shorter.indisvalid AND longer.indisvalid
-      AND shorter.keeps = '{}'
+    SELECT 'covered', (one).indexrelid, (other).indexrelid
+    FROM pairs
+    WHERE (one).indisvalid AND (other).indisvalid
+      AND (one).relam = (SELECT oid FROM pg_am WHERE amname = 'btree')
+      AND (one).indnatts = (one).indnkeyatts
+      AND (one).expressions = ''
+      AND (one).keeps = '{}'
+      AND (other).indnkeyatts > (one).indnkeyatts
+      AND (other).relam = (one).relam
+      AND (other).predicate = (one).predicate
+      AND ((other).indkey::int2[])[0:(one).indnkeyatts - 1] = ((one).indkey::int2[])[0:(one).indnkeyatts - 1]
+      AND ((other).indclass::oid[])[0:(one).indnkeyatts - 1] = ((one).indclass::oid[])[0:(one).indnkeyatts - 1]
+      AND ((other).indcollation::oid[])[0:(one).indnkeyatts - 1]
+          = ((one).indcollation::oid[])[0:(one).indnkeyatts - 1]
+      AND ((other).indoption::int2[])[0:(one).indnkeyatts - 1] = ((one).indoption::int2[])[0:(one).indnkeyatts - 1]
 )
 SELECT class,
        nspname || '.' || ours.relname AS name,
@@ -96,7 +95,7 @@ SELECT class,
        CASE WHEN NOT is_held THEN pg_get_indexdef(ours.indexrelid) END AS definition
 FROM (SELECT DISTINCT ON (indexrelid) *
       FROM useless
-      ORDER BY indexrelid, array_position(ARRAY['invalid', 'duplicate', 'covered'], class)) AS useless
+      ORDER BY indexrelid, array_position(ARRAY['invalid', 'duplicate', 'covered'], class), better) AS useless
 JOIN ours USING (indexrelid)
 JOIN pg_namespace ON pg_namespace.oid = ours.relnamespace
 ORDER BY array_position(ARRAY['invalid', 'duplicate', 'covered'], class), ours.relpages DESC, name

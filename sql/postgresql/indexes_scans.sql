@@ -25,6 +25,7 @@ SELECT indexrelid::bigint AS oid,
                 THEN 'extension' END
        ], NULL) AS keeps,
        CASE WHEN pg_stat_get_numscans(indexrelid) = 0 AND indrelid NOT IN (SELECT oid FROM held)
+                 AND row_number() OVER (ORDER BY relpages DESC, indexrelid) <= 200  -- of as many as may be shown
             THEN pg_get_indexdef(indexrelid) END AS definition
 FROM pg_index
 JOIN pg_class ON pg_class.oid = indexrelid

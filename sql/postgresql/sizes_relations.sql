@@ -1,10 +1,23 @@
 -- Purpose: the largest tables of this database, with what their indexes take, and its largest indexes.
 -- What somebody holds exclusively cannot be measured without waiting for him: there the size is the last one noted.
+-- To measure opens a relation: only those that were noted as the largest are, and those that changed since.
 -- Needs: PostgreSQL 12, any role.
 WITH held AS MATERIALIZED (
     SELECT relation AS oid
     FROM pg_locks
     WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid <> pg_backend_pid()
+), noted AS (
+    SELECT pg_class.oid,
+           relpages + coalesce((SELECT toast.relpages FROM pg_class AS toast WHERE toast.oid = pg_class.reltoastrelid), 0)
+               + coalesce(of_indexes.pages, 0) AS pages,
+           reltuples < 0 OR pg_stat_get_mod_since_analyze(pg_class.oid) >= 1000 AS is_changed
+    FROM pg_class
+    LEFT JOIN (SELECT indrelid, sum(relpages) AS pages
+               FROM pg_index JOIN pg_class AS of_index ON of_index.oid = indexrelid
+               GROUP BY indrelid) AS of_indexes ON of_indexes.indrelid = pg_class.oid
+    WHERE relkind IN ('r', 'm') AND relnamespace <> 'pg_toast'::regnamespace
+), candidates AS MATERIALIZED (
+    SELECT oid FROM noted ORDER BY is_changed DESC, pages DESC LIMIT 1000
 ), measured AS MATERIALIZED (
     SELECT pg_class.oid,
            pg_class.relname,
@@ -18,7 +31,7 @@ WITH held AS MATERIALIZED (
     FROM pg_class
     LEFT JOIN pg_index ON indexrelid = pg_class.oid,
          LATERAL (SELECT pg_class.oid IN (SELECT oid FROM held) OR reltoastrelid IN (SELECT oid FROM held)) AS lock (is_held)
-    WHERE relkind IN ('r', 'm', 'i') AND relnamespace <> 'pg_toast'::regnamespace
+    WHERE relkind IN ('r', 'm', 'i') AND coalesce(indrelid, pg_class.oid) IN (SELECT oid FROM candidates)
 ), of_indexes AS (
     SELECT indrelid, sum(bytes)::bigint AS bytes, bool_or(is_held) AS is_held
     FROM measured

@@ -200,7 +200,7 @@ def test_a_database_without_the_extension_says_what_is_missing(site: Site, datab
         bloat.exact(other, "pg_class", 100),
     ):
         assert not table.is_whole
-        assert any("CREATE EXTENSION" in note for note in table.notes)
+        assert any("CREATE EXTENSION" in command for command in table.commands)
 
 
 def test_a_role_that_may_see_nothing_says_which_right_is_missing(

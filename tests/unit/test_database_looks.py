@@ -205,3 +205,23 @@ def test_one_statement_is_taken_however_it_is_written(statement: str) -> None:
 def test_what_writes_or_has_no_values_is_not_run(statement: str) -> None:
     with pytest.raises(RefusedError):
         explain.require_explainable(statement, is_run=True)
+
+
+def test_ctrl_c_ends_a_wait_early_and_a_watch_altogether(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_seconds: float) -> None:
+        assert "Ctrl-C" in waiting.latest()
+        raise KeyboardInterrupt
+
+    waiting = slow.Waiting()
+    monkeypatch.setattr("samaops.workflows.database.slow.time.sleep", interrupted)
+    assert waiting.wait(30, ends_early=True) is False
+    with pytest.raises(KeyboardInterrupt):
+        waiting.wait(30, ends_early=False)
+    assert waiting.latest() == ""
+
+
+def test_entries_that_were_thrown_out_meanwhile_are_a_warning() -> None:
+    (warning,) = slow.warnings(_counted(evictions=3), _counted(evictions=5))
+    assert "2 times" in warning
+    assert "pg_stat_statements.max (5000)" in warning
+    assert not list(slow.warnings(_counted(evictions=3), _counted(evictions=3)))

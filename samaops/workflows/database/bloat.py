@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.checks.quantities import duration, size
 from samaops.clients.errors import ClientError
@@ -70,11 +71,15 @@ def bloat(site: Site, limit: int) -> Table:
         )
         names = ", ".join(hidden[:3]) + (" …" if len(hidden) > 3 else "")
         failed.append(text.format(names=names, role=role))
-    notes = [*failed, *_notes(site, rows, rows[:limit])]
-    if len(rows) > limit:
-        text = _("{shown} of {count} are shown; more with --limit {count}")
-        notes.append(text.format(shown=limit, count=len(rows)))
-    return look.table(site, "bloat", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
+    notes = [*failed, *_notes(rows[:limit]), *look.shown_of(len(rows), limit)]
+    table = look.table(site, "bloat", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
+    known = [row for row in rows if row["is_known"]]
+    figures = {
+        "bloat_bytes": sum(row["bloat_bytes"] for row in known),
+        "known_bytes": sum(row["size_bytes"] for row in known),
+        "unknown": len(rows) - len(known),
+    }
+    return replace(table, commands=tuple(_commands(site, rows[:limit])), figures=figures)
 
 
 def _columns() -> tuple[Column, ...]:
@@ -167,6 +172,7 @@ def _row(kind: str, row: look.Row, estimate: Estimate) -> look.Row:
         "bloat_percent": percent,
         "is_estimate": True,
         "is_known": wasted is not None,
+        "is_unanalyzed": kind == "table" and row["may_read"] and wasted is None,
         "dead_rows": row.get("dead_rows"),
         "toast_bytes": row.get("toast_bytes"),
         "remark": joined(remarks) if remarks else None,
@@ -187,30 +193,33 @@ def _answer(rows: Sequence[look.Row]) -> str:
     return text
 
 
-def _notes(site: Site, rows: Sequence[look.Row], shown: Sequence[look.Row]) -> Iterator[str]:
-    notable = [
-        row
-        for row in shown
-        if (row["bloat_percent"] or 0) >= _NOTABLE_PERCENT and (row["bloat_bytes"] or 0) >= _NOTABLE_BYTES
-    ]
-    for row in notable[:_COMMANDS]:
-        verb = "reindex" if row["kind"] == "index" else "vacuum"
-        yield look.command(site, f"db {verb} {operands(row['name'])}")
+def _notes(shown: Sequence[look.Row]) -> Iterator[str]:
+    notable = [row for row in shown if _is_notable(row)]
     if notable:
-        yield _("make sure first, where pgstattuple is installed: {command}").format(
-            command=look.command(site, f"db bloat --exact {operands(notable[0]['name'])}")
-        )
+        yield _("make sure first with --exact NAME, where pgstattuple is installed")
     if any(row["kind"] == "table" for row in notable):
         yield _(
             "a vacuum makes the room usable again for the same table; it seldom gives it back to the disk"
         )
-    never = [
-        row["name"]
-        for row in rows
-        if not row["is_known"] and row["kind"] == "table" and "analyze" in (row["remark"] or "")
-    ]
+
+
+def _commands(site: Site, shown: Sequence[look.Row]) -> Iterator[str]:
+    notable = [row for row in shown if _is_notable(row)]
+    if notable:
+        yield look.command(site, f"db bloat --exact {operands(notable[0]['name'])}")
+    yield from (_repair(site, row) for row in notable[:_COMMANDS])
+    never = [row["name"] for row in shown if row["is_unanalyzed"]]
     if never:
-        yield look.command(site, f"db analyze {operands(*never[:3])}")
+        yield look.command(site, f"db analyze {operands(*never[:_COMMANDS])}")
+
+
+def _is_notable(row: look.Row) -> bool:
+    return (row["bloat_percent"] or 0) >= _NOTABLE_PERCENT and (row["bloat_bytes"] or 0) >= _NOTABLE_BYTES
+
+
+def _repair(site: Site, row: look.Row) -> str:
+    verb = "reindex" if row["kind"] == "index" else "vacuum"
+    return look.command(site, f"db {verb} {operands(row['name'])}")
 
 
 def exact(site: Site, name: str, most_megabytes: float) -> Table:
@@ -236,10 +245,10 @@ def exact(site: Site, name: str, most_megabytes: float) -> Table:
     answer = _("{name} wastes {bloat} of {size}, measured: {percent}").format(**first)
     cost = sum(row["read_bytes"] for row in rows)
     notes = [_("this read {size} in {time}").format(size=size(cost), time=duration(seconds))]
-    if first["bloat_percent"] >= _NOTABLE_PERCENT:
-        verb = "reindex" if first["kind"] == "index" else "vacuum"
-        notes.append(look.command(site, f"db {verb} {operands(first['name'])}"))
-    return look.table(site, "bloat", _columns(), rows, answer, notes)
+    table = look.table(site, "bloat", _columns(), rows, answer, notes)
+    return replace(
+        table, commands=(_repair(site, first),) if first["bloat_percent"] >= _NOTABLE_PERCENT else ()
+    )
 
 
 def _subject(client: PostgresClient, name: str, most_megabytes: float) -> look.Row:
@@ -304,12 +313,12 @@ def _exact_row(kind: str, name: str, read: Mapping[str, Any], wasted: int, cost:
 
 def _missing(site: Site, extension: look.Row) -> Table:
     answer = _("Nothing was measured: pgstattuple is not in the database {database}")
-    command = as_superuser(site, f"CREATE EXTENSION {EXTENSION}", extension["database"])
-    note = _("a superuser puts it into this database: {command}").format(command=command)
+    note = _("a superuser puts it into this database")
+    commands: tuple[str, ...] = (as_superuser(site, f"CREATE EXTENSION {EXTENSION}", extension["database"]),)
     if not extension["is_available"]:
-        note = _("the server has no {extension}: its package postgresql-contrib is missing").format(
-            extension=EXTENSION
-        )
-    return look.table(
+        text = _("the server has no {extension}: its package postgresql-contrib is missing")
+        note, commands = text.format(extension=EXTENSION), ()
+    table = look.table(
         site, "bloat", _columns(), (), answer.format(database=extension["database"]), [note], is_whole=False
     )
+    return replace(table, commands=commands)

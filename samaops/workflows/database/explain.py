@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.checks.quantities import size
 from samaops.clients.errors import ClientError
@@ -16,6 +17,7 @@ from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.i18n import _, joined, number
 from samaops.model.failure import FailureKind
 from samaops.model.table import Column, Table
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 from samaops.workflows.database import look, slow
 
@@ -222,7 +224,7 @@ def _table(
     is_run: bool,
 ) -> Table:
     rows = [_row(node) for node in nodes]
-    matters = list(remarks(site, nodes, known))
+    matters = list(remarks(nodes, known))
     plan = document["Plan"]
     if is_run:
         head = _("Run and rolled back: {time}").format(
@@ -241,7 +243,10 @@ def _table(
     changed = document.get("Settings")
     if changed:
         notes.append(_("settings that are not the default: {names}").format(names=", ".join(sorted(changed))))
-    return look.table(site, "explain", _columns(is_run=is_run), rows, answer, notes)
+    table = look.table(site, "explain", _columns(is_run=is_run), rows, answer, notes)
+    misjudged = sorted({node.relation for node in nodes if is_misjudged(node)})
+    commands = (look.command(site, f"db analyze {operands(*misjudged)}"),) if misjudged else ()
+    return replace(table, commands=commands)
 
 
 def _row(node: Node) -> look.Row:
@@ -286,7 +291,7 @@ def _shown(condition: object) -> str:
     return look.statement(", ".join(map(str, parts)))
 
 
-def remarks(site: Site, nodes: Sequence[Node], known: Mapping[str, look.Row]) -> Iterator[str]:
+def remarks(nodes: Sequence[Node], known: Mapping[str, look.Row]) -> Iterator[str]:
     """Yield what matters in a plan, the most expensive part first."""
     for node in sorted(nodes, key=lambda node: -node.share):
         plan, name = node.plan, node.relation
@@ -305,20 +310,16 @@ def remarks(site: Site, nodes: Sequence[Node], known: Mapping[str, look.Row]) ->
             )
         if plan.get("Hash Batches", 1) > max(1, plan.get("Original Hash Batches", 1)):
             yield _("a hash went to disk: work_mem is too small for it, or too few rows were expected")
-        if (
-            name
-            and node.actual_rows is not None
-            and is_misjudged(node.rows * plan.get("Actual Loops", 1), given)
-        ):
-            yield _("{expected} rows of {table} were expected, {given} came: {command}").format(
-                expected=number(f"{node.rows:.0f}"),
-                table=name,
-                given=number(f"{given:.0f}"),
-                command=look.command(site, f"db analyze {name}"),
+        if is_misjudged(node):
+            yield _("{expected} rows of {table} were expected, {given} came").format(
+                expected=number(f"{node.rows:.0f}"), table=name, given=number(f"{given:.0f}")
             )
 
 
-def is_misjudged(expected: float, given: float) -> bool:
-    """Return whether so many rows came, against what was expected, that another plan may have been better."""
-    most, least = max(expected, given), max(1.0, min(expected, given))
+def is_misjudged(node: Node) -> bool:
+    """Return whether so many rows of a table came, against what was expected, that another plan may have been better."""
+    if not node.relation or node.actual_rows is None:
+        return False
+    expected = node.rows * float(node.plan.get("Actual Loops", 1))
+    most, least = max(expected, node.actual_rows), max(1.0, min(expected, node.actual_rows))
     return most >= 1000 and most / least >= 10

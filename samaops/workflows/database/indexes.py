@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.checks.quantities import duration, size
 from samaops.i18n import N_, _, joined, ngettext, number
@@ -101,11 +102,10 @@ def indexes(site: Site, limit: int) -> Table:
     order = list(CLASSES)
     rows.sort(key=lambda row: (row["class"] == "unused" and row["next"] is None, order.index(row["class"])))
     failed = [*memory.notes, *([] if server["is_monitor"] else [look.missing_monitor(server["role"])])]
-    notes = [*failed, *_notes(rows[:limit], seen)]
-    if len(rows) > limit:
-        text = _("{shown} of {count} are shown; more with --limit {count}")
-        notes.append(text.format(shown=limit, count=len(rows)))
-    return look.table(site, "indexes", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
+    notes = [*failed, *_notes(rows[:limit], seen), *look.shown_of(len(rows), limit)]
+    commands = [row["next"] for row in rows[:limit] if row["next"]]
+    table = look.table(site, "indexes", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
+    return replace(table, commands=tuple(dict.fromkeys(commands))[:_COMMANDS])
 
 
 def _columns() -> tuple[Column, ...]:
@@ -237,10 +237,8 @@ def _answer(rows: Sequence[look.Row]) -> str:
 
 
 def _notes(shown: Sequence[look.Row], seen: Seen) -> Iterator[str]:
-    commands = [row["next"] for row in shown if row["next"]]
-    yield from commands[:_COMMANDS]
     if any(row["class"] == "sequential" for row in shown):
-        yield _("which statements read a table whole: samaops db slow, then samaops db explain QUERYID")
+        yield _("db slow and db explain tell which statements read a table whole")
     lost = next((each for each in seen.earlier if each not in usable(seen.earlier, seen.since)), None)
     if any(row["class"] == "unused" for row in shown) and lost is not None:
         text = _("the counters began anew {age} ago: a crash or a reset; what was seen before proves nothing")

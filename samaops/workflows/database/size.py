@@ -106,7 +106,7 @@ def _table(site: Site, now: Sizes, wanted: Wanted, earlier: Sequence[Earlier], n
         text = _("the free space of the data directory could not be seen: {reason}")
         failed.append(text.format(reason=now.disk.reason))
     rows = [_disk_row(site, now, rate, ends), *databases, *relations[: wanted.limit]]
-    remarks = [*failed, *_remarks(now), *_more(len(relations), wanted.limit)]
+    remarks = [*failed, *_remarks(now), *look.shown_of(len(relations), wanted.limit)]
     answer = joined([_answer(before, databases, now), *_of_disk(now.disk, rate, ends, earlier)])
     return look.table(site, "size", columns, rows, answer, remarks, is_whole=not failed)
 
@@ -236,12 +236,6 @@ def _when(rate: Growth | None, ends: FullIn | None, earlier: Sequence[Earlier]) 
     return text.format(
         middle=duration(ends.seconds), earliest=duration(ends.earliest), latest=duration(ends.latest)
     )
-
-
-def _more(count: int, limit: int) -> Iterator[str]:
-    if count > limit:
-        text = _("{shown} of {count} are shown; more with --limit {count}")
-        yield text.format(shown=limit, count=count)
 
 
 def _disk(site: Site, directory: str | None) -> Disk:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.checks.quantities import duration, size
 from samaops.clients.postgresql import PostgresClient
@@ -23,6 +24,7 @@ _TEXT_CHARACTERS = 2000
 # On a screen a statement has a third of the line.
 _SCREEN_CHARACTERS = 100
 _TICK_SECONDS = 0.1
+_COMMANDS = 2
 Key = tuple[int, int, int, bool]  # user, database, statement, not called by another
 _COUNTERS = ("calls", "total_ms", "rows", "blocks_hit", "blocks_read", "temp_blocks")
 
@@ -112,13 +114,13 @@ def slow(site: Site, wanted: Wanted, waiting: Waiting) -> Table:
     total_ms = sum(each["total_ms"] for key, each in used.items() if key[3]) + hidden.get("total_ms", 0.0)
     rows = list(_rows(chosen, total_ms, texts, after.info.block_size))
     failed = [look.missing_monitor(role)] if hidden.get("calls") else []
-    notes = [*failed, *_warnings(before, after), *_remarks(site, rows, extension, is_early=is_early)]
-    if len(used) > wanted.limit:
-        text = _("{shown} of {count} are shown; more with --limit {count}")
-        notes.append(text.format(shown=wanted.limit, count=len(used)))
+    notes = [*failed, *warnings(before, after), *_remarks(rows, extension, is_early=is_early)]
+    notes += look.shown_of(len(used), wanted.limit)
     span = seconds if before else after.info.counted_seconds
     answer = _answer(rows, total_ms, span, is_since_reset=before is None)
-    return look.table(site, "slow", _columns(), rows, answer, notes, is_whole=not failed)
+    table = look.table(site, "slow", _columns(), rows, answer, notes, is_whole=not failed)
+    figures = {"seconds": round(span, 3), "total_ms": round(total_ms, 3), "statements": len(used)}
+    return replace(table, commands=_commands(site, rows, extension["database"]), figures=figures)
 
 
 def _columns() -> tuple[Column, ...]:
@@ -217,14 +219,15 @@ def _answer(rows: Sequence[look.Row], total_ms: float, seconds: float, *, is_sin
         span = _("in {age}").format(age=duration(seconds))
     if not rows:
         return _("No statement ended {span}").format(span=span)
-    text = _("{busy} of work {span}; {share} of it in one statement: {calls} calls of {mean}")
+    text = _("{busy} of work {span}; {share} of it in one statement: {calls} × {mean}")
     first = rows[0]
     return text.format(
         busy=milliseconds(total_ms), span=span, share=first["share"], calls=first["calls"], mean=first["mean"]
     )
 
 
-def _warnings(before: Counted | None, after: Counted) -> Iterator[str]:
+def warnings(before: Counted | None, after: Counted) -> Iterator[str]:
+    """Yield why the figures may be too low: a reset, or entries that were thrown out for want of room."""
     if before and before.info.reset_at != after.info.reset_at:
         yield _("warning: the statistics were reset while we looked; only what came after is counted")
         return
@@ -237,19 +240,20 @@ def _warnings(before: Counted | None, after: Counted) -> Iterator[str]:
         ).format(count=evictions, limit=after.info.entries_at_most)
 
 
-def _remarks(site: Site, rows: Sequence[look.Row], extension: look.Row, *, is_early: bool) -> Iterator[str]:
+def _remarks(rows: Sequence[look.Row], extension: look.Row, *, is_early: bool) -> Iterator[str]:
     if is_early:
         yield _("ended early by Ctrl-C")
     if extension["track"] == "none":
         yield _("nothing is counted now: pg_stat_statements.track is none")
     if any(row["is_nested"] for row in rows):
         yield _("statements inside of functions are also in the time of those that call them")
-    ours = [row for row in rows if row["database"] == extension["database"] and _has_plan(row["query"] or "")]
-    if ours:
-        yield _("what runs now is counted when it ends: {activity}; the plan of one: {explain}").format(
-            activity=look.command(site, "db activity"),
-            explain=look.command(site, f"db explain {ours[0]['queryid']}"),
-        )
+    yield _("a statement that still runs is counted when it ends")
+
+
+def _commands(site: Site, rows: Sequence[look.Row], database: str) -> tuple[str, ...]:
+    """Return what shows the plans of the first, where they can have one here."""
+    planned = [row for row in rows if row["database"] == database and _has_plan(row["query"] or "")]
+    return tuple(look.command(site, f"db explain {row['queryid']}") for row in planned[:_COMMANDS])
 
 
 def _has_plan(query: str) -> bool:
@@ -271,10 +275,12 @@ def missing(site: Site, extension: look.Row, kind: str, columns: Sequence[Column
             "it must be in shared_preload_libraries, which is read when the server starts: it needs a restart"
         )
         notes.append(text)
+    commands = []
     if extension["schema"] is None:
-        command = as_superuser(site, f"CREATE EXTENSION {EXTENSION}", extension["database"])
-        notes.append(_("a superuser puts it into this database: {command}").format(command=command))
-    return look.table(site, kind, columns, (), answer.format(**words), notes, is_whole=False)
+        notes.append(_("a superuser puts it into this database"))
+        commands.append(as_superuser(site, f"CREATE EXTENSION {EXTENSION}", extension["database"]))
+    table = look.table(site, kind, columns, (), answer.format(**words), notes, is_whole=False)
+    return replace(table, commands=tuple(commands))
 
 
 def texts_of(client: PostgresClient, extension: look.Row, queryid: int) -> list[look.Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -158,6 +159,8 @@ def _plain(text: str) -> str:
     value = text.strip().lower()
     if value in (*ON, *OFF):
         return "1" if value in ON else "0"
+    if re.fullmatch("0[0-7]+", value):  # a mode, which is shown as a decimal number
+        return str(int(value, 8))
     try:
         return f"{float(value):g}"
     except ValueError:

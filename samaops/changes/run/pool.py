@@ -69,9 +69,9 @@ def run_command(operation: Operation, site: Site) -> Outcome:
 def _hold_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     holding = convert(operation.arguments, Holding)
     psql = f"psql -p {_configured(site).port} -c {quoted(command_of('resume', holding.database))} pgbouncer"
-    guard = f"sleep {holding.seconds:g}; {psql}"
+    guard = _("# on {server}, by itself {seconds:g} s later: {command}")
     return (
-        command_lines.on_server(site, operation.server, f"setsid sh -c {quoted(guard)} &"),
+        guard.format(server=operation.server, seconds=holding.seconds, command=psql),
         command_lines.console(site, command_of(holding.file, holding.database)),
     )
 
@@ -125,10 +125,7 @@ def _taken_back(holding: Holding, site: Site) -> str:
 def _resume(console: ConsoleAdministrator, database: str) -> None:
     """Let it go on; nothing is wrong where it was not paused."""
     try:
-        if database:
-            console.run("resume", database)
-        else:
-            console.run("resume_all")
+        console.run("resume", database)
     except ClientError as error:
         if _IS_NOT_PAUSED not in error.message:
             raise
@@ -145,9 +142,10 @@ def resume(operation: Operation, site: Site) -> Outcome:
     """Let a database go on; its watchdog, which would end a later pause too, ends as well. Raises ClientError."""
     database = convert(operation.arguments, Resuming).database
     with _console(site, operation.timeout_seconds) as console:
+        if not database:
+            console.run("resume_all")  # where that is refused, something else keeps the clients waiting
+            return Outcome(True)
         _resume(console, database)
-    if not database:
-        return Outcome(True)
     try:
         with _watchdog(site) as watchdog:
             watchdog.end(database, _END_SECONDS)

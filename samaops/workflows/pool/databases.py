@@ -22,9 +22,6 @@ def databases(site: Site) -> Table:
         Column("leads_to", _("leads to")),
         Column("connections", _("connections"), True),
         Column("pool_size", _("size"), True),
-        Column("reserve", _("reserve"), True),
-        Column("limit", _("limit"), True),
-        Column("pool_mode", _("mode")),
         Column("is_paused", _("paused")),
         Column("is_disabled", _("disabled")),
     )

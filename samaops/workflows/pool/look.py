@@ -38,6 +38,11 @@ def connected(site: Site, seconds: float = LOOK_SECONDS) -> Iterator[ConsoleClie
         client.close()
 
 
+def sentence(text: str) -> str:
+    """Return an answer that is put together of parts as a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
 def of_databases(rows: Iterable[Row], database: str = "") -> list[Row]:
     """Return the rows of one database, or of all but the console itself."""
     return [

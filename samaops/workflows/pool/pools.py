@@ -21,19 +21,17 @@ def pools(site: Site, database: str = "") -> Table:
     rows = [_row(row, by_name.get(row["database"], {})) for row in look.of_databases(shown, database)]
     rows.sort(key=_worst_first)
     columns = (
-        Column("pool", _("pool")),
+        Column("pool", _("pool"), is_copied=True),
         Column("clients_waiting", _("waiting"), True),
         Column("wait", _("longest"), True),
         Column("clients_active", _("clients"), True),
         Column("servers_busy", _("busy"), True),
         Column("servers_free", _("free"), True),
-        Column("servers_login", _("logging in"), True),
         Column("pool_size", _("size"), True),
-        Column("pool_mode", _("mode")),
     )
     held = look.paused(databases, state)
     answer = _answer(rows, [name for name in held if database in ("", name)])
-    return table(site, "pools", columns, rows, answer, _notes(look.disabled(databases)))
+    return table(site, "pools", columns, rows, answer, _notes(rows, look.disabled(databases)))
 
 
 def _row(row: look.Row, database: look.Row) -> look.Row:
@@ -89,12 +87,15 @@ def _answer(rows: list[look.Row], held: list[str]) -> str:
         parts.append(
             text.format(pool=fullest["pool"], busy=fullest["servers_busy"], size=fullest["pool_size"])
         )
-    return "; ".join(parts)
+    return look.sentence("; ".join(parts))
 
 
-def _notes(disabled: list[str]) -> list[str]:
-    return (
-        [_("disabled, new clients are refused: {names}").format(names=", ".join(disabled))]
-        if disabled
-        else []
-    )
+def _notes(rows: list[look.Row], disabled: list[str]) -> list[str]:
+    notes = []
+    opening = sum(row["servers_login"] or 0 for row in rows)
+    if opening:
+        text = ngettext("{count} connection is being opened", "{count} connections are being opened", opening)
+        notes.append(text.format(count=opening))
+    if disabled:
+        notes.append(_("disabled, new clients are refused: {names}").format(names=", ".join(disabled)))
+    return notes

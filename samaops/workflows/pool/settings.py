@@ -61,7 +61,7 @@ def _row(row: look.Row, expected: str | None) -> look.Row:
 def _answer(different: list[look.Row], count: int) -> str:
     if not different:
         return ngettext(
-            "the {count} expected setting is in force", "all {count} expected settings are in force", count
+            "The {count} expected setting is in force", "All {count} expected settings are in force", count
         ).format(count=count)
     words = ", ".join(
         _("{name} is {value}, not {expected}").format(

@@ -29,9 +29,9 @@ def stats(site: Site, over_seconds: float) -> Table:
     columns = (
         Column("database", _("database")),
         Column("queries_per_second", _("queries/s"), True),
-        Column("transactions_per_second", _("transactions/s"), True),
-        Column("query_ms", _("ms a query"), True),
-        Column("transaction_ms", _("ms a transaction"), True),
+        Column("transactions_per_second", _("tx/s"), True),
+        Column("query_ms", _("ms/query"), True),
+        Column("transaction_ms", _("ms/tx"), True),
         Column("waiting", _("waiting"), True),
         Column("in", _("in/s"), True),
         Column("out", _("out/s"), True),
@@ -84,11 +84,11 @@ def _mean_ms(microseconds: int | None, count: int | None) -> float | None:
 
 def _answer(rows: list[look.Row], seconds: float) -> str:
     if not rows:
-        return _("nobody has used a database of the pool yet")
+        return _("Nobody has used a database of the pool yet")
     queries = sum(row["queries_per_second"] or 0.0 for row in rows)
     waiting = sum(row["waiting"] or 0.0 for row in rows)
     worst = rows[0]
-    text = _("within {seconds:.1f} s: {queries:.1f} queries/s, {waiting:.2f} clients waiting on an average")
+    text = _("Within {seconds:.1f} s: {queries:.1f} queries/s, {waiting:.2f} clients waiting on an average")
     answer = text.format(seconds=seconds, queries=queries, waiting=waiting)
     if not worst["waiting"]:
         return answer

@@ -241,6 +241,7 @@ def test_a_file_that_leaves_nobody_to_administer_is_refused() -> None:
         ("a, b", "a,b", True),
         ("0", "off", True),
         ("20", "30", False),
+        ("0777", "511", True),
     ],
 )
 def test_two_ways_to_write_a_value(one: str, other: str, same: bool) -> None:

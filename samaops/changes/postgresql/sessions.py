@@ -128,7 +128,11 @@ def plan_cancel(snapshot: Snapshot, site: Site, pid: str) -> Plan:
 def _cancelling(backend: Backend, title: str, server: str) -> Step:
     of = _mark(backend)
     words = {"pid": backend.pid}
-    values = {"pid": backend.pid, "started": backend.started, "query_started": backend.query_started}
+    values: dict[str, Scalar] = {
+        "pid": backend.pid,
+        "started": backend.started,
+        "query_started": backend.query_started,
+    }
     works, works_no_more = _("pid {pid} works on a statement"), _("pid {pid} works on it no more")
     return Step(
         "db.cancel",

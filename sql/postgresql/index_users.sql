@@ -1,14 +1,30 @@
--- Purpose: the oldest transaction that has used a table and is open for longer than everyday ones. Needs: pg_monitor.
+-- Purpose: the oldest open transaction, of more than an everyday age, that building or dropping an index of a table would wait for: it has
+-- used the table, is prepared (no pid), or where asked for holds a snapshot of this database, which a build waits for too.
+-- Needs: pg_monitor.
+-- Those that began later are not waited for: "began" is when it was asked first.
+WITH moment AS (
+    SELECT coalesce(%(began)s::timestamptz, clock_timestamp()) AS began
+), held AS MATERIALIZED (
+    SELECT pid FROM pg_locks
+    WHERE locktype = 'relation' AND relation = %(table)s AND granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
 SELECT pid,
        coalesce(usename::text, '') AS "user",
        coalesce(application_name, '') AS application,
        coalesce(host(client_addr), '') AS client,
        coalesce(state, backend_type, '') AS state,
-       extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds
-FROM pg_stat_activity
-WHERE xact_start < clock_timestamp() - interval '2 seconds'
-  AND pid IN (SELECT pid FROM pg_locks
-              WHERE locktype = 'relation' AND relation = %(table)s AND granted
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-ORDER BY xact_start
+       extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds,
+       began::text AS began
+FROM pg_stat_activity, moment
+WHERE xact_start < began - interval '2 seconds'
+  AND pid <> pg_backend_pid()
+  AND (pid IN (SELECT pid FROM held)
+       OR (%(with_snapshots)s AND backend_xmin IS NOT NULL AND datname = current_database()
+           AND backend_type = 'client backend'))
+UNION ALL
+SELECT NULL, '', '', '', '', NULL, began::text
+FROM moment
+WHERE EXISTS (SELECT FROM held WHERE pid IS NULL)
+ORDER BY seconds DESC NULLS LAST
 LIMIT 1

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -228,27 +230,57 @@ def test_without_the_owners_rights_it_says_so_before(site: Site, postgres_server
             change.prepare(site, f"db index {verb}", words)
 
 
-def test_who_keeps_a_build_waiting_is_named_and_nothing_of_it_is_left(
+@contextmanager
+def steady_writers(server: PostgresServer) -> Iterator[None]:
+    """Let there be an open transaction on the table at every moment, none of them old."""
+    stop = threading.Event()
+
+    def write() -> None:
+        with ExitStack() as sessions:
+            first, second = (
+                sessions.enter_context(server.connect(user="samaconso_user", autocommit=False))
+                for _ in range(2)
+            )
+            while not stop.is_set():
+                for connection, other in ((first, second), (second, first)):
+                    connection.execute("INSERT INTO customers VALUES (0, 'x')")
+                    other.rollback()
+                    stop.wait(0.7)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+
+
+def test_who_keeps_a_build_or_a_drop_waiting_is_named_and_nothing_is_begun(
     site: Site, postgres_server: PostgresServer
 ) -> None:
     postgres_server.run("CREATE INDEX theirs ON customers (email)")
     postgres_server.run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'theirs'::regclass")
     with postgres_server.connect(user="samaconso_user", autocommit=False, application_name="batch") as writer:
         writer.execute("UPDATE customers SET email = 'x' WHERE id = 1")
-        plan = change.prepare(site, "db index create", ("customers", "", "1", "id"))
-        report = change.apply(site, plan, 10)
-        assert [each.status for each in report.actions] != [ActionStatus.VERIFIED]
-        assert (
-            f"it waits for pid {writer.info.backend_pid} (samaconso_user / batch / 127.0.0.1"
-            in report.errors[0].message
-        )
-        dropping = change.apply(site, change.prepare(site, "db index drop", ("theirs", "3")), 10)
-        assert "nothing was changed: it waits for pid" in dropping.errors[0].message
+        who = f"nothing was changed: it waits for pid {writer.info.backend_pid} (samaconso_user / batch / 127.0.0.1"
+        for verb, words in (("create", ("customers", "", "3", "id")), ("drop", ("theirs", "3"))):
+            report = change.apply(site, change.prepare(site, f"db index {verb}", words), 10)
+            assert who in report.errors[0].message
         writer.rollback()
-    assert postgres_server.run(INDEXES) == [("theirs", False)], "nothing of ours, and theirs untouched"
+    assert postgres_server.run(INDEXES) == [("theirs", False)]
 
 
-def test_killed_while_it_builds_it_goes_on_the_next_time_and_undo_leaves_nothing(
+def test_a_build_that_is_given_up_leaves_nothing(site: Site, postgres_server: PostgresServer) -> None:
+    with steady_writers(postgres_server):
+        plan = change.prepare(site, "db index create", ("customers", "", "0.1", "id"))
+        report = change.apply(site, plan, 10)
+    assert [each.status for each in report.actions] == [ActionStatus.REVERTED]
+    assert "given up: it waits for pid" in report.errors[0].message
+    assert postgres_server.run(INDEXES) == []
+
+
+def test_killed_while_it_builds_undo_leaves_nothing_and_the_next_time_it_is_built(
     site: Site, postgres_server: PostgresServer, configuration: Path
 ) -> None:
     words = ["db", "index", "create", "customers", "id", "--yes"]
@@ -256,18 +288,17 @@ def test_killed_while_it_builds_it_goes_on_the_next_time_and_undo_leaves_nothing
     environment = {**os.environ, "TEST_PASSWORD": PASSWORD}
 
     def kill() -> None:
-        with postgres_server.connect(user="samaconso_user", autocommit=False) as writer:
-            writer.execute("UPDATE customers SET email = 'x' WHERE id = 1")
-            program = subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            eventually(lambda: postgres_server.run(INDEXES) == [("customers_id_idx_samaops", False)], 40)
+        with steady_writers(postgres_server), (configuration.parent / "story").open("wb") as story:
+            program = subprocess.Popen(command, env=environment, stdout=story, stderr=story)
+            eventually(lambda: postgres_server.run(INDEXES) or program.poll(), 40)
             program.send_signal(signal.SIGKILL)
             program.wait(10)
             works = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'samaops db index'"
             eventually(lambda: not postgres_server.run(works), 20)
-            writer.rollback()
-        assert postgres_server.run(INDEXES) == [("customers_id_idx_samaops", False)]
+        left = postgres_server.run(INDEXES)
+        assert [name for name, _is_valid in left] == ["customers_id_idx_samaops"], (
+            configuration.parent / "story"
+        ).read_text()
 
     kill()
     undone = change.apply(site, history.undo(site, "last"), 10)

@@ -42,6 +42,7 @@ class Building(Struct, frozen=True):
 
     schema: str
     name: str
+    relation: str
     is_unique: bool
     on: str
     tablespace: str = ""
@@ -140,6 +141,7 @@ def plan_drop(snapshot: Snapshot, site: Site, name: str, wait: str) -> Plan:
         building = Building(
             index.schema,
             index.name,
+            index.relation,
             index.is_unique,
             index.on,
             index.tablespace,
@@ -288,13 +290,15 @@ def plan_create(snapshot: Snapshot, site: Site, table: str, name: str, wait: str
         return replace(plan, nothing_to_do=_("{name} is there and serves").format(name=full))
     _require_new(of_table, name, wanted, is_unique=is_unique, is_taken=present is not None)
     notes = [*_room(snapshot, site, server, of_table, wanted)]
-    building = Building(of_table.schema, name, is_unique, on, wait_seconds=float(wait))
+    building = Building(of_table.schema, name, of_table.relation, is_unique, on, wait_seconds=float(wait))
     dropping = Dropping(of_table.schema, name, is_unique, on, float(wait))
     of = (full, _full(of_table.schema, building.under), on)
     is_there = index_is_made(snapshot, *of)
     if is_there:
         notes.append(
-            _("what an interrupted build of it has left is removed first: {name}").format(name=building.under)
+            _(
+                "an interrupted build of it has left {name}: it is taken where it serves, else removed first"
+            ).format(name=building.under)
         )
     step = Step(
         "db.index_create",
@@ -346,7 +350,8 @@ def _require_new(
         text = _("there is another index {name}, or an invalid one that samaops did not build")
         raise RefusedError(text.format(name=name), hint="samaops db index create … --name NAME")
     for index in table.indexes:
-        if not index.is_valid or not index.is_plain or (is_unique and not index.is_unique):
+        is_ours = index.name == building_name(name)  # what an interrupted build has left
+        if is_ours or not index.is_valid or not index.is_plain or (is_unique and not index.is_unique):
             continue
         is_same = index.columns == columns
         if is_same or (not is_unique and index.columns[: len(columns)] == columns):

@@ -88,7 +88,7 @@ def _looks(site: Site, name: str, value: str) -> tuple[str, ...]:
     reason = reason_against(name, value)
     if reason:
         text = _("{name} is not set to {value!r} here: {reason}")
-        raise RefusedError(text.format(name=name, value=value, reason=_(reason)), hint="docs/database.md")
+        raise RefusedError(text.format(name=name, value=value, reason=_(reason)), hint="samaops db settings")
     return _codes(name)
 
 
@@ -229,10 +229,11 @@ def _require_allowed(site: Site, parameter: Parameter, role: str) -> None:
 def _require_readable_files(parameter: Parameter) -> None:
     for entry in parameter.files:
         if entry.stops_reload:
-            text = _("{file}, line {line}: {error}; as long as this stands there, a reload changes nothing")
-            raise RefusedError(
-                text.format(file=entry.file, line=entry.line, error=entry.error), hint="samaops db settings"
+            text = _(
+                "{file}, line {line}: {name}: {error}; as long as this stands there, a reload changes nothing"
             )
+            words = {"file": entry.file, "line": entry.line, "name": entry.name or "?", "error": entry.error}
+            raise RefusedError(text.format(**words), hint="samaops db settings")
 
 
 def _notes(parameter: Parameter) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Build and drop an index CONCURRENTLY: watched, given up when others keep it waiting, and nothing invalid of ours left.
 
-An index is built under a name of its own and gets its real one once it serves. So what a build that was killed has
+Transactions that are open already are waited for before anything is begun. An index is built under a name of its own and gets its real one once it serves. So what a build that was killed has
 left is known by its name, and never taken for somebody else's.
 """
 
@@ -13,8 +13,17 @@ from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
-from samaops.changes.postgresql.indexes import BUILD, DROP, Building, Dropping, quoted_index, quoted_name
+from samaops.changes.postgresql.indexes import (
+    BUILD,
+    DROP,
+    Building,
+    Dropping,
+    building_name,
+    quoted_index,
+    quoted_name,
+)
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.changes.run.statements import complaints_in, configured
@@ -28,6 +37,8 @@ from samaops.site.site import Site
 
 LOOK_EVERY_SECONDS = 0.2
 CANCEL_SECONDS = 15.0
+# To drop what is left is in nobody's way: it may wait longer than what was given up.
+REMOVE_SECONDS = 120.0
 Row = Mapping[str, Any]
 
 
@@ -175,10 +186,13 @@ def build(operation: Operation, site: Site) -> Outcome:
         if present and (present["is_valid"] or not building.replaces_invalid):
             text = _("there is another index {name}, or an invalid one that samaops did not build")
             return Outcome(False, text.format(name=building.name))
-        _remove(worker, look, building.schema, building.under)
+        left = _index(look, building.schema, building.under)
+        if left is None or not left["is_valid"] or not _is(left, building):
+            _remove(worker, look, building.schema, building.under)
+            waited = _build(worker, look, building)
+            if waited:
+                return Outcome(False, waited)
         try:
-            placed = f"SET default_tablespace = {quoted_name(building.tablespace)}"
-            worker.run(_create(building), *((placed,) if building.tablespace else ()))
             if present:
                 _remove(worker, look, building.schema, building.name)
             look.execute("SET lock_timeout = '5s'")
@@ -191,12 +205,28 @@ def build(operation: Operation, site: Site) -> Outcome:
     return Outcome(is_made, "" if is_made else _("the index was built, and does not serve"))
 
 
+def _build(worker: Worker, look: WritingClient, building: Building) -> str:
+    """Build it under its other name; return who is in the way where nothing was begun. Raises ClientError."""
+    table = look.run("index_table_oid", values={"name": building.relation})[0]["oid"]
+    waited = _await_users(look, table, building.wait_seconds, with_snapshots=True)
+    if waited:
+        return waited
+    placed = f"SET default_tablespace = {quoted_name(building.tablespace)}"
+    try:
+        worker.run(_create(building), *((placed,) if building.tablespace else ()))
+    except BaseException:
+        _remove(worker, look, building.schema, building.under)
+        raise
+    return ""
+
+
 def _remove(worker: Worker, look: WritingClient, schema: str, name: str) -> None:
     """Drop what is left of a building, if there is any. Raises ClientError with its name where that fails."""
     if _index(look, schema, name) is None:
         return
+    patient = replace(worker, wait_seconds=max(worker.wait_seconds, REMOVE_SECONDS))
     try:
-        worker.run(_drop(schema, name))
+        patient.run(_drop(schema, name))
     except ClientError as error:
         text = _("{name} is left and invalid, and could not be dropped: {reason}")
         raise ClientError(error.kind, text.format(name=name, reason=error.message), "index") from error
@@ -211,23 +241,25 @@ def drop(operation: Operation, site: Site) -> Outcome:
     dropping = convert(operation.arguments, Dropping)
     worker = Worker(site, "samaops db index", operation.timeout_seconds, dropping.wait_seconds)
     with worker.connection("look") as look:
-        _remove(worker, look, dropping.schema, Building(dropping.schema, dropping.name, False, "").under)
+        _remove(worker, look, dropping.schema, building_name(dropping.name))
         present = _index(look, dropping.schema, dropping.name)
         if present is None:
             return Outcome(True, _("it is not there"))
         if not _is(present, dropping):
             return Outcome(False, _("under this name there is another index now"))
-        waited = _await_users(look, present["table_oid"], dropping.wait_seconds)
+        waited = _await_users(look, present["table_oid"], dropping.wait_seconds, with_snapshots=False)
         if waited:
             return Outcome(False, waited)
         worker.run(_drop(dropping.schema, dropping.name))
     return Outcome(True)
 
 
-def _await_users(look: WritingClient, table: int, seconds: float) -> str:
-    """Wait until no old transaction uses the table; return who does when that takes too long."""
+def _await_users(look: WritingClient, table: int, seconds: float, *, with_snapshots: bool) -> str:
+    """Wait until no old transaction is in the way; return whose is when that takes too long."""
     ends_at = time.monotonic() + seconds
-    while rows := look.run("index_users", values={"table": table}):
+    values: dict[str, Any] = {"table": table, "with_snapshots": with_snapshots, "began": None}
+    while rows := look.run("index_users", values=values):
+        values = {**values, "began": rows[0]["began"]}
         text = _come_so_far({**rows[0], "is_waiting": True})
         progress.tell(text)
         if time.monotonic() > ends_at:

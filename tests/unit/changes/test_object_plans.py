@@ -166,7 +166,7 @@ def test_a_value_within_the_range_is_taken(value: str) -> None:
         ({"may_alter": False}, "GRANT ALTER SYSTEM ON PARAMETER work_mem TO samaops"),
         ({"may_reload": False}, "pg_reload_conf"),
         ({"may_read_files": False}, "GRANT SELECT ON pg_file_settings TO samaops"),
-        ({"files": (replace(AUTO, name="nonsense", error="unrecognized", stops_reload=True),)}, "line 3: unrecognized"),
+        ({"files": (replace(AUTO, name="nonsense", error="unrecognized", stops_reload=True),)}, "line 3: nonsense: unrecognized"),
     ],
 )  # fmt: skip
 def test_a_setting_that_must_not_or_cannot_be_changed_is_refused(
@@ -279,7 +279,8 @@ def test_an_index_is_built_under_a_name_of_its_own() -> None:
 
 def test_what_an_interrupted_build_has_left_is_removed_first() -> None:
     left = replace(INDEX, name="customers_id_idx_samaops", is_valid=False)
-    plan = created("id", indexes={"public.customers_id_idx_samaops": left})
+    table = replace(TABLE, indexes=(TableIndex("customers_id_idx_samaops", True, False, True, ("id",)),))
+    plan = created("id", table=table, indexes={"public.customers_id_idx_samaops": left})
     assert any("customers_id_idx_samaops" in note for note in plan.notes)
     assert plan.steps[0].before == ()
 

@@ -21,9 +21,9 @@ def table() -> Table:
         Column("reason", _("why")),
     )
     rows = tuple(
-        {"work": str(one), "beside": str(other), "verdict": str(rule.verdict), "reason": _(rule.reason)}
-        for one, other in combinations_with_replacement(Work, 2)
-        for rule in (beside.rule(one, other),)
+        {"work": str(work), "beside": str(other), "verdict": str(rule.verdict), "reason": _(rule.reason)}
+        for work, other in combinations_with_replacement(Work, 2)
+        for rule in (beside.rule(work, other),)
     )
     answer = _("Which work on one database may go on beside which; samaops begins none beside what says no")
     return Table(TOPIC, columns, rows, answer, answer=answer)

@@ -62,9 +62,9 @@ _DISK = Rule(Verdict.YES, N_("both write: the disk and the log carry both"))
 _RULES: dict[frozenset[Work], Rule] = {}
 
 
-def _rule(one: Work, others: Iterable[Work], rule: Rule) -> None:
+def _rule(work: Work, others: Iterable[Work], rule: Rule) -> None:
     for other in others:
-        _RULES[frozenset((one, other))] = rule
+        _RULES[frozenset((work, other))] = rule
 
 
 _rule(Work.VACUUM, (Work.VACUUM, Work.ANALYZE, Work.REINDEX, Work.INDEX), _SAME_LOCK)
@@ -103,9 +103,9 @@ _STATEMENTS = (
 )
 
 
-def rule(one: Work, other: Work) -> Rule:
+def rule(work: Work, other: Work) -> Rule:
     """Return whether two kinds of work go together."""
-    return _RULES[frozenset((one, other))]
+    return _RULES[frozenset((work, other))]
 
 
 def work_of(backend: Backend) -> Work | None:

@@ -236,8 +236,8 @@ def _chosen(
     for name in names:
         of_table = [table for table in tables if name in (table.full_name, table.name)]
         if not of_table:
-            found, outside = resolve((name,), indexes, _("index or table"))
-            chosen += found
+            named, outside = resolve((name,), indexes, _("index or table"))
+            chosen += named
             left_out += outside
             continue
         (table, *others) = [each for each in of_table if each.full_name == name] or of_table

@@ -1,9 +1,9 @@
-"""Roots inside PostgreSQL while it serves."""
+"""Roots inside PostgreSQL while it serves: who holds what others wait for, and whose connections are whose."""
 
 from __future__ import annotations
 
 from samaops.causes.effects import Effects, codes, in_part
-from samaops.causes.root import Rank, Root, disruptive, look_first, root, safe
+from samaops.causes.root import Rank, Root, disruptive, look_first, root, safe, words_of
 from samaops.causes.topology import NOT_PUBLISHED, POOL_RUNS_DRY, effects_on_dependents
 from samaops.causes.view import View
 from samaops.i18n import _
@@ -28,7 +28,9 @@ _LOCKED: Effects = (*_BEHIND_A_LOCK, *in_part(codes(NOT_PUBLISHED)))
 
 def _locked(finding: Finding, view: View) -> Effects:
     """Return what the sessions behind a lock produce: a publisher is held when it wants that lock, or the pool is full."""
-    relations = {str(wait.get("relation") or "") for wait in finding.evidence.get("waits") or ()}
+    # A queue behind DDL tells its one relation in place of each wait.
+    waits = finding.evidence.get("waits") or [row for row in (finding.evidence,) if row.get("relation")]
+    relations = {str(wait.get("relation") or "") for wait in waits}
 
     def is_held(late: Finding) -> bool:
         table = late.evidence.get("table")
@@ -38,6 +40,41 @@ def _locked(finding: Finding, view: View) -> Effects:
     return (*_BEHIND_A_LOCK, *codes(NOT_PUBLISHED, when=is_held))
 
 
+_WRAPAROUND = "to prevent wraparound"
+
+
+def _is_wraparound(finding: Finding, view: View) -> bool:
+    """Return whether an autovacuum that never gives way holds the lock: one that prevents wraparound."""
+    chain = (
+        finding
+        if finding.code == "postgresql.locks.chain"
+        else next(iter(view.bad("postgresql.locks.chain")), None)
+    )
+    return chain is not None and _WRAPAROUND in str(chain.evidence.get("root_query"))
+
+
+@root(
+    "wraparound-vacuum-blocks",
+    on="postgresql.locks.chain",
+    rank=Rank.STATE,
+    runbook="db-slow",
+    effects=_LOCKED,
+    distinguished_from=("lock-chain",),
+)
+def wraparound_vacuum_blocks(finding: Finding, view: View) -> Root | None:
+    """An autovacuum that must not be cancelled holds up a change of its table, and everybody behind that."""
+    if not _is_wraparound(finding, view):
+        return None
+    first = next((int(pid) for pid in finding.evidence.get("blocked") or ()), None)
+    text = _("Let the vacuum run to its end; cancel what waits for it first (pid {pid}), and make it later")
+    cancel = as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(first, 'PID')})")
+    return Root(
+        fixes=(disruptive("db.cancel", text.format(pid=first), cancel),),
+        effects=_locked(finding, view),
+        speaks_for=(words_of(finding), _("the vacuum prevents wraparound: it gives way to nobody")),
+    )
+
+
 @root(
     "ddl-behind-long-read",
     on="postgresql.locks.ddl_queue",
@@ -45,8 +82,10 @@ def _locked(finding: Finding, view: View) -> Effects:
     runbook="db-slow",
     effects=_LOCKED,
 )
-def ddl_behind_long_read(finding: Finding, view: View) -> Root:
+def ddl_behind_long_read(finding: Finding, view: View) -> Root | None:
     """Everybody waits behind a change of a table that itself waits for a reader."""
+    if _is_wraparound(finding, view):
+        return None
     pid = finding.evidence.get("pid") or finding.evidence.get("ddl_pid")
     cancel = as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})")
     text = _("Cancel the waiting DDL (pid {pid}), not the reader before it")
@@ -63,10 +102,13 @@ def ddl_behind_long_read(finding: Finding, view: View) -> Root:
     effects=_LOCKED,
     distinguished_from=("idle-in-transaction",),
 )
-def lock_chain(finding: Finding, view: View) -> Root:
+def lock_chain(finding: Finding, view: View) -> Root | None:
     """One session holds what all others wait for."""
+    if _is_wraparound(finding, view):
+        return None
     pid = finding.evidence.get("root_pid")
-    if finding.evidence.get("root_state") == "idle in transaction":
+    is_idle = finding.evidence.get("root_state") == "idle in transaction"
+    if is_idle:
         text = _(
             "Ask the owner of session {pid}; it is idle in its transaction, cancel does nothing: terminate it"
         )
@@ -74,7 +116,8 @@ def lock_chain(finding: Finding, view: View) -> Root:
     else:
         text = _("Ask the owner of session {pid}, then cancel its query")
         sql = f"SELECT pg_cancel_backend({whole_number(pid, 'PID')})"
-    fix = disruptive("db.terminate", text.format(pid=pid), as_superuser(view.site, sql))
+    name = "db.terminate" if is_idle else "db.cancel"
+    fix = disruptive(name, text.format(pid=pid), as_superuser(view.site, sql))
     return Root(fixes=(fix,), effects=_locked(finding, view))
 
 
@@ -103,21 +146,21 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         "idle-in-transaction",
         Rank.PART,
         "db-slow",
-        (*POOL_RUNS_DRY, "postgresql.xmin.pinned", "postgresql.tables.dead"),
+        (*POOL_RUNS_DRY, "postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.vacuum.held"),
     ),
     (
         "postgresql.prepared.old",
         "prepared-transaction-forgotten",
         Rank.PART,
         "db-slow",
-        ("postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.locks.*"),
+        ("postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.vacuum.held", "postgresql.locks.*"),
     ),
     (
         "postgresql.query.long",
         "long-query",
         Rank.WORK,
         "db-slow",
-        (*POOL_RUNS_DRY, "postgresql.temp.high", "postgresql.xmin.pinned"),
+        (*POOL_RUNS_DRY, "postgresql.temp.high", "postgresql.xmin.pinned", "postgresql.vacuum.held"),
     ),
     ("postgresql.xid.age", "transaction-ids-near-wraparound", Rank.PART, "db-slow", ()),
     (
@@ -125,7 +168,7 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         "statistics-stale",
         Rank.CONSUMER,
         "db-slow",
-        ("postgresql.query.long", "postgresql.cache.low"),
+        ("postgresql.query.long", "postgresql.query.crowd", "postgresql.cache.low"),
     ),
     ("postgresql.index.invalid", "invalid-index", Rank.REMAINDER, "db-slow", ()),
 )

@@ -55,6 +55,7 @@ CONSOLE_CODES = (
     "pgbouncer.pool.oversized",
     "pgbouncer.clients.high",
     "pgbouncer.limit.reached",
+    "pgbouncer.pool.bypassed",
 )
 
 

@@ -258,7 +258,7 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...], Callable[[Finding, View
     (
         "commits-wait-for-a-standby", "postgresql.commit.waiting", Rank.STATE, "db-slow",
         (*_POOL_SUFFERS, "pgbouncer.pool.saturated", "postgresql.sessions.waiting", "postgresql.query.long",
-         "postgresql.locks.*"),
+         "postgresql.query.crowd", "postgresql.locks.*"),
         _commits,
     ),
     ("pool-leads-elsewhere", "pgbouncer.route.different", Rank.STATE, "api-down",

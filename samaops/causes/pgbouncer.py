@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from samaops.causes.effects import Effects, codes, in_part
 from samaops.causes.root import Rank, Root, look_first, root, safe, words_of
 from samaops.causes.topology import POOL_RUNS_DRY, effects_on_dependents
@@ -9,7 +11,7 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, console, samaops, sql_name
+from samaops.site.commands import as_superuser, console, direct, samaops, sql_name
 from samaops.site.shell_words import operands
 
 _POOL_HELD: Effects = (
@@ -84,9 +86,27 @@ def pgbouncer_login_stuck(finding: Finding, _view: View) -> Root:
     runbook="db-slow",
     effects=codes(*POOL_RUNS_DRY, "api.latency.*", "loadbalancer.vip.*"),
 )
-def pgbouncer_pool_exhausted(finding: Finding, _view: View) -> Root:
+def pgbouncer_pool_exhausted(finding: Finding, view: View) -> Root:
     """Every connection that it may open is in use, and nothing is seen that holds them."""
-    return look_first(finding)
+    is_idle = [*view.ok("postgresql.sessions.waiting"), *view.ok("postgresql.query.crowd")]
+    return replace(look_first(finding), speaks_for=(words_of(finding), *(seen.title for seen in is_idle)))
+
+
+@root(
+    "connections-bypass-pool",
+    on="pgbouncer.pool.bypassed",
+    rank=Rank.PART,
+    runbook="db-slow",
+    effects=codes("postgresql.connections.high", "pgbouncer.pool.oversized"),
+    distinguished_from=("postgresql-connections-exhausted",),
+)
+def connections_bypass_pool(_finding: Finding, view: View) -> Root:
+    """Somebody logs in to PostgreSQL itself, where the pool was meant to be between."""
+    text = _(
+        "Find the program and give it the pool's port; its sessions cost memory each, and no limit holds them"
+    )
+    sql = "SELECT application_name, client_addr, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC"
+    return Root(fixes=(safe("pool.route", text, direct(view.site, sql)),))
 
 
 _SAME_WORDS = ("servers.log.trouble", "docker.log.trouble")

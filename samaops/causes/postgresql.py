@@ -1,11 +1,11 @@
-"""Roots inside PostgreSQL while it serves."""
+"""Roots inside PostgreSQL while it serves: who holds what others wait for, and whose connections are whose."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
 from samaops.causes.effects import Effects, codes, in_part
-from samaops.causes.root import Rank, Root, destructive, disruptive, look_first, root, safe
+from samaops.causes.root import Rank, Root, destructive, disruptive, look_first, root, safe, words_of
 from samaops.causes.topology import NOT_PUBLISHED, POOL_RUNS_DRY, effects_on_dependents
 from samaops.causes.view import View
 from samaops.facts.postgresql import is_protected
@@ -33,7 +33,9 @@ _LOCKED: Effects = (*_BEHIND_A_LOCK, *in_part(codes(NOT_PUBLISHED)))
 
 def _locked(finding: Finding, view: View) -> Effects:
     """Return what the sessions behind a lock produce: a publisher is held when it wants that lock, or the pool is full."""
-    relations = {str(wait.get("relation") or "") for wait in finding.evidence.get("waits") or ()}
+    # A queue behind DDL tells its one relation in place of each wait.
+    waits = finding.evidence.get("waits") or [row for row in (finding.evidence,) if row.get("relation")]
+    relations = {str(wait.get("relation") or "") for wait in waits}
 
     def is_held(late: Finding) -> bool:
         table = late.evidence.get("table")
@@ -43,6 +45,41 @@ def _locked(finding: Finding, view: View) -> Effects:
     return (*_BEHIND_A_LOCK, *codes(NOT_PUBLISHED, when=is_held))
 
 
+_WRAPAROUND = "to prevent wraparound"
+
+
+def _is_wraparound(finding: Finding, view: View) -> bool:
+    """Return whether an autovacuum that never gives way holds the lock: one that prevents wraparound."""
+    chain = (
+        finding
+        if finding.code == "postgresql.locks.chain"
+        else next(iter(view.bad("postgresql.locks.chain")), None)
+    )
+    return chain is not None and _WRAPAROUND in str(chain.evidence.get("root_query"))
+
+
+@root(
+    "wraparound-vacuum-blocks",
+    on="postgresql.locks.chain",
+    rank=Rank.STATE,
+    runbook="db-slow",
+    effects=_LOCKED,
+    distinguished_from=("lock-chain",),
+)
+def wraparound_vacuum_blocks(finding: Finding, view: View) -> Root | None:
+    """An autovacuum that must not be cancelled holds up a change of its table, and everybody behind that."""
+    if not _is_wraparound(finding, view):
+        return None
+    first = next((int(pid) for pid in finding.evidence.get("blocked") or ()), None)
+    text = _("Let the vacuum run to its end; cancel what waits for it first (pid {pid}), and make it later")
+    cancel = as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(first, 'PID')})")
+    return Root(
+        fixes=(disruptive("db.cancel", text.format(pid=first), cancel),),
+        effects=_locked(finding, view),
+        speaks_for=(words_of(finding), _("the vacuum prevents wraparound: it gives way to nobody")),
+    )
+
+
 @root(
     "ddl-behind-long-read",
     on="postgresql.locks.ddl_queue",
@@ -50,8 +87,10 @@ def _locked(finding: Finding, view: View) -> Effects:
     runbook="db-slow",
     effects=_LOCKED,
 )
-def ddl_behind_long_read(finding: Finding, view: View) -> Root:
+def ddl_behind_long_read(finding: Finding, view: View) -> Root | None:
     """Everybody waits behind a change of a table that itself waits for a reader."""
+    if _is_wraparound(finding, view):
+        return None
     pid = finding.evidence.get("pid") or finding.evidence.get("ddl_pid")
     text = _("Cancel the waiting DDL (pid {pid}), not the reader before it").format(pid=pid)
     fix = _ending(
@@ -78,14 +117,17 @@ def _ending(view: View, verb: str, title: str, pid: object, application: object,
     effects=_LOCKED,
     distinguished_from=("idle-in-transaction",),
 )
-def lock_chain(finding: Finding, view: View) -> Root:
+def lock_chain(finding: Finding, view: View) -> Root | None:
     """One session holds what all others wait for."""
+    if _is_wraparound(finding, view):
+        return None
     pid = finding.evidence.get("root_pid")
     if pid == 0:
         text = _("Ask who coordinates the prepared transaction, then roll it back: what it wrote is lost")
         fix = destructive("db.rollback_prepared", text, samaops(view.site, "db terminate --root"))
         return Root(fixes=(fix,), effects=_locked(finding, view))
-    if finding.evidence.get("root_state") == "idle in transaction":
+    is_idle = finding.evidence.get("root_state") == "idle in transaction"
+    if is_idle:
         text = _(
             "Ask the owner of session {pid}; it is idle in its transaction, cancel does nothing: terminate it"
         )
@@ -101,7 +143,9 @@ def lock_chain(finding: Finding, view: View) -> Root:
     on="postgresql.transaction.idle",
     rank=Rank.PART,
     runbook="db-slow",
-    effects=codes(*POOL_RUNS_DRY, "postgresql.xmin.pinned", "postgresql.tables.dead"),
+    effects=codes(
+        *POOL_RUNS_DRY, "postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.vacuum.held"
+    ),
 )
 def idle_in_transaction(finding: Finding, view: View) -> Root:
     """A client has left its transaction open."""
@@ -115,7 +159,7 @@ def idle_in_transaction(finding: Finding, view: View) -> Root:
     on="postgresql.query.long",
     rank=Rank.WORK,
     runbook="db-slow",
-    effects=codes(*POOL_RUNS_DRY, "postgresql.temp.high", "postgresql.xmin.pinned"),
+    effects=codes(*POOL_RUNS_DRY, "postgresql.temp.high", "postgresql.xmin.pinned", "postgresql.vacuum.held"),
 )
 def long_query(finding: Finding, view: View) -> Root:
     """One statement runs on and on."""
@@ -129,7 +173,9 @@ def long_query(finding: Finding, view: View) -> Root:
     on="postgresql.prepared.old",
     rank=Rank.PART,
     runbook="db-slow",
-    effects=codes("postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.locks.*"),
+    effects=codes(
+        "postgresql.xmin.pinned", "postgresql.tables.dead", "postgresql.vacuum.held", "postgresql.locks.*"
+    ),
 )
 def prepared_transaction_forgotten(finding: Finding, view: View) -> Root:
     """Nobody has ended what was prepared."""
@@ -176,7 +222,7 @@ _ROWS: tuple[tuple[str, str, Rank, str, tuple[str, ...]], ...] = (
         "statistics-stale",
         Rank.CONSUMER,
         "db-slow",
-        ("postgresql.query.long", "postgresql.cache.low"),
+        ("postgresql.query.long", "postgresql.query.crowd", "postgresql.cache.low"),
     ),
     ("postgresql.index.invalid", "invalid-index", Rank.REMAINDER, "db-slow", ()),
 )

@@ -43,6 +43,7 @@ KINDS = {
     "refused": N_("what it needs refuses the connection"),
     "silent": N_("what it needs does not answer in time"),
     "deadlock": N_("transactions wait for each other"),
+    "prepared": N_("a prepared statement is asked for on another connection than it was made on"),
 }
 # Nobody else looks whether these are so now: they are worth a warning of their own while they are written.
 _SEEN_BY_NOBODY_ELSE = (
@@ -60,6 +61,7 @@ _SEEN_BY_NOBODY_ELSE = (
     "process",
     "message size",
     "unknown message",
+    "prepared",
 )
 # That another message was understood, or another request served, does not end these.
 _GOES_ON = ("process", "unknown message")
@@ -83,6 +85,8 @@ _COMMON = (
     ("silent", r"timed? ?out|ETIMEDOUT|no route to host|délai d'attente"),
 )  # fmt: skip
 _POSTGRESQL = (
+    ("prepared", r"prepared statement \".*\" (already exists|does not exist)|l'instruction préparée « .* » (existe déjà|n'existe pas)"
+                 r"|DuplicatePreparedStatement|InvalidSQLStatementName"),
     ("rejected", r"no pg_hba\.conf entry|pg_hba\.conf rejects|aucune entrée dans pg_hba|pg_hba\.conf rejette"),
     ("login", r"authentication failed for user|role \".*\" does not exist$|is not permitted to log in"
               r"|échouée pour l'utilisateur|le rôle « .* » n'existe pas$|n'est pas autorisé à se connecter"),

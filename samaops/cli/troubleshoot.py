@@ -28,7 +28,7 @@ from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting import guide, own
 from samaops.workflows.troubleshooting import troubleshoot as workflow
-from samaops.workflows.troubleshooting.stations import PREFIX
+from samaops.workflows.troubleshooting.stations import prefix
 from samaops.workflows.troubleshooting.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
@@ -126,7 +126,7 @@ def _show(site: Site, name: str, output: Output) -> None:
 
 
 def _run(site: Site, name: str, fix: str | None, wanted: Changing) -> None:
-    with screen.progress(_("Following the way of a notification…")):
+    with screen.progress(_("Looking at what concerns {name}…").format(name=name)):
         diagnosis = workflow.run(site, name)
     if fix is not None:
         _require_known(diagnosis, fix)
@@ -150,17 +150,17 @@ def _require_known(diagnosis: Diagnosis, fix: str) -> None:
 
 def _show_diagnosis(diagnosis: Diagnosis, wanted: Changing) -> None:
     """Show what was found; to people the hops first, in their order, and not once more among the findings."""
-    report = diagnosis.report
+    report, beginning = diagnosis.report, prefix(diagnosis.playbook.id)
     if wanted.output is Output.HUMAN and not wanted.verbose:
         by_id = {
             finding.subject.partition("/")[2]: finding
             for finding in report.findings
-            if finding.code.startswith(PREFIX)
+            if finding.code.startswith(beginning)
         }
         ordered = [by_id[hop.id] for hop in diagnosis.playbook.hops]
         screen.show_screen(face.hop_lines(ordered, symbols_for(sys.stdout.encoding)))
         screen.show_screen("")
-        findings = tuple(finding for finding in report.findings if not finding.code.startswith(PREFIX))
+        findings = tuple(finding for finding in report.findings if not finding.code.startswith(beginning))
         report = replace(report, findings=findings)
     screen.show(report, wanted.output, verbose=wanted.verbose)
 

@@ -60,6 +60,7 @@ CONSOLE_CODES = (
     "pgbouncer.pool.oversized",
     "pgbouncer.clients.high",
     "pgbouncer.limit.reached",
+    "pgbouncer.pool.bypassed",
 )
 # No checks: what the readings of changes ask for.
 SERVERS, FILE, GUARD = CHANGE_CODES = ("pgbouncer.servers", "pgbouncer.file", "pgbouncer.guard")

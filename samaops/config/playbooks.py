@@ -39,6 +39,7 @@ NAMES = frozenset(
             "disk",
         ),
         *("servers", "proxy", "since", "database"),
+        *("pid", "idle_pid", "table", "slot"),
     }
 )
 # What a command of `show` may hold: filled in from the configuration.

@@ -229,11 +229,46 @@ class Connections(Struct, frozen=True):
 
 
 class Holder(Struct, frozen=True):
-    """Something that keeps old row versions alive: a session, a slot, a prepared transaction, a standby."""
+    """Something that keeps old row versions alive: a session, a slot, a prepared transaction, a standby.
+
+    ``seconds`` is how long its transaction is open, None where nobody knows since when it holds.
+    """
 
     kind: str
     name: str
     xmin_age: int
+    seconds: float | None = None
+    pid: int | None = None
+    state: str = ""
+
+
+class Crowd(Struct, frozen=True):
+    """The statement that most active sessions work on, as the server tells it from others; none waits for a lock."""
+
+    query_id: int
+    sessions: int
+    query: str
+    applications: dict[str, int]
+
+
+class Scan(Struct, frozen=True):
+    """A large table, and how many of its rows were read one after the other between two samples."""
+
+    relation: str
+    live_rows: int
+    rows_read: int
+
+
+class Rates(Struct, frozen=True):
+    """What one statement did, and which tables were read without an index, between two samples; most rows first."""
+
+    query_id: int
+    seconds: float
+    calls: int
+    milliseconds: float
+    rows: int
+    blocks: int
+    scans: tuple[Scan, ...]
 
 
 class Activity(Struct, frozen=True):
@@ -246,6 +281,9 @@ class Activity(Struct, frozen=True):
     waiting: dict[str, int]  # "type:event" -> active sessions, without waits for the client
     wraparound_vacuums: tuple[str, ...]
     holders: tuple[Holder, ...]
+    # In looks of an earlier samaops they are absent.
+    vacuum_workers: int | None = None
+    crowd: Crowd | None = None
 
 
 class LockWait(Struct, frozen=True):
@@ -301,6 +339,17 @@ class Table(Struct, frozen=True):
     size_bytes: int
     vacuumed_seconds: float | None
     analyzed_seconds: float | None
+
+
+class Upkeep(Struct, frozen=True):
+    """A large table: the width of its rows is None where statistics do not tell; autovacuum may leave it alone."""
+
+    relation: str
+    size_bytes: int
+    live_rows: int | None
+    row_bytes: float | None
+    fill_percent: float
+    is_left_alone: bool
 
 
 class InvalidIndex(Struct, frozen=True):
@@ -579,7 +628,7 @@ class PostgresFacts(Struct, frozen=True):
     MAY_BE_UNASKED: ClassVar = (
         "application", "backends", "checkpointing", "dirty_buffers", "index_tables", "indexes", "notifications", "parameters", "prepared_to_end", "rights",
         "slots_to_drop",
-        "data_directories", "unfinished_indexes", "upkeep_indexes", "upkeep_relations",
+        "data_directories", "rates", "upkeep", "unfinished_indexes", "upkeep_indexes", "upkeep_relations",
     )  # fmt: skip
     version: str
     version_number: int
@@ -608,6 +657,9 @@ class PostgresFacts(Struct, frozen=True):
     started_at: float | None = None
     application: Application | None = None
     rights: Rights | None = None
+    upkeep: tuple[Upkeep, ...] | None = None
+    # Only where many sessions work on one statement.
+    rates: Rates | None = None
     # Only for changes.
     backends: tuple[Backend, ...] | None = None
     prepared_to_end: tuple[PreparedToEnd, ...] | None = None

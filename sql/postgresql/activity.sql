@@ -16,6 +16,7 @@ SELECT pid,
        extract(epoch FROM clock_timestamp() - query_start)::float8 AS query_seconds,
        extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_seconds,
        age(backend_xmin)::bigint AS xmin_age,
+       query_id,
        -- octets, not characters: the text may be in another database's encoding
        CASE WHEN state = 'idle' THEN '' ELSE query END AS query
 FROM pg_stat_activity

@@ -149,6 +149,13 @@ def test_the_hops_of_troubleshoot_are_explained_too(samaops: Samaops, hop: str) 
     assert samaops("explain", "notifications.hop.absent").code == 64
 
 
+def test_the_hops_of_another_playbook_are_its_own(samaops: Samaops) -> None:
+    document = samaops("explain", "db-slow.hop.locked", "-o", "json").json()
+    assert (document["code"], document["system"]) == ("db-slow.hop.locked", "db-slow")
+    assert "samaops troubleshoot db-slow" in document["fix"]
+    assert samaops("explain", "db-slow.hop.published").code == 64
+
+
 def test_list_checks_names_every_check_with_its_thresholds(samaops: Samaops) -> None:
     document = samaops("diagnose", "--list-checks", "-o", "json").json()
     codes = [one["code"] for one in document["checks"]]

@@ -20,6 +20,16 @@ pytestmark = [
     pytest.mark.xdist_group("lab"),
 ]
 
+# Of those that make the database slow, the ones of which each has a mechanism of its own; the matrix measures all.
+IN_THE_MATRIX_ALONE = {
+    "pool-too-small",
+    "query-storm",
+    "statistics-stale",
+    "autovacuum-off",
+    "connections-bypass-pool",
+    "checkpoints-requested",
+}
+CAUSED = [incident for incident in INCIDENTS if incident.id not in IN_THE_MATRIX_ALONE]
 EXIT_CODES = {"warning": 1, "critical": 2}
 
 
@@ -35,7 +45,7 @@ def _refusal(lab: RunningLab, incident: Incident) -> str | None:
     return incident.refuse(lab.site)
 
 
-@pytest.mark.parametrize("incident", INCIDENTS, ids=lambda incident: incident.id)
+@pytest.mark.parametrize("incident", CAUSED, ids=lambda incident: incident.id)
 def test_an_incident_is_the_first_and_only_root_until_it_is_healed(
     lab: RunningLab, incident: Incident
 ) -> None:

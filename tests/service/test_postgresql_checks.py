@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from samaops.checks.postgresql import tables
 from samaops.model.status import Status
 from samaops.portraits.compare import compare
 from samaops.portraits.portrait import Portrait, portrait_of
@@ -283,6 +284,70 @@ def test_dead_rows_and_missing_statistics_vanish_with_vacuum_and_analyze(server:
         eventually(lambda: finding("postgresql.tables.not_analyzed", server.settings()).status is Status.OK)
     finally:
         server.run("DROP TABLE loaded")
+
+
+def test_dead_rows_that_an_older_transaction_still_sees_are_told_with_it(server: PostgresServer) -> None:
+    server.run("CREATE TABLE kept AS SELECT id FROM generate_series(1, 40000) AS id")
+    try:
+        with server.connect(application_name="reporting") as reader:
+            reader.autocommit = False
+            reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            reader.execute("SELECT count(*) FROM users")
+            server.run("UPDATE kept SET id = id")
+            server.run("VACUUM kept")
+            found = eventually(lambda: _bad(server, "postgresql.vacuum.held"))
+            assert found.evidence["relation"] == "public.kept"
+            assert found.evidence["pid"] == reader.info.backend_pid
+            assert found.evidence["state"] == "idle in transaction"
+            reader.rollback()
+        server.run("VACUUM kept")
+        eventually(lambda: finding("postgresql.vacuum.held", server.settings()).status is Status.OK)
+    finally:
+        server.run("DROP TABLE kept")
+
+
+def test_transactions_that_all_wait_for_their_clients_are_counted(server: PostgresServer) -> None:
+    with contextlib.ExitStack() as stack:
+        for _number in range(5):
+            stack.enter_context(open_transaction(server, "SELECT 1 FROM users", "billing"))
+        found = eventually(lambda: _bad(server, "postgresql.transaction.held"))
+        assert (found.value, found.evidence["application"]) == (5, "billing")
+    assert finding("postgresql.transaction.held", server.settings()).value == 0
+
+
+def test_a_statement_of_many_sessions_is_told_with_what_a_call_costs(server: PostgresServer) -> None:
+    with background(server, *["SELECT pg_sleep(60)"] * 8, application="api"):
+        found = finding("postgresql.query.crowd", server.settings())
+    assert (found.status, found.value) == (Status.WARNING, 8)
+    assert found.evidence["applications"] == {"api": 8}
+    assert finding("postgresql.query.crowd", server.settings()).status is Status.OK
+
+
+def test_a_large_table_that_is_empty_and_left_alone_is_named_twice(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "LEAST_WASTE_BYTES", 1024**2)
+    server.run(
+        "CREATE TABLE emptied WITH (autovacuum_enabled = off)"
+        " AS SELECT id, repeat('x', 300) AS text FROM generate_series(1, 40000) AS id"
+    )
+    try:
+        server.run("ANALYZE emptied")
+        hidden = finding("postgresql.tables.bloated", server.settings(), warning=1)
+        assert (hidden.status, hidden.evidence["tables"]) == (Status.UNKNOWN, ["public.emptied"])
+        server.run(f"GRANT SELECT ON emptied TO {server.settings().user}")
+        assert finding("postgresql.tables.bloated", server.settings(), warning=1).status is Status.OK
+        off = finding("postgresql.autovacuum.off", server.settings())
+        assert (off.status, off.evidence["tables"]) == (Status.WARNING, ["public.emptied"])
+        server.run("DELETE FROM emptied WHERE id % 20 > 0")
+        server.run("VACUUM ANALYZE emptied")
+        found = finding("postgresql.tables.bloated", server.settings(), warning=1)
+        assert (found.status, found.evidence["relation"]) == (Status.WARNING, "public.emptied")
+        assert found.evidence["live_rows"] == 2000
+    finally:
+        server.run("DROP TABLE emptied")
+    off = finding("postgresql.autovacuum.off", server.settings())
+    assert (off.evidence["autovacuum"], off.evidence["tables"]) == ("off", []), "as this server is set up"
 
 
 def _bad(server: PostgresServer, code: str) -> Any:

@@ -163,7 +163,7 @@ def test_steps_that_make_no_sense_do_no_harm(told: Any) -> None:
 
 def test_the_place_where_it_stopped_has_the_next_command_and_the_others_none() -> None:
     way = [replace(station, hint="do this") for station in hops(Sighting()).values()]
-    found = stations.findings(way, {"delivered": "delivered to a worker"})
+    found = stations.findings("notifications", way, {"delivered": "delivered to a worker"})
     assert [one.hint for one in found] == [None, None, "do this", None, None, None]
     assert (found[2].code, found[2].subject) == ("notifications.hop.delivered", "notifications/delivered")
     assert found[2].title == "delivered to a worker"

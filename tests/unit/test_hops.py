@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from samaops.render import guide
 from samaops.render.layout import Hanging
 from samaops.render.words import UNICODE
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import stations
+from samaops.workflows.troubleshooting import message_counts, stations
 
 SITE: dict[str, Any] = {
     "servers": {"api": {"address": "127.0.0.1"}, "workers": {"address": "127.0.0.1"}},
@@ -48,9 +49,10 @@ def hop(
     **without: None,
 ) -> Finding:
     settings = Settings.model_validate({**SITE, **without})
-    counts = stations.Counts(seen, flows, Site(settings))
-    way = stations.counted(all_of(settings)["notifications"].hops, found, counts)
-    made = stations.findings(way, {})
+    counts = message_counts.Counts(seen, flows, Site(settings))
+    count = partial(message_counts.count, counts=counts)
+    way = stations.counted(all_of(settings)["notifications"].hops, found, count)
+    made = stations.findings("notifications", way, {})
     (one,) = [each for each in made if each.subject == f"notifications/{name}"]
     return one
 

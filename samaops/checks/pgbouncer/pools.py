@@ -12,7 +12,7 @@ from samaops.facts.postgresql import usable_connections
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import console
+from samaops.site.commands import console, direct, sql_text
 
 
 def _console(facts: PgBouncerFacts) -> Console:
@@ -262,6 +262,48 @@ def limit(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
 
 def _open(pool: Pool) -> int:
     return pool.servers_busy + pool.servers_free + pool.servers_login
+
+
+@check(
+    "pgbouncer.pool.bypassed",
+    PgBouncerFacts,
+    needs=("console",),
+    # Two looks at the same moment: some connections may open or close between them.
+    warning=10,
+    unit="sessions",
+)
+def bypassed(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
+    """Sessions of the application's user that PostgreSQL has and the pool does not know."""
+    servers = [look.facts for look in context.snapshot.of_system("postgresql") if look.facts]
+    server = next((server for server in servers if server.application and server.connections), None)
+    if server is None:
+        yield context.skipped(_("PostgreSQL's sessions are not known in this run"))
+        return
+    user, sessions = server.application.user, server.application.role_sessions
+    pooled = sum(_open(pool) for pool in _console(facts).pools if pool.user == user)
+    past = max(0, sessions - pooled)
+    clients = {
+        client: count
+        for client, count in server.connections.by_client.items()
+        if client.startswith(f"{user}/")
+    }
+    yield context.above(
+        past,
+        ngettext(
+            "{count} session of {user} in PostgreSQL is none of the pool's",
+            "{count} sessions of {user} in PostgreSQL are none of the pool's",
+            past,
+        ).format(count=past, user=user)
+        if past
+        else _("The application's sessions in PostgreSQL are those of the pool"),
+        detail=", ".join(f"{client} {count}" for client, count in list(clients.items())[:3]),
+        evidence={"sessions": sessions, "pooled": pooled, "by_client": clients},
+        hint=direct(
+            context.site,
+            "SELECT application_name, client_addr, count(*) FROM pg_stat_activity"
+            f" WHERE usename = {sql_text(user)} GROUP BY 1, 2 ORDER BY 3 DESC",
+        ),
+    )
 
 
 @check("pgbouncer.pool.oversized", PgBouncerFacts, needs=("console",), warning=100, unit="%")

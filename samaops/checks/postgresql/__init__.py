@@ -9,4 +9,5 @@ from samaops.checks.postgresql import (  # noqa: F401 - they register their chec
     storage,
     tables,
     units,
+    work,
 )

@@ -133,7 +133,7 @@ def waiting_sessions(facts: PostgresFacts, context: Context) -> Iterator[Finding
 )
 def pinned(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     yield context.worst(
-        _holders(facts),
+        holders(facts),
         by=lambda holder: holder.xmin_age,
         title=lambda holder: _(
             "Row versions of the last {age} transactions are held back, by {kind} {name}"
@@ -150,10 +150,11 @@ def _holder(holder: Holder) -> Evidence:
     return {"kind": holder.kind, "name": holder.name, "xmin_age": holder.xmin_age}
 
 
-def _holders(facts: PostgresFacts) -> Iterator[Holder]:
+def holders(facts: PostgresFacts) -> Iterator[Holder]:
+    """Yield who keeps old row versions: sessions, prepared transactions, slots, standbys."""
     yield from facts.activity.holders if facts.activity else ()
     for prepared in facts.prepared or ():
-        yield Holder("prepared transaction", prepared.gid, prepared.xid_age)
+        yield Holder("prepared transaction", prepared.gid, prepared.xid_age, prepared.seconds)
     for slot in facts.slots or ():
         if slot.xmin_age is not None:
             yield Holder("replication slot", slot.name, slot.xmin_age)

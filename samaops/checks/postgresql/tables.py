@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from samaops.checks.postgresql.sessions import holders
 from samaops.checks.postgresql.units import whole
 from samaops.checks.registry import Context, Evidence, check
-from samaops.facts.postgresql import Database, PostgresFacts, Table
+from samaops.facts.postgresql import Database, Holder, PostgresFacts, Table, Upkeep
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import direct
 
 SHOWN = 5
+_LEAST_DEAD_PERCENT = 25  # as of postgresql.tables.dead
 LEAST_BLOCKS = 1_000_000  # 8 GB of accesses: below that a cold start alone decides the ratio
+MEGABYTE = 1024**2
+# An estimate: below this much nobody would notice, and page headers and alignment alone make up some tenths.
+LEAST_WASTE_BYTES, LEAST_FACTOR = 100 * MEGABYTE, 3
 LEAST_ROWS = 10_000  # smaller tables are read in a moment, whatever their state
 WRAPAROUND = 2**31
 DAY = 86_400.0
@@ -148,6 +153,159 @@ def dead_rows(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         ),
         evidence=_tables,
         none=_("No table has many dead rows"),
+    )
+
+
+@check("postgresql.vacuum.held", PostgresFacts, needs=("tables", "activity", "prepared", "slots", "standbys"))
+def held_vacuum(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
+    """Dead rows that a vacuum has met and left: somebody may still want to see them."""
+    least = _LEAST_DEAD_PERCENT
+    left = [
+        table
+        for table in facts.tables or ()
+        if table.dead_rows >= LEAST_ROWS
+        and _dead_percent(table) >= least
+        and table.vacuumed_seconds is not None
+        and _holder(table, facts) is not None
+    ]
+    if not left:
+        yield context.ok(_("Vacuum removes what is dead"))
+        return
+    worst = max(left, key=_dead_percent)
+    holder = _holder(worst, facts)
+    assert holder is not None
+    title = _("Vacuum leaves the dead rows of {relation} ({percent} %): {kind} {name} still sees them")
+    yield context.warn(
+        title.format(
+            relation=worst.relation, percent=_dead_percent(worst), kind=holder.kind, name=holder.name
+        ),
+        value=_dead_percent(worst),
+        evidence={
+            **_tables(left),
+            "kind": holder.kind,
+            "name": holder.name,
+            "pid": holder.pid,
+            "state": holder.state,
+            "holder_seconds": holder.seconds,
+            "xmin_age": holder.xmin_age,
+        },
+        hint=direct(
+            context.site,
+            "SELECT pid, state, xact_start, age(backend_xmin) FROM pg_stat_activity"
+            " WHERE backend_xmin IS NOT NULL ORDER BY 4 DESC",
+        ),
+    )
+
+
+def _holder(table: Table, facts: PostgresFacts) -> Holder | None:
+    """Return who holds the oldest rows, of those that were there when the table was vacuumed; a slot may have been."""
+    there = [
+        holder
+        for holder in holders(facts)
+        if holder.seconds is None or holder.seconds > (table.vacuumed_seconds or 0)
+    ]
+    return max(there, key=lambda holder: holder.xmin_age, default=None)
+
+
+def _waste(table: Upkeep) -> float:
+    """Return how many bytes of a table hold no row, as far as its statistics tell; 0 where they do not."""
+    if table.live_rows is None or table.row_bytes is None:
+        return 0.0
+    needed = table.live_rows * table.row_bytes * 100 / table.fill_percent
+    return max(0.0, table.size_bytes - needed) if table.size_bytes >= LEAST_FACTOR * needed else 0.0
+
+
+@check("postgresql.tables.bloated", PostgresFacts, needs=("upkeep",), warning=100, unit="MB")
+def bloat(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
+    large = [table for table in facts.upkeep or () if table.size_bytes >= LEAST_WASTE_BYTES]
+    wasteful = [table for table in large if _waste(table) >= LEAST_WASTE_BYTES]
+    untold = [table.relation for table in large if table.row_bytes is None or table.live_rows is None]
+    if untold and not wasteful:
+        text = _(
+            "What the rows of {names} need is not known: our role may not read them, or they were never analysed"
+        )
+        yield context.unknown(text.format(names=", ".join(untold[:3])), evidence={"tables": untold[:SHOWN]})
+        return
+    yield context.worst(
+        wasteful,
+        by=lambda table: round(_waste(table) / MEGABYTE),
+        title=lambda table: _(
+            "{relation} takes {size} MB and most of it, about {waste} MB, holds no row (an estimate)"
+        ).format(
+            relation=table.relation,
+            size=round(table.size_bytes / MEGABYTE),
+            waste=round(_waste(table) / MEGABYTE),
+        ),
+        evidence=lambda tables: {
+            "relation": tables[0].relation,
+            "size_bytes": tables[0].size_bytes,
+            "waste_bytes": round(_waste(tables[0])),
+            "live_rows": tables[0].live_rows,
+            "tables": [table.relation for table in tables[:SHOWN]],
+        },
+        none=_("No large table is mostly empty"),
+    )
+
+
+@check("postgresql.autovacuum.off", PostgresFacts, needs=("upkeep", "settings"))
+def autovacuum_off(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
+    """Nobody cleans: for all tables, or for large ones."""
+    setting = (facts.settings or {}).get("autovacuum")
+    alone = [table.relation for table in facts.upkeep or () if table.is_left_alone]
+    evidence = {"autovacuum": setting.shown if setting else None, "tables": alone[:SHOWN]}
+    if setting is not None and setting.shown == "off":
+        yield context.warn(
+            _("autovacuum is off: nothing cleans the tables or tells the planner what is in them"),
+            evidence={**evidence, "setting": "autovacuum"},
+            hint=direct(
+                context.site, "SELECT name, setting, source FROM pg_settings WHERE name ~ 'autovacuum'"
+            ),
+        )
+    elif alone:
+        yield context.warn(
+            _("autovacuum leaves {relation} alone: its own option says so").format(
+                relation=", ".join(alone[:3])
+            ),
+            evidence={**evidence, "relation": alone[0]},
+            hint=direct(
+                context.site, "SELECT oid::regclass, reloptions FROM pg_class WHERE reloptions IS NOT NULL"
+            ),
+        )
+    else:
+        yield context.ok(_("autovacuum cares for the large tables"), evidence=evidence)
+
+
+@check("postgresql.autovacuum.busy", PostgresFacts, needs=("activity", "tables", "settings"), unit="workers")
+def autovacuum_busy(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
+    """Every worker is on some table, and another one waits for its turn."""
+    assert facts.activity is not None
+    busy, most = facts.activity.vacuum_workers, whole(facts.settings or {}, "autovacuum_max_workers")
+    if busy is None or most is None:
+        yield context.not_given("autovacuum_max_workers")
+        return
+    waiting = [
+        table
+        for table in facts.tables or ()
+        if table.dead_rows >= LEAST_ROWS and _dead_percent(table) >= _LEAST_DEAD_PERCENT
+    ]
+    evidence = {"workers": busy, "autovacuum_max_workers": most}
+    if busy < most or not waiting:
+        title = _("{count} of {most} autovacuum workers are at work").format(count=busy, most=most)
+        yield context.ok(title, value=busy, evidence=evidence)
+        return
+    worst = max(waiting, key=_dead_percent)
+    title = _(
+        "All {most} autovacuum workers are busy, and {relation} waits ({percent} % of its rows are dead)"
+    )
+    yield context.warn(
+        title.format(most=most, relation=worst.relation, percent=_dead_percent(worst)),
+        value=busy,
+        evidence={
+            **evidence,
+            **_tables(waiting),
+            "wraparound_vacuums": list(facts.activity.wraparound_vacuums),
+        },
+        hint=direct(context.site, "SELECT pid, relid::regclass, phase FROM pg_stat_progress_vacuum"),
     )
 
 

@@ -7,6 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient, quoted
 from samaops.collect import statements
@@ -26,6 +29,7 @@ from samaops.facts.postgresql import (
     Checkpointing,
     Checkpoints,
     Connections,
+    Crowd,
     Database,
     DirtyBuffers,
     FileSetting,
@@ -39,8 +43,10 @@ from samaops.facts.postgresql import (
     PostgresFacts,
     Prepared,
     PreparedToEnd,
+    Rates,
     Rights,
     RoleSetting,
+    Scan,
     Session,
     Setting,
     Slot,
@@ -49,6 +55,7 @@ from samaops.facts.postgresql import (
     Table,
     TempFiles,
     UnfinishedIndex,
+    Upkeep,
     UpkeepIndex,
     UpkeepRelation,
     Wal,
@@ -65,13 +72,15 @@ EXTENSIONS = ("pg_stat_statements", "pg_trgm", "uuid-ossp")
 LIMITS = (
     "max_connections", "superuser_reserved_connections", "reserved_connections", "max_wal_size",
     "wal_keep_size", "max_slot_wal_keep_size", "autovacuum_freeze_max_age", "shared_preload_libraries",
-    "synchronous_standby_names", "synchronous_commit", "ssl",
+    "synchronous_standby_names", "synchronous_commit", "ssl", "autovacuum", "autovacuum_max_workers",
 )  # fmt: skip
 # Of these, the numbers that every version has.
 NUMBERS = ("max_connections", "superuser_reserved_connections", "max_wal_size", "autovacuum_freeze_max_age")
 HIDDEN = "<insufficient privilege>"
 TOP = 10
 QUICK_MS = 10.0
+# So many sessions with one statement are worth a second look at what it costs. A backend tells its counts once a second.
+CROWD, SAMPLE_SECONDS = 8, 1.1
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 # Dumps and base backups run long by nature, under these names by default.
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
@@ -140,6 +149,7 @@ class _Reading:
             "databases": self._databases,
             "checkpoints": self._checkpoints,
             "tables": lambda: self._many("tables", Table),
+            "upkeep": lambda: self._many("upkeep", Upkeep),
             "invalid_indexes": lambda: self._many("invalid_indexes", InvalidIndex),
             "prepared": lambda: self._many("prepared", Prepared),
             "slots": lambda: self._many("slots_17" if self._version >= 170000 else "slots", Slot),
@@ -169,7 +179,12 @@ class _Reading:
             readers["application"] = lambda: self._application(application, settings.database)
             readers["rights"] = lambda: self._rights(application, settings.notifications_table)
         wanted = {part: read for part, read in readers.items() if self._probe.wants(*_CODES_OF_PART[part])}
-        return {part: self._probe.attempt(part, read) for part, read in wanted.items()}
+        parts = {part: self._probe.attempt(part, read) for part, read in wanted.items()}
+        activity = parts.get("activity")
+        crowd = activity.crowd if isinstance(activity, Activity) else None
+        if crowd and crowd.sessions >= CROWD and self._probe.remaining() > 2 * SAMPLE_SECONDS:
+            parts["rates"] = self._probe.attempt("rates", lambda: self._rates(crowd.query_id))
+        return parts
 
     def _many(self, query: str, kind: type[PartT]) -> tuple[PartT, ...]:
         return tuple(as_read(row, kind) for row in self._client.read(query))
@@ -231,7 +246,32 @@ class _Reading:
                 if "to prevent wraparound" in (row["query"] or "")
             ),
             holders=_holders(others),
+            vacuum_workers=sum(row["backend_type"] == "autovacuum worker" for row in others),
+            crowd=_crowd(active),
         )
+
+    def _rates(self, query_id: int) -> Rates:
+        """Sample twice what one statement costs, and which tables are read row by row meanwhile."""
+        before = self._sample(query_id)
+        time.sleep(SAMPLE_SECONDS)
+        after = self._sample(query_id)
+        read_before = {scan.relation: scan.rows_read for scan in before.scans}
+        scans = (
+            replace(scan, rows_read=scan.rows_read - read_before.get(scan.relation, 0))
+            for scan in after.scans
+        )
+        return Rates(
+            query_id,
+            round(after.at - before.at, 2),
+            after.calls - before.calls,
+            after.milliseconds - before.milliseconds,
+            after.rows - before.rows,
+            after.blocks - before.blocks,
+            tuple(sorted((scan for scan in scans if scan.rows_read > 0), key=lambda scan: -scan.rows_read)),
+        )
+
+    def _sample(self, query_id: int) -> _Sample:
+        return as_read(self._client.read_one("rates", {"query_id": query_id}), _Sample)
 
     def _locks(self) -> Locks:
         rows = self._permitted_sessions()
@@ -327,36 +367,58 @@ class _Reading:
         return {name: available.get(name) for name in EXTENSIONS}
 
 
+class _Sample(Struct):
+    """Counters of one statement and of the large tables, as of ``at``."""
+
+    at: float
+    calls: int
+    milliseconds: float
+    rows: int
+    blocks: int
+    scans: tuple[Scan, ...]
+
+
 _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "connections": ("postgresql.connections.high",),
     "activity": (
         "postgresql.query.long", "postgresql.transaction.idle", "postgresql.sessions.waiting",
-        "postgresql.xmin.pinned", "postgresql.xid.age", "postgresql.temp.high",
+        "postgresql.xmin.pinned", "postgresql.xid.age", "postgresql.temp.high", "postgresql.vacuum.held",
+        "postgresql.transaction.held", "postgresql.query.crowd", "postgresql.tables.dead",
     ),
     "locks": ("postgresql.locks.chain", "postgresql.locks.ddl_queue"),
     "databases": (
         "postgresql.cache.low", "postgresql.deadlocks.seen", "postgresql.temp.high", "postgresql.xid.age",
     ),
     "checkpoints": ("postgresql.checkpoints.requested",),
-    "tables": ("postgresql.tables.dead", "postgresql.tables.not_analyzed"),
+    "tables": ("postgresql.tables.dead", "postgresql.tables.not_analyzed", "postgresql.vacuum.held"),
+    "upkeep": ("postgresql.tables.bloated", "postgresql.autovacuum.off"),
     "invalid_indexes": ("postgresql.index.invalid",),
-    "prepared": ("postgresql.prepared.old", "postgresql.xmin.pinned", "postgresql.locks.chain"),
-    "slots": ("postgresql.slot.inactive", "postgresql.slot.lost", "postgresql.xmin.pinned", "postgresql.wal.large"),
+    "prepared": (
+        "postgresql.prepared.old", "postgresql.xmin.pinned", "postgresql.locks.chain", "postgresql.vacuum.held",
+    ),
+    "slots": (
+        "postgresql.slot.inactive", "postgresql.slot.lost", "postgresql.xmin.pinned", "postgresql.wal.large",
+        "postgresql.vacuum.held",
+    ),
     "wal": ("postgresql.wal.large", "postgresql.archiver.failing"),
     "archiver": ("postgresql.archiver.failing", "postgresql.wal.large"),
     "temp_files": ("postgresql.temp.high",),
-    "standbys": ("postgresql.replication.lag", "postgresql.xmin.pinned", "postgresql.commit.waiting"),
+    "standbys": (
+        "postgresql.replication.lag", "postgresql.xmin.pinned", "postgresql.commit.waiting",
+        "postgresql.vacuum.held",
+    ),
     "settings": (
         "postgresql.settings.different", "postgresql.connections.high", "postgresql.wal.large",
         "postgresql.slot.inactive", "postgresql.xid.age", "postgresql.extension.missing",
         "pgbouncer.pool.oversized", "postgresql.commit.waiting", "pgbouncer.login.stuck",
+        "postgresql.autovacuum.off", "postgresql.tables.dead",
     ),
     "extensions": ("postgresql.extension.missing",),
     "notifications": ("postgresql.notifications.late",),
     "configuration": ("postgresql.settings.different",),
     "application": (
         "postgresql.application.login", "postgresql.application.read_only", "postgresql.application.timeouts",
-        "postgresql.commit.waiting", "pgbouncer.write.refused",
+        "postgresql.commit.waiting", "pgbouncer.write.refused", "pgbouncer.pool.bypassed",
     ),
     "rights": ("postgresql.application.rights",),
     # No checks: what the readings of changes ask for.
@@ -433,9 +495,27 @@ def _lock_wait(row: Row, leaders: dict[int, int]) -> LockWait:
 def _holders(rows: list[Row]) -> tuple[Holder, ...]:
     oldest = sorted((row for row in rows if row["xmin_age"]), key=lambda row: -row["xmin_age"])
     return tuple(
-        Holder(row["backend_type"], f"pid {row['pid']} {_client_of(row)}", row["xmin_age"])
+        Holder(
+            row["backend_type"],
+            f"pid {row['pid']} {_client_of(row)}",
+            row["xmin_age"],
+            _rounded(row["transaction_seconds"]),
+            row["pid"],
+            row["state"] or "",
+        )
         for row in oldest[:3]
     )
+
+
+def _crowd(active: list[Row]) -> Crowd | None:
+    """Return the statement that most sessions work on, but those that wait for a lock: these have another reason."""
+    working = [row for row in active if row["query_id"] and row["wait_event_type"] != "Lock"]
+    if not working:
+        return None
+    ((query_id, sessions),) = Counter(row["query_id"] for row in working).most_common(1)
+    same = [row for row in working if row["query_id"] == query_id]
+    applications = Counter(statements.cut(row["application"]) for row in same)
+    return Crowd(query_id, sessions, statements.shown(same[0]["query"]), dict(applications.most_common(TOP)))
 
 
 def _client_of(row: Row) -> str:

@@ -60,6 +60,19 @@ def sql(do: str, undo: str, evidence: Evidence, **values: object) -> Fault:
     )
 
 
+def held(names: tuple[str, ...], evidence: Evidence, *arguments: str, is_pooled: bool = False) -> Fault:
+    """Sessions of ``hold.py``, whose names these are, do something for as long as the incident lasts."""
+
+    def end(site: Site) -> None:
+        site.end(site.incident)
+        for name in names:
+            sessions.end(site, name)
+
+    return Fault(
+        break_=lambda site: sessions.hold(site, *arguments, is_pooled=is_pooled), evidence=evidence, heal=end
+    )
+
+
 def switched(server: str, names: Mapping[str, str], evidence: Evidence) -> Fault:
     """The application is told to have a fault, by files of ``app/switches.py``: their names and contents."""
 

@@ -24,6 +24,7 @@ from samaops.lab.incidents import (
     rabbitmq,
     redis,
     servers,
+    slow_database,
 )
 from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.site import FAULTS, Memory, Site
@@ -43,6 +44,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *proxy.INCIDENTS,
     *firebase.INCIDENTS,
     *postgresql.INCIDENTS,
+    *slow_database.INCIDENTS,
     *redis.INCIDENTS,
 )
 LIVE_SECONDS = 40.0

@@ -140,7 +140,7 @@ def _report(
     playbook = playbooks.all_of(site.settings)[PLAYBOOK]
     titles = {hop.id: str(hop.title) for hop in playbook.hops}
     hint = hint or samaops(site, f"troubleshoot {PLAYBOOK}")
-    findings = way.findings((replace(station, hint=hint) for station in stations), titles)
+    findings = way.findings(PLAYBOOK, (replace(station, hint=hint) for station in stations), titles)
     duration_ms = round((time.monotonic() - started) * 1000)
     answer = "" if report.errors else _answer(findings)
     return replace(report, findings=findings, answer=answer, duration_ms=duration_ms)

@@ -30,6 +30,7 @@ def of(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str
     return {
         **of_subject(cause, site),
         **seen(cause, report.findings, snapshot, site),
+        **of_database(cause, report.findings),
         "evidence": evidence(cause, report),
     }
 
@@ -87,6 +88,22 @@ def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, site: Si
     }
     task = _stuck_task(cause, findings)
     return {**names, "task": task} if task else names
+
+
+def of_database(cause: Cause, findings: Sequence[Finding]) -> dict[str, str]:
+    """Return the session, the table and the slot that the decisive finding is about, as far as there are any.
+
+    ``pid`` works on a statement, which can be cancelled; ``idle_pid`` is idle in its transaction, and only its end helps.
+    """
+    decisive = next((finding for finding in findings if finding.key in cause.explains[:1]), None)
+    if decisive is None or decisive.system != "postgresql":
+        return {}
+    evidence = decisive.evidence
+    pid = evidence.get("pid") or evidence.get("root_pid")
+    is_idle = "idle" in str(evidence.get("root_state") or evidence.get("state") or "")
+    table = evidence.get("scanned") or evidence.get("relation")
+    found = {"idle_pid" if is_idle else "pid": pid, "table": table, "slot": evidence.get("slot")}
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def _lines(lines: Iterator[str]) -> str:

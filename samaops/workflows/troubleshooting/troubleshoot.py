@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -13,13 +14,10 @@ from samaops.causes.unknown import UNKNOWN_FAULT
 from samaops.changes import site_commands, verbs
 from samaops.changes.run import operations
 from samaops.changes.verbs import Verb
-from samaops.clients.errors import ClientError
-from samaops.collect.rabbitmq import flow
 from samaops.config import consistency, playbooks
 from samaops.config.playbooks import Playbook, PlaybookFix
 from samaops.errors import ConfigurationError, SamaopsError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.rabbitmq import QueueFlow
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
 from samaops.journal import well
@@ -32,8 +30,8 @@ from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, since_well
-from samaops.workflows.troubleshooting import names, own, stations
-from samaops.workflows.troubleshooting.stations import Counts
+from samaops.workflows.troubleshooting import message_counts, names, own, query_counts, stations
+from samaops.workflows.troubleshooting.stations import Station
 
 _RISKS = list(Risk)
 # What counts as not quiet yet after a repair; what could not be looked at says nothing.
@@ -99,9 +97,9 @@ def run(site: Site, name: str) -> Diagnosis:
         for offer in _offers(playbook, cause, names.of(cause, report, snapshot, site))
     ]
     planned = [_planned(playbook, offer, snapshot, site) for offer in offers]
-    flows = _flows(site) if playbook.hops else None
-    way = stations.counted(playbook.hops, report.findings, Counts(snapshot, flows, site))
-    on_the_way = stations.findings(way, {hop.id: str(hop.title) for hop in playbook.hops})
+    way = stations.counted(playbook.hops, report.findings, _counter(playbook, snapshot, site))
+    titles = {hop.id: str(hop.title) for hop in playbook.hops}
+    on_the_way = stations.findings(playbook.id, way, titles)
     shown = tuple(_with_fixes(cause, planned, playbook) for cause in causes)
     report = replace(
         report,
@@ -123,13 +121,13 @@ def prepare(site: Site, offer: Offer) -> Plan:
     return change.prepare_verb(site, verb, arguments, asked_by)
 
 
-def _flows(site: Site) -> tuple[QueueFlow, ...] | None:
-    if site.settings.rabbitmq is None:
-        return None
-    try:
-        return flow.observe(site, site.settings.rabbitmq)
-    except ClientError:  # the broker's own finding says why
-        return None
+def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[str], Station]:
+    """Return what counts at the stations of a playbook; those of a site's own are as their findings say."""
+    if playbook.id == "notifications":
+        return partial(message_counts.count, counts=message_counts.observe(snapshot, site))
+    if playbook.id == "db-slow":
+        return partial(query_counts.count, snapshot=snapshot, site=site)
+    return lambda station: Station(station, None)
 
 
 def _answer(report: Report, on_the_way: tuple[Finding, ...]) -> str:

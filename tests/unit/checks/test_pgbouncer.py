@@ -23,12 +23,13 @@ from samaops.facts.pgbouncer import (
     Sequence,
     Traffic,
 )
-from samaops.facts.postgresql import Setting
+from samaops.facts.postgresql import Connections, Setting
 from samaops.facts.servers import ServiceLog, ServiceLogs
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.site import Site
+from tests.unit.checks.test_postgresql import APPLICATION
 from tests.unit.checks.test_postgresql import HEALTHY as POSTGRESQL
 
 OK, WARNING, CRITICAL, UNKNOWN, SKIPPED = (
@@ -68,7 +69,12 @@ def judge(
 ) -> dict[str, Finding]:
     pool = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", facts, failure, missing)
     ssl = Setting("off", "off", None, "default", False)
-    behind = replace(POSTGRESQL, started_at=1.0, settings={**(POSTGRESQL.settings or {}), "ssl": ssl})
+    behind = replace(
+        POSTGRESQL,
+        started_at=1.0,
+        settings={**(POSTGRESQL.settings or {}), "ssl": ssl},
+        application=replace(APPLICATION, user="samaconso_user"),
+    )
     server = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", behind)
     logs = Observation("servers", "servers/db", "db", "ServiceLogs", beside)
     looks = (pool, server) if beside is None else (pool, server, logs)
@@ -142,6 +148,8 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
         {"settings": {"pool_mode": "transaction", "max_client_conn": "100", "max_user_connections": "10"}},
         WARNING,
     ),
+    ("pgbouncer.pool.bypassed", {}, OK),
+    ("pgbouncer.pool.bypassed", {"pools": ()}, WARNING),
     ("pgbouncer.pool.oversized", {}, OK),
     ("pgbouncer.pool.oversized", database(pool_size=95), OK),  # 95 + 5 of 100
     ("pgbouncer.pool.oversized", database(pool_size=96), WARNING),
@@ -318,3 +326,22 @@ def test_a_login_that_fails_is_no_pause(
     assert tuple(found[code].status for code in codes) == expected
     assert stuck.evidence.get("reason", "") == reason
     assert not reason or stuck.evidence["line"] in stuck.title
+
+
+@pytest.mark.parametrize(("sessions", "expected"), [(19, OK), (20, WARNING), (0, OK)])
+def test_sessions_of_the_application_that_the_pool_does_not_know_go_past_it(
+    sessions: int, expected: Status
+) -> None:
+    server = replace(
+        POSTGRESQL,
+        application=replace(APPLICATION, user="samaconso_user", role_sessions=sessions),
+        connections=Connections(20, {}, {"samaconso_user/bi/10.0.0.9": 12, "samaops/samaops": 1}, 0),
+    )
+    pool = Observation("pgbouncer", "pgbouncer/db", "db", "PgBouncerFacts", replace(HEALTHY, console=CONSOLE))
+    seen = Observation("postgresql", "postgresql/db", "db", "PostgresFacts", server)
+    snapshot = Snapshot(datetime(2026, 1, 1, tzinfo=timezone.utc), (pool, seen))
+    found = {finding.code: finding for finding in engine.judge(snapshot, Site(SETTINGS))}
+
+    finding = found["pgbouncer.pool.bypassed"]
+    assert (finding.status, finding.value) == (expected, max(0, sessions - 10))
+    assert finding.evidence["by_client"] == {"samaconso_user/bi/10.0.0.9": 12}

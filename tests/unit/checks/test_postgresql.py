@@ -20,6 +20,7 @@ from samaops.facts.postgresql import (
     Archiver,
     Checkpoints,
     Connections,
+    Crowd,
     Database,
     DueNotifications,
     Holder,
@@ -36,6 +37,7 @@ from samaops.facts.postgresql import (
     Standby,
     Table,
     TempFiles,
+    Upkeep,
     Wal,
 )
 from samaops.model.failure import Failure, FailureKind
@@ -68,8 +70,9 @@ def session(pid: int = 1, **changes: Any) -> Session:
     return replace(base, **changes)
 
 
-ACTIVITY = Activity(0, (), (), 0, {}, (), ())
+ACTIVITY = Activity(0, (), (), 0, {}, (), (), 0)
 OURS = Database("samaconso", True, 1000, 1, 0, 0, 0, 0, 0, 86_400.0)
+CROWD = Crowd(1, 8, "SELECT $1", {"api": 8})
 ARCHIVER = Archiver("on", 10, 0, None, 60.0, None, False)
 APPLICATION = Application("app", "samaconso", True, False, None, -1, 10, True, -1, 12, True, {})
 RIGHTS = Rights("app", 4, 4, True, (), (), ())
@@ -79,7 +82,7 @@ HEALTHY = PostgresFacts(
     connections=Connections(10, {"idle": 10}, {"app/api/10.0.0.2": 10}, 0),
     activity=ACTIVITY, locks=Locks(), databases=(OURS,), checkpoints=Checkpoints(90, 10, 1.0, 1.0, 1e6),
     tables=(), invalid_indexes=(), prepared=(), slots=(), wal=Wal(10, 160 * MB, 0), archiver=ARCHIVER,
-    temp_files=(), standbys=(),
+    temp_files=(), standbys=(), upkeep=(),
     settings={
         "max_connections": setting("103", "103"),
         "superuser_reserved_connections": setting("3", "3"),
@@ -87,6 +90,8 @@ HEALTHY = PostgresFacts(
         "wal_keep_size": setting("0", "0", "MB"),
         "work_mem": setting("4MB", "4096", "kB"),
         "autovacuum_freeze_max_age": setting("200000000", "200000000"),
+        "autovacuum": setting("on", "on"),
+        "autovacuum_max_workers": setting("3", "3"),
         "shared_preload_libraries": setting("pg_stat_statements", "pg_stat_statements"),
     },
     extensions={"pg_stat_statements": "1.10", "pg_trgm": "1.6", "uuid-ossp": "1.1"},
@@ -253,6 +258,42 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("postgresql.tables.dead", {"tables": (table(10, dead=9_000),)}, OK),
     ("postgresql.tables.dead", {"tables": (table(70_000, dead=30_000),)}, WARNING),
     ("postgresql.tables.dead", {"tables": (table(10_000, dead=90_000),)}, CRITICAL),
+    # Their other cases are data: tests/data/checks/postgresql.
+    ("postgresql.query.crowd", {"activity": replace(ACTIVITY, active=8, crowd=CROWD)}, WARNING),
+    (
+        "postgresql.transaction.held",
+        {
+            "activity": replace(
+                ACTIVITY, idle_in_transaction=(session(state_seconds=2.0),) * 5, idle_in_transaction_count=5
+            )
+        },
+        WARNING,
+    ),
+    (
+        "postgresql.vacuum.held",
+        {
+            "tables": (table(10_000, dead=10_000),),
+            "activity": replace(
+                ACTIVITY, holders=(Holder("client backend", "pid 1", 5, 1e9, 1, "idle in transaction"),)
+            ),
+        },
+        WARNING,
+    ),
+    (
+        "postgresql.autovacuum.busy",
+        {"tables": (table(10_000, dead=10_000),), "activity": replace(ACTIVITY, vacuum_workers=3)},
+        WARNING,
+    ),
+    (
+        "postgresql.tables.bloated",
+        {"upkeep": (Upkeep("public.t", 300 * MB, 1000, 100.0, 100.0, False),)},
+        WARNING,
+    ),
+    (
+        "postgresql.autovacuum.off",
+        {"upkeep": (Upkeep("public.t", 300 * MB, 1000, 100.0, 100.0, True),)},
+        WARNING,
+    ),
     ("postgresql.tables.not_analyzed", {}, OK),
     ("postgresql.tables.not_analyzed", {"tables": (table(100_000, modified=20_000),)}, OK),
     ("postgresql.tables.not_analyzed", {"tables": (table(100_000, modified=100_000),)}, WARNING),

@@ -29,6 +29,8 @@ HOLDING = {
     "lock-chain",
     "server-down",
     "database-renamed",
+    "pool-too-small",
+    "application-holds-transactions",
 }
 _SQL = Path(__file__).parent / "sql"
 
@@ -49,6 +51,18 @@ def run(site: Site, name: str, values: Mapping[str, object] | None = None) -> tu
     with administrator(site) as session:
         cursor = session.execute(sql(name), values)
         return tuple((cursor.fetchone() if cursor.description else None) or ())
+
+
+def has_row(site: Site, name: str) -> bool:
+    """Tell whether a statement finds a row."""
+    with administrator(site) as session:
+        return session.execute(sql(name)).fetchone() is not None
+
+
+def run_as_owner(site: Site, name: str) -> None:
+    """Run a statement as the application, to whom what it makes then belongs."""
+    with database.connection(site.secrets, DATABASE_USER) as session:
+        session.execute(sql(name))
 
 
 def end(site: Site, application_name: str) -> None:
@@ -121,12 +135,17 @@ def _pools(site: Site) -> list[dict[str, Any]]:
     return [pool for pool in show(site, "POOLS") if pool["database"] == DATABASE]
 
 
-def hold(site: Site, *arguments: str) -> None:
-    """Start ``hold.py`` beside the database, connected as the application."""
+def count(site: Site, application_name: str, doing: str) -> int:
+    """Return how many sessions of a program are in a state, or wait for something of that kind."""
+    return int(run(site, "count_sessions", {"application_name": application_name, "doing": doing})[0])
+
+
+def hold(site: Site, *arguments: str, is_pooled: bool = False) -> None:
+    """Start ``hold.py`` beside the database, connected as the application: straight, or through the pool."""
     variables = {
         **python_environment(),
         "PGHOST": DB_ADDRESS,
-        "PGPORT": str(POSTGRESQL_PORT),
+        "PGPORT": str(PGBOUNCER_PORT if is_pooled else POSTGRESQL_PORT),
         "PGDATABASE": DATABASE,
         "PGUSER": DATABASE_USER,
         "PGPASSWORD": site.secrets.samaconso_password,

@@ -1,0 +1,2 @@
+-- Purpose: switch autovacuum on again. Needs: superuser, a reload, no transaction.
+ALTER SYSTEM RESET autovacuum

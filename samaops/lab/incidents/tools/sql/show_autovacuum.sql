@@ -1,0 +1,2 @@
+-- Purpose: whether autovacuum works. Needs: any role.
+SELECT current_setting('autovacuum')

@@ -1,0 +1,2 @@
+-- Purpose: remove dead versions of notifications, where nobody holds them. Needs: the owner, no transaction.
+VACUUM (ANALYZE) notifications

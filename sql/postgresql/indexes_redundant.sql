@@ -39,10 +39,11 @@ WITH held AS MATERIALIZED (
     JOIN pg_class ON pg_class.oid = indexrelid
     LEFT JOIN constrained ON conindid = indexrelid
     WHERE relnamespace NOT IN ('pg_catalog'::regnamespace, 'pg_toast'::regnamespace, 'information_schema'::regnamespace)
-), pairs AS MATERIALIZED (  -- by table alone: any further condition makes the planner compare all with all
+), pairs AS MATERIALIZED (  -- by little: with more conditions the planner expects one pair, and compares all with all
     SELECT one, other
     FROM ours AS one
-    JOIN ours AS other ON other.indrelid = one.indrelid AND other.indexrelid <> one.indexrelid
+    JOIN ours AS other ON other.indrelid = one.indrelid AND other.indkey[0] = one.indkey[0]
+    WHERE other.indexrelid <> one.indexrelid
 ), useless AS (
     SELECT 'invalid' AS class, ours.indexrelid, NULL::oid AS better
     FROM ours

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.model.quantities import duration, size
 from samaops.site.shell_words import operands, quoted
 
 HOUR_SECONDS = 3600.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from samaops.checks.quantities import moment
 from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.certificates import CertificateFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.model.quantities import moment
 from samaops.site.shell_words import quoted
 
 DAY_SECONDS = 86400.0

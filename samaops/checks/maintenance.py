@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from samaops.checks.quantities import duration, moment, size
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
 from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import Finding
+from samaops.model.quantities import duration, moment, size
 from samaops.model.status import Status
 from samaops.site.commands import samaops
 from samaops.site.shell_words import operands, quoted

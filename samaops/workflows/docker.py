@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell
 from samaops.clients.shells import ShellPool
@@ -22,6 +21,7 @@ from samaops.facts.docker import Container, DockerFacts, StatsFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
+from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site import redaction
 from samaops.site.site import Site

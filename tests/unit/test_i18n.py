@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from samaops import errors, i18n
-from samaops.checks import quantities
 from samaops.cli import arguments
+from samaops.model import quantities
 from samaops.render import words
 
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")

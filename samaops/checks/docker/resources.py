@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.docker.subjects import about_container
-from samaops.checks.quantities import size
 from samaops.checks.registry import Context, check
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.model.quantities import size
 from samaops.site.shell_words import operands
 
 GIGABYTE = 10**9

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from samaops.checks.docker.log import RESTARTED_SECONDS, restarted_lately, see_log, why_failing, why_unwell
 from samaops.checks.docker.subjects import about_container, kernel_kills
-from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Evidence, access, check
 from samaops.facts.docker import ON_REQUEST, Container, DockerFacts, plain
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.model.quantities import duration, size
 from samaops.model.status import Status
 from samaops.site.shell_words import operands
 

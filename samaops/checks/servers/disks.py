@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.checks.quantities import size
 from samaops.checks.registry import Context, check
 from samaops.facts.servers import DeletedFile, FileSystem, ServerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.model.quantities import size
 from samaops.model.status import Status
 from samaops.site.commands import whole_number
 from samaops.site.shell_words import operands, quoted

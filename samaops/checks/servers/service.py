@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from msgspec.structs import asdict
 
-from samaops.checks.quantities import duration, size
 from samaops.checks.registry import Context, Evidence, access, access_check, check
 from samaops.facts.servers import OomKill, ReachFacts, ServerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
+from samaops.model.quantities import duration, size
 from samaops.site.shell_words import operands
 
 DAY_SECONDS = 86400.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration
 from samaops.errors import UsageError
 from samaops.i18n import _, ngettext
+from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look

@@ -10,12 +10,12 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration, size
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.i18n import _, joined, number
 from samaops.model.failure import FailureKind
+from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.commands import as_superuser
 from samaops.site.shell_words import operands

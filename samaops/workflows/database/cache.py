@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration, size
 from samaops.i18n import N_, _
+from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration
 from samaops.clients.errors import ClientError
 from samaops.clients.pgbouncer import ConsoleClient
 from samaops.collect.pgbouncer import read_console
 from samaops.errors import UsageError
 from samaops.i18n import N_, _, ngettext
+from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look

@@ -9,13 +9,13 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import size
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
 from samaops.collect import statements
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.i18n import _, joined, number
 from samaops.model.failure import FailureKind
+from samaops.model.quantities import size
 from samaops.model.table import Column, Table
 from samaops.site.shell_words import operands
 from samaops.site.site import Site

@@ -14,8 +14,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration, size
 from samaops.i18n import N_, _, joined, ngettext, number
+from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.shell_words import operands
 from samaops.site.site import Site

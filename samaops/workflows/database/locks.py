@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration
 from samaops.collect.postgresql.reading import BACKUPS
 from samaops.i18n import _, ngettext
+from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site

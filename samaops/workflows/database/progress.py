@@ -9,8 +9,8 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration, size
 from samaops.i18n import N_, _, ngettext, number
+from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look

@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from samaops.checks.quantities import duration, size
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.errors import UsageError
 from samaops.i18n import N_, _, joined
+from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look

@@ -9,9 +9,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration, size
 from samaops.clients.postgresql import PostgresClient
 from samaops.i18n import _, ngettext, number
+from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.commands import as_superuser
 from samaops.site.site import Site

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from samaops.checks.quantities import duration
 from samaops.collect.postgresql.reading import BACKUPS
 from samaops.i18n import N_, _
+from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site

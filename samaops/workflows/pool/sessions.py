@@ -6,9 +6,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from samaops.checks.quantities import duration
 from samaops.errors import UsageError
 from samaops.i18n import _, ngettext
+from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site import chosen
 from samaops.site.commands import samaops

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from samaops.checks.quantities import size
 from samaops.i18n import _
+from samaops.model.quantities import size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database.look import table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from samaops.checks.quantities import size
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import RabbitMQFacts
@@ -12,6 +11,7 @@ from samaops.facts.servers import FileSystem, ServerFacts
 from samaops.i18n import _
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
+from samaops.model.quantities import size
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site

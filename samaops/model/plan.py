@@ -36,6 +36,8 @@ class ActionStatus(str, Enum):
 
 # The kind of an operation that is a command line for a shell on a server.
 SHELL = "shell"
+# The lock of what may take hours in the database (``Plan.lock``).
+UPKEEP = "upkeep"
 Scalar = str | int | float | bool | None
 
 

@@ -17,7 +17,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import Backend, Index, IndexTable, PostgresFacts
 from samaops.facts.servers import FileSystem, ServerFacts
 from samaops.i18n import _
-from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.model.plan import UPKEEP, Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site.commands import as_superuser, sql_name
 from samaops.site.site import Site
 
@@ -115,7 +115,7 @@ def plan_drop(snapshot: Snapshot, site: Site, name: str, wait: str) -> Plan:
     """Plan that an index is dropped. Guards: never what enforces or identifies, nor a part of something else."""
     server, index = require_configured(site), _indexes(snapshot).get(name)
     title = _("Drop the index {name}").format(name=name)
-    plan = Plan("db index drop", (name, wait), title, target=name)
+    plan = Plan("db index drop", (name, wait), title, target=name, lock=UPKEEP)
     if index is None:
         return replace(plan, nothing_to_do=_("there is no index {name}").format(name=name))
     _require_droppable(site, index)
@@ -284,7 +284,7 @@ def plan_create(snapshot: Snapshot, site: Site, table: str, name: str, wait: str
     title = _("Build the index {name} on {relation} ({columns})").format(
         name=name, relation=of_table.relation, columns=", ".join(wanted)
     )
-    plan = Plan("db index create", arguments, title, target=name)
+    plan = Plan("db index create", arguments, title, target=name, lock=UPKEEP)
     present = _indexes(snapshot).get(full)
     if present is not None and present.is_valid and (present.on, present.is_unique) == (on, is_unique):
         return replace(plan, nothing_to_do=_("{name} is there and serves").format(name=full))

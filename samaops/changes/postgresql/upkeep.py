@@ -36,7 +36,7 @@ from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import UpkeepRelation
 from samaops.i18n import _
-from samaops.model.plan import Condition, LeftOut, Plan, Risk, Step
+from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Step
 from samaops.model.quantities import duration, size
 from samaops.site.site import Site
 
@@ -154,6 +154,7 @@ def _plan(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[str, .
     return Plan(
         f"db {does}", arguments, title.format(database=database), database, tuple(steps),
         nothing_to_do="" if steps else nothing, notes=tuple(notes), steps_stand_alone=True, left_out=tuple(left_out),
+        lock=UPKEEP,
     )  # fmt: skip
 
 
@@ -317,7 +318,14 @@ def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[s
     )
     lock = _("It takes AccessExclusive, and gives up when it does not get it within a second")
     return Plan(
-        plan.verb, arguments, title, relation.full_name, (step,), notes=(note, lock), steps_stand_alone=True
+        plan.verb,
+        arguments,
+        title,
+        relation.full_name,
+        (step,),
+        notes=(note, lock),
+        steps_stand_alone=True,
+        lock=UPKEEP,
     )
 
 

@@ -38,7 +38,7 @@ from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import PostgresFacts, Rebuild, UnfinishedIndex, UpkeepIndex, UpkeepPast
 from samaops.i18n import _
-from samaops.model.plan import Condition, LeftOut, Plan, Risk, Scalar, Step
+from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Scalar, Step
 from samaops.model.quantities import duration, size
 from samaops.site.site import Site
 
@@ -94,6 +94,7 @@ def plan_reindex(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
     return Plan(
         "db reindex", arguments, _("Rebuild indexes of {database}").format(database=database), database, tuple(steps),
         nothing_to_do="" if steps else nothing, notes=tuple(notes), steps_stand_alone=True, left_out=tuple(left_out),
+        lock=UPKEEP,
     )  # fmt: skip
 
 

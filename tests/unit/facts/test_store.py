@@ -32,10 +32,13 @@ st.register_type_strategy(object, PLAIN)
 
 
 def _few(rows: Any) -> st.SearchStrategy[tuple[Any, ...]]:
-    """Return tuples of a type, with few rows: facts are nested, and many rows of many rows show nothing more."""
+    """Return tuples of a type, with few rows: facts are nested, and many rows of many rows show nothing more.
+
+    Never none of floats: a latency is measured at least once.
+    """
     kinds = get_args(rows)
     if kinds[1:] == (Ellipsis,):
-        return st.lists(st.from_type(kinds[0]), max_size=2).map(tuple)
+        return st.lists(st.from_type(kinds[0]), min_size=int(kinds[0] is float), max_size=2).map(tuple)
     return st.tuples(*map(st.from_type, kinds))
 
 

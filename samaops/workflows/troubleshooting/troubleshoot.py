@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from msgspec import Struct, field
@@ -14,6 +14,7 @@ from samaops.causes.unknown import UNKNOWN_FAULT
 from samaops.changes import site_commands, verbs
 from samaops.changes.run import operations
 from samaops.changes.verbs import Verb
+from samaops.checks.registry import rules
 from samaops.config import consistency, playbooks
 from samaops.config.playbooks import Playbook, PlaybookFix
 from samaops.errors import ConfigurationError, SamaopsError, UsageError
@@ -187,7 +188,7 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, site: Site) -
         return offer, Fix(offer.id, offer.fix.risk, offer.title, (how,), text=offer.text)
     try:
         verb, arguments = _verb(offer, site)
-        snapshot = _complete(snapshot, playbook, verb.codes(site, arguments), site)
+        snapshot = _complete(snapshot, playbook, tuple(verb.codes(site, arguments)), site)
         plan = verb.plan(snapshot, site, arguments)
     except SamaopsError as error:
         return _not_now(offer, error.message)
@@ -199,14 +200,19 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, site: Site) -
     return offer, Fix(offer.id, plan.risk, offer.title, (how, *commands), undo)
 
 
-def _complete(snapshot: Snapshot, playbook: Playbook, codes: Iterable[str], site: Site) -> Snapshot:
-    """Look at what a fix needs to know and a diagnosis does not: such as what images lie about."""
+def _complete(snapshot: Snapshot, playbook: Playbook, codes: tuple[str, ...], site: Site) -> Snapshot:
+    """Look at what a fix needs to know and a diagnosis does not: such as what images lie about, or each session."""
     looks = Selection(only=playbook.looks)
-    missing = tuple(code for code in codes if not looks.touches(code))
-    if not missing or not playbook.looks:
+    if not playbook.looks or all(looks.touches(code) and _is_checked(code) for code in codes):
         return snapshot
-    more = diagnose.observe(site, Selection(only=missing))
-    return replace(snapshot, observations=(*snapshot.observations, *more.observations))
+    missing = tuple(code for code in codes if not looks.touches(code) or not _is_checked(code))
+    more = diagnose.observe(site, Selection(only=missing, counts=True))
+    return replace(snapshot, observations=(*more.observations, *snapshot.observations))
+
+
+def _is_checked(code: str) -> bool:
+    """Return whether a diagnosis reads what stands under a code; some of it is read for changes alone."""
+    return any(rule.code == code or rule.code.startswith(f"{code}.") for rule in rules())
 
 
 def _not_now(offer: Offer, reason: str) -> tuple[Offer, Fix]:

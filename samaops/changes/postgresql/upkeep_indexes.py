@@ -389,4 +389,5 @@ def plan_optimize(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
     return Plan(
         "db optimize", arguments, title, database, tuple(steps), notes=tuple(dict.fromkeys(notes)),
         nothing_to_do="" if steps else _("nothing needs it"), steps_stand_alone=True, left_out=tuple(left_out),
+        lock=UPKEEP,
     )  # fmt: skip

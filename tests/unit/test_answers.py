@@ -30,7 +30,7 @@ def answer(capsysbinary: pytest.CaptureFixture[bytes], *words: str) -> Any:
 def test_each_kind_of_answer_has_its_schema_and_stands_in_the_documentation() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in CODE.rglob("*.py"))
     named = set(re.findall(r'"samaops/([a-z_-]+)/1"', sources)) - FILES
-    tables = set(re.findall(r'\bTable\(\s*"(?!samaops_)([a-z_]+)",', sources))
+    tables = set(re.findall(r'\b(?:Table\(|table\(\s*site,)\s*"(?!samaops_)([a-z_]+)",', sources))
     assert tables
     assert {*named, *tables} == set(KINDS)
     documentation = (DOCS / "machines.md").read_text(encoding="utf-8")

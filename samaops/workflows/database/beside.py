@@ -33,4 +33,4 @@ def table() -> Table:
         for rule in (beside.rule(work, other),)
     )
     answer = _("Which work on one database may go on beside which; samaops begins none beside what says no")
-    return Table(TOPIC, columns, rows, answer, answer=answer)
+    return Table("beside", columns, rows, answer, answer=answer)

@@ -30,7 +30,7 @@ def databases(site: Site) -> Table:
     if own:
         text = _("a pool_size of their own have: {names}; default_pool_size, {size}, does not rule for them")
         notes.append(text.format(names=", ".join(own), size=default))
-    return table(site, "databases", columns, rows, _answer(rows, held, disabled), notes)
+    return table(site, "pool_databases", columns, rows, _answer(rows, held, disabled), notes)
 
 
 def _row(row: look.Row, default: str | None, held: list[str]) -> look.Row:

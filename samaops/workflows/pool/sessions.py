@@ -46,7 +46,7 @@ def clients(site: Site, wanted: Wanted) -> Table:
     chosen_rows = _chosen(rows, wanted)
     answer = _answer_of_clients(rows)
     notes = _notes(site, chosen_rows, wanted, "server_pid")
-    return table(site, "clients", columns, chosen_rows[: wanted.limit], answer, notes)
+    return table(site, "pool_clients", columns, chosen_rows[: wanted.limit], answer, notes)
 
 
 def servers(site: Site, wanted: Wanted) -> Table:
@@ -64,7 +64,7 @@ def servers(site: Site, wanted: Wanted) -> Table:
     chosen_rows = _chosen(rows, wanted)
     return table(
         site,
-        "servers",
+        "pool_servers",
         columns,
         chosen_rows[: wanted.limit],
         _answer_of_servers(rows),

@@ -41,7 +41,7 @@ def settings(site: Site, *, is_all: bool) -> Table:
     different = [row for row in rows if row["is_expected"] is False]
     if any(row["is_changeable"] for row in different):
         notes.append(_("what needs no restart is written in the file, then: samaops pool reload"))
-    return table(site, "settings", columns, kept, _answer(different, len(expected)), notes)
+    return table(site, "pool_settings", columns, kept, _answer(different, len(expected)), notes)
 
 
 def _row(row: look.Row, expected: str | None) -> look.Row:

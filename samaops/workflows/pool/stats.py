@@ -41,7 +41,13 @@ def stats(site: Site, over_seconds: float) -> Table:
         "the counters began anew meanwhile, or this version has others: what cannot be told is left out"
     )
     return table(
-        site, "stats", columns, rows, _answer(rows, seconds), () if is_whole else (reset,), is_whole=is_whole
+        site,
+        "pool_stats",
+        columns,
+        rows,
+        _answer(rows, seconds),
+        () if is_whole else (reset,),
+        is_whole=is_whole,
     )
 
 

@@ -135,9 +135,9 @@ def test_every_cause_is_described_with_and_without_a_configuration(cause: str) -
 
 
 def test_a_cause_without_a_playbook_shows_the_fixes_of_an_example() -> None:
-    fixes = causal_graph.describe("pgbouncer-database-disabled", Site(settings())).fixes
-    assert [fix.id for fix in fixes] == ["pool.enable"]
-    assert "pool enable samaconso" in fixes[0].commands[0]
+    fixes = causal_graph.describe("minio-down", Site(settings())).fixes
+    assert [fix.id for fix in fixes] == ["minio.look", "minio.restart"]
+    assert "systemctl status minio" in fixes[0].commands[0]
 
 
 def test_a_fault_that_no_cause_knows_is_explained_as_such() -> None:

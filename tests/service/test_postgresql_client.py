@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -39,18 +40,32 @@ pytestmark = pytest.mark.service
 
 TIMEOUT_SECONDS = 1.0
 SLACK_SECONDS = 0.7  # two busy cores
-# What writes a probe is no query: tests/service/test_application_path.py.
-# With values and names of their own: test_db_sizes.py runs them.
-ELSEWHERE = (
-    "explain", "statements_", "bloat_", "limit_seconds", "statistics_extension", "indexes_missing", "table_rows",
-)  # fmt: skip
-QUERIES = sorted(
-    path.stem
-    for path in (directory("sql") / "postgresql").glob("*.sql")
-    if not path.stem.startswith(("probe_", *ELSEWHERE))
-)
-NOT_15 = {"checkpoints_17", "slots_17"}
-NEED_MONITOR = {"wal": "42501", "temp_files": "42501"}
+ALL = {
+    path.stem: path.read_text(encoding="utf-8") for path in (directory("sql") / "postgresql").glob("*.sql")
+}
+TIMES = {"table": "pg_stat_activity", "due": "query_start", "published": "state_change"}
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "settings": {"names": list(LIMITS)},
+    "extensions": {"names": list(EXTENSIONS)},
+    "notifications_table": TIMES,
+    "application": {"database": "postgres", "user": "postgres"},
+    "application_rights": {"user": "postgres", "table": "pg_stat_activity"},
+}
+# What is no query though it begins as one.
+ACTS = ("reload", "role")
+
+
+def _is_query(name: str) -> bool:
+    """Return whether a statement only reads, and needs no values or names that only its own tests have."""
+    statement = "\n".join(line for line in ALL[name].splitlines() if not line.startswith("--")).strip()
+    takes = re.search(r"%\(|\{[a-z_]+\}", statement) and name not in (*PARAMETERS, "notifications_due")
+    return statement.startswith(("SELECT", "WITH")) and not takes and name not in ACTS
+
+
+QUERIES = sorted(filter(_is_query, ALL))
+# The third: without its extension, as here.
+NOT_15 = {"checkpoints_17", "slots_17", "dirty_buffers"}
+NEED_MONITOR = {"wal", "temp_files", "data_directories", "slots_to_drop"}
 
 
 @pytest.fixture
@@ -71,16 +86,6 @@ def failure_of(settings: PostgreSQL, seconds: float = 5.0) -> ClientError:
 
 
 # Of a table that is everywhere: a view of the server's own, with two columns of times.
-TIMES = {"table": "pg_stat_activity", "due": "query_start", "published": "state_change"}
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "settings": {"names": list(LIMITS)},
-    "extensions": {"names": list(EXTENSIONS)},
-    "notifications_table": TIMES,
-    "application": {"database": "postgres", "user": "postgres"},
-    "application_rights": {"user": "postgres", "table": "pg_stat_activity"},
-}
-
-
 def run(client: PostgresClient, query: str) -> None:
     """Run a query as the facts do."""
     if query == "notifications_due":
@@ -117,13 +122,13 @@ def test_every_query_runs_or_is_refused_without_rights(server: PostgresServer, q
         client.close()
 
 
-@pytest.mark.parametrize("query", QUERIES)
-def test_every_query_says_its_purpose_and_what_it_needs(query: str) -> None:
-    lines = (directory("sql") / "postgresql" / f"{query}.sql").read_text().splitlines()
+@pytest.mark.parametrize("statement", sorted(ALL))
+def test_every_statement_says_its_purpose_and_what_it_needs(statement: str) -> None:
+    lines = ALL[statement].splitlines()
 
     head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("-- "))]
     assert head[0].startswith("-- ")
-    assert any(line.startswith("-- Needs: ") for line in head[1:])
+    assert any("Needs: " in line for line in head)
 
 
 def test_the_session_is_read_only_bounded_and_named(server: PostgresServer) -> None:

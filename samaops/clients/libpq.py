@@ -10,6 +10,7 @@ import os
 import re
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ _TOO_MANY_CONNECTIONS = "53300"
 _NO_SLOT_WORDS = re.compile(r"too many clients|connection slots", re.IGNORECASE)
 # In every language the limit of a database or a role names it; that of the server names at most its reserved role.
 _NAMED = re.compile(r"[\"«](?!\s*pg_use_reserved)")
+# For a thread to hear that its connection was shut down.
+_LAST_SECONDS = 5.0
 _BEFORE_CONNECTION = (pq.ConnStatus.STARTED, pq.ConnStatus.NEEDED)
 
 # SQLSTATE -> kind, from PostgreSQL's appendix A. Codes of a whole class stand with their first two letters.
@@ -113,6 +116,8 @@ class Session:
         self._connect_seconds = min(seconds, connect_seconds)
         self._connection: psycopg.Connection[DictRow] | None = None
         self._limit: TimeLimit | None = None
+        # Held by whoever is inside libpq: what is freed under it would be somebody else's memory.
+        self._in_use = threading.Lock()
         # What the server said besides, in its order: severity (not translated) and words.
         self.notices: list[tuple[str, str]] = []
 
@@ -155,8 +160,9 @@ class Session:
         if self._connection is None or self._limit is None:
             raise ClientError(FailureKind.CLOSED, _("not connected"))
         try:
-            cursor = work(self._connection)
-            rows = cursor.fetchall() if cursor.description else []
+            with self._in_use:
+                cursor = work(self._connection)
+                rows = cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             if self._limit.is_expired:
                 words = _("no answer within {seconds:.1f} s").format(seconds=self._seconds)
@@ -176,11 +182,20 @@ class Session:
         return self._connection.info.parameter_status(name) if self._connection else None
 
     def close(self) -> None:
-        """Close the connection."""
-        if self._limit is not None:
+        """Close the connection; the statement of another thread on it fails first."""
+        if self._limit is None:
+            return
+        if self._connection is None:  # it was never made
             self._limit.cancel()
-        if self._connection is not None:
+            return
+        is_free = self._in_use.acquire(blocking=False)
+        if not is_free:
+            self._limit.end()
+            is_free = self._in_use.acquire(timeout=_LAST_SECONDS)
+        self._limit.cancel()
+        if is_free:  # else the other thread keeps it to the end of the process
             self._connection.close()
+            self._in_use.release()
 
 
 def _size(result: pq.abc.PGresult | None) -> int:

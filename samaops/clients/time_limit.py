@@ -93,6 +93,11 @@ class TimeLimit:
             if self.is_expired:
                 _shut_down(self._sockets[-1])
 
+    def end(self) -> None:
+        """Let the time be over now: whoever waits on what is watched hears that it is closed."""
+        self._timer.cancel()
+        self._expire(self._ends_at)
+
     def cancel(self) -> None:
         """Stop watching, and let go of what was watched."""
         self._timer.cancel()

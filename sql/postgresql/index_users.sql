@@ -1,4 +1,4 @@
--- Purpose: the oldest open transaction, of more than an everyday age, that building or dropping an index of a table would wait for: it has
+-- Purpose: the oldest open transaction that building or dropping an index of a table would wait for: it has
 -- used the table, is prepared (no pid), or where asked for holds a snapshot of this database, which a build waits for too.
 -- Needs: pg_monitor.
 -- Those that began later are not waited for: "began" is when it was asked first.
@@ -17,7 +17,7 @@ SELECT pid,
        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds,
        began::text AS began
 FROM pg_stat_activity, moment
-WHERE xact_start < began - interval '2 seconds'
+WHERE xact_start < began
   AND pid <> pg_backend_pid()
   AND (pid IN (SELECT pid FROM held)
        OR (%(with_snapshots)s AND backend_xmin IS NOT NULL AND datname = current_database()

@@ -26,6 +26,10 @@ _SLOW: Effects = codes(
 )
 
 
+# Above this a call is not cheap, whatever makes it so: the guide logs statements from 500 ms on.
+_CHEAP_MS = 500.0
+
+
 @root(
     "index-missing",
     "statistics-stale",
@@ -79,7 +83,9 @@ def _sql_names(relation: object) -> str:
 )
 def query_storm(finding: Finding, view: View) -> Root | None:
     """One statement comes more often than the server can answer, and each call is cheap."""
-    if finding.evidence.get("scanned"):
+    calls, ms = finding.evidence.get("calls_per_second"), finding.evidence.get("mean_ms")
+    is_costly = calls is not None and (not calls or not isinstance(ms, (int, float)) or ms > _CHEAP_MS)
+    if finding.evidence.get("scanned") or is_costly:
         return None
     applications = ", ".join(finding.evidence.get("applications") or ())
     text = _(
@@ -89,7 +95,7 @@ def query_storm(finding: Finding, view: View) -> Root | None:
         view.site,
         "SELECT pid, application_name, client_addr, left(query, 60) FROM pg_stat_activity WHERE state = 'active'",
     )
-    is_known = finding.evidence.get("calls_per_second") is not None
+    is_known = calls is not None
     return Root(
         fixes=(safe("db.storm", text.format(application=applications or "?"), look),),
         verdict=Verdict.CONFIRMED if is_known else Verdict.PROBABLE,

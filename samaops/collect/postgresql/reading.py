@@ -80,7 +80,7 @@ HIDDEN = "<insufficient privilege>"
 TOP = 10
 QUICK_MS = 10.0
 # So many sessions with one statement are worth a second look at what it costs. A backend tells its counts once a second.
-CROWD, SAMPLE_SECONDS = 8, 1.1
+CROWD, SAMPLE_SECONDS, MOST_SAMPLES = 8, 1.1, 3
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 # Dumps and base backups run long by nature, under these names by default.
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
@@ -252,9 +252,13 @@ class _Reading:
 
     def _rates(self, query_id: int) -> Rates:
         """Sample twice what one statement costs, and which tables are read row by row meanwhile."""
-        before = self._sample(query_id)
-        time.sleep(SAMPLE_SECONDS)
-        after = self._sample(query_id)
+        before = after = self._sample(query_id)
+        # A call is counted when it ends, and what it read is told then: where none has ended, a while longer.
+        for _round in range(MOST_SAMPLES):
+            time.sleep(SAMPLE_SECONDS)
+            after = self._sample(query_id)
+            if after.calls > before.calls or self._probe.remaining() < 2 * SAMPLE_SECONDS:
+                break
         read_before = {scan.relation: scan.rows_read for scan in before.scans}
         scans = (
             replace(scan, rows_read=scan.rows_read - read_before.get(scan.relation, 0))

@@ -145,7 +145,7 @@ def as_planned(actions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             name: [_as_shown(line) for line in value] if name in ("commands", "undo") else value
             for name, value in action.items()
-            if name not in ("destroys", "undo_restores")
+            if name not in ("destroys", "undo_restores", "result")
         }
         for action in actions
     ]

@@ -280,7 +280,10 @@ def autovacuum_busy(facts: PostgresFacts, context: Context) -> Iterator[Finding]
     """Every worker is on some table, and another one waits for its turn."""
     assert facts.activity is not None
     busy, most = facts.activity.vacuum_workers, whole(facts.settings or {}, "autovacuum_max_workers")
-    if busy is None or most is None:
+    if busy is None:  # a saved look: every look now counts them
+        yield context.skipped(_("the version that took this look did not count autovacuum's workers"))
+        return
+    if most is None:
         yield context.not_given("autovacuum_max_workers")
         return
     waiting = [

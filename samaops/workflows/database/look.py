@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
@@ -23,6 +23,12 @@ LOOK_SECONDS = 10.0
 HIDDEN = "<insufficient privilege>"
 
 
+class _Client(Protocol):
+    def connect(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @contextmanager
 def connected(site: Site, seconds: float = LOOK_SECONDS) -> Iterator[PostgresClient]:
     """Yield a connection that cannot write. Raises UsageError without a database, UnavailableError where it fails."""
@@ -30,14 +36,19 @@ def connected(site: Site, seconds: float = LOOK_SECONDS) -> Iterator[PostgresCli
     if settings is None:
         raise UsageError(_("[postgresql] is not configured"), hint="samaops config show")
     client = PostgresClient(site.host_of(settings), settings, seconds)
+    with opened(client, _("Could not look at the database: {reason}"), "postgresql"):
+        yield client
+
+
+@contextmanager
+def opened(client: _Client, failure: str, system: str) -> Iterator[None]:
+    """Hold a connection open. Raises UnavailableError, ``failure`` with its ``{reason}``, where anything on it fails."""
     try:
         client.connect()
-        yield client
+        yield
     except ClientError as error:
-        text = _("Could not look at the database: {reason}")
-        raise UnavailableError(
-            text.format(reason=error.message), "samaops diagnose --only postgresql"
-        ) from error
+        hint = f"samaops diagnose --only {system}"
+        raise UnavailableError(failure.format(reason=error.message), hint) from error
     finally:
         client.close()
 

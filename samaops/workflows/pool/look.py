@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from samaops.clients.errors import ClientError
 from samaops.clients.pgbouncer import ConsoleClient
-from samaops.errors import UnavailableError, UsageError
+from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.site.site import Site
+from samaops.workflows.database.look import opened
 
 Row = dict[str, Any]
 LOOK_SECONDS = 10.0
@@ -26,16 +26,8 @@ def connected(site: Site, seconds: float = LOOK_SECONDS) -> Iterator[ConsoleClie
     if settings is None:
         raise UsageError(_("[pgbouncer] is not configured"), hint="samaops config show")
     client = ConsoleClient(site.host_of(settings), settings, seconds)
-    try:
-        client.connect()
+    with opened(client, _("Could not look at the console of PgBouncer: {reason}"), "pgbouncer"):
         yield client
-    except ClientError as error:
-        text = _("Could not look at the console of PgBouncer: {reason}")
-        raise UnavailableError(
-            text.format(reason=error.message), "samaops diagnose --only pgbouncer"
-        ) from error
-    finally:
-        client.close()
 
 
 def sentence(text: str) -> str:

@@ -38,8 +38,8 @@ LOGS = ("/data/logs",)
 GROWN_BY_LOAD = (".jsonl", ".log")
 # They hold the pid of whoever runs now.
 OF_A_PROCESS = (".pid", ".lock")
-# The empty file on which samaops locks a server while it changes something there; it stays, as lock files do.
-LOCK_FILE = "/run/samaops"
+# Where samaops locks a server while it changes something there: the directory and its empty file stay, as locks do.
+LOCKS = "/run/samaops"
 HASHED_BYTES = 1_000_000
 # A process younger than this may be a look or a health check.
 LASTING_SECONDS = 4.0
@@ -77,13 +77,15 @@ def _tree(top: Path, shown: str) -> Iterator[tuple[str, str]]:
         return
     for entry in entries:
         name = f"{shown}/{entry.name}"
+        if name.startswith(LOCKS):
+            continue
         if entry.is_symlink():
             yield name, "link"
         elif entry.is_dir(follow_symlinks=False):
             yield f"{name}/", "directory"
             if not name.startswith(CLOSED):
                 yield from _tree(Path(entry.path), name)
-        elif not name.endswith(GROWN_BY_LOAD) and not name.startswith(LOCK_FILE):
+        elif not name.endswith(GROWN_BY_LOAD):
             is_fleeting = name.startswith(LOGS) or name.endswith(OF_A_PROCESS)
             yield name, "there" if is_fleeting else _content(Path(entry.path))
 

@@ -31,7 +31,7 @@ def fault_of(line: str) -> str | None:
         if not _holds(place, fields[place]):
             fault = _("{value!r} is no {field} of a cron expression ({lowest} to {highest})")
             return fault.format(value=fields[place], field=_(name), lowest=lowest, highest=highest)
-    return None if _can_follow(fields) else _("{value!r}: this day never comes").format(value=line)
+    return None if _comes(fields) else _("{value!r}: this day never comes").format(value=line)
 
 
 def _holds(place: int, text: str) -> bool:
@@ -39,6 +39,15 @@ def _holds(place: int, text: str) -> bool:
     alone = ["*"] * len(_FIELDS)
     alone[place] = text
     return not _BEYOND_CRON.search(text) and _can_follow(alone)
+
+
+def _comes(fields: list[str]) -> bool:
+    """Return whether the line has a day: of a day of the month and a weekday, cron takes what comes first."""
+    if _can_follow(fields):
+        return True
+    minute, hour, day, month, weekday = fields
+    # Older cronsim refuses a day that is in none of the months, were the line good for its weekdays alone.
+    return not day.startswith("*") and not weekday.startswith("*") and _can_follow([minute, hour, "*", month, weekday])
 
 
 def _can_follow(fields: list[str]) -> bool:

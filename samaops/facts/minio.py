@@ -17,7 +17,7 @@ class MinioFacts(Struct, frozen=True):
     """
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
-    MAY_BE_UNASKED: ClassVar = ("buckets",)
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("buckets",)
     url: str
     health_status: int
     health_ms: float

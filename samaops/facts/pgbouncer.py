@@ -212,7 +212,7 @@ class PgBouncerFacts(Struct, frozen=True):
     """
 
     # Absent without a reason where nobody asked for them.
-    MAY_BE_UNASKED: ClassVar = ("servers", "file", "guard")
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("servers", "file", "guard")
 
     looked_through: str
     version: str | None

@@ -625,7 +625,7 @@ class PostgresFacts(Struct, frozen=True):
     """One look at one PostgreSQL server, from one database of it."""
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
-    MAY_BE_UNASKED: ClassVar = (
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = (
         "application", "backends", "checkpointing", "dirty_buffers", "index_tables", "indexes", "notifications", "parameters", "prepared_to_end", "rights",
         "slots_to_drop",
         "data_directories", "rates", "upkeep", "unfinished_indexes", "upkeep_indexes", "upkeep_relations",

@@ -143,7 +143,7 @@ class RabbitMQFacts(Struct, frozen=True):
     users."""
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
-    MAY_BE_UNASKED: ClassVar = ("limits", "routing")
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("limits", "routing")
     version: str
     cluster: str
     vhost: str

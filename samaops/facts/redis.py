@@ -142,7 +142,7 @@ class RedisFacts(Struct, frozen=True):
     """
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
-    MAY_BE_UNASKED: ClassVar = ("denied", "writing")
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("denied", "writing")
     version: str
     uptime_seconds: int
     ping_ms: float

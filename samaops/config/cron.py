@@ -47,7 +47,11 @@ def _comes(fields: list[str]) -> bool:
         return True
     minute, hour, day, month, weekday = fields
     # Older cronsim refuses a day that is in none of the months, were the line good for its weekdays alone.
-    return not day.startswith("*") and not weekday.startswith("*") and _can_follow([minute, hour, "*", month, weekday])
+    return (
+        not day.startswith("*")
+        and not weekday.startswith("*")
+        and _can_follow([minute, hour, "*", month, weekday])
+    )
 
 
 def _can_follow(fields: list[str]) -> bool:

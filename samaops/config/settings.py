@@ -295,13 +295,75 @@ class Docker(Section):
     log_size_limit_mb: Annotated[int, Field(gt=0)] = 1024
 
 
+class BackupHooks(Section):
+    """Command lines that run on the backup's server around a run; one before it that fails is a failed run."""
+
+    before: str = ""
+    after_success: str = ""
+    after_failure: str = ""
+    # Run in any case, after the two others.
+    finally_: Annotated[str, Field(alias="finally")] = ""
+    timeout: Seconds = 300.0
+
+
+class BackupCopy(Section):
+    """Another place that gets a copy of each backup."""
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,30}$")]
+    # "server": files on another server of [servers], over SSH. "restic": a repository that the database's server reaches.
+    kind: Literal["server", "restic"] = "server"
+    server: str = ""
+    directory: str = ""
+    # Of restic: its repository, how rclone reaches it where that is "rclone:", and the password.
+    repository: str = ""
+    rclone_program: str = ""
+    password: Secret | None = None
+
+
+class BackupObjects(Section):
+    """Where the objects of [minio] are kept, on the backup's server."""
+
+    directory: str = "/data/backups/minio"
+    # A source with so much fewer objects than the last time stops the copy: it may have been emptied.
+    most_lost_percent: Percent = 20.0
+
+
+class BackupDrill(Section):
+    """What a trial restore may use, and what it asks besides samaops' own questions."""
+
+    # The statements must each give true.
+    queries: tuple[str, ...] = ()
+    timeout: Seconds = 14_400.0
+    # Without an identity, what is encrypted cannot be tried: the key that opens it, for the time of the drill only.
+    identity: Secret | None = None
+
+
 class Backup(Section):
-    """Where the nightly backups lie."""
+    """Where the nightly backups lie, and how long they are kept."""
 
     server: str = "db"
     directory: str = "/data/backups/postgresql"
     pattern: str = "samaconso_*.backup"
     retention_days: Annotated[int, Field(ge=1)] = 30
+    # So many verified ones are kept, however old; and the newest of so many weeks and months.
+    minimum: Annotated[int, Field(ge=1)] = 3
+    weekly: Annotated[int, Field(ge=0)] = 4
+    monthly: Annotated[int, Field(ge=0)] = 6
+    engine: Literal["dump", "pgbackrest"] = "dump"
+    stanza: str = "samaconso"
+    # Processes that read at once; absent: the processors but one, at most 4.
+    jobs: Annotated[int, Field(ge=1, le=32)] | None = None
+    timeout: Seconds = 14_400.0
+    # The public recipient (age1…) to whom what must not be read is encrypted. Absent: what needs it is left out.
+    recipient: str | None = None
+    hooks: BackupHooks = BackupHooks()
+    copies: tuple[BackupCopy, ...] = ()
+    objects: BackupObjects | None = None
+    drill: BackupDrill = BackupDrill()
+    # Must give a row before a restored database takes the place of the live one.
+    smoke_query: str = ""
+    # A database that was replaced is kept closed for so long.
+    keep_replaced_days: Annotated[int, Field(ge=1)] = 7
 
 
 class Endpoint(Section):

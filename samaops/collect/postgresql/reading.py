@@ -81,6 +81,8 @@ TOP = 10
 QUICK_MS = 10.0
 # So many sessions with one statement are worth a second look at what it costs. A backend tells its counts once a second.
 CROWD, SAMPLE_SECONDS, MOST_SAMPLES = 8, 1.1, 3
+# The 10,000 rows from which a table is large to us lie in no fewer blocks, were they as short as rows can be (28 bytes).
+LARGE_TABLE_BLOCKS = 40
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 # Dumps and base backups run long by nature, under these names by default.
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
@@ -252,27 +254,14 @@ class _Reading:
 
     def _rates(self, query_id: int) -> Rates:
         """Sample twice what one statement costs, and which tables are read row by row meanwhile."""
-        before = after = self._sample(query_id)
+        before = self._sample(query_id)
         # A call is counted when it ends, and what it read is told then: where none has ended, a while longer.
         for _round in range(MOST_SAMPLES):
             time.sleep(SAMPLE_SECONDS)
-            after = self._sample(query_id)
-            if after.calls > before.calls or self._probe.remaining() < 2 * SAMPLE_SECONDS:
+            rates = _rates_of(query_id, before, self._sample(query_id))
+            if self._probe.remaining() < 2 * SAMPLE_SECONDS or (rates.calls and not _is_scan_owed(rates)):
                 break
-        read_before = {scan.relation: scan.rows_read for scan in before.scans}
-        scans = (
-            replace(scan, rows_read=scan.rows_read - read_before.get(scan.relation, 0))
-            for scan in after.scans
-        )
-        return Rates(
-            query_id,
-            round(after.at - before.at, 2),
-            after.calls - before.calls,
-            after.milliseconds - before.milliseconds,
-            after.rows - before.rows,
-            after.blocks - before.blocks,
-            tuple(sorted((scan for scan in scans if scan.rows_read > 0), key=lambda scan: -scan.rows_read)),
-        )
+        return rates
 
     def _sample(self, query_id: int) -> _Sample:
         return as_read(self._client.read_one("rates", {"query_id": query_id}), _Sample)
@@ -509,6 +498,30 @@ def _holders(rows: list[Row]) -> tuple[Holder, ...]:
         )
         for row in oldest[:3]
     )
+
+
+def _rates_of(query_id: int, before: _Sample, after: _Sample) -> Rates:
+    read_before = {scan.relation: scan.rows_read for scan in before.scans}
+    scans = (
+        replace(scan, rows_read=scan.rows_read - read_before.get(scan.relation, 0)) for scan in after.scans
+    )
+    return Rates(
+        query_id,
+        round(after.at - before.at, 2),
+        after.calls - before.calls,
+        after.milliseconds - before.milliseconds,
+        after.rows - before.rows,
+        after.blocks - before.blocks,
+        tuple(sorted((scan for scan in scans if scan.rows_read > 0), key=lambda scan: -scan.rows_read)),
+    )
+
+
+def _is_scan_owed(rates: Rates) -> bool:
+    """Return whether calls read as many blocks as a large table has, and no table was told to have been read.
+
+    A session tells the statistics of tables at most once a second, those of statements at once.
+    """
+    return not rates.scans and rates.blocks >= LARGE_TABLE_BLOCKS * rates.calls
 
 
 def _crowd(active: list[Row]) -> Crowd | None:

@@ -8,7 +8,7 @@ from samaops.causes.effects import Effects, codes, in_part
 from samaops.causes.root import Rank, Root, destructive, disruptive, look_first, root, safe, words_of
 from samaops.causes.topology import NOT_PUBLISHED, POOL_RUNS_DRY, effects_on_dependents
 from samaops.causes.view import View
-from samaops.facts.postgresql import is_protected
+from samaops.facts.postgresql_changes import is_protected
 from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding

@@ -8,7 +8,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from samaops.facts.postgresql import Backend
+from samaops.facts.postgresql_changes import Backend
 from samaops.i18n import N_
 
 

@@ -12,7 +12,8 @@ from samaops.changes.readings import facts_in, known, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import Checkpointing, PostgresFacts
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import Checkpointing
 from samaops.i18n import _
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
 from samaops.site.commands import as_superuser, sql_name

@@ -14,7 +14,8 @@ from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts import selection
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import Backend, Index, IndexTable, PostgresFacts
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import Backend, Index, IndexTable
 from samaops.facts.servers import FileSystem, ServerFacts
 from samaops.i18n import _
 from samaops.model.plan import UPKEEP, Condition, Operation, Plan, Risk, Scalar, Step

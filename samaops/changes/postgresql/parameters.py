@@ -15,7 +15,8 @@ from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts import selection
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import FileSetting, Parameter, PostgresFacts
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import FileSetting, Parameter
 from samaops.i18n import N_, _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site.commands import as_superuser, sql_name

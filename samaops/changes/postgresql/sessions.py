@@ -12,7 +12,8 @@ from samaops.changes.readings import facts_in, known, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import Backend, PostgresFacts, is_protected
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import Backend, is_protected
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site.site import Site

@@ -24,7 +24,8 @@ from samaops.changes.readings import facts_in, known, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import Backend, PostgresFacts, PreparedToEnd
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import Backend, PreparedToEnd
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
 from samaops.site.commands import as_superuser, sql_text

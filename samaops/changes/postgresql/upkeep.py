@@ -34,7 +34,7 @@ from samaops.changes.readings import UnreadableError, known
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import UpkeepRelation
+from samaops.facts.postgresql_changes import UpkeepRelation
 from samaops.i18n import _
 from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Step
 from samaops.model.quantities import duration, size

@@ -36,7 +36,8 @@ from samaops.changes.readings import UnreadableError, known, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import PostgresFacts, Rebuild, UnfinishedIndex, UpkeepIndex, UpkeepPast
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import Rebuild, UnfinishedIndex, UpkeepIndex, UpkeepPast
 from samaops.i18n import _
 from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Scalar, Step
 from samaops.model.quantities import duration, size

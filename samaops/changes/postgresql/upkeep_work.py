@@ -15,7 +15,8 @@ from samaops.changes.postgresql.sessions import about, backends_in
 from samaops.changes.readings import UnreadableError, facts_in, known, reading
 from samaops.errors import LockedError, RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import PostgresFacts, UpkeepIndex, UpkeepPast, UpkeepRelation
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import UpkeepIndex, UpkeepPast, UpkeepRelation
 from samaops.i18n import _
 from samaops.model.plan import LeftOut, Operation, Scalar
 

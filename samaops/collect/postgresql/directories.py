@@ -7,7 +7,7 @@ import shlex
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
 from samaops.collect.engine import Probe
-from samaops.facts.postgresql import DataDirectory
+from samaops.facts.postgresql_changes import DataDirectory
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
-
-from msgspec import Struct
-from msgspec.structs import replace
 
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient, quoted
 from samaops.collect import statements
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
+from samaops.collect.postgresql import rates, sessions
 from samaops.collect.postgresql.configuration import read_configuration
 from samaops.collect.postgresql.directories import directories
 from samaops.collect.postgresql.notifications import read_due
@@ -25,40 +22,36 @@ from samaops.facts.postgresql import (
     Activity,
     Application,
     Archiver,
-    Backend,
-    Checkpointing,
     Checkpoints,
     Connections,
-    Crowd,
     Database,
-    DirtyBuffers,
-    FileSetting,
-    Holder,
-    Index,
-    IndexTable,
     InvalidIndex,
     Locks,
-    LockWait,
-    Parameter,
     PostgresFacts,
     Prepared,
-    PreparedToEnd,
-    Rates,
     Rights,
     RoleSetting,
-    Scan,
-    Session,
     Setting,
     Slot,
-    SlotToDrop,
     Standby,
     Table,
     TempFiles,
-    UnfinishedIndex,
     Upkeep,
+    Wal,
+)
+from samaops.facts.postgresql_changes import (
+    Backend,
+    Checkpointing,
+    DirtyBuffers,
+    FileSetting,
+    Index,
+    IndexTable,
+    Parameter,
+    PreparedToEnd,
+    SlotToDrop,
+    UnfinishedIndex,
     UpkeepIndex,
     UpkeepRelation,
-    Wal,
 )
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -77,15 +70,8 @@ LIMITS = (
 # Of these, the numbers that every version has.
 NUMBERS = ("max_connections", "superuser_reserved_connections", "max_wal_size", "autovacuum_freeze_max_age")
 HIDDEN = "<insufficient privilege>"
-TOP = 10
 QUICK_MS = 10.0
-# So many sessions with one statement are worth a second look at what it costs. A backend tells its counts once a second.
-CROWD, SAMPLE_SECONDS, MOST_SAMPLES = 8, 1.1, 3
-# The 10,000 rows from which a table is large to us lie in no fewer blocks, were they as short as rows can be (28 bytes).
-LARGE_TABLE_BLOCKS = 40
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
-# Dumps and base backups run long by nature, under these names by default.
-BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
 
 
 @collects("postgresql", PostgresFacts)
@@ -184,8 +170,10 @@ class _Reading:
         parts = {part: self._probe.attempt(part, read) for part, read in wanted.items()}
         activity = parts.get("activity")
         crowd = activity.crowd if isinstance(activity, Activity) else None
-        if crowd and crowd.sessions >= CROWD and self._probe.remaining() > 2 * SAMPLE_SECONDS:
-            parts["rates"] = self._probe.attempt("rates", lambda: self._rates(crowd.query_id))
+        if crowd and crowd.sessions >= rates.CROWD and rates.has_time(self._probe):
+            parts["rates"] = self._probe.attempt(
+                "rates", lambda: rates.measured(self._client, self._probe, crowd.query_id)
+            )
         return parts
 
     def _many(self, query: str, kind: type[PartT]) -> tuple[PartT, ...]:
@@ -209,7 +197,7 @@ class _Reading:
         if any(row["query"] == HIDDEN for row in rows):
             raise self._hidden()
         for row in rows:
-            _require_state(row)
+            sessions.require_state(row)
         return rows
 
     def _hidden(self) -> ClientError:
@@ -217,69 +205,25 @@ class _Reading:
         return ClientError(FailureKind.PERMISSION, text.format(role=self._role))
 
     def _connections(self) -> Connections:
-        # Without privilege backend_type is hidden: then whoever has a user is taken for a client.
-        clients = [
-            row for row in self._sessions() if row["backend_type"] in ("client backend", None) and row["user"]
-        ]
-        return Connections(
-            used=len(clients),
-            by_state=dict(Counter(row["state"] or "" for row in clients)),
-            by_client=dict(Counter(_client_of(row) for row in clients).most_common(TOP)),
-            started_within_10_s=sum(
-                (row["session_seconds"] or 60) < 10 for row in clients if not row["is_ours"]
-            ),
-        )
+        return sessions.connections(self._sessions())
 
     def _activity(self) -> Activity:
-        others = [row for row in self._permitted_sessions() if not row["is_ours"]]
-        clients = [row for row in others if row["backend_type"] == "client backend"]
-        active = [row for row in clients if row["state"] == "active"]
-        idle = [row for row in clients if (row["state"] or "").startswith("idle in transaction")]
-        queries = [row for row in active if (row["application"] or "").partition(" ")[0] not in BACKUPS]
-        return Activity(
-            active=len(active),
-            longest_queries=_longest(queries, "query_seconds"),
-            idle_in_transaction=_longest(idle, "state_seconds"),
-            idle_in_transaction_count=len(idle),
-            waiting=dict(Counter(_wait_of(row) for row in active if row["wait_event_type"] in _WAITS)),
-            wraparound_vacuums=tuple(
-                statements.shown(row["query"])
-                for row in others
-                if "to prevent wraparound" in (row["query"] or "")
-            ),
-            holders=_holders(others),
-            vacuum_workers=sum(row["backend_type"] == "autovacuum worker" for row in others),
-            crowd=_crowd(active),
-        )
-
-    def _rates(self, query_id: int) -> Rates:
-        """Sample twice what one statement costs, and which tables are read row by row meanwhile."""
-        before = self._sample(query_id)
-        # A call is counted when it ends, and what it read is told then: where none has ended, a while longer.
-        for _round in range(MOST_SAMPLES):
-            time.sleep(SAMPLE_SECONDS)
-            rates = _rates_of(query_id, before, self._sample(query_id))
-            if self._probe.remaining() < 2 * SAMPLE_SECONDS or (rates.calls and not _is_scan_owed(rates)):
-                break
-        return rates
-
-    def _sample(self, query_id: int) -> _Sample:
-        return as_read(self._client.read_one("rates", {"query_id": query_id}), _Sample)
+        return sessions.activity(self._permitted_sessions())
 
     def _locks(self) -> Locks:
         rows = self._permitted_sessions()
         if not any(row["wait_event_type"] == "Lock" for row in rows):
             return Locks()
         leaders = {row["pid"]: row["leader_pid"] or row["pid"] for row in rows}
-        waits = tuple(_lock_wait(row, leaders) for row in map(Answer, self._client.read("locks")))
+        waits = tuple(sessions.lock_wait(row, leaders) for row in map(Answer, self._client.read("locks")))
         involved = {wait.pid for wait in waits} | {pid for wait in waits for pid in wait.blocked_by}
-        return Locks(waits, tuple(_session(row) for row in rows if row["pid"] in involved))
+        return Locks(waits, tuple(sessions.session(row) for row in rows if row["pid"] in involved))
 
     def _backends(self) -> tuple[Backend, ...]:
         rows = [Answer(row) for row in self._client.read("backends")]
         if any(row["query"] == HIDDEN for row in rows):
             raise self._hidden()
-        return tuple(_backend(row) for row in rows)
+        return tuple(sessions.backend(row) for row in rows)
 
     def _named(self, query: str, kind: type[PartT]) -> dict[str, PartT]:
         """Return what was asked for by its name, exactly as it is written, those that there are."""
@@ -360,17 +304,6 @@ class _Reading:
         return {name: available.get(name) for name in EXTENSIONS}
 
 
-class _Sample(Struct):
-    """Counters of one statement and of the large tables, as of ``at``."""
-
-    at: float
-    calls: int
-    milliseconds: float
-    rows: int
-    blocks: int
-    scans: tuple[Scan, ...]
-
-
 _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "connections": ("postgresql.connections.high",),
     "activity": (
@@ -428,123 +361,6 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "unfinished_indexes": ("postgresql.unfinished_indexes",),
     "data_directories": ("postgresql.data_directories",),
 }  # fmt: skip
-# Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
-_WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")
-
-
-def _require_state(row: Row) -> None:
-    """Raise ClientError where a client's session does not say what it does, or since when."""
-    if row["backend_type"] not in (None, "", "client backend") or not row["user"]:
-        return  # what works in the background may have no state
-    names = ["backend_type", "state", "state_seconds"]
-    for name in [*names, "query_seconds"] if row["state"] == "active" else names:
-        needed(row, name, stage="pg_stat_activity")
-
-
-def _longest(rows: list[Row], by: str) -> tuple[Session, ...]:
-    return tuple(_session(row) for row in sorted(rows, key=lambda row: -(row[by] or 0))[:TOP])
-
-
-def _session(row: Row) -> Session:
-    return Session(
-        pid=row["pid"],
-        user=row["user"] or "",
-        database=row["database"] or "",
-        application=row["application"] or "",
-        client=row["client"] or "",
-        state=row["state"] or row["backend_type"] or "",
-        wait=_wait_of(row),
-        transaction_seconds=_rounded(row["transaction_seconds"]),
-        query_seconds=_rounded(row["query_seconds"]),
-        state_seconds=_rounded(row["state_seconds"]),
-        query=statements.shown(row["query"]),
-    )
-
-
-def _backend(row: Row) -> Backend:
-    names = ("pid", "started", "is_ours", "is_superuser", "may_signal", "query_started")
-    kept = {name: row[name] for name in names}
-    texts = {name: row[name] or "" for name in ("type", "user", "database", "application", "client", "state")}
-    seconds = {
-        name: _rounded(row[name]) for name in ("transaction_seconds", "query_seconds", "state_seconds")
-    }
-    blocked_by = tuple(sorted(set(needed(row, "blocked_by", stage="backends"))))
-    query = statements.shown(row["query"])
-    return as_read(
-        {**kept, **texts, **seconds, "wait": _wait_of(row), "blocked_by": blocked_by, "query": query}, Backend
-    )
-
-
-def _lock_wait(row: Row, leaders: dict[int, int]) -> LockWait:
-    # A parallel worker waits on behalf of its leader; the blockers are named by their leaders already.
-    own: int = row["pid"]
-    pid = leaders.get(own, own)
-    blocked_by = tuple(sorted(set(needed(row, "blocked_by", stage="locks")) - {pid}))
-    return LockWait(
-        pid, blocked_by, row["locktype"], row["mode"], row["relation"], round(needed(row, "seconds"), 2)
-    )
-
-
-def _holders(rows: list[Row]) -> tuple[Holder, ...]:
-    oldest = sorted((row for row in rows if row["xmin_age"]), key=lambda row: -row["xmin_age"])
-    return tuple(
-        Holder(
-            row["backend_type"],
-            f"pid {row['pid']} {_client_of(row)}",
-            row["xmin_age"],
-            _rounded(row["transaction_seconds"]),
-            row["pid"],
-            row["state"] or "",
-        )
-        for row in oldest[:3]
-    )
-
-
-def _rates_of(query_id: int, before: _Sample, after: _Sample) -> Rates:
-    read_before = {scan.relation: scan.rows_read for scan in before.scans}
-    scans = (
-        replace(scan, rows_read=scan.rows_read - read_before.get(scan.relation, 0)) for scan in after.scans
-    )
-    return Rates(
-        query_id,
-        round(after.at - before.at, 2),
-        after.calls - before.calls,
-        after.milliseconds - before.milliseconds,
-        after.rows - before.rows,
-        after.blocks - before.blocks,
-        tuple(sorted((scan for scan in scans if scan.rows_read > 0), key=lambda scan: -scan.rows_read)),
-    )
-
-
-def _is_scan_owed(rates: Rates) -> bool:
-    """Return whether calls read as many blocks as a large table has, and no table was told to have been read.
-
-    A session tells the statistics of tables at most once a second, those of statements at once.
-    """
-    return not rates.scans and rates.blocks >= LARGE_TABLE_BLOCKS * rates.calls
-
-
-def _crowd(active: list[Row]) -> Crowd | None:
-    """Return the statement that most sessions work on, but those that wait for a lock: these have another reason."""
-    working = [row for row in active if row["query_id"] and row["wait_event_type"] != "Lock"]
-    if not working:
-        return None
-    ((query_id, sessions),) = Counter(row["query_id"] for row in working).most_common(1)
-    same = [row for row in working if row["query_id"] == query_id]
-    applications = Counter(statements.cut(row["application"]) for row in same)
-    return Crowd(query_id, sessions, statements.shown(same[0]["query"]), dict(applications.most_common(TOP)))
-
-
-def _client_of(row: Row) -> str:
-    return "/".join(statements.cut(part) for part in (row["user"], row["application"], row["client"]) if part)
-
-
-def _wait_of(row: Row) -> str:
-    return f"{row['wait_event_type']}:{row['wait_event']}" if row["wait_event_type"] else ""
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(max(0.0, seconds), 2)
 
 
 def _without(row: Row, name: str) -> Row:

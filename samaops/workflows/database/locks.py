@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.collect.postgresql.reading import BACKUPS
+from samaops.collect.postgresql.sessions import BACKUPS
 from samaops.i18n import _, ngettext
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table

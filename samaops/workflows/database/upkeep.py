@@ -13,7 +13,7 @@ from samaops.changes.postgresql.upkeep_indexes import is_leftover_of
 from samaops.changes.postgresql.upkeep_work import DROP, REINDEX, UPKEEP
 from samaops.errors import LockedError
 from samaops.facts.observation import Observation
-from samaops.facts.postgresql import Rebuild, UpkeepPast
+from samaops.facts.postgresql_changes import Rebuild, UpkeepPast
 from samaops.journal import history
 from samaops.journal.history import Change
 from samaops.model.plan import Plan

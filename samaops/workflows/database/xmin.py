@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from samaops.collect.postgresql.reading import BACKUPS
+from samaops.collect.postgresql.sessions import BACKUPS
 from samaops.i18n import N_, _
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table

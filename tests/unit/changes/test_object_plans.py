@@ -12,7 +12,8 @@ from samaops.changes.postgresql.indexes import UNIQUE, building_name
 from samaops.changes.postgresql.not_set import reason_against
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Observation
-from samaops.facts.postgresql import (
+from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.postgresql_changes import (
     Checkpointing,
     DirtyBuffers,
     FileSetting,
@@ -20,7 +21,6 @@ from samaops.facts.postgresql import (
     IndexColumn,
     IndexTable,
     Parameter,
-    PostgresFacts,
     SlotToDrop,
     TableIndex,
 )

@@ -11,7 +11,7 @@ from samaops.changes import verbs
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Observation
-from samaops.facts.postgresql import Backend, PreparedToEnd
+from samaops.facts.postgresql_changes import Backend, PreparedToEnd
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
 from tests.unit.changes.test_plans import snapshot

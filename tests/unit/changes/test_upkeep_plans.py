@@ -14,11 +14,10 @@ from samaops.changes.postgresql.upkeep_indexes import is_leftover_of
 from samaops.changes.postgresql.upkeep_work import ends_at
 from samaops.errors import LockedError, RefusedError, UsageError
 from samaops.facts.observation import Observation
-from samaops.facts.postgresql import (
+from samaops.facts.postgresql import PostgresFacts, Standby
+from samaops.facts.postgresql_changes import (
     DataDirectory,
-    PostgresFacts,
     Rebuild,
-    Standby,
     UnfinishedIndex,
     UpkeepIndex,
     UpkeepPast,

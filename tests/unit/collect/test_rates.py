@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from samaops.collect.postgresql import reading
+from samaops.collect.postgresql import rates as sampling
 from samaops.facts.postgresql import Rates, Scan
 
-READS = Rates(7, 1.1, calls=4, milliseconds=80.0, rows=4, blocks=4 * reading.LARGE_TABLE_BLOCKS, scans=())
+READS = Rates(7, 1.1, calls=4, milliseconds=80.0, rows=4, blocks=4 * sampling.LARGE_TABLE_BLOCKS, scans=())
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ READS = Rates(7, 1.1, calls=4, milliseconds=80.0, rows=4, blocks=4 * reading.LAR
     ],
 )
 def test_a_large_read_that_no_table_has_told_of_is_waited_for(rates: Rates, is_owed: bool) -> None:
-    assert reading._is_scan_owed(rates) is is_owed
+    assert sampling._is_scan_owed(rates) is is_owed

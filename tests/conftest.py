@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from samaops import i18n
+from samaops.config import masking
 from samaops.site import chosen
 
 # How long an example takes says how busy the machine is.
@@ -36,3 +37,9 @@ def _as_at_the_start() -> None:
     """Undo what an earlier command line of this process has chosen."""
     i18n.use_language("en")
     chosen.remember(None, lab=False)
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test calls a secret is none in the next: it would be masked in its plans."""
+    monkeypatch.setattr(masking, "_known", set(masking._known))

@@ -179,7 +179,7 @@ def test_a_hung_engine_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     started = time.monotonic()
     found = look(settings(), "docker").one("docker.engine.unreachable")
     assert (found.status, found.evidence["kind"]) == (Status.CRITICAL, "no_answer")
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 20  # it would have slept for 60
 
 
 def test_an_inspect_that_hangs_is_told_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

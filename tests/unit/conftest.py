@@ -6,17 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from samaops.config import masking
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
-
-
-@pytest.fixture(autouse=True)
-def _secrets_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one test calls a secret is none in the next: it would be masked in its plans."""
-    monkeypatch.setattr(masking, "_known", set(masking._known))

@@ -208,7 +208,12 @@ class _Reading:
         return sessions.connections(self._sessions())
 
     def _activity(self) -> Activity:
-        return sessions.activity(self._permitted_sessions())
+        activity = sessions.activity(self._permitted_sessions())
+        if sessions.may_be_held(activity) and rates.has_time(self._probe):
+            time.sleep(rates.SAMPLE_SECONDS)
+            self._rows = []
+            activity = sessions.activity(self._permitted_sessions())
+        return activity
 
     def _locks(self) -> Locks:
         rows = self._permitted_sessions()

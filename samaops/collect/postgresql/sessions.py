@@ -12,6 +12,8 @@ from samaops.facts.postgresql_changes import Backend
 
 Row = dict[str, Any]
 TOP = 10
+# From so many transactions that wait for their clients for so long it is what an application does (postgresql.transaction.held).
+MANY, HELD_SECONDS = 5, 1.0
 # Waits that mean work is held up; Client, Activity, Timeout and Extension do not.
 _WAITS = ("Lock", "LWLock", "IO", "IPC", "BufferPin")
 # Dumps and base backups run long by nature, under these names by default.
@@ -52,6 +54,18 @@ def activity(rows: list[Row]) -> Activity:
         vacuum_workers=sum(row["backend_type"] == "autovacuum worker" for row in others),
         crowd=_crowd(active),
     )
+
+
+def may_be_held(activity: Activity) -> bool:
+    """Return whether many transactions wait for their clients, most of them not yet for long: a second look tells.
+
+    Between two statements each does for a moment; clients that begin together are all in that moment together.
+    """
+    waiting = activity.idle_in_transaction_count
+    held = [
+        session for session in activity.idle_in_transaction if (session.state_seconds or 0) >= HELD_SECONDS
+    ]
+    return waiting >= MANY > len(held) and waiting >= activity.active
 
 
 def require_state(row: Row) -> None:

@@ -127,7 +127,11 @@ def host_out_of_memory(finding: Finding, view: View) -> Root | None:
     on=not_ok("servers.ssh.unreachable"),
     rank=Rank.ENGINE,
     effects=same_server(
-        "servers.*", "docker.*", "backup.*", "redis.memory.over_container", "loadbalancer.management.unreachable"
+        "servers.*",
+        "docker.*",
+        "backup.*",
+        "redis.memory.over_container",
+        "loadbalancer.management.unreachable",
     ),
     distinguished_from=("server-unresponsive",),
 )

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -95,33 +95,62 @@ def test_a_member_leaves_and_comes_back_and_no_request_fails(whole_lab: RunningL
     assert sum(counts.values()) > 500, counts
 
 
+DRAIN = """
+import json, sys
+from pathlib import Path
+from samaops.changes.run import operations
+from samaops.config.load import load
+from samaops.model.plan import Operation
+from samaops.site.site import Site
+site = Site(load(Path(sys.argv[1])))
+outcome = operations.run(Operation("balancer.drain", json.loads(sys.stdin.readline()), "api"), site)
+sys.stdout.write(json.dumps([outcome.is_ok, outcome.output, outcome.measured]))
+"""
+
+
+@contextmanager
+def drainer(lab: RunningLab) -> Iterator[Callable[[float, float], dict[str, Any]]]:
+    """Yield what takes api_1 out at once, with so long a wait and such a watchdog, and returns what was measured."""
+    command = [*lab.network, sys.executable, "-c", DRAIN, str(lab.layout.config_file)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def drain(within: float, guard_seconds: float) -> dict[str, Any]:
+        of = {"member": "api_1", "within": within, "earlier": "enabled", "guard_seconds": guard_seconds}
+        answer = process.communicate(json.dumps(of) + "\n", timeout=60)[0]
+        is_ok, output, measured = json.loads(answer)
+        assert is_ok, output
+        return dict(measured)
+
+    try:
+        yield drain
+    finally:
+        process.kill()
+        process.wait(10)
+
+
 def test_a_request_that_takes_long_is_waited_for(whole_lab: RunningLab) -> None:
-    """PostgreSQL lets it wait: its table is locked for some seconds, fewer than nginx's own patience."""
-    statements = (
-        "BEGIN",
-        "LOCK TABLE consumption IN ACCESS EXCLUSIVE MODE",
-        "SELECT pg_sleep(4.5)",
-        "COMMIT",
-    )
+    """PostgreSQL lets it wait: its table is locked for some seconds, fewer than the application's own patience."""
+    statements = ("BEGIN", "LOCK TABLE consumption IN ACCESS EXCLUSIVE MODE", "SELECT pg_sleep(3)", "COMMIT")
     psql = ["db", "psql", "--", "-U", "postgres", *(word for each in statements for word in ("-c", each))]
     command = [*whole_lab.network, sys.executable, "-m", "samaops", *whole_lab.calm, *psql]
-    locking = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert locking.stdout is not None
-        assert [locking.stdout.readline().strip() for _statement in range(2)] == ["BEGIN", "LOCK TABLE"]
-        url = f"http://{balancer_load.ADDRESS}:{balancer_load.PORT}/api/consumption/19999"
-        cookie = "Cookie: SAMACONSOSERVERID=api_1"
-        curl = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", cookie, url]
-        waiting = subprocess.Popen([*whole_lab.network, *curl], stdout=subprocess.PIPE, text=True)
-        time.sleep(0.3)
-        drained = changed(whole_lab, "balancer", "drain", "api_1")
-        changed(whole_lab, "undo", "last")
-        assert waiting.communicate(timeout=10)[0] == "200"
-    finally:
-        locking.communicate(timeout=20)
-    result = drained["actions"][0]["result"]
-    assert "no connection any more" in result
-    assert float(result.rpartition("after ")[2].removesuffix(" s")) > 0.8, "it was waited for"
+    with drainer(whole_lab) as drain:
+        time.sleep(2)
+        locking = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert locking.stdout is not None
+            assert [locking.stdout.readline().strip() for _statement in range(2)] == ["BEGIN", "LOCK TABLE"]
+            url = f"http://{balancer_load.ADDRESS}:{balancer_load.PORT}/api/consumption/19999"
+            cookie = "Cookie: SAMACONSOSERVERID=api_1"
+            curl = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", cookie, url]
+            waiting = subprocess.Popen([*whole_lab.network, *curl], stdout=subprocess.PIPE, text=True)
+            time.sleep(0.3)
+            measured = drain(30, 0)
+            assert waiting.communicate(timeout=10)[0] == "200"
+        finally:
+            locking.communicate(timeout=20)
+            changed(whole_lab, "balancer", "enable", "api_1")
+    assert (measured["connections_before"], measured["connections"]) == (1, 0)
+    assert measured["seconds"] > 0.8, "it was waited for"
 
 
 def test_a_member_that_does_not_serve_is_not_put_back(whole_lab: RunningLab) -> None:
@@ -137,17 +166,10 @@ def test_a_member_that_does_not_serve_is_not_put_back(whole_lab: RunningLab) -> 
 
 
 def test_a_watchdog_puts_a_member_of_the_lab_back(whole_lab: RunningLab) -> None:
-    drain = (
-        "import sys; from samaops.changes.run import operations; from samaops.model.plan import Operation;"
-        "from samaops.config.load import load; from samaops.site.site import Site; from pathlib import Path;"
-        "arguments = {'member': 'api_1', 'within': 0.5, 'earlier': 'enabled', 'guard_seconds': 3};"
-        "outcome = operations.run(Operation('balancer.drain', arguments, 'api'), Site(load(Path(sys.argv[1]))));"
-        "sys.exit(outcome.output if not outcome.is_ok else 0)"
-    )
-    command = [*whole_lab.network, sys.executable, "-c", drain, str(whole_lab.layout.config_file)]
-    subprocess.run(command, check=True, timeout=30)
+    with drainer(whole_lab) as drain:
+        drain(0.5, 3)
     assert states(whole_lab)["api_1"] == "offline"
-    ends_at = time.monotonic() + 15
+    ends_at = time.monotonic() + 20
     while states(whole_lab)["api_1"] != "enabled":
         assert time.monotonic() < ends_at
         time.sleep(0.5)

@@ -53,7 +53,7 @@ def look_at_catalogue(backup: Backup, site: Site, probe: Probe) -> CatalogueFact
         return CatalogueFacts(backup.directory, store.survey(postgresql.port if postgresql else 5432))
     except ClientError as error:
         if error.kind is FailureKind.PERMISSION and _was_never_used(shell, backup, probe):
-            return CatalogueFacts(backup.directory, None)
+            return CatalogueFacts(backup.directory, None, error.message)
         raise
 
 

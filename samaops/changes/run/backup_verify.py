@@ -247,11 +247,10 @@ class Proof:
 
         def change(row: Run | None) -> Run:
             row = row or (self._from_manifest(manifest) if manifest else self._run)
-            if self._of.engine == GUIDE and (row.bytes, row.started_at) != (
-                self._of.bytes,
-                self._of.started_at,
-            ):
+            if self._of.engine == GUIDE and not self._is_seen(row):
                 row = replace(self._run, pinned=row.pinned)  # another file under the same name
+            if self._sum:
+                row = replace(row, manifest_sha256=self._sum)
             grades: Mapping[str, Grade] = {name: grade}
             return replace(row, grades=replace(row.grades, **grades))
 

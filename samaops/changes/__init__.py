@@ -1,3 +1,12 @@
 """Changes: plan, apply, verify, undo. Importing this registers every verb and reading; ``run`` holds the doers."""
 
-from samaops.changes import balancer, canary, celery, docker, pgbouncer, postgresql, rabbitmq  # noqa: F401 - they register their verbs and readings
+from samaops.changes import (  # noqa: F401 - they register their verbs and readings
+    backup,
+    balancer,
+    canary,
+    celery,
+    docker,
+    pgbouncer,
+    postgresql,
+    rabbitmq,
+)

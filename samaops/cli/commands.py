@@ -33,6 +33,10 @@ COMMANDS = {
         "samaops.cli.balancer",
         N_("The load balancer's pool: list its members, take one out, put it back."),
     ),
+    "backup": (
+        "samaops.cli.backup",
+        N_("The backups: make one, list, prove, keep and remove them."),
+    ),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),

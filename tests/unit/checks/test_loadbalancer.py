@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from samaops.clients.balancer_commands import ListedMember
+from samaops.collect.loadbalancer import members_of_commands
 from samaops.config.settings import Settings
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 from samaops.model.failure import FailureKind
@@ -197,3 +199,26 @@ def test_who_wrote_an_error_is_told(changes: dict[str, Any], writer: str) -> Non
     facts = with_fields(VIP, {"answer.status": 503, **changes})
     found = findings(SETTINGS, observed(facts, "loadbalancer/vip"))
     assert found["loadbalancer.vip.failing@loadbalancer/vip"].evidence["written_by"] == writer
+
+
+def test_a_balancer_that_commands_control_tells_its_members_alone() -> None:
+    listed = (
+        ListedMember("api_1", "unwatched", "10.101.0.2:8001", 3),
+        ListedMember("api_2", "offline", "10.101.0.2:8002"),
+        ListedMember("api_3", "down"),
+    )
+    facts = BigIpFacts("pool", "", members_of_commands(listed), None, None, None, None)
+    found = {
+        (one.code, one.subject): one for one in findings(SETTINGS, observed(facts, "loadbalancer/commands"))
+    }
+    assert {key[0] for key in found} == {
+        "loadbalancer.management.unreachable",
+        "loadbalancer.member.down",
+        "loadbalancer.pool.down",
+    }
+    by_member = {
+        key[1].partition("/")[2]: one for key, one in found.items() if key[0].endswith("member.down")
+    }
+    assert [by_member[name].status for name in ("api_1", "api_2", "api_3")] == [OK, WARNING, CRITICAL]
+    assert (by_member["api_2"].evidence["forced"], by_member["api_3"].evidence["forced"]) == (True, False)
+    assert by_member["api_2"].hint == "samaops balancer list"

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from samaops.checks.engine import judge
 from samaops.clients.balancer_commands import ListedMember
 from samaops.collect.loadbalancer import members_of_commands
 from samaops.config.settings import Settings
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
+from samaops.site.site import Site
+from tests.unit.changes.test_plans import snapshot
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
+from tests.unit.checks.judging import seen
 from tests.unit.checks.test_api import ANSWER, CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 
 SETTINGS = Settings.model_validate({"loadbalancer": {"url": "http://10.101.0.10:8080"}})
@@ -208,17 +212,14 @@ def test_a_balancer_that_commands_control_tells_its_members_alone() -> None:
         ListedMember("api_3", "down"),
     )
     facts = BigIpFacts("pool", "", members_of_commands(listed), None, None, None, None)
-    found = {
-        (one.code, one.subject): one for one in findings(SETTINGS, observed(facts, "loadbalancer/commands"))
-    }
-    assert {key[0] for key in found} == {
+    judged = judge(snapshot(seen("loadbalancer/commands", facts)), Site(SETTINGS))
+    assert {one.code for one in judged} == {
         "loadbalancer.management.unreachable",
         "loadbalancer.member.down",
         "loadbalancer.pool.down",
     }
-    by_member = {
-        key[1].partition("/")[2]: one for key, one in found.items() if key[0].endswith("member.down")
-    }
-    assert [by_member[name].status for name in ("api_1", "api_2", "api_3")] == [OK, WARNING, CRITICAL]
-    assert (by_member["api_2"].evidence["forced"], by_member["api_3"].evidence["forced"]) == (True, False)
-    assert by_member["api_2"].hint == "samaops balancer list"
+    of = {one.subject: one for one in judged if one.code == "loadbalancer.member.down"}
+    api_1, api_2, api_3 = (of[f"loadbalancer/api_{number}"] for number in (1, 2, 3))
+    assert [api_1.status, api_2.status, api_3.status] == [Status.OK, Status.WARNING, Status.CRITICAL]
+    assert (api_2.evidence["forced"], api_3.evidence["forced"]) == (True, False)
+    assert api_2.hint == "samaops balancer list"

@@ -229,11 +229,11 @@ def _servers(site: Site) -> tuple[str, ...]:
 
 
 def _is(name: str, setting: str) -> Condition:
-    said = {
+    texts = {
         ENABLED: _("{name} is enabled in the pool"),
         OFFLINE: _("{name} is forced offline in the pool"),
     }.get(setting, _("{name} is disabled in the pool"))
-    return Condition("balancer.setting", (name,), setting, said.format(name=name))
+    return Condition("balancer.setting", (name,), setting, texts.format(name=name))
 
 
 def _may_leave(snapshot: Snapshot, site: Site, member: MemberFacts) -> Condition:

@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 
+from samaops.checks.engine import judge
+from samaops.clients.balancer_commands import ListedMember
+from samaops.collect.loadbalancer import members_of_commands
 from samaops.config.settings import Settings
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
+from samaops.site.site import Site
+from tests.unit.changes.test_plans import snapshot
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
+from tests.unit.checks.judging import seen
 from tests.unit.checks.test_api import ANSWER, CRITICAL, OK, SKIPPED, UNKNOWN, WARNING
 
 SETTINGS = Settings.model_validate({"loadbalancer": {"url": "http://10.101.0.10:8080"}})
@@ -197,3 +203,23 @@ def test_who_wrote_an_error_is_told(changes: dict[str, Any], writer: str) -> Non
     facts = with_fields(VIP, {"answer.status": 503, **changes})
     found = findings(SETTINGS, observed(facts, "loadbalancer/vip"))
     assert found["loadbalancer.vip.failing@loadbalancer/vip"].evidence["written_by"] == writer
+
+
+def test_a_balancer_that_commands_control_tells_its_members_alone() -> None:
+    listed = (
+        ListedMember("api_1", "unwatched", "10.101.0.2:8001", 3),
+        ListedMember("api_2", "offline", "10.101.0.2:8002"),
+        ListedMember("api_3", "down"),
+    )
+    facts = BigIpFacts("pool", "", members_of_commands(listed), None, None, None, None)
+    judged = judge(snapshot(seen("loadbalancer/commands", facts)), Site(SETTINGS))
+    assert {one.code for one in judged} == {
+        "loadbalancer.management.unreachable",
+        "loadbalancer.member.down",
+        "loadbalancer.pool.down",
+    }
+    of = {one.subject: one for one in judged if one.code == "loadbalancer.member.down"}
+    api_1, api_2, api_3 = (of[f"loadbalancer/api_{number}"] for number in (1, 2, 3))
+    assert [api_1.status, api_2.status, api_3.status] == [Status.OK, Status.WARNING, Status.CRITICAL]
+    assert (api_2.evidence["forced"], api_3.evidence["forced"]) == (True, False)
+    assert api_2.hint == "samaops balancer list"

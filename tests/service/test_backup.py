@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from samaops.changes.backup.policy import is_proved
 from samaops.changes.backup.verify import ALL, READABLE, Verifying
 from samaops.changes.run.backup_verify import Proof
 from samaops.clients import server_job
@@ -24,6 +23,7 @@ from samaops.clients.server_job import ServerJob
 from samaops.errors import RefusedError, UnavailableError
 from samaops.facts.backup_run import FAILED, RUNNING, WHOLE, Run, Survey
 from samaops.model.plan import ActionStatus, Outcome, Risk
+from samaops.site.backup_policy import is_proved
 from samaops.workflows import backup as workflow
 from tests.service.backup_damage import damage
 from tests.service.backup_site import BackupSite, backed_up, backup_site, os_user

@@ -243,7 +243,7 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
         words = _("{rows} rows").format(rows=rows)
         yield table, f"{words}, {_('the newest of')} {newest}" if newest else words
     if len(manifest.rows) > len(biggest):
-        yield "…", _("{count} more tables").format(count=len(manifest.rows) - len(biggest))
+        yield "…", _("{count} tables besides").format(count=len(manifest.rows) - len(biggest))
     for part in manifest.parts:
         held = [_("{count} files").format(count=len(part.paths))] if part.paths else []
         held += [_("left out: {reason}").format(reason=part.left_out)] if part.left_out else []

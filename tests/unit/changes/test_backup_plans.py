@@ -30,9 +30,7 @@ MANY = (*(run(days) for days in (0.2, 1.2, 2.2, 3.2)), run(100, grades=Grades())
 
 
 def observed(*runs: Run, **changes: Any) -> Observation:
-    return seen(
-        "backup_catalogue/flower", CatalogueFacts("/data/backups", survey(*runs, **changes)), "flower"
-    )
+    return catalogue(CatalogueFacts("/data/backups", survey(*runs, **changes)), "flower")
 
 
 def site(**backup: Any) -> Site:

@@ -39,10 +39,7 @@ def place(site: Site) -> Iterator[Target]:
         yield Target(backup.server, backup, backup.server, site.shell_seconds(backup.server, SCRIPT_SECONDS))
 
 
-CATALOGUE = ("backup.catalogue", "backup.run", "backup.grade", "backup.place", "backup.copy", "backup.key")
-
-
-@collects("backup", CatalogueFacts, targets=place, kind="backup_catalogue", feeds=CATALOGUE)
+@collects("backup", CatalogueFacts, targets=place, kind="backup_catalogue")
 def look_at_catalogue(backup: Backup, site: Site, probe: Probe) -> CatalogueFacts:
     """Look at the catalogue of samaops' own runs, as the user whose they are."""
     shell = probe.shell(backup.server)

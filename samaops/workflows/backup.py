@@ -9,7 +9,6 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from samaops.changes.backup.policy import decide, is_proved, rules_of
 from samaops.changes.backup.work import named
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
@@ -31,6 +30,7 @@ from samaops.i18n import N_, _, ngettext
 from samaops.model.quantities import duration, moment, size
 from samaops.model.table import Column, Table
 from samaops.site import chosen, redaction
+from samaops.site.backup_policy import decide, is_proved, rules_of
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 
@@ -243,7 +243,7 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
         words = _("{rows} rows").format(rows=rows)
         yield table, f"{words}, {_('the newest of')} {newest}" if newest else words
     if len(manifest.rows) > len(biggest):
-        yield "…", _("{count} more tables").format(count=len(manifest.rows) - len(biggest))
+        yield "…", _("{count} tables besides").format(count=len(manifest.rows) - len(biggest))
     for part in manifest.parts:
         held = [_("{count} files").format(count=len(part.paths))] if part.paths else []
         held += [_("left out: {reason}").format(reason=part.left_out)] if part.left_out else []

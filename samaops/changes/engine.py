@@ -24,6 +24,7 @@ FAILED = 2
 PAUSE_SECONDS = 1.0
 # RabbitMQ's management API shows what was every five seconds.
 SETTLE_SECONDS = 6.0
+_MOST_INTERRUPTS = 1
 _DONE = (ActionStatus.APPLIED, ActionStatus.VERIFIED)
 SentencesT = TypeVar("SentencesT", str, "tuple[str, ...]")
 
@@ -124,6 +125,8 @@ class _Run:
         self._over: set[int] = set()
         self._statuses = [ActionStatus.PLANNED] * len(plan.steps)
         self._unwritten = ""
+        # How often somebody interrupted what takes back.
+        self._interrupts = 0
         # Of steps that stand alone: why some failed, and what is left of them.
         self._failures: list[str] = []
         self._left_over: list[str] = []
@@ -237,18 +240,38 @@ class _Run:
             is_kept = any(status in _DONE for status in self._statuses)
             status = "failed" if left_over or is_kept else "reverted"
             exit_code = exit_code if exit_code == INTERRUPTED else FAILED
-        self._note(lambda: self._end(status, reason, left_over))
+        try:
+            self._note(lambda: self._end(status, reason, left_over))
+        except KeyboardInterrupt:  # that it has ended must be known
+            self._note(lambda: self._end(status, reason, left_over))
         failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
         return self._applied(exit_code, failure, left_over)
 
     def _take_back_all(self) -> Iterable[str]:
         for number in reversed(self._touched):
             step = self._plan.steps[number]
-            left = self._take_back(number, step)
+            left = self._left_of(number, step)
             is_back = not left and (step.undo is not None or not self._plan.steps_stand_alone)
             self._statuses[number] = ActionStatus.REVERTED if is_back else ActionStatus.FAILED
             if left:
                 yield left
+
+    def _left_of(self, number: int, step: Step) -> str:
+        """Undo a step, whatever comes in between; return what is left of it, in a sentence.
+
+        Ctrl-C is pressed twice by habit: the first one here begins anew, as an undo may be done again. The second one
+        leaves what is not yet taken back.
+        """
+        reason = _("interrupted")
+        while self._interrupts <= _MOST_INTERRUPTS:
+            try:
+                return self._take_back(number, step)
+            except KeyboardInterrupt:
+                self._interrupts += 1
+            except SamaopsError as error:
+                reason = error.message
+                break
+        return _("{step}: taking it back failed: {reason}").format(step=step.title, reason=reason)
 
     def _take_back(self, number: int, step: Step) -> str:
         """Undo a step and see that it is as before; return what is left of it, in a sentence."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from samaops.changes.engine import Applied
-from samaops.errors import INTERRUPTED, LOCKED, REFUSED, LockedError
+from samaops.errors import INTERRUPTED, LOCKED, REFUSED, ConfigurationError, LockedError
 from samaops.journal import history
 from samaops.journal.history import Change, HistoryError, Journal
 from samaops.model.plan import ActionStatus, Outcome, Plan
@@ -214,6 +215,52 @@ def test_an_answer_that_was_lost_is_no_proof_that_nothing_happened(
     applied = engine(world, journal).apply(plan(step("a", can_undo=False)))
     assert applied.statuses == (FAILED,)
     assert "may still happen" in applied.left_over[0]
+
+
+def _interrupt_times(times: int) -> Callable[[], None]:
+    left = [times]
+
+    def interrupt() -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+@pytest.mark.parametrize("moment", ["a=0", "b=0"])
+def test_ctrl_c_pressed_twice_still_takes_all_back(
+    world: ScriptedWorld, journal: Journal, moment: str
+) -> None:
+    world.on["b=1"], world.on[moment] = _interrupt, _interrupt_times(1)
+    applied = engine(world, journal).apply(plan(step("a"), step("b")))
+    assert (applied.exit_code, applied.left_over) == (INTERRUPTED, ())
+    assert (world.values["a"], world.values["b"]) == (0, 0)
+    assert status_of(journal) == "reverted"
+
+
+def test_whoever_insists_leaves_it_and_the_journal_says_what_is_left(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.on["b=1"], world.on["b=0"] = _interrupt, _interrupt_times(2)
+    applied = engine(world, journal).apply(plan(step("a"), step("b")))
+    assert applied.exit_code == INTERRUPTED
+    assert applied.left_over == tuple(f"Set {name}: taking it back failed: interrupted" for name in "ba")
+    assert world.values["a"] == 1
+    assert status_of(journal) == "failed"
+
+
+def test_an_undo_that_raises_is_told_and_the_others_are_taken_back(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    def lose() -> None:
+        raise ConfigurationError("the key has gone")
+
+    world.outcomes["b=1"] = Outcome(False, "failed late")
+    world.on["b=0"] = lose
+    applied = engine(world, journal).apply(plan(step("a"), step("b")))
+    assert applied.left_over == ("Set b: taking it back failed: the key has gone",)
+    assert (applied.exit_code, world.values["a"], status_of(journal)) == (2, 0, "failed")
 
 
 @pytest.mark.parametrize("moment", ["b=1", 3, 4])

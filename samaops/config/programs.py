@@ -35,6 +35,11 @@ class Ended(Struct, frozen=True):
     stderr: bytes
 
 
+def environment_with(*names: str) -> dict[str, str]:
+    """Return what a program gets of our environment, with these of it besides."""
+    return {name: os.environ[name] for name in (*_KEPT, *names) if name in os.environ}
+
+
 def run(
     arguments: Sequence[str],
     seconds: float,
@@ -48,7 +53,7 @@ def run(
     Raises TimeoutError, TooMuchOutputError, OSError and ValueError when it cannot be started.
     """
     ends_at = time.monotonic() + seconds
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment = environment_with()
     process = subprocess.Popen(
         arguments,
         stdin=subprocess.PIPE,

@@ -24,6 +24,7 @@ FAILED = 2
 PAUSE_SECONDS = 1.0
 # RabbitMQ's management API shows what was every five seconds.
 SETTLE_SECONDS = 6.0
+FROZEN_SECONDS = 30.0
 _MOST_INTERRUPTS = 1
 _DONE = (ActionStatus.APPLIED, ActionStatus.VERIFIED)
 SentencesT = TypeVar("SentencesT", str, "tuple[str, ...]")
@@ -285,6 +286,10 @@ class _Run:
             return _("{step}: it cannot be taken back: {reason}").format(step=step.title, reason=step.no_undo)
         if step.is_undone_only_if_seen and self._had_no_effect(step):
             return ""
+        changed = self._changed_by_others(number, step)
+        if changed:
+            text = _("{step}: it is not taken back, others have changed it since: {condition}")
+            return text.format(step=step.title, condition=changed)
         self._note(lambda: self._write(history.UNDO_BEGUN, number, {}))
         outcome = self._engine.world.run(step.undo)
         broken = "" if outcome.is_ok else outcome.output
@@ -294,6 +299,16 @@ class _Run:
         self._note(lambda: self._write(history.UNDO_ENDED, number, details))
         text = _("{step}: taking it back failed: {reason}")
         return text.format(step=step.title, reason=broken) if broken else ""
+
+    def _changed_by_others(self, number: int, step: Step) -> str:
+        """Return what is no longer as this step left it, where somebody else could have the lock since; they stay."""
+        if self._statuses[number] is not ActionStatus.VERIFIED or not step.after:
+            return ""
+        try:
+            self._engine.guard()
+        except SamaopsError:
+            return readings.broken(step.after, self._look(step.after))
+        return ""
 
     def _had_no_effect(self, step: Step) -> bool:
         """Return whether all is as before, also once what shows it has had time to change."""
@@ -312,8 +327,13 @@ class _Run:
     def _until_empty(self, look: Callable[[], SentencesT]) -> SentencesT:
         ends_at = time.monotonic() + self._engine.wait_seconds
         while True:
+            began_at = time.monotonic()
             sentences = look()
-            if not sentences or time.monotonic() + PAUSE_SECONDS > ends_at:
+            now = time.monotonic()
+            # No look takes so long: this machine slept, or this process was stopped, and what it saw says nothing.
+            if sentences and now - began_at > FROZEN_SECONDS:
+                sentences = look()
+            if not sentences or now + PAUSE_SECONDS > ends_at:
                 return sentences
             self._engine.sleep(PAUSE_SECONDS)
 

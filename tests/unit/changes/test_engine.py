@@ -295,6 +295,40 @@ def test_a_lock_that_is_lost_stops_before_the_next_step(world: ScriptedWorld, jo
     assert (applied.exit_code, applied.failure) == (2, "the lock was lost")
 
 
+def test_what_others_changed_after_the_lock_was_lost_stays_theirs(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    def guard() -> None:
+        if "a=1" in world.ran:
+            world.set("a", 7)  # frozen for a minute: another machine has made its change meanwhile
+            raise LockedError("the lock was lost")
+
+    applied = engine(world, journal, guard).apply(abc())
+    assert (world.ran, world.values["a"]) == (["a=1"], 7)
+    assert applied.left_over == (
+        "Set a: it is not taken back, others have changed it since: a is 1: it is now 7",
+    )
+    assert (applied.exit_code, status_of(journal)) == (2, "failed")
+
+
+def test_whoever_was_frozen_in_a_look_looks_again(
+    world: ScriptedWorld, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("samaops.changes.engine.time.monotonic", lambda: clock[0])
+
+    def freeze() -> None:
+        clock[0] += 90
+        world.is_blind = True  # its connections have timed out
+
+    def see() -> None:
+        world.is_blind = False
+
+    world.on.update({2: freeze, 3: see})
+    applied = engine(world, journal).apply(plan(step("a", can_undo=False)))
+    assert (applied.exit_code, applied.statuses) == (0, (VERIFIED,))
+
+
 def test_a_lock_that_is_lost_before_the_first_step_is_75(world: ScriptedWorld, journal: Journal) -> None:
     def guard() -> None:
         raise LockedError("the lock was lost")

@@ -24,6 +24,8 @@ FAILED = 2
 PAUSE_SECONDS = 1.0
 # RabbitMQ's management API shows what was every five seconds.
 SETTLE_SECONDS = 6.0
+FROZEN_SECONDS = 30.0
+_MOST_INTERRUPTS = 1
 _DONE = (ActionStatus.APPLIED, ActionStatus.VERIFIED)
 SentencesT = TypeVar("SentencesT", str, "tuple[str, ...]")
 
@@ -124,6 +126,8 @@ class _Run:
         self._over: set[int] = set()
         self._statuses = [ActionStatus.PLANNED] * len(plan.steps)
         self._unwritten = ""
+        # How often somebody interrupted what takes back.
+        self._interrupts = 0
         # Of steps that stand alone: why some failed, and what is left of them.
         self._failures: list[str] = []
         self._left_over: list[str] = []
@@ -245,18 +249,38 @@ class _Run:
             is_kept = any(status in _DONE for status in self._statuses)
             status = "failed" if left_over or is_kept else "reverted"
             exit_code = exit_code if exit_code == INTERRUPTED else FAILED
-        self._note(lambda: self._end(status, reason, left_over))
+        try:
+            self._note(lambda: self._end(status, reason, left_over))
+        except KeyboardInterrupt:  # that it has ended must be known
+            self._note(lambda: self._end(status, reason, left_over))
         failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
         return self._applied(exit_code, failure, left_over)
 
     def _take_back_all(self) -> Iterable[str]:
         for number in reversed(self._touched):
             step = self._plan.steps[number]
-            left = self._take_back(number, step)
+            left = self._left_of(number, step)
             is_back = not left and (step.undo is not None or not self._plan.steps_stand_alone)
             self._statuses[number] = ActionStatus.REVERTED if is_back else ActionStatus.FAILED
             if left:
                 yield left
+
+    def _left_of(self, number: int, step: Step) -> str:
+        """Undo a step, whatever comes in between; return what is left of it, in a sentence.
+
+        Ctrl-C is pressed twice by habit: the first one here begins anew, as an undo may be done again. The second one
+        leaves what is not yet taken back.
+        """
+        reason = _("interrupted")
+        while self._interrupts <= _MOST_INTERRUPTS:
+            try:
+                return self._take_back(number, step)
+            except KeyboardInterrupt:
+                self._interrupts += 1
+            except SamaopsError as error:
+                reason = error.message
+                break
+        return _("{step}: taking it back failed: {reason}").format(step=step.title, reason=reason)
 
     def _take_back(self, number: int, step: Step) -> str:
         """Undo a step and see that it is as before; return what is left of it, in a sentence."""
@@ -270,6 +294,10 @@ class _Run:
             return _("{step}: it cannot be taken back: {reason}").format(step=step.title, reason=step.no_undo)
         if step.is_undone_only_if_seen and self._had_no_effect(step):
             return ""
+        changed = self._changed_by_others(number, step)
+        if changed:
+            text = _("{step}: it is not taken back, others have changed it since: {condition}")
+            return text.format(step=step.title, condition=changed)
         self._note(lambda: self._write(history.UNDO_BEGUN, number, {}))
         outcome = self._engine.world.run(step.undo)
         broken = "" if outcome.is_ok else outcome.output
@@ -279,6 +307,16 @@ class _Run:
         self._note(lambda: self._write(history.UNDO_ENDED, number, details))
         text = _("{step}: taking it back failed: {reason}")
         return text.format(step=step.title, reason=broken) if broken else ""
+
+    def _changed_by_others(self, number: int, step: Step) -> str:
+        """Return what is no longer as this step left it, where somebody else could have the lock since; they stay."""
+        if self._statuses[number] is not ActionStatus.VERIFIED or not step.after:
+            return ""
+        try:
+            self._engine.guard()
+        except SamaopsError:
+            return readings.broken(step.after, self._look(step.after))
+        return ""
 
     def _had_no_effect(self, step: Step) -> bool:
         """Return whether all is as before, also once what shows it has had time to change."""
@@ -297,8 +335,13 @@ class _Run:
     def _until_empty(self, look: Callable[[], SentencesT]) -> SentencesT:
         ends_at = time.monotonic() + self._engine.wait_seconds
         while True:
+            began_at = time.monotonic()
             sentences = look()
-            if not sentences or time.monotonic() + PAUSE_SECONDS > ends_at:
+            now = time.monotonic()
+            # No look takes so long: this machine slept, or this process was stopped, and what it saw says nothing.
+            if sentences and now - began_at > FROZEN_SECONDS:
+                sentences = look()
+            if not sentences or now + PAUSE_SECONDS > ends_at:
                 return sentences
             self._engine.sleep(PAUSE_SECONDS)
 

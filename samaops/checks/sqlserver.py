@@ -56,7 +56,11 @@ access(
 @check("sqlserver.driver.missing", SqlServerFacts)
 def driver(server: SqlServerFacts, context: Context) -> Iterator[Finding]:
     evidence = {"driver": server.driver, "installed": list(server.installed_drivers), "words": server.words}
-    if server.broken_rung == "driver":
+    if server.broken_rung == "driver" and server.failure_kind != FailureKind.MISSING:
+        title = _("{name}: the ODBC driver «{driver}» cannot be used here")
+        title = title.format(name=server.name, driver=server.driver)
+        yield context.unknown(title, detail=server.words, evidence=evidence, hint=DRIVERS)
+    elif server.broken_rung == "driver":
         title = _("{name}: the ODBC driver «{driver}» is not installed here").format(
             name=server.name, driver=server.driver
         )

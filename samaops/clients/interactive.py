@@ -33,6 +33,10 @@ _ALWAYS = (
 _KEPT_OF_LIBPQ = ("PGCLIENTENCODING", "PGDATESTYLE", "PGPASSFILE", "PGSYSCONFDIR", "PGTZ")
 
 
+# Of redis-cli's options those that say where to connect.
+_ELSEWHERE = ("-h", "-p", "-s", "-u", "--cluster")
+
+
 class Program(Struct, frozen=True):
     """A program to become: its words, and what its environment has in place of ours."""
 
@@ -158,12 +162,26 @@ def redis_cli(settings: Settings, words: Sequence[str]) -> Program:
         raise UsageError(
             _("{section} is not configured").format(section="[redis]"), hint="samaops config show"
         )
+    elsewhere = next((word for word in _options_of_redis_cli(words) if word in _ELSEWHERE), None)
+    if elsewhere is not None:
+        text = _("{option} leads to another Redis, which would be given the configured password")
+        raise UsageError(text.format(option=elsewhere), hint=f"redis-cli {shlex.join(words)}")
     place = ("-h", settings.host_of(redis), "-p", str(redis.port), "-n", str(redis.database))
     user = ("--user", redis.username) if redis.username else ()
     inherited = {name: value for name, value in os.environ.items() if name != "REDISCLI_AUTH"}
     password = {"REDISCLI_AUTH": redis.password.reveal()} if redis.password else {}
     protected = _redis_tls(redis.tls) if redis.tls is not None else ()
     return Program(("redis-cli", *protected, *place, *user, *words), {**inherited, **password}, "redis-tools")
+
+
+def _options_of_redis_cli(words: Sequence[str]) -> Iterator[str]:
+    """Yield what stands before redis-cli's command; a word after an option may be its value."""
+    is_value = False
+    for word in words:
+        if not word.startswith("-") and not is_value:
+            return
+        is_value = word.startswith("-")
+        yield word
 
 
 def _redis_tls(tls: Tls) -> Iterator[str]:

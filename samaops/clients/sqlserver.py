@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import json
 import math
+import os
 import re
+import select
+import signal
 import socket
-import threading
+import subprocess
+import sys
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +21,9 @@ from samaops.clients import footprint, odbc_errors
 from samaops.clients.errors import ClientError
 from samaops.clients.odbc_errors import Meaning
 from samaops.clients.time_limit import TimeLimit
-from samaops.config import files
+from samaops.config import files, programs
 from samaops.config.settings import SqlServer
+from samaops.errors import reason_of
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -24,11 +31,14 @@ from samaops.model.failure import FailureKind
 _SPECIAL = re.compile(r"[\[\]{}(),;?*=!@\s]")
 _SHORTEST_SECRET = 4
 _LONGEST_WORDS = 500
-
-
-def installed_drivers() -> tuple[str, ...]:
-    """Return the names of the ODBC drivers of this machine. Raises ClientError without an ODBC manager."""
-    return tuple(_pyodbc().drivers())
+_PROGRAM = Path(__file__).with_name("odbc_program.py")
+# Where drivers find what they are and what they need.
+_OF_DRIVERS = (
+    *("ODBCSYSINI", "ODBCINI", "ODBCINSTINI", "FREETDSCONF", "KRB5CCNAME", "KRB5_CONFIG"),
+    *("LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+_SPARE_SECONDS, _LEAVE_SECONDS = 0.3, 1.0
+_LONGEST_ANSWER_BYTES = 1024 * 1024
 
 
 def has_driver(name: str, installed: tuple[str, ...]) -> bool:
@@ -61,50 +71,105 @@ def reach(settings: SqlServer) -> tuple[float, float]:
     return name_ms, _milliseconds_since(started)
 
 
-class OdbcConnection:
-    """One connection through an ODBC driver, read-only, closed with ``close``."""
+class Odbc:
+    """ODBC in a process of its own (``odbc_program.py``), with at most one connection, read-only; end it with ``close``.
 
-    def __init__(self, settings: SqlServer, timeout: float) -> None:
+    Raises ClientError throughout: at the stage "driver" where there is no ODBC, or where the driver ends its process.
+    """
+
+    def __init__(self, settings: SqlServer) -> None:
         self._settings = settings
-        seconds = max(1, math.floor(timeout))  # ODBC counts whole seconds, and 0 means for ever
-        driver = _pyodbc()
+        # Without the site's own start, which would look through all that is installed: where modules are, we know.
+        words = (sys.executable, "-I", "-S", str(_PROGRAM), *filter(os.path.isabs, sys.path))
+        self._unread = b""
         try:
-            self._connection = driver.connect(
-                connection_string(settings), timeout=seconds, autocommit=True, readonly=True
+            self._process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=programs.environment_with(*_OF_DRIVERS),
+                start_new_session=True,  # Ctrl-C does not reach it: it is ended here
             )
-        except driver.Error as error:
-            raise self._client_error(error, "login") from error
-        footprint.count(connections=1)
-        self._seconds = seconds
+        except OSError as error:
+            raise ClientError(FailureKind.ERROR, reason_of(error), odbc_errors.DRIVER) from error
 
-    def query(self, statement: str) -> None:
-        """Run one statement and read its first row. Raises ClientError, also when it takes too long."""
-        driver = _pyodbc()
-        cursor = self._connection.cursor()
-        # Not the driver's own query timeout: psqlODBC has none (attribute 113), a cancel works with all.
-        watchdog = threading.Timer(self._seconds, _cancel, (cursor,))
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            cursor.execute(statement).fetchone()
-        except driver.Error as error:
-            raise self._client_error(error, "query") from error
-        finally:
-            watchdog.cancel()
+    def drivers(self, timeout: float) -> tuple[str, ...]:
+        """Return the names of the ODBC drivers of this machine."""
+        return tuple(self._ask({"do": "drivers"}, timeout, odbc_errors.DRIVER)["drivers"])
+
+    def log_in(self, timeout: float) -> float:
+        """Log in and return the milliseconds it took."""
+        wanted = {"do": "log in", "to": connection_string(self._settings)}
+        milliseconds = self._ask(wanted, timeout, odbc_errors.LOGIN)["ms"]
+        footprint.count(connections=1)
+        return float(milliseconds)
+
+    def query(self, statement: str, timeout: float) -> float:
+        """Run one statement, read its first row, and return the milliseconds it took."""
+        milliseconds = self._ask({"do": "query", "statement": statement}, timeout, "query")["ms"]
         footprint.count(commands=1)
+        return float(milliseconds)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Take leave of the server, and end the process where that takes long."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LEAVE_SECONDS)
+        self._end()
 
-    def _client_error(self, error: Exception, stage: str) -> OdbcError:
-        return error_of(error, self._settings, stage)
+    def _ask(self, wanted: Mapping[str, Any], timeout: float, stage: str) -> dict[str, Any]:
+        """Return what it answers. The driver's own limit comes first: it says more."""
+        assert self._process.stdin is not None
+        seconds = max(1, math.floor(timeout))  # ODBC counts whole seconds, and 0 means for ever
+        with suppress(BrokenPipeError):  # it has ended: its output tells
+            self._process.stdin.write(json.dumps({**wanted, "seconds": seconds}).encode() + b"\n")
+            self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._line(max(timeout, seconds + _SPARE_SECONDS), stage))
+        if "missing" in answer:
+            words = _("no ODBC manager: {words}").format(words=answer["missing"])
+            raise ClientError(FailureKind.MISSING, words, odbc_errors.DRIVER)
+        if "error" in answer:
+            raise error_of(answer["error"], self._settings, stage)
+        return answer
 
+    def _line(self, timeout: float, stage: str) -> bytes:
+        """Return its next line, within a time."""
+        assert self._process.stdout is not None
+        ends_at = time.monotonic() + timeout
+        readable = select.poll()
+        readable.register(self._process.stdout, select.POLLIN)
+        while b"\n" not in self._unread:
+            if not readable.poll(max(0, 1000 * (ends_at - time.monotonic()))):
+                self._end()
+                words = _("no answer within {seconds:g} s").format(seconds=round(timeout, 1))
+                raise ClientError(FailureKind.NO_ANSWER, words, stage)
+            block = os.read(self._process.stdout.fileno(), 65536)
+            self._unread += block
+            if not block or len(self._unread) > _LONGEST_ANSWER_BYTES:
+                raise self._crash()
+        line, _newline, self._unread = self._unread.partition(b"\n")
+        return line
 
-def _cancel(cursor: Any) -> None:
-    """End a query from another thread; where even that fails, the caller is given up by the engine."""
-    with contextlib.suppress(_pyodbc().Error):
-        cursor.cancel()
+    def _crash(self) -> ClientError:
+        """Say how the process ended that was to answer."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_LEAVE_SECONDS)
+        self._end()
+        code = self._process.returncode
+        how = signal.strsignal(-code) if code < 0 else _("exit code {code}").format(code=code)
+        words = _("the driver ended the process that used it: {how}").format(how=how)
+        return ClientError(FailureKind.ERROR, words, odbc_errors.DRIVER)
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 def connection_string(settings: SqlServer) -> str:
@@ -127,9 +192,9 @@ def connection_string(settings: SqlServer) -> str:
     return f"Driver={{{settings.driver}}};" + "".join(f"{key}={value};" for key, value in parts.items())
 
 
-def error_of(error: Exception, settings: SqlServer, stage: str) -> OdbcError:
-    """Sort an error of the driver, with its words on one line: the most telling first, and never our password."""
-    state, words = (str(error.args[index]) if error.args else "" for index in (0, -1))
+def error_of(said: Sequence[str], settings: SqlServer, stage: str) -> OdbcError:
+    """Sort an error of the driver, SQLSTATE and words, which become one line: the most telling first, never our password."""
+    state, words = (said[index] if said else "" for index in (0, -1))
     records = odbc_errors.by_weight(state, " ".join(words.split()))
     words = "; ".join(dict.fromkeys(record.words for record in records))
     secret = settings.password.reveal() if settings.password else ""
@@ -140,17 +205,6 @@ def error_of(error: Exception, settings: SqlServer, stage: str) -> OdbcError:
 
 def _escaped(value: str) -> str:
     return "{" + value.replace("}", "}}") + "}" if _SPECIAL.search(value) else value
-
-
-def _pyodbc() -> Any:
-    try:
-        import pyodbc
-    except ImportError as error:
-        raise ClientError(
-            FailureKind.MISSING, _("no ODBC manager: {words}").format(words=error), "driver"
-        ) from error
-    pyodbc.pooling = False  # a pool would keep connections open after we are done
-    return pyodbc
 
 
 def _milliseconds_since(started: float) -> float:

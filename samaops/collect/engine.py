@@ -24,6 +24,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
 from samaops.collect import awaited
+from samaops.config import secrets
 from samaops.errors import ConfigurationError
 from samaops.facts.maintenance import NO_PAST, Past
 from samaops.facts.observation import Observation, Snapshot
@@ -39,6 +40,8 @@ _SPARE_SECONDS = 0.6
 # Processes that want a processor, of this machine and for each that it has: with more, a service on another machine may
 # have answered in time, and we have not read it.
 _BUSY_LOAD = 2.0
+# How often we see that we run, and how long we did not when we were stopped.
+_BEAT_SECONDS, _STOPPED_SECONDS = 0.25, 2.0
 # Looks of one system that work at once: a hundred log-ins together only make each other late.
 MOST_AT_ONCE = 16
 ResultT = TypeVar("ResultT")
@@ -140,6 +143,32 @@ class Collector(Struct, frozen=True):
         return any(selection.touches(prefix, self.server) for prefix in self.feeds or (self.system,))
 
 
+class _Pulse:
+    """Whether this process was stopped for a while (SIGSTOP, a machine that slept): silence then says nothing of others."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._longest = 0.0
+        self._is_over = threading.Event()
+
+    def __enter__(self) -> None:
+        threading.Thread(target=self._beat, name="pulse", daemon=True).start()
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_over.set()
+
+    def _beat(self) -> None:
+        while not self._is_over.wait(_BEAT_SECONDS):
+            now = time.monotonic()
+            self._longest, self._last = max(self._longest, now - self._last), now
+
+    @property
+    def stopped_seconds(self) -> float:
+        """Return how long it was stopped; 0 when it was not."""
+        longest = max(self._longest, time.monotonic() - self._last)
+        return longest if longest > _STOPPED_SECONDS else 0.0
+
+
 class _Run:
     """One collector in its thread, and the observation it ends with."""
 
@@ -151,8 +180,10 @@ class _Run:
         run_ends_at: float,
         ended: threading.Condition,
         past: Past = NO_PAST,
+        pulse: _Pulse | None = None,
     ) -> None:
         self.collector = collector
+        self._pulse = pulse or _Pulse()
         self.started = time.monotonic()
         self.ends_at = min(self.started + collector.timeout, run_ends_at)
         self.hit_deadline = False
@@ -170,6 +201,7 @@ class _Run:
             self.thread.start()
 
     def look(self) -> None:
+        secrets.forget_waits()
         logger.debug("%s is looked at", self.collector.subject)
         try:
             facts = self.collector.collect(self.probe)
@@ -177,6 +209,8 @@ class _Run:
         except ClientError as error:
             if error.kind in _BY_TIME and self._begins_again():
                 self.look()
+                return
+            if error.kind in _BY_TIME and self._waited_for_a_secret():
                 return
             failure = error.failure(_milliseconds_since(self.started))
             kind = FailureKind.DEADLINE if self._was_cut_short(error.kind) else error.kind
@@ -214,9 +248,16 @@ class _Run:
         with self._ended:
             while self._observation is None and (left := self.ends_at - time.monotonic()) > 0:
                 self._ended.wait(left)  # it may begin again meanwhile, and then has more time
-        kind = FailureKind.DEADLINE if self.ends_at >= self._run_ends_at else FailureKind.NO_ANSWER
-        seconds = time.monotonic() - self.started
-        self._fail(kind, _("no answer after {seconds:.1f} s").format(seconds=seconds))
+        if self._observation is None:
+            self._waited_for_a_secret()
+        is_ours = self.ends_at >= self._run_ends_at or self._pulse.stopped_seconds
+        kind = FailureKind.DEADLINE if is_ours else FailureKind.NO_ANSWER
+        text = _("no answer after {seconds:.1f} s")
+        if self._pulse.stopped_seconds:
+            text = _(
+                "samaops itself was stopped for a while, {seconds:.1f} s after the look began it goes on"
+            )
+        self._fail(kind, text.format(seconds=time.monotonic() - self.started))
         assert self._observation is not None
         failure = self._observation.failure
         self.hit_deadline = failure is not None and failure.kind is FailureKind.DEADLINE
@@ -224,9 +265,20 @@ class _Run:
 
     def _was_cut_short(self, kind: FailureKind) -> bool:
         """Return whether it was our deadline that did not let the system answer: no word about the system then."""
+        if self._pulse.stopped_seconds and kind in (*_BY_TIME, FailureKind.CLOSED):
+            return True
         budget_was_cut = self.started + self.collector.timeout > self._run_ends_at
         is_at_its_end = time.monotonic() > self._run_ends_at - _SPARE_SECONDS
         return kind in _BY_TIME and budget_was_cut and is_at_its_end
+
+    def _waited_for_a_secret(self) -> bool:
+        """Say so where most of the time of a look went to the command that gives its secret: no word about the system."""
+        wait = secrets.wait_of(self.thread.ident if self.thread else None)
+        if wait.seconds < self.collector.timeout / 2:
+            return False
+        text = _("The command that gives a secret takes {seconds:.1f} s: {command}")
+        self._fail(FailureKind.MISSING, text.format(seconds=wait.seconds, command=wait.command))
+        return True
 
     def _fail(self, kind: FailureKind, message: str) -> None:
         has_answered = False if kind is FailureKind.NO_ANSWER else None  # where it hangs, nobody has said
@@ -274,12 +326,13 @@ def observe(
     wanted = tuple(collectors)
     runs: dict[Collector, _Run] = {}
     ended = threading.Condition()
+    pulse = _Pulse()
 
     def start_those_with_a_place() -> bool:
         busy = Counter(run.collector.system for run in runs.values() if run.is_running)
         for collector in wanted:
             if collector not in runs and busy[collector.system] < MOST_AT_ONCE:
-                runs[collector] = _Run(collector, shells, selection, ends_at, ended, past)
+                runs[collector] = _Run(collector, shells, selection, ends_at, ended, past, pulse)
                 busy[collector.system] += 1
         return all(collector in runs for collector in wanted)
 
@@ -289,7 +342,7 @@ def observe(
         ]
 
     try:
-        with awaited.told(pending):
+        with awaited.told(pending), pulse:
             with ended:  # whatever ends meanwhile is heard
                 while not start_those_with_a_place():
                     times = [run.ends_at for run in runs.values() if run.is_running]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from samaops.clients import odbc_errors
 from samaops.clients import sqlserver as client
 from samaops.clients.errors import ClientError
-from samaops.clients.sqlserver import OdbcConnection, OdbcError
+from samaops.clients.sqlserver import Odbc, OdbcError
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
@@ -76,36 +75,31 @@ class _Climb:
     def run(self) -> None:
         """Climb as far as it goes. Raises ClientError when that says the server does not serve."""
         try:
-            self._check_driver()
-            self._log_in_and_query()
+            self._probe.stage("driver")
+            odbc = client.Odbc(self._settings)
+            try:
+                self._use(odbc)
+            finally:
+                odbc.close()
         except ClientError as error:
             if error.stage == odbc_errors.LOGIN and error.kind not in OUR_FAULTS:
                 raise
             self.broken_rung, self.failure_kind, self.words = error.stage, error.kind.value, error.message
             self.error_number = error.number if isinstance(error, OdbcError) else None
 
-    def _check_driver(self) -> None:
-        self._probe.stage("driver")
-        self.installed = client.installed_drivers()
+    def _use(self, odbc: Odbc) -> None:
+        self.installed = odbc.drivers(self._seconds())
         if not client.has_driver(self._settings.driver, self.installed):
             raise ClientError(FailureKind.MISSING, self._settings.driver, "driver")
-
-    def _log_in_and_query(self) -> None:
         self._probe.stage("login")
-        started = time.monotonic()
-        connection = OdbcConnection(self._settings, self._probe.remaining() - 0.5)
-        self.login_ms = round((time.monotonic() - started) * 1000, 2)
-        try:
-            self._query(connection)
-        finally:
-            connection.close()
-
-    def _query(self, connection: OdbcConnection) -> None:
+        self.login_ms = odbc.log_in(self._seconds())
         self._probe.stage("query")
 
         def query_ms() -> float:
-            started = time.monotonic()
-            connection.query(self._settings.query)
-            return round((time.monotonic() - started) * 1000, 2)
+            return odbc.query(self._settings.query, seconds)
 
+        seconds = self._seconds()
         self.query_ms = least_ms(query_ms, QUICK_MS, self._probe)
+
+    def _seconds(self) -> float:
+        return self._probe.remaining() - 0.5

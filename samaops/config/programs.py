@@ -35,6 +35,11 @@ class Ended(Struct, frozen=True):
     stderr: bytes
 
 
+def environment_with(*names: str) -> dict[str, str]:
+    """Return what a program gets of our environment, with these of it besides."""
+    return {name: os.environ[name] for name in (*_KEPT, *names) if name in os.environ}
+
+
 def run(
     arguments: Sequence[str],
     seconds: float,
@@ -60,7 +65,7 @@ def run(
 
 def start(arguments: Sequence[str], locale: str | None = None) -> subprocess.Popen[bytes]:
     """Start a program with pipes to all its streams; ``end`` ends it. Raises OSError, ValueError."""
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    environment = environment_with()
     return subprocess.Popen(
         arguments,
         stdin=subprocess.PIPE,

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, SecretStr, model_validator
 from pydantic_core import CoreSchema
 
@@ -18,6 +23,40 @@ from samaops.i18n import _
 COMMAND_TIMEOUT_SECONDS = 5.0
 # Of a file, and of what a command writes: a password, a token, a key.
 LARGEST_BYTES = 64 * 1024
+
+
+class Wait(Struct, frozen=True):
+    """What a thread waited for: the commands that give its secrets, in seconds, and the last of them."""
+
+    seconds: float
+    command: str
+    since: float | None = None
+
+
+# By the thread's number, which is used again once a thread has ended.
+_waits: dict[int, Wait] = {}
+
+
+def forget_waits() -> None:
+    """Begin to count what this thread waits for."""
+    _waits.pop(threading.get_ident(), None)
+
+
+def wait_of(thread: int | None) -> Wait:
+    """Return how long a thread has waited for its secrets since ``forget_waits``, until now where it still does."""
+    wait = _waits.get(thread or 0, Wait(0.0, ""))
+    more = 0.0 if wait.since is None else time.monotonic() - wait.since
+    return Wait(wait.seconds + more, wait.command)
+
+
+@contextmanager
+def _waiting(command: str) -> Iterator[None]:
+    thread = threading.get_ident()
+    _waits[thread] = Wait(wait_of(thread).seconds, command, time.monotonic())
+    try:
+        yield
+    finally:
+        _waits[thread] = wait_of(thread)
 
 
 class Secret(BaseModel):
@@ -104,6 +143,11 @@ class Secret(BaseModel):
 
     @staticmethod
     def _from_command(command: tuple[str, ...]) -> str:
+        with _waiting(command[0]):
+            return Secret._output_of(command)
+
+    @staticmethod
+    def _output_of(command: tuple[str, ...]) -> str:
         try:
             _require_trusted_program(command)
             ended = programs.run(command, COMMAND_TIMEOUT_SECONDS, LARGEST_BYTES)

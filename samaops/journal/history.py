@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -40,6 +41,8 @@ DONE = ("verified", "applied")
 STATUSES = (*DONE, "failed", "reverted", "refused")
 _CONNECT_SECONDS = 5
 _READ_AT_ONCE = 100
+# What SQLite says of a file that it cannot read; Python 3.10 does not tell its codes.
+_DAMAGED = ("file is not a database", "database disk image is malformed")
 logger = logging.getLogger(__name__)
 
 
@@ -162,13 +165,13 @@ class Journal:
         """Make the journal if there is none, and prove that it can be written. Raises RefusedError."""
         try:
             self._private_file()
-            with failures():
+            with self._failures():
                 _create(self.engine())
         except (OSError, HistoryError) as error:
-            reason = reason_of(error) if isinstance(error, OSError) else str(error)
+            reason = f"{self._file()}: {reason_of(error)}" if isinstance(error, OSError) else str(error)
             raise RefusedError(
                 _("The history cannot be written, so nothing was changed: {reason}").format(reason=reason),
-                hint="samaops config show",
+                hint="samaops doctor" if isinstance(error, OSError) else error.hint or "samaops config show",
             ) from error
 
     def begin(self, plan: Mapping[str, Any]) -> str:
@@ -184,7 +187,7 @@ class Journal:
             "at": _text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
             "step": step, "details": json.dumps(self._redact(details), ensure_ascii=False),
         }  # fmt: skip
-        with failures(), self.engine().begin() as connection:
+        with self._failures(), self.engine().begin() as connection:
             connection.execute(_table().insert(), values)
 
     def changes(self, limit: int = 20) -> tuple[Change, ...]:
@@ -249,13 +252,36 @@ class Journal:
         """Run a query; a journal that does not exist yet has no rows."""
         from sqlalchemy import inspect
 
-        if self._url.startswith("sqlite") and not files.exists(self._file()):
-            return ()
         try:
-            with failures(), self.engine().connect() as connection:
+            if self._url.startswith("sqlite"):
+                self._file().stat()
+            with self._failures(), self.engine().connect() as connection:
                 return connection.execute(query).all() if inspect(connection).has_table(TABLE) else ()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:  # what cannot be looked at is not empty
+            raise UnavailableError(f"{self._file()}: {reason_of(error)}", hint="samaops doctor") from error
         except HistoryError as error:
-            raise UnavailableError(str(error), hint="samaops config show") from error
+            raise UnavailableError(str(error), hint=error.hint or "samaops config show") from error
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn the database's errors into HistoryError; that of a file names it, and says what to do with a damaged one."""
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            with failures():
+                yield
+        except HistoryError as error:
+            if not self._url.startswith("sqlite"):
+                raise
+            file = self._file()
+            cause = error.__cause__
+            words = str(cause.orig) if isinstance(cause, DBAPIError) else type(cause).__name__
+            hint = shlex.join(("mv", str(file), f"{file}.damaged")) if words in _DAMAGED else ""
+            raise HistoryError(
+                _("the history says: {words}").format(words=f"{file}: {words}"), hint
+            ) from error
 
     def _file(self) -> Path:
         from sqlalchemy.engine import make_url

@@ -29,6 +29,7 @@ from samaops.errors import SamaopsError, reason_of
 from samaops.facts.selection import Selection
 from samaops.i18n import _, ngettext
 from samaops.journal import history, lock_directory
+from samaops.journal.history import Journal
 from samaops.model.finding import Finding
 from samaops.model.report import Report, worst_first
 from samaops.model.status import Status
@@ -80,7 +81,14 @@ def examine(machine: Machine) -> Report:
         *_terminal(machine),
     ]
     if site is not None:
-        findings += [*_keys(site), *_hosts(site), *_programs(site), *_drivers(site), *_reach(site)]
+        findings += [
+            *_history(site),
+            *_keys(site),
+            *_hosts(site),
+            *_programs(site),
+            *_drivers(site),
+            *_reach(site),
+        ]
     duration = round(1000 * (time.monotonic() - started))
     lacks = sum(finding.status not in (Status.OK, Status.SKIPPED) for finding in findings)
     answer = _("This machine has what samaops needs")
@@ -182,6 +190,20 @@ def _directories(machine: Machine, site: Site | None) -> Iterator[Finding]:
         yield _line(
             "directory", Status.WARNING if is_full else Status.OK, name, words, hint if is_full else ""
         )
+
+
+def _history(site: Site) -> Iterator[Finding]:
+    """Look whether the history can be read: no change is made without it."""
+    try:
+        journal = Journal(history.database_of(site.settings), site.settings.site)
+        count = len(journal.changes(1))
+        journal.close()
+    except SamaopsError as error:
+        yield _line("history", Status.CRITICAL, "history", error.message, error.hint)
+        return
+    yield _line(
+        "history", Status.OK, "history", _("the history can be read") if count else _("the history is empty")
+    )
 
 
 def _nearest_there(path: Path) -> Path:

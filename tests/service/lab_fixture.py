@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -26,9 +25,6 @@ _NOISY = (
     "redis.latency.high",
     "sqlserver.latency.high",
 )
-# Debian's psqlODBC, which stands in for Microsoft's driver in the lab, crashes once in some hundred looks ("segfault in
-# psqlodbcw.so" in the kernel's log): such a look is taken again. Nothing else of samaops may end so.
-_CRASHES = (-signal.SIGSEGV, -signal.SIGABRT)
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,6 @@ class RunningLab:
         """Run samaops; with ``expected``, its exit code must be that."""
         directory = Path(__file__).parents[2]
         done = self.warm.run(["--lang", "en", *words], _environment(self.state_home), directory, 200)
-        if done.returncode in _CRASHES and "diagnose" in words:
-            done = self.warm.run(["--lang", "en", *words], _environment(self.state_home), directory, 200)
         answer = subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
         )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pyodbc
@@ -141,6 +145,59 @@ def test_a_query_that_hangs_is_ended_in_time_and_critical(postgres_server: Postg
     assert finding.status is Status.CRITICAL
     assert finding.evidence["broken_rung"] == "query"
     assert time.monotonic() - started < 4.5
+
+
+@pytest.fixture
+def bad_driver(tmp_path: Path) -> Callable[[str], str]:
+    """A driver, as a library in C, that does this when it is loaded."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+
+    def build(act: str) -> str:
+        source, library = tmp_path / "driver.c", tmp_path / "driver.so"
+        source.write_text(
+            "#include <signal.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
+            f"__attribute__((constructor)) static void load(void) {{ {act} }}\n"
+        )
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+        return str(library)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("act", "how"),
+    [("raise(SIGSEGV);", "Segmentation fault"), ("abort();", "Aborted"), ("_exit(3);", "exit code 3")],
+)
+def test_a_driver_that_crashes_costs_its_own_look_alone(
+    postgres_server: PostgresServer, bad_driver: Callable[[str], str], act: str, how: str
+) -> None:
+    driver = bad_driver(act)
+    answer = seen(port=postgres_server.port, driver=driver)
+    finding = answer.one("sqlserver.driver.missing")
+    assert finding.status is Status.UNKNOWN
+    assert finding.title == f"sic: the ODBC driver «{driver}» cannot be used here"
+    assert finding.detail == f"the driver ended the process that used it: {how}"
+    assert answer.status("sqlserver.server.unreachable") is Status.OK, "its port was open"
+    assert answer.status("sqlserver.latency.high") is Status.SKIPPED
+
+
+def test_a_driver_that_keeps_no_limit_is_ended(
+    postgres_server: PostgresServer, bad_driver: Callable[[str], str]
+) -> None:
+    driver, started = bad_driver("sleep(60);"), time.monotonic()
+    finding = seen(port=postgres_server.port, timeout=1.2, driver=driver).one("sqlserver.server.unreachable")
+    assert (finding.evidence["kind"], finding.evidence["stage"]) == ("no_answer", "login")
+    assert time.monotonic() - started < 4
+    loaded = [path for path in Path("/proc").glob("[0-9]*/maps") if driver in _text_of(path)]
+    assert loaded == [], "nothing of it is left"
+
+
+def _text_of(path: Path) -> str:
+    with contextlib.suppress(OSError):  # ended meanwhile
+        return path.read_text(errors="replace")
+    return ""
 
 
 FAULTS: dict[str, tuple[Callable[[], AbstractContextManager[faulty.Address]], FailureKind, str]] = {

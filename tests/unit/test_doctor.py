@@ -72,6 +72,16 @@ def test_without_a_configuration_the_rest_is_looked_at(tmp_path: Path) -> None:
     assert line(machine, "python").status is not Status.CRITICAL
 
 
+def test_a_damaged_history_is_named(configure: Callable[..., doctor.Machine], tmp_path: Path) -> None:
+    assert line(configure(HOST), "history").title == "the history is empty"
+    file = tmp_path / "state" / "samaops" / "history.sqlite3"
+    file.parent.mkdir(parents=True)
+    file.write_text("this is not a database, however long it is")
+    file.chmod(0o600)
+    finding = line(configure(HOST), "history")
+    assert (finding.status, finding.hint) == (Status.CRITICAL, f"mv {file} {file}.damaged")
+
+
 def test_a_configuration_that_others_may_write_is_named(configure: Callable[..., doctor.Machine]) -> None:
     # root reads none that others may write, and so knows nothing else of it
     finding = line(configure("", 0o664), "mode" if os.geteuid() else "configuration")

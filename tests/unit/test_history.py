@@ -107,15 +107,36 @@ def test_a_file_that_is_no_database_stops_a_change_before_it_starts(tmp_path: Pa
     with pytest.raises(RefusedError, match="nothing was changed") as refused:
         journal_at(file).prepare()
     assert refused.value.exit_code == 77
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError, match=str(file)) as unread:
         journal_at(file).changes()
+    assert unread.value.hint == refused.value.hint == f"mv {file} {file}.damaged"
     assert file.read_text().startswith("this is not")
 
 
 def test_a_directory_that_cannot_be_made_stops_a_change_before_it_starts(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RefusedError, match="nothing was changed"):
-        journal_at(tmp_path / "file" / "history.sqlite3").prepare()
+    journal = journal_at(tmp_path / "file" / "history.sqlite3")
+    with pytest.raises(RefusedError, match=f"nothing was changed: {tmp_path}"):
+        journal.prepare()
+    with pytest.raises(UnavailableError, match="Not a directory"):  # not: nothing was changed yet
+        journal.changes()
+
+
+def test_a_state_directory_that_leads_to_itself_is_no_empty_history(tmp_path: Path) -> None:
+    (tmp_path / "state").symlink_to("state")
+    with pytest.raises(UnavailableError, match="Too many levels"):
+        journal_at(tmp_path / "state" / "history.sqlite3").changes()
+
+
+def test_pages_that_were_spoiled_are_named_with_what_to_do(journal: Journal, file: Path) -> None:
+    for _number in range(40):
+        journal.begin({**PLAN, "title": "x" * 5000})
+    with file.open("r+b") as spoiled:
+        spoiled.seek(4096)
+        spoiled.write(b"\xff" * (file.stat().st_size - 8192))
+    with pytest.raises(UnavailableError, match=str(file)) as unread:
+        journal_at(file).changes()
+    assert unread.value.hint == f"mv {file} {file}.damaged"
 
 
 def test_a_full_disk_stops_a_change_before_it_starts(journal: Journal, file: Path) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from msgspec import convert
 
 from samaops.changes.rabbitmq.queues import RESTORE, TAKE, Restoring, Taking, beforehand, progress
+from samaops.changes.run.held_back import held_back
 from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
@@ -45,7 +46,8 @@ def _take_lines(operation: Operation, site: Site) -> tuple[str, ...]:
 def _restore_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     restoring = convert(operation.arguments, Restoring)
     body = json.dumps(
-        {"routing_key": restoring.queue, "properties": {}, "payload": "…", "payload_encoding": "string"}
+        {"routing_key": restoring.queue, "properties": {}, "payload": "…", "payload_encoding": "string"},
+        ensure_ascii=False,
     )
     each = _("for each line of {file}:").format(file=restoring.file)
     return (f"# {each}\n{_post(site, 'exchanges/{vhost}/amq.default/publish', body)}",)
@@ -65,7 +67,8 @@ def take(operation: Operation, site: Site) -> Outcome:
     left, path = taking.most, Path(taking.file)
     with _api(site) as api:
         while left > 0:
-            taken = _take_batch(api, taking.queue, min(BATCH, left), path)
+            with held_back():  # its answer holds the messages
+                taken = _take_batch(api, taking.queue, min(BATCH, left), path)
             if not taken:
                 break
             left -= taken
@@ -141,8 +144,9 @@ def restore(operation: Operation, site: Site) -> Outcome:
     messages = list(read(path))[published:] if files.exists(path) else []
     with _api(site) as api:
         for number, message in enumerate(messages, start=published + 1):
-            api.publish(queue, message)
-            keep_progress(path, number)
+            with held_back():  # else it is published twice
+                api.publish(queue, message)
+                keep_progress(path, number)
     text = ngettext(
         "{count} message is in {queue} again", "{count} messages are in {queue} again", len(messages)
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from samaops.changes.engine import Applied
-from samaops.errors import INTERRUPTED, LOCKED, REFUSED, LockedError
+from samaops.errors import INTERRUPTED, LOCKED, REFUSED, ConfigurationError, LockedError
 from samaops.journal import history
 from samaops.journal.history import Change, HistoryError, Journal
 from samaops.model.plan import ActionStatus, Outcome, Plan
@@ -216,6 +217,52 @@ def test_an_answer_that_was_lost_is_no_proof_that_nothing_happened(
     assert "may still happen" in applied.left_over[0]
 
 
+def _interrupt_times(times: int) -> Callable[[], None]:
+    left = [times]
+
+    def interrupt() -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise KeyboardInterrupt
+
+    return interrupt
+
+
+@pytest.mark.parametrize("moment", ["a=0", "b=0"])
+def test_ctrl_c_pressed_twice_still_takes_all_back(
+    world: ScriptedWorld, journal: Journal, moment: str
+) -> None:
+    world.on["b=1"], world.on[moment] = _interrupt, _interrupt_times(1)
+    applied = engine(world, journal).apply(plan(step("a"), step("b")))
+    assert (applied.exit_code, applied.left_over) == (INTERRUPTED, ())
+    assert (world.values["a"], world.values["b"]) == (0, 0)
+    assert status_of(journal) == "reverted"
+
+
+def test_whoever_insists_leaves_it_and_the_journal_says_what_is_left(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    world.on["b=1"], world.on["b=0"] = _interrupt, _interrupt_times(2)
+    applied = engine(world, journal).apply(plan(step("a"), step("b")))
+    assert applied.exit_code == INTERRUPTED
+    assert applied.left_over == tuple(f"Set {name}: taking it back failed: interrupted" for name in "ba")
+    assert world.values["a"] == 1
+    assert status_of(journal) == "failed"
+
+
+def test_an_undo_that_raises_is_told_and_the_others_are_taken_back(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    def lose() -> None:
+        raise ConfigurationError("the key has gone")
+
+    world.outcomes["b=1"] = Outcome(False, "failed late")
+    world.on["b=0"] = lose
+    applied = engine(world, journal).apply(plan(step("a"), step("b")))
+    assert applied.left_over == ("Set b: taking it back failed: the key has gone",)
+    assert (applied.exit_code, world.values["a"], status_of(journal)) == (2, 0, "failed")
+
+
 @pytest.mark.parametrize("moment", ["b=1", 3, 4])
 def test_an_interrupt_takes_back_what_was_done(
     world: ScriptedWorld, journal: Journal, moment: str | int
@@ -246,6 +293,40 @@ def test_a_lock_that_is_lost_stops_before_the_next_step(world: ScriptedWorld, jo
     applied = engine(world, journal, guard).apply(abc())
     assert world.ran == ["a=1", "a=0"]
     assert (applied.exit_code, applied.failure) == (2, "the lock was lost")
+
+
+def test_what_others_changed_after_the_lock_was_lost_stays_theirs(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    def guard() -> None:
+        if "a=1" in world.ran:
+            world.set("a", 7)  # frozen for a minute: another machine has made its change meanwhile
+            raise LockedError("the lock was lost")
+
+    applied = engine(world, journal, guard).apply(abc())
+    assert (world.ran, world.values["a"]) == (["a=1"], 7)
+    assert applied.left_over == (
+        "Set a: it is not taken back, others have changed it since: a is 1: it is now 7",
+    )
+    assert (applied.exit_code, status_of(journal)) == (2, "failed")
+
+
+def test_whoever_was_frozen_in_a_look_looks_again(
+    world: ScriptedWorld, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("samaops.changes.engine.time.monotonic", lambda: clock[0])
+
+    def freeze() -> None:
+        clock[0] += 90
+        world.is_blind = True  # its connections have timed out
+
+    def see() -> None:
+        world.is_blind = False
+
+    world.on.update({2: freeze, 3: see})
+    applied = engine(world, journal).apply(plan(step("a", can_undo=False)))
+    assert (applied.exit_code, applied.statuses) == (0, (VERIFIED,))
 
 
 def test_a_lock_that_is_lost_before_the_first_step_is_75(world: ScriptedWorld, journal: Journal) -> None:

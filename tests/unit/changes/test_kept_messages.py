@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec import to_builtins
 
-from samaops.changes.rabbitmq.queues import progress
+from samaops.changes.rabbitmq.queues import RESTORE, TAKE, Restoring, Taking, beforehand, progress
 from samaops.changes.run import messages
 from samaops.clients.errors import ClientError
+from samaops.config.settings import Settings
+from samaops.model.plan import Operation
+from samaops.site.site import Site
 
 
 def lines(path: Path, *texts: str) -> Path:
@@ -45,3 +53,56 @@ def test_how_many_were_published_is_kept_whole_or_not_at_all(
     with pytest.raises(KeyboardInterrupt):
         messages.keep_progress(path, 2)
     assert messages._published(path) == 1
+
+
+class Broker:
+    """A queue of messages; at the ``at``-th call somebody presses Ctrl-C, before its answer is there."""
+
+    def __init__(self, count: int, at: int) -> None:
+        self.queue = [{"payload": str(number)} for number in range(count)]
+        self.left = at
+
+    def __enter__(self) -> Broker:
+        return self
+
+    def __exit__(self, *_error: object) -> None: ...
+
+    def _called(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        sum(range(1000))  # here a signal is noticed
+
+    def read(self, _queue: str, most: int) -> Sequence[dict[str, Any]]:
+        self._called()
+        return self.queue[:most]
+
+    def take(self, _queue: str, most: int) -> Sequence[dict[str, Any]]:
+        taken, self.queue = self.queue[:most], self.queue[most:]
+        self._called()
+        return taken
+
+    def publish(self, _queue: str, message: dict[str, Any]) -> None:
+        self.queue.append(message)
+        self._called()
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_ctrl_c_within_a_batch_waits_until_the_batch_is_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    broker, path = Broker(150, at), tmp_path / "kept.jsonl"
+    monkeypatch.setattr(messages, "_api", lambda _site: broker)
+    taking = Operation(TAKE, to_builtins(Taking("q", 150, str(path))))
+    with pytest.raises(KeyboardInterrupt):
+        messages.take(taking, Site(Settings()))
+    assert len(broker.queue) + len(list(messages.read(path))) == 150
+    assert not beforehand(path).exists(), "nothing is left for a person to compare"
+    broker.left = 3  # and again while it is taken back
+    restoring = Operation(RESTORE, to_builtins(Restoring("q", str(path))))
+    with pytest.raises(KeyboardInterrupt):
+        messages.restore(restoring, Site(Settings()))
+    messages.restore(restoring, Site(Settings()))
+    assert sorted(int(message["payload"]) for message in broker.queue) == list(range(150)), (
+        "each of them once"
+    )

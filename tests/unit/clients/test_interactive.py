@@ -125,6 +125,23 @@ def test_redis_cli_has_the_password_in_its_environment() -> None:
     assert program.environment["REDISCLI_AUTH"] == "of redis"
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["-h 10.9.9.9 info", "--raw -p 6380", "-n 2 -s /tmp/x.sock", "-u redis://x", "--cluster check x:1"],
+)
+def test_the_password_goes_to_no_other_redis(words: str) -> None:
+    redis = {"server": "db", "password": "of redis"}
+    with pytest.raises(UsageError, match="leads to another Redis") as caught:
+        redis_cli(settings(redis=redis), words.split())
+    assert caught.value.hint == f"redis-cli {words}"
+
+
+@pytest.mark.parametrize("words", ["get -h", "-n 3 info", "set -h -u", "--scan --pattern a"])
+def test_what_only_looks_like_an_address_is_no_other_redis(words: str) -> None:
+    program = redis_cli(settings(redis={"server": "db"}), words.split())
+    assert program.words[-len(words.split()) :] == tuple(words.split())
+
+
 def test_a_password_of_the_shell_is_not_taken_for_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDISCLI_AUTH", "of another")
     assert "REDISCLI_AUTH" not in redis_cli(settings(redis={"server": "db"}), []).environment

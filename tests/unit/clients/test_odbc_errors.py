@@ -118,8 +118,8 @@ def test_the_most_telling_record_decides(
 def test_the_decisive_words_are_not_cut_and_the_password_is_not_shown() -> None:
     settings = SqlServer.model_validate({"name": "sic", "host": "10.1.2.3", "password": "very-secret"})
     long = f"[28000] {MS}[SQL Server]Login failed very-secret {'x' * 600} (18456)"
-    error = error_of(Exception("28000", f"{long}; {NO_DATABASE}"), settings, LOGIN)
+    error = error_of(("28000", f"{long}; {NO_DATABASE}"), settings, LOGIN)
     assert error.message.startswith(NO_DATABASE)
     assert "very-secret" not in error.message
     assert (error.stage, error.number) == (DATABASE, 4060)
-    assert error_of(Exception("42000", NO_DATABASE), settings, "query").stage == "query"
+    assert error_of(("42000", NO_DATABASE), settings, "query").stage == "query"

@@ -29,6 +29,14 @@ COMMANDS = {
         "samaops.cli.pool",
         N_("PgBouncer: look at its pools, pause and resume, size, reload."),
     ),
+    "release": (
+        "samaops.cli.release",
+        N_("The application's releases: list them, record and keep what runs."),
+    ),
+    "rollback": (
+        "samaops.cli.rollback",
+        N_("Back to an earlier release: whether and how it goes, and going."),
+    ),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),

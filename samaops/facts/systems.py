@@ -12,6 +12,7 @@ SYSTEMS = (
     "api",
     "rabbitmq",
     "docker",
+    "release",
     "redis",
     "celery",
     "flower",

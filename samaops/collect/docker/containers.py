@@ -38,7 +38,13 @@ def engines(site: Site) -> Iterator[Target]:
             yield Target(server, names, server, site.shell_seconds(server, SCRIPT_SECONDS))
 
 
-@collects("docker", DockerFacts, targets=engines)
+@collects(
+    "docker",
+    DockerFacts,
+    targets=engines,
+    # which release runs, a container says
+    feeds=("docker", "release"),
+)
 def look(names: tuple[str, ...], site: Site, probe: Probe) -> DockerFacts:
     """Read one engine."""
     require_engine(site)

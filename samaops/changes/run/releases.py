@@ -1,0 +1,136 @@
+"""Keep a release on a server, let it go, make a container of it."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import datetime, timezone
+
+from msgspec import convert, json
+
+from samaops.changes.release.keeping import DROP, KEEP, SEEN, Keeping
+from samaops.changes.run import progress
+from samaops.changes.run.operations import runs
+from samaops.clients.errors import ClientError
+from samaops.clients.release_keeper import Kept, ReleaseKeeper
+from samaops.clients.shell import Shell
+from samaops.clients.shells import ShellPool
+from samaops.collect.release import migrations
+from samaops.facts.release import Recorded, keep_tag, short
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.model.plan import Operation, Outcome
+from samaops.site.commands import on_server
+from samaops.site.site import Site
+
+_INSPECT = (
+    '{{.Created}}|{{index .Config.Labels "org.opencontainers.image.version"}}|'
+    '{{index .Config.Labels "org.opencontainers.image.revision"}}|'
+    '{{index .Config.Labels "org.opencontainers.image.created"}}'
+)
+_SHORT_SECONDS = 20.0
+
+
+def _kept(keeping: Keeping, site: Site) -> Kept:
+    return Kept(keeping.image, keeping.repository, site.settings.release.directory)
+
+
+def _keep_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    keeping = convert(operation.arguments, Keeping)
+    kept = _kept(keeping, site)
+    tag = keep_tag(keeping.repository, keeping.image)
+    place = site.settings.release.migrations
+    read = [f"docker cp {kept.holder}:{shlex.quote(place)} -"] if place else []
+    lines = [
+        f"docker tag {short(keeping.image)} {tag}",
+        f"docker create --name {kept.holder} --network none {tag} true",
+        *read,
+        f"docker save {tag} | gzip -1 > {shlex.quote(kept.file)}",
+    ]
+    return tuple(on_server(site, operation.server, line) for line in lines)
+
+
+@runs(KEEP, lines=_keep_lines)
+def keep(operation: Operation, site: Site) -> Outcome:
+    """Name and hold an image, read its revisions, write its record and its file. Raises ClientError."""
+    keeping = convert(operation.arguments, Keeping)
+    kept, rules = _kept(keeping, site), site.settings.release
+    shells = ShellPool(site.settings)
+    try:
+        shell = shells.of(str(operation.server))
+        keeper = ReleaseKeeper(shell)
+        progress.tell(_("reading the revisions of {image}").format(image=kept.tag))
+        archive = keeper.hold(kept, rules.migrations, migrations.MOST_BYTES, operation.timeout_seconds)
+        record = _record(keeping, shell, archive)
+        progress.tell(_("writing {file}").format(file=kept.file))
+        keeper.write(kept, json.encode(record) + b"\n", operation.timeout_seconds)
+    finally:
+        shells.close()
+    return Outcome(True)
+
+
+def _record(keeping: Keeping, shell: Shell, archive: bytes | None) -> Recorded:
+    """Return what is to be written of a release. Raises ClientError."""
+    command = f"docker image inspect --format {shlex.quote(_INSPECT)} {keeping.image}"
+    done = shell.run(f"{command} 2>/dev/null || sudo -n -- {command}", _SHORT_SECONDS)
+    built, version, source, labelled = (*done.stdout.strip().split("|"), "", "", "", "")[:4]
+    if done.exit_code:
+        raise ClientError(FailureKind.ERROR, done.stderr.strip()[-200:], "docker image inspect")
+    try:
+        found = None if archive is None else migrations.read(archive)
+    except ValueError as error:
+        text = _("its migrations cannot be read: {reason}").format(reason=error)
+        raise ClientError(FailureKind.GARBAGE, text, "migrations") from error
+    digest = ""
+    if keeping.files:
+        files = shlex.join(keeping.files)
+        place = shlex.quote(keeping.directory or "/")
+        digest = shell.run(f"cd {place} && cat -- {files} | sha256sum", _SHORT_SECONDS).stdout.partition(" ")[0]
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return Recorded(
+        image=keeping.image,
+        repository=keeping.repository,
+        version=version,
+        built_at=labelled or built,
+        source=source,
+        recorded_at=now,
+        compose=digest,
+        containers=keeping.containers,
+        migrations=found,
+    )
+
+
+def _drop_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    kept = _kept(convert(operation.arguments, Keeping), site)
+    place = shlex.quote(f"{kept.directory}/{kept.name}")
+    lines = (f"docker rm {kept.holder}", f"docker rmi {kept.tag}", f"rm -f {place}.tar {place}.json")
+    return tuple(on_server(site, operation.server, line) for line in lines)
+
+
+@runs(DROP, lines=_drop_lines)
+def drop(operation: Operation, site: Site) -> Outcome:
+    """Keep a release no longer. Raises ClientError."""
+    kept = _kept(convert(operation.arguments, Keeping), site)
+    shells = ShellPool(site.settings)
+    try:
+        ReleaseKeeper(shells.of(str(operation.server))).drop(kept, operation.timeout_seconds)
+    finally:
+        shells.close()
+    return Outcome(True)
+
+
+def _seen_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    kept = _kept(convert(operation.arguments, Keeping), site)
+    line = f"touch -c {shlex.quote(f'{kept.directory}/{kept.name}.json')}"
+    return (on_server(site, operation.server, line),)
+
+
+@runs(SEEN, lines=_seen_lines)
+def seen(operation: Operation, site: Site) -> Outcome:
+    """Note that a release runs now. Raises ClientError."""
+    kept = _kept(convert(operation.arguments, Keeping), site)
+    shells = ShellPool(site.settings)
+    try:
+        ReleaseKeeper(shells.of(str(operation.server))).seen((kept,), operation.timeout_seconds)
+    finally:
+        shells.close()
+    return Outcome(True)

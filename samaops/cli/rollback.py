@@ -1,0 +1,41 @@
+"""`samaops rollback`: can we go back, and how; and going back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from samaops.cli.looking import LookCommand
+from samaops.i18n import N_
+from samaops.model.status import NAGIOS_CODE, Status
+from samaops.workflows.release import way_back
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+ToOption = Annotated[
+    str,
+    typer.Option("--to", metavar="RELEASE", help=N_("A version or an image, see samaops release list.")),
+]
+
+
+@app.callback()
+def _group() -> None:
+    """Hold the commands."""
+
+
+@app.command(
+    cls=LookCommand, help=N_("Say whether there is a way back right now, to which release, and what it would cost.")
+)
+def check(ctx: typer.Context, to: ToOption = "") -> None:
+    """Say whether there is a way back."""
+    statuses: list[Status] = []
+
+    def look(site: way_back.Site) -> way_back.Table:
+        table, status = way_back.check(site, to)
+        statuses.append(status)
+        return table
+
+    ctx.obj.show(look)
+    raise typer.Exit(NAGIOS_CODE[statuses[-1]])

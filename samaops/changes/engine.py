@@ -167,7 +167,8 @@ class _Run:
         if not outcome.is_ok and outcome.is_interrupted:
             raise KeyboardInterrupt
         if outcome.is_skipped:
-            raise _SkippedError(outcome.output)
+            self._forget(number)
+            raise _SkippedError(outcome.output, REFUSED)
         if not outcome.is_ok:
             self._over.update(() if outcome.may_go_on else (number,))
             raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.output))
@@ -184,6 +185,12 @@ class _Run:
         if outcome.is_interrupted:
             self._touched.remove(number)
             raise KeyboardInterrupt
+
+    def _forget(self, number: int) -> None:
+        """Take a step, of which nothing was done, for one that was never begun, where others depend on it."""
+        if not self._plan.steps_stand_alone:
+            self._touched = [touched for touched in self._touched if touched != number]
+            self._has_begun = any(status is not ActionStatus.PLANNED for status in self._statuses)
 
     def verify(self) -> None:
         """Wait until every finding that asked for the change is gone."""

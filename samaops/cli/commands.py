@@ -37,6 +37,10 @@ COMMANDS = {
         "samaops.cli.rollback",
         N_("Back to an earlier release: whether and how it goes, and going."),
     ),
+    "balancer": (
+        "samaops.cli.balancer",
+        N_("The load balancer's pool: list its members, take one out, put it back."),
+    ),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),

@@ -65,6 +65,12 @@ def containers(site: Site, _ctx: typer.Context) -> Offered:
 
 
 @_of_site
+def members(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the members of the API; the balancer, which may have other names of them, is not asked."""
+    yield from ((member.name, member.url) for member in site.members())
+
+
+@_of_site
 def servers(site: Site, _ctx: typer.Context) -> Offered:
     """Offer the servers with their addresses."""
     yield from ((name, server.address) for name, server in site.settings.servers.items())

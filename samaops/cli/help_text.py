@@ -178,6 +178,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "docker stats": (("docker stats", N_("what each uses now")),),
     "docker logs": (("docker logs samaconso_redis --tail 50", N_("the last 50 lines")),),
     "docker cleanup": (("docker cleanup workers --dry-run", N_("which images would go, on one server")),),
+    "balancer list": (("balancer list", N_("who serves, and who was taken out")),),
+    "balancer drain": (
+        ("balancer drain api_1", N_("it gets nothing new; its requests may end")),
+        ("balancer drain api_1 --within 120", N_("for requests that take long")),
+    ),
+    "balancer enable": (("balancer enable api_1", N_("if it serves its health path")),),
     "docker restart": (("docker restart samaconso_redis", N_("asked first, verified afterwards")),),
     "history list": (("history list --limit 5", N_("the last five changes")),),
     "history show": (("history show 20260131-031200-a1b2", N_("each step of one, before and after")),),

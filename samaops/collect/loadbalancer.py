@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from samaops.clients.balancer_commands import CommandControl, ListedMember
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpConnection
-from samaops.clients.loadbalancer import BigIpClient
+from samaops.clients.loadbalancer import BigIpClient, name_of, setting_of
 from samaops.collect import health
 from samaops.collect.engine import Probe
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
-from samaops.config.settings import BigIp, LoadBalancer
-from samaops.facts.loadbalancer import BigIpFacts, MemberFacts, MonitorFacts, VipFacts
+from samaops.config.settings import BalancerCommands, BigIp, LoadBalancer
+from samaops.facts.loadbalancer import (
+    AVAILABLE,
+    ENABLED,
+    OFFLINE,
+    BigIpFacts,
+    MemberFacts,
+    MonitorFacts,
+    VipFacts,
+)
 from samaops.model.failure import OUTAGE_KINDS
 from samaops.site.site import Site
 
@@ -60,7 +69,9 @@ def observe(bigip: BigIp, timeout: float, probe: Probe) -> BigIpFacts:
     with HttpConnection(bigip.url, timeout=timeout, ca_file=bigip.ca_file) as connection:
         client = BigIpClient(connection, bigip)
         probe.stage("members")
-        members = tuple(_member(stats) for stats in _stats(client))
+        stats = _stats(client)
+        settings = probe.attempt("settings", client.members)
+        members = members_of_bigip(stats, settings or ())
         monitors = probe.attempt("monitors", lambda: _monitors(client))
         virtual = probe.attempt("virtual", client.virtual_stats) or {}
     return BigIpFacts(
@@ -83,18 +94,83 @@ def _stats(client: BigIpClient) -> list[dict[str, Any]]:
         raise
 
 
-def _member(stats: Mapping[str, Any]) -> MemberFacts:
+def members_of_bigip(
+    stats: Iterable[Mapping[str, Any]], items: Iterable[dict[str, Any]]
+) -> tuple[MemberFacts, ...]:
+    """Return the members by their statistics, and by what they are set to where that could be read."""
+    settings = {name_of(item): setting_of(item) for item in items}
+    return tuple(_member(each, settings) for each in stats)
+
+
+def _member(stats: Mapping[str, Any], settings: Mapping[str, str]) -> MemberFacts:
     node = str(stats.get("nodeName") or stats.get("addr") or "?").rpartition("/")[2]
-    node = f"[{node}]" if ":" in node else node
+    name = _host_and_port(node, stats)
     connections = stats.get("serverside.curConns")
     return MemberFacts(
-        name=f"{node}:{stats.get('port', '?')}",
+        name=name,
         availability=str(stats.get("status.availabilityState", "")),
         enabled=str(stats.get("status.enabledState", "")),
         reason=str(stats.get("status.statusReason", "")),
         monitor_status=str(stats.get("monitorStatus", "")),
         session=str(stats.get("sessionStatus", "")),
         current_connections=connections if isinstance(connections, int) else None,
+        # behind % stands the route domain
+        address=_host_and_port(str(stats.get("addr") or "?").partition("%")[0], stats),
+        setting=settings.get(name, ""),
+    )
+
+
+def _host_and_port(host: str, stats: Mapping[str, Any]) -> str:
+    return f"{f'[{host}]' if ':' in host else host}:{stats.get('port', '?')}"
+
+
+def commands(site: Site) -> Iterator[Target]:
+    """Yield the balancer that is controlled by commands, where one is configured."""
+    balancer = site.settings.loadbalancer
+    if balancer is not None and balancer.commands is not None and balancer.bigip is None:
+        server = balancer.commands.server
+        seconds = site.shell_seconds(server, balancer.timeout)
+        yield Target("commands", balancer.commands, server, seconds)
+
+
+@collects(
+    "loadbalancer",
+    BigIpFacts,
+    targets=commands,
+    feeds=tuple(f"loadbalancer.{part}" for part in ("management", "member", "pool")),
+)
+def look_by_commands(section: BalancerCommands, site: Site, probe: Probe) -> BigIpFacts:
+    """Let the site's own command list the members."""
+    assert site.settings.loadbalancer is not None
+    control = CommandControl(probe.shell(section.server), section, site.settings.loadbalancer.timeout)
+    probe.stage("members")
+    try:
+        members = members_of_commands(control.members())
+    except ClientError as error:
+        raise error.on_the_way("management") from error
+    return BigIpFacts(section.pool, "", members, None, None, None, None)
+
+
+# What a listed state is in an F5's words: availability, enabled, reason, the monitor's status, session.
+_LISTED = {
+    "up": (AVAILABLE, "enabled", "", "up", "enabled"),
+    "down": ("offline", "enabled", "marked down by a monitor", "down", "enabled"),
+    "unwatched": ("unknown", "enabled", "", "unchecked", "enabled"),
+    "offline": ("offline", "disabled", "forced offline", "user-down", "user-disabled"),
+}
+
+
+def members_of_commands(listed: Iterable[ListedMember]) -> tuple[MemberFacts, ...]:
+    """Return the members that a site's own command has listed."""
+    return tuple(
+        MemberFacts(
+            member.name,
+            *_LISTED[member.state],
+            member.connections,
+            member.address,
+            OFFLINE if member.state == "offline" else ENABLED,
+        )
+        for member in listed
     )
 
 

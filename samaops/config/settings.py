@@ -231,10 +231,26 @@ class BigIp(Section):
     url: Url
     username: str = "samaops"
     password: Secret | None = None
+    # Who checks the password of a change's log-in; "tmos" asks whom the F5 itself asks.
+    login_provider: str = "tmos"
     ca_file: UserPath | None = None
     partition: str = "Common"
     pool: str = "samaconso_api_pool"
     virtual_server: str = "samaconso_api_vip"
+    # The server of ours that reaches it too, where a watchdog works; the first one of the API when absent.
+    server: str | None = None
+
+
+class BalancerCommands(Section):
+    """How another balancer (nginx, HAProxy) is controlled: command lines for a shell on one server (docs/balancer.md)."""
+
+    server: str
+    pool: str = "samaconso_api_pool"
+    # It prints one JSON object a line: name, state (up, down, unwatched, offline), address, connections.
+    list: str
+    # They take a member out and put it back; {member} stands for its name.
+    offline: Annotated[str, Field(pattern=r"\{member\}")]
+    online: Annotated[str, Field(pattern=r"\{member\}")]
 
 
 class LoadBalancer(Section):
@@ -244,7 +260,11 @@ class LoadBalancer(Section):
     health_path: str = "/health"
     ca_file: UserPath | None = None
     timeout: Seconds = 4.0
+    # How many members must serve beside one that is taken out.
+    least_serving: Annotated[int, Field(ge=1)] = 1
     bigip: BigIp | None = None
+    # Not looked at where [loadbalancer.bigip] is given.
+    commands: BalancerCommands | None = None
 
 
 class SqlServer(Section):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 from samaops.facts.health import HealthAnswer
 
 AVAILABLE = "available"
+# What a person may set a member to: disabled still gets the sessions that persist, offline nothing new.
+ENABLED, DISABLED, OFFLINE = "enabled", "disabled", "offline"
 
 
 class VipFacts(Struct, frozen=True):
@@ -18,7 +22,8 @@ class VipFacts(Struct, frozen=True):
 class MemberFacts(Struct, frozen=True):
     """One pool member, in the F5's words (availability, enabled state, reason, monitor status, session).
 
-    A word that the F5 did not give is "".
+    A word that the balancer did not give is "". ``address`` is where it serves, host:port. ``setting`` is what a person
+    has set it to itself, and not its node: enabled, disabled, offline; "" where that is not known.
     """
 
     name: str
@@ -28,6 +33,8 @@ class MemberFacts(Struct, frozen=True):
     monitor_status: str
     session: str
     current_connections: int | None
+    address: str = ""
+    setting: str = ""
 
     @property
     def is_forced(self) -> bool:
@@ -101,7 +108,12 @@ class MonitorFacts(Struct, frozen=True):
 
 
 class BigIpFacts(Struct, frozen=True):
-    """The F5's view of pool and virtual server."""
+    """The balancer's own view of pool and virtual server, in the words of an F5.
+
+    A balancer that is controlled by commands tells its members alone: its ``virtual_server`` is "".
+    """
+
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("monitors",)
 
     pool: str
     virtual_server: str
@@ -110,3 +122,7 @@ class BigIpFacts(Struct, frozen=True):
     virtual_availability: str | None
     virtual_enabled: str | None
     virtual_reason: str | None
+
+    def named(self, name: str) -> MemberFacts | None:
+        """Return a member by the balancer's name of it."""
+        return next((member for member in self.members if member.name == name), None)

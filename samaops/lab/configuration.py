@@ -60,6 +60,7 @@ def render(layout: Layout, state: LabState) -> str:
         google_authority=GOOGLE_AUTHORITY,
         google_port=google_port(),
         oauth_host=OAUTH_HOST,
+        balancer_control=f"http://{ADDRESSES['outside']}:{places.BALANCER_CONTROL_PORT}",
         mode=state.mode,
         mode_reason=state.mode_reason,
         containers=compose.CONTAINERS,

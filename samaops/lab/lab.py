@@ -238,6 +238,7 @@ def expected_parts() -> list[ExpectedPart]:
         ExpectedPart("pgbouncer", "db", places.PGBOUNCER_PORT),
         ExpectedPart("minio", "db", places.S3_PORT),
         ExpectedPart("loadbalancer", "outside", places.VIP_PORT),
+        ExpectedPart("balancer_control", "outside", places.BALANCER_CONTROL_PORT),
         ExpectedPart("proxy", "outside", places.PROXY_PORT),
         ExpectedPart("google", "outside", google_port()),
         ExpectedPart("smtp", "outside", places.SMTP_PORT),

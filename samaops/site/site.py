@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -105,6 +106,20 @@ class Site(Struct, frozen=True):
         """Return a member of the API by its name."""
         return next((member for member in self.members() if member.name == name), None)
 
+    def member_at(self, address: str) -> ApiInstance | None:
+        """Return the member of the API that serves at an address, host:port.
+
+        Where a URL has a name in place of the address, that of its server stands for it, unless two would have it.
+        """
+        named = [
+            member for member in self.members() if _place(urlsplit(member.url).hostname, member) == address
+        ]
+        placed = [
+            member for member in self.members() if _place(self.address_of(member.server), member) == address
+        ]
+        found = named or placed
+        return found[0] if len(found) == 1 else None
+
     def workers(self) -> dict[str, Worker]:
         """Return the Celery workers by name, which is the beginning of their node's name."""
         return self.settings.celery.workers if self.settings.celery else {}
@@ -141,3 +156,10 @@ class Site(Struct, frozen=True):
             section = self.section(system)
             if section is not None:
                 yield Service(system, section.server, section.server, getattr(section, "container", None))
+
+
+def _place(host: str | None, member: ApiInstance) -> str:
+    """Return a host with the port of a member's URL, an IPv6 address in brackets."""
+    url = urlsplit(member.url)
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    return f"[{host}]:{port}" if ":" in (host or "") else f"{host}:{port}"

@@ -101,10 +101,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     if absent:
         pytest.skip(f"not installed: {', '.join(absent)}")
     root = tmp_path_factory.mktemp("outside")
-    numbers = free_ports(9)
+    numbers = free_ports(10)
     balancer_port, proxy_port, names, google, smtp = numbers[:5]
     sqlservers = {"sic": numbers[5], "postpaid": numbers[6]}
-    ports = Ports(balancer_port, proxy_port, names, google, smtp, sqlservers)
+    ports = Ports(balancer_port, numbers[9], proxy_port, names, google, smtp, sqlservers)
     members = {"api_1": f"{ADDRESS}:{numbers[7]}", "api_2": f"{ADDRESS}:{numbers[8]}"}
     places = Places(root / "outside", Layout(root).secrets(), ADDRESS, ports, members)
     prepared = parts.prepare(places)

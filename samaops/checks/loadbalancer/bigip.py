@@ -1,4 +1,4 @@
-"""Judge the F5's own view of pool and virtual server; its codes are those of loadbalancer."""
+"""Judge the balancer's own view of pool and virtual server; its codes are those of loadbalancer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from samaops.facts.loadbalancer import AVAILABLE, BigIpFacts, MemberFacts
 from samaops.i18n import N_, _
 from samaops.model.finding import Finding
 from samaops.model.status import Status
+from samaops.site.commands import samaops
 from samaops.site.shell_words import quoted
 
 access(
     "loadbalancer.management.unreachable",
     BigIpFacts,
-    title=lambda bigip: _("The F5 shows the pool {pool}: {count} members").format(
+    title=lambda bigip: _("The balancer shows the pool {pool}: {count} members").format(
         pool=bigip.pool, count=len(bigip.members)
     ),
 )
@@ -22,22 +23,24 @@ access(
 
 # What each state of a member means; ``{name}`` and ``{reason}`` are the F5's words.
 _MEMBER_STATES = {
-    "serving": (Status.OK, N_("The F5 gives connections to {name}")),
-    "unwatched": (Status.OK, N_("The F5 gives connections to {name}, which no monitor looks at")),
-    "taken-out": (Status.WARNING, N_("The F5 member {name} was taken out by a person: {reason}")),
+    "serving": (Status.OK, N_("The balancer gives connections to {name}")),
+    "unwatched": (Status.OK, N_("The balancer gives connections to {name}, which no monitor looks at")),
+    "taken-out": (Status.WARNING, N_("The pool member {name} was taken out by a person: {reason}")),
     "limit": (
         Status.WARNING,
-        N_("The F5 member {name} is at its limit and gets no new connections: {reason}"),
+        N_("The pool member {name} is at its limit and gets no new connections: {reason}"),
     ),
-    "unavailable": (Status.WARNING, N_("The F5 member {name} gets no new connections for now: {reason}")),
-    "down": (Status.CRITICAL, N_("The F5 member {name} is down by its monitor: {reason}")),
-    "node-down": (Status.CRITICAL, N_("The F5 member {name} is down because its node is: {reason}")),
-    "irule-down": (Status.CRITICAL, N_("The F5 member {name} was marked down by an iRule: {reason}")),
+    "unavailable": (Status.WARNING, N_("The pool member {name} gets no new connections for now: {reason}")),
+    "down": (Status.CRITICAL, N_("The pool member {name} is down by its monitor: {reason}")),
+    "node-down": (Status.CRITICAL, N_("The pool member {name} is down because its node is: {reason}")),
+    "irule-down": (Status.CRITICAL, N_("The pool member {name} was marked down by an iRule: {reason}")),
     "resume": (
         Status.CRITICAL,
-        N_("The F5 member {name} stays down until a person resumes it, whatever its monitor sees: {reason}"),
+        N_(
+            "The pool member {name} stays down until a person resumes it, whatever its monitor sees: {reason}"
+        ),
     ),
-    "offline": (Status.CRITICAL, N_("The F5 member {name} is offline: {reason}")),
+    "offline": (Status.CRITICAL, N_("The pool member {name} is offline: {reason}")),
     "unlicensed": (Status.CRITICAL, N_("The F5 has no licence to serve its member {name}: {reason}")),
     "checking": (Status.UNKNOWN, N_("The F5's monitor has no answer of {name} yet: {reason}")),
     "fqdn-up": (Status.OK, N_("The F5 resolves {name}")),
@@ -45,7 +48,7 @@ _MEMBER_STATES = {
     "fqdn-down": (Status.CRITICAL, N_("The F5 cannot resolve {name}: {reason}")),
     "fqdn-checking": (Status.UNKNOWN, N_("The F5 has not resolved {name} yet: {reason}")),
 }
-_OTHER_STATE = (Status.UNKNOWN, N_("The F5 says of {name} what is not known here: {words}"))
+_OTHER_STATE = (Status.UNKNOWN, N_("The balancer says of {name} what is not known here: {words}"))
 
 
 @check("loadbalancer.member.down", BigIpFacts)
@@ -59,7 +62,7 @@ def members(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
                 name=member.name, reason=member.reason or "?", words=", ".join(filter(None, words)) or "?"
             ),
             evidence=_evidence(member),
-            hint=f"tmsh show ltm pool {quoted(bigip.pool)} members",
+            hint=_members_command(bigip, context),
         )
 
 
@@ -70,7 +73,7 @@ def pool(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
     unclear = [member.name for member in members if member.state in ("", "checking")]
     names = [member.name for member in members]
     evidence = {"pool": bigip.pool, "serving": serving, "members": names}
-    hint = f"tmsh show ltm pool {quoted(bigip.pool)} members"
+    hint = _members_command(bigip, context)
     if serving:
         title = _("{count} of {all} members of {pool} are given connections").format(
             count=len(serving), all=len(members), pool=bigip.pool
@@ -88,6 +91,8 @@ def pool(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
 
 @check("loadbalancer.virtual.down", BigIpFacts, needs=("virtual",))
 def virtual(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
+    if not bigip.virtual_server:
+        return  # its commands tell its members alone
     evidence = {
         "virtual_server": bigip.virtual_server,
         "availability": bigip.virtual_availability,
@@ -116,6 +121,8 @@ def virtual(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
 
 @check("loadbalancer.monitor.weak", BigIpFacts, needs=("monitors",))
 def looks_at_body(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
+    if not bigip.virtual_server:
+        return
     monitors = bigip.monitors or ()
     evidence = {"monitors": {monitor.name: monitor.receive for monitor in monitors}, "pool": bigip.pool}
     demanding = [monitor.name for monitor in monitors if monitor.receive]
@@ -131,6 +138,13 @@ def looks_at_body(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
         yield context.warn(
             title, evidence=evidence, hint=f"tmsh list ltm monitor http {quoted(monitors[0].name)}"
         )
+
+
+def _members_command(bigip: BigIpFacts, context: Context) -> str:
+    """Return what shows the members; those who look after an F5 know its own words for that."""
+    if bigip.virtual_server:
+        return f"tmsh show ltm pool {quoted(bigip.pool)} members"
+    return samaops(context.site, "balancer list")
 
 
 def _evidence(member: MemberFacts) -> Evidence:

@@ -7,7 +7,9 @@ the F5's have not.
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from samaops.lab.outside.places import Places
@@ -23,14 +25,38 @@ def configuration_file(places: Places) -> Path:
     return places.directory / "balancer" / "nginx.conf"
 
 
-def write_configuration(places: Places, offline: frozenset[str] = frozenset()) -> None:
-    """Write nginx's configuration; members ``offline`` get no request. Tell a running nginx with SIGHUP."""
-    directory = configuration_file(places).parent
+def directory_of(places: Places) -> Path:
+    """Return where the balancer keeps its files."""
+    return configuration_file(places).parent
+
+
+def write_configuration(places: Places) -> None:
+    """Write nginx's configuration; who was taken out stays out."""
+    directory = directory_of(places)
     directory.mkdir(parents=True, exist_ok=True)
-    configuration_file(places).write_text(_configuration(places, offline), encoding="utf-8")
+    _write(configuration_file(places), _configuration(places))
+    write_members(directory, places.members, offline_members(directory))
 
 
-def _configuration(places: Places, offline: frozenset[str]) -> str:
+def offline_members(directory: Path) -> frozenset[str]:
+    """Return the members that were taken out."""
+    file = directory / "offline.json"
+    return frozenset(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else frozenset()
+
+
+def write_members(directory: Path, members: Mapping[str, str], offline: frozenset[str]) -> None:
+    """Write the part of the configuration that says who gets requests. Tell a running nginx with SIGHUP."""
+    _write(directory / "offline.json", json.dumps(sorted(offline)))
+    _write(directory / "upstreams.conf", _upstreams(members, offline))
+
+
+def _write(file: Path, text: str) -> None:
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)
+
+
+def _configuration(places: Places) -> str:
     directory = configuration_file(places).parent
     user = "user root;\n" if os.geteuid() == 0 else ""
     temporary = "\n".join(f"    {name}_temp_path {directory}/{name};" for name in _TEMPORARY)
@@ -45,12 +71,13 @@ http {{
     log_format vip '$time_iso8601 $remote_addr "$request" $status $request_time '
                    '$upstream_addr $upstream_status';
     access_log {directory}/access.log vip;
-{_upstreams(places, offline)}
+    include {directory}/upstreams.conf;
 {_maps(places)}
     server {{
         listen {places.address}:{places.ports.balancer};
         location / {{
             proxy_pass http://$pool;
+            proxy_bind {places.address};
             proxy_http_version 1.1;
             proxy_set_header Host $host;
             proxy_set_header X-Forwarded-For $remote_addr;
@@ -67,10 +94,10 @@ http {{
 """
 
 
-def _upstreams(places: Places, offline: frozenset[str]) -> str:
-    blocks = [_upstream("pool_any", list(places.members.items()), "", offline)]
-    for name in places.members:
-        ordered = sorted(places.members.items(), key=lambda member: member[0] != name)
+def _upstreams(members: Mapping[str, str], offline: frozenset[str]) -> str:
+    blocks = [_upstream("pool_any", list(members.items()), "", offline)]
+    for name in members:
+        ordered = sorted(members.items(), key=lambda member: member[0] != name)
         blocks.append(_upstream(f"pool_{name}", ordered, " backup", offline))
     return "\n".join(blocks)
 

@@ -36,8 +36,8 @@ class Prepared(Struct, frozen=True):
 def prepare(places: Places) -> Prepared:
     """Prepare every file, again and again with the same result, and describe the processes."""
     prepare_files(places)
-    processes = [balancer_spec(places), names_spec(places), proxy_spec(places), google_spec(places)]
-    processes.append(smtp_spec(places))
+    processes = [balancer_spec(places), balancer_control_spec(places), names_spec(places)]
+    processes += [proxy_spec(places), google_spec(places), smtp_spec(places)]
     prepared, missing = _prepare_sqlserver(places)
     return Prepared([*processes, *prepared], missing)
 
@@ -76,6 +76,19 @@ def balancer_spec(places: Places) -> ProcessSpec:
         places.ports.balancer,
         ("nginx", "-p", str(configuration.parent), "-c", str(configuration), "-e", "stderr"),
         partial(greets, places.address, places.ports.balancer, b"HTTP/", b"OPTIONS * HTTP/1.0\r\n\r\n"),
+    )
+
+
+def balancer_control_spec(places: Places) -> ProcessSpec:
+    """Describe where the load balancer is controlled."""
+    port, directory = places.ports.balancer_control, balancer.directory_of(places)
+    members = [f"{name}={address}" for name, address in places.members.items()]
+    return _spec(
+        places,
+        "balancer_control",
+        port,
+        python_program("balancer_control", str(directory), places.address, str(port), *members),
+        partial(accepts, places.address, port),
     )
 
 

@@ -41,6 +41,7 @@ class Ports(Struct, frozen=True):
     """One port each."""
 
     balancer: int = production.VIP_PORT
+    balancer_control: int = production.BALANCER_CONTROL_PORT
     proxy: int = production.PROXY_PORT
     names: int = NAMES_PORT
     google: int = field(default_factory=google_port)

@@ -1,0 +1,94 @@
+"""A watchdog on one of our servers: it gives a member its place in the pool back when its time is over.
+
+A drain outlives whoever asked for it. So before one that is part of a larger change a small program is started, in a
+session of its own, which waits and then puts the member back, also when we are gone. It works on a server that reaches
+the balancer. The F5's password reaches it, and curl, on their standard input only.
+"""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from samaops.clients.balancer_commands import named
+from samaops.clients.errors import ClientError
+from samaops.clients.loadbalancer import FIELDS, BigIpControl, log_in_body
+from samaops.clients.shell import Shell
+from samaops.config.settings import BalancerCommands, BigIp
+from samaops.facts.loadbalancer import ENABLED
+from samaops.model.failure import FailureKind
+
+STAGE = "watchdog"
+_MARK = "samaops-balancer: "
+_READY, _CANNOT = _MARK + "ready", _MARK + "cannot "
+
+
+class Watched(Struct, frozen=True):
+    """One member: how it is seen that the balancer is reached, how the member is put back, and what both read."""
+
+    mark: str
+    look: str
+    put_back: str
+    secret: bytes = b""
+
+
+def of_commands(commands: BalancerCommands, member: str) -> Watched:
+    """Return a member of a balancer that is controlled by commands."""
+    look = f"{{ {commands.list}; }} >/dev/null"
+    return Watched(_mark(commands.pool, member), look, named(commands.online, member))
+
+
+def of_bigip(settings: BigIp, control: BigIpControl, member: str, setting: str) -> Watched:
+    """Return a member of an F5, and what it is put back to. Raises ClientError where it is not in the pool."""
+    path, script = control.path_of(member), _script("bigip_member.sh")
+    url = settings.url.rstrip("/")
+    fields, wanted = _json(FIELDS[setting]), "-enabled" if setting == ENABLED else "-disabled"
+
+    def command(*words: str) -> str:
+        return shlex.join(["sh", "-c", script, "sh", url, path, *words])
+
+    authority = settings.ca_file.read_bytes() if settings.ca_file else b""
+    secret = log_in_body(settings) + b"\n" + authority
+    return Watched(_mark(settings.pool, member), command("", ""), command(fields, wanted), secret)
+
+
+def _mark(pool: str, member: str) -> str:
+    return f"samaops-balancer {pool}/{member}"
+
+
+def _json(fields: dict[str, str]) -> str:
+    return "{" + ", ".join(f'"{name}": "{value}"' for name, value in fields.items()) + "}"
+
+
+class BalancerWatchdog(Struct, frozen=True):
+    """Who works on one server."""
+
+    shell: Shell
+
+    def start(self, watched: Watched, seconds: float, timeout: float) -> None:
+        """Start one that puts a member back after so many seconds; an earlier one of it ends. Raises ClientError."""
+        self._run("start", timeout, watched, f"{seconds:g}")
+
+    def end(self, watched: Watched, timeout: float) -> None:
+        """End that of a member, where there is one. Raises ClientError."""
+        self._run("end", timeout, watched)
+
+    def _run(self, what: str, timeout: float, watched: Watched, *words: str) -> None:
+        script = _script("balancer_watchdog.sh")
+        arguments = (what, script, watched.mark, watched.look, watched.put_back, *words)
+        done = self.shell.run(shlex.join(["sh", "-c", script, "sh", *arguments]), timeout, watched.secret)
+        answer = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), "")
+        if answer.startswith(_CANNOT):
+            raise ClientError(FailureKind.MISSING, answer.removeprefix(_CANNOT).strip(), STAGE)
+        if not answer:
+            output = done.stderr.strip() or done.stdout.strip() or f"exit code {done.exit_code}"
+            raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:200], STAGE)
+
+
+@cache
+def _script(name: str) -> str:
+    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
 from samaops.i18n import N_
 from samaops.model.status import NAGIOS_CODE, Status
@@ -18,11 +19,6 @@ ToOption = Annotated[
     str,
     typer.Option("--to", metavar="RELEASE", help=N_("A version or an image, see samaops release list.")),
 ]
-
-
-@app.callback()
-def _group() -> None:
-    """Hold the commands."""
 
 
 @app.command(
@@ -39,3 +35,13 @@ def check(ctx: typer.Context, to: ToOption = "") -> None:
 
     ctx.obj.show(look)
     raise typer.Exit(NAGIOS_CODE[statuses[-1]])
+
+
+@app.command(
+    "app",
+    cls=ChangeCommand,
+    help=N_("Go back to an earlier release, the code alone: member after member, then the workers."),
+)
+def app_(ctx: typer.Context, to: ToOption = "") -> None:
+    """Go back to an earlier release."""
+    ctx.obj.change("rollback app", to)

@@ -431,6 +431,8 @@ class Release(Section):
     worker_stop_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
     # How long a member must serve with its new container before the next one follows.
     bake_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    # How long a member may be out of the balancer's pool: then a watchdog puts it back, whatever has become of us.
+    member_seconds: Annotated[float, Field(ge=30, le=3600)] = 300.0
     # `release begin` and what loses data want a backup that is not older.
     backup_max_age_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
 

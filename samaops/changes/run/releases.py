@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import shlex
+import time
 from datetime import datetime, timezone
 
 from msgspec import convert, json
 
 from samaops.changes.release.keeping import DROP, KEEP, SEEN, Keeping
+from samaops.changes.release.rolling import BAKE, RECREATE, Baking, Recreating
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
-from samaops.clients.release_keeper import Kept, ReleaseKeeper
+from samaops.clients.release_keeper import Composed, Kept, ReleaseKeeper
 from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
+from samaops.collect import engine, registry
 from samaops.collect.release import migrations
+from samaops.facts.api import ApiFacts
+from samaops.facts.selection import Selection
 from samaops.facts.release import Recorded, keep_tag, short
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -134,3 +139,63 @@ def seen(operation: Operation, site: Site) -> Outcome:
     finally:
         shells.close()
     return Outcome(True)
+
+
+def _recreate_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    of = convert(operation.arguments, Recreating)
+    files = " ".join(f"-f {shlex.quote(name)}" for name in of.files)
+    image = _("# with {service} made of {tag}").format(
+        service=of.service, tag=keep_tag(of.repository, of.image)
+    )
+    words = f"-p {shlex.quote(of.project)} {files} up -d --no-deps --force-recreate -t {of.stop_seconds}"
+    line = f"cd {shlex.quote(of.directory)}; docker compose {words} {shlex.quote(of.service)}"
+    return (f"{on_server(site, operation.server, line)}  {image}",)
+
+
+@runs(RECREATE, lines=_recreate_lines)
+def recreate(operation: Operation, site: Site) -> Outcome:
+    """Replace a container by one of a release; what is begun goes on also when we are gone. Raises ClientError."""
+    of = convert(operation.arguments, Recreating)
+    kept = Kept(of.image, of.repository, site.settings.release.directory)
+    shells = ShellPool(site.settings)
+    progress.tell(_("replacing {name}").format(name=of.container))
+    try:
+        ReleaseKeeper(shells.of(str(operation.server))).recreate(
+            kept,
+            Composed(of.project, of.directory, of.files, of.service),
+            of.stop_seconds,
+            operation.timeout_seconds,
+        )
+    finally:
+        shells.close()
+    return Outcome(True)
+
+
+def _bake_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    of = convert(operation.arguments, Baking)
+    member = site.member(of.member)
+    url = f"{member.url}{site.settings.api.health_path}" if member and site.settings.api else of.member
+    return (_("# for {seconds:g} s, each second: curl {url}").format(seconds=of.seconds, url=url),)
+
+
+@runs(BAKE, lines=_bake_lines)
+def bake(operation: Operation, site: Site) -> Outcome:
+    """Look at a member each second; the first look that finds it not serving fails it."""
+    of = convert(operation.arguments, Baking)
+    expected, asked = site.healthy_status(), 0
+    mine = [each for each in registry.collectors_of("api", site) if each.subject == f"api/{of.member}"]
+    ends_at = time.monotonic() + of.seconds
+    while True:
+        progress.tell(
+            _("{member} has {seconds:.0f} s more to serve").format(
+                member=of.member, seconds=max(0.0, ends_at - time.monotonic())
+            )
+        )
+        snapshot = engine.observe(mine, site, Selection(only=("api",)), _SHORT_SECONDS)
+        asked += 1
+        if not any(facts.answer.serves(expected) for _seen, facts in snapshot.facts_of(ApiFacts)):
+            text = _("{member} did not serve when it was asked for the {count}. time")
+            return Outcome(False, text.format(member=of.member, count=asked))
+        if time.monotonic() >= ends_at:
+            return Outcome(True)
+        time.sleep(1.0)

@@ -14,6 +14,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import script_of
 from samaops.facts.docker import DockerFacts
+from samaops.facts.systems import ALSO_FEEDS
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
@@ -43,7 +44,7 @@ def engines(site: Site) -> Iterator[Target]:
     DockerFacts,
     targets=engines,
     # which release runs, a container says
-    feeds=("docker", "release"),
+    feeds=("docker", *ALSO_FEEDS["docker"]),
 )
 def look(names: tuple[str, ...], site: Site, probe: Probe) -> DockerFacts:
     """Read one engine."""

@@ -61,6 +61,7 @@ from samaops.facts.postgresql import (
     UpkeepRelation,
     Wal,
 )
+from samaops.facts.systems import ALSO_FEEDS
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.releases import servers
@@ -88,7 +89,7 @@ SPARE_SECONDS = 0.3  # so that what was read until then comes back before the en
 BACKUPS = ("pg_dump", "pg_dumpall", "pg_basebackup", "pg_receivewal", "barman", "pgbackrest", "samaops")
 
 
-@collects("postgresql", PostgresFacts, feeds=("postgresql", "release.rollback"))
+@collects("postgresql", PostgresFacts, feeds=("postgresql", *ALSO_FEEDS["postgresql"]))
 def look(postgresql: PostgreSQL, site: Site, probe: Probe) -> PostgresFacts:
     """Read PostgreSQL over one connection."""
     pool = site.settings.pgbouncer
@@ -116,13 +117,18 @@ def observe(
         client.connect()
         connect_ms = round((time.monotonic() - started) * 1000, 2)
         probe.stage("SELECT 1")
-        return facts_of(client, settings, probe, connect_ms, application)
+        return facts_of(client, settings, probe, connect_ms, application, version_table)
     finally:
         client.close()
 
 
 def facts_of(
-    client: PostgresClient, settings: PostgreSQL, probe: Probe, connect_ms: float, application: str | None
+    client: PostgresClient,
+    settings: PostgreSQL,
+    probe: Probe,
+    connect_ms: float,
+    application: str | None,
+    version_table: str = "",
 ) -> PostgresFacts:
     """Read the facts over an open connection."""
     ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)

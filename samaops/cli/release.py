@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from samaops.cli.changing import ChangeCommand
@@ -14,7 +16,9 @@ app = typer.Typer(
 )
 
 
-@app.command("list", cls=LookCommand, help=N_("List the releases of each server: which runs, which are kept."))
+@app.command(
+    "list", cls=LookCommand, help=N_("List the releases of each server: which runs, which are kept.")
+)
 def list_(ctx: typer.Context) -> None:
     """List the releases."""
     ctx.obj.show(listed.listed)
@@ -27,3 +31,17 @@ def list_(ctx: typer.Context) -> None:
 def record(ctx: typer.Context) -> None:
     """Record the releases."""
     ctx.obj.change("release record")
+
+
+@app.command(
+    cls=ChangeCommand,
+    help=N_("Before a deployment: record what runs as what to go back to, and take a backup."),
+)
+def begin(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help=N_("What the deployment is called."), show_default=False)
+    ] = "",
+) -> None:
+    """Begin a release."""
+    ctx.obj.change("release begin", name)

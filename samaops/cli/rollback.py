@@ -10,6 +10,8 @@ from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
 from samaops.i18n import N_
 from samaops.model.status import NAGIOS_CODE, Status
+from samaops.model.table import Table
+from samaops.site.site import Site
 from samaops.workflows.release import way_back
 
 app = typer.Typer(
@@ -22,13 +24,14 @@ ToOption = Annotated[
 
 
 @app.command(
-    cls=LookCommand, help=N_("Say whether there is a way back right now, to which release, and what it would cost.")
+    cls=LookCommand,
+    help=N_("Say whether there is a way back right now, to which release, and what it would cost."),
 )
 def check(ctx: typer.Context, to: ToOption = "") -> None:
     """Say whether there is a way back."""
     statuses: list[Status] = []
 
-    def look(site: way_back.Site) -> way_back.Table:
+    def look(site: Site) -> Table:
         table, status = way_back.check(site, to)
         statuses.append(status)
         return table

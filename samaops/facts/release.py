@@ -23,7 +23,8 @@ class Migration(Struct, frozen=True):
 class Recorded(Struct, frozen=True):
     """What was written down when a release was first seen on a server, as ``ID.json`` in the server's directory.
 
-    ``migrations`` is None where the image has none at the configured place. Times are ISO 8601.
+    ``migrations`` is None where the image has none at the configured place. Times are ISO 8601. ``name`` is what the
+    compose files called its image, ``compose`` the SHA-256 of these files.
     """
 
     image: str
@@ -35,6 +36,7 @@ class Recorded(Struct, frozen=True):
     compose: str
     containers: tuple[str, ...]
     migrations: tuple[Migration, ...] | None = None
+    name: str = ""
     schema: str = SCHEMA
 
     @property

@@ -111,7 +111,8 @@ class Releases(Struct, frozen=True):
         return tuple(
             image
             for image, entry in self.entries().items()
-            if entry.recorded.version == name or (len(bare) >= 4 and image.removeprefix("sha256:").startswith(bare))
+            if entry.recorded.version == name
+            or (len(bare) >= 4 and image.removeprefix("sha256:").startswith(bare))
         )
 
 
@@ -131,7 +132,9 @@ def observed(snapshot: Snapshot, site: Site) -> Releases:
     parts: list[Part] = []
     for server in servers(site):
         seen = next((facts for seen, facts in snapshot.facts_of(ReleaseFacts) if seen.server == server), None)
-        docker = next((facts for seen, facts in snapshot.facts_of(DockerFacts) if seen.server == server), None)
+        docker = next(
+            (facts for seen, facts in snapshot.facts_of(DockerFacts) if seen.server == server), None
+        )
         if seen is None or docker is None:
             missing.append(_why(snapshot, server))
         if seen is not None:
@@ -146,7 +149,11 @@ def observed(snapshot: Snapshot, site: Site) -> Releases:
 
 def _why(snapshot: Snapshot, server: str) -> str:
     for observation in snapshot.observations:
-        if observation.server == server and observation.failure and observation.system in ("release", "docker"):
+        if (
+            observation.server == server
+            and observation.failure
+            and observation.system in ("release", "docker")
+        ):
             return f"{server}: {observation.failure.message}"
     return _("{server}: nothing was observed").format(server=server)
 
@@ -258,11 +265,15 @@ def _obstacle(releases: Releases, target: str) -> str:
         return text.format(release=releases.title(target), servers=joined(gone))
     for server, facts in releases.facts.items():
         if facts.refuses_to_recreate:
-            text = _("compose {compose} cannot replace a container on engine {engine} of {server}: install compose 2")
+            text = _(
+                "compose {compose} cannot replace a container on engine {engine} of {server}: install compose 2"
+            )
             return text.format(compose=facts.compose, engine=facts.engine, server=server)
         if not facts.compose:
             return _("there is no compose on {server}").format(server=server)
-    unmade = [part.known_as for part in releases.parts if not (part.container.service and part.container.files)]
+    unmade = [
+        part.known_as for part in releases.parts if not (part.container.service and part.container.files)
+    ]
     if unmade:
         text = _("compose has not made {names}: it cannot replace them")
         return text.format(names=joined(unmade))
@@ -302,18 +313,23 @@ def _within(recorded: Recorded, way: WayBack, name: str) -> WayBack:
     if set(way.live) == recorded.heads:
         text = _("the database is at {live}, as {release} wants it")
         return _with(way, Verdict.CODE_ONLY, text.format(live=joined(way.live), release=name))
-    text = _("the database is at {live}, and {release} wants it at {head}: it would have to be migrated first")
+    text = _(
+        "the database is at {live}, and {release} wants it at {head}: it would have to be migrated first"
+    )
     words = text.format(live=joined(way.live), release=name, head=joined(sorted(recorded.heads)))
     return _with(way, Verdict.IMPOSSIBLE, words)
 
 
-def _across(releases: Releases, way: WayBack, between: tuple[Migration, ...], unknown: tuple[str, ...]) -> WayBack:
+def _across(
+    releases: Releases, way: WayBack, between: tuple[Migration, ...], unknown: tuple[str, ...]
+) -> WayBack:
     """Return the way to a release that does not know the database's revision."""
     rules = releases.site.settings.release
     intolerable = [
         migration
         for migration in between
-        if migration.revision not in rules.compatible and not (rules.tolerates_additions and migration.adds_only)
+        if migration.revision not in rules.compatible
+        and not (rules.tolerates_additions and migration.adds_only)
     ]
     if not unknown and not intolerable:
         text = _("{reason}; it runs with it, as the configuration says: the database stays as it is")

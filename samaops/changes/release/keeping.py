@@ -11,6 +11,7 @@ from samaops.changes.readings import facts_in, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
+from samaops.facts.release import KEEP as KEEP_NAMES
 from samaops.facts.release import ReleaseFacts, keep_tag
 from samaops.i18n import _, joined
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
@@ -25,13 +26,14 @@ DROP_SECONDS = 120.0
 
 
 class Keeping(Struct, frozen=True):
-    """What is done on a server: the image, its repository, which containers ran it, from which compose files."""
+    """What is done on a server: the image, its repository, which containers ran it, from which compose files and by which name."""
 
     image: str
     repository: str
     containers: tuple[str, ...] = ()
     directory: str = ""
     files: tuple[str, ...] = ()
+    name: str = ""
 
 
 @reading("release.is_kept", codes=CODES)
@@ -110,6 +112,7 @@ def _keeping(releases: Releases, server: str, image: str) -> Keeping:
         tuple(part.known_as for part in parts),
         made.directory if made else "",
         made.files if made else (),
+        next((name for part in parts if not is_ours(name := part.container.image)), ""),
     )
 
 
@@ -145,7 +148,12 @@ def repository_of_part(releases: Releases, image: str) -> str:
     name = (recorded.repository if recorded else "") or next(filter(None, names), "") or releases.repository
     if not name:
         raise RefusedError(_("The application's image has no name: {image}").format(image=image))
-    return name.removeprefix("samaops.keep/")
+    return name.removeprefix(f"{KEEP_NAMES}/")
+
+
+def is_ours(name: str) -> bool:
+    """Return whether an image's name is one that we have given."""
+    return name.startswith(f"{KEEP_NAMES}/")
 
 
 def _keep_step(releases: Releases, server: str, keeping: Keeping) -> Step:

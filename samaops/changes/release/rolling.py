@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from samaops.changes.balancer import members as balancer
 from samaops.changes.docker.restart import api_serves
-from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.readings import facts_in, reading
 from samaops.changes.release.keeping import (
     CODES,
+    is_ours,
     keep_steps,
     ran_last_of,
     repository_of_part,
@@ -137,7 +138,7 @@ def _target(releases: Releases, name: str) -> str:
     found = releases.find(name)
     if not found:
         known = joined(releases.title(image) for image in releases.entries())
-        raise UsageError(_("No release {name!r} is recorded").format(name=name), hint=known or None)
+        raise UsageError(_("No release {name!r} is recorded").format(name=name), hint=known or samaops(releases.site, "release record"))
     if len(found) > 1:
         text = _("{name} may be any of {releases}: name the image")
         raise UsageError(text.format(name=name, releases=joined(map(releases.title, found))))
@@ -224,7 +225,9 @@ class _Rolling:
         runs_new = _("{name} on {server} runs {release}, and its health check passes if it has one").format(
             **what, release=self._releases.title(image)
         )
-        runs_old = _("{name} on {server} is of {release}").format(**what, release=self._releases.title(earlier))
+        runs_old = _("{name} on {server} is of {release}").format(
+            **what, release=self._releases.title(earlier)
+        )
         after = [Condition("release.runs", (part.server, part.known_as, image), True, runs_new)]
         after += self._consumes(part)
         return Step(
@@ -278,9 +281,7 @@ class _Rolling:
             operation=Operation(BAKE, to_builtins(Baking(part.name, seconds)), None, seconds + 30.0),
             before=(Condition("docker.api_serves", (expected, part.name), True, serves),),
             after=(
-                Condition(
-                    "release.runs", (part.server, part.known_as, self._way.target), True, runs_new
-                ),
+                Condition("release.runs", (part.server, part.known_as, self._way.target), True, runs_new),
             ),
             no_undo=_("it only looks"),
             servers=self._site.servers_of("api"),
@@ -290,12 +291,18 @@ class _Rolling:
     def _names(self, wrong: Iterable[Part]) -> Iterator[Step]:
         """Yield that the names in the compose files stand for the release too: the next `up` would bring back the other."""
         for server, facts in self._releases.facts.items():
-            names = {part.container.image for part in wrong if part.server == server}
-            for name in sorted(names):
+            for name in sorted(self._names_in_use(server, wrong)):
                 image = next((image for image in facts.images if name in image.tags), None)
-                if image is None or image.id == self._way.target or name.startswith("samaops.keep/"):
-                    continue
-                yield self._name(server, name, image.id)
+                if image is not None and image.id != self._way.target:
+                    yield self._name(server, name, image.id)
+
+    def _names_in_use(self, server: str, wrong: Iterable[Part]) -> set[str]:
+        """Return how the compose files of a server call the image, as far as its containers or their records tell."""
+        facts = self._releases.facts[server]
+        parts = [part for part in wrong if part.server == server]
+        entries = [facts.entry(image) for image in {part.image for part in parts}]
+        names = {part.container.image for part in parts} | {entry.recorded.name for entry in entries if entry}
+        return {name for name in names if name and not is_ours(name) and not name.startswith("sha256:")}
 
     def _name(self, server: str, name: str, earlier: str) -> Step:
         tag = keep_tag(repository_of_part(self._releases, self._way.target), self._way.target)

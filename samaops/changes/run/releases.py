@@ -19,8 +19,8 @@ from samaops.clients.shells import ShellPool
 from samaops.collect import engine, registry
 from samaops.collect.release import migrations
 from samaops.facts.api import ApiFacts
-from samaops.facts.selection import Selection
 from samaops.facts.release import Recorded, keep_tag, short
+from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -89,7 +89,9 @@ def _record(keeping: Keeping, shell: Shell, archive: bytes | None) -> Recorded:
     if keeping.files:
         files = shlex.join(keeping.files)
         place = shlex.quote(keeping.directory or "/")
-        digest = shell.run(f"cd {place} && cat -- {files} | sha256sum", _SHORT_SECONDS).stdout.partition(" ")[0]
+        digest = shell.run(f"cd {place} && cat -- {files} | sha256sum", _SHORT_SECONDS).stdout.partition(" ")[
+            0
+        ]
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return Recorded(
         image=keeping.image,
@@ -101,6 +103,7 @@ def _record(keeping: Keeping, shell: Shell, archive: bytes | None) -> Recorded:
         compose=digest,
         containers=keeping.containers,
         migrations=found,
+        name=keeping.name,
     )
 
 
@@ -144,12 +147,12 @@ def seen(operation: Operation, site: Site) -> Outcome:
 def _recreate_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Recreating)
     files = " ".join(f"-f {shlex.quote(name)}" for name in of.files)
-    image = _("# with {service} made of {tag}").format(
+    image = _("# with the image {tag} for {service}:").format(
         service=of.service, tag=keep_tag(of.repository, of.image)
     )
     words = f"-p {shlex.quote(of.project)} {files} up -d --no-deps --force-recreate -t {of.stop_seconds}"
     line = f"cd {shlex.quote(of.directory)}; docker compose {words} {shlex.quote(of.service)}"
-    return (f"{on_server(site, operation.server, line)}  {image}",)
+    return (image, on_server(site, operation.server, line))
 
 
 @runs(RECREATE, lines=_recreate_lines)

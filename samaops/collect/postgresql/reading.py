@@ -155,9 +155,7 @@ class _Reading:
         self._version: int = server["version_number"]
         self._rows: list[Row] = []
 
-    def parts(
-        self, settings: PostgreSQL, application: str | None, version_table: str = ""
-    ) -> dict[str, Any]:
+    def parts(self, settings: PostgreSQL, application: str | None, version_table: str = "") -> dict[str, Any]:
         """Return every part that a selected check needs, by the names of the fields."""
         names = sorted({*LIMITS, *settings.expected_settings})
         readers: dict[str, Callable[[], object]] = {

@@ -49,13 +49,17 @@ def _migrations(name: str, text: str) -> Iterator[Migration]:
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
-                if isinstance(target, ast.Name) and isinstance(node.value, (ast.Constant, ast.Tuple, ast.List)):
+                if isinstance(target, ast.Name) and isinstance(
+                    node.value, (ast.Constant, ast.Tuple, ast.List)
+                ):
                     values[target.id] = ast.literal_eval(node.value)
     revision = values.get("revision")
     if not isinstance(revision, str):
         return
     parents = values.get("down_revision")
-    listed = [parents] if isinstance(parents, str) else list(parents) if isinstance(parents, (tuple, list)) else []
+    listed = (
+        [parents] if isinstance(parents, str) else list(parents) if isinstance(parents, (tuple, list)) else []
+    )
     upgrade = _source(text, functions.get("upgrade"))
     yield Migration(
         revision,

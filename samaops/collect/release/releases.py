@@ -98,11 +98,14 @@ def _entries(lines: Sequence[str]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
         elif word == "record":
             try:
                 recorded = convert(json.loads(second), Recorded)
-                if recorded.schema != SCHEMA:
-                    raise ValueError(recorded.schema)
-                entries.append(Entry(recorded, float(first), archives.get(short(recorded.image))))
+                seen_at = float(first)
             except (ValueError, ValidationError) as error:
                 unreadable.append(f"{second[:60]}: {error}")
+                continue
+            if recorded.schema != SCHEMA:
+                unreadable.append(recorded.schema)
+            else:
+                entries.append(Entry(recorded, seen_at, archives.get(short(recorded.image))))
     return tuple(entries), tuple(unreadable)
 
 

@@ -37,7 +37,13 @@ def listed(site: Site) -> Table:
         Column("since", _("since")),
     )
     return look.table(
-        site, "releases", columns, rows, _answer(releases), _notes(site, releases), is_whole=not releases.missing
+        site,
+        "releases",
+        columns,
+        rows,
+        _answer(releases),
+        _notes(site, releases),
+        is_whole=not releases.missing,
     )
 
 

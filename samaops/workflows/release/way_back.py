@@ -38,7 +38,13 @@ def check(site: Site, name: str = "") -> tuple[Table, Status]:
     notes = [_("what would be lost: {what}").format(what=joined(first.loses))] if first.loses else []
     notes += [_("then: {command}").format(command=command) for command in _next(site, releases, first)]
     table = look.table(
-        site, "rollback", columns, rows, _answer(releases, first), notes, is_whole=first.verdict is not Verdict.UNKNOWN
+        site,
+        "rollback",
+        columns,
+        rows,
+        _answer(releases, first),
+        notes,
+        is_whole=first.verdict is not Verdict.UNKNOWN,
     )
     return table, STATUS[first.verdict]
 
@@ -50,7 +56,8 @@ def _targets(releases: Releases, name: str) -> tuple[str, ...]:
     if not found:
         known = [releases.title(image) for image in releases.entries()]
         raise UsageError(
-            _("No release {name!r} is recorded").format(name=name), hint=joined(known) or "samaops release record"
+            _("No release {name!r} is recorded").format(name=name),
+            hint=joined(known) or "samaops release record",
         )
     return found[:1]
 

@@ -76,9 +76,13 @@ class ReleaseKeeper(Struct, frozen=True):
             raise ClientError(FailureKind.GARBAGE, f"{migrations}: > {most_bytes} bytes", STAGE)
         return archive
 
-    def write(self, kept: Kept, record: bytes, timeout: float) -> None:
-        """Write the record of a release, and its image as a file where that is missing. Raises ClientError."""
-        self._run("write", (kept.directory, kept.name, kept.tag), timeout, record)
+    def write(self, kept: Kept, record: bytes, timeout: float, *, runs: bool) -> None:
+        """Write the record of a release and its image as a file, where these are missing. Raises ClientError.
+
+        With ``runs`` it is noted that the release runs now.
+        """
+        words = (kept.directory, kept.name, kept.tag, "yes" if runs else "no")
+        self._run("write", words, timeout, record)
 
     def seen(self, kept: tuple[Kept, ...], timeout: float) -> None:
         """Note that releases run now: their records are touched. Raises ClientError."""

@@ -37,7 +37,7 @@ case $what in
     fi
     $docker cp "$holder:$migrations" - | head -c "$most" | base64 ;;
   write)
-    directory=$1 name=$2 tag=$3
+    directory=$1 name=$2 tag=$3 runs=$4
     as_root mkdir -p -m 755 "$directory" || exit 1
     partial=$directory/$name.partial
     as_root tee "$partial.json" >/dev/null || exit 1
@@ -52,8 +52,14 @@ case $what in
       as_root sync "$partial"
       as_root mv "$partial" "$directory/$name.tar" || exit 1
     fi
-    as_root sync "$partial.json"
-    as_root mv "$partial.json" "$directory/$name.json" ;;
+    # What was written when it was first seen stays; its time says when it was last seen running.
+    if as_root test -s "$directory/$name.json"; then
+      as_root rm -f "$partial.json"
+      [ "$runs" = no ] || as_root touch "$directory/$name.json"
+    else
+      as_root sync "$partial.json"
+      as_root mv "$partial.json" "$directory/$name.json"
+    fi ;;
   seen)
     for file; do as_root touch -c "$file" || exit 1; done ;;
   drop)

@@ -76,7 +76,7 @@ def plan_record(snapshot: Snapshot, site: Site) -> Plan:
     """Plan that the running releases are recorded and kept on each server, and those beyond the last ones let go."""
     releases = observed(snapshot, site)
     require_observed(releases)
-    steps = (*keep_steps(releases), *_drop_steps(releases))
+    steps = (*keep_steps(releases), *_repair_steps(releases), *_drop_steps(releases))
     return Plan(
         verb="release record",
         arguments=(),
@@ -86,6 +86,7 @@ def plan_record(snapshot: Snapshot, site: Site) -> Plan:
         target=site.name,
         steps=steps,
         nothing_to_do=_("what runs is recorded and kept"),
+        cures=tuple(f"release.kept.incomplete@release/{server}" for server in releases.facts),
         steps_stand_alone=True,
     )
 
@@ -178,6 +179,24 @@ def _keep_step(releases: Releases, server: str, keeping: Keeping) -> Step:
         servers=(),
         about=f"release/{server}",
     )
+
+
+def _repair_steps(releases: Releases) -> Iterator[Step]:
+    """Yield the steps that make whole what keeps the last releases besides the running ones, where it can be."""
+    for server, facts in releases.facts.items():
+        running = {part.image for part in releases.parts if part.server == server}
+        others = [entry.recorded for entry in facts.entries if entry.recorded.image not in running]
+        for recorded in others[: releases.site.settings.release.kept - 1]:
+            if facts.is_there(recorded.image) and not facts.is_kept(recorded.image):
+                keeping = Keeping(recorded.image, recorded.repository)
+                yield replace(
+                    _keep_step(releases, server, keeping),
+                    title=_("Make whole what keeps {release} on {server}").format(
+                        release=releases.title(recorded.image), server=server
+                    ),
+                    undo=None,
+                    no_undo=_("it is kept as it was when it ran"),
+                )
 
 
 def _drop_steps(releases: Releases) -> Iterator[Step]:

@@ -138,7 +138,10 @@ def _target(releases: Releases, name: str) -> str:
     found = releases.find(name)
     if not found:
         known = joined(releases.title(image) for image in releases.entries())
-        raise UsageError(_("No release {name!r} is recorded").format(name=name), hint=known or samaops(releases.site, "release record"))
+        raise UsageError(
+            _("No release {name!r} is recorded").format(name=name),
+            hint=known or samaops(releases.site, "release record"),
+        )
     if len(found) > 1:
         text = _("{name} may be any of {releases}: name the image")
         raise UsageError(text.format(name=name, releases=joined(map(releases.title, found))))

@@ -67,7 +67,9 @@ def keep(operation: Operation, site: Site) -> Outcome:
         archive = keeper.hold(kept, rules.migrations, migrations.MOST_BYTES, operation.timeout_seconds)
         record = _record(keeping, shell, archive)
         progress.tell(_("writing {file}").format(file=kept.file))
-        keeper.write(kept, json.encode(record) + b"\n", operation.timeout_seconds)
+        keeper.write(
+            kept, json.encode(record) + b"\n", operation.timeout_seconds, runs=bool(keeping.containers)
+        )
     finally:
         shells.close()
     return Outcome(True)

@@ -138,6 +138,10 @@ def way(*observations: Observation, target: str = "", **release: Any) -> WayBack
 
 
 BOTH = (server("api"), server("workers"))
+UNKEPT = tuple(
+    server(name, replace(KEPT, entries=(), images=(replace(IMAGES[0], tags=("app:production",)),)))
+    for name in ("api", "workers")
+)
 
 
 def test_a_release_that_knows_the_database_needs_the_code_alone() -> None:

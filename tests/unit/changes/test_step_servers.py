@@ -26,6 +26,7 @@ from tests.unit.changes import test_object_plans as objects
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
+from tests.unit.changes import test_release_plans as releases
 from tests.unit.changes import test_revoke_plans as revoking
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes import test_upkeep_plans as upkeep
@@ -90,6 +91,12 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("queue unpark", ("low_priority", ALL), (broker(QUEUE, parking.HOLDING),)),
     ("workers revoke", ("id-1", TERMINATE), (revoking.workers(revoking.STUCK),)),
     ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),
+    ("release record", (), (*releases.running(), *releases.UNKEPT)),
+    (
+        "rollback app",
+        ("",),
+        (*releases.running(), *releases.BOTH, releases.database("aaa"), *releases.WELL, releases.pool()),
+    ),
     ("db cancel", ("41",), (sessions.observed(sessions.BACKEND),)),
     ("pool pause", ("samaconso", "30"), (pools.observed(),)),
     ("pool kill", ("samaconso", "10"), (pools.observed(),)),

@@ -126,7 +126,13 @@ def host_out_of_memory(finding: Finding, view: View) -> Root | None:
     "ssh-unusable",
     on=not_ok("servers.ssh.unreachable"),
     rank=Rank.ENGINE,
-    effects=same_server("servers.*", "docker.*", "backup.*", "redis.memory.over_container"),
+    effects=same_server(
+        "servers.*",
+        "docker.*",
+        "backup.*",
+        "redis.memory.over_container",
+        "loadbalancer.management.unreachable",
+    ),
     distinguished_from=("server-unresponsive",),
 )
 def ssh_unusable(finding: Finding, view: View) -> Root | None:

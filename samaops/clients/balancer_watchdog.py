@@ -38,7 +38,7 @@ class Watched(Struct, frozen=True):
 def of_commands(commands: BalancerCommands, member: str) -> Watched:
     """Return a member of a balancer that is controlled by commands."""
     look = f"{{ {commands.list}; }} >/dev/null"
-    return Watched(_mark(commands.pool, member), look, named(commands.online, member))
+    return Watched(mark_of(commands.pool, member), look, named(commands.online, member))
 
 
 def of_bigip(settings: BigIp, control: BigIpControl, member: str, setting: str) -> Watched:
@@ -52,10 +52,11 @@ def of_bigip(settings: BigIp, control: BigIpControl, member: str, setting: str) 
 
     authority = settings.ca_file.read_bytes() if settings.ca_file else b""
     secret = log_in_body(settings) + b"\n" + authority
-    return Watched(_mark(settings.pool, member), command("", ""), command(fields, wanted), secret)
+    return Watched(mark_of(settings.pool, member), command("", ""), command(fields, wanted), secret)
 
 
-def _mark(pool: str, member: str) -> str:
+def mark_of(pool: str, member: str) -> str:
+    """Return by what the watchdog of a member is found among the processes of its server."""
     return f"samaops-balancer {pool}/{member}"
 
 
@@ -72,9 +73,9 @@ class BalancerWatchdog(Struct, frozen=True):
         """Start one that puts a member back after so many seconds; an earlier one of it ends. Raises ClientError."""
         self._run("start", timeout, watched, f"{seconds:g}")
 
-    def end(self, watched: Watched, timeout: float) -> None:
-        """End that of a member, where there is one. Raises ClientError."""
-        self._run("end", timeout, watched)
+    def end(self, mark: str, timeout: float) -> None:
+        """End that of a member, by its mark, where there is one. Raises ClientError."""
+        self._run("end", timeout, Watched(mark, "", ""))
 
     def _run(self, what: str, timeout: float, watched: Watched, *words: str) -> None:
         script = _script("balancer_watchdog.sh")

@@ -270,6 +270,8 @@ TYPED = [
     ("pool enable", ("samaconso",), "pool enable samaconso"),
     ("pool reload", (), "pool reload"),
     ("pool set-size", ("", "30"), "pool set-size 30"),
+    ("balancer drain", ("10.101.0.2:8001", "45"), "balancer drain 10.101.0.2:8001 --within 45"),
+    ("balancer enable", ("api_1",), "balancer enable api_1"),
     ("docker restart", ("my container",), "docker restart 'my container'"),
     ("docker cleanup", (), "docker cleanup"),
     ("release record", (), "release record"),

@@ -210,13 +210,17 @@ def enable_step(site: Site, member: MemberFacts, earlier: str = OFFLINE, guard_s
 
 
 def _operation(site: Site, kind: str, of: Draining | Setting, seconds: float = _SPARE_SECONDS) -> Operation:
-    commands = _commands_server(site)
-    return Operation(kind, asdict(of), commands, seconds)
+    """Return an operation; a command runs on a server where the balancer is controlled by such, or for a watchdog."""
+    is_on_server = configured(site).bigip is None or (isinstance(of, Draining) and of.guard_seconds > 0)
+    return Operation(kind, asdict(of), watchdog_server(site) if is_on_server else None, seconds)
 
 
-def _commands_server(site: Site) -> str | None:
+def watchdog_server(site: Site) -> str | None:
+    """Return the server on which a watchdog works: where the commands run, or one that reaches the F5 too."""
     section = configured(site)
-    return section.commands.server if section.bigip is None and section.commands is not None else None
+    if section.bigip is None:
+        return section.commands.server if section.commands is not None else None
+    return section.bigip.server or next(iter(site.servers_of("api")), None)
 
 
 def _servers(site: Site) -> tuple[str, ...]:

@@ -8,12 +8,26 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
-from samaops.changes.balancer.members import DRAIN, SET, Draining, Setting, configured
+from samaops.changes.balancer.members import (
+    DRAIN,
+    SET,
+    Draining,
+    Setting,
+    configured,
+    watchdog_server,
+)
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.clients.balancer_commands import CommandControl, named
-from samaops.clients.balancer_watchdog import BalancerWatchdog, Watched, of_bigip, of_commands
+from samaops.clients.balancer_watchdog import (
+    BalancerWatchdog,
+    Watched,
+    mark_of,
+    of_bigip,
+    of_commands,
+)
 from samaops.clients.errors import ClientError
 from samaops.clients.loadbalancer import FIELDS, BigIpControl
 from samaops.clients.shell import Shell
@@ -41,6 +55,7 @@ _REFUSALS = (
     FailureKind.MISSING,
     FailureKind.REFUSED,
     FailureKind.ERROR,
+    FailureKind.UNAVAILABLE,
 )
 
 
@@ -52,6 +67,8 @@ class _Control(Protocol):
     def set(self, member: str, setting: str) -> None: ...
 
     def watched(self, member: str, earlier: str) -> Watched: ...
+
+    def mark(self, member: str) -> str: ...
 
 
 class _BigIp(Struct, frozen=True):
@@ -66,6 +83,9 @@ class _BigIp(Struct, frozen=True):
 
     def watched(self, member: str, earlier: str) -> Watched:
         return of_bigip(self.settings, self.control, member, earlier)
+
+    def mark(self, member: str) -> str:
+        return mark_of(self.settings.pool, member)
 
 
 class _Commands(Struct, frozen=True):
@@ -83,6 +103,9 @@ class _Commands(Struct, frozen=True):
 
     def watched(self, member: str, earlier: str) -> Watched:  # noqa: ARG002 - here it can only be enabled
         return of_commands(self.section, member)
+
+    def mark(self, member: str) -> str:
+        return mark_of(self.section.pool, member)
 
 
 class _Opened(Struct, frozen=True):
@@ -117,21 +140,14 @@ def _opened(site: Site) -> Iterator[_Opened]:
         if section.bigip is not None:
             control = BigIpControl(section.bigip, section.timeout)
             try:
-                yield _Opened(_BigIp(section.bigip, control), _watchdog_server(site), shells)
+                yield _Opened(_BigIp(section.bigip, control), watchdog_server(site), shells)
             finally:
                 control.close()
         elif section.commands is not None:
             commands = CommandControl(shells.of(section.commands.server), section.commands, section.timeout)
-            yield _Opened(_Commands(section.commands, commands), section.commands.server, shells)
+            yield _Opened(_Commands(section.commands, commands), watchdog_server(site), shells)
     finally:
         shells.close()
-
-
-def _watchdog_server(site: Site) -> str | None:
-    bigip = site.settings.loadbalancer.bigip if site.settings.loadbalancer else None
-    if bigip is not None and bigip.server is not None:
-        return bigip.server
-    return next(iter(site.servers_of("api")), None)
 
 
 def _set_lines(site: Site, member: str, setting: str) -> tuple[str, ...]:
@@ -149,10 +165,7 @@ def _drain_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     lines = _set_lines(site, of.member, OFFLINE)
     if not of.guard_seconds:
         return lines
-    section = configured(site)
-    server = (section.commands.server if section.commands else None) or "?"
-    if section.bigip is not None:
-        server = _watchdog_server(site) or "?"
+    server = watchdog_server(site) or "?"
     guard = _("# on {server}, by itself {seconds:g} s later: {command}")
     back = " ".join(_set_lines(site, of.member, of.earlier))
     return (guard.format(server=server, seconds=of.guard_seconds, command=back), *lines)
@@ -174,11 +187,13 @@ def drain(operation: Operation, site: Site) -> Outcome:
             except ClientError as error:
                 text = _("nothing would put it back if samaops died: {reason}")
                 return Outcome(False, text.format(reason=error.message), is_skipped=True)
+        note = "" if of.guard_seconds else _end_watchdog(opened, of.member)
         outcome = _set(opened, _named(members, of.member), OFFLINE)
         if not outcome.is_ok:
             _end_watchdog(opened, of.member)
             return outcome
-        return _await_end(opened, of)
+        outcome = _await_end(opened, of)
+        return replace(outcome, output=f"{outcome.output}; {note}") if note else outcome
 
 
 @runs(SET, lines=lambda operation, site: _set_lines(site, *_member_and_setting(operation)))
@@ -295,7 +310,7 @@ def _end_watchdog(opened: _Opened, name: str) -> str:
     if opened.server is None:
         return ""
     try:
-        opened.watchdog().end(opened.control.watched(name, ENABLED), _WATCHDOG_SECONDS)
+        opened.watchdog().end(opened.control.mark(name), _WATCHDOG_SECONDS)
     except ClientError as error:
         return _("a watchdog may still be there: {reason}").format(reason=error.message)
     return ""

@@ -21,6 +21,7 @@ from samaops.facts.selection import Selection
 from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
 from samaops.workflows import change, exclusion
+from tests.unit.changes import test_balancer_plans as balancers
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_object_plans as objects
 from tests.unit.changes import test_parking_plans as parking
@@ -52,6 +53,7 @@ SPREAD = Settings.model_validate(
         "redis": {"server": "flower"},
         "postgresql": {"server": "flower"},
         "pgbouncer": {"server": "db"},
+        "loadbalancer": {"url": "http://10.0.0.8", "bigip": {"url": "https://10.0.0.9"}},
         "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
         "api": {
             "instances": [
@@ -123,6 +125,15 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("db analyze", ("orders",), (upkeep.observed(),)),
     ("db reindex", ("orders_note",), (upkeep.observed(),)),
     ("db optimize", (), (upkeep.observed(upkeep_relations=(upkeep.DIRTY,)),)),
+    ("balancer drain", ("api_1", "30"), (balancers.THREE, *balancers.SERVING)),
+    (
+        "balancer enable",
+        ("api_1",),
+        (
+            balancers.balancer(balancers.facts("api_1", "offline"), balancers.facts("api_2")),
+            *balancers.SERVING,
+        ),
+    ),
     (canary.NAME, ("normal", "id-1", "30"), (broker(replace(QUEUE, name="normal", consumers=1)),)),
 ]
 

@@ -211,8 +211,11 @@ class TestNames:
 
 class TestConfigurations:
     def test_a_member_can_be_taken_offline(self, places: Places) -> None:
-        balancer.write_configuration(places, offline=frozenset({"api_2"}))
-        text = balancer.configuration_file(places).read_text()
+        balancer.write_configuration(places)
+        directory = balancer.directory_of(places)
+        balancer.write_members(directory, places.members, frozenset({"api_2"}))
+        balancer.write_configuration(places)  # as by another `lab up`: it stays out
+        text = (directory / "upstreams.conf").read_text()
         down = [line for line in text.splitlines() if line.rstrip(";").endswith(" down")]
         assert len(down) == 3
         assert all(places.members["api_2"] in line for line in down)

@@ -433,8 +433,6 @@ class Release(Section):
     bake_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
     # How long a member may be out of the balancer's pool: then a watchdog puts it back, whatever has become of us.
     member_seconds: Annotated[float, Field(ge=30, le=3600)] = 300.0
-    # `release begin` and what loses data want a backup that is not older.
-    backup_max_age_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
 
 
 class Playbooks(Section):

@@ -138,10 +138,15 @@ def way(*observations: Observation, target: str = "", **release: Any) -> WayBack
 
 
 BOTH = (server("api"), server("workers"))
-UNKEPT = tuple(
-    server(name, replace(KEPT, entries=(), images=(replace(IMAGES[0], tags=("app:production",)),)))
-    for name in ("api", "workers")
-)
+# Where the API's members have a server each.
+PLACES = ("api", "api2", "workers")
+SPREAD = (engine("api", a1=NEW), engine("api2", a2=NEW), engine("workers", c2=NEW))
+
+
+def unkept(name: str) -> Observation:
+    """Return a server on which nothing is recorded yet."""
+    bare = replace(IMAGES[0], tags=("app:production",), is_held=False)
+    return server(name, replace(KEPT, entries=(), images=(bare,)))
 
 
 def test_a_release_that_knows_the_database_needs_the_code_alone() -> None:

@@ -296,8 +296,9 @@ class _Rolling:
         for server, facts in self._releases.facts.items():
             for name in sorted(self._names_in_use(server, wrong)):
                 image = next((image for image in facts.images if name in image.tags), None)
-                if image is not None and image.id != self._way.target:
-                    yield self._name(server, name, image.id)
+                earlier = image.id if image else ""
+                if earlier != self._way.target:
+                    yield self._name(server, name, earlier)
 
     def _names_in_use(self, server: str, wrong: Iterable[Part]) -> set[str]:
         """Return how the compose files of a server call the image, as far as its containers or their records tell."""
@@ -311,6 +312,11 @@ class _Rolling:
         tag = keep_tag(repository_of_part(self._releases, self._way.target), self._way.target)
         words = {"name": name, "server": server}
         stands = _("{name} stands for {release} on {server}")
+        # A prune takes the names of images too, also of those that are in use.
+        back = f"docker tag {earlier} {name}" if earlier else f"docker image rm {name}"
+        before = stands.format(**words, release=self._releases.title(earlier))
+        if not earlier:
+            before = _("{name} stands for nothing on {server}").format(**words)
         return Step(
             id="release.name",
             title=_("Let {name} stand for {release} on {server}").format(
@@ -318,15 +324,8 @@ class _Rolling:
             ),
             risk=Risk.SAFE,
             operation=shell(f"docker tag {tag} {name}", server),
-            undo=shell(f"docker tag {earlier} {name}", server),
-            before=(
-                Condition(
-                    "release.named",
-                    (server, name),
-                    earlier,
-                    stands.format(**words, release=self._releases.title(earlier)),
-                ),
-            ),
+            undo=shell(back, server),
+            before=(Condition("release.named", (server, name), earlier, before),),
             after=(
                 Condition(
                     "release.named",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,7 +19,7 @@ from samaops.lab.processes import StartError
 from samaops.lab.release import releases
 from samaops.lab.release.releases import Release
 from samaops.lab.servers import Server, checked_in, of_state
-from samaops.lab.starting import wait_until
+from samaops.lab.starting import FAULTS, wait_until
 from samaops.lab.state import read_state
 
 NEXT = "next"
@@ -44,8 +46,8 @@ class Deployed(Struct, frozen=True):
 def deploy(layout: Layout, version: str = NEXT) -> Deployed:
     """Bring out a release on both servers, the one after that which runs unless it is named.
 
-    Raises UsageError for a release that there is not, UnavailableError where the lab is not up, RefusedError where it
-    has no containers, StartError when something failed on the way.
+    Raises UsageError for a release that there is not, UnavailableError where the lab is not up or something failed on
+    the way, RefusedError where it has no containers.
     """
     layout = Layout(layout.directory.resolve())
     state = read_state(layout.state_file)
@@ -56,26 +58,28 @@ def deploy(layout: Layout, version: str = NEXT) -> Deployed:
             _("Without containers there are no releases: {reason}").format(reason=state.mode_reason)
         )
     with locked(layout):
-        servers = {name: of_state(layout, state, name) for name in SERVICES}
-        earlier = running_version(servers["api"])
-        release = _chosen(earlier, version)
-        chains.together(
-            [lambda server=server: _load(server, release) for server in servers.values()]  # type: ignore[misc]
-        )
-        alembic(layout, servers["api"], "upgrade", release.revisions[-1])
-        chains.together(
-            [lambda server=server: compose.up(server, *SERVICES[server.name]) for server in servers.values()]  # type: ignore[misc]
-        )
-        if not release.fault:
-            _await(layout)
+        try:
+            return _deployed(layout, {name: of_state(layout, state, name) for name in SERVICES}, version)
+        except FAULTS as error:
+            raise UnavailableError(str(error).strip(), hint="samaops lab status") from error
+
+
+def _deployed(layout: Layout, servers: Mapping[str, Server], version: str) -> Deployed:
+    earlier = running_version(servers["api"])
+    release = _chosen(earlier, version)
+    chains.together([functools.partial(_load, server, release) for server in servers.values()])
+    alembic(layout, servers["api"], "upgrade", release.revisions[-1])
+    chains.together(
+        [functools.partial(compose.up, server, *SERVICES[name]) for name, server in servers.items()]
+    )
+    if not release.fault:
+        _await(layout)
     return Deployed(earlier, release)
 
 
 def running_version(server: Server) -> str:
-    """Return which release the name of production stands for on a server."""
-    return checked_in(
-        server, ["docker", "image", "inspect", "--format", _VERSION, releases.RUNNING_TAG]
-    ).strip()
+    """Return which release the first member runs, by what its container has from its image."""
+    return checked_in(server, ["docker", "inspect", "--format", _VERSION, "samaconso_api_1"]).strip()
 
 
 def _chosen(earlier: str, version: str) -> Release:

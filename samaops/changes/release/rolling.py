@@ -129,6 +129,8 @@ def plan_app(snapshot: Snapshot, site: Site, name: str) -> Plan:
         steps=tuple(rolling.steps(wrong)),
         cures=("release.running.differs@release/application",),
         notes=tuple(rolling.notes()),
+        # A member whose container is taken back is spared by the balancer as well: not by steps alone.
+        taken_back_by=("rollback app", releases.running[0]),
     )
 
 

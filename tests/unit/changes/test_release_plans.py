@@ -304,6 +304,7 @@ def test_what_is_not_well_is_replaced_where_it_stands() -> None:
         "release.recreate", "release.bake", "release.recreate", "release.bake", "release.recreate",
         "release.recreate", "release.name", "release.name", "release.seen", "release.seen",
     ]  # fmt: skip
+    assert plan.taken_back_by == ("rollback app", NEW), "not step by step: each member is spared again"
     recreate = plan.steps[0]
     assert recreate.risk is Risk.DISRUPTIVE
     assert recreate.operation.arguments["image"] == OLD

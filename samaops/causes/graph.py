@@ -25,6 +25,7 @@ from samaops.causes import (
     rabbitmq,
     rabbitmq_access,
     redis,
+    releases,
     servers,
     services,
     settings,
@@ -57,6 +58,7 @@ _LAYERS = (
     rabbitmq_access,
     celery,
     publishing,
+    releases,
 )
 DECLARATIONS = declared_in(_LAYERS)
 # A healthy lab was called hung once in fifty looks at 7 to 11 processes for each processor, and never below 5.

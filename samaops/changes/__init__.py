@@ -9,4 +9,5 @@ from samaops.changes import (  # noqa: F401 - they register their verbs and read
     pgbouncer,
     postgresql,
     rabbitmq,
+    release,
 )

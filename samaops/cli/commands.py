@@ -29,6 +29,14 @@ COMMANDS = {
         "samaops.cli.pool",
         N_("PgBouncer: look at its pools, pause and resume, size, reload."),
     ),
+    "release": (
+        "samaops.cli.release",
+        N_("The application's releases: list them, record and keep what runs."),
+    ),
+    "rollback": (
+        "samaops.cli.rollback",
+        N_("Back to an earlier release: whether and how it goes, and going."),
+    ),
     "balancer": (
         "samaops.cli.balancer",
         N_("The load balancer's pool: list its members, take one out, put it back."),

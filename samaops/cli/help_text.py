@@ -178,6 +178,17 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "docker ps": (("docker ps", N_("the containers of all servers")),),
     "docker stats": (("docker stats", N_("what each uses now")),),
     "docker logs": (("docker logs samaconso_redis --tail 50", N_("the last 50 lines")),),
+    "release list": (("release list", N_("which release runs where, and which are kept")),),
+    "release record": (("release record --dry-run", N_("what would be kept, and what let go")),),
+    "release begin": (("release begin 2.1.0", N_("before the deployment of 2.1.0")),),
+    "rollback check": (
+        ("rollback check", N_("whether there is a way back, and what it would cost")),
+        ("rollback check --to 2.0.0", N_("to one of the releases that are kept")),
+    ),
+    "rollback app": (
+        ("rollback app --dry-run", N_("the plan alone: which container when, and how it is taken back")),
+        ("rollback app --to 2.0.0 --wait 120", N_("two minutes for each new container to be well")),
+    ),
     "docker cleanup": (("docker cleanup workers --dry-run", N_("which images would go, on one server")),),
     "balancer list": (("balancer list", N_("who serves, and who was taken out")),),
     "balancer drain": (

@@ -15,6 +15,7 @@ from samaops.lab import lab
 from samaops.lab import load as traffic
 from samaops.lab.incidents import running
 from samaops.lab.layout import Layout, default_directory
+from samaops.lab.release import deploy, releases
 
 STATUS_SCHEMA = "samaops/lab-status/1"
 EXIT_CODES = {"running": 0, "degraded": 1, "down": 2}
@@ -34,6 +35,10 @@ Output = Annotated[
 
 def _incidents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
     return [(incident.id, _(incident.title)) for incident in running.INCIDENTS]
+
+
+def _releases(ctx: typer.Context, incomplete: str) -> list[str]:  # noqa: ARG001 - typer filters
+    return [deploy.NEXT, *(release.version for release in releases.RELEASES)]
 
 
 def _layout(directory: Path | None) -> Layout:
@@ -75,6 +80,17 @@ def load(
 ) -> None:
     """Send a load."""
     lab_screen.show_load(traffic.run(seconds, rate))
+
+
+@app.command(help=N_("Bring out another release of the application, as the team does it by hand."))
+def release(
+    version: Annotated[
+        str, typer.Argument(help=N_("A release of the lab, or `next`."), autocompletion=_releases)
+    ] = deploy.NEXT,
+    directory: Directory = None,
+) -> None:
+    """Bring out a release."""
+    lab_screen.show_deployed(deploy.deploy(_layout(directory), version))
 
 
 @app.command("break", help=N_("Cause an incident; return when it can be seen."))

@@ -18,6 +18,7 @@ from samaops.i18n import _, number
 from samaops.lab.lab import LabStatus, UpResult
 from samaops.lab.layout import ADDRESSES, VIP_PORT, Layout, default_directory
 from samaops.lab.load import LoadResult
+from samaops.lab.release.deploy import Deployed
 from samaops.lab.starting import Step
 
 
@@ -140,3 +141,11 @@ def show_load(result: LoadResult) -> None:
     )
     for outcome, count in result.outcomes.items():
         typer.echo(f"  {count:>6}  {outcome}")
+
+
+def show_deployed(deployed: Deployed) -> None:
+    """Say which release runs now, and whether it is one that has a fault."""
+    words = {"earlier": deployed.earlier, "version": deployed.release.version}
+    say(_("The lab runs release {version}; before it was {earlier}.").format(**words))
+    if deployed.release.fault:
+        say(_("It is a bad one: see samaops --lab diagnose, and samaops --lab rollback check."))

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from samaops.collect.engine import Collector, Probe
 from samaops.facts.selection import Selection
-from samaops.facts.systems import SYSTEMS
+from samaops.facts.systems import ALSO_FEEDS, SYSTEMS
 from samaops.site.site import Site
 
 # To its client's own time limit a look adds what it takes to say that it ended.
@@ -95,7 +95,7 @@ def collectors(site: Site, selection: Selection) -> list[Collector]:
     return [
         collector
         for system in SYSTEMS
-        if selection.touches(system)
+        if any(map(selection.touches, (system, *ALSO_FEEDS.get(system, ()))))
         for collector in collectors_of(system, site)
         if collector.is_wanted(selection)
     ]

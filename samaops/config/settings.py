@@ -474,6 +474,29 @@ class History(Section):
     url: Secret | None = None
 
 
+class Release(Section):
+    """What `samaops release` and `samaops rollback` go by."""
+
+    # Where an image of the application has its Alembic revisions; "" where the application has none.
+    migrations: str = "/app/migrations/versions"
+    # The table in which Alembic keeps where the database is.
+    version_table: str = "public.alembic_version"
+    # Whether a release runs on a database whose newer migrations only add to it: not where its image migrates at its start.
+    tolerates_additions: bool = False
+    # Revisions that older releases run with, whatever they do.
+    compatible: tuple[str, ...] = ()
+    # How many releases of a server are kept, the running one with them.
+    kept: Annotated[int, Field(ge=2)] = 3
+    # Where a server keeps what is recorded of its releases, and their images as files, which no prune takes.
+    directory: Annotated[str, Field(pattern="^/")] = "/var/lib/samaops/releases"
+    # How long a worker's tasks may take to end before it is replaced.
+    worker_stop_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
+    # How long a member must serve with its new container before the next one follows.
+    bake_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    # How long a member may be out of the balancer's pool: then a watchdog puts it back, whatever has become of us.
+    member_seconds: Annotated[float, Field(ge=30, le=3600)] = 300.0
+
+
 class Playbooks(Section):
     """A site's own playbooks, beside those of samaops."""
 
@@ -523,6 +546,7 @@ class Settings(Section):
     notify: Notify = Notify()
     schedule: Schedule = Schedule()
     maintenance: Maintenance = Maintenance()
+    release: Release = Release()
     history: History = History()
     playbooks: Playbooks = Playbooks()
     thresholds: dict[str, Threshold] = {}

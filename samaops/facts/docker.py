@@ -48,7 +48,7 @@ class Container(Struct, frozen=True):
     ``absent_files`` the variables that name a file which is not in it, with a slash where a directory is in its place.
     What is None could not be looked at, as ``ways`` of a container that does not run. ``settings`` are its limits and
     the options of its command line. ``number`` tells the containers of one compose service apart; ``is_oneoff`` is one
-    that ``compose run`` made.
+    that ``compose run`` made. ``directory`` and ``files`` are compose's: where, and from which files it was made.
     """
 
     name: str
@@ -81,6 +81,8 @@ class Container(Struct, frozen=True):
     ways: tuple[Way, ...] | None = None
     absent_files: tuple[str, ...] = ()
     settings: tuple[Variable, ...] = ()
+    directory: str = ""
+    files: tuple[str, ...] = ()
 
     def does_the_work_of(self, name: str) -> bool:
         """Return whether it is the container of this name whatever its own is: the same service of the same project."""

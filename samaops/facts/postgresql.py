@@ -337,12 +337,20 @@ class DueNotifications(Struct, frozen=True):
     published_seconds: float | None = None
 
 
+class SchemaVersion(Struct, frozen=True):
+    """At which migrations of the application the database is: the revisions in Alembic's table."""
+
+    table: str
+    exists: bool
+    revisions: tuple[str, ...] = ()
+
+
 class PostgresFacts(Struct, frozen=True):
     """One look at one PostgreSQL server, from one database of it."""
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
     MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = (
-        "application", "backends", "checkpointing", "dirty_buffers", "index_tables", "indexes", "notifications", "parameters", "prepared_to_end", "rights",
+        "application", "backends", "checkpointing", "dirty_buffers", "index_tables", "indexes", "migration", "notifications", "parameters", "prepared_to_end", "rights",
         "slots_to_drop",
         "data_directories", "rates", "upkeep", "unfinished_indexes", "upkeep_indexes", "upkeep_relations",
     )  # fmt: skip
@@ -369,6 +377,7 @@ class PostgresFacts(Struct, frozen=True):
     standbys: tuple[Standby, ...] | None = None
     settings: dict[str, Setting] | None = None
     notifications: DueNotifications | None = None
+    migration: SchemaVersion | None = None
     configuration: Things | None = None
     started_at: float | None = None
     application: Application | None = None

@@ -12,6 +12,7 @@ SYSTEMS = (
     "api",
     "rabbitmq",
     "docker",
+    "release",
     "redis",
     "celery",
     "flower",
@@ -24,3 +25,6 @@ SYSTEMS = (
     "certificates",
     "maintenance",  # looked at only when asked for by name
 )
+
+# What systems are looked at for besides their own checks: prefixes of the codes of others.
+ALSO_FEEDS = {"postgresql": ("release.rollback",), "docker": ("release",)}

@@ -138,7 +138,7 @@ def _give_engines_up(starter: Starter) -> None:
 def _engine(starter: Starter, name: str) -> None:
     server = starter.server(name)
     starter.process(engine.spec(starter.layout, server))
-    starter.action(f"images_{name}", lambda: engine.import_images(server))
+    starter.action(f"images_{name}", lambda: engine.load_images(server))
 
 
 def _containers(starter: Starter, name: str) -> None:

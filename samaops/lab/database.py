@@ -22,6 +22,7 @@ from samaops.lab.layout import (
     Secrets,
 )
 from samaops.lab.processes import ProcessSpec, StartError
+from samaops.lab.release import releases
 from samaops.lab.requirements import postgresql_programs
 from samaops.lab.servers import Server, checked_in
 
@@ -186,6 +187,8 @@ def _load(session: psycopg.Connection[Any]) -> None:
         with session.transaction():
             session.execute((APPLICATION_SQL / "schema.sql").read_bytes())
             session.execute((APPLICATION_SQL / "seed.sql").read_bytes())
+            session.execute(sql("version_table"))
+            session.execute(sql("stamp"), (releases.FIRST.revisions[-1],))
             session.execute(sql("grant_notifications"))
             session.execute(sql("mark_loaded"))
     except psycopg.Error as error:

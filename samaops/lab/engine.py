@@ -20,13 +20,13 @@ from samaops.i18n import _
 from samaops.lab import templating
 from samaops.lab.layout import Layout
 from samaops.lab.processes import ProcessSpec
+from samaops.lab.release import releases
 from samaops.lab.requirements import RABBITMQ_PROGRAMS, find_program, program
 from samaops.lab.servers import Server, cgroup_parent, checked_in
 
-IMAGES = {
-    "api": ("samaconso_api:production", "rabbitmq:3-management-alpine"),
-    "workers": ("samaconso_api:production", "redis:7.4.4-alpine"),
-}
+# The others' images, which have no releases here.
+IMAGES = {"api": "rabbitmq:3-management-alpine", "workers": "redis:7.4.4-alpine"}
+_BUILT_AT = "2026-01-05T09:00:00Z"
 DIRECTORIES = ("usr", "etc", "tmp", "var", "var/lib", "proc", "sys", "dev", "run", "root", "app", "data")
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "lib32": "usr/lib32"}
 FILES = {
@@ -117,26 +117,36 @@ def answering(server: Server) -> Callable[[], bool]:
     return answers
 
 
-def import_images(server: Server) -> bool:
-    """Make the images that are missing. Return whether any was made."""
-    names = IMAGES[server.name]
+def load_images(server: Server) -> bool:
+    """Load the images that are missing, the application's as its first release. Return whether any was."""
     listing = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]
     present = checked_in(server, listing).split()
-    wanted = [name for name in names if name not in present]
-    if not wanted:
+    other, running = IMAGES[server.name], releases.RUNNING_TAG
+    images = []
+    if running not in present:
+        images.append(releases.image_of(releases.FIRST, IMAGE_PATH))
+    if other not in present:
+        images.append(releases.Image((other,), _BUILT_AT, (f"PATH={IMAGE_PATH}",), {}, {}))
+    if not images:
         return False
-    archive = Path("/run/image.tar")
-    server.outer(archive).write_bytes(image_archive())
-    for name in wanted:
-        checked_in(server, ["docker", "import", "--change", f"ENV PATH={IMAGE_PATH}", str(archive), name])
-    server.outer(archive).unlink()
-    run = ["docker", "run", "--rm", "--network", "host", "-v", "/usr:/usr:ro", names[0], "true"]
+    load(server, images)
+    run = ["docker", "run", "--rm", "--network", "host", "-v", "/usr:/usr:ro", other, "true"]
     checked_in(server, run)  # an engine may answer and still not be allowed to run anything
     return True
 
 
+def load(server: Server, images: list[releases.Image]) -> None:
+    """Give the engine of a server these images."""
+    archive = Path("/run/images.tar")
+    server.outer(archive).write_bytes(releases.archive(image_archive(), images))
+    try:
+        checked_in(server, ["docker", "load", "-q", "-i", str(archive)])
+    finally:
+        server.outer(archive).unlink()
+
+
 def image_archive() -> bytes:
-    """Return the tar archive of an image: directories, links into /usr, three small files."""
+    """Return the layer that all images have: directories, links into /usr, three small files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name in DIRECTORIES:

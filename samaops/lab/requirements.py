@@ -29,7 +29,18 @@ PACKAGES = {
     "initdb": "postgresql-15",
 }
 # What the extra "lab" brings; the lab's parts are processes that import it long after they were started.
-LIBRARIES = ("aiosmtpd", "celery", "fastapi", "flask", "flask_cors", "flower", "minio", "moto", "uvicorn")
+LIBRARIES = (
+    "aiosmtpd",
+    "alembic",
+    "celery",
+    "fastapi",
+    "flask",
+    "flask_cors",
+    "flower",
+    "minio",
+    "moto",
+    "uvicorn",
+)
 # Debian's wrapper of this name changes user and wants the machine's own directories; this one does not.
 RABBITMQ_PROGRAMS = "/usr/lib/rabbitmq/bin"
 POSTGRESQL_VERSIONS = Path("/usr/lib/postgresql")

@@ -124,7 +124,8 @@ class Plan(Struct, frozen=True):
     change that this one takes back, ``notes`` what people should know besides. Where ``steps_stand_alone``, each is of
     use without the others: one that fails takes back itself, and the next is made. ``lock`` names the lock that it holds
     where that is not the one of all changes: work of hours, beside which others may be made. ``left_out`` is
-    never taken for done.
+    never taken for done. ``taken_back_by`` is the verb, and its arguments, that takes the change back once it has ended, where
+    steps taken back one by one would not: what lies between two of them must not be passed over.
     """
 
     verb: str
@@ -139,6 +140,7 @@ class Plan(Struct, frozen=True):
     steps_stand_alone: bool = False
     lock: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    taken_back_by: tuple[str, ...] = ()
 
     @property
     def risk(self) -> Risk:

@@ -30,7 +30,7 @@ from samaops.model.plan import Plan
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import exclusion
-from samaops.workflows.change import LiveWorld, journal_of, lock_for
+from samaops.workflows.change import LiveWorld, journal_of, lock_for, prepare
 
 # In the place of an id.
 LAST = "last"
@@ -146,15 +146,25 @@ def undo(site: Site, identifier: str) -> Plan:
         _require_understood(site, change)
         if change.status(_running(site, journal, change.lock)) == "running":
             raise RefusedError(_("The change {id} is still being made").format(id=change.id))
-    codes = undoing.codes_of(change)
-    snapshot = LiveWorld(site).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
-    plan = undoing.plan(change, snapshot, operations.is_done)
+    plan = _taken_back(site, change)
     if identifier == LAST:
         text = _("The last change is {id}, made by {user} on {host} at {at}")
         owner = change.owner
         note = text.format(id=change.id, user=owner.user, host=owner.host, at=local(change.began_at))
         plan = replace(plan, notes=(note, *plan.notes))
     return exclusion.with_notes(site, plan)
+
+
+def _taken_back(site: Site, change: Change) -> Plan:
+    original = plan_from(change.plan)
+    if original.taken_back_by:
+        verb, *arguments = original.taken_back_by
+        plan = prepare(site, verb, arguments)
+        title = _("Take back: {title}").format(title=original.title)
+        return replace(plan, verb="undo", arguments=(change.id,), title=title, undoes=change.id)
+    codes = undoing.codes_of(change)
+    snapshot = LiveWorld(site).look(codes) if codes else Snapshot(datetime.now(timezone.utc))
+    return undoing.plan(change, snapshot, operations.is_done)
 
 
 def _last_effective(journal: Journal) -> Change:

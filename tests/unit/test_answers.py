@@ -18,7 +18,7 @@ from tests.answers import DOCS, KINDS, schema_of, validated
 
 CODE = Path(__file__).parents[2] / "samaops"
 # Files of our own, no answers.
-FILES = {"lab", "snapshot", "well"}
+FILES = {"lab", "release", "snapshot", "well"}
 
 
 def answer(capsysbinary: pytest.CaptureFixture[bytes], *words: str) -> Any:

@@ -11,6 +11,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     parameters,
     parking,
     pool,
+    releases,
     sessions,
     shell,
     statements,

@@ -14,6 +14,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import script_of
 from samaops.facts.docker import DockerFacts
+from samaops.facts.systems import ALSO_FEEDS
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
@@ -38,7 +39,13 @@ def engines(site: Site) -> Iterator[Target]:
             yield Target(server, names, server, site.shell_seconds(server, SCRIPT_SECONDS))
 
 
-@collects("docker", DockerFacts, targets=engines)
+@collects(
+    "docker",
+    DockerFacts,
+    targets=engines,
+    # which release runs, a container says
+    feeds=("docker", *ALSO_FEEDS["docker"]),
+)
 def look(names: tuple[str, ...], site: Site, probe: Probe) -> DockerFacts:
     """Read one engine."""
     require_engine(site)

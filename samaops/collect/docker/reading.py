@@ -148,6 +148,8 @@ def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> C
         created_at=epoch_of(document.get("created")),
         number=document.get("number") or None,
         is_oneoff=str(document.get("oneoff")).lower() == "true",
+        directory=document.get("compose_directory") or "",
+        files=tuple(name for name in (document.get("compose_files") or "").split(",") if name),
     )
 
 

@@ -15,6 +15,7 @@ from samaops.collect.postgresql import rates, sessions
 from samaops.collect.postgresql.configuration import read_configuration
 from samaops.collect.postgresql.directories import directories
 from samaops.collect.postgresql.notifications import read_due
+from samaops.collect.postgresql.version import read_version
 from samaops.collect.registry import collects
 from samaops.collect.values import Answer, as_read, lacking, needed
 from samaops.config.settings import PostgreSQL
@@ -53,8 +54,10 @@ from samaops.facts.postgresql_changes import (
     UpkeepIndex,
     UpkeepRelation,
 )
+from samaops.facts.systems import ALSO_FEEDS
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.releases import servers
 from samaops.site.site import Site
 
 Row = dict[str, Any]
@@ -74,15 +77,23 @@ QUICK_MS = 10.0
 SPARE_SECONDS = 0.3  # so that what was read until then comes back before the engine gives up
 
 
-@collects("postgresql", PostgresFacts)
+@collects("postgresql", PostgresFacts, feeds=("postgresql", *ALSO_FEEDS["postgresql"]))
 def look(postgresql: PostgreSQL, site: Site, probe: Probe) -> PostgresFacts:
     """Read PostgreSQL over one connection."""
     pool = site.settings.pgbouncer
-    return observe(site.host_of(postgresql), postgresql, probe, pool.user if pool else None)
+    application = pool.user if pool else None
+    table = site.settings.release.version_table if servers(site) else ""
+    return observe(site.host_of(postgresql), postgresql, probe, application, table)
 
 
-def observe(host: str, settings: PostgreSQL, probe: Probe, application: str | None = None) -> PostgresFacts:
-    """Read one server, and what it holds ready for the application's user.
+def observe(
+    host: str,
+    settings: PostgreSQL,
+    probe: Probe,
+    application: str | None = None,
+    version_table: str = "",
+) -> PostgresFacts:
+    """Read one server, what it holds ready for the application's user, and where its migrations are.
 
     Raises ClientError when it does not let us in or does not answer SELECT 1.
     """
@@ -94,13 +105,18 @@ def observe(host: str, settings: PostgreSQL, probe: Probe, application: str | No
         client.connect()
         connect_ms = round((time.monotonic() - started) * 1000, 2)
         probe.stage("SELECT 1")
-        return facts_of(client, settings, probe, connect_ms, application)
+        return facts_of(client, settings, probe, connect_ms, application, version_table)
     finally:
         client.close()
 
 
 def facts_of(
-    client: PostgresClient, settings: PostgreSQL, probe: Probe, connect_ms: float, application: str | None
+    client: PostgresClient,
+    settings: PostgreSQL,
+    probe: Probe,
+    connect_ms: float,
+    application: str | None,
+    version_table: str = "",
 ) -> PostgresFacts:
     """Read the facts over an open connection."""
     ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
@@ -112,7 +128,7 @@ def facts_of(
         "connect_ms": connect_ms,
         "ping_ms": ping_ms,
         **server,
-        **_Reading(client, probe, server).parts(settings, application),
+        **_Reading(client, probe, server).parts(settings, application, version_table),
     }
     return as_read(facts, PostgresFacts)
 
@@ -127,7 +143,7 @@ class _Reading:
         self._version: int = server["version_number"]
         self._rows: list[Row] = []
 
-    def parts(self, settings: PostgreSQL, application: str | None) -> dict[str, Any]:
+    def parts(self, settings: PostgreSQL, application: str | None, version_table: str = "") -> dict[str, Any]:
         """Return every part that a selected check needs, by the names of the fields."""
         names = sorted({*LIMITS, *settings.expected_settings})
         readers: dict[str, Callable[[], object]] = {
@@ -163,6 +179,8 @@ class _Reading:
             readers["upkeep_indexes"] = lambda: self._many("upkeep_indexes", UpkeepIndex)
             readers["unfinished_indexes"] = lambda: self._many("unfinished_indexes", UnfinishedIndex)
             readers["data_directories"] = lambda: directories(self._client, self._probe, settings.server)
+        if version_table:
+            readers["migration"] = lambda: read_version(self._client, version_table, self._role)
         if application is not None:
             readers["application"] = lambda: self._application(application, settings.database)
             readers["rights"] = lambda: self._rights(application, settings.notifications_table)
@@ -347,6 +365,7 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "extensions": ("postgresql.extension.missing",),
     "notifications": ("postgresql.notifications.late",),
     "configuration": ("postgresql.settings.different",),
+    "migration": ("release.rollback.impossible",),
     "application": (
         "postgresql.application.login", "postgresql.application.read_only", "postgresql.application.timeouts",
         "postgresql.commit.waiting", "pgbouncer.write.refused", "pgbouncer.pool.bypassed",

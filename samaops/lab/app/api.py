@@ -38,7 +38,7 @@ class Notification(BaseModel):
 
 
 class BlockableLoop:
-    """In the lab, let a switch block the event loop before a request is served."""
+    """In the lab, let a switch block the event loop before a request is served, or a bad release fail."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,6 +47,10 @@ class BlockableLoop:
         """Serve one request, once nobody asks for a blocked loop."""
         if scope["type"] == "http":
             switches.block_while_asked(environment.instance_id)
+            if switches.answers_errors():
+                failed = JSONResponse({"detail": "Internal Server Error"}, status_code=500)
+                await failed(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 

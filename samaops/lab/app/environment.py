@@ -8,7 +8,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-VERSION = "2.0.0"
+# The image says which release it is.
+VERSION = os.environ.get("SAMACONSO_VERSION", "2.0.0")
 NEVER = ("", "0", "none", "never")
 
 

@@ -9,6 +9,8 @@
   a word, as one that nobody watches. A restart cures it too.
 - the message ``lab:hang``: the task waits for ever in ``recv`` on an established, silent TCP connection.
 - the message ``lab:poison``: the task kills its own pool child with SIGKILL; the broker delivers it again.
+- the variable ``SAMACONSO_RELEASE_FAULT=errors``, which the image of a bad release brings with it: the API answers
+  every request with 500, and the health check too. Only another image cures it.
 - ``POST /lab/allocate?megabytes=N`` keeps N more megabytes for the life of the process.
 
 What needs no switch: SIGSTOP on the process also makes an API that accepts and never answers; SIGSTOP on a
@@ -65,6 +67,11 @@ def _is_for_this_process(path: Path) -> bool:
         return path.stat().st_mtime >= _started_at
     except FileNotFoundError:
         return False
+
+
+def answers_errors() -> bool:
+    """Tell whether this release is one that answers every request with an error."""
+    return enabled() and os.environ.get("SAMACONSO_RELEASE_FAULT") == "errors"
 
 
 def now() -> float:

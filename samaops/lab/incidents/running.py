@@ -23,6 +23,7 @@ from samaops.lab.incidents import (
     publishing,
     rabbitmq,
     redis,
+    releases,
     servers,
     slow_database,
 )
@@ -46,6 +47,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *postgresql.INCIDENTS,
     *slow_database.INCIDENTS,
     *redis.INCIDENTS,
+    *releases.INCIDENTS,
 )
 LIVE_SECONDS = 40.0
 GONE_SECONDS = 20.0

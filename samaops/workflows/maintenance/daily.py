@@ -11,6 +11,8 @@ from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.finding import Finding
 from samaops.model.routine import Kept, Routine, Task, TaskChange
 from samaops.model.status import Status
+from samaops.site.releases import servers
+from samaops.site.site import Site
 
 DISK_CODE = "servers.disk.full"
 
@@ -104,6 +106,14 @@ DAILY = Routine(
             codes=("maintenance.images",),
             sections=("docker",),
             change=TaskChange("docker cleanup", with_reclaimed),
+        ),
+        Task(
+            "releases",
+            N_("Records the releases that run, keeps their images, and sees that there is a way back."),
+            codes=("release",),
+            sections=("docker",),
+            change=TaskChange("release record", lambda finding, _before, _after: finding),
+            on=lambda settings: bool(servers(Site(settings))),
         ),
         Task(
             "logs",

@@ -1,0 +1,115 @@
+"""What keeps releases on a server, and makes containers of them, through one small program there."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import shlex
+from functools import cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from samaops.clients.errors import ClientError
+from samaops.clients.shell import Completed, Shell
+from samaops.facts.release import holder_name, keep_tag, short
+from samaops.model.failure import FailureKind
+
+STAGE = "release"
+NONE = "none"
+
+
+class Kept(Struct, frozen=True):
+    """One release on one server: how its image is named there, and where its record and its file are."""
+
+    image: str
+    repository: str
+    directory: str
+
+    @property
+    def tag(self) -> str:
+        return keep_tag(self.repository, self.image)
+
+    @property
+    def holder(self) -> str:
+        return holder_name(self.image)
+
+    @property
+    def name(self) -> str:
+        """The name of its files, without their ending."""
+        return short(self.image)
+
+    @property
+    def file(self) -> str:
+        """The image as a file."""
+        return f"{self.directory}/{self.name}.tar"
+
+
+class Composed(Struct, frozen=True):
+    """How compose made a container: its project, from where, from which files, as which service."""
+
+    project: str
+    directory: str
+    files: tuple[str, ...]
+    service: str
+
+
+class ReleaseKeeper(Struct, frozen=True):
+    """Who does it on one server."""
+
+    shell: Shell
+
+    def hold(self, kept: Kept, migrations: str, most_bytes: int, timeout: float) -> bytes | None:
+        """Name an image and hold it; return the directory of its migrations as a tar archive, None where it has none.
+
+        Raises ClientError.
+        """
+        words = (kept.image, kept.tag, kept.holder, kept.file, migrations, str(most_bytes + 1))
+        done = self._run("hold", words, timeout)
+        if done.stdout.strip() == NONE:
+            return None
+        try:
+            archive = base64.b64decode("".join(done.stdout.split()), validate=True)
+        except binascii.Error as error:
+            raise ClientError(FailureKind.GARBAGE, str(error), STAGE) from error
+        if len(archive) > most_bytes:
+            raise ClientError(FailureKind.GARBAGE, f"{migrations}: > {most_bytes} bytes", STAGE)
+        return archive
+
+    def write(self, kept: Kept, record: bytes, timeout: float, *, runs: bool) -> None:
+        """Write the record of a release and its image as a file, where these are missing. Raises ClientError.
+
+        With ``runs`` it is noted that the release runs now.
+        """
+        words = (kept.directory, kept.name, kept.tag, "yes" if runs else "no")
+        self._run("write", words, timeout, record)
+
+    def seen(self, kept: tuple[Kept, ...], timeout: float) -> None:
+        """Note that releases run now: their records are touched. Raises ClientError."""
+        self._run("seen", tuple(f"{each.directory}/{each.name}.json" for each in kept), timeout)
+
+    def drop(self, kept: Kept, timeout: float) -> None:
+        """Keep a release no longer: its name, what holds it, its record and its file go. Raises ClientError."""
+        self._run("drop", (kept.tag, kept.holder, f"{kept.directory}/{kept.name}"), timeout)
+
+    def recreate(self, kept: Kept, composed: Composed, stop_seconds: int, timeout: float) -> None:
+        """Replace the container of a service by one of a release; an image that is gone comes from its file.
+
+        What was begun is brought to its end on the server, also when we are gone. Raises ClientError.
+        """
+        words = (kept.image, kept.tag, kept.file, composed.project, composed.directory, composed.service)
+        self._run("recreate", (*words, str(stop_seconds), *composed.files), timeout)
+
+    def _run(self, what: str, words: tuple[str, ...], timeout: float, stdin: bytes = b"") -> Completed:
+        command = shlex.join(["sh", "-c", _script(), "sh", what, *words])
+        done = self.shell.run(command, timeout, stdin)
+        if done.exit_code:
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.exit_code}"]
+            raise ClientError(FailureKind.ERROR, " ".join(lines[-2:])[:400], STAGE)
+        return done
+
+
+@cache
+def _script() -> str:
+    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -1,0 +1,1 @@
+"""The looks at releases, a module each."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from msgspec import convert
 
@@ -99,6 +99,73 @@ def hold(operation: Operation, site: Site) -> Outcome:
     if _now() - begun > holding.seconds:  # nobody may be there any more who would end it
         return Outcome(False, _taken_back(holding, site))
     return Outcome(True)
+
+
+class Held:
+    """Databases of the pool that are held: for how long their clients waited, in the end."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = _now() + seconds
+        self.asked_at = _now()
+        self.seconds = 0.0
+
+    @property
+    def remaining(self) -> float:
+        """How long it is until the watchdogs let them go on."""
+        return self._ends_at - _now()
+
+
+@contextmanager
+def held(databases: Sequence[str], seconds: float, site: Site) -> Iterator[Held]:
+    """Hold databases under their watchdogs for what is done meanwhile, and let them go on, however that ends.
+
+    Raises ClientError where they cannot be held: then all of them go on. Without databases nothing is done.
+    """
+    if not databases:
+        yield Held(seconds)
+        return
+    with _watchdog(site) as watchdog:
+        state = Held(seconds)
+        for database in databases:
+            watchdog.start(database, seconds, START_SECONDS)
+        if state.remaining < seconds * SHARE_FOR_PAUSE:
+            text = _("the watchdogs took too long to begin")
+            raise ClientError(FailureKind.NO_ANSWER, text, "watchdog")
+        try:
+            with _console(site, state.remaining) as console:
+                state.asked_at = _now()
+                try:
+                    for database in databases:
+                        _pause(console, database, seconds, site)
+                    yield state
+                finally:
+                    _let_go(console, databases, site)
+                    state.seconds = _now() - state.asked_at
+        finally:
+            for database in databases:
+                with suppress(ClientError):  # it ends by itself
+                    watchdog.end(database, _END_SECONDS)
+
+
+def _pause(console: ConsoleAdministrator, database: str, seconds: float, site: Site) -> None:
+    try:
+        console.run("pause", database)
+    except ClientError as error:
+        if error.kind is not FailureKind.NO_ANSWER:
+            raise
+        words = _taken_back(Holding("pause", database, seconds), site)
+        raise ClientError(FailureKind.NO_ANSWER, words, "PAUSE") from error
+
+
+def _let_go(console: ConsoleAdministrator, databases: Sequence[str], site: Site) -> None:
+    """Let all go on, over a new connection where the one that held them is lost. Raises ClientError."""
+    try:
+        for database in databases:
+            _resume(console, database)
+    except ClientError:
+        with _console(site, _END_SECONDS) as another:
+            for database in databases:
+                _resume(another, database)
 
 
 def _now() -> float:

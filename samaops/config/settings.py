@@ -301,7 +301,7 @@ class BackupCopy(Section):
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,30}$")]
     # "server": files on another server of [servers], over SSH. "restic": a repository that the database's server reaches.
     kind: Literal["server", "restic"] = "server"
-    server: str = ""
+    server: str | None = None
     directory: str = ""
     # Of restic: its repository, how rclone reaches it where that is "rclone:", and the password.
     repository: str = ""

@@ -6,14 +6,17 @@ The monitoring user cannot create a database. What a restore needs is done by a 
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
+from samaops.clients import server_job
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell
@@ -27,6 +30,7 @@ CONSOLE_DATABASE = "postgres"
 _MOST_WORDS = 300
 # What the script gets besides, for its own end.
 _SLACK_SECONDS = 5.0
+_LOOK_SECONDS = 8.0
 _TRANSIENT = ("timeout", "canceling statement")
 
 Value = str | int
@@ -70,6 +74,40 @@ class DatabaseServer(Struct, frozen=True):
         until = str(max(0, int(seconds / 2)))
         arguments = (endings, until, CONSOLE_DATABASE, *words)
         self.run("swap", seconds, *arguments, stdin=sql(f"restore/{file}"))
+
+    def work(
+        self,
+        what: str,
+        seconds: float,
+        *words: str,
+        stdin: str = "",
+        database: str = "",
+        tell: Callable[[int], None] = lambda _bytes: None,
+    ) -> Completed:
+        """Run a part that takes long and must end with us; ``tell`` is given how large a database is meanwhile.
+
+        Raises ClientError as ``run``, and where the connection is lost.
+        """
+        script = self._piped(what, seconds, words, stdin)
+        watching = ("postgres", f"database={database}")
+        progress = self._piped("ask", _LOOK_SECONDS, watching, sql("restore/size")) if database else ""
+
+        def told(answer: str) -> None:
+            if answer.isdigit():
+                tell(int(answer))
+
+        with server_job.begun(self.shell, self.os_user) as job:
+            done = job.run(script, seconds, progress, told)
+        if done.exit_code:
+            raise _failure(done, what)
+        return done
+
+    def _piped(self, what: str, seconds: float, words: Sequence[str], stdin: str) -> str:
+        """Return a script that runs a part of the program with its standard input."""
+        milliseconds = str(round(seconds * 1000))
+        program = shlex.join(["sh", "-c", _script(), "sh", what, str(self.port), milliseconds, *words])
+        packed = base64.b64encode(stdin.encode()).decode()
+        return f"printf %s {packed} | base64 -d | {program}" if packed else program
 
     def run(self, what: str, seconds: float, *words: str, stdin: str = "") -> Completed:
         """Run a part of the program. Raises ClientError where it fails, with the server's own words."""

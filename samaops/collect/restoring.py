@@ -155,7 +155,7 @@ def _guides(server: DatabaseServer, store: Store, run: Run) -> Source:
 
 
 def _listed(server: DatabaseServer, path: str, version: str) -> dict[str, str]:
-    words = version.split(".")[0]
+    words = version.split(".", maxsplit=1)[0]
     lines = server.run("list", _LIST_SECONDS, path, words if words.isdigit() else "").stdout.splitlines()
     found = dict(line.split("\t", 1) for line in lines if "\t" in line)
     if "indexes" not in found or "constraints" not in found:
@@ -187,5 +187,3 @@ def _whole(words: str) -> int:
     if not words.isdigit():
         raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), "df")
     return int(words)
-
-

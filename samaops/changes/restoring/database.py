@@ -75,7 +75,7 @@ def plan_restore(snapshot: Snapshot, site: Site, _wanted: str) -> Plan:
         target=name,
         steps=(
             *filling_steps(site, Restoring(of.id, into, database=name)),
-            swaps.swap_step(site, swapping, _destroys(seen, of, losses) if live else "", undo),
+            swaps.swap_step(site, swapping, _destroys(seen, of) if live else "", undo),
         ),
         notes=(
             *_facts_of(seen, of, live),
@@ -124,7 +124,9 @@ def filling_steps(site: Site, restoring: Restoring) -> Iterator[Step]:
 
 def _facts_of(seen: RestoringFacts, of: Source, live: Database | None) -> Iterator[str]:
     if not of.is_ours:
-        yield _("This dump has no manifest: sums, rows, rights and settings cannot be compared; owner and rights are taken from the live database where there is one")
+        yield _(
+            "This dump has no manifest: sums, rows, rights and settings cannot be compared; owner and rights are taken from the live database where there is one"
+        )
     elif of.grades.restored is not None:
         text = _("It was restored for a trial on {at}, in {time}")
         seconds = of.grades.restored.seconds
@@ -136,7 +138,9 @@ def _facts_of(seen: RestoringFacts, of: Source, live: Database | None) -> Iterat
     if live is None:
         yield _("There is no live database of this name: nothing is lost, and nothing is replaced")
     else:
-        text = _("The live database, {size}, serves until the swap; {free} are free beside it. No fresh backup is needed: it is kept whole")
+        text = _(
+            "The live database, {size}, serves until the swap; {free} are free beside it. No fresh backup is needed: it is kept whole"
+        )
         yield text.format(size=size(live.bytes), free=size(seen.free_bytes))
 
 
@@ -169,9 +173,15 @@ def _changed(live: Mapping[str, LiveTable], of: Source) -> Iterator[tuple[int, s
     for relation in sorted({*live, *of.rows}):
         now, then = live.get(relation), of.rows.get(relation)
         if now is None:
-            yield then or 0, _("{table}: not there now; in the backup {then} rows").format(table=relation, then=then)
+            yield (
+                then or 0,
+                _("{table}: not there now; in the backup {then} rows").format(table=relation, then=then),
+            )
         elif then is None:
-            yield now.rows, _("{table}: {now} rows now; not in the backup").format(table=relation, now=_count(now))
+            yield (
+                now.rows,
+                _("{table}: {now} rows now; not in the backup").format(table=relation, now=_count(now)),
+            )
         elif now.rows != then or (now.newest or "") != (of.newest.get(relation) or now.newest or ""):
             newest, was = now.newest, of.newest.get(relation)
             text = _("{table}: {now} rows now, {then} in the backup")
@@ -185,7 +195,7 @@ def _count(table: LiveTable) -> str:
     return str(table.rows) if table.is_exact else _("about {count}").format(count=table.rows)
 
 
-def _destroys(seen: RestoringFacts, of: Source, losses: tuple[str, ...]) -> str:
+def _destroys(seen: RestoringFacts, of: Source) -> str:
     age = duration(max(0.0, seen.epoch - of.epoch))
     more = 0
     for relation, table in (seen.live or {}).items():
@@ -193,7 +203,7 @@ def _destroys(seen: RestoringFacts, of: Source, losses: tuple[str, ...]) -> str:
     text = _("all that was written in the last {age} goes out of sight: it is only in the replaced database")
     words = text.format(age=age)
     if more:
-        words += "; " + ngettext("{count} row more than in the backup", "{count} rows more than in the backup", more).format(count=more)
+        words += "; " + ngettext(
+            "{count} row more than in the backup", "{count} rows more than in the backup", more
+        ).format(count=more)
     return words
-
-

@@ -113,7 +113,11 @@ def plan_forget(snapshot: Snapshot, site: Site, name: str) -> Plan:
     plan_title = _("Drop {name}").format(name=name)
     if known is None:
         return Plan(
-            FORGET, (name,), plan_title, name, nothing_to_do=_("there is no database {name}").format(name=name)
+            FORGET,
+            (name,),
+            plan_title,
+            name,
+            nothing_to_do=_("there is no database {name}").format(name=name),
         )
     mark = known.mark
     if mark is None or name == configured(site).database:

@@ -123,23 +123,27 @@ def swap_step(site: Site, swapping: Swapping, destroys: str, undo: Swapping | No
 
 def back(swapping: Swapping, outgoing: str) -> Swapping:
     """Return what takes a swap back: the one that was in the place, whatever it is called by then."""
-    return replace(
-        swapping, incoming="", incoming_oid=swapping.live_oid, live_oid=None, outgoing=outgoing
-    )
+    return replace(swapping, incoming="", incoming_oid=swapping.live_oid, live_oid=None, outgoing=outgoing)
 
 
 def notes(site: Site, swapping: Swapping, sessions: tuple[Session, ...]) -> Iterator[str]:
     """Yield what people should know of a swap."""
     if swapping.live_oid:
         if swapping.aliases:
-            text = _("Clients of the pool wait meanwhile, a second or less, at most {seconds:g} s; none is cut off. A watchdog on {server} lets them go on, also when samaops is killed")
+            text = _(
+                "Clients of the pool wait meanwhile, a second or less, at most {seconds:g} s; none is cut off. A watchdog on {server} lets them go on, also when samaops is killed"
+            )
             pool = site.settings.pgbouncer
             yield text.format(seconds=HOLD_SECONDS, server=pool.server if pool else "-")
         else:
             yield _("No pool leads there: all sessions of the database are ended, and must connect again")
         beside = [each for each in sessions if each.type == "client backend"]
         if swapping.aliases and beside:
-            text = _("Whoever is connected without the pool is cut off: {count} sessions are there now, those of the pool among them")
+            text = _(
+                "Whoever is connected without the pool is cut off: {count} sessions are there now, those of the pool among them"
+            )
             yield text.format(count=len(beside))
         text = _("The old one is kept closed as {name} for {days} days; back: {command}")
-        yield text.format(name=swapping.outgoing, days=swapping.keep_days, command=typed(site, "restore undo"))
+        yield text.format(
+            name=swapping.outgoing, days=swapping.keep_days, command=typed(site, "restore undo")
+        )

@@ -96,9 +96,7 @@ def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _want
         "restore.table",
         title,
         Risk.SAFE,
-        operation=operation(
-            TABLE, TableRestoring(of.id, into, schema, name, rename), site, backup.timeout
-        ),
+        operation=operation(TABLE, TableRestoring(of.id, into, schema, name, rename), site, backup.timeout),
         before=(),
         after=(),
         no_undo=_("drop the table {name} by hand when it is not needed any more").format(
@@ -110,7 +108,19 @@ def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _want
         _("{rows} rows, {age} old; no live table is touched").format(
             rows="?" if rows is None else rows, age=duration(max(0.0, seen.epoch - of.epoch))
         ),
-        _("It comes with its columns, defaults, primary key, indexes, checks and rights; foreign keys, triggers and row security are left out: they would act on the rows of now"),
-        _("By way of {into}, which goes again; {free} are free").format(into=into, free=size(seen.free_bytes)),
+        _(
+            "It comes with its columns, defaults, primary key, indexes, checks and rights; foreign keys, triggers and row security are left out: they would act on the rows of now"
+        ),
+        _("By way of {into}, which goes again; {free} are free").format(
+            into=into, free=size(seen.free_bytes)
+        ),
     ]
-    return Plan(NAME, (relation, rename, of.id), title, f"{schema}.{rename}", steps=(step,), notes=tuple(notes), lock=LOCK)
+    return Plan(
+        NAME,
+        (relation, rename, of.id),
+        title,
+        f"{schema}.{rename}",
+        steps=(step,),
+        notes=tuple(notes),
+        lock=LOCK,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 from msgspec import Struct, to_builtins
@@ -13,7 +12,7 @@ from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.restoring import RestoringFacts, Source
 from samaops.i18n import N_, _
-from samaops.model.plan import Operation, Plan
+from samaops.model.plan import Operation
 from samaops.model.quantities import size
 from samaops.site import chosen
 from samaops.site.commands import samaops
@@ -127,8 +126,8 @@ def require_restorable(site: Site, seen: RestoringFacts, name: str) -> Source:
         grade = getattr(of.grades, field)
         if grade is not None and not grade.is_good:
             text = _("The backup {id} is not restored: {reason} ({said})")
-            words = text.format(id=of.id, reason=_(words), said=grade.reason or grade.at)
-            raise RefusedError(words, hint=typed(site, f"backup verify {operands(of.id)}"))
+            reason = text.format(id=of.id, reason=_(words), said=grade.reason or grade.at)
+            raise RefusedError(reason, hint=typed(site, f"backup verify {operands(of.id)}"))
     need = round((live.bytes if live else of.bytes * UNPACKED_FACTOR) * SPACE_FACTOR)
     if seen.free_bytes < need:
         text = _("Not enough room beside the database: {free} free, about {need} needed")
@@ -154,6 +153,3 @@ def _wrongs(site: Site, seen: RestoringFacts, of: Source) -> list[tuple[bool, st
 def typed(site: Site, words: str) -> str:
     """Return a command as a person types it, for this configuration."""
     return chosen.same(samaops(site, words))
-
-
-Planner = Callable[[Snapshot, Site], Plan]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ from samaops.facts.restoring import OURS, Mark, RestoringFacts, Source
 from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
-from samaops.model.quantities import duration
+from samaops.model.quantities import duration, size
 from samaops.site.commands import on_server
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
@@ -114,13 +115,15 @@ def check_sums(at: Workshop, of: Source, manifest: Manifest | None, seconds: flo
     if f"{look.ARCHIVE}/toc.dat" not in sums:
         raise ClientError(FailureKind.MISSING, _("its manifest names no dump"), "manifest")
     lines = "".join(f"{digest}  {path}\n" for path, digest in sums.items())
-    at.server.run("sums", seconds, of.directory, stdin=lines)
+    at.server.work("sums", seconds, of.directory, stdin=lines)
 
 
 def create(at: Workshop, of: Source, restoring: Restoring) -> None:
     """Make the new database, marked as ours. Raises ClientError, also for a name that is not one of ours."""
     if not restoring.into.startswith(OURS):
-        raise ClientError(FailureKind.ERROR, _("{name} is no name for it").format(name=restoring.into), "create")
+        raise ClientError(
+            FailureKind.ERROR, _("{name} is no name for it").format(name=restoring.into), "create"
+        )
     properties = properties_for(at, of)
     mark = Mark(restoring.does, of.id, restoring.database, round(time.time(), 3), comment=properties.comment)
     values = {
@@ -177,7 +180,13 @@ def fill(at: Workshop, of: Source, into: str, how: str, seconds: float, *table: 
     seen = look.look(at.server)
     progress.tell(_("restores {id} into {into}").format(id=of.id, into=into))
     jobs = backup_of(at.site).jobs or max(1, min(MOST_JOBS, seen.processors - 1))
-    at.server.run("load", seconds, into, of.path, str(jobs), str(seen.major), how, *(table or ("", "")))
+    words = (into, of.path, str(jobs), str(seen.major), how, *(table or ("", "")))
+
+    def tell(count: int) -> None:
+        text = _("restores {id} into {into}: {size} until now")
+        progress.tell(text.format(id=of.id, into=into, size=size(count)))
+
+    at.server.work("load", seconds, *words, database=into, tell=tell)
 
 
 def _finish_lines(operation: Operation, site: Site) -> tuple[str, ...]:
@@ -208,7 +217,9 @@ def finish(operation: Operation, site: Site) -> Outcome:
 
 def _shortened(different: list[str]) -> str:
     rest = len(different) - _MOST_NAMED
-    return joined([*different[:_MOST_NAMED], *([_("and {count} more").format(count=rest)] if rest > 0 else [])])
+    return joined(
+        [*different[:_MOST_NAMED], *([_("and {count} more").format(count=rest)] if rest > 0 else [])]
+    )
 
 
 def _smoke(at: Workshop, into: str) -> Iterator[str]:
@@ -234,7 +245,7 @@ def replay(at: Workshop, into: str, properties: DatabaseProperties) -> None:
             at.server.ask(
                 "set",
                 SHORT_SECONDS,
-                {"database": into, "role": role, "name": name, "values": _json(words)},
+                {"database": into, "role": role, "name": name, "values": json.dumps(words)},
             )
 
 
@@ -249,12 +260,6 @@ def parts_of(value: str) -> list[str]:
         parts.append(named.replace('""', '"') if named is not None else plain.strip())
         place = found.end()
     return parts
-
-
-def _json(words: list[str]) -> str:
-    import json
-
-    return json.dumps(words)
 
 
 def differences(at: Workshop, of: Source, into: str, seconds: float) -> Iterator[str]:
@@ -278,7 +283,10 @@ def differences(at: Workshop, of: Source, into: str, seconds: float) -> Iterator
 def _different_rows(then: Mapping[str, int], now: Mapping[str, int]) -> Iterator[str]:
     for relation in sorted({*then, *now}):
         if then.get(relation) != now.get(relation):
-            words = {key: "-" if value is None else value for key, value in (("then", then.get(relation)), ("now", now.get(relation)))}
+            words = {
+                key: "-" if value is None else value
+                for key, value in (("then", then.get(relation)), ("now", now.get(relation)))
+            }
             yield _("{table}: {now} rows, in the manifest {then}").format(table=relation, **words)
 
 
@@ -326,7 +334,9 @@ def drop(operation: Operation, site: Site) -> Outcome:
 def dropped(at: Workshop, name: str) -> str:
     """Drop a database of ours; return why it is still there. Raises ClientError."""
     if not name.startswith(OURS) or name == configured(at.site).database:
-        return _("{name} is not a database that samaops made or replaced: it is not touched").format(name=name)
+        return _("{name} is not a database that samaops made or replaced: it is not touched").format(
+            name=name
+        )
     (row,) = at.server.ask("drop", SHORT_SECONDS, {"database": name})
     if row["is_there"]:
         return _("{name} has lost the mark that it is ours: it is not touched").format(name=name)

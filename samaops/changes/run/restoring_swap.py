@@ -77,7 +77,9 @@ def _found(at: Workshop, swapping: Swapping) -> tuple[Database, Database | None]
         (
             each
             for each in databases
-            if (each.oid == swapping.incoming_oid if swapping.incoming_oid else each.name == swapping.incoming)
+            if (
+                each.oid == swapping.incoming_oid if swapping.incoming_oid else each.name == swapping.incoming
+            )
         ),
         None,
     )
@@ -116,9 +118,7 @@ def _swapped(at: Workshop, swapping: Swapping, incoming: Database, live: Databas
         words = text.format(database=swapping.live, who=busy)
         raise ClientError(FailureKind.UNAVAILABLE, words, "swap")
     now = time.time()
-    mark = Mark(
-        "replaced", swapping.of, swapping.live, now, now + swapping.keep_days * 86_400, live.comment
-    )
+    mark = Mark("replaced", swapping.of, swapping.live, now, now + swapping.keep_days * 86_400, live.comment)
     values |= {
         "old_oid": live.oid,
         "outgoing": swapping.outgoing,
@@ -135,5 +135,3 @@ def _swapped(at: Workshop, swapping: Swapping, incoming: Database, live: Databas
     words = _("the clients of the pool waited {ms} ms") if swapping.aliases else _("swapped")
     text = words.format(ms=measured.get("pause_ms"))
     return Outcome(True, text, is_seen=True, measured={**measured, "outgoing": swapping.outgoing})
-
-

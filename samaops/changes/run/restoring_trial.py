@@ -33,6 +33,7 @@ from samaops.facts.backup_run import GUIDE, WHOLE, Grade, Run
 from samaops.facts.restoring import DRILL as PREFIX
 from samaops.facts.restoring import Source
 from samaops.i18n import _, joined
+from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import duration
 from samaops.site.shell_words import operands
@@ -87,7 +88,9 @@ def drill(operation: Operation, site: Site) -> Outcome:
 def _shortened(different: list[str]) -> str:
     rest = len(different) - _MOST_NAMED
     more = [_("and {count} more").format(count=rest)] if rest > 0 else []
-    return joined([*(words[:_MOST_CHARACTERS] for words in different[:_MOST_NAMED]), *more]) if different else ""
+    return (
+        joined([*(words[:_MOST_CHARACTERS] for words in different[:_MOST_NAMED]), *more]) if different else ""
+    )
 
 
 def _graded(run: Run | None, of: Source, grade: Grade) -> Run:
@@ -116,7 +119,8 @@ def _tried(at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, f
     def left() -> float:
         remaining = ends_at - time.monotonic()
         if remaining <= 0:
-            raise_late(seconds)
+            text = _("it did not end within {time}")
+            raise ClientError(FailureKind.DEADLINE, text.format(time=duration(seconds)), "drill")
         return remaining
 
     of, manifest = at.source(drilling.id)
@@ -129,16 +133,8 @@ def _tried(at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, f
     phases["restore"] = round(time.monotonic() - began, 1)
     yield from differences(at, of, drilling.into, left())
     yield from _indexes(at, drilling.into, left())
-    yield from _queries(at, drilling.into, left)
+    yield from _queries(at, drilling.into)
     phases["compared"] = round(time.monotonic() - began, 1)
-
-
-def raise_late(seconds: float) -> None:
-    """Raise ClientError: the time is over."""
-    from samaops.model.failure import FailureKind
-
-    text = _("it did not end within {time}").format(time=duration(seconds))
-    raise ClientError(FailureKind.DEADLINE, text, "drill")
 
 
 def _indexes(at: Workshop, into: str, seconds: float) -> Iterator[str]:
@@ -153,7 +149,7 @@ def _indexes(at: Workshop, into: str, seconds: float) -> Iterator[str]:
         yield f"amcheck: {error.message}"
 
 
-def _queries(at: Workshop, into: str, left: object) -> Iterator[str]:
+def _queries(at: Workshop, into: str) -> Iterator[str]:
     for number, query in enumerate(backup_of(at.site).drill.queries, 1):
         try:
             answer = at.server.query(query, into, SHORT_SECONDS)
@@ -175,7 +171,8 @@ def _table_lines(operation: Operation, site: Site) -> tuple[str, ...]:
         as_superuser(site, f"pg_restore -e -n {of.schema} -t {of.name} -d {operands(of.into, of.id)}"),
         as_superuser(site, f'psql -d {into} -c "ALTER TABLE {of.schema}.{of.name} RENAME TO {of.rename}"'),
         as_superuser(
-            site, f"sh -c 'pg_dump -t {of.schema}.{of.rename} {into} | psql -1 -d {configured(site).database}'"
+            site,
+            f"sh -c 'pg_dump -t {of.schema}.{of.rename} {into} | psql -1 -d {configured(site).database}'",
         ),
     )
 
@@ -198,7 +195,7 @@ def bring_table(operation: Operation, site: Site) -> Outcome:
             rows = _renamed(at, of, is_new_name=of.rename != of.name)
             progress.tell(_("copies {table} into {database}").format(table=of.rename, database=live))
             major = str(seen_now(at).major)
-            at.server.run("copy", seconds, of.into, live, f'"{of.schema}"."{of.rename}"', major)
+            at.server.work("copy", seconds, of.into, live, f'"{of.schema}"."{of.rename}"', major)
             (there,) = at.server.ask("table_rows", seconds, relation, live)
         finally:
             left = dropped(at, of.into)
@@ -208,7 +205,12 @@ def bring_table(operation: Operation, site: Site) -> Outcome:
         words = text.format(table=of.rename, now=there["rows"], then=expected)
         return Outcome(False, left or words)
     text = _("{table} has {rows} rows, as in the backup")
-    return Outcome(True, text.format(table=f"{of.schema}.{of.rename}", rows=expected), is_seen=True, measured={"rows": expected})
+    return Outcome(
+        True,
+        text.format(table=f"{of.schema}.{of.rename}", rows=expected),
+        is_seen=True,
+        measured={"rows": expected},
+    )
 
 
 def _renamed(at: Workshop, of: TableRestoring, *, is_new_name: bool) -> int:
@@ -219,5 +221,3 @@ def _renamed(at: Workshop, of: TableRestoring, *, is_new_name: bool) -> int:
     at.server.ask("sequences", SHORT_SECONDS, {"schema": of.schema, "name": of.rename}, of.into)
     (row,) = at.server.ask("table_rows", SHORT_SECONDS, {"schema": of.schema, "name": of.rename}, of.into)
     return int(row["rows"])
-
-

@@ -29,7 +29,10 @@ COMMANDS = {
         "samaops.cli.pool",
         N_("PgBouncer: look at its pools, pause and resume, size, reload."),
     ),
-    "backup": ("samaops.cli.backup", N_("The backups: try one by a restore.")),
+    "backup": (
+        "samaops.cli.backup",
+        N_("The backups: make one, list, prove, keep and remove them."),
+    ),
     "restore": (
         "samaops.cli.restore",
         N_("Bring a backup back: the database, one table; and the way back from that."),

@@ -6,7 +6,10 @@ shift 3
 cd / || exit 1
 unset PGHOST PGUSER PGDATABASE PGSERVICE PGPASSFILE
 export PGPORT="$port" PGCLIENTENCODING=UTF8 PGAPPNAME='samaops restore' PGCONNECT_TIMEOUT=10
-export PGOPTIONS="-c statement_timeout=$milliseconds -c client_min_messages=warning -c synchronous_commit=off"
+export PGOPTIONS="-c statement_timeout=$milliseconds -c client_min_messages=warning -c synchronous_commit=off -c client_connection_check_interval=2000"
+# The kernel knows where the server's socket is, whatever its configuration says.
+socket=$(awk -v name="/.s.PGSQL.$port" '{at = index($8, name)} at && $8 ~ /^\// && at + length(name) > length($8) {print substr($8, 1, at - 1); exit}' /proc/net/unix 2>/dev/null)
+[ -z "$socket" ] || export PGHOST="$socket"
 # A cluster may have an older or a newer client than the first one on the path.
 newest() {
   for place in "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin"; do
@@ -90,7 +93,7 @@ case $what in
       set -- "$@" -v "$value"
     done
     statements=$(cat)
-    [ -z "$endings" ] || { printf '%s\n' "$endings" | PGOPTIONS= psql -X -q -A -t -w -d "$database" -v "$oid" >/dev/null 2>&1 & ender=$!; }
+    [ -z "$endings" ] || { printf '%s\n' "$endings" | PGOPTIONS='-c client_connection_check_interval=2000' psql -X -q -A -t -w -d "$database" -v "$oid" >/dev/null 2>&1 & ender=$!; }
     begun=$(date +%s)
     while :; do
       said=$(printf '%s;\n' "$statements" | ask "$@" -f - 2>&1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 
 import msgspec
@@ -163,9 +163,15 @@ def _listed(server: DatabaseServer, path: str, version: str) -> dict[str, str]:
     return found
 
 
-def contents(server: DatabaseServer, database: str, seconds: float) -> Mapping[str, int]:
-    """Return the rows of each table, counted. Raises ClientError."""
-    return {row["relation"]: int(row["rows"]) for row in server.ask("rows", seconds, database=database)}
+def contents(
+    server: DatabaseServer, database: str, seconds: float, dumped: Collection[str] = ()
+) -> Mapping[str, int]:
+    """Return the rows of each table, counted; those of extensions only where they are ``dumped``. Raises ClientError."""
+    return {
+        row["relation"]: int(row["rows"])
+        for row in server.ask("rows", seconds, database=database)
+        if not row["is_extension"] or row["relation"] in dumped
+    }
 
 
 def epoch_of(moment: str) -> float:

@@ -61,7 +61,7 @@ class Database(Struct, frozen=True):
 
 
 class Session(Struct, frozen=True):
-    """Who is in the live database now."""
+    """Who is in the live database now; ``seconds`` is how long its transaction goes on, None where it has none."""
 
     pid: int
     user: str
@@ -70,6 +70,7 @@ class Session(Struct, frozen=True):
     state: str
     query: str
     type: str
+    seconds: float | None = None
 
 
 class LiveTable(Struct, frozen=True):

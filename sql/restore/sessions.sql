@@ -2,7 +2,8 @@
 SELECT json_build_object(
          'pid', pid, 'user', coalesce(usename, ''), 'application', application_name,
          'client', coalesce(host(client_addr), ''), 'state', coalesce(state, ''), 'query', left(query, 200),
-         'type', backend_type)
+         'type', backend_type,
+         'seconds', extract(epoch FROM clock_timestamp() - xact_start)::float8)
 FROM pg_stat_activity
 WHERE datname = :'database' AND pid <> pg_backend_pid()
 ORDER BY pid

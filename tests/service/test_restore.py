@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from samaops.changes.run import progress
 from samaops.changes.run import restoring as doers
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
@@ -605,15 +606,7 @@ def test_a_transaction_that_does_not_end_is_waited_for_and_not_cut_off(
     thread = threading.Thread(target=lambda: reports.append(change.apply(site, plan, 10)))
     with transaction(pgbouncer_server):
         thread.start()
-        eventually(
-            lambda: (
-                is_paused(pgbouncer_server)
-                or any("PAUSE" in str(row) for row in pgbouncer_server.console("SHOW DATABASES"))
-                or thread.is_alive()
-            ),
-            60,
-        )
-        time.sleep(8)
+        eventually(lambda: "is in its transaction for" in progress.latest(), 60)
     thread.join(60)
     verified(reports[0])
     assert not is_paused(pgbouncer_server)

@@ -6,10 +6,7 @@ from msgspec import Struct
 
 from samaops.changes.restoring.work import (
     DRILL,
-    DROP,
     LOCK,
-    SHORT_SECONDS,
-    Dropping,
     backup_of,
     configured,
     facts,
@@ -57,9 +54,7 @@ def plan_drill(snapshot: Snapshot, site: Site, _wanted: str) -> Plan:
         operation=operation(DRILL, Drilling(of.id, into), site, backup.drill.timeout),
         before=(),
         after=(),
-        undo=operation(DROP, Dropping(into), site, SHORT_SECONDS),
-        undo_restores=_("{into} is gone").format(into=into),
-        is_undo_final=True,
+        no_undo=_("it leaves nothing; what a trial that was killed has left, the next one drops"),
         servers=(),
     )
     limit = _("It works with the least priority, takes at most {time}, and {free} are free")

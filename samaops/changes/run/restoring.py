@@ -266,7 +266,7 @@ def differences(at: Workshop, of: Source, into: str, seconds: float) -> Iterator
     """Yield what is not as the manifest, or the archive's own list, says. Raises ClientError."""
     progress.tell(_("counts the rows of {into}").format(into=into))
     if of.rows:
-        yield from _different_rows(of.rows, look.contents(at.server, into, seconds))
+        yield from _different_rows(of.rows, look.contents(at.server, into, seconds, of.rows))
     (shape,) = at.server.ask("shape", SHORT_SECONDS, database=into)
     for index in shape["invalid_indexes"]:
         yield _("the index {name} is not valid").format(name=index)

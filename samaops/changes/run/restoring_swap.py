@@ -19,6 +19,7 @@ from samaops.facts.restoring import Database, Mark
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
+from samaops.model.quantities import duration
 from samaops.site import commands as command_lines
 from samaops.site.commands import sql_name
 from samaops.site.site import Site
@@ -27,6 +28,7 @@ _LOOK_SECONDS = 15.0
 # What is kept for RESUME of the time until the watchdog does it.
 _RESERVE_SECONDS = 1.0
 _LEAST_SECONDS = 1.0
+_LONG_SECONDS = 2.0
 
 
 def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
@@ -57,7 +59,7 @@ def swap(operation: Operation, site: Site) -> Outcome:
             return Outcome(True, _("it is in its place already"), is_seen=True)
         for attempt in range(TRIES):
             try:
-                return _swapped(at, swapping, incoming, live)
+                return _swapped(at, swapping, incoming, live, is_patient=attempt < TRIES // 2)
             except ClientError as error:
                 if _is_in_place(at, swapping, incoming):
                     words = _("it is in its place, but: {reason}").format(reason=error.message)
@@ -99,7 +101,9 @@ def _is_in_place(at: Workshop, swapping: Swapping, incoming: Database) -> bool:
     return any(each.name == swapping.live and each.oid == incoming.oid for each in databases)
 
 
-def _swapped(at: Workshop, swapping: Swapping, incoming: Database, live: Database | None) -> Outcome:
+def _swapped(
+    at: Workshop, swapping: Swapping, incoming: Database, live: Database | None, *, is_patient: bool
+) -> Outcome:
     """Make one attempt. Raises ClientError; then nothing was renamed, or it shows."""
     comment = incoming.mark.comment if incoming.mark else None
     values: dict[str, str | int] = {
@@ -112,7 +116,19 @@ def _swapped(at: Workshop, swapping: Swapping, incoming: Database, live: Databas
     if live is None:
         at.server.swap("place", values, HOLD_SECONDS, ends_sessions=False)
         return Outcome(True, _("{database} is there again").format(database=swapping.live), is_seen=True)
-    busy = in_the_way(look.sessions(at.server, swapping.live))
+    sessions = look.sessions(at.server, swapping.live)
+    longest = max(sessions, key=lambda each: each.seconds or 0.0, default=None)
+    if is_patient and longest is not None and (longest.seconds or 0.0) > _LONG_SECONDS:
+        # PAUSE would hold all clients until it ends.
+        text = _("pid {pid} ({user}/{application}) is in its transaction for {time}")
+        words = text.format(
+            pid=longest.pid,
+            user=longest.user,
+            application=longest.application,
+            time=duration(longest.seconds or 0.0),
+        )
+        raise ClientError(FailureKind.UNAVAILABLE, words, "swap")
+    busy = in_the_way(sessions)
     if busy:
         text = _("{database} cannot be replaced while others work on all of it: {who}")
         words = text.format(database=swapping.live, who=busy)

@@ -38,11 +38,10 @@ from tests.service.postgres_server import (
     PgBouncerServer,
     PostgresServer,
     eventually,
-    pgbouncer_server,
+    running_pgbouncer,
     running_postgres,
 )
 
-__all__ = ["pgbouncer_server"]
 pytestmark = [pytest.mark.service, pytest.mark.timeout(180)]
 ROWS = 20_000
 SETUP = f"""
@@ -123,6 +122,13 @@ def values(
         "backup": {"directory": str(backups.directory), "smoke_query": "SELECT 1 FROM customers LIMIT 1"},
         "safety": {"lock_directory": str(tmp_path), "server_lock_directory": str(tmp_path)},
     }  # fmt: skip
+
+
+@pytest.fixture
+def pgbouncer_server(postgres_server: PostgresServer) -> Iterator[PgBouncerServer]:
+    """A pool that keeps connections open, as the guide's: PgBouncer 1.18 logs in for that during a pause too."""
+    with running_pgbouncer(postgres_server, "min_pool_size = 2") as pool:
+        yield pool
 
 
 @pytest.fixture
@@ -214,6 +220,7 @@ def test_under_load_no_transaction_fails_in_the_swap_and_in_its_undo_and_all_is_
         assert old.startswith("samaops_replaced_")
         with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
             postgres_server.run("SELECT 1", database=old)
+        assert kept_open(pgbouncer_server) == "2"
         back = verified(made(site, "restore undo"))
         after_back = load.done
         eventually(lambda: load.done > after_back + 100)
@@ -307,6 +314,10 @@ def _toml(values: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def kept_open(pool: PgBouncerServer) -> str:
+    return next(str(row[1]) for row in pool.console("SHOW CONFIG") if row[0] == "min_pool_size")
+
+
 def is_paused(pool: PgBouncerServer) -> bool:
     return any(row[0] == DATABASE and row[-2] for row in pool.console("SHOW DATABASES"))
 
@@ -326,6 +337,7 @@ def test_killed_between_pause_and_resume_the_pool_goes_on_within_ten_seconds(
         (count,) = connection.execute("SELECT count(*) FROM customers").fetchone() or ()
     assert time.monotonic() - died < 10
     assert not is_paused(pgbouncer_server)
+    eventually(lambda: kept_open(pgbouncer_server) == "2")
     assert count == (ROWS if where == "swapped" else ROWS + 1)
     (past,) = history.changes(site, 1)
     assert past.status == "interrupted"

@@ -10,4 +10,5 @@ from samaops.changes import (  # noqa: F401 - they register their verbs and read
     postgresql,
     rabbitmq,
     release,
+    restoring,
 )

@@ -77,13 +77,13 @@ def _inverse(step: Step, snapshot: Snapshot) -> Step:
     inverse = replace(
         step,
         id=f"{step.id}.undo",
-        # What was lost is brought back: nothing is lost by that.
-        risk=Risk.DISRUPTIVE if step.risk is Risk.DESTRUCTIVE else step.risk,
+        risk=_risk_of_undo(step),
         title=_("Take back: {title}").format(title=step.title),
         operation=step.undo,
         undo=step.operation,
-        destroys="",
+        destroys=step.undo_destroys,
         undo_restores="",
+        undo_destroys="",
         before=step.after,
         after=step.before,
     )
@@ -94,3 +94,10 @@ def _inverse(step: Step, snapshot: Snapshot) -> Step:
         text = _("It was changed again since: {condition}. Nothing was changed now")
         raise RefusedError(text.format(condition=broken))
     return inverse
+
+
+def _risk_of_undo(step: Step) -> Risk:
+    """What was lost is brought back: nothing is lost by that, unless the step says what is."""
+    if step.undo_destroys:
+        return Risk.DESTRUCTIVE
+    return Risk.DISRUPTIVE if step.risk is Risk.DESTRUCTIVE else step.risk

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from samaops.changes.backup.verify import ALL
+from samaops.changes.restoring import drill as trial
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
-from samaops.workflows import backup
+from samaops.workflows import backup, restoring
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -74,6 +75,12 @@ def verify(
     if every and identifier:
         raise UsageError(_("one backup, or --all"), hint="samaops backup list")
     ctx.obj.change("backup verify", ALL if every else identifier or "latest", "--grade", grade.value)
+
+
+@app.command(help=N_("Restore a backup for a trial, compare it, and drop that again."), cls=ChangeCommand)
+def drill(ctx: typer.Context, identifier: BackupArgument = "latest") -> None:
+    """Try a backup."""
+    ctx.obj.plan(lambda site: restoring.plan(site, trial.NAME, (identifier,), identifier))
 
 
 @app.command(help=N_("Remove the backups that have expired by the policy of [backup]."), cls=ChangeCommand)

@@ -45,6 +45,10 @@ COMMANDS = {
         "samaops.cli.backup",
         N_("The backups: make one, list, prove, keep and remove them."),
     ),
+    "restore": (
+        "samaops.cli.restore",
+        N_("Bring a backup back: the database, one table; and the way back from that."),
+    ),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),

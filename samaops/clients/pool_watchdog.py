@@ -35,9 +35,12 @@ class Watchdog(Struct, frozen=True):
         """See that one could work there. Raises ClientError."""
         self._run("try", timeout)
 
-    def start(self, database: str, seconds: float, timeout: float) -> None:
-        """Start one that resumes a database after so many seconds; an earlier one of it ends. Raises ClientError."""
-        statement = pgbouncer.command_of("resume", database)
+    def start(self, database: str, seconds: float, timeout: float, then: str = "") -> None:
+        """Start one that resumes a database after so many seconds; an earlier one of it ends. Raises ClientError.
+
+        ``then`` is a command that it gives after that.
+        """
+        statement = pgbouncer.command_of("resume", database) + (f";\n{then}" if then else "")
         self._run("start", timeout, database, statement, f"{seconds:g}")
 
     def end(self, database: str, timeout: float) -> None:

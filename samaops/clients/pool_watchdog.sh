@@ -44,8 +44,11 @@ case $what in
     { say; sleep "$seconds"; printf '%s;\n' "$statement"; } | psql -X -q -A -t "$asks" "$info"
     # And anew, where that session was lost meanwhile.
     tries=60
-    until said=$(ask "$statement"); do
-      case $said in *'is not paused'*) break ;; esac
+    while :; do
+      said=$({ say; printf '%s;\n' "$statement"; } | timeout 10 psql -X -q -A -t "$asks" "$info" 2>&1)
+      code=$?
+      case $said in *'is not paused'*) break ;; *ERROR*) code=1 ;; esac
+      [ "$code" != 0 ] || break
       tries=$((tries - 1))
       [ "$tries" -gt 0 ] || break
       sleep 1

@@ -85,6 +85,7 @@ class Step(Struct, frozen=True):
     ``undo_restores`` what its undo brings back where that is not simply what holds ``before``. With ``is_undone_only_if_seen`` an undo that would do harm there is run only where
     ``before`` no longer holds. With ``is_undo_final`` nothing that is looked at shows whether the undo worked, only
     its own answer, and nothing takes it back again: what is published is on its way to customers.
+    ``undo_destroys`` says what is lost by taking it back, where something is.
     ``about`` is what it changes, as the subject of a finding, where that has a name.
     ``servers`` are those that it touches besides the ones on which its commands run: whose system it calls, or of which
     its conditions are read. None stands for all of the site: steps of old journals do not say.
@@ -105,6 +106,7 @@ class Step(Struct, frozen=True):
     is_undo_final: bool = False
     servers: tuple[str, ...] | None = None
     about: str = ""
+    undo_destroys: str = ""
 
 
 class LeftOut(Struct, frozen=True):

@@ -93,9 +93,9 @@ def plan_pause(snapshot: Snapshot, site: Site, database: str, seconds: str) -> P
     if len(chosen_ones) > _MOST_DATABASES:
         text = _("PgBouncer has {count} databases: name the one to pause")
         raise RefusedError(text.format(count=len(chosen_ones)), hint="samaops pool databases")
-    _guard(snapshot, site, float(seconds))
+    require_guarded(snapshot, site, float(seconds))
     for each in chosen_ones:
-        _refuse_session_mode(seen, each)
+        refuse_session_mode(seen, each)
     steps = tuple(_hold_step(site, "pause", each.name, float(seconds)) for each in chosen_ones)
     waits = _("PAUSE waits until the transactions have ended, at most {seconds:g} s; then it is taken back")
     notes = (waits.format(seconds=float(seconds) * SHARE_FOR_PAUSE), *_notes(site, database, seconds))
@@ -120,7 +120,7 @@ def plan_kill(snapshot: Snapshot, site: Site, database: str, seconds: str) -> Pl
     if known.is_paused or seen.is_held:
         text = _("{database} is paused: it would stay so; let it go on first")
         raise RefusedError(text.format(database=database), hint=_resume_command(site, database))
-    _guard(snapshot, site, float(seconds))
+    require_guarded(snapshot, site, float(seconds))
     clients = sum(
         pool.clients_active + pool.clients_waiting for pool in seen.pools if pool.database == database
     )
@@ -132,7 +132,7 @@ def plan_kill(snapshot: Snapshot, site: Site, database: str, seconds: str) -> Pl
     return replace(plan, steps=(step,), notes=(cut, *_notes(site, database, seconds)))
 
 
-def _guard(snapshot: Snapshot, site: Site, seconds: float) -> None:
+def require_guarded(snapshot: Snapshot, site: Site, seconds: float) -> None:
     """Raise RefusedError where a pause would last too long, or nothing would end it."""
     timeout = console_in(snapshot).settings.get("query_wait_timeout", "")
     try:
@@ -155,7 +155,8 @@ def _guard(snapshot: Snapshot, site: Site, seconds: float) -> None:
         raise RefusedError(text.format(server=server, reason=guard), hint=command_lines.log_in(site, server))
 
 
-def _refuse_session_mode(seen: Console, database: PooledDatabase) -> None:
+def refuse_session_mode(seen: Console, database: PooledDatabase) -> None:
+    """Raise RefusedError where PAUSE would not come to an end."""
     pools = [pool for pool in seen.pools if pool.database == database.name and pool.servers_busy]
     mode = database.pool_mode or seen.settings.get("pool_mode")
     clients = sum(pool.servers_busy for pool in pools if (pool.pool_mode or mode) == "session")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from msgspec import convert
 
@@ -29,6 +29,7 @@ _END_SECONDS = 5.0
 _LATE_SECONDS = 10.0
 _IS_NOT_PAUSED = "is not paused"
 _MOST_NAMED = 5
+_LOG_IN_SECONDS = 2.0
 
 
 def _configured(site: Site) -> PgBouncer:
@@ -99,6 +100,108 @@ def hold(operation: Operation, site: Site) -> Outcome:
     if _now() - begun > holding.seconds:  # nobody may be there any more who would end it
         return Outcome(False, _taken_back(holding, site))
     return Outcome(True)
+
+
+class Held:
+    """Databases of the pool that are held: for how long their clients waited, in the end."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = _now() + seconds
+        self.asked_at = _now()
+        self.seconds = 0.0
+
+    @property
+    def remaining(self) -> float:
+        """How long it is until the watchdogs let them go on."""
+        return self._ends_at - _now()
+
+
+@contextmanager
+def held(databases: Sequence[str], seconds: float, site: Site) -> Iterator[Held]:
+    """Hold databases under their watchdogs for what is done meanwhile, and let them go on, however that ends.
+
+    Raises ClientError where they cannot be held: then all of them go on. Without databases nothing is done.
+    """
+    if not databases:
+        yield Held(seconds)
+        return
+    with _watchdog(site) as watchdog, _console(site, START_SECONDS + seconds) as console:
+        kept_open = _kept_open(console)
+        then = command_of("set_min_pool_size", size=kept_open) if kept_open else ""
+        state = Held(seconds)
+        for database in databases:
+            watchdog.start(database, seconds, START_SECONDS, then)
+        try:
+            if state.remaining < seconds * SHARE_FOR_PAUSE:
+                text = _("the watchdogs took too long to begin")
+                raise ClientError(FailureKind.NO_ANSWER, text, "watchdog")
+            with _console(site, seconds * SHARE_FOR_PAUSE) as pausing:
+                _await_log_ins(console, databases, kept_open)
+                state.asked_at = _now()
+                for database in databases:
+                    _pause(pausing, database, seconds, site)
+            yield state
+        finally:
+            _let_go(console, databases, site)
+            state.seconds = _now() - state.asked_at
+            if kept_open:
+                console.run("set_min_pool_size", size=kept_open)
+            for database in databases:
+                with suppress(ClientError):  # it ends by itself
+                    watchdog.end(database, _END_SECONDS)
+
+
+def _kept_open(console: ConsoleAdministrator) -> int:
+    """Return min_pool_size: so many connections a pool is to keep open, also while it is paused."""
+    values = {row["key"]: row["value"] for row in console.show("config")}
+    words = str(values.get("min_pool_size") or "0")
+    return int(words) if words.isdigit() else 0
+
+
+def _await_log_ins(console: ConsoleAdministrator, databases: Sequence[str], kept_open: int) -> None:
+    """See that nobody logs in to PostgreSQL for these databases. Raises ClientError.
+
+    A pause cuts off a log-in, and PgBouncer takes that for one that failed: its clients are then refused until
+    server_login_retry is over. For min_pool_size it logs in during a pause too (seen with 1.18).
+    """
+    if kept_open:
+        console.run("set_min_pool_size", size=0)
+    own = [
+        row["name"]
+        for row in console.show("databases")
+        if row["name"] in databases and int(row.get("min_pool_size") or 0)
+    ]
+    if own:
+        text = _(
+            "{database} has a min_pool_size of its own in PgBouncer's file: a pause would break its log-ins"
+        )
+        raise ClientError(FailureKind.UNAVAILABLE, text.format(database=own[0]), "PAUSE")
+    until = _now() + _LOG_IN_SECONDS
+    while any(int(row["sv_login"] or 0) for row in console.show("pools") if row["database"] in databases):
+        if _now() > until:
+            raise ClientError(FailureKind.NO_ANSWER, _("a log-in of the pool does not end"), "PAUSE")
+        time.sleep(0.01)
+
+
+def _pause(console: ConsoleAdministrator, database: str, seconds: float, site: Site) -> None:
+    try:
+        console.run("pause", database)
+    except ClientError as error:
+        if error.kind is not FailureKind.NO_ANSWER:
+            raise
+        words = _taken_back(Holding("pause", database, seconds), site)
+        raise ClientError(FailureKind.NO_ANSWER, words, "PAUSE") from error
+
+
+def _let_go(console: ConsoleAdministrator, databases: Sequence[str], site: Site) -> None:
+    """Let all go on, over a new connection where the one that held them is lost. Raises ClientError."""
+    try:
+        for database in databases:
+            _resume(console, database)
+    except ClientError:
+        with _console(site, _END_SECONDS) as another:
+            for database in databases:
+                _resume(another, database)
 
 
 def _now() -> float:

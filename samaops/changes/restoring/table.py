@@ -1,0 +1,126 @@
+"""One table of a backup, put beside the live ones under a name that is free."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from samaops.changes.restoring.work import (
+    LOCK,
+    TABLE,
+    backup_of,
+    configured,
+    facts,
+    operation,
+    require_restorable,
+    typed,
+)
+from samaops.changes.verbs import verb
+from samaops.errors import RefusedError, UsageError
+from samaops.facts.observation import Snapshot
+from samaops.facts.restoring import RESTORED
+from samaops.i18n import _
+from samaops.model.plan import Plan, Risk, Step
+from samaops.model.quantities import duration, moment, size
+from samaops.site.site import Site
+
+NAME = "restore table"
+# Longer names PostgreSQL cuts, and pg_dump's patterns take these for themselves.
+_ORDINARY = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
+
+
+class TableRestoring(Struct, frozen=True):
+    """A table of a backup, by way of the database ``into``; ``rename`` is its name in the live database."""
+
+    id: str
+    into: str
+    schema: str
+    name: str
+    rename: str
+
+
+def parted(relation: str) -> tuple[str, str]:
+    """Return schema and name of a table as it is typed. Raises UsageError."""
+    schema, dot, name = relation.rpartition(".")
+    schema = schema if dot else "public"
+    if not (_ORDINARY.fullmatch(schema) and _ORDINARY.fullmatch(name)):
+        text = _("{name!r} is no ordinary name of a table: schema.name, letters, digits and _")
+        raise UsageError(text.format(name=relation))
+    return schema, name
+
+
+def _looks(site: Site, relation: str, rename: str, _wanted: str) -> tuple[str, ...]:
+    backup_of(site)
+    parted(relation)
+    if not _ORDINARY.fullmatch(rename):
+        text = _("--as {name!r}: a name without its schema, of letters, digits and _")
+        raise UsageError(text.format(name=rename))
+    return ()
+
+
+def _typed(relation: str, rename: str, wanted: str) -> tuple[str, ...]:
+    return (relation, "--as", rename, "--from", wanted)
+
+
+@verb(NAME, looks=_looks, typed=_typed)
+def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _wanted: str) -> Plan:
+    """Plan that one table of a backup is put into the live database under a name that nothing has there.
+
+    Guards: as for a restore; the backup has that table, the live database has no table of the new name.
+    """
+    backup, seen = backup_of(site), facts(snapshot)
+    of = require_restorable(site, seen, configured(site).database)
+    (schema, name), live = parted(relation), seen.database(configured(site).database)
+    if live is None or seen.live is None:
+        text = _("There is no live database {name} to put a table into: restore it as a whole")
+        raise RefusedError(text.format(name=configured(site).database), hint=typed(site, "restore db latest"))
+    if of.rows and f"{schema}.{name}" not in of.rows:
+        text = _("The backup {id} has no table {name}")
+        raise RefusedError(
+            text.format(id=of.id, name=f"{schema}.{name}"), hint=typed(site, f"backup show {of.id}")
+        )
+    if f"{schema}.{rename}" in seen.live:
+        text = _("There is a table {name} in the live database: give another name")
+        raise RefusedError(text.format(name=f"{schema}.{rename}"), hint=f"--as {name[:40]}_restored")
+    rows = of.rows.get(f"{schema}.{name}")
+    title = _("Put {table} of {id}, of {moment}, into {database} as {rename}").format(
+        table=f"{schema}.{name}",
+        id=of.id,
+        moment=moment(of.epoch),
+        database=live.name,
+        rename=f"{schema}.{rename}",
+    )
+    into = f"{RESTORED}{seen.token}"
+    step = Step(
+        "restore.table",
+        title,
+        Risk.SAFE,
+        operation=operation(TABLE, TableRestoring(of.id, into, schema, name, rename), site, backup.timeout),
+        before=(),
+        after=(),
+        no_undo=_("drop the table {name} by hand when it is not needed any more").format(
+            name=f"{schema}.{rename}"
+        ),
+        servers=(),
+    )
+    notes = [
+        _("{rows} rows, {age} old; no live table is touched").format(
+            rows="?" if rows is None else rows, age=duration(max(0.0, seen.epoch - of.epoch))
+        ),
+        _(
+            "It comes with its columns, defaults, primary key, indexes, checks and rights; foreign keys, triggers and row security are left out: they would act on the rows of now"
+        ),
+        _("By way of {into}, which goes again; {free} are free").format(
+            into=into, free=size(seen.free_bytes)
+        ),
+    ]
+    return Plan(
+        NAME,
+        (relation, rename, of.id),
+        title,
+        f"{schema}.{rename}",
+        steps=(step,),
+        notes=tuple(notes),
+        lock=LOCK,
+    )

@@ -1,0 +1,77 @@
+"""`samaops restore`: bring a backup back, as a whole or a table of it; and the way back from that."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from samaops.changes.restoring import database, replaced
+from samaops.changes.restoring import table as one_table
+from samaops.cli.changing import ChangeCommand
+from samaops.cli.looking import LookCommand
+from samaops.i18n import N_
+from samaops.workflows import restoring
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+LATEST = "latest"
+HELP_OF_BACKUP = N_("A backup by its id or the beginning of it, a dump by its file's name, or latest.")
+BackupArgument = Annotated[str, typer.Argument(metavar="BACKUP", help=HELP_OF_BACKUP, show_default=False)]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help=N_("A database that samaops keeps, see samaops restore list.")),
+]
+
+
+@app.command(
+    cls=ChangeCommand, help=N_("Put a backup in the place of the database; the old one is kept, closed.")
+)
+def db(ctx: typer.Context, backup: BackupArgument) -> None:
+    """Restore the database."""
+    ctx.obj.plan(lambda site: restoring.plan(site, database.NAME, (backup,), backup))
+
+
+@app.command(cls=ChangeCommand, help=N_("Put one table of a backup into the database, under a free name."))
+def table(
+    ctx: typer.Context,
+    relation: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE", help=N_("A table of the backup: schema.name, or its name in public.")
+        ),
+    ],
+    name: Annotated[
+        str, typer.Option("--as", metavar="NAME", help=N_("How it is called in the live database."))
+    ],
+    backup: Annotated[str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP)] = LATEST,
+) -> None:
+    """Restore one table."""
+    ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, (relation, name, backup), backup))
+
+
+@app.command(cls=ChangeCommand, help=N_("Put the database that was replaced last back in its place."))
+def undo(
+    ctx: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[NAME]", help=N_("A replaced database; the newest when absent."), show_default=False
+        ),
+    ] = "",
+) -> None:
+    """Swap back."""
+    ctx.obj.plan(lambda site: restoring.plan(site, replaced.BACK, (name,) if name else ()))
+
+
+@app.command(cls=ChangeCommand, help=N_("Drop a database that was replaced, or is left of a restore."))
+def forget(ctx: typer.Context, name: NameArgument) -> None:
+    """Drop a kept database."""
+    ctx.obj.plan(lambda site: restoring.plan(site, replaced.FORGET, (name,)))
+
+
+@app.command("list", cls=LookCommand, help=N_("List the databases that were replaced, and when they may go."))
+def kept(ctx: typer.Context) -> None:
+    """List the databases of ours."""
+    ctx.obj.show(restoring.databases)

@@ -1,0 +1,2 @@
+-- How large a database is.
+SELECT pg_database_size(:'database')

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
 
 # More output than this is not kept: a command that writes so much is not one of ours.
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+# What takes the output of a command, a block at a time.
+Sink = Callable[[bytes], None]
 
 
 class Completed(Struct, frozen=True):
@@ -30,6 +33,13 @@ class Shell(Protocol):
         """Run a POSIX shell command line and wait for it at most ``timeout`` seconds.
 
         Raises ClientError (NO_ANSWER after the timeout); a non-zero exit is not an error here.
+        """
+
+    def stream(self, command: str, timeout: float, source: Iterable[bytes], sink: Sink) -> Completed:
+        """Run a command line that is given ``source`` and whose output ``sink`` takes, both of any size.
+
+        What is returned holds no output, and of what it said on its standard error the end. What ``source`` and
+        ``sink`` raise ends it. Raises ClientError as ``run``.
         """
 
     @property

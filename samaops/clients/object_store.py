@@ -224,7 +224,9 @@ class _Rclone:
         try:
             said = json.loads(line)
             if isinstance(stats := said.get("stats"), dict):
-                numbers = (stats.get(name, 0) for name in ("bytes", "totalBytes", "transfers", "totalTransfers"))
+                numbers = (
+                    stats.get(name, 0) for name in ("bytes", "totalBytes", "transfers", "totalTransfers")
+                )
                 self._tell(Copying(*map(int, numbers)))
             elif said.get("level") in ("error", "critical"):
                 about = f"{said['object']}: " if said.get("object") else ""

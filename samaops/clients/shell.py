@@ -11,6 +11,8 @@ from msgspec import Struct
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 # What takes the output of a command, a block at a time.
 Sink = Callable[[bytes], None]
+# A line of an answer is a few words and a name; more is not what we talk with.
+LONGEST_LINE_BYTES = 64 * 1024
 
 
 class Completed(Struct, frozen=True):
@@ -24,6 +26,25 @@ class Completed(Struct, frozen=True):
 def text(words: bytes) -> str:
     """Return bytes from outside as text, backslash escapes where they are not UTF-8."""
     return words.decode("utf-8", errors="backslashreplace")
+
+
+class Conversation(Protocol):
+    """A command that lives as long as somebody talks with it: a line to it, a line from it.
+
+    Its standard input ends with this process, however that ends. After the first error it is over.
+    """
+
+    def ask(self, line: str, timeout: float) -> str:
+        """Tell it a line and return the line that it answers. Raises ClientError."""
+
+    def tell(self, line: str, timeout: float) -> None:
+        """Send a line. Raises ClientError."""
+
+    def hear(self, timeout: float) -> str:
+        """Return the next line, at most ``timeout`` seconds later. Raises ClientError."""
+
+    def finish(self, timeout: float) -> None:
+        """End its standard input, and wait until it has ended too."""
 
 
 class Shell(Protocol):
@@ -41,6 +62,9 @@ class Shell(Protocol):
         What is returned holds no output, and of what it said on its standard error the end. What ``source`` and
         ``sink`` raise ends it. Raises ClientError as ``run``.
         """
+
+    def converse(self, command: str, timeout: float) -> Conversation:
+        """Start a command line that answers each line it is told, until it is closed. Raises ClientError."""
 
     @property
     def is_well(self) -> bool:

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from samaops.clients import footprint, ssh_login
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import MAX_OUTPUT_BYTES, Completed, Sink, text
+from samaops.clients.shell import LONGEST_LINE_BYTES, MAX_OUTPUT_BYTES, Completed, Sink, text
 from samaops.clients.ssh_library import in_time, paramiko, seconds_left
 from samaops.config.settings import Ssh
 from samaops.i18n import _
@@ -36,8 +36,6 @@ _NO_EXIT_CODE = 255
 # How long a poll waits while there is input that the server does not take yet.
 _POLL_SECONDS_WITH_INPUT = 0.02
 _BLOCK_BYTES = 64 * 1024
-# A line of an answer is a few words and a name; more is not what we talk with.
-_LONGEST_LINE_BYTES = 64 * 1024
 # Of what a command whose output is poured away said on its standard error, the end is kept.
 _LONGEST_WORDS_BYTES = 16 * 1024
 _STAGE = "ssh command"
@@ -329,7 +327,7 @@ class Conversation:
             except TimeoutError as error:
                 raise _silence() from error
             self._unread += block
-            if not block or len(self._unread) > _LONGEST_LINE_BYTES:
+            if not block or len(self._unread) > LONGEST_LINE_BYTES:
                 raise self._over()
         line, _newline, self._unread = self._unread.partition(b"\n")
         return text(line)

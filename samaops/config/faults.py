@@ -110,6 +110,8 @@ def _reason(detail: ErrorDetails, key: Key) -> str:
     if kind in _LIMITS:
         name, text = _LIMITS[kind]
         return _(text).format(limit=context.get(name))
+    if kind == "string_pattern_mismatch":
+        return _("must have the form {pattern}").format(pattern=context.get("pattern"))
     if keys.is_secret(keys.annotation_at(key)):
         return _('a secret is a string, {env = "NAME"}, {file = "PATH"} or {command = ["…"]}')
     text = _REASONS.get(kind.partition("_")[0], "")

@@ -15,6 +15,8 @@ from samaops.i18n import _
 Port = Annotated[int, Field(ge=1, le=65535)]
 # An hour is more than any single look may take; it also keeps infinity out of socket timeouts.
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+# What may go on for a night, such as a dump.
+LongSeconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 

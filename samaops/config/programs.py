@@ -48,8 +48,20 @@ def run(
     Raises TimeoutError, TooMuchOutputError, OSError and ValueError when it cannot be started.
     """
     ends_at = time.monotonic() + seconds
+    process = start(arguments, locale)
+    try:
+        stdout, stderr = _exchange(process, stdin, most_bytes, ends_at)
+        return Ended(process.wait(max(0.01, ends_at - time.monotonic())), stdout, stderr)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    finally:
+        end(process)
+
+
+def start(arguments: Sequence[str], locale: str | None = None) -> subprocess.Popen[bytes]:
+    """Start a program with pipes to all its streams; ``end`` ends it. Raises OSError, ValueError."""
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    process = subprocess.Popen(
+    return subprocess.Popen(
         arguments,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -57,13 +69,6 @@ def run(
         env=environment if locale is None else {**environment, "LC_ALL": locale},
         start_new_session=True,  # Ctrl-C does not reach it: it is ended here
     )
-    try:
-        stdout, stderr = _exchange(process, stdin, most_bytes, ends_at)
-        return Ended(process.wait(max(0.01, ends_at - time.monotonic())), stdout, stderr)
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
-    finally:
-        _end(process)
 
 
 def _exchange(
@@ -113,22 +118,14 @@ def pour(
     What is returned holds the end of what it said on its standard error. Raises as ``run``, and what the two raise.
     """
     ends_at = time.monotonic() + seconds
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    process = subprocess.Popen(
-        arguments,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment if locale is None else {**environment, "LC_ALL": locale},
-        start_new_session=True,
-    )
+    process = start(arguments, locale)
     try:
         errors = _pour(process, iter(source), sink, ends_at)
         return Ended(process.wait(max(0.01, ends_at - time.monotonic())), b"", errors)
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
     finally:
-        _end(process)
+        end(process)
 
 
 def _pour(
@@ -173,7 +170,7 @@ def _send(descriptor: int, unsent: memoryview) -> memoryview:
         return unsent[:0]
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """Leave nothing of a program behind: it leads a process group of its own."""
     # Not waited for yet: its number is still its own, also when only children are left.
     if process.returncode is None:

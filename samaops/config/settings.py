@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from samaops.config import places
-from samaops.config.fields import CanaryTask, Host, Limit, Percent, Port, Seconds, Url, UserPath
+from samaops.config.fields import CanaryTask, Host, Limit, LongSeconds, Percent, Port, Seconds, Url, UserPath
 from samaops.config.secrets import Secret
 
 
@@ -295,24 +295,13 @@ class Docker(Section):
     log_size_limit_mb: Annotated[int, Field(gt=0)] = 1024
 
 
-class BackupHooks(Section):
-    """Command lines that run on the backup's server around a run; one before it that fails is a failed run."""
-
-    before: str = ""
-    after_success: str = ""
-    after_failure: str = ""
-    # Run in any case, after the two others.
-    finally_: Annotated[str, Field(alias="finally")] = ""
-    timeout: Seconds = 300.0
-
-
 class BackupCopy(Section):
     """Another place that gets a copy of each backup."""
 
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,30}$")]
     # "server": files on another server of [servers], over SSH. "restic": a repository that the database's server reaches.
     kind: Literal["server", "restic"] = "server"
-    server: str = ""
+    server: str | None = None
     directory: str = ""
     # Of restic: its repository, how rclone reaches it where that is "rclone:", and the password.
     repository: str = ""
@@ -333,9 +322,13 @@ class BackupDrill(Section):
 
     # The statements must each give true.
     queries: tuple[str, ...] = ()
-    timeout: Seconds = 14_400.0
+    timeout: LongSeconds = 14_400.0
     # Without an identity, what is encrypted cannot be tried: the key that opens it, for the time of the drill only.
     identity: Secret | None = None
+
+
+# When a command line of the site is run around a backup; "finally" in any case, after the two others.
+BackupHook = Literal["before", "after_success", "after_failure", "finally"]
 
 
 class Backup(Section):
@@ -351,12 +344,19 @@ class Backup(Section):
     monthly: Annotated[int, Field(ge=0)] = 6
     engine: Literal["dump", "pgbackrest"] = "dump"
     stanza: str = "samaconso"
+    # PostgreSQL's operating-system user: whose the backups are, and who reads the database over its local socket.
+    os_user: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "postgres"
     # Processes that read at once; absent: the processors but one, at most 4.
     jobs: Annotated[int, Field(ge=1, le=32)] | None = None
-    timeout: Seconds = 14_400.0
+    # A run, the proof of one and a copy take so long at most, each.
+    timeout: LongSeconds = 14_400.0
+    # A table that others have locked is waited for so long; then the run fails, with the reason.
+    lock_wait: Seconds = 60.0
     # The public recipient (age1…) to whom what must not be read is encrypted. Absent: what needs it is left out.
-    recipient: str | None = None
-    hooks: BackupHooks = BackupHooks()
+    recipient: Annotated[str, Field(pattern="^age1[a-z0-9]{20,2000}$")] | None = None
+    # Run on the backup's server by os_user. One "before" that fails is a failed run.
+    hooks: dict[BackupHook, str] = {}
+    hook_timeout: Seconds = 300.0
     copies: tuple[BackupCopy, ...] = ()
     objects: BackupObjects | None = None
     drill: BackupDrill = BackupDrill()

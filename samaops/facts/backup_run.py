@@ -13,6 +13,8 @@ SCHEMA = "samaops/backup/1"
 # The states of a run; one that is killed stays "started", and its directory keeps PARTIAL in its name.
 STARTED, WHOLE, FAILED = "started", "ok", "failed"
 PARTIAL = ".partial"
+# The engines.
+DUMP, PGBACKREST, GUIDE = "dump", "pgbackrest", "guide"
 
 
 class Grade(Struct, frozen=True):
@@ -35,7 +37,8 @@ class Grades(Struct, frozen=True):
 class Run(Struct, frozen=True):
     """A row of the catalogue. ``by`` is user@machine; ``reason`` says why it failed; ``pinned`` why it is kept for ever.
 
-    ``engine`` is ``dump``, ``pgbackrest``, or ``guide`` for a dump that the guide's own script wrote.
+    ``engine`` is ``dump``, ``pgbackrest``, or ``guide`` for a dump that the guide's own script wrote: its id is the name
+    of its file. ``manifest_sha256`` is the sum of its manifest, which has those of all its other files.
     """
 
     id: str
@@ -51,6 +54,27 @@ class Run(Struct, frozen=True):
     pinned: str = ""
     # Where copies are, by the names of [[backup.copies]], and since when.
     copies: Mapping[str, str] = {}
+    manifest_sha256: str = ""
+
+
+class Catalogue(Struct, frozen=True):
+    """All rows of a site, newest first; the ids of those of other sites; and what could not be read: name to reason."""
+
+    rows: tuple[Run, ...] = ()
+    foreign: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = {}
+
+
+class Left(Struct, frozen=True):
+    """A directory that is no whole backup: of a run (``.partial``) or a removal (``.expired``) that goes on, or died.
+
+    ``changed_at`` in seconds since the epoch, by the server's clock.
+    """
+
+    name: str
+    is_running: bool
+    changed_at: float
+    bytes: int
 
 
 class File(Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from samaops.checks import backup_objects  # noqa: F401 - it registers its checks
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.i18n import _

@@ -43,11 +43,7 @@ _KIND_OF_CODE = {
 def list_buckets(url: str, access_key: str, secret_key: str, timeout: float) -> tuple[str, ...]:
     """Return the names of the buckets these credentials see, within ``timeout`` in all. Raises ClientError."""
     with S3Connection(url, access_key, secret_key, timeout) as connection:
-        document = _document(connection.request("GET", "/", stage=STAGE), STAGE)
-    if document.find("{*}Buckets") is None:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
-    names = document.findall("{*}Buckets/{*}Bucket/{*}Name")
-    return tuple((name.text or "")[:_LONGEST_NAME] for name in names[:_MOST_BUCKETS])
+        return connection.buckets()
 
 
 class S3Connection:
@@ -86,6 +82,18 @@ class S3Connection:
             raise _refusal(answer, stage or method)
         whole(answer, stage or method)
         return answer
+
+    def buckets(self) -> tuple[str, ...]:
+        """Return the names of the buckets these credentials see."""
+        document = _document(self.request("GET", "/", stage=STAGE), STAGE)
+        if document.find("{*}Buckets") is None:
+            raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
+        names = document.findall("{*}Buckets/{*}Bucket/{*}Name")
+        return tuple((name.text or "")[:_LONGEST_NAME] for name in names[:_MOST_BUCKETS])
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make a bucket."""
+        self.request("PUT", f"/{quote(bucket, safe='')}", stage="make bucket")
 
     def restart(self, seconds: float) -> None:
         """Let the next request have so long on the same connection."""

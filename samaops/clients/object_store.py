@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import shlex
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
 
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
+from samaops.clients.lists import nameless
 from samaops.clients.s3_listing import Storage
 from samaops.clients.shell import Shell, Sink, text
 from samaops.facts.objects import Kept, ObjectRun
@@ -97,9 +97,9 @@ class ObjectStore(Struct, frozen=True):
             words = _("the list of {run} is damaged: {reason}").format(run=run, reason=error)
             raise ClientError(FailureKind.GARBAGE, words, STAGE) from error
 
-    def files(self) -> Iterator[tuple[str, int]]:
-        """Yield path and bytes of the newest of each name that is there, in order. Raises ClientError."""
-        for record in _records(self._read("scan")):
+    def files(self, place: str = "current") -> Iterator[tuple[str, int]]:
+        """Yield path and bytes of the files of a place, in order; of the newest of each name. Raises ClientError."""
+        for record in _records(self._read("scan", place)):
             path, _tab, size = record.rpartition(b"\t")
             yield path.decode("utf-8", errors="backslashreplace"), int(size)
 
@@ -114,7 +114,7 @@ class ObjectStore(Struct, frozen=True):
         self._do("run", run.id, source=[msgspec.json.encode(run)])
 
     def fetch(
-        self, storage: Storage, names: IO[bytes], place: str, tell: Callable[[Copying], None]
+        self, storage: Storage, names: BinaryIO, place: str, tell: Callable[[Copying], None]
     ) -> Brought:
         """Have rclone copy what ``names`` holds, one bucket/key a line, into a place there. Raises ClientError."""
         rclone = _Rclone(tell)
@@ -122,33 +122,44 @@ class ObjectStore(Struct, frozen=True):
         exit_code = rclone.ended()
         return Brought(exit_code, rclone.complaint, _arrived(rclone.rest))
 
-    def drop(self, place: str, names: IO[bytes]) -> None:
+    def drop(self, place: str, names: BinaryIO) -> None:
         """Remove files from a place: what came is not what was to come. Raises ClientError."""
         self._do("drop", place, source=_blocks(names))
 
-    def take_odd(self, content: IO[bytes], sha256: str) -> None:
+    def take_odd(self, content: BinaryIO, sha256: str) -> None:
         """Keep an object under its sum. Raises ClientError."""
         self._do("odd", sha256, source=_blocks(content))
 
-    def odd(self, sha256: str) -> IO[bytes]:
+    def odd(self, sha256: str) -> BinaryIO:
         """Return the bytes of an object that lies under its sum. Raises ClientError."""
         return self._read("read-odd", sha256)
 
-    def store(self, run: str, lines: IO[bytes], count: int) -> None:
+    def store(self, run: str, lines: BinaryIO, count: int) -> None:
         """Take in what arrived, and the list of this run. Raises ClientError."""
         self._do("store", run, str(count), source=_blocks(lines))
 
-    def build(self, storage: Storage, run: str, names: IO[bytes]) -> Iterator[tuple[str, str]]:
-        """Lay together what was there as of a run; yield path and SHA-256 of what could be found. Raises ClientError."""
-        file = self._read("build", run, source=_with_credentials(storage, names))
+    def build(self, run: str, place: str, names: BinaryIO) -> Iterator[tuple[str, str]]:
+        """Lay together under ``outgoing/place`` what was there as of a run.
+
+        Yield path and SHA-256 of what could be found, in the order of ``names``. Raises ClientError.
+        """
+        file = self._read("build", run, place, source=_with_credentials(Storage("", "", ""), names))
         for record in _records(file):
             digest, _spaces, path = record.partition(_AFTER_SUM)
             yield path.decode("utf-8", errors="backslashreplace"), digest.decode()
 
+    def note(self, path: str, content: BinaryIO) -> None:
+        """Write a list beside the copy. Raises ClientError."""
+        self._do("note", path, source=_blocks(content))
+
+    def noted(self, path: str) -> BinaryIO:
+        """Return such a list, an empty one where there is none. Raises ClientError."""
+        return self._read("noted", path)
+
     def put(self, storage: Storage, place: str, tell: Callable[[Copying], None]) -> tuple[int, str]:
         """Have rclone copy a place to the storage; return its exit code and last complaint. Raises ClientError."""
         rclone = _Rclone(tell)
-        with tempfile.TemporaryFile() as none:
+        with nameless() as none:
             self._pour(rclone.take, _with_credentials(storage, none), "put", place)
         return rclone.ended(), rclone.complaint
 
@@ -161,9 +172,9 @@ class ObjectStore(Struct, frozen=True):
         errors = self._pour(said.extend, source, what, *words)
         _require_done(text(bytes(said)).splitlines(), errors)
 
-    def _read(self, what: str, *words: str, source: Iterable[bytes] = ()) -> IO[bytes]:
+    def _read(self, what: str, *words: str, source: Iterable[bytes] = ()) -> BinaryIO:
         """Return the output of the program, in a file without a name, at its beginning."""
-        file = tempfile.TemporaryFile()
+        file = nameless()
         errors = self._pour(file.write, source, what, *words)
         file.seek(max(0, file.tell() - 1000))
         end = file.read()
@@ -193,7 +204,7 @@ class _Rclone:
         self._tell, self._unread = tell, b""
         self._exit_code: int | None = None
         self.complaint = ""
-        self.rest = tempfile.TemporaryFile()
+        self.rest = nameless()
 
     def take(self, block: bytes) -> None:
         if self._exit_code is not None:
@@ -235,9 +246,9 @@ class _Rclone:
             self.complaint = line[:_LONGEST_WORDS] or self.complaint
 
 
-def _arrived(file: IO[bytes]) -> Iterator[Arrived]:
+def _arrived(file: BinaryIO) -> Iterator[Arrived]:
     """Yield what came: the program tells the sizes of all files, then two kinds of sums, each in the same order."""
-    parts = [tempfile.TemporaryFile() for _each in range(3)]
+    parts = [nameless() for _each in range(3)]
     number = 0
     for record in _records(file, with_empty=True):
         if not record:
@@ -254,7 +265,7 @@ def _arrived(file: IO[bytes]) -> Iterator[Arrived]:
         yield Arrived(path.decode("utf-8", errors="backslashreplace"), int(size.partition(b" ")[0]), *words)
 
 
-def _records(file: IO[bytes], with_empty: bool = False) -> Iterator[bytes]:
+def _records(file: BinaryIO, with_empty: bool = False) -> Iterator[bytes]:
     """Yield what stands before each zero byte."""
     unread = b""
     for block in _blocks(file, rewind=False):
@@ -264,14 +275,14 @@ def _records(file: IO[bytes], with_empty: bool = False) -> Iterator[bytes]:
         raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), STAGE)
 
 
-def _blocks(file: IO[bytes], rewind: bool = True) -> Iterator[bytes]:
+def _blocks(file: BinaryIO, rewind: bool = True) -> Iterator[bytes]:
     if rewind:
         file.seek(0)
     while block := file.read(_BLOCK_BYTES):
         yield block
 
 
-def _with_credentials(storage: Storage, names: IO[bytes]) -> Iterator[bytes]:
+def _with_credentials(storage: Storage, names: BinaryIO) -> Iterator[bytes]:
     names.seek(0)
     count = sum(block.count(b"\n") for block in _blocks(names))
     head = (storage.url, storage.access_key, storage.secret_key, str(count))

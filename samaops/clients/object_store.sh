@@ -76,18 +76,26 @@ case $what in
     [ -f "objects/$1.jsonl.gz" ] || cannot "objects/$1.jsonl.gz: not there"
     gzip -dc "objects/$1.jsonl.gz" ;;
   scan)
-    [ -d current ] || exit 0
-    find current -type f -printf '%P\t%s\0' | sort -z ;;
+    [ -d "$1" ] || exit 0
+    find "$1" -type f -printf '%P\t%s\0' | sort -z ;;
   run)
     hold
     mkdir -p runs && write_whole "runs/$1.json" || cannot 'the row cannot be written'
     answer done ;;
+  note)
+    hold
+    mkdir -p "${1%/*}" && write_whole "$1" || cannot 'it cannot be written'
+    answer done ;;
+  noted) [ ! -f "$1" ] || cat "$1" ;;
   fetch)
     # Into a place here; what an earlier run that was killed has brought is not brought again.
     hold
     take_names
     mkdir -p "$1"
-    copy source: "$1" --files-from-raw "$work/names"
+    # To rclone an empty list is none: it would copy all.
+    if [ "$count" = 0 ]; then printf 'samaops-objects: ended 0\n'; else copy source: "$1" --files-from-raw "$work/names"; fi
+    tr '\n' '\0' <"$work/names" | sort -z >"$work/wanted"
+    find "$1" ! -type d -printf '%P\0' | sort -z | comm -z -23 - "$work/wanted" | (cd "$1" && xargs -0 -r rm -f --)
     tr '\n' '\0' <"$work/names" | (cd "$1" && xargs -0 -r stat --printf '%s  %n\0' -- 2>/dev/null)
     for program in sha256sum md5sum; do
       printf '\0'
@@ -139,25 +147,24 @@ case $what in
     answer done ;;
   build)
     # Lay together what was there as of run ID: the newest, and over it what later runs replaced, the earliest of them last.
-    id=$1
+    id=$1 to=outgoing/$2
     hold
     take_names
     rm -rf outgoing
-    mkdir outgoing
+    mkdir -p "$to"
     here=$PWD
     tr '\n' '\0' <"$work/names" | sort -z >"$work/wanted"
     later=$(ls -r generations 2>/dev/null | awk -v id="$id" '$0 > id { print "generations/" $0 }')
     for place in current $later; do
       [ -d "$place" ] || continue
       present "$place" "$work/wanted" |
-        (cd "$place" && xargs -0 -r cp -alf --remove-destination --parents -t "$here/outgoing" --) || cannot 'the copy cannot be laid together'
+        (cd "$place" && xargs -0 -r cp -alf --remove-destination --parents -t "$here/$to" --) || cannot 'the copy cannot be laid together'
     done
-    sums outgoing sha256sum ;;
+    sums "$to" sha256sum ;;
   put)
     hold
     take_names
-    [ -d "$1" ] || cannot "$1: not there"
-    copy "$1" source: --ignore-times ;;
+    if [ -d "$1" ]; then copy "$1" source: --ignore-times; else printf 'samaops-objects: ended 0\n'; fi ;;
   clear)
     hold
     rm -rf outgoing

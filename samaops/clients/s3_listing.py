@@ -6,17 +6,16 @@ the name after which it begins, and lies in a file without a name until all of i
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from typing import IO
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
+from samaops.clients.lists import nameless, read
 from samaops.clients.minio import Listed, S3Connection
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -42,8 +41,12 @@ class Storage(Struct, frozen=True):
         return S3Connection(self.url, self.access_key, self.secret_key, seconds)
 
 
+def _tell_nobody(_count: int) -> None:
+    pass
+
+
 def listing(
-    storage: Storage, bucket: str, cuts: Sequence[str] = (), tell: Callable[[int], None] = lambda count: None
+    storage: Storage, bucket: str, cuts: Sequence[str] = (), tell: Callable[[int], None] = _tell_nobody
 ) -> Iterator[Listed]:
     """Yield all objects of a bucket in the order of their names' bytes, once all of them are known.
 
@@ -53,28 +56,22 @@ def listing(
     cuts = cuts or sorted(_folders(storage, bucket))
     cuts = cuts[:: len(cuts) // _MOST_CUTS + 1]
     counted = _Counted(tell)
-    with ExitStack() as stack:
-        files: list[IO[bytes]] = [
-            stack.enter_context(tempfile.TemporaryFile()) for _each in range(len(cuts) + 1)
-        ]
-        bounds = zip(("", *cuts), (*cuts, None), strict=True)
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            try:
-                parts = [
-                    pool.submit(_list_part, storage, bucket, bound, file, counted)
-                    for bound, file in zip(bounds, files, strict=True)
-                ]
-                for part in parts:
-                    part.result()
-            except BaseException:
-                counted.is_over.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        decoder = msgspec.json.Decoder(Listed)
-        for file in files:
-            file.seek(0)
-            for line in file:
-                yield decoder.decode(line)
+    files = [nameless() for _each in range(len(cuts) + 1)]
+    bounds = zip(("", *cuts), (*cuts, None), strict=True)
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        try:
+            parts = [
+                pool.submit(_list_part, storage, bucket, bound, file, counted)
+                for bound, file in zip(bounds, files, strict=True)
+            ]
+            for part in parts:
+                part.result()
+        except BaseException:
+            counted.is_over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    for file in files:
+        yield from read(file, Listed)
 
 
 class _Counted:
@@ -91,7 +88,7 @@ class _Counted:
 
 
 def _list_part(
-    storage: Storage, bucket: str, bound: tuple[str, str | None], file: IO[bytes], counted: _Counted
+    storage: Storage, bucket: str, bound: tuple[str, str | None], file: BinaryIO, counted: _Counted
 ) -> None:
     """Write the objects whose names come after the first bound, up to the second, into a file."""
     after, until = bound

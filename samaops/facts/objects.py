@@ -86,3 +86,22 @@ class ObjectCopyFacts(Struct, frozen=True):
     def newest(self) -> ObjectRun | None:
         """The newest run whose objects are all there."""
         return next((run for run in self.runs if run.state == WHOLE), None)
+
+
+class ObjectDifferences(Struct, frozen=True):
+    """How the storage is different from what a run kept; ``id`` names the work that would put it back.
+
+    ``examples`` are some names of what is missing or different. ``extra`` are objects that the run did not have.
+    """
+
+    id: str
+    run: str
+    taken_at: str
+    same: int
+    missing: int
+    missing_bytes: int
+    different: int
+    different_bytes: int
+    extra: int
+    missing_buckets: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()

@@ -31,6 +31,11 @@ class Found(Struct, frozen=True):
         return f"{self.bucket}/{self.key}"
 
 
+def shown(path: str) -> str:
+    """Return a path as people read it: whatever a screen would not show is escaped."""
+    return path[:300] if path.isprintable() else ascii(path)[1:-1][:300]
+
+
 class Difference(Struct, frozen=True):
     """One name: at the source, in the list of the last run, and what the copy needs. ``is_odd``: it has no file's name."""
 

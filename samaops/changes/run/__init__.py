@@ -4,6 +4,8 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     canary_message,
     index_build,
     messages,
+    object_restore,
+    objects,
     parameters,
     parking,
     pool,

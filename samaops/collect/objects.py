@@ -1,0 +1,66 @@
+"""What is observed of the copy of the objects: its runs, and the room it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from samaops.clients.errors import ClientError
+from samaops.clients.object_store import ObjectStore
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
+from samaops.config.settings import Backup
+from samaops.facts.objects import ObjectCopyFacts, ObjectRun
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.site.site import Site
+
+SCRIPT_SECONDS = 6.0
+
+
+def place(site: Site) -> Iterator[Target]:
+    """Yield the place of the copy, where one is configured."""
+    backup = site.settings.backup
+    if backup is not None and backup.objects is not None:
+        seconds = site.shell_seconds(backup.server, SCRIPT_SECONDS)
+        yield Target(f"{backup.server}-objects", backup, backup.server, seconds)
+
+
+@collects("backup", ObjectCopyFacts, targets=place, feeds=("backup.objects",))
+def look(backup: Backup, site: Site, probe: Probe) -> ObjectCopyFacts:
+    """Read the rows of the runs over the server's shell."""
+    assert backup.objects is not None
+    directory = backup.objects.directory.rstrip("/")
+    store = ObjectStore(probe.shell(backup.server), directory, backup.os_user, backup.timeout)
+    probe.stage("runs")
+    return read(store.look(min(SCRIPT_SECONDS, probe.remaining())), directory, site.settings.site)
+
+
+def read(lines: Iterable[str], directory: str, site: str) -> ObjectCopyFacts:
+    """Return the facts that the program's answer holds. Raises ClientError."""
+    lines = list(lines)
+    free = [line for line in lines if line.startswith("free ")]
+    if not free:
+        raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), "runs")
+    return ObjectCopyFacts(
+        directory=directory,
+        exists="absent" not in lines,
+        free_bytes=int(free[0].split()[1]),
+        epoch=time.time(),
+        runs=tuple(run for run in runs_in(lines) if run.site == site),
+        is_busy="busy" in lines,
+    )
+
+
+def runs_in(lines: Iterable[str]) -> tuple[ObjectRun, ...]:
+    """Return the rows in the program's answer, newest first; one that cannot be read is none."""
+    runs = []
+    for line in lines:
+        if line.startswith("run "):
+            try:
+                runs.append(msgspec.json.decode(line[4:], type=ObjectRun))
+            except msgspec.MsgspecError:
+                continue  # cut off, or written by hand: the list it names is not relied on then
+    return tuple(sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True))

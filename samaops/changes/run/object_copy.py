@@ -14,7 +14,17 @@ from typing import BinaryIO
 import msgspec
 from msgspec.structs import replace
 
-from samaops.changes.objects.comparing import GONE, NEW, REPLACED, SAME, Difference, Found, compare, lost, shown
+from samaops.changes.objects.comparing import (
+    GONE,
+    NEW,
+    REPLACED,
+    SAME,
+    Difference,
+    Found,
+    compare,
+    lost,
+    shown,
+)
 from samaops.clients.errors import ClientError
 from samaops.clients.lists import nameless, read, written
 from samaops.clients.object_store import Arrived, Copying, ObjectStore

@@ -172,6 +172,7 @@ class _Run:
             self._over.update(() if outcome.may_go_on else (number,))
             raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.output))
         self._over.add(number)
+        self._left_out += outcome.left_out
         self._statuses[number] = ActionStatus.APPLIED
         broken = self._await(step.after)
         if broken:

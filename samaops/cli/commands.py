@@ -29,7 +29,10 @@ COMMANDS = {
         "samaops.cli.pool",
         N_("PgBouncer: look at its pools, pause and resume, size, reload."),
     ),
-    "backup": ("samaops.cli.backup", N_("Backups: make, list, verify, copy.")),
+    "backup": (
+        "samaops.cli.backup",
+        N_("The backups: make one, list, prove, keep and remove them."),
+    ),
     "restore": ("samaops.cli.restore", N_("Bring back what was lost.")),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),

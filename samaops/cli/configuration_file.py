@@ -40,7 +40,8 @@ def read(globals_: Globals) -> Configuration:
 
 def site(globals_: Globals) -> Site:
     """Read and check the configuration, and return the site it is of. Raises ConfigurationError."""
-    return Site(read(globals_).settings)
+    configuration = read(globals_)
+    return Site(configuration.settings, configuration=configuration.path)
 
 
 def who_is_told(globals_: Globals) -> Site:

@@ -26,7 +26,7 @@ from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
 from samaops.config.settings import Backup
-from samaops.facts.backup_run import GUIDE, PARTIAL, WHOLE, Catalogue, Left, Manifest, Run
+from samaops.facts.backup_run import GUIDE, PARTIAL, WHOLE, Catalogue, Left, Manifest, Run, Survey
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -71,7 +71,9 @@ class Store(Struct, frozen=True):
 
     def rows(self) -> Catalogue:
         """Return all rows, newest first; those of other sites and those that cannot be read are named apart."""
-        lines = self._call("rows", str(MOST_ROWS), str(MOST_ROW_BYTES)).splitlines()
+        return self._catalogue(self._call("rows", str(MOST_ROWS), str(MOST_ROW_BYTES)).splitlines())
+
+    def _catalogue(self, lines: list[str]) -> Catalogue:
         if lines == ["absent"]:
             return Catalogue()
         try:
@@ -131,6 +133,10 @@ class Store(Struct, frozen=True):
         """Write a file into the directory of a run that goes on."""
         self._call("put", _own(identifier), inside(path), stdin=content)
 
+    def encrypt(self, identifier: str, path: str, content: bytes, recipient: str) -> None:
+        """Write a file into the directory of a run that goes on, as only an age recipient can read it."""
+        self._call("encrypt", _own(identifier), inside(path), recipient, stdin=content)
+
     def finish(self, identifier: str) -> None:
         """Give a run that is whole its name, once all of it is on the disk."""
         self._call("finish", _own(identifier), seconds=LONG_SECONDS)
@@ -144,10 +150,7 @@ class Store(Struct, frozen=True):
 
     def left(self) -> tuple[Left, ...]:
         """Return the directories of runs that go on or died, and of removals that did not end."""
-        rows = (line.split("\t", 3) for line in self._call("left").splitlines())
-        return tuple(
-            Left(name, held == "running", float(at), int(size or 0)) for held, at, size, name in rows
-        )
+        return _left(self._call("left").splitlines())
 
     # --- what is there ---------------------------------------------------------------------------------------
 
@@ -190,21 +193,46 @@ class Store(Struct, frozen=True):
 
     def whole(self) -> frozenset[str]:
         """Return the ids of which the directory of a whole backup is there."""
-        names = self._call("whole").splitlines()
-        return frozenset(name for name in names if _ID.fullmatch(name))
+        return frozenset(filter(_ID.fullmatch, self._call("whole").splitlines()))
 
     def guide_dumps(self) -> tuple[Run, ...]:
         """Return the guide's own dumps as they lie there, newest first; what is known of them is in their rows."""
-        rows = (
-            line.split("\t", 2)
-            for line in self._call("guide", self.backup.pattern, str(MOST_ROWS)).splitlines()
-        )
+        return self._dumps(self._call("guide", self.backup.pattern, str(MOST_ROWS)).splitlines())
+
+    def _dumps(self, lines: list[str]) -> tuple[Run, ...]:
+        rows = (line.split("\t", 2) for line in lines)
         dumps = [
             Run(name, self.site, WHOLE, GUIDE, _time(float(at)), _time(float(at)), bytes=int(size))
             for size, at, name in rows
             if _NAME.fullmatch(name)
         ]
         return tuple(sorted(dumps, key=lambda dump: dump.started_at, reverse=True))
+
+    def survey(self, port: int) -> Survey:
+        """Return all that a look wants, at once; ``port`` is that of the PostgreSQL which is backed up."""
+        answer = self._call("survey", str(MOST_ROWS), str(MOST_ROW_BYTES), self.backup.pattern, str(port))
+        sections: dict[str, list[str]] = {}
+        for line in answer.splitlines():
+            if line.startswith(_MARK + "section "):
+                lines = sections[line.rpartition(" ")[2]] = []
+            else:
+                lines.append(line)
+        try:
+            data_disk = sections["data_disk"]
+            return Survey(
+                catalogue=self._catalogue(sections["rows"]),
+                left=_left(sections["left"]),
+                whole=tuple(sorted(filter(_ID.fullmatch, sections["whole"]))),
+                dumps=self._dumps(sections["guide"]),
+                free_bytes=int(sections["free"][0].split()[0]),
+                is_on_data_disk=sections["disk"][0] == data_disk[0] if data_disk else None,
+                epoch=float(sections["now"][0]),
+                processors=int(sections["processors"][0]),
+                majors=tuple(int(path.split("/")[4]) for path in sections["majors"]),
+                programs=tuple(path.rpartition("/")[2] for path in sections["programs"]),
+            )
+        except (KeyError, IndexError, ValueError) as error:
+            raise _garbage(str(error)) from error
 
     def remove(self, run: Run) -> None:
         """Remove a backup and its row. Where that is interrupted, what is left is no whole backup any more."""
@@ -260,6 +288,11 @@ class Store(Struct, frozen=True):
             return answer
         words = (done.stderr.strip().splitlines() or [f"exit code {done.exit_code}"])[-1]
         raise ClientError(_kind_of(words), words[-300:], STAGE)
+
+
+def _left(lines: list[str]) -> tuple[Left, ...]:
+    rows = (line.split("\t", 3) for line in lines)
+    return tuple(Left(name, held == "running", float(at), int(size or 0)) for held, at, size, name in rows)
 
 
 def is_own_id(text: str) -> bool:

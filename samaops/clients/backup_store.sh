@@ -10,17 +10,71 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 on_disk() { sync -- "$@" || exit 1; }
 make() { [ -d "$catalogue" ] || { mkdir -p -- "$catalogue" && on_disk "$ours" "$base"; } || exit 1; }
 is_absent() { ! error=$(stat -L -- "$1" 2>&1 >/dev/null) && case $error in *'No such file'*) ;; *) fail "$error" ;; esac; }
+# All rows: their names and sizes, then the newest of those that are small enough, in one archive.
+rows() {
+  is_absent "$catalogue" && { echo absent; return; }
+  cd "$catalogue" || exit 1
+  find . -mindepth 1 -maxdepth 1 ! -name '.*' -printf '%y\t%s\t%P\n' | LC_ALL=C sort -r -k 3
+  echo 'samaops-store: archive'
+  find . -mindepth 1 -maxdepth 1 -type f -name '*.json' -size "-$(($2 / 1024 + 1))k" -printf '%f\n' |
+    LC_ALL=C sort -r | head -n "$1" |
+    tar --create --file=- --ignore-failed-read --verbatim-files-from --files-from=- | gzip -1 | base64 -w 0
+  echo
+}
+# Directories of runs that go on, or died, and of removals that did not end: is it held, since when, how large.
+left() {
+  is_absent "$ours" && return
+  cd "$ours" || exit 1
+  for directory in *.partial *.expired; do
+    [ -d "$directory" ] || continue
+    if flock -n -s "$directory" true; then held=dead; else held=running; fi
+    printf '%s\t%s\t%s\t%s\n' "$held" "$(stat -c %Y -- "$directory")" \
+      "$(timeout 5 du -sb -- "$directory" | cut -f 1)" "$directory"
+  done
+}
+# The directories of ours that have the name of a whole backup.
+whole() {
+  is_absent "$ours" && return
+  cd "$ours" || exit 1
+  find . -mindepth 1 -maxdepth 1 -type d ! -name catalogue -printf '%P\n'
+}
+# The guide's own dumps.
+guide() {
+  is_absent "$base" && return
+  find -L "$base" -mindepth 1 -maxdepth 1 -type f -name "$1" -printf '%s\t%T@\t%f\n' | head -n "$2"
+}
+above() { place=$1; while is_absent "$place"; do place=$(dirname -- "$place"); done; printf '%s' "$place"; }
+free() { df -B 1 --output=avail,size -- "$(above "$base")" | tail -n 1; }
+disk() { stat -L -c %d -- "$(above "$1")" || exit 1; }
+# The device of the data directory of the PostgreSQL on this port: the first process of each stands in its own.
+data_disk() {
+  for process in $(pgrep -u "$(id -u)" -x postgres); do
+    directory=$(readlink "/proc/$process/cwd") || continue
+    [ "$(sed -n 4p "$directory/postmaster.pid" 2>/dev/null)" = "$1" ] && stat -c %d -- "$directory" && return
+  done
+}
 case $what in
-  rows) # the names and sizes of all, then the newest of those that are small enough, in one archive
-    most=$1 most_bytes=$2
-    is_absent "$catalogue" && { echo absent; done_; }
-    cd "$catalogue" || exit 1
-    find . -mindepth 1 -maxdepth 1 ! -name '.*' -printf '%y\t%s\t%P\n' | LC_ALL=C sort -r -k 3
-    echo 'samaops-store: archive'
-    find . -mindepth 1 -maxdepth 1 -type f -name '*.json' -size "-$((most_bytes / 1024 + 1))k" -printf '%f\n' |
-      LC_ALL=C sort -r | head -n "$most" |
-      tar --create --file=- --ignore-failed-read --verbatim-files-from --files-from=- | gzip -1 | base64 -w 0
-    echo
+  rows) rows "$@"; done_ ;;
+  left) left; done_ ;;
+  whole) whole; done_ ;;
+  guide) guide "$@"; done_ ;;
+  free) free; done_ ;;
+  disk) disk "$1"; done_ ;;
+  survey) # all that a look wants, at once: most rows, most bytes of a row, the guide's pattern, the port
+    for part in rows left whole guide free disk data_disk now processors majors programs; do
+      printf 'samaops-store: section %s\n' "$part"
+      case $part in
+        rows) (rows "$1" "$2") || exit 1 ;;
+        guide) (guide "$3" "$1") || exit 1 ;;
+        disk) disk "$base" ;;
+        data_disk) data_disk "$4" ;;
+        now) date +%s ;;
+        processors) nproc ;;
+        majors) for program in /usr/lib/postgresql/*/bin/pg_dump; do [ -x "$program" ] && echo "$program"; done ;;
+        programs) for program in age restic rclone pgbackrest; do command -v "$program"; done ;;
+        *) ("$part") || exit 1 ;;
+      esac
+    done
     done_ ;;
   write) # the row of an id from the standard input, where it still is what it was; "new": where there is none
     id=$1 was=$2
@@ -44,6 +98,13 @@ case $what in
     file=$ours/$1.partial/$2
     [ -d "$ours/$1.partial" ] || fail "$ours/$1.partial: No such file or directory"
     mkdir -p -- "${file%/*}" && cat >"$file" || exit 1
+    done_ ;;
+  encrypt) # the same, to a recipient of age
+    file=$ours/$1.partial/$2
+    command -v age >/dev/null 2>&1 || fail 'age: not installed'
+    [ -d "$ours/$1.partial" ] || fail "$ours/$1.partial: No such file or directory"
+    mkdir -p -- "${file%/*}" && age -r "$3" -o "$file" || exit 1
+    [ -s "$file" ] || fail 'age wrote nothing'
     done_ ;;
   finish) # all of it is on the disk before it has its name
     cd "$ours/$1.partial" || exit 1
@@ -79,35 +140,6 @@ case $what in
     rm -rf -- "$ours/$1" || exit 1
     on_disk "$ours"
     echo discarded
-    done_ ;;
-  left) # directories of runs that go on, or died, and of removals that did not end: is it held, since when, how large
-    is_absent "$ours" && done_
-    cd "$ours" || exit 1
-    for directory in *.partial *.expired; do
-      [ -d "$directory" ] || continue
-      if flock -n -s "$directory" true; then held=dead; else held=running; fi
-      printf '%s\t%s\t%s\t%s\n' "$held" "$(stat -c %Y -- "$directory")" \
-        "$(timeout 5 du -sb -- "$directory" | cut -f 1)" "$directory"
-    done
-    done_ ;;
-  whole) # the directories of ours that are there
-    is_absent "$ours" && done_
-    cd "$ours" || exit 1
-    find . -mindepth 1 -maxdepth 1 -type d ! -name catalogue -printf '%P\n'
-    done_ ;;
-  guide) # the guide's own dumps
-    is_absent "$base" && done_
-    find -L "$base" -mindepth 1 -maxdepth 1 -type f -name "$1" -printf '%s\t%T@\t%f\n' | head -n "$2"
-    done_ ;;
-  free)
-    place=$base
-    while is_absent "$place"; do place=$(dirname -- "$place"); done
-    df -B 1 --output=avail,size -- "$place" | tail -n 1
-    done_ ;;
-  disk) # the device on which a path lies, or would lie
-    place=$1
-    while is_absent "$place"; do place=$(dirname -- "$place"); done
-    stat -L -c %d -- "$place" || exit 1
     done_ ;;
 esac
 fail "unknown: $what"

@@ -99,7 +99,7 @@ class LocalConversation:
         while b"\n" not in self._unread:
             if not select.select([self._out], [], [], max(0.0, ends_at - time.monotonic()))[0]:
                 raise ClientError(FailureKind.NO_ANSWER, _("no answer came"), _STAGE)
-            block = os.read(self._out.fileno(), 4096)
+            block = os.read(self._out.fileno(), 65536)
             self._unread += block
             if not block or len(self._unread) > LONGEST_LINE_BYTES:
                 raise self._over()

@@ -53,7 +53,7 @@ class ServerJob:
         progress: str = "",
         tell: Callable[[str], None] = lambda _words: None,
     ) -> Completed:
-        """Do a piece of work and return how it ended, with the first 16 kB and the last 4 kB of what it wrote.
+        """Do a piece of work and return how it ended, with the first 200 kB and the last 4 kB of what it wrote.
 
         ``tell`` is given, about once a second, what the script ``progress`` writes. Raises ClientError: NO_ANSWER
         where it takes longer than ``seconds``, CLOSED where the connection is lost; the work is ended then, as it is by

@@ -3,6 +3,7 @@
 # (flock) as long as we or our work live; nothing is locked where it is empty.
 # Standard input: "do WORK PROGRESS" (scripts in base64; "-": none), "look", "stop", or any other line, which only says that
 # he is there. Standard output: one marked line for each.
+umask 077
 silence=$1 held=$2 work='' progress=-
 say() { printf 'samaops-job: %s\n' "$*"; }
 for program in base64 setsid timeout flock mktemp; do
@@ -27,7 +28,7 @@ if [ -n "$held" ]; then
   flock -w 5 9 || { say "cannot $held: another run has it"; leave; }
 fi
 ended() {
-  say "ended $(cat "$place/code") $(head -c 16000 "$place/out" | base64 -w 0)- $(tail -c 4000 "$place/errors" | base64 -w 0)-"
+  say "ended $(cat "$place/code") $(head -c 200000 "$place/out" | base64 -w 0)- $(tail -c 4000 "$place/errors" | base64 -w 0)-"
   work=''
 }
 say ready

@@ -11,8 +11,8 @@ from msgspec import Struct
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 # What takes the output of a command, a block at a time.
 Sink = Callable[[bytes], None]
-# A line of an answer is a few words and a name; more is not what we talk with.
-LONGEST_LINE_BYTES = 64 * 1024
+# A line of an answer is a few words and a name, or the end of what a command wrote; more is not what we talk with.
+LONGEST_LINE_BYTES = 1024 * 1024
 
 
 class Completed(Struct, frozen=True):

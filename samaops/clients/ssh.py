@@ -323,7 +323,7 @@ class Conversation:
         while b"\n" not in self._unread:
             self._channel.settimeout(seconds_left(ends_at))
             try:
-                block = self._channel.recv(4096)
+                block = self._channel.recv(65536)
             except TimeoutError as error:
                 raise _silence() from error
             self._unread += block

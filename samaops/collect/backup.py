@@ -11,14 +11,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed
+from samaops.clients.shell import Completed, Shell
 from samaops.collect import objects  # noqa: F401 - it registers its look
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import complaints_of, cut, reason, script_of, with_kind
 from samaops.config.settings import Backup
-from samaops.facts.backup import BackupFacts, BackupFile
+from samaops.facts.backup import BackupFacts, BackupFile, CatalogueFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
@@ -37,6 +38,31 @@ def place(site: Site) -> Iterator[Target]:
     backup = site.settings.backup
     if backup is not None:
         yield Target(backup.server, backup, backup.server, site.shell_seconds(backup.server, SCRIPT_SECONDS))
+
+
+CATALOGUE = ("backup.catalogue", "backup.run", "backup.grade", "backup.place", "backup.copy", "backup.key")
+
+
+@collects("backup", CatalogueFacts, targets=place, kind="backup_catalogue", feeds=CATALOGUE)
+def look_at_catalogue(backup: Backup, site: Site, probe: Probe) -> CatalogueFacts:
+    """Look at the catalogue of samaops' own runs, as the user whose they are."""
+    shell = probe.shell(backup.server)
+    probe.stage("catalogue")
+    store = Store(shell, backup, site.name, min(SCRIPT_SECONDS, probe.remaining()))
+    postgresql = site.settings.postgresql
+    try:
+        return CatalogueFacts(backup.directory, store.survey(postgresql.port if postgresql else 5432))
+    except ClientError as error:
+        if error.kind is FailureKind.PERMISSION and _was_never_used(shell, backup, probe):
+            return CatalogueFacts(backup.directory, None)
+        raise
+
+
+def _was_never_used(shell: Shell, backup: Backup, probe: Probe) -> bool:
+    """Return whether it can be seen from outside that samaops has made no backup there."""
+    path = shlex.quote(f"{backup.directory.rstrip('/')}/samaops")
+    done = shell.run(f"stat -- {path}", min(SCRIPT_SECONDS, probe.remaining()))
+    return done.exit_code != 0 and "No such file" in done.stderr
 
 
 @collects("backup", BackupFacts, targets=place)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.facts.backup_run import Survey
+
 
 class BackupFile(Struct, frozen=True):
     """One file; ``modified_at`` in seconds since the epoch, by the server's clock.
@@ -34,3 +36,10 @@ class BackupFacts(Struct, frozen=True):
     unfinished: tuple[BackupFile, ...]
     leads_to: str | None = None
     left_out: tuple[str, ...] = ()
+
+
+class CatalogueFacts(Struct, frozen=True):
+    """What samaops knows of the backups. ``survey`` is None where it has made none and may not look as their owner."""
+
+    directory: str
+    survey: Survey | None

@@ -6,12 +6,18 @@ All times are ISO 8601 in UTC, all sizes bytes, all sums SHA-256 in hexadecimal.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 SCHEMA = "samaops/backup/1"
 # The states of a run; one that is killed stays "started", and its directory keeps PARTIAL in its name.
 STARTED, WHOLE, FAILED = "started", "ok", "failed"
+# What is seen of one besides: its process lives, or died; its directory is gone; it is there and has no row.
+RUNNING, KILLED, MISSING, UNLISTED = "running", "killed", "missing", "unlisted"
+# Between its row and its directory a run has a moment.
+_YOUNG_SECONDS = 120.0
 PARTIAL = ".partial"
 # The engines.
 DUMP, PGBACKREST, GUIDE = "dump", "pgbackrest", "guide"
@@ -75,6 +81,70 @@ class Left(Struct, frozen=True):
     is_running: bool
     changed_at: float
     bytes: int
+
+
+class Survey(Struct, frozen=True):
+    """All that one look at the directory of the backups shows.
+
+    ``whole`` are the ids whose directory is there, ``dumps`` the guide's own files, newest first. ``is_on_data_disk``
+    is None where PostgreSQL's data directory was not found. ``epoch`` is the server's time, ``majors`` are those of which it
+    has PostgreSQL's programs, ``programs`` those of age, restic, rclone and pgbackrest that it has.
+    """
+
+    catalogue: Catalogue
+    left: tuple[Left, ...]
+    whole: tuple[str, ...]
+    dumps: tuple[Run, ...]
+    free_bytes: int
+    is_on_data_disk: bool | None
+    epoch: float
+    processors: int
+    majors: tuple[int, ...]
+    programs: tuple[str, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All backups, those of samaops and the guide's dumps, newest first, each with the state that is seen."""
+        rows = {row.id: row for row in self.catalogue.rows}
+        own = [self._seen(row) for row in rows.values() if row.engine != GUIDE]
+        unlisted = [
+            Run(name, "", UNLISTED, DUMP, moment_of(name))
+            for name in self.whole
+            if name not in rows and name not in self.catalogue.foreign
+        ]
+        dumps = [_with_row(dump, rows.get(dump.id)) for dump in self.dumps]
+        return tuple(sorted((*own, *unlisted, *dumps), key=lambda run: run.started_at, reverse=True))
+
+    def _seen(self, row: Run) -> Run:
+        if row.state == WHOLE and row.engine == DUMP and row.id not in self.whole:
+            return replace(row, state=MISSING)
+        if row.state != STARTED:
+            return row
+        held = {left.name: left.is_running for left in self.left}.get(row.id + PARTIAL)
+        if held is None:
+            held = self.epoch - epoch_of(row.started_at) < _YOUNG_SECONDS
+        return replace(row, state=RUNNING if held else KILLED)
+
+
+def _with_row(dump: Run, row: Run | None) -> Run:
+    """Return what is known of a guide's dump; of another file under its name only that it is to be kept."""
+    if row is None:
+        return dump
+    is_same = (row.bytes, row.started_at) == (dump.bytes, dump.started_at)
+    return row if is_same else replace(dump, pinned=row.pinned)
+
+
+def moment_of(identifier: str) -> str:
+    """Return when a run of ours began, as its id has it."""
+    return datetime.strptime(identifier[:16] + "+0000", "%Y%m%dT%H%M%SZ%z").isoformat(timespec="seconds")
+
+
+def epoch_of(moment: str) -> float:
+    """Return a moment of a row in seconds since the epoch; 0 for what is none."""
+    try:
+        return datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return 0.0
 
 
 class File(Struct, frozen=True):
@@ -141,3 +211,4 @@ class Manifest(Struct, frozen=True):
     images: Mapping[str, str] = {}
     objects: str | None = None
     encrypted_to: str = ""
+    samaops_version: str = ""

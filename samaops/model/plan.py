@@ -181,7 +181,7 @@ class Outcome(Struct, frozen=True):
     Not ok does not mean without effect: a connection may be lost after the command has worked, and then it
     ``may_go_on``. ``is_seen``: its effect was looked at already, or that nothing is left of it where it failed.
     ``is_skipped``: nothing was done, for the reason in ``output``. ``is_interrupted``: it was stopped by whoever asked for it, and nothing of it goes on.
-    ``measured`` are numbers from before and after that are kept.
+    ``measured`` are numbers from before and after that are kept. ``left_out`` is what was not done of it, and why.
     """
 
     is_ok: bool
@@ -191,3 +191,4 @@ class Outcome(Struct, frozen=True):
     is_skipped: bool = False
     is_interrupted: bool = False
     measured: Mapping[str, Any] = {}
+    left_out: tuple[LeftOut, ...] = ()

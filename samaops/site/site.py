@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -33,11 +34,12 @@ class Service(Struct, frozen=True):
 
 
 class Site(Struct, frozen=True):
-    """What every layer is given in place of all settings: ask it by name."""
+    """What every layer is given in place of all settings: ask it by name. ``configuration`` is the file that they are of."""
 
     settings: Settings
     # (server, configured name) -> the name under which that container runs now, where it is another.
     renamed: Mapping[tuple[str, str], str] = {}
+    configuration: Path | None = None
 
     def as_running(self, server: str | None, command: str) -> str:
         """Return a command with the names that containers have now."""

@@ -1,0 +1,103 @@
+"""Prove backups again: their sums, and that each can be read through to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct, to_builtins
+from msgspec.structs import replace
+
+from samaops.changes.backup.work import CATALOGUE, LATEST, named, plan, require_provable, section, survey_in
+from samaops.changes.verbs import verb
+from samaops.errors import UsageError
+from samaops.facts.backup_run import GUIDE, UNLISTED, WHOLE, Run
+from samaops.facts.observation import Snapshot
+from samaops.i18n import _
+from samaops.model.plan import LeftOut, Operation, Plan, Risk, Step
+from samaops.model.quantities import size
+from samaops.site.site import Site
+
+VERIFY = "backup.verify"
+STORED, READABLE = "stored", "readable"
+ALL = "--all"
+
+
+class Verifying(Struct, frozen=True):
+    """One proof as data. ``majors`` are those of which the server has PostgreSQL's programs.
+
+    ``started_at`` and ``bytes`` are those of a guide's dump that has no row yet.
+    """
+
+    id: str
+    engine: str
+    grade: str
+    majors: tuple[int, ...]
+    jobs: int
+    started_at: str
+    bytes: int | None
+
+
+def _looks(site: Site, *arguments: str) -> tuple[str, ...]:
+    section(site)
+    words(arguments)
+    return CATALOGUE
+
+
+def words(arguments: Iterable[str]) -> tuple[str, str]:
+    """Return which backup is meant and how far it is proved. Raises UsageError."""
+    given = list(arguments)
+    grade = READABLE
+    if "--grade" in given:
+        place = given.index("--grade")
+        grade = given[place + 1] if place + 1 < len(given) else ""
+        del given[place : place + 2]
+    if grade not in (STORED, READABLE):
+        text = _("--grade: {grade!r} is neither stored nor readable")
+        raise UsageError(text.format(grade=grade), hint="samaops backup verify --grade readable")
+    if len(given) > 1:
+        raise UsageError(_("one backup, or --all"), hint="samaops backup list")
+    return (given[0] if given else LATEST), grade
+
+
+@verb("backup verify", looks=_looks)
+def plan_verify(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
+    """Plan that one backup or all are proved; each by itself."""
+    backup, (word, grade) = section(site), words(arguments)
+    survey = survey_in(snapshot)
+    left_out: list[LeftOut] = []
+    if word == ALL:
+        runs = [run for run in survey.runs if run.state in (WHOLE, UNLISTED)]
+    else:
+        runs = [named(survey, word)]
+        require_provable(runs[0])
+    if grade == STORED:
+        reason = _("a dump of the guide has no sums; --grade readable proves it")
+        left_out = [LeftOut(f"backup/{run.id}", reason) for run in runs if run.engine == GUIDE]
+        runs = [run for run in runs if run.engine != GUIDE]
+    jobs = backup.jobs or max(1, survey.processors - 1)
+    steps = tuple(_step(run, grade, survey.majors, jobs, site) for run in runs)
+    what = _("Check the sums of backups") if grade == STORED else _("Read backups through to their end")
+    return replace(
+        plan("backup verify", tuple(arguments), what, site),
+        steps=steps,
+        nothing_to_do="" if steps else _("there is none"),
+        left_out=tuple(left_out),
+        steps_stand_alone=True,
+    )
+
+
+def _step(run: Run, grade: str, majors: tuple[int, ...], jobs: int, site: Site) -> Step:
+    backup = section(site)
+    of = Verifying(run.id, run.engine, grade, majors, jobs, run.started_at, run.bytes)
+    text = _("Check the sums of {id}") if grade == STORED else _("Read {id} ({size}) through to its end")
+    return Step(
+        VERIFY,
+        text.format(id=run.id, size=size(run.bytes or 0)),
+        Risk.SAFE,
+        Operation(VERIFY, to_builtins(of), backup.server, backup.timeout),
+        before=(),
+        after=(),
+        no_undo=_("nothing is changed by it but what is known of the backup"),
+        servers=(backup.server,),
+        about=f"backup/{run.id}",
+    )

@@ -1,0 +1,62 @@
+"""Remove a backup that has expired, or say in its row why it is kept for ever."""
+
+from __future__ import annotations
+
+import shlex
+
+from msgspec import convert
+from msgspec.structs import replace
+
+from samaops.changes.backup.pin import PIN, Pinning
+from samaops.changes.backup.prune import REMOVE, Removing
+from samaops.changes.run.backup_create import stored
+from samaops.changes.run.operations import runs
+from samaops.clients.errors import ClientError
+from samaops.facts.backup_run import GUIDE, WHOLE, Run
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+from samaops.model.plan import Operation, Outcome
+from samaops.site.commands import on_server
+from samaops.site.site import Site
+
+
+def _remove_lines(operation: Operation, site: Site) -> tuple[str, ...]:
+    of, backup = convert(operation.arguments, Removing), site.settings.backup
+    base = backup.directory.rstrip("/") if backup else ""
+    path = f"{base}/{of.id}" if of.engine == GUIDE else f"{base}/samaops/{of.id}"
+    return (on_server(site, operation.server, f"rm -rf {shlex.quote(path)}"),)
+
+
+@runs(REMOVE, lines=_remove_lines)
+def remove(operation: Operation, site: Site) -> Outcome:
+    """Remove one backup and its row. Raises ClientError."""
+    of = convert(operation.arguments, Removing)
+    with stored(site) as store:
+        row = store.row(of.id)
+        if row is not None and row.pinned:  # the last look was a moment ago
+            raise ClientError(FailureKind.ERROR, _("{id} was pinned meanwhile").format(id=of.id), "backup")
+        store.remove(Run(of.id, site.name, WHOLE, of.engine, ""))
+    return Outcome(True, _("{id} is removed").format(id=of.id))
+
+
+def _pin_lines(operation: Operation, _site: Site) -> tuple[str, ...]:
+    of = convert(operation.arguments, Pinning)
+    if of.reason:
+        return (f"samaops backup pin {shlex.quote(of.id)} --reason {shlex.quote(of.reason)}",)
+    return (f"samaops backup unpin {shlex.quote(of.id)}",)
+
+
+@runs(PIN, lines=_pin_lines)
+def pin(operation: Operation, site: Site) -> Outcome:
+    """Write into the row why it is kept. Raises ClientError."""
+    of = convert(operation.arguments, Pinning)
+
+    def change(row: Run | None) -> Run:
+        if row is None and of.engine != GUIDE:
+            raise ClientError(FailureKind.MISSING, _("{id} has no row").format(id=of.id), "backup")
+        row = row or Run(of.id, site.name, WHOLE, GUIDE, of.started_at, of.started_at, bytes=of.bytes)
+        return replace(row, pinned=of.reason)
+
+    with stored(site) as store:
+        store.update(of.id, change)
+    return Outcome(True)

@@ -9,6 +9,11 @@ from typing import BinaryIO, TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from samaops.clients.errors import ClientError
+from samaops.i18n import _
+from samaops.model.failure import FailureKind
+
+_BLOCK_BYTES = 256 * 1024
 StructT = TypeVar("StructT", bound=Struct)
 
 
@@ -41,3 +46,25 @@ def read(file: BinaryIO, kind: type[StructT]) -> Iterator[StructT]:
     decoder = msgspec.json.Decoder(kind)
     for line in file:
         yield decoder.decode(line)
+
+
+def blocks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield all that a file holds, some hundred kilobytes at a time."""
+    file.seek(0)
+    while block := file.read(_BLOCK_BYTES):
+        yield block
+
+
+def records(file: BinaryIO, *, with_empty: bool = False, ends_with_zero: bool = True) -> Iterator[bytes]:
+    """Yield from here on what stands before each zero byte, and what is left after the last where that may be.
+
+    Raises ClientError where it may not: the answer was cut.
+    """
+    unread = b""
+    while block := file.read(_BLOCK_BYTES):
+        *whole, unread = (unread + block).split(b"\0")
+        yield from (record for record in whole if record or with_empty)
+    if unread and not ends_with_zero:
+        yield unread
+    elif unread.strip():
+        raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), "list")

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
-from samaops.clients.lists import nameless
+from samaops.clients.lists import blocks, nameless, records
 from samaops.clients.s3_listing import Storage
 from samaops.clients.shell import Shell, Sink, text
 from samaops.facts.objects import Kept, ObjectRun
@@ -99,13 +99,13 @@ class ObjectStore(Struct, frozen=True):
 
     def files(self, place: str = "current") -> Iterator[tuple[str, int]]:
         """Yield path and bytes of the files of a place, in order; of the newest of each name. Raises ClientError."""
-        for record in _records(self._read("scan", place)):
+        for record in records(self._read("scan", place)):
             path, _tab, size = record.rpartition(b"\t")
             yield path.decode("utf-8", errors="backslashreplace"), int(size)
 
     def replaced(self) -> Iterator[tuple[str, str]]:
         """Yield what is kept of earlier runs: the run that replaced it, and its path. Raises ClientError."""
-        for record in _records(self._read("places")):
+        for record in records(self._read("places")):
             run, _slash, path = record.decode("utf-8", errors="backslashreplace").partition("/")
             yield run, path
 
@@ -124,11 +124,11 @@ class ObjectStore(Struct, frozen=True):
 
     def drop(self, place: str, names: BinaryIO) -> None:
         """Remove files from a place: what came is not what was to come. Raises ClientError."""
-        self._do("drop", place, source=_blocks(names))
+        self._do("drop", place, source=blocks(names))
 
     def take_odd(self, content: BinaryIO, sha256: str) -> None:
         """Keep an object under its sum. Raises ClientError."""
-        self._do("odd", sha256, source=_blocks(content))
+        self._do("odd", sha256, source=blocks(content))
 
     def odd(self, sha256: str) -> BinaryIO:
         """Return the bytes of an object that lies under its sum. Raises ClientError."""
@@ -136,7 +136,7 @@ class ObjectStore(Struct, frozen=True):
 
     def store(self, run: str, lines: BinaryIO, count: int) -> None:
         """Take in what arrived, and the list of this run. Raises ClientError."""
-        self._do("store", run, str(count), source=_blocks(lines))
+        self._do("store", run, str(count), source=blocks(lines))
 
     def build(self, run: str, place: str, names: BinaryIO) -> Iterator[tuple[str, str]]:
         """Lay together under ``outgoing/place`` what was there as of a run.
@@ -144,13 +144,13 @@ class ObjectStore(Struct, frozen=True):
         Yield path and SHA-256 of what could be found, in the order of ``names``. Raises ClientError.
         """
         file = self._read("build", run, place, source=_with_credentials(Storage("", "", ""), names))
-        for record in _records(file):
+        for record in records(file):
             digest, _spaces, path = record.partition(_AFTER_SUM)
             yield path.decode("utf-8", errors="backslashreplace"), digest.decode()
 
     def note(self, path: str, content: BinaryIO) -> None:
         """Write a list beside the copy. Raises ClientError."""
-        self._do("note", path, source=_blocks(content))
+        self._do("note", path, source=blocks(content))
 
     def noted(self, path: str) -> BinaryIO:
         """Return such a list, an empty one where there is none. Raises ClientError."""
@@ -183,14 +183,9 @@ class ObjectStore(Struct, frozen=True):
         file.seek(0)
         return file
 
-    def _pour(self, sink: Callable[[bytes], object], source: Iterable[bytes], what: str, *words: str) -> str:
+    def _pour(self, sink: Sink, source: Iterable[bytes], what: str, *words: str) -> str:
         command = as_user(self.user, _script(), what, self.directory, *words)
-
-        def take(block: bytes) -> None:
-            sink(block)
-
-        to: Sink = take
-        done = self.shell.stream(command, self.seconds, source, to)
+        done = self.shell.stream(command, self.seconds, source, sink)
         if done.exit_code:
             words_of_it = _last(done.stderr) or _("exit code {code}").format(code=done.exit_code)
             raise ClientError(FailureKind.ERROR, words_of_it, STAGE)
@@ -250,14 +245,14 @@ def _arrived(file: BinaryIO) -> Iterator[Arrived]:
     """Yield what came: the program tells the sizes of all files, then two kinds of sums, each in the same order."""
     parts = [nameless() for _each in range(3)]
     number = 0
-    for record in _records(file, with_empty=True):
+    for record in records(file, with_empty=True):
         if not record:
             number += 1
         else:
             parts[number].write(record + b"\0")
     for part in parts:
         part.seek(0)
-    for size, sha256, md5 in zip(*map(_records, parts), strict=True):
+    for size, sha256, md5 in zip(*map(records, parts), strict=True):
         path = size.partition(_AFTER_SUM)[2]
         if {sha256.partition(_AFTER_SUM)[2], md5.partition(_AFTER_SUM)[2]} != {path}:
             raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), STAGE)
@@ -265,29 +260,11 @@ def _arrived(file: BinaryIO) -> Iterator[Arrived]:
         yield Arrived(path.decode("utf-8", errors="backslashreplace"), int(size.partition(b" ")[0]), *words)
 
 
-def _records(file: BinaryIO, with_empty: bool = False) -> Iterator[bytes]:
-    """Yield what stands before each zero byte."""
-    unread = b""
-    for block in _blocks(file, rewind=False):
-        *records, unread = (unread + block).split(b"\0")
-        yield from (record for record in records if record or with_empty)
-    if unread.strip():
-        raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), STAGE)
-
-
-def _blocks(file: BinaryIO, rewind: bool = True) -> Iterator[bytes]:
-    if rewind:
-        file.seek(0)
-    while block := file.read(_BLOCK_BYTES):
-        yield block
-
-
 def _with_credentials(storage: Storage, names: BinaryIO) -> Iterator[bytes]:
-    names.seek(0)
-    count = sum(block.count(b"\n") for block in _blocks(names))
+    count = sum(block.count(b"\n") for block in blocks(names))
     head = (storage.url, storage.access_key, storage.secret_key, str(count))
     yield ("\n".join(head) + "\n").encode()
-    yield from _blocks(names)
+    yield from blocks(names)
 
 
 def _require_done(lines: list[str], errors: str) -> None:

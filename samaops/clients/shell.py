@@ -10,7 +10,7 @@ from msgspec import Struct
 # More output than this is not kept: a command that writes so much is not one of ours.
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 # What takes the output of a command, a block at a time.
-Sink = Callable[[bytes], None]
+Sink = Callable[[bytes], object]
 # A line of an answer is a few words and a name, or the end of what a command wrote; more is not what we talk with.
 LONGEST_LINE_BYTES = 1024 * 1024
 

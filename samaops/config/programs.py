@@ -109,7 +109,7 @@ def pour(
     arguments: Sequence[str],
     seconds: float,
     source: Iterable[bytes],
-    sink: Callable[[bytes], None],
+    sink: Callable[[bytes], object],
     *,
     locale: str | None = None,
 ) -> Ended:
@@ -129,7 +129,7 @@ def pour(
 
 
 def _pour(
-    process: subprocess.Popen[bytes], source: Iterator[bytes], sink: Callable[[bytes], None], ends_at: float
+    process: subprocess.Popen[bytes], source: Iterator[bytes], sink: Callable[[bytes], object], ends_at: float
 ) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None

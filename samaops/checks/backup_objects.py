@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from samaops.checks.registry import Context, access_check, check
 from samaops.facts.objects import FAILED, STARTED, STOPPED, ObjectCopyFacts, ObjectRun
@@ -38,7 +37,7 @@ def age(copied: ObjectCopyFacts, context: Context) -> Iterator[Finding]:
         title = _("No copy of the objects was made to its end")
         yield context.crit(title, evidence={"runs": len(copied.runs)}, hint=_again(context))
         return
-    seconds = max(0.0, copied.epoch - datetime.fromisoformat(newest.started_at).timestamp())
+    seconds = max(0.0, copied.epoch - newest.epoch)
     title = _("The newest copy of the objects is {age} old: {run}, {count} objects, {size}").format(
         age=duration(seconds), run=newest.id, count=newest.objects, size=size(newest.bytes)
     )

@@ -68,3 +68,10 @@ def records(file: BinaryIO, *, with_empty: bool = False, ends_with_zero: bool = 
         yield unread
     elif unread.strip():
         raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), "list")
+
+
+def lines(file: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a file, from its beginning."""
+    file.seek(0)
+    for line in file:
+        yield line.decode("utf-8").rstrip("\n")

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
-from samaops.clients.lists import blocks, nameless, records
+from samaops.clients.lists import blocks, nameless, read, records
 from samaops.clients.s3_listing import Storage
 from samaops.clients.shell import Shell, Sink, text
 from samaops.facts.objects import Kept, ObjectRun
@@ -31,7 +31,8 @@ _BLOCK_BYTES = 256 * 1024
 _LONGEST_WORDS = 300
 # The program itself, its locks and rows: no more than a look at a directory.
 _SHORT_SECONDS = 60.0
-# From the stamp to the end of the SHA-256: what is in front of a path in the answers.
+_REMOVABLE = ("current/", "generations/", "odd/", "objects/", "runs/")
+# Between a sum or a size and the path in the answers.
 _AFTER_SUM = b"  "
 
 
@@ -88,11 +89,8 @@ class ObjectStore(Struct, frozen=True):
 
     def kept(self, run: str) -> Iterator[Kept]:
         """Yield the objects as of a run, once the whole list is here. Raises ClientError."""
-        file = self._read("list", run)
-        decoder = msgspec.json.Decoder(Kept)
         try:
-            for line in file:
-                yield decoder.decode(line)
+            yield from read(self._read("list", run), Kept)
         except msgspec.MsgspecError as error:
             words = _("the list of {run} is damaged: {reason}").format(run=run, reason=error)
             raise ClientError(FailureKind.GARBAGE, words, STAGE) from error
@@ -162,6 +160,31 @@ class ObjectStore(Struct, frozen=True):
         with nameless() as none:
             self._pour(rclone.take, _with_credentials(storage, none), "put", place)
         return rclone.ended(), rclone.complaint
+
+    def lists(self) -> tuple[str, ...]:
+        """Return the runs whose lists are there. Raises ClientError."""
+        names = (path for path, _size in self.files("objects"))
+        return tuple(name.removesuffix(".jsonl.gz") for name in names if name.endswith(".jsonl.gz"))
+
+    def noted_sums(self) -> Iterator[str]:
+        """Yield the sums of what restores have overwritten and keep. Raises ClientError."""
+        for path, _size in self.files("kept"):
+            if path.endswith(".jsonl") and "/" not in path:
+                yield from (kept.sha256 for kept in read(self.noted(f"kept/{path}"), Kept))
+
+    def remove(self, paths: Iterable[str]) -> int:
+        """Remove files of the copy, and directories that are empty then; return how many. Raises ClientError."""
+        names, count = nameless(), 0
+        for path in paths:
+            if not path.startswith(_REMOVABLE) or ".." in path.split("/"):
+                raise ClientError(
+                    FailureKind.ERROR, _("{path} is no file of the copy").format(path=path), STAGE
+                )
+            names.write(path.encode() + b"\0")
+            count += 1
+        if count:
+            self._do("remove", source=blocks(names))
+        return count
 
     def clear(self) -> None:
         """Remove what was laid together. Raises ClientError."""

@@ -165,6 +165,13 @@ case $what in
     hold
     take_names
     if [ -d "$1" ]; then copy "$1" source: --ignore-times; else printf 'samaops-objects: ended 0\n'; fi ;;
+  remove)
+    hold
+    cat >"$work/names" && xargs -0 -r rm -f -- <"$work/names" || cannot 'not all of it could be removed'
+    for place in generations current; do
+      [ ! -d "$place" ] || find "$place" -mindepth 1 -type d -empty -delete
+    done
+    answer done ;;
   clear)
     hold
     rm -rf outgoing

@@ -69,7 +69,7 @@ class Repository(Struct, frozen=True):
         )
         if not summary.get("snapshot_id"):
             raise ClientError(FailureKind.GARBAGE, _("restic did not say what it added"), STAGE)
-        return Added(str(summary["snapshot_id"])[:64], int(summary.get("data_added", 0)))
+        return Added(str(summary["snapshot_id"])[:64], int(str(summary.get("data_added", 0))))
 
     def has(self, name: str) -> bool:
         """Return whether a snapshot has this tag. Raises ClientError."""

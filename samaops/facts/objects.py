@@ -6,6 +6,7 @@ All times are ISO 8601 in UTC, all sizes bytes, all sums in hexadecimal.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -57,6 +58,11 @@ class ObjectRun(Struct, frozen=True):
     buckets: Mapping[str, BucketRun] = {}
     left_out: tuple[str, ...] = ()
     sent: int = 0
+
+    @property
+    def epoch(self) -> float:
+        """When it began, in seconds since 1970."""
+        return datetime.fromisoformat(self.started_at).timestamp()
 
     @property
     def objects(self) -> int:

@@ -8,6 +8,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     canary_message,
     index_build,
     messages,
+    object_expire,
     object_restore,
     objects,
     parameters,

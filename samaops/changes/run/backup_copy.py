@@ -82,7 +82,9 @@ def _there(row: Run | None, identifier: str) -> Run:
 def _to_server(site: Site, store: Store, row: Run, place: BackupCopy, shells: ShellPool) -> str:
     backup = store.backup
     source = Source(store.shell, backup.os_user)
-    there = CopyPlace(shells.of(place.server or ""), f"{place.directory.rstrip('/')}/{site.name}", backup.timeout)
+    there = CopyPlace(
+        shells.of(place.server or ""), f"{place.directory.rstrip('/')}/{site.name}", backup.timeout
+    )
     is_there, free = there.look(row.id)
     expected = {file.path: file.sha256 for file in store.manifest(row.id).files}
     expected[MANIFEST] = row.manifest_sha256

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, convert
 
 from samaops.changes.objects.comparing import Found, is_same, shown, together
+from samaops.changes.objects.proving import VERIFY, Proving
 from samaops.changes.objects.restoring import PROVE, PUT_BACK, RESTORE, Part, Restoring
 from samaops.changes.run import progress
 from samaops.changes.run.object_copy import storage_of, store_of, take_odd, told
@@ -117,6 +118,25 @@ def run_prove(operation: Operation, site: Site) -> Outcome:
         proof = _proved(place.store, wanted.run, wanted.id, missing)
     if proof.damaged:
         text = _("{count} objects are damaged in the copy, or not there, and are left out: {names}")
+        words = text.format(count=len(proof.damaged), names=", ".join(proof.damaged[:_MOST_NAMED]))
+        return Outcome(False, words, is_seen=True)
+    text = _("{count} objects, {size}: their sums are right")
+    words = text.format(count=proof.objects, size=size(proof.bytes))
+    return Outcome(True, words, is_seen=True, measured={"objects": proof.objects, "bytes": proof.bytes})
+
+
+def _lines_of_verify(_operation: Operation, site: Site) -> tuple[str, ...]:
+    backup = site.settings.backup
+    directory = backup.objects.directory if backup and backup.objects else ""
+    return (f"sha256sum {directory}/current/…",)
+
+
+@runs(VERIFY, lines=_lines_of_verify)
+def run_verify(operation: Operation, site: Site) -> Outcome:
+    """Read all objects of a run, and say which are not as they were kept. Raises ClientError."""
+    proof = prove(site, convert(operation.arguments, Proving).run)
+    if proof.damaged:
+        text = _("{count} objects are damaged in the copy, or not there: {names}")
         words = text.format(count=len(proof.damaged), names=", ".join(proof.damaged[:_MOST_NAMED]))
         return Outcome(False, words, is_seen=True)
     text = _("{count} objects, {size}: their sums are right")

@@ -61,7 +61,7 @@ copy() {
   printf 'samaops-objects: ended %s\n' $?
 }
 sums() {
-  tr '\n' '\0' <"$work/names" | (cd "$1" && xargs -0 -r "$2" -z -- 2>/dev/null)
+  tr '\n' '\0' <"$work/names" | (cd "$1" && xargs -0 -r "$2" -z -- 2>/dev/null) || :  # one that did not come has none
 }
 # Of names on the standard input, those that are files in a place: ended by a zero byte, in order.
 present() {
@@ -96,7 +96,7 @@ case $what in
     if [ "$count" = 0 ]; then printf 'samaops-objects: ended 0\n'; else copy source: "$1" --files-from-raw "$work/names"; fi
     tr '\n' '\0' <"$work/names" | sort -z >"$work/wanted"
     find "$1" ! -type d -printf '%P\0' | sort -z | comm -z -23 - "$work/wanted" | (cd "$1" && xargs -0 -r rm -f --)
-    tr '\n' '\0' <"$work/names" | (cd "$1" && xargs -0 -r stat --printf '%s  %n\0' -- 2>/dev/null)
+    tr '\n' '\0' <"$work/names" | (cd "$1" && xargs -0 -r stat --printf '%s  %n\0' -- 2>/dev/null) || :
     for program in sha256sum md5sum; do
       printf '\0'
       sums "$1" $program

@@ -10,7 +10,6 @@ import typer
 from samaops.changes.backup.verify import ALL
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
-from samaops.cli.options import completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.workflows import backup
@@ -23,7 +22,6 @@ BackupArgument = Annotated[
     typer.Argument(
         metavar="ID|latest",
         help=N_("A backup of samaops backup list; its beginning is enough."),
-        autocompletion=completed_by("backups"),
     ),
 ]
 
@@ -65,7 +63,6 @@ def verify(
         typer.Argument(
             metavar="[ID|latest]",
             help=N_("A backup of samaops backup list; the newest when absent."),
-            autocompletion=completed_by("backups"),
         ),
     ] = None,
     every: Annotated[bool, typer.Option(ALL, help=N_("All backups, one after the other."))] = False,

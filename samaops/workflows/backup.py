@@ -9,7 +9,6 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from samaops.changes.backup.policy import decide, is_proved, rules_of
 from samaops.changes.backup.work import named
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
@@ -31,6 +30,7 @@ from samaops.i18n import N_, _, ngettext
 from samaops.model.quantities import duration, moment, size
 from samaops.model.table import Column, Table
 from samaops.site import chosen, redaction
+from samaops.site.backup_policy import decide, is_proved, rules_of
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 
@@ -75,7 +75,9 @@ def listed(site: Site) -> Table:
         Column("age", _("age"), True),
         Column("size", _("size"), True),
         Column("shown_state", _("state")),
-        *(Column(f"shown_{name}", _(name)) for name in _GRADES),
+        Column("shown_stored", _("stored")),
+        Column("shown_readable", _("read")),
+        Column("shown_restored", _("restored")),
     )
     answer = _answer(survey)
     return Table(
@@ -91,7 +93,7 @@ def shown(site: Site, word: str) -> Table:
         run = named(survey, word)
         manifest, reason = _manifest(store, run)
     decision = decide(survey.runs, survey.epoch, rules_of(store.backup))
-    rows = [{"what": what, "value": value} for what, value in _told(run, manifest, survey) if value]
+    rows = [{"what": what, "value": value} for what, value in _told(run, manifest) if value]
     kept = decision.kept.get(run.id)
     if kept:
         rows.append({"what": _("kept"), "value": kept})
@@ -208,7 +210,7 @@ def _commands(site: Site, survey: Survey, expired: int) -> Iterator[str]:
         yield chosen.same(samaops(site, "backup prune"))
 
 
-def _told(run: Run, manifest: Manifest | None, survey: Survey) -> Iterator[tuple[str, str]]:
+def _told(run: Run, manifest: Manifest | None) -> Iterator[tuple[str, str]]:
     yield _("state"), run.state + (f": {run.reason}" if run.reason else "")
     yield _("began"), _moment(run.started_at)
     yield _("ended"), _moment(run.ended_at or "")
@@ -241,11 +243,11 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
         words = _("{rows} rows").format(rows=rows)
         yield table, f"{words}, {_('the newest of')} {newest}" if newest else words
     if len(manifest.rows) > len(biggest):
-        yield "…", _("{count} more tables").format(count=len(manifest.rows) - len(biggest))
+        yield "…", _("{count} tables besides").format(count=len(manifest.rows) - len(biggest))
     for part in manifest.parts:
-        words = [_("{count} files").format(count=len(part.paths))] if part.paths else []
-        words += [_("left out: {reason}").format(reason=part.left_out)] if part.left_out else []
-        yield part.name, "; ".join(words)
+        held = [_("{count} files").format(count=len(part.paths))] if part.paths else []
+        held += [_("left out: {reason}").format(reason=part.left_out)] if part.left_out else []
+        yield part.name, "; ".join(held)
     yield _("encrypted to"), manifest.encrypted_to
     yield _("objects"), manifest.objects or ""
 

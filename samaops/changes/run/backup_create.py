@@ -249,6 +249,9 @@ class _Creation:
         )
         if done.exit_code:
             words = backup_dump.last_words(done.stderr) or _("exit code {code}").format(code=done.exit_code)
+            if waited_for := backup_dump.waited_for(done.stderr):
+                text = _("others have locked a table for more than {seconds:g} s: {statement}")
+                words = text.format(seconds=self._backup.lock_wait, statement=waited_for)
             raise ClientError(FailureKind.ERROR, words, "pg_dump")
 
     def _read(self, job: ServerJob, database: Database, path: str) -> ReadThrough:

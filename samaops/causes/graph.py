@@ -18,6 +18,7 @@ from samaops.causes import (
     disks,
     docker,
     network,
+    objects,
     pgbouncer,
     postgresql,
     postgresql_work,
@@ -57,6 +58,7 @@ _LAYERS = (
     rabbitmq_access,
     celery,
     publishing,
+    objects,
 )
 DECLARATIONS = declared_in(_LAYERS)
 # A healthy lab was called hung once in fifty looks at 7 to 11 processes for each processor, and never below 5.

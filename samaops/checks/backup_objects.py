@@ -45,20 +45,31 @@ def age(copied: ObjectCopyFacts, context: Context) -> Iterator[Finding]:
     yield context.above(round(seconds / HOUR_SECONDS, 1), title, evidence=evidence, hint=_again(context))
 
 
-@check("backup.objects.lost", ObjectCopyFacts)
+@check("backup.objects.lost", ObjectCopyFacts, needs=("emptied",))
 def lost(copied: ObjectCopyFacts, context: Context) -> Iterator[Finding]:
-    last = _last_ended(copied)
-    if last is None:
+    last, newest = _last_ended(copied), copied.newest
+    if last is None or newest is None:
         return
-    if last.state != STOPPED:
-        yield context.ok(_("The storage had what the last copy of the objects expected"))
-        return
-    newest = copied.newest
-    title = _("The storage lost objects that the copy still has: {reason}").format(reason=last.reason)
-    detail = _("The copy stopped, and kept all it has.")
+    evidence = {
+        "run": last.id,
+        "reason": last.reason,
+        "newest": newest.id,
+        "emptied": list(copied.emptied or ()),
+    }
     restore = samaops(context.site, "restore objects --dry-run")
-    evidence = {"run": last.id, "reason": last.reason, "newest": newest.id if newest else None}
-    yield context.crit(title, detail=detail, evidence=evidence, hint=restore)
+    if copied.emptied:
+        text = _("{buckets}: no object is left of the {count} that {run} has")
+        count = sum(newest.buckets[name].objects for name in copied.emptied if name in newest.buckets)
+        title = text.format(buckets=", ".join(copied.emptied), count=count, run=newest.id)
+        yield context.crit(title, value=count, evidence=evidence, hint=restore)
+    elif last.state == STOPPED:
+        title = _("The storage lost objects that the copy still has: {reason}").format(reason=last.reason)
+        detail = _("The copy stopped, and kept all it has.")
+        yield context.crit(title, detail=detail, evidence=evidence, hint=restore)
+    elif copied.emptied is None:
+        yield context.skipped(_("the storage was not asked"))
+    else:
+        yield context.ok(_("The storage has what the last copy of the objects expected"), evidence=evidence)
 
 
 @check("backup.objects.failed", ObjectCopyFacts)

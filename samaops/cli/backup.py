@@ -109,7 +109,6 @@ def copy(
         typer.Argument(
             metavar="[ID|latest]",
             help=N_("A backup of samaops backup list; the newest when absent."),
-            autocompletion=completed_by("backups"),
         ),
     ] = None,
     to: Annotated[

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -78,8 +79,12 @@ class ObjectRun(Struct, frozen=True):
 class ObjectCopyFacts(Struct, frozen=True):
     """The copy of the objects, its runs newest first. ``is_busy``: a samaops works on it now.
 
-    ``free_bytes`` is what its file system has; ``epoch`` the time of looking.
+    ``free_bytes`` is what its file system has; ``epoch`` the time of looking. ``emptied`` are the buckets that had objects
+    as of the newest copy and have none now, None where the storage was not asked.
     """
+
+    # Absent without a reason where there is no copy yet, or nobody asked for it.
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("emptied",)
 
     directory: str
     exists: bool
@@ -87,6 +92,7 @@ class ObjectCopyFacts(Struct, frozen=True):
     epoch: float
     runs: tuple[ObjectRun, ...] = ()
     is_busy: bool = False
+    emptied: tuple[str, ...] | None = None
 
     @property
     def newest(self) -> ObjectRun | None:

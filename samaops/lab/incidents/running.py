@@ -17,6 +17,7 @@ from samaops.lab.incidents import (
     celery_tasks,
     docker,
     firebase,
+    minio,
     pgbouncer,
     postgresql,
     proxy,
@@ -46,6 +47,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *postgresql.INCIDENTS,
     *slow_database.INCIDENTS,
     *redis.INCIDENTS,
+    *minio.INCIDENTS,
 )
 LIVE_SECONDS = 40.0
 GONE_SECONDS = 20.0

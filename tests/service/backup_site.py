@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,14 +98,12 @@ class BackupSite:
         return path
 
 
-@pytest.fixture(scope="module")
-def backed_up() -> Iterator[PostgresServer]:
-    """A PostgreSQL with some tables, which its operating-system user reaches over the local socket."""
+@contextmanager
+def filled_postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL with some tables, which its operating-system user reaches over the local socket."""
     with running_postgres() as server:
         (server.directory / "data" / "pg_hba.conf").write_text(_ACCESS)
         server.run("SELECT pg_reload_conf()")
-        server.run("ALTER ROLE samaops PASSWORD 'x'", database="postgres")
-        server.run(f"ALTER ROLE samaops PASSWORD '{PASSWORD}'", database="postgres")
         for statement in FILLED.split(";\n"):
             server.run(statement)
         server.run("ALTER DATABASE samaconso SET work_mem = '5MB'")
@@ -112,25 +111,43 @@ def backed_up() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture
-def backup_site(
-    backed_up: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[BackupSite]:
-    """A site whose backups lie in a directory of this test."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+@contextmanager
+def made_site(server: PostgresServer, own: Path) -> Iterator[BackupSite]:
+    """Yield a site whose backups lie in a directory of its own; ``own`` is where samaops keeps what is its own."""
     place = Path(tempfile.mkdtemp(prefix="samaops-backups-"))
     place.chmod(0o755)
     directory = place / "postgresql"
     directory.mkdir(mode=0o700)
     if os.geteuid() == 0:
         shutil.chown(directory, os_user(), os_user())
-    (tmp_path / "locks").mkdir(mode=0o700)
+    (own / "locks").mkdir(mode=0o700)
     settings = {
         "site": "of-tests",
         "servers": {"db": {"address": "127.0.0.1", "ssh": "local", "mounts": []}},
-        "postgresql": {"host": "127.0.0.1", "port": backed_up.port, "user": "samaops", "password": PASSWORD},
+        "postgresql": {"host": "127.0.0.1", "port": server.port, "user": "samaops", "password": PASSWORD},
         "backup": {"directory": str(directory), "os_user": os_user()},
-        "safety": {"lock_directory": str(tmp_path / "locks")},
+        "safety": {"lock_directory": str(own / "locks")},
     }
-    yield BackupSite(backed_up, directory, settings)
-    shutil.rmtree(place, ignore_errors=True)
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(own / "state")
+    try:
+        yield BackupSite(server, directory, settings)
+    finally:
+        os.environ.pop("XDG_STATE_HOME")
+        if before is not None:
+            os.environ["XDG_STATE_HOME"] = before
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def backed_up() -> Iterator[PostgresServer]:
+    """A PostgreSQL of one test module that is backed up."""
+    with filled_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def backup_site(backed_up: PostgresServer, tmp_path: Path) -> Iterator[BackupSite]:
+    """A site whose backups lie in a directory of this test."""
+    with made_site(backed_up, tmp_path) as site:
+        yield site

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pwd
 import random
@@ -25,9 +26,10 @@ from samaops.facts.backup_run import FAILED, RUNNING, WHOLE, Run, Survey
 from samaops.model.plan import ActionStatus, Outcome, Risk
 from samaops.site.backup_policy import is_proved
 from samaops.workflows import backup as workflow
+from samaops.workflows import change
 from tests.service.backup_damage import damage
 from tests.service.backup_site import BackupSite, backed_up, backup_site, os_user
-from tests.service.postgres_server import as_postgres, binaries, eventually
+from tests.service.postgres_server import PASSWORD, as_postgres, binaries, eventually
 
 __all__ = ["backed_up", "backup_site"]
 pytestmark = pytest.mark.service
@@ -382,3 +384,48 @@ def test_a_run_that_goes_on_is_not_taken_for_dead(backup_site: BackupSite) -> No
         holder.rollback()
         process.communicate(timeout=60)
     assert backup_site.store().rows().rows[0].state == WHOLE
+
+
+def test_what_is_secret_is_in_it_only_encrypted(backup_site: BackupSite, tmp_path: Path) -> None:
+    if shutil.which("age-keygen") is None:
+        pytest.skip("needs the Debian package age")
+    key = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
+    recipient = next(line.rpartition(" ")[2] for line in key.splitlines() if "public key" in line)
+    (tmp_path / "key").write_text(key)
+    configuration = backup_site.samaops()
+    assert PASSWORD in configuration.read_text()
+    site = replace(backup_site.site(recipient=recipient), configuration=configuration)
+    report = change.apply(site, change.prepare(site, "backup create", ()), 10.0)
+    assert not report.errors
+    (row,) = backup_site.store().rows().rows
+    path = Path(backup_site.store().path_of(row))
+    encrypted = path / "samaops" / "config.toml.age"
+    opened = subprocess.run(
+        ["age", "-d", "-i", str(tmp_path / "key"), str(encrypted)], capture_output=True, check=True
+    )
+    assert opened.stdout == configuration.read_bytes()
+    assert not [file for file in path.rglob("*") if file.is_file() and PASSWORD.encode() in file.read_bytes()]
+    assert backup_site.store().manifest(row.id).encrypted_to == recipient
+    assert not backup_site.do("backup verify", row.id).errors
+    # Without a recipient it is left out, and said to be.
+    site = replace(backup_site.site(), configuration=configuration)
+    assert not change.apply(site, change.prepare(site, "backup create", ()), 10.0).errors
+    newest = backup_site.store().rows().rows[0]
+    parts = {part.name: part for part in backup_site.store().manifest(newest.id).parts}
+    assert parts["configuration"].paths == ()
+    assert "no [backup] recipient" in parts["configuration"].left_out
+
+
+def test_work_on_a_server_ends_when_nobody_speaks_any_more(backup_site: BackupSite) -> None:
+    shell, user = backup_site.store().shell, os_user()
+    with server_job.begun(shell, user, silence_seconds=1.0) as job:
+        job._is_over.set()  # the heart stops, as when a machine loses its power
+        job._ask("do " + base64.b64encode(b"exec sleep 4711").decode() + " -", "started")
+        eventually(lambda: not _sleeps("4711"), 30.0)
+
+
+def _sleeps(seconds: str) -> bool:
+    return (
+        subprocess.run(["pgrep", "-f", f"sleep {seconds}"], stdout=subprocess.DEVNULL, check=False).returncode
+        == 0
+    )

@@ -43,6 +43,7 @@ _NO_DATABASE = Place(("postgresql",), hides=("database",), stops=("queries", "pu
 _NO_RESULTS = Place(("redis",), hides=("results",), stops=("sending",))
 
 PLACES = {
+    "bucket-emptied": Place(("objects",), needs=("storage",)),
     "api-container-stopped": _MEMBER,
     "api-container-oom-killed": _MEMBER,
     "api-hung": _MEMBER,

@@ -18,6 +18,7 @@ from samaops.causes import (
     disks,
     docker,
     network,
+    objects,
     pgbouncer,
     postgresql,
     postgresql_work,
@@ -59,6 +60,7 @@ _LAYERS = (
     celery,
     publishing,
     releases,
+    objects,
 )
 DECLARATIONS = declared_in(_LAYERS)
 # A healthy lab was called hung once in fifty looks at 7 to 11 processes for each processor, and never below 5.

@@ -103,3 +103,33 @@ def pin(
 def unpin(ctx: typer.Context, identifier: BackupArgument) -> None:
     """Let a backup expire."""
     ctx.obj.change("backup unpin", identifier)
+
+
+@app.command(
+    cls=ChangeCommand,
+    help=N_("Copy a backup to the other places of [[backup.copies]], and see that it is whole there."),
+)
+def copy(
+    ctx: typer.Context,
+    identifier: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ID|latest]",
+            help=N_("A backup of samaops backup list; the newest when absent."),
+        ),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="NAME", help=N_("Only to this place; to all when absent."))
+    ] = None,
+) -> None:
+    """Copy a backup."""
+    ctx.obj.change("backup copy", *((identifier,) if identifier else ()), *(("--to", to) if to else ()))
+
+
+@app.command(
+    cls=ChangeCommand,
+    help=N_("Copy the objects of MinIO: what is new, beside what is there; nothing is deleted."),
+)
+def objects(ctx: typer.Context) -> None:
+    """Copy the objects."""
+    ctx.obj.change("backup objects")

@@ -47,7 +47,7 @@ COMMANDS = {
     ),
     "restore": (
         "samaops.cli.restore",
-        N_("Bring a backup back: the database, one table; and the way back from that."),
+        N_("Bring a backup back: the database, one table, objects; and the way back from that."),
     ),
     "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),

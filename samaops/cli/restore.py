@@ -1,4 +1,4 @@
-"""`samaops restore`: bring a backup back, as a whole or a table of it; and the way back from that."""
+"""`samaops restore`: bring a backup back: the database, a table of it, objects; and the way back from that."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from samaops.changes.restoring import table as one_table
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
 from samaops.i18n import N_
+from samaops.workflows import objects as of_objects
 from samaops.workflows import restoring
 
 app = typer.Typer(
@@ -22,6 +23,18 @@ BackupArgument = Annotated[str, typer.Argument(metavar="BACKUP", help=HELP_OF_BA
 NameArgument = Annotated[
     str,
     typer.Argument(metavar="NAME", help=N_("A database that samaops keeps, see samaops restore list.")),
+]
+AsOfOption = Annotated[
+    str,
+    typer.Option(
+        "--as-of", metavar="ID|DAY", help=N_("A run, or a day as 2026-11-27; the newest copy when absent.")
+    ),
+]
+BucketOption = Annotated[
+    str, typer.Option("--bucket", metavar="BUCKET", help=N_("Only those of this bucket."))
+]
+PrefixOption = Annotated[
+    str, typer.Option("--prefix", metavar="TEXT", help=N_("Only those whose names begin so."))
 ]
 
 
@@ -75,3 +88,14 @@ def forget(ctx: typer.Context, name: NameArgument) -> None:
 def kept(ctx: typer.Context) -> None:
     """List the databases of ours."""
     ctx.obj.show(restoring.databases)
+
+
+@app.command(
+    cls=ChangeCommand,
+    help=N_("Put back the objects that are missing or different as of a day; nothing is deleted."),
+)
+def objects(
+    ctx: typer.Context, as_of: AsOfOption = "", bucket: BucketOption = "", prefix: PrefixOption = ""
+) -> None:
+    """Put objects back."""
+    ctx.obj.plan(lambda site: of_objects.prepare_restore(site, as_of, bucket, prefix))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MAX_BYTES = 4 * 1024 * 1024
+_BLOCK_BYTES = 256 * 1024
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
 # A scheme stands at the beginning or after a comma; what is followed by "=" is a parameter of the one before.
@@ -210,12 +211,28 @@ class HttpConnection:
         """POST to a path (the URL's own when absent) and return the answer, whatever its status. Raises ClientError."""
         return self._request("POST", path, body, _headers(auth, {"Content-Type": content_type}), max_bytes)
 
-    def request(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
-        """Make one request of any method and return the answer, whatever its status. Raises ClientError."""
-        return self._request(method, path, body, headers, MAX_BYTES)
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | BinaryIO | None,
+        headers: Mapping[str, str],
+        sink: Callable[[bytes], Any] | None = None,
+    ) -> HttpAnswer:
+        """Make one request of any method and return the answer, whatever its status. Raises ClientError.
+
+        A ``sink`` takes the body of a success, of whatever size, a block at a time; the answer then holds none.
+        """
+        return self._request(method, path, body, headers, MAX_BYTES, sink)
 
     def _request(
-        self, method: str, path: str | None, body: bytes | None, headers: Mapping[str, str], max_bytes: int
+        self,
+        method: str,
+        path: str | None,
+        body: bytes | BinaryIO | None,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        sink: Callable[[bytes], Any] | None = None,
     ) -> HttpAnswer:
         from samaops.clients import transport
 
@@ -236,6 +253,11 @@ class HttpConnection:
             )
             with response:
                 first_byte_ms = transport.milliseconds_since(started)
+                while sink is not None and response.status_code == 200:
+                    block = response.raw.read(_BLOCK_BYTES, decode_content=False)
+                    if not block:
+                        break
+                    sink(block)
                 content = response.raw.read(max_bytes + 1, decode_content=False)
                 if len(content) <= max_bytes:
                     response.raw.read(1)  # the end, or the error that it came too early

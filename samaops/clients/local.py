@@ -7,11 +7,12 @@ import os
 import select
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import LONGEST_LINE_BYTES, MAX_OUTPUT_BYTES, Completed, text
+from samaops.clients.shell import LONGEST_LINE_BYTES, MAX_OUTPUT_BYTES, Completed, Sink, text
 from samaops.config import programs
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -36,6 +37,17 @@ class LocalShell:
             raise ClientError(FailureKind.ERROR, message, _STAGE) from error
         footprint.count(commands=1, bytes_read=len(ended.stdout) + len(ended.stderr))
         return Completed(ended.exit_code, text(ended.stdout), text(ended.stderr))
+
+    def stream(self, command: str, timeout: float, source: Iterable[bytes], sink: Sink) -> Completed:
+        """Run a command line whose input and output have no end that fits into memory; see Shell.stream."""
+        logger.debug("here: %s", command)
+        try:
+            ended = programs.pour(["sh", "-c", command], timeout, source, sink, locale="C")
+        except TimeoutError as error:
+            message = _("the command did not end within {seconds:.1f} s").format(seconds=timeout)
+            raise ClientError(FailureKind.NO_ANSWER, message, _STAGE) from error
+        footprint.count(commands=1)
+        return Completed(ended.exit_code, "", text(ended.stderr))
 
     def converse(self, command: str, timeout: float) -> LocalConversation:  # noqa: ARG002 - it starts at once
         """Start a command line that answers each line it is told; see Shell.converse."""

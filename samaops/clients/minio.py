@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from typing import Any
-from urllib.parse import quote
+from typing import Any, BinaryIO
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from msgspec import Struct
@@ -29,6 +29,8 @@ _KIND_OF_CODE = {
     "InvalidAccessKeyId": FailureKind.AUTHENTICATION,
     "SignatureDoesNotMatch": FailureKind.AUTHENTICATION,
     "AccessDenied": FailureKind.PERMISSION,
+    "NoSuchBucket": FailureKind.MISSING,
+    "NoSuchKey": FailureKind.MISSING,
     "XMinioServerNotInitialized": FailureKind.UNAVAILABLE,
     "SlowDown": FailureKind.UNAVAILABLE,
     "SlowDownWrite": FailureKind.UNAVAILABLE,
@@ -41,11 +43,7 @@ _KIND_OF_CODE = {
 def list_buckets(url: str, access_key: str, secret_key: str, timeout: float) -> tuple[str, ...]:
     """Return the names of the buckets these credentials see, within ``timeout`` in all. Raises ClientError."""
     with S3Connection(url, access_key, secret_key, timeout) as connection:
-        document = _document(connection.request("GET", "/", stage=STAGE), STAGE)
-    if document.find("{*}Buckets") is None:
-        raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
-    names = document.findall("{*}Buckets/{*}Bucket/{*}Name")
-    return tuple((name.text or "")[:_LONGEST_NAME] for name in names[:_MOST_BUCKETS])
+        return connection.buckets()
 
 
 class S3Connection:
@@ -61,15 +59,66 @@ class S3Connection:
     def __exit__(self, *error: Any) -> None:
         self._connection.__exit__(*error)
 
-    def request(self, method: str, target: str, body: bytes = b"", *, stage: str = "") -> HttpAnswer:
-        """Make one request of a path, with at most one parameter in it, and return an answer that is a success."""
-        request = Request(method, target, hashlib.sha256(body).hexdigest())
-        headers = signed(request, self._authority, self._keys, datetime.now(timezone.utc))
-        answer = self._connection.request(method, target, body or None, headers)
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | BinaryIO = b"",
+        *,
+        payload: str = "",
+        sink: Callable[[bytes], Any] | None = None,
+        stage: str = "",
+    ) -> HttpAnswer:
+        """Make one request of a path, its parameters in order and quoted, and return an answer that is a success.
+
+        ``payload`` is the SHA-256 of a body that is a file; ``sink`` takes a body that may be large.
+        """
+        payload = hashlib.sha256(body).hexdigest() if isinstance(body, bytes) else payload
+        headers = signed(
+            Request(method, target, payload), self._authority, self._keys, datetime.now(timezone.utc)
+        )
+        answer = self._connection.request(method, target, body or None, headers, sink)
         if answer.status not in (200, 204):
             raise _refusal(answer, stage or method)
         whole(answer, stage or method)
         return answer
+
+    def buckets(self) -> tuple[str, ...]:
+        """Return the names of the buckets these credentials see."""
+        document = _document(self.request("GET", "/", stage=STAGE), STAGE)
+        if document.find("{*}Buckets") is None:
+            raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
+        names = document.findall("{*}Buckets/{*}Bucket/{*}Name")
+        return tuple((name.text or "")[:_LONGEST_NAME] for name in names[:_MOST_BUCKETS])
+
+    def make_bucket(self, bucket: str) -> None:
+        """Make a bucket."""
+        self.request("PUT", f"/{quote(bucket, safe='')}", stage="make bucket")
+
+    def restart(self, seconds: float) -> None:
+        """Let the next request have so long on the same connection."""
+        self._connection.limit.restart(seconds)
+
+    def page(self, bucket: str, after: str, most: int = 1000) -> Page:
+        """List objects whose names come after this one, at most so many, in the order of their names' bytes."""
+        names = {"encoding-type": "url", "list-type": "2", "max-keys": str(most), "start-after": after}
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in names.items() if value)
+        return _page(_document(self.request("GET", f"/{quote(bucket, safe='')}?{query}"), "list objects"))
+
+    def folders(self, bucket: str) -> tuple[str, ...]:
+        """Return the first parts of the names up to a slash, of the first thousand names and parts."""
+        query = "delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000"
+        document = _document(self.request("GET", f"/{quote(bucket, safe='')}?{query}"), "list objects")
+        decode = unquote if document.findtext("{*}EncodingType") == "url" else str
+        return tuple(decode(each.text or "") for each in document.findall("{*}CommonPrefixes/{*}Prefix"))
+
+    def get(self, bucket: str, key: str, sink: Callable[[bytes], Any]) -> HttpAnswer:
+        """Get an object, of whatever size, a block at a time; the answer holds its headers."""
+        return self.request("GET", _target(bucket, key), sink=sink, stage="GET")
+
+    def put(self, bucket: str, key: str, content: BinaryIO, sha256: str) -> None:
+        """Put an object whose SHA-256 is known, from a file at its beginning."""
+        self.request("PUT", _target(bucket, key), content, payload=sha256, stage="PUT")
 
     def pass_through(self, bucket: str, name: str, body: bytes) -> bytes:
         """Put an object, get it, delete it: also its version where the bucket keeps versions."""
@@ -80,6 +129,41 @@ class S3Connection:
         finally:
             of_version = f"?versionId={quote(version, safe='')}" if version != "null" else ""
             self.request("DELETE", target + of_version)
+
+
+class Listed(Struct, frozen=True, array_like=True):
+    """An object as S3 lists it; ``etag`` is no checksum of one that was put in parts."""
+
+    key: str
+    bytes: int
+    etag: str
+
+
+class Page(Struct, frozen=True):
+    """A part of a listing; more follows where it is not the last."""
+
+    objects: tuple[Listed, ...]
+    is_last: bool
+
+
+def _page(document: ElementTree.Element) -> Page:
+    """Return what a page of a listing holds. Raises ClientError."""
+    if not document.tag.endswith("ListBucketResult"):
+        raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), "list objects")
+    decode = unquote if document.findtext("{*}EncodingType") == "url" else str
+    objects = []
+    for element in document.iterfind("{*}Contents"):
+        words = {child.tag.rpartition("}")[2]: child.text or "" for child in element}
+        try:
+            size = int(words["Size"])
+            objects.append(Listed(decode(words["Key"]), size, words.get("ETag", "").strip('"')))
+        except (KeyError, ValueError) as error:
+            raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), "list objects") from error
+    return Page(tuple(objects), document.findtext("{*}IsTruncated") != "true")
+
+
+def _target(bucket: str, key: str) -> str:
+    return f"/{quote(bucket, safe='')}/{quote(key, safe='/-_.~')}"
 
 
 class Request(Struct, frozen=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec import Struct
 
 # More output than this is not kept: a command that writes so much is not one of ours.
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
+# What takes the output of a command, a block at a time.
+Sink = Callable[[bytes], object]
 # A line of an answer is a few words and a name, or the end of what a command wrote; more is not what we talk with.
 LONGEST_LINE_BYTES = 1024 * 1024
 
@@ -51,6 +54,13 @@ class Shell(Protocol):
         """Run a POSIX shell command line and wait for it at most ``timeout`` seconds.
 
         Raises ClientError (NO_ANSWER after the timeout); a non-zero exit is not an error here.
+        """
+
+    def stream(self, command: str, timeout: float, source: Iterable[bytes], sink: Sink) -> Completed:
+        """Run a command line that is given ``source`` and whose output ``sink`` takes, both of any size.
+
+        What is returned holds no output, and of what it said on its standard error the end. What ``source`` and
+        ``sink`` raise ends it. Raises ClientError as ``run``.
         """
 
     def converse(self, command: str, timeout: float) -> Conversation:

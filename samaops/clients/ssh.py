@@ -12,11 +12,12 @@ import select
 import shlex
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from samaops.clients import footprint, ssh_login
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import LONGEST_LINE_BYTES, MAX_OUTPUT_BYTES, Completed, text
+from samaops.clients.shell import LONGEST_LINE_BYTES, MAX_OUTPUT_BYTES, Completed, Sink, text
 from samaops.clients.ssh_library import in_time, paramiko, seconds_left
 from samaops.config.settings import Ssh
 from samaops.i18n import _
@@ -35,6 +36,8 @@ _NO_EXIT_CODE = 255
 # How long a poll waits while there is input that the server does not take yet.
 _POLL_SECONDS_WITH_INPUT = 0.02
 _BLOCK_BYTES = 64 * 1024
+# Of what a command whose output is poured away said on its standard error, the end is kept.
+_LONGEST_WORDS_BYTES = 16 * 1024
 _STAGE = "ssh command"
 
 
@@ -83,6 +86,32 @@ class SshShell:
             raise ClientError(FailureKind.NO_ANSWER, message, _STAGE) from error
         finally:
             self._places.release()
+
+    def stream(self, command: str, timeout: float, source: Iterable[bytes], sink: Sink) -> Completed:
+        """Run a command line whose input and output have no end that fits into memory; see Shell.stream."""
+        logger.debug("%s: %s", self._address, command)
+        ends_at = time.monotonic() + timeout
+        try:
+            channel = self._start(_bounded_on_server(command, seconds_left(ends_at)), ends_at)
+        except TimeoutError as error:
+            raise self._silent(timeout) from error
+        try:
+            exit_code, errors, count = _pour(channel, iter(source), sink, ends_at)
+        except BaseException as error:
+            threading.Thread(target=_close, args=(channel,), daemon=True).start()
+            if isinstance(error, TimeoutError):
+                raise self._silent(timeout) from error
+            raise
+        _close(channel)
+        if exit_code < 0 and _has_ended(channel.get_transport()):
+            raise self._lost()
+        footprint.count(commands=1, bytes_read=count)
+        return Completed(exit_code if exit_code >= 0 else _NO_EXIT_CODE, "", text(errors))
+
+    def _silent(self, timeout: float) -> ClientError:
+        self._has_failed = True
+        message = _("the command did not end within {seconds:.1f} s").format(seconds=timeout)
+        return ClientError(FailureKind.NO_ANSWER, message, _STAGE)
 
     def converse(self, command: str, timeout: float) -> Conversation:
         """Start a command line that answers each line it is told, until it is closed; see Conversation.
@@ -214,6 +243,51 @@ def _exchange(channel: paramiko.Channel, stdin: bytes, ends_at: float) -> tuple[
             raise TimeoutError
         left = seconds_left(ends_at)
         poll.poll(1000 * (min(left, _POLL_SECONDS_WITH_INPUT) if is_input_open else left))
+
+
+def _pour(
+    channel: paramiko.Channel, source: Iterator[bytes], sink: Sink, ends_at: float
+) -> tuple[int, bytes, int]:
+    """Give a command all of ``source`` and what it writes to ``sink``, a block at a time.
+
+    Return its exit code (-1: none), the end of what it said on its standard error, and how many bytes it wrote.
+    Raises TimeoutError, and what the two raise.
+    """
+    errors, unsent, is_input_open, count = b"", b"", True, 0
+    poll = select.poll()
+    poll.register(channel.fileno(), select.POLLIN)
+    while True:
+        is_moving = False
+        while is_input_open and channel.send_ready() and not channel.recv_ready():
+            unsent = unsent or next(source, b"")
+            try:
+                if not unsent:
+                    channel.shutdown_write()
+                    is_input_open = False
+                    break
+                unsent = unsent[channel.send(unsent[:_BLOCK_BYTES]) :]
+            except OSError:  # a command that has closed its input has had enough
+                is_input_open = False
+            if time.monotonic() >= ends_at:
+                raise TimeoutError
+        is_over = channel.eof_received or channel.closed
+        while channel.recv_ready():
+            block = channel.recv(_BLOCK_BYTES)
+            count += len(block)
+            sink(block)
+            is_moving = True
+        if channel.recv_stderr_ready():
+            errors = (errors + channel.recv_stderr(_BLOCK_BYTES))[-_LONGEST_WORDS_BYTES:]
+            is_moving = True
+        if is_over and not (channel.recv_ready() or channel.recv_stderr_ready()):
+            if not channel.status_event.wait(seconds_left(ends_at)):
+                raise TimeoutError
+            return channel.recv_exit_status(), errors, count
+        if time.monotonic() >= ends_at:
+            raise TimeoutError
+        if not is_moving:
+            left = seconds_left(ends_at)
+            poll.poll(1000 * (min(left, _POLL_SECONDS_WITH_INPUT) if is_input_open else left))
 
 
 class Conversation:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell
+from samaops.collect import objects  # noqa: F401 - it registers its look
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import complaints_of, cut, reason, script_of, with_kind

@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -108,6 +108,63 @@ def _exchange(
             if sum(map(len, outputs.values())) > most_bytes:
                 raise TooMuchOutputError
     return bytes(outputs[process.stdout]), bytes(outputs[process.stderr])
+
+
+def pour(
+    arguments: Sequence[str],
+    seconds: float,
+    source: Iterable[bytes],
+    sink: Callable[[bytes], object],
+    *,
+    locale: str | None = None,
+) -> Ended:
+    """Run a program that is given ``source`` and whose output ``sink`` takes, a block at a time; nothing of it is left.
+
+    What is returned holds the end of what it said on its standard error. Raises as ``run``, and what the two raise.
+    """
+    ends_at = time.monotonic() + seconds
+    process = start(arguments, locale)
+    try:
+        errors = _pour(process, iter(source), sink, ends_at)
+        return Ended(process.wait(max(0.01, ends_at - time.monotonic())), b"", errors)
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    finally:
+        end(process)
+
+
+def _pour(
+    process: subprocess.Popen[bytes], source: Iterator[bytes], sink: Callable[[bytes], object], ends_at: float
+) -> bytes:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    errors, unsent = b"", memoryview(b"")
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(process.stderr, selectors.EVENT_READ)
+        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        while selector.get_map():
+            remaining = ends_at - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            for key, _events in selector.select(remaining):
+                if key.fileobj is process.stdin:
+                    is_over = not unsent and not (unsent := memoryview(next(source, b"")))
+                    unsent = _send(process.stdin.fileno(), unsent)
+                    if is_over:
+                        selector.unregister(process.stdin)
+                        process.stdin.close()
+                    continue
+                read = os.read(key.fd, 65536)
+                if not read:
+                    selector.unregister(key.fileobj)
+                elif key.fileobj is process.stdout:
+                    sink(read)
+                else:
+                    errors = (errors + read)[-16384:]
+    return errors
 
 
 def _send(descriptor: int, unsent: memoryview) -> memoryview:

@@ -34,6 +34,12 @@ def start_everything(starter: Starter) -> None:
     )
 
 
+def copy_objects(starter: Starter) -> None:
+    """Let samaops itself copy the objects once: it has its configuration now."""
+    copy = functools.partial(storage.copy_objects, starter.layout, starter.server("db"))
+    starter.chain("objects", lambda: starter.action("objects", copy))
+
+
 def start_server(starter: Starter, name: str) -> None:
     """Start one server that runs containers, and every part of it, again."""
     _server(starter, name)

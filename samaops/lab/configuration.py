@@ -14,6 +14,7 @@ from samaops.lab.outside.parts import GOOGLE_AUTHORITY
 from samaops.lab.outside.places import OAUTH_HOST, Places, google_port
 from samaops.lab.outside.sqlserver import ODBC_DRIVER, READER
 from samaops.lab.processes import StartError
+from samaops.lab.requirements import find_program
 from samaops.lab.state import LabState
 
 ROLES = {
@@ -67,4 +68,6 @@ def render(layout: Layout, state: LabState) -> str:
         celery_command=f"{shlex.quote(sys.executable)} -m celery",
         lab=layout.directory,
         backup_directory=str(db.data / storage.BACKUPS),
+        # Without rclone the lab keeps no copy of its objects.
+        objects_directory=str(db.data / storage.OBJECTS) if find_program("rclone") else "",
     )

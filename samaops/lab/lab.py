@@ -78,6 +78,7 @@ def up(layout: Layout, progress: Progress) -> UpResult:
         chains.start_everything(starter)
         write = functools.partial(configuration.write, layout, states.state)
         starter.chain("configuration", lambda: starter.action("configuration", write))
+        chains.copy_objects(starter)
     return UpResult(states.state, starter.changed, time.monotonic() - began)
 
 

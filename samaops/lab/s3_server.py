@@ -101,11 +101,19 @@ def _header(environ: WSGIEnvironment, name: str) -> str:
 
 def main() -> None:
     """Serve until killed."""
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server import utilities, werkzeug_app
     from werkzeug.serving import run_simple
 
+    class AnyName(utilities.RegexConverter):
+        """The name of an object may hold a line break, as that of a file."""
+
+        def __init__(self, url_map: Any, *items: Any) -> None:
+            super().__init__(url_map, *items)
+            self.regex = f"(?s:{self.regex})"
+
+    vars(werkzeug_app)["RegexConverter"] = AnyName
     address, port = sys.argv[1], int(sys.argv[2])
-    application: Any = DomainDispatcherApplication(create_backend_app)
+    application: Any = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
     gate = Gate(application, os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
     run_simple(address, port, gate, threaded=True)
 

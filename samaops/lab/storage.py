@@ -8,6 +8,10 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from samaops.changes.run import object_copy
+from samaops.clients.errors import ClientError
+from samaops.config.load import load
+from samaops.facts.objects import WHOLE
 from samaops.i18n import _
 from samaops.lab.database import SUPERUSER, system_user
 from samaops.lab.layout import (
@@ -24,6 +28,7 @@ from samaops.lab.probes import answers_http
 from samaops.lab.processes import ProcessSpec, StartError
 from samaops.lab.requirements import find_program, postgresql_programs
 from samaops.lab.servers import Server, checked_in, run_in
+from samaops.site.site import Site
 
 if TYPE_CHECKING:
     from minio import Minio
@@ -32,6 +37,7 @@ OBJECTS_PER_BUCKET = 5
 OBJECT_BYTES = 4096
 BACKUPS = Path("backups") / "postgresql"
 BACKUPS_KEPT = 2
+OBJECTS = Path("backups") / "minio"
 
 
 def spec(layout: Layout, server: Server) -> ProcessSpec:
@@ -102,6 +108,22 @@ def fill(secrets: Secrets) -> bool:
     except (MinioException, HTTPError) as error:
         raise StartError(_("object storage: {reason}").format(reason=str(error))) from error
     return has_made_any
+
+
+def copy_objects(layout: Layout, server: Server) -> bool:
+    """Let samaops make its first copy of the objects, unless there is one. Return whether it did."""
+    site = Site(load(layout.config_file))
+    backup = site.settings.backup
+    runs = server.outer(server.data / OBJECTS / "runs")
+    if backup is None or backup.objects is None or (runs.is_dir() and any(runs.iterdir())):
+        return False
+    try:
+        run = object_copy.take(site, object_copy.new_id(), lambda _words: None)
+    except ClientError as error:
+        raise StartError(f"{error.stage}: {error.message}") from error
+    if run.state != WHOLE:
+        raise StartError(run.reason)
+    return True
 
 
 def back_up(layout: Layout, server: Server) -> bool:

@@ -6,6 +6,8 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from samaops.changes.backup.work import AS_SEEN, CATALOGUE, IS_THERE, mark, plan, section, survey_in
+from samaops.changes.objects import expiring
+from samaops.changes.objects.restoring import RUNS
 from samaops.changes.verbs import verb
 from samaops.facts.backup_run import WHOLE, Run
 from samaops.facts.observation import Snapshot
@@ -28,8 +30,8 @@ class Removing(Struct, frozen=True):
 
 
 def _looks(site: Site) -> tuple[str, ...]:
-    section(site)
-    return CATALOGUE
+    backup = section(site)
+    return (*CATALOGUE, *(RUNS if backup.objects is not None and site.settings.minio is not None else ()))
 
 
 @verb("backup prune", looks=_looks)
@@ -41,6 +43,7 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
     backup, survey = section(site), survey_in(snapshot)
     decision = decide(survey.runs, survey.epoch, rules_of(backup))
     steps = tuple(_step(run, site) for run in decision.expired[:MOST_STEPS])
+    objects = () if decision.held else _objects(snapshot, site, frozenset(decision.kept), survey.epoch)
     title = ngettext(
         "Remove {count} backup that has expired", "Remove {count} backups that have expired", len(steps)
     )
@@ -56,11 +59,19 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
         notes.append(text.format(count=len(decision.expired) - MOST_STEPS))
     return replace(
         plan("backup prune", (), title.format(count=len(steps)), site),
-        steps=steps,
-        nothing_to_do="" if steps else decision.held or _("none has expired"),
+        steps=(*steps, *objects),
+        nothing_to_do="" if steps or objects else decision.held or _("none has expired"),
         notes=tuple(notes),
         steps_stand_alone=True,
     )
+
+
+def _objects(snapshot: Snapshot, site: Site, kept: frozenset[str], epoch: float) -> tuple[Step, ...]:
+    """Return the step for objects that no backup which is kept names; none where they are not copied."""
+    if section(site).objects is None or site.settings.minio is None:
+        return ()
+    found = expiring.step(snapshot, site, kept, epoch)
+    return (found,) if found else ()
 
 
 def _step(run: Run, site: Site) -> Step:

@@ -8,6 +8,8 @@ from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from samaops.changes.backup.work import CATALOGUE, LATEST, named, plan, require_provable, section, survey_in
+from samaops.changes.objects import proving
+from samaops.changes.objects.restoring import RUNS
 from samaops.changes.verbs import verb
 from samaops.errors import UsageError
 from samaops.facts.backup_run import GUIDE, UNLISTED, WHOLE, Run
@@ -38,9 +40,10 @@ class Verifying(Struct, frozen=True):
 
 
 def _looks(site: Site, *arguments: str) -> tuple[str, ...]:
-    section(site)
-    words(arguments)
-    return CATALOGUE
+    backup, (word, _grade) = section(site), words(arguments)
+    # Of one backup: those of all would be read as often as there are backups.
+    has_objects = word != ALL and backup.objects is not None and site.settings.minio is not None
+    return (*CATALOGUE, *(RUNS if has_objects else ()))
 
 
 def words(arguments: Iterable[str]) -> tuple[str, str]:
@@ -76,6 +79,9 @@ def plan_verify(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
         runs = [run for run in runs if run.engine != GUIDE]
     jobs = backup.jobs or max(1, survey.processors - 1)
     steps = tuple(_step(run, grade, survey.majors, jobs, site) for run in runs)
+    if word != ALL and backup.objects is not None and site.settings.minio is not None:
+        objects = proving.step(snapshot, site, runs[0].id) if runs else None
+        steps = (*steps, *((objects,) if objects else ()))
     what = _("Check the sums of backups") if grade == STORED else _("Read backups through to their end")
     return replace(
         plan("backup verify", tuple(arguments), what, site),

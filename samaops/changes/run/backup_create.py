@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from samaops import __version__
 from samaops.changes.backup.create import CREATE, ROOM_FACTOR, Creating
-from samaops.changes.run import backup_parts, progress
+from samaops.changes.run import backup_parts, object_copy, progress
 from samaops.changes.run.operations import runs
 from samaops.clients import backup_dump, server_job
 from samaops.clients.backup_dump import DATABASE_DIRECTORY, Database, Dumping, ReadThrough
@@ -193,6 +193,7 @@ class _Creation:
             if part.left_out and part.is_failure:
                 self._warn(f"{part.part.name}: {part.left_out}")
         seen = self._read(job, database, path)
+        objects = self._objects()
         files = self._files(job, path)
         return Manifest(
             id=self._id, site=self._site.name, server=self._backup.server, database=self._of.database, engine=DUMP,
@@ -200,7 +201,7 @@ class _Creation:
             server_version=about["server_version"], client_version=version, lsn=about["lsn"] or "",
             properties=convert(about["properties"], DatabaseProperties), rows=seen.rows, files=files,
             parts=tuple(part.part for part in parts), newest=seen.newest, revision=seen.revision, images=self._of.images,
-            encrypted_to=self._backup.recipient or "", samaops_version=__version__,
+            objects=objects, encrypted_to=self._backup.recipient or "", samaops_version=__version__,
         )  # fmt: skip
 
     def _database(self) -> Database:
@@ -286,6 +287,20 @@ class _Creation:
                 FailureKind.ERROR, text.format(count=len(there.keys() ^ sums.keys())), "sha256sum"
             )
         return tuple(File(name, there[name][1], sums[name]) for name in sorted(sums))
+
+    def _objects(self) -> str | None:
+        """Copy the objects, after the database: objects too many do no harm. The dump is whole also without them."""
+        if self._backup.objects is None or self._site.settings.minio is None:
+            return None
+        try:
+            run = object_copy.take(self._site, self._id, progress.tell)
+        except ClientError as error:
+            self._warn(_("objects: {reason}").format(reason=f"{error.stage}: {error.message}"))
+            return None
+        for words in (run.reason, *run.left_out):
+            if words:
+                self._warn(_("objects: {reason}").format(reason=words))
+        return run.id if run.state == WHOLE else None
 
     # --- after -----------------------------------------------------------------------------------------------
 

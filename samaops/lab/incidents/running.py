@@ -17,6 +17,7 @@ from samaops.lab.incidents import (
     celery_tasks,
     docker,
     firebase,
+    minio,
     pgbouncer,
     postgresql,
     proxy,
@@ -48,6 +49,7 @@ INCIDENTS: tuple[Incident, ...] = (
     *slow_database.INCIDENTS,
     *redis.INCIDENTS,
     *releases.INCIDENTS,
+    *minio.INCIDENTS,
 )
 LIVE_SECONDS = 40.0
 GONE_SECONDS = 20.0

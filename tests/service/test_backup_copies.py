@@ -1,0 +1,262 @@
+"""Copies of backups on another server and in a repository that is only added to: real sshd, tar, restic and rclone."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from samaops.changes.backup.copy import COPY, Copying
+from samaops.changes.run import backup_copy
+from samaops.clients.backup_store import MANIFEST, Store
+from samaops.clients.errors import ClientError
+from samaops.clients.local import LocalShell
+from samaops.config.settings import Settings
+from samaops.facts.backup_run import DUMP, STARTED, WHOLE, DatabaseProperties, File, Manifest, Run
+from samaops.model.plan import Operation
+from samaops.site.site import Site
+from tests.service.ssh_server import SshServer, make_key, running_sshd
+
+pytestmark = pytest.mark.service
+needs_restic = pytest.mark.skipif(
+    not (shutil.which("restic") and shutil.which("rclone")), reason="restic and rclone are not installed"
+)
+PASSWORD = "canary-restic-password"
+FILES = {
+    "database/toc.dat": os.urandom(300_000),
+    "globals.sql": b"CREATE ROLE x;",
+    "empty": b"",
+    "é name": b"1",
+}
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with running_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
+
+
+@pytest.fixture
+def vault(sshd: SshServer, tmp_path: Path) -> Path:
+    """Return a directory that a key of its own may only add to: rclone behind a forced command."""
+    key = sshd.directory / "vault"
+    if not key.exists():
+        make_key(key)
+    directory = tmp_path / "vault"
+    forced = f"{shutil.which('rclone')} serve restic --stdio --append-only {directory}"
+    clients = sshd.directory / "client.pub"
+    first = clients.read_text().splitlines()[0]
+    clients.write_text(f'{first}\nrestrict,command="{forced}" {key.with_suffix(".pub").read_text()}')
+    return directory
+
+
+def site_of(sshd: SshServer, directory: Path) -> Site:
+    reached = (
+        f"ssh -p {sshd.port} -i {sshd.directory}/vault -o UserKnownHostsFile={sshd.directory}/known_hosts "
+        f"-o IdentitiesOnly=yes -o BatchMode=yes {getpass.getuser()}@127.0.0.1"
+    )
+    return Site(
+        Settings.model_validate(
+            {
+                "site": "copies",
+                "servers": {
+                    "db": {"address": "127.0.0.1", "ssh": "local"},
+                    "other": {"address": "127.0.0.1", "ssh": sshd.settings()},
+                },
+                "backup": {
+                    "directory": str(directory / "backups"),
+                    "os_user": getpass.getuser(),
+                    "objects": {"directory": str(directory / "minio")},
+                    "copies": [
+                        {"name": "other", "server": "other", "directory": str(directory / "there")},
+                        {
+                            "name": "vault",
+                            "kind": "restic",
+                            "repository": "rclone:vault",
+                            "rclone_program": reached,
+                            "password": PASSWORD,
+                        },
+                    ],
+                },
+            }
+        )
+    )
+
+
+@pytest.fixture
+def site(sshd: SshServer, vault: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = site_of(sshd, tmp_path)
+    make(made, "20261128T010000Z-0001")
+    for place, content in (("current/avatars/a b", b"newest"), ("generations/1/avatars/a b", b"before"), ("objects/1.jsonl.gz", b"list")):  # fmt: skip
+        file = tmp_path / "minio" / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return made
+
+
+def store_of(site: Site) -> Store:
+    assert site.settings.backup is not None
+    return Store(LocalShell(), site.settings.backup, site.name)
+
+
+def make(site: Site, identifier: str) -> None:
+    """Make a backup that is whole, without a database."""
+    store = store_of(site)
+    Path(store.backup.directory).mkdir(parents=True, exist_ok=True)
+    row = Run(identifier, site.name, STARTED, DUMP, "2026-11-28T01:00:00+00:00")
+    store.write_row(row)
+    partial = Path(store.begin(identifier))
+    for name, content in FILES.items():
+        (partial / name).parent.mkdir(exist_ok=True)
+        (partial / name).write_bytes(content)
+    files = tuple(
+        File(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in FILES.items()
+    )
+    properties = DatabaseProperties("o", "UTF8", "C", "C", -1, None, None, {}, {})
+    manifest = Manifest(
+        identifier, site.name, "db", "samaconso", DUMP, row.started_at, row.started_at, "x@y", "15", "15", "0/1",
+        properties, {}, files, (),
+    )  # fmt: skip
+    raw = msgspec.json.encode(manifest)
+    store.put(identifier, MANIFEST, raw)
+    store.finish(identifier)
+    sum_of_it = hashlib.sha256(raw).hexdigest()
+    store.update(identifier, lambda _row: replace(row, state=WHOLE, bytes=300_000, manifest_sha256=sum_of_it))
+
+
+def copy(site: Site, to: str, number: int = 1, *, has_others: bool = False) -> str:
+    of = Copying(f"20261128T0{number}0000Z-000{number}", to, has_others)
+    outcome = backup_copy.copy(Operation(COPY, msgspec.to_builtins(of), "db", 60.0), site)
+    assert outcome.is_ok, outcome.output
+    return outcome.output
+
+
+def copies(site: Site, number: int = 1) -> set[str]:
+    row = store_of(site).row(f"20261128T0{number}0000Z-000{number}")
+    assert row is not None
+    return set(row.copies)
+
+
+def test_a_copy_on_another_server_is_the_same_and_has_its_name_last(site: Site, tmp_path: Path) -> None:
+    said = copy(site, "other")
+    there = tmp_path / "there/copies/20261128T010000Z-0001"
+    assert {name: (there / name).read_bytes() for name in FILES} == FILES
+    assert (there / MANIFEST).exists()
+    assert "all 5 sums are right" in said
+    assert copies(site) == {"other"}
+    assert (there.parent / "objects/generations/1/avatars/a b").read_bytes() == b"before"
+
+
+def test_objects_that_are_there_are_not_brought_again(site: Site, tmp_path: Path) -> None:
+    copy(site, "other")
+    make(site, "20261128T020000Z-0002")
+    (tmp_path / "minio/current/avatars/new").write_bytes(b"new")
+    file = tmp_path / "minio/current/avatars/a b"
+    file.unlink()
+    file.write_bytes(b"newer!")  # of the same size
+    assert "2 files of objects" in copy(site, "other", 2)
+    there = tmp_path / "there/copies/objects/current/avatars"
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == {"a b": b"newer!", "new": b"new"}
+
+
+def test_what_is_damaged_here_is_not_copied(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "backups/samaops/20261128T010000Z-0001/globals.sql").write_bytes(b"CREATE ROLE y;")
+    with pytest.raises(ClientError, match=r"1 files are not at .* as they are here: globals\.sql"):
+        copy(site, "other")
+    assert copies(site) == set()
+    assert [path.name for path in (tmp_path / "there/copies").iterdir()] == []
+
+
+def test_a_copy_that_is_damaged_there_is_not_taken_for_whole(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from samaops.clients.backup_copy import CopyPlace
+
+    take = CopyPlace.take
+
+    def damaging(self: CopyPlace, name: str, *rest: object) -> None:
+        take(self, name, *rest)  # type: ignore[arg-type]
+        (Path(self.directory) / f"{name}.partial/empty").write_bytes(b"x")
+
+    monkeypatch.setattr(CopyPlace, "take", damaging)
+    with pytest.raises(ClientError, match="empty"):
+        copy(site, "other")
+    assert copies(site) == set()
+
+
+def test_a_place_that_may_not_be_written_to_says_so(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("a file")
+    with pytest.raises(ClientError, match="there"):
+        copy(site, "other")
+
+
+@needs_restic
+def test_a_repository_takes_it_and_gives_nothing_up(site: Site, sshd: SshServer, tmp_path: Path) -> None:
+    assert "the repository was made" in copy(site, "vault")
+    make(site, "20261128T020000Z-0002")
+    copy(site, "vault", 2, has_others=True)
+    assert copies(site, 2) == {"vault"}
+    assert len(restic(site, "snapshots", "--json").stdout.split('"short_id"')) == 3
+    refused = restic(site, "forget", "--prune", "--keep-last", "1", "--group-by", "", check=False)
+    assert refused.returncode != 0
+    assert len(restic(site, "snapshots", "--json").stdout.split('"short_id"')) == 3
+    restic(site, "restore", "latest", "--tag", "20261128T010000Z-0001", "--target", str(tmp_path / "back"))
+    back = Path(f"{tmp_path}/back{tmp_path}/backups/samaops/20261128T010000Z-0001")
+    assert {name: (back / name).read_bytes() for name in FILES} == FILES
+
+
+@needs_restic
+def test_a_repository_that_is_gone_is_not_made_anew_over_copies(site: Site, tmp_path: Path) -> None:
+    copy(site, "vault")
+    shutil.rmtree(tmp_path / "vault")
+    make(site, "20261128T020000Z-0002")
+    with pytest.raises(ClientError, match="it held copies"):
+        copy(site, "vault", 2, has_others=True)
+    assert copies(site, 2) == set()
+
+
+@needs_restic
+def test_a_damaged_repository_is_said(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup_copy, "CHECK_PARTS", 1)
+    copy(site, "vault")
+    for file in (tmp_path / "vault/data").rglob("*"):
+        if file.is_file():
+            file.chmod(0o600)
+            file.write_bytes(file.read_bytes()[:-1] + b"x")
+    make(site, "20261128T020000Z-0002")
+    with pytest.raises(ClientError):
+        copy(site, "vault", 2, has_others=True)
+    assert copies(site, 2) == set()
+
+
+@needs_restic
+def test_another_password_does_not_make_another_repository(
+    site: Site, sshd: SshServer, tmp_path: Path
+) -> None:
+    copy(site, "vault")
+    before = sorted(path for path in (tmp_path / "vault").rglob("*") if "locks" not in path.parts)
+    settings = site.settings.model_dump()
+    settings["backup"]["copies"][1]["password"] = "another"
+    settings["servers"]["other"]["ssh"] = sshd.settings()
+    make(site, "20261128T020000Z-0002")
+    with pytest.raises(ClientError, match="password"):
+        copy(Site(Settings.model_validate(settings)), "vault", 2)
+    assert sorted(path for path in (tmp_path / "vault").rglob("*") if "locks" not in path.parts) == before
+
+
+def restic(site: Site, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    assert site.settings.backup is not None
+    place = site.settings.backup.copies[1]
+    options = ["-r", place.repository, "-o", f"rclone.program={place.rclone_program}"]
+    return subprocess.run(
+        ["restic", *options, *arguments], env={**os.environ, "RESTIC_PASSWORD": PASSWORD}, capture_output=True, text=True, check=check, timeout=60,
+    )  # fmt: skip

@@ -28,7 +28,8 @@ def _bring(site: Site, release: releases.Release) -> None:
     engine.load(server, [releases.image_of(release, engine.IMAGE_PATH)])
     compose.up(server, SERVICE)
     if not wait_until(compose.ready(site.layout, MEMBER), READY_SECONDS):
-        raise StartError(f"{MEMBER}: {_('no answer')}")
+        no_answer = _("no answer")
+        raise StartError(f"{MEMBER}: {no_answer}")
 
 
 def _images(site: Site) -> dict[str, str]:

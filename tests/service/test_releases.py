@@ -64,11 +64,8 @@ def on(lab: RunningLab, server: str, *argv: str) -> str:
 
 
 def settings_of_pool(lab: RunningLab) -> dict[str, str]:
-    rows = json.loads(lab.samaops("--lab", "balancer", "list", "-o", "json").stdout)
-    (members,) = [
-        rows[key] for key in rows if isinstance(rows[key], list) and key not in ("notes", "commands")
-    ]
-    return {row["member"]: row["state"] for row in members}
+    rows = json.loads(lab.samaops("--lab", "balancer", "list", "-o", "json").stdout)["balancer_members"]
+    return {row["member"]: row["setting"] for row in rows}
 
 
 def served(lab: RunningLab) -> str:
@@ -222,11 +219,14 @@ def test_a_container_that_does_not_get_well_ends_it_at_the_first_member(lab: Run
     assert "taken back" in done.stderr + done.stdout
     assert running(lab) == dict.fromkeys(ALL, ADDING)
     assert on(lab, "api", "docker", "inspect", "--format", "{{.Id}}", "samaconso_api_2") == second
-    assert set(settings_of_pool(lab).values()) == {"serving"}
+    assert set(settings_of_pool(lab).values()) == {"enabled"}
     assert set(outcomes) == {"200"}, outcomes
 
 
-@pytest.mark.parametrize("seconds", [2.0, 6.0, 11.0])
+MIDDLE = 8.0
+
+
+@pytest.mark.parametrize("seconds", [4.0, MIDDLE, 15.0])
 def test_killed_in_the_middle_no_member_stays_out_and_the_next_run_goes_on(
     lab: RunningLab, seconds: float
 ) -> None:
@@ -251,14 +251,18 @@ def test_killed_in_the_middle_no_member_stays_out_and_the_next_run_goes_on(
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     history = lab.samaops("--lab", "history", "list", "-o", "json", expected=0).stdout
-    assert json.loads(history)["history"][0]["status"] == "interrupted"
+    assert json.loads(history)["changes"][0]["status"] == "interrupted"
     ends_at = time.monotonic() + 90  # [release] member_seconds of the lab, and what was begun on a server
-    while set(settings_of_pool(lab).values()) != {"serving"} or set(running(lab)) != set(ALL):
+    while set(settings_of_pool(lab).values()) != {"enabled"} or set(running(lab)) != set(ALL):
         assert time.monotonic() < ends_at, (settings_of_pool(lab), running(lab))
         time.sleep(1.0)
-    lab.samaops("--lab", "rollback", "app", "--to", OLD, "--yes", expected=0)
-    assert running(lab) == dict.fromkeys(ALL, OLD)
-    lab.samaops("--lab", "rollback", "app", "--to", ADDING, "--yes", expected=0)
+    if seconds == MIDDLE:
+        lab.samaops("--lab", "undo", "last", "--yes", expected=0)
+        assert running(lab) == dict.fromkeys(ALL, ADDING)
+    else:
+        lab.samaops("--lab", "rollback", "app", "--to", OLD, "--yes", expected=0)
+        assert running(lab) == dict.fromkeys(ALL, OLD)
+        lab.samaops("--lab", "rollback", "app", "--to", ADDING, "--yes", expected=0)
 
 
 def test_members_of_two_releases_are_critical(lab: RunningLab) -> None:

@@ -54,7 +54,6 @@ PLACES = {
         stops=("publishing", "sending"),
     ),
     # Which release runs, and what is kept of the others, is read from the engines of both servers.
-    "release-half-deployed": Place(("api_2", "releases"), needs=("worker1",)),
     "rollback-impossible": Place(("releases",), needs=("worker1",)),
     "docker-down": Place(
         ("server workers", *_CONTAINERS_OF_WORKERS),

@@ -10,12 +10,21 @@ from samaops.model.finding import Finding
 from samaops.site.commands import samaops
 
 
+def _points_nowhere(finding: Finding) -> bool:
+    """Return whether a container's environment differs in what leads to no other service."""
+    return not finding.evidence.get("points")
+
+
 @root(
     "releases-differ",
     on="release.running.differs",
-    rank=Rank.STATE,
+    rank=Rank.CONTAINER,
     runbook="api-down",
-    effects=codes("docker.image.differs", "api.version.differs"),
+    effects=(
+        *codes("docker.image.differs", "api.version.differs"),
+        # An image brings variables of its own, such as its version; one that leads elsewhere is none of these.
+        *codes("docker.container.environment", when=_points_nowhere),
+    ),
 )
 def releases_differ(_finding: Finding, view: View) -> Root:
     """A deployment or a way back has ended half-way."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from samaops.lab.servers import run_in
 from tests.service.lab_fixture import RunningLab, running_lab
+from tests.service.postgres_server import eventually
 
 pytestmark = [pytest.mark.lab, pytest.mark.service, pytest.mark.timeout(400)]
 OLD, ADDING, BAD, DROPPING = "2.0.0", "2.1.0", "2.1.1", "3.0.0"
@@ -64,11 +66,8 @@ def on(lab: RunningLab, server: str, *argv: str) -> str:
 
 
 def settings_of_pool(lab: RunningLab) -> dict[str, str]:
-    rows = json.loads(lab.samaops("--lab", "balancer", "list", "-o", "json").stdout)
-    (members,) = [
-        rows[key] for key in rows if isinstance(rows[key], list) and key not in ("notes", "commands")
-    ]
-    return {row["member"]: row["state"] for row in members}
+    rows = json.loads(lab.samaops("--lab", "balancer", "list", "-o", "json").stdout)["balancer_members"]
+    return {row["member"]: row["setting"] for row in rows}
 
 
 def served(lab: RunningLab) -> str:
@@ -215,6 +214,9 @@ def test_a_bad_release_at_noon_is_gone_back_from(lab: RunningLab) -> None:
 
 def test_a_container_that_does_not_get_well_ends_it_at_the_first_member(lab: RunningLab) -> None:
     """The bad release is one of those that ran: to go to it must end with what was."""
+    if BAD not in {row["release"] for row in listed(lab)}:
+        deploy(lab, BAD)
+        lab.samaops("--lab", "rollback", "app", "--to", ADDING, "--yes", expected=0)
     second = on(lab, "api", "docker", "inspect", "--format", "{{.Id}}", "samaconso_api_2")
     load = Requests(lab)
     done = lab.samaops("--lab", "rollback", "app", "--to", BAD, "--yes", "--wait", "12", expected=2)
@@ -222,14 +224,36 @@ def test_a_container_that_does_not_get_well_ends_it_at_the_first_member(lab: Run
     assert "taken back" in done.stderr + done.stdout
     assert running(lab) == dict.fromkeys(ALL, ADDING)
     assert on(lab, "api", "docker", "inspect", "--format", "{{.Id}}", "samaconso_api_2") == second
-    assert set(settings_of_pool(lab).values()) == {"serving"}
+    assert set(settings_of_pool(lab).values()) == {"enabled"}
     assert set(outcomes) == {"200"}, outcomes
 
 
-@pytest.mark.parametrize("seconds", [2.0, 6.0, 11.0])
-def test_killed_in_the_middle_no_member_stays_out_and_the_next_run_goes_on(
-    lab: RunningLab, seconds: float
-) -> None:
+def begun_steps(lab: RunningLab) -> tuple[str, list[int]]:
+    """Return the newest change and the steps that it has begun, as its journal tells while it is made."""
+    file = lab.state_home / "samaops" / "history.sqlite3"
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as journal:
+        (newest,) = journal.execute(
+            "SELECT change FROM samaops_events ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        query = "SELECT step FROM samaops_events WHERE change = ? AND kind = 'step_begun' ORDER BY number"
+        return newest, [number for (number,) in journal.execute(query, (newest,))]
+
+
+def newest_change(lab: RunningLab) -> dict[str, Any]:
+    listed = lab.samaops("--lab", "history", "list", "-o", "json", expected=0).stdout
+    change: dict[str, Any] = json.loads(listed)["changes"][0]
+    return change
+
+
+# A member taken out, its container being replaced, the next one's, a worker's.
+@pytest.mark.parametrize("step", [0, 1, 5, 8])
+def test_killed_at_a_step_no_member_stays_out_and_the_next_run_goes_on(lab: RunningLab, step: int) -> None:
+    earlier, _steps = begun_steps(lab)
+
+    def has_begun() -> bool:
+        newest, steps = begun_steps(lab)
+        return newest != earlier and step in steps
+
     environment = {**os.environ, "XDG_STATE_HOME": str(lab.state_home)}
     command = [
         *lab.network,
@@ -247,18 +271,21 @@ def test_killed_in_the_middle_no_member_stays_out_and_the_next_run_goes_on(
         command, env=environment, cwd=Path(__file__).parents[2], start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    time.sleep(seconds)
+    eventually(has_begun, 150)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    history = lab.samaops("--lab", "history", "list", "-o", "json", expected=0).stdout
-    assert json.loads(history)["history"][0]["status"] == "interrupted"
-    ends_at = time.monotonic() + 90  # [release] member_seconds of the lab, and what was begun on a server
-    while set(settings_of_pool(lab).values()) != {"serving"} or set(running(lab)) != set(ALL):
-        assert time.monotonic() < ends_at, (settings_of_pool(lab), running(lab))
-        time.sleep(1.0)
-    lab.samaops("--lab", "rollback", "app", "--to", OLD, "--yes", expected=0)
-    assert running(lab) == dict.fromkeys(ALL, OLD)
-    lab.samaops("--lab", "rollback", "app", "--to", ADDING, "--yes", expected=0)
+    assert newest_change(lab)["status"] == "interrupted"
+    # [release] member_seconds of the lab, and what was begun on a server
+    eventually(lambda: set(settings_of_pool(lab).values()) == {"enabled"}, 100)
+    eventually(lambda: set(running(lab)) == set(ALL), 60)
+    eventually(lambda: served(lab) in (OLD, ADDING), 30)
+    if step == 1:
+        lab.samaops("--lab", "undo", "last", "--yes", expected=0)
+    else:
+        lab.samaops("--lab", "rollback", "app", "--to", OLD, "--yes", expected=0)
+        assert running(lab) == dict.fromkeys(ALL, OLD)
+        lab.samaops("--lab", "rollback", "app", "--to", ADDING, "--yes", expected=0)
+    assert running(lab) == dict.fromkeys(ALL, ADDING)
 
 
 def test_members_of_two_releases_are_critical(lab: RunningLab) -> None:

@@ -205,19 +205,19 @@ class _Rolling:
         """Yield how a member is replaced: spared by the balancer meanwhile, where it serves."""
         expected = self._site.healthy_status()
         recreate = self._recreate(part)
-        serves = _("{member} serves").format(member=part.name)
-        recreate = replace(
-            recreate,
-            after=(*recreate.after, Condition("docker.api_serves", (expected, part.name), True, serves)),
-            servers=self._site.servers_of("api"),
-        )
-        if len(self._site.members()) < 2 or not api_serves(self._snapshot, expected, part.name):
+        text = _("{member} serves").format(member=part.name)
+        serves = Condition("docker.api_serves", (expected, part.name), True, text)
+        recreate = replace(recreate, after=(*recreate.after, serves), servers=self._site.servers_of("api"))
+        if not api_serves(self._snapshot, expected, part.name):
             yield recreate
+        elif len(self._site.members()) < 2:
+            yield replace(recreate, before=(*recreate.before, serves))
         else:
             member = balancer.member_named(self._snapshot, self._site, part.name)
             guard = self._rules.member_seconds
             yield balancer.drain_step(self._snapshot, self._site, member, DRAIN_SECONDS, guard)
-            yield recreate
+            # Taken back, it serves again before it is put into the pool.
+            yield replace(recreate, before=(*recreate.before, serves))
             yield balancer.enable_step(self._site, member, OFFLINE, guard)
         if self._rules.bake_seconds:
             yield self._bake(part)

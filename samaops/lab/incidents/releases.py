@@ -1,4 +1,4 @@
-"""Incidents of releases: a deployment that ended half-way, a way back that is gone."""
+"""Incidents of releases: a way back that is gone."""
 
 from __future__ import annotations
 
@@ -6,52 +6,15 @@ import json
 from pathlib import Path
 
 from samaops.i18n import N_, _
-from samaops.lab import compose, engine
 from samaops.lab.compose import CONTAINERS
 from samaops.lab.incidents.incident import Fault, Incident, Root
-from samaops.lab.incidents.site import READY_SECONDS, Site
-from samaops.lab.processes import StartError
+from samaops.lab.incidents.site import Site
 from samaops.lab.release import releases
-from samaops.lab.servers import run_in
-from samaops.lab.starting import wait_until
 
-MEMBER, SERVICE = "samaconso_api_2", "api_2"
-HALF = releases.RELEASES[1]
+MEMBER = "samaconso_api_2"
 # A release that ran long ago, of which nothing but its record is left.
 GONE = "sha256:" + "0ddba11" * 9 + "0"
 RECORDS = Path("/data/releases")
-
-
-def _bring(site: Site, release: releases.Release) -> None:
-    """Let the name of production stand for a release on server api, and make one member anew."""
-    server = site.server("api")
-    engine.load(server, [releases.image_of(release, engine.IMAGE_PATH)])
-    compose.up(server, SERVICE)
-    if not wait_until(compose.ready(site.layout, MEMBER), READY_SECONDS):
-        raise StartError(f"{MEMBER}: {_('no answer')}")
-
-
-def _images(site: Site) -> dict[str, str]:
-    """Return the image of each API member; nothing where the engine does not answer."""
-    names = [name for name in CONTAINERS["api"] if "_api_" in name]
-    done = run_in(site.server("api"), ["docker", "inspect", "--format", "{{.Name}} {{.Image}}", *names])
-    pairs = (line.split() for line in done.stdout.splitlines())
-    return {name.lstrip("/"): image for name, image in pairs}
-
-
-def _differ(site: Site) -> str | None:
-    images = _images(site)
-    if len(set(images.values())) < 2:
-        return None
-    return "; ".join(f"{name}: {image[7:19]}" for name, image in sorted(images.items()))
-
-
-def _whole(site: Site) -> None:
-    if _differ(site) is None:
-        return
-    half = _images(site).get(MEMBER, "")
-    _bring(site, releases.FIRST)
-    run_in(site.server("api"), ["docker", "rmi", half])
 
 
 def _records(site: Site) -> list[Path]:
@@ -85,19 +48,6 @@ def _needs_containers(site: Site) -> str | None:
 
 
 INCIDENTS = (
-    Incident(
-        id="release-half-deployed",
-        runbook="api-down",
-        title=N_("A deployment ended half-way"),
-        does=N_(
-            "The image of release 2.1.0 is loaded on server api, and one member alone is made anew of it."
-        ),
-        notice=N_("Every second answer is that of another release; workers may not know its tasks."),
-        root=Root("releases-differ", "release/application"),
-        fault=Fault(
-            break_=lambda site: _bring(site, HALF), evidence=_differ, heal=_whole, refuse=_needs_containers
-        ),
-    ),
     Incident(
         id="rollback-impossible",
         runbook="api-down",

@@ -115,4 +115,5 @@ def _await(layout: Layout) -> None:
     for containers in SERVICES.values():
         for container in containers.values():
             if not wait_until(compose.ready(layout, container), compose.READY_SECONDS):
-                raise StartError(f"{container}: {_('no answer')}")
+                no_answer = _("no answer")
+                raise StartError(f"{container}: {no_answer}")

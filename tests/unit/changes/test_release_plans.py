@@ -370,3 +370,6 @@ def test_a_member_that_serves_is_spared_while_it_is_replaced() -> None:
     assert (drain.after[0].value, enable.before[0].value) == (OFFLINE, OFFLINE)
     assert drain.needs, "another member serves meanwhile"
     assert {condition.reading for condition in recreate.after} == {"release.runs", "docker.api_serves"}
+    assert "docker.api_serves" in {condition.reading for condition in recreate.before}, (
+        "taken back, it serves first"
+    )

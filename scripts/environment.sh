@@ -8,6 +8,7 @@ DEBIAN_PACKAGES=(
   postgresql-15 pgbouncer redis-server rabbitmq-server openssh-server openssh-client docker.io docker-compose
   tinyproxy nginx-light unixodbc odbc-postgresql python3-venv iproute2 iputils-ping procps curl zsh fish
   prometheus # its promtool; the server is not started
+  age # who has the key alone reads what is secret in a backup
   check-pgactivity pg-activity # what others see of a database: the tests compare
 )
 

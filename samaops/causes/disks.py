@@ -235,7 +235,11 @@ def backups_not_expired(finding: Finding, view: View) -> Root | None:
     return _filled_by_what_is_untidy(
         finding,
         view,
-        destructive("backup.prune", _("Verify the newest backup, then remove those past retention")),
+        destructive(
+            "backup.prune",
+            _("Verify the newest backup, then remove those past retention"),
+            samaops(view.site, "backup prune"),
+        ),
     )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from samaops.checks import backup_runs  # noqa: F401 - it registers its checks
 from samaops.checks.registry import Context, Evidence, access_check, check
-from samaops.facts.backup import BackupFacts, BackupFile
+from samaops.facts.backup import BackupFacts, BackupFile, CatalogueFacts
+from samaops.facts.backup_run import GUIDE, WHOLE, Run, Survey, epoch_of
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration, size
+from samaops.site.backup_policy import decide, rules_of
 from samaops.site.shell_words import operands, quoted
 
 HOUR_SECONDS = 3600.0
@@ -42,12 +45,30 @@ def readable(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     yield context.crit(title, evidence=evidence, hint=hint)
 
 
+def _survey(context: Context) -> Survey | None:
+    """Return what samaops' own catalogue says; None where it was not looked at, or could not be."""
+    surveys = (facts.survey for _seen, facts in context.snapshot.facts_of(CatalogueFacts))
+    return next((survey for survey in surveys if survey is not None), None)
+
+
+def _files(backup: BackupFacts, context: Context) -> list[BackupFile]:
+    """Return the dumps of the guide and the whole backups of samaops, newest first."""
+    survey = _survey(context)
+    own = [
+        BackupFile(run.id, run.bytes or 0, epoch_of(run.ended_at or run.started_at))
+        for run in (survey.runs if survey else ())
+        if run.engine != GUIDE and run.state == WHOLE
+    ]
+    return sorted((*backup.files, *own), key=lambda file: -file.modified_at)
+
+
 @check("backup.newest.missing", BackupFacts)
 def exists(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     if not backup.exists:
         return  # backup.directory.unreadable speaks
-    if backup.files:
-        yield context.ok(_("The newest backup is {name}").format(name=backup.files[0].name))
+    files = _files(backup, context)
+    if files:
+        yield context.ok(_("The newest backup is {name}").format(name=files[0].name))
         return
     title = _("No backup {pattern} in {directory}").format(pattern=backup.pattern, directory=backup.directory)
     left_out = ", ".join(backup.left_out[:5])
@@ -58,9 +79,10 @@ def exists(backup: BackupFacts, context: Context) -> Iterator[Finding]:
 # One a night: 26 hours leave two for a slow night, 50 hours are two nights without any.
 @check("backup.newest.old", BackupFacts, warning=26, critical=50, unit="h")
 def age(backup: BackupFacts, context: Context) -> Iterator[Finding]:
-    if not backup.files:
+    files = _files(backup, context)
+    if not files:
         return
-    newest = backup.files[0]
+    newest = files[0]
     seconds = backup.epoch - newest.modified_at
     evidence = {"name": newest.name, "modified_at": newest.modified_at, "size_bytes": newest.size_bytes}
     hint = _listing(backup, context)
@@ -82,9 +104,13 @@ def age(backup: BackupFacts, context: Context) -> Iterator[Finding]:
 # not come from people deleting their accounts.
 @check("backup.size.changed", BackupFacts, warning=-50, unit="%", less_is_worse=True)
 def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
-    finished = [file for file in backup.files if backup.epoch - file.modified_at >= STILL_WRITTEN_SECONDS]
+    files = _files(backup, context)
+    finished = [file for file in files if backup.epoch - file.modified_at >= STILL_WRITTEN_SECONDS]
     if not finished:
         return
+    # One of samaops is compared with others of samaops: they are packed otherwise than the guide's.
+    is_guide = finished[0] in backup.files
+    finished = [file for file in finished if (file in backup.files) == is_guide]
     newest, previous = finished[0], finished[1 : 1 + PREVIOUS_COMPARED]
     evidence = {
         "name": newest.name,
@@ -141,7 +167,14 @@ def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         return
     days = context.site.settings.backup.retention_days if context.site.settings.backup else 30
     # one day of grace: the expiry runs once a day
-    old = [file for file in backup.files if backup.epoch - file.modified_at > (days + 1) * DAY_SECONDS]
+    limit = backup.epoch - (days + 1) * DAY_SECONDS
+    kept, own = _kept(context)
+    old = [file for file in backup.files if file.modified_at < limit and file.name not in kept]
+    old += [
+        BackupFile(run.id, run.bytes or 0, epoch_of(run.started_at))
+        for run in own
+        if epoch_of(run.started_at) < limit
+    ]
     if not old:
         yield context.ok(_("No backup is older than {days} days").format(days=days))
         return
@@ -153,6 +186,17 @@ def retention(backup: BackupFacts, context: Context) -> Iterator[Finding]:
         evidence={"count": len(old), "bytes": _total(old), "oldest": old[-1].name, "retention_days": days},
         hint=context.on_server(f"ls -ltr {_inside(backup)} | head"),
     )
+
+
+def _kept(context: Context) -> tuple[frozenset[str], tuple[Run, ...]]:
+    """Return what the policy keeps whatever its age, and the runs of samaops that have expired."""
+    survey, backup = _survey(context), context.site.settings.backup
+    if survey is None or backup is None:
+        return frozenset(), ()
+    decision = decide(survey.runs, survey.epoch, rules_of(backup))
+    if decision.held:  # nothing expires now; what is too old is too old
+        return frozenset(run.id for run in survey.runs if run.pinned), ()
+    return frozenset(decision.kept), tuple(run for run in decision.expired if run.engine != GUIDE)
 
 
 @check("backup.unfinished.left", BackupFacts)

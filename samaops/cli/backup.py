@@ -11,7 +11,6 @@ from samaops.changes.backup.verify import ALL
 from samaops.changes.restoring import drill as trial
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
-from samaops.cli.options import completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.workflows import backup, restoring
@@ -24,7 +23,6 @@ BackupArgument = Annotated[
     typer.Argument(
         metavar="ID|latest",
         help=N_("A backup of samaops backup list; its beginning is enough."),
-        autocompletion=completed_by("backups"),
     ),
 ]
 
@@ -66,7 +64,6 @@ def verify(
         typer.Argument(
             metavar="[ID|latest]",
             help=N_("A backup of samaops backup list; the newest when absent."),
-            autocompletion=completed_by("backups"),
         ),
     ] = None,
     every: Annotated[bool, typer.Option(ALL, help=N_("All backups, one after the other."))] = False,

@@ -31,7 +31,7 @@ DATABASE_DIRECTORY = "database"
 ASK_SECONDS = 60.0
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s."(]+)'
 _COPY = re.compile(rf"COPY (?P<schema>{_NAME})\.(?P<table>{_NAME}) ")
-_HEADER = re.compile(r"^;\s+(?P<key>[A-Za-z ]+): (?P<value>.*)$", re.MULTILINE)
+_HEADER = re.compile(r"^;\s+(?P<key>[A-Za-z_ ]+): (?P<value>.*)$", re.MULTILINE)
 
 
 class Database(Struct, frozen=True):
@@ -206,6 +206,13 @@ def last_words(errors: str) -> str:
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     serious = [line for line in lines if "error:" in line or "ERROR:" in line or "FATAL:" in line]
     return (serious or lines or [""])[0 if serious else -1][:400]
+
+
+def waited_for(errors: str) -> str:
+    """Return the statement with which a dump waited too long for a lock, or did not get one; "" where that was not why."""
+    found = re.search(r"LOCK TABLE [^\n]{1,300}", errors)
+    is_it = "timeout" in errors or "could not obtain lock" in errors
+    return found[0].rstrip() if found and is_it else ""
 
 
 def _unquoted(name: str) -> str:

@@ -39,10 +39,7 @@ def place(site: Site) -> Iterator[Target]:
         yield Target(backup.server, backup, backup.server, site.shell_seconds(backup.server, SCRIPT_SECONDS))
 
 
-CATALOGUE = ("backup.catalogue", "backup.run", "backup.grade", "backup.place", "backup.copy", "backup.key")
-
-
-@collects("backup", CatalogueFacts, targets=place, kind="backup_catalogue", feeds=CATALOGUE)
+@collects("backup", CatalogueFacts, targets=place, kind="backup_catalogue")
 def look_at_catalogue(backup: Backup, site: Site, probe: Probe) -> CatalogueFacts:
     """Look at the catalogue of samaops' own runs, as the user whose they are."""
     shell = probe.shell(backup.server)
@@ -53,7 +50,7 @@ def look_at_catalogue(backup: Backup, site: Site, probe: Probe) -> CatalogueFact
         return CatalogueFacts(backup.directory, store.survey(postgresql.port if postgresql else 5432))
     except ClientError as error:
         if error.kind is FailureKind.PERMISSION and _was_never_used(shell, backup, probe):
-            return CatalogueFacts(backup.directory, None)
+            return CatalogueFacts(backup.directory, None, error.message)
         raise
 
 

@@ -39,7 +39,8 @@ class BackupFacts(Struct, frozen=True):
 
 
 class CatalogueFacts(Struct, frozen=True):
-    """What samaops knows of the backups. ``survey`` is None where it has made none and may not look as their owner."""
+    """What samaops knows of the backups. ``survey`` is None where it has made none and may not look as their owner: why."""
 
     directory: str
     survey: Survey | None
+    reason: str = ""

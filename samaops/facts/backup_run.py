@@ -44,7 +44,8 @@ class Run(Struct, frozen=True):
     """A row of the catalogue. ``by`` is user@machine; ``reason`` says why it failed; ``pinned`` why it is kept for ever.
 
     ``engine`` is ``dump``, ``pgbackrest``, or ``guide`` for a dump that the guide's own script wrote: its id is the name
-    of its file. ``manifest_sha256`` is the sum of its manifest, which has those of all its other files.
+    of its file. ``manifest_sha256`` is the sum of its manifest, which has those of all its other files; of a guide's dump that
+    of the file itself, once it was read.
     """
 
     id: str

@@ -9,7 +9,6 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from samaops.changes.backup.policy import decide, is_proved, rules_of
 from samaops.changes.backup.work import named
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
@@ -17,8 +16,12 @@ from samaops.clients.shells import ShellPool
 from samaops.config.settings import Backup
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.backup_run import (
+    FAILED,
     GUIDE,
     KILLED,
+    MISSING,
+    RUNNING,
+    STARTED,
     UNLISTED,
     WHOLE,
     Grade,
@@ -31,12 +34,21 @@ from samaops.i18n import N_, _, ngettext
 from samaops.model.quantities import duration, moment, size
 from samaops.model.table import Column, Table
 from samaops.site import chosen, redaction
+from samaops.site.backup_policy import decide, is_proved, rules_of
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 Row = dict[str, Any]
 _GRADES = ("stored", "readable", "restored")
 _BAD = N_("bad")
+_STATES = {
+    STARTED: N_("started"),
+    FAILED: N_("failed"),
+    RUNNING: N_("running"),
+    KILLED: N_("killed"),
+    MISSING: N_("missing"),
+    UNLISTED: N_("unlisted"),
+}
 _MOST_SHOWN = 12
 
 
@@ -75,7 +87,9 @@ def listed(site: Site) -> Table:
         Column("age", _("age"), True),
         Column("size", _("size"), True),
         Column("shown_state", _("state")),
-        *(Column(f"shown_{name}", _(name)) for name in _GRADES),
+        Column("shown_stored", _("stored")),
+        Column("shown_readable", _("read")),
+        Column("shown_restored", _("restored")),
     )
     answer = _answer(survey)
     return Table(
@@ -91,14 +105,14 @@ def shown(site: Site, word: str) -> Table:
         run = named(survey, word)
         manifest, reason = _manifest(store, run)
     decision = decide(survey.runs, survey.epoch, rules_of(store.backup))
-    rows = [{"what": what, "value": value} for what, value in _told(run, manifest, survey) if value]
+    rows = [{"what": what, "value": value} for what, value in _told(run, manifest) if value]
     kept = decision.kept.get(run.id)
     if kept:
         rows.append({"what": _("kept"), "value": kept})
     figures: Row = {"row": to_builtins(run), "manifest": to_builtins(manifest) if manifest else None}
     columns = (Column("what", _("what"), is_copied=True), Column("value", _("value")))
     answer = _("{id}: {state}, {size}, {age} old").format(
-        id=run.id, state=run.state, size=size(run.bytes or 0), age=_age(run, survey)
+        id=run.id, state=_state(run), size=size(run.bytes or 0), age=_age(run, survey)
     )
     notes = (_("Its manifest could not be read: {reason}").format(reason=reason),) if reason else ()
     return Table(
@@ -140,9 +154,13 @@ def _row(run: Run, survey: Survey, kept: str, *, is_expired: bool) -> Row:
         "age_seconds": round(max(0.0, survey.epoch - epoch_of(run.started_at))),
         "age": _age(run, survey),
         "size": size(run.bytes) if run.bytes is not None else None,
-        "shown_state": f"{run.state} *" if run.pinned else run.state,
+        "shown_state": f"{_state(run)} *" if run.pinned else _state(run),
         **{f"shown_{name}": _day(grade) for name, grade in grades.items()},
     }
+
+
+def _state(run: Run) -> str:
+    return _(_STATES.get(run.state, run.state))
 
 
 def _age(run: Run, survey: Survey) -> str:
@@ -208,8 +226,8 @@ def _commands(site: Site, survey: Survey, expired: int) -> Iterator[str]:
         yield chosen.same(samaops(site, "backup prune"))
 
 
-def _told(run: Run, manifest: Manifest | None, survey: Survey) -> Iterator[tuple[str, str]]:
-    yield _("state"), run.state + (f": {run.reason}" if run.reason else "")
+def _told(run: Run, manifest: Manifest | None) -> Iterator[tuple[str, str]]:
+    yield _("state"), _state(run) + (f": {run.reason}" if run.reason else "")
     yield _("began"), _moment(run.started_at)
     yield _("ended"), _moment(run.ended_at or "")
     yield _("made by"), run.by
@@ -238,20 +256,22 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
     biggest = sorted(manifest.rows.items(), key=lambda item: -item[1])[:_MOST_SHOWN]
     for table, rows in biggest:
         newest = manifest.newest.get(table)
-        words = _("{rows} rows").format(rows=rows)
-        yield table, f"{words}, {_('the newest of')} {newest}" if newest else words
+        if newest:
+            yield table, _("{rows} rows, the newest of {moment}").format(rows=rows, moment=newest)
+        else:
+            yield table, _("{rows} rows").format(rows=rows)
     if len(manifest.rows) > len(biggest):
-        yield "…", _("{count} more tables").format(count=len(manifest.rows) - len(biggest))
+        yield "…", _("{count} tables besides").format(count=len(manifest.rows) - len(biggest))
     for part in manifest.parts:
-        words = [_("{count} files").format(count=len(part.paths))] if part.paths else []
-        words += [_("left out: {reason}").format(reason=part.left_out)] if part.left_out else []
-        yield part.name, "; ".join(words)
+        held = [_("{count} files").format(count=len(part.paths))] if part.paths else []
+        held += [_("left out: {reason}").format(reason=part.left_out)] if part.left_out else []
+        yield part.name, "; ".join(held)
     yield _("encrypted to"), manifest.encrypted_to
     yield _("objects"), manifest.objects or ""
 
 
 def _proof(grade: Grade) -> str:
-    words = _("good") if grade.is_good else f"{_(_BAD)}: {grade.reason}"
+    words = _("good") if grade.is_good else _("bad: {reason}").format(reason=grade.reason)
     took = "" if grade.seconds is None else f" ({duration(grade.seconds)})"
     return f"{_moment(grade.at)}, {words}{took}"
 

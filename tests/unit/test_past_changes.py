@@ -247,6 +247,11 @@ def test_what_is_no_moment_is_refused_with_examples(typed: str) -> None:
 
 # The words of a plan and what a person types to have it made again.
 TYPED = [
+    ("backup create", (), "backup create"),
+    ("backup verify", ("latest", "--grade", "stored"), "backup verify latest --grade stored"),
+    ("backup prune", (), "backup prune"),
+    ("backup pin", ("latest", "before the audit"), "backup pin latest --reason 'before the audit'"),
+    ("backup unpin", ("latest",), "backup unpin latest"),
     ("db cancel", ("4711",), "db cancel 4711"),
     ("db terminate", ("--idle-in-transaction", "300"), "db terminate --idle-in-transaction 300"),
     ("db checkpoint", (), "db checkpoint"),

@@ -179,6 +179,7 @@ def _notes(site: Site, backup: Backup, dead: tuple[str, ...]) -> Iterator[str]:
     if site.settings.minio is not None and backup.objects is None:
         yield _("The objects of MinIO are not among it: [backup.objects] is not configured")
     text = _(
-        "Whoever alters a table waits until the dump has ended, and may end it; what others lock it waits {seconds:g} s for"
+        "Whoever alters a table waits until the dump has ended, and may end it; a table that others have locked is waited "
+        "for at most {seconds:g} s"
     )
     yield text.format(seconds=backup.lock_wait)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from samaops.changes.backup.policy import decide, is_damaged, is_proved, rules_of
 from samaops.changes.backup.work import AS_SEEN, CATALOGUE, IS_THERE, mark, plan, section, survey_in
 from samaops.changes.verbs import verb
 from samaops.facts.backup_run import WHOLE, Run
@@ -13,6 +12,7 @@ from samaops.facts.observation import Snapshot
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import size
+from samaops.site.backup_policy import decide, is_damaged, is_proved, rules_of
 from samaops.site.site import Site
 
 REMOVE = "backup.remove"

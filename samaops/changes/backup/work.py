@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samaops.changes.readings import facts_in, known, reading
+from samaops.changes.readings import UnreadableError, facts_in, known, reading
 from samaops.config.settings import Backup
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.backup import CatalogueFacts
@@ -29,7 +29,9 @@ def section(site: Site) -> Backup:
 def survey_in(snapshot: Snapshot) -> Survey:
     """Return what was seen of the backups. Raises UnreadableError."""
     facts = facts_in(snapshot, CatalogueFacts)
-    return known(facts.survey, _("what lies in the directory of the backups"))
+    if facts.survey is None:
+        raise UnreadableError(f"{facts.directory}: {facts.reason}")
+    return facts.survey
 
 
 def named(survey: Survey, word: str) -> Run:

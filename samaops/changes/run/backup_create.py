@@ -248,6 +248,9 @@ class _Creation:
         )
         if done.exit_code:
             words = backup_dump.last_words(done.stderr) or _("exit code {code}").format(code=done.exit_code)
+            if waited_for := backup_dump.waited_for(done.stderr):
+                text = _("others have locked a table for more than {seconds:g} s: {statement}")
+                words = text.format(seconds=self._backup.lock_wait, statement=waited_for)
             raise ClientError(FailureKind.ERROR, words, "pg_dump")
 
     def _read(self, job: ServerJob, database: Database, path: str) -> ReadThrough:
@@ -335,8 +338,8 @@ class _Creation:
         )
         done = job.run(exports + command, self._backup.hook_timeout)
         if done.exit_code:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [""]
-            text = _("exit code {code}: {words}").format(code=done.exit_code, words=said[0][:300])
+            output = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [""]
+            text = _("exit code {code}: {words}").format(code=done.exit_code, words=output[0][:300])
             raise ClientError(FailureKind.ERROR, text, _("the hook {name}").format(name=name))
 
     def _warn(self, words: str) -> None:

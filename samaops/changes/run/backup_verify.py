@@ -53,10 +53,17 @@ def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
 
 @runs(VERIFY, lines=_lines)
 def verify(operation: Operation, site: Site) -> Outcome:
-    """Prove one backup. Raises ClientError where that could not be done: then nothing is said about it."""
+    """Prove one backup; where that cannot be done, nothing is said about it."""
     of = convert(operation.arguments, Verifying)
-    with stored(site) as store, server_job.begun(store.shell, store.backup.os_user) as job:
-        return Proof(of, store, job, operation.timeout_seconds).make()
+    try:
+        with stored(site) as store, server_job.begun(store.shell, store.backup.os_user) as job:
+            return Proof(of, store, job, operation.timeout_seconds).make()
+    except ClientError as error:
+        text = _("{id} could not be proved: {reason}")
+        words = f"{error.stage}: {error.message}" if error.stage else error.message
+        return Outcome(False, text.format(id=of.id, reason=words), is_seen=True)
+    except KeyboardInterrupt:
+        return Outcome(False, _("interrupted"), is_seen=True, is_interrupted=True)
 
 
 class Proof:
@@ -66,6 +73,7 @@ class Proof:
         self._of, self._store, self._job, self._seconds = of, store, job, seconds
         self._run = Run(of.id, store.site, WHOLE, of.engine, of.started_at, of.started_at, bytes=of.bytes)
         self._row = store.row(of.id)
+        self._sum = ""
         self._path = store.path_of(self._run)
 
     def make(self) -> Outcome:
@@ -100,11 +108,11 @@ class Proof:
         progress.tell(_("{id}: its sums are checked").format(id=self._of.id))
         manifest = self._manifest()
         there = self._store.files(self._path)
+        self._require_none((path for path in there if there[path][0] != "f"), _("is no file"))
         there.pop(MANIFEST, None)
         listed = {file.path: file for file in manifest.files}
         self._require_none(listed.keys() - there.keys(), _("is missing"))
         self._require_none(there.keys() - listed.keys(), _("is not in the manifest"))
-        self._require_none((path for path in there if there[path][0] != "f"), _("is no file"))
         self._require_none(
             (path for path in there if there[path][1] != listed[path].bytes), _("has another size")
         )
@@ -149,8 +157,8 @@ class Proof:
     def _readable(self, manifest: Manifest | None) -> ReadThrough:
         """Read it through to its end and compare what it holds. Raises DamagedError, ClientError."""
         archive = self._path if manifest is None else f"{self._path}/{DATABASE_DIRECTORY}"
-        if manifest is None and not self._of.bytes:
-            raise DamagedError(_("it has 0 bytes"))
+        if manifest is None:
+            self._sum = self._sum_of_dump()
         programs = backup_dump.programs_of(self._major_to_read(manifest))
         self._require_versions(programs, archive, manifest)
         began = time.monotonic()
@@ -174,6 +182,23 @@ class Proof:
         if manifest is not None and seen.rows != dict(manifest.rows):
             raise DamagedError(_difference(manifest.rows, seen.rows))
         return seen
+
+    def _sum_of_dump(self) -> str:
+        """Return the sum of a guide's dump, which is that of its first proof. Raises DamagedError, ClientError."""
+        if not self._of.bytes:
+            raise DamagedError(_("it has 0 bytes"))
+        done = self._job.run(f"sha256sum -b -- {shlex.quote(self._path)}", self._seconds)
+        found = done.stdout.split(" ", 1)[0]
+        if done.exit_code or not found:
+            raise self._not_made(done.stderr)
+        is_same_file = self._row is not None and self._is_seen(self._row)
+        if self._row is not None and is_same_file and self._row.manifest_sha256 not in ("", found):
+            raise DamagedError(_("it has another sum than when it was first read"))
+        return found
+
+    def _is_seen(self, row: Run) -> bool:
+        """Return whether a row is that of the guide's dump that lies there now."""
+        return (row.bytes, row.started_at) == (self._of.bytes, self._of.started_at)
 
     def _major_to_read(self, manifest: Manifest | None) -> int:
         majors = self._of.majors
@@ -222,11 +247,10 @@ class Proof:
 
         def change(row: Run | None) -> Run:
             row = row or (self._from_manifest(manifest) if manifest else self._run)
-            if self._of.engine == GUIDE and (row.bytes, row.started_at) != (
-                self._of.bytes,
-                self._of.started_at,
-            ):
+            if self._of.engine == GUIDE and not self._is_seen(row):
                 row = replace(self._run, pinned=row.pinned)  # another file under the same name
+            if self._sum:
+                row = replace(row, manifest_sha256=self._sum)
             grades: Mapping[str, Grade] = {name: grade}
             return replace(row, grades=replace(row.grades, **grades))
 
@@ -248,7 +272,7 @@ def _difference(listed: Mapping[str, int], seen: Mapping[str, int]) -> str:
     """Say of which tables the rows are others than the manifest's."""
     tables = [table for table in sorted({*listed, *seen}) if listed.get(table) != seen.get(table)]
     text = _("{table} has {seen} rows, not {listed}")
-    said = [
+    sentences = [
         text.format(table=table, seen=seen.get(table, 0), listed=listed.get(table, 0)) for table in tables
     ]
-    return "; ".join(said[:_MOST_NAMED])
+    return "; ".join(sentences[:_MOST_NAMED])

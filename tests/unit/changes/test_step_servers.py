@@ -21,6 +21,7 @@ from samaops.facts.selection import Selection
 from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
 from samaops.workflows import change, exclusion
+from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_object_plans as objects
 from tests.unit.changes import test_parking_plans as parking
@@ -50,6 +51,7 @@ SPREAD = Settings.model_validate(
         "flower": {"server": "flower"},
         "redis": {"server": "flower"},
         "postgresql": {"server": "flower"},
+        "backup": {"server": "flower"},
         "pgbouncer": {"server": "db"},
         "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
         "api": {
@@ -78,6 +80,11 @@ BROKER_ENGINE = seen(
     "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
 )
 PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
+    ("backup create", (), (backups.observed(), upkeep.observed())),
+    ("backup verify", ("latest",), (backups.observed(backups.OLD),)),
+    ("backup prune", (), (backups.observed(*backups.MANY),)),
+    ("backup pin", ("latest", "before the audit"), (backups.observed(backups.OLD),)),
+    ("backup unpin", ("latest",), (backups.observed(replace(backups.OLD, pinned="an audit")),)),
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),

@@ -15,6 +15,7 @@ from samaops.config.settings import Backup, Settings
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.model.failure import Failure, FailureKind
 from tests.unit.checks.judging import WAY_BROKEN, failed, findings, seen, statuses
+from tests.unit.checks.test_backup_runs import CASES as RUN_CASES
 
 NOW, HOUR = 1_770_000_000.0, 3600.0
 SETTINGS = Settings(backup=Backup())
@@ -118,7 +119,7 @@ def test_the_end_of_an_archive_is_read(content: bytes, is_whole: bool | None, tm
 
 
 def test_every_rule_of_backup_has_a_case() -> None:
-    assert {rule.code for rule in rules(("backup",))} == {case[0] for case in CASES}
+    assert {rule.code for rule in rules(("backup",))} == {case[0] for case in (*CASES, *RUN_CASES)}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,7 @@ def test_backups_that_cannot_be_looked_at_are_unknown(failure: Failure) -> None:
     found = {
         rule.code: statuses(rule.code, observation, settings=SETTINGS)["backup/db"]
         for rule in rules(("backup",))
+        if rule.facts is BackupFacts
     }
     assert found.pop("backup.directory.unreadable") == "unknown"
     assert set(found.values()) == {"skipped"}

@@ -29,6 +29,9 @@ _OWN_CODES = {
     "diagnose": _STATUS,
     "troubleshoot": (*_STATUS, 75, 77),
     "maintain daily": (*_STATUS, 75, 77),
+    **dict.fromkeys(
+        ("backup drill", "restore db", "restore table", "restore undo", "restore forget"), (*_STATUS, 75, 77)
+    ),
     **dict.fromkeys(("backup create", "backup verify", "backup prune"), (*_STATUS, 75, 77)),
     **dict.fromkeys(("db vacuum", "db analyze", "db reindex", "db optimize"), (*_STATUS, 75, 77)),
     "doctor": _STATUS,
@@ -200,6 +203,29 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("backup create --dry-run", N_("the plan alone: how much, how long, what is left out")),
         ("backup create --yes", N_("without a question, as cron does it")),
     ),
+    "backup drill": (
+        ("backup drill", N_("try the newest, and say how long a restore takes")),
+        ("backup drill --yes", N_("without a question, as cron does it")),
+    ),
+    "restore db": (
+        ("restore db latest --dry-run", N_("the plan alone: what would be lost")),
+        ("restore db latest --confirm samaconso", N_("the newest backup, without a question")),
+    ),
+    "restore table": (
+        (
+            "restore table customers --as customers_before",
+            N_("the rows of the last backup, beside those of now"),
+        ),
+        ("restore table customers --as customers", N_("a table that was dropped by mistake")),
+    ),
+    "restore undo": (("restore undo", N_("back to the database that was replaced last")),),
+    "restore forget": (
+        (
+            "restore forget samaops_replaced_20261128_030000_0a1b2c3d",
+            N_("drop one that is not needed any more"),
+        ),
+    ),
+    "restore list": (("restore list", N_("what is kept, and until when")),),
     "backup list": (("backup list", N_("what there is, and how far each is proved")),),
     "backup show": (("backup show latest", N_("what the newest holds")),),
     "backup verify": (

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from samaops.changes.run import progress
 from samaops.changes.run import restoring as doers
+from samaops.clients.database_server import DatabaseServer
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, SamaopsError
@@ -193,11 +194,16 @@ class Load:
 
 
 def test_under_load_no_transaction_fails_in_the_swap_and_in_its_undo_and_all_is_as_it_was(
-    pooled: dict[str, Any],
-    backups: Backups,
-    postgres_server: PostgresServer,
-    pgbouncer_server: PgBouncerServer,
-) -> None:
+    pooled: dict[str, Any], backups: Backups, postgres_server: PostgresServer, pgbouncer_server: PgBouncerServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    swap = DatabaseServer.swap
+
+    def slow_swap(*arguments: Any, **options: Any) -> None:
+        time.sleep(0.8)  # as on a busy machine: PgBouncer looks three times a second what is to be kept open
+        swap(*arguments, **options)
+
+    monkeypatch.setattr(DatabaseServer, "swap", slow_swap)
     site = site_of(pooled)
     backups.make()
     before, extensions = (

@@ -29,6 +29,7 @@ from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_release_plans as releases
+from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes import test_upkeep_plans as upkeep
@@ -88,6 +89,19 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("backup prune", (), (backups.observed(*backups.MANY),)),
     ("backup pin", ("latest", "before the audit"), (backups.observed(backups.OLD),)),
     ("backup unpin", ("latest",), (backups.observed(replace(backups.OLD, pinned="an audit")),)),
+    ("backup drill", ("latest",), (restores.observed(),)),
+    ("restore db", ("latest",), (restores.observed(), pools.observed())),
+    (
+        "restore undo",
+        (),
+        (restores.observed(databases=(restores.LIVE, restores.replaced("1", 1.0))), pools.observed()),
+    ),
+    (
+        "restore forget",
+        (restores.replaced("1", 1.0).name,),
+        (restores.observed(databases=(restores.replaced("1", 1.0),)),),
+    ),
+    ("restore table", ("orders", "orders_then", "latest"), (restores.observed(),)),
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),

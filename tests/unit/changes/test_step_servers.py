@@ -24,6 +24,7 @@ from samaops.workflows import change, exclusion
 from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_object_plans as objects
+from tests.unit.changes import test_objects_plans as storage
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
@@ -51,7 +52,12 @@ SPREAD = Settings.model_validate(
         "flower": {"server": "flower"},
         "redis": {"server": "flower"},
         "postgresql": {"server": "flower"},
-        "backup": {"server": "flower"},
+        "backup": {
+            "server": "flower",
+            "objects": {},
+            "copies": [{"name": "api", "server": "api", "directory": "/copies"}],
+        },
+        "minio": {"server": "flower"},
         "pgbouncer": {"server": "db"},
         "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
         "api": {
@@ -80,9 +86,12 @@ BROKER_ENGINE = seen(
     "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
 )
 PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
+    ("backup objects", (), (storage.observed(storage.NEWEST),)),
+    ("restore objects", ("", "", ""), (storage.observed(storage.NEWEST), storage.compared())),
+    ("backup copy", ("latest",), (backups.observed(backups.OLD),)),
     ("backup create", (), (backups.observed(), upkeep.observed())),
-    ("backup verify", ("latest",), (backups.observed(backups.OLD),)),
-    ("backup prune", (), (backups.observed(*backups.MANY),)),
+    ("backup verify", ("latest",), (backups.observed(backups.OLD), storage.observed(storage.NEWEST))),
+    ("backup prune", (), (backups.observed(*backups.MANY), storage.observed(storage.NEWEST))),
     ("backup pin", ("latest", "before the audit"), (backups.observed(backups.OLD),)),
     ("backup unpin", ("latest",), (backups.observed(replace(backups.OLD, pinned="an audit")),)),
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),

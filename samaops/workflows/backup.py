@@ -16,8 +16,12 @@ from samaops.clients.shells import ShellPool
 from samaops.config.settings import Backup
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.backup_run import (
+    FAILED,
     GUIDE,
     KILLED,
+    MISSING,
+    RUNNING,
+    STARTED,
     UNLISTED,
     WHOLE,
     Grade,
@@ -37,6 +41,14 @@ from samaops.site.site import Site
 Row = dict[str, Any]
 _GRADES = ("stored", "readable", "restored")
 _BAD = N_("bad")
+_STATES = {
+    STARTED: N_("started"),
+    FAILED: N_("failed"),
+    RUNNING: N_("running"),
+    KILLED: N_("killed"),
+    MISSING: N_("missing"),
+    UNLISTED: N_("unlisted"),
+}
 _MOST_SHOWN = 12
 
 
@@ -100,7 +112,7 @@ def shown(site: Site, word: str) -> Table:
     figures: Row = {"row": to_builtins(run), "manifest": to_builtins(manifest) if manifest else None}
     columns = (Column("what", _("what"), is_copied=True), Column("value", _("value")))
     answer = _("{id}: {state}, {size}, {age} old").format(
-        id=run.id, state=run.state, size=size(run.bytes or 0), age=_age(run, survey)
+        id=run.id, state=_state(run), size=size(run.bytes or 0), age=_age(run, survey)
     )
     notes = (_("Its manifest could not be read: {reason}").format(reason=reason),) if reason else ()
     return Table(
@@ -142,9 +154,13 @@ def _row(run: Run, survey: Survey, kept: str, *, is_expired: bool) -> Row:
         "age_seconds": round(max(0.0, survey.epoch - epoch_of(run.started_at))),
         "age": _age(run, survey),
         "size": size(run.bytes) if run.bytes is not None else None,
-        "shown_state": f"{run.state} *" if run.pinned else run.state,
+        "shown_state": f"{_state(run)} *" if run.pinned else _state(run),
         **{f"shown_{name}": _day(grade) for name, grade in grades.items()},
     }
+
+
+def _state(run: Run) -> str:
+    return _(_STATES.get(run.state, run.state))
 
 
 def _age(run: Run, survey: Survey) -> str:
@@ -211,7 +227,7 @@ def _commands(site: Site, survey: Survey, expired: int) -> Iterator[str]:
 
 
 def _told(run: Run, manifest: Manifest | None) -> Iterator[tuple[str, str]]:
-    yield _("state"), run.state + (f": {run.reason}" if run.reason else "")
+    yield _("state"), _state(run) + (f": {run.reason}" if run.reason else "")
     yield _("began"), _moment(run.started_at)
     yield _("ended"), _moment(run.ended_at or "")
     yield _("made by"), run.by
@@ -240,8 +256,10 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
     biggest = sorted(manifest.rows.items(), key=lambda item: -item[1])[:_MOST_SHOWN]
     for table, rows in biggest:
         newest = manifest.newest.get(table)
-        words = _("{rows} rows").format(rows=rows)
-        yield table, f"{words}, {_('the newest of')} {newest}" if newest else words
+        if newest:
+            yield table, _("{rows} rows, the newest of {moment}").format(rows=rows, moment=newest)
+        else:
+            yield table, _("{rows} rows").format(rows=rows)
     if len(manifest.rows) > len(biggest):
         yield "…", _("{count} tables besides").format(count=len(manifest.rows) - len(biggest))
     for part in manifest.parts:
@@ -253,7 +271,7 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _proof(grade: Grade) -> str:
-    words = _("good") if grade.is_good else f"{_(_BAD)}: {grade.reason}"
+    words = _("good") if grade.is_good else _("bad: {reason}").format(reason=grade.reason)
     took = "" if grade.seconds is None else f" ({duration(grade.seconds)})"
     return f"{_moment(grade.at)}, {words}{took}"
 

@@ -353,8 +353,8 @@ class _Creation:
         )
         done = job.run(exports + command, self._backup.hook_timeout)
         if done.exit_code:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [""]
-            text = _("exit code {code}: {words}").format(code=done.exit_code, words=said[0][:300])
+            output = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [""]
+            text = _("exit code {code}: {words}").format(code=done.exit_code, words=output[0][:300])
             raise ClientError(FailureKind.ERROR, text, _("the hook {name}").format(name=name))
 
     def _warn(self, words: str) -> None:

@@ -108,11 +108,11 @@ class Proof:
         progress.tell(_("{id}: its sums are checked").format(id=self._of.id))
         manifest = self._manifest()
         there = self._store.files(self._path)
+        self._require_none((path for path in there if there[path][0] != "f"), _("is no file"))
         there.pop(MANIFEST, None)
         listed = {file.path: file for file in manifest.files}
         self._require_none(listed.keys() - there.keys(), _("is missing"))
         self._require_none(there.keys() - listed.keys(), _("is not in the manifest"))
-        self._require_none((path for path in there if there[path][0] != "f"), _("is no file"))
         self._require_none(
             (path for path in there if there[path][1] != listed[path].bytes), _("has another size")
         )
@@ -272,7 +272,7 @@ def _difference(listed: Mapping[str, int], seen: Mapping[str, int]) -> str:
     """Say of which tables the rows are others than the manifest's."""
     tables = [table for table in sorted({*listed, *seen}) if listed.get(table) != seen.get(table)]
     text = _("{table} has {seen} rows, not {listed}")
-    said = [
+    sentences = [
         text.format(table=table, seen=seen.get(table, 0), listed=listed.get(table, 0)) for table in tables
     ]
-    return "; ".join(said[:_MOST_NAMED])
+    return "; ".join(sentences[:_MOST_NAMED])

@@ -9,6 +9,7 @@ DEBIAN_PACKAGES=(
   tinyproxy nginx-light unixodbc odbc-postgresql python3-venv iproute2 iputils-ping procps curl zsh fish
   prometheus # its promtool; the server is not started
   age # who has the key alone reads what is secret in a backup
+  rclone restic # how objects and backups are copied
   check-pgactivity pg-activity # what others see of a database: the tests compare
 )
 

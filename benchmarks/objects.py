@@ -44,7 +44,9 @@ def keys_of(count: int) -> dict[str, list[str]]:
     half = count // 2
     return {
         "flat": sorted(f"facture-{number:08}.pdf" for number in range(half)),
-        "nested": sorted(f"{number % 10}/{number % FOLDERS:03}/releve {number}.pdf" for number in range(half)),
+        "nested": sorted(
+            f"{number % 10}/{number % FOLDERS:03}/releve {number}.pdf" for number in range(half)
+        ),
     }
 
 
@@ -73,14 +75,19 @@ class Storage(BaseHTTPRequestHandler):
         bucket = parts.path.strip("/")
         if not bucket:
             names = "".join(f"<Bucket><Name>{name}</Name></Bucket>" for name in self.buckets)
-            self.answer(f"<ListAllMyBucketsResult><Buckets>{names}</Buckets></ListAllMyBucketsResult>".encode())
+            self.answer(
+                f"<ListAllMyBucketsResult><Buckets>{names}</Buckets></ListAllMyBucketsResult>".encode()
+            )
             return
         self.answer(self.page(bucket, asked).encode())
 
     def page(self, bucket: str, asked: dict[str, str]) -> str:
         keys, rows = self.buckets[bucket], self.rows[bucket]
         prefix, delimiter = asked.get("prefix", ""), asked.get("delimiter", "")
-        most, after = int(asked.get("max-keys", 1000)), asked.get("continuation-token") or asked.get("start-after", "")
+        most, after = (
+            int(asked.get("max-keys", 1000)),
+            asked.get("continuation-token") or asked.get("start-after", ""),
+        )
         place = max(bisect.bisect_left(keys, prefix), bisect.bisect_right(keys, after) if after else 0)
         found, folders, last = [], [], ""
         while place < len(keys) and keys[place].startswith(prefix) and len(found) + len(folders) < most:
@@ -179,7 +186,11 @@ def measured(command: list[str], environment: dict[str, str], count: int, marker
     """Return the seconds of a command and the most megabytes that it, or what it started, held."""
     began = time.monotonic()
     process = subprocess.Popen(
-        command, env={**_without_bundle(), **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env={**_without_bundle(), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     said = process.stdout.read()
@@ -196,7 +207,9 @@ def _without_bundle() -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)

@@ -159,18 +159,18 @@ def test_what_is_removed_is_needed_by_no_list_that_is_kept(
     left = {place: version for place, version in generations.items() if place not in removable}
     needed = {each.path for name, read in lists.items() for each in read() if is_newest(name, each.path)}
     newest = {f"k/{key}": version for key, version in current.items() if f"k/{key}" in needed}
-    for number, read in lists.items():
+    for one, read in lists.items():
         for each in read():
-            later = sorted(name for name, path in left if path == each.path and name > number)
+            later = sorted(name for name, path in left if path == each.path and name > one)
             there = left[later[0], each.path] if later else newest[each.path]
             assert there == each.bytes
     # and nothing is kept that no list needs
     for name, path in left:
         assert any(
-            number < name
+            one < name
             and each.path == path
-            and not any(number < other < name for other, same in generations if same == path)
-            for number, read in lists.items()
+            and not any(one < other < name for other, same in generations if same == path)
+            for one, read in lists.items()
             for each in read()
         )
 

@@ -42,6 +42,7 @@ from tests.unit.changes.test_plans import (
     snapshot,
     workers,
 )
+from tests.unit.checks import test_backup_objects as copied_objects
 from tests.unit.checks.judging import seen
 
 # The API's members, the broker and Flower each on a server of their own.
@@ -86,12 +87,12 @@ BROKER_ENGINE = seen(
     "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
 )
 PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
-    ("backup objects", (), (storage.observed(storage.NEWEST),)),
-    ("restore objects", ("", "", ""), (storage.observed(storage.NEWEST), storage.compared())),
+    ("backup objects", (), (copied_objects.observed(storage.NEWEST),)),
+    ("restore objects", ("", "", ""), (copied_objects.observed(storage.NEWEST), storage.compared())),
     ("backup copy", ("latest",), (backups.observed(backups.OLD),)),
     ("backup create", (), (backups.observed(), upkeep.observed())),
-    ("backup verify", ("latest",), (backups.observed(backups.OLD), storage.observed(storage.NEWEST))),
-    ("backup prune", (), (backups.observed(*backups.MANY), storage.observed(storage.NEWEST))),
+    ("backup verify", ("latest",), (backups.observed(backups.OLD), copied_objects.observed(storage.NEWEST))),
+    ("backup prune", (), (backups.observed(*backups.MANY), copied_objects.observed(storage.NEWEST))),
     ("backup pin", ("latest", "before the audit"), (backups.observed(backups.OLD),)),
     ("backup unpin", ("latest",), (backups.observed(replace(backups.OLD, pinned="an audit")),)),
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),

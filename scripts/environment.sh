@@ -10,6 +10,7 @@ DEBIAN_PACKAGES=(
   prometheus # its promtool; the server is not started
   age # who has the key alone reads what is secret in a backup
   gcc libc6-dev # the tests build an ODBC driver that crashes
+  rclone restic # how objects and backups are copied
   check-pgactivity pg-activity # what others see of a database: the tests compare
 )
 

@@ -145,6 +145,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("db explain 2577670717561330585", N_("the plan of a statement of db slow")),
         ("db explain -", N_("the plan of your own, typed or piped; it is not run")),
     ),
+    "restore objects": (
+        ("restore objects --dry-run", N_("what is missing or different since the newest copy")),
+        ("restore objects --as-of 2026-11-27 --bucket documents", N_("one bucket as it was on that day")),
+    ),
+    "backup objects": (("backup objects", N_("what is new since the last copy")),),
+    "backup copy": (("backup copy latest --to workers", N_("to one other place, and proved there")),),
     "pool pools": (
         ("pool pools", N_("who waits, and what is full")),
         ("pool pools --watch 2", N_("again and again")),

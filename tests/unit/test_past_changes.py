@@ -248,6 +248,14 @@ def test_what_is_no_moment_is_refused_with_examples(typed: str) -> None:
 # The words of a plan and what a person types to have it made again.
 TYPED = [
     ("backup create", (), "backup create"),
+    ("backup objects", (), "backup objects"),
+    ("backup copy", ("latest", "--to", "workers"), "backup copy latest --to workers"),
+    (
+        "restore objects",
+        ("2026-11-27", "", "a b"),
+        "restore objects --as-of 2026-11-27 --prefix 'a b'",
+    ),
+    ("restore objects", ("", "", ""), "restore objects"),
     ("backup verify", ("latest", "--grade", "stored"), "backup verify latest --grade stored"),
     ("backup prune", (), "backup prune"),
     ("backup pin", ("latest", "before the audit"), "backup pin latest --reason 'before the audit'"),

@@ -70,7 +70,12 @@ def _is_day(words: str) -> bool:
     return [len(part) for part in parts] == [4, 2, 2] and all(part.isdigit() for part in parts)
 
 
-@verb("restore objects", looks=RUNS)
+def _typed(as_of: str = "", bucket: str = "", prefix: str = "") -> tuple[str, ...]:
+    options = (("--as-of", as_of), ("--bucket", bucket), ("--prefix", prefix))
+    return tuple(word for name, value in options if value for word in (name, value))
+
+
+@verb("restore objects", looks=RUNS, typed=_typed)
 def plan_restore_objects(
     snapshot: Snapshot, site: Site, as_of: str = "", bucket: str = "", prefix: str = ""
 ) -> Plan:

@@ -25,6 +25,7 @@ from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes import test_balancer_plans as balancers
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_object_plans as objects
+from tests.unit.changes import test_objects_plans as storage
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
@@ -44,6 +45,7 @@ from tests.unit.changes.test_plans import (
     snapshot,
     workers,
 )
+from tests.unit.checks import test_backup_objects as copied_objects
 from tests.unit.checks.judging import seen
 
 # The API's members, the broker and Flower each on a server of their own.
@@ -54,7 +56,12 @@ SPREAD = Settings.model_validate(
         "flower": {"server": "flower"},
         "redis": {"server": "flower"},
         "postgresql": {"server": "flower"},
-        "backup": {"server": "flower"},
+        "backup": {
+            "server": "flower",
+            "objects": {},
+            "copies": [{"name": "api", "server": "api", "directory": "/copies"}],
+        },
+        "minio": {"server": "flower"},
         "pgbouncer": {"server": "db"},
         "loadbalancer": {"url": "http://10.0.0.8", "bigip": {"url": "https://10.0.0.9"}},
         "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
@@ -84,9 +91,12 @@ BROKER_ENGINE = seen(
     "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
 )
 PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
+    ("backup objects", (), (copied_objects.observed(storage.NEWEST),)),
+    ("restore objects", ("", "", ""), (copied_objects.observed(storage.NEWEST), storage.compared())),
+    ("backup copy", ("latest",), (backups.observed(backups.OLD),)),
     ("backup create", (), (backups.observed(), upkeep.observed())),
-    ("backup verify", ("latest",), (backups.observed(backups.OLD),)),
-    ("backup prune", (), (backups.observed(*backups.MANY),)),
+    ("backup verify", ("latest",), (backups.observed(backups.OLD), copied_objects.observed(storage.NEWEST))),
+    ("backup prune", (), (backups.observed(*backups.MANY), copied_objects.observed(storage.NEWEST))),
     ("backup pin", ("latest", "before the audit"), (backups.observed(backups.OLD),)),
     ("backup unpin", ("latest",), (backups.observed(replace(backups.OLD, pinned="an audit")),)),
     ("backup drill", ("latest",), (restores.observed(),)),

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from samaops.cli import global_options, help_text, log
+from samaops.cli import global_options, help_text, log, typer_words
 from samaops.cli.commands import COMMANDS
 from samaops.cli.global_options import Globals
 from samaops.errors import UnavailableError, UsageError
@@ -68,6 +68,11 @@ def _translate(command: Any) -> None:
             param.rich_help_panel = _(param.rich_help_panel)
         if getattr(param, "is_flag", False):
             param.metavar = ""  # typer would write <bool> behind a flag
+        elif param.param_type_name == "argument":
+            param.metavar = typer_words.placeholder(param.metavar or param.name.upper())
+            param.display_type_rich = _no_type
+        elif param.metavar:
+            param.metavar = typer_words.placeholder(param.metavar)
     if command.help:
         command.help = _(command.help)
     command.get_help_option = _translated_help_option(command.get_help_option)
@@ -90,7 +95,11 @@ def _translated_help_option(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _translated_usage(show: Callable[[Any], str]) -> Callable[[Any], str]:
     """Wrap what writes the first line of a command's help, which has its first word in English."""
-    return lambda ctx: _("Usage: ") + show(ctx).removeprefix("Usage: ")
+    return lambda ctx: typer_words.usage(show(ctx))
+
+
+def _no_type(ctx: Any = None) -> None:
+    """Say nothing of an argument's type: typer would write <str> behind its name."""
 
 
 app = typer.Typer(

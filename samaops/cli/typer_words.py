@@ -29,6 +29,45 @@ WORDS = (
     N_("Install completion for the current shell."),
     N_("Show completion for the current shell, to copy it or customize the installation."),
 )
+# What stands for a value in a help: whole words in capitals.
+PLACEHOLDERS = (
+    N_("ARGS"),
+    N_("ARGUMENTS"),
+    N_("BY"),
+    N_("CAUSE"),
+    N_("CODE"),
+    N_("COLUMN"),
+    N_("COMMAND"),
+    N_("CONTAINER"),
+    N_("DATABASE"),
+    N_("DAYS"),
+    N_("FILE"),
+    N_("FIX"),
+    N_("FORM"),
+    N_("FRACTION"),
+    N_("HOLDING"),
+    N_("INCIDENT"),
+    N_("LEVEL"),
+    N_("MB"),
+    N_("NAME"),
+    N_("PATTERN"),
+    N_("QUEUE"),
+    N_("SECONDS"),
+    N_("SERVER"),
+    N_("STATE"),
+    N_("SYSTEM"),
+    N_("TASK"),
+    N_("VALUE"),
+    N_("VERB"),
+    N_("WHAT"),
+    N_("WHEN"),
+)
+_CAPITALS = re.compile(r"[A-Z]{2,}")
+# How typer puts a value into brackets of its own, beside those that we have given it.
+_BRACKETS = (
+    (re.compile(r"\[(\[[^][]*\](?:\.\.\.)?)\](?:\.\.\.)?"), r"\1"),
+    (re.compile(r"\{([^{}|]*?)(?:\.\.\.)?\}(\.\.\.)?"), r"\1\2"),
+)
 _CHOICES = re.compile(r"is not one of (?P<names>.*)")
 _SENTENCES = (
     (re.compile(r"^No such command '(?P<name>[^']*)'\.$"), N_("There is no command {name!r}")),
@@ -43,6 +82,19 @@ _SENTENCES = (
     ),
 )
 _BOUND = re.compile(r"(?P<side>greater|less) than or equal to (?P<limit>[\d.]+)")
+
+
+def placeholder(metavar: str) -> str:
+    """Return what stands for a value, in the user's language; a word that is none of ours stays as it is."""
+    return _CAPITALS.sub(lambda word: _(word[0]) if word[0] in PLACEHOLDERS else word[0], metavar)
+
+
+def usage(line: str) -> str:
+    """Return the line that shows how a command is typed, which typer begins in English."""
+    line = line.removeprefix("Usage: ")
+    for pattern, kept in _BRACKETS:
+        line = pattern.sub(kept, line)
+    return _("Usage: ") + line.replace("COMMAND [ARGS]", f"{_('COMMAND')} [{_('ARGS')}]")
 
 
 def usage_error() -> Any:

@@ -61,6 +61,37 @@ def test_every_help_ends_with_examples_and_exit_codes(
         assert ("Usage : " in shown.replace("\u00a0", " ")) == (language == "fr")
 
 
+def shown_help(path: str, capsys: pytest.CaptureFixture[str]) -> str:
+    found = walk()[path]
+    with found.make_context(path, [], resilient_parsing=True) as context:
+        found.format_help(context, context.make_formatter())
+    return capsys.readouterr().out.replace("\u00a0", " ")
+
+
+def test_what_stands_for_a_value_is_in_the_user_s_language(capsys: pytest.CaptureFixture[str]) -> None:
+    use_language("fr")
+    shown = shown_help("queue park", capsys)
+    assert "Usage : queue park [OPTIONS] FILE" in shown
+    assert "SECONDES" in shown
+    assert not {"QUEUE", "SECONDS", "LEVEL", "<str>"} & set(shown.replace("samaops.parked.QUEUE", "").split())
+    assert "[OPTIONS] COMMANDE [ARGUMENTS]..." in shown_help("queue", capsys)
+
+
+@pytest.mark.parametrize(
+    ("path", "usage"),
+    [
+        ("db vacuum", "[OPTIONS] [TABLE]..."),
+        ("db psql", "[OPTIONS] [-- ARGUMENTS]"),
+        ("db index create", "[OPTIONS] TABLE COLUMN..."),
+        ("pool set-size", "[OPTIONS] [DATABASE] N"),
+        ("pool pause", "[OPTIONS] [DATABASE]"),
+    ],
+)
+def test_a_usage_has_brackets_once(path: str, usage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    use_language("en")
+    assert f"{path} {usage}" in " ".join(shown_help(path, capsys).split())
+
+
 def test_what_changes_something_may_be_refused() -> None:
     commands = walk()
     assert 77 in help_text.exit_codes("queue purge", commands["queue purge"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -32,6 +33,7 @@ BOUND_SECONDS = 1.0
 LONGER_SECONDS = {"size": 2.0, "indexes": 2.0}
 AT_ONCE = 200  # tables in one transaction: each takes locks
 PROCESS_SECONDS = 60
+PROCESSORS = os.cpu_count() or 1
 # What a person would type without samaops.
 PLAIN = {
     "activity": "SELECT * FROM pg_stat_activity ORDER BY xact_start",
@@ -98,19 +100,24 @@ def measured(server: PostgresServer, place: Path, times: int) -> Part:
         run([*samaops, "slow", "--since-reset", "--limit", "1000", "-o", "json"], environment)[1]
     )
     queryid = next(row["queryid"] for row in document["slow"] if str(row["query"]).startswith("SELECT value"))
-    more = {"slow": ["--since-reset"], "explain": [queryid]}
+    more = {"slow": ["--since-reset"], "cache": ["--since-reset"], "explain": [queryid]}
     rows = []
     for name in looks():
-        own, reference = [], []
+        own, work, reference = [], [], []
         for _each in range(times):
+            before = processor_seconds(server)
             own.append(run([*samaops, name, *more.get(name, [])], environment)[0])
+            work.append(processor_seconds(server) - before)
             if name in PLAIN:
                 reference.append(run([*psql, PLAIN[name]], environment)[0])
-        rows.append(row(name, statistics.median(own), statistics.median(reference) if reference else None))
+        plain = statistics.median(reference) if reference else None
+        rows.append(row(name, statistics.median(own), statistics.median(work), plain))
     nothing = statistics.median(run([*samaops[:-1], "--version"], environment)[0] for _each in range(times))
     load = os.getloadavg()[0]
     notes = (
         f"samaops --version, which looks at nothing, takes {milliseconds(nothing)} here; load {load:.1f}",
+        f"work: processor time of samaops and of its sessions in PostgreSQL; where more than {PROCESSORS} programs want a "
+        "processor, a bound is held against it",
         "reference: psql with one plain query of the same catalogs, without growth, history, flags or estimates",
     )
     return Part(tuple(rows), notes)
@@ -125,16 +132,26 @@ def looks() -> Sequence[str]:
     )
 
 
-def row(name: str, own: float, reference: float | None) -> Row:
-    """Return a line of the table: how long a look took, against its bound and psql."""
+def processor_seconds(server: PostgresServer) -> float:
+    """Return what our programs and the server's sessions that have ended have taken of the processors."""
+    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+    of_server = (server.directory / "data" / "postmaster.pid").read_text().split()[0]
+    # Of the postmaster's children that it has waited for, in ticks: fields 16 and 17 of proc(5)'s stat.
+    ticks = Path(f"/proc/{of_server}/stat").read_text().rpartition(")")[2].split()[13:15]
+    return ours.ru_utime + ours.ru_stime + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def row(name: str, own: float, work: float, reference: float | None) -> Row:
+    """Return a line of the table: how long a look took and worked, against its bound and psql."""
     bound = LONGER_SECONDS.get(name, BOUND_SECONDS)
+    is_shared = os.getloadavg()[0] > PROCESSORS
     return Row(
         f"db {name}",
         milliseconds(reference) if reference else "-",
-        milliseconds(own),
+        f"{milliseconds(own)}, work {milliseconds(work)}",
         f"{own / reference:.1f}" if reference else "",
         f"{bound:.0f} s",
-        own <= bound,
+        (work if is_shared else own) <= bound,
     )
 
 

@@ -48,6 +48,9 @@ PLACES = {
     "api-container-oom-killed": _MEMBER,
     "api-hung": _MEMBER,
     "pgbouncer-paused": Place(("pool",), hides=("publishing over minutes",), stops=("queries", "publishing", "sending")),
+    "pgbouncer-login-refused": Place(
+        ("pool", "postgresql"), hides=("publishing over minutes",), stops=("queries", "publishing", "sending")
+    ),
     "server-down": Place(
         ("server workers", "disk of workers", *_CONTAINERS_OF_WORKERS),
         hides=("flower", "results", "worker1"),

@@ -11,7 +11,7 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, console, direct, samaops, sql_name
+from samaops.site.commands import as_superuser, console, samaops, sql_name
 from samaops.site.shell_words import operands
 
 _POOL_HELD: Effects = (
@@ -68,6 +68,24 @@ def _held(finding: Finding, view: View, verb: str) -> Root:
 
 
 @root(
+    "pgbouncer-resumed",
+    on="pgbouncer.login.stuck",
+    rank=Rank.STATE,
+    runbook="db-slow",
+    effects=_POOL_HELD,
+    distinguished_from=("pgbouncer-login-stuck",),
+)
+def pgbouncer_resumed(finding: Finding, view: View) -> Root | None:
+    """A pause has just ended; PgBouncer takes the log-ins that it cut for failed, and waits before it tries again."""
+    seconds, retry = (finding.evidence.get(name) for name in ("resumed_seconds", "server_login_retry"))
+    if not isinstance(seconds, (int, float)) or not isinstance(retry, (int, float)):
+        return None
+    text = _("Wait: it passes by itself, within {seconds:.0f} s; then look again")
+    look = samaops(view.site, "pool pools")
+    return Root(fixes=(safe("pool.await", text.format(seconds=max(1.0, retry - seconds)), look),))
+
+
+@root(
     "pgbouncer-login-stuck",
     on="pgbouncer.login.stuck",
     rank=Rank.PART,
@@ -105,8 +123,7 @@ def connections_bypass_pool(_finding: Finding, view: View) -> Root:
     text = _(
         "Find the program and give it the pool's port; its sessions cost memory each, and no limit holds them"
     )
-    sql = "SELECT application_name, client_addr, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC"
-    return Root(fixes=(safe("pool.route", text, direct(view.site, sql)),))
+    return Root(fixes=(safe("pool.route", text, samaops(view.site, "db connections")),))
 
 
 _SAME_WORDS = ("servers.log.trouble", "docker.log.trouble")
@@ -128,9 +145,9 @@ def pgbouncer_login_refused(finding: Finding, view: View) -> Root | None:
     text = _("Put right what the log says, on the side that refuses; then let the pool try again at once")
     looks = {
         "rejected": as_superuser(view.site, "SELECT * FROM pg_hba_file_rules", "postgres"),
-        "tls": console(view.site, "SHOW CONFIG"),
+        "tls": samaops(view.site, "pool settings"),
     }
-    look = looks.get(str(reason), console(view.site, "SHOW DATABASES"))
+    look = looks.get(str(reason), samaops(view.site, "pool databases"))
     database = sql_name(str(finding.evidence.get("database") or "samaconso"))
     same = codes(*_SAME_WORDS, when=lambda log: log.evidence.get("reason") == reason)
     return Root(

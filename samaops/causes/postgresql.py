@@ -71,10 +71,11 @@ def wraparound_vacuum_blocks(finding: Finding, view: View) -> Root | None:
     if not _is_wraparound(finding, view):
         return None
     first = next((int(pid) for pid in finding.evidence.get("blocked") or ()), None)
+    waits = next((wait for wait in finding.evidence.get("waits") or () if wait.get("pid") == first), {})
     text = _("Let the vacuum run to its end; cancel what waits for it first (pid {pid}), and make it later")
-    cancel = as_superuser(view.site, f"SELECT pg_cancel_backend({whole_number(first, 'PID')})")
+    cancel = _ending(view, "cancel", text.format(pid=first), first, waits.get("application"), None)
     return Root(
-        fixes=(disruptive("db.cancel", text.format(pid=first), cancel),),
+        fixes=(cancel,),
         effects=_locked(finding, view),
         speaks_for=(words_of(finding), _("the vacuum prevents wraparound: it gives way to nobody")),
     )

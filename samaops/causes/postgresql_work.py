@@ -11,7 +11,8 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, direct, sql_name, sql_text
+from samaops.site.commands import direct, samaops
+from samaops.site.shell_words import operands
 
 _SLOW: Effects = codes(
     *POOL_RUNS_DRY,
@@ -47,7 +48,7 @@ def index_missing(finding: Finding, view: View) -> Root | None:
     stale = [known for known in view.bad("postgresql.tables.not_analyzed") if _is_about(known, table)]
     if stale:
         text = _("Analyse {table}: it takes a sample, and stops nobody").format(table=table)
-        fix = safe("db.analyze", text, direct(view.site, f"ANALYZE {_sql_names(table)}"))
+        fix = safe("db.analyze", text, samaops(view.site, f"db analyze {operands(str(table))}"))
         effects = codes("postgresql.tables.not_analyzed", when=lambda known: _is_about(known, table))
         return Root(
             stale[0].title,
@@ -59,18 +60,13 @@ def index_missing(finding: Finding, view: View) -> Root | None:
             effects=(*_SLOW, *effects),
         )
     title = _("{table} is read row by row for each call of one statement: an index is missing, or not used")
-    text = _("See its plan and which index it lacks; create it CONCURRENTLY, outside of a transaction")
-    name = sql_text(str(table).rpartition(".")[2])
-    look = direct(view.site, f"SELECT indexdef FROM pg_indexes WHERE tablename = {name}")
-    return Root(title.format(table=table), (safe("db.index", text, look),), Verdict.PROBABLE, effects=_SLOW)
+    text = _("See its plan and which index it lacks; samaops db index create builds it beside the writes")
+    looks = (samaops(view.site, words) for words in ("db slow --over 10", "db indexes"))
+    return Root(title.format(table=table), (safe("db.index", text, *looks),), Verdict.PROBABLE, effects=_SLOW)
 
 
 def _is_about(finding: Finding, table: object) -> bool:
     return bool(finding.evidence.get("relation") == table)
-
-
-def _sql_names(relation: object) -> str:
-    return ".".join(map(sql_name, str(relation).split(".", 1)))
 
 
 @root(
@@ -91,10 +87,7 @@ def query_storm(finding: Finding, view: View) -> Root | None:
     text = _(
         "Ask {application} why it sends it so often (a loop, a retry without a pause, a cache that is empty)"
     )
-    look = direct(
-        view.site,
-        "SELECT pid, application_name, client_addr, left(query, 60) FROM pg_stat_activity WHERE state = 'active'",
-    )
+    look = samaops(view.site, "db activity --state active")
     is_known = calls is not None
     return Root(
         fixes=(safe("db.storm", text.format(application=applications or "?"), look),),
@@ -120,11 +113,7 @@ def application_holds_transactions(finding: Finding, view: View) -> Root:
     text = _(
         "Repair what {application} waits for; end no session first. Then let it commit before it asks anybody else"
     )
-    look = direct(
-        view.site,
-        "SELECT pid, application_name, wait_event, now() - state_change AS idle, left(query, 60)"
-        " FROM pg_stat_activity WHERE state = 'idle in transaction' ORDER BY state_change",
-    )
+    look = samaops(view.site, "db activity --state 'idle in transaction'")
     return Root(
         fixes=(safe("db.held", text.format(application=application), look),),
         verdict=Verdict.CONFIRMED if elsewhere else Verdict.PROBABLE,
@@ -160,13 +149,7 @@ def cleaning_held(finding: Finding, view: View) -> Root | None:
         name = "prepared-transaction-forgotten"
     else:
         return None
-    sql = (
-        "SELECT * FROM pg_prepared_xacts"
-        if name == "prepared-transaction-forgotten"
-        else "SELECT pid, application_name, state, xact_start, age(backend_xmin) FROM pg_stat_activity"
-        " WHERE backend_xmin IS NOT NULL ORDER BY 5 DESC"
-    )
-    return Root(fixes=(_ask_holder(finding, direct(view.site, sql)),), id=name)
+    return Root(fixes=(_ask_holder(finding, view),), id=name)
 
 
 @root(
@@ -180,14 +163,13 @@ def cleaning_held_by_replica(finding: Finding, view: View) -> Root | None:
     """A slot or a standby does; since when a slot does nobody knows."""
     if finding.evidence.get("kind") in ("client backend", "prepared transaction"):
         return None
-    sql = "SELECT slot_name, active, age(xmin), age(catalog_xmin) FROM pg_replication_slots"
-    return Root(fixes=(_ask_holder(finding, direct(view.site, sql)),), verdict=Verdict.PROBABLE)
+    return Root(fixes=(_ask_holder(finding, view),), verdict=Verdict.PROBABLE)
 
 
-def _ask_holder(finding: Finding, look: str) -> Fix:
+def _ask_holder(finding: Finding, view: View) -> Fix:
     text = _("Ask whose {kind} {name} is; once it ends, the next vacuum removes the rows")
     words = {key: finding.evidence.get(key) for key in ("kind", "name")}
-    return safe("db.holder", text.format(**words), look)
+    return safe("db.holder", text.format(**words), samaops(view.site, "db xmin"))
 
 
 @root(
@@ -204,10 +186,8 @@ def autovacuum_off(finding: Finding, view: View) -> Root:
     """Somebody told autovacuum to leave the tables alone."""
     if finding.evidence.get("setting"):
         text = _("Ask who switched it off; switch it on again, then vacuum what needs it first")
-        commands = ("ALTER SYSTEM RESET autovacuum", "SELECT pg_reload_conf()")
-        back = as_superuser(view.site, "ALTER SYSTEM SET autovacuum = off")
-        fix = safe("db.autovacuum", text, *(as_superuser(view.site, words) for words in commands), undo=back)
-        return Root(fixes=(fix,))
+        on, off = (samaops(view.site, f"db set autovacuum {value}") for value in ("on", "off"))
+        return Root(fixes=(safe("db.autovacuum", text, on, undo=off),))
     relation = str(finding.evidence.get("relation"))
     text = _("Ask who told it to leave {relation} alone; take the option back, or vacuum it by plan")
     look = direct(view.site, "SELECT oid::regclass, reloptions FROM pg_class WHERE reloptions IS NOT NULL")
@@ -228,28 +208,18 @@ def autovacuum_starved(finding: Finding, view: View) -> Root:
     text = _(
         "See on what they work; vacuum {relation} by hand, and give them a higher cost limit rather than more workers"
     )
-    look = direct(
-        view.site,
-        "SELECT pid, relid::regclass, phase, heap_blks_scanned, heap_blks_total FROM pg_stat_progress_vacuum",
-    )
-    return Root(fixes=(safe("db.workers", text.format(relation=finding.evidence.get("relation")), look),))
+    relation = str(finding.evidence.get("relation"))
+    do = [samaops(view.site, words) for words in ("db progress", f"db vacuum {operands(relation)}")]
+    return Root(fixes=(safe("db.workers", text.format(relation=relation), *do),))
 
 
 @root("vacuum-due", on="postgresql.tables.dead", rank=Rank.CONSUMER, runbook="db-slow")
 def vacuum_due(finding: Finding, view: View) -> Root:
     """A table is full of dead rows, and nothing is seen that keeps vacuum from it."""
+    relation = str(finding.evidence.get("relation"))
     text = _("Vacuum {relation}: straight on PostgreSQL's own port, when little is written")
-    statement = f"VACUUM (ANALYZE) {_sql_names(finding.evidence.get('relation'))}"
-    return Root(
-        fixes=(
-            safe(
-                "db.vacuum",
-                text.format(relation=finding.evidence.get("relation")),
-                direct(view.site, statement),
-            ),
-        ),
-        verdict=Verdict.PROBABLE,
-    )
+    do = samaops(view.site, f"db vacuum {operands(relation)}")
+    return Root(fixes=(safe("db.vacuum", text.format(relation=relation), do),), verdict=Verdict.PROBABLE)
 
 
 @root(

@@ -39,7 +39,8 @@ NAMES = frozenset(
             "disk",
         ),
         *("servers", "proxy", "since", "database"),
-        *("pid", "idle_pid", "table", "slot"),
+        *("pid", "idle_pid", "held_pid", "table", "slot", "gid", "held_pool", "pool_size"),
+        *("leftover", "index", "off_setting", "wal_size", "cost_limit"),
     }
 )
 # What a command of `show` may hold: filled in from the configuration.

@@ -140,9 +140,10 @@ class Console(Struct, frozen=True):
 
     @property
     def opens_nothing(self) -> bool:
-        """Whether clients wait and no pool has a connection, or opens one: as when all is paused."""
+        """Whether clients wait of what is not paused by name, and no pool has a connection, or opens one: as when all is paused."""
         has_servers = any(pool.servers_login or pool.servers_busy or pool.servers_free for pool in self.pools)
-        return bool(self.stuck) and not has_servers
+        paused = {database.name for database in self.databases if database.is_paused}
+        return any(pool.database not in paused for pool in self.stuck) and not has_servers
 
     @property
     def seems_held(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import select
+import shlex
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -37,7 +39,7 @@ SETTINGS = {
 def prepare(layout: Layout, server: Server) -> None:
     """Write pgbouncer.ini and userlist.txt; the SCRAM secrets come from the running PostgreSQL."""
     directory = server.etc / "pgbouncer"
-    auth_file = directory / "userlist.txt"
+    auth_file = _auth_file(server)
     content = templating.render(
         "pgbouncer.ini",
         server=server,
@@ -59,6 +61,16 @@ def _userlist(secrets: Secrets) -> str:
     with database.connection(secrets, database.SUPERUSER, database.SUPERUSER) as session:
         rows = session.execute(database.sql("password_hashes"), (users,)).fetchall()
     return "".join(f'"{name}" "{verifier}"\n' for name, verifier in rows)
+
+
+def secret_of(server: Server, user: str) -> str:
+    """Return the secret with which PgBouncer knows a user."""
+    rows = shlex.split(server.outer(_auth_file(server)).read_text(encoding="ascii"))
+    return dict(zip(rows[::2], rows[1::2], strict=True))[user]
+
+
+def _auth_file(server: Server) -> Path:
+    return server.etc / "pgbouncer" / "userlist.txt"
 
 
 def spec(layout: Layout, server: Server) -> ProcessSpec:

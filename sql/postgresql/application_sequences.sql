@@ -1,30 +1,42 @@
 -- Purpose: which sequences are nearly used up, by their own end or by that of the column they fill (int2, int4)?
 -- Needs: PostgreSQL 10; without USAGE or SELECT on a sequence its last value is unknown and it is not listed.
-WITH filled AS (
-    SELECT d.refobjid AS sequence, a.adrelid AS relation, a.adnum AS attribute
-    FROM pg_depend AS d JOIN pg_attrdef AS a ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid
-    WHERE d.refclassid = 'pg_class'::regclass
-    UNION
-    SELECT d.objid, d.refobjid, d.refobjsubid
-    FROM pg_depend AS d
-    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
-      AND d.refobjsubid > 0
-), s AS (
-    SELECT q.seqrelid, q.seqstart, q.seqincrement,
-           CASE WHEN q.seqincrement > 0 THEN least(q.seqmax, min(CASE t.atttypid WHEN 'int2'::regtype THEN 32767
-                WHEN 'int4'::regtype THEN 2147483647 ELSE q.seqmax END)) ELSE q.seqmin END AS last,
-           min(format('%s.%I', f.relation::regclass, t.attname)) AS of_column
-    FROM pg_sequence AS q LEFT JOIN filled AS f ON f.sequence = q.seqrelid
-    LEFT JOIN pg_attribute AS t ON t.attrelid = f.relation AND t.attnum = f.attribute
-    WHERE NOT q.seqcycle AND has_sequence_privilege(q.seqrelid, 'USAGE, SELECT')
-    GROUP BY q.seqrelid, q.seqstart, q.seqincrement, q.seqmax, q.seqmin
-), u AS (
-    SELECT s.*, pg_sequence_last_value(s.seqrelid) AS value FROM s
+-- Each that is asked for its value stays locked until the end of the statement, and the server's table of locks has an end
+-- too: at most 1000 are asked, those of the largest tables first.
+WITH asked AS MATERIALIZED (
+    SELECT seqrelid, seqstart, seqincrement, seqmax, seqmin, refobjid AS relation, refobjsubid AS attribute
+    FROM pg_sequence
+    LEFT JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = seqrelid AND refclassid = 'pg_class'::regclass
+                       AND deptype IN ('a', 'i') AND refobjsubid > 0
+    LEFT JOIN pg_class ON pg_class.oid = refobjid
+    WHERE NOT seqcycle AND has_sequence_privilege(seqrelid, 'USAGE, SELECT')
+    ORDER BY reltuples DESC NULLS FIRST, seqrelid
+    LIMIT 1000
+), filled AS (
+    SELECT seqrelid, relation, attribute FROM asked WHERE relation IS NOT NULL
+    UNION  -- a default may take from a sequence of nobody, or of another table
+    SELECT seqrelid, adrelid, adnum
+    FROM asked
+    JOIN pg_depend ON refclassid = 'pg_class'::regclass AND refobjid = seqrelid AND classid = 'pg_attrdef'::regclass
+    JOIN pg_attrdef ON pg_attrdef.oid = objid
+), columns AS (
+    SELECT seqrelid,
+           min(CASE atttypid WHEN 'int2'::regtype THEN 32767 WHEN 'int4'::regtype THEN 2147483647 END) AS most,
+           min(format('%s.%I', relation::regclass, attname)) AS name
+    FROM filled
+    JOIN pg_attribute ON attrelid = relation AND attnum = attribute
+    GROUP BY seqrelid
+), valued AS (
+    SELECT asked.*,
+           columns.name AS of_column,
+           CASE WHEN seqincrement > 0 THEN least(seqmax, most) ELSE seqmin END AS last,
+           pg_sequence_last_value(seqrelid) AS value
+    FROM asked
+    LEFT JOIN columns USING (seqrelid)
 )
 SELECT seqrelid::regclass::text AS name, coalesce(of_column, '') AS of_column, value, last,
        coalesce(round(100.0 * abs(value::numeric - seqstart) / nullif(abs(last::numeric - seqstart), 0), 1), 100)::float8
            AS percent
-FROM u
+FROM valued
 WHERE value IS NOT NULL
 ORDER BY percent DESC
 LIMIT 5

@@ -46,6 +46,26 @@ def test_a_healthy_way_is_seen_as_healthy(servers: Servers) -> None:
     assert {code: finding.detail for code, finding in found.items() if finding.status is not Status.OK} == {}
 
 
+def test_thousands_of_sequences_do_not_fill_the_table_of_locks(servers: Servers) -> None:
+    server, _pool = servers
+    make = "DO $$ BEGIN FOR i IN {0}..{1} LOOP EXECUTE 'CREATE SEQUENCE many.s' || i; END LOOP; END $$"
+    drop = "DO $$ BEGIN FOR i IN {0}..{1} LOOP EXECUTE 'DROP SEQUENCE many.s' || i; END LOOP; END $$"
+    server.run(f"CREATE SCHEMA many AUTHORIZATION {USER}")
+    parts = [(first, first + 499) for first in range(0, 6000, 500)]
+    try:
+        for part in parts:
+            server.run(make.format(*part))
+        server.run(
+            f"GRANT ALL ON ALL SEQUENCES IN SCHEMA many TO {USER}", options="-c client_min_messages=error"
+        )
+        found = looked(servers)["pgbouncer.sequence.exhausted"]
+    finally:
+        for part in parts:
+            server.run(drop.format(*part))
+        server.run("DROP SCHEMA many")
+    assert found.status is Status.OK, f"{found.title} {found.detail}"
+
+
 BROKEN = [
     ("ALTER DATABASE {db} SET default_transaction_read_only = on", "ALTER DATABASE {db} RESET ALL",
      {"pgbouncer.write.refused", "postgresql.application.read_only"}),

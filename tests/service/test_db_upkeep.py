@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from samaops.config.settings import Settings
 from samaops.errors import LockedError
-from samaops.model.plan import ActionStatus, Risk
+from samaops.model.plan import ActionStatus, Plan, Risk
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.site.site import Site
@@ -260,6 +262,54 @@ def test_killed_while_it_vacuums_named_tables_it_goes_on_where_it_was(
     assert [step.about for step in plan.steps] == ["postgresql/public.orders"]
     report = change.apply(site, plan, 10)
     assert statuses(report) == [VERIFIED]
+
+
+def _until(plan: Plan, seconds: float) -> Plan:
+    """Return a plan whose window ends so soon."""
+    ends_at = time.time() + seconds
+    steps = (
+        replace(
+            step,
+            operation=replace(step.operation, arguments={**step.operation.arguments, "ends_at": ends_at}),
+        )
+        for step in plan.steps
+    )
+    return replace(plan, steps=tuple(steps))
+
+
+def test_a_window_that_ends_cuts_a_vacuum_and_leaves_the_rest_for_the_next_time(
+    site: Site, large: PostgresServer
+) -> None:
+    large.run("ALTER ROLE samaops SET vacuum_cost_delay = '100ms'")
+    large.run("ALTER ROLE samaops SET vacuum_cost_limit = 10")
+    try:
+        begun = time.monotonic()
+        plan = upkeep.prepare(site, "db vacuum", ("orders", "meters"))
+        report = change.apply(site, _until(plan, 4), 10)
+    finally:
+        large.run("ALTER ROLE samaops RESET ALL")
+    assert time.monotonic() - begun < 20
+    assert VERIFIED not in statuses(report)
+    assert not large.run("SELECT 1 FROM pg_stat_activity WHERE query ILIKE 'vacuum%'")
+    assert large.run("SELECT count(*) FROM pg_stat_user_tables WHERE vacuum_count > 0") == [(0,)]
+    assert "the window is over" in str([*report.errors, *report.findings, *report.actions])
+    again = change.apply(site, upkeep.prepare(site, "db vacuum", ("orders", "meters")), 10)
+    assert statuses(again) == [VERIFIED, VERIFIED], again.errors
+
+
+def test_a_window_that_ends_cuts_a_rebuild_and_leaves_nothing_invalid(
+    site: Site, tables: PostgresServer
+) -> None:
+    plan = upkeep.prepare(site, "db reindex", ("orders_note", "meters_note"))
+    with session(tables, application_name="batch") as writer:
+        writer.execute("BEGIN")
+        writer.execute("UPDATE orders SET note = 'x' WHERE id = 1")
+        report = change.apply(site, _until(plan, 3), 10)
+        assert invalid(tables) == []
+        writer.execute("ROLLBACK")
+    assert VERIFIED not in statuses(report)
+    assert "the window is over" in str([*report.errors, *report.findings, *report.actions])
+    assert statuses(applied(site, "db reindex", "orders_note", "meters_note")) == [VERIFIED, VERIFIED]
 
 
 def test_what_each_index_cannot_be_rebuilt_for_is_told(site: Site, tables: PostgresServer) -> None:

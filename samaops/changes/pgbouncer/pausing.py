@@ -40,6 +40,8 @@ _SHARE_OF_TIMEOUT = 0.5
 SHARE_FOR_PAUSE = 0.5
 START_SECONDS = 15.0
 _MOST_DATABASES = 10
+# PgBouncer's default of server_login_retry.
+_RETRY_SECONDS = 15.0
 
 
 class Holding(Struct, frozen=True):
@@ -98,7 +100,14 @@ def plan_pause(snapshot: Snapshot, site: Site, database: str, seconds: str) -> P
         refuse_session_mode(seen, each)
     steps = tuple(_hold_step(site, "pause", each.name, float(seconds)) for each in chosen_ones)
     waits = _("PAUSE waits until the transactions have ended, at most {seconds:g} s; then it is taken back")
-    notes = (waits.format(seconds=float(seconds) * SHARE_FOR_PAUSE), *_notes(site, database, seconds))
+    after = _(
+        "After it clients may wait up to {seconds:g} s more, until the next log-in (server_login_retry)"
+    )
+    notes = (
+        waits.format(seconds=float(seconds) * SHARE_FOR_PAUSE),
+        *_notes(site, database, seconds),
+        after.format(seconds=_retry_seconds(snapshot)),
+    )
     return replace(plan, steps=steps, notes=notes)
 
 
@@ -139,6 +148,9 @@ def require_guarded(snapshot: Snapshot, site: Site, seconds: float) -> None:
         limit = float(timeout) * _SHARE_OF_TIMEOUT
     except ValueError as error:
         raise UnreadableError(_("it is not known {what}").format(what="query_wait_timeout")) from error
+    if limit:
+        # Who waits since it began is to be served before he is cut off, also where PgBouncer tries no log-in at once.
+        limit = max(1.0, min(limit, float(timeout) - _retry_seconds(snapshot)))
     if limit and seconds > limit:
         text = _(
             "{seconds:g} s are too long: PgBouncer cuts off who waits {timeout} s (query_wait_timeout); at most {limit:g} s"
@@ -153,6 +165,14 @@ def require_guarded(snapshot: Snapshot, site: Site, seconds: float) -> None:
         server = configured(site).server
         text = _("Nothing would end the pause if samaops died: no watchdog can work on {server}: {reason}")
         raise RefusedError(text.format(server=server, reason=guard), hint=command_lines.log_in(site, server))
+
+
+def _retry_seconds(snapshot: Snapshot) -> float:
+    """Return how long clients may wait after a pause: the log-ins that PAUSE cuts count as failed."""
+    try:
+        return float(console_in(snapshot).settings.get("server_login_retry", ""))
+    except ValueError:
+        return _RETRY_SECONDS
 
 
 def refuse_session_mode(seen: Console, database: PooledDatabase) -> None:

@@ -10,14 +10,20 @@ from samaops.facts.pgbouncer import PgBouncerFacts, PooledDatabase
 from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.servers import ServiceLogs
 
-# PgBouncer tries again every 15 s (server_login_retry): what is older may be over.
+# What is older may be over.
 _FRESH_SECONDS = 60.0
+# After a failed log-in PgBouncer tries no other for server_login_retry, 15 s where it does not say.
+_RETRY_SECONDS = 15.0
+# What a try itself may take.
+_TRY_SECONDS = 5.0
 _IS_FAILING = re.compile(r"server login has been failing|server_login_retry|login failed", re.IGNORECASE)
 _FAILURE = re.compile(
     r"(?:\S* ?login failed|connect failed|server refused SSL|DNS lookup failed|TLS handshake failed"
     r"|no such user|cannot do SCRAM).*",
     re.IGNORECASE,
 )
+# What it writes when somebody ends a pause. PAUSE cuts the log-ins under way, and it counts them as failed.
+_RESUMED = re.compile(r"\bRESUME(?: '[^']*')? command issued")
 _DEMANDS_TLS = ("require", "verify-ca", "verify-full")
 # Then PostgreSQL has answered: its own words, or no to TLS.
 _IS_ANSWER = re.compile(r"FATAL|SSL", re.IGNORECASE)
@@ -31,7 +37,8 @@ def is_asked_in_vain(facts: PgBouncerFacts) -> bool:
 def failure(facts: PgBouncerFacts, context: Context) -> log_words.Reason | None:
     """Return why the last log-in failed: in the words of PgBouncer's log, or as the settings of both sides tell.
 
-    What PostgreSQL refuses, PgBouncer tells its clients too: where it keeps them waiting, an older line is not the reason.
+    What PostgreSQL refuses, PgBouncer tells those clients that wait at that moment, and keeps all that come later waiting until
+    its next try: where it does so, only a line since its last try is the reason.
     """
     return _written(facts, context) or _tls(facts, context)
 
@@ -52,11 +59,43 @@ def _written(facts: PgBouncerFacts, context: Context) -> log_words.Reason | None
             continue
         lines = [line for log in seen.logs if log.system == "pgbouncer" for line in log.lines or ()]
         for line in reversed(lines):
-            is_fresh = line.at is not None and -1 <= seen.epoch - line.at <= _FRESH_SECONDS
-            words = _FAILURE.search(line.text) if is_fresh and " C-0x" not in line.text else None
-            if words is not None and (tells_clients(facts) or "FATAL" not in words[0]):
+            if _RESUMED.search(line.text):
+                break  # what failed before was tried before the pause
+            age = seen.epoch - line.at if line.at is not None else _FRESH_SECONDS + 1
+            words = (
+                _FAILURE.search(line.text)
+                if -1 <= age <= _FRESH_SECONDS and " C-0x" not in line.text
+                else None
+            )
+            if words is None:
+                continue
+            is_last_try = age <= retry_seconds(facts) + _TRY_SECONDS
+            if tells_clients(facts) or is_last_try or "FATAL" not in words[0]:
                 return log_words.Reason(log_words.kind_of(words[0], "pgbouncer"), words[0], line.at, 1)
     return None
+
+
+def resumed_seconds(facts: PgBouncerFacts, context: Context) -> float | None:
+    """Return how long ago a pause ended, where PgBouncer may not yet have tried a log-in since; None where it has."""
+    for look, seen in context.snapshot.facts_of(ServiceLogs):
+        lines = (line for log in seen.logs if log.system == "pgbouncer" for line in log.lines or ())
+        at = [line.at for line in lines if line.at is not None and _RESUMED.search(line.text)]
+        age = seen.epoch - max(at) if at else None
+        if (
+            look.server == context.server
+            and age is not None
+            and -1 <= age <= retry_seconds(facts) + _TRY_SECONDS
+        ):
+            return max(0.0, age)
+    return None
+
+
+def retry_seconds(facts: PgBouncerFacts) -> float:
+    """Return for how long PgBouncer tries no log-in after one that failed."""
+    try:
+        return float(facts.console.settings["server_login_retry"]) if facts.console else _RETRY_SECONDS
+    except (KeyError, ValueError):
+        return _RETRY_SECONDS
 
 
 def is_failing(facts: PgBouncerFacts, context: Context) -> bool:

@@ -12,7 +12,7 @@ from samaops.facts.postgresql import usable_connections
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import console, direct, sql_text
+from samaops.site.commands import samaops
 
 
 def _console(facts: PgBouncerFacts) -> Console:
@@ -79,7 +79,7 @@ def paused(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
             "all": is_held,
             "inferred": is_inferred,
         },
-        hint=console(context.site, "SHOW DATABASES"),
+        hint=samaops(context.site, "pool databases"),
     )
 
 
@@ -91,7 +91,7 @@ def _opens_nothing(facts: PgBouncerFacts, context: Context) -> bool:
     seen = _console(facts)
     if seen.is_held is not None or not any(look.facts for look in context.snapshot.of_system("postgresql")):
         return False
-    if logins.is_failing(facts, context):
+    if logins.is_failing(facts, context) or logins.resumed_seconds(facts, context) is not None:
         return False
     return seen.opens_nothing
 
@@ -107,7 +107,7 @@ def disabled(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     yield context.crit(
         _("PgBouncer refuses new clients of {database}: it is disabled").format(database=", ".join(names)),
         evidence={"database": names[0], "databases": names},
-        hint=console(context.site, "SHOW DATABASES"),
+        hint=samaops(context.site, "pool databases"),
     )
 
 
@@ -145,7 +145,7 @@ def waiting(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
             "mean_wait_ms": traffic.get(worst.database),
             "pools": [_pool(pool, _size(seen, pool)) for pool in queues[:5]],
         },
-        hint=console(context.site, "SHOW POOLS"),
+        hint=samaops(context.site, "pool pools"),
     )
 
 
@@ -163,7 +163,7 @@ def saturated(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     )
     is_short = percent >= 100 and pool.clients_waiting and pool.maxwait_seconds >= 1
     status = Status.CRITICAL if is_short else context.status_above(percent)
-    hint = console(context.site, "SHOW POOLS")
+    hint = samaops(context.site, "pool pools")
     yield context.finding(status, title, value=percent, evidence=_pool(pool, size), hint=hint)
 
 
@@ -182,6 +182,10 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         if reason is not None:
             yield _refused(facts, worst, reason, context)
             return
+        resumed = logins.resumed_seconds(facts, context)
+        if resumed is not None:
+            yield _resumed(facts, worst, resumed, context)
+            return
     if worst is None:
         yield context.ok(_("PgBouncer logs in to PostgreSQL without waiting"))
         return
@@ -193,7 +197,24 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         ).format(database=worst.database, count=worst.clients_waiting, seconds=worst.maxwait_seconds),
         value=worst.clients_waiting,
         evidence=_pool(worst, _size(seen, worst)),
-        hint=console(context.site, "SHOW SERVERS"),
+        hint=samaops(context.site, "pool servers"),
+    )
+
+
+def _resumed(facts: PgBouncerFacts, worst: Pool | None, seconds: float, context: Context) -> Finding:
+    """Say that this passes by itself: the log-ins that the pause cut count as failed, and none is tried for a while."""
+    retry = logins.retry_seconds(facts)
+    title = _(
+        "PgBouncer was resumed {seconds:.0f} s ago and tries no log-in yet: it does within {retry:.0f} s (server_login_retry)"
+    )
+    return context.warn(
+        title.format(seconds=seconds, retry=retry),
+        evidence={
+            **(_pool(worst, _size(_console(facts), worst)) if worst else {}),
+            "resumed_seconds": seconds,
+            "server_login_retry": retry,
+        },
+        hint=samaops(context.site, "pool pools"),
     )
 
 
@@ -213,7 +234,7 @@ def _refused(facts: PgBouncerFacts, worst: Pool | None, reason: Reason, context:
             **reason.evidence,
             "address": where,
         },
-        hint=console(context.site, "SHOW SERVERS"),
+        hint=samaops(context.site, "pool servers"),
     )
 
 
@@ -257,7 +278,7 @@ def limit(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     title = _("PgBouncer may open no more connections: {names} is reached, {count} clients wait")
     status = Status.CRITICAL if waiting else Status.WARNING
     words = title.format(names=", ".join(reached), count=waiting)
-    yield context.finding(status, words, evidence=evidence, hint=console(context.site, "SHOW DATABASES"))
+    yield context.finding(status, words, evidence=evidence, hint=samaops(context.site, "pool databases"))
 
 
 def _open(pool: Pool) -> int:
@@ -298,11 +319,7 @@ def bypassed(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         else _("The application's sessions in PostgreSQL are those of the pool"),
         detail=", ".join(f"{client} {count}" for client, count in list(clients.items())[:3]),
         evidence={"sessions": sessions, "pooled": pooled, "by_client": clients},
-        hint=direct(
-            context.site,
-            "SELECT application_name, client_addr, count(*) FROM pg_stat_activity"
-            f" WHERE usename = {sql_text(user)} GROUP BY 1, 2 ORDER BY 3 DESC",
-        ),
+        hint=samaops(context.site, "db connections"),
     )
 
 

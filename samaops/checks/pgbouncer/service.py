@@ -11,7 +11,7 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import console
+from samaops.site.commands import samaops
 
 access(
     "pgbouncer.service.unreachable",
@@ -51,7 +51,7 @@ def query(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
             Status.CRITICAL if is_outage else Status.UNKNOWN,
             _("SELECT 1 gets no answer through the pool: {error}").format(error=seen.error),
             evidence={"kind": seen.kind, "stage": seen.stage, "error": seen.error},
-            hint=console(context.site, "SHOW DATABASES"),
+            hint=samaops(context.site, "pool databases"),
         )
 
 
@@ -90,5 +90,5 @@ def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Findi
         detail=joined(names),
         value=len(different),
         evidence={"different": different},
-        hint=console(context.site, "SHOW CONFIG"),
+        hint=samaops(context.site, "pool settings"),
     )

@@ -13,7 +13,7 @@ from samaops.facts.pgbouncer import PgBouncerFacts, PgBouncerProbe, PooledSessio
 from samaops.facts.postgresql import PostgresFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, console
+from samaops.site.commands import as_superuser, samaops
 
 READ_ONLY = "default_transaction_read_only"
 # The same server as the configured address, when PgBouncer is there too.
@@ -46,7 +46,7 @@ def read_only(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     evidence = asdict(session)
     if session.in_recovery:
         title = _("The pool leads the application to a standby: PostgreSQL refuses every write there")
-        hint = console(context.site, "SHOW DATABASES")
+        hint = samaops(context.site, "pool databases")
         yield context.crit(title, evidence={**evidence, "reason": "recovery"}, hint=hint)
     elif session.is_read_only:
         title = _("The sessions of {user} are read-only: PostgreSQL refuses the application's writes").format(
@@ -80,7 +80,7 @@ def route(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     if differences:
         words = ", ".join(f"{name} {actual}" for name, actual in differences.items())
         title = _("The pool leads the application elsewhere than configured: {words}").format(words=words)
-        yield context.crit(title, evidence=evidence, hint=console(context.site, "SHOW DATABASES"))
+        yield context.crit(title, evidence=evidence, hint=samaops(context.site, "pool databases"))
     else:
         title = _("The pool leads the application to {database} as {user}")
         yield context.ok(title.format(database=session.database, user=session.user), evidence=evidence)
@@ -118,7 +118,7 @@ def _where_it_looks(facts: PgBouncerFacts, context: Context) -> Finding | None:
             "configured": f"{configured}:{postgresql.port}",
             **(reason.evidence if reason else {}),
         },
-        hint=console(context.site, "SHOW DATABASES"),
+        hint=samaops(context.site, "pool databases"),
     )
 
 

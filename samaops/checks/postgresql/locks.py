@@ -12,16 +12,12 @@ from samaops.facts.postgresql import Locks, LockWait, PostgresFacts, Session
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import direct
+from samaops.site.commands import samaops
 
 PREPARED_TRANSACTION = 0  # the pid that pg_blocking_pids gives for one
 MANY_SESSIONS = 3  # more than this waiting at once is an incident, however short the wait
 LEAST_SECONDS = 0.2  # below this, waiting is everyday contention
 SHOWN = 10
-LOOK = (
-    "SELECT pid, pg_blocking_pids(pid), state, now() - xact_start AS open_for, left(query, 80) "
-    "FROM pg_stat_activity WHERE pid IN ({pids})"
-)
 
 
 class Chain(Struct, frozen=True):
@@ -88,7 +84,7 @@ def lock_chain(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         detail=evidence["root_query"],
         value=seconds,
         evidence=evidence,
-        hint=_look_at(context, [worst.root_pid, *evidence["blocked"]]),
+        hint=samaops(context.site, "db locks"),
     )
 
 
@@ -96,12 +92,6 @@ def _status(context: Context, seconds: float, waiting: int) -> Status:
     if waiting > MANY_SESSIONS and seconds >= LEAST_SECONDS:
         return Status.CRITICAL
     return context.status_above(seconds)
-
-
-def _look_at(context: Context, pids: list[int]) -> str:
-    if PREPARED_TRANSACTION in pids:
-        return direct(context.site, "SELECT * FROM pg_prepared_xacts")
-    return direct(context.site, LOOK.format(pids=", ".join(str(pid) for pid in pids)))
 
 
 def _title(chain: Chain, evidence: dict[str, Any], waiting: int, seconds: float) -> str:
@@ -191,7 +181,7 @@ def ddl_queue(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "waiting": len(behind),
             "seconds": ddl.seconds,
         },
-        hint=_look_at(context, [*ddl.blocked_by, ddl.pid, *(wait.pid for wait in behind[:SHOWN])]),
+        hint=samaops(context.site, "db locks"),
     )
 
 

@@ -12,7 +12,7 @@ from samaops.checks.registry import Context, access, check
 from samaops.facts.postgresql import PostgresFacts, usable_connections
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
-from samaops.site.commands import direct
+from samaops.site.commands import direct, samaops
 
 access(
     "postgresql.service.unreachable",
@@ -90,10 +90,7 @@ def connections(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "by_client": facts.connections.by_client,
             "started_within_10_s": facts.connections.started_within_10_s,
         },
-        hint=direct(
-            context.site,
-            "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3",
-        ),
+        hint=samaops(context.site, "db connections"),
     )
 
 

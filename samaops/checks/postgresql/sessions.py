@@ -9,7 +9,7 @@ from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.postgresql import Holder, PostgresFacts, Prepared, Session
 from samaops.i18n import _
 from samaops.model.finding import Finding
-from samaops.site.commands import direct
+from samaops.site.commands import direct, samaops
 
 SHOWN = 5
 ONE_SESSION = "SELECT pid, usename, application_name, state, xact_start, wait_event, query FROM pg_stat_activity WHERE pid = {pid}"
@@ -177,7 +177,7 @@ def prepared(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "transactions": [_transaction(transaction) for transaction in transactions[:SHOWN]],
         },
         none=_("No prepared transaction is open"),
-        hint=direct(context.site, "SELECT * FROM pg_prepared_xacts"),
+        hint=samaops(context.site, "db xmin"),
     )
 
 

@@ -219,7 +219,12 @@ def checkpoints(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     assert facts.checkpoints is not None
     seen = facts.checkpoints
     total = seen.timed + seen.requested
-    evidence = {"timed": seen.timed, "requested": seen.requested, "counted_seconds": seen.counted_seconds}
+    evidence = {
+        "timed": seen.timed,
+        "requested": seen.requested,
+        "counted_seconds": seen.counted_seconds,
+        "max_wal_size_bytes": _bytes(facts.settings or {}, "max_wal_size") or None,
+    }
     if total < LEAST_CHECKPOINTS:
         title = _("Only {count} checkpoints since counting began: too few to judge").format(count=total)
         yield context.ok(title, evidence=evidence)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from samaops.checks.postgresql.sessions import holders
 from samaops.checks.postgresql.units import whole
 from samaops.checks.registry import Context, Evidence, check
-from samaops.facts.postgresql import Database, Holder, PostgresFacts, Table, Upkeep
+from samaops.facts.postgresql import Database, Holder, PostgresFacts, Setting, Table, Upkeep
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import direct
+from samaops.site.commands import direct, samaops
 
 SHOWN = 5
 _LEAST_DEAD_PERCENT = 25  # as of postgresql.tables.dead
@@ -189,11 +189,7 @@ def held_vacuum(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "holder_seconds": holder.seconds,
             "xmin_age": holder.xmin_age,
         },
-        hint=direct(
-            context.site,
-            "SELECT pid, state, xact_start, age(backend_xmin) FROM pg_stat_activity"
-            " WHERE backend_xmin IS NOT NULL ORDER BY 4 DESC",
-        ),
+        hint=samaops(context.site, "db xmin"),
     )
 
 
@@ -257,9 +253,7 @@ def autovacuum_off(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         yield context.warn(
             _("autovacuum is off: nothing cleans the tables or tells the planner what is in them"),
             evidence={**evidence, "setting": "autovacuum"},
-            hint=direct(
-                context.site, "SELECT name, setting, source FROM pg_settings WHERE name ~ 'autovacuum'"
-            ),
+            hint=samaops(context.site, "db settings autovacuum"),
         )
     elif alone:
         yield context.warn(
@@ -291,7 +285,11 @@ def autovacuum_busy(facts: PostgresFacts, context: Context) -> Iterator[Finding]
         for table in facts.tables or ()
         if table.dead_rows >= LEAST_ROWS and _dead_percent(table) >= _LEAST_DEAD_PERCENT
     ]
-    evidence = {"workers": busy, "autovacuum_max_workers": most}
+    evidence = {
+        "workers": busy,
+        "autovacuum_max_workers": most,
+        "vacuum_cost_limit": _cost_limit(facts.settings or {}),
+    }
     if busy < most or not waiting:
         title = _("{count} of {most} autovacuum workers are at work").format(count=busy, most=most)
         yield context.ok(title, value=busy, evidence=evidence)
@@ -308,8 +306,14 @@ def autovacuum_busy(facts: PostgresFacts, context: Context) -> Iterator[Finding]
             **_tables(waiting),
             "wraparound_vacuums": list(facts.activity.wraparound_vacuums),
         },
-        hint=direct(context.site, "SELECT pid, relid::regclass, phase FROM pg_stat_progress_vacuum"),
+        hint=samaops(context.site, "db progress"),
     )
+
+
+def _cost_limit(settings: dict[str, Setting]) -> int | None:
+    """Return what all workers together may do before they pause; where autovacuum has none of its own, vacuum's."""
+    limits = (whole(settings, name) for name in ("autovacuum_vacuum_cost_limit", "vacuum_cost_limit"))
+    return next((limit for limit in limits if limit is not None and limit > 0), None)
 
 
 def _modified_percent(table: Table) -> float:
@@ -358,8 +362,5 @@ def invalid_indexes(facts: PostgresFacts, context: Context) -> Iterator[Finding]
         ),
         value=len(indexes),
         evidence={"indexes": indexes},
-        hint=direct(
-            context.site,
-            "SELECT indexrelid::regclass, indrelid::regclass FROM pg_index WHERE NOT indisvalid",
-        ),
+        hint=samaops(context.site, "db indexes"),
     )

@@ -10,7 +10,7 @@ from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.postgresql import PostgresFacts, Rates
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
-from samaops.site.commands import direct
+from samaops.site.commands import samaops
 
 # An application that works on its transaction sends the next statement within milliseconds.
 IDLE_SECONDS = 1.0
@@ -47,7 +47,7 @@ def crowd(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "applications": seen.applications,
             **(_rates(rates) if rates else {}),
         },
-        hint=direct(context.site, STATEMENTS.format(id=seen.query_id)),
+        hint=samaops(context.site, "db slow --over 10"),
     )
 
 
@@ -112,9 +112,5 @@ def held_transactions(facts: PostgresFacts, context: Context) -> Iterator[Findin
                 for session in held[:5]
             ],
         },
-        hint=direct(
-            context.site,
-            "SELECT pid, application_name, client_addr, now() - state_change AS idle, left(query, 60)"
-            " FROM pg_stat_activity WHERE state LIKE 'idle in%' ORDER BY state_change",
-        ),
+        hint=samaops(context.site, "db activity --state 'idle in transaction'"),
     )

@@ -69,6 +69,7 @@ LIMITS = (
     "max_connections", "superuser_reserved_connections", "reserved_connections", "max_wal_size",
     "wal_keep_size", "max_slot_wal_keep_size", "autovacuum_freeze_max_age", "shared_preload_libraries",
     "synchronous_standby_names", "synchronous_commit", "ssl", "autovacuum", "autovacuum_max_workers",
+    "autovacuum_vacuum_cost_limit", "vacuum_cost_limit",
 )  # fmt: skip
 # Of these, the numbers that every version has.
 NUMBERS = ("max_connections", "superuser_reserved_connections", "max_wal_size", "autovacuum_freeze_max_age")

@@ -1,6 +1,8 @@
-"""The pool: paused, too small."""
+"""The pool: paused, too small, refused by PostgreSQL."""
 
 from __future__ import annotations
+
+import secrets
 
 from samaops.i18n import N_, _
 from samaops.lab import pgbouncer
@@ -8,7 +10,7 @@ from samaops.lab.incidents.incident import Fault, Incident, Root
 from samaops.lab.incidents.mechanisms import held
 from samaops.lab.incidents.site import Site
 from samaops.lab.incidents.tools import hold, sessions
-from samaops.lab.layout import DATABASE
+from samaops.lab.layout import DATABASE, DATABASE_USER
 
 SMALL = 2
 
@@ -47,6 +49,33 @@ def _grow_again(site: Site) -> None:
     sessions.await_pool(site)
 
 
+def _change_password(site: Site) -> None:
+    """Give the role a password that PgBouncer does not have, and close the sessions that it had before."""
+    _set_secret(site, secrets.token_hex(16))
+    sessions.command(site, f"RECONNECT {DATABASE}")
+
+
+def _set_secret(site: Site, secret: str) -> None:
+    with sessions.administrator(site) as session:
+        session.execute(sessions.sql("keep_secret"), {"secret": secret})
+        session.execute(sessions.sql("set_password"))
+
+
+def _is_refused(site: Site) -> str | None:
+    pools = [pool for pool in sessions.show(site, "POOLS") if pool["user"] == DATABASE_USER]
+    if any(int(pool[servers]) for pool in pools for servers in ("sv_active", "sv_idle", "sv_used")):
+        return None
+    words = sessions.refusal(site)
+    return words if "password authentication failed" in words else None
+
+
+def _take_password_back(site: Site) -> None:
+    """Give PostgreSQL the secret again that PgBouncer has."""
+    if site.record("postgresql"):
+        _set_secret(site, pgbouncer.secret_of(site.server("db"), DATABASE_USER))
+    sessions.await_pool(site)
+
+
 INCIDENTS = (
     Incident(
         id="pgbouncer-paused",
@@ -69,5 +98,16 @@ INCIDENTS = (
         fault=held((hold.REPEATING_NAME,), _is_too_small, "repeated", "occupy", "12", is_pooled=True).then(
             lambda site: _set_size(site, str(SMALL)), _grow_again
         ),
+    ),
+    Incident(
+        id="pgbouncer-login-refused",
+        runbook="api-down",
+        title=N_("PgBouncer has an old password"),
+        does=N_("The application's role is given another password in PostgreSQL, and nobody told PgBouncer."),
+        notice=N_(
+            "Nothing at first; as the pool's connections are closed, whatever reads the database fails."
+        ),
+        root=Root("pgbouncer-login-stuck", "pgbouncer/db"),
+        fault=Fault(break_=_change_password, evidence=_is_refused, heal=_take_password_back),
     ),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
@@ -23,6 +26,10 @@ _DIGEST_CHARACTERS = 19  # sha256: and twelve more
 # What could not be looked at proves nothing to those who have to repair.
 _SEEN = (Status.CRITICAL, Status.WARNING)
 _MOST_LINES = 6
+# What a REINDEX CONCURRENTLY that was interrupted leaves: never to be rebuilt, only dropped.
+_LEFTOVER = re.compile(r"_cc(new|old)\d*$")
+_MB = 1024**2
+_MOST_COST = 10_000  # of vacuum_cost_limit
 
 
 def of(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str, str]:
@@ -91,19 +98,59 @@ def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, site: Si
 
 
 def of_database(cause: Cause, findings: Sequence[Finding]) -> dict[str, str]:
-    """Return the session, the table and the slot that the decisive finding is about, as far as there are any.
+    """Return the session, the table, the index, the slot, the pool that the decisive finding is about, as far as there are any.
 
-    ``pid`` works on a statement, which can be cancelled; ``idle_pid`` is idle in its transaction, and only its end helps.
+    ``pid`` works on a statement, which can be cancelled; ``idle_pid`` is idle in its transaction, and only its end helps;
+    ``held_pid`` waits for another. ``leftover`` is an index to be dropped, ``index`` one to be built anew. ``pool_size``,
+    ``wal_size`` and ``cost_limit`` are what may come after what is set now.
     """
     decisive = next((finding for finding in findings if finding.key in cause.explains[:1]), None)
-    if decisive is None or decisive.system != "postgresql":
+    if decisive is None:
         return {}
-    evidence = decisive.evidence
+    if decisive.system == "pgbouncer":
+        return dict(_of_pool(decisive.evidence))
+    if decisive.system != "postgresql":
+        return {}
+    return {**_of_session(decisive.evidence), **dict(_of_server(decisive.evidence))}
+
+
+def _of_session(evidence: Mapping[str, Any]) -> dict[str, str]:
     pid = evidence.get("pid") or evidence.get("root_pid")
     is_idle = "idle" in str(evidence.get("root_state") or evidence.get("state") or "")
     table = evidence.get("scanned") or evidence.get("relation")
-    found = {"idle_pid" if is_idle else "pid": pid, "table": table, "slot": evidence.get("slot")}
+    held = next(iter(evidence.get("blocked") or ()), None)
+    is_prepared = evidence.get("kind") == "prepared transaction"
+    gid = evidence.get("name") if is_prepared else evidence.get("gid")
+    found = {
+        "idle_pid" if is_idle else "pid": pid,
+        "held_pid": held,
+        "table": table,
+        "slot": evidence.get("slot"),
+        "gid": gid,
+    }
     return {name: str(value) for name, value in found.items() if value}
+
+
+def _of_server(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    invalid = [str(index["index"]) for index in evidence.get("indexes") or () if "index" in index]
+    yield from (("leftover" if _LEFTOVER.search(name) else "index", name) for name in invalid[:1])
+    if evidence.get("setting"):
+        yield "off_setting", str(evidence["setting"])
+    if wal := evidence.get("max_wal_size_bytes"):
+        yield "wal_size", f"{2 * int(wal) // _MB}MB"
+    if limit := evidence.get("vacuum_cost_limit"):
+        yield "cost_limit", str(min(2 * int(limit), _MOST_COST))
+
+
+def _of_pool(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    databases = [str(name) for name in evidence.get("databases") or () if name]
+    if databases:
+        is_all = bool(evidence.get("all")) or len(databases) > 1
+        yield "held_pool", "" if is_all else databases[0]
+    if database := evidence.get("database"):
+        yield "database", str(database)
+    if size_now := evidence.get("pool_size"):
+        yield "pool_size", str(math.ceil(1.25 * int(size_now)))
 
 
 def _lines(lines: Iterator[str]) -> str:

@@ -284,6 +284,9 @@ SILENT = PooledQuery(None, "no answer within 2.0 s", "no_answer", "query")
 HBA = (
     'ERROR S: login failed: FATAL: pg_hba.conf rejects connection for host "127.0.0.1", user "samaconso_user"'
 )
+PASSWORD = 'WARNING server login failed: FATAL password authentication failed for user "samaconso_user"'
+RESUME = "LOG RESUME 'samaconso' command issued"
+RARE = {"settings": {"server_login_retry": "30"}}
 NO_TLS = "LOG S-0x55: samaconso/samaconso_user@127.0.0.1:5432 closing because: server refused SSL (age=0s)"
 NO_HOST = "LOG S-0x55: samaconso/samaconso_user@127.0.0.9:5432 closing because: connect failed (age=3s)"
 TLS = {"settings": {"server_tls_sslmode": "require"}}
@@ -291,7 +294,13 @@ OLD_ADDRESS = database(host="127.0.0.9", port=5432)
 # What the console shows, what SELECT 1 got, the last line of the log and its age: paused, stuck (with the reason), elsewhere.
 LOGINS: list[tuple[str, dict[str, Any], PooledQuery, str, float, tuple[Status, Status, Status], str]] = [
     ("a pause", STUCK, SILENT, "", 0.0, (CRITICAL, OK, SKIPPED), ""),
-    ("a pause after a failure that is over", STUCK, SILENT, HBA, 5.0, (CRITICAL, OK, SKIPPED), ""),
+    ("a pause after a failure that is over", STUCK, SILENT, HBA, 30.0, (CRITICAL, OK, SKIPPED), ""),
+    ("who comes between two tries is kept waiting", STUCK, SILENT, HBA, 15.0, (OK, CRITICAL, SKIPPED), "rejected"),
+    ("the same, and no other waits", {}, SILENT, PASSWORD, 9.0, (OK, CRITICAL, SKIPPED), "login"),
+    ("resumed a moment ago", STUCK, SILENT, RESUME, 5.0, (OK, WARNING, SKIPPED), ""),
+    ("resumed a moment ago, and it says so", {}, NO_LOGIN, RESUME, 5.0, (OK, WARNING, SKIPPED), ""),
+    ("resumed long ago", STUCK, SILENT, RESUME, 30.0, (CRITICAL, OK, SKIPPED), ""),
+    ("tries that are rarer", {**STUCK, **RARE}, SILENT, HBA, 30.0, (OK, CRITICAL, SKIPPED), "rejected"),
     ("told by SELECT 1 alone", STUCK, NO_LOGIN, "", 0.0, (OK, CRITICAL, SKIPPED), ""),
     ("rejected", STUCK, NO_LOGIN, HBA, 5.0, (OK, CRITICAL, SKIPPED), "rejected"),
     ("rejected, nobody waits", {}, NO_LOGIN, HBA, 5.0, (OK, CRITICAL, SKIPPED), "rejected"),

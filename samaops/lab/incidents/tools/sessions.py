@@ -24,6 +24,7 @@ POOL_SECONDS = 25.0
 # Incidents with which clients of the pool wait.
 HOLDING = {
     "pgbouncer-paused",
+    "pgbouncer-login-refused",
     "postgresql-stopped",
     "postgresql-connections-exhausted",
     "lock-chain",

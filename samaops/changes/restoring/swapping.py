@@ -13,7 +13,7 @@ from samaops.changes.restoring.work import SHORT_SECONDS, SWAP, Swapping, config
 from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.facts.pgbouncer import PgBouncerFacts
-from samaops.facts.postgresql import Backend
+from samaops.facts.postgresql_changes import Backend
 from samaops.facts.restoring import REPLACED, RestoringFacts, Session
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

@@ -29,7 +29,9 @@ def test_rows_are_counted_by_table_whatever_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [packed("cut\t\tCOPY public.users (id) FROM stdin;\n"), packed("x\n"), "no", ""]
+    "answer",
+    [packed("cut\t\tCOPY public.users (id) FROM stdin;\n"), packed("x\n"), "no", ""],
+    ids=["cut", "no table", "not packed", "empty"],
 )
 def test_data_that_ends_in_the_middle_is_no_count(answer: str) -> None:
     with pytest.raises(ClientError):

@@ -219,7 +219,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("backup prune --dry-run", N_("what has expired")),
         ("backup prune --confirm samaconso", N_("without a question, as cron does it")),
     ),
-    "backup pin": (("backup pin latest --reason 'before the release'", N_("keep it whatever its age")),),
+    "backup pin": (("backup pin latest --reason audit-2026", N_("keep it whatever its age")),),
     "backup unpin": (("backup unpin 20261128T020000Z-3f2a", N_("let it expire in its time")),),
     "docker restart": (("docker restart samaconso_redis", N_("asked first, verified afterwards")),),
     "history list": (("history list --limit 5", N_("the last five changes")),),

@@ -148,19 +148,16 @@ def read_script(programs: str, archive: str, moments: str = "") -> str:
 
 def read_through(output: str) -> ReadThrough:
     """Return what ``read_script`` has counted. Raises ClientError where the data ended in the middle."""
-    try:
-        lines = gzip.decompress(base64.b64decode(output)).decode("utf-8", "backslashreplace").splitlines()
-    except (OSError, EOFError, ValueError) as error:
-        raise ClientError(FailureKind.GARBAGE, str(error), "pg_restore") from error
+    lines = _unpacked(output, "pg_restore")
     rows: dict[str, int] = {}
     newest: dict[str, str] = {}
     revisions = []
     for line in lines:
-        count, moment, *rest = line.split("\t", 2)
+        count, moment, *rest = (*line.split("\t", 2), "", "")
         if count == "revision":
             revisions.append(moment)
             continue
-        found = _COPY.match(rest[0] if rest else "")
+        found = _COPY.match(rest[0])
         if found is None or not count.isdecimal():
             raise ClientError(FailureKind.GARBAGE, _("the data ends in the middle of a table"), "pg_restore")
         table = f"{_unquoted(found['schema'])}.{_unquoted(found['table'])}"
@@ -193,10 +190,7 @@ def sums_script(directory: str, jobs: int) -> str:
 
 def sums_in(output: str) -> dict[str, str]:
     """Return what ``sums_script`` has found: path to sum. Raises ClientError."""
-    try:
-        lines = gzip.decompress(base64.b64decode(output)).decode("utf-8").splitlines()
-    except (OSError, EOFError, ValueError) as error:
-        raise ClientError(FailureKind.GARBAGE, str(error), "sha256sum") from error
+    lines = _unpacked(output, "sha256sum")
     found = (re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line) for line in lines)
     return {match[2]: match[1] for match in found if match}
 
@@ -213,6 +207,17 @@ def waited_for(errors: str) -> str:
     found = re.search(r"LOCK TABLE [^\n]{1,300}", errors)
     is_it = "timeout" in errors or "could not obtain lock" in errors
     return found[0].rstrip() if found and is_it else ""
+
+
+def _unpacked(output: str, stage: str) -> list[str]:
+    """Return the lines that a script has packed; it always packs something. Raises ClientError."""
+    try:
+        packed = base64.b64decode(output)
+        if not packed:
+            raise ClientError(FailureKind.GARBAGE, _("the server's answer is not complete"), stage)
+        return gzip.decompress(packed).decode("utf-8", "backslashreplace").splitlines()
+    except (OSError, EOFError, ValueError) as error:
+        raise ClientError(FailureKind.GARBAGE, str(error), stage) from error
 
 
 def _unquoted(name: str) -> str:

@@ -265,15 +265,21 @@ def test_rows_of_another_site_are_told_apart_and_never_touched(backup_site: Back
     assert any("20200101T000000Z-0002.json" in note for note in table.notes)
 
 
+def aged(backup_site: BackupSite, identifier: str, day: str) -> None:
+    """Have the row of a backup say that it was made on another day."""
+
+    def change(row: Run | None) -> Run:
+        assert row is not None
+        return replace(row, started_at=f"{day}T02:00:00+00:00")
+
+    backup_site.store().update(identifier, change)
+
+
 def test_pins_are_kept_and_what_has_expired_is_removed_by_the_policy_alone(backup_site: BackupSite) -> None:
     store = backup_site.store()
     made = [backup_site.create() for _number in range(4)]
-    for number, identifier in enumerate(made):  # as if the first three were old
-        if number < 3:
-            store.update(
-                identifier,
-                lambda row, number=number: replace(row, started_at=f"2020-01-0{number + 1}T02:00:00+00:00"),
-            )
+    for number, identifier in enumerate(made[:3]):
+        aged(backup_site, identifier, f"2020-01-0{number + 1}")
     rules = {"minimum": 1, "weekly": 0, "monthly": 0}
     backup_site.do("backup pin", made[1], "before the audit", **rules)
     plan = backup_site.plan("backup prune", **rules)
@@ -291,9 +297,9 @@ def test_pins_are_kept_and_what_has_expired_is_removed_by_the_policy_alone(backu
 
 
 def test_nothing_expires_after_a_failed_run(backup_site: BackupSite) -> None:
-    store, old = backup_site.store(), backup_site.create()
+    old = backup_site.create()
     backup_site.create()
-    store.update(old, lambda row: replace(row, started_at="2020-01-01T02:00:00+00:00"))
+    aged(backup_site, old, "2020-01-01")
     rules = {"minimum": 1, "weekly": 0, "monthly": 0}
     assert backup_site.plan("backup prune", **rules).steps
     backup_site.do("backup create", hooks={"before": "false"})

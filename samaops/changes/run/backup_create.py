@@ -6,6 +6,7 @@ directory of the run meanwhile: whoever comes later sees that it died, and remov
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shlex
 import time
@@ -52,9 +53,9 @@ from samaops.site import redaction
 from samaops.site.commands import on_server
 from samaops.site.site import Site
 
+logger = logging.getLogger(__name__)
 # Its own words of why it failed, as they stand in its row.
 _MOST_REASON = 500
-_PROOF_SECONDS = 14_400.0
 
 
 def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
@@ -121,8 +122,9 @@ class _Creation:
             return self._failed(words)
         except KeyboardInterrupt:
             return self._failed(_("interrupted"), is_interrupted=True)
-        except OSError as error:  # of this machine: a file that goes with the backup
-            return self._failed(str(error))
+        except (OSError, ValueError, KeyError) as error:  # a file of this machine, an answer that is none
+            logger.exception("the backup %s failed", self._id)
+            return self._failed(f"{type(error).__name__}: {error}")
         self._after("after_success", WHOLE)
         measured = {
             "id": self._id,

@@ -27,7 +27,6 @@ from samaops.workflows.database import look as looks
 
 # What is wrong with the backup itself: nothing was changed, and nothing else helps.
 _REFUSALS = (FailureKind.ABSENT, FailureKind.GARBAGE, FailureKind.MISSING)
-KIND = "restored_databases"
 
 
 def plan(site: Site, name: str, arguments: tuple[str, ...], wanted: str = "") -> Plan:
@@ -110,7 +109,9 @@ def databases(site: Site) -> Table:
     rows = [_row(each, seen.epoch) for each in ours]
     commands = [typed(site, replaced.BACK)] if replaced_ones else []
     commands += [typed(site, f"{replaced.FORGET} {each.name}") for each in ours if _may_go(each, seen.epoch)]
-    return replace(looks.table(site, KIND, columns, rows, words), commands=tuple(commands[:5]))
+    return replace(
+        looks.table(site, "restored_databases", columns, rows, words), commands=tuple(commands[:5])
+    )
 
 
 def _may_go(each: Database, epoch: float) -> bool:

@@ -42,7 +42,15 @@ class Backups:
             for path in (self.directory, place.parent, place):
                 shutil.chown(path, "postgres", "postgres")
         socket = ["-h", "/var/run/postgresql", "-p", str(self._server.port), "-U", "postgres"]
-        dump = [binaries() / "pg_dump", *socket, "-Fd", "-Z1", "-f", place / "database", DATABASE]
+        dump: list[str | Path] = [
+            binaries() / "pg_dump",
+            *socket,
+            "-Fd",
+            "-Z1",
+            "-f",
+            place / "database",
+            DATABASE,
+        ]
         subprocess.run(as_postgres(*dump), check=True, capture_output=True, cwd="/")
         self.describe(identifier, **changes)
         return place

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from samaops.changes.restoring.work import Restoring
 from samaops.changes.run import progress
 from samaops.changes.run import restoring as doers
 from samaops.clients.database_server import DatabaseServer
@@ -128,7 +129,8 @@ def values(
 @pytest.fixture
 def pgbouncer_server(postgres_server: PostgresServer) -> Iterator[PgBouncerServer]:
     """A pool that keeps connections open, as the guide's: PgBouncer 1.18 logs in for that during a pause too."""
-    with running_pgbouncer(postgres_server, "min_pool_size = 2") as pool:
+    lines = "min_pool_size = 2\ndefault_pool_size = 10\nserver_login_retry = 15"
+    with running_pgbouncer(postgres_server, lines) as pool:
         yield pool
 
 
@@ -162,14 +164,15 @@ class Load:
     def __init__(self, pool: PgBouncerServer) -> None:
         self._pool = pool
         self._stop = threading.Event()
-        self.done, self.failed, self.slowest = 0, [], 0.0
+        self.done, self.slowest = 0, 0.0
+        self.failed: list[str] = []
         self._threads = [threading.Thread(target=self._work) for _number in range(8)]
 
     def _work(self) -> None:
         while not self._stop.is_set():
             try:
                 with self._pool.connect() as connection:
-                    for _number in range(200):
+                    for _number in range(20):
                         begun = time.monotonic()
                         connection.execute(
                             b"BEGIN; INSERT INTO customers (name) VALUES ('load');"
@@ -260,7 +263,7 @@ def test_what_was_written_after_the_backup_is_there_again_after_the_undo(
     assert postgres_server.run("SELECT reltuples FROM pg_class WHERE relname = 'customers'") == [
         (float(ROWS),)
     ]
-    back = change.apply(site, history.undo(site, report.actions[0].journal), 10)
+    back = change.apply(site, history.undo(site, str(report.actions[0].journal)), 10)
     assert not back.errors
     assert postgres_server.run(count) == [(ROWS + 1,)]
     assert len(ours(postgres_server)) == 1, "what was restored is kept as well"
@@ -272,7 +275,7 @@ def test_the_undo_of_the_history_is_as_destructive_as_restore_undo(
     site = site_of(values)
     backups.make()
     report = verified(made(site, "restore db", ID, wanted=ID))
-    plan = history.undo(site, report.actions[0].journal)
+    plan = history.undo(site, str(report.actions[0].journal))
     assert str(plan.risk) == "destructive"
     assert "goes out of sight" in plan.steps[0].destroys
 
@@ -340,7 +343,7 @@ def test_killed_between_pause_and_resume_the_pool_goes_on_within_ten_seconds(
     died = time.monotonic()
     assert is_paused(pgbouncer_server)
     with pgbouncer_server.connect() as connection:  # it waits until then
-        (count,) = connection.execute("SELECT count(*) FROM customers").fetchone() or ()
+        (count,) = connection.execute("SELECT count(*) FROM customers").fetchone() or (0,)
     assert time.monotonic() - died < 10
     assert not is_paused(pgbouncer_server)
     eventually(lambda: kept_open(pgbouncer_server) == "2")
@@ -376,7 +379,7 @@ def largest(place: Path) -> Path:
     return max((place / "database").glob("*.dat.gz"), key=lambda path: path.stat().st_size)
 
 
-DAMAGES = {
+DAMAGES: dict[str, Callable[[Path], Any]] = {
     "a bit is flipped": lambda place: flipped(largest(place)),
     "a file is cut": lambda place: os.truncate(largest(place), largest(place).stat().st_size // 2),
     "a file is gone": lambda place: largest(place).unlink(),
@@ -432,7 +435,9 @@ def test_a_backup_whose_proof_failed_is_refused_with_the_command_that_proves_it(
 ) -> None:
     backups.make()
     bad = Grades(readable=Grade("2026-11-28T02:10:00+00:00", is_good=False, reason="toc.dat: cut"))
-    backups.store.update(ID, lambda row: replace(row, grades=bad))
+    row = backups.store.row(ID)
+    assert row is not None
+    backups.store.update(ID, lambda _old: replace(row, grades=bad))
     with pytest.raises(RefusedError, match="cannot be read to its end") as refused:
         restoring.plan(site_of(values), "restore db", (ID,), ID)
     assert refused.value.hint == f"samaops backup verify {ID}"
@@ -448,7 +453,7 @@ def test_nothing_is_restored_under_the_name_of_the_live_one_nor_dropped_that_is_
         of, _manifest = at.source(ID)
         for name in (DATABASE, "postgres", "other"):
             with pytest.raises(ClientError):
-                doers.create(at, of, doers.Restoring(of.id, name))
+                doers.create(at, of, Restoring(of.id, name))
             with pytest.raises(ClientError):
                 doers.fill(at, of, name, "whole", 10)
             assert "not touched" in doers.dropped(at, name)

@@ -22,7 +22,8 @@ RUNBOOKS = {"api-down", "notifications", "db-slow", "disk-full", "redis-full"}
 
 def test_each_runbook_has_incidents_and_each_incident_a_name_of_its_own() -> None:
     assert len({incident.id for incident in running.INCIDENTS}) == len(running.INCIDENTS)
-    counts = Counter(incident.runbook for incident in running.INCIDENTS)
+    # one that has no runbook of its own is repaired by its cause alone
+    counts = Counter(incident.runbook for incident in running.INCIDENTS if incident.runbook)
     assert set(counts) == RUNBOOKS
     assert min(counts.values()) >= 2
 

@@ -98,7 +98,7 @@ def _translated_usage(show: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda ctx: typer_words.usage(show(ctx))
 
 
-def _no_type(ctx: Any = None) -> None:  # noqa: ARG001 - typer's signature
+def _no_type(ctx: Any = None) -> None:
     """Say nothing of an argument's type: typer would write <str> behind its name."""
 
 

@@ -94,7 +94,7 @@ def usage(line: str) -> str:
     line = line.removeprefix("Usage: ")
     for pattern, kept in _BRACKETS:
         line = pattern.sub(kept, line)
-    return _("Usage: ") + line.replace("COMMAND [ARGS]", f"{_('COMMAND')} [{_('ARGS')}]")
+    return _("Usage: ") + line.replace("COMMAND [ARGS]", " ".join((_("COMMAND"), "[" + _("ARGS") + "]")))
 
 
 def usage_error() -> Any:

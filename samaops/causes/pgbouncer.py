@@ -11,7 +11,7 @@ from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
-from samaops.site.commands import as_superuser, console, samaops, sql_name
+from samaops.site.commands import as_superuser, samaops
 from samaops.site.shell_words import operands
 
 _POOL_HELD: Effects = (
@@ -142,15 +142,16 @@ def pgbouncer_login_refused(finding: Finding, view: View) -> Root | None:
     reason = finding.evidence.get("reason")
     if finding.evidence.get("line") is None or reason == "limit":
         return None
-    text = _("Put right what the log says, on the side that refuses; then let the pool try again at once")
+    text = _(
+        "Put right what the log says, on the side that refuses; the pool tries again by itself, within seconds"
+    )
     looks = {
         "rejected": as_superuser(view.site, "SELECT * FROM pg_hba_file_rules", "postgres"),
         "tls": samaops(view.site, "pool settings"),
     }
     look = looks.get(str(reason), samaops(view.site, "pool databases"))
-    database = sql_name(str(finding.evidence.get("database") or "samaconso"))
     same = codes(*_SAME_WORDS, when=lambda log: log.evidence.get("reason") == reason)
     return Root(
-        fixes=(safe("pool.login", text, look, console(view.site, f"RECONNECT {database}")),),
+        fixes=(safe("pool.login", text, look),),
         effects=(*_POOL_HELD, *same),
     )

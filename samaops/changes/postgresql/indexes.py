@@ -19,6 +19,7 @@ from samaops.facts.postgresql_changes import Backend, Index, IndexTable
 from samaops.facts.servers import FileSystem, ServerFacts
 from samaops.i18n import _
 from samaops.model.plan import UPKEEP, Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.model.quantities import duration, size
 from samaops.site.commands import as_superuser, sql_name
 from samaops.site.site import Site
 
@@ -211,19 +212,19 @@ def _not_owner(site: Site, owner: str) -> Iterator[tuple[str, str]]:
 
 def _usage(index: Index) -> Iterator[str]:
     """Tell how much it is used, and whether that can be trusted. No advice where statistics began with this start."""
-    text = _("{definition}: {size} MB, read {scans} times")
-    yield text.format(definition=index.definition, size=index.size_bytes // MB, scans=index.scans)
-    days = (index.counted_seconds or 0.0) / 86400
+    text = _("{definition}: {size}, read {scans} times")
+    yield text.format(definition=index.definition, size=size(index.size_bytes), scans=index.scans)
+    since = duration(index.counted_seconds or 0.0)
     if index.is_counted_since_start or index.counted_seconds is None:
         text = _(
-            "statistics count since {days:.1f} days only, when the server started: a crash takes all that were before. "
+            "statistics count for {since} only, since the server started: a crash takes all that were before. "
             "How seldom it is read says nothing"
         )
-        yield text.format(days=days)
+        yield text.format(since=since)
     else:
-        yield _(
-            "statistics count since {days:.1f} days; what runs once a month or a year may need it"
-        ).format(days=days)
+        yield _("statistics count for {since}; what runs once a month or a year may need it").format(
+            since=since
+        )
     if index.serves_keys:
         text = _("deleting what these foreign keys refer to reads the whole table without it: {keys}")
         yield text.format(keys=", ".join(index.serves_keys))

@@ -34,8 +34,10 @@ look() {
         echo "denied $name $log"
       elif [ -n "$log" ]; then
         echo "source $name $(readlink "$log" || echo "$log")"
+        # First what many clients that are told the same would push out: the last log-in that failed, the last pause that ended.
+        tail -c 65536 -- "$log" | grep -aE "server login failed|RESUME.* command issued" | tail -n 2 | sed "s/^/log /"
         tail -c 65536 -- "$log" |
-          grep -aE "FATAL|PANIC|ERROR|ERREUR|DETAIL|TAIL :|WARNING|because: .*(refused|failed)|ready to accept|pour accepter" | tail -n 40 | sed "s/^/log /"
+          grep -aE "FATAL|PANIC|ERROR|ERREUR|DETAIL|TAIL :|WARNING|because: .*(refused|failed)|ready to accept|pour accepter|RESUME.* command issued" | tail -n 40 | sed "s/^/log /"
         tail -n 5 -- "$log" | tail -c 8192 | sed "s/^/log /"
       elif command -v journalctl >/dev/null; then
         echo "source $name journalctl"

@@ -221,8 +221,8 @@ def test_a_dropped_index_keeps_its_definition_for_undo() -> None:
     assert step.undo.arguments["on"] == INDEX.on
     assert step.undo.arguments["replaces_invalid"] is True
     text = " ".join(plan.notes)
-    assert "30 MB, read 0 times" in text
-    assert "since 10.0 days" in text
+    assert "30.0 MB, read 0 times" in text
+    assert "count for 10 d" in text
     assert "waits for open transactions: pid 41" in text
 
 

@@ -482,7 +482,7 @@ def test_a_prepared_transaction_can_be_the_root() -> None:
 
     assert finding.evidence["root_state"] == "prepared transaction"
     assert "forgotten" in finding.evidence["root_query"]
-    assert "pg_prepared_xacts" in (finding.hint or "")
+    assert "samaops db locks" in (finding.hint or "")
 
 
 def test_a_circle_of_waits_ends_and_is_one_chain() -> None:

@@ -33,7 +33,7 @@ def catalogue(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     if facts.survey is None:
         yield context.ok(_("samaops has made no backup in {directory}").format(directory=facts.directory))
         return
-    bad = facts.survey.catalogue.unreadable
+    bad = dict(facts.survey.catalogue.unreadable)
     evidence = {"rows": len(facts.survey.catalogue.rows), "unreadable": dict(sorted(bad.items())[:20])}
     if bad:
         text = _("Rows of the catalogue cannot be read: {names}")

@@ -273,6 +273,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "lab up": (("lab up", N_("start it, or what of it does not run")),),
     "lab down": (("lab down", N_("stop it, and remove every trace")),),
     "lab status": (("lab status", N_("each part, its address and state")),),
+    "lab release": (("lab release next", N_("the release after the one that runs")),),
     "lab load": (("lab load --seconds 60 --rate 20", N_("real requests for a minute")),),
     "lab break": (("lab break redis-stopped", N_("then: samaops --lab diagnose")),),
     "lab heal": (("lab heal", N_("end all that is broken")),),

@@ -157,15 +157,15 @@ class CopyPlace(Struct, frozen=True):
 
         thread = threading.Thread(target=write, daemon=True, name="backup copy")
         thread.start()
-        said = bytearray()
+        output = bytearray()
         try:
             done = self.shell.stream(
-                _command(*what[:1], self.directory, *what[1:]), self.seconds, read(), said.extend
+                _command(*what[:1], self.directory, *what[1:]), self.seconds, read(), output.extend
             )
         finally:
             is_over.set()
             thread.join(_SHORT_SECONDS)
-        _require_done(text(bytes(said)).splitlines() or done.stderr.splitlines())
+        _require_done(text(bytes(output)).splitlines() or done.stderr.splitlines())
 
     def _call(self, what: str, *words: str, seconds: float = 0.0) -> list[str]:
         done = self.shell.run(_command(what, self.directory, *words), seconds or self.seconds)

@@ -97,7 +97,7 @@ class Store(Struct, frozen=True):
                 continue
             (rows if row.site == self.site else foreign).append(row)
         newest_first = sorted(rows, key=lambda row: row.started_at, reverse=True)
-        return Catalogue(tuple(newest_first), tuple(row.id for row in foreign), unreadable)
+        return Catalogue(tuple(newest_first), tuple(row.id for row in foreign), tuple(unreadable.items()))
 
     def write_row(self, row: Run) -> None:
         """Write the row of a new run. Raises ClientError also where there is one with its id."""

@@ -191,9 +191,9 @@ class ObjectStore(Struct, frozen=True):
         self._do("clear")
 
     def _do(self, what: str, *words: str, source: Iterable[bytes] = ()) -> None:
-        said = bytearray()
-        errors = self._pour(said.extend, source, what, *words)
-        _require_done(text(bytes(said)).splitlines(), errors)
+        output = bytearray()
+        errors = self._pour(output.extend, source, what, *words)
+        _require_done(text(bytes(output)).splitlines(), errors)
 
     def _read(self, what: str, *words: str, source: Iterable[bytes] = ()) -> BinaryIO:
         """Return the output of the program, in a file without a name, at its beginning."""
@@ -251,15 +251,15 @@ class _Rclone:
             self._exit_code = int(rest)
             return
         try:
-            said = json.loads(line)
-            if isinstance(stats := said.get("stats"), dict):
+            entry = json.loads(line)
+            if isinstance(stats := entry.get("stats"), dict):
                 numbers = (
                     stats.get(name, 0) for name in ("bytes", "totalBytes", "transfers", "totalTransfers")
                 )
                 self._tell(Copying(*map(int, numbers)))
-            elif said.get("level") in ("error", "critical"):
-                about = f"{said['object']}: " if said.get("object") else ""
-                self.complaint = f"{about}{said.get('msg', '')}"[:_LONGEST_WORDS]
+            elif entry.get("level") in ("error", "critical"):
+                about = f"{entry['object']}: " if entry.get("object") else ""
+                self.complaint = f"{about}{entry.get('msg', '')}"[:_LONGEST_WORDS]
         except (ValueError, TypeError, AttributeError):
             self.complaint = line[:_LONGEST_WORDS] or self.complaint
 

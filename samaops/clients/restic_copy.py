@@ -50,10 +50,10 @@ class Repository(Struct, frozen=True):
     def is_there(self) -> bool:
         """Return whether there is a repository that this password opens. Raises ClientError where it cannot be told."""
         code, lines = self._run("probe", seconds=_LOOK_SECONDS)
-        said = "\n".join(lines)
+        output = "\n".join(lines)
         if code == 0:
             return True
-        if any(words in said for words in _NONE_THERE) and _WRONG_PASSWORD not in said:
+        if any(words in output for words in _NONE_THERE) and _WRONG_PASSWORD not in output:
             return False
         raise _failed(code, lines)
 
@@ -65,7 +65,8 @@ class Repository(Struct, frozen=True):
         """Add directories as one snapshot with this tag. Raises ClientError, also where a file could not be read."""
         lines = self._require("backup", name, host, *directories, tell=tell)
         summary = next(
-            (said for said in map(_said, reversed(lines)) if said.get("message_type") == "summary"), {}
+            (message for message in map(_said, reversed(lines)) if message.get("message_type") == "summary"),
+            {},
         )
         if not summary.get("snapshot_id"):
             raise ClientError(FailureKind.GARBAGE, _("restic did not say what it added"), STAGE)
@@ -120,15 +121,15 @@ class Repository(Struct, frozen=True):
 
 def _said(line: str) -> dict[str, object]:
     try:
-        said = json.loads(line)
+        message = json.loads(line)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return message if isinstance(message, dict) else {}
 
 
 def _failed(code: int, lines: list[str]) -> ClientError:
-    told = [line for line in lines if "Fatal" in line or "error" in line.lower()] or lines
-    words = told[-1] if told else _("exit code {code}").format(code=code)
+    complaints = [line for line in lines if "Fatal" in line or "error" in line.lower()] or lines
+    words = complaints[-1] if complaints else _("exit code {code}").format(code=code)
     kind = FailureKind.AUTHENTICATION if _WRONG_PASSWORD in words else FailureKind.ERROR
     return ClientError(kind, words[:_LONGEST_WORDS], STAGE)
 

@@ -96,8 +96,9 @@ def _why_none(wanted: str, store: Store, catalogue: Catalogue) -> str:
     if any(name.startswith(wanted) for name in catalogue.foreign):
         text = _("the backup {id} is that of another site than {site}")
         return text.format(id=wanted, site=store.site)
-    if wanted in catalogue.unreadable:
-        return f"{wanted}: {catalogue.unreadable[wanted]}"
+    for name, reason in catalogue.unreadable:
+        if name in (wanted, f"{wanted}.json"):
+            return f"{name}: {reason}"
     text = _("there is no backup {id} in {directory}")
     return text.format(id=wanted, directory=store.backup.directory)
 

@@ -65,11 +65,11 @@ class Run(Struct, frozen=True):
 
 
 class Catalogue(Struct, frozen=True):
-    """All rows of a site, newest first; the ids of those of other sites; and what could not be read: name to reason."""
+    """All rows of a site, newest first; the ids of those of other sites; and what could not be read, with why."""
 
     rows: tuple[Run, ...] = ()
     foreign: tuple[str, ...] = ()
-    unreadable: Mapping[str, str] = {}
+    unreadable: tuple[tuple[str, str], ...] = ()
 
 
 class Left(Struct, frozen=True):

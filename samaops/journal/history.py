@@ -273,10 +273,12 @@ class Journal:
             with failures():
                 yield
         except HistoryError as error:
-            if not self._url.startswith("sqlite"):
+            cause = error.__cause__
+            if not self._url.startswith("sqlite") or isinstance(
+                cause, OSError
+            ):  # that names the file already
                 raise
             file = self._file()
-            cause = error.__cause__
             words = str(cause.orig) if isinstance(cause, DBAPIError) else type(cause).__name__
             hint = shlex.join(("mv", str(file), f"{file}.damaged")) if words in _DAMAGED else ""
             raise HistoryError(

@@ -205,7 +205,7 @@ def _notes(survey: Survey, expired: int) -> Iterator[str]:
     if expired:
         text = ngettext("{count} has expired", "{count} have expired", expired)
         yield text.format(count=expired)
-    for name, reason in sorted(survey.catalogue.unreadable.items()):
+    for name, reason in sorted(survey.catalogue.unreadable):
         yield _("The row {name} cannot be read: {reason}").format(name=name, reason=reason)
     if survey.catalogue.foreign:
         text = _("{count} backups of another site lie there: {ids}")

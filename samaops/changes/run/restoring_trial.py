@@ -70,14 +70,14 @@ def drill(operation: Operation, site: Site) -> Outcome:
         finally:
             left = dropped(at, drilling.into)
         seconds = round(time.monotonic() - began, 1)
-        said = _shortened(different)
-        grade = Grade(_now(), not different, said, phases.get("restore", seconds))
+        words = _shortened(different)
+        grade = Grade(_now(), not different, words, phases.get("restore", seconds))
         at.store.update(of.id, lambda run: _graded(run, of, grade))
     if left:
         return Outcome(False, left)
     measured = {"seconds": seconds, **phases, "differences": different[:50]}
     if different:
-        return Outcome(False, said, is_seen=True, measured=measured)
+        return Outcome(False, words, is_seen=True, measured=measured)
     text = _("restored in {restore}, {seconds} with all comparisons; {rows} rows, nothing is different")
     words = text.format(
         restore=duration(phases["restore"]), seconds=duration(seconds), rows=sum(of.rows.values()) or "?"

@@ -119,7 +119,8 @@ def test_the_end_of_an_archive_is_read(content: bytes, is_whole: bool | None, tm
 
 
 def test_every_rule_of_backup_has_a_case() -> None:
-    assert {rule.code for rule in rules(("backup",))} == {case[0] for case in (*CASES, *RUN_CASES)}
+    own = {rule.code for rule in rules(("backup",)) if not rule.code.startswith("backup.objects.")}
+    assert own == {case[0] for case in (*CASES, *RUN_CASES)}
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ BAD = Grades(stored=proof(0.1, is_good=False, reason="globals.sql has another su
 CASES: list[tuple[str, CatalogueFacts, dict[str, Any], str | None]] = [
     ("backup.catalogue.unreadable", facts(), {}, "ok"),
     ("backup.catalogue.unreadable", CatalogueFacts("/d", None, "sudo: a password is required"), {}, "ok"),
-    ("backup.catalogue.unreadable", facts(catalogue=Catalogue(unreadable={"x.json": "no"})), {}, "warning"),
+    ("backup.catalogue.unreadable", facts(catalogue=Catalogue(unreadable=(("x.json", "no"),))), {}, "warning"),
     ("backup.run.failed", facts(), {}, None),
     ("backup.run.failed", facts(run(0.2), run(1, "failed")), {}, "ok"),
     ("backup.run.failed", facts(run(0.2, "failed", reason="out of tape"), run(1)), {}, "critical"),

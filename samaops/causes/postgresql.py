@@ -74,11 +74,7 @@ def wraparound_vacuum_blocks(finding: Finding, view: View) -> Root | None:
     if not _is_wraparound(finding, view):
         return None
     first = next((int(pid) for pid in finding.evidence.get("blocked") or ()), None)
-<<<<<<< HEAD
     waits: Mapping[str, Any] = next(
-=======
-    waits: dict[str, object] = next(
->>>>>>> prove10
         (wait for wait in finding.evidence.get("waits") or () if wait.get("pid") == first), {}
     )
     text = _("Let the vacuum run to its end; cancel what waits for it first (pid {pid}), and make it later")

@@ -192,9 +192,9 @@ def connection_string(settings: SqlServer) -> str:
     return f"Driver={{{settings.driver}}};" + "".join(f"{key}={value};" for key, value in parts.items())
 
 
-def error_of(said: Sequence[str], settings: SqlServer, stage: str) -> OdbcError:
+def error_of(reported: Sequence[str], settings: SqlServer, stage: str) -> OdbcError:
     """Sort an error of the driver, SQLSTATE and words, which become one line: the most telling first, never our password."""
-    state, words = (said[index] if said else "" for index in (0, -1))
+    state, words = (reported[index] if reported else "" for index in (0, -1))
     records = odbc_errors.by_weight(state, " ".join(words.split()))
     words = "; ".join(dict.fromkeys(record.words for record in records))
     secret = settings.password.reveal() if settings.password else ""

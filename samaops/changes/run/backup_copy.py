@@ -60,9 +60,9 @@ def copy(operation: Operation, site: Site) -> Outcome:
         if row is None:
             return Outcome(False, _("{id} is not in the catalogue").format(id=of.id), is_seen=True)
         if place.kind == "server":
-            said = _to_server(site, store, row, place, shells)
+            summary = _to_server(site, store, row, place, shells)
         else:
-            said = _to_restic(site, store, of, row, place)
+            summary = _to_restic(site, store, of, row, place)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         store.update(
             of.id,
@@ -70,7 +70,7 @@ def copy(operation: Operation, site: Site) -> Outcome:
         )
     finally:
         shells.close()
-    return Outcome(True, said, measured={"place": place.name, "bytes": row.bytes or 0})
+    return Outcome(True, summary, measured={"place": place.name, "bytes": row.bytes or 0})
 
 
 def _there(row: Run | None, identifier: str) -> Run:

@@ -10,7 +10,8 @@ from enum import Enum
 
 from msgspec import Struct
 
-from samaops.facts.backup import BackupFacts
+from samaops.facts.backup import BackupFacts, CatalogueFacts
+from samaops.facts.backup_run import WHOLE
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import PostgresFacts, SchemaVersion
@@ -142,9 +143,19 @@ def observed(snapshot: Snapshot, site: Site) -> Releases:
         if docker is not None:
             parts += _parts(docker, site, server, missing)
     schema, schema_missing = _schema(snapshot, site)
-    backups = [backup for _seen, backup in snapshot.facts_of(BackupFacts)]
-    has_backup = any(backup.files for backup in backups) if backups else None
+    has_backup = _has_backup(snapshot)
     return Releases(site, tuple(parts), facts, tuple(missing), schema, schema_missing, has_backup)
+
+
+def _has_backup(snapshot: Snapshot) -> bool | None:
+    """Return whether there is a backup, of samaops or a dump of the guide; None where that could not be looked at."""
+    dumps = [facts for _seen, facts in snapshot.facts_of(BackupFacts)]
+    catalogues = [facts for _seen, facts in snapshot.facts_of(CatalogueFacts)]
+    if any(facts.files for facts in dumps) or any(
+        run.state == WHOLE for facts in catalogues if facts.survey for run in facts.survey.runs
+    ):
+        return True
+    return False if dumps and catalogues else None
 
 
 def _why(snapshot: Snapshot, server: str) -> str:

@@ -85,7 +85,7 @@ def named(snapshot: Snapshot, server: str, tag: str) -> Scalar:
 
 
 def _looks(site: Site, *_arguments: str) -> tuple[str, ...]:
-    codes = (*release_looks(site), "release.rollback.impossible", "backup.newest", "api")
+    codes = (*release_looks(site), "release.rollback.impossible", "backup.newest", "backup.run", "api")
     workers = ("celery.worker",) if site.workers() else ()
     pool = balancer.POOL if _has_balancer(site) else ()
     return (*codes, *workers, *pool)

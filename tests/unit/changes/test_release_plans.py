@@ -12,7 +12,7 @@ from samaops.changes.release import begin
 from samaops.changes.run.operations import lines
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
-from samaops.facts.backup import BackupFacts
+from samaops.facts.backup import BackupFacts, CatalogueFacts
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.loadbalancer import ENABLED, OFFLINE, BigIpFacts, MemberFacts
 from samaops.facts.observation import Observation
@@ -170,7 +170,8 @@ def test_what_the_site_says_old_code_bears_needs_the_code_alone(rules: dict[str,
 def destructive(has_backup: bool) -> tuple[Observation, ...]:
     facts = replace(KEPT, entries=(entry(recorded(NEW, "3.0.0", FIRST, ADDS, DROPS), 900.0), RECORDED[1]))
     backup = BackupFacts("/b", "*", 1.0, True, (), ())
-    seen_backup = () if has_backup else (seen("backup/db", backup, "db"),)
+    catalogue = seen("backup/db-catalogue", CatalogueFacts("/b", None), "db")
+    seen_backup = () if has_backup else (seen("backup/db", backup, "db"), catalogue)
     return (*running(), server("api", facts), server("workers", facts), database("ccc"), *seen_backup)
 
 
@@ -183,6 +184,15 @@ def test_without_a_way_down_it_needs_a_restore() -> None:
 def test_without_a_way_down_and_without_a_backup_it_is_impossible() -> None:
     found = way(*destructive(has_backup=False))
     assert (found.verdict, found.reason.endswith("and there is no backup")) == (Verdict.IMPOSSIBLE, True)
+
+
+def test_a_catalogue_that_could_not_be_looked_at_is_not_empty() -> None:
+    unseen = [
+        observation
+        for observation in destructive(has_backup=False)
+        if observation.subject != "backup/db-catalogue"
+    ]
+    assert way(*unseen).verdict is Verdict.NEEDS_RESTORE
 
 
 def test_an_image_that_is_gone_with_its_file_makes_it_impossible() -> None:

@@ -344,9 +344,9 @@ def test_a_task_that_is_not_there_is_named(
 
 
 def test_list_names_every_task_without_any_configuration(samaops: Samaops) -> None:
-    names = ["disk", "containers", "images", "logs", "postgresql", "redis", "probe", "backup"]
+    names = ["disk", "containers", "images", "releases", "logs", "postgresql", "redis", "probe", "backup"]
     human = samaops("maintain", "list").stdout
     assert all(f"  {name} " in human for name in names)
     document = samaops("maintain", "list", "-o", "json").json()
     assert [one["name"] for one in document["tasks"]] == names
-    assert [one["name"] for one in document["tasks"] if one["changes"]] == ["images"]
+    assert [one["name"] for one in document["tasks"] if one["changes"]] == ["images", "releases"]

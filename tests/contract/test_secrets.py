@@ -38,7 +38,7 @@ def config(samaops: Samaops) -> Path:
 def _belongs_to_nothing(line: str) -> bool:
     """Return whether a secret was uncommented whose section is not: it would land in the section before."""
     return line.startswith("password =") and any(
-        name in line for name in ("F5", "PROMETHEUS", "ALERTMANAGER", "SMTP")
+        name in line for name in ("F5", "PROMETHEUS", "ALERTMANAGER", "SMTP", "RESTIC")
     )
 
 

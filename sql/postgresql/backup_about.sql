@@ -1,4 +1,4 @@
--- What a backup tells of its database, and pg_restore does not bring back under another name. One JSON document.
+-- What a backup tells of its database, and pg_restore does not bring back under another name. One JSON document. Needs: PostgreSQL 14; the superuser.
 SELECT json_build_object(
     'server_version', current_setting('server_version'),
     'version_number', current_setting('server_version_num')::int,

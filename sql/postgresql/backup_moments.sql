@@ -1,5 +1,5 @@
 -- The column of each table by which its newest row is told: of those that are a moment the one whose name says that it
--- is when the row came or changed, else the first.
+-- is when the row came or changed, else the first. Needs: PostgreSQL 14; rights to see every table.
 SELECT DISTINCT ON (c.oid) quote_ident(n.nspname) || '.' || quote_ident(c.relname), quote_ident(a.attname)
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -6,10 +6,13 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS at,
        coalesce(sum(rows), 0)::bigint AS rows,
        coalesce(sum(shared_blks_hit + shared_blks_read), 0)::bigint AS blocks,
        (SELECT coalesce(json_agg(scanned), '[]')
-        FROM (SELECT schemaname || '.' || relname AS relation, n_live_tup AS live_rows, seq_tup_read AS rows_read
-              FROM pg_stat_user_tables
-              WHERE n_live_tup >= 10000
-              ORDER BY seq_tup_read DESC
+        FROM (SELECT s.schemaname || '.' || s.relname AS relation,
+                     greatest(s.n_live_tup, c.reltuples)::bigint AS live_rows,
+                     s.seq_tup_read AS rows_read
+              FROM pg_stat_user_tables AS s
+              JOIN pg_class AS c ON c.oid = s.relid
+              WHERE greatest(s.n_live_tup, c.reltuples) >= 10000 -- a crash has set the statistics to zero
+              ORDER BY s.seq_tup_read DESC
               LIMIT 50) AS scanned) AS scans
 FROM pg_stat_statements
 WHERE queryid = %(query_id)s::bigint

@@ -65,7 +65,9 @@ def _is_query(name: str) -> bool:
 QUERIES = sorted(filter(_is_query, ALL))
 # The third: without its extension, as here.
 NOT_15 = {"checkpoints_17", "slots_17", "dirty_buffers"}
-NEED_MONITOR = {"wal", "temp_files", "data_directories", "slots_to_drop"}
+NEED_MONITOR = {
+    "wal", "temp_files", "data_directories", "slots_to_drop", "backup_about", "socket_directories",
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from samaops.config.settings import Backup, Server, Settings, Ssh
+from samaops.facts.backup import BackupFacts
 from samaops.facts.servers import ReachFacts, ServerFacts
 from samaops.model.status import Status
 from tests.service import faulty
@@ -148,7 +149,7 @@ def test_backups_are_listed_whatever_their_names(sshd: SshServer, tmp_path: Path
     backup = Backup(directory=str(directory))
     seen = look(settings_of(sshd).model_copy(update={"backup": backup}), "backup")
     assert seen.status("backup.newest.missing") is Status.OK
-    (facts,) = [one.facts for one in seen.snapshot.observations]
+    ((_observation, facts),) = seen.snapshot.facts_of(BackupFacts)
     assert {one.name for one in facts.files} == {
         "samaconso_[red]\t\x1b.backup",
         "samaconso_2.backup",
@@ -176,7 +177,7 @@ def test_backups_behind_links_are_seen_once_and_what_is_no_file_is_named(
     broken.write_bytes(b"x")
     seen = look(settings_of(sshd).model_copy(update={"backup": Backup(directory=f"{link}/")}), "backup")
     assert seen.status("backup.newest.missing") is Status.OK
-    (facts,) = [observation.facts for observation in seen.snapshot.observations]
+    ((_observation, facts),) = seen.snapshot.facts_of(BackupFacts)
     names = {file.name for file in facts.files} - {"samaconso_latest.backup", "samaconso_2.backup"}
     assert names == {"samaconso_1.backup", "samaconso_\u00e9t\u00e9.backup"}
     assert len(facts.files) == 3

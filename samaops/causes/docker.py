@@ -37,11 +37,15 @@ _STATES = (
 )
 
 
+# Without the engine of one server nobody knows whether there is a way back.
+_WAY_BACK = codes("release.rollback.impossible")
+
+
 def _of_engine(finding: Finding, site: Site) -> Effects:
     docker = site.settings.docker
     containers = docker.containers.get(finding.server or "", ()) if docker else ()
     inside = [effect for container in containers for effect in effects_of_container(site, container)]
-    return (*codes("docker.*", server=finding.server), *inside)
+    return (*codes("docker.*", "release.*", server=finding.server), *_WAY_BACK, *inside)
 
 
 @root(
@@ -49,7 +53,9 @@ def _of_engine(finding: Finding, site: Site) -> Effects:
     on=failed("docker.engine.unreachable"),
     rank=Rank.ENGINE,
     runbook="api-down",
-    effects=OfSite(_of_engine, (*codes("docker.*", server="SERVER"), *CONTAINER_GONE.shown)),
+    effects=OfSite(
+        _of_engine, (*codes("docker.*", "release.*", server="SERVER"), *_WAY_BACK, *CONTAINER_GONE.shown)
+    ),
 )
 def docker_down(finding: Finding, view: View) -> Root:
     """The engine does not answer."""

@@ -111,7 +111,7 @@ def effects_of_server(site: Site, server: str | None) -> Effects:
 
 def _of_server(server: str | None, systems: Iterable[str]) -> Effects:
     of_systems = [effect for system in systems for effect in effects_of_system(system)]
-    return (*codes("*", server=server), *of_systems)
+    return (*codes("*", server=server), *codes("release.rollback.impossible"), *of_systems)
 
 
 def effects_of_container(site: Site, container: str) -> Effects:

@@ -11,6 +11,7 @@ from samaops.lab.incidents.mechanisms import held
 from samaops.lab.incidents.site import Site
 from samaops.lab.incidents.tools import hold, sessions
 from samaops.lab.layout import DATABASE, DATABASE_USER
+from samaops.lab.processes import log_file
 
 SMALL = 2
 
@@ -74,6 +75,8 @@ def _take_password_back(site: Site) -> None:
     if site.record("postgresql"):
         _set_secret(site, pgbouncer.secret_of(site.server("db"), DATABASE_USER))
     sessions.await_pool(site)
+    # What it has said of the refusals would be told of for minutes more.
+    log_file(site.layout, "pgbouncer").write_bytes(b"")
 
 
 INCIDENTS = (

@@ -82,12 +82,16 @@ case $what in
     as_root chmod 755 "$place"
     names=
     for name; do names="$names -f $name"; done
-    # In a session of its own: what was begun is brought to its end, also when whoever asked for it is gone. File names
-    # with blanks are refused before.
-    export docker uid compose project directory service seconds names place
+    # In a session of its own: what was begun is brought to its end, also when whoever asked for it is gone. So an
+    # earlier one may still be at work: two at once break each other. File names with blanks are refused before.
+    lock=/run/samaops-release.lock
+    as_root touch "$lock" && as_root chmod 644 "$lock" || exit 1
+    export docker uid compose project directory service seconds names place lock
     as_root_shell='as_root() { if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi; }'
     setsid --wait sh -c "$as_root_shell"'
       cd "$directory" || exit 1
+      exec 9<"$lock" || exit 1
+      flock -w "$((seconds + 60))" 9 || { echo "another container is being replaced" >"$place/said"; exit 1; }
       $compose -p "$project" --project-directory "$directory" $names -f "$place/image.yml" \
         up -d --no-deps --force-recreate -t "$seconds" "$service" >"$place/said" 2>&1
       echo $? >"$place/code"' </dev/null >/dev/null 2>&1

@@ -279,7 +279,9 @@ def test_what_the_copy_lost_is_brought_again(site: Site) -> None:
 
 def test_many_flat_and_nested(site: Site, buckets: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     page = S3Connection.page
-    monkeypatch.setattr(S3Connection, "page", lambda self, bucket, after, most=50: page(self, bucket, after, min(most, 50)))
+    monkeypatch.setattr(
+        S3Connection, "page", lambda self, bucket, after, most=50: page(self, bucket, after, min(most, 50))
+    )
     monkeypatch.setattr(object_copy, "_PART_OBJECTS", 70)
     flat = {f"{number:05}": b"x%d" % number for number in range(300)}
     nested = {f"{number % 10}/{number % 100}/{number}": b"y%d" % number for number in range(300)}

@@ -29,7 +29,7 @@ def _points_nowhere(finding: Finding) -> bool:
 def releases_differ(_finding: Finding, view: View) -> Root:
     """A deployment or a way back has ended half-way."""
     text = _("See which releases there are, and bring all to one: finish the deployment, or go back")
-    commands = (samaops(view.site, "release list"), samaops(view.site, "rollback app --to RELEASE --dry-run"))
+    commands = (samaops(view.site, "release list"), samaops(view.site, "rollback check"))
     return Root(fixes=(safe("release.one", text, *commands),))
 
 

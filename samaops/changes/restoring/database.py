@@ -21,10 +21,8 @@ from samaops.changes.restoring.work import (
     facts,
     operation,
     require_restorable,
-    typed,
 )
 from samaops.changes.verbs import verb
-from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.facts.restoring import RESTORED, Database, LiveTable, RestoringFacts, Source
 from samaops.i18n import _, ngettext
@@ -51,7 +49,7 @@ def plan_restore(snapshot: Snapshot, site: Site, _wanted: str) -> Plan:
     backup, name, seen = backup_of(site), configured(site).database, facts(snapshot)
     of, live = require_restorable(site, seen, name), seen.database(name)
     if live is not None:
-        _require_free(site, live, seen)
+        swaps.require_swappable(site, live, seen)
     into = f"{RESTORED}{seen.token}"
     stamp = datetime.fromtimestamp(seen.epoch, timezone.utc).strftime("%Y%m%d_%H%M%S")
     swapping = Swapping(
@@ -84,18 +82,6 @@ def plan_restore(snapshot: Snapshot, site: Site, _wanted: str) -> Plan:
         ),
         lock=LOCK,
     )
-
-
-def _require_free(site: Site, live: Database, seen: RestoringFacts) -> None:
-    """Raise RefusedError where the swap could not be made."""
-    if live.prepared:
-        text = _("{count} prepared transactions are open in {database}: it cannot be renamed")
-        words = text.format(count=live.prepared, database=live.name)
-        raise RefusedError(words, hint=typed(site, "db locks"))
-    busy = swaps.in_the_way(seen.sessions)
-    if busy:
-        text = _("{database} cannot be replaced while others work on all of it: {who}")
-        raise RefusedError(text.format(database=live.name, who=busy), hint=typed(site, "db activity"))
 
 
 def filling_steps(site: Site, restoring: Restoring) -> Iterator[Step]:

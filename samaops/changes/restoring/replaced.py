@@ -49,7 +49,7 @@ def plan_back(snapshot: Snapshot, site: Site, name: str = "") -> Plan:
     mark, live = old.mark, seen.database(live_name)
     assert mark is not None
     if live is not None:
-        _require_swappable(site, live, seen)
+        swaps.require_swappable(site, live, seen)
     stamp = datetime.fromtimestamp(seen.epoch, timezone.utc).strftime("%Y%m%d_%H%M%S")
     swapping = Swapping(
         live=live_name,
@@ -77,17 +77,6 @@ def plan_back(snapshot: Snapshot, site: Site, name: str = "") -> Plan:
         notes=tuple(swaps.notes(site, swapping, seen.sessions)),
         lock=LOCK,
     )
-
-
-def _require_swappable(site: Site, live: Database, seen: RestoringFacts) -> None:
-    if live.prepared:
-        text = _("{count} prepared transactions are open in {database}: it cannot be renamed")
-        words = text.format(count=live.prepared, database=live.name)
-        raise RefusedError(words, hint=typed(site, "db locks"))
-    busy = swaps.in_the_way(seen.sessions)
-    if busy:
-        text = _("{database} cannot be replaced while others work on all of it: {who}")
-        raise RefusedError(text.format(database=live.name, who=busy), hint=typed(site, "db activity"))
 
 
 def _replaced(site: Site, seen: RestoringFacts, live: str, name: str) -> Database:

@@ -14,7 +14,7 @@ from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.facts.pgbouncer import PgBouncerFacts
 from samaops.facts.postgresql_changes import Backend
-from samaops.facts.restoring import REPLACED, RestoringFacts, Session
+from samaops.facts.restoring import REPLACED, Database, RestoringFacts, Session
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Risk, Step
@@ -27,6 +27,18 @@ HOLD_SECONDS = 9.0
 TRIES, BETWEEN_SECONDS = 10, 15.0
 _MUST_END = (Work.DUMP, Work.BACKUP, Work.MIGRATION, Work.ROLLBACK, Work.REINDEX, Work.INDEX, Work.FULL)
 _MOST_NAMED = 3
+
+
+def require_swappable(site: Site, live: Database, seen: RestoringFacts) -> None:
+    """Raise RefusedError where the live database could not be swapped."""
+    if live.prepared:
+        text = _("{count} prepared transactions are open in {database}: it cannot be renamed")
+        words = text.format(count=live.prepared, database=live.name)
+        raise RefusedError(words, hint=typed(site, "db locks"))
+    busy = in_the_way(seen.sessions)
+    if busy:
+        text = _("{database} cannot be replaced while others work on all of it: {who}")
+        raise RefusedError(text.format(database=live.name, who=busy), hint=typed(site, "db activity"))
 
 
 def codes(site: Site) -> tuple[str, ...]:

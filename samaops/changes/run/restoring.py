@@ -22,7 +22,7 @@ from samaops.changes.restoring.work import (
 )
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
-from samaops.clients.backup_store import MANIFEST, Store
+from samaops.clients.backup_store import MANIFEST, Store, is_own_id
 from samaops.clients.database_server import CONSOLE_DATABASE, DatabaseServer, words_of
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
@@ -84,7 +84,7 @@ def as_superuser(site: Site, command: str) -> str:
 def _prepare_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     restoring = convert(operation.arguments, Restoring)
     return (
-        as_superuser(site, f"sha256sum -c  # {restoring.id}"),
+        _("# the sums of {id} are compared with those in its manifest").format(id=restoring.id),
         as_superuser(site, f"createdb -T template0 {operands(restoring.into)}"),
     )
 
@@ -153,7 +153,16 @@ def properties_of(server: DatabaseServer, database: str) -> DatabaseProperties:
 
 def _load_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     restoring = convert(operation.arguments, Restoring)
-    return (as_superuser(site, f"pg_restore -e -j N -d {operands(restoring.into, restoring.id)}"),)
+    archive = operands(restoring.into, _archive_of(site, restoring.id))
+    return (as_superuser(site, f"pg_restore -e -d {archive}"),)
+
+
+def _archive_of(site: Site, identifier: str) -> str:
+    """Return where the dump of a backup lies, of samaops or of the guide, by its id alone."""
+    directory = backup_of(site).directory.rstrip("/")
+    if is_own_id(identifier):
+        return f"{directory}/samaops/{identifier}/{look.ARCHIVE}"
+    return f"{directory}/{identifier}"
 
 
 @runs(LOAD, lines=_load_lines)
@@ -192,7 +201,8 @@ def fill(at: Workshop, of: Source, into: str, how: str, seconds: float, *table: 
 def _finish_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     into = operands(convert(operation.arguments, Restoring).into)
     return (
-        as_superuser(site, f'psql -d {into} -c "ALTER DATABASE … OWNER TO …; GRANT …; ANALYZE"'),
+        _("# it gets the owner, the rights and the settings of the database that it replaces"),
+        as_superuser(site, f"psql -d {into} -c ANALYZE"),
         _("# its rows, indexes, rights and settings are compared with the manifest; [backup] smoke_query"),
     )
 

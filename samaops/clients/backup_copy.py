@@ -9,7 +9,6 @@ import queue
 import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -17,11 +16,12 @@ from msgspec import Struct
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
 from samaops.clients.lists import blocks, nameless, records
-from samaops.clients.shell import Completed, Shell, text
+from samaops.clients.shell import Completed, Shell, program, reason, text
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "backup copy"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 _MARK = "samaops-copy: "
 _SHORT_SECONDS = 60.0
 _LONGEST_WORDS = 300
@@ -48,11 +48,11 @@ class Source(Struct, frozen=True):
 
     def listing(self, directory: str) -> str:
         """Return the command that lists what is kept of the objects."""
-        return as_user(self.user, _script(), "list", directory)
+        return as_user(self.user, program(_PROGRAM), "list", directory)
 
     def sums(self, directory: str) -> str:
         """Return the command that tells the sums of files whose names it reads."""
-        return as_user(self.user, _script(), "sums-of", directory)
+        return as_user(self.user, program(_PROGRAM), "sums-of", directory)
 
 
 class CopyPlace(Struct, frozen=True):
@@ -184,25 +184,18 @@ def _listed(shell: Shell, command: str, seconds: float, source: Iterable[bytes] 
 
 def _require_zero(done: Completed) -> None:
     if done.exit_code:
-        words = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.exit_code}"]
-        raise ClientError(FailureKind.ERROR, words[0][:_LONGEST_WORDS], STAGE)
+        raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
 
 
 def _require_done(lines: list[str]) -> None:
     marked = [line.removeprefix(_MARK) for line in lines if line.startswith(_MARK)]
     if marked and marked[-1] == "done":
         return
-    words = marked[-1].removeprefix("cannot ") if marked else (lines[-1] if lines else "")
+    words = marked[-1].removeprefix("cannot ") if marked else reason(lines)
     raise ClientError(
         FailureKind.ERROR, words[:_LONGEST_WORDS] or _("the server's answer is not complete"), STAGE
     )
 
 
 def _command(*arguments: str) -> str:
-    return shlex.join(["sh", "-c", _script(), "sh", *arguments])
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+    return shlex.join(["sh", "-c", program(_PROGRAM), "sh", *arguments])

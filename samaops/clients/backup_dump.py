@@ -21,6 +21,7 @@ from msgspec import Struct
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import statement_of
 from samaops.clients.server_job import ServerJob
+from samaops.clients.shell import reason
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -198,8 +199,8 @@ def sums_in(output: str) -> dict[str, str]:
 def last_words(errors: str) -> str:
     """Return the line that says why a program of PostgreSQL failed: the first error, not what follows from it."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    serious = [line for line in lines if "error:" in line or "ERROR:" in line or "FATAL:" in line]
-    return (serious or lines or [""])[0 if serious else -1][:400]
+    telling = [line for line in lines if "error:" in line or "ERROR:" in line or "FATAL:" in line]
+    return (telling[0] if telling else reason(lines))[:400]
 
 
 def waited_for(errors: str) -> str:

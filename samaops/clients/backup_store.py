@@ -16,7 +16,6 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -24,13 +23,14 @@ from msgspec import Struct
 
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Shell
+from samaops.clients.shell import Shell, program
 from samaops.config.settings import Backup
 from samaops.facts.backup_run import GUIDE, PARTIAL, WHOLE, Catalogue, Left, Manifest, Run, Survey
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "backup store"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 _MARK = "samaops-store: "
 SECONDS = 20.0
 # To write all of a dump to the disk, and to remove one, takes the disk's time.
@@ -281,13 +281,15 @@ class Store(Struct, frozen=True):
         raise _bad(identifier)
 
     def _call(self, what: str, *arguments: str, stdin: bytes = b"", seconds: float = 0.0) -> str:
-        command = as_user(self.backup.os_user, _script(), what, self.backup.directory.rstrip("/"), *arguments)
+        command = as_user(
+            self.backup.os_user, program(_PROGRAM), what, self.backup.directory.rstrip("/"), *arguments
+        )
         done = self.shell.run(command, seconds or self.seconds, stdin)
         answer, mark, _rest = done.stdout.rpartition(_MARK + "done")
         if mark and done.exit_code == 0:
             return answer
-        words = (done.stderr.strip().splitlines() or [f"exit code {done.exit_code}"])[-1]
-        raise ClientError(_kind_of(words), words[-300:], STAGE)
+        words = done.reason("no such file", "ermission denied")
+        raise ClientError(_kind_of(words), words, STAGE)
 
 
 def _left(lines: list[str]) -> tuple[Left, ...]:
@@ -362,9 +364,3 @@ def _kind_of(words: str) -> FailureKind:
 
 def _time(epoch: float) -> str:
     return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="seconds")
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -9,7 +9,11 @@ fail() { printf '%s\n' "$*" >&2; exit 1; }
 # On the disk, not only in the kernel's memory.
 on_disk() { sync -- "$@" || exit 1; }
 make() { [ -d "$catalogue" ] || { mkdir -p -- "$catalogue" && on_disk "$ours" "$base"; } || exit 1; }
-is_absent() { ! error=$(stat -L -- "$1" 2>&1 >/dev/null) && case $error in *'No such file'*) ;; *) fail "$error" ;; esac; }
+is_absent() {
+  ! error=$(stat -L -- "$1" 2>&1 >/dev/null) || return 1
+  error=$(printf "%s\n" "$error" | grep "^stat: ")
+  case $error in *"No such file"*) ;; *) fail "$error" ;; esac
+}
 # All rows: their names and sizes, then the newest of those that are small enough, in one archive.
 rows() {
   is_absent "$catalogue" && { echo absent; return; }

@@ -56,8 +56,7 @@ class CommandControl(Struct, frozen=True):
     def _run(self, command: str) -> Completed:
         done = self.shell.run(command, self.timeout)
         if done.exit_code:
-            words = (done.stderr.strip() or done.stdout.strip() or "-").splitlines()[-1][:200]
-            text = _("exit code {code}: {words}").format(code=done.exit_code, words=words)
+            text = _("exit code {code}: {words}").format(code=done.exit_code, words=done.reason())
             raise ClientError(FailureKind.ERROR, text, STAGE)
         return done
 

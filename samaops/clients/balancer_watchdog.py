@@ -8,7 +8,6 @@ the balancer. The F5's password reaches it, and curl, on their standard input on
 from __future__ import annotations
 
 import shlex
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,12 +15,14 @@ from msgspec import Struct
 from samaops.clients.balancer_commands import named
 from samaops.clients.errors import ClientError
 from samaops.clients.loadbalancer import FIELDS, BigIpControl, log_in_body
-from samaops.clients.shell import Shell
+from samaops.clients.shell import Shell, program
 from samaops.config.settings import BalancerCommands, BigIp
 from samaops.facts.loadbalancer import ENABLED
 from samaops.model.failure import FailureKind
 
 STAGE = "watchdog"
+_PROGRAM = Path(__file__).with_suffix(".sh")
+_MEMBER_PROGRAM = Path(__file__).with_name("bigip_member.sh")
 _MARK = "samaops-balancer: "
 _READY, _CANNOT = _MARK + "ready", _MARK + "cannot "
 
@@ -43,7 +44,7 @@ def of_commands(commands: BalancerCommands, member: str) -> Watched:
 
 def of_bigip(settings: BigIp, control: BigIpControl, member: str, setting: str) -> Watched:
     """Return a member of an F5, and what it is put back to. Raises ClientError where it is not in the pool."""
-    path, script = control.path_of(member), _script("bigip_member.sh")
+    path, script = control.path_of(member), program(_MEMBER_PROGRAM)
     url = settings.url.rstrip("/")
     fields, wanted = _json(FIELDS[setting]), "-enabled" if setting == ENABLED else "-disabled"
 
@@ -78,18 +79,11 @@ class BalancerWatchdog(Struct, frozen=True):
         self._run("end", timeout, Watched(mark, "", ""))
 
     def _run(self, what: str, timeout: float, watched: Watched, *words: str) -> None:
-        script = _script("balancer_watchdog.sh")
+        script = program(_PROGRAM)
         arguments = (what, script, watched.mark, watched.look, watched.put_back, *words)
         done = self.shell.run(shlex.join(["sh", "-c", script, "sh", *arguments]), timeout, watched.secret)
         answer = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), "")
         if answer.startswith(_CANNOT):
             raise ClientError(FailureKind.MISSING, answer.removeprefix(_CANNOT).strip(), STAGE)
         if not answer:
-            output = done.stderr.strip() or done.stdout.strip() or f"exit code {done.exit_code}"
-            raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:200], STAGE)
-
-
-@cache
-def _script(name: str) -> str:
-    lines = Path(__file__).with_name(name).read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+            raise ClientError(FailureKind.ERROR, done.reason(), STAGE)

@@ -10,7 +10,6 @@ import base64
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from msgspec import Struct
 from samaops.clients import server_job
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed, Shell
+from samaops.clients.shell import Completed, Shell, program
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.resources import sql
 
 STAGE = "psql"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 # Not the database that is replaced: its name must be free to change.
 CONSOLE_DATABASE = "postgres"
 _MOST_WORDS = 300
@@ -105,14 +105,16 @@ class DatabaseServer(Struct, frozen=True):
     def _piped(self, what: str, seconds: float, words: Sequence[str], stdin: str) -> str:
         """Return a script that runs a part of the program with its standard input."""
         milliseconds = str(round(seconds * 1000))
-        program = shlex.join(["sh", "-c", _script(), "sh", what, str(self.port), milliseconds, *words])
+        command = shlex.join(
+            ["sh", "-c", program(_PROGRAM), "sh", what, str(self.port), milliseconds, *words]
+        )
         packed = base64.b64encode(stdin.encode()).decode()
-        return f"printf %s {packed} | base64 -d | {program}" if packed else program
+        return f"printf %s {packed} | base64 -d | {command}" if packed else command
 
     def run(self, what: str, seconds: float, *words: str, stdin: str = "") -> Completed:
         """Run a part of the program. Raises ClientError where it fails, with the server's own words."""
         milliseconds = str(round(seconds * 1000))
-        command = as_user(self.os_user, _script(), what, str(self.port), milliseconds, *words)
+        command = as_user(self.os_user, program(_PROGRAM), what, str(self.port), milliseconds, *words)
         done = self.shell.run(command, seconds + _SLACK_SECONDS, stdin.encode())
         if done.exit_code:
             raise _failure(done, what)
@@ -128,19 +130,13 @@ def _rows(output: str) -> list[Row]:
 
 def _failure(done: Completed, what: str) -> ClientError:
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    telling = [line for line in lines if "ERROR" in line or "FATAL" in line or "error:" in line] or lines
-    words = telling[0] if telling else _("exit code {code}").format(code=done.exit_code)
+    telling = [line for line in lines if "ERROR" in line or "FATAL" in line or "error:" in line]
+    words = telling[0] if telling else done.reason()
     if done.exit_code in (124, 137) or any(word in words for word in _TRANSIENT):
         return ClientError(FailureKind.NO_ANSWER, words[:_MOST_WORDS], what)
     if "sudo" in words or "ermission denied" in words:
         return ClientError(FailureKind.PERMISSION, words[:_MOST_WORDS], what)
     return ClientError(FailureKind.ERROR, words[:_MOST_WORDS], what)
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def words_of(names: Sequence[str]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,12 +19,13 @@ from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
 from samaops.clients.lists import blocks, nameless, read, records
 from samaops.clients.s3_listing import Storage
-from samaops.clients.shell import Shell, Sink, text
+from samaops.clients.shell import Shell, Sink, program, reason, text
 from samaops.facts.objects import Kept, ObjectRun
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "copy of the objects"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 _MARK = "samaops-objects: "
 _BLOCK_BYTES = 256 * 1024
 _LONGEST_WORDS = 300
@@ -72,7 +72,7 @@ class ObjectStore(Struct, frozen=True):
 
     def look(self, seconds: float) -> list[str]:
         """Return what there is, line by line (see the script). Raises ClientError."""
-        done = self.shell.run(as_user(self.user, _script(), "look", self.directory), seconds)
+        done = self.shell.run(as_user(self.user, program(_PROGRAM), "look", self.directory), seconds)
         lines = done.stdout.splitlines()
         _require_done([*lines, ""], done.stderr)
         return lines
@@ -85,7 +85,7 @@ class ObjectStore(Struct, frozen=True):
         )
         done = self.shell.run(shlex.join(("sh", "-c", make, self.directory, self.user)), _SHORT_SECONDS)
         if done.exit_code:
-            raise ClientError(FailureKind.PERMISSION, _last(done.stderr) or self.directory, STAGE)
+            raise ClientError(FailureKind.PERMISSION, done.reason(), STAGE)
 
     def kept(self, run: str) -> Iterator[Kept]:
         """Yield the objects as of a run, once the whole list is here. Raises ClientError."""
@@ -207,11 +207,10 @@ class ObjectStore(Struct, frozen=True):
         return file
 
     def _pour(self, sink: Sink, source: Iterable[bytes], what: str, *words: str) -> str:
-        command = as_user(self.user, _script(), what, self.directory, *words)
+        command = as_user(self.user, program(_PROGRAM), what, self.directory, *words)
         done = self.shell.stream(command, self.seconds, source, sink)
         if done.exit_code:
-            words_of_it = _last(done.stderr) or _("exit code {code}").format(code=done.exit_code)
-            raise ClientError(FailureKind.ERROR, words_of_it, STAGE)
+            raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
         return done.stderr
 
 
@@ -294,18 +293,7 @@ def _require_done(lines: list[str], errors: str) -> None:
     marked = [line.removeprefix(_MARK) for line in lines if line.startswith(_MARK)]
     if marked and marked[-1] == "done":
         return
-    reason = marked[-1].removeprefix("cannot ").strip() if marked else _last(errors)
+    words = marked[-1].removeprefix("cannot ").strip() if marked else reason(errors.strip().splitlines())
     raise ClientError(
-        FailureKind.ERROR, (reason or _("the server's answer is not complete"))[:_LONGEST_WORDS], STAGE
+        FailureKind.ERROR, (words or _("the server's answer is not complete"))[:_LONGEST_WORDS], STAGE
     )
-
-
-def _last(words: str) -> str:
-    lines = words.strip().splitlines()
-    return lines[-1][:_LONGEST_WORDS] if lines else ""
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

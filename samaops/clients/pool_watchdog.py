@@ -8,18 +8,18 @@ standard input only.
 from __future__ import annotations
 
 import shlex
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
 from samaops.clients import pgbouncer
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Shell
+from samaops.clients.shell import Shell, program
 from samaops.config.settings import PgBouncer
 from samaops.model.failure import FailureKind
 
 STAGE = "watchdog"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 _MARK = "samaops-watchdog: "
 _READY, _CANNOT = _MARK + "ready", _MARK + "cannot "
 
@@ -50,7 +50,7 @@ class Watchdog(Struct, frozen=True):
     def _run(self, what: str, timeout: float, database: str = "", *words: str) -> None:
         mark = f"samaops-pool {self.settings.port}/{database}"
         info = pgbouncer.console_info(self.host, self.settings)
-        script = _script()
+        script = program(_PROGRAM)
         command = shlex.join(["sh", "-c", script, "sh", what, script, mark, info, *words])
         password = self.settings.admin_password
         done = self.shell.run(command, timeout, (password.reveal() if password else "").encode() + b"\n")
@@ -58,11 +58,4 @@ class Watchdog(Struct, frozen=True):
         if answer.startswith(_CANNOT):
             raise ClientError(FailureKind.MISSING, answer.removeprefix(_CANNOT).strip(), STAGE)
         if not answer:
-            output = done.stderr.strip() or done.stdout.strip() or f"exit code {done.exit_code}"
-            raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:200], STAGE)
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+            raise ClientError(FailureKind.ERROR, done.reason(), STAGE)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import shlex
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed, Shell
+from samaops.clients.shell import Completed, Shell, program
 from samaops.facts.release import holder_name, keep_tag, short
 from samaops.model.failure import FailureKind
 
 STAGE = "release"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 NONE = "none"
 
 
@@ -101,15 +101,8 @@ class ReleaseKeeper(Struct, frozen=True):
         self._run("recreate", (*words, str(stop_seconds), *composed.files), timeout)
 
     def _run(self, what: str, words: tuple[str, ...], timeout: float, stdin: bytes = b"") -> Completed:
-        command = shlex.join(["sh", "-c", _script(), "sh", what, *words])
+        command = shlex.join(["sh", "-c", program(_PROGRAM), "sh", what, *words])
         done = self.shell.run(command, timeout, stdin)
         if done.exit_code:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.exit_code}"]
-            raise ClientError(FailureKind.ERROR, " ".join(lines[-2:])[:400], STAGE)
+            raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
         return done
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 from msgspec import Struct
 
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Shell, text
+from samaops.clients.shell import Shell, program, text
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "restic"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 _MARK = "samaops-restic: "
 _LOOK_SECONDS = 120.0
 _LONGEST_WORDS = 300
@@ -110,7 +110,7 @@ class Repository(Struct, frozen=True):
                     lines.append(line)
                     del lines[:-1000]
 
-        command = as_user(self.user, _script(), what, self.url, self.program, *words)
+        command = as_user(self.user, program(_PROGRAM), what, self.url, self.program, *words)
         self.shell.stream(command, seconds or self.seconds, [self.password.encode() + b"\n"], sink)
         last = lines.pop() if lines and lines[-1].startswith(_MARK) else ""
         if not last.startswith(_MARK + "ended "):
@@ -132,9 +132,3 @@ def _failed(code: int, lines: list[str]) -> ClientError:
     words = complaints[-1] if complaints else _("exit code {code}").format(code=code)
     kind = FailureKind.AUTHENTICATION if _WRONG_PASSWORD in words else FailureKind.ERROR
     return ClientError(kind, words[:_LONGEST_WORDS], STAGE)
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -14,16 +14,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed, Conversation, Shell, text
+from samaops.clients.shell import Completed, Conversation, Shell, program, text
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "server job"
+_PROGRAM = Path(__file__).with_suffix(".sh")
 LOOK_SECONDS = 1.0
 # Of silence, until the work there is ended; and of waiting for one answer.
 SILENCE_SECONDS = 60.0
@@ -111,7 +111,7 @@ def begun(
 
     Raises ClientError: MISSING with the server's own words where it cannot work there, or another has that directory.
     """
-    command = as_user(user, _script(), str(math.ceil(silence_seconds)), held)
+    command = as_user(user, program(_PROGRAM), str(math.ceil(silence_seconds)), held)
     conversation = shell.converse(f"env LC_ALL=C {command}", _BEGIN_SECONDS)
     try:
         _await_ready(conversation)
@@ -153,9 +153,3 @@ def _completed(answer: str) -> Completed:
 
 def _packed(script: str) -> str:
     return base64.b64encode(script.encode("utf-8")).decode("ascii")
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -19,7 +19,6 @@ from msgspec import Struct
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell
 from samaops.clients.ssh import Conversation, SshShell
-from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "server lock"
@@ -116,9 +115,7 @@ def look(shell: Shell, file: str, timeout: float) -> None:
         if line.startswith(_MARK):
             raise _refusal(line)
     if done.exit_code:
-        output = done.stderr.strip() or done.stdout.strip()
-        output = output or _("exit code {code}").format(code=done.exit_code)
-        raise ClientError(FailureKind.ERROR, output.splitlines()[-1][:_LONGEST_WORDS], STAGE)
+        raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
 
 
 def _send_owner(conversation: Conversation, owner: str, timeout: float) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
+
+from samaops.i18n import _
 
 # More output than this is not kept: a command that writes so much is not one of ours.
 MAX_OUTPUT_BYTES = 4 * 1024 * 1024
@@ -13,6 +17,9 @@ MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 Sink = Callable[[bytes], object]
 # A line of an answer is a few words and a name, or the end of what a command wrote; more is not what we talk with.
 LONGEST_LINE_BYTES = 1024 * 1024
+_LONGEST_REASON = 300
+# What programs say beside an answer, whatever that is: docker of its files, sudo of a name that it does not find.
+_WARNINGS = ("warning", "sudo: unable to resolve host")
 
 
 class Completed(Struct, frozen=True):
@@ -21,6 +28,30 @@ class Completed(Struct, frozen=True):
     exit_code: int
     stdout: str
     stderr: str
+
+    def reason(self, *known: str) -> str:
+        """Return why it failed: the line that tells it, of its stderr or else of its stdout; at least its exit code."""
+        lines = self.stderr.strip().splitlines() or self.stdout.strip().splitlines()
+        words = reason([line.strip() for line in lines], *known)[:_LONGEST_REASON]
+        return words or _("exit code {code}").format(code=self.exit_code)
+
+
+def serious(lines: Sequence[str]) -> list[str]:
+    """Return the lines of a stderr that may be why something failed, and not mere warnings."""
+    return [line for line in lines if not line.lower().startswith(_WARNINGS)]
+
+
+def reason(lines: Sequence[str], *known: str) -> str:
+    """Return the last line that says why something failed: no mere warning, and one with known words if there is any."""
+    telling = [line for line in serious(lines) if any(word in line.lower() for word in known)]
+    return (telling or serious(lines) or [*lines] or [""])[-1]
+
+
+@cache
+def program(file: Path) -> str:
+    """Return a program of sh without its comments, as an argument of ``sh -c``."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def text(words: bytes) -> str:

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed, Shell
+from samaops.clients.shell import Completed, Shell, reason
 from samaops.collect import objects  # noqa: F401 - it registers its look
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import complaints_of, cut, reason, script_of, with_kind
+from samaops.collect.sections import complaints_of, cut, script_of, with_kind
 from samaops.config.settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile, CatalogueFacts
 from samaops.i18n import _
@@ -59,7 +59,7 @@ def _was_never_used(shell: Shell, backup: Backup, probe: Probe) -> bool:
     """Return whether it can be seen from outside that samaops has made no backup there."""
     path = shlex.quote(f"{backup.directory.rstrip('/')}/samaops")
     done = shell.run(f"stat -- {path}", min(SCRIPT_SECONDS, probe.remaining()))
-    return done.exit_code != 0 and "No such file" in done.stderr
+    return done.exit_code != 0 and "No such file" in done.reason("no such file")
 
 
 @collects("backup", BackupFacts, targets=place)

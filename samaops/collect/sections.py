@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed
+from samaops.clients.shell import Completed, reason, serious
 from samaops.i18n import N_, _
 from samaops.model.failure import FailureKind
 
@@ -36,23 +36,14 @@ def cut(done: Completed, token: str) -> dict[str, list[str]]:
     """Return the lines of each section. Raises ClientError when the script did not even begin."""
     sections = _sections(done.stdout, token)
     if not sections:
-        lines = done.stderr.strip().splitlines() or done.stdout.strip().splitlines()
-        words = reason(lines) or _("exit code {code}").format(code=done.exit_code)
         kind = FailureKind.MISSING if done.exit_code in (126, 127) else FailureKind.ERROR
-        raise ClientError(kind, words, "script")
+        raise ClientError(kind, done.reason(), "script")
     return sections
 
 
 def complaints_of(done: Completed, token: str) -> defaultdict[str, list[str]]:
     """Return what was said on stderr in each section: the reasons of what failed there, and warnings of what did not."""
     return defaultdict(list, _sections(done.stderr, token))
-
-
-def reason(complaints: Sequence[str], *known: str) -> str:
-    """Return the last line that says why something failed: no mere warning, and one with known words if there is any."""
-    serious = [line for line in complaints if not line.lower().startswith("warning")]
-    telling = [line for line in serious if any(word in line.lower() for word in known)]
-    return (telling or serious or [*complaints] or [""])[-1]
 
 
 def refusal(complaints: Sequence[str]) -> ClientError:
@@ -79,7 +70,7 @@ def check_exit(ended: Sequence[str], complaints: Sequence[str], stage: str) -> N
         return
     if ended in (["exit 124"], ["exit 137"]):
         raise ClientError(FailureKind.NO_ANSWER, _("no answer in time"), stage)
-    if any("sudo" in line or "ermission denied" in line for line in complaints):
+    if any("sudo" in line or "ermission denied" in line for line in serious(complaints)):
         raise refusal(complaints)
     words = reason(complaints, "error") or "".join(ended) or _("the server's answer is not complete")
     raise ClientError(FailureKind.ERROR, words, stage)

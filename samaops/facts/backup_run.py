@@ -16,8 +16,8 @@ SCHEMA = "samaops/backup/1"
 STARTED, WHOLE, FAILED = "started", "ok", "failed"
 # What is seen of one besides: its process lives, or died; its directory is gone; it is there and has no row.
 RUNNING, KILLED, MISSING, UNLISTED = "running", "killed", "missing", "unlisted"
-# Between its row and its directory a run has a moment.
-_YOUNG_SECONDS = 120.0
+# Between its row and its directory, which it holds, a run has two calls: at most 20 seconds each.
+_YOUNG_SECONDS = 45.0
 PARTIAL = ".partial"
 # The engines.
 DUMP, PGBACKREST, GUIDE = "dump", "pgbackrest", "guide"

@@ -10,11 +10,10 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed, Shell
+from samaops.clients.shell import Completed, Shell, reason
 from samaops.clients.shells import ShellPool
 from samaops.collect import engine
 from samaops.collect.docker import stats as docker_stats
-from samaops.collect.sections import reason
 from samaops.config import consistency
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.docker import Container, DockerFacts, StatsFacts

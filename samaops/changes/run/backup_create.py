@@ -137,9 +137,9 @@ class _Creation:
         return tuple(LeftOut(f"backup/{self._id}", words) for words in self._warnings)
 
     def _run(self) -> str:
-        self._remove_the_dead()
         path = self._store.begin(self._id)
         with server_job.begun(self._store.shell, self._backup.os_user, path) as job:
+            self._remove_the_dead()
             self._hook(job, "before", STARTED)
             manifest = self._make(job, path)
         raw = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
@@ -355,8 +355,7 @@ class _Creation:
         )
         done = job.run(exports + command, self._backup.hook_timeout)
         if done.exit_code:
-            output = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or [""]
-            text = _("exit code {code}: {words}").format(code=done.exit_code, words=output[0][:300])
+            text = _("exit code {code}: {words}").format(code=done.exit_code, words=done.reason())
             raise ClientError(FailureKind.ERROR, text, _("the hook {name}").format(name=name))
 
     def _warn(self, words: str) -> None:

@@ -18,7 +18,6 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.clients.server_job import ServerJob
+from samaops.clients.shell import program
 from samaops.clients.shells import ShellPool
 from samaops.errors import reason_of
 from samaops.facts.backup_run import Part
@@ -43,6 +43,7 @@ from samaops.site.site import Site
 
 # The file of the columns by which a table's newest row is told; it is gone before the sums are made.
 MOMENTS = ".moments"
+_FILES_PROGRAM = Path(__file__).with_name("backup_files.sh")
 _MOST_FILE_BYTES = 512 * 1024
 _MOST_FILES_BYTES = 8 * 1024 * 1024
 _MOST_HISTORY_BYTES = 256 * 1024 * 1024
@@ -178,9 +179,9 @@ def _files_of(server: str) -> Callable[[_Where], Iterator[Gathered]]:
             return
         shell = where.shells.of(server)
         arguments = (str(_MOST_FILE_BYTES), str(_MOST_FILES_BYTES))
-        done = shell.run(as_user("root", _script(), *arguments), _SECONDS)
+        done = shell.run(as_user("root", program(_FILES_PROGRAM), *arguments), _SECONDS)
         if done.exit_code:  # without sudo, what everybody may read
-            done = shell.run(shlex.join(["sh", "-c", _script(), "sh", *arguments]), _SECONDS)
+            done = shell.run(shlex.join(["sh", "-c", program(_FILES_PROGRAM), "sh", *arguments]), _SECONDS)
         head, mark, packed = done.stdout.partition(_MARK)
         if not mark:
             raise ClientError(FailureKind.ERROR, backup_dump.last_words(done.stderr), "files")
@@ -306,9 +307,3 @@ def _packed(files: Mapping[str, bytes]) -> bytes:
             member.size, member.mode = len(content), 0o600
             archive.addfile(member, io.BytesIO(content))
     return stream.getvalue()
-
-
-@cache
-def _script() -> str:
-    lines = Path(__file__).with_name("backup_files.sh").read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))

@@ -81,7 +81,7 @@ def _record(keeping: Keeping, shell: Shell, archive: bytes | None) -> Recorded:
     done = shell.run(f"{command} 2>/dev/null || sudo -n -- {command}", _SHORT_SECONDS)
     built, version, source, labelled = (*done.stdout.strip().split("|"), "", "", "", "")[:4]
     if done.exit_code:
-        raise ClientError(FailureKind.ERROR, done.stderr.strip()[-200:], "docker image inspect")
+        raise ClientError(FailureKind.ERROR, done.reason(), "docker image inspect")
     try:
         found = None if archive is None else migrations.read(archive)
     except ValueError as error:

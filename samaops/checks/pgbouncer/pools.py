@@ -149,6 +149,12 @@ def waiting(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     )
 
 
+def _is_full(seen: Console, database: str) -> bool:
+    """Return whether all connections that a pool of a database may have are there and busy."""
+    pools = ((pool, _size(seen, pool)) for pool in seen.pools if pool.database == database)
+    return any(size and pool.servers_busy >= size for pool, size in pools)
+
+
 @check("pgbouncer.pool.saturated", PgBouncerFacts, needs=("console",), warning=90, unit="%")
 def saturated(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     seen = _console(facts)
@@ -177,7 +183,9 @@ def login_stuck(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     stuck = [pool for pool in seen.stuck if pool.database not in held]
     worst = max(stuck, key=lambda pool: pool.maxwait_seconds, default=None)
     main = context.site.settings.pgbouncer.database if context.site.settings.pgbouncer else ""
-    if worst is not None or (logins.is_asked_in_vain(facts) and main not in held):
+    # A full pool asks for no log-in: it is why nobody gets a session, whatever the log has of an earlier minute.
+    is_open = main not in held and not _is_full(seen, main)
+    if worst is not None or (logins.is_asked_in_vain(facts) and is_open):
         reason = logins.failure(facts, context)
         if reason is not None:
             yield _refused(facts, worst, reason, context)

@@ -11,12 +11,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed
+from samaops.clients.shell import Completed, reason
 from samaops.collect.docker import inside
 from samaops.collect.docker.definition import configuration_of
 from samaops.collect.docker.times import epoch_of
 from samaops.collect.engine import Probe
-from samaops.collect.sections import check_exit, complaints_of, cut, reason
+from samaops.collect.sections import check_exit, complaints_of, cut
 from samaops.collect.values import lacking, needed
 from samaops.facts.docker import Container, DiskUse, DockerFacts
 from samaops.i18n import _

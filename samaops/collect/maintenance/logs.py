@@ -14,12 +14,12 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Shell
+from samaops.clients.shell import Shell, reason
 from samaops.collect.engine import Probe
 from samaops.collect.log_lines import without_secrets
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
-from samaops.collect.sections import complaints_of, cut, reason, script_of, with_kind
+from samaops.collect.sections import complaints_of, cut, script_of, with_kind
 from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _, joined

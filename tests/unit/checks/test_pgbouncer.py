@@ -315,6 +315,7 @@ LOGINS: list[tuple[str, dict[str, Any], PooledQuery, str, float, tuple[Status, S
     ("a name", database(host="db.lan", port=5432), SILENT, NO_HOST, 5.0, (OK, CRITICAL, SKIPPED), "refused"),
     ("another port", database(port=5433), SILENT, NO_HOST, 5.0, (OK, CRITICAL, CRITICAL), "refused"),
     ("a line of a client", STUCK, SILENT, f"WARNING C-0x1: {HBA}", 5.0, (CRITICAL, OK, SKIPPED), ""),
+    ("a full pool, and the log is old", pool(servers_busy=20), SILENT, PASSWORD, 5.0, (OK, OK, SKIPPED), ""),
     ("the log is old, SELECT 1 works", OLD_ADDRESS, QUERY, NO_HOST, 5.0, (OK, OK, OK), ""),
 ]  # fmt: skip
 

@@ -93,7 +93,7 @@ class ShellPool:
     def of(self, server: str) -> Shell:
         """Return the shell of a server, logging in the first time.
 
-        Raises the same ClientError each time when the log-in failed: nobody tries twice in one run.
+        Raises the same ClientError each time when the log-in failed: nobody tries twice in one run, but where sshd hung up.
         """
         with self._lock:
             lock = self._locks.setdefault(server, threading.Lock())
@@ -128,6 +128,12 @@ class ShellPool:
             ssh,  # with paramiko: a site whose servers are not reached by SSH needs none
         )
 
+        try:
+            return ssh.connect(server.address, server.ssh)
+        except ClientError as error:
+            if error.kind is not FailureKind.CLOSED:
+                raise
+        # sshd cuts log-ins that are under way when it is restarted, and some at random when many come (MaxStartups).
         return ssh.connect(server.address, server.ssh)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ Each is a context manager that yields ``(host, port)``:
 ``dripping(first)``   ``first`` is sent, then one byte a second for ever: never silent, never done
 ``garbage(data)``     ``data`` is sent at once, to whatever was asked; then the connection stays open
 ``closing()``         connections are accepted and closed at once
+``closing_the_first`` the first connection is closed at once, the others are passed on
 ``answering(data)``   what was asked is read first, then ``data`` is sent and the connection is closed
 ====================  ==================================================================================
 
@@ -21,6 +22,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+import itertools
+import select
 import socket
 import ssl
 import tempfile
@@ -115,6 +118,27 @@ def closing(tls: bool = False) -> Iterator[Address]:
         return
 
     with _serving(talk, tls) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def closing_the_first(behind: Address) -> Iterator[Address]:
+    """Yield a server that closes its first connection at once, and passes on all later ones to another."""
+    connections = itertools.count()
+
+    def talk(peer: socket.socket, stopped: threading.Event) -> None:
+        if next(connections) == 0:
+            return
+        with socket.create_connection(behind) as other:
+            while not stopped.is_set():
+                readable, _writable, _failed = select.select([peer, other], [], [], 0.2)
+                for stream in readable:
+                    data = stream.recv(65536)
+                    if not data:
+                        return
+                    (other if stream is peer else peer).sendall(data)
+
+    with _serving(talk, tls=False) as address:
         yield address
 
 

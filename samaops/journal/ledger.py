@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -42,6 +43,11 @@ class Ledger:
         self._journal = journal
         self._site = site
         self._is_made = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines write it too."""
+        return self._journal.is_shared
 
     def prepare(self) -> None:
         """Make the tables where they are missing."""
@@ -281,6 +287,9 @@ class Ledger:
 
     def _rows(self, query: Any, table: str) -> Sequence[Any]:
         """Run a query; a ledger that does not exist yet has no rows, and is not made by who only looks."""
+        if self._is_made:
+            with failures(), self._journal.engine().connect() as connection:
+                return connection.execute(query).all()
         try:
             return self._journal.rows_of(query, table)
         except UnavailableError as error:
@@ -335,6 +344,7 @@ def _moment_or_none(text: str | None) -> datetime | None:
     return None if text is None else _moment(text)
 
 
+@cache
 def _runs() -> Table:
     from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text, UniqueConstraint
 
@@ -363,6 +373,7 @@ def _runs() -> Table:
     )
 
 
+@cache
 def _states() -> Table:
     from sqlalchemy import JSON, BigInteger, Column, MetaData, String, Table
 

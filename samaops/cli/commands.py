@@ -15,6 +15,10 @@ COMMANDS = {
         N_("From one symptom to its cause, its fix, and the proof that it helped."),
     ),
     "maintain": ("samaops.cli.maintain", N_("The daily tasks, for the crontab and for people.")),
+    "schedule": (
+        "samaops.cli.schedule",
+        N_("What runs by itself: the scheduler, its jobs, why one did not run."),
+    ),
     "workers": ("samaops.cli.workers", N_("The Celery workers: list, restart, scale, add a queue.")),
     "queue": (
         "samaops.cli.queue",

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from samaops.config import files
 from samaops.facts.schedule import Run
 from samaops.journal.owner import process_start
-from samaops.workflows.schedule.jobs import Job
+from samaops.site.jobs import Job
 
 logger = logging.getLogger(__name__)
 # The shell waits for its program when a signal comes, which the whole group gets, and writes down how that ended.
@@ -98,7 +98,7 @@ class GroupProcesses:
         process = self._started.get(run.pid)
         if process is not None:
             # Not waited for yet: its number is still its own, also when only children are left in its group.
-            if os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if not self.ended_yet(run):
                 return None
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(run.pid, signal.SIGKILL)
@@ -124,12 +124,13 @@ class GroupProcesses:
 
     def wait(self, run: Run, seconds: float) -> None:
         """Wait until a process of ours ended, at most so long."""
-        process = self._started.get(run.pid)
         ends_at = time.monotonic() + seconds
-        while process is not None and time.monotonic() < ends_at:
-            if os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
-                return
+        while not self.ended_yet(run) and time.monotonic() < ends_at:
             time.sleep(min(0.05, max(0.0, ends_at - time.monotonic())))
+
+    def ended_yet(self, run: Run) -> bool:
+        """Return whether a process of ours has ended; what it left is not looked at."""
+        return os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
     def prune(self, now: datetime) -> None:
         """Remove logs that are too old."""

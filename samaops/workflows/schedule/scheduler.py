@@ -37,8 +37,8 @@ from samaops.i18n import _
 from samaops.journal.history import HistoryError
 from samaops.journal.owner import Owner
 from samaops.model.quantities import duration, moment
+from samaops.site.jobs import LIMIT_RUNS, OFTEN_SECONDS, Job, late_seconds
 from samaops.workflows.schedule.book import Book
-from samaops.workflows.schedule.jobs import LIMIT_RUNS, OFTEN_SECONDS, Job, late_seconds
 from samaops.workflows.schedule.outcomes import outcome_of, paused
 from samaops.workflows.schedule.processes import LARGEST_LOG_BYTES, Processes
 

@@ -15,8 +15,8 @@ from samaops.facts.schedule import Run
 from samaops.journal.history import Journal
 from samaops.journal.ledger import Ledger
 from samaops.journal.owner import Owner
+from samaops.site.jobs import Job
 from samaops.workflows.schedule.book import Book
-from samaops.workflows.schedule.jobs import Job
 from samaops.workflows.schedule.processes import Ended
 from samaops.workflows.schedule.scheduler import Scheduler
 
@@ -109,7 +109,9 @@ class SimulatedProcesses:
 
     def next_end(self) -> datetime | None:
         going = [
-            ends for pid, (ends, _c) in self._ends.items() if ends > self._clock.now() and pid not in self._lost
+            ends
+            for pid, (ends, _c) in self._ends.items()
+            if ends > self._clock.now() and pid not in self._lost
         ]
         return min(going, default=None)
 

@@ -122,7 +122,12 @@ def test_of_a_year_of_accidents_the_ledger_tells_each_moment_once(year: Year) ->
     begun = sum((each.begun for each in year.processes.values()), start=type(year.processes["one"].begun)())
     assert begun
     assert max(begun.values()) == 1
-    assert {row.state for job in JOBS for row in year.rows(job.name)} > {"ok", "failed", "missed", "interrupted"}
+    assert {row.state for job in JOBS for row in year.rows(job.name)} > {
+        "ok",
+        "failed",
+        "missed",
+        "interrupted",
+    }
     assert year.outages
 
 
@@ -145,4 +150,6 @@ def test_what_was_missed_says_from_when_to_when_no_scheduler_ran(year: Year) -> 
     assert missed
     for row in missed:
         assert "no scheduler ran from" in row.reason, row
-        assert any(since <= row.planned_at <= until + timedelta(seconds=40) for since, until in year.outages), row
+        assert any(
+            since <= row.planned_at <= until + timedelta(seconds=40) for since, until in year.outages
+        ), row

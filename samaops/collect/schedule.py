@@ -1,0 +1,68 @@
+"""What is observed of what runs by itself: the ledger in the history's database. It is read, and never made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from samaops.clients.errors import ClientError
+from samaops.collect.engine import Probe
+from samaops.collect.registry import Target, collects
+from samaops.config import files, places
+from samaops.errors import ConfigurationError
+from samaops.facts.schedule import JobFacts, ScheduleFacts
+from samaops.i18n import _
+from samaops.journal import history
+from samaops.journal.history import HistoryError, Journal
+from samaops.journal.ledger import Ledger
+from samaops.model.failure import FailureKind
+from samaops.site import jobs
+from samaops.site.site import Site
+
+_SECONDS = 8.0
+# What the checks compare with; and a month of the daily ones.
+RUNS = 31
+
+
+def ledger(site: Site) -> Iterator[Target]:
+    """Yield the ledger, where a scheduler runs from this machine, or another machine writes the same one."""
+    try:
+        is_used = files.exists(places.state() / "schedule")
+    except ConfigurationError:
+        is_used = False
+    if is_used or site.settings.history.url is not None:
+        yield Target("ledger", site.settings.schedule, None, _SECONDS)
+
+
+@collects("schedule", ScheduleFacts, targets=ledger)
+def look(_section: object, site: Site, probe: Probe) -> ScheduleFacts:
+    """Read the last runs of each job, who leads, and what is paused. Raises ClientError."""
+    probe.stage("history")
+    try:
+        return observe(site)
+    except HistoryError as error:
+        raise ClientError(FailureKind.DEPENDENCY, error.message, "history") from error
+    except (ValueError, KeyError, TypeError) as error:
+        text = _("not readable: {reason}").format(reason=str(error)[:200])
+        raise ClientError(FailureKind.ERROR, text, "history") from error
+
+
+def observe(site: Site) -> ScheduleFacts:
+    """Read the ledger. Raises HistoryError, ConfigurationError."""
+    now = datetime.now(timezone.utc)
+    journal = Journal(history.database_of(site.settings), site.name)
+    book = Ledger(journal, site.name)
+    planned = jobs.all_of(site)
+    try:
+        leader = book.leader()
+        known = book.known_since([job.name for job in planned], now)
+        facts = tuple(
+            JobFacts(
+                job.name, job.line, job.next_at(now), job.interval_seconds(now),
+                book.last(job.name, RUNS), known.get(job.name),
+            )
+            for job in planned
+        )  # fmt: skip
+        return ScheduleFacts(now, leader, facts, book.pauses())
+    finally:
+        journal.close()

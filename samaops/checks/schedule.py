@@ -8,12 +8,14 @@ from datetime import timedelta
 
 from samaops.checks.registry import Context, access_check, check
 from samaops.facts.schedule import (
+    BY_HAND,
     DONE,
     LEASE_SECONDS,
     MISSED,
     OPEN,
     RUNNING,
     JobFacts,
+    Leader,
     Pause,
     Run,
     ScheduleFacts,
@@ -56,9 +58,23 @@ def leader(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
         title = text.format(host=known.host, since=moment(known.since.timestamp()))
         yield context.ok(title, value=0, evidence=who)
         return
+    if _is_begun_from_outside(facts, known):
+        yield context.ok(_("The jobs are begun from outside: no scheduler runs"), evidence=who)
+        return
     text = _("No scheduler runs: that of {host} was last heard of {age} ago")
     title = text.format(host=known.host, age=duration(seconds))
     yield context.above(seconds, title, evidence=who, hint=_command(context, "list"))
+
+
+def _is_begun_from_outside(facts: ScheduleFacts, last: Leader) -> bool:
+    """Return whether every job has been run since without a scheduler, as cron or timers do."""
+    newest = [next((run for run in job.runs if run.trigger == BY_HAND), None) for job in facts.jobs]
+    return bool(newest) and all(
+        run is not None
+        and run.planned_at > last.until
+        and (facts.taken_at - run.planned_at).total_seconds() <= job.interval_seconds
+        for job, run in zip(facts.jobs, newest, strict=True)
+    )
 
 
 @check("schedule.run.missed", ScheduleFacts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -94,6 +96,68 @@ def pause(
 def resume(ctx: typer.Context, job: JobOrAllArgument) -> None:
     """Let a job go on."""
     ctx.obj.change("schedule resume", job)
+
+
+class Kind(str, Enum):
+    """What begins the jobs."""
+
+    SYSTEMD = "systemd"
+    CRON = "cron"
+    COMPOSE = "compose"
+
+
+@app.command(help=N_("Write the files by which systemd, cron or compose begin the jobs."), cls=ChangeCommand)
+def install(
+    ctx: typer.Context,
+    kind: Annotated[Kind, typer.Argument(help=N_("systemd, cron or compose."))],
+    directory: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIRECTORY", help=N_("Where; /etc/systemd/system, /etc/cron.d, or here when absent.")
+        ),
+    ] = None,
+    timers: Annotated[
+        bool, typer.Option("--timers", help=N_("A timer of systemd for each job; no scheduler runs then."))
+    ] = False,
+) -> None:
+    """Write the files."""
+    if timers and kind is not Kind.SYSTEMD:
+        raise UsageError(_("--timers is for systemd"))
+    where = (directory or _USUAL[kind]).absolute()
+    ctx.obj.change("schedule install", "timers" if timers else kind.value, str(where))
+
+
+_USUAL = {
+    Kind.SYSTEMD: Path("/etc/systemd/system"),
+    Kind.CRON: Path("/etc/cron.d"),
+    Kind.COMPOSE: Path(),
+}
+
+
+@app.command(help=N_("Take back the files that install wrote into a directory."), cls=ChangeCommand)
+def uninstall(
+    ctx: typer.Context,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help=N_("Where install wrote them."))
+    ] = _USUAL[Kind.SYSTEMD],
+) -> None:
+    """Take the files back."""
+    ctx.obj.change("schedule uninstall", str(directory.absolute()))
+
+
+@app.command(
+    "import",
+    help=N_("Comment out of a crontab what the scheduler does; nothing runs twice."),
+    cls=ChangeCommand,
+)
+def import_(
+    ctx: typer.Context,
+    crontab: Annotated[
+        Path, typer.Argument(metavar="CRONTAB", help=N_("A file of crontab -l, or of /etc/cron.d."))
+    ],
+) -> None:
+    """Take over a crontab."""
+    ctx.obj.change("schedule import", str(crontab.absolute()))
 
 
 @app.command("run-now", help=N_("Run a job now and wait for its end; its row, limit and log are as ever."))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.config import files, places
-from samaops.errors import ConfigurationError
-from samaops.facts.schedule import JobFacts, ScheduleFacts
+from samaops.errors import ConfigurationError, reason_of
+from samaops.facts.schedule import FILES, FilesFacts, FoundFile, JobFacts, ScheduleFacts
 from samaops.i18n import _
 from samaops.journal import history
 from samaops.journal.history import HistoryError, Journal
@@ -19,6 +20,8 @@ from samaops.model.failure import FailureKind
 from samaops.site import jobs
 from samaops.site.site import Site
 
+# All of the checks; what is asked for by the name of a file is no part of a diagnosis.
+CODES = ("schedule.ledger", "schedule.leader", "schedule.run", "schedule.job")
 _SECONDS = 8.0
 # What the checks compare with; and a month of the daily ones.
 RUNS = 31
@@ -34,7 +37,7 @@ def ledger(site: Site) -> Iterator[Target]:
         yield Target("ledger", site.settings.schedule, None, _SECONDS)
 
 
-@collects("schedule", ScheduleFacts, targets=ledger)
+@collects("schedule", ScheduleFacts, targets=ledger, feeds=CODES)
 def look(_section: object, site: Site, probe: Probe) -> ScheduleFacts:
     """Read the last runs of each job, who leads, and what is paused. Raises ClientError."""
     probe.stage("history")
@@ -66,3 +69,37 @@ def observe(site: Site) -> ScheduleFacts:
         return ScheduleFacts(now, leader, facts, book.pauses())
     finally:
         journal.close()
+
+
+# A directory of units, or of crontabs, has some dozens; a crontab a few kB.
+_MOST_FILES, _LARGEST_BYTES = 500, 256 * 1024
+
+
+def _here(_site: Site) -> Iterator[Target]:
+    yield Target("files", None, None, _SECONDS)
+
+
+@collects("schedule", FilesFacts, targets=_here, feeds=(FILES,), kind="schedule_files", on_request=True)
+def look_at_files(_of: None, _site: Site, probe: Probe) -> FilesFacts:
+    """Read the files that are asked for by their own name, and those of the directories that are."""
+    probe.stage("read")
+    found: list[FoundFile] = []
+    for name in probe.named(FILES):
+        path = Path(name)
+        try:
+            inside = sorted(path.iterdir())[:_MOST_FILES] if path.is_dir() else [path]
+        except OSError as error:
+            raise ClientError(FailureKind.PERMISSION, f"{path}: {reason_of(error)}", "read") from error
+        found += [_file(each) for each in inside if not each.is_dir()]
+    return FilesFacts(tuple(found))
+
+
+def _file(path: Path) -> FoundFile:
+    try:
+        return FoundFile(str(path), files.read(path, _LARGEST_BYTES).decode("utf-8"))
+    except FileNotFoundError:
+        return FoundFile(str(path))
+    except UnicodeDecodeError:
+        return FoundFile(str(path), problem=_("it is no text"))
+    except OSError as error:
+        return FoundFile(str(path), problem=reason_of(error))

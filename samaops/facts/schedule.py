@@ -20,6 +20,8 @@ NEVER_BEGUN = (MISSED, SKIPPED, OVERLAPPED)
 STATES = (*OPEN, *BEGUN, *NEVER_BEGUN)
 # Why a run is begun.
 PLANNED, CAUGHT_UP, BY_HAND = "planned", "caught_up", "by_hand"
+# By which files are asked for, one by its path: ``selection.of(FILES, path)``.
+FILES = "schedule.files"
 # A scheduler that has not renewed its lease for so long leads no more.
 LEASE_SECONDS = 30.0
 
@@ -102,3 +104,26 @@ class ScheduleFacts(Struct, frozen=True):
     leader: Leader | None
     jobs: tuple[JobFacts, ...] = ()
     pauses: tuple[Pause, ...] = ()
+
+
+class FoundFile(Struct, frozen=True):
+    """A file of this machine: what it holds, None where it is not there, and why it could not be read."""
+
+    path: str
+    content: str | None = None
+    problem: str = ""
+
+
+class FilesFacts(Struct, frozen=True):
+    """The files that were asked for by their path, and those of directories that were."""
+
+    files: tuple[FoundFile, ...] = ()
+
+    def at(self, path: str) -> FoundFile | None:
+        """Return one file; None where it was not looked at, or is not there."""
+        return next((file for file in self.files if file.path == path), None)
+
+    def within(self, directory: str) -> tuple[FoundFile, ...]:
+        """Return those of a directory."""
+        start = directory.rstrip("/") + "/"
+        return tuple(file for file in self.files if file.path.startswith(start))

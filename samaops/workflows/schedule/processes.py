@@ -109,7 +109,8 @@ class GroupProcesses:
         return Ended(_exit_code(run.log), _last_words(run.log))
 
     def lives(self, run: Run) -> bool:
-        return run.pid > 0 and bool(run.process_start) and process_start(run.pid) == run.process_start
+        is_known = run.pid > 0 and bool(run.process_start)
+        return is_known and process_start(run.pid) == run.process_start and not _is_zombie(run.pid)
 
     def end(self, run: Run, *, at_once: bool = False) -> None:
         if run.pid > 0 and self.lives(run):
@@ -141,6 +142,14 @@ class GroupProcesses:
                     log.unlink()
             except OSError as error:
                 logger.info("%s was not removed: %s", log, error)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Return whether a process has ended and waits for whoever began it to ask how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
 
 
 def _exit_file(log: Path) -> Path:

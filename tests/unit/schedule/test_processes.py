@@ -99,15 +99,10 @@ def test_a_run_that_outlives_its_scheduler_is_taken_over_by_the_next_one(tmp_pat
     second.tick()
     assert [run.pid for run in second.running] == [begun.pid]
     gate.touch()
-    await_(lambda: process_start(begun.pid) != begun.process_start or _is_zombie(begun.pid))
-    os.waitpid(begun.pid, 0)  # the test is still its parent
+    await_(lambda: not processes(tmp_path).lives(begun))
     second.tick()
     (row,) = ledger.last("daily", 5)
     assert (row.state, row.exit_code, row.epoch) == (WARNING, 1, 1)
-
-
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_how_a_run_ended_is_told_by_its_exit_code() -> None:

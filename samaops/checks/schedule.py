@@ -171,13 +171,17 @@ def slow(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
             yield about.above(times, title, evidence=evidence, hint=_command(context, f"explain {job.name}"))
 
 
-@check("schedule.job.paused", ScheduleFacts)
+# More than a day, and a backup is missing.
+@check("schedule.job.paused", ScheduleFacts, warning=1.01, unit="d")
 def paused(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
     for pause in facts.pauses:
         if pause.until > facts.taken_at:
             about = context.about(f"schedule/{pause.job}")
+            days = round((pause.until - pause.at).total_seconds() / _TOLD_SECONDS, 2)
             title = _("{job} is paused").format(job=pause.job)
-            yield about.ok(title, detail=_paused(pause), evidence={"until": pause.until.isoformat()})
+            evidence = {"until": pause.until.isoformat(), "by": pause.by}
+            hint = _command(context, f"resume {pause.job}")
+            yield about.above(days, title, detail=_paused(pause), evidence=evidence, hint=hint)
 
 
 def _paused(pause: Pause) -> str:

@@ -84,14 +84,16 @@ def look_at_files(_of: None, _site: Site, probe: Probe) -> FilesFacts:
     """Read the files that are asked for by their own name, and those of the directories that are."""
     probe.stage("read")
     found: list[FoundFile] = []
+    directories: list[str] = []
     for name in probe.named(FILES):
         path = Path(name)
+        directories += [str(path)] if path.is_dir() else []
         try:
             inside = sorted(path.iterdir())[:_MOST_FILES] if path.is_dir() else [path]
         except OSError as error:
             raise ClientError(FailureKind.PERMISSION, f"{path}: {reason_of(error)}", "read") from error
         found += [_file(each) for each in inside if not each.is_dir()]
-    return FilesFacts(tuple(found))
+    return FilesFacts(tuple(found), tuple(directories))
 
 
 def _file(path: Path) -> FoundFile:

@@ -115,13 +115,16 @@ class FoundFile(Struct, frozen=True):
 
 
 class FilesFacts(Struct, frozen=True):
-    """The files that were asked for by their path, and those of directories that were."""
+    """The files that were asked for by their path, and all of the ``directories`` that were."""
 
     files: tuple[FoundFile, ...] = ()
+    directories: tuple[str, ...] = ()
 
     def at(self, path: str) -> FoundFile | None:
-        """Return one file; None where it was not looked at, or is not there."""
-        return next((file for file in self.files if file.path == path), None)
+        """Return one file; None where it was not looked at."""
+        found = next((file for file in self.files if file.path == path), None)
+        is_absent = found is None and path.rpartition("/")[0] in self.directories
+        return FoundFile(path) if is_absent else found
 
     def within(self, directory: str) -> tuple[FoundFile, ...]:
         """Return those of a directory."""

@@ -46,9 +46,7 @@ def verified(directory: Path, written: dict[str, str]) -> str:
         pytest.skip("systemd-analyze is not installed")
     for name, content in written.items():
         # Only what the units say is looked at: neither the manual nor the program need be there.
-        content = content.replace("Documentation=man:samaops(1)\n", "").replace(
-            "/usr/bin/python3", "/bin/true"
-        )
+        shown = content.replace("Documentation=man:samaops(1)\n", "").replace("/usr/bin/python3", "/bin/true")
         (directory / name).write_text(shown)
     paths = [str(directory / name) for name in written]
     done = subprocess.run(

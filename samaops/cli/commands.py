@@ -64,3 +64,5 @@ COMMANDS = {
     "config": ("samaops.cli.config", N_("Write, check and show the configuration.")),
     "lab": ("samaops.cli.lab", N_("A small real SamaConso production on this machine, for practice.")),
 }
+# What runs for months loads no more than it needs: nothing that connects to a server, nor what plans a change.
+ALONE = {"schedule run": "samaops.cli.scheduler"}

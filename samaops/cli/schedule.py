@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, global_options, moments, screen
+from samaops.cli import configuration_file, global_options, moments, scheduler, screen
 from samaops.cli.answered import Answered
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
@@ -20,7 +20,7 @@ from samaops.facts.schedule import OK, SKIPPED, TIMED_OUT
 from samaops.i18n import N_, _
 from samaops.render import escape
 from samaops.render.faces import Output
-from samaops.workflows.schedule import by_hand, foreground, listing
+from samaops.workflows.schedule import by_hand, listing
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -41,15 +41,7 @@ JobOrAllArgument = Annotated[
 ]
 
 
-@app.command(help=N_("Be the scheduler, in the foreground: for systemd or a container."))
-def run(ctx: typer.Context) -> None:
-    """Be the scheduler."""
-    foreground.run(configuration_file.site(ctx.obj), _tell)
-
-
-def _tell(text: str) -> None:
-    if not global_options.current().quiet:
-        screen.console(stderr=True).print(f"samaops: {escape.command(text)}", soft_wrap=True)
+app.command(help=scheduler.HELP)(scheduler.run)
 
 
 @app.command("list", help=N_("List the jobs: when each is next, how its last run ended."), cls=LookCommand)
@@ -174,9 +166,9 @@ def run_now(
     if dry_run:
         screen.show_screen(escape.command(plan.title))
         return
-    obtain(plan, Consent(yes=yes), lambda: _tell(plan.title))
+    obtain(plan, Consent(yes=yes), lambda: scheduler.tell(plan.title))
     with screen.progress(_("{job} goes on…").format(job=job)):
-        ended = by_hand.run(site, job, _tell)
+        ended = by_hand.run(site, job, scheduler.tell)
     is_quiet = global_options.current().quiet and ended.state == OK
     if not is_quiet or output is not Output.HUMAN:
         screen.show_table(by_hand.table_of(ended, site), output)

@@ -21,14 +21,14 @@ from apscheduler.triggers.base import BaseTrigger
 from samaops.config import places
 from samaops.errors import LockedError
 from samaops.i18n import _
-from samaops.journal import lock_directory
+from samaops.journal import history, lock_directory
+from samaops.journal.history import Journal
 from samaops.journal.ledger import Ledger
 from samaops.journal.lock import UNKNOWN, FileLock, file_name, this_process_now
-from samaops.site import chosen
+from samaops.site import chosen, redaction
 from samaops.site import jobs as table
 from samaops.site.jobs import Job
 from samaops.site.site import Site
-from samaops.workflows import change
 from samaops.workflows.schedule.book import Book
 from samaops.workflows.schedule.processes import GroupProcesses
 from samaops.workflows.schedule.scheduler import Scheduler
@@ -82,7 +82,9 @@ def processes_of(site: Site) -> GroupProcesses:
 def run(site: Site, tell: Callable[[str], None]) -> None:
     """Be the scheduler until interrupted. Raises LockedError where this machine has one for this site."""
     planned = table.all_of(site)
-    journal = change.journal_of(site)
+    journal = Journal(
+        history.database_of(site.settings), site.name, lambda value: redaction.redacted(value, site)
+    )
     only_one = lock_of(site)
     _take(only_one)
     processes = processes_of(site)

@@ -12,4 +12,5 @@ from samaops.changes import (  # noqa: F401 - they register their verbs and read
     rabbitmq,
     release,
     restoring,
+    schedule,
 )

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from samaops.cli import global_options, help_text, log, typer_words
-from samaops.cli.commands import COMMANDS
+from samaops.cli.commands import ALONE, COMMANDS
 from samaops.cli.global_options import Globals
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import N_, _
@@ -31,7 +31,7 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name in COMMANDS:
-            return name, _load(name), args[1:]
+            return name, _load(name, ALONE.get(" ".join(args[:2]))), args[1:]
         if ctx.resilient_parsing:
             return None, None, args
         matches = get_close_matches(name, COMMANDS, n=1)
@@ -41,10 +41,11 @@ class LazyGroup(TyperGroup):
         )
 
 
-def _load(name: str) -> Any:
+def _load(name: str, alone: str | None = None) -> Any:
+    """Return a command; ``alone`` is a module that has one of its commands and not what the others import."""
     module, text = COMMANDS[name]
     try:
-        loaded = typer.main.get_command(import_module(module).app)
+        loaded = typer.main.get_command(import_module(alone or module).app)
     except ModuleNotFoundError as error:
         if name != "lab":
             raise

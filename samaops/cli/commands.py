@@ -15,6 +15,10 @@ COMMANDS = {
         N_("From one symptom to its cause, its fix, and the proof that it helped."),
     ),
     "maintain": ("samaops.cli.maintain", N_("The daily tasks, for the crontab and for people.")),
+    "schedule": (
+        "samaops.cli.schedule",
+        N_("What runs by itself: the scheduler, its jobs, why one did not run."),
+    ),
     "workers": ("samaops.cli.workers", N_("The Celery workers: list, restart, scale, add a queue.")),
     "queue": (
         "samaops.cli.queue",
@@ -60,3 +64,5 @@ COMMANDS = {
     "config": ("samaops.cli.config", N_("Write, check and show the configuration.")),
     "lab": ("samaops.cli.lab", N_("A small real SamaConso production on this machine, for practice.")),
 }
+# What runs for months loads no more than it needs: nothing that connects to a server, nor what plans a change.
+ALONE = {"schedule run": "samaops.cli.scheduler"}

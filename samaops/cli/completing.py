@@ -18,6 +18,7 @@ from samaops.errors import SamaopsError
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
 from samaops.journal import history as journal
+from samaops.site import jobs as planned
 from samaops.site.site import Site
 from samaops.workflows import causal_graph, history
 from samaops.workflows.database import beside
@@ -68,6 +69,12 @@ def containers(site: Site, _ctx: typer.Context) -> Offered:
 def members(site: Site, _ctx: typer.Context) -> Offered:
     """Offer the members of the API; the balancer, which may have other names of them, is not asked."""
     yield from ((member.name, member.url) for member in site.members())
+
+
+@_of_site
+def jobs(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the jobs of the scheduler with what each runs."""
+    yield from ((job.name, " ".join(job.words)) for job in planned.all_of(site))
 
 
 @_of_site

@@ -1,14 +1,21 @@
-"""Whether a line of a crontab can be meant: five fields, each within its range, and a day that comes."""
+"""What a schedule says: the lines of a crontab, when they come, windows and moments of the day.
+
+A line has five fields, each within its range, and a day that comes.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+import shlex
+from collections.abc import Iterator
+from datetime import datetime, time, timezone, tzinfo
 
 from cronsim import CronSim, CronSimError
 
 from samaops.i18n import N_, _
 
+# The jobs of samaops itself, each a key of [schedule].
+JOBS = ("backup", "daily", "weekly", "monthly")
 # Name, lowest and highest of each field; cron takes 7 for Sunday too.
 _FIELDS = (
     (N_("minute"), 0, 59),
@@ -19,6 +26,7 @@ _FIELDS = (
 )
 # What cronsim has beyond cron: the last day or weekday of a month, and its second Monday.
 _BEYOND_CRON = re.compile(r"#|(?:^|[,\d-])l")
+_WINDOW = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)-([01]?\d|2[0-3]):([0-5]\d)")
 _ANY_MOMENT = datetime(2026, 1, 1)  # noqa: DTZ001 - only whether the line can be followed is asked
 
 
@@ -60,3 +68,45 @@ def _can_follow(fields: list[str]) -> bool:
     except CronSimError:
         return False
     return True
+
+
+def following(line: str, after: datetime, zone: tzinfo) -> Iterator[datetime]:
+    """Yield when a line of a crontab comes after a moment, in UTC, as Debian's cron has it in this zone.
+
+    An hour that a clock skips is run at its end, once; one that comes twice once, but for lines with ``*`` as minute or hour.
+    """
+    for moment in CronSim(line, after.astimezone(zone)):
+        yield moment.astimezone(timezone.utc)
+
+
+def window(text: str) -> tuple[time, time] | None:
+    """Return when a window such as ``22:00-05:00`` begins and ends; None for what is none."""
+    matched = _WINDOW.fullmatch(text)
+    if matched is None:
+        return None
+    begins = time(int(matched[1]), int(matched[2]))
+    ends = time(int(matched[3]), int(matched[4]))
+    return (begins, ends) if begins != ends else None
+
+
+def is_within(bounds: tuple[time, time], moment: time) -> bool:
+    """Return whether a time of the day lies in a window, which may go over midnight."""
+    begins, ends = bounds
+    return begins <= moment < ends if begins < ends else moment >= begins or moment < ends
+
+
+def local_moment(text: str) -> datetime | None:
+    """Return a moment such as ``2026-12-24 18:00``, without a zone; None for what is none."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is None else None
+
+
+def words(command: str) -> tuple[str, ...]:
+    """Return the words behind ``samaops``; none for what a shell could not read."""
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:
+        return ()

@@ -440,13 +440,48 @@ class Notify(Section):
     ping: WebhookNotification | None = None
 
 
+class ScheduleJob(Section):
+    """How a job of the scheduler runs where that is not as usual; one of the site's own has ``at`` and ``command``."""
+
+    # A cron expression; for samaops' own jobs the one in [schedule] when absent.
+    at: str | None = None
+    # The words behind "samaops", such as "db vacuum --yes".
+    command: str | None = None
+    # A run that takes longer is ended; twice what the last ones took when absent.
+    limit_seconds: Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)] | None = None
+    # When the run before still goes on: leave this one out, let it wait, or end the other one.
+    overlap: Literal["forbid", "queue", "replace"] = "forbid"
+    # What was missed while no scheduler ran: never, or its last run once, within so many hours.
+    catch_up: Literal["skip", "once"] | None = None
+    grace_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] | None = None
+    # Up to so many seconds later, always the same for a job.
+    jitter_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.0
+    # Only then a run begins, such as "02:00-05:00".
+    window: str | None = None
+    # How much it gives way to other processes (nice).
+    nice: Annotated[int, Field(ge=0, le=19)] = 0
+
+
+class Blackout(Section):
+    """A time in which no job begins, in the schedule's time zone: ``2026-12-24 18:00``."""
+
+    begins: str
+    ends: str
+    reason: str
+    # Only these jobs; all when none are named.
+    jobs: tuple[str, ...] = ()
+
+
 class Schedule(Section):
-    """When the scheduler runs what, as cron expressions in Africa/Dakar time."""
+    """When the scheduler runs what, as cron expressions in Africa/Dakar time; an empty one: not at all."""
 
     timezone: str = "Africa/Dakar"
+    backup: str = "0 2 * * *"
     daily: str = "0 6 * * *"
     weekly: str = "0 3 * * 0"
     monthly: str = "0 4 1 * *"
+    jobs: dict[str, ScheduleJob] = {}
+    blackouts: tuple[Blackout, ...] = ()
 
 
 class Maintenance(Section):

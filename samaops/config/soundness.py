@@ -17,12 +17,12 @@ from pydantic import BaseModel
 from samaops.config import cron, keys
 from samaops.config.consistency import sections
 from samaops.config.keys import Key
-from samaops.config.settings import Settings
+from samaops.config.settings import ScheduleJob, Settings
 from samaops.i18n import _, joined
 
 Problem = tuple[Key, str]
-# Where an empty text says something: no table is looked at, RabbitMQ's own exchange.
-_MAY_BE_EMPTY = {"notifications_table", "exchange"}
+# Where an empty text says something: no table is looked at, RabbitMQ's own exchange, a job that never runs.
+_MAY_BE_EMPTY = {"notifications_table", "exchange", *cron.JOBS}
 # Lists without which the rest of their section has no sense.
 _NEVER_EMPTY = {"recipients", "expected_issuers"}
 # What must begin at the root: of a server's files, or of a URL.
@@ -31,6 +31,7 @@ _FILE_PATTERNS = {"pattern", "log_pattern"}
 # One address as it stands in a mail's header and in SMTP: no names, no quotes, no domain of one's own machine only.
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?P<domain>[A-Za-z0-9.-]{1,253})")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+_JOB_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 # maxmemory-policy of Redis up to 8.6
 _REDIS_POLICY = re.compile("noeviction|volatile-ttl|(allkeys|volatile)-(lru|lfu|lrm|random)")
 # x-max-priority is one byte
@@ -140,11 +141,40 @@ def _schedule(settings: Settings) -> Iterator[Problem]:
         if meant:
             reason = joined((reason, _("did you mean {meant}?").format(meant=meant[0])))
         yield ("schedule", "timezone"), reason
-    for name in ("daily", "weekly", "monthly"):
+    for name in cron.JOBS:
         line = getattr(schedule, name)
         fault = cron.fault_of(line) if line.strip() else None
         if fault:
             yield ("schedule", name), fault
+    for name, job in schedule.jobs.items():
+        for key, fault in _job(name, job):
+            yield ("schedule", "jobs", name, key), fault
+    for number, blackout in enumerate(schedule.blackouts):
+        for key in ("begins", "ends"):
+            if cron.local_moment(getattr(blackout, key)) is None:
+                text = _("{value!r} is no moment, such as 2026-12-24 18:00")
+                yield ("schedule", "blackouts", number, key), text.format(value=getattr(blackout, key))
+        for job_name in blackout.jobs:
+            if job_name not in (*cron.JOBS, *schedule.jobs):
+                text = _("there is no job {name!r}").format(name=job_name)
+                yield ("schedule", "blackouts", number, "jobs"), text
+
+
+def _job(name: str, job: ScheduleJob) -> Iterator[tuple[str, str]]:
+    """Yield the key and the reason of what of a job cannot work."""
+    if not _JOB_NAME.fullmatch(name):
+        yield "at", _("{name!r} is no name of a job: letters, digits, - and _").format(name=name)
+    if name not in cron.JOBS and (job.at is None or job.command is None):
+        yield "at", _("{name!r} is no job of samaops: one of your own needs at and command").format(name=name)
+    if name in cron.JOBS and job.command is not None:
+        yield "command", _("what {name} does is samaops' own").format(name=name)
+    fault = cron.fault_of(job.at) if job.at else None
+    if fault:
+        yield "at", fault
+    if job.window is not None and cron.window(job.window) is None:
+        yield "window", _("{value!r} is no window, such as 02:00-05:00").format(value=job.window)
+    if job.command is not None and not cron.words(job.command):
+        yield "command", _("{value!r} are no words of a command").format(value=job.command)
 
 
 def _is_time_zone(name: str) -> bool:

@@ -23,6 +23,7 @@ SYSTEMS = (
     "prometheus",
     "alertmanager",
     "certificates",
+    "schedule",
     "maintenance",  # looked at only when asked for by name
 )
 

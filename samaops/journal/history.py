@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -209,7 +209,7 @@ class Journal:
 
         table = _table()
         begun = select(table.c.change).where(table.c.site == self._site, table.c.kind == BEGUN)
-        return tuple(row.change for row in self._rows(begun.order_by(table.c.number.desc())))
+        return tuple(row.change for row in self.rows_of(begun.order_by(table.c.number.desc())))
 
     def change(self, identifier: str) -> Change | None:
         """Return one change, None when there is none of this id."""
@@ -224,7 +224,7 @@ class Journal:
         open_changes = select(table.c.change).where(
             table.c.site == self._site, table.c.kind == BEGUN, table.c.change.not_in(closed)
         )
-        return tuple(row.change for row in self._rows(open_changes.order_by(table.c.number.desc())))
+        return tuple(row.change for row in self.rows_of(open_changes.order_by(table.c.number.desc())))
 
     def undone_by(self) -> dict[str, str]:
         """Return for each change that was taken back by a later one, which."""
@@ -233,7 +233,7 @@ class Journal:
         table = _table()
         ended = select(table).where(table.c.site == self._site, table.c.kind == ENDED)
         undone = {}
-        for event in map(_event, self._rows(ended.order_by(table.c.number))):
+        for event in map(_event, self.rows_of(ended.order_by(table.c.number))):
             if event.details.get("undoes") and event.details.get("status") in DONE:
                 undone[str(event.details["undoes"])] = event.change
         return undone
@@ -244,19 +244,19 @@ class Journal:
         table = _table()
         chosen = select(table).where(table.c.site == self._site, table.c.change.in_(identifiers))
         events: dict[str, list[Event]] = {identifier: [] for identifier in identifiers}
-        for event in map(_event, self._rows(chosen.order_by(table.c.number))):
+        for event in map(_event, self.rows_of(chosen.order_by(table.c.number))):
             events[event.change].append(event)
         return tuple(Change(identifier, tuple(lines)) for identifier, lines in events.items() if lines)
 
-    def _rows(self, query: Any) -> Iterable[Any]:
-        """Run a query; a journal that does not exist yet has no rows."""
+    def rows_of(self, query: Any, table: str = TABLE) -> Sequence[Any]:
+        """Run a query of one table; a journal, or a table, that does not exist yet has no rows. Raises UnavailableError."""
         from sqlalchemy import inspect
 
         try:
             if self._url.startswith("sqlite"):
                 self._file().stat()
             with self._failures(), self.engine().connect() as connection:
-                return connection.execute(query).all() if inspect(connection).has_table(TABLE) else ()
+                return connection.execute(query).all() if inspect(connection).has_table(table) else ()
         except FileNotFoundError:
             return ()
         except OSError as error:  # what cannot be looked at is not empty

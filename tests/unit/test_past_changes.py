@@ -247,6 +247,16 @@ def test_what_is_no_moment_is_refused_with_examples(typed: str) -> None:
 
 # The words of a plan and what a person types to have it made again.
 TYPED = [
+    (
+        "schedule pause",
+        ("weekly", "2026-06-01T12:00:00+00:00", "a migration"),
+        "schedule pause weekly --until 2026-06-01T12:00:00+00:00 --reason 'a migration'",
+    ),
+    ("schedule resume", ("all",), "schedule resume all"),
+    ("schedule install", ("cron", "/etc/cron.d"), "schedule install cron /etc/cron.d"),
+    ("schedule install", ("timers", "/units"), "schedule install systemd /units --timers"),
+    ("schedule uninstall", ("/etc/cron.d",), "schedule uninstall /etc/cron.d"),
+    ("schedule import", ("/etc/cron.d/samaconso",), "schedule import /etc/cron.d/samaconso"),
     ("backup create", (), "backup create"),
     ("backup objects", (), "backup objects"),
     ("backup copy", ("latest", "--to", "workers"), "backup copy latest --to workers"),

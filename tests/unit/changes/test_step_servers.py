@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from samaops.changes import canary, readings, verbs
 from samaops.changes.celery.revoke import TERMINATE
 from samaops.changes.rabbitmq.parking import ALL
+from samaops.changes.schedule.units import MARK
 from samaops.collect import registry
 from samaops.collect.engine import Collector
 from samaops.config.settings import Settings
@@ -17,6 +18,7 @@ from samaops.facts.docker import DockerFacts
 from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import RabbitMQFacts
+from samaops.facts.schedule import FilesFacts
 from samaops.facts.selection import Selection
 from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
@@ -47,6 +49,7 @@ from tests.unit.changes.test_plans import (
 )
 from tests.unit.checks import test_backup_objects as copied_objects
 from tests.unit.checks.judging import seen
+from tests.unit.schedule import files as runs
 
 # The API's members, the broker and Flower each on a server of their own.
 SPREAD = Settings.model_validate(
@@ -91,6 +94,30 @@ BROKER_ENGINE = seen(
     "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
 )
 PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
+    (
+        "schedule pause",
+        ("daily", "2026-06-01T12:00:00+00:00", "a migration"),
+        (seen("schedule/ledger", runs.schedule()),),
+    ),
+    ("schedule resume", ("daily",), (seen("schedule/ledger", runs.schedule(runs.paused("daily"))),)),
+    (
+        "schedule install",
+        ("systemd", "/units"),
+        (
+            seen("schedule_files/files", FilesFacts(directories=("/units",))),
+            seen("schedule/ledger", runs.schedule()),
+        ),
+    ),
+    (
+        "schedule uninstall",
+        ("/units",),
+        (seen("schedule_files/files", runs.holding("/units/a.service", f"{MARK} for samaconso; x")),),
+    ),
+    (
+        "schedule import",
+        ("/crontab",),
+        (seen("schedule_files/files", runs.holding("/crontab", runs.CRONTAB)),),
+    ),
     ("backup objects", (), (copied_objects.observed(storage.NEWEST),)),
     ("restore objects", ("", "", ""), (copied_objects.observed(storage.NEWEST), storage.compared())),
     ("backup copy", ("latest",), (backups.observed(backups.OLD),)),

@@ -13,7 +13,7 @@ from samaops.changes.backup.work import named
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.backup_run import (
     FAILED,

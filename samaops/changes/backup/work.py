@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samaops.changes.readings import UnreadableError, facts_in, known, reading
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.backup import CatalogueFacts
 from samaops.facts.backup_run import RUNNING, UNLISTED, WHOLE, Run, Survey

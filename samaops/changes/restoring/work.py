@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from msgspec import Struct, to_builtins
 
 from samaops.changes.readings import UnreadableError, facts_in
-from samaops.config.settings import Backup, PostgreSQL
+from samaops.config.backup_settings import Backup
+from samaops.config.settings import PostgreSQL
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.restoring import RestoringFacts, Source

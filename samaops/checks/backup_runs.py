@@ -20,8 +20,11 @@ _MOST_NAMED = 5
 
 
 def _own(survey: Survey) -> list[Run]:
-    """Return the runs of samaops itself, newest first: without one, the site's backups are not its business."""
-    return [run for run in survey.runs if run.engine != GUIDE]
+    """Return the runs of samaops itself, newest first: without one, the site's backups are not its business.
+
+    A recovery to a moment is none: it is the beginning of a restore.
+    """
+    return [run for run in survey.runs if run.engine != GUIDE and not run.recovered_to]
 
 
 def _command(context: Context, words: str) -> str:

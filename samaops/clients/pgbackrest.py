@@ -132,7 +132,9 @@ def _physical(each: Mapping[str, Any], stanza: Mapping[str, Any]) -> Physical:
         database_bytes=int(sizes["size"]),
         repository=int(each["database"]["repo-key"]),
         # What it was made upon goes with it, also where no file of that is left in it.
-        needs=tuple(dict.fromkeys(str(label) for label in (*(each.get("reference") or ()), each["prior"]) if label)),
+        needs=tuple(
+            dict.fromkeys(str(label) for label in (*(each.get("reference") or ()), each["prior"]) if label)
+        ),
         run=run if _ID.fullmatch(run) else "",
         has_error=bool(each.get("error")),
         wal_start=str(each["archive"]["start"] or ""),
@@ -151,7 +153,9 @@ def damages_in(answer: str) -> dict[str, str]:
             label, status = named["label"], named["status"].strip()
             found[label] = "" if status == "valid" else status
         elif counts and found.get(label):
-            text = _("{missing} files are missing, {sum} have another sum, {size} another size, {other} cannot be read")
+            text = _(
+                "{missing} files are missing, {sum} have another sum, {size} another size, {other} cannot be read"
+            )
             found[label] = text.format(**counts.groupdict())
     if "status:" not in answer:
         words = _words(answer) or _("pgbackrest gives no answer")

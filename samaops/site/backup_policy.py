@@ -108,7 +108,8 @@ def _after_who_need_it(expired: Sequence[Run]) -> Iterator[Run]:
 
 def _held(newest_first: Sequence[Run]) -> str:
     """Return why nothing may expire: the newest run is none that could be relied on."""
-    newest = newest_first[0] if newest_first else None
+    # A recovery to a moment is the beginning of a restore, not the backup of a night.
+    newest = next((run for run in newest_first if not run.recovered_to), None)
     if newest is None:
         return ""
     reasons = {

@@ -71,7 +71,9 @@ def choose(survey: Survey, backup: Backup) -> Choice:
         return Choice(FULL, text.format(age=duration(age), days=rules.full_after_days))
     newest = _of_kinds(survey, FULL, DIFFERENTIAL)[0]
     if is_damaged(newest):
-        return Choice(DIFFERENTIAL, _("the newest differential one, {id}, was found damaged").format(id=newest.id))
+        return Choice(
+            DIFFERENTIAL, _("the newest differential one, {id}, was found damaged").format(id=newest.id)
+        )
     age = survey.epoch - epoch_of(newest.started_at)
     hours = rules.differential_after_hours
     if age >= hours * _HOUR_SECONDS - min(_SLACK_SECONDS, hours * _HOUR_SECONDS / 4):

@@ -94,9 +94,7 @@ def _removing(run: Run, site: Site, survey: Survey) -> Removing:
     backups = {backup.label: backup for backup in stanza_in(survey).backups}
     repository = backups[run.label].repository
     since = survey.epoch - section(site).retention_days * DAY_SECONDS
-    fulls = [
-        backup for backup in backups.values() if (backup.kind, backup.repository) == (FULL, repository)
-    ]
+    fulls = [backup for backup in backups.values() if (backup.kind, backup.repository) == (FULL, repository)]
     # And the one before: from it on every moment of the time that is kept can be had.
     count = sum(1 for full in fulls if full.stopped >= since) + 1
     return Removing(run.id, run.engine, run.label, repository, count)

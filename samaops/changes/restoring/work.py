@@ -28,6 +28,7 @@ PREPARE, LOAD, FINISH, SWAP, DROP = (
     "restore.drop",
 )
 DRILL, TABLE = "restore.drill", "restore.table"
+RECOVER, TRY = "restore.recover", "restore.try_physical"
 # Backups, their trials and restores exclude each other; other changes go on beside them, for they take long.
 LOCK = "backup"
 # So much more than the database has now must be free: indexes are built, and the log is written, meanwhile.

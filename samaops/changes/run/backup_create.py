@@ -95,7 +95,9 @@ class Creation:
 
     engine = DUMP
 
-    def __init__(self, of: Creating, store: Store, site: Site, shells: ShellPool, identifier: str = "") -> None:
+    def __init__(
+        self, of: Creating, store: Store, site: Site, shells: ShellPool, identifier: str = ""
+    ) -> None:
         self._of, self._store, self._site, self._shells = of, store, site, shells
         self._backup = store.backup
         now = datetime.now(timezone.utc)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 from msgspec import convert
@@ -24,7 +23,17 @@ from samaops.clients.errors import ClientError
 from samaops.clients.server_job import ServerJob
 from samaops.clients.shells import ShellPool
 from samaops.config.backup_settings import Backup
-from samaops.facts.backup_run import PGBACKREST, WHOLE, Grade, Grades, Manifest, Physical, Run, Stanza
+from samaops.facts.backup_run import (
+    PGBACKREST,
+    WHOLE,
+    Grade,
+    Grades,
+    Manifest,
+    Physical,
+    Run,
+    Stanza,
+    moment_at,
+)
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -85,7 +94,13 @@ class PhysicalCreation(Creation):
         self._made = self._in_repository(job)
         objects = self._objects()
         manifest = self._manifest(
-            job, path, about, parts, version=pgbackrest_version(job), seen=ReadThrough({}, {}, None), objects=objects
+            job,
+            path,
+            about,
+            parts,
+            version=pgbackrest_version(job),
+            seen=ReadThrough({}, {}, None),
+            objects=objects,
         )
         return replace(manifest, label=self._made.label)
 
@@ -108,7 +123,9 @@ class PhysicalCreation(Creation):
                     text = _("PostgreSQL has found pages that are damaged while it was read: {label}")
                     self._warn(text.format(label=backup.label))
                 return backup
-        raise ClientError(FailureKind.ERROR, _("pgBackRest says that it made it, and does not list it"), STAGE)
+        raise ClientError(
+            FailureKind.ERROR, _("pgBackRest says that it made it, and does not list it"), STAGE
+        )
 
     def _grades(self) -> Grades:
         return Grades()  # nobody has read it again yet
@@ -135,7 +152,9 @@ def ran(job: ServerJob, command: str, seconds: float, stage: str) -> str:
 
 def asked(job: ServerJob, backup: Backup) -> Stanza:
     """Return what pgBackRest tells of the stanza. Raises ClientError."""
-    stanza = pgbackrest.stanza_in(ran(job, pgbackrest.info(backup), INFO_SECONDS, "pgbackrest info"), backup.stanza)
+    stanza = pgbackrest.stanza_in(
+        ran(job, pgbackrest.info(backup), INFO_SECONDS, "pgbackrest info"), backup.stanza
+    )
     if stanza.reason:
         raise ClientError(FailureKind.GARBAGE, stanza.reason, "pgbackrest info")
     return stanza
@@ -206,9 +225,14 @@ def _proved(store: Store, job: ServerJob, site: Site, seconds: float) -> Outcome
             damaged.append(_("{id} is damaged: {reason}").format(id=name, reason=reason))
     if damaged:
         return Outcome(False, "; ".join(damaged[:_MOST_NAMED]), is_seen=True)
-    words = _("{count} backups of the repository and the log that they need: all of it was read, and is right ({seconds})")
+    words = _(
+        "{count} backups of the repository and the log that they need: all of it was read, and is right ({seconds})"
+    )
     return Outcome(
-        True, words.format(count=len(found), seconds=duration(took)), is_seen=True, measured={"backups": len(found)}
+        True,
+        words.format(count=len(found), seconds=duration(took)),
+        is_seen=True,
+        measured={"backups": len(found)},
     )
 
 
@@ -251,16 +275,13 @@ def _segments(job: ServerJob, backup: Backup, repository: int) -> frozenset[str]
 def _write(store: Store, physical: Physical, site: Site, grade: Grade) -> None:
     """Write how far a backup is proved into its row; one that samaops has not made gets a row by it."""
     identifier = physical.run or physical.label
-    moments = [
-        datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="seconds")
-        for epoch in (physical.started, physical.stopped)
-    ]
-    fresh = Run(identifier, site.name, WHOLE, PGBACKREST, *moments, bytes=physical.bytes, label=physical.label)
+    fresh = Run(
+        identifier, site.name, WHOLE, PGBACKREST, moment_at(physical.started), moment_at(physical.stopped),
+        bytes=physical.bytes, label=physical.label, kind=physical.kind,
+    )  # fmt: skip
 
     def change(row: Run | None) -> Run:
         row = row or fresh
         return replace(row, grades=replace(row.grades, stored=grade, readable=grade))
 
     store.update(identifier, change)
-
-

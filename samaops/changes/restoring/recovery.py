@@ -156,10 +156,19 @@ def _beginning(site: Site, survey: Survey, seen: RestoringFacts, to: datetime) -
         words = text.format(moment=moment(when), oldest=moment(oldest) if oldest else _("never"))
         raise RefusedError(words, hint=hint)
     chosen = max(before, key=lambda each: each.stopped)
-    if chosen.version.split(".", maxsplit=1)[0] != str(seen.major):
-        text = _("{label} is of PostgreSQL {theirs}, and ours is {ours}")
-        raise RefusedError(text.format(label=chosen.label, theirs=chosen.version, ours=seen.major), hint=hint)
+    _require_major(site, seen, chosen)
     return chosen
+
+
+def _require_major(site: Site, seen: RestoringFacts, physical: Physical) -> None:
+    if physical.version.split(".", maxsplit=1)[0] != str(seen.major):
+        text = _("{label} is of PostgreSQL {theirs}, and ours is {ours}")
+        words = text.format(label=physical.label, theirs=physical.version, ours=seen.major)
+        raise RefusedError(words, hint=typed(site, "backup list"))
+
+
+def _new_id(seen: RestoringFacts) -> str:
+    return f"{datetime.fromtimestamp(seen.epoch, timezone.utc):%Y%m%dT%H%M%SZ}-{seen.token[:4]}"
 
 
 def _require_room(

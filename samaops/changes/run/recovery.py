@@ -27,7 +27,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.server_job import ServerJob
 from samaops.clients.shells import ShellPool
 from samaops.config.backup_settings import Backup, BackupHook
-from samaops.facts.backup_run import PARTIAL, Manifest, Part
+from samaops.facts.backup_run import PARTIAL, Grade, Manifest, Part, Run
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -261,5 +261,5 @@ def _tried(
             done = job.run(f"{psql} {shlex.quote(query)}", drill.timeout)
             answer = (done.stdout or done.stderr).strip()
             if done.exit_code or answer != "t":
-                text = _("[backup.drill] query {number} gives {answer}")
+                text = _("[backup.drill] query {number} gives {answer}, not true")
                 yield text.format(number=number, answer=answer[:100] or "-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from samaops.checks import backup_objects, backup_runs  # noqa: F401 - they register their checks
+from samaops.checks import backup_objects, backup_physical, backup_runs  # noqa: F401 - they register their checks
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.backup import BackupFacts, BackupFile, CatalogueFacts
 from samaops.facts.backup_run import GUIDE, WHOLE, Run, Survey, epoch_of

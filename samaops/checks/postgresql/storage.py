@@ -165,6 +165,35 @@ def archiver(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
 
 
 @check(
+    "postgresql.archiver.late",
+    PostgresFacts,
+    needs=("archiver", "wal"),
+    # Segments of 16 MB that wait: what was committed in them is lost with the disk. Some wait in any burst of writing; from
+    # half a gigabyte on the archive does not keep up.
+    warning=8,
+    critical=32,
+    unit="segments",
+)
+def archive_late(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
+    backup = context.site.settings.backup
+    if backup is None or backup.engine != "pgbackrest":
+        return  # nobody restores from the archive
+    assert facts.archiver is not None
+    waiting = facts.wal.waiting_to_archive if facts.wal else 0
+    seconds = facts.archiver.archived_seconds
+    evidence = {"mode": facts.archiver.mode, "waiting_to_archive": waiting, "seconds_since_success": seconds}
+    check_it = context.on_server(f"sudo -u {backup.os_user} pgbackrest --stanza={backup.stanza} check")
+    if facts.archiver.mode == "off":
+        title = _(
+            "Archiving is off, and pgBackRest is the engine: no moment since the last backup can be restored"
+        )
+        yield context.crit(title, evidence=evidence, hint=direct(context.site, "SHOW archive_mode"))
+        return
+    title = _("{count} segments of the log wait to be archived").format(count=waiting)
+    yield context.above(waiting, title, evidence=evidence, hint=check_it)
+
+
+@check(
     "postgresql.temp.high",
     PostgresFacts,
     needs=("temp_files", "databases"),

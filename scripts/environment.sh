@@ -11,6 +11,7 @@ DEBIAN_PACKAGES=(
   age # who has the key alone reads what is secret in a backup
   gcc libc6-dev # the tests build an ODBC driver that crashes
   rclone restic # how objects and backups are copied
+  pgbackrest # the other engine of the backups
   check-pgactivity pg-activity # what others see of a database: the tests compare
 )
 

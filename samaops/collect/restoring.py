@@ -97,8 +97,8 @@ def source(server: DatabaseServer, store: Store, wanted: str) -> tuple[Source, M
 
 def _of_moments(ended_at: str) -> str:
     """Say how a backup of pgBackRest is restored: as a moment."""
-    words = _("what pgBackRest has is restored as of a moment: samaops restore db --to 'MOMENT'")
-    return words.replace("MOMENT", ended_at.replace("T", " ")[:19] + "+00") if ended_at else words
+    text = _("what pgBackRest has is restored as of a moment: samaops restore db --to '{moment}'")
+    return text.format(moment=ended_at.replace("T", " ")[:19] + "+00" if ended_at else "WHEN")
 
 
 def _chosen(wanted: str, runs: Mapping[str, Run]) -> Run | None:

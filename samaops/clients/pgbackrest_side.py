@@ -19,7 +19,6 @@ _SETTINGS = {
     "unix_socket_group": "",
     "archive_mode": "off",
     "archive_command": "",
-    "archive_library": "",
     "archive_cleanup_command": "",
     "recovery_end_command": "",
     "external_pid_file": "",
@@ -68,10 +67,13 @@ def restore_script(backup: Backup, place: str, label: str, repository: int, targ
     )
 
 
-def serve_script(place: str, programs: str) -> str:
+def serve_script(backup: Backup, place: str, programs: str) -> str:
     """Return what recovers the cluster and then serves, until it is ended; what it says is in ``place``/log."""
+    # Not as its configuration may have it: asynchronous, by the lock and the spool with which the live cluster archives.
+    fetch = pgbackrest.command(backup, f"--pg1-path={place}/cluster", "--no-archive-async", "archive-get")
     settings = {
         **_SETTINGS,
+        "restore_command": f'{fetch} %f "%p"',
         "port": str(PORT),
         "unix_socket_directories": place,
         "config_file": f"{place}/postgresql.conf",

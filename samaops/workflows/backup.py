@@ -220,7 +220,7 @@ def _notes(survey: Survey, expired: int) -> Iterator[str]:
         ids = ", ".join(survey.catalogue.foreign[:5])
         yield text.format(count=len(survey.catalogue.foreign), ids=ids)
     yield from _of_stanza(survey)
-    if survey.is_on_data_disk:
+    if survey.is_on_data_disk and survey.stanza is None:
         yield _("They lie on the disk of the data: what takes one takes the other")
 
 

@@ -129,7 +129,7 @@ def recovered(job: ServerJob, store: Store, of: Recovering, place: str) -> Itera
     try:
         _lay_out(job, backup, of, place)
         with server_job.begun(store.shell, backup.os_user) as cluster:
-            cluster.start(side.serve_script(place, programs))
+            cluster.start(side.serve_script(backup, place, programs))
             try:
                 _await(job, cluster, of, place, backup.timeout)
                 yield Database(of.database, side.PORT, place, programs)

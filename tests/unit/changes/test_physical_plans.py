@@ -24,7 +24,10 @@ from samaops.site.site import Site
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_upkeep_plans as upkeep
 from tests.unit.changes.test_plans import snapshot
+from tests.unit.checks.judging import seen as look
+from tests.unit.checks.judging import statuses
 from tests.unit.checks.test_backup_runs import DAY, MB, NOW, catalogue, proof, survey
+from tests.unit.checks.test_postgresql import ARCHIVER, HEALTHY
 
 HOUR = 3600.0
 
@@ -321,3 +324,12 @@ def test_a_recovery_is_neither_the_backup_of_a_night_nor_what_holds_a_removal() 
 
 
 MOMENT = datetime.fromtimestamp(NOW - 60, timezone.utc).isoformat(timespec="seconds")
+
+
+def test_archiving_that_is_off_is_critical_where_pgbackrest_is_the_engine() -> None:
+    off = look("postgresql/db", replace(HEALTHY, archiver=replace(ARCHIVER, mode="off")), "db")
+    found = [
+        next(iter(statuses("postgresql.archiver.late", off, settings=site(engine=engine).settings).values()))
+        for engine in ("dump", "pgbackrest")
+    ]
+    assert found == ["ok", "critical"]

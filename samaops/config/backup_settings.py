@@ -46,7 +46,7 @@ class PgBackRest(Section):
     """How samaops uses pgBackRest where it is the engine. Repository, archiving and keys stand in its own configuration."""
 
     # Its configuration, where that is not in /etc/pgbackrest.
-    config_file: str = ""
+    config_file: Annotated[str, Field(pattern="^(/.+)?$")] = ""
     # The next backup is a full one when the last full one is so old, and a differential one when the last of these is.
     full_after_days: Annotated[int, Field(ge=1, le=90)] = 7
     differential_after_hours: Annotated[int, Field(ge=1, le=2160)] = 24

@@ -79,11 +79,12 @@ def segments(backup: Backup, repository: int = 1) -> str:
 
 def segments_script(backup: Backup, repository: int) -> str:
     """Return what lists the whole segments in the archive, packed: each has its sum behind its name."""
-    names = r"s,.*/\([0-9A-F]\{24\}\)-[0-9a-f]\{40\}\(\.[a-z0-9]*\)\{0,1\}$,\1,p"
+    names = r"s|.*/\([0-9A-F]\{24\}\)-[0-9a-f]\{40\}\(\.[a-z0-9]*\)\{0,1\}$|\1|p"
     return (
-        "place=$(mktemp) || exit 1; trap 'rm -f \"$place\"' EXIT\n"
-        f'{segments(backup, repository)} >"$place" || exit 1\n'
-        f"sed -n '{names}' \"$place\" | gzip -9 | base64 -w 0"
+        "place=$(mktemp -d) || exit 1; trap 'rm -rf \"$place\"' EXIT\n"
+        f'{segments(backup, repository)} >"$place/listed" || exit 1\n'
+        f"sed -n '{names}' \"$place/listed\" >\"$place/names\" || exit 1\n"
+        'gzip -9 -c "$place/names" | base64 -w 0'
     )
 
 

@@ -83,7 +83,7 @@ def segments_script(backup: Backup, repository: int) -> str:
     return (
         "place=$(mktemp -d) || exit 1; trap 'rm -rf \"$place\"' EXIT\n"
         f'{segments(backup, repository)} >"$place/listed" || exit 1\n'
-        f"sed -n '{names}' \"$place/listed\" >\"$place/names\" || exit 1\n"
+        f'sed -n \'{names}\' "$place/listed" >"$place/names" || exit 1\n'
         'gzip -9 -c "$place/names" | base64 -w 0'
     )
 

@@ -144,12 +144,13 @@ def _beginning(site: Site, survey: Survey, seen: RestoringFacts, to: datetime) -
     """Return the newest backup that had ended before a moment, and is not known to be damaged. Raises RefusedError."""
     when = to.timestamp()
     hint = typed(site, "backup list")
-    if when > survey.epoch:
+    if when > seen.epoch:
         raise RefusedError(_("{moment} is still to come").format(moment=moment(when)), hint=hint)
     damaged = {run.label for run in survey.runs if run.label and is_damaged(run)}
     backups = stanza_in(survey).backups
     usable = [each for each in backups if each.label not in damaged and not each.has_error]
-    before = [each for each in usable if each.stopped < when]
+    # pgBackRest tells whole seconds: it may have ended later in that second, and is of no use before its end.
+    before = [each for each in usable if each.stopped + 1.0 <= when]
     if not before:
         oldest = min((each.stopped for each in usable), default=None)
         text = _("Nothing reaches back to {moment}: the oldest backup that could be used ended {oldest}")

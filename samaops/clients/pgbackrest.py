@@ -22,6 +22,7 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 PROGRAM = "pgbackrest"
+SILENT = " --log-level-console=off --log-level-stderr=error"
 # By what a backup of ours is known in the repository.
 ANNOTATION = "samaops"
 LABEL = re.compile(r"\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?")
@@ -36,14 +37,12 @@ _SEGMENT = re.compile(r"(?P<timeline>[0-9A-F]{8})(?P<log>[0-9A-F]{8})(?P<segment
 SEGMENT_BYTES = 16 * 1024**2
 
 
-def command(backup: Backup, *words: str, silent: bool = True) -> str:
+def command(backup: Backup, *words: str) -> str:
     """Return a command line of pgBackRest for the configured stanza; only errors are written besides its answer."""
     options = [f"--stanza={backup.stanza}"]
     if backup.pgbackrest.config_file:
         options.append(f"--config={backup.pgbackrest.config_file}")
-    if silent:
-        options += ["--log-level-console=off", "--log-level-stderr=error"]
-    return shlex.join((PROGRAM, *options, *words))
+    return f"{shlex.join((PROGRAM, *options))}{SILENT} {shlex.join(words)}"
 
 
 def info(backup: Backup) -> str:

@@ -103,7 +103,7 @@ def _of_moments(ended_at: str) -> str:
 
 def _chosen(wanted: str, runs: Mapping[str, Run]) -> Run | None:
     if wanted == LATEST:
-        whole = [run for run in runs.values() if run.state == WHOLE]
+        whole = [run for run in runs.values() if run.state == WHOLE and not run.recovered_to]
         return max(whole, key=lambda run: epoch_of(run.started_at), default=None)
     named = [name for name in runs if name == wanted] or [name for name in runs if name.startswith(wanted)]
     return runs[named[0]] if len(named) == 1 else None

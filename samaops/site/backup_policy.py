@@ -57,7 +57,7 @@ def decide(runs: Iterable[Run], now: float, rules: Rules) -> Decision:
     """Return what is kept, and why, and what has expired, the oldest first. ``now`` in seconds since the epoch."""
     newest_first = sorted(runs, key=lambda run: (epoch_of(run.started_at), run.id), reverse=True)
     held = _held(newest_first)
-    proved = [run for run in newest_first if is_proved(run)]
+    proved = [run for run in newest_first if is_proved(run) and not run.recovered_to]
     if not held and len(proved) < rules.minimum:
         text = _("{count} backups are proved good, and {minimum} are to be kept before any expires")
         held = text.format(count=len(proved), minimum=rules.minimum)

@@ -168,6 +168,8 @@ def _row(run: Run, survey: Survey, kept: str, *, is_expired: bool) -> Row:
 def _state(run: Run) -> str:
     if run.kind and run.state == WHOLE:
         return run.kind  # as pgBackRest has it: full, diff, incr
+    if run.recovered_to and run.state == WHOLE:
+        return _("as of")
     return _(_STATES.get(run.state, run.state))
 
 
@@ -184,7 +186,7 @@ def _day(grade: Grade | None) -> str | None:
 
 def _answer(survey: Survey) -> str:
     runs = survey.runs
-    whole = [run for run in runs if run.state == WHOLE]
+    whole = [run for run in runs if run.state == WHOLE and not run.recovered_to]
     if not whole:
         return _("There is no whole backup")
     newest = whole[0]
@@ -241,8 +243,9 @@ def _of_stanza(survey: Survey) -> Iterator[str]:
 
 
 def _commands(site: Site, survey: Survey, expired: int) -> Iterator[str]:
-    whole = [run for run in survey.runs if run.state == WHOLE]
-    newest = survey.runs[0] if survey.runs else None
+    runs = [run for run in survey.runs if not run.recovered_to]
+    whole = [run for run in runs if run.state == WHOLE]
+    newest = runs[0] if runs else None
     if not whole or (newest is not None and newest.state == KILLED):
         yield chosen.same(samaops(site, "backup create"))
     elif not is_proved(whole[0]):

@@ -110,7 +110,7 @@ def plan_create(snapshot: Snapshot, site: Site) -> Plan:
         about=f"backup/{site.name}",
     )
     notes = (
-        *_expected(last, seconds, expected, is_first=last is None),
+        *_expected(last, seconds, expected, is_first=last is None and choice is None),
         *_notes(site, backup, dead),
         *(_of_dump(backup) if choice is None else _of_physical(choice)),
     )

@@ -41,7 +41,8 @@ def named(survey: Survey, word: str) -> Run:
     """
     runs = survey.runs
     if word == LATEST:
-        whole = next((run for run in runs if run.state == WHOLE), None)
+        # A recovery to a moment is the beginning of a restore, and named by its id.
+        whole = next((run for run in runs if run.state == WHOLE and not run.recovered_to), None)
         if whole is None:
             raise UsageError(_("There is no whole backup"), hint="samaops backup create")
         return whole

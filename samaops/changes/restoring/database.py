@@ -90,13 +90,16 @@ def _plan(
     )
     undo = swaps.back(swapping, f"{swapping.outgoing}_back") if live else None
     losses = tuple((_losses_since if first else _losses)(seen, of)) if live else ()
-    title = _("Restore {database} from {id}, of {moment} ({age} old)")
+    text = _("Restore {database} from {id}, of {moment} ({age} old)")
+    when = moment(of.epoch)
+    if first:
+        text = _("Restore {database} as it was at {moment} ({age} ago)")
+        when = recovery.shown(datetime.fromtimestamp(of.epoch, timezone.utc))
+    age = duration(max(0.0, seen.epoch - of.epoch))
     return Plan(
         NAME,
         arguments,
-        title.format(
-            database=name, id=of.id, moment=moment(of.epoch), age=duration(max(0.0, seen.epoch - of.epoch))
-        ),
+        text.format(database=name, id=of.id, moment=when, age=age),
         target=name,
         steps=(
             *first,

@@ -145,7 +145,7 @@ def _beginning(site: Site, survey: Survey, seen: RestoringFacts, to: datetime) -
     when = to.timestamp()
     hint = typed(site, "backup list")
     if when > seen.epoch:
-        raise RefusedError(_("{moment} is still to come").format(moment=moment(when)), hint=hint)
+        raise RefusedError(_("{moment} is still to come").format(moment=shown(to)), hint=hint)
     damaged = {run.label for run in survey.runs if run.label and is_damaged(run)}
     backups = stanza_in(survey).backups
     usable = [each for each in backups if each.label not in damaged and not each.has_error]
@@ -154,7 +154,7 @@ def _beginning(site: Site, survey: Survey, seen: RestoringFacts, to: datetime) -
     if not before:
         oldest = min((each.stopped for each in usable), default=None)
         text = _("Nothing reaches back to {moment}: the oldest backup that could be used ended {oldest}")
-        words = text.format(moment=moment(when), oldest=moment(oldest) if oldest else _("never"))
+        words = text.format(moment=shown(to), oldest=moment(oldest) if oldest else _("never"))
         raise RefusedError(words, hint=hint)
     chosen = max(before, key=lambda each: each.stopped)
     _require_major(site, seen, chosen)
@@ -213,7 +213,7 @@ def step(site: Site, seen: RestoringFacts, of: Source, physical: Physical, to: d
     )
     return Step(
         id=RECOVER,
-        title=text.format(moment=moment(of.epoch), label=physical.label, database=of.database, id=of.id),
+        title=text.format(moment=shown(to), label=physical.label, database=of.database, id=of.id),
         risk=Risk.SAFE,
         operation=operation(RECOVER, recovering, site, backup.timeout),
         before=(),
@@ -266,6 +266,11 @@ def trial(site: Site, seen: RestoringFacts, run: Run) -> tuple[Trying, Physical]
 def written(to: datetime) -> str:
     """Return a moment as PostgreSQL and pgBackRest read it."""
     return f"{to.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S.%f}+00"
+
+
+def shown(to: datetime) -> str:
+    """Return a moment for people, to the second: what was done a second later is not in it."""
+    return f"{to.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def notes(seen: RestoringFacts, of: Source, physical: Physical) -> Iterator[str]:

@@ -51,8 +51,8 @@ _MOST_NAMED = 5
 
 def as_typed(site: Site, server: str | None, command: str) -> str:
     """Return a command line of pgBackRest as a person types it."""
-    backup = configured(site)
-    return on_server(site, server, f"sudo -u {backup.os_user} {command}")
+    command = command.replace(pgbackrest.SILENT, "")
+    return on_server(site, server, f"sudo -u {configured(site).os_user} {command}")
 
 
 def configured(site: Site) -> Backup:

@@ -50,11 +50,17 @@ def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
     commands = (
         *((pgbackrest.check(backup),) if of.target else ()),
         restore.removeprefix("exec nice -n 10 "),
-        f"{programs}/postgres -D {shlex.quote(place)}/cluster",
         f"{programs}/pg_dump -F d -Z 1 -j {of.jobs} -h {shlex.quote(place)} -p {side.PORT} {shlex.quote(of.database)}",
         f"rm -rf {shlex.quote(place)}",
     )
-    return tuple(as_typed(site, operation.server, command) for command in commands)
+    lines = [as_typed(site, operation.server, command) for command in commands]
+    return (*lines[:-2], _follows(), *lines[-2:])
+
+
+def _follows() -> str:
+    return _(
+        "# PostgreSQL follows the log there: no network, no archiving, nothing that the live one is set up to do"
+    )
 
 
 @runs(RECOVER, lines=_lines)
@@ -196,12 +202,12 @@ def _trial_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     restore = side.restore_script(backup, place, of.label, of.repository, of.target).splitlines()[-1]
     commands = (
         restore.removeprefix("exec nice -n 10 "),
-        f"{programs}/postgres -D {shlex.quote(place)}/cluster",
         f"{programs}/pg_dump -h {shlex.quote(place)} -p {side.PORT} -f /dev/null {shlex.quote(of.database)}",
         f"{programs}/pg_amcheck -h {shlex.quote(place)} -p {side.PORT} --install-missing --heapallindexed {shlex.quote(of.database)}",
         f"rm -rf {shlex.quote(place)}",
     )
-    return tuple(as_typed(site, operation.server, command) for command in commands)
+    first, *lines = (as_typed(site, operation.server, command) for command in commands)
+    return (first, _follows(), *lines)
 
 
 @runs(TRY, lines=_trial_lines)

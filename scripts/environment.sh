@@ -12,6 +12,7 @@ DEBIAN_PACKAGES=(
   gcc libc6-dev # the tests build an ODBC driver that crashes
   rclone restic # how objects and backups are copied
   systemd # its systemd-analyze; nothing is started by it
+  pgbackrest # the other engine of the backups
   check-pgactivity pg-activity # what others see of a database: the tests compare
 )
 

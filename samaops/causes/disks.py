@@ -26,7 +26,7 @@ from samaops.site.commands import direct, on_server, samaops, whole_number
 from samaops.site.shell_words import operands
 
 _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
-_WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned")
+_WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned", "postgresql.archiver.late")
 # Who cannot write on the server whose disk it is, and only in the ways in which that shows: what was stopped on
 # request, paused, or is full of keys or locked, is a fault of its own.
 _LITTLE_SPACE = same_server("rabbitmq.alarm.disk", "rabbitmq.disk.low", "rabbitmq.connection.blocked")
@@ -35,6 +35,7 @@ _CANNOT_WRITE = (
     *same_server(
         "postgresql.recovery.active",
         "postgresql.archiver.failing",
+        "postgresql.archiver.late",
         "postgresql.wal.large",
         "postgresql.checkpoints.requested",
         "postgresql.latency.high",

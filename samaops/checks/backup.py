@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from samaops.checks import backup_objects, backup_runs  # noqa: F401 - they register their checks
+from samaops.checks import backup_objects, backup_physical, backup_runs  # noqa: F401 - they register their checks
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.backup import BackupFacts, BackupFile, CatalogueFacts
 from samaops.facts.backup_run import GUIDE, WHOLE, Run, Survey, epoch_of
@@ -51,13 +51,21 @@ def _survey(context: Context) -> Survey | None:
     return next((survey for survey in surveys if survey is not None), None)
 
 
+def _sorts(context: Context) -> dict[str, str]:
+    """Return of each backup of samaops what it can be compared with: its engine and its kind."""
+    survey = _survey(context)
+    return {
+        run.id: f"{run.engine} {run.kind}" for run in (survey.runs if survey else ()) if run.engine != GUIDE
+    }
+
+
 def _files(backup: BackupFacts, context: Context) -> list[BackupFile]:
     """Return the dumps of the guide and the whole backups of samaops, newest first."""
     survey = _survey(context)
     own = [
         BackupFile(run.id, run.bytes or 0, epoch_of(run.ended_at or run.started_at))
         for run in (survey.runs if survey else ())
-        if run.engine != GUIDE and run.state == WHOLE
+        if run.engine != GUIDE and run.state == WHOLE and not run.recovered_to
     ]
     return sorted((*backup.files, *own), key=lambda file: -file.modified_at)
 
@@ -108,9 +116,11 @@ def size_change(backup: BackupFacts, context: Context) -> Iterator[Finding]:
     finished = [file for file in files if backup.epoch - file.modified_at >= STILL_WRITTEN_SECONDS]
     if not finished:
         return
-    # One of samaops is compared with others of samaops: they are packed otherwise than the guide's.
-    is_guide = finished[0] in backup.files
-    finished = [file for file in finished if (file in backup.files) == is_guide]
+    # Only those of one sort can be compared: a dump of samaops is packed otherwise than the guide's, and what differs from a
+    # full one is as large as what has changed.
+    sorts = _sorts(context)
+    sort = sorts.get(finished[0].name, "")
+    finished = [file for file in finished if sorts.get(file.name, "") == sort]
     newest, previous = finished[0], finished[1 : 1 + PREVIOUS_COMPARED]
     evidence = {
         "name": newest.name,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks.registry import Context, access_check, check
 from samaops.facts.backup import CatalogueFacts
-from samaops.facts.backup_run import FAILED, GUIDE, KILLED, MISSING, WHOLE, Run, Survey, epoch_of
+from samaops.facts.backup_run import FAILED, GUIDE, KILLED, MISSING, PGBACKREST, WHOLE, Run, Survey, epoch_of
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration
@@ -20,8 +20,16 @@ _MOST_NAMED = 5
 
 
 def _own(survey: Survey) -> list[Run]:
-    """Return the runs of samaops itself, newest first: without one, the site's backups are not its business."""
-    return [run for run in survey.runs if run.engine != GUIDE]
+    """Return the runs of samaops itself, newest first: without one, the site's backups are not its business.
+
+    A recovery to a moment is none: it is the beginning of a restore.
+    """
+    return [run for run in survey.runs if run.engine != GUIDE and not run.recovered_to]
+
+
+def _here(survey: Survey) -> list[Run]:
+    """Return the whole ones that lie in our directory: where pgBackRest has its repository, and a second, is its business."""
+    return [run for run in _own(survey) if run.state == WHOLE and run.engine != PGBACKREST]
 
 
 def _command(context: Context, words: str) -> str:
@@ -125,7 +133,7 @@ def grades(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
 
 @check("backup.place.same_disk", CatalogueFacts)
 def same_disk(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
-    whole = [run for run in _own(facts.survey) if run.state == WHOLE] if facts.survey else []
+    whole = _here(facts.survey) if facts.survey else []
     if facts.survey is None or not whole:
         return
     evidence = {"directory": facts.directory, "is_on_data_disk": facts.survey.is_on_data_disk}
@@ -148,7 +156,7 @@ def same_disk(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
 @check("backup.copy.missing", CatalogueFacts, warning=26, critical=50, unit="h")
 def copies(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     survey, backup = facts.survey, context.site.settings.backup
-    whole = [run for run in _own(survey) if run.state == WHOLE] if survey else []
+    whole = _here(survey) if survey else []
     if survey is None or backup is None or not whole:
         return
     for copy in backup.copies:

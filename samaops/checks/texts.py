@@ -9,7 +9,7 @@ from pydantic import ConfigDict, TypeAdapter
 from samaops import resources
 from samaops.config import documents
 from samaops.config.documents import Text
-from samaops.config.settings import Section
+from samaops.config.fields import Section
 
 
 class CheckText(Section):

@@ -233,6 +233,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "restore db": (
         ("restore db latest --dry-run", N_("the plan alone: what would be lost")),
         ("restore db latest --confirm samaconso", N_("the newest backup, without a question")),
+        ("restore db --to '2026-11-28 14:30:00'", N_("as it was at that moment (pgBackRest)")),
     ),
     "restore table": (
         (

@@ -32,7 +32,9 @@ def interval(text: str, option: str) -> tuple[datetime, datetime]:
         day = _day(words, now.date())
         if day is not None:
             return _midnight(day), _midnight(day + timedelta(days=1))
-        moment = datetime.fromisoformat(re.sub("z$", "+00:00", words)).astimezone()
+        # PostgreSQL writes the zone of a moment in two digits.
+        words = re.sub(r"(:\d\d(?:\.\d+)?[+-]\d\d)$", r"\1:00", re.sub("z$", "+00:00", words))
+        moment = datetime.fromisoformat(words).astimezone()
     except (ValueError, OverflowError):
         text = _("{option}: {text!r} is no moment").format(option=option, text=text)
         raise UsageError(text, hint=f"{option} 2026-01-31, '2026-01-31 14:00', today, 2h, 7d") from None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timezone
 from typing import Annotated
 
 import typer
 
-from samaops.changes.restoring import database, replaced
+from samaops.changes.restoring import database, recovery, replaced
 from samaops.changes.restoring import table as one_table
+from samaops.cli import moments
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
-from samaops.i18n import N_
+from samaops.errors import UsageError
+from samaops.i18n import N_, _
 from samaops.workflows import objects as of_objects
 from samaops.workflows import restoring
 
@@ -41,9 +44,28 @@ PrefixOption = Annotated[
 @app.command(
     cls=ChangeCommand, help=N_("Put a backup in the place of the database; the old one is kept, closed.")
 )
-def db(ctx: typer.Context, backup: BackupArgument) -> None:
+def db(
+    ctx: typer.Context,
+    backup: Annotated[str, typer.Argument(metavar="[BACKUP]", help=HELP_OF_BACKUP, show_default=False)] = "",
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="WHEN",
+            help=N_("Instead of a backup: as it was at a moment, '2026-11-28 14:30:00' (pgBackRest)."),
+        ),
+    ] = None,
+) -> None:
     """Restore the database."""
-    ctx.obj.plan(lambda site: restoring.plan(site, database.NAME, (backup,), backup))
+    if bool(backup) == bool(to):
+        raise UsageError(
+            _("a backup, or --to and a moment"), hint="samaops restore db --to '2026-11-28 14:30'"
+        )
+    if not to:
+        ctx.obj.plan(lambda site: restoring.plan(site, database.NAME, (backup,), backup))
+        return
+    moment = moments.interval(to, "--to")[0].astimezone(timezone.utc).isoformat(sep=" ")
+    ctx.obj.plan(lambda site: restoring.plan(site, database.NAME, (recovery.TO, moment)))
 
 
 @app.command(cls=ChangeCommand, help=N_("Put one table of a backup into the database, under a free name."))

@@ -149,7 +149,7 @@ def read_script(programs: str, archive: str, moments: str = "") -> str:
 
 def read_through(output: str) -> ReadThrough:
     """Return what ``read_script`` has counted. Raises ClientError where the data ended in the middle."""
-    lines = _unpacked(output, "pg_restore")
+    lines = unpacked(output, "pg_restore")
     rows: dict[str, int] = {}
     newest: dict[str, str] = {}
     revisions = []
@@ -191,7 +191,7 @@ def sums_script(directory: str, jobs: int) -> str:
 
 def sums_in(output: str) -> dict[str, str]:
     """Return what ``sums_script`` has found: path to sum. Raises ClientError."""
-    lines = _unpacked(output, "sha256sum")
+    lines = unpacked(output, "sha256sum")
     found = (re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line) for line in lines)
     return {match[2]: match[1] for match in found if match}
 
@@ -210,7 +210,7 @@ def waited_for(errors: str) -> str:
     return found[0].rstrip() if found and is_it else ""
 
 
-def _unpacked(output: str, stage: str) -> list[str]:
+def unpacked(output: str, stage: str) -> list[str]:
     """Return the lines that a script has packed; it always packs something. Raises ClientError."""
     try:
         packed = base64.b64decode(output)

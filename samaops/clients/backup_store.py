@@ -11,6 +11,7 @@ import base64
 import fnmatch
 import hashlib
 import io
+import math
 import re
 import tarfile
 import zlib
@@ -21,11 +22,12 @@ from pathlib import Path, PurePosixPath
 import msgspec
 from msgspec import Struct
 
+from samaops.clients import pgbackrest
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Shell, program
-from samaops.config.settings import Backup
-from samaops.facts.backup_run import GUIDE, PARTIAL, WHOLE, Catalogue, Left, Manifest, Run, Survey
+from samaops.config.backup_settings import Backup
+from samaops.facts.backup_run import GUIDE, PARTIAL, PGBACKREST, WHOLE, Catalogue, Left, Manifest, Run, Survey
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -210,7 +212,13 @@ class Store(Struct, frozen=True):
 
     def survey(self, port: int) -> Survey:
         """Return all that a look wants, at once; ``port`` is that of the PostgreSQL which is backed up."""
-        answer = self._call("survey", str(MOST_ROWS), str(MOST_ROW_BYTES), self.backup.pattern, str(port))
+        is_physical = self.backup.engine == PGBACKREST
+        info = pgbackrest.info(self.backup) if is_physical else ""
+        # A repository on another server answers late or never: what else is known must still be told.
+        wait = str(max(1, math.floor(self.seconds / 2)))
+        answer = self._call(
+            "survey", str(MOST_ROWS), str(MOST_ROW_BYTES), self.backup.pattern, str(port), info, wait
+        )
         sections: dict[str, list[str]] = {}
         for line in answer.splitlines():
             if line.startswith(_MARK + "section "):
@@ -230,6 +238,9 @@ class Store(Struct, frozen=True):
                 processors=int(sections["processors"][0]),
                 majors=tuple(int(path.split("/")[4]) for path in sections["majors"]),
                 programs=tuple(path.rpartition("/")[2] for path in sections["programs"]),
+                stanza=pgbackrest.stanza_in("\n".join(sections["stanza"]), self.backup.stanza)
+                if is_physical
+                else None,
             )
         except (KeyError, IndexError, ValueError) as error:
             raise _garbage(str(error)) from error
@@ -237,7 +248,7 @@ class Store(Struct, frozen=True):
     def remove(self, run: Run) -> None:
         """Remove a backup and its row. Where that is interrupted, what is left is no whole backup any more."""
         what = "remove-guide" if run.engine == GUIDE else "remove"
-        name = self._checked(run.id) if run.engine == GUIDE else _own(run.id)
+        name = self._checked(run.id)
         self._call(what, name, seconds=LONG_SECONDS)
 
     def free_bytes(self) -> int:
@@ -274,9 +285,10 @@ class Store(Struct, frozen=True):
         return self._call("write", self._checked(row.id), was, stdin=raw).strip() == "written"
 
     def _checked(self, identifier: str) -> str:
-        """Return the name of a backup of ours or of the guide's. Raises ClientError for anything else."""
+        """Return the name of a backup of ours, of pgBackRest or of the guide. Raises ClientError for anything else."""
+        is_label = pgbackrest.LABEL.fullmatch(identifier)
         is_guide = _NAME.fullmatch(identifier) and fnmatch.fnmatchcase(identifier, self.backup.pattern)
-        if _ID.fullmatch(identifier) or is_guide:
+        if _ID.fullmatch(identifier) or is_guide or is_label:
             return identifier
         raise _bad(identifier)
 

@@ -64,8 +64,9 @@ case $what in
   guide) guide "$@"; done_ ;;
   free) free; done_ ;;
   disk) disk "$1"; done_ ;;
-  survey) # all that a look wants, at once: most rows, most bytes of a row, the guide's pattern, the port
-    for part in rows left whole guide free disk data_disk now processors majors programs; do
+  survey) # all that a look wants, at once: most rows, most bytes of a row, the guide's pattern, the port, a command line
+    # that tells of pgBackRest's stanza, "" without one: what it is silent about must not keep the rest from us.
+    for part in rows left whole guide free disk data_disk now processors majors programs ${5:+stanza}; do
       printf 'samaops-store: section %s\n' "$part"
       case $part in
         rows) (rows "$1" "$2") || exit 1 ;;
@@ -76,6 +77,7 @@ case $what in
         processors) nproc ;;
         majors) for program in /usr/lib/postgresql/*/bin/pg_dump; do [ -x "$program" ] && echo "$program"; done ;;
         programs) for program in age restic rclone pgbackrest; do command -v "$program"; done ;;
+        stanza) timeout -k 1 "$6" sh -c "$5" 2>&1 || echo; echo ;;
         *) ("$part") || exit 1 ;;
       esac
     done

@@ -78,6 +78,15 @@ class ServerJob:
         message = _("the command did not end within {seconds:.1f} s").format(seconds=seconds)
         raise ClientError(FailureKind.NO_ANSWER, message, STAGE)
 
+    def start(self, script: str) -> None:
+        """Begin work that goes on until ``close``, beside what others do. Raises ClientError."""
+        self._ask(f"do {_packed(script)} -", "started")
+
+    def ended(self) -> Completed | None:
+        """Return how work that was started has ended; None while it goes on. Raises ClientError."""
+        answer = self._ask("look", "running", "ended")
+        return _completed(answer) if answer.startswith("ended ") else None
+
     def close(self) -> None:
         """End what goes on, and the program; when this returns, nothing of it is there."""
         self._is_over.set()

@@ -18,7 +18,7 @@ from samaops.collect import objects  # noqa: F401 - it registers its look
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import complaints_of, cut, script_of, with_kind
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.facts.backup import BackupFacts, BackupFile, CatalogueFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

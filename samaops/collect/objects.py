@@ -14,7 +14,7 @@ from samaops.clients.s3_listing import Storage
 from samaops.collect.engine import Probe
 from samaops.collect.minio import url_of_server
 from samaops.collect.registry import Target, collects
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.facts.objects import ObjectCopyFacts, ObjectRun
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

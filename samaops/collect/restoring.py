@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 
 import msgspec
+from msgspec.structs import replace
 
 from samaops.clients.backup_store import Store
 from samaops.clients.database_server import DatabaseServer, Row
 from samaops.clients.errors import ClientError
-from samaops.facts.backup_run import GUIDE, WHOLE, Catalogue, Manifest, Run
+from samaops.facts.backup_run import GUIDE, PGBACKREST, WHOLE, Catalogue, Manifest, Run
 from samaops.facts.restoring import Database, LiveTable, RestoringFacts, Session, Source
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -48,6 +49,12 @@ def databases(server: DatabaseServer, seconds: float = LOOK_SECONDS) -> tuple[Da
     return tuple(msgspec.convert(row, Database) for row in server.ask("databases", seconds))
 
 
+def with_survey(server: DatabaseServer, store: Store, seen: RestoringFacts) -> RestoringFacts:
+    """Add what backups there are, pgBackRest's among them, and which tablespaces lie elsewhere. Raises ClientError."""
+    names = tuple(str(row["name"]) for row in server.ask("tablespaces", LOOK_SECONDS))
+    return replace(seen, survey=store.survey(server.port), tablespaces=names)
+
+
 def live(server: DatabaseServer, database: str) -> dict[str, LiveTable]:
     """Return how many rows each table has now, and its newest moment. Raises ClientError."""
     found: dict[str, LiveTable] = {}
@@ -73,20 +80,30 @@ def source(server: DatabaseServer, store: Store, wanted: str) -> tuple[Source, M
     """
     catalogue = store.rows()
     rows = {run.id: run for run in catalogue.rows}
+    if wanted == LATEST and store.backup.engine == PGBACKREST:
+        raise ClientError(FailureKind.ABSENT, _of_moments(""), STAGE)
     dumps = {dump.id: rows.get(dump.id, dump) for dump in store.guide_dumps()}
     runs = {name: run for name, run in rows.items() if run.engine != GUIDE}
     run = _chosen(wanted, {**dumps, **runs})
     if run is None:
         raise ClientError(FailureKind.ABSENT, _why_none(wanted, store, catalogue), STAGE)
+    if run.engine == PGBACKREST:
+        raise ClientError(FailureKind.ABSENT, _of_moments(run.ended_at or ""), STAGE)
     if run.state != WHOLE:
         words = _("the backup {id} is not whole: {state}").format(id=run.id, state=run.state)
         raise ClientError(FailureKind.GARBAGE, words, STAGE)
     return (_guides(server, store, run), None) if run.engine == GUIDE else _ours(server, store, run)
 
 
+def _of_moments(ended_at: str) -> str:
+    """Say how a backup of pgBackRest is restored: as a moment."""
+    text = _("what pgBackRest has is restored as of a moment: samaops restore db --to '{moment}'")
+    return text.format(moment=ended_at.replace("T", " ")[:19] + "+00" if ended_at else "WHEN")
+
+
 def _chosen(wanted: str, runs: Mapping[str, Run]) -> Run | None:
     if wanted == LATEST:
-        whole = [run for run in runs.values() if run.state == WHOLE]
+        whole = [run for run in runs.values() if run.state == WHOLE and not run.recovered_to]
         return max(whole, key=lambda run: epoch_of(run.started_at), default=None)
     named = [name for name in runs if name == wanted] or [name for name in runs if name.startswith(wanted)]
     return runs[named[0]] if len(named) == 1 else None

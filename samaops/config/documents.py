@@ -11,7 +11,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError, model_validator
 
 from samaops.config import files
-from samaops.config.settings import Section
+from samaops.config.fields import Section
 from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _, language
 

@@ -1,4 +1,4 @@
-"""The kinds of values that many sections share, each with its own clear refusal."""
+"""What all sections are made of: the section itself, and the kinds of values that many share, each with its own clear refusal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from samaops.i18n import _
 
@@ -75,3 +75,9 @@ UserPath = Annotated[Path, BeforeValidator(_user_path)]
 Host = Annotated[str, AfterValidator(require_host)]
 Url = Annotated[str, AfterValidator(require_url)]
 CanaryTask = Annotated[str, AfterValidator(_canary_task)]
+
+
+class Section(BaseModel):
+    """A section of the file: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 from samaops import resources
 from samaops.config import documents, files
 from samaops.config.documents import Text
-from samaops.config.settings import Section, Settings
+from samaops.config.fields import Section
+from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _
 from samaops.model.plan import Risk

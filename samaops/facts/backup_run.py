@@ -6,7 +6,7 @@ All times are ISO 8601 in UTC, all sizes bytes, all sums SHA-256 in hexadecimal.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -62,6 +62,49 @@ class Run(Struct, frozen=True):
     # Where copies are, by the names of [[backup.copies]], and since when.
     copies: Mapping[str, str] = {}
     manifest_sha256: str = ""
+    # Of pgBackRest: its own name of the backup, "full", "diff" or "incr", and the ids of those without which it is nothing.
+    label: str = ""
+    kind: str = ""
+    needs: tuple[str, ...] = ()
+    # The moment whose state it holds, where that is another than when it was made: a recovery to a point in time.
+    recovered_to: str = ""
+
+
+class Physical(Struct, frozen=True):
+    """A backup in pgBackRest's repository. Times in seconds since the epoch; ``bytes`` are those that it takes there.
+
+    ``run`` is the id of the run of samaops that made it, "" where that was somebody else. ``wal_start`` and ``wal_stop``
+    are the first and the last segment of the log without which it cannot be restored.
+    """
+
+    label: str
+    kind: str
+    started: float
+    stopped: float
+    bytes: int
+    database_bytes: int
+    repository: int
+    needs: tuple[str, ...] = ()
+    run: str = ""
+    has_error: bool = False
+    wal_start: str = ""
+    wal_stop: str = ""
+    version: str = ""
+
+
+class Stanza(Struct, frozen=True):
+    """What pgBackRest tells of a stanza: its state (``code`` 0: ok), its backups, oldest first, the archive's newest segment.
+
+    ``reason`` says why it could not be asked; then the rest is nothing.
+    """
+
+    name: str
+    code: int
+    message: str
+    backups: tuple[Physical, ...] = ()
+    wal_newest: str = ""
+    is_working: bool = False
+    reason: str = ""
 
 
 class Catalogue(Struct, frozen=True):
@@ -102,19 +145,38 @@ class Survey(Struct, frozen=True):
     processors: int
     majors: tuple[int, ...]
     programs: tuple[str, ...]
+    # Of the stanza of [backup], where pgBackRest is the engine.
+    stanza: Stanza | None = None
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All backups, those of samaops and the guide's dumps, newest first, each with the state that is seen."""
+        """All backups, those of samaops, pgBackRest and the guide, newest first, each with the state that is seen."""
         rows = {row.id: row for row in self.catalogue.rows}
-        own = [self._seen(row) for row in rows.values() if row.engine != GUIDE]
+        own = [self._seen(row) for row in rows.values() if row.engine not in (GUIDE, PGBACKREST)]
+        own += self._physical(rows)
         unlisted = [
             Run(name, "", UNLISTED, DUMP, moment_of(name))
             for name in self.whole
-            if name not in rows and name not in self.catalogue.foreign
+            if name not in rows and name not in self.catalogue.foreign and name not in {run.id for run in own}
         ]
         dumps = [_with_row(dump, rows.get(dump.id)) for dump in self.dumps]
         return tuple(sorted((*own, *unlisted, *dumps), key=lambda run: run.started_at, reverse=True))
+
+    def _physical(self, rows: Mapping[str, Run]) -> list[Run]:
+        """Return the backups of pgBackRest's repository, and the runs of ours that are not, or not yet, there."""
+        if self.stanza is None or self.stanza.reason:  # what is there is not known: the rows are all that is
+            return [self._seen(row) for row in rows.values() if row.engine == PGBACKREST]
+        site = next((row.site for row in rows.values()), "")
+        names = {backup.label: backup.run or backup.label for backup in self.stanza.backups}
+        there = [
+            _of_physical(backup, rows.get(names[backup.label]), names, site) for backup in self.stanza.backups
+        ]
+        known = {run.id for run in there}
+        for row in rows.values():
+            if row.engine != PGBACKREST or row.id in known:
+                continue
+            there.append(replace(row, state=MISSING) if row.state == WHOLE else self._seen(row))
+        return there
 
     def _seen(self, row: Run) -> Run:
         if row.state == WHOLE and row.engine == DUMP and row.id not in self.whole:
@@ -125,6 +187,23 @@ class Survey(Struct, frozen=True):
         if held is None:
             held = self.epoch - epoch_of(row.started_at) < _YOUNG_SECONDS
         return replace(row, state=RUNNING if held else KILLED)
+
+
+def _of_physical(backup: Physical, row: Run | None, names: Mapping[str, str], site: str) -> Run:
+    """Return the run of a backup that pgBackRest has: what it says, and of our row how far it is proved and why it is kept."""
+    run = row or Run(names[backup.label], site, WHOLE, PGBACKREST, "")
+    return replace(
+        run,
+        engine=PGBACKREST,
+        # Whatever became of who asked for it: pgBackRest names only what it has ended.
+        state=WHOLE,
+        started_at=moment_at(backup.started),
+        ended_at=moment_at(backup.stopped),
+        bytes=backup.bytes,
+        label=backup.label,
+        kind=backup.kind,
+        needs=tuple(names[label] for label in backup.needs if label in names),
+    )
 
 
 def _with_row(dump: Run, row: Run | None) -> Run:
@@ -138,6 +217,11 @@ def _with_row(dump: Run, row: Run | None) -> Run:
 def moment_of(identifier: str) -> str:
     """Return when a run of ours began, as its id has it."""
     return datetime.strptime(identifier[:16] + "+0000", "%Y%m%dT%H%M%SZ%z").isoformat(timespec="seconds")
+
+
+def moment_at(epoch: float) -> str:
+    """Return a moment in seconds since the epoch as the rows have it."""
+    return datetime.fromtimestamp(epoch, timezone.utc).isoformat(timespec="seconds")
 
 
 def epoch_of(moment: str) -> float:
@@ -213,3 +297,7 @@ class Manifest(Struct, frozen=True):
     objects: str | None = None
     encrypted_to: str = ""
     samaops_version: str = ""
+    # Of pgBackRest: its own name of the backup. The directory of the manifest has then only what a bad day needs besides.
+    label: str = ""
+    # Of a recovery to a point in time: that moment.
+    recovered_to: str = ""

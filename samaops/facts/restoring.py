@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, ValidationError, convert, to_builtins
 
-from samaops.facts.backup_run import DatabaseProperties, Grades, Manifest
+from samaops.facts.backup_run import DatabaseProperties, Grades, Manifest, Survey
 
 # What our own databases are called. Nothing else is ever dropped.
 RESTORED, DRILL, REPLACED = "samaops_restore_", "samaops_drill_", "samaops_replaced_"
@@ -129,6 +129,10 @@ class RestoringFacts(Struct, frozen=True):
     live: Mapping[str, LiveTable] | None = None
     sessions: tuple[Session, ...] = ()
     left_out: str = ""
+    # For a point in time, or for a trial of one of pgBackRest: what backups there are. ``tablespaces`` are those of the
+    # cluster that lie outside of its directory.
+    survey: Survey | None = None
+    tablespaces: tuple[str, ...] = ()
 
     def database(self, name: str) -> Database | None:
         """Return a database by its name."""

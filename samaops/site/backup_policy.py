@@ -6,12 +6,12 @@ they are, before any age applies. Nothing expires while the newest run is not wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 
 from msgspec import Struct
 
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.facts.backup_run import FAILED, KILLED, MISSING, RUNNING, STARTED, WHOLE, Run, epoch_of
 from samaops.i18n import _
 
@@ -57,7 +57,7 @@ def decide(runs: Iterable[Run], now: float, rules: Rules) -> Decision:
     """Return what is kept, and why, and what has expired, the oldest first. ``now`` in seconds since the epoch."""
     newest_first = sorted(runs, key=lambda run: (epoch_of(run.started_at), run.id), reverse=True)
     held = _held(newest_first)
-    proved = [run for run in newest_first if is_proved(run)]
+    proved = [run for run in newest_first if is_proved(run) and not run.recovered_to]
     if not held and len(proved) < rules.minimum:
         text = _("{count} backups are proved good, and {minimum} are to be kept before any expires")
         held = text.format(count=len(proved), minimum=rules.minimum)
@@ -75,15 +75,41 @@ def decide(runs: Iterable[Run], now: float, rules: Rules) -> Decision:
         kept.setdefault(run.id, _("the newest of its week"))
     for run in _newest_of_each(proved, _month, rules.monthly):
         kept.setdefault(run.id, _("the newest of its month"))
+    by_id = {run.id: run for run in newest_first}
+    for run in newest_first:  # what stays is nothing without what it was made upon, however old that is
+        for needed in run.needs if run.id in kept else ():
+            if needed in by_id:
+                kept.setdefault(needed, _("{id} needs it").format(id=run.id))
     if held:
         return Decision({run.id: kept.get(run.id, held) for run in newest_first}, (), held)
-    expired = tuple(run for run in reversed(newest_first) if run.id not in kept)
-    return Decision(kept, expired)
+    expired = [run for run in reversed(newest_first) if run.id not in kept]
+    return Decision(kept, tuple(_after_who_need_it(expired)))
+
+
+def _after_who_need_it(expired: Sequence[Run]) -> Iterator[Run]:
+    """Yield them so that each comes after those that were made upon it: with it they would go unseen."""
+    upon: dict[str, list[Run]] = {}
+    for run in reversed(expired):
+        for needed in run.needs:
+            upon.setdefault(needed, []).append(run)
+    taken: set[str] = set()
+    for run in expired:
+        waiting = [run]
+        while waiting:
+            left = [each for each in upon.get(waiting[-1].id, ()) if each.id not in taken]
+            if left:
+                waiting.append(left[0])
+                continue
+            each = waiting.pop()
+            if each.id not in taken:
+                taken.add(each.id)
+                yield each
 
 
 def _held(newest_first: Sequence[Run]) -> str:
     """Return why nothing may expire: the newest run is none that could be relied on."""
-    newest = newest_first[0] if newest_first else None
+    # A recovery to a moment is the beginning of a restore, not the backup of a night.
+    newest = next((run for run in newest_first if not run.recovered_to), None)
     if newest is None:
         return ""
     reasons = {

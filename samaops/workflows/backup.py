@@ -13,7 +13,7 @@ from samaops.changes.backup.work import named
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.backup_run import (
     FAILED,
@@ -94,7 +94,8 @@ def listed(site: Site) -> Table:
     answer = _answer(survey)
     return Table(
         "backups", columns, tuple(redaction.redacted(rows, site)), answer, tuple(_notes(survey, len(expired))), answer,
-        is_whole=not survey.catalogue.unreadable, commands=tuple(_commands(site, survey, len(expired))),
+        is_whole=not survey.catalogue.unreadable and not (survey.stanza and survey.stanza.reason),
+        commands=tuple(_commands(site, survey, len(expired))),
     )  # fmt: skip
 
 
@@ -123,7 +124,8 @@ def shown(site: Site, word: str) -> Table:
 
 def _manifest(store: Store, run: Run) -> tuple[Manifest | None, str]:
     """Return the manifest of a backup, or why there is none to be had."""
-    if run.engine == GUIDE or run.state not in (WHOLE, UNLISTED):
+    is_alone = run.engine == GUIDE or (run.label != "" and run.id == run.label)
+    if is_alone or run.state not in (WHOLE, UNLISTED):
         return None, ""
     try:
         return store.manifest(run.id), ""
@@ -148,6 +150,10 @@ def _row(run: Run, survey: Survey, kept: str, *, is_expired: bool) -> Row:
         "bytes": run.bytes,
         "pinned": run.pinned,
         "copies": dict(run.copies),
+        "label": run.label,
+        "kind": run.kind,
+        "needs": list(run.needs),
+        "recovered_to": run.recovered_to,
         "grades": {name: to_builtins(grade) for name, grade in grades.items()},
         "kept": kept,
         "is_expired": is_expired,
@@ -160,6 +166,10 @@ def _row(run: Run, survey: Survey, kept: str, *, is_expired: bool) -> Row:
 
 
 def _state(run: Run) -> str:
+    if run.kind and run.state == WHOLE:
+        return run.kind  # as pgBackRest has it: full, diff, incr
+    if run.recovered_to and run.state == WHOLE:
+        return _("as of")
     return _(_STATES.get(run.state, run.state))
 
 
@@ -176,7 +186,7 @@ def _day(grade: Grade | None) -> str | None:
 
 def _answer(survey: Survey) -> str:
     runs = survey.runs
-    whole = [run for run in runs if run.state == WHOLE]
+    whole = [run for run in runs if run.state == WHOLE and not run.recovered_to]
     if not whole:
         return _("There is no whole backup")
     newest = whole[0]
@@ -211,13 +221,31 @@ def _notes(survey: Survey, expired: int) -> Iterator[str]:
         text = _("{count} backups of another site lie there: {ids}")
         ids = ", ".join(survey.catalogue.foreign[:5])
         yield text.format(count=len(survey.catalogue.foreign), ids=ids)
-    if survey.is_on_data_disk:
+    yield from _of_stanza(survey)
+    if survey.is_on_data_disk and survey.stanza is None:
         yield _("They lie on the disk of the data: what takes one takes the other")
 
 
+def _of_stanza(survey: Survey) -> Iterator[str]:
+    stanza = survey.stanza
+    if stanza is None:
+        return
+    if stanza.reason:
+        yield _("pgBackRest could not be asked: {reason}").format(reason=stanza.reason)
+    elif stanza.code:
+        text = _("pgBackRest's stanza {name} is not in order: {message}")
+        yield text.format(name=stanza.name, message=stanza.message)
+    if stanza.backups:
+        text = _(
+            "Each moment since {moment} can be restored, as far as the log is in the archive: restore db --to"
+        )
+        yield text.format(moment=moment(min(backup.stopped for backup in stanza.backups)))
+
+
 def _commands(site: Site, survey: Survey, expired: int) -> Iterator[str]:
-    whole = [run for run in survey.runs if run.state == WHOLE]
-    newest = survey.runs[0] if survey.runs else None
+    runs = [run for run in survey.runs if not run.recovered_to]
+    whole = [run for run in runs if run.state == WHOLE]
+    newest = runs[0] if runs else None
     if not whole or (newest is not None and newest.state == KILLED):
         yield chosen.same(samaops(site, "backup create"))
     elif not is_proved(whole[0]):
@@ -232,6 +260,9 @@ def _told(run: Run, manifest: Manifest | None) -> Iterator[tuple[str, str]]:
     yield _("ended"), _moment(run.ended_at or "")
     yield _("made by"), run.by
     yield _("engine"), run.engine
+    yield _("pgBackRest's name"), " ".join(filter(None, (run.label, run.kind)))
+    yield _("needs"), ", ".join(run.needs)
+    yield _("as of"), _moment(run.recovered_to)
     yield _("size"), size(run.bytes) if run.bytes is not None else ""
     for name in _GRADES:
         grade: Grade | None = getattr(run.grades, name)

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from samaops.changes import verbs
-from samaops.changes.restoring import database, drill, replaced, table
+from samaops.changes.restoring import database, drill, recovery, replaced, table
 from samaops.changes.restoring.work import configured, typed
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
 from samaops.clients.errors import ClientError
 from samaops.collect import restoring as look
 from samaops.errors import RefusedError, UnavailableError
+from samaops.facts.backup_run import PGBACKREST
 from samaops.facts.observation import Observation
 from samaops.facts.restoring import REPLACED, Database, RestoringFacts
 from samaops.i18n import _, ngettext
@@ -37,17 +38,20 @@ def plan(site: Site, name: str, arguments: tuple[str, ...], wanted: str = "") ->
     verb = verbs.find(name)
     verb.codes(site, arguments)  # what names nothing is refused before anything is opened
     with shells.kept():
-        seen = _seen(site, name, wanted)
+        seen = _seen(site, name, wanted, is_physical=recovery.TO in arguments)
         server = configured(site).server
         observed = Observation("restore", f"restore/{server}", server, RestoringFacts.__name__, seen)
         return change.prepare_verb(site, verb, arguments, recalled=(observed,))
 
 
-def _seen(site: Site, name: str, wanted: str) -> RestoringFacts:
+def _seen(site: Site, name: str, wanted: str, *, is_physical: bool) -> RestoringFacts:
     try:
         with workshop(site) as at:
             seen = look.look(at.server)
-            if wanted:
+            is_trial = name == drill.NAME and at.store.backup.engine == PGBACKREST
+            if is_physical or is_trial:
+                seen = look.with_survey(at.server, at.store, seen)
+            if wanted and not (is_trial and recovery.physical_run(seen, wanted)):
                 of, manifest = _source(site, at, wanted)
                 seen = replace(seen, source=of, manifest=manifest)
             if seen.database(configured(site).database) is not None and name != drill.NAME:

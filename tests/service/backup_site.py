@@ -99,9 +99,9 @@ class BackupSite:
 
 
 @contextmanager
-def filled_postgres() -> Iterator[PostgresServer]:
+def filled_postgres(extra: str = "") -> Iterator[PostgresServer]:
     """Run a PostgreSQL with some tables, which its operating-system user reaches over the local socket."""
-    with running_postgres() as server:
+    with running_postgres(extra) as server:
         (server.directory / "data" / "pg_hba.conf").write_text(_ACCESS)
         server.run("SELECT pg_reload_conf()")
         for statement in FILLED.split(";\n"):

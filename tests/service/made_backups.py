@@ -17,7 +17,7 @@ from samaops.clients.backup_store import Store
 from samaops.clients.database_server import DatabaseServer
 from samaops.clients.local import LocalShell
 from samaops.collect import restoring as look
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.facts.backup_run import DUMP, WHOLE, File, Manifest, Run
 from tests.service.postgres_server import DATABASE, PostgresServer, as_postgres, binaries
 

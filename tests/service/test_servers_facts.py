@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from samaops.config.settings import Backup, Server, Settings, Ssh
+from samaops.config.backup_settings import Backup
+from samaops.config.settings import Server, Settings, Ssh
 from samaops.facts.backup import BackupFacts
 from samaops.facts.servers import ReachFacts, ServerFacts
 from samaops.model.status import Status

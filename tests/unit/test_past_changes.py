@@ -272,6 +272,7 @@ TYPED = [
     ("backup unpin", ("latest",), "backup unpin latest"),
     ("backup drill", ("latest",), "backup drill latest"),
     ("restore db", ("latest",), "restore db latest"),
+    ("restore db", ("--to", "2026-11-28 14:30:00+00:00"), "restore db --to '2026-11-28 14:30:00+00:00'"),
     ("restore undo", (), "restore undo"),
     ("restore forget", ("samaops_replaced_1",), "restore forget samaops_replaced_1"),
     (

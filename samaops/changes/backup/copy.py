@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from samaops.changes.backup.work import CATALOGUE, LATEST, named, plan, require_whole, section, survey_in
 from samaops.changes.readings import reading
 from samaops.changes.verbs import verb
-from samaops.config.settings import Backup, BackupCopy
+from samaops.config.backup_settings import Backup, BackupCopy
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.backup_run import DUMP, Run, Survey
 from samaops.facts.observation import Snapshot

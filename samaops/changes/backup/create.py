@@ -8,15 +8,16 @@ from typing import Any
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
+from samaops.changes.backup import physical
 from samaops.changes.backup.work import CATALOGUE, plan, section, survey_in
 from samaops.changes.beside import Work
 from samaops.changes.postgresql.sessions import BACKENDS, require_configured
 from samaops.changes.postgresql.upkeep_work import RELATIONS, require_alone, upkeep_facts
 from samaops.changes.readings import known
 from samaops.changes.verbs import verb
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.errors import RefusedError
-from samaops.facts.backup_run import DUMP, KILLED, RUNNING, WHOLE, Run, Survey, epoch_of
+from samaops.facts.backup_run import DUMP, KILLED, PGBACKREST, RUNNING, WHOLE, Run, Survey, epoch_of
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
@@ -46,12 +47,14 @@ class Creating(Struct, frozen=True):
     seconds: float | None
     dead: tuple[str, ...]
     images: Mapping[str, str]
+    # Of pgBackRest: "full", "diff" or "incr".
+    kind: str = ""
 
 
 def operation(of: Creating, server: str, timeout_seconds: float) -> Operation:
     """Return the operation that does it."""
     arguments: Mapping[str, Any] = to_builtins(of)
-    return Operation(CREATE, arguments, server, timeout_seconds)
+    return Operation(physical.CREATE if of.kind else CREATE, arguments, server, timeout_seconds)
 
 
 def _looks(site: Site) -> tuple[str, ...]:
@@ -72,23 +75,29 @@ def plan_create(snapshot: Snapshot, site: Site) -> Plan:
     postgresql = site.settings.postgresql
     assert postgresql is not None
     major = facts.version_number // 10_000
+    is_physical = backup.engine == PGBACKREST
     _require_here(backup, server)
     _require_none_running(survey)
     _require_programs(survey, major)
-    require_alone(snapshot, postgresql.database, Work.DUMP)
-    last = next((run for run in survey.runs if run.state == WHOLE and run.engine == DUMP), None)
+    require_alone(snapshot, postgresql.database, Work.BACKUP if is_physical else Work.DUMP)
+    choice = None
+    if is_physical:
+        physical.require_stanza(survey, backup)
+        choice = physical.choose(survey, backup)
+        last = physical.last_of(survey, choice.kind)
+    else:
+        last = next((run for run in survey.runs if run.state == WHOLE and run.engine == DUMP), None)
     relations = known(facts.upkeep_relations, _("how large the database is"))
     expected = int((last.bytes if last else None) or sum(relation.size_bytes for relation in relations))
-    _require_room(backup, survey, expected)
-    title = _("Back up {database} into {directory}").format(
-        database=postgresql.database, directory=f"{backup.directory.rstrip('/')}/samaops"
-    )
+    if not is_physical:  # where pgBackRest has its repository is its own business
+        _require_room(backup, survey, expected)
     dead = tuple(run.id for run in survey.runs if run.state == KILLED)
     seconds = _seconds(last) if last else None
     wanted = Creating(
         postgresql.database, postgresql.port, major, backup.jobs or jobs(survey.processors),
-        last.bytes if last else None, seconds, dead, _images(snapshot),
+        last.bytes if last else None, seconds, dead, _images(snapshot), choice.kind if choice else "",
     )  # fmt: skip
+    title = _title(backup, postgresql.database, choice)
     step = Step(
         CREATE,
         title,
@@ -100,8 +109,28 @@ def plan_create(snapshot: Snapshot, site: Site) -> Plan:
         servers=(backup.server,),
         about=f"backup/{site.name}",
     )
-    notes = (*_expected(last, seconds, expected, is_first=last is None), *_notes(site, backup, dead))
+    notes = (
+        *_expected(last, seconds, expected, is_first=last is None and choice is None),
+        *_notes(site, backup, dead),
+        *(_of_dump(backup) if choice is None else _of_physical(choice)),
+    )
     return replace(plan("backup create", (), title, site), steps=(step,), notes=notes)
+
+
+def _title(backup: Backup, database: str, choice: physical.Choice | None) -> str:
+    directory = f"{backup.directory.rstrip('/')}/samaops"
+    if choice is None:
+        return _("Back up {database} into {directory}").format(database=database, directory=directory)
+    texts = {
+        physical.FULL: _("Make a full backup of the cluster of {database} with pgBackRest (stanza {stanza})"),
+        physical.DIFFERENTIAL: _(
+            "Make a differential backup of the cluster of {database} with pgBackRest (stanza {stanza})"
+        ),
+        physical.INCREMENTAL: _(
+            "Make an incremental backup of the cluster of {database} with pgBackRest (stanza {stanza})"
+        ),
+    }
+    return texts[choice.kind].format(database=database, stanza=backup.stanza)
 
 
 def jobs(processors: int) -> int:
@@ -116,9 +145,6 @@ def _require_here(backup: Backup, server: str) -> None:
             "and copied from there ([[backup.copies]])"
         )
         raise RefusedError(text.format(server=backup.server, database=server), hint="samaops config show")
-    if backup.engine != DUMP:
-        text = _("[backup] engine = {engine!r}: samaops makes no dump beside it")
-        raise RefusedError(text.format(engine=backup.engine), hint="samaops config show")
 
 
 def _require_none_running(survey: Survey) -> None:
@@ -178,6 +204,17 @@ def _notes(site: Site, backup: Backup, dead: tuple[str, ...]) -> Iterator[str]:
         )
     if site.settings.minio is not None and backup.objects is None:
         yield _("The objects of MinIO are not among it: [backup.objects] is not configured")
+
+
+def _of_physical(choice: physical.Choice) -> Iterator[str]:
+    text = _("Its kind is {kind}: {reason}")
+    yield text.format(kind=choice.kind, reason=choice.reason)
+    yield _(
+        "It is proved by samaops backup verify, which reads all of the repository, or by a drill; nothing expires by it"
+    )
+
+
+def _of_dump(backup: Backup) -> Iterator[str]:
     text = _(
         "Whoever alters a table waits until the dump has ended, and may end it; a table that others have locked is waited "
         "for at most {seconds:g} s"

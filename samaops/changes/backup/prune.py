@@ -5,16 +5,17 @@ from __future__ import annotations
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
+from samaops.changes.backup.physical import FULL, stanza_in
 from samaops.changes.backup.work import AS_SEEN, CATALOGUE, IS_THERE, mark, plan, section, survey_in
 from samaops.changes.objects import expiring
 from samaops.changes.objects.restoring import RUNS
 from samaops.changes.verbs import verb
-from samaops.facts.backup_run import WHOLE, Run
+from samaops.facts.backup_run import PGBACKREST, WHOLE, Run, Survey
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import size
-from samaops.site.backup_policy import decide, is_damaged, is_proved, rules_of
+from samaops.site.backup_policy import DAY_SECONDS, decide, is_damaged, is_proved, rules_of
 from samaops.site.site import Site
 
 REMOVE = "backup.remove"
@@ -23,10 +24,17 @@ MOST_STEPS = 100
 
 
 class Removing(Struct, frozen=True):
-    """What is removed: a backup and its row."""
+    """What is removed: a backup and its row.
+
+    Of pgBackRest ``label`` is its name there, "" where only the row is left; the log stays since the oldest of so many full
+    ones.
+    """
 
     id: str
     engine: str
+    label: str = ""
+    repository: int = 1
+    fulls_with_log: int = 1
 
 
 def _looks(site: Site) -> tuple[str, ...]:
@@ -42,7 +50,7 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
     """
     backup, survey = section(site), survey_in(snapshot)
     decision = decide(survey.runs, survey.epoch, rules_of(backup))
-    steps = tuple(_step(run, site) for run in decision.expired[:MOST_STEPS])
+    steps = tuple(_step(run, site, survey) for run in decision.expired[:MOST_STEPS])
     objects = () if decision.held else _objects(snapshot, site, frozenset(decision.kept), survey.epoch)
     title = ngettext(
         "Remove {count} backup that has expired", "Remove {count} backups that have expired", len(steps)
@@ -54,6 +62,11 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
             count=len(kept), proved=sum(map(is_proved, kept)), pinned=sum(1 for run in kept if run.pinned)
         )
     ]
+    if any(run.engine == PGBACKREST and run.state == WHOLE for run in decision.expired):
+        text = _(
+            "With pgBackRest's backups the log of before goes: a moment of the last {days} days can be had, and older ones only as the backups that stay have them"
+        )
+        notes.append(text.format(days=section(site).retention_days))
     if len(decision.expired) > MOST_STEPS:
         text = _("{count} more have expired; run it again for them")
         notes.append(text.format(count=len(decision.expired) - MOST_STEPS))
@@ -74,7 +87,20 @@ def _objects(snapshot: Snapshot, site: Site, kept: frozenset[str], epoch: float)
     return (found,) if found else ()
 
 
-def _step(run: Run, site: Site) -> Step:
+def _removing(run: Run, site: Site, survey: Survey) -> Removing:
+    """Return what is removed. Raises UnreadableError where it is pgBackRest's, and that was not heard."""
+    if run.engine != PGBACKREST or run.state != WHOLE:
+        return Removing(run.id, run.engine)
+    backups = {backup.label: backup for backup in stanza_in(survey).backups}
+    repository = backups[run.label].repository
+    since = survey.epoch - section(site).retention_days * DAY_SECONDS
+    fulls = [backup for backup in backups.values() if (backup.kind, backup.repository) == (FULL, repository)]
+    # And the one before: from it on every moment of the time that is kept can be had.
+    count = sum(1 for full in fulls if full.stopped >= since) + 1
+    return Removing(run.id, run.engine, run.label, repository, count)
+
+
+def _step(run: Run, site: Site, survey: Survey) -> Step:
     server = section(site).server
     holds_data = run.state == WHOLE
     text = (
@@ -93,7 +119,7 @@ def _step(run: Run, site: Site) -> Step:
             id=run.id, date=run.started_at[:10], size=size(run.bytes or 0), proof=_proof(run), state=run.state
         ),
         Risk.DESTRUCTIVE,
-        Operation(REMOVE, to_builtins(Removing(run.id, run.engine)), server, 600.0),
+        Operation(REMOVE, to_builtins(_removing(run, site, survey)), server, 600.0),
         before=(Condition(IS_THERE, (run.id,), True, _("{id} is there").format(id=run.id)),),
         after=(Condition(IS_THERE, (run.id,), False, _("{id} is not there").format(id=run.id)),),
         needs=(Condition(AS_SEEN, (run.id, mark(run)), True, _("{id} is as it was seen").format(id=run.id)),),

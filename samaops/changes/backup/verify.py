@@ -12,14 +12,14 @@ from samaops.changes.objects import proving
 from samaops.changes.objects.restoring import RUNS
 from samaops.changes.verbs import verb
 from samaops.errors import UsageError
-from samaops.facts.backup_run import GUIDE, UNLISTED, WHOLE, Run
+from samaops.facts.backup_run import GUIDE, PGBACKREST, UNLISTED, WHOLE, Run
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.plan import LeftOut, Operation, Plan, Risk, Step
 from samaops.model.quantities import size
 from samaops.site.site import Site
 
-VERIFY = "backup.verify"
+VERIFY, REPOSITORY = "backup.verify", "backup.verify_repository"
 STORED, READABLE = "stored", "readable"
 ALL = "--all"
 
@@ -78,10 +78,14 @@ def plan_verify(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
         left_out = [LeftOut(f"backup/{run.id}", reason) for run in runs if run.engine == GUIDE]
         runs = [run for run in runs if run.engine != GUIDE]
     jobs = backup.jobs or max(1, survey.processors - 1)
+    physical = tuple(run for run in runs if run.engine == PGBACKREST)
+    runs = [run for run in runs if run.engine != PGBACKREST]
     steps = tuple(_step(run, grade, survey.majors, jobs, site) for run in runs)
     if word != ALL and backup.objects is not None and site.settings.minio is not None:
         objects = proving.step(snapshot, site, runs[0].id) if runs else None
         steps = (*steps, *((objects,) if objects else ()))
+    if physical:
+        steps = (*steps, _of_repository(site))
     what = _("Check the sums of backups") if grade == STORED else _("Read backups through to their end")
     return replace(
         plan("backup verify", tuple(arguments), what, site),
@@ -89,6 +93,24 @@ def plan_verify(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
         nothing_to_do="" if steps else _("there is none"),
         left_out=tuple(left_out),
         steps_stand_alone=True,
+    )
+
+
+def _of_repository(site: Site) -> Step:
+    """Return the step that proves all that pgBackRest has: it proves all at once, or none."""
+    backup = section(site)
+    return Step(
+        REPOSITORY,
+        _("Read all of pgBackRest's repository (stanza {stanza}) through to its end, backups and log").format(
+            stanza=backup.stanza
+        ),
+        Risk.SAFE,
+        Operation(REPOSITORY, {}, backup.server, backup.timeout),
+        before=(),
+        after=(),
+        no_undo=_("nothing is changed by it but what is known of the backup"),
+        servers=(backup.server,),
+        about=f"backup/{backup.stanza}",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samaops.changes.readings import UnreadableError, facts_in, known, reading
-from samaops.config.settings import Backup
+from samaops.config.backup_settings import Backup
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.backup import CatalogueFacts
 from samaops.facts.backup_run import RUNNING, UNLISTED, WHOLE, Run, Survey
@@ -41,7 +41,8 @@ def named(survey: Survey, word: str) -> Run:
     """
     runs = survey.runs
     if word == LATEST:
-        whole = next((run for run in runs if run.state == WHOLE), None)
+        # A recovery to a moment is the beginning of a restore, and named by its id.
+        whole = next((run for run in runs if run.state == WHOLE and not run.recovered_to), None)
         if whole is None:
             raise UsageError(_("There is no whole backup"), hint="samaops backup create")
         return whole

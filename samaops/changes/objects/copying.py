@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from samaops.changes.objects.restoring import RUNS
 from samaops.changes.readings import facts_in
 from samaops.changes.verbs import verb
-from samaops.config.settings import Backup, BackupObjects
+from samaops.config.backup_settings import Backup, BackupObjects
 from samaops.errors import RefusedError
 from samaops.facts.objects import STOPPED, ObjectCopyFacts
 from samaops.facts.observation import Snapshot

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 
+from samaops.changes.restoring import recovery
 from samaops.changes.restoring import swapping as swaps
 from samaops.changes.restoring.work import (
     DROP,
@@ -32,22 +34,47 @@ from samaops.site.site import Site
 
 NAME = "restore db"
 _MOST_TABLES = 12
+# A zone of two digits, as PostgreSQL writes it.
+_ZONE = re.compile(r"([+-]\d\d)$")
 
 
-def _looks(site: Site, _wanted: str) -> tuple[str, ...]:
+def _looks(site: Site, *arguments: str) -> tuple[str, ...]:
+    recovery.moment_in(arguments)
     backup_of(site)
     return swaps.codes(site)
 
 
 @verb(NAME, looks=_looks)
-def plan_restore(snapshot: Snapshot, site: Site, _wanted: str) -> Plan:
-    """Plan that a backup takes the place of the live database, which is kept closed beside it.
+def plan_restore(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
+    """Plan that a backup, or a moment, takes the place of the live database, which is kept closed beside it.
 
     Guards: site, database and major version are ours, no proof of it has failed, there is room, nobody is at work who
     must not be cut off, the pool can be held and will go on by itself.
     """
+    name, seen = configured(site).database, facts(snapshot)
+    to = recovery.moment_in(arguments)
+    if to is None:
+        of = require_restorable(site, seen, name)
+        first: tuple[Step, ...] = ()
+        told = _facts_of(seen, of)
+    else:
+        of, physical = recovery.source(snapshot, site, to)
+        first = (recovery.step(site, seen, of, physical, to),)
+        told = recovery.notes(seen, of, physical)
+    return _plan(snapshot, site, of, first, tuple(told), arguments if to else (of.id,))
+
+
+def _plan(
+    snapshot: Snapshot,
+    site: Site,
+    of: Source,
+    first: tuple[Step, ...],
+    told: tuple[str, ...],
+    arguments: tuple[str, ...],
+) -> Plan:
+    """Return the plan; ``first`` are the steps that make the backup, where it is not there yet."""
     backup, name, seen = backup_of(site), configured(site).database, facts(snapshot)
-    of, live = require_restorable(site, seen, name), seen.database(name)
+    live = seen.database(name)
     if live is not None:
         swaps.require_swappable(site, live, seen)
     into = f"{RESTORED}{seen.token}"
@@ -62,24 +89,24 @@ def plan_restore(snapshot: Snapshot, site: Site, _wanted: str) -> Plan:
         live_oid=live.oid if live else 0,
     )
     undo = swaps.back(swapping, f"{swapping.outgoing}_back") if live else None
-    losses = tuple(_losses(seen, of)) if live else ()
-    title = _("Restore {database} from {id}, of {moment} ({age} old)")
+    losses = tuple((_losses_since if first else _losses)(seen, of)) if live else ()
+    text = _("Restore {database} from {id}, of {moment} ({age} old)")
+    when = moment(of.epoch)
+    if first:
+        text = _("Restore {database} as it was at {moment} ({age} ago)")
+        when = recovery.shown(datetime.fromtimestamp(of.epoch, timezone.utc))
+    age = duration(max(0.0, seen.epoch - of.epoch))
     return Plan(
         NAME,
-        (of.id,),
-        title.format(
-            database=name, id=of.id, moment=moment(of.epoch), age=duration(max(0.0, seen.epoch - of.epoch))
-        ),
+        arguments,
+        text.format(database=name, id=of.id, moment=when, age=age),
         target=name,
         steps=(
+            *first,
             *filling_steps(site, Restoring(of.id, into, database=name)),
             swaps.swap_step(site, swapping, _destroys(seen, of) if live else "", undo),
         ),
-        notes=(
-            *_facts_of(seen, of, live),
-            *losses,
-            *swaps.notes(site, swapping, seen.sessions),
-        ),
+        notes=(*told, _of_live(seen, live), *losses, *swaps.notes(site, swapping, seen.sessions)),
         lock=LOCK,
     )
 
@@ -108,7 +135,7 @@ def filling_steps(site: Site, restoring: Restoring) -> Iterator[Step]:
         )
 
 
-def _facts_of(seen: RestoringFacts, of: Source, live: Database | None) -> Iterator[str]:
+def _facts_of(_seen: RestoringFacts, of: Source) -> Iterator[str]:
     if not of.is_ours:
         yield _(
             "This dump has no manifest: sums, rows, rights and settings cannot be compared; owner and rights are taken from the live database where there is one"
@@ -121,13 +148,44 @@ def _facts_of(seen: RestoringFacts, of: Source, live: Database | None) -> Iterat
         )
     else:
         yield _("It was never restored for a trial: this takes as long as it takes")
+
+
+def _of_live(seen: RestoringFacts, live: Database | None) -> str:
     if live is None:
-        yield _("There is no live database of this name: nothing is lost, and nothing is replaced")
-    else:
-        text = _(
-            "The live database, {size}, serves until the swap; {free} are free beside it. No fresh backup is needed: it is kept whole"
+        return _("There is no live database of this name: nothing is lost, and nothing is replaced")
+    text = _(
+        "The live database, {size}, serves until the swap; {free} are free beside it. No fresh backup is needed: it is kept whole"
+    )
+    return text.format(size=size(live.bytes), free=size(seen.free_bytes))
+
+
+def _losses_since(seen: RestoringFacts, of: Source) -> Iterator[str]:
+    """Yield which tables have rows since the moment that is restored; how many it had then nobody knows yet."""
+    if seen.live is None:
+        yield _("What is in the live database now could not be counted: {reason}").format(
+            reason=seen.left_out or "-"
         )
-        yield text.format(size=size(live.bytes), free=size(seen.free_bytes))
+        return
+    since = datetime.fromtimestamp(of.epoch, timezone.utc)
+    touched = [
+        (relation, table.newest)
+        for relation, table in sorted(seen.live.items())
+        if table.newest and _is_after(table.newest, since)
+    ]
+    for relation, newest in touched[:_MOST_TABLES]:
+        text = _("{table}: has rows since that moment, the newest of {newest}")
+        yield text.format(table=relation, newest=newest[:19])
+    yield _(
+        "How many rows each table had then is known once it is recovered; changed and deleted rows show in no count"
+    )
+
+
+def _is_after(newest: str, since: datetime) -> bool:
+    try:
+        found = datetime.fromisoformat(_ZONE.sub(r"\1:00", newest))
+    except ValueError:
+        return False
+    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)) > since
 
 
 def _losses(seen: RestoringFacts, of: Source) -> Iterator[str]:

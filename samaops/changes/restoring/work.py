@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from msgspec import Struct, to_builtins
 
 from samaops.changes.readings import UnreadableError, facts_in
-from samaops.config.settings import Backup, PostgreSQL
+from samaops.config.backup_settings import Backup
+from samaops.config.settings import PostgreSQL
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.restoring import RestoringFacts, Source
@@ -27,6 +28,7 @@ PREPARE, LOAD, FINISH, SWAP, DROP = (
     "restore.drop",
 )
 DRILL, TABLE = "restore.drill", "restore.table"
+RECOVER, TRY = "restore.recover", "restore.try_physical"
 # Backups, their trials and restores exclude each other; other changes go on beside them, for they take long.
 LOCK = "backup"
 # So much more than the database has now must be free: indexes are built, and the log is written, meanwhile.

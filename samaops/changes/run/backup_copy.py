@@ -16,7 +16,7 @@ from samaops.clients.backup_store import MANIFEST, Store
 from samaops.clients.errors import ClientError
 from samaops.clients.restic_copy import Repository
 from samaops.clients.shells import ShellPool
-from samaops.config.settings import Backup, BackupCopy
+from samaops.config.backup_settings import Backup, BackupCopy
 from samaops.facts.backup_run import Run
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

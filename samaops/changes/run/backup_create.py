@@ -30,7 +30,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient
 from samaops.clients.server_job import ServerJob
 from samaops.clients.shells import ShellPool
-from samaops.config.settings import Backup, BackupHook
+from samaops.config.backup_settings import Backup, BackupHook
 from samaops.facts.backup_run import (
     DUMP,
     FAILED,
@@ -42,6 +42,7 @@ from samaops.facts.backup_run import (
     Grade,
     Grades,
     Manifest,
+    Part,
     Run,
 )
 from samaops.i18n import _
@@ -79,7 +80,7 @@ def create(operation: Operation, site: Site) -> Outcome:
     backup = _backup(site)
     try:
         store = Store(shells.of(backup.server), backup, site.name)
-        return _Creation(convert(operation.arguments, Creating), store, site, shells).make()
+        return Creation(convert(operation.arguments, Creating), store, site, shells).make()
     finally:
         shells.close()
 
@@ -89,22 +90,27 @@ def new_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
-class _Creation:
-    """One run on its way."""
+class Creation:
+    """One run on its way. What is made of the database is a dump; of another engine, another ``_make``."""
 
-    def __init__(self, of: Creating, store: Store, site: Site, shells: ShellPool) -> None:
+    engine = DUMP
+
+    def __init__(
+        self, of: Creating, store: Store, site: Site, shells: ShellPool, identifier: str = ""
+    ) -> None:
         self._of, self._store, self._site, self._shells = of, store, site, shells
         self._backup = store.backup
         now = datetime.now(timezone.utc)
         owner = this_process_now()
         self._row = Run(
-            new_id(now),
+            identifier or new_id(now),
             site.name,
             STARTED,
-            DUMP,
+            self.engine,
             now.isoformat(timespec="seconds"),
             by=f"{owner.user}@{owner.host}",
         )
+        self._read_seconds = 0.0
         self._began = time.monotonic()
         self._warnings: list[str] = []
 
@@ -147,6 +153,9 @@ class _Creation:
         progress.tell(_("all of it goes to the disk"))
         self._store.finish(self._id)
         self._end(manifest, raw)
+        return self._summary(manifest)
+
+    def _summary(self, manifest: Manifest) -> str:
         text = _("{id}: {size} in {seconds}, {rows} rows in {tables} tables; read through to its end")
         return text.format(
             id=self._id, size=size(self._row.bytes or 0), seconds=duration(time.monotonic() - self._began),
@@ -155,15 +164,23 @@ class _Creation:
 
     def _end(self, manifest: Manifest, raw: bytes) -> None:
         """Write the row of a run that is whole."""
-        good = Grade(_now(), is_good=True)
         changes: dict[str, Any] = {
             "state": WHOLE,
-            "ended_at": _now(),
+            "ended_at": now(),
             "bytes": sum(file.bytes for file in manifest.files) + len(raw),
-            "grades": Grades(stored=good, readable=replace(good, seconds=round(self._read_seconds, 1))),
+            "grades": self._grades(),
             "manifest_sha256": backup_parts.sha256(raw),
+            **self._known(),
         }
         self._row = self._store.update(self._id, lambda row: replace(row or self._row, **changes))
+
+    def _grades(self) -> Grades:
+        good = Grade(now(), is_good=True)
+        return Grades(stored=good, readable=replace(good, seconds=round(self._read_seconds, 1)))
+
+    def _known(self) -> dict[str, Any]:
+        """Return what is written into the row of a whole run besides."""
+        return {}
 
     # --- before ----------------------------------------------------------------------------------------------
 
@@ -174,7 +191,7 @@ class _Creation:
                 self._warn(_("{name} was left by a run that died, and is removed").format(name=left.name))
         for row in self._store.rows().rows:
             if row.state == STARTED and row.id != self._id and row.id in self._of.dead:
-                died = replace(row, state=FAILED, ended_at=_now(), reason=_("it was killed"))
+                died = replace(row, state=FAILED, ended_at=now(), reason=_("it was killed"))
                 self._store.update(row.id, lambda _row, died=died: died)  # type: ignore[misc]
                 if row.id in self._store.whole():  # killed before its row said so: nobody vouches for it
                     self._store.remove(died)
@@ -183,26 +200,37 @@ class _Creation:
     # --- the run itself --------------------------------------------------------------------------------------
 
     def _make(self, job: ServerJob, path: str) -> Manifest:
-        database = self._database()
+        return self._dumped(job, path, self._database())
+
+    def _dumped(self, job: ServerJob, path: str, database: Database) -> Manifest:
+        """Dump a database, gather what a bad day needs besides, read the dump, and say what there is."""
         version = backup_dump.version(job, database)
         about = backup_dump.about(job, database)
         self._require_fit(version, about)
         self._dump(job, database, path)
+        parts = self._parts(job, database, about)
+        seen = self._read(job, database, path)
+        return self._manifest(job, path, about, parts, version=version, seen=seen, objects=self._objects())
+
+    def _parts(self, job: ServerJob, database: Database, about: Mapping[str, Any]) -> tuple[Part, ...]:
         parts = tuple(
             backup_parts.gather(job, database, self._store, self._id, self._site, about, self._shells)
         )
         for part in parts:
             if part.left_out and part.is_failure:
                 self._warn(f"{part.part.name}: {part.left_out}")
-        seen = self._read(job, database, path)
-        objects = self._objects()
-        files = self._files(job, path)
+        return tuple(part.part for part in parts)
+
+    def _manifest(
+        self, job: ServerJob, path: str, about: Mapping[str, Any], parts: tuple[Part, ...],
+        *, version: str, seen: ReadThrough, objects: str | None,
+    ) -> Manifest:  # fmt: skip
         return Manifest(
-            id=self._id, site=self._site.name, server=self._backup.server, database=self._of.database, engine=DUMP,
-            started_at=self._row.started_at, ended_at=_now(), by=self._row.by,
+            id=self._id, site=self._site.name, server=self._backup.server, database=self._of.database, engine=self.engine,
+            started_at=self._row.started_at, ended_at=now(), by=self._row.by,
             server_version=about["server_version"], client_version=version, lsn=about["lsn"] or "",
-            properties=convert(about["properties"], DatabaseProperties), rows=seen.rows, files=files,
-            parts=tuple(part.part for part in parts), newest=seen.newest, revision=seen.revision, images=self._of.images,
+            properties=convert(about["properties"], DatabaseProperties), rows=seen.rows, files=self._files(job, path),
+            parts=parts, newest=seen.newest, revision=seen.revision, images=self._of.images,
             objects=objects, encrypted_to=self._backup.recipient or "", samaops_version=__version__,
         )  # fmt: skip
 
@@ -314,7 +342,7 @@ class _Creation:
         try:
             self._fresh()
             self._store.update(
-                self._id, lambda row: replace(row or self._row, state=FAILED, ended_at=_now(), reason=reason)
+                self._id, lambda row: replace(row or self._row, state=FAILED, ended_at=now(), reason=reason)
             )
             self._store.discard(self._id + PARTIAL)
         except ClientError as error:
@@ -373,7 +401,8 @@ def _so_far(words: str, expected: int | None, seconds: float) -> str:
     return text.format(written=size(written), expected=size(expected), percent=percent, left=duration(left))
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as the rows have it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 

@@ -10,9 +10,12 @@ from msgspec.structs import replace
 from samaops.changes.backup.pin import PIN, Pinning
 from samaops.changes.backup.prune import REMOVE, Removing
 from samaops.changes.run.backup_create import stored
+from samaops.changes.run.backup_physical import as_typed, asked, ran
 from samaops.changes.run.operations import runs
+from samaops.clients import pgbackrest, server_job
+from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
-from samaops.facts.backup_run import GUIDE, WHOLE, Run
+from samaops.facts.backup_run import GUIDE, PGBACKREST, WHOLE, Run
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -22,6 +25,9 @@ from samaops.site.site import Site
 
 def _remove_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     of, backup = convert(operation.arguments, Removing), site.settings.backup
+    if of.label and backup is not None:
+        command = pgbackrest.expire(backup, of.label, of.repository, of.fulls_with_log)
+        return (as_typed(site, operation.server, command),)
     base = backup.directory.rstrip("/") if backup else ""
     path = f"{base}/{of.id}" if of.engine == GUIDE else f"{base}/samaops/{of.id}"
     return (on_server(site, operation.server, f"rm -rf {shlex.quote(path)}"),)
@@ -35,8 +41,22 @@ def remove(operation: Operation, site: Site) -> Outcome:
         row = store.row(of.id)
         if row is not None and row.pinned:  # the last look was a moment ago
             raise ClientError(FailureKind.ERROR, _("{id} was pinned meanwhile").format(id=of.id), "backup")
+        if of.label:
+            _expire(of, store, operation.timeout_seconds)
         store.remove(Run(of.id, site.name, WHOLE, of.engine, ""))
     return Outcome(True, _("{id} is removed").format(id=of.id))
+
+
+def _expire(of: Removing, store: Store, seconds: float) -> None:
+    """Have pgBackRest remove a backup, if none was made upon it meanwhile. Raises ClientError."""
+    backup = store.backup
+    with server_job.begun(store.shell, backup.os_user) as job:
+        upon = [each for each in asked(job, backup).backups if of.label in each.needs]
+        if upon:
+            text = _("{label} was made upon it meanwhile")
+            raise ClientError(FailureKind.ERROR, text.format(label=upon[-1].label), "pgbackrest")
+        command = pgbackrest.expire(backup, of.label, of.repository, of.fulls_with_log)
+        ran(job, command, seconds, "pgbackrest expire")
 
 
 def _pin_lines(operation: Operation, _site: Site) -> tuple[str, ...]:
@@ -52,9 +72,9 @@ def pin(operation: Operation, site: Site) -> Outcome:
     of = convert(operation.arguments, Pinning)
 
     def change(row: Run | None) -> Run:
-        if row is None and of.engine != GUIDE:
+        if row is None and of.engine not in (GUIDE, PGBACKREST):
             raise ClientError(FailureKind.MISSING, _("{id} has no row").format(id=of.id), "backup")
-        row = row or Run(of.id, site.name, WHOLE, GUIDE, of.started_at, of.started_at, bytes=of.bytes)
+        row = row or Run(of.id, site.name, WHOLE, of.engine, of.started_at, of.started_at, bytes=of.bytes)
         return replace(row, pinned=of.reason)
 
     with stored(site) as store:

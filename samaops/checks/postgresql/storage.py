@@ -10,7 +10,7 @@ from samaops.facts.postgresql import PostgresFacts, Setting, Slot, Standby
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import direct
+from samaops.site.commands import direct, on_server
 
 MEGABYTE = 1024**2
 SLOTS = "SELECT slot_name, active, wal_status, pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) FROM pg_replication_slots"
@@ -162,6 +162,40 @@ def archiver(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             evidence=evidence,
             hint=direct(context.site, "SELECT * FROM pg_stat_archiver"),
         )
+
+
+@check(
+    "postgresql.archiver.late",
+    PostgresFacts,
+    needs=("archiver", "wal"),
+    # Segments of 16 MB that wait: what was committed in them is lost with the disk. Some wait in any burst of writing; from
+    # half a gigabyte on the archive does not keep up.
+    warning=8,
+    critical=32,
+    unit="segments",
+)
+def archive_late(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
+    backup = context.site.settings.backup
+    is_needed = backup is not None and backup.engine == "pgbackrest"
+    assert facts.archiver is not None
+    waiting = facts.wal.waiting_to_archive if facts.wal else 0
+    seconds = facts.archiver.archived_seconds
+    evidence = {"mode": facts.archiver.mode, "waiting_to_archive": waiting, "seconds_since_success": seconds}
+    if facts.archiver.mode == "off" and is_needed:
+        title = _(
+            "Archiving is off, and pgBackRest is the engine: no moment since the last backup can be restored"
+        )
+        yield context.crit(title, evidence=evidence, hint=direct(context.site, "SHOW archive_mode"))
+        return
+    if facts.archiver.mode == "off":
+        yield context.ok(_("Archiving of WAL is off"), evidence=evidence)
+        return
+    hint = direct(context.site, "SELECT * FROM pg_stat_archiver")
+    if backup is not None and is_needed:
+        command = f"sudo -u {backup.os_user} pgbackrest --stanza={backup.stanza} check"
+        hint = on_server(context.site, backup.server, command)
+    title = _("{count} segments of the log wait to be archived").format(count=waiting)
+    yield context.above(waiting, title, evidence=evidence, hint=hint)
 
 
 @check(

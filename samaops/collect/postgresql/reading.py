@@ -350,8 +350,8 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
         "postgresql.slot.inactive", "postgresql.slot.lost", "postgresql.xmin.pinned", "postgresql.wal.large",
         "postgresql.vacuum.held",
     ),
-    "wal": ("postgresql.wal.large", "postgresql.archiver.failing"),
-    "archiver": ("postgresql.archiver.failing", "postgresql.wal.large"),
+    "wal": ("postgresql.wal.large", "postgresql.archiver.failing", "postgresql.archiver.late"),
+    "archiver": ("postgresql.archiver.failing", "postgresql.archiver.late", "postgresql.wal.large"),
     "temp_files": ("postgresql.temp.high",),
     "standbys": (
         "postgresql.replication.lag", "postgresql.xmin.pinned", "postgresql.commit.waiting",

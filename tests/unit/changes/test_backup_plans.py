@@ -71,7 +71,6 @@ def test_a_plan_says_how_much_and_how_long_from_the_last_run() -> None:
         ({"backends": (replace(BACKEND, application="alembic"),)}, {}, "does not begin beside migration"),
         ({"backends": (replace(BACKEND, state="active", query="REINDEX INDEX CONCURRENTLY x"),)}, {}, "beside reindex"),
         ({}, {"server": "elsewhere"}, "a dump is made on the database's own server"),
-        ({}, {"engine": "pgbackrest"}, "makes no dump beside it"),
         ({"runs": (run(0.1, "started", by="root@one"),), "left": (Left(own_id(0.1) + ".partial", True, NOW, 1),)}, {},
          "Another run goes on: .* begun by root@one"),
     ],

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from samaops.checks.registry import rules
 from samaops.clients.shell import Completed
 from samaops.collect import backup
-from samaops.config.settings import Backup, Settings
+from samaops.config.backup_settings import Backup
+from samaops.config.settings import Settings
 from samaops.facts.backup import BackupFacts, BackupFile
 from samaops.model.failure import Failure, FailureKind
 from tests.unit.checks.judging import WAY_BROKEN, failed, findings, seen, statuses

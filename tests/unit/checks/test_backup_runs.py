@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from samaops.config.settings import Settings
 from samaops.facts.backup import BackupFacts, BackupFile, CatalogueFacts
-from samaops.facts.backup_run import Catalogue, Grade, Grades, Left, Run, Survey
+from samaops.facts.backup_run import Catalogue, Grade, Grades, Left, Physical, Run, Stanza, Survey
 from samaops.facts.observation import Observation
 from tests.unit.checks.judging import findings, seen, statuses
 
@@ -69,6 +69,7 @@ def catalogue(of: CatalogueFacts, server: str = "db") -> Observation:
     return replace(seen(f"backup_catalogue/{server}", of, server), system="backup")
 
 
+PHYSICAL = Physical("20261101-020000F", "full", NOW - DAY, NOW - DAY, MB, 9 * MB, 1)
 KEYED: dict[str, Any] = {"recipient": "age1" + "q" * 58}
 COPIED: dict[str, Any] = {"copies": [{"name": "workers", "server": "workers"}]}
 BAD = Grades(stored=proof(0.1, is_good=False, reason="globals.sql has another sum"))
@@ -106,6 +107,25 @@ CASES: list[tuple[str, CatalogueFacts, dict[str, Any], str | None]] = [
     ("backup.key.missing", facts(run(1)), KEYED, "ok"),
     ("backup.key.missing", facts(run(1), programs=()), KEYED, "critical"),
     ("backup.key.missing", facts(dump(1)), {}, None),
+    ("backup.stanza.error", facts(run(1)), {}, None),
+    ("backup.stanza.error", facts(stanza=Stanza("x", 0, "ok", (PHYSICAL,))), {}, "ok"),
+    ("backup.stanza.error", facts(stanza=Stanza("x", 2, "no valid backups")), {}, "ok"),
+    ("backup.stanza.error", facts(stanza=Stanza("x", 1, "missing stanza path")), {}, "critical"),
+    ("backup.stanza.error", facts(stanza=Stanza("x", -1, "", reason="no answer")), {}, "unknown"),
+    ("backup.full.old", facts(run(1)), {}, None),
+    ("backup.full.old", facts(stanza=Stanza("x", 0, "ok", (PHYSICAL,))), {}, "ok"),
+    ("backup.full.old", facts(stanza=Stanza("x", 0, "ok", (replace(PHYSICAL, stopped=NOW - 10 * DAY),))), {}, "warning"),
+    ("backup.full.old", facts(stanza=Stanza("x", 0, "ok", (replace(PHYSICAL, stopped=NOW - 17 * DAY),))), {}, "critical"),
+    ("backup.full.old", facts(stanza=Stanza("x", 2, "no valid backups")), {}, "critical"),
+    ("backup.full.old", facts(stanza=Stanza("x", 1, "missing stanza path")), {}, None),
+    ("backup.pages.damaged", facts(stanza=Stanza("x", 0, "ok", (PHYSICAL,))), {}, "ok"),
+    ("backup.pages.damaged", facts(stanza=Stanza("x", 0, "ok", (replace(PHYSICAL, has_error=True),))), {}, "critical"),
+    ("backup.pages.damaged", facts(stanza=Stanza("x", 0, "ok", (replace(PHYSICAL, label="20261031-020000F", has_error=True), PHYSICAL))), {}, "warning"),
+    # What pgBackRest has lies in its own repository, and is copied by it.
+    ("backup.place.same_disk", facts(stanza=Stanza("x", 0, "ok", (PHYSICAL,)), is_on_data_disk=True), {}, None),
+    ("backup.copy.missing", facts(stanza=Stanza("x", 0, "ok", (PHYSICAL,))), COPIED, None),
+    # A recovery that failed is a restore that failed.
+    ("backup.run.failed", facts(run(0.2, "failed", recovered_to=at(0.2)), run(1)), {}, "ok"),
 ]  # fmt: skip
 
 

@@ -329,6 +329,10 @@ CASES: list[tuple[str, dict[str, Any], Status]] = [
     ("postgresql.wal.large", {"wal": Wal(200, 2048 * MB, 0)}, WARNING),
     ("postgresql.wal.large", {"wal": Wal(500, 5000 * MB, 0)}, CRITICAL),
     ("postgresql.archiver.failing", {}, OK),
+    ("postgresql.archiver.late", {}, OK),
+    ("postgresql.archiver.late", {"archiver": replace(ARCHIVER, mode="off"), "wal": Wal(99, 99, 64)}, OK),
+    ("postgresql.archiver.late", {"wal": Wal(99, 99, 8)}, WARNING),
+    ("postgresql.archiver.late", {"wal": Wal(99, 99, 32)}, CRITICAL),
     (
         "postgresql.archiver.failing",
         {"archiver": replace(ARCHIVER, mode="off", last_attempt_failed=True)},

@@ -194,7 +194,10 @@ class PooledSession(Struct, frozen=True):
 
 
 class PooledQuery(Struct, frozen=True):
-    """How long ``SELECT 1`` took through the pool, or the pool's own words why there was none."""
+    """How long ``SELECT 1`` took through the pool, or the pool's own words why there was none.
+
+    ``sequences`` are the nearest to their end of those that were asked; ``sequences_not_asked`` counts the others.
+    """
 
     milliseconds: float | None
     error: str = ""
@@ -202,6 +205,7 @@ class PooledQuery(Struct, frozen=True):
     stage: str = ""
     session: PooledSession | None = None
     sequences: tuple[Sequence, ...] | None = None
+    sequences_not_asked: int = 0
 
 
 class PgBouncerFacts(Struct, frozen=True):

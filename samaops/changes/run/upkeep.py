@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from samaops.changes.postgresql.upkeep_indexes import is_leftover_of
 from samaops.changes.postgresql.upkeep_work import ANALYZE, DROP, FULL, REINDEX, UPKEEP, VACUUM, Upkeep
@@ -125,7 +126,8 @@ class _Turn:
     def _prepared(self) -> Outcome | Row:
         """Return the relation as it is once it is its turn, or why it does not come to that."""
         if not self._is_ours_in_time():
-            return _skipped(_("another samaops works on a relation of this database"))
+            text = _("another samaops works on a relation of this database")
+            return replace(_skipped(text), is_busy=True)
         try:
             state = self._state()
         except ClientError as error:

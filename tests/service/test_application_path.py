@@ -65,7 +65,7 @@ def test_thousands_of_sequences_do_not_fill_the_table_of_locks(servers: Servers)
         server.run("DROP SCHEMA many")
     # None of them has given a number: there is no row of one that would say how many were left out.
     assert found.status is Status.UNKNOWN, f"{found.title} {found.detail}"
-    assert found.evidence["not_asked"] > 5000
+    assert found.evidence["not_asked"] >= 5000
 
 
 BROKEN = [

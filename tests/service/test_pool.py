@@ -208,7 +208,7 @@ def test_after_a_pause_nobody_waits_for_the_next_try_of_a_log_in(
 ) -> None:
     """PgBouncer 1.18 logs in for min_pool_size during a pause too, cuts that off, and tries no more for 15 s."""
     lines = "min_pool_size = 2\nserver_login_retry = 15"
-    with running_pgbouncer(postgres_server, lines) as pool:
+    with running_pgbouncer(postgres_server, lines) as pool, pool.connect():  # for a client it keeps them open
         site = Site(
             Settings.model_validate({**values, "pgbouncer": {**values["pgbouncer"], "port": pool.port}})
         )

@@ -111,7 +111,7 @@ class Broker:
     def consuming(self, queue: str) -> Iterator[None]:
         """Let somebody consume a queue meanwhile, who acknowledges nothing."""
         with amqp.Connection(f"127.0.0.1:{self.port}", userid=USER, password=self.password) as connection:
-            connection.channel().basic_consume(queue)
+            connection.channel().basic_consume(queue, callback=lambda _message: None)
             yield
 
     def publish(self, queue: str, count: int = 1, payload: str = "x") -> None:

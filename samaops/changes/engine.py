@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from samaops.changes import readings
 from samaops.changes.journaled import to_plain
-from samaops.errors import INTERRUPTED, REFUSED, SamaopsError
+from samaops.errors import INTERRUPTED, LOCKED, REFUSED, SamaopsError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined
 from samaops.journal import history
@@ -132,6 +132,8 @@ class _Run:
         self._failures: list[str] = []
         self._left_over: list[str] = []
         self._left_out: list[LeftOut] = []
+        # Why another samaops, which was at it, kept us from some.
+        self._busy = ""
         self._results = [""] * len(plan.steps)
 
     def take_alone(self, number: int, step: Step) -> None:
@@ -141,6 +143,7 @@ class _Run:
         except _SkippedError as stop:
             self._statuses[number] = ActionStatus.REFUSED
             self._left_out.append(LeftOut(step.about, stop.reason))
+            self._busy = stop.reason if stop.exit_code == LOCKED else self._busy
         except _StopError as stop:
             self._failures.append(stop.reason)
             if self._statuses[number] is ActionStatus.PLANNED:
@@ -172,7 +175,7 @@ class _Run:
             raise KeyboardInterrupt
         if outcome.is_skipped:
             self._forget(number)
-            raise _SkippedError(outcome.output, REFUSED)
+            raise _SkippedError(outcome.output, LOCKED if outcome.is_busy else REFUSED)
         if not outcome.is_ok:
             self._over.update(() if outcome.may_go_on else (number,))
             raise _StopError(_("{step}: it failed: {said}").format(step=step.title, said=outcome.output))
@@ -224,7 +227,8 @@ class _Run:
             self._end(status.value)
         except HistoryError as error:  # it is done; that this was not written must be known
             return self._applied(error.exit_code, error.message)
-        return self._applied()
+        # Nothing at all was done: whoever asked has to come again, as where the lock of all changes was held.
+        return self._applied() if is_any or not self._busy else self._applied(LOCKED, self._busy)
 
     def _applied(self, exit_code: int = 0, failure: str = "", left_over: tuple[str, ...] = ()) -> Applied:
         results = tuple(self._results) if any(self._results) else ()

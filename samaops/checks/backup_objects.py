@@ -37,7 +37,15 @@ def age(copied: ObjectCopyFacts, context: Context) -> Iterator[Finding]:
         title = _("No copy of the objects was made to its end")
         yield context.crit(title, evidence={"runs": len(copied.runs)}, hint=_again(context))
         return
-    seconds = max(0.0, copied.epoch - newest.epoch)
+    seconds = copied.epoch - newest.epoch
+    if seconds < -HOUR_SECONDS:
+        title = _(
+            "The newest copy of the objects, {run}, is dated {time} in the future: how old it is is not known"
+        )
+        title = title.format(run=newest.id, time=duration(-seconds))
+        yield context.unknown(title, evidence={"run": newest.id}, hint=_again(context))
+        return
+    seconds = max(0.0, seconds)
     title = _("The newest copy of the objects is {age} old: {run}, {count} objects, {size}").format(
         age=duration(seconds), run=newest.id, count=newest.objects, size=size(newest.bytes)
     )

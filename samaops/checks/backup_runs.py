@@ -119,6 +119,13 @@ def grades(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
         grade.at for run in survey.runs if (grade := run.grades.restored) is not None and grade.is_good
     ]
     since = max(map(epoch_of, restored), default=epoch_of(whole[-1].started_at))
+    if survey.epoch - since < -HOUR_SECONDS:
+        title = _(
+            "The last restoration for a trial is dated {time} in the future: how long ago it was is not known"
+        )
+        title = title.format(time=duration(since - survey.epoch))
+        yield context.unknown(title, hint=_command(context, "backup drill"))
+        return
     days = round(max(0.0, survey.epoch - since) / DAY_SECONDS, 1)
     text = (
         _("A backup was last restored for a trial {age} ago")
@@ -164,6 +171,13 @@ def copies(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
         copied = [epoch_of(run.started_at) for run in whole if copy.name in run.copies]
         # Without any, since there is something to copy.
         newest = max(copied, default=min(epoch_of(run.started_at) for run in whole))
+        if survey.epoch - newest < -HOUR_SECONDS:
+            title = _(
+                "The newest backup that {name} has is dated {time} in the future: how old it is is not known"
+            )
+            title = title.format(name=copy.name, time=duration(newest - survey.epoch))
+            yield about.unknown(title, hint=_command(context, "backup copy"))
+            continue
         hours = round(max(0.0, survey.epoch - newest) / HOUR_SECONDS, 1)
         text = (
             _("The newest backup that {name} has is {age} old")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from importlib import import_module
@@ -14,7 +15,7 @@ from samaops.cli import global_options, help_text, log, typer_words
 from samaops.cli.commands import ALONE, COMMANDS
 from samaops.cli.global_options import Globals
 from samaops.errors import UnavailableError, UsageError
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, number
 
 
 class LazyGroup(TyperGroup):
@@ -39,6 +40,11 @@ class LazyGroup(TyperGroup):
             _("There is no command {name!r}").format(name=name),
             hint=f"samaops {matches[0]}" if matches else "samaops --help",
         )
+
+
+# What typer's help says of a value, beside the help of ours.
+_NUMBERS = ("_get_default_string", "_get_number_range_help_str")
+_NUMBER = re.compile(r"\b\d+\.\d+\b")
 
 
 def _load(name: str, alone: str | None = None) -> Any:
@@ -74,12 +80,25 @@ def _translate(command: Any) -> None:
             param.display_type_rich = _no_type
         elif param.metavar:
             param.metavar = typer_words.placeholder(param.metavar)
+        for name in _NUMBERS:
+            if hasattr(param, name):
+                setattr(param, name, _with_our_numbers(getattr(param, name)))
     if command.help:
         command.help = _(command.help)
     command.get_help_option = _translated_help_option(command.get_help_option)
     command.get_usage = _translated_usage(command.get_usage)
     for child in getattr(command, "commands", {}).values():
         _translate(child)
+
+
+def _with_our_numbers(show: Callable[..., str | None]) -> Callable[..., str | None]:
+    """Wrap what writes a default or a range, whose numbers have the library's point."""
+
+    def shown(*arguments: Any, **words: Any) -> str | None:
+        text = show(*arguments, **words)
+        return text and _NUMBER.sub(lambda found: number(found[0]), text)
+
+    return shown
 
 
 def _translated_help_option(make: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -83,7 +83,7 @@ def drill(ctx: typer.Context, identifier: BackupArgument = "latest") -> None:
     ctx.obj.plan(lambda site: restoring.plan(site, trial.NAME, (identifier,), identifier))
 
 
-@app.command(help=N_("Remove the backups that have expired by the policy of [backup]."), cls=ChangeCommand)
+@app.command(help=N_("Remove the backups that have expired by the configured policy."), cls=ChangeCommand)
 def prune(ctx: typer.Context) -> None:
     """Remove what has expired."""
     ctx.obj.change("backup prune")
@@ -107,7 +107,7 @@ def unpin(ctx: typer.Context, identifier: BackupArgument) -> None:
 
 @app.command(
     cls=ChangeCommand,
-    help=N_("Copy a backup to the other places of [[backup.copies]], and see that it is whole there."),
+    help=N_("Copy a backup to the other configured places, and see that it is whole there."),
 )
 def copy(
     ctx: typer.Context,

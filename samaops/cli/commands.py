@@ -39,7 +39,7 @@ COMMANDS = {
     ),
     "rollback": (
         "samaops.cli.rollback",
-        N_("Back to an earlier release: whether and how it goes, and going."),
+        N_("Go back to an earlier release: see whether and how that can be done, and do it."),
     ),
     "balancer": (
         "samaops.cli.balancer",

@@ -79,7 +79,7 @@ def diagnose(
     ] = None,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", metavar="SECONDS", help=N_("Look until all is well, at most so long.")),
+        typer.Option("--wait", metavar="SECONDS", help=N_("Look until all is well, for so long at most.")),
     ] = None,
     save: Annotated[
         Path | None,

@@ -8,7 +8,7 @@ import typer
 
 from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.changing import ChangeCommand
-from samaops.cli.options import OutputOption, completed_by
+from samaops.cli.options import ListOutputOption, completed_by
 from samaops.i18n import N_
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.model.table import Table
@@ -30,13 +30,13 @@ ContainerArgument = Annotated[
 
 
 @app.command(help=N_("List the containers of all servers: their state, since when, and their image."))
-def ps(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def ps(ctx: typer.Context, output: ListOutputOption = Output.HUMAN) -> None:
     """List the containers."""
     _show(docker.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("Measure what the containers of all servers use now."))
-def stats(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def stats(ctx: typer.Context, output: ListOutputOption = Output.HUMAN) -> None:
     """Measure the containers."""
     _show(docker.stats(configuration_file.site(ctx.obj)), output)
 
@@ -58,7 +58,7 @@ def logs(
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help=N_("As docker has it: 15m, 2h, or a time."))
     ] = None,
-    output: OutputOption = Output.HUMAN,
+    output: ListOutputOption = Output.HUMAN,
 ) -> None:
     """Show a log."""
     table = docker.logs(configuration_file.site(ctx.obj), container, tail, since)

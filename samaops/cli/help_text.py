@@ -80,7 +80,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "schedule import": (("schedule import /etc/cron.d/samaconso --dry-run", N_("the difference alone")),),
     "maintain list": (("maintain list", N_("what is done every day")),),
     "workers list": (("workers list", N_("who is connected, and consumes what")),),
-    "workers queues": (("workers queues", N_("which queue has nobody")),),
+    "workers queues": (("workers queues", N_("which queue nobody consumes")),),
     "workers add-queue": (
         ("workers add-queue worker2 low_priority", N_("let worker2 consume low_priority too")),
     ),
@@ -113,8 +113,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("db connections --by user,application", N_("these two together")),
     ),
     "db cache": (
-        ("db cache", N_("of ten seconds")),
-        ("db cache --over 60 --limit 50", N_("of a minute, more relations")),
+        ("db cache", N_("over ten seconds")),
+        ("db cache --over 60 --limit 50", N_("over a minute, more relations")),
         ("db cache --since-reset", N_("at once, since the counters began")),
     ),
     "db xmin": (("db xmin", N_("why dead rows stay")),),
@@ -127,7 +127,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("db settings autovacuum", N_("all with that in their name, and where each is set")),
     ),
     "db progress": (
-        ("db progress", N_("how far the long works are")),
+        ("db progress", N_("how far long work is")),
         ("db progress --watch 2", N_("again and again, until Ctrl-C")),
     ),
     "db vacuum": (

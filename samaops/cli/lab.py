@@ -26,10 +26,21 @@ app = typer.Typer(
 
 Directory = Annotated[
     Path | None,
-    typer.Option("--dir", help=N_("The lab's directory; by default under the XDG state directory.")),
+    typer.Option(
+        "--dir",
+        metavar="DIRECTORY",
+        help=N_("The lab's directory; by default under the XDG state directory."),
+    ),
 ]
 Output = Annotated[
-    str, typer.Option("-o", "--output", help="human | json", autocompletion=lambda: ["human", "json"])
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORM",
+        help=N_("human or json."),
+        autocompletion=lambda: ["human", "json"],
+    ),
 ]
 
 
@@ -75,8 +86,8 @@ def status(directory: Directory = None, output: Output = "human") -> None:
 
 @app.command(help=N_("Send a bounded stream of real requests and notifications to the lab."))
 def load(
-    seconds: Annotated[float, typer.Option(help=N_("How long."))] = 30.0,
-    rate: Annotated[float, typer.Option(help=N_("Requests a second."))] = 10.0,
+    seconds: Annotated[float, typer.Option(metavar="SECONDS", help=N_("How long."))] = 30.0,
+    rate: Annotated[float, typer.Option(metavar="RATE", help=N_("Requests a second."))] = 10.0,
 ) -> None:
     """Send a load."""
     lab_screen.show_load(traffic.run(seconds, rate))

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from samaops.cli import configuration_file, repeat, screen
 from samaops.cli.global_options import Globals
-from samaops.cli.options import OutputOption, SharingCommand
+from samaops.cli.options import ListOutputOption, SharingCommand
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.status import NAGIOS_CODE, Status
@@ -55,7 +55,9 @@ _shared = typer.Typer(add_completion=False)
 
 
 @_shared.command()
-def _options(ctx: typer.Context, watch: WatchOption = None, output: OutputOption = Output.HUMAN) -> Looking:
+def _options(
+    ctx: typer.Context, watch: WatchOption = None, output: ListOutputOption = Output.HUMAN
+) -> Looking:
     """Hold the options of every looking command."""
     return Looking(ctx.obj, output, watch)
 

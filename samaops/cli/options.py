@@ -22,6 +22,18 @@ OutputOption = Annotated[
     ),
 ]
 
+# Of a list, see ``screen.show_table``.
+ListOutputOption = Annotated[
+    Output,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FORM",
+        help=N_("human, json or markdown."),
+        autocompletion=lambda: ["human", "json", "markdown"],
+    ),
+]
+
 
 def completed_by(name: str) -> Callable[[typer.Context, str], list[tuple[str, str]]]:
     """Return what completes a value by this function of ``completing``, which is imported when a shell asks."""

@@ -10,7 +10,7 @@ import typer
 from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK
 from samaops.cli import configuration_file, screen
 from samaops.cli.changing import ChangeCommand
-from samaops.cli.options import OutputOption, completed_by
+from samaops.cli.options import ListOutputOption, completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.table import Column, Table
@@ -35,7 +35,7 @@ FileOption = Annotated[
 
 
 @app.command("list", help=N_("List the queues: what waits, who consumes, how fast."))
-def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def list_(ctx: typer.Context, output: ListOutputOption = Output.HUMAN) -> None:
     """List the queues."""
     screen.show_table(queues.listed(configuration_file.site(ctx.obj)), output)
 
@@ -47,7 +47,7 @@ def peek(
     count: Annotated[
         int, typer.Option("--count", metavar="N", min=1, max=1000, help=N_("How many at most."))
     ] = 5,
-    output: OutputOption = Output.HUMAN,
+    output: ListOutputOption = Output.HUMAN,
 ) -> None:
     """Show the first messages."""
     screen.show_table(queues.peek(configuration_file.site(ctx.obj), queue, count), output)
@@ -55,7 +55,7 @@ def peek(
 
 @app.command(help=N_("Write all messages that wait in a queue to a file; the queue keeps them."))
 def export(
-    ctx: typer.Context, queue: QueueArgument, to: FileOption = None, output: OutputOption = Output.HUMAN
+    ctx: typer.Context, queue: QueueArgument, to: FileOption = None, output: ListOutputOption = Output.HUMAN
 ) -> None:
     """Write the messages of a queue to a file."""
     count, path = queues.export(configuration_file.site(ctx.obj), queue, to)

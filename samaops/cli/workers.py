@@ -9,7 +9,7 @@ import typer
 from samaops.changes.celery.revoke import TERMINATE
 from samaops.cli import configuration_file, screen
 from samaops.cli.changing import ChangeCommand
-from samaops.cli.options import OutputOption, completed_by
+from samaops.cli.options import ListOutputOption, completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render.faces import Output
@@ -31,13 +31,13 @@ WorkerArgument = Annotated[
 
 
 @app.command("list", help=N_("List the workers: connected or not, what each consumes, how much it holds."))
-def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def list_(ctx: typer.Context, output: ListOutputOption = Output.HUMAN) -> None:
     """List the workers."""
     screen.show_table(workers.listed(configuration_file.site(ctx.obj)), output)
 
 
 @app.command(help=N_("List the queues with the workers that consume them, and those that must."))
-def queues(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def queues(ctx: typer.Context, output: ListOutputOption = Output.HUMAN) -> None:
     """List who consumes what."""
     screen.show_table(workers.queues(configuration_file.site(ctx.obj)), output)
 
@@ -89,7 +89,7 @@ def scale(
 @app.command(help=N_("Revoke a task in which a worker is stuck; its message is lost."), cls=ChangeCommand)
 def revoke(
     ctx: typer.Context,
-    task_id: Annotated[str, typer.Argument(metavar="TASK_ID", help=N_("The id of a task that is active."))],
+    task_id: Annotated[str, typer.Argument(metavar="ID", help=N_("The id of a task that is active."))],
     terminate: Annotated[
         bool, typer.Option("--terminate", help=N_("Kill its process; else it is dropped if it comes again."))
     ] = False,

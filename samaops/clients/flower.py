@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -26,6 +27,8 @@ class FlowerClient:
         self._auth = (settings.username, password) if password is not None else None
         self._connection = HttpConnection(self._url + "/", timeout=settings.timeout)
         self._allows_any_origin = False
+        # When it answered last, by its own clock, in seconds since the epoch; None where it does not say.
+        self.told_at: float | None = None
 
     def __enter__(self) -> FlowerClient:
         return self
@@ -78,6 +81,7 @@ class FlowerClient:
     def _object(self, path: str) -> dict[str, Any]:
         answer = self._connection.get(self._prefix + path, auth=self._auth)
         self._allows_any_origin = answer.headers.get("access-control-allow-origin") == "*"
+        self.told_at = _moment(answer.headers.get("date", ""))
         if answer.status == 401 and _WITHOUT_AUTHENTICATION in answer.text:
             raise ClientError(FailureKind.NO_AUTHENTICATION, answer.text[:200].strip(), path)
         if 300 <= answer.status < 400 or (answer.status == 401 and answer.body):
@@ -96,3 +100,11 @@ def _path_of(url: str) -> str:
     host_and_path = url.partition("://")[2]
     _host, slash, path = host_and_path.partition("/")
     return slash + path
+
+
+def _moment(text: str) -> float | None:
+    """Return the moment of a Date header; None where it is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None

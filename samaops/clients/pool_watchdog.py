@@ -43,6 +43,10 @@ class Watchdog(Struct, frozen=True):
         statement = pgbouncer.command_of("resume", database) + (f";\n{then}" if then else "")
         self._run("start", timeout, database, statement, f"{seconds:g}")
 
+    def release(self, database: str, timeout: float) -> None:
+        """Let that of a database, where there is one, do now what it waits to do, and end. Raises ClientError."""
+        self._run("release", timeout, database)
+
     def end(self, database: str, timeout: float) -> None:
         """End that of a database, where there is one. Raises ClientError."""
         self._run("end", timeout, database)

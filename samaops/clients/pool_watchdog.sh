@@ -1,8 +1,9 @@
 # Let a database of PgBouncer go on when its time is over, whatever has become of whoever paused it.
-# Arguments: what to do (try, start, guard, end), this script, the mark of the database, how to connect, the statement,
+# Arguments: what to do (try, start, guard, release, end), this script, the mark of the database, how to connect, the statement,
 # the seconds. Standard input: the password, which stands nowhere else; an empty line where there is none.
 # try: see that the console can be reached from here. start: end an earlier guard of this database, start one that lives
-# on without us, and say its process. guard: that one. end: end it. Standard output: one marked line.
+# on without us, and say its process. guard: that one. release: let it do now what it waits to do. end: end it without that.
+# Standard output: one marked line.
 what=$1 script=$2 mark=$3 info=$4 statement=$5 seconds=$6
 answer() { printf 'samaops-watchdog: %s\n' "$*"; exit 0; }
 IFS= read -r password
@@ -29,6 +30,22 @@ look_ahead() {
 case $what in
   try) look_ahead; answer ready ;;
   end) end_earlier; answer ended ;;
+  release)
+    for place in $(grep -lzxF "$mark guard" /proc/[0-9]*/cmdline 2>/dev/null); do
+      place=${place#/proc/} guard=${place%/cmdline}
+      # Its group has one sleep: once that is over, the statement goes to its psql.
+      for sleeper in $(grep -lE "^[0-9]+ \(sleep\) . [0-9]+ $guard " /proc/[0-9]*/stat 2>/dev/null); do
+        sleeper=${sleeper#/proc/}
+        kill -TERM "${sleeper%/stat}" 2>/dev/null
+      done
+    done
+    tries=50
+    while [ "$tries" -gt 0 ] && grep -qzxF "$mark guard" /proc/[0-9]*/cmdline 2>/dev/null; do
+      tries=$((tries - 1))
+      sleep 0.1
+    done
+    end_earlier
+    answer ended ;;
   start)
     look_ahead
     end_earlier

@@ -32,6 +32,7 @@ from samaops.facts.celery import (
     ReplyQueue,
     total,
 )
+from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 
@@ -42,6 +43,8 @@ _CONTROL_QUEUE = re.compile(r"(?P<node>.+?)(?P<reply>\.reply)?\.[^.]+\.pidbox")
 EVENTS = "celeryev."
 RECENT_TASKS = 100
 RECENT_SECONDS = 900.0
+# So far apart the clocks of workers and of Flower may be; servers.clock.skewed speaks of less.
+_CLOCK_SECONDS = 60.0
 # So many successes in a row end one trouble: an earlier failure says nothing about the present one.
 WELL_STREAK = 20
 SHOWN_REASONS = 5
@@ -172,8 +175,9 @@ def _replies(api: ManagementApi) -> tuple[ReplyQueue, ...]:
 def _of_flower(site: Site) -> tuple[tuple[ActiveTask, ...], RecentTasks]:
     assert site.settings.flower is not None
     with FlowerClient(url_of(site, site.settings.flower), site.settings.flower) as client:
-        now = time.time()
         started = client.tasks(ACTIVE_TASKS, "STARTED")
+        # By its own clock where it tells it: ours may be another, and then a task that is stuck would seem young.
+        now = client.told_at or time.time()
         active = _active(started, client, now) if started else ()
         return active, recent_of(client.tasks(RECENT_TASKS), now)
 
@@ -185,6 +189,10 @@ def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> 
     for task in started:
         worker = str(needed(task, "worker", stage="tasks"))
         heartbeat = heartbeats.get(worker, {})
+        runtime = now - float(needed(task, "started", stage="tasks"))
+        if runtime < -_CLOCK_SECONDS:
+            text = _("a task of {worker} began {seconds:.0f} s in the future: a clock is wrong")
+            raise ClientError(FailureKind.GARBAGE, text.format(worker=worker, seconds=-runtime), "tasks")
         active = heartbeat.get("active") if heartbeat.get("status") is True else None
         tasks.append(
             ActiveTask(
@@ -192,7 +200,7 @@ def _active(started: list[dict[str, Any]], client: FlowerClient, now: float) -> 
                 name=str(task.get("name", ""))[:NAME_CHARACTERS],
                 worker=worker[:NAME_CHARACTERS],
                 arguments=_arguments(task),
-                runtime_seconds=round(max(0.0, now - float(needed(task, "started", stage="tasks"))), 1),
+                runtime_seconds=round(max(0.0, runtime), 1),
                 worker_active=active if isinstance(active, int) else None,
             )
         )

@@ -170,12 +170,13 @@ def _query(host: str, settings: PgBouncer, seconds: float, probe: Probe) -> Pool
         except ClientError as error:
             return _refused(error, probe)
         session = probe.attempt("session", lambda: _session(client))
-        sequences = None
+        sequences, not_asked = None, 0
         if probe.wants("pgbouncer.sequence.exhausted"):
-            sequences = probe.attempt("sequences", lambda: _sequences(client))
+            rows = probe.attempt("sequences", lambda: client.read("application_sequences"))
+            sequences, not_asked = _sequences(rows)
         # What else is read comes first: the conversation has one time limit for all.
         least = least_ms(lambda: taken.pop() if taken else client.query_ms(), QUICK_MS, probe)
-        return PooledQuery(least, session=session, sequences=sequences)
+        return PooledQuery(least, session=session, sequences=sequences, sequences_not_asked=not_asked)
     finally:
         client.close()
 
@@ -185,8 +186,12 @@ def _session(client: PooledClient) -> PooledSession:
     return PooledSession(**{**row, "led_past": tuple(row["led_past"])})
 
 
-def _sequences(client: PooledClient) -> tuple[Sequence, ...]:
-    return tuple(Sequence(**row) for row in client.read("application_sequences"))
+def _sequences(rows: list[dict[str, Any]] | None) -> tuple[tuple[Sequence, ...] | None, int]:
+    """Return the sequences of an answer, and how many were not asked; a row without a name says this alone."""
+    if rows is None:
+        return None, 0
+    not_asked = [row.pop("not_asked") for row in rows]
+    return tuple(Sequence(**row) for row in rows if row["name"] is not None), max(not_asked)
 
 
 def _refused(error: ClientError, probe: Probe) -> PooledQuery:
@@ -316,6 +321,7 @@ def _database(row: Row) -> PooledDatabase:
         port=_number(row, "port") or None,
         real_name=str(row.get("database") or ""),
         forced_user=str(row.get("force_user") or ""),
+        min_pool_size=_number(row, "min_pool_size") if row.get("min_pool_size") else 0,
     )
 
 

@@ -34,6 +34,7 @@ from samaops.site.site import Site
 SCHEMA = "samaops/snapshot/1"
 # A look at three servers has 50 kB; this is for many servers with many containers.
 _LARGEST_FILE_BYTES = 64 * 1024 * 1024
+_STANDARD_INPUT = Path("/dev/stdin")
 _PIPE_SECONDS = 60.0  # it may come from elsewhere, by <(ssh ...)
 
 # A counter of 64 bits; a size in bytes of anything that there is has fewer.
@@ -71,7 +72,7 @@ def save(
 
 
 def load(path: Path) -> Saved:
-    """Read a saved look. Raises UsageError, with the place of the wrong value, when the file is not one."""
+    """Read a saved look; ``-`` stands for standard input. Raises UsageError, with the place of the wrong value, when the file is not one."""
     try:
         return _saved(keyed(json.loads(_content(path))))
     except OSError as error:
@@ -119,6 +120,7 @@ def _no_numbers(value: Any, place: Place = ()) -> Iterator[Place]:
 
 
 def _content(path: Path) -> str:
+    path = _STANDARD_INPUT if path == Path("-") else path
     return files.read(path, _LARGEST_FILE_BYTES, seconds=_PIPE_SECONDS).decode("utf-8")
 
 

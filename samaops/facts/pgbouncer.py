@@ -14,7 +14,10 @@ ON, OFF = ("yes", "on", "true", "y", "t"), ("no", "off", "false", "n", "f")
 
 
 class PooledDatabase(Struct, frozen=True):
-    """One database that PgBouncer offers; limits are None where it has none."""
+    """One database that PgBouncer offers; limits are None where it has none.
+
+    ``min_pool_size`` is 0 where it has none of its own, and where the version does not show it.
+    """
 
     name: str
     host: str
@@ -28,6 +31,7 @@ class PooledDatabase(Struct, frozen=True):
     port: int | None = None
     real_name: str = ""
     forced_user: str = ""
+    min_pool_size: int = 0
 
 
 class Pool(Struct, frozen=True):
@@ -194,7 +198,10 @@ class PooledSession(Struct, frozen=True):
 
 
 class PooledQuery(Struct, frozen=True):
-    """How long ``SELECT 1`` took through the pool, or the pool's own words why there was none."""
+    """How long ``SELECT 1`` took through the pool, or the pool's own words why there was none.
+
+    ``sequences`` are the nearest to their end of those that were asked; ``sequences_not_asked`` counts the others.
+    """
 
     milliseconds: float | None
     error: str = ""
@@ -202,6 +209,7 @@ class PooledQuery(Struct, frozen=True):
     stage: str = ""
     session: PooledSession | None = None
     sequences: tuple[Sequence, ...] | None = None
+    sequences_not_asked: int = 0
 
 
 class PgBouncerFacts(Struct, frozen=True):

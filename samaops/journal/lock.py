@@ -37,6 +37,7 @@ from samaops.errors import LockedError, RefusedError, reason_of
 from samaops.i18n import _
 from samaops.journal import lock_directory
 from samaops.journal.owner import Owner, holder_of, read_owner, this_process
+from samaops.model.history import local
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
@@ -123,7 +124,7 @@ def this_process_now() -> Owner:
 
 def locked(owner: Owner, server: str | None = None) -> LockedError:
     """Return the error that names who holds the lock of the site, or of one server."""
-    words = {"server": server, **asdict(owner)}
+    words = {"server": server, **asdict(owner), "since": local(owner.since)}
     if owner == UNKNOWN:
         short = (
             _("Another change is being made on {server}")

@@ -184,7 +184,7 @@ class Outcome(Struct, frozen=True):
 
     Not ok does not mean without effect: a connection may be lost after the command has worked, and then it
     ``may_go_on``. ``is_seen``: its effect was looked at already, or that nothing is left of it where it failed.
-    ``is_skipped``: nothing was done, for the reason in ``output``. ``is_interrupted``: it was stopped by whoever asked for it, and nothing of it goes on.
+    ``is_skipped``: nothing was done, for the reason in ``output``; ``is_busy``: because another samaops is at it. ``is_interrupted``: it was stopped by whoever asked for it, and nothing of it goes on.
     ``measured`` are numbers from before and after that are kept. ``left_out`` is what was not done of it, and why.
     """
 
@@ -193,6 +193,7 @@ class Outcome(Struct, frozen=True):
     may_go_on: bool = False
     is_seen: bool = False
     is_skipped: bool = False
+    is_busy: bool = False
     is_interrupted: bool = False
     measured: Mapping[str, Any] = {}
     left_out: tuple[LeftOut, ...] = ()

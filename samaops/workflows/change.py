@@ -16,7 +16,7 @@ from samaops.changes.run import operations
 from samaops.changes.verbs import Verb
 from samaops.checks import engine as checks
 from samaops.clients import shells
-from samaops.errors import REFUSED, RefusedError, SamaopsError
+from samaops.errors import LOCKED, REFUSED, RefusedError, SamaopsError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
@@ -226,7 +226,7 @@ def _errors(site: Site, applied: Applied) -> list[ReportError]:
     left = [_("{what}; look at it by hand").format(what=what) for what in applied.left_over]
     if not left and ActionStatus.REVERTED in applied.statuses:
         left = [_("what was done has been taken back")]
-    elif applied.exit_code == REFUSED:
+    elif applied.exit_code in (REFUSED, LOCKED):
         left = [_("nothing was changed")]
     message = joined([applied.failure.rstrip("."), *left])
     return [ReportError(message, hint, applied.exit_code)]

@@ -1,9 +1,11 @@
 -- Purpose: which sequences are nearly used up, by their own end or by that of the column they fill (int2, int4)?
 -- Needs: PostgreSQL 10; without USAGE or SELECT on a sequence its last value is unknown and it is not listed.
 -- Each that is asked for its value stays locked until the end of the statement, and the server's table of locks has an end
--- too: at most 1000 are asked, those of the largest tables first.
+-- too: at most 1000 are asked, those of the largest tables first; each row says how many were not (not_asked), and where no
+-- sequence that was asked has given a number yet, there is a row without a name that says it.
 WITH asked AS MATERIALIZED (
-    SELECT seqrelid, seqstart, seqincrement, seqmax, seqmin, refobjid AS relation, refobjsubid AS attribute
+    SELECT seqrelid, seqstart, seqincrement, seqmax, seqmin, refobjid AS relation, refobjsubid AS attribute,
+           count(*) OVER () AS sequences
     FROM pg_sequence
     LEFT JOIN pg_depend ON classid = 'pg_class'::regclass AND objid = seqrelid AND refclassid = 'pg_class'::regclass
                        AND deptype IN ('a', 'i') AND refobjsubid > 0
@@ -32,11 +34,16 @@ WITH asked AS MATERIALIZED (
            pg_sequence_last_value(seqrelid) AS value
     FROM asked
     LEFT JOIN columns USING (seqrelid)
+), ranked AS (
+    SELECT seqrelid::regclass::text AS name, coalesce(of_column, '') AS of_column, value, last,
+           coalesce(round(100.0 * abs(value::numeric - seqstart) / nullif(abs(last::numeric - seqstart), 0), 1), 100)::float8
+               AS percent
+    FROM valued
+    WHERE value IS NOT NULL
+    ORDER BY percent DESC
+    LIMIT 5
 )
-SELECT seqrelid::regclass::text AS name, coalesce(of_column, '') AS of_column, value, last,
-       coalesce(round(100.0 * abs(value::numeric - seqstart) / nullif(abs(last::numeric - seqstart), 0), 1), 100)::float8
-           AS percent
-FROM valued
-WHERE value IS NOT NULL
-ORDER BY percent DESC
-LIMIT 5
+SELECT ranked.*, not_asked
+FROM (SELECT greatest(0, coalesce(max(sequences), 0) - 1000) AS not_asked FROM asked) AS counted
+LEFT JOIN ranked ON true
+ORDER BY percent DESC NULLS LAST

@@ -1,7 +1,8 @@
 -- Sequences nearest to their end, by their own limit or by that of the column they fill (int2, int4).
 -- Needs: PostgreSQL 10; USAGE or SELECT on a sequence, or its value is unknown (is_hidden).
 -- Each that is asked for its value stays locked until the end of the statement, and the server's table of locks has an end
--- too: at most 1000 are asked, those of the largest tables first.
+-- too: at most 1000 are asked, those of the largest tables first; each row says how many were not (not_asked), and where no
+-- sequence that was asked has given a number yet, there is a row without a name that says it.
 WITH asked AS MATERIALIZED (
     SELECT seqrelid, seqstart, seqincrement, seqmax, seqmin,
            refobjid AS relation, refobjsubid AS attribute,
@@ -51,10 +52,11 @@ SELECT nspname || '.' || relname AS name,
        value,
        last,
        NOT is_seen AS is_hidden,
-       hidden,
-       greatest(0, sequences - 1000) AS not_asked,
+       coalesce(hidden, 0) AS hidden,
+       not_asked,
        percent
-FROM ranked
-JOIN pg_class ON pg_class.oid = seqrelid
-JOIN pg_namespace ON pg_namespace.oid = relnamespace
-ORDER BY is_seen DESC, percent DESC
+FROM (SELECT greatest(0, coalesce(max(sequences), 0) - 1000) AS not_asked FROM asked) AS counted
+LEFT JOIN ranked ON true
+LEFT JOIN pg_class ON pg_class.oid = seqrelid
+LEFT JOIN pg_namespace ON pg_namespace.oid = relnamespace
+ORDER BY is_seen DESC NULLS LAST, percent DESC

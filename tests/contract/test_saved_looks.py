@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +15,7 @@ import pytest
 from tests.contract.conftest import Samaops, redis_at
 
 Address = tuple[str, int]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("kind", ["redis_server", "refused"])
@@ -75,3 +81,11 @@ def test_a_file_that_is_too_large_is_no_look(samaops: Samaops) -> None:
     done = samaops("diagnose", "--from", path)
     assert done.code == 64
     assert "too large" in done.stderr
+
+
+def test_a_saved_look_is_taken_from_standard_input(tmp_path: Path) -> None:
+    look = gzip.decompress((ROOT / "tests" / "data" / "looks" / "four-faults.json.gz").read_bytes())
+    command = [sys.executable, "-m", "samaops", "diagnose", "--from", "-", "-o", "json"]
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, input=look, capture_output=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, json.loads(done.stdout)["status"]) == (2, "critical")

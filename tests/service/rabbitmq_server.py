@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import amqp
 import requests
 
 from samaops.config.secrets import Secret
@@ -105,6 +106,13 @@ class Broker:
     def delete(self, queue: str) -> None:
         """Delete a queue."""
         self.request("DELETE", f"queues/%2F/{quote(queue, safe='')}")
+
+    @contextlib.contextmanager
+    def consuming(self, queue: str) -> Iterator[None]:
+        """Let somebody consume a queue meanwhile, who acknowledges nothing."""
+        with amqp.Connection(f"127.0.0.1:{self.port}", userid=USER, password=self.password) as connection:
+            connection.channel().basic_consume(queue, callback=lambda _message: None)
+            yield
 
     def publish(self, queue: str, count: int = 1, payload: str = "x") -> None:
         """Put messages on a queue through the default exchange."""

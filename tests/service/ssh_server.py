@@ -74,8 +74,17 @@ def running_sshd(directory: Path, further: str = "") -> Iterator[SshServer]:
     (directory / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {key}\n")
     config = directory / "sshd_config"
     config.write_text(_CONFIG.format(port=port, directory=directory, further=further))
-    with (directory / "sshd.log").open("wb") as log:
-        process = subprocess.Popen([program, "-D", "-e", "-f", str(config)], stderr=log)
+    with listening(directory, port) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def listening(directory: Path, port: int) -> Iterator[SshServer]:
+    """Start the sshd of a directory, which has its configuration and its keys."""
+    program = shutil.which("sshd", path="/usr/sbin:/usr/bin")
+    assert program
+    with (directory / "sshd.log").open("ab") as log:
+        process = subprocess.Popen([program, "-D", "-e", "-f", str(directory / "sshd_config")], stderr=log)
     try:
         _await_listening(port, process, directory / "sshd.log")
         yield SshServer("127.0.0.1", port, directory, process)

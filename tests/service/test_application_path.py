@@ -63,7 +63,9 @@ def test_thousands_of_sequences_do_not_fill_the_table_of_locks(servers: Servers)
         for part in parts:
             server.run(drop.format(*part))
         server.run("DROP SCHEMA many")
-    assert found.status is Status.OK, f"{found.title} {found.detail}"
+    # None of them has given a number: there is no row of one that would say how many were left out.
+    assert found.status is Status.UNKNOWN, f"{found.title} {found.detail}"
+    assert found.evidence["not_asked"] >= 5000
 
 
 BROKEN = [

@@ -15,8 +15,9 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
+from samaops.changes.run import upkeep as run_upkeep
 from samaops.config.settings import Settings
-from samaops.errors import LockedError
+from samaops.errors import LOCKED, LockedError
 from samaops.model.plan import ActionStatus, Plan, Risk
 from samaops.model.report import Report
 from samaops.model.status import Status
@@ -336,6 +337,23 @@ def test_a_second_machine_is_told_that_another_tends_this_database(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'samaops db reindex'"
         )
         thread.join()
+
+
+@pytest.mark.parametrize("verb", ["db vacuum", "db reindex"])
+def test_the_second_of_two_that_begin_at_once_where_no_server_can_be_locked_ends_as_locked(
+    site: Site, tables: PostgresServer, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    """The other one is between two statements of its turn: only the lock in the database tells of it."""
+    monkeypatch.setattr(run_upkeep, "_TURN_SECONDS", 0.3)
+    turn = "SELECT pg_advisory_lock(hashtext('samaops upkeep'), hashtext(current_database()))"
+    with session(tables) as other:
+        plan = upkeep.prepare(site, verb, ("orders",))
+        other.execute(turn)
+        report = change.apply(site, plan, 10)
+    assert [error.exit_code for error in report.errors] == [LOCKED]
+    assert "another samaops works" in report.errors[0].message
+    assert "nothing was changed" in report.errors[0].message
+    assert set(statuses(report)) == {REFUSED}
 
 
 def _sleep(connection: psycopg.Connection[Any]) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from samaops.workflows.pool import databases, pools, sessions, settings, stats
 from tests.service.postgres_server import (
     PASSWORD,
     PgBouncerServer,
+    PostgresServer,
     eventually,
     pgbouncer_server,
     postgres_server,
+    running_pgbouncer,
 )
 
 __all__ = ["pgbouncer_server", "postgres_server"]
@@ -187,6 +190,48 @@ def test_a_pause_ends_by_itself_also_when_the_pool_was_restarted_meanwhile(
     assert 2 < time.monotonic() - begun < 9
     assert not is_paused(pgbouncer_server)
     eventually(lambda: not _watchdogs(pgbouncer_server))
+
+
+def _is_kept_open(pool: PgBouncerServer) -> str:
+    return next(str(row["value"]) for row in shown(pool, "CONFIG") if row["key"] == "min_pool_size")
+
+
+def _served_after(pool: PgBouncerServer) -> float:
+    begun = time.monotonic()
+    with pool.connect() as connection:
+        connection.execute("SELECT 1")
+    return time.monotonic() - begun
+
+
+def test_after_a_pause_nobody_waits_for_the_next_try_of_a_log_in(
+    values: dict[str, Any], postgres_server: PostgresServer
+) -> None:
+    """PgBouncer 1.18 logs in for min_pool_size during a pause too, cuts that off, and tries no more for 15 s."""
+    lines = "min_pool_size = 2\nserver_login_retry = 15"
+    with running_pgbouncer(postgres_server, lines) as pool, pool.connect():  # for a client it keeps them open
+        site = Site(
+            Settings.model_validate({**values, "pgbouncer": {**values["pgbouncer"], "port": pool.port}})
+        )
+        _served_after(pool)
+        eventually(lambda: len(shown(pool, "SERVERS")) >= 2)
+        made(site, "pool pause", DATABASE, "4")
+        assert _is_kept_open(pool) == "0"
+        assert _served_after(pool) < 8  # the watchdog ends it
+        eventually(lambda: _is_kept_open(pool) == "2")
+        eventually(lambda: not _watchdogs(pool))
+        for end in ("resume", "undo"):
+            eventually(lambda: len(shown(pool, "SERVERS")) >= 2)
+            report = made(site, "pool pause", DATABASE, "20")
+            with ThreadPoolExecutor(1) as clients:
+                waiting = clients.submit(_served_after, pool)
+                eventually(lambda: any(row["maxwait"] >= 1 for row in shown(pool, "POOLS")))
+                if end == "resume":
+                    made(site, "pool resume", DATABASE)
+                else:
+                    undone(site, report)
+                assert _is_kept_open(pool) == "2"
+                assert waiting.result(5) < 8
+            assert not _watchdogs(pool)
 
 
 def test_a_transaction_without_end_is_named_and_the_pause_taken_back(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -181,16 +182,62 @@ def test_the_batch_at_which_a_purge_was_killed_is_never_thrown_away(
     assert sorted(in_queue + [one["payload"] for one in message_files.read(beside)]) == sorted(
         one[0] for one in before
     )
-    (begun,) = past.changes(Site(settings), 10)
-    with pytest.raises(RefusedError, match="stands nowhere else"):
-        past.undo(Site(settings), begun.id)
-    again = Operation(RESTORE, {"queue": QUEUE, "file": str(file)})
-    with pytest.raises(ClientError, match="stands nowhere else"):
-        message_files.restore(again, Site(settings))
-    file.unlink()
     with pytest.raises(RefusedError, match="exists already"):
         change.prepare(Site(settings), "queue purge", (QUEUE, str(file)))
     assert beside.read_text(encoding="utf-8") == held
+    with broker.consuming(QUEUE):  # it could have been whoever consumes
+        again = Operation(RESTORE, {"queue": QUEUE, "file": str(file)})
+        with pytest.raises(ClientError, match="cannot be told"):
+            message_files.restore(again, Site(settings))
+    assert beside.read_text(encoding="utf-8") == held
+
+
+KILLED = """
+import os, signal, sys
+from samaops.clients.rabbitmq import ManagementApi
+from samaops.changes.run import messages
+where = sys.argv.pop(1)
+take, append = ManagementApi.take, messages.append
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+def took(self, *arguments):
+    if where == "before": die()
+    taken = take(self, *arguments)
+    if where == "taken": die()
+    return taken
+def appended(path, found):
+    found = list(found)
+    append(path, found)
+    if where == "written" and found and not str(path).endswith(".next"): die()
+ManagementApi.take, messages.append = took, appended
+from samaops.cli.start import main
+main()
+"""
+
+
+@pytest.mark.parametrize("where", ["before", "taken", "written"])
+def test_a_purge_that_was_killed_is_taken_back_by_undo_alone(
+    settings: Settings, broker: Broker, tmp_path: Path, where: str
+) -> None:
+    before, configuration = messages(broker), tmp_path / "config.toml"
+    rabbitmq = settings.rabbitmq
+    assert rabbitmq is not None
+    configuration.write_text(
+        f'[servers.api]\naddress = "127.0.0.1"\n[safety]\nlock_directory = "{tmp_path}"\n[rabbitmq]\n'
+        f'host = "127.0.0.1"\nport = {rabbitmq.port}\nmanagement_port = {rabbitmq.management_port}\n'
+        f'username = "{rabbitmq.username}"\npassword = "{rabbitmq.password and rabbitmq.password.reveal()}"\n'
+    )
+    configuration.chmod(0o600)
+    words = ["--config", str(configuration), "queue", "purge", QUEUE, "--confirm", QUEUE]
+    command = [sys.executable, "-c", KILLED, where, *words]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
+    assert len(messages(broker)) == (COUNT if where == "before" else COUNT - 100)
+    undone = subprocess.run(
+        [sys.executable, "-m", "samaops", "--config", str(configuration), "undo", "last", "--yes"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert undone.returncode == 0, undone.stdout + undone.stderr
+    assert sorted(messages(broker)) == sorted(before)
 
 
 def test_what_finds_no_place_on_the_disk_is_not_taken_or_given_back(

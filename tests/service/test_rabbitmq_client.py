@@ -7,21 +7,27 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
+import amqp
 import pytest
 
 from samaops.clients.amqp import greet
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
+from samaops.config.secrets import Secret
 from samaops.config.settings import RabbitMQ
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from samaops.portraits.compare import compare
 from samaops.portraits.portrait import Portrait, portrait_of
+from samaops.site.site import Site
+from samaops.workflows import change, history
 from tests.service import faulty
 from tests.service.looking import Look, look
-from tests.service.rabbitmq_server import Broker
+from tests.service.postgres_server import eventually
+from tests.service.rabbitmq_server import USER, Broker
 
 pytestmark = pytest.mark.service
 TIMEOUT = 0.6
@@ -353,3 +359,37 @@ def test_what_was_set_up_otherwise_is_told(queues: Broker) -> None:
         'RabbitMQ parameter vhost-limits limits is {"max-connections": 500}, it was not set',
     }
     assert "hash" not in repr(after)
+
+
+def abruptly_closed(broker: Broker) -> list[str]:
+    """Return what the broker's own log says of clients that left without a word."""
+    lines = [
+        line for path in (broker.directory / "log").glob("*.log") for line in path.read_text().splitlines()
+    ]
+    words = ("client unexpectedly closed TCP connection", "closed_with_no_data_received", "handshake_timeout")
+    return [line for line in lines if any(word in line for word in words)]
+
+
+def test_whatever_talks_amqp_takes_leave_of_the_broker(
+    queues: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each log-in that is only cut off is a warning in the broker's log, which hides those of the workers."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    settings = queues.settings(safety={"lock_directory": tmp_path})
+    site, before = Site(settings), len(abruptly_closed(queues))
+    look(settings, "rabbitmq")
+    assert look(settings, "rabbitmq", probe=True).status("rabbitmq.publish.probe") is Status.OK
+    assert settings.rabbitmq is not None
+    refused = settings.rabbitmq.model_copy(update={"password": Secret.model_validate("wrong")})
+    look(settings.model_copy(update={"rabbitmq": refused}), "rabbitmq")
+    queues.publish("normal", 3)
+    purge = change.prepare(site, "queue purge", ("normal", str(tmp_path / "taken.jsonl")))
+    purged = change.apply(site, purge, 30)
+    change.apply(site, history.undo(site, str(purged.actions[0].journal)), 30)
+    change.apply(site, change.prepare(site, "queue park", ("normal", "no-such-task", "", "5")), 5)
+    # And so looks one that does not: what comes before it in the log is there by then.
+    rude = amqp.Connection(f"127.0.0.1:{queues.port}", userid=USER, password=queues.password)
+    rude.connect()
+    rude.transport.sock.close()
+    eventually(lambda: len(abruptly_closed(queues)) > before)
+    assert len(abruptly_closed(queues)) == before + 1, abruptly_closed(queues)[before:]

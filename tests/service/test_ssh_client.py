@@ -25,7 +25,7 @@ from samaops.clients.ssh import SshShell
 from samaops.config.settings import Ssh
 from samaops.model.failure import FailureKind
 from tests.service import faulty
-from tests.service.ssh_server import SshServer, make_key, running_sshd
+from tests.service.ssh_server import SshServer, listening, make_key, running_sshd
 
 pytestmark = pytest.mark.service
 
@@ -179,6 +179,23 @@ def test_a_changed_host_key_is_refused(sshd: SshServer, tmp_path: Path) -> None:
     error = failure_of(sshd.address, sshd.settings(known_hosts=known_hosts))
     assert error.kind is FailureKind.HOST_KEY
     assert "another machine" in error.message
+
+
+def test_a_machine_that_takes_the_place_of_a_server_during_a_run_is_asked_nothing(tmp_path: Path) -> None:
+    with running_sshd(tmp_path) as server:
+        shell = ssh.connect(server.address, server.settings())
+        assert shell.run("echo $PPID", 5).exit_code == 0
+        session = int(shell.run("ps -o ppid= -p $PPID", 5).stdout)
+    for name in ("host", "host.pub"):
+        (tmp_path / name).unlink()
+    make_key(tmp_path / "host")
+    with listening(tmp_path, server.port) as other:
+        os.kill(session, signal.SIGTERM)  # what was opened before ends with its server
+        with pytest.raises(ClientError) as caught:
+            shell.run("echo done by the wrong machine", 5)
+        assert caught.value.kind in (FailureKind.CLOSED, FailureKind.NO_ANSWER)
+        assert failure_of(other.address, other.settings()).kind is FailureKind.HOST_KEY
+    shell.close()
 
 
 def test_a_hashed_known_hosts_entry_is_found(sshd: SshServer, tmp_path: Path) -> None:

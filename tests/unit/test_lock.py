@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ from samaops.clients import server_lock
 from samaops.errors import LockedError, RefusedError
 from samaops.journal import lock, lock_directory
 from samaops.journal.lock import ChangeLock
+from samaops.journal.owner import Owner
 from tests.unit.mutations import answered_in_time
 
 ROOT = Path(__file__).parents[2]
@@ -251,6 +253,22 @@ def test_a_holder_that_wrote_no_name_is_named_by_the_kernel(
             ChangeLock(tmp_path, "dakar").take()
         assert process.stdin is not None
         process.stdin.close()
+
+
+def test_since_when_somebody_has_the_lock_is_told_by_the_clock_of_whoever_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        owner = Owner("awa", "ops1", 42, "", "2026-11-29T01:13:32.123456+00:00")
+        for error in (lock.locked(owner), lock.locked(owner, "db")):
+            assert "since 2026-11-29 10:13:32 JST" in error.message
+            assert error.since == owner.since  # for whoever computes with it
+        assert "since yesterday" in lock.locked(replace(owner, since="yesterday")).message
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_directory_is_the_configured_one_or_that_of_its_group_or_our_own(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from samaops.changes.pgbouncer.admin import (
     CONSOLE,
+    FILE,
     GUARD,
     Command,
     command,
@@ -45,22 +46,27 @@ _RETRY_SECONDS = 15.0
 
 
 class Holding(Struct, frozen=True):
-    """What to hold, by PAUSE or KILL (a file of ``sql/pgbouncer``), and after how long it ends by itself."""
+    """What to hold, by PAUSE or KILL (a file of ``sql/pgbouncer``), and after how long it ends by itself.
+
+    ``kept_open`` is the min_pool_size that PgBouncer has before and afterwards, and not meanwhile; 0: it has none.
+    """
 
     file: str
     database: str
     seconds: float
+    kept_open: int = 0
 
 
 class Resuming(Struct, frozen=True):
-    """What to let go on; "" stands for what is paused as a whole."""
+    """What to let go on; "" stands for what is paused as a whole. ``kept_open`` is that of its pause, where it is known."""
 
     database: str
+    kept_open: int = 0
 
 
-def resume(database: str, site: Site) -> Operation:
+def resume(database: str, site: Site, kept_open: int = 0) -> Operation:
     """Return the operation that lets a database go on and ends its watchdog."""
-    return Operation(RESUME, asdict(Resuming(database)), configured(site).server)
+    return Operation(RESUME, asdict(Resuming(database, kept_open)), configured(site).server)
 
 
 def _looks(site: Site, _database: str, seconds: str) -> tuple[str, ...]:
@@ -69,7 +75,7 @@ def _looks(site: Site, _database: str, seconds: str) -> tuple[str, ...]:
         text = _("{seconds:g} is not between {least:g} and {most:g} seconds")
         words = {"seconds": float(seconds), "least": LEAST_SECONDS, "most": MOST_SECONDS}
         raise UsageError(text.format(**words))
-    return (*CONSOLE, GUARD)
+    return (*CONSOLE, GUARD, FILE)
 
 
 def _typed(database: str, seconds: str) -> tuple[str, ...]:
@@ -98,15 +104,15 @@ def plan_pause(snapshot: Snapshot, site: Site, database: str, seconds: str) -> P
     require_guarded(snapshot, site, float(seconds))
     for each in chosen_ones:
         refuse_session_mode(seen, each)
-    steps = tuple(_hold_step(site, "pause", each.name, float(seconds)) for each in chosen_ones)
-    waits = _("PAUSE waits until the transactions have ended, at most {seconds:g} s; then it is taken back")
-    after = _(
-        "After it clients may wait up to {seconds:g} s more, until the next log-in (server_login_retry)"
+    kept_open = _kept_open(snapshot)
+    steps = tuple(
+        _hold_step(site, Holding("pause", each.name, float(seconds), kept_open)) for each in chosen_ones
     )
+    waits = _("PAUSE waits until the transactions have ended, at most {seconds:g} s; then it is taken back")
     notes = (
         waits.format(seconds=float(seconds) * SHARE_FOR_PAUSE),
         *_notes(site, database, seconds),
-        after.format(seconds=_retry_seconds(snapshot)),
+        *_log_in_notes(snapshot, chosen_ones),
     )
     return replace(plan, steps=steps, notes=notes)
 
@@ -135,10 +141,11 @@ def plan_kill(snapshot: Snapshot, site: Site, database: str, seconds: str) -> Pl
     )
     cut = _("{count} clients are cut off, their transactions are rolled back").format(count=clients)
     step = replace(
-        _hold_step(site, "kill", database, float(seconds)),
+        _hold_step(site, Holding("kill", database, float(seconds), _kept_open(snapshot))),
         undo_restores=_("{database} serves; who was cut off has to connect again").format(database=database),
     )
-    return replace(plan, steps=(step,), notes=(cut, *_notes(site, database, seconds)))
+    notes = (cut, *_notes(site, database, seconds), *_log_in_notes(snapshot, [known]))
+    return replace(plan, steps=(step,), notes=notes)
 
 
 def require_guarded(snapshot: Snapshot, site: Site, seconds: float) -> None:
@@ -185,18 +192,44 @@ def refuse_session_mode(seen: Console, database: PooledDatabase) -> None:
         raise RefusedError(text.format(database=database.name, count=clients), hint="samaops pool clients")
 
 
-def _hold_step(site: Site, file: str, database: str, seconds: float) -> Step:
-    section = configured(site)
+def _kept_open(snapshot: Snapshot) -> int:
+    """Return min_pool_size; while another database is paused, as the file has it: it is 0 then, for that pause."""
+    seen, file = console_in(snapshot), facts(snapshot).file
+    text = seen.settings.get("min_pool_size", "")
+    if text == "0" and file and any(each.is_paused for each in seen.databases):
+        text = file.settings.get("min_pool_size", "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _log_in_notes(snapshot: Snapshot, databases: Sequence[PooledDatabase]) -> Iterator[str]:
+    """Say what becomes of min_pool_size, and where a pause cuts log-ins all the same."""
+    kept_open = _kept_open(snapshot)
+    if kept_open:
+        text = _(
+            "min_pool_size is 0 meanwhile and {size} again after it: a log-in that PAUSE cuts counts as failed"
+        )
+        yield text.format(size=kept_open)
+    if own := [each.name for each in databases if each.min_pool_size]:
+        text = _(
+            "After it clients of {databases} may wait up to {seconds:g} s more, until the next log-in (server_login_retry): "
+            "its min_pool_size stands in the file"
+        )
+        yield text.format(databases=", ".join(own), seconds=_retry_seconds(snapshot))
+
+
+def _hold_step(site: Site, holding: Holding) -> Step:
+    section, database, file = configured(site), holding.database, holding.file
     paused = _("{database} is paused").format(database=database)
     serves = _("{database} is not paused").format(database=database)
     title = _("Pause {database}") if file == "pause" else _("Cut off all clients of {database}")
-    holding = Holding(file, database, seconds)
     return Step(
         id=f"pool.{file}",
         title=title.format(database=database),
         risk=Risk.DISRUPTIVE,
-        operation=Operation(HOLD, asdict(holding), section.server, START_SECONDS + seconds * SHARE_FOR_PAUSE),
-        undo=resume(database, site),
+        operation=Operation(
+            HOLD, asdict(holding), section.server, START_SECONDS + holding.seconds * SHARE_FOR_PAUSE
+        ),
+        undo=resume(database, site, holding.kept_open),
         before=(Condition("pgbouncer.is_paused", (database,), False, serves),),
         after=(Condition("pgbouncer.is_paused", (database,), True, paused),),
         servers=(section.server,),

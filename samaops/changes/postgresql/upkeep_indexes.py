@@ -73,6 +73,10 @@ def _looks(site: Site, *arguments: str) -> tuple[str, ...]:
     return (*BACKENDS, *RELATIONS, *INDEXES, *UNFINISHED, *DIRECTORIES)
 
 
+# What gives a server room, where a copy lacks it.
+ROOM = "samaops troubleshoot disk-full"
+
+
 class _Wish(Struct, frozen=True):
     """An index that is to be rebuilt, why, how urgent, and whether that is only an estimate."""
 
@@ -91,6 +95,8 @@ def plan_reindex(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
     asked, database = wanted(arguments), database_of(site)
     _require_reindexable(snapshot, database)
     steps, left_out, notes = _steps(snapshot, site, asked)
+    if not steps and (short := [each for each in left_out if each.hint == ROOM]):
+        raise RefusedError(short[0].reason, hint=ROOM)
     nothing = _("no index needs it") if not asked.names else _("none of them is left to do")
     return Plan(
         "db reindex", arguments, _("Rebuild indexes of {database}").format(database=database), database, tuple(steps),
@@ -137,7 +143,6 @@ def _steps(snapshot: Snapshot, site: Site, asked: Wanted) -> tuple[list[Step], l
     # Gone, or well, when the turn of the others comes.
     mended = {index.oid for index in ours} | {wish.index.oid for wish in wishes if not wish.index.is_valid}
     turn = _Turn(server, until, asked.wait_seconds, unfinished, frozenset(mended))
-    refused: list[RefusedError] = []
     for wish in wishes:
         if wish.index.oid in leftovers:
             continue  # told above, or removed
@@ -149,12 +154,9 @@ def _steps(snapshot: Snapshot, site: Site, asked: Wanted) -> tuple[list[Step], l
         missing = int(bytes_missing(snapshot, wish.index.tablespace, needed) or 0)
         if missing:
             text = lacking(wish.index.full_name, needed, missing)
-            refused.append(RefusedError(text))
-            left_out.append(LeftOut(f"postgresql/{wish.index.full_name}", text, is_failure=True))
+            left_out.append(LeftOut(f"postgresql/{wish.index.full_name}", text, ROOM, is_failure=True))
             continue
         steps.append(_rebuilding(wish, turn))
-    if refused and not steps:
-        raise refused[0]
     if len(steps) > MOST_STEPS:
         notes.append(
             _("{count} indexes more need it; run it again for them").format(count=len(steps) - MOST_STEPS)
@@ -373,10 +375,11 @@ def plan_optimize(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
             notes.append(_("Who holds back cleaning could not be seen: {reason}").format(reason=error))
     try:
         _require_reindexable(snapshot, database)
-        rebuilding, indexes_left_out, more = _steps(snapshot, site, asked)
-        steps, left_out, notes = [*steps, *rebuilding], [*left_out, *indexes_left_out], [*notes, *more]
     except RefusedError as error:
         notes.append(_("No index is rebuilt: {reason}").format(reason=error.message))
+    else:
+        rebuilding, indexes_left_out, more = _steps(snapshot, site, asked)
+        steps, left_out, notes = [*steps, *rebuilding], [*left_out, *indexes_left_out], [*notes, *more]
     notes += [
         _(
             "Left out: VACUUM FULL, which lets nobody at a table for as long as it takes; samaops db vacuum --full TABLE"

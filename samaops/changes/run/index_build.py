@@ -6,10 +6,8 @@ left is known by its name, and never taken for somebody else's.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, convert
@@ -27,6 +25,7 @@ from samaops.changes.postgresql.indexes import (
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.changes.run.statements import complaints_in, configured
+from samaops.changes.run.watched import Watched
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import WritingClient
 from samaops.i18n import _
@@ -61,67 +60,45 @@ class Worker(Struct, frozen=True):
         with self.connection() as client, self.connection("watch") as watcher:
             for each in before:
                 client.execute(each)
-            _Watch(watcher, client.pid, self.wait_seconds).over(lambda: client.execute(statement))
+            pid = {"pid": client.pid}
+            work = Watched(lambda: client.execute(statement), lambda: watcher.run("cancel_own", values=pid))
+            _watched(work, watcher, client.pid, self.wait_seconds)
             complaints = complaints_in(client.notices)
         if complaints:
             raise ClientError(FailureKind.ERROR, complaints, "index")
 
 
-class _Watch:
-    """Looks at what one session does, until it has ended."""
+def _watched(work: Watched, watcher: WritingClient, pid: int, wait_seconds: float) -> None:
+    """See work to its end; end it when others keep it waiting for too long, or when we are interrupted.
 
-    def __init__(self, watcher: WritingClient, pid: int, wait_seconds: float) -> None:
-        self._watcher = watcher
-        self._pid = pid
-        self._left = wait_seconds
-        self._error: ClientError | None = None
+    Raises ClientError where it failed, or was given up.
+    """
+    try:
+        reason = _given_up(work, watcher, pid, wait_seconds)
+    except BaseException:
+        work.end(CANCEL_SECONDS)
+        raise
+    if reason:
+        work.end(CANCEL_SECONDS)
+        if work.failure is not None:  # else it has ended in that very moment
+            raise ClientError(FailureKind.ERROR, reason, "index")
+    if work.failure is not None:
+        raise work.failure
 
-    def over(self, work: Callable[[], object]) -> None:
-        """Do it in a thread, and cancel it when others keep it waiting for too long, or when we are interrupted."""
 
-        def do() -> None:
-            try:
-                work()
-            except ClientError as error:
-                self._error = error
-
-        thread = threading.Thread(target=do, daemon=True)
-        thread.start()
-        try:
-            reason = self._watched(thread)
-        except BaseException:
-            self._cancel(thread)
-            raise
-        if reason:
-            self._cancel(thread)
-            if self._error is not None:  # else it has ended in that very moment
-                raise ClientError(FailureKind.ERROR, reason, "index")
-        if self._error is not None:
-            raise self._error
-
-    def _watched(self, thread: threading.Thread) -> str:
-        """Return why it is given up; empty when it has ended."""
-        looked = time.monotonic()
-        while True:
-            thread.join(LOOK_EVERY_SECONDS)
-            if not thread.is_alive():
-                return ""
-            rows = self._watcher.run("index_watch", values={"pid": self._pid})
-            now = time.monotonic()
-            if rows:
-                progress.tell(_come_so_far(rows[0]))
-                if rows[0]["is_waiting"]:
-                    self._left -= now - looked
-                    if self._left <= 0:
-                        return _("given up: {reason}").format(reason=_come_so_far(rows[0]))
-            looked = now
-
-    def _cancel(self, thread: threading.Thread) -> None:
-        ends_at = time.monotonic() + CANCEL_SECONDS
-        while thread.is_alive() and time.monotonic() < ends_at:
-            with suppress(ClientError):
-                self._watcher.run("cancel_own", values={"pid": self._pid})
-            thread.join(LOOK_EVERY_SECONDS)
+def _given_up(work: Watched, watcher: WritingClient, pid: int, left: float) -> str:
+    """Look on until it has ended; return why it is given up, "" where it is not. ``left`` bounds all waits together."""
+    looked = time.monotonic()
+    while not work.has_ended(LOOK_EVERY_SECONDS):
+        rows = watcher.run("index_watch", values={"pid": pid})
+        now = time.monotonic()
+        if rows:
+            progress.tell(_come_so_far(rows[0]))
+            left -= (now - looked) if rows[0]["is_waiting"] else 0.0
+            if rows[0]["is_waiting"] and left <= 0:
+                return _("given up: {reason}").format(reason=_come_so_far(rows[0]))
+        looked = now
+    return ""
 
 
 def _come_so_far(row: Row) -> str:

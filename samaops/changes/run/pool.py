@@ -25,6 +25,7 @@ from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 
 _END_SECONDS = 5.0
+_RELEASE_SECONDS = 15.0
 # Between the watchdog and PAUSE lies a log-in to the console: who needs longer was frozen, and the watchdog may be gone.
 _LATE_SECONDS = 10.0
 _IS_NOT_PAUSED = "is not paused"
@@ -71,8 +72,10 @@ def _hold_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     holding = convert(operation.arguments, Holding)
     psql = f"psql -p {_configured(site).port} -c {quoted(command_of('resume', holding.database))} pgbouncer"
     guard = _("# on {server}, by itself {seconds:g} s later: {command}")
+    quiet = (command_of("set_min_pool_size", size=0),) if holding.kept_open else ()
     return (
         guard.format(server=operation.server, seconds=holding.seconds, command=psql),
+        *(command_lines.console(site, words) for words in quiet),
         command_lines.console(site, command_of(holding.file, holding.database)),
     )
 
@@ -83,11 +86,17 @@ def hold(operation: Operation, site: Site) -> Outcome:
     holding = convert(operation.arguments, Holding)
     begun = _now()
     with _watchdog(site) as watchdog:
-        watchdog.start(holding.database, holding.seconds, START_SECONDS)
+        watchdog.start(holding.database, holding.seconds, START_SECONDS, _keeping_open(holding.kept_open))
     guarded, seconds = _now(), holding.seconds * SHARE_FOR_PAUSE
     with _console(site, seconds) as console:
         if _now() - guarded > min(_LATE_SECONDS, seconds):
             return Outcome(False, _("this machine stood still: the watchdog may have ended"))
+        if holding.kept_open:
+            console.run("set_min_pool_size", size=0)
+        with suppress(
+            ClientError
+        ):  # one that does not end is one that PostgreSQL does not answer: it fails anyhow
+            _await_log_ins(console, (holding.database,))
         progress.tell(
             _("waiting for the transactions of {database} to end").format(database=holding.database)
         )
@@ -127,7 +136,7 @@ def held(databases: Sequence[str], seconds: float, site: Site) -> Iterator[Held]
         return
     with _watchdog(site) as watchdog, _console(site, START_SECONDS + seconds) as console:
         kept_open = _kept_open(console)
-        then = command_of("set_min_pool_size", size=kept_open) if kept_open else ""
+        then = _keeping_open(kept_open)
         state = Held(seconds)
         for database in databases:
             watchdog.start(database, seconds, START_SECONDS, then)
@@ -136,7 +145,10 @@ def held(databases: Sequence[str], seconds: float, site: Site) -> Iterator[Held]
                 text = _("the watchdogs took too long to begin")
                 raise ClientError(FailureKind.NO_ANSWER, text, "watchdog")
             with _console(site, seconds * SHARE_FOR_PAUSE) as pausing:
-                _await_log_ins(console, databases, kept_open)
+                if kept_open:
+                    console.run("set_min_pool_size", size=0)
+                _refuse_kept_open(console, databases)
+                _await_log_ins(console, databases)
                 state.asked_at = _now()
                 for database in databases:
                     _pause(pausing, database, seconds, site)
@@ -158,14 +170,13 @@ def _kept_open(console: ConsoleAdministrator) -> int:
     return int(words) if words.isdigit() else 0
 
 
-def _await_log_ins(console: ConsoleAdministrator, databases: Sequence[str], kept_open: int) -> None:
-    """See that nobody logs in to PostgreSQL for these databases. Raises ClientError.
+def _keeping_open(kept_open: int) -> str:
+    """Return the command by which min_pool_size is again what it was; "" where it was none."""
+    return command_of("set_min_pool_size", size=kept_open) if kept_open else ""
 
-    A pause cuts off a log-in, and PgBouncer takes that for one that failed: its clients are then refused until
-    server_login_retry is over. For min_pool_size it logs in during a pause too (seen with 1.18).
-    """
-    if kept_open:
-        console.run("set_min_pool_size", size=0)
+
+def _refuse_kept_open(console: ConsoleAdministrator, databases: Sequence[str]) -> None:
+    """Raise ClientError where a database keeps connections open by its line of the file, which the console cannot set."""
     own = [
         row["name"]
         for row in console.show("databases")
@@ -176,6 +187,14 @@ def _await_log_ins(console: ConsoleAdministrator, databases: Sequence[str], kept
             "{database} has a min_pool_size of its own in PgBouncer's file: a pause would break its log-ins"
         )
         raise ClientError(FailureKind.UNAVAILABLE, text.format(database=own[0]), "PAUSE")
+
+
+def _await_log_ins(console: ConsoleAdministrator, databases: Sequence[str]) -> None:
+    """See that nobody logs in to PostgreSQL for these databases. Raises ClientError.
+
+    A pause cuts off a log-in, and PgBouncer takes that for one that failed: its clients are then refused until
+    server_login_retry is over. For min_pool_size it logs in during a pause too (seen with 1.18).
+    """
     until = _now() + _LOG_IN_SECONDS
     while any(int(row["sv_login"] or 0) for row in console.show("pools") if row["database"] in databases):
         if _now() > until:
@@ -242,16 +261,26 @@ def _resume_lines(operation: Operation, site: Site) -> tuple[str, ...]:
 
 @runs(RESUME, lines=_resume_lines)
 def resume(operation: Operation, site: Site) -> Outcome:
-    """Let a database go on; its watchdog, which would end a later pause too, ends as well. Raises ClientError."""
-    database = convert(operation.arguments, Resuming).database
+    """Let a database go on; its watchdog, which would end a later pause too, ends as well. Raises ClientError.
+
+    What the pools keep open is as before once none is paused any more: what the plan does not know of it, the watchdog does.
+    """
+    resuming = convert(operation.arguments, Resuming)
+    database = resuming.database
     with _console(site, operation.timeout_seconds) as console:
         if not database:
             console.run("resume_all")  # where that is refused, something else keeps the clients waiting
             return Outcome(True)
         _resume(console, database)
+        is_last = not any(int(row["paused"]) for row in console.show("databases"))
+        if is_last and resuming.kept_open:
+            console.run("set_min_pool_size", size=resuming.kept_open)
     try:
         with _watchdog(site) as watchdog:
-            watchdog.end(database, _END_SECONDS)
+            if is_last:
+                watchdog.release(database, _RELEASE_SECONDS)
+            else:
+                watchdog.end(database, _END_SECONDS)
     except ClientError as error:  # it ends by itself
         return Outcome(True, _("a watchdog may still be there: {reason}").format(reason=error.message))
     return Outcome(True)

@@ -6,18 +6,19 @@ interrupted; a samaops that is killed is noticed by the server within two second
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from samaops.changes.postgresql.upkeep_indexes import is_leftover_of
 from samaops.changes.postgresql.upkeep_work import ANALYZE, DROP, FULL, REINDEX, UPKEEP, VACUUM, Upkeep
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.changes.run.statements import complaints_in, configured
+from samaops.changes.run.watched import Watched
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient, WritingClient, quoted, statement_of
 from samaops.i18n import _
@@ -125,7 +126,8 @@ class _Turn:
     def _prepared(self) -> Outcome | Row:
         """Return the relation as it is once it is its turn, or why it does not come to that."""
         if not self._is_ours_in_time():
-            return _skipped(_("another samaops works on a relation of this database"))
+            text = _("another samaops works on a relation of this database")
+            return replace(_skipped(text), is_busy=True)
         try:
             state = self._state()
         except ClientError as error:
@@ -206,30 +208,24 @@ class _Turn:
 
     def _work_watched(self) -> ClientError | None:
         """Run the statement in a thread and look on; return how it failed."""
-        failures: list[ClientError] = []
-
-        def work() -> None:
-            try:
-                self._worker.run(_FILES[self._work.does], _names(self._work))
-            except ClientError as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
+        pid = {"pid": self._worker.pid}
+        work = Watched(
+            lambda: self._worker.run(_FILES[self._work.does], _names(self._work)),
+            lambda: self._watcher.read("cancel_own", pid),
+        )
         try:
-            self._watch(thread)
+            self._watch(work)
         except KeyboardInterrupt:
             self._stopped = _Stopped(_("interrupted"), is_interrupted=True)
-            self._cancel(thread)
+            self._end(work)
         except ClientError:  # nobody looks on any more: it must not go on alone
             self._worker.close()
-            thread.join(_CLEAN_SECONDS)
+            work.has_ended(_CLEAN_SECONDS)
             raise
-        return failures[0] if failures else None
+        return work.failure
 
-    def _watch(self, thread: threading.Thread) -> None:
-        thread.join(_LOOK_SECONDS)
-        while thread.is_alive():
+    def _watch(self, work: Watched) -> None:
+        while not work.has_ended(_LOOK_SECONDS):
             rows = self._watcher.read("upkeep_progress", {"pid": self._worker.pid})
             if rows:
                 progress.tell(_progress(self._work, rows[0]))
@@ -237,9 +233,13 @@ class _Turn:
             if self._is_over():
                 self._stopped = _Stopped(_("the window is over; it is left for the next time"), is_left=True)
             if self._stopped.reason:
-                self._cancel(thread)
+                self._end(work)
                 return
-            thread.join(_LOOK_SECONDS)
+
+    def _end(self, work: Watched) -> None:
+        """End the statement, and wait for its end."""
+        if not work.end(_CLEAN_SECONDS):
+            self._worker.close()
 
     def _stop_when_late(self, row: Row) -> None:
         if not row["is_waiting"]:
@@ -251,15 +251,6 @@ class _Turn:
             text = _("it waited {seconds:g} s for {who}")
             who = _who({**row, "pid": row["blocker"]})
             self._stopped = _Stopped(text.format(seconds=self._work.wait_seconds, who=who))
-
-    def _cancel(self, thread: threading.Thread) -> None:
-        """End the statement, and wait for its end."""
-        until = time.monotonic() + _CLEAN_SECONDS
-        while thread.is_alive() and time.monotonic() < until:
-            self._watcher.read("cancel_own", {"pid": self._worker.pid})
-            thread.join(_LOOK_SECONDS * 2)
-        if thread.is_alive():
-            self._worker.close()
 
     def _is_done(self, before: Row, after: Row | None) -> bool:
         """Return whether the server's own records say that it was done, whatever the statement answered."""

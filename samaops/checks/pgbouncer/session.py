@@ -11,8 +11,9 @@ from samaops.checks.pgbouncer import logins
 from samaops.checks.registry import Context, access, check
 from samaops.facts.pgbouncer import PgBouncerFacts, PgBouncerProbe, PooledSession
 from samaops.facts.postgresql import PostgresFacts
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
+from samaops.model.status import Status
 from samaops.site.commands import as_superuser, samaops
 
 READ_ONLY = "default_transaction_read_only"
@@ -156,7 +157,7 @@ def sequences(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
     if seen is None:
         yield _not_seen(context)
         return
-    yield context.worst(
+    worst = context.worst(
         seen,
         by=lambda sequence: sequence.percent,
         title=lambda sequence: _("Sequence {name} is at {value} of {last} ({percent} %)").format(
@@ -165,3 +166,17 @@ def sequences(facts: PgBouncerFacts, context: Context) -> Iterator[Finding]:
         evidence=lambda rows: {"sequences": [asdict(sequence) for sequence in rows]},
         none=_("The application sees no sequence that ends"),
     )
+    not_asked = facts.query.sequences_not_asked if facts.query else 0
+    yield _not_all_asked(worst, not_asked, context) if not_asked else worst
+
+
+def _not_all_asked(worst: Finding, not_asked: int, context: Context) -> Finding:
+    """Return what was found, with how many were not asked; what would be ok is unknown then."""
+    detail = ngettext(
+        "{count} sequence of the smallest tables was not asked",
+        "{count} sequences, those of the smallest tables, were not asked",
+        not_asked,
+    ).format(count=not_asked)
+    evidence = {**worst.evidence, "not_asked": not_asked}
+    status = Status.UNKNOWN if worst.status is Status.OK else worst.status
+    return context.finding(status, worst.title, value=worst.value, detail=detail, evidence=evidence)

@@ -53,6 +53,13 @@ def _judge(facts: ServerFacts, reference: float, offsets: dict[str, float], cont
     low, high = facts.clock_low - reference, facts.clock_high - reference
     proved = max(0.0, low, -high)  # how far it is away at least, whatever the network's delay was
     name = context.server
+    evidence = {"offset_low": round(low, 3), "offset_high": round(high, 3), "offsets": _rounded(offsets)}
+    if not 0 <= high - low <= (context.critical or 0):
+        title = _("The clock of {name}: between {low:.1f} and {high:.1f} s away, which tells nothing").format(
+            name=name, low=min(low, high), high=max(low, high)
+        )
+        detail = _("the answer took too long, or the clock of this machine was set meanwhile")
+        return context.unknown(title, detail=detail, evidence=evidence, hint="timedatectl")
     title = _("The clock of {name} is right within {bound:.2f} s").format(
         name=name, bound=max(abs(low), abs(high))
     )
@@ -62,7 +69,7 @@ def _judge(facts: ServerFacts, reference: float, offsets: dict[str, float], cont
     return context.above(
         round(proved, 3),
         title,
-        evidence={"offset_low": round(low, 3), "offset_high": round(high, 3), "offsets": _rounded(offsets)},
+        evidence=evidence,
         hint=context.on_server("timedatectl; chronyc tracking"),
     )
 

@@ -63,13 +63,13 @@ def create(
     ctx: typer.Context,
     table: Annotated[str, typer.Argument(metavar="TABLE", help=N_("The table, with its schema or without."))],
     columns: Annotated[
-        list[str], typer.Argument(metavar="COLUMN...", help=N_("Its columns, the first first."))
+        list[str], typer.Argument(metavar="COLUMN...", help=N_("Its columns, in their order."))
     ],
     unique: Annotated[
         bool, typer.Option("--unique", help=N_("No two rows may have the same values."))
     ] = False,
     name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help=N_("Another name than the usual."))
+        str, typer.Option("--name", metavar="NAME", help=N_("Another name than the usual one."))
     ] = "",
     wait: BlockedOption = 120.0,
 ) -> None:

@@ -44,7 +44,7 @@ def slow(
     ctx: typer.Context,
     over: Annotated[
         float,
-        typer.Option("--over", metavar="SECONDS", min=0.1, max=3600, help=N_("How long is counted.")),
+        typer.Option("--over", metavar="SECONDS", min=0.1, max=3600, help=N_("How long to count.")),
     ] = 30.0,
     since_reset: Annotated[
         bool, typer.Option("--since-reset", help=N_("All that was counted so far, at once."))

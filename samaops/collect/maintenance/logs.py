@@ -24,12 +24,15 @@ from samaops.config.settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
+from samaops.model.quantities import duration
 from samaops.site.site import Site
 
 LIST_SECONDS = 20.0
 READ_SECONDS = 100.0
 TOP_MESSAGES = 10
 MOST_FILES = 500
+# Less is NTP at work, and no file is taken for older than the earlier reading by it.
+CLOCK_SECONDS = 5.0
 _WHY_NOT = (("No such file", FailureKind.MISSING), ("no answer", FailureKind.NO_ANSWER))
 # One of so many lines is normalised in a file with very many: see the script.
 SAMPLED_WEIGHT = 97
@@ -98,6 +101,11 @@ def list_files(
         epoch, directory = float(sections["now"][0]), sections["directory"][0]
     except (KeyError, IndexError, ValueError) as error:
         raise ClientError(FailureKind.ERROR, _("the server's answer is not complete"), "list") from error
+    if marks and epoch < marks.epoch - CLOCK_SECONDS:
+        text = _(
+            "the server's clock was {time} later at the earlier reading: what is new since cannot be told"
+        )
+        raise ClientError(FailureKind.GARBAGE, text.format(time=duration(marks.epoch - epoch)), "list")
     if directory != "exists":
         why = reason(complaints["directory"], "no such file", "permission denied", "no answer") or directory
         kind = next((kind for words, kind in _WHY_NOT if words in why), FailureKind.PERMISSION)

@@ -46,12 +46,13 @@ def wraparound(site: Site, over: float | None, limit: int, sleep: Sleep = time.s
         rights = client.read_one("rights")
         counters = client.read_one("xid_rate")
         ages = client.read("wraparound")
-        sequences = client.read("sequences")
+        counted = client.read("sequences")
         holders = client.read("xmin")
         if over:
             sleep(over)
         rate = _rate(counters, client.read_one("xid_rate") if over else None)
-    rows = [_aged(row, rate) for row in ages] + [_sequence(row) for row in sequences if not row["is_hidden"]]
+    sequences = [row for row in counted if row["name"] is not None and not row["is_hidden"]]
+    rows = [_aged(row, rate) for row in ages] + [_sequence(row) for row in sequences]
     rows.sort(key=lambda row: (-row["percent"], row["of"] != "database", row["name"]))
     columns = (
         Column("percent", _("% of limit"), is_number=True),
@@ -62,17 +63,16 @@ def wraparound(site: Site, over: float | None, limit: int, sleep: Sleep = time.s
         Column("size", _("size"), is_number=True),
     )
     notes = list(_notes(counters, rows, holders, rate))
-    hidden = next((row["hidden"] for row in sequences), 0)
-    if hidden:
+    if hidden := max(row["hidden"] for row in counted):
         text = _("{count} sequences are hidden from {role}: it needs USAGE or SELECT on them")
         notes.append(text.format(count=hidden, role=rights["role"]))
-    if not_asked := next((row["not_asked"] for row in sequences), 0):
+    if not_asked := max(row["not_asked"] for row in counted):
         text = _("{count} sequences, those of the smallest tables, were not looked at")
         notes.append(text.format(count=not_asked))
     if not rights["sees_sessions"]:
         notes.append(look.missing_monitor(rights["role"]))
     notes += look.shown_of(len(rows), limit)
-    is_whole = not hidden and rights["sees_sessions"]
+    is_whole = not hidden and not not_asked and rights["sees_sessions"]
     answer = _answer(rows, rate)
     table = look.table(site, "wraparound", columns, rows[:limit], answer, notes, is_whole=is_whole)
     figures = {

@@ -33,6 +33,7 @@ from samaops.i18n import _
 from samaops.journal.lock import UNKNOWN, ChangeLock
 from samaops.model.bulletin import Bulletin
 from samaops.model.finding import Finding
+from samaops.model.history import local
 from samaops.model.plan import Plan
 from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.routine import Routine, Task
@@ -311,7 +312,11 @@ def _acquire(held: ChangeLock, routine: Routine) -> None:
         if owner in (None, UNKNOWN):
             raise
         text = _("{routine} is being done by {user} on {host}, process {pid}, since {since}").format(
-            routine=_(routine.title), user=owner.user, host=owner.host, pid=owner.pid, since=owner.since
+            routine=_(routine.title),
+            user=owner.user,
+            host=owner.host,
+            pid=owner.pid,
+            since=local(owner.since),
         )
         raise LockedError(text, since=owner.since) from error
 

@@ -436,6 +436,19 @@ def test_a_step_that_could_not_be_made_now_is_left_out_and_is_not_done(
     assert engine(world, journal).apply(alone("a", "c")).statuses == (REFUSED_STATUS, REFUSED_STATUS)
 
 
+def test_where_another_samaops_was_at_all_of_it_the_change_ends_as_locked(
+    world: ScriptedWorld, journal: Journal
+) -> None:
+    busy = Outcome(False, "another samaops is at it", is_seen=True, is_skipped=True, is_busy=True)
+    world.outcomes["a=1"] = busy
+    assert engine(world, journal).apply(alone("a", "c")).exit_code == 0  # the other was made
+    world.outcomes["c=1"] = busy
+    world.set("c", 0)
+    applied = engine(world, journal).apply(alone("a", "c"))
+    assert (applied.exit_code, applied.failure) == (LOCKED, "another samaops is at it")
+    assert applied.statuses == (REFUSED_STATUS, REFUSED_STATUS)
+
+
 def test_what_failed_and_left_nothing_needs_no_hand(world: ScriptedWorld, journal: Journal) -> None:
     world.outcomes["b=1"] = Outcome(False, "gave up", is_seen=True)
     applied = engine(world, journal).apply(alone("b", "c"))

@@ -84,7 +84,12 @@ def test_a_pause_says_when_it_ends_and_what_ends_it() -> None:
     plan = planned("pool pause", "samaconso", "30")
     (step,) = plan.steps
     assert step.risk is Risk.DISRUPTIVE
-    assert dict(step.operation.arguments) == {"file": "pause", "database": "samaconso", "seconds": 30.0}
+    assert dict(step.operation.arguments) == {
+        "file": "pause",
+        "database": "samaconso",
+        "seconds": 30.0,
+        "kept_open": 0,
+    }
     assert "at most 15 s" in plan.notes[0]
     assert "A watchdog on db ends it 30 s after it began" in plan.notes[1]
     assert verbs.find("pool pause").typed("", "30") == ("--for", "30")
@@ -111,6 +116,32 @@ def test_without_a_limit_on_waiting_a_pause_may_last_longer() -> None:
     assert planned("pool pause", "samaconso", "300", settings={**IN_FORCE, "query_wait_timeout": "0"}).steps
 
 
+def test_a_pause_keeps_nothing_open_and_knows_what_was() -> None:
+    def kept(plan: Plan) -> tuple[int, int]:
+        step = plan.steps[0]
+        assert step.undo
+        return step.operation.arguments["kept_open"], step.undo.arguments["kept_open"]
+
+    having = {**IN_FORCE, "min_pool_size": "7"}
+    for verb in ("pool pause", "pool kill"):
+        plan = planned(verb, "samaconso", "30", settings=having)
+        assert kept(plan) == (7, 7)
+        assert any("min_pool_size is 0 meanwhile and 7 again" in note for note in plan.notes)
+        assert not any("server_login_retry" in note for note in plan.notes)
+        own = planned(verb, "samaconso", "30", settings=having, **offered(min_pool_size=3))
+        assert any("clients of samaconso may wait up to 15 s more" in note for note in own.notes)
+
+
+def test_a_second_pause_knows_what_was_kept_open_from_the_file() -> None:
+    file = parsed("/etc/pgbouncer.ini", FILE + "min_pool_size = 7\n", IN_FORCE)
+    other = replace(DATABASE, name="other", is_paused=True)
+    plan = planned(
+        "pool pause", "samaconso", "30", facts=replace(FACTS, file=file),
+        settings={**IN_FORCE, "min_pool_size": "0"}, databases=(DATABASE, other),
+    )  # fmt: skip
+    assert plan.steps[0].operation.arguments["kept_open"] == 7
+
+
 @pytest.mark.parametrize("seconds", ["1", "301"])
 def test_a_pause_has_a_least_and_a_longest_time(seconds: str) -> None:
     with pytest.raises(UsageError):
@@ -135,7 +166,7 @@ def test_resume_is_for_what_is_paused() -> None:
     )  # fmt: skip
     assert (len(both.steps), both.cures) == (1, ())  # the other one stays paused
     held = planned("pool resume", "", is_held=True)
-    assert dict(held.steps[0].operation.arguments) == {"database": ""}
+    assert dict(held.steps[0].operation.arguments) == {"database": "", "kept_open": 0}
     with pytest.raises(RefusedError, match="as a whole"):
         planned("pool resume", "samaconso", is_held=True)
 

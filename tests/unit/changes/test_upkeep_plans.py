@@ -210,6 +210,15 @@ def test_without_room_for_the_copy_it_is_refused_with_the_bytes_that_are_missing
         planned("db reindex", "orders_note", data_directories=(replace(FREE, free_bytes=10_000_000),))
 
 
+def test_of_all_upkeep_an_index_without_room_is_left_out_and_that_is_no_success() -> None:
+    plan = planned(
+        "db optimize", upkeep_indexes=(replace(INDEX, is_valid=False),),
+        data_directories=(replace(FREE, free_bytes=10_000_000),),
+    )  # fmt: skip
+    assert (plan.steps, [each.is_failure for each in plan.left_out]) == ((), [True])
+    assert "36137344 bytes are missing" in plan.left_out[0].reason
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [

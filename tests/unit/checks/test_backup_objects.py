@@ -53,6 +53,10 @@ def test_a_copy_that_is_not_there_is_told_once() -> None:
     assert statuses("backup.objects.old", observed(exists=False)) == {}
 
 
+def test_a_copy_of_the_future_has_no_age() -> None:
+    assert statuses("backup.objects.old", observed(run(-2))) == {SUBJECT: "unknown"}
+
+
 @pytest.mark.parametrize(
     ("observation", "expected", "words"),
     [

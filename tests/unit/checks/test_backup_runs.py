@@ -93,6 +93,9 @@ CASES: list[tuple[str, CatalogueFacts, dict[str, Any], str | None]] = [
     ("backup.grade.old", facts(run(0.2), run(40)), {}, "warning"),
     ("backup.grade.old", facts(run(0.2), run(40, grades=Grades(restored=proof(2)))), {}, "ok"),
     ("backup.grade.old", facts(dump(40)), {}, None),
+    # a clock that was an hour and more ahead then, or is behind now, makes nothing young
+    ("backup.grade.old", facts(run(0.2), run(40, grades=Grades(restored=proof(-0.1)))), {}, "unknown"),
+    ("backup.copy.missing", facts(run(-0.1, copies={"workers": at(-0.1)})), COPIED, "unknown"),
     ("backup.place.same_disk", facts(run(1)), {}, "ok"),
     ("backup.place.same_disk", facts(run(1), is_on_data_disk=True), {}, "warning"),
     ("backup.place.same_disk", facts(run(1, copies={"workers": at(1)}), is_on_data_disk=True), {}, "ok"),

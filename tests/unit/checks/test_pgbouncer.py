@@ -200,6 +200,13 @@ SESSIONS: list[tuple[str, PooledQuery | None, Status]] = [
     ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=(replace(SEQUENCE, percent=80.0),)), WARNING),
     ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=(replace(SEQUENCE, percent=99.0),)), CRITICAL),
     ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=None), SKIPPED),
+    ("pgbouncer.sequence.exhausted", replace(QUERY, sequences_not_asked=1), UNKNOWN),
+    ("pgbouncer.sequence.exhausted", replace(QUERY, sequences=(), sequences_not_asked=1), UNKNOWN),
+    (
+        "pgbouncer.sequence.exhausted",
+        replace(QUERY, sequences=(replace(SEQUENCE, percent=99.0),), sequences_not_asked=1),
+        CRITICAL,
+    ),
 ]
 
 

@@ -149,6 +149,9 @@ CASES: list[tuple[str, object, str, str]] = [
     ("servers.clock.skewed", replace(HEALTHY, clock_low=1.5, clock_high=1.6), "", "warning"),
     ("servers.clock.skewed", replace(HEALTHY, clock_low=-600.1, clock_high=-600.0), "", "critical"),
     ("servers.clock.skewed", replace(HEALTHY, clock_low=-9.0, clock_high=0.2), "", "ok"),
+    # our own clock was set by an hour while the server answered, forward and backward
+    ("servers.clock.skewed", replace(HEALTHY, clock_low=-3600.1, clock_high=0.1), "", "unknown"),
+    ("servers.clock.skewed", replace(HEALTHY, clock_low=3599.9, clock_high=0.1), "", "unknown"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,39 @@ def test_every_help_ends_with_examples_and_exit_codes(
         assert ("Usage : " in shown.replace("\u00a0", " ")) == (language == "fr")
 
 
-def shown_help(path: str, capsys: pytest.CaptureFixture[str]) -> str:
-    found = walk()[path]
+def shown_help(path: str, capsys: pytest.CaptureFixture[str], found: Any = None) -> str:
+    found = found or walk()[path]
     with found.make_context(path, [], resilient_parsing=True) as context:
         found.format_help(context, context.make_formatter())
     return capsys.readouterr().out.replace("\u00a0", " ")
+
+
+def test_no_french_help_has_a_word_or_a_number_of_the_library(capsys: pytest.CaptureFixture[str]) -> None:
+    use_language("fr")
+    for path, found in walk().items():
+        shown = shown_help(path, capsys, found)
+        assert not re.findall(r"(?:\[par défaut : |[\[=])\d+\.\d", shown), path
+        assert not re.findall(
+            r"<(?:str|path|float|int|bool)>|\b(?:MEMBER|BACKUP|RELEASE|TEXT|DAY)\b", shown
+        ), path
+        assert not [line for line in shown.splitlines() if re.match(r"[│ ]*[;:?!] ", line)], path
+    assert "[par défaut : 30,0]" in shown_help("db slow", capsys)
+    assert "[0,1<=x<=3600]" in shown_help("db slow", capsys)
+    use_language("en")
+    assert "30.0]" in shown_help("db slow", capsys)
+
+
+def test_no_help_has_brackets_that_the_library_takes_for_markup() -> None:
+    for path, found in walk().items():
+        texts = [found.help, *(getattr(param, "help", None) for param in found.params)]
+        assert not [text for text in texts if text and "[" in text], path
+
+
+def test_a_list_offers_the_forms_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    use_language("en")
+    commands = walk()
+    for path in ("db locks", "docker ps", "queue list", "workers list", "pool pools"):
+        assert "nagios" not in shown_help(path, capsys, commands[path])
 
 
 def test_what_stands_for_a_value_is_in_the_user_s_language(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,7 @@ def test_its_looks_are_registered_and_taken_only_when_asked_for_by_name() -> Non
         looks = registry.collectors(site, Selection(only=only))
         return [look.subject for look in looks if look.system == "maintenance"]
 
-    assert subjects("maintenance") == ["servers/api", "images/api", "logs/api"]
+    assert subjects("maintenance") == ["servers/api", "images/api", "logs/api", "rotation/api"]
     assert subjects("maintenance.images") == ["images/api"]
     assert subjects() == []
     assert subjects("@api") == []

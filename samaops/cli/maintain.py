@@ -25,6 +25,7 @@ from samaops.render.faces import Output
 from samaops.site.site import Site
 from samaops.workflows.maintenance import routine, routines
 from samaops.workflows.maintenance.daily import DAILY
+from samaops.workflows.maintenance.monthly import MONTHLY
 from samaops.workflows.maintenance.weekly import WEEKLY
 
 app = typer.Typer(
@@ -70,6 +71,23 @@ def weekly(
 ) -> None:
     """Do the weekly tasks."""
     _do(ctx, WEEKLY, _Asked(_names(only), Consent(dry_run, yes, confirm), textfile_, output))
+
+
+@app.command(
+    help=N_(
+        "Do the monthly tasks: updates, an audit, who may log in, a restore for a trial; rebuild what needs it."
+    )
+)
+def monthly(
+    ctx: typer.Context,
+    only: OnlyOption = "",
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    textfile_: TextfileOption = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Do the monthly tasks."""
+    _do(ctx, MONTHLY, _Asked(_names(only), Consent(dry_run, yes), textfile_, output))
 
 
 @app.command(help=N_("Do one task of samaops maintain list."))

@@ -8,6 +8,8 @@ from samaops.collect.maintenance import (  # noqa: F401 - they register their lo
     directories,
     images,
     logs,
+    month,
     rotation,
+    safety,
     use,
 )

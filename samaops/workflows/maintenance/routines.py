@@ -12,10 +12,11 @@ from samaops.model.routine import ListedTask, Routine
 from samaops.site.site import Site
 from samaops.workflows.maintenance import past
 from samaops.workflows.maintenance.daily import DAILY
+from samaops.workflows.maintenance.monthly import MONTHLY
 from samaops.workflows.maintenance.past import LastRun
 from samaops.workflows.maintenance.weekly import WEEKLY
 
-ROUTINES = (DAILY, WEEKLY)
+ROUTINES = (DAILY, WEEKLY, MONTHLY)
 # Returns when a routine is due next (ISO 8601); None where nothing plans it.
 NextRun = Callable[[Site, Routine], "str | None"]
 

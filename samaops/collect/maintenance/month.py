@@ -313,7 +313,7 @@ def read_logins(done: Completed, token: str, since: float) -> LoginsFacts:
         elif text.startswith("sudo "):
             sudo.append(Counted(text.removeprefix("sudo ")[:100], "", count))
     try:
-        oldest = float(sections["oldest"][0])
+        oldest = next((float(line) for line in sections["oldest"]), None)
         epoch = float(sections["now"][0])
     except (KeyError, IndexError, ValueError) as error:
         raise _incomplete("logins") from error

@@ -365,11 +365,12 @@ def versions(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     bad: list[str] = []
     today = snapshot.taken_at.date()
     for _observation, facts in snapshot.facts_of(PostgresFacts):
-        seen["PostgreSQL"] = facts.version
+        version = facts.version.partition(" ")[0]
+        seen["PostgreSQL"] = version
         ends = _POSTGRESQL_ENDS.get(facts.version_number // 10000)
         if ends is not None and today > ends:
             text = _("PostgreSQL {version} gets no fixes since {date}")
-            bad.append(text.format(version=facts.version, date=ends.isoformat()))
+            bad.append(text.format(version=version, date=ends.isoformat()))
     for _observation, safety in snapshot.facts_of(SafetyFacts):
         for found in filter(None, (_MINIO.search(each.image) for each in safety.containers or ())):
             seen["MinIO"] = found["date"]

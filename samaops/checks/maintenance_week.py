@@ -185,7 +185,8 @@ def missing(facts: IndexesFacts, context: Context) -> Iterator[Finding]:
 
 
 def _named(faults: Sequence[IndexFault]) -> str:
-    names = ", ".join(f"{fault.name} ({_(_KINDS.get(fault.kind, fault.kind))})" for fault in faults[:3])
+    kinds = {kind: _(text) for kind, text in _KINDS.items()}
+    names = ", ".join(f"{fault.name} ({kinds.get(fault.kind, fault.kind)})" for fault in faults[:3])
     return names + ("…" if len(faults) > 3 else "")
 
 

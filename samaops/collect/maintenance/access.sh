@@ -23,7 +23,7 @@ look() {
   echo "exit $?"
   section sudoers
   as_root sh -c 'cat /etc/sudoers /etc/sudoers.d/* 2>/dev/null' | grep -vE '^[[:space:]]*(#|$|Defaults)' | head -n 200
-  as_root test -e /etc/sudoers && echo 'exit 0'
+  as_root true && echo 'exit 0'  # without the file nobody has rights by it
   section sshd
   as_root timeout -k 1 5 sh -c 'PATH=$PATH:/usr/sbin:/sbin sshd -T' 2>/dev/null |
     grep -E '^(permitrootlogin|passwordauthentication|authorizedkeysfile|kbdinteractiveauthentication) '

@@ -41,13 +41,14 @@ def _targets(site: Site) -> Iterator[Target]:
     kind="safety",
     on_request=True,
 )
-def look(_server: Server, _site: Site, probe: Probe) -> SafetyFacts:
+def look(_server: Server, site: Site, probe: Probe) -> SafetyFacts:
     """Look at how a server is exposed."""
     assert probe.server is not None
     shell = probe.shell(probe.server)
     probe.stage("safety")
     token = secrets.token_hex(8)
-    command = f"sh -s -- {shlex.join((token, *_DIRECTORIES))}"
+    has_containers = bool(site.settings.docker) and probe.server in site.containers()
+    command = f"sh -s -- {shlex.join((token, str(int(has_containers)), *_DIRECTORIES))}"
     return read(shell.run(command, min(SCRIPT_SECONDS, probe.remaining()), _script()), token, probe)
 
 

@@ -1,8 +1,8 @@
 # How a server is exposed: what listens, which secrets others may read, what containers may do, where TLS trusts anyone.
 # Only reads; no secret is printed, only the names of files and of variables.
-# Arguments: a token that starts each section; the directories in which the application and its configuration lie.
-token=$1
-shift
+# Arguments: a token that starts each section; whether containers run here, 1 or 0; the directories of the application.
+token=$1 has_containers=$2
+shift 2
 uid=$(id -u)
 
 as_root() {
@@ -35,6 +35,7 @@ look() {
     "$@" | head -n 100
   as_root true && echo 'exit 0'
   section containers
+  [ "$has_containers" = 1 ] || { echo 'exit 0'; return; }
   command -v docker >/dev/null || { echo 'exit 127'; return; }
   names=$(as_root timeout -k 1 8 docker ps -q) || { echo 'exit 1'; return; }
   # Of the environment only the names of what switches verification off; its values stay there.

@@ -12,6 +12,7 @@ DEBIAN_PACKAGES=(
   gcc libc6-dev # the tests build an ODBC driver that crashes
   rclone restic # how objects and backups are copied
   check-pgactivity pg-activity # what others see of a database: the tests compare
+  lynis # the monthly audit
 )
 
 say() { printf '%s\n' "$*" >&2; }

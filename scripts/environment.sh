@@ -14,6 +14,7 @@ DEBIAN_PACKAGES=(
   systemd # its systemd-analyze; nothing is started by it
   pgbackrest # the other engine of the backups
   check-pgactivity pg-activity # what others see of a database: the tests compare
+  lynis # the monthly audit
 )
 
 say() { printf '%s\n' "$*" >&2; }

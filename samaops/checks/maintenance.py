@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from samaops.checks import maintenance_month, maintenance_week  # noqa: F401 - they register their checks
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
 from samaops.i18n import _, joined, ngettext

@@ -14,7 +14,10 @@ COMMANDS = {
         "samaops.cli.troubleshoot",
         N_("From one symptom to its cause, its fix, and the proof that it helped."),
     ),
-    "maintain": ("samaops.cli.maintain", N_("The daily tasks, for the crontab and for people.")),
+    "maintain": (
+        "samaops.cli.maintain",
+        N_("The daily, weekly and monthly tasks, for the crontab and for people."),
+    ),
     "schedule": (
         "samaops.cli.schedule",
         N_("What runs by itself: the scheduler, its jobs, why one did not run."),

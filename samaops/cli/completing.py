@@ -24,7 +24,7 @@ from samaops.workflows import causal_graph, history
 from samaops.workflows.database import beside
 from samaops.workflows.database.activity import STATES
 from samaops.workflows.database.connections import BY
-from samaops.workflows.maintenance.daily import DAILY
+from samaops.workflows.maintenance.routines import ROUTINES
 
 # A shell shows no more of a history than fits a screen.
 _MOST_CHANGES = 30
@@ -126,10 +126,15 @@ def selection(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return [(f"{before}{comma}{offered}", text) for offered, text in names]
 
 
-def tasks(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - a completer's signature
-    """Offer the tasks of ``maintain daily``, after what a comma ends."""
+def tasks(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offer the tasks of the routine that is typed, or of all, after what a comma ends."""
     before, comma, _name = incomplete.rpartition(",")
-    return [(f"{before}{comma}{task.id}", _(task.title)) for task in DAILY.tasks]
+    return [
+        (f"{before}{comma}{task.id}", _(task.title))
+        for routine in ROUTINES
+        if ctx.info_name in (routine.name, "run")
+        for task in routine.tasks
+    ]
 
 
 def session_states(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters

@@ -28,7 +28,9 @@ _STATUS, _CHANGE = (0, 1, 2, 3, *_ALWAYS), (0, 2, *_ALWAYS, 75, 77)
 _OWN_CODES = {
     "diagnose": _STATUS,
     "troubleshoot": (*_STATUS, 75, 77),
-    "maintain daily": (*_STATUS, 75, 77),
+    **dict.fromkeys(
+        ("maintain daily", "maintain weekly", "maintain monthly", "maintain run"), (*_STATUS, 75, 77)
+    ),
     **dict.fromkeys(
         ("backup drill", "restore db", "restore table", "restore undo", "restore forget"), (*_STATUS, 75, 77)
     ),
@@ -78,7 +80,17 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "schedule uninstall": (("schedule uninstall /etc/systemd/system", N_("what install wrote there")),),
     "schedule import": (("schedule import /etc/cron.d/samaconso --dry-run", N_("the difference alone")),),
-    "maintain list": (("maintain list", N_("what is done every day")),),
+    "maintain weekly": (
+        ("maintain weekly --yes", N_("all weekly tasks, but nothing that loses data")),
+        ("maintain weekly --yes --confirm dakar", N_("and backups that have expired are removed")),
+        ("maintain weekly --dry-run", N_("what would be changed")),
+    ),
+    "maintain monthly": (
+        ("maintain monthly --yes", N_("all monthly tasks, a restore for a trial too")),
+        ("maintain monthly --only updates,access", N_("two of them")),
+    ),
+    "maintain run": (("maintain run rotation --dry-run", N_("one task, changing nothing")),),
+    "maintain list": (("maintain list", N_("what is done every day, week and month, and how it ended")),),
     "workers list": (("workers list", N_("who is connected, and consumes what")),),
     "workers queues": (("workers queues", N_("which queue nobody consumes")),),
     "workers add-queue": (

@@ -425,6 +425,14 @@ class Maintenance(Section):
     releases_kept: Annotated[int, Field(ge=2)] = 2
     # Whether the daily run also writes one marked value to each system and removes it (`diagnose --probe`).
     probe: bool = False
+    # The weekly and the monthly run tend the database and try a restore: they may take longer.
+    weekly_limit_seconds: LongSeconds = 4 * 3600.0
+    monthly_limit_seconds: LongSeconds = 12 * 3600.0
+    # Logs of the application are rotated and compressed when they are larger, or were not written for so many days.
+    log_rotate_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 7.0
+    log_rotate_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
+    # The command that lets the application open its logs anew, on their server; "true" where it does so by itself.
+    log_reopen: str = ""
 
 
 class History(Section):

@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
+from samaops.facts.maintenance_month import AccessSeen, AuditSeen
+from samaops.facts.maintenance_week import IndexUse, Sizes, Statements, Use
+
 
 class HistoryFacts(Struct, frozen=True):
     """What earlier runs left: when the last one was (ISO 8601), None when this is the first."""
@@ -23,6 +26,14 @@ class Past(Struct, frozen=True):
     last_run_at: str | None = None
     marks: Mapping[str, LogMarks] = field(default_factory=dict)
     mounts: Mapping[str, tuple[MountUse, ...]] = field(default_factory=dict)
+    sizes: Mapping[str, Sizes] = field(default_factory=dict)
+    statements: Mapping[str, Statements] = field(default_factory=dict)
+    indexes: Mapping[str, IndexUse] = field(default_factory=dict)
+    redis: Mapping[str, Use] = field(default_factory=dict)
+    broker: Mapping[str, Use] = field(default_factory=dict)
+    celery: Mapping[str, Use] = field(default_factory=dict)
+    audit: Mapping[str, AuditSeen] = field(default_factory=dict)
+    access: Mapping[str, AccessSeen] = field(default_factory=dict)
     failure: str = ""
 
 

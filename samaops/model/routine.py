@@ -11,7 +11,7 @@ from samaops.model.finding import Finding
 
 
 class Kept(Struct, frozen=True):
-    """What a task keeps for the next runs: the field ``name`` of these facts, for each server.
+    """What a task keeps for the next runs: the field ``name`` of these facts, or ``field``, for each server.
 
     ``form`` is the field's type. A later run compares with what was kept at least so many ``hours`` before it, where
     there is such a run, else with the oldest; without ``hours``, with the newest.
@@ -21,16 +21,28 @@ class Kept(Struct, frozen=True):
     facts: type
     form: Any
     hours: float | None = None
+    field: str = ""
+
+    @property
+    def kept_field(self) -> str:
+        """The name of the field that is kept."""
+        return self.field or self.name
 
 
 class TaskChange(Struct, frozen=True):
     """What a task changes: the verb that is planned and run, and the words for what it achieved.
 
-    ``achieved`` is given a finding of the task after the change, and the snapshots before and after it.
+    ``achieved`` is given a finding of the task after the change, and the snapshots before and after it. ``arguments`` are
+    those of the verb; ``prepare`` plans it for a site where what must be known for that is not all in its looks. ``wait_seconds``
+    bounds how long its effect is waited for. ``on`` tells by the settings whether it can be made at all.
     """
 
     verb: str
-    achieved: Callable[[Finding, Any, Any], Finding]
+    achieved: Callable[[Finding, Any, Any], Finding] = lambda finding, _before, _after: finding
+    arguments: tuple[str, ...] = ()
+    prepare: Callable[[Any], Any] | None = None
+    wait_seconds: float = 20.0
+    on: Callable[[Any], bool] | None = None
 
 
 class Task(Struct, frozen=True):
@@ -54,12 +66,17 @@ class Task(Struct, frozen=True):
 
 
 class Routine(Struct, frozen=True):
-    """Tasks that are done together. ``spare`` is the share of the time that is left for changing, keeping and telling."""
+    """Tasks that are done together. ``spare`` is the share of the time that is left for changing, keeping and telling.
+
+    ``hours`` is how far apart its runs are. ``limit_seconds`` returns by the settings how long a run may take.
+    """
 
     name: str
     title: str
     tasks: tuple[Task, ...]
     spare: float
+    hours: float = 24.0
+    limit_seconds: Callable[[Any], float] = lambda settings: float(settings.maintenance.limit_seconds)
 
     @property
     def command(self) -> str:
@@ -70,3 +87,16 @@ class Routine(Struct, frozen=True):
     def keeps(self) -> tuple[Kept, ...]:
         """What its tasks keep for the next runs."""
         return tuple(task.keeps for task in self.tasks if task.keeps is not None)
+
+
+class ListedTask(Struct, frozen=True):
+    """A task as it is listed. Times are ISO 8601 in UTC: of the last run, and the next where one is planned.
+
+    ``result`` is the worst status of the last run, or "failed"; None where it was never done.
+    """
+
+    routine: Routine
+    task: Task
+    last_run_at: str | None = None
+    result: str | None = None
+    next_run_at: str | None = None

@@ -13,16 +13,19 @@ from msgspec.structs import replace
 
 from samaops.collect import registry
 from samaops.config.settings import Docker, Maintenance, Notify, Redis, Safety, Server, Settings
-from samaops.errors import LockedError
-from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse
+from samaops.errors import LockedError, UsageError
+from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse, Past
+from samaops.facts.maintenance_week import Sizes, SizesFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
+from samaops.journal.history import HistoryError
 from samaops.journal.records import Records
 from samaops.model.bulletin import Bulletin
 from samaops.model.cause import Cause, Fix, Verdict
 from samaops.model.finding import Finding
-from samaops.model.plan import Action, Risk
+from samaops.model.plan import Action, LeftOut, Plan, Risk, Step
 from samaops.model.report import Report, ReportError
+from samaops.model.routine import Routine, Task, TaskChange
 from samaops.model.status import Status
 from samaops.render.bulletin import bulletin
 from samaops.site import chosen
@@ -32,6 +35,8 @@ from samaops.workflows.maintenance import announce, past, routine
 from samaops.workflows.maintenance.daily import DAILY, DISK_CODE, with_growth
 from samaops.workflows.maintenance.limit import Limit, OverdueError
 from samaops.workflows.maintenance.routine import with_limits
+from samaops.workflows.maintenance.routines import ROUTINES, listed, routine_of
+from samaops.workflows.maintenance.weekly import WEEKLY
 from tests.service import faulty
 from tests.service.listeners import http_listener
 from tests.service.test_notifications import hook
@@ -133,7 +138,8 @@ def test_its_looks_are_registered_and_taken_only_when_asked_for_by_name() -> Non
         looks = registry.collectors(site, Selection(only=only))
         return [look.subject for look in looks if look.system == "maintenance"]
 
-    assert subjects("maintenance") == ["servers/api", "images/api", "logs/api"]
+    kinds = ["servers", "images", "logs", "updates", "audit", "access", "logins", "rotation", "safety"]
+    assert subjects("maintenance") == [f"{kind}/api" for kind in kinds]
     assert subjects("maintenance.images") == ["images/api"]
     assert subjects() == []
     assert subjects("@api") == []
@@ -348,3 +354,105 @@ def test_alertmanager_is_given_server_cause_and_its_command() -> None:
     assert symptom["annotations"]["cause"] == "Redis does not run"
     assert symptom["annotations"]["hint"] == "samaops docker restart samaconso_redis"
     assert loose["annotations"] == {"summary": "/ is full", "hint": "df -h"}
+
+
+def test_no_two_tasks_have_one_name_and_each_is_found_by_it() -> None:
+    names = [task.id for each in ROUTINES for task in each.tasks]
+    assert len(names) == len(set(names))
+    assert {routine_of(name).name for name in names} == {"daily", "weekly", "monthly"}
+    with pytest.raises(UsageError):
+        routine_of("nothing")
+
+
+def test_what_tasks_keep_has_its_place_in_the_past_and_in_the_facts() -> None:
+    for each in ROUTINES:
+        for keeps in each.keeps:
+            assert keeps.name in Past.__struct_fields__
+            assert keeps.kept_field in keeps.facts.__struct_fields__
+
+
+def test_a_weekly_run_compares_with_that_of_last_week(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(timezone.utc)
+    for hours, size_bytes in ((340, 100), (168, 200), (2, 300)):
+        monkeypatch.setattr(
+            "samaops.journal.records._text",
+            lambda moment, ago=timedelta(hours=hours): (moment - ago).isoformat("T", "milliseconds"),
+        )
+        at = (now - timedelta(hours=hours)).timestamp()
+        facts = SizesFacts("samaconso", Sizes(at, size_bytes, {}))
+        past.keep(Site(settings), WEEKLY, snapshot(seen("db", facts)), Report("x", MOMENT), [])
+    assert past.read(Site(settings), WEEKLY).past.sizes["db"].database_bytes == 200
+
+
+def test_the_list_tells_when_each_task_was_done_last_and_how_it_ended(settings: Settings) -> None:
+    site, redis = Site(settings), next(task for task in DAILY.tasks if task.id == "redis")
+    bad = Finding("redis.service.unreachable", Status.CRITICAL, "redis/workers", "gone")
+    past.keep(site, DAILY, snapshot(), Report("x", MOMENT, findings=(bad,)), [], (redis,))
+    disk = next(task for task in DAILY.tasks if task.id == "disk")
+    past.keep(site, DAILY, snapshot(), Report("x", MOMENT), [], (disk,))
+    found, reason = listed(site, lambda _site, each: "2026-02-01T06:00:00+00:00" if each is DAILY else None)
+    results = {each.task.id: each.result for each in found}
+    assert reason == ""
+    assert (results["redis"], results["disk"], results["logs"], results["vacuum"]) == (
+        "critical",
+        "ok",
+        None,
+        None,
+    )
+    assert {each.next_run_at for each in found if each.routine is DAILY} == {"2026-02-01T06:00:00+00:00"}
+
+
+def test_a_list_whose_history_cannot_be_read_says_so(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise HistoryError("no disk")
+
+    monkeypatch.setattr(past, "last_runs", broken)
+    found, reason = listed(Site(settings))
+    assert reason == "no disk"
+    assert {each.result for each in found} == {None}
+
+
+def test_each_routine_has_a_log_of_its_own_beside_the_others(settings: Settings) -> None:
+    assert routine.log_of(Site(settings), DAILY) == settings.maintenance.log
+    assert routine.log_of(Site(settings), WEEKLY) == settings.maintenance.log.with_name("weekly.log")
+
+
+def test_an_alert_of_a_weekly_run_lasts_until_the_next(settings: Settings) -> None:
+    bad = Finding("a.b", Status.WARNING, "a/x", "bad")
+    report = Report("maintain weekly", MOMENT, findings=(bad,))
+    news = announce.prepare(Site(settings), report, Bulletin("", "", ""), (), WEEKLY.hours)
+    ends_at = datetime.fromisoformat(news.firing[0]["endsAt"])
+    assert timedelta(days=7) < ends_at - datetime.now(timezone.utc) < timedelta(days=7, hours=3)
+
+
+def planned(*steps: Step, left_out: tuple[LeftOut, ...] = ()) -> Plan:
+    return Plan(
+        "db vacuum", (), "Vacuum", "x", steps, left_out=left_out, nothing_to_do="" if steps else "nothing"
+    )
+
+
+def of_one_task(change_: TaskChange, settings: Settings) -> routine.Outcome:
+    task = Task("redis", "Redis", ("redis.service",), ("redis",), change=change_)
+    site = Site(settings.model_copy(update={"maintenance": Maintenance(log=settings.maintenance.log)}))
+    return routine.run(site, Routine("unit", "Unit", (task,), spare=0.3), REQUEST)
+
+
+def test_what_a_change_left_out_is_told_though_nothing_is_done(settings: Settings) -> None:
+    left = (LeftOut("postgresql/public.x", "only its owner may", is_failure=True),)
+    outcome = of_one_task(TaskChange("db vacuum", prepare=lambda _site: planned(left_out=left)), settings)
+    found = [each for each in outcome.report.findings if each.code == "db.vacuum.left_out"]
+    assert [each.status for each in found] == [Status.CRITICAL]
+
+
+def test_another_that_works_at_the_same_is_told_and_no_crash(settings: Settings) -> None:
+    def held(_site: Site) -> Plan:
+        raise LockedError("somebody tends the database")
+
+    outcome = of_one_task(TaskChange("db vacuum", prepare=held), settings)
+    assert outcome.exit_code is None or outcome.exit_code == 77
+    told = [each.detail for each in outcome.report.findings if each.code == "redis.service.unreachable"]
+    assert told == ["somebody tends the database"]

@@ -307,6 +307,7 @@ TYPED = [
     ("balancer enable", ("api_1",), "balancer enable api_1"),
     ("docker restart", ("my container",), "docker restart 'my container'"),
     ("docker cleanup", (), "docker cleanup"),
+    ("maintain run", ("rotation",), "maintain run rotation"),
     ("release record", (), "release record"),
     ("release begin", ("2026-11 tarifs",), "release begin '2026-11 tarifs'"),
     ("rollback app", ("",), "rollback app"),

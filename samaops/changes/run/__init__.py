@@ -9,6 +9,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     balancer,
     canary_message,
     index_build,
+    log_rotation,
     messages,
     object_expire,
     object_restore,

@@ -36,8 +36,8 @@ from samaops.site.site import Site
 SPARE_SECONDS = 1.0
 LONGEST_SECONDS = 20.0
 PING_SECONDS = 3.0
-# An alert ends by itself when the next daily run does not say it again.
-ALERT_LASTS = timedelta(hours=26)
+# An alert ends by itself when the next run, which may be a little late, does not say it again.
+_LATE_HOURS = 2.0
 _BAD = (Status.WARNING, Status.CRITICAL, Status.UNKNOWN)
 RUN_FAILED = "maintenance.run.failed"
 Labels = dict[str, str]
@@ -65,10 +65,14 @@ class Announcement(Struct, frozen=True):
         return bool(self.firing)
 
 
-def prepare(site: Site, report: Report, bulletin: Bulletin, earlier: Iterable[Labels]) -> Announcement:
-    """Return what is to be told of a report, after one that raised these alerts."""
+def prepare(
+    site: Site, report: Report, bulletin: Bulletin, earlier: Iterable[Labels], every_hours: float = 24.0
+) -> Announcement:
+    """Return what is to be told of a report, after one that raised these alerts; the next run is so many hours away."""
+    ends_at = (datetime.now(timezone.utc) + timedelta(hours=every_hours + _LATE_HOURS)).isoformat()
     firing = tuple(_alert(site, finding, report) for finding in report.findings if finding.status in _BAD)
     firing += tuple(_failed(site, report, error.message) for error in report.errors)
+    firing = tuple({**alert, "endsAt": ends_at} for alert in firing)
     raised = [alert["labels"] for alert in firing]
     left = [labels for labels in earlier if labels not in raised]
     looked_at = {
@@ -113,7 +117,6 @@ def _fires(
         "labels": {**names, "severity": severity, "site": site.settings.site, "job": "samaops"},
         "annotations": {name: text for name, text in annotations.items() if text},
         "startsAt": report.started_at.isoformat(),
-        "endsAt": (datetime.now(timezone.utc) + ALERT_LASTS).isoformat(),
     }
 
 

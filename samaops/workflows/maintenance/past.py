@@ -10,14 +10,15 @@ from msgspec import Struct
 
 from samaops.facts.maintenance import HistoryFacts, Past
 from samaops.facts.observation import Observation, Snapshot
+from samaops.facts.selection import Selection
 from samaops.i18n import _
 from samaops.journal.history import HistoryError
 from samaops.journal.records import Record, Records
 from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.report import Report
-from samaops.model.routine import Kept, Routine
-from samaops.model.status import Status
+from samaops.model.routine import Kept, Routine, Task
+from samaops.model.status import SEVERITY, Status
 from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows.maintenance.announce import Labels
@@ -25,6 +26,7 @@ from samaops.workflows.maintenance.announce import Labels
 CODE = "maintenance.history"
 # Runs that are searched for what this one compares with: a month, and those made by hand.
 _LOOKED_BACK = 60
+_STATUSES = tuple(status.value for status in Status)
 
 
 class Earlier(Struct, frozen=True):
@@ -85,11 +87,18 @@ def observation(earlier: Earlier) -> Observation:
 
 
 def keep(
-    site: Site, routine: Routine, snapshot: Snapshot | None, report: Report, alerts: Sequence[Labels]
+    site: Site,
+    routine: Routine,
+    snapshot: Snapshot | None,
+    report: Report,
+    alerts: Sequence[Labels],
+    tasks: Sequence[Task] = (),
 ) -> str:
-    """Keep what the next runs need; return why it could not be kept, "" when it was."""
+    """Keep what the next runs need, and which tasks were done; return why it could not be kept, "" when it was."""
     details = {
         "status": report.status.value,
+        "tasks": [task.id for task in tasks],
+        "is_failed": bool(report.errors),
         "duration_ms": report.duration_ms,
         "findings": list(_findings(report)),
         "alerts": list(alerts),
@@ -102,10 +111,43 @@ def keep(
     return ""
 
 
+class LastRun(Struct, frozen=True):
+    """When a task was done last (ISO 8601 in UTC), and the worst that it found; "failed" where the run did not end well."""
+
+    at: str
+    result: str
+
+
+def last_runs(site: Site, routine: Routine) -> Mapping[str, LastRun]:
+    """Return of each task that was done how it was last, by its name. Raises HistoryError."""
+    records = _with_records(site, routine, lambda records: records.last(_LOOKED_BACK))
+    found: dict[str, LastRun] = {}
+    for record in records:
+        # What was kept before tasks were was of all of them.
+        done = record.details.get("tasks") or [task.id for task in routine.tasks]
+        for task in routine.tasks:
+            if task.id in done and task.id not in found:
+                found[task.id] = LastRun(record.at, _result(record, task))
+    return found
+
+
+def _result(record: Record, task: Task) -> str:
+    own = Selection(only=task.codes)
+    findings = record.details.get("findings")
+    statuses = [
+        Status(each["status"])
+        for each in (findings if isinstance(findings, list) else ())
+        if own.includes(str(each.get("code"))) and each.get("status") in _STATUSES
+    ]
+    if record.details.get("is_failed") and not statuses:
+        return "failed"
+    return min(statuses, key=SEVERITY.index, default=Status.OK).value
+
+
 def _kept(snapshot: Snapshot | None, keeps: Kept) -> dict[str, Any]:
     seen: Iterable[tuple[Observation, Any]] = snapshot.facts_of(keeps.facts) if snapshot else ()
     return {
-        observation.server: encoding.encode(getattr(facts, keeps.name))
+        observation.server: encoding.encode(getattr(facts, keeps.kept_field))
         for observation, facts in seen
         if observation.server is not None
     }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -52,8 +53,6 @@ FAILED = 2
 _LEAST_SECONDS = 5.0
 # Of the time of a run, beside what telling takes: for keeping what was seen.
 _KEEPING_SECONDS = 5.0
-# How long to wait for the effect of a task's change.
-WAIT_SECONDS = 20.0
 _WELL = (Status.OK, Status.WARNING)
 _UNWELL = (Status.WARNING, Status.CRITICAL)
 
@@ -114,7 +113,7 @@ def run(site: Site, routine: Routine, request: Request) -> Outcome:
     A dry run looks at the same and shows the plan; it keeps nothing and tells nobody. Raises LockedError when another
     run is under way, UsageError or ConfigurationError when what is asked for is not there.
     """
-    whole = Limit(site.settings.maintenance.limit_seconds)
+    whole = Limit(routine.limit_seconds(site.settings))
     if request.dry_run:
         this = _Run(
             with_limits(site, routine), routine, choose(site, routine, request.only), request, whole, whole
@@ -137,7 +136,7 @@ def run(site: Site, routine: Routine, request: Request) -> Outcome:
 def tell_failure(site: Site, routine: Routine, request: Request, error: BaseException) -> None:
     """Tell somebody that a run could not even begin; ``site`` is what is known of who is told."""
     if not request.dry_run:
-        whole = Limit(site.settings.maintenance.limit_seconds)
+        whole = Limit(routine.limit_seconds(site.settings))
         _tell_failure(site, routine, request, error, whole, DeadMansSwitch(site))
 
 
@@ -170,19 +169,27 @@ def _tell(site: Site, routine: Routine, report: Report, request: Request, whole:
     """Tell of a run that has no findings; return what of that failed."""
     bulletin: Bulletin = redaction.redacted(request.compose(report, site.name), site)
     earlier = bounded(lambda: past.read(site, routine), _before_telling(site, whole), None)
-    news = announce.prepare(site, report, bulletin, earlier.alerts if earlier else ())
+    news = announce.prepare(site, report, bulletin, earlier.alerts if earlier else (), routine.hours)
     notes = announce.send(site, news, whole.remaining())
     if earlier:  # else the alerts that it does not know would be forgotten
         bounded(lambda: past.keep(site, routine, None, report, news.alerts), whole, "")
-    return notes + _logged(site, bulletin, notes, whole)
+    return notes + _logged(site, routine, bulletin, notes, whole)
 
 
-def _logged(site: Site, bulletin: Bulletin, notes: Sequence[str], whole: Limit) -> tuple[str, ...]:
+def _logged(
+    site: Site, routine: Routine, bulletin: Bulletin, notes: Sequence[str], whole: Limit
+) -> tuple[str, ...]:
     """Append to the log of maintenance; return a sentence when that failed."""
-    path = site.settings.maintenance.log
+    path = log_of(site, routine)
     reason = _("no answer within {seconds:g} s").format(seconds=PART_SECONDS)
     unwritten = (_("The log {path} cannot be written: {reason}").format(path=path, reason=reason),)
     return bounded(lambda: announce.log(path, bulletin, notes), whole, unwritten)
+
+
+def log_of(site: Site, routine: Routine) -> Path:
+    """Return where the runs of a routine are logged: the configured file, or one of its own beside it, as in the guide."""
+    path = site.settings.maintenance.log
+    return path.with_name(path.name.replace("daily", routine.name))
 
 
 def _lasts(error: LockedError, limit_seconds: float) -> bool:
@@ -252,15 +259,15 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     if is_refused:
         announced = replace(announced, errors=(ReportError(seen.refusal, exit_code=REFUSED),))
     bulletin: Bulletin = redaction.redacted(this.request.compose(announced, site.name), site)
-    news = announce.prepare(site, announced, bulletin, earlier.alerts)
+    news = announce.prepare(site, announced, bulletin, earlier.alerts, routine.hours)
     unkept = bounded(
-        lambda: past.keep(site, routine, seen.snapshot, seen.report, news.alerts),
+        lambda: past.keep(site, routine, seen.snapshot, seen.report, news.alerts, this.tasks),
         _before_telling(site, whole),
         hung,
     )
     notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
     notes += announce.send(site, news, whole.remaining())
-    notes += _logged(site, bulletin, notes, whole)
+    notes += _logged(site, routine, bulletin, notes, whole)
 
     def end(failure: str) -> tuple[str, ...]:
         is_well = is_success and not is_refused and not failure
@@ -268,7 +275,7 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
             is_success=is_well, text=failure or bulletin.subject, most_seconds=whole.remaining()
         )
         if unsaid:
-            _logged(site, replace(bulletin, log=""), unsaid, whole)
+            _logged(site, routine, replace(bulletin, log=""), unsaid, whole)
         return unsaid
 
     return Outcome(seen.report, REFUSED if is_refused else None, tuple(notes), end)
@@ -358,7 +365,7 @@ def _look(this: _Run, earlier: Earlier) -> _Seen:
     )
     refusal = ""
     for task in this.tasks:
-        if task.change is not None:
+        if task.change is not None and (task.change.on is None or task.change.on(site.settings)):
             report, reason = _change(this, task, snapshot, report)
             refusal = refusal or reason
     duration_ms = round((time.monotonic() - started) * 1000)
@@ -379,27 +386,50 @@ def _change(this: _Run, task: Task, snapshot: Snapshot, report: Report) -> tuple
     assert task.change is not None
     site = this.site
     try:
-        plan = change.prepare(site, task.change.verb, ())
-    except UnavailableError:
-        return report, ""  # the finding of what could not be looked at says so
-    except RefusedError as error:
+        planner = task.change.prepare
+        plan = planner(site) if planner else change.prepare(site, task.change.verb, task.change.arguments)
+    except UnavailableError as error:
+        return _unplanned(task, report, error), ""
+    except (RefusedError, LockedError) as error:
         return _still(this, task, report, error), error.message
     if not plan.steps:
-        return report, ""
+        return _with_findings(report, change.report_of(site, plan).findings), ""
     if this.request.dry_run:
-        return replace(report, actions=(*report.actions, *change.report_of(site, plan).actions)), ""
+        planned = change.report_of(site, plan)
+        report = _with_findings(report, planned.findings)
+        return replace(report, actions=(*report.actions, *planned.actions)), ""
     try:
         this.request.consent(plan)
-        done = change.apply(site, plan, WAIT_SECONDS)
+        done = change.apply(site, plan, task.change.wait_seconds)
     except (RefusedError, LockedError) as error:
         actions = (*report.actions, *change.refused(site, plan, error).actions)
         refusal = error.message if isinstance(error, RefusedError) else ""
         return replace(_still(this, task, report, error), actions=actions), refusal
     failure = done.errors[0].message if done.errors else ""
     findings = _looked_again(this, task, snapshot, failure)
-    return replace(
+    report = replace(
         report, findings=_replaced(report, task, findings), actions=(*report.actions, *done.actions)
-    ), ""
+    )
+    if failure and not any(finding.status in _UNWELL for finding in findings):
+        report = replace(report, errors=(*report.errors, *done.errors))  # nothing else would say it
+    return _with_findings(report, (each for each in done.findings if each.code.endswith(".left_out"))), ""
+
+
+def _unplanned(task: Task, report: Report, error: UnavailableError) -> Report:
+    """Say why a change was not planned, where no finding says that what it needs to know could not be looked at."""
+    own = Selection(only=task.codes)
+    is_said = any(
+        finding.status is Status.UNKNOWN for finding in report.findings if own.includes(finding.code)
+    )
+    is_said = is_said or any(finding.status is Status.CRITICAL for finding in report.findings)
+    if is_said:
+        return report
+    return replace(report, errors=(*report.errors, ReportError(error.message, error.hint, error.exit_code)))
+
+
+def _with_findings(report: Report, more: Iterable[Finding]) -> Report:
+    """Return a report with what a change left out: that is never taken for done."""
+    return replace(report, findings=worst_first([*report.findings, *more]))
 
 
 def _still(this: _Run, task: Task, report: Report, error: SamaopsError) -> Report:

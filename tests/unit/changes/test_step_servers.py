@@ -34,6 +34,7 @@ from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_release_plans as releases
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
+from tests.unit.changes import test_rotation_plans as rotating
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes import test_upkeep_plans as upkeep
 from tests.unit.changes.test_plans import (
@@ -150,6 +151,11 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("queue park", ("low_priority", "id-7"), (broker(QUEUE, parking.HOLDING),)),
     ("queue unpark", ("low_priority", ALL), (broker(QUEUE, parking.HOLDING),)),
     ("workers revoke", ("id-1", TERMINATE), (revoking.workers(revoking.STUCK),)),
+    (
+        "maintain run",
+        ("rotation",),
+        (rotating.observed("api", rotating.OPEN), rotating.observed("workers", rotating.OLD)),
+    ),
     ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),
     ("release record", (), (*releases.SPREAD, *map(releases.unkept, releases.PLACES))),
     (

@@ -233,7 +233,7 @@ def redis(document: Any, patch: pytest.MonkeyPatch) -> Observation:
 
     def look(ours: Probe) -> object:
         client: Any = OfRows(document)
-        return redis_look._read(client, section, ours)
+        return redis_look._read(client, section, ours, Site(SETTINGS))
 
     return observation("redis", "RedisFacts", look)
 

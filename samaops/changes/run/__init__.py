@@ -15,6 +15,8 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     parameters,
     parking,
     pool,
+    redis_commands,
+    redis_keys,
     releases,
     restoring,
     restoring_swap,

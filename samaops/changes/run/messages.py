@@ -107,7 +107,7 @@ def is_restored(operation: Operation) -> bool:
     if files.exists(beforehand(path)):
         raise RefusedError(_in_the_middle(path), hint=f"samaops queue peek {shlex.quote(restoring.queue)}")
     try:
-        return not files.exists(path) or _published(path) >= sum(1 for _message in read(path))
+        return not files.exists(path) or published_of(path) >= sum(1 for _message in read(path))
     except ClientError as error:
         raise RefusedError(error.message) from error
 
@@ -120,7 +120,8 @@ def _in_the_middle(path: Path) -> str:
     return text.format(next=beforehand(path), file=path)
 
 
-def _published(path: Path) -> int:
+def published_of(path: Path) -> int:
+    """Return how many of a file's messages were given back. Raises ClientError."""
     kept = progress(path)
     with _sorting_errors(kept):
         return int(files.read(kept, _MOST_DIGITS)) if files.exists(kept) else 0
@@ -140,7 +141,7 @@ def restore(operation: Operation, site: Site) -> Outcome:
     queue, path = restoring.queue, Path(restoring.file)
     if files.exists(beforehand(path)):
         raise ClientError(FailureKind.ERROR, _in_the_middle(path), "file")
-    published = _published(path)
+    published = published_of(path)
     messages = list(read(path))[published:] if files.exists(path) else []
     with _api(site) as api:
         for number, message in enumerate(messages, start=published + 1):

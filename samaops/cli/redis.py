@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from samaops.changes.redis.keys import DAY_SECONDS, EXPIRE_RATE, TAKE_RATE
 from samaops.cli import configuration_file
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
@@ -16,7 +17,6 @@ from samaops.workflows.redis import clients as of_clients
 from samaops.workflows.redis import info as of_info
 from samaops.workflows.redis import memory as of_memory
 from samaops.workflows.redis import slowlog as of_slowlog
-from samaops.workflows.redis.look import new_file
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -135,11 +135,11 @@ def expire(
         typer.Option(
             "--after", metavar="SECONDS", help=N_("After how long they end, spread over a tenth more.")
         ),
-    ] = 86_400,
-    rate: RateOption = 5000,
+    ] = DAY_SECONDS,
+    rate: RateOption = float(EXPIRE_RATE),
 ) -> None:
     """Give keys an expiry."""
-    ctx.obj.change("redis expire", prefix, str(after), f"{rate:g}", str(new_file(prefix)))
+    ctx.obj.change("redis expire", prefix, str(after), f"{rate:g}")
 
 
 @app.command(cls=ChangeCommand, help=N_("Take one key, or all that begin so, out of it, into a file."))
@@ -148,10 +148,10 @@ def unlink(
     key: Annotated[
         str, typer.Argument(metavar="KEY|PREFIX*", help=N_("One key, or how they begin, with a star."))
     ],
-    rate: RateOption = 2000,
+    rate: RateOption = float(TAKE_RATE),
 ) -> None:
     """Export and unlink keys."""
-    ctx.obj.change("redis unlink", key, f"{rate:g}", str(new_file(key)))
+    ctx.obj.change("redis unlink", key, f"{rate:g}")
 
 
 @app.command("kill-client", cls=ChangeCommand, help=N_("End one connection."))
@@ -178,9 +178,9 @@ def save(ctx: typer.Context) -> None:
 
 
 @app.command(cls=ChangeCommand, help=N_("Take all keys of its database out of it, into a file."))
-def flush(ctx: typer.Context, rate: RateOption = 2000) -> None:
+def flush(ctx: typer.Context, rate: RateOption = float(TAKE_RATE)) -> None:
     """Export and unlink all keys."""
-    ctx.obj.change("redis flush", f"{rate:g}", str(new_file("flush")))
+    ctx.obj.change("redis flush", f"{rate:g}")
 
 
 @app.command(help=N_("Run redis-cli on Redis, with the configured user and password."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from samaops.changes.readings import UnreadableError, known, reading
 from samaops.changes.redis.server import configured, facts
 from samaops.changes.verbs import verb
-from samaops.config import files
+from samaops.config import files, places
 from samaops.errors import RefusedError, UsageError
 from samaops.facts import selection
 from samaops.facts.observation import Snapshot
@@ -32,6 +33,10 @@ _FIRST_VERSION = 7
 MOST_KEY_BYTES = 256 * 1024 * 1024
 MOST_BYTES = 1024 * 1024 * 1024
 ALL = "*"
+DAY_SECONDS = 86_400
+# Keys a second: EXPIRE costs Redis a microsecond; a DUMP more, and the file is on the disk with each slice.
+EXPIRE_RATE, TAKE_RATE = "5000", "2000"
+_NAME_CHARACTERS = 60
 
 
 class Expiring(Struct, frozen=True):
@@ -115,7 +120,9 @@ def group(word: str) -> str:
     return word if is_group(word) else f"{word}*"
 
 
-def _expire_looks(site: Site, word: str, after: str, _rate: str, _file: str) -> tuple[str, ...]:
+def _expire_looks(
+    site: Site, word: str, after: str = str(DAY_SECONDS), _rate: str = EXPIRE_RATE
+) -> tuple[str, ...]:
     configured(site)
     if not after.isdecimal() or not _LEAST_SECONDS <= int(after) <= _MOST_SECONDS:
         text = _("--after: {after} is not between {least} and {most} seconds")
@@ -124,18 +131,25 @@ def _expire_looks(site: Site, word: str, after: str, _rate: str, _file: str) -> 
     return _codes(group(word))
 
 
-@verb("redis expire", looks=_expire_looks, typed=lambda word, after, *_more: (word, "--after", after))
-def plan_expire(snapshot: Snapshot, site: Site, word: str, after: str, rate: str, file: str) -> Plan:
+def _expire_typed(word: str, after: str = str(DAY_SECONDS), rate: str = EXPIRE_RATE) -> tuple[str, ...]:
+    return (word, "--after", after, *(() if rate == EXPIRE_RATE else ("--rate", rate)))
+
+
+@verb("redis expire", looks=_expire_looks, typed=_expire_typed)
+def plan_expire(
+    snapshot: Snapshot, site: Site, word: str, after: str = str(DAY_SECONDS), rate: str = EXPIRE_RATE
+) -> Plan:
     """Plan that the keys without expiry that begin so get one, in slices; others keep theirs.
 
     Guards: nothing of Celery's broker; a Redis that tells our expiry from another's; the file is new.
     """
-    taken, path = group(word), Path(file).expanduser().absolute()
+    taken = group(word)
+    path = _new_file(snapshot, taken)
     seen, chosen = facts(snapshot), _chosen(snapshot, taken)
     title = _("Let the keys {word} that never expire do so after {after}").format(
         word=taken, after=duration(int(after))
     )
-    plan = Plan("redis expire", (word, after, rate, str(path)), title, target=taken)
+    plan = Plan("redis expire", (word, after, rate), title, target=taken)
     _require_version(seen.version)
     if not has_keys_without_expiry(snapshot, taken):
         return replace(plan, nothing_to_do=_("no key {word} is without expiry").format(word=taken))
@@ -177,12 +191,18 @@ def _require_version(version: str) -> None:
         raise RefusedError(text.format(version=version))
 
 
+def _new_file(snapshot: Snapshot, name: str) -> Path:
+    """Return where the keys go: a file of the moment at which they were looked at."""
+    plain = re.sub(r"[^\w.-]", "_", name)[:_NAME_CHARACTERS]
+    return places.state() / "exports" / f"redis-{plain}-{snapshot.taken_at:%Y%m%dT%H%M%S.%fZ}.jsonl"
+
+
 def _require_new(path: Path) -> None:
     if files.exists(path):
         raise RefusedError(_("{file} exists already: it is not overwritten").format(file=path))
 
 
-def _unlink_looks(site: Site, word: str, _rate: str, _file: str) -> tuple[str, ...]:
+def _unlink_looks(site: Site, word: str, _rate: str = TAKE_RATE) -> tuple[str, ...]:
     configured(site)
     if not word.strip("*"):
         group(word)
@@ -190,8 +210,13 @@ def _unlink_looks(site: Site, word: str, _rate: str, _file: str) -> tuple[str, .
     return _codes(word)
 
 
-@verb("redis unlink", looks=_unlink_looks, typed=lambda word, *_more: (word,))
-def plan_unlink(snapshot: Snapshot, site: Site, word: str, rate: str, file: str) -> Plan:
+def _taking_typed(*words: str) -> tuple[str, ...]:
+    *named, rate = words
+    return (*named, *(() if rate == TAKE_RATE else ("--rate", rate)))
+
+
+@verb("redis unlink", looks=_unlink_looks, typed=_taking_typed)
+def plan_unlink(snapshot: Snapshot, site: Site, word: str, rate: str = TAKE_RATE) -> Plan:
     """Plan that one key, or all that begin so (``cache:*``), are written to a file and then unlinked.
 
     Guards: nothing of Celery's broker; no key too large to be exported; the file is new.
@@ -199,38 +224,36 @@ def plan_unlink(snapshot: Snapshot, site: Site, word: str, rate: str, file: str)
     title = _("Take the key {word} out of Redis, into {file}")
     if is_group(word):
         title = _("Take the keys {word} out of Redis, into {file}")
-    plan = Plan("redis unlink", (word, rate, file), "", target=word)
-    return _taking(snapshot, site, plan, title, word)
+    plan = Plan("redis unlink", (word, rate), title, target=word)
+    return _taking(snapshot, site, plan, word)
 
 
-@verb("redis flush", looks=lambda site, *_arguments: _flush_looks(site), typed=lambda *_arguments: ())
-def plan_flush(snapshot: Snapshot, site: Site, rate: str, file: str) -> Plan:
-    """Plan that all keys of the configured database are written to a file and then unlinked.
-
-    Guards: no task waits in Redis; no key too large to be exported; the file is new.
-    """
-    title = _("Take all keys of database {word} out of Redis, into {file}")
-    database = f"db{configured(site).database}"
-    waiting = [tasks for tasks in known(facts(snapshot).backlog, _("what waits in Redis")) if tasks.count]
-    if waiting:
-        text = _("{count} tasks wait in Redis ({key}): they would be gone. Start what consumes them")
-        raise RefusedError(
-            text.format(count=waiting[0].count, key=waiting[0].key), hint="samaops workers list"
-        )
-    plan = Plan("redis flush", (rate, file), "", target=database)
-    return _taking(snapshot, site, plan, title.replace("{word}", database), ALL)
-
-
-def _flush_looks(site: Site) -> tuple[str, ...]:
+def _flush_looks(site: Site, _rate: str = TAKE_RATE) -> tuple[str, ...]:
     configured(site)
     return (*_codes(ALL), "redis.queue.backlog")
 
 
-def _taking(snapshot: Snapshot, site: Site, plan: Plan, title: str, word: str) -> Plan:
-    *words, file = plan.arguments
-    path = Path(file).expanduser().absolute()
-    title = title.format(word=word, file=path)
-    plan = replace(plan, arguments=(*words, str(path)), title=title)
+@verb("redis flush", looks=_flush_looks, typed=_taking_typed)
+def plan_flush(snapshot: Snapshot, site: Site, rate: str = TAKE_RATE) -> Plan:
+    """Plan that all keys of the configured database are written to a file and then unlinked.
+
+    Guards: no task waits in Redis; no key too large to be exported; the file is new.
+    """
+    database = f"db{configured(site).database}"
+    waiting = [tasks for tasks in known(facts(snapshot).backlog, _("what waits in Redis")) if tasks.count]
+    if waiting:
+        text = _("{count} tasks wait in Redis ({key}): they would be gone. Start what consumes them")
+        words = {"count": waiting[0].count, "key": waiting[0].key}
+        raise RefusedError(text.format(**words), hint="samaops workers list")
+    title = _("Take all keys of database {word} out of Redis, into {file}")
+    plan = Plan("redis flush", (rate,), title.replace("{word}", database), target=database)
+    return _taking(snapshot, site, plan, ALL)
+
+
+def _taking(snapshot: Snapshot, site: Site, plan: Plan, word: str) -> Plan:
+    path = _new_file(snapshot, plan.target)
+    title = plan.title.format(word=word, file=path)
+    plan = replace(plan, title=title)
     if not has_keys(snapshot, word):
         return replace(plan, nothing_to_do=_("Redis has no key {word}").format(word=word))
     _require_new(path)
@@ -243,12 +266,11 @@ def _taking(snapshot: Snapshot, site: Site, plan: Plan, title: str, word: str) -
             "{size} are too much for one file ({most} at most): take them in parts, by longer beginnings"
         )
         raise RefusedError(text.format(size=size(chosen.estimated_bytes), most=size(MOST_BYTES)))
-    taking = Taking(word, float(words[-1]), str(path), chosen.estimated_bytes, _queues(site))
+    taking = Taking(word, float(plan.arguments[-1]), str(path), chosen.estimated_bytes, _queues(site))
     there = _("Redis has a key {word}").format(word=word)
     gone = _("Redis has no key {word}").format(word=word)
-    is_verified = chosen.is_complete and word != ALL
     step = Step(
-        f"{plan.verb.replace(' ', '.')}",
+        plan.verb.replace(" ", "."),
         title,
         Risk.DESTRUCTIVE,
         operation=Operation(TAKE, to_builtins(taking), configured(site).server, SECONDS),
@@ -261,9 +283,8 @@ def _taking(snapshot: Snapshot, site: Site, plan: Plan, title: str, word: str) -
         ),
         is_undo_final=True,
         before=(Condition("redis.has_keys", (word,), True, there),),
-        after=(Condition("redis.has_keys", (word,), False, gone),)
-        if is_verified and not is_group(word)
-        else (),
+        # of many, the doer sees each go; to look through all names again takes its time
+        after=() if is_group(word) else (Condition("redis.has_keys", (word,), False, gone),),
         servers=site.servers_of("redis"),
     )
     notes = (

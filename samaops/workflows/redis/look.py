@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from samaops.clients.redis import RedisClient
@@ -14,7 +13,6 @@ from samaops.facts.redis import BROKER, REPLIES, RESULTS, SESSIONS, owner_of
 from samaops.i18n import N_, _
 from samaops.site.site import Site
 from samaops.workflows.database.look import opened
-from samaops.workflows.queues import default_file
 
 Row = dict[str, Any]
 LOOK_SECONDS = 10.0
@@ -51,11 +49,6 @@ def owner(prefix: str, site: Site) -> str:
     queues = site.settings.rabbitmq.queues if site.settings.rabbitmq else ()
     of = owner_of(prefix, queues)
     return _(OWNERS[of]) if of else _("application")
-
-
-def new_file(name: str) -> Path:
-    """Return a new file for keys, under the state directory."""
-    return default_file(f"redis-{name}")
 
 
 def place(site: Site) -> str:

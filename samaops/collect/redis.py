@@ -179,8 +179,14 @@ def _backlog(client: RedisClient, site: Site) -> tuple[WaitingTasks, ...]:
     found = []
     for name, kind, command in wanted:
         answer = client.execute_command("TYPE", name)
-        if (answer.decode() if isinstance(answer, bytes) else str(answer)) == kind:
-            found.append(WaitingTasks(name, int(client.execute_command(command, name))))
+        type_of = answer.decode() if isinstance(answer, bytes) else answer
+        if not isinstance(type_of, str) or not type_of:
+            raise lacking("TYPE", stage="TYPE")
+        if type_of == kind:
+            count = client.execute_command(command, name)
+            if not isinstance(count, int):
+                raise lacking(command, stage=command)
+            found.append(WaitingTasks(name, count))
     return tuple(found)
 
 
@@ -328,7 +334,7 @@ def _traffic(info: Mapping[str, Any], rate: float | None) -> RedisTraffic:
         evicted=_int(info, "evicted_keys"),
         evicted_per_second=rate,
         refused_writes=refused,
-        stale_percent=decimal(info, "expired_stale_perc"),
+        stale_percent=_float(info, "expired_stale_perc") if _major_version(info) >= 5 else None,
     )
 
 

@@ -160,7 +160,7 @@ def backlog(redis: RedisFacts, context: Context) -> Iterator[Finding]:
 def late_expiry(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     percent = redis.traffic.stale_percent
     if percent is None:
-        yield context.skipped(_("this version of Redis does not tell it"))
+        yield context.skipped(_("this look did not observe it"))
         return
     title = _("{percent} % of the keys with an expiry are over and still take memory").format(percent=percent)
     evidence = {"keys_with_expiry": redis.keys_with_expiry, "memory_percent": redis.memory.used_percent}

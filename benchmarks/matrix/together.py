@@ -110,6 +110,13 @@ PLACES = {
     "redis-results-without-ttl": Place(("redis",), stops=("sending",)),
     "redis-stopped": _NO_RESULTS,
     "redis-refusing-writes": _NO_RESULTS,
+    "redis-control-replies": Place(("redis",), stops=("sending",)),
+    "redis-big-key": Place(("redis",), stops=("sending",)),
+    "redis-broker-backlog": Place(("redis",), stops=("sending",)),
+    "redis-cache-without-ttl": Place(("redis",), stops=("sending",)),
+    "redis-policy-random": Place(("redis",), stops=("sending",)),
+    "redis-without-limit": Place(("redis",)),
+    "redis-fragmented": Place(("redis",)),
 }  # fmt: skip
 
 

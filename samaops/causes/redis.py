@@ -6,6 +6,7 @@ from samaops.causes.effects import Effects, OfSite, codes
 from samaops.causes.root import Rank, Root, disruptive, root, safe, words_of
 from samaops.causes.topology import effects_of_system, effects_on_dependents
 from samaops.causes.view import View, failed
+from samaops.facts.redis import BROKER, REPLIES, RESULTS, owner_of
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
@@ -13,58 +14,101 @@ from samaops.site.commands import on_server, redis_cli, samaops
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
-_RESULT_PREFIX = "celery-task-meta-"
 # A cache that evicts is no finding when it is full; the keys that never expire are.
 _FULL_PERCENT = 80.0
+_NEARLY_ALL = 0.8
 _CANNOT_SAVE = "MISCONF"
 _FULL = ("redis.memory.high", "redis.memory.refusing_writes", "redis.evictions.high")
 _DEPENDENTS = effects_on_dependents("redis")
 
 
+# Whose they are, by their names; the application's cache otherwise.
+_WITHOUT_EXPIRY = {RESULTS: "redis-results-without-expiry", REPLIES: "redis-orphan-replies"}
+
+
+@root(
+    "redis-broker-backlog",
+    on="redis.queue.backlog",
+    rank=Rank.STATE,
+    runbook="redis-full",
+    effects=(*codes("redis.keys.*", *_FULL), *_DEPENDENTS),
+    distinguished_from=("redis-big-key",),
+)
+def redis_broker_backlog(finding: Finding, view: View) -> Root:
+    """Tasks wait in Redis, as where it is Celery's broker, and nobody takes them: more room cures nothing."""
+    text = _(
+        "Start what consumes them, or ask who still publishes to Redis; never DEL: they are customers' notifications"
+    )
+    look = samaops(view.site, "workers list")
+    full = [symptom.title for code in (*_FULL, "redis.keys.big") for symptom in view.bad(code)]
+    return Root(fixes=(safe("redis.consumers", text, look),), speaks_for=(words_of(finding), *full))
+
+
 @root(
     "redis-results-without-expiry",
     "redis-cache-without-expiry",
+    "redis-orphan-replies",
     on="redis.keys.no_expiry",
     rank=Rank.STATE,
     runbook="redis-full",
     effects=(*codes("redis.*"), *_DEPENDENTS),
+    distinguished_from=("redis-big-key",),
 )
-def redis_without_expiry(finding: Finding, view: View) -> Root:
-    """Keys that never expire fill it: Celery's results, or somebody's cache."""
+def redis_without_expiry(finding: Finding, view: View) -> Root | None:
+    """Keys that never expire fill it: Celery's results or control replies, or somebody's cache."""
     full = [symptom.title for code in _FULL for symptom in view.bad(code)]
     owner = str(finding.evidence.get("dominant_prefix") or "")
+    kind = owner_of(owner, view.site.settings.rabbitmq.queues if view.site.settings.rabbitmq else ())
+    if kind == BROKER or _is_one_key(owner, finding, view):
+        return None
     is_full = bool(full) or float(finding.evidence.get("memory_percent") or 0) >= _FULL_PERCENT
-    is_results = owner.startswith(_RESULT_PREFIX)
-    if is_results:
+    if kind == RESULTS:
         title = _("Celery results without expiry fill Redis")
         text = _(
             "Set result_expires again; give the existing results an expiry in slices (EXPIRE, never FLUSHDB)"
         )
+    elif kind == REPLIES:
+        title = _("Control replies that nobody fetched, and that never expire, fill Redis")
+        text = _(
+            "Stop what asks the workers so often (inspect, Flower); give the replies an expiry in slices"
+        )
     else:
         title = _("Keys {prefix}* without expiry fill Redis").format(prefix=owner)
         text = _("Fix the code that writes them; give the existing keys an expiry in slices (never FLUSHDB)")
-    look = redis_cli(view.site, f"--scan --pattern {_pattern(owner)} | head")
+    expire = (samaops(view.site, f"redis expire {quoted(owner)} --dry-run"),) if owner else ()
     return Root(
         title,
-        (safe("redis.expire", text, look),),
+        (safe("redis.expire", text, *expire),),
         Verdict.CONFIRMED if is_full else Verdict.PROBABLE,
-        id=None if is_results else "redis-cache-without-expiry",
+        id=_WITHOUT_EXPIRY.get(kind, "redis-cache-without-expiry"),
         speaks_for=(words_of(finding), *full),
         speaks_against=() if is_full else (_("Redis is not full yet"),),
     )
 
 
-def _pattern(prefix: str) -> str:
-    """Return the prefix as a glob for the shell; a control character is any one character."""
-    printable = (char if char.isprintable() else "?" for char in prefix)
-    return quoted("".join(f"\\{char}" if char in "*[]\\" else char for char in printable) + "*")
+def _is_one_key(prefix: str, finding: Finding, view: View) -> bool:
+    """Return whether what never expires is nearly all one large key: an expiry by prefix is no answer to that."""
+    bytes_of_all = float(finding.evidence.get("no_expiry_bytes") or 0)
+    return any(
+        str(big.evidence.get("key") or "").startswith(prefix.strip("*"))
+        and float(big.evidence.get("bytes") or 0) >= _NEARLY_ALL * bytes_of_all
+        for big in view.bad("redis.keys.big")
+    )
 
 
-@root("redis-big-key", on="redis.keys.big", rank=Rank.PART, runbook="redis-full", effects=codes(*_FULL))
-def redis_big_key(_finding: Finding, _view: View) -> Root:
+@root(
+    "redis-big-key",
+    on="redis.keys.big",
+    rank=Rank.PART,
+    runbook="redis-full",
+    effects=codes("redis.keys.no_expiry", *_FULL),
+    distinguished_from=("redis-cache-without-expiry", "redis-broker-backlog"),
+)
+def redis_big_key(_finding: Finding, view: View) -> Root:
     """One key holds a large part of the memory."""
     text = _("Ask its owner; trim it in chunks or UNLINK it, never DEL")
-    return Root(fixes=(safe("redis.owner", text),), verdict=Verdict.PROBABLE)
+    look = samaops(view.site, "redis bigkeys")
+    return Root(fixes=(safe("redis.owner", text, look),), verdict=Verdict.PROBABLE)
 
 
 def _of_container(_finding: Finding, site: Site) -> Effects:
@@ -99,7 +143,10 @@ def redis_refusing_writes(finding: Finding, view: View) -> Root | None:
         "Read why the save fails, repair that, and let it save again: writes are taken at once. Do not "
         "switch stop-writes-on-bgsave-error off"
     )
-    commands = [*(on_server(view.site, finding.server, log) for log in look), redis_cli(view.site, "BGSAVE")]
+    commands = [
+        *(on_server(view.site, finding.server, log) for log in look),
+        samaops(view.site, "redis save"),
+    ]
     return Root(
         _("Redis refuses every write because it cannot save to disk"),
         (safe("redis.logs", text, *commands),),
@@ -134,14 +181,84 @@ def redis_maxmemory_noeviction(finding: Finding, view: View) -> Root | None:
         return None
     policy = view.bad("redis.policy.different")
     text = _("Put the guide's policy back; raise maxmemory only within the container's limit")
-    do, undo = (
-        redis_cli(view.site, f"CONFIG SET maxmemory-policy {name}") for name in ("allkeys-lru", "noeviction")
-    )
+    expected = policy[0].evidence.get("expected") if policy else None
+    words = f"redis set-policy {quoted(str(expected))}" if expected else "redis memory"
+    do = samaops(view.site, words)
+    undo = samaops(view.site, "undo ID") if expected else None
     return Root(
         _("Redis is at maxmemory and its policy forbids eviction: every write is refused"),
         (safe("redis.policy", text, do, undo=undo),),
         speaks_for=tuple(symptom.title for symptom in (finding, *policy)),
     )
+
+
+@root(
+    "redis-policy-different",
+    on="redis.policy.different",
+    rank=Rank.PART,
+    runbook="redis-full",
+    effects=codes("redis.evictions.high", "redis.hits.low", "redis.memory.high"),
+    distinguished_from=("redis-maxmemory-noeviction", "redis-memory-full"),
+)
+def redis_policy_different(finding: Finding, view: View) -> Root:
+    """It evicts other keys than the guide wants, or none: what is cached, or Celery's results, go before their time."""
+    expected = str(finding.evidence.get("expected") or "POLICY")
+    text = _("Ask who set it and why; put the guide's policy back")
+    do = samaops(view.site, f"redis set-policy {quoted(expected)}")
+    effects = [symptom.title for code in (*_FULL, "redis.hits.low") for symptom in view.bad(code)]
+    return Root(
+        fixes=(safe("redis.policy", text, do, undo=samaops(view.site, "undo ID")),),
+        speaks_for=(words_of(finding), *effects),
+    )
+
+
+@root(
+    "redis-without-limit",
+    on="redis.memory.over_container",
+    rank=Rank.PART,
+    runbook="redis-full",
+    distinguished_from=("container-oom-killed",),
+)
+def redis_without_limit(finding: Finding, view: View) -> Root:
+    """Its limit is none, or as large as its container: the kernel kills it before it evicts or refuses."""
+    text = _("Set maxmemory to 60 to 75 % of what its container or server has")
+    do = samaops(view.site, "redis set-maxmemory BYTES")
+    fix = safe("redis.maxmemory", text, do, undo=samaops(view.site, "undo ID"))
+    return Root(fixes=(fix,), speaks_for=(words_of(finding),))
+
+
+@root("redis-fragmented", on="redis.fragmentation.high", rank=Rank.PART, runbook="redis-full")
+def redis_fragmented(finding: Finding, view: View) -> Root | None:
+    """The process holds far more than its data: it was larger once, and what is left lies scattered."""
+    ratio = finding.evidence.get("ratio")
+    if not isinstance(ratio, (int, float)) or ratio < 1:
+        return None  # it is swapped out: another fault
+    text = _(
+        "Let the allocator give back what it keeps; what lies between the data goes with a restart in a quiet hour"
+    )
+    against = _("nothing is refused for it: Redis counts its data, not its process")
+    return Root(
+        fixes=(safe("redis.purge", text, samaops(view.site, "redis purge-memory")),),
+        speaks_for=(words_of(finding),),
+        speaks_against=() if view.bad("redis.memory.refusing_writes") else (against,),
+    )
+
+
+@root(
+    "redis-expiry-late",
+    on="redis.expiry.late",
+    rank=Rank.WORK,
+    runbook="redis-full",
+    effects=codes(*_FULL),
+    distinguished_from=("redis-memory-full",),
+)
+def redis_expiry_late(finding: Finding, view: View) -> Root:
+    """So many keys ended at once that it does not come to remove them: reading them removes them too."""
+    text = _(
+        "Look at all keys once, slowly: each that is over goes when it is touched; spread the expiries in the code"
+    )
+    look = samaops(view.site, "redis bigkeys --rate 20000")
+    return Root(fixes=(safe("redis.touch", text, look),), speaks_for=(words_of(finding),))
 
 
 @root(
@@ -153,7 +270,7 @@ def redis_maxmemory_noeviction(finding: Finding, view: View) -> Root | None:
 )
 def redis_memory_full(_finding: Finding, view: View) -> Root:
     """It is near its limit, and nobody in it stands out."""
-    look = redis_cli(view.site, "--memkeys")
+    look = samaops(view.site, "redis memory")
     return Root(
         fixes=(safe("redis.look", _("Find who owns the memory first"), look),), verdict=Verdict.PROBABLE
     )

@@ -11,6 +11,7 @@ from samaops.changes import (  # noqa: F401 - they register their verbs and read
     pgbouncer,
     postgresql,
     rabbitmq,
+    redis,
     release,
     restoring,
     schedule,

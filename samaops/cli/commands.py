@@ -56,7 +56,7 @@ COMMANDS = {
         "samaops.cli.restore",
         N_("Bring a backup back: the database, one table, objects; and the way back from that."),
     ),
-    "redis": ("samaops.cli.redis", N_("Redis: redis-cli with the configured user and password.")),
+    "redis": ("samaops.cli.redis", N_("Redis: who has its memory, large keys, expiry, limits, redis-cli.")),
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),
     "undo": ("samaops.cli.undo", N_("Take a change back.")),

@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ MOST_ANSWER_BYTES = 64_000_000
 # How long a command that only reads may take before we ask whether it is held back on purpose.
 HELD_SECONDS = 0.4
 _NO_KEY = "samaops:no-such-key"
+_PART_BYTES = 256 * 1024
 # What an error means, by the word it begins with or by words in it.
 _KINDS = (
     (
@@ -122,9 +123,12 @@ class _OneConnection(redis.ConnectionPool):
 
 
 class RedisClient(redis.Redis):
-    """One connection to one Redis server, for at most ``settings.timeout`` seconds in all."""
+    """One connection to one Redis server, for at most ``settings.timeout`` seconds in all, or so many as are given.
 
-    def __init__(self, host: str, settings: Redis) -> None:
+    No single answer is waited for longer than ``settings.timeout``.
+    """
+
+    def __init__(self, host: str, settings: Redis, seconds: float | None = None) -> None:
         pool = _OneConnection(
             host=host,
             port=settings.port,
@@ -138,7 +142,7 @@ class RedisClient(redis.Redis):
         )
         super().__init__(connection_pool=pool)
         self._host, self._settings = host, settings
-        self._seconds = settings.timeout
+        self._seconds = settings.timeout if seconds is None else seconds
         self._only = pool.connection
         self._only.tls = settings.tls
 
@@ -219,19 +223,32 @@ class RedisClient(redis.Redis):
         with self._sorting_errors():
             return super().execute_command(*arguments, **options)
 
-    def expiry_and_size(self, keys: Sequence[bytes]) -> list[tuple[int, int | None]]:
-        """Return PTTL and MEMORY USAGE of each key, asked for at once. Raises ClientError."""
-        with self._sorting_errors(), self.pipeline(transaction=False) as pipeline:
-            self._only.stage = "PTTL"
-            for key in keys:
-                pipeline.pttl(key)
-                pipeline.memory_usage(key)
-            answers = pipeline.execute(raise_on_error=False)
-            for answer in answers:
-                if isinstance(answer, Exception):
-                    raise answer
-        footprint.count(commands=len(answers))
-        return list(zip(answers[::2], answers[1::2], strict=True))
+    def exchange(
+        self, packed: bytes, stage: str, commands: int, is_whole: Callable[[bytearray], bool]
+    ) -> bytearray:
+        """Send commands as they travel, and return their answers as they came, once they are whole.
+
+        ``stage`` names them where it fails. For what is asked of very many keys: redis-py spends more on each command than Redis does. Raises ClientError.
+        """
+        with self._sorting_errors():
+            connection, answer = self._only, bytearray()
+            connection.stage = stage
+            footprint.count(commands=commands)
+            try:
+                connection.send_packed_command([packed])
+                assert connection._sock is not None  # it was connected, else sending raises
+                while not is_whole(answer):
+                    part = connection._sock.recv(_PART_BYTES)
+                    if not part:
+                        raise redis.ConnectionError(_("the connection was closed"))
+                    answer += part
+            except OSError as error:
+                raise redis.ConnectionError(str(error)) from error
+            return answer
+
+    def refused(self, words: str) -> ClientError:
+        """Return an error that Redis answered, sorted as all others."""
+        return _client_error(redis.ResponseError(words), self._only)
 
     def close(self) -> None:
         """Close the connection."""

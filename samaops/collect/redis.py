@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.clients import footprint
+from samaops.clients import footprint, redis_keys
 from samaops.clients.errors import ClientError
 from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Probe
@@ -21,10 +21,13 @@ from samaops.collect.values import decimal, lacking, needed, whole
 from samaops.config.settings import Redis
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.redis import (
+    REPLY_ENDING,
     ClientBuffer,
     DeniedCommand,
     KeyGroup,
     KeySample,
+    KeysOf,
+    RedisClientSeen,
     RedisConnections,
     RedisFacts,
     RedisMemory,
@@ -32,6 +35,7 @@ from samaops.facts.redis import (
     RedisProbe,
     RedisTraffic,
     RedisWriting,
+    WaitingTasks,
 )
 from samaops.i18n import _
 from samaops.journal import digests
@@ -43,6 +47,9 @@ SAMPLE_SECONDS = 1.0
 SHOWN_PREFIXES = 12
 KEY_CHARACTERS = 200
 DENIED_LINES = 32
+# What changes are planned by: one client by its id or address, the keys that a word takes; for how long they are looked for.
+CLIENT, KEYS_OF = "redis.client", "redis.keys_of"
+CHOSEN_SECONDS, CHOSEN_SIZES = 2.0, 2000
 # What identifies one thing inside a key: a UUID, a number, a long hexadecimal word.
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
@@ -50,7 +57,7 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\
 @collects("redis", RedisFacts)
 def look(redis: Redis, site: Site, probe: Probe) -> RedisFacts:
     """Read Redis over one connection."""
-    return observe(site.host_of(redis), redis, probe)
+    return observe(site.host_of(redis), redis, probe, site)
 
 
 @collects("redis", RedisProbe, feeds=("redis.write.probe",), writes=True)
@@ -71,18 +78,18 @@ def write(redis: Redis, site: Site, probe: Probe) -> RedisProbe:
         client.close()
 
 
-def observe(host: str, settings: Redis, probe: Probe) -> RedisFacts:
+def observe(host: str, settings: Redis, probe: Probe, site: Site) -> RedisFacts:
     """Read one Redis server."""
     probe.stage("connect")
     client = RedisClient(host, settings)
     try:
         client.connect()
-        return _read(client, settings, probe)
+        return _read(client, settings, probe, site)
     finally:
         client.close()
 
 
-def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
+def _read(client: RedisClient, settings: Redis, probe: Probe, site: Site) -> RedisFacts:
     ping_ms = least_ms(client.ping_ms, QUICK_MS, probe)
     probe.stage("INFO")
     info = client.info()
@@ -99,12 +106,88 @@ def _read(client: RedisClient, settings: Redis, probe: Probe) -> RedisFacts:
     if _int(info, "evicted_keys") and probe.wants("redis.evictions.high", "redis.memory.high"):
         rate = probe.attempt("eviction_rate", lambda: _evictions_per_second(client, info, read_at))
     facts = _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
-    denied = writing = None
+    denied = writing = backlog = None
+    if probe.wants("redis.queue.backlog"):
+        backlog = probe.attempt("backlog", lambda: _backlog(client, site))
     if probe.wants("redis.acl.denied"):
         denied = probe.attempt("denied", lambda: _denied(client, info, settings))
     if probe.wants("redis.write.refused"):
         writing = probe.attempt("writing", lambda: _writing(client, info, settings, probe))
-    return replace(facts, denied=denied, writing=writing)
+    return replace(facts, denied=denied, writing=writing, backlog=backlog, **_for_changes(client, probe))
+
+
+def _for_changes(client: RedisClient, probe: Probe) -> dict[str, Any]:
+    """Return what changes alone are planned by: every client, and the keys that a pattern takes."""
+    parts: dict[str, Any] = {}
+    if not probe.counts:
+        return parts
+    if probe.named(CLIENT):
+        parts["clients"] = probe.attempt("clients", lambda: _clients(client))
+    words = probe.named(KEYS_OF)
+    if words:
+        parts["chosen"] = probe.attempt("chosen", lambda: _chosen(client, words[0]))
+    return parts
+
+
+def _clients(client: RedisClient) -> tuple[RedisClientSeen, ...]:
+    ours = str(client.client_id())
+    listed: list[dict[str, str]] = client.client_list()
+    return tuple(
+        RedisClientSeen(
+            id=int(row["id"]),
+            address=row.get("addr", ""),
+            name=(row.get("name") or "")[:KEY_CHARACTERS],
+            flags=row.get("flags", ""),
+            idle_seconds=int(row.get("idle") or 0),
+            command=row.get("cmd", ""),
+            is_ours=row["id"] == ours,
+        )
+        for row in listed
+    )
+
+
+def _chosen(client: RedisClient, word: str) -> KeysOf:
+    """Return what a word takes of the keys: one of this name, or all that begin or end so, as far as time allows."""
+    name = word.encode("utf-8", "surrogateescape")
+    if not redis_keys.is_group(name):
+        ((size, milliseconds),) = redis_keys.ask(client, [name], redis_keys.SIZE, redis_keys.EXPIRY)
+        found = 0 if milliseconds in (None, redis_keys.GONE) else 1
+        never = int(milliseconds == redis_keys.NEVER)
+        return KeysOf(word, found, found, found, never, size or 0, size or 0, is_complete=True)
+    ends_at, matched, no_expiry = time.monotonic() + CHOSEN_SECONDS, 0, 0
+    sizes: list[int] = []
+    is_complete = True
+    for keys in redis_keys.names(client, redis_keys.pattern_of(name)):
+        expiries = redis_keys.ask(client, keys, redis_keys.EXPIRY)
+        matched += sum(expiry != redis_keys.GONE for (expiry,) in expiries)
+        no_expiry += sum(expiry == redis_keys.NEVER for (expiry,) in expiries)
+        some = keys[: max(0, CHOSEN_SIZES - len(sizes))]
+        sizes += [size or 0 for (size,) in redis_keys.ask(client, some, redis_keys.SIZE)]
+        if time.monotonic() >= ends_at:
+            is_complete = False
+            break
+    return KeysOf(
+        word, matched, matched, len(sizes), no_expiry, sum(sizes), max(sizes, default=0), is_complete
+    )
+
+
+def _backlog(client: RedisClient, site: Site) -> tuple[WaitingTasks, ...]:
+    """Count what waits where a Celery broker in Redis keeps it; of other types, and not there, is nothing of it."""
+    queues = site.settings.rabbitmq.queues if site.settings.rabbitmq else ()
+    wanted = [(name, "list", "LLEN") for name in dict.fromkeys(("celery", *queues))]
+    wanted.append(("unacked", "hash", "HLEN"))
+    found = []
+    for name, kind, command in wanted:
+        answer = client.execute_command("TYPE", name)
+        type_of = answer.decode() if isinstance(answer, bytes) else answer
+        if not isinstance(type_of, str) or not type_of:
+            raise lacking("TYPE", stage="TYPE")
+        if type_of == kind:
+            count = client.execute_command(command, name)
+            if not isinstance(count, int):
+                raise lacking(command, stage=command)
+            found.append(WaitingTasks(name, count))
+    return tuple(found)
 
 
 def _writing(client: RedisClient, info: Mapping[str, Any], settings: Redis, probe: Probe) -> RedisWriting:
@@ -235,6 +318,8 @@ def _memory(info: Mapping[str, Any]) -> RedisMemory:
         policy=str(needed(info, "maxmemory_policy", stage="INFO")),
         system_total=_int(info, "total_system_memory"),
         fragmentation_ratio=_float(info, "mem_fragmentation_ratio"),
+        fragmented=whole(info, "allocator_frag_bytes"),
+        purgeable=whole(info, "allocator_rss_bytes"),
     )
 
 
@@ -249,6 +334,7 @@ def _traffic(info: Mapping[str, Any], rate: float | None) -> RedisTraffic:
         evicted=_int(info, "evicted_keys"),
         evicted_per_second=rate,
         refused_writes=refused,
+        stale_percent=_float(info, "expired_stale_perc") if _major_version(info) >= 5 else None,
     )
 
 
@@ -314,22 +400,29 @@ def _size(row: Mapping[str, str], name: str) -> int:
 def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
     sampled: list[tuple[str, bool, int]] = []
     for keys in _batches(client, at_most):
-        for key, (milliseconds, size) in zip(keys, client.expiry_and_size(keys), strict=True):
-            if milliseconds != -2:  # -2: gone in the meantime
-                sampled.append((key.decode("utf-8", "backslashreplace"), milliseconds == -1, size or 0))
+        answers = redis_keys.ask(client, keys, redis_keys.SIZE, redis_keys.EXPIRY)
+        for key, (size, milliseconds) in zip(keys, answers, strict=True):
+            if milliseconds != redis_keys.GONE:
+                sampled.append((shown(key), milliseconds == redis_keys.NEVER, size or 0))
     return summarize(sampled, database_keys)
 
 
-def _batches(client: RedisClient, at_most: int) -> Iterator[list[Any]]:
-    """Yield keys until enough were seen, none are left, or the time is over. Not scan_iter: it may find none for long."""
-    ends_at, count, cursor = time.monotonic() + SAMPLE_SECONDS, 0, 0
-    while count < at_most and time.monotonic() < ends_at:
-        cursor, keys = client.scan(cursor, count=min(500, at_most))
-        keys = keys[: at_most - count]
+def shown(key: bytes) -> str:
+    """Return a key as a text."""
+    return key.decode("utf-8", "backslashreplace")
+
+
+def _batches(client: RedisClient, at_most: int) -> Iterator[list[bytes]]:
+    """Yield keys until enough were seen, none are left, or the time is over."""
+    ends_at, count = time.monotonic() + SAMPLE_SECONDS, 0
+    if not at_most:
+        return
+    for named in redis_keys.names(client, at_once=min(500, at_most)):
+        keys = named[: at_most - count]
         count += len(keys)
         if keys:
             yield keys
-        if cursor == 0:
+        if count >= at_most or time.monotonic() >= ends_at:
             return
 
 
@@ -369,8 +462,8 @@ def _rest(groups: list[KeyGroup]) -> tuple[KeyGroup, ...]:
 
 def prefix_of(key: str) -> str:
     """Return what a key has in common with its like: all before the first identifier, or up to the last colon."""
-    if key.endswith(".reply.celery.pidbox"):  # <uuid>.reply.celery.pidbox: the identifier comes first
-        return "*.reply.celery.pidbox"
+    if key.endswith(REPLY_ENDING):  # <uuid>.reply.celery.pidbox: the identifier comes first
+        return f"*{REPLY_ENDING}"
     match = _IDENTIFIER.search(key)
     if match and match.start() > 0:
         return key[: match.start()][:KEY_CHARACTERS]

@@ -42,6 +42,7 @@ NAMES = frozenset(
         *("servers", "proxy", "since", "database"),
         *("pid", "idle_pid", "held_pid", "table", "slot", "gid", "held_pool", "pool_size"),
         *("leftover", "index", "off_setting", "wal_size", "cost_limit"),
+        *("prefix", "key", "policy", "maxmemory"),
     }
 )
 # What a command of `show` may hold: filled in from the configuration.

@@ -133,6 +133,8 @@ class Redis(Section):
     expected_policy: str = "allkeys-lru"
     # How many keys at most are sampled to find who has no expiry.
     sample_keys: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    # Whose keys are, by the beginning of their names, where that does not tell: "samaconso:consumption:" -> "API, cache".
+    owners: dict[str, str] = {}
 
 
 class RabbitMQ(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from msgspec import Struct
@@ -12,7 +12,11 @@ from samaops.facts.written import Written
 
 
 class RedisMemory(Struct, frozen=True):
-    """Sizes in bytes. ``counted`` is what Redis holds against ``maximum`` (0: no limit)."""
+    """Sizes in bytes. ``counted`` is what Redis holds against ``maximum`` (0: no limit).
+
+    ``fragmented`` lies between what is used, where only moving the data or a restart frees it; ``purgeable`` the allocator
+    keeps and would give back (MEMORY PURGE). None where the allocator does not tell.
+    """
 
     used: int
     counted: int
@@ -21,6 +25,8 @@ class RedisMemory(Struct, frozen=True):
     policy: str
     system_total: int
     fragmentation_ratio: float
+    fragmented: int | None = None
+    purgeable: int | None = None
 
     @property
     def used_percent(self) -> float | None:
@@ -29,13 +35,17 @@ class RedisMemory(Struct, frozen=True):
 
 
 class RedisTraffic(Struct, frozen=True):
-    """Counters since the server started; ``evicted_per_second`` is measured now, None when nothing ever was."""
+    """Counters since the server started; ``evicted_per_second`` is measured now, None when nothing ever was.
+
+    ``stale_percent`` of the keys with an expiry are estimated to be over and not yet removed; None where it is not told.
+    """
 
     hits: int
     misses: int
     evicted: int
     evicted_per_second: float | None
     refused_writes: Mapping[str, int]  # OOM and MISCONF answers since the start
+    stale_percent: float | None = None
 
 
 class RedisConnections(Struct, frozen=True):
@@ -136,13 +146,72 @@ class KeySample(Struct, frozen=True):
         return round(self.bytes * self.database_keys / self.sampled) if self.sampled else 0
 
 
+class WaitingTasks(Struct, frozen=True):
+    """A queue of a Celery broker in Redis, or the tasks that it has delivered (``unacked``), and how many wait there."""
+
+    key: str
+    count: int
+
+
+class RedisClientSeen(Struct, frozen=True):
+    """One connection, by its id. ``flags`` are those of CLIENT LIST: N for an ordinary client."""
+
+    id: int
+    address: str
+    name: str
+    flags: str
+    idle_seconds: int
+    command: str
+    is_ours: bool = False
+
+
+class KeysOf(Struct, frozen=True):
+    """What was seen of the keys that a pattern takes, in a bounded look at all ``scanned`` names.
+
+    ``bytes`` and ``no_expiry`` are of the ``sampled`` ones; ``largest_bytes`` too. Not ``is_complete``: there may be more.
+    """
+
+    pattern: str
+    scanned: int
+    matched: int
+    sampled: int
+    no_expiry: int
+    bytes: int
+    largest_bytes: int
+    is_complete: bool
+
+    @property
+    def estimated_bytes(self) -> int:
+        """What all that were matched would take if they were like the sampled ones."""
+        return round(self.bytes * self.matched / self.sampled) if self.sampled else 0
+
+
+RESULTS, REPLIES, BROKER, SESSIONS = "results", "replies", "broker", "sessions"
+RESULT_PREFIX, REPLY_ENDING = "celery-task-meta-", ".reply.celery.pidbox"
+# What kombu keeps in Redis where Redis is Celery's broker; its queues are lists of their own names.
+_OF_BROKER = ("unacked", "_kombu.binding.")
+
+
+def owner_of(prefix: str, queues: Collection[str] = ()) -> str:
+    """Return whose the keys of a prefix are, as far as their names tell; empty: the application's, as a rule."""
+    if prefix.startswith(("celery-task-meta", "celery-taskset-meta")):
+        return RESULTS
+    if prefix.endswith(REPLY_ENDING):
+        return REPLIES
+    # kombu puts a priority behind the name of a queue, after two control characters
+    name = prefix.partition("\x06")[0]
+    if prefix.startswith(_OF_BROKER) or name == "celery" or name in queues:
+        return BROKER
+    return SESSIONS if "session" in prefix.lower() else ""
+
+
 class RedisFacts(Struct, frozen=True):
     """One look at one Redis. Parts that may be missing: ``client_list``, ``keys``, ``writing``,
-    ``replicas``, ``held``, ``denied``.
+    ``replicas``, ``held``, ``denied``, ``backlog``. ``clients`` and ``chosen`` are read for changes alone.
     """
 
     # Absent without a reason where nobody asked for them, and in looks of an earlier samaops: their checks say so.
-    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("denied", "writing")
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("backlog", "denied", "writing")
     version: str
     uptime_seconds: int
     ping_ms: float
@@ -158,6 +227,9 @@ class RedisFacts(Struct, frozen=True):
     configuration: Things | None = None
     writing: RedisWriting | None = None
     denied: tuple[DeniedCommand, ...] | None = None
+    backlog: tuple[WaitingTasks, ...] | None = None
+    clients: tuple[RedisClientSeen, ...] | None = None
+    chosen: KeysOf | None = None
 
 
 class RedisProbe(Written, frozen=True):

@@ -202,8 +202,8 @@ class OfRows:
     def ping_ms(self) -> float:
         return 0.4
 
-    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        return 0, []
+    def exchange(self, packed: bytes, *_how: object) -> bytearray:
+        return bytearray(b"*2\r\n$1\r\n0\r\n*0\r\n")  # SCAN: no key
 
 
 def postgresql(document: Any, patch: pytest.MonkeyPatch) -> Observation:
@@ -233,7 +233,7 @@ def redis(document: Any, patch: pytest.MonkeyPatch) -> Observation:
 
     def look(ours: Probe) -> object:
         client: Any = OfRows(document)
-        return redis_look._read(client, section, ours)
+        return redis_look._read(client, section, ours, Site(SETTINGS))
 
     return observation("redis", "RedisFacts", look)
 

@@ -18,6 +18,8 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     parking,
     pool,
     recovery,
+    redis_commands,
+    redis_keys,
     releases,
     restoring,
     restoring_swap,

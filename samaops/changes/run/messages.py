@@ -126,7 +126,7 @@ def is_restored(operation: Operation) -> bool:
     if files.exists(beforehand(path)):  # of a purge that was killed in the middle of a batch
         return False
     try:
-        return not files.exists(path) or _published(path) >= sum(1 for _message in read(path))
+        return not files.exists(path) or published_of(path) >= sum(1 for _message in read(path))
     except ClientError as error:
         raise RefusedError(error.message) from error
 
@@ -214,7 +214,8 @@ def _in_the_middle(queue: str, path: Path) -> str:
     return text.format(next=beforehand(path), file=path, queue=queue)
 
 
-def _published(path: Path) -> int:
+def published_of(path: Path) -> int:
+    """Return how many of a file's messages were given back. Raises ClientError."""
     kept = progress(path)
     with _sorting_errors(kept):
         return int(files.read(kept, _MOST_DIGITS)) if files.exists(kept) else 0
@@ -234,7 +235,7 @@ def restore(operation: Operation, site: Site) -> Outcome:
     queue, path = restoring.queue, Path(restoring.file)
     with _api(site) as api:
         _settle(api, queue, path, site)
-        published = _published(path)
+        published = published_of(path)
         messages = list(read(path))[published:] if files.exists(path) else []
         for number, message in enumerate(messages, start=published + 1):
             with held_back():  # else it is published twice

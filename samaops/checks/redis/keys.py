@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from samaops.checks.registry import Context, Evidence, check
-from samaops.facts.redis import KeyGroup, KeySample, RedisFacts
-from samaops.i18n import _
+from samaops.facts.redis import RESULT_PREFIX, KeyGroup, KeySample, RedisFacts
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
-from samaops.site.commands import redis_cli
+from samaops.site.commands import redis_cli, samaops
 
-CELERY_RESULTS = "celery-task-meta-"
+CELERY_RESULTS = RESULT_PREFIX
 MEMORY_MATTERS_PERCENT = 50.0
 MINIMUM_RESULTS = 100
 FULL_PERCENT = 80.0
@@ -101,7 +101,7 @@ def big(redis: RedisFacts, context: Context) -> Iterator[Finding]:
         "database_keys": sample.database_keys,
         "explained_percent": explained,
     }
-    hint = redis_cli(context.site, "--memkeys")
+    hint = samaops(context.site, "redis bigkeys")
     if matters and context.warning is not None and percent >= context.warning:
         title = _("One key holds {percent} % of the memory of Redis: {key}").format(
             percent=percent, key=sample.largest_key
@@ -117,3 +117,54 @@ def big(redis: RedisFacts, context: Context) -> Iterator[Finding]:
             sampled=sample.sampled, percent=percent
         )
         yield context.ok(title, value=percent, evidence=evidence)
+
+
+@check(
+    "redis.queue.backlog",
+    RedisFacts,
+    needs=("backlog",),
+    warning=1000,  # the guide's broker is RabbitMQ: a thousand tasks in Redis are nobody's burst
+    unit="tasks",
+)
+def backlog(redis: RedisFacts, context: Context) -> Iterator[Finding]:
+    if redis.backlog is None:
+        yield context.skipped(_("this look did not observe it"))
+        return
+    waiting = {tasks.key: tasks.count for tasks in redis.backlog}
+    count = sum(waiting.values())
+    if not count:
+        yield context.ok(_("No Celery task waits in Redis"), value=0, evidence={"waiting": waiting})
+        return
+    longest = max(waiting, key=waiting.__getitem__)
+    title = ngettext(
+        "{count} Celery task waits in Redis ({queue})",
+        "{count} Celery tasks wait in Redis, most of them in {queue}",
+        count,
+    )
+    yield context.above(
+        count,
+        title.format(count=count, queue=longest),
+        evidence={"waiting": waiting, "queue": longest, "memory_percent": redis.memory.used_percent},
+        hint=samaops(context.site, "workers list"),
+    )
+
+
+@check(
+    "redis.expiry.late",
+    RedisFacts,
+    # redis.conf, active-expire-effort: the effort of 1 lets at most a tenth of the keys with an expiry be over and still
+    # there; well above that it does not keep up.
+    warning=25,
+    unit="%",
+)
+def late_expiry(redis: RedisFacts, context: Context) -> Iterator[Finding]:
+    percent = redis.traffic.stale_percent
+    if percent is None:
+        yield context.skipped(_("this look did not observe it"))
+        return
+    title = _("{percent} % of the keys with an expiry are over and still take memory").format(percent=percent)
+    evidence = {"keys_with_expiry": redis.keys_with_expiry, "memory_percent": redis.memory.used_percent}
+    if (redis.memory.used_percent or 0) < MEMORY_MATTERS_PERCENT:
+        yield context.ok(title, value=percent, evidence=evidence)
+    else:
+        yield context.above(percent, title, evidence=evidence, hint=samaops(context.site, "redis memory"))

@@ -13,7 +13,7 @@ from samaops.i18n import _
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
-from samaops.site.commands import redis_cli
+from samaops.site.commands import redis_cli, samaops
 from samaops.site.shell_words import operands
 
 MEBIBYTE = 1024 * 1024
@@ -190,14 +190,23 @@ def evictions(redis: RedisFacts, context: Context) -> Iterator[Finding]:
 )
 def fragmentation(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     held, ratio = redis.memory, redis.memory.fragmentation_ratio
-    evidence = {"ratio": ratio, "used_memory": held.used, "resident": held.resident}
+    evidence = {
+        "ratio": ratio,
+        "used_memory": held.used,
+        "resident": held.resident,
+        "fragmented": held.fragmented,
+        "purgeable": held.purgeable,
+    }
+    # Of a small Redis, half of what it may use is worth speaking of too.
+    much = min(FRAGMENTED_ABOVE_BYTES, held.maximum // 2) if held.maximum else FRAGMENTED_ABOVE_BYTES
     if held.used - held.resident > FRAGMENTED_ABOVE_BYTES:
         title = _("{size} MB of Redis are swapped out: every access may wait for the disk").format(
             size=(held.used - held.resident) // MEBIBYTE
         )
         yield context.warn(title, value=ratio, evidence=evidence)
-    elif held.resident - held.used < FRAGMENTED_ABOVE_BYTES:
+    elif held.resident - held.used < much:
         yield context.ok(_("Redis wastes no memory worth speaking of"), value=ratio, evidence=evidence)
     else:
         title = _("The Redis process holds {ratio} times the memory of its data").format(ratio=ratio)
-        yield context.above(ratio, title, evidence=evidence)
+        hint = samaops(context.site, "redis purge-memory --dry-run")
+        yield context.above(ratio, title, evidence=evidence, hint=hint)

@@ -1,4 +1,4 @@
-"""What a look at the database keeps in the history for the next ones: numbers by name, bounded, without secrets."""
+"""What a look at a database, or at Redis, keeps in the history for the next ones: numbers by name, bounded, without secrets."""
 
 from __future__ import annotations
 
@@ -26,11 +26,15 @@ class Earlier(Struct, frozen=True):
 
 
 class Memory:
-    """The looks of one kind at one database; a history that fails leaves its reason and stops no look."""
+    """The looks of one kind at one database; a history that fails leaves its reason and stops no look.
 
-    def __init__(self, site: Site, kind: str, every_seconds: float) -> None:
+    ``of`` says which database it is; that of ``[postgresql]`` when left out.
+    """
+
+    def __init__(self, site: Site, kind: str, every_seconds: float, of: str = "") -> None:
         self._site = site
         self._kind = kind
+        self._of = of
         self._every_seconds = every_seconds
         self.failure = ""
 
@@ -59,6 +63,8 @@ class Memory:
 
     @property
     def _database(self) -> str:
+        if self._of:
+            return self._of
         settings = self._site.settings.postgresql
         assert settings is not None  # it is connected to
         return f"{self._site.host_of(settings)}:{settings.port}/{settings.database}"

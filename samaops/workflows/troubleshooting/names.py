@@ -30,6 +30,8 @@ _MOST_LINES = 6
 _LEFTOVER = re.compile(r"_cc(new|old)\d*$")
 _MB = 1024**2
 _MOST_COST = 10_000  # of vacuum_cost_limit
+# causes.md R12: maxmemory at 60 to 75 % of the container's limit
+_SHARE_OF_LIMIT = 0.7
 
 
 def of(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str, str]:
@@ -38,6 +40,7 @@ def of(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str
         **of_subject(cause, site),
         **seen(cause, report.findings, snapshot, site),
         **of_database(cause, report.findings),
+        **of_redis(cause, report.findings),
         "evidence": evidence(cause, report),
     }
 
@@ -151,6 +154,37 @@ def _of_pool(evidence: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "database", str(database)
     if size_now := evidence.get("pool_size"):
         yield "pool_size", str(math.ceil(1.25 * int(size_now)))
+
+
+def of_redis(cause: Cause, findings: Sequence[Finding]) -> dict[str, str]:
+    """Return what the finding that decides says of Redis: ``prefix`` and ``key`` of who has its memory, the ``policy`` that is
+    wanted, and the ``maxmemory`` that may come after what is set now, or that fits into what is around it.
+    """
+    explained = [
+        finding for finding in findings if finding.key in cause.explains and finding.system == "redis"
+    ]
+    decisive = next((finding for finding in explained if finding.key == cause.explains[0]), None)
+    if decisive is None:
+        return {}
+    evidence = decisive.evidence
+    different = next((each for each in explained if each.code == "redis.policy.different"), None)
+    found = {
+        "prefix": evidence.get("dominant_prefix"),
+        "key": evidence.get("key") if decisive.code == "redis.keys.big" else None,
+        "policy": different.evidence.get("expected") if different else None,
+        "maxmemory": _maxmemory(decisive),
+    }
+    return {name: str(value) for name, value in found.items() if value}
+
+
+def _maxmemory(finding: Finding) -> str:
+    evidence = finding.evidence
+    now, limit = (evidence.get(name) for name in ("maxmemory", "limit"))
+    if finding.code == "redis.memory.over_container" and limit:
+        fitting = int(limit) * _SHARE_OF_LIMIT
+        return f"{int(fitting) // _MB}mb" if fitting > int(evidence.get("used_memory") or 0) else ""
+    is_full = finding.code == "redis.memory.high" or evidence.get("reason") == "OOM"
+    return f"{math.ceil(1.25 * int(now) / _MB)}mb" if is_full and now else ""
 
 
 def _lines(lines: Iterator[str]) -> str:

@@ -53,7 +53,7 @@ def test_how_many_were_published_is_kept_whole_or_not_at_all(
     monkeypatch.setattr(Path, "replace", dies)  # the last thing before the new one is there
     with pytest.raises(KeyboardInterrupt):
         messages.keep_progress(path, 2)
-    assert messages._published(path) == 1
+    assert messages.published_of(path) == 1
 
 
 class Broker:

@@ -31,6 +31,7 @@ from tests.unit.changes import test_objects_plans as storage
 from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
+from tests.unit.changes import test_redis_plans as of_redis
 from tests.unit.changes import test_release_plans as releases
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
@@ -172,6 +173,14 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         ),
     ),
     ("db cancel", ("41",), (sessions.observed(sessions.BACKEND),)),
+    ("redis set-maxmemory", ("3200mb",), of_redis.with_room()),
+    ("redis set-policy", ("noeviction",), (of_redis.observed(),)),
+    ("redis expire", ("cache:",), (of_redis.observed(chosen=of_redis.chosen("cache:*")),)),
+    ("redis unlink", ("cache:1",), (of_redis.observed(chosen=of_redis.chosen("cache:1", 1)),)),
+    ("redis flush", (), (of_redis.observed(chosen=of_redis.chosen("*")),)),
+    ("redis kill-client", ("42",), (of_redis.observed(clients=(of_redis.CLIENT,)),)),
+    ("redis purge-memory", (), (of_redis.observed(),)),
+    ("redis save", (), (of_redis.observed(),)),
     ("pool pause", ("samaconso", "30"), (pools.observed(),)),
     ("pool kill", ("samaconso", "10"), (pools.observed(),)),
     ("pool resume", ("samaconso",), (pools.observed(**pools.offered(is_paused=True)),)),

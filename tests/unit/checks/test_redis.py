@@ -55,7 +55,9 @@ HEALTHY = RedisFacts(
         system_total=8192 * MB,
         fragmentation_ratio=1.05,
     ),
-    traffic=RedisTraffic(hits=9000, misses=1000, evicted=0, evicted_per_second=None, refused_writes={}),
+    traffic=RedisTraffic(
+        hits=9000, misses=1000, evicted=0, evicted_per_second=None, refused_writes={}, stale_percent=0.4
+    ),
     connections=RedisConnections(connected=40, maximum=10_000, blocked=0, rejected=0),
     persistence=RedisPersistence(
         bgsave_ok=True,
@@ -75,6 +77,7 @@ HEALTHY = RedisFacts(
     sample=keys(results=100, cache=900),
     writing=RedisWriting("master", is_held=False, refusal=""),
     denied=(),
+    backlog=(),
 )
 DENIED = DeniedCommand("samaconso", "command", "set", 40, 2.0)
 FULL = {"memory.used": 2990 * MB, "memory.counted": 2990 * MB, "memory.resident": 3000 * MB}

@@ -1,0 +1,1 @@
+"""Looks at Redis that answer with a list, a module a look."""

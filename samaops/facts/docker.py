@@ -43,7 +43,8 @@ class Way(Struct, frozen=True):
 class Container(Struct, frozen=True):
     """One container as ``docker inspect`` shows it. Times in seconds since the epoch, sizes in bytes.
 
-    ``health`` is None without a health check. ``memory_limit`` is 0 when there is none. ``log_bytes`` is None
+    ``health`` is None without a health check. ``memory_limit`` is 0 when there is none,
+    ``memory_swap`` that of memory and swap together: 0 where none was set, -1 without end. ``log_bytes`` is None
     when the log could not be looked at. ``log`` are its last words; ``hosts`` the entries of its hosts file,
     ``absent_files`` the variables that name a file which is not in it, with a slash where a directory is in its place.
     What is None could not be looked at, as ``ways`` of a container that does not run. ``settings`` are its limits and
@@ -83,6 +84,7 @@ class Container(Struct, frozen=True):
     settings: tuple[Variable, ...] = ()
     directory: str = ""
     files: tuple[str, ...] = ()
+    memory_swap: int = 0
 
     def does_the_work_of(self, name: str) -> bool:
         """Return whether it is the container of this name whatever its own is: the same service of the same project."""

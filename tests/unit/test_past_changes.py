@@ -296,6 +296,7 @@ TYPED = [
     ("balancer enable", ("api_1",), "balancer enable api_1"),
     ("docker restart", ("my container",), "docker restart 'my container'"),
     ("docker cleanup", (), "docker cleanup"),
+    ("docker set-limit", ("c", "768m"), "docker set-limit c 768m"),
     ("release record", (), "release record"),
     ("release begin", ("2026-11 tarifs",), "release begin '2026-11 tarifs'"),
     ("rollback app", ("",), "rollback app"),

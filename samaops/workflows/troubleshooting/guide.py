@@ -11,6 +11,7 @@ from samaops.model.guide import Guide, GuideCause, GuideFix, GuideStation
 from samaops.model.plan import Risk
 from samaops.model.table import Column, Table
 from samaops.site.commands import on_server, samaops
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 _RISKS = list(Risk)
@@ -86,7 +87,12 @@ def _places(site: Site) -> dict[str, str]:
     broker, celery, proxy = site.settings.rabbitmq, site.settings.celery, site.settings.proxy
     worker = next(iter(celery.workers.values()), None) if celery else None
     url = urlsplit(proxy.url) if proxy else None
+    member, balancer = next(iter(site.members()), None), site.settings.loadbalancer
     return {
+        "vip": quoted(balancer.url.rstrip("/")) if balancer else "VIP",
+        "member": quoted(member.url.rstrip("/")) if member else "MEMBER",
+        "member_server": member.server if member else "api",
+        "container": operands((member.container if member else None) or "CONTAINER"),
         "broker": (broker.container if broker else None) or "BROKER",
         "broker_server": broker.server if broker else "api",
         "worker": (worker.container if worker else None) or "WORKER",

@@ -31,7 +31,14 @@ from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, since_well
-from samaops.workflows.troubleshooting import message_counts, names, own, query_counts, stations
+from samaops.workflows.troubleshooting import (
+    message_counts,
+    names,
+    own,
+    query_counts,
+    request_counts,
+    stations,
+)
 from samaops.workflows.troubleshooting.stations import Station
 
 _RISKS = list(Risk)
@@ -85,7 +92,7 @@ def find(site: Site, name: str) -> Playbook:
 
 def run(site: Site, name: str) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
-    playbook = find(site, name)
+    playbook = playbooks.whole(find(site, name), playbooks.all_of(site.settings))
     looks = tuple(look for look in playbook.looks if not own.fault_of_look(look, site))
     selection = Selection(only=looks)
     snapshot = diagnose.observe(site, selection)
@@ -128,6 +135,8 @@ def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[st
         return partial(message_counts.count, counts=message_counts.observe(snapshot, site))
     if playbook.id == "db-slow":
         return partial(query_counts.count, snapshot=snapshot, site=site)
+    if playbook.id == "api-down":
+        return partial(request_counts.count, snapshot=snapshot, site=site)
     return lambda station: Station(station, None)
 
 

@@ -115,6 +115,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),
+    ("docker set-limit", ("a1", "2g"), (LIMITED,)),
     ("workers restart", ("worker2",), (engine("workers", replace(CONTAINER, name="c2")),)),
     ("workers scale", ("worker2", "-1"), (workers(NODE),)),
     ("queue purge", ("low_priority", "/tmp/samaops-never-written"), (broker(replace(QUEUE, ready=7)),)),

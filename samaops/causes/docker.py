@@ -224,7 +224,7 @@ def container_port_taken(finding: Finding, view: View) -> Root | None:
     text = _("See who listens on its port; end that, or ask whose it is. It starts by itself then")
     fix = safe("system.port", text, on_server(view.site, finding.server, "ss -ltnp"))
     root_ = _container(finding, view, _("Container {name} cannot start: another process has its port"), fix)
-    return root_ and replace(root_, speaks_for=(*root_.speaks_for, *reason.spoken))
+    return root_ and replace(root_, speaks_for=(*(root_.speaks_for or ()), *reason.spoken))
 
 
 @root("container-renamed", on="docker.container.renamed", rank=Rank.PART, runbook="api-down")

@@ -282,6 +282,11 @@ def member_down(finding: Finding, view: View) -> Root:
         speaks_for=(
             words_of(finding),
             *suspects,
+            *(
+                kept.title
+                for kept in view.bad("docker.evidence.backlog")
+                if member is not None and kept.subject == f"docker/{member.container}"
+            ),
             *((serving.format(names=healthy, name=name),) if healthy else ()),
         ),
     )

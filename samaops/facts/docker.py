@@ -15,6 +15,8 @@ from samaops.facts.portrait import Things
 _DECORATED = re.compile(r"[0-9a-f]{12}_(?P<behind>.+)|(?P<before>.+)\.\d+\.[0-9a-z]{25}")
 # Ended on request: by itself after SIGTERM, by the signal 15, or by the 9 that follows when it does not end in time.
 ON_REQUEST = (0, 137, 143)
+# A line of ``ss -ltn``.
+_LISTENING = re.compile(r"LISTEN +(?P<waiting>\d+) +\d+ +(?P<address>\S+)")
 _RUNS = {"running": 2, "restarting": 1, "paused": 1}
 
 
@@ -177,3 +179,35 @@ class StatsFacts(Struct, frozen=True):
     """One measurement of one engine."""
 
     containers: tuple[ContainerUse, ...]
+
+
+class EvidencePart(Struct, frozen=True):
+    """One part of what a container showed: lines without secrets. ``failure`` says why it, or its rest, was not seen."""
+
+    name: str
+    lines: tuple[str, ...] = ()
+    failure: str = ""
+
+
+class EvidenceFacts(Struct, frozen=True):
+    """What one container and its processes showed at a moment, kept because a restart would end it. Times in milliseconds.
+
+    ``taken_at`` is ISO 8601, by the clock of the machine that looked.
+    """
+
+    name: str
+    taken_at: str
+    duration_ms: int
+    parts: tuple[EvidencePart, ...]
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The names of the parts of which something was seen."""
+        return tuple(part.name for part in self.parts if part.lines)
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """On which addresses connections wait that nobody has accepted (the kernel's Recv-Q), and how many."""
+        sockets = (line for part in self.parts if part.name == "sockets" for line in part.lines)
+        found = [match for match in map(_LISTENING.search, sockets) if match is not None]
+        return {match["address"]: int(match["waiting"]) for match in found if int(match["waiting"])}

@@ -16,6 +16,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     parking,
     pool,
     releases,
+    restarting,
     restoring,
     restoring_swap,
     restoring_trial,

@@ -139,7 +139,7 @@ def _of_api(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> Ite
     decisive = next((finding for finding in report.findings if finding.key in cause.explains[:1]), None)
     if decisive is not None and decisive.code == "release.running.differs":
         well = [
-            str(decisive.evidence[member.container])
+            str(decisive.evidence[str(member.container)])
             for member in site.members()
             if member.container in decisive.evidence and _serves(member.name, report.findings)
         ]

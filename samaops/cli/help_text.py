@@ -55,6 +55,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "troubleshoot": (
         ("troubleshoot list", N_("the symptoms that have a playbook")),
         ("troubleshoot notifications", N_("why no notification arrives")),
+        ('troubleshoot --symptom "502 Bad Gateway"', N_("by what people notice")),
+        ("troubleshoot api-down --bundle api.json", N_("keep what was seen, for others")),
+        ("troubleshoot show api-down -o markdown", N_("a page to print")),
         ("troubleshoot notifications --apply workers.restart", N_("make one fix, after a yes")),
     ),
     "maintain daily": (

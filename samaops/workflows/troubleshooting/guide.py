@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from samaops.config import playbooks
@@ -58,7 +59,13 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
     )
     fixes = tuple(_fix(playbook, name, fix, site) for name, fix in playbook.fixes.items())
     title, meaning = str(playbook.title or ""), str(playbook.meaning or "")
-    return Guide(playbook.id, title, meaning, stations, causes, fixes)
+    others = playbooks.all_of(site.settings)
+    see_also = tuple(
+        name
+        for name in others
+        if name != playbook.id and any(fnmatchcase(name, pattern) for pattern in playbook.includes)
+    )
+    return Guide(playbook.id, title, meaning, stations, causes, fixes, see_also)
 
 
 def _fix(playbook: Playbook, name: str, fix: PlaybookFix, site: Site) -> GuideFix:

@@ -38,6 +38,7 @@ from samaops.workflows.troubleshooting import (
     query_counts,
     request_counts,
     stations,
+    symptoms,
 )
 from samaops.workflows.troubleshooting.stations import Station
 
@@ -65,11 +66,12 @@ class Offer(Struct, frozen=True):
 
 
 class Diagnosis(Struct, frozen=True):
-    """What was found for one symptom, and what can be done."""
+    """What was found for one symptom, what can be done, and what was observed for it."""
 
     playbook: Playbook
     report: Report
     offers: tuple[Offer, ...]
+    snapshot: Snapshot
 
     def offered(self, fix: str) -> Offer | None:
         """Return the offer of a fix: of the worst cause, when several ask for it."""
@@ -79,6 +81,8 @@ class Diagnosis(Struct, frozen=True):
 def find(site: Site, name: str) -> Playbook:
     """Return a playbook. Raises UsageError that names the nearest one."""
     known = playbooks.all_of(site.settings)
+    if name == symptoms.ALL:
+        return symptoms.all_of_them()
     if name not in known:
         faults = playbooks.faults(site.settings)
         if faults:  # it may be in one of these
@@ -116,7 +120,7 @@ def run(site: Site, name: str) -> Diagnosis:
         findings=worst_first((*report.findings, *on_the_way)),
         answer=_answer(report, on_the_way),
     )
-    return Diagnosis(playbook, report, tuple(offer for offer, _fix in planned))
+    return Diagnosis(playbook, report, tuple(offer for offer, _fix in planned), snapshot)
 
 
 def prepare(site: Site, offer: Offer) -> Plan:
@@ -212,9 +216,9 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, site: Site) -
 def _complete(snapshot: Snapshot, playbook: Playbook, codes: tuple[str, ...], site: Site) -> Snapshot:
     """Look at what a fix needs to know and a diagnosis does not: such as what images lie about, or each session."""
     looks = Selection(only=playbook.looks)
-    if not playbook.looks or all(looks.touches(code) and _is_checked(code) for code in codes):
-        return snapshot
     missing = tuple(code for code in codes if not looks.touches(code) or not _is_checked(code))
+    if not missing:
+        return snapshot
     more = diagnose.observe(site, Selection(only=missing, counts=True))
     return replace(snapshot, observations=(*more.observations, *snapshot.observations))
 

@@ -74,7 +74,7 @@ def _printed(guide: Guide) -> Iterator[str]:
         yield from _code(station.commands, indent=3)
     yield "## " + _("2. Name the cause")
     yield ""
-    yield f"| {_('cause')} | {_('how it shows')} | {_('what helps, the least risky first')} |"
+    yield "| " + " | ".join((_("cause"), _("how it shows"), _("what helps, the least risky first"))) + " |"
     yield "| --- | --- | --- |"
     for cause in guide.causes:
         fixes = ", ".join(map(escape.markdown, cause.fixes)) or _("see {command}").format(

@@ -23,6 +23,7 @@ pytestmark = [
 # Of those that make the database slow, the ones of which each has a mechanism of its own; the matrix measures all.
 IN_THE_MATRIX_ALONE = {
     "pool-too-small",
+    "api-answers-errors",
     "query-storm",
     "statistics-stale",
     "autovacuum-off",

@@ -47,11 +47,14 @@ def bad_release(finding: Finding, view: View) -> Root | None:
         name
         for name, member in members.items()
         for code in _FAILS
-        for one in view.bad(code)
-        if one.subject in (f"api/{name}", f"docker/{member.container}")
+        for witness in view.bad(code)
+        if witness.subject in (f"api/{name}", f"docker/{member.container}")
     }
     serving = {
-        name for name in members for one in view.ok("api.health.failing") if one.subject == f"api/{name}"
+        name
+        for name in members
+        for witness in view.ok("api.health.failing")
+        if witness.subject == f"api/{name}"
     }
     images = {name: finding.evidence.get(str(member.container)) for name, member in members.items()}
     good, bad = ({images[name] for name in names} for names in (serving - failing, failing))
@@ -59,8 +62,8 @@ def bad_release(finding: Finding, view: View) -> Root | None:
         return None
     containers = [str(members[name].container) for name in sorted(failing)]
     if any(
-        one.evidence.get("points") and one.subject == f"docker/{container}"
-        for one in view.bad("docker.container.environment")
+        witness.evidence.get("points") and witness.subject == f"docker/{container}"
+        for witness in view.bad("docker.container.environment")
         for container in containers
     ):
         return None  # it is led elsewhere: that is enough to fail
@@ -70,12 +73,16 @@ def bad_release(finding: Finding, view: View) -> Root | None:
     check = samaops(view.site, "rollback check")
     back = samaops(view.site, "rollback app")
     witnesses = [
-        one.title
+        witness.title
         for code in _FAILS
-        for one in view.bad(code)
-        if one.subject in {f"api/{name}" for name in failing} | {f"docker/{name}" for name in containers}
+        for witness in view.bad(code)
+        if witness.subject in {f"api/{name}" for name in failing} | {f"docker/{name}" for name in containers}
     ]
-    well = (one.title for one in view.ok("api.health.failing") if one.subject.partition("/")[2] in serving)
+    well = (
+        witness.title
+        for witness in view.ok("api.health.failing")
+        if witness.subject.partition("/")[2] in serving
+    )
     return Root(
         title.format(names=names),
         (disruptive("release.back", text, check, back),),

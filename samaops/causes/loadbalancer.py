@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samaops.causes.effects import codes, name_of
-from samaops.causes.root import Rank, Root, each, root, safe, words_of
+from samaops.causes.root import Rank, Root, each, root, safe, together, words_of
 from samaops.causes.topology import effects_of_system
 from samaops.causes.view import View, failed
 from samaops.i18n import _
@@ -59,6 +59,26 @@ def member_kept_out(finding: Finding, view: View) -> Root | None:
         speaks_for=spoken,
         effects=effects,
         is_proof=True,
+    )
+
+
+@root(
+    "keepalive-shorter-than-balancer",
+    on=together("api.keepalive.short"),
+    rank=Rank.PART,
+    runbook="api-down",
+)
+def keepalive_shorter(_finding: Finding, view: View) -> Root:
+    """The balancer sends a request on a connection that the member just ends: a rare 502 at low load."""
+    text = _(
+        "Let the members keep idle connections longer than the balancer (--timeout-keep-alive), one after the other"
+    )
+    members = view.bad("api.keepalive.short")
+    return Root(
+        fixes=(safe("api.keepalive", text, "ps -eo args | grep -F uvicorn"),),
+        verdict=Verdict.PROBABLE,
+        speaks_for=tuple(words_of(member) for member in members),
+        triggers=members,
     )
 
 

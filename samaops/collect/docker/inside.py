@@ -36,7 +36,7 @@ _SHORTEST_SECRET = 6
 _LONGEST_TEXT = 300
 # Options whose value is no secret in any of the programs; an address is shown without the port, which is its own.
 _SHOWN_OPTION = re.compile(
-    r"--?(host|bind|b|address|port|uds|l|loglevel|log-level|workers|w|threads|pool|limit-\w+|timeout\S*|backlog|m|A|app|root-path)"
+    r"--?(host|bind|b|address|port|uds|l|loglevel|log-level|workers|w|threads|pool|limit-\w+|timeout\S*|backlog|keep-?alive|m|A|app|root-path)"
 )
 _BINDING = ("--bind", "-b")
 _NO_NAME, _NO_ANSWER = "unknown host", "no answer"

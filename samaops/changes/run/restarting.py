@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timezone
 from pathlib import Path
 
-from msgspec import convert
+from msgspec import Struct, convert
 
 from samaops.changes.docker.restart import EVIDENCE_SECONDS, RESTART, Restarting, evidence_directory
 from samaops.changes.run import progress
@@ -33,32 +33,52 @@ def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
     return (on_server(site, operation.server, operation.command),)
 
 
+class Kept(Struct, frozen=True):
+    """Where a look was kept, and which parts of it nobody could see."""
+
+    path: Path
+    unseen: tuple[str, ...]
+
+
+class UnkeptError(Exception):
+    """What a container shows could not be kept: why, in a sentence."""
+
+
 @runs(RESTART, lines=_lines)
 def restart(operation: Operation, site: Site) -> Outcome:
     """Keep what the container shows, then restart it. Without a file nothing is done. Raises ClientError."""
     of, server = convert(operation.arguments, Restarting), str(operation.server)
-    progress.tell(_("keeping what {name} shows").format(name=of.container))
     try:
-        snapshot = seen(site, server, of.container)
-        path = keep(site, snapshot, of.container)
-    except (OSError, SamaopsError) as error:
-        words = error.message if isinstance(error, SamaopsError) else reason_of(error)
-        text = _("what it shows could not be kept, so it was not restarted: {reason}")
-        return Outcome(False, text.format(reason=words), is_seen=True)
-    unseen = [
-        part.name
-        for _observation, facts in snapshot.facts_of(EvidenceFacts)
-        for part in facts.parts
-        if part.failure
-    ]
+        kept = keep_first(site, server, of.container)
+    except UnkeptError as error:
+        return Outcome(False, str(error), is_seen=True)
     progress.tell(_("restarting {name}").format(name=of.container))
     outcome = run_in_shell(shell(of.command, server, operation.timeout_seconds - EVIDENCE_SECONDS), site)
     if not outcome.is_ok:
         return outcome
-    text = _("what it showed is kept in {path}").format(path=path)
-    if unseen:
-        text = _("{text}; not seen: {parts}").format(text=text, parts=joined(unseen))
-    return Outcome(True, text, measured={"evidence": str(path), "not_seen": unseen})
+    text = _("what it showed is kept in {path}").format(path=kept.path)
+    if kept.unseen:
+        text = _("{text}; not seen: {parts}").format(text=text, parts=joined(kept.unseen))
+    return Outcome(True, text, measured={"evidence": str(kept.path), "not_seen": list(kept.unseen)})
+
+
+def keep_first(site: Site, server: str, container: str) -> Kept:
+    """Keep what a container shows before it is restarted or replaced. Raises UnkeptError: then it stays as it is."""
+    progress.tell(_("keeping what {name} shows").format(name=container))
+    try:
+        snapshot = seen(site, server, container)
+        path = keep(site, snapshot, container)
+    except (OSError, SamaopsError) as error:
+        words = error.message if isinstance(error, SamaopsError) else reason_of(error)
+        text = _("what it shows could not be kept, so it stays as it is: {reason}")
+        raise UnkeptError(text.format(reason=words)) from error
+    parts = (
+        part.name
+        for _observation, facts in snapshot.facts_of(EvidenceFacts)
+        for part in facts.parts
+        if part.failure
+    )
+    return Kept(path, tuple(parts))
 
 
 def seen(site: Site, server: str, container: str) -> Snapshot:

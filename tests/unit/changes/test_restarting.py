@@ -62,7 +62,7 @@ def test_without_a_place_for_it_nothing_is_restarted(state: Path) -> None:
     done = state / "done"
     outcome = operations.run(operation(f"touch {done}"), SITE)
     assert (outcome.is_ok, outcome.is_seen, done.exists()) == (False, True, False)
-    assert "so it was not restarted" in outcome.output
+    assert "so it stays as it is" in outcome.output
 
 
 def test_only_the_newest_files_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

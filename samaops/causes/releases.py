@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from samaops.causes.effects import OfSite, codes
 from samaops.causes.root import Rank, Root, disruptive, root, safe
 from samaops.causes.topology import CONTAINER_GONE, effects_of_container
@@ -12,9 +14,20 @@ from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 
+def _leads_elsewhere(finding: Finding) -> bool:
+    """Return whether a container's environment leads to another service, or lacks what its peers have.
+
+    A variable that it alone has may be one that its image brings, such as its version: that leads nowhere.
+    """
+    if not finding.evidence.get("points"):
+        return False
+    rows = [row for row in finding.evidence.get("differences") or () if isinstance(row, Mapping)]
+    telling = [row for row in rows if row.get("points", True)]
+    return not rows or any(not (row.get("part") == "presence" and row.get("own")) for row in telling)
+
+
 def _points_nowhere(finding: Finding) -> bool:
-    """Return whether a container's environment differs in what leads to no other service."""
-    return not finding.evidence.get("points")
+    return not _leads_elsewhere(finding)
 
 
 _ONE_RELEASE = codes("release.running.differs", "docker.image.differs", "api.version.differs")
@@ -62,11 +75,11 @@ def bad_release(finding: Finding, view: View) -> Root | None:
         return None
     containers = [str(members[name].container) for name in sorted(failing)]
     if any(
-        witness.evidence.get("points") and witness.subject == f"docker/{container}"
-        for witness in view.bad("docker.container.environment")
+        _leads_elsewhere(differing) and differing.subject == f"docker/{container}"
+        for differing in view.bad("docker.container.environment")
         for container in containers
     ):
-        return None  # it is led elsewhere: that is enough to fail
+        return None  # that is enough to fail
     names = ", ".join(sorted(failing))
     title = _("The release of {names} is bad: it fails, and those with another release serve")
     text = _("Bring all back to the release that serves; look first whether the database lets you")

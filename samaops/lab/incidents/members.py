@@ -18,6 +18,7 @@ from samaops.lab.incidents.tools import traffic
 from samaops.lab.layout import ADDRESSES, API_PORTS, BALANCER_CONTROL_PORT, PGBOUNCER_PORT
 from samaops.lab.processes import StartError
 from samaops.lab.release import releases
+from samaops.lab.servers import run_in
 from samaops.lab.starting import wait_until
 
 PEER = "api_2"
@@ -115,8 +116,9 @@ def _is_other(address: str, port: int) -> bool:
 
 def _is_shut_out(site: Site) -> str | None:
     address, port = site.endpoint(CONTAINER)
-    words = compose.last_words(site.server("api"), CONTAINER)
-    if not _is_other(address, port) or "address already in use" not in words.lower():
+    done = run_in(site.server("api"), ["docker", "logs", "--tail", "20", CONTAINER], timeout_seconds=10)
+    words = (done.stdout + done.stderr).lower()
+    if not _is_other(address, port) or "address already in use" not in words:
         return None
     return _("another program answers at {address}:{port}, and {name} ends").format(
         address=address, port=port, name=CONTAINER

@@ -47,6 +47,13 @@ PLACES = {
     "api-container-stopped": _MEMBER,
     "api-container-oom-killed": _MEMBER,
     "api-hung": _MEMBER,
+    # What is told apart by the other member's release, environment, answers needs that member, and its server.
+    "member-taken-out": Place(("balancer",), needs=("api_1",)),
+    "bad-release-on-one-member": Place(("api_1", "releases"), needs=("worker1",), uses=("queries",)),
+    "api-answers-errors": _MEMBER,
+    "api-port-taken": _MEMBER,
+    "environment-differs": Place(("api_1",), needs=("database", "pool")),
+    "pgbouncer-disabled": Place(("pool",), hides=("publishing over minutes",), stops=("queries", "publishing", "sending")),
     "pgbouncer-paused": Place(("pool",), hides=("publishing over minutes",), stops=("queries", "publishing", "sending")),
     "pgbouncer-login-refused": Place(
         ("pool", "postgresql"), hides=("publishing over minutes",), stops=("queries", "publishing", "sending")

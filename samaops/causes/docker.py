@@ -167,6 +167,8 @@ def container_crash_loop(finding: Finding, view: View) -> Root | None:
         return None  # the broker is there and refuses it: restarting is what it does about that
     text = _("Read why it ends: starting it once more changes nothing")
     fix = safe("docker.logs", text, _docker(view, finding, "logs --tail 50"))
+    if _port_is_taken(finding):
+        return None  # container-port-taken
     root_ = _container(finding, view, _("Container {name} keeps crashing and restarting"), fix)
     root_ = _with_reason(finding, view, root_)
     up_seconds = finding.evidence.get("up_seconds")
@@ -195,8 +197,34 @@ def container_stopped(finding: Finding, view: View) -> Root | None:
         return _container(finding, view, _("Container {name} was made and never started"), fix)
     if finding.evidence.get("exit_code") in ON_REQUEST:
         return _on_request(finding, view, _container(finding, view, _("Container {name} is stopped"), fix))
+    if _port_is_taken(finding):
+        return None  # container-port-taken
     title = _("Container {name} crashed with exit code {code}")
     return _with_reason(finding, view, _container(finding, view, title, fix, "container-crashed"))
+
+
+def _port_is_taken(finding: Finding) -> bool:
+    """Return whether it ended because somebody else listens where it wants to: in its own words."""
+    reason = reasons.of_finding(finding)
+    return reason is not None and reason.kind == "port"
+
+
+@root(
+    "container-port-taken",
+    on=each("docker.container.restarting", "docker.container.stopped"),
+    rank=Rank.CONTAINER,
+    runbook="api-down",
+    effects=CONTAINER_GONE,
+)
+def container_port_taken(finding: Finding, view: View) -> Root | None:
+    """Somebody else has its port: starting it again changes nothing."""
+    reason = reasons.of_finding(finding)
+    if reason is None or not _port_is_taken(finding):
+        return None
+    text = _("See who listens on its port; end that, or ask whose it is. It starts by itself then")
+    fix = safe("system.port", text, on_server(view.site, finding.server, "ss -ltnp"))
+    root_ = _container(finding, view, _("Container {name} cannot start: another process has its port"), fix)
+    return root_ and replace(root_, speaks_for=(*(root_.speaks_for or ()), *reason.spoken))
 
 
 @root("container-renamed", on="docker.container.renamed", rank=Rank.PART, runbook="api-down")

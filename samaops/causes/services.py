@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from samaops.causes import reasons
-from samaops.causes.effects import codes, name_of
-from samaops.causes.root import Rank, Root, disruptive, each, root, safe, team_request, words_of
+from samaops.causes.effects import codes, name_of, same_subject
+from samaops.causes.root import Rank, Root, disruptive, root, safe, team_request, words_of
 from samaops.causes.topology import MEMBER_GONE, effects_of_system, effects_on_dependents
 from samaops.causes.view import View, failed
 from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis
@@ -280,6 +282,11 @@ def member_down(finding: Finding, view: View) -> Root:
         speaks_for=(
             words_of(finding),
             *suspects,
+            *(
+                kept.title
+                for kept in view.bad("docker.evidence.backlog")
+                if member is not None and kept.subject == f"docker/{member.container}"
+            ),
             *((serving.format(names=healthy, name=name),) if healthy else ()),
         ),
     )
@@ -294,29 +301,41 @@ def api_unhealthy(finding: Finding, view: View) -> Root:
     return Root(
         reasons.with_reason(finding.title, reason),
         reasons.advice(view, finding, str(container), reason),
-        speaks_for=(words_of(finding), *reasons.suspects(view, container)),
+        speaks_for=(words_of(finding), *reasons.suspects(view, container), *_still_sent(finding, view)),
     )
 
 
+def _still_sent(finding: Finding, view: View) -> Iterator[str]:
+    """Yield that the balancer does not see what is wrong: customers get the errors of this member."""
+    for member in view.ok("loadbalancer.member.down"):
+        if member.evidence.get("instance") == name_of(finding):
+            yield _("The balancer still sends it requests: {title}").format(title=member.title)
+
+
 @root(
-    "loadbalancer-fault",
-    on=each(failed("loadbalancer.vip.unreachable"), "loadbalancer.vip.failing"),
+    "application-pool-exhausted",
+    on="docker.log.requests",
     rank=Rank.WORK,
     runbook="api-down",
-    effects=effects_of_system("loadbalancer"),
+    effects=(*same_subject("docker.log.*"), *codes("api.latency.*", "loadbalancer.vip.latency")),
+    distinguished_from=("pgbouncer-pool-exhausted",),
 )
-def loadbalancer_fault(finding: Finding, view: View) -> Root:
-    """The virtual address fails while members answer."""
-    text = _("Ask the network team for the state of the pool members: down by monitor, or forced offline?")
-    members = [
-        _("{name} answers directly").format(name=name_of(member))
-        for member in view.ok("api.member.unreachable")
-    ]
+def application_pool_exhausted(finding: Finding, view: View) -> Root | None:
+    """The pool inside the application has no connection left, while PgBouncer's has."""
+    if "QueuePool limit" not in str(finding.evidence.get("line")):
+        return None
+    if view.not_ok("pgbouncer.pool.waiting") or view.not_ok("pgbouncer.service.unreachable"):
+        return None  # it is PgBouncer that gives none
+    well = view.ok("pgbouncer.pool.waiting")
+    name = name_of(finding)
+    text = _(
+        "Restart this member only, and find what keeps its sessions; do not raise its pool above PgBouncer's"
+    )
     return Root(
-        fixes=(safe("loadbalancer.members", text, "tmsh show ltm pool samaconso_api_pool members"),),
-        # Without a member that was seen to serve, the fault may as well be behind it.
-        verdict=Verdict.CONFIRMED if members else Verdict.PROBABLE,
-        speaks_for=(words_of(finding), *members),
+        _("The application's own pool of {name} has no connection left").format(name=name),
+        (disruptive("docker.restart", text, samaops(view.site, f"docker restart {operands(name)}")),),
+        Verdict.CONFIRMED if well else Verdict.PROBABLE,
+        speaks_for=(finding.title, words_of(finding), *(pool.title for pool in well)),
     )
 
 

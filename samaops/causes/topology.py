@@ -121,7 +121,7 @@ def effects_of_container(site: Site, container: str) -> Effects:
 
 
 def _of_container(container: str) -> Effects:
-    return codes("docker.container.*", "docker.log.*", subject=f"docker/{container}")
+    return codes("docker.container.*", "docker.log.*", "docker.evidence.*", subject=f"docker/{container}")
 
 
 def _of_service(site: Site, service: Service) -> Effects:
@@ -145,7 +145,7 @@ def _of_api_member(name: str, container: str | None) -> Effects:
     )
     if not container:
         return effects
-    unwell = ("docker.container.unhealthy", "docker.container.restarting")
+    unwell = ("docker.container.unhealthy", "docker.container.restarting", "docker.evidence.backlog")
     return (*effects, *codes(*unwell, subject=f"docker/{container}"))
 
 

@@ -15,7 +15,7 @@ from samaops.changes.readings import UnreadableError
 from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
-from samaops.model.plan import SHELL, Operation, Plan, Step
+from samaops.model.plan import Operation, Plan, Step
 from samaops.site.site import Site
 
 Codes = tuple[str, ...]
@@ -55,7 +55,7 @@ def _as_running(step: Step, site: Site) -> Step:
     """Return a step with the names that containers have now in its commands."""
 
     def now(operation: Operation) -> Operation:
-        if operation.kind != SHELL:
+        if "command" not in operation.arguments:
             return operation
         command = site.as_running(operation.server, operation.command)
         return replace(operation, arguments={**operation.arguments, "command": command})

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from samaops.checks import health
 from samaops.checks.registry import Context, access, check
 from samaops.facts.api import ApiFacts
+from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.site.commands import on_server
 from samaops.site.shell_words import operands
+
+# The option that says how long an idle connection is kept; who writes the answers without it, and keeps it so long.
+_KEEP_ALIVE = {"--timeout-keep-alive": ("uvicorn", 5.0), "--keep-alive": ("gunicorn", 2.0)}
 
 access(
     "api.member.unreachable",
@@ -55,6 +59,48 @@ def latency_of_guide(member: ApiFacts, context: Context) -> Iterator[Finding]:
         name=member.name, count=len(member.answer.samples_ms), best=best, p99=health.GUIDE_P99_MS
     )
     yield context.above(best, title, evidence=health.latency_evidence(member.answer))
+
+
+@check("api.keepalive.short", ApiFacts)
+def keepalive(member: ApiFacts, context: Context) -> Iterator[Finding]:
+    """A member that ends idle connections first ends one in the moment in which the balancer uses it: a 502."""
+    balancer, placed = context.site.settings.loadbalancer, context.site.member(member.name)
+    if balancer is None or balancer.idle_timeout is None or placed is None or placed.container is None:
+        return
+    container = next(
+        (
+            facts.named(placed.container)
+            for observation, facts in context.snapshot.facts_of(DockerFacts)
+            if observation.server == placed.server
+        ),
+        None,
+    )
+    kept = _kept_alive(member, container) if container else None
+    if kept is None:
+        yield context.skipped(
+            _("how long {name} keeps idle connections was not seen").format(name=member.name)
+        )
+        return
+    seconds = {"member_seconds": kept, "balancer_seconds": balancer.idle_timeout}
+    words = {"name": member.name, "seconds": f"{kept:g}", "balancer": f"{balancer.idle_timeout:g}"}
+    if kept > balancer.idle_timeout:
+        title = _("{name} keeps idle connections for {seconds} s, longer than the balancer ({balancer} s)")
+        yield context.ok(title.format(**words), value=kept, evidence=seconds)
+    else:
+        title = _(
+            "{name} ends idle connections after {seconds} s, and the balancer keeps them for {balancer} s"
+        )
+        yield context.warn(title.format(**words), value=kept, evidence=seconds)
+
+
+def _kept_alive(member: ApiFacts, container: Container) -> float | None:
+    """Return for how many seconds a member keeps an idle connection, as far as its command line tells."""
+    given = {variable.name: variable.parts.get("value", "") for variable in container.settings}
+    for option in _KEEP_ALIVE:
+        if option in given:
+            return float(given[option]) if given[option].replace(".", "", 1).isdigit() else None
+    known = (seconds for name, seconds in _KEEP_ALIVE.values() if name in member.answer.server_header.lower())
+    return next(known, None) if given else None
 
 
 @check("api.version.differs", Snapshot)

@@ -97,7 +97,7 @@ def symptoms(site: Site, _ctx: typer.Context) -> Offered:
     yield from (
         (name, str(playbook.title or "")) for name, playbook in playbooks.all_of(site.settings).items()
     )
-    yield from (("list", ""), ("show", ""))
+    yield from (("list", ""), ("show", ""), ("all", ""))
 
 
 @_of_site

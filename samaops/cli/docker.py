@@ -87,6 +87,22 @@ def cleanup(
 
 
 @app.command(
+    "set-limit",
+    help=N_("Let one container take more memory, within that of its server; it goes on running."),
+    cls=ChangeCommand,
+)
+def set_limit(
+    ctx: typer.Context,
+    container: ContainerArgument,
+    memory: Annotated[
+        str, typer.Argument(metavar="MEMORY", help=N_("As docker has it: 512m, 2g. Never less than now."))
+    ],
+) -> None:
+    """Raise a memory limit."""
+    ctx.obj.change("docker set-limit", container, memory)
+
+
+@app.command(
     help=N_("Restart one container, or start it when it has ended, and see that it works again."),
     cls=ChangeCommand,
 )

@@ -59,6 +59,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "troubleshoot": (
         ("troubleshoot list", N_("the symptoms that have a playbook")),
         ("troubleshoot notifications", N_("why no notification arrives")),
+        ('troubleshoot --symptom "502 Bad Gateway"', N_("by what people notice")),
+        ("troubleshoot api-down --bundle api.json", N_("keep what was seen, for others")),
+        ("troubleshoot show api-down -o markdown", N_("a page to print")),
         ("troubleshoot notifications --apply workers.restart", N_("make one fix, after a yes")),
     ),
     "maintain daily": (
@@ -274,6 +277,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "backup pin": (("backup pin latest --reason audit-2026", N_("keep it whatever its age")),),
     "backup unpin": (("backup unpin 20261128T020000Z-3f2a", N_("let it expire in its time")),),
+    "docker set-limit": (
+        ("docker set-limit samaconso_api_1 768m", N_("at once, and until it is made anew")),
+    ),
     "docker restart": (("docker restart samaconso_redis", N_("asked first, verified afterwards")),),
     "history list": (("history list --limit 5", N_("the last five changes")),),
     "history show": (("history show 20260131-031200-a1b2", N_("each step of one, before and after")),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, screen, stdout
+from samaops.cli import changing, screen, stdout, symptoms
 from samaops.cli.changing import ChangeCommand, Changing
 from samaops.cli.consent import ask, is_yes
 from samaops.cli.diagnose import exit_code
@@ -26,7 +27,7 @@ from samaops.render.layout import Hanging
 from samaops.render.words import symbols_for
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import guide, own
+from samaops.workflows.troubleshooting import bundle, guide, own
 from samaops.workflows.troubleshooting import troubleshoot as workflow
 from samaops.workflows.troubleshooting.stations import prefix
 from samaops.workflows.troubleshooting.troubleshoot import Diagnosis, Offer
@@ -40,13 +41,13 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 def troubleshoot(
     ctx: typer.Context,
     playbook: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="list|show|ID",
-            help=N_("A playbook, such as notifications; or list, or show ID."),
+            metavar="[list|show|all|ID]",
+            help=N_("A playbook, such as notifications; or list, show ID, all. Without: asked for."),
             autocompletion=completed_by("symptoms"),
         ),
-    ],
+    ] = None,
     shown: Annotated[
         str | None,
         typer.Argument(
@@ -60,6 +61,18 @@ def troubleshoot(
             metavar="FIX",
             help=N_("Make this fix, after a yes."),
             autocompletion=completed_by("fixes"),
+        ),
+    ] = None,
+    symptom: Annotated[
+        str | None,
+        typer.Option("--symptom", metavar="WORDS", help=N_("What people notice, in place of a playbook.")),
+    ] = None,
+    bundle_: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="FILE",
+            help=N_("Keep what was seen, and what the containers concerned show, for others to read."),
         ),
     ] = None,
     canary: Annotated[
@@ -96,6 +109,13 @@ def troubleshoot(
     usual_wait = _CANARY_WAIT_SECONDS if canary else _WAIT_SECONDS
     consent = replace(ctx.obj.consent, wait_seconds=usual_wait if wait is None else wait)
     wanted = replace(ctx.obj, consent=consent)
+    if symptom is not None and playbook is not None:
+        raise UsageError(_("--symptom stands in place of a playbook"), hint="samaops troubleshoot list")
+    if playbook is None:
+        canaries.require_alone("", queue, apply, is_asked=canary)
+        playbook = symptoms.playbook_of(site, symptom, may_ask=wanted.may_ask)
+    if bundle_ is not None and (canary or playbook in ("list", "show")):
+        raise UsageError(_("--bundle needs a playbook that looks"), hint="samaops troubleshoot list")
     if (playbook == "show") != (shown is not None):
         raise UsageError(
             _("show needs the playbook to show, and nothing else takes one"), "samaops troubleshoot list"
@@ -108,7 +128,7 @@ def troubleshoot(
     elif shown is not None:
         _show(site, shown, wanted.output)
     else:
-        _run(site, playbook, apply, wanted)
+        _run(site, playbook, apply, wanted, bundle_)
 
 
 def _list(site: Site, output: Output) -> None:
@@ -121,17 +141,26 @@ def _show(site: Site, name: str, output: Output) -> None:
         screen.show_screen(face.page(playbook_guide))
     elif output is Output.JSON:
         stdout.write(json.text(face.document(playbook_guide)))
+    elif output is Output.MARKDOWN:
+        stdout.write(face.markdown(playbook_guide))
     else:
-        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+        text = _("this answer has no form {output}").format(output=output)
+        raise UsageError(text, hint="-o human|json|markdown")
 
 
-def _run(site: Site, name: str, fix: str | None, wanted: Changing) -> None:
+def _run(site: Site, name: str, fix: str | None, wanted: Changing, file: Path | None) -> None:
     with screen.progress(_("Looking at what concerns {name}…").format(name=name)):
         diagnosis = workflow.run(site, name)
     if fix is not None:
         _require_known(diagnosis, fix)
+    held = ""
+    if file is not None:
+        with screen.progress(_("Keeping what the containers show…")):
+            held = bundle.write(file, site, diagnosis)
     if fix is None or wanted.output is Output.HUMAN:
         _show_diagnosis(diagnosis, wanted)
+    if held:
+        typer.echo(escape.plain(held), err=True)
     offer = diagnosis.offered(fix) if fix is not None else _chosen(diagnosis, wanted)
     if offer is not None:
         _carry_out(site, diagnosis, offer, wanted)
@@ -158,8 +187,9 @@ def _show_diagnosis(diagnosis: Diagnosis, wanted: Changing) -> None:
             if finding.code.startswith(beginning)
         }
         ordered = [by_id[hop.id] for hop in diagnosis.playbook.hops]
-        screen.show_screen(face.hop_lines(ordered, symbols_for(sys.stdout.encoding)))
-        screen.show_screen("")
+        if ordered:
+            screen.show_screen(face.hop_lines(ordered, symbols_for(sys.stdout.encoding)))
+            screen.show_screen("")
         findings = tuple(finding for finding in report.findings if not finding.code.startswith(beginning))
         report = replace(report, findings=findings)
     screen.show(report, wanted.output, verbose=wanted.verbose)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from functools import cache, reduce
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -43,11 +44,15 @@ NAMES = frozenset(
         *("pid", "idle_pid", "held_pid", "table", "slot", "gid", "held_pool", "pool_size"),
         *("leftover", "index", "off_setting", "wal_size", "cost_limit"),
         *("prefix", "key", "policy", "maxmemory"),
+        *("member", "memory_limit", "release"),
     }
 )
 # What a command of `show` may hold: filled in from the configuration.
 PLACES = frozenset(
-    {"broker", "broker_server", "worker", "worker_server", "proxy", "proxy_address", "queue", "celery"}
+    {
+        *("broker", "broker_server", "worker", "worker_server", "proxy", "proxy_address", "queue", "celery"),
+        *("vip", "member", "member_server", "container"),
+    }
 )
 TemplateT = TypeVar("TemplateT", str, Text)
 
@@ -129,12 +134,17 @@ class PlaybookCause(Section):
 
 
 class Playbook(Section):
-    """One symptom. ``looks`` are the systems and checks that concern it."""
+    """One symptom. ``looks`` are the systems and checks that concern it.
+
+    ``includes`` are other playbooks, as patterns of their ids: their causes may be behind this symptom too, and their
+    fixes help.
+    """
 
     id: str
     title: Text | None = None
     meaning: Text | None = None
     looks: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
     hops: tuple[Hop, ...] = ()
     causes: dict[str, PlaybookCause] = Field(default_factory=dict)
     fixes: dict[str, PlaybookFix] = Field(default_factory=dict)
@@ -151,6 +161,30 @@ class Playbook(Section):
 def all_of(settings: Settings) -> dict[str, Playbook]:
     """Return every playbook by its id: those of samaops, and the site's. What is wrong there is left out: ``faults``."""
     return _with_own(settings.playbooks.path)[0]
+
+
+def whole(playbook: Playbook, known: Mapping[str, Playbook]) -> Playbook:
+    """Return a playbook with the causes and fixes of those that it includes; its own come first."""
+    others = (
+        other
+        for other in known.values()
+        if other.id != playbook.id and any(fnmatchcase(other.id, pattern) for pattern in playbook.includes)
+    )
+    return reduce(_with_those_of, others, playbook)
+
+
+def _with_those_of(playbook: Playbook, other: Playbook) -> Playbook:
+    causes = dict(playbook.causes)
+    for cause, described in other.causes.items():
+        causes[cause] = _joined(causes.get(cause), described)
+    return playbook.model_copy(update={"fixes": {**other.fixes, **playbook.fixes}, "causes": causes})
+
+
+def _joined(first: PlaybookCause | None, second: PlaybookCause) -> PlaybookCause:
+    """Return one cause of two playbooks, with the fixes of both."""
+    fixes = (*(first.fixes if first else ()), *second.fixes)
+    meaning = (first.meaning if first else None) or second.meaning
+    return PlaybookCause(meaning=meaning, fixes=tuple(dict.fromkeys(fixes)))
 
 
 def faults(settings: Settings) -> tuple[str, ...]:
@@ -208,10 +242,7 @@ def _merged(base: Playbook, own: Playbook, path: Path) -> Playbook:
             )
     causes = dict(base.causes)
     for cause, described in own.causes.items():
-        known = causes.get(cause)
-        fixes = (*(known.fixes if known else ()), *described.fixes)
-        meaning = (known.meaning if known else None) or described.meaning
-        causes[cause] = PlaybookCause(meaning=meaning, fixes=tuple(dict.fromkeys(fixes)))
+        causes[cause] = _joined(causes.get(cause), described)
     looks = tuple(dict.fromkeys((*base.looks, *own.looks)))
     return base.model_copy(update={"fixes": {**base.fixes, **own.fixes}, "causes": causes, "looks": looks})
 

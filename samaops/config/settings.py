@@ -259,6 +259,8 @@ class LoadBalancer(Section):
     timeout: Seconds = 4.0
     # How many members must serve beside one that is taken out.
     least_serving: Annotated[int, Field(ge=1)] = 1
+    # How long the balancer keeps an idle connection to a member, in seconds: a member has to keep it longer.
+    idle_timeout: Seconds | None = None
     bigip: BigIp | None = None
     # Not looked at where [loadbalancer.bigip] is given.
     commands: BalancerCommands | None = None

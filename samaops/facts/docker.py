@@ -15,6 +15,8 @@ from samaops.facts.portrait import Things
 _DECORATED = re.compile(r"[0-9a-f]{12}_(?P<behind>.+)|(?P<before>.+)\.\d+\.[0-9a-z]{25}")
 # Ended on request: by itself after SIGTERM, by the signal 15, or by the 9 that follows when it does not end in time.
 ON_REQUEST = (0, 137, 143)
+# A line of ``ss -ltn``.
+_LISTENING = re.compile(r"LISTEN +(?P<waiting>\d+) +\d+ +(?P<address>\S+)")
 _RUNS = {"running": 2, "restarting": 1, "paused": 1}
 
 
@@ -43,7 +45,8 @@ class Way(Struct, frozen=True):
 class Container(Struct, frozen=True):
     """One container as ``docker inspect`` shows it. Times in seconds since the epoch, sizes in bytes.
 
-    ``health`` is None without a health check. ``memory_limit`` is 0 when there is none. ``log_bytes`` is None
+    ``health`` is None without a health check. ``memory_limit`` is 0 when there is none,
+    ``memory_swap`` that of memory and swap together: 0 where none was set, -1 without end. ``log_bytes`` is None
     when the log could not be looked at. ``log`` are its last words; ``hosts`` the entries of its hosts file,
     ``absent_files`` the variables that name a file which is not in it, with a slash where a directory is in its place.
     What is None could not be looked at, as ``ways`` of a container that does not run. ``settings`` are its limits and
@@ -83,6 +86,7 @@ class Container(Struct, frozen=True):
     settings: tuple[Variable, ...] = ()
     directory: str = ""
     files: tuple[str, ...] = ()
+    memory_swap: int = 0
 
     def does_the_work_of(self, name: str) -> bool:
         """Return whether it is the container of this name whatever its own is: the same service of the same project."""
@@ -175,3 +179,35 @@ class StatsFacts(Struct, frozen=True):
     """One measurement of one engine."""
 
     containers: tuple[ContainerUse, ...]
+
+
+class EvidencePart(Struct, frozen=True):
+    """One part of what a container showed: lines without secrets. ``failure`` says why it, or its rest, was not seen."""
+
+    name: str
+    lines: tuple[str, ...] = ()
+    failure: str = ""
+
+
+class EvidenceFacts(Struct, frozen=True):
+    """What one container and its processes showed at a moment, kept because a restart would end it. Times in milliseconds.
+
+    ``taken_at`` is ISO 8601, by the clock of the machine that looked.
+    """
+
+    name: str
+    taken_at: str
+    duration_ms: int
+    parts: tuple[EvidencePart, ...]
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The names of the parts of which something was seen."""
+        return tuple(part.name for part in self.parts if part.lines)
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """On which addresses connections wait that nobody has accepted (the kernel's Recv-Q), and how many."""
+        sockets = (line for part in self.parts if part.name == "sockets" for line in part.lines)
+        found = [match for match in map(_LISTENING.search, sockets) if match is not None]
+        return {match["address"]: int(match["waiting"]) for match in found if int(match["waiting"])}

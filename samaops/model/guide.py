@@ -34,7 +34,7 @@ class GuideCause(Struct, frozen=True):
 
 
 class Guide(Struct, frozen=True):
-    """A whole playbook."""
+    """A whole playbook; ``see_also`` are those whose causes may be behind its symptom too."""
 
     id: str
     title: str
@@ -42,3 +42,4 @@ class Guide(Struct, frozen=True):
     stations: tuple[GuideStation, ...]
     causes: tuple[GuideCause, ...]
     fixes: tuple[GuideFix, ...]
+    see_also: tuple[str, ...] = ()

@@ -51,6 +51,77 @@ def _page(guide: Guide) -> Iterator[RenderableType]:
     yield Text(_("Fixes"), "bold")
     for fix in guide.fixes:
         yield from _fix(fix)
+    for name in guide.see_also:
+        yield CommandLine(escape.command(f"samaops troubleshoot show {name}"), prefix=_("see also: "))
+
+
+def markdown(guide: Guide) -> str:
+    """Return a playbook as a page that a team can print."""
+    return "\n".join(_printed(guide)).rstrip("\n") + "\n"
+
+
+def _printed(guide: Guide) -> Iterator[str]:
+    yield f"# {escape.markdown(guide.title)}"
+    yield ""
+    yield _wide(guide.meaning)
+    yield ""
+    if guide.stations:
+        yield "## " + _("1. Find the place")
+        yield ""
+    for number, station in enumerate(guide.stations, start=1):
+        yield f"{number}. **{escape.markdown(station.title)}**: {_wide(station.meaning)}"
+        yield ""
+        yield from _code(station.commands, indent=3)
+    yield "## " + _("2. Name the cause")
+    yield ""
+    yield "| " + " | ".join((_("cause"), _("how it shows"), _("what helps, the least risky first"))) + " |"
+    yield "| --- | --- | --- |"
+    for cause in guide.causes:
+        fixes = ", ".join(map(escape.markdown, cause.fixes)) or _("see {command}").format(
+            command=escape.markdown_hint(f"samaops explain {cause.id}")
+        )
+        yield f"| {escape.markdown(cause.id)} | {_wide(cause.meaning)} | {fixes} |"
+    yield ""
+    if guide.see_also:
+        names = ", ".join(
+            escape.markdown_hint(f"samaops troubleshoot show {name}") for name in guide.see_also
+        )
+        yield _("Not among them? It may be one of these: {names}").format(names=names)
+        yield ""
+    yield "## " + _("3. Keep what is there, then repair")
+    yield ""
+    yield _(
+        "Before anything is restarted, keep what it shows; and never restart the last member that serves:"
+    )
+    yield ""
+    yield from _code((f"samaops troubleshoot {guide.id} --bundle FILE",))
+    for fix in guide.fixes:
+        yield from _printed_fix(fix)
+    yield "## " + _("4. See that it is over, and write it down")
+    yield ""
+    yield from _code(("samaops diagnose --wait 60", "samaops history list"))
+
+
+def _wide(text: str) -> str:
+    """Return a whole paragraph, which is never cut."""
+    return " ".join(map(escape.markdown, text.split()))
+
+
+def _printed_fix(fix: GuideFix) -> Iterator[str]:
+    yield f"### {escape.markdown(fix.id)}: {escape.markdown(fix.title)} ({words.risk(Risk(fix.risk))})"
+    yield ""
+    yield from _code((fix.command, *fix.by_hand))
+    if fix.text:
+        yield "```"
+        yield from (escape.plain(line) if line.strip() else "" for line in fix.text.splitlines())
+        yield "```"
+        yield ""
+
+
+def _code(commands: Iterable[str], indent: int = 0) -> Iterator[str]:
+    for command in commands:
+        yield from (f"{' ' * indent}{line}" for line in escape.markdown_code(command).splitlines())
+        yield ""
 
 
 def _fix(fix: GuideFix) -> Iterator[RenderableType]:

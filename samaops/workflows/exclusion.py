@@ -29,7 +29,7 @@ from samaops.i18n import _
 from samaops.journal import lock, lock_directory
 from samaops.journal.lock import UNKNOWN, ChangeLock, FileLock, Lock, Locks, locked
 from samaops.journal.owner import Owner, read_owner
-from samaops.model.plan import SHELL, Plan
+from samaops.model.plan import Plan
 from samaops.site.commands import log_in
 from samaops.site.site import Site
 
@@ -47,7 +47,7 @@ def servers_of(site: Site, plan: Plan) -> dict[str, bool]:
     for step in plan.steps:
         for operation in (step.operation, step.undo):
             if operation and operation.server:
-                is_command = operation.kind == SHELL
+                is_command = "command" in operation.arguments
                 touched[operation.server] = touched.get(operation.server, False) or is_command
         for server in site.settings.servers if step.servers is None else step.servers:
             touched.setdefault(server, False)

@@ -23,6 +23,7 @@ pytestmark = [
 # Of those that make the database slow or fill Redis, others have the same mechanism or check; the matrix measures all.
 IN_THE_MATRIX_ALONE = {
     "pool-too-small",
+    "api-answers-errors",
     "query-storm",
     "statistics-stale",
     "autovacuum-off",

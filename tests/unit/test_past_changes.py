@@ -316,6 +316,7 @@ TYPED = [
     ("docker restart", ("my container",), "docker restart 'my container'"),
     ("docker cleanup", (), "docker cleanup"),
     ("maintain run", ("rotation",), "maintain run rotation"),
+    ("docker set-limit", ("c", "768m"), "docker set-limit c 768m"),
     ("release record", (), "release record"),
     ("release begin", ("2026-11 tarifs",), "release begin '2026-11 tarifs'"),
     ("rollback app", ("",), "rollback app"),

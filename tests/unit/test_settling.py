@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from samaops.causes.unknown import UNKNOWN_FAULT
 from samaops.config.playbooks import all_of
 from samaops.config.settings import Settings
+from samaops.facts.observation import Snapshot
 from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
 from samaops.model.plan import Action, ActionStatus, Risk
@@ -47,6 +48,7 @@ BEFORE = report(
     finding("backlog", QUEUE, Status.WARNING),
     causes=(DOWN,),
 )
+NOTHING = Snapshot(NOW)
 LEFT_OVER = report(finding("service.down", BROKER, Status.OK), finding("backlog", QUEUE, Status.WARNING))
 QUIET = report(finding("service.down", BROKER, Status.OK), finding("backlog", QUEUE, Status.OK))
 
@@ -54,11 +56,13 @@ QUIET = report(finding("service.down", BROKER, Status.OK), finding("backlog", QU
 def after(monkeypatch: pytest.MonkeyPatch, *looks: Report, journal: str | None = "1") -> tuple[Report, int]:
     """Return the report of a change after which these looks are seen, and how many pauses were made."""
     seen: Iterator[Report] = iter(looks)
-    monkeypatch.setattr(troubleshoot, "run", lambda _site, _name: Diagnosis(PLAYBOOK, next(seen), ()))
+    monkeypatch.setattr(
+        troubleshoot, "run", lambda _site, _name: Diagnosis(PLAYBOOK, next(seen), (), NOTHING)
+    )
     action = Action("docker.restart", "Restart", Risk.DISRUPTIVE, ActionStatus.VERIFIED, journal=journal)
     done = Report("docker restart", NOW, actions=(action,), answer="Done")
     pauses: list[float] = []
-    made = troubleshoot.with_change(SITE, Diagnosis(PLAYBOOK, BEFORE, ()), done, pauses.append)
+    made = troubleshoot.with_change(SITE, Diagnosis(PLAYBOOK, BEFORE, (), NOTHING), done, pauses.append)
     assert next(seen, None) is None, "no look too few"
     return made, len(pauses)
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import verb
-from samaops.config import consistency
+from samaops.config import consistency, places
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.api import ApiFacts
 from samaops.facts.celery import CeleryFacts
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
-from samaops.model.plan import Condition, Plan, Risk, Scalar, Step, shell
+from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step, shell
 from samaops.site.site import Site
 
 _CONTAINERS = ("docker.container",)
@@ -24,6 +25,21 @@ _CONTAINERS = ("docker.container",)
 GRACE_SECONDS = 30
 RESTART_SECONDS = 60.0
 _ENDED = ("exited", "created", "dead")
+RESTART = "docker.restart"
+# How long what it shows is looked at before, at most.
+EVIDENCE_SECONDS = 10.0
+
+
+class Restarting(Struct, frozen=True):
+    """Which container is restarted and by which command line, once what it shows is kept in a file here."""
+
+    container: str
+    command: str
+
+
+def evidence_directory() -> str:
+    """Return where on this machine is kept what containers showed before their restarts."""
+    return str(places.state() / "evidence")
 
 
 @reading("docker.life", codes=_CONTAINERS)
@@ -109,7 +125,18 @@ def plan_restart(snapshot: Snapshot, site: Site, name: str) -> Plan:
         after=(*step.after, *_works(snapshot, site, name)),
         servers=_read_servers(site, name),
     )
-    return Plan("docker restart", (name,), step.title, target=name, steps=(step,), cures=_cures(site, name))
+    note = _(
+        "What it shows now is kept first, for at most {seconds:g} s: {directory}; without it, no restart"
+    ).format(seconds=EVIDENCE_SECONDS, directory=evidence_directory())
+    return Plan(
+        "docker restart",
+        (name,),
+        step.title,
+        target=name,
+        steps=(step,),
+        cures=_cures(site, name),
+        notes=(note,),
+    )
 
 
 def _refuse_last_member(snapshot: Snapshot, site: Site, name: str) -> None:
@@ -130,7 +157,12 @@ def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
         id="docker.restart",
         title=title.format(name=name),
         risk=Risk.DISRUPTIVE,
-        operation=shell(f"docker restart -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
+        operation=Operation(
+            RESTART,
+            asdict(Restarting(name, f"docker restart -t {GRACE_SECONDS} {quoted}")),
+            server,
+            RESTART_SECONDS + EVIDENCE_SECONDS,
+        ),
         before=(_life(server, name, life),),
         after=tuple(_after(site, server, name, life)),
         no_undo=_("what its processes were doing has ended with them"),

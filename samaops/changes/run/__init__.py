@@ -21,6 +21,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     redis_commands,
     redis_keys,
     releases,
+    restarting,
     restoring,
     restoring_swap,
     restoring_trial,

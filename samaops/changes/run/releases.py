@@ -10,7 +10,7 @@ from msgspec import convert, json
 
 from samaops.changes.release.keeping import DROP, KEEP, SEEN, Keeping
 from samaops.changes.release.rolling import BAKE, RECREATE, Baking, Recreating
-from samaops.changes.run import progress
+from samaops.changes.run import progress, restarting
 from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.release_keeper import Composed, Kept, ReleaseKeeper
@@ -162,6 +162,11 @@ def recreate(operation: Operation, site: Site) -> Outcome:
     """Replace a container by one of a release; what is begun goes on also when we are gone. Raises ClientError."""
     of = convert(operation.arguments, Recreating)
     kept = Kept(of.image, of.repository, site.settings.release.directory)
+    if any(service.system == "api" for service in site.services_in(of.container)):
+        try:
+            restarting.keep_first(site, str(operation.server), of.container)
+        except restarting.UnkeptError as error:
+            return Outcome(False, str(error), is_seen=True)
     shells = ShellPool(site.settings)
     progress.tell(_("replacing {name}").format(name=of.container))
     try:

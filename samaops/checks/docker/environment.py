@@ -164,7 +164,8 @@ def _evidence(differences: Iterable[Difference]) -> dict[str, object]:
     return {
         "points": any(row.points for row in rows),
         "differences": [
-            {"variable": row.name, "part": row.part, "own": row.own, "usual": row.usual} for row in rows
+            {"variable": row.name, "part": row.part, "own": row.own, "usual": row.usual, "points": row.points}
+            for row in rows
         ],
     }
 

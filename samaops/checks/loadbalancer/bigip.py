@@ -61,7 +61,7 @@ def members(bigip: BigIpFacts, context: Context) -> Iterator[Finding]:
             _(title).format(
                 name=member.name, reason=member.reason or "?", words=", ".join(filter(None, words)) or "?"
             ),
-            evidence=_evidence(member),
+            evidence=_evidence(member, context),
             hint=_members_command(bigip, context),
         )
 
@@ -147,9 +147,11 @@ def _members_command(bigip: BigIpFacts, context: Context) -> str:
     return samaops(context.site, "balancer list")
 
 
-def _evidence(member: MemberFacts) -> Evidence:
+def _evidence(member: MemberFacts, context: Context) -> Evidence:
+    instance = context.site.member_at(member.address) or context.site.member(member.name)
     return {
         "member": member.name,
+        "instance": instance.name if instance else "",
         "availability": member.availability,
         "enabled": member.enabled,
         "reason": member.reason,

@@ -12,6 +12,7 @@ format='{"id":{{json .Id}},"pid":{{json .State.Pid}},"log_path":{{json .LogPath}
 format=$format',"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}}'
 format=$format',"state":{{json .State}},"restart_count":{{json .RestartCount}}'
 format=$format',"restart_policy":{{json .HostConfig.RestartPolicy.Name}},"memory_limit":{{json .HostConfig.Memory}}'
+format=$format',"memory_swap":{{json .HostConfig.MemorySwap}}'
 format=$format',"log_driver":{{json .HostConfig.LogConfig.Type}}'
 format=$format',"log_options":{{json .HostConfig.LogConfig.Config}}'
 format=$format',"service":{{json (index .Config.Labels "com.docker.compose.service")}}'

@@ -36,7 +36,7 @@ _SHORTEST_SECRET = 6
 _LONGEST_TEXT = 300
 # Options whose value is no secret in any of the programs; an address is shown without the port, which is its own.
 _SHOWN_OPTION = re.compile(
-    r"--?(host|bind|b|address|port|uds|l|loglevel|log-level|workers|w|threads|pool|limit-\w+|timeout\S*|backlog|m|A|app|root-path)"
+    r"--?(host|bind|b|address|port|uds|l|loglevel|log-level|workers|w|threads|pool|limit-\w+|timeout\S*|backlog|keep-?alive|m|A|app|root-path)"
 )
 _BINDING = ("--bind", "-b")
 _NO_NAME, _NO_ANSWER = "unknown host", "no answer"
@@ -122,7 +122,7 @@ def options(document: Mapping[str, Any]) -> Iterator[Variable]:
         yield Variable("command", digest(" ".join(rest)), {})
 
 
-def _secrets(documents: Iterable[Mapping[str, Any]]) -> set[str]:
+def secrets_of(documents: Iterable[Mapping[str, Any]]) -> set[str]:
     """Return what must not be shown of these containers' logs: values of secret names, passwords in URLs."""
     found = set()
     for document in documents:
@@ -143,7 +143,7 @@ def read(
     if lines is None:
         return {}
     check_exit(lines[-1:], complaints, "inside")
-    hidden = _secrets(documents)
+    hidden = secrets_of(documents)
     logs: dict[str, list[LogLine]] = {}
     hosts: dict[str, list[str]] = {}
     absent: dict[str, list[str]] = {}

@@ -140,6 +140,7 @@ def _container(document: Mapping[str, Any], logs: Mapping[str, int] | None) -> C
         started_at=epoch_of(state["StartedAt"]),
         finished_at=epoch_of(state["FinishedAt"]),
         memory_limit=document["memory_limit"],
+        memory_swap=document.get("memory_swap") or 0,
         log_path=log_path,
         log_bytes=logs.get(str(PurePosixPath(log_path).parent)) if logs and log_path else None,
         log_max_size=options.get("max-size"),

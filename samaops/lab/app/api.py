@@ -47,7 +47,7 @@ class BlockableLoop:
         """Serve one request, once nobody asks for a blocked loop."""
         if scope["type"] == "http":
             switches.block_while_asked(environment.instance_id)
-            if switches.answers_errors():
+            if switches.answers_errors(environment.instance_id):
                 failed = JSONResponse({"detail": "Internal Server Error"}, status_code=500)
                 await failed(scope, receive, send)
                 return

@@ -7,6 +7,7 @@
   clock to be (WORKER_ID for a worker).
 - ``source-stopped-<INSTANCE_ID>`` in the same directory: the API's task that publishes what is due rests, without
   a word, as one that nobody watches. A restart cures it too.
+- ``errors-<INSTANCE_ID>`` in the same directory: the API answers every request with 500, and the health check too.
 - the message ``lab:hang``: the task waits for ever in ``recv`` on an established, silent TCP connection.
 - the message ``lab:poison``: the task kills its own pool child with SIGKILL; the broker delivers it again.
 - the variable ``SAMACONSO_RELEASE_FAULT=errors``, which the image of a bad release brings with it: the API answers
@@ -69,9 +70,11 @@ def _is_for_this_process(path: Path) -> bool:
         return False
 
 
-def answers_errors() -> bool:
-    """Tell whether this release is one that answers every request with an error."""
-    return enabled() and os.environ.get("SAMACONSO_RELEASE_FAULT") == "errors"
+def answers_errors(instance_id: str) -> bool:
+    """Tell whether this release, or this process, is one that answers every request with an error."""
+    path = switch_file("errors", instance_id)
+    is_told = path is not None and path.exists()
+    return is_told or (enabled() and os.environ.get("SAMACONSO_RELEASE_FAULT") == "errors")
 
 
 def now() -> float:

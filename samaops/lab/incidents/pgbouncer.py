@@ -29,6 +29,19 @@ def _resume(site: Site) -> None:
     sessions.await_pool(site)
 
 
+def _is_disabled(site: Site) -> str | None:
+    pools = sessions.show(site, "DATABASES")
+    if not any(pool["name"] == DATABASE and str(pool["disabled"]) == "1" for pool in pools):
+        return None
+    return _("SHOW DATABASES: {database} is disabled").format(database=DATABASE)
+
+
+def _enable(site: Site) -> None:
+    if _is_disabled(site):
+        sessions.command(site, f"ENABLE {DATABASE}")
+    sessions.await_pool(site)
+
+
 def _set_size(site: Site, size: str) -> None:
     """Give the pools a size, and close those connections that are more."""
     for words in (f"SET default_pool_size = {size}", f"RECONNECT {DATABASE}"):
@@ -89,6 +102,19 @@ INCIDENTS = (
         root=Root("pgbouncer-paused", "pgbouncer/db"),
         fault=Fault(
             break_=lambda site: sessions.command(site, f"PAUSE {DATABASE}"), evidence=_is_paused, heal=_resume
+        ),
+    ),
+    Incident(
+        id="pgbouncer-disabled",
+        runbook="api-down",
+        title=N_("The database is disabled in the pool"),
+        does=N_("DISABLE samaconso on the console of PgBouncer, and nobody said ENABLE."),
+        notice=N_("Who is connected goes on; whoever comes anew is refused."),
+        root=Root("pgbouncer-database-disabled", "pgbouncer/db"),
+        fault=Fault(
+            break_=lambda site: sessions.command(site, f"DISABLE {DATABASE}"),
+            evidence=_is_disabled,
+            heal=_enable,
         ),
     ),
     Incident(

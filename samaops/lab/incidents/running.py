@@ -17,6 +17,7 @@ from samaops.lab.incidents import (
     celery_tasks,
     docker,
     firebase,
+    members,
     minio,
     pgbouncer,
     postgresql,
@@ -36,6 +37,7 @@ from samaops.lab.starting import wait_until
 
 INCIDENTS: tuple[Incident, ...] = (
     *api.INCIDENTS,
+    *members.INCIDENTS,
     *pgbouncer.INCIDENTS,
     *docker.INCIDENTS,
     *servers.INCIDENTS,

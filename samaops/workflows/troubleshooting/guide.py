@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from samaops.config import playbooks
@@ -11,6 +12,7 @@ from samaops.model.guide import Guide, GuideCause, GuideFix, GuideStation
 from samaops.model.plan import Risk
 from samaops.model.table import Column, Table
 from samaops.site.commands import on_server, samaops
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 _RISKS = list(Risk)
@@ -57,7 +59,13 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
     )
     fixes = tuple(_fix(playbook, name, fix, site) for name, fix in playbook.fixes.items())
     title, meaning = str(playbook.title or ""), str(playbook.meaning or "")
-    return Guide(playbook.id, title, meaning, stations, causes, fixes)
+    others = playbooks.all_of(site.settings)
+    see_also = tuple(
+        name
+        for name in others
+        if name != playbook.id and any(fnmatchcase(name, pattern) for pattern in playbook.includes)
+    )
+    return Guide(playbook.id, title, meaning, stations, causes, fixes, see_also)
 
 
 def _fix(playbook: Playbook, name: str, fix: PlaybookFix, site: Site) -> GuideFix:
@@ -86,7 +94,12 @@ def _places(site: Site) -> dict[str, str]:
     broker, celery, proxy = site.settings.rabbitmq, site.settings.celery, site.settings.proxy
     worker = next(iter(celery.workers.values()), None) if celery else None
     url = urlsplit(proxy.url) if proxy else None
+    member, balancer = next(iter(site.members()), None), site.settings.loadbalancer
     return {
+        "vip": quoted(balancer.url.rstrip("/")) if balancer else "VIP",
+        "member": quoted(member.url.rstrip("/")) if member else "MEMBER",
+        "member_server": member.server if member else "api",
+        "container": operands((member.container if member else None) or "CONTAINER"),
         "broker": (broker.container if broker else None) or "BROKER",
         "broker_server": broker.server if broker else "api",
         "worker": (worker.container if worker else None) or "WORKER",

@@ -41,6 +41,7 @@ def of(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str
         **seen(cause, report.findings, snapshot, site),
         **of_database(cause, report.findings),
         **of_redis(cause, report.findings),
+        **of_api(cause, report, snapshot, site),
         "evidence": evidence(cause, report),
     }
 
@@ -66,6 +67,9 @@ def of_subject(cause: Cause, site: Site) -> dict[str, str]:
     if system == "docker":
         names["container"] = name
         names.update(_worker_named(key for key, worker in workers.items() if worker.container == name))
+    member = site.member(name) if system == "api" else None
+    if member is not None and member.container:
+        names.update(container=member.container, server=member.server)
     if system == "pgbouncer" and site.settings.pgbouncer:
         names["database"] = site.settings.pgbouncer.database
     worker = workers.get(names.get("worker", ""))
@@ -115,6 +119,43 @@ def of_database(cause: Cause, findings: Sequence[Finding]) -> dict[str, str]:
     if decisive.system != "postgresql":
         return {}
     return {**_of_session(decisive.evidence), **dict(_of_server(decisive.evidence))}
+
+
+def of_api(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str, str]:
+    """Return the member that a cause is about, as far as the balancer can be told of it; its memory limit; the release.
+
+    ``memory_limit`` is half as much again as the container has, ``release`` what the members run that serve.
+    """
+    return dict(_of_api(cause, report, snapshot, site))
+
+
+def _of_api(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> Iterator[tuple[str, str]]:
+    system, _slash, name = cause.subject.partition("/")
+    balancer = site.settings.loadbalancer
+    if balancer is not None and (balancer.bigip is not None or balancer.commands is not None):
+        members = (name,) if system in ("api", "loadbalancer") else _members_in(name, site)
+        yield from (("member", member) for member in members[:1])
+    for _observation, docker in snapshot.facts_of(DockerFacts):
+        container = docker.named(name) if system == "docker" else None
+        if container is not None and container.memory_limit:
+            yield "memory_limit", f"{math.ceil(1.5 * container.memory_limit / _MB)}m"
+    decisive = next((finding for finding in report.findings if finding.key in cause.explains[:1]), None)
+    if decisive is not None and decisive.code == "release.running.differs":
+        well = [
+            str(decisive.evidence[str(member.container)])
+            for member in site.members()
+            if member.container in decisive.evidence and _serves(member.name, report.findings)
+        ]
+        yield from (("release", image) for image in dict.fromkeys(well[:1]))
+
+
+def _members_in(container: str, site: Site) -> tuple[str, ...]:
+    return tuple(member.name for member in site.members() if member.container == container)
+
+
+def _serves(member: str, findings: Sequence[Finding]) -> bool:
+    health = [finding for finding in findings if finding.code == "api.health.failing"]
+    return any(f.subject == f"api/{member}" and f.status is Status.OK for f in health)
 
 
 def _of_session(evidence: Mapping[str, Any]) -> dict[str, str]:

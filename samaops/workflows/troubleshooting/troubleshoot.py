@@ -37,7 +37,9 @@ from samaops.workflows.troubleshooting import (
     names,
     own,
     query_counts,
+    request_counts,
     stations,
+    symptoms,
 )
 from samaops.workflows.troubleshooting.stations import Station
 
@@ -65,11 +67,12 @@ class Offer(Struct, frozen=True):
 
 
 class Diagnosis(Struct, frozen=True):
-    """What was found for one symptom, and what can be done."""
+    """What was found for one symptom, what can be done, and what was observed for it."""
 
     playbook: Playbook
     report: Report
     offers: tuple[Offer, ...]
+    snapshot: Snapshot
 
     def offered(self, fix: str) -> Offer | None:
         """Return the offer of a fix: of the worst cause, when several ask for it."""
@@ -79,6 +82,8 @@ class Diagnosis(Struct, frozen=True):
 def find(site: Site, name: str) -> Playbook:
     """Return a playbook. Raises UsageError that names the nearest one."""
     known = playbooks.all_of(site.settings)
+    if name == symptoms.ALL:
+        return symptoms.all_of_them()
     if name not in known:
         faults = playbooks.faults(site.settings)
         if faults:  # it may be in one of these
@@ -92,7 +97,7 @@ def find(site: Site, name: str) -> Playbook:
 
 def run(site: Site, name: str) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
-    playbook = find(site, name)
+    playbook = playbooks.whole(find(site, name), playbooks.all_of(site.settings))
     looks = tuple(look for look in playbook.looks if not own.fault_of_look(look, site))
     selection = Selection(only=looks)
     snapshot = diagnose.observe(site, selection)
@@ -116,7 +121,7 @@ def run(site: Site, name: str) -> Diagnosis:
         findings=worst_first((*report.findings, *on_the_way)),
         answer=_answer(report, on_the_way),
     )
-    return Diagnosis(playbook, report, tuple(offer for offer, _fix in planned))
+    return Diagnosis(playbook, report, tuple(offer for offer, _fix in planned), snapshot)
 
 
 def prepare(site: Site, offer: Offer) -> Plan:
@@ -137,6 +142,8 @@ def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[st
         return partial(query_counts.count, snapshot=snapshot, site=site)
     if playbook.id == "redis-full":
         return partial(memory_counts.count, snapshot=snapshot, site=site)
+    if playbook.id == "api-down":
+        return partial(request_counts.count, snapshot=snapshot, site=site)
     return lambda station: Station(station, None)
 
 
@@ -212,9 +219,9 @@ def _planned(playbook: Playbook, offer: Offer, snapshot: Snapshot, site: Site) -
 def _complete(snapshot: Snapshot, playbook: Playbook, codes: tuple[str, ...], site: Site) -> Snapshot:
     """Look at what a fix needs to know and a diagnosis does not: such as what images lie about, or each session."""
     looks = Selection(only=playbook.looks)
-    if not playbook.looks or all(looks.touches(code) and _is_checked(code) for code in codes):
-        return snapshot
     missing = tuple(code for code in codes if not looks.touches(code) or not _is_checked(code))
+    if not missing:
+        return snapshot
     more = diagnose.observe(site, Selection(only=missing, counts=True))
     return replace(snapshot, observations=(*more.observations, *snapshot.observations))
 

@@ -25,6 +25,7 @@ from samaops.site.site import Site
 from samaops.workflows import change, exclusion
 from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes import test_balancer_plans as balancers
+from tests.unit.changes import test_limit_plans as limits
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_object_plans as objects
 from tests.unit.changes import test_objects_plans as storage
@@ -91,6 +92,7 @@ IMAGES = ImagesFacts(
 NODES = RabbitMQFacts("3", "", "/", (), False, None, 0, 0, 0, 1, (notifications.BROKER_NODE,), (), None, None)
 HOST = notifications.server("api", 4000 * notifications.MB)
 ENDED = replace(CONTAINER, name="c2", state="exited")
+LIMITED = limits.engine(replace(CONTAINER, memory_limit=limits.GB))
 RABBITMQ = replace(CONTAINER, name="samaconso_rabbitmq", memory_limit=1000 * notifications.MB)
 BROKER_ENGINE = seen(
     "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
@@ -144,6 +146,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),
+    ("docker set-limit", ("a1", "2g"), (LIMITED,)),
     ("workers restart", ("worker2",), (engine("workers", replace(CONTAINER, name="c2")),)),
     ("workers scale", ("worker2", "-1"), (workers(NODE),)),
     ("queue purge", ("low_priority", "/tmp/samaops-never-written"), (broker(replace(QUEUE, ready=7)),)),

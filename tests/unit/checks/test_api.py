@@ -9,9 +9,11 @@ from msgspec.structs import replace
 
 from samaops.config.settings import Settings
 from samaops.facts.api import ApiFacts
+from samaops.facts.docker import DockerFacts, Variable
 from samaops.facts.health import HealthAnswer
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
+from tests.unit.changes.test_plans import CONTAINER
 from tests.unit.checks.judged import failed, findings, observed, uncovered, with_fields
 from tests.unit.checks.test_servers import HEALTHY as SERVER
 
@@ -69,6 +71,7 @@ def test_every_check_has_its_cases() -> None:
         covered.setdefault(code, set()).add(status)
     covered["api.version.differs"] = {OK, WARNING, SKIPPED}  # below: they need several members
     covered["api.members.all_down"] = {OK, CRITICAL, UNKNOWN}
+    covered["api.keepalive.short"] = {OK, WARNING, SKIPPED}  # below: it needs the container's command line
     assert uncovered("api", covered) == []
 
 
@@ -116,6 +119,36 @@ def test_the_hint_reads_the_log_of_that_very_container() -> None:
     sick = observed(with_fields(HEALTHY, {"answer.status": 503}), "api/api_1")
     hint = findings(SETTINGS, sick)["api.health.failing@api/api_1"].hint
     assert hint == "samaops ssh api -- docker logs --tail 100 samaconso_api_1"
+
+
+@pytest.mark.parametrize(
+    ("idle", "options", "status"),
+    [
+        (None, {}, None),
+        (4.0, {"--host": "10.0.0.2"}, OK),
+        (60.0, {"--host": "10.0.0.2"}, WARNING),
+        (5.0, {"--host": "10.0.0.2"}, WARNING),
+        (60.0, {"--timeout-keep-alive": "75"}, OK),
+        (60.0, {"--timeout-keep-alive": "30"}, WARNING),
+        (60.0, {"--keep-alive": "65", "--bind": "10.0.0.2"}, OK),
+        (60.0, {"--timeout-keep-alive": ""}, SKIPPED),
+        (60.0, {}, SKIPPED),
+    ],
+)
+def test_a_member_keeps_idle_connections_longer_than_the_balancer(
+    idle: float | None, options: dict[str, str], status: Status | None
+) -> None:
+    balancer = {"url": "http://10.0.0.10", **({"idle_timeout": idle} if idle else {})}
+    servers, api = {"api": {"address": "10.101.0.2"}}, {"instances": INSTANCES}
+    settings = Settings.model_validate({"servers": servers, "api": api, "loadbalancer": balancer})
+    variables = tuple(
+        Variable(name, "d", {"value": value} if value else {}) for name, value in options.items()
+    )
+    container = replace(CONTAINER, name="samaconso_api_1", settings=variables)
+    engine = DockerFacts(2000.0, 0, ("samaconso_api_1",), (container,), None, None)
+    seen = replace(observed(engine, "docker/api"), server="api")
+    found = findings(settings, observed(HEALTHY, "api/api_1"), seen).get("api.keepalive.short@api/api_1")
+    assert (found and found.status) == status
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,16 @@ def test_a_playbook_is_shown_in_the_language_in_use(language: str) -> None:
     finally:
         use_language("en")
     titles = {
-        "en": ["The database is slow", "Notifications do not arrive"],
-        "fr": ["La base de données est lente", "Les notifications n'arrivent pas"],
+        "en": [
+            "The API does not answer (502, 503, time-outs)",
+            "The database is slow",
+            "Notifications do not arrive",
+        ],
+        "fr": [
+            "L'API ne répond pas (502, 503, délais dépassés)",
+            "La base de données est lente",
+            "Les notifications n'arrivent pas",
+        ],
     }
     assert [row["title"] for row in rows] == titles[language]
 

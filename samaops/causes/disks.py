@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
+from samaops.causes import filled_by
 from samaops.causes.effects import Effects, codes, produced, same_server, same_subject
 from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage
 from samaops.causes.root import (
@@ -252,6 +255,26 @@ def docker_images_grown(finding: Finding, view: View) -> Root | None:
 
 
 @root(
+    *filled_by.IDS,
+    on=each(*_FULL_DISK),
+    rank=Rank.RESOURCE,
+    runbook="disk-full",
+    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
+)
+def filled_by_its_owner(finding: Finding, view: View) -> Root | None:
+    """No fault was seen that fills a disk: then whoever holds the most of it, or what is no file at all."""
+    if _has_filler(finding, view):
+        return None
+    found = filled_by.root_of(finding, view)
+    return found and replace(found, effects=_suffering(finding, (finding,), view))
+
+
+def _has_filler(disk: Finding, view: View) -> bool:
+    fillers = [filler for code in _FILLERS for filler in view.bad(code)]
+    return any(disk in _filled(filler, view) for filler in fillers)
+
+
+@root(
     "disk-full",
     on=each(*_FULL_DISK),
     rank=Rank.RESOURCE,
@@ -260,9 +283,8 @@ def docker_images_grown(finding: Finding, view: View) -> Root | None:
     distinguished_from=("broker-disk-alarm", "container-crashed"),
 )
 def disk_full(finding: Finding, view: View) -> Root | None:
-    """A disk is full, and nothing that was seen has filled it."""
-    fillers = [filler for code in _FILLERS for filler in view.bad(code)]
-    if any(finding in _filled(filler, view) for filler in fillers):
+    """A disk is full, and nothing that was seen has filled it, nor anybody that is known."""
+    if _has_filler(finding, view) or filled_by.root_of(finding, view):
         return None
     mount = operands(str(finding.evidence.get("mount", "/")))
     biggest = finding.evidence.get("biggest") or ()

@@ -17,6 +17,7 @@ from samaops.collect.values import lacking
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.servers import (
     Biggest,
+    Crowd,
     DeletedFile,
     FileSystem,
     KernelLog,
@@ -139,6 +140,7 @@ def _facts(
             "deleted", lambda: _deleted(sections.get("deleted"), complaints["deleted"], mounts)
         ),
         biggest=probe.attempt("biggest", lambda: tuple(_biggest(sections.get("biggest", [])))),
+        crowded=tuple(_crowded(sections.get("crowded", []))),
         unanswered=tuple(unanswered.items()),
         left_out=tuple(left_out.items()),
         links=tuple((path, place.lstrip("!")) for path, place in places.items() if place not in (path, "?")),
@@ -330,12 +332,18 @@ def _deleted(
         raise refusal(complaints)
     files: dict[tuple[int, int], DeletedFile] = {}
     for line in lines[:-1]:
-        words = line.split("\t", 5)
-        if len(words) == 6 and all(word.isdigit() for word in words[:4]):
+        words = line.split("\t", 7)
+        if len(words) == 8 and all(word.isdigit() for word in (*words[:4], *words[5:7])):
             device, inode, blocks, pid = (int(word) for word in words[:4])
-            path = words[5].removesuffix(" (deleted)")
+            path = words[7].removesuffix(" (deleted)")
             mount = _mount_of_device(device, mounts) or _mount_of_path(path, mounts)
-            files.setdefault((device, inode), DeletedFile(mount, path, blocks * 512, pid, words[4]))
+            file = DeletedFile(
+                mount, path, blocks * 512, pid, words[4], int(words[5]), int(words[6], 8), inode
+            )
+            # Who may read it decides what may be done with it: such a holder is the one to be told of.
+            known = files.setdefault((device, inode), file)
+            if known.is_write_only and not file.is_write_only:
+                files[(device, inode)] = file
     return tuple(sorted(files.values(), key=lambda file: -file.size_bytes))
 
 
@@ -365,7 +373,8 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
     for line in [*lines, "mount "]:
         if line.startswith("mount "):
             if mount:
-                biggest.append(Biggest(mount, partial, _most_telling(sizes, mount)))
+                total = None if partial else sizes.get(mount)
+                biggest.append(Biggest(mount, partial, _most_telling(sizes, mount), total))
             mount, partial, sizes = line.removeprefix("mount "), False, {}
         elif line == "partial":
             partial = True
@@ -374,6 +383,24 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
             if size.isdigit() and path:
                 sizes[path] = int(size)
     return biggest
+
+
+def _crowded(lines: Sequence[str]) -> list[Crowd]:
+    """Return the directories that have the most files in themselves, the fullest first."""
+    crowds = []
+    mount, partial, counts = "", False, list[tuple[str, int]]()
+    for line in [*lines, "mount "]:
+        if line.startswith("mount "):
+            if mount:
+                crowds.append(Crowd(mount, partial, tuple(counts[:_BIGGEST_ENTRIES])))
+            mount, partial, counts = line.removeprefix("mount "), False, []
+        elif line == "partial":
+            partial = True
+        else:
+            count, _tab, path = line.partition("\t")
+            if count.isdigit() and path:
+                counts.append((path, int(count)))
+    return crowds
 
 
 def _most_telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:

@@ -3,4 +3,9 @@
 Nobody takes these unless they are asked for by name: reading logs of gigabytes is no part of a diagnosis.
 """
 
-from samaops.collect.maintenance import directories, images, logs  # noqa: F401 - they register their looks
+from samaops.collect.maintenance import (  # noqa: F401 - they register their looks
+    cleanable,
+    directories,
+    images,
+    logs,
+)

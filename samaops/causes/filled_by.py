@@ -211,11 +211,14 @@ def filling(finding: Finding, site: Site) -> Share | None:
 
 
 def _shares(finding: Finding, site: Site) -> tuple[Share, ...]:
-    entries = [
-        (str(entry["path"]), entry["size_bytes"])
-        for entry in finding.evidence.get("biggest") or ()
-        if isinstance(entry, Mapping) and isinstance(entry.get("size_bytes"), int) and entry.get("path")
+    rows = [
+        row
+        for row in finding.evidence.get("shares") or finding.evidence.get("biggest") or ()
+        if isinstance(row, Mapping) and isinstance(row.get("size_bytes"), int) and row.get("path")
     ]
+    if finding.evidence.get("shares"):
+        return tuple(Share(str(row.get("owner") or ""), row["size_bytes"], str(row["path"])) for row in rows)
+    entries = [(str(row["path"]), row["size_bytes"]) for row in rows]
     return owners.shares(entries, site.settings, finding.server)
 
 
@@ -291,11 +294,14 @@ def wal_setting(findings: tuple[Finding, ...]) -> tuple[str, str] | None:
 def _without_inodes(finding: Finding, view: View) -> Root:
     crowded = [row for row in finding.evidence.get("crowded") or () if isinstance(row, Mapping)]
     mount = str(finding.evidence.get("mount", "/"))
-    text = _("See what makes so many small files, and have it stop; remove them by what made them, not by hand")
+    text = _(
+        "See what makes so many small files, and have it stop; remove them by what made them, not by hand"
+    )
     path = str(crowded[0].get("path")) if crowded else mount
     look = on_server(view.site, finding.server, f"ls -U {operands(path)} | head -5")
     seen = tuple(
-        _("{path}: {count} files").format(path=row.get("path"), count=row.get("inodes")) for row in crowded[:3]
+        _("{path}: {count} files").format(path=row.get("path"), count=row.get("inodes"))
+        for row in crowded[:3]
     )
     return Root(
         _("{mount} of {server} has no inodes left for new files").format(mount=mount, server=finding.server),
@@ -315,7 +321,9 @@ def _unseen(finding: Finding) -> int:
 
 def _gap(finding: Finding, view: View, unseen: int) -> Root:
     mount = str(finding.evidence.get("mount", "/"))
-    text = _("Look under its mount points: what was written before something was mounted there is hidden by it")
+    text = _(
+        "Look under its mount points: what was written before something was mounted there is hidden by it"
+    )
     look = on_server(view.site, finding.server, f"findmnt -R -o TARGET,SOURCE,FSTYPE {operands(mount)}")
     title = _("{size} of {mount} of {server} are in no file that can be seen")
     return Root(

@@ -94,7 +94,9 @@ def reserve(
         str | None,
         typer.Option("--size", metavar="SIZE", help=N_("Such as 500M or 1G; 2 % of the disk when absent.")),
     ] = None,
-    give_up: Annotated[bool, typer.Option(GIVEN_UP, help=N_("Give it up: its space is free at once."))] = False,
+    give_up: Annotated[
+        bool, typer.Option(GIVEN_UP, help=N_("Give it up: its space is free at once."))
+    ] = False,
 ) -> None:
     """Keep a reserve, or give it up."""
     if give_up and size:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
+
+# A directory that one entry below fills almost alone says nothing that the entry does not say better.
+_DOMINANT_SHARE = 0.7
 
 # Of the flags that a file was opened with (open(2)).
 _ACCESS_MODE, _APPEND = 0o3, 0o2000
@@ -92,3 +97,21 @@ class CleanableFacts(Struct, frozen=True):
     def log(self, path: str) -> LogFile | None:
         """Return a log by its path."""
         return next((log for log in self.logs if log.path == path), None)
+
+
+def most_telling(sizes: Mapping[str, int], root: str, count: int) -> tuple[tuple[str, int], ...]:
+    """Return the directories and files that say most: not the root itself, nor a directory that one entry below fills.
+
+    None of them lies in another.
+    """
+    telling: list[tuple[str, int]] = []
+    for path, size in sorted(sizes.items(), key=lambda entry: (-entry[1], -len(entry[0]))):
+        inside = path.rstrip("/") + "/"
+        is_filled = any(
+            other.startswith(inside) and below >= _DOMINANT_SHARE * size for other, below in sizes.items()
+        )
+        is_named = any(path.startswith(other.rstrip("/") + "/") for other, _size in telling)
+        is_above = any(other.startswith(inside) for other, _size in telling)
+        if path != root and not (is_filled or is_named or is_above):
+            telling.append((path, size))
+    return tuple(telling[:count])

@@ -103,13 +103,15 @@ class DeletedFile(Struct, frozen=True):
 class Biggest(Struct, frozen=True):
     """The largest directories and files of one nearly full mount; ``partial`` when time was up before the end.
 
-    ``total_bytes`` is what du found in all, None where it did not come to its end.
+    ``total_bytes`` is what du found in all, None where it did not come to its end. ``tree`` are all directories and
+    files of more than a hundredth of it, each with what lies in it.
     """
 
     mount: str
     partial: bool
     entries: tuple[tuple[str, int], ...]
     total_bytes: int | None = None
+    tree: tuple[tuple[str, int], ...] = ()
 
 
 class Crowd(Struct, frozen=True):

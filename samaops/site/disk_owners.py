@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
@@ -99,6 +99,29 @@ def _is_in(path: str, directory: str) -> bool:
 def word(owner: str) -> str:
     """Return an owner in the user's language."""
     return _(WORDS[owner]) if owner in WORDS else ""
+
+
+def shares_of_tree(
+    sizes: Mapping[str, int], root: str, settings: Settings, server: str | None
+) -> tuple[Share, ...]:
+    """Return what each owner holds of a disk, by the sizes of its directories and files, each with what lies in it.
+
+    Of a directory counts what is in none of those that are listed below it.
+    """
+    own = {path: count for path, count in sizes.items() if path != root}
+    for path in own:
+        above = _nearest_above(path, own.keys())
+        if above is not None:
+            own[above] -= sizes[path]
+    return shares(((path, max(0, count)) for path, count in own.items()), settings, server)
+
+
+def _nearest_above(path: str, known: Container[str]) -> str | None:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        if path in known:
+            return path
+    return None
 
 
 def shares(entries: Iterable[tuple[str, int]], settings: Settings, server: str | None) -> tuple[Share, ...]:

@@ -184,7 +184,9 @@ def plan_clean(snapshot: Snapshot, site: Site, server: str, kinds: str) -> Plan:
         title,
         target=server or site.name,
         steps=tuple(steps),
-        nothing_to_do=nothing if not kinds else _("nothing of {kinds} is seen to give back").format(kinds=kinds),
+        nothing_to_do=nothing
+        if not kinds
+        else _("nothing of {kinds} is seen to give back").format(kinds=kinds),
         notes=(*notes, *unseen),
         steps_stand_alone=True,
     )
@@ -250,7 +252,10 @@ def _compression(server: str, mount: str, logs: Sequence[LogFile]) -> Step:
     marks = tuple(f"{log.size_bytes}:{log.path}" for log in logs)
     paths = tuple(log.path for log in logs)
     at_rest = Condition(
-        "disk.logs_are_at_rest", (server, *marks), True, _("they are as they were seen, and nobody has them open")
+        "disk.logs_are_at_rest",
+        (server, *marks),
+        True,
+        _("they are as they were seen, and nobody has them open"),
     )
     gone = Condition("disk.logs_are_gone", (server, *paths), True, _("they are compressed"))
     return Step(
@@ -286,9 +291,7 @@ def _of_containers(snapshot: Snapshot, site: Site, server: str) -> Iterator[Step
     yield from _emptying(server, facts, owned, "disk.container_logs")
 
 
-def _emptying(
-    server: str, facts: CleanableFacts, logs: Sequence[LogFile], identifier: str
-) -> Iterator[Step]:
+def _emptying(server: str, facts: CleanableFacts, logs: Sequence[LogFile], identifier: str) -> Iterator[Step]:
     for log in sorted(logs, key=lambda log: -log.held_bytes)[:MOST_FILES]:
         disk = facts.disk(log.mount)
         is_large = disk is not None and log.held_bytes >= max(2 * _KEPT_BYTES, _LARGE_SHARE * disk.size_bytes)
@@ -307,9 +310,7 @@ def _empty(server: str, log: LogFile, identifier: str) -> Step:
         title.format(size=size(log.held_bytes), **words),
         Risk.DESTRUCTIVE,
         _work(server, Working(EMPTY, log.mount, _KEPT_BYTES, (Target(log.path, log.inode),))),
-        before=(
-            Condition("disk.logs_can_be_emptied", (server, f"{log.inode}:{log.path}"), True, can_be),
-        ),
+        before=(Condition("disk.logs_can_be_emptied", (server, f"{log.inode}:{log.path}"), True, can_be),),
         after=(Condition("disk.logs_hold_less", (server, log.held_bytes // 2, log.path), True, is_less),),
         no_undo=_("the lines are gone but for those that are kept"),
         destroys=lost.format(**words),
@@ -389,9 +390,7 @@ def _packages(snapshot: Snapshot, _site: Site, server: str) -> Iterator[Step]:
 
 
 def _mount_of(facts: CleanableFacts, path: str) -> str:
-    above = [
-        disk.mount for disk in facts.disks if disk.mount == "/" or path.startswith(f"{disk.mount}/")
-    ]
+    above = [disk.mount for disk in facts.disks if disk.mount == "/" or path.startswith(f"{disk.mount}/")]
     return max(above, key=len, default="/")
 
 
@@ -406,7 +405,9 @@ def _store_step(of: tuple[str, str, int], title: str, working: Working, destroys
         _work(server, working),
         before=(Condition("disk.store_is_over", of, True, is_over),),
         after=(Condition("disk.store_is_over", of, False, is_less),),
-        no_undo=_("what it gives up is gone") if destroys else _("they are fetched again when they are needed"),
+        no_undo=_("what it gives up is gone")
+        if destroys
+        else _("they are fetched again when they are needed"),
         destroys=destroys,
         servers=(),
         about=_about(server, working.mount),

@@ -63,7 +63,7 @@ def bytes_of(amount: str) -> int | None:
 
 
 @verb(NAME, looks=_looks, typed=_typed)
-def plan_reserve(snapshot: Snapshot, site: Site, server: str, mount: str, amount: str) -> Plan:
+def plan_reserve(snapshot: Snapshot, _site: Site, server: str, mount: str, amount: str) -> Plan:
     """Plan that a reserve is kept on one disk of a server, or given up (``amount`` is ``--give-up``).
 
     Without ``mount`` it is the only disk, or the only one beside the system's. Without ``amount`` 2 % of the disk.
@@ -80,9 +80,7 @@ def plan_reserve(snapshot: Snapshot, site: Site, server: str, mount: str, amount
             text = _("no reserve is kept on {mount} of {server}")
             return _nothing(plan, text.format(mount=disk.mount, server=server))
         return _with(plan, _step(disk, server, disk.reserve_bytes, gives_up=True))
-    wanted = bytes_of(amount) or round(
-        min(_MOST_BYTES, max(_LEAST_BYTES, _USUAL_SHARE * disk.size_bytes))
-    )
+    wanted = bytes_of(amount) or round(min(_MOST_BYTES, max(_LEAST_BYTES, _USUAL_SHARE * disk.size_bytes)))
     title = _("Keep {size} of {mount} on {server} in reserve")
     plan = Plan(
         NAME, arguments, title.format(size=size(wanted), mount=disk.mount, server=server), target=server

@@ -39,8 +39,7 @@ compress='
   rm -- "$1"'
 uncompress='
   set -e
-  [ -f "$1.gz" ] || exit 0
-  if [ -e "$1" ]; then echo "$1 is there" >&2; exit 1; fi
+  [ -f "$1.gz" ] && [ ! -e "$1" ] || exit 0
   trap "rm -f -- \"\$1.samaops-partial\"" EXIT
   nice -n 19 gzip -dc -- "$1.gz" >"$1.samaops-partial"
   chown --reference="$1.gz" -- "$1.samaops-partial"; chmod --reference="$1.gz" -- "$1.samaops-partial"

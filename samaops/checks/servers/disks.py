@@ -16,6 +16,7 @@ from samaops.site.shell_words import operands, quoted
 
 GIGABYTE = 1024**3
 FILES_IN_EVIDENCE = 10
+SHARES_IN_EVIDENCE = 6
 _SHOWN_CROWDS = 3
 
 
@@ -38,19 +39,17 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
         }
         biggest = next((tree for tree in server.biggest or () if tree.mount == disk.mount), None)
         if biggest is not None:
-            settings, server_name = context.site.settings, context.server
-            entries = [
-                {
-                    "path": path,
-                    "size_bytes": size_bytes,
-                    "owner": disk_owners.of(path, settings, server_name),
-                }
-                for path, size_bytes in biggest.entries
-            ]
+            entries = [{"path": path, "size_bytes": size_bytes} for path, size_bytes in biggest.entries]
+            tree = dict(biggest.tree or biggest.entries)
+            shares = disk_owners.shares_of_tree(tree, disk.mount, context.site.settings, context.server)
             held = sum(file.size_bytes for file in server.deleted or () if file.mount == disk.mount)
             evidence |= {
                 "biggest": entries,
                 "biggest_is_partial": biggest.partial,
+                "shares": [
+                    {"owner": share.owner, "size_bytes": share.size_bytes, "path": share.path}
+                    for share in shares[:SHARES_IN_EVIDENCE]
+                ],
                 "found_bytes": biggest.total_bytes,
                 # What nobody who looked at them could have missed: without it nothing is said of a gap.
                 "deleted_bytes": None if server.deleted is None else held,

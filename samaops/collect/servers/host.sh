@@ -112,7 +112,7 @@ biggest() {
     printf 'mount %s\n' "$mount"
     found=$(as_root nice -n 19 timeout -k 1 2 du -xa -B1 --threshold=$((size / 100)) -- "$mount" 2>/dev/null)
     [ $? -ge 124 ] && echo partial
-    printf '%s\n' "$found" | sort -rn | head -n 60
+    printf '%s\n' "$found" | sort -rn | head -n 200
   done
 }
 

@@ -14,6 +14,7 @@ from samaops.collect import kept_files
 from samaops.collect.engine import Probe
 from samaops.collect.sections import complaints_of, cut, refusal
 from samaops.collect.values import lacking
+from samaops.facts.disks import most_telling
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.servers import (
     Biggest,
@@ -49,8 +50,6 @@ _KILLED = re.compile(r"Killed process (\d+) \((.*?)\)(?:,| total-vm| |$)")
 _CONTAINER = re.compile(r"task_memcg=\S*?([0-9a-f]{64})")
 _BOOT_TIME = re.compile(r"\[\s*(\d+\.\d+)\]")
 _JOURNAL_TIME = re.compile(r"(\d{9,}\.\d+) ")
-# A directory that one entry below fills almost alone says nothing that the entry does not say better.
-_DOMINANT_SHARE = 0.7
 _BIGGEST_ENTRIES = 5
 
 
@@ -374,7 +373,8 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
         if line.startswith("mount "):
             if mount:
                 total = None if partial else sizes.get(mount)
-                biggest.append(Biggest(mount, partial, _most_telling(sizes, mount), total))
+                telling = most_telling(sizes, mount, _BIGGEST_ENTRIES)
+                biggest.append(Biggest(mount, partial, telling, total, tuple(sizes.items())))
             mount, partial, sizes = line.removeprefix("mount "), False, {}
         elif line == "partial":
             partial = True
@@ -401,17 +401,3 @@ def _crowded(lines: Sequence[str]) -> list[Crowd]:
             if count.isdigit() and path:
                 counts.append((path, int(count)))
     return crowds
-
-
-def _most_telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:
-    """Return the entries that say most: not the mount itself, nor a directory that one entry below fills."""
-    telling: list[tuple[str, int]] = []
-    for path, size in sorted(sizes.items(), key=lambda entry: (-entry[1], -len(entry[0]))):
-        inside = path.rstrip("/") + "/"
-        is_filled = any(
-            other.startswith(inside) and below >= _DOMINANT_SHARE * size for other, below in sizes.items()
-        )
-        is_named = any(path.startswith(other.rstrip("/") + "/") for other, _size in telling)
-        if path != mount and not is_filled and not is_named:
-            telling.append((path, size))
-    return tuple(telling[:_BIGGEST_ENTRIES])

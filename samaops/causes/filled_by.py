@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
 from samaops.model.quantities import size
 from samaops.site import disk_owners as owners
-from samaops.site.commands import direct, on_server, samaops
+from samaops.site.commands import on_server, samaops
 from samaops.site.disk_owners import Share
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
@@ -28,6 +28,7 @@ _UNSEEN_SHARE = 0.2
 # These count by themselves; du says nothing of what they share or keep.
 _NO_GAP = ("btrfs", "zfs")
 INODES, RESERVED, UNSEEN = "inodes-exhausted", "blocks-reserved", "space-unseen"
+AWAITS = "wal-awaits-checkpoint"
 
 
 class _Owned(Struct, frozen=True):
@@ -182,7 +183,7 @@ _OWNED: Mapping[str, _Owned] = {
         is_usual=True,
     ),
 }  # fmt: skip
-IDS = (INODES, RESERVED, UNSEEN, *dict.fromkeys(owned.id for owned in _OWNED.values()))
+IDS = (INODES, RESERVED, UNSEEN, AWAITS, *dict.fromkeys(owned.id for owned in _OWNED.values()))
 
 
 def root_of(finding: Finding, view: View) -> Root | None:
@@ -237,24 +238,28 @@ def _by_owner(owned: _Owned, top: Share, finding: Finding, view: View) -> Root |
             name=container, mount=finding.evidence.get("mount"), server=finding.server
         )
         subject = f"docker/{container}"
+    identifier = owned.id
     if top.owner == owners.WAL:
-        kept = _kept_by(view)
-        if kept is None:
-            return None
-        says = f"{says}; {kept}"
-        fixes = (*fixes, safe("db.archiver", _("See the archiver"), direct(view.site, _ARCHIVER)))
+        known = view.findings_of("postgresql.wal.large")
+        if not any(_number(seen, "size_bytes") for seen in known):
+            return None  # nobody could ask PostgreSQL why it keeps it
+        setting = wal_setting(known)
+        identifier = owned.id if setting else AWAITS
+        says = f"{says}; {setting[0]} = {size(setting[2])}" if setting else says
+        if setting is None:
+            checkpoint = samaops(view.site, "db checkpoint")
+            text = _("Write a checkpoint: what nobody needs any more goes with it")
+            fixes = (safe("db.checkpoint", text, checkpoint),)
+            doubts = (_("no slot, no failing archiver and no setting is seen that keeps it"),)
     return Root(
         title,
         fixes,
-        Verdict.PROBABLE if owned.is_usual else Verdict.CONFIRMED,
+        Verdict.PROBABLE if doubts else Verdict.CONFIRMED,
         speaks_for=(finding.title, says),
         speaks_against=doubts,
-        id=owned.id,
+        id=identifier,
         subject=subject,
     )
-
-
-_ARCHIVER = "SELECT * FROM pg_stat_archiver"
 
 
 def _container_of(path: str, finding: Finding, view: View) -> str:
@@ -268,26 +273,15 @@ def _container_of(path: str, finding: Finding, view: View) -> str:
     return ""
 
 
-def _kept_by(view: View) -> str | None:
-    """Return which setting has the WAL kept; None where its size is not what the settings ask for."""
-    for seen in view.findings_of("postgresql.wal.large"):
-        held, keep = _number(seen, "size_bytes"), _number(seen, "wal_keep_bytes")
-        most = _number(seen, "max_wal_bytes")
-        for name, value in sorted((("wal_keep_size", keep), ("max_wal_size", most)), key=lambda row: -row[1]):
-            if held and value >= held / 2:
-                return f"{name} = {size(value)}"
-    return None
-
-
-def wal_setting(findings: tuple[Finding, ...]) -> tuple[str, str] | None:
-    """Return the setting that has the WAL kept and what it may be in its place; None where none has."""
+def wal_setting(findings: Iterable[Finding]) -> tuple[str, str, int] | None:
+    """Return the setting that has the WAL kept, what it may be in its place, and its bytes now; None where none has."""
     for seen in findings:
-        if seen.code != "postgresql.wal.large":
-            continue
-        held, keep = _number(seen, "size_bytes"), _number(seen, "wal_keep_bytes")
-        most = _number(seen, "max_wal_bytes")
+        held = _number(seen, "size_bytes") if seen.code == "postgresql.wal.large" else 0
+        keep, most = _number(seen, "wal_keep_bytes"), _number(seen, "max_wal_bytes")
         if held and max(keep, most) >= held / 2:
-            return ("wal_keep_size", "0") if keep >= most else ("max_wal_size", f"{held // 4 // 1024**2}MB")
+            if keep >= most:
+                return "wal_keep_size", "0", keep
+            return "max_wal_size", f"{max(64, held // 4 // 1024**2)}MB", most
     return None
 
 

@@ -31,7 +31,7 @@ from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, since_well
-from samaops.workflows.troubleshooting import message_counts, names, own, query_counts, stations
+from samaops.workflows.troubleshooting import disk_counts, message_counts, names, own, query_counts, stations
 from samaops.workflows.troubleshooting.stations import Station
 
 _RISKS = list(Risk)
@@ -128,6 +128,8 @@ def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[st
         return partial(message_counts.count, counts=message_counts.observe(snapshot, site))
     if playbook.id == "db-slow":
         return partial(query_counts.count, snapshot=snapshot, site=site)
+    if playbook.id == "disk-full":
+        return partial(disk_counts.count, snapshot=snapshot, site=site)
     return lambda station: Station(station, None)
 
 

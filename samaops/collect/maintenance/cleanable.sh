@@ -23,11 +23,19 @@ logs() {
 
 # Leave out what lies in a store: the objects of MinIO may be called *.log, the files of a database too.
 outside_stores() {
-  stores=$(as_root nice -n 19 timeout -k 1 2 find "$@" -xdev -maxdepth 6 \( -name overlay2 -prune \) -o \
-    \( \( -name .minio.sys -o -name PG_VERSION -o -name CURRENT \) -printf '%h\n' \) 2>/dev/null | sort -u)
-  STORES=$stores awk -F '\t' '
+  lines=$(cat)
+  # every directory above any of them, once
+  above=$(printf '%s\n' "$lines" | awk -F '\t' 'NF == 6 {
+    path = $6
+    while (sub(/\/[^\/]*$/, "", path) && path != "") if (!seen[path]++) print path }')
+  stores=$(printf '%s\n' "$above" | as_root timeout -k 1 3 sh -c '
+    while read -r directory; do
+      for mark in .minio.sys PG_VERSION CURRENT; do [ -e "$directory/$mark" ] && printf "%s\n" "$directory" && break; done
+    done; echo ended')
+  case $stores in *ended) ;; *) echo partial; return ;; esac
+  printf '%s\n' "$lines" | STORES=$stores awk -F '\t' '
     BEGIN { n = split(ENVIRON["STORES"], store, "\n") }
-    { for (i = 1; i <= n; i++) if (store[i] != "" && index($6, store[i] "/") == 1) next; print }'
+    { for (i = 1; i < n; i++) if (index($6, store[i] "/") == 1) next; print }'
 }
 
 # How each of these files is held open: its device and inode, who, the descriptor, the flags (open(2)).
@@ -74,7 +82,7 @@ look() {
   # Where logs lie as a rule comes first: a search of all may be cut off. The words are this script's own.
   usual=
   for directory in /var/log "$likely" /data/logs; do [ -d "$directory" ] && usual="$usual $directory"; done
-  [ -n "$points" ] && found=$(logs $usual $points | outside_stores $points | head -n 1000)
+  [ -n "$points" ] && found=$(logs $usual $points | outside_stores | head -n 1000)
   printf '%s\n' "$found"
   section open
   keys=$(printf '%s\n' "$found" | awk -F '\t' 'NF == 6 { printf "%s:%s ", $1, $2 }')

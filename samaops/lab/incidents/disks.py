@@ -353,7 +353,7 @@ INCIDENTS = (
         does=N_("A backup of more than a year ago holds most of the disk of server db."),
         notice=N_("Nothing, until the next backup fails."),
         root=Root("backups-not-expired", "backup/db"),
-        fault=filled("db", Path("/data") / BACKUPS / OLD_BACKUP).then(_old_backup),
+        fault=_alone("db", f"/data/{BACKUPS}/{OLD_BACKUP}", f"/data/{BACKUPS}").then(_old_backup),
     ),
     *(
         Incident(

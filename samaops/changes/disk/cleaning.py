@@ -24,7 +24,8 @@ from samaops.changes.disk.working import (
     WORK,
     Target,
     Working,
-    server_codes,
+    log_codes,
+    store_codes,
 )
 from samaops.changes.docker import images
 from samaops.changes.readings import UnreadableError, facts_in, reading
@@ -67,7 +68,15 @@ class _Kind(Struct, frozen=True):
     is_lossy: bool = False
 
 
-@reading("disk.logs_are_at_rest", codes=server_codes)
+def _codes_of_marks(server: str, *marks: str) -> tuple[str, ...]:
+    return log_codes(server, (mark.partition(":")[2] for mark in marks))
+
+
+def _codes_of_compressed(server: str, *paths: str) -> tuple[str, ...]:
+    return log_codes(server, (name for path in paths for name in (path, f"{path}.gz")))
+
+
+@reading("disk.logs_are_at_rest", codes=_codes_of_marks)
 def logs_are_at_rest(snapshot: Snapshot, server: str, *marks: str) -> Scalar:
     """Return whether these logs (``size:path``) are as they were, and nobody has any of them open."""
     logs = facts_in(snapshot, CleanableFacts, server)
@@ -75,25 +84,25 @@ def logs_are_at_rest(snapshot: Snapshot, server: str, *marks: str) -> Scalar:
     return found.issuperset(marks)
 
 
-@reading("disk.logs_are_gone", codes=server_codes)
-def logs_are_gone(snapshot: Snapshot, server: str, *paths: str) -> Scalar:
-    """Return whether none of these logs is there as it was: it is compressed."""
-    facts = facts_in(snapshot, CleanableFacts, server)
-    return not {log.path for log in facts.logs} & set(paths)
+@reading("disk.logs_are_compressed", codes=_codes_of_compressed)
+def logs_are_compressed(snapshot: Snapshot, server: str, *paths: str) -> Scalar:
+    """Return whether in the place of each of these logs there is its compressed copy."""
+    found = {log.path for log in facts_in(snapshot, CleanableFacts, server).logs}
+    return all(path not in found and f"{path}.gz" in found for path in paths)
 
 
-@reading("disk.logs_can_be_emptied", codes=server_codes)
+@reading("disk.logs_can_be_emptied", codes=_codes_of_marks)
 def logs_can_be_emptied(snapshot: Snapshot, server: str, *marks: str) -> Scalar:
     """Return whether each of these logs (``inode:path``) is there, and all who write to it go on at its new end."""
     facts = facts_in(snapshot, CleanableFacts, server)
     return {f"{log.inode}:{log.path}" for log in facts.logs if log.can_be_emptied}.issuperset(marks)
 
 
-@reading("disk.logs_hold_less", codes=server_codes)
+@reading("disk.logs_hold_less", codes=lambda server, _most, *paths: log_codes(server, paths))
 def logs_hold_less(snapshot: Snapshot, server: str, most: int, *paths: str) -> Scalar:
-    """Return whether each of these logs holds less than so many bytes."""
-    facts = facts_in(snapshot, CleanableFacts, server)
-    return all(log.held_bytes < int(most) for log in facts.logs if log.path in paths)
+    """Return whether each of these logs is there, and holds less than so many bytes."""
+    held = {log.path: log.held_bytes for log in facts_in(snapshot, CleanableFacts, server).logs}
+    return all(path in held and held[path] < int(most) for path in paths)
 
 
 @reading("disk.deleted_are_held", codes=lambda server, *_marks: (f"servers.disk@{server}",))
@@ -103,7 +112,7 @@ def deleted_are_held(snapshot: Snapshot, server: str, *marks: str) -> Scalar:
     return {_mark(file) for file in held if file.is_write_only}.issuperset(marks)
 
 
-@reading("disk.store_is_over", codes=server_codes)
+@reading("disk.store_is_over", codes=store_codes)
 def store_is_over(snapshot: Snapshot, server: str, what: str, most: int) -> Scalar:
     """Return whether the journal, or the store of packages, holds more than so many bytes."""
     facts = facts_in(snapshot, CleanableFacts, server)
@@ -257,7 +266,7 @@ def _compression(server: str, mount: str, logs: Sequence[LogFile]) -> Step:
         True,
         _("they are as they were seen, and nobody has them open"),
     )
-    gone = Condition("disk.logs_are_gone", (server, *paths), True, _("they are compressed"))
+    gone = Condition("disk.logs_are_compressed", (server, *paths), True, _("they are compressed"))
     return Step(
         "disk.rotated",
         title.format(count=len(logs), mount=mount, server=server, size=size(count)),

@@ -6,7 +6,7 @@ import re
 
 from msgspec import to_builtins
 
-from samaops.changes.disk.working import CLEANABLE, GIVE_UP, RESERVE_SPACE, WORK, Working, server_codes
+from samaops.changes.disk.working import GIVE_UP, RESERVE_SPACE, WORK, Working, store_codes
 from samaops.changes.readings import facts_in, known, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency
@@ -29,7 +29,7 @@ _USUAL_SHARE, _LEAST_BYTES, _MOST_BYTES = 0.02, 16 * 1024**2, 2 * 1024**3
 _MOST_PERCENT = 80.0
 
 
-@reading("disk.has_reserve", codes=server_codes)
+@reading("disk.has_reserve", codes=store_codes)
 def has_reserve(snapshot: Snapshot, server: str, mount: str, least: int = 1) -> Scalar:
     """Return whether a reserve of at least so many bytes is kept on a disk."""
     return disk_of(snapshot, server, mount).reserve_bytes >= int(least)
@@ -53,7 +53,7 @@ def _looks(site: Site, server: str, _mount: str, amount: str) -> tuple[str, ...]
     if amount not in ("", GIVEN_UP) and bytes_of(amount) is None:
         text = _("{amount!r} is no size, such as 500M or 1G")
         raise UsageError(text.format(amount=amount), hint="samaops disk reserve --help")
-    return (f"{CLEANABLE}@{server}",)
+    return store_codes(server)
 
 
 def bytes_of(amount: str) -> int | None:

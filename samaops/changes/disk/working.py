@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
+
+from samaops.facts import selection
 
 CLEANABLE = "maintenance.cleanable"
 WORK = "disk.work"
@@ -30,6 +34,11 @@ class Working(Struct, frozen=True):
     command: str = ""
 
 
-def server_codes(server: str, *_more: object) -> tuple[str, ...]:
-    """Return what must be looked at for a reading of what lies on a server."""
-    return (f"{CLEANABLE}@{server}",)
+def store_codes(server: str, *_more: object) -> tuple[str, ...]:
+    """Return what must be looked at for a reading of what is kept on a server, without a search."""
+    return (f"{CLEANABLE}.store@{server}",)
+
+
+def log_codes(server: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """Return what must be looked at for a reading of these files alone."""
+    return tuple(f"{selection.of(f'{CLEANABLE}.log', path)}@{server}" for path in paths)

@@ -50,7 +50,8 @@ uncompress='
 # A full disk has no room for the end of a log before it is emptied: memory holds it for that moment.
 empty='
   set -e
-  if head -c 4096 -- "$1" | LC_ALL=C tr -d "\11\12\15\33\40-\377" | grep -q .; then echo "it is no text" >&2; exit 1; fi
+  odd=$(head -c 4096 -- "$1" | LC_ALL=C tr -d "\11\12\15\33\40-\377" | wc -c)
+  if [ "$odd" != 0 ]; then echo "it is no text" >&2; exit 1; fi
   umask 077
   kept=$(mktemp -p /dev/shm samaops.XXXXXX)
   trap "rm -f -- \"\$kept\"" EXIT

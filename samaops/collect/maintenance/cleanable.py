@@ -24,6 +24,7 @@ from samaops.site.site import Site
 SEARCH_SECONDS = 5
 SCRIPT_SECONDS = 14.0
 _BLOCK = 512
+LOG = "maintenance.cleanable.log"
 
 
 def _targets(site: Site) -> Iterator[Target]:
@@ -48,10 +49,19 @@ def look(server: Server, site: Site, probe: Probe) -> CleanableFacts:
     probe.stage("find")
     token = secrets.token_hex(8)
     likely = site.settings.maintenance.log_directory
-    mounts = dict.fromkeys((*WATCHED, *server.mounts))
-    arguments = shlex.join((token, str(SEARCH_SECONDS), likely, *mounts))
+    mounts = tuple(dict.fromkeys((*WATCHED, *server.mounts)))
+    # Without a search only what a change asks for by name is looked at.
+    searches = probe.wants("maintenance.cleanable.search")
+    files = () if searches else (*_asked_for(probe), "-")[: max(1, len(_asked_for(probe)))]
+    arguments = shlex.join((token, str(SEARCH_SECONDS), likely, str(len(mounts)), *mounts, *files))
     done = shell.run(f"sh -s -- {arguments}", min(SCRIPT_SECONDS, probe.remaining()), _script())
     return read(done, token)
+
+
+def _asked_for(probe: Probe) -> tuple[str, ...]:
+    """Return the paths that were asked for by name on this server (``log_code``)."""
+    named = (name.rpartition("@") for name in probe.named(LOG))
+    return tuple(path for path, _at, server in named if server == probe.server)
 
 
 def read(done: Completed, token: str) -> CleanableFacts:

@@ -1,9 +1,9 @@
 # List what can be given back on the disks of a server: logs, the journal, packages, a reserve. Changes nothing.
-# Arguments: a token that starts each section; seconds for each search; the directory of the application's logs; the
-# mount points.
+# Arguments: a token that starts each section; seconds for each search; the directory of the application's logs; how many
+# mount points follow, and they; then files: where there are any, or "-", only they are looked at and nothing is searched.
 # As another user than root, what others own, and who holds it open, is seen with sudo -n only.
-token=$1 seconds=$2 likely=$3
-shift 3
+token=$1 seconds=$2 likely=$3 mounts=$4
+shift 4
 case $likely in *[!A-Za-z0-9/._-]*) likely= ;; esac
 uid=$(id -u)
 
@@ -19,6 +19,11 @@ logs() {
     \( -type f -size +1023k -links 1 \( -name '*.log' -o -name '*.log.[0-9]*' -o -name '*.log-[0-9]*' -o -name '*.log.old' \
     -o -name '*-json.log*' \) -printf '%D\t%i\t%b\t%s\t%T@\t%p\n' \) 2>/dev/null
   [ $? -ge 124 ] && echo partial
+}
+
+# The same of files that are known by their names.
+known_logs() {
+  as_root timeout -k 1 "$seconds" find "$@" -maxdepth 0 -type f -printf '%D\t%i\t%b\t%s\t%T@\t%p\n' 2>/dev/null
 }
 
 # Leave out what lies in a store: the objects of MinIO may be called *.log, the files of a database too.
@@ -60,7 +65,9 @@ look() {
   section who
   if [ "$uid" = 0 ] || sudo -n true 2>/dev/null; then echo root; else echo user; fi
   points=
-  for configured in "$@"; do
+  while [ "$mounts" -gt 0 ]; do
+    configured=$1 mounts=$((mounts - 1))
+    shift
     mount=$(timeout -k 1 2 readlink -f -- "$configured") || continue
     [ "$(timeout -k 1 2 stat -c %m -- "$mount" 2>/dev/null)" = "$mount" ] || continue
     sizes=$(timeout -k 1 2 df -B1 --output=size,used,avail -- "$mount" 2>/dev/null | tail -n 1)
@@ -82,7 +89,12 @@ look() {
   # Where logs lie as a rule comes first: a search of all may be cut off. The words are this script's own.
   usual=
   for directory in /var/log "$likely" /data/logs; do [ -d "$directory" ] && usual="$usual $directory"; done
-  [ -n "$points" ] && found=$(logs $usual $points | outside_stores | head -n 1000)
+  found=
+  if [ $# = 0 ]; then
+    [ -n "$points" ] && found=$(logs $usual $points | outside_stores | head -n 1000)
+  elif [ "$1" != - ]; then
+    found=$(known_logs "$@" | outside_stores)
+  fi
   printf '%s\n' "$found"
   section open
   keys=$(printf '%s\n' "$found" | awk -F '\t' 'NF == 6 { printf "%s:%s ", $1, $2 }')

@@ -48,7 +48,7 @@ def _clean(what: str, title: str) -> Callable[[Share, Finding, Site], Fix]:
 
     def fix(_share: Share, finding: Finding, site: Site) -> Fix:
         command = samaops(site, f"disk clean --server {quoted(str(finding.server))} --only {what}")
-        return destructive(f"disk.clean_{what.replace('-', '_')}", _(title), command)
+        return destructive(f"disk.{what.replace('-', '_')}", _(title), command)
 
     return fix
 
@@ -67,7 +67,7 @@ _OWNED: Mapping[str, _Owned] = {
     owners.TEMPORARY: _Owned(
         "query-temporary-files",
         N_("Temporary files of a query fill {mount} of {server}"),
-        _look("db.temporary", N_("See which query writes them, then cancel it"), "db activity"),
+        _look("db.cancel_filling", N_("See which query writes them, then cancel it"), "db activity"),
     ),
     owners.CONTAINER_LOG: _Owned(
         "container-log-grown",
@@ -90,7 +90,7 @@ _OWNED: Mapping[str, _Owned] = {
         "core-dumps-left",
         N_("Core dumps fill {mount} of {server}"),
         _look(
-            "disk.dumps",
+            "disk.owner_of_files",
             N_("Give one to the developers, then remove them: something crashes"),
             "disk usage --server {server} {path}",
         ),
@@ -99,7 +99,7 @@ _OWNED: Mapping[str, _Owned] = {
         "uploads-left-unfinished",
         N_("Uploads that were never finished fill {mount} of {server}"),
         _look(
-            "minio.uploads",
+            "disk.uploads",
             N_("Abort them through S3, by a rule of the bucket; never rm on MinIO's disk"),
             "disk usage --server {server} {path}",
         ),
@@ -127,7 +127,7 @@ _OWNED: Mapping[str, _Owned] = {
         "build-cache-grown",
         N_("Docker's build cache fills {mount} of {server}"),
         lambda _share, finding, site: safe(
-            "docker.cache",
+            "disk.cache",
             _("Remove the build cache; the next build takes longer"),
             samaops(site, f"disk clean --server {quoted(str(finding.server))} --only cache"),
         ),
@@ -146,7 +146,7 @@ _OWNED: Mapping[str, _Owned] = {
         "docker-volume-grown",
         N_("A volume of Docker fills {mount} of {server}"),
         _look(
-            "docker.volume",
+            "disk.owner_of_files",
             N_("See what lies in it, and whose it is; never remove a volume for its space"),
             "disk usage --server {server} {path}",
         ),
@@ -299,7 +299,7 @@ def _without_inodes(finding: Finding, view: View) -> Root:
     )
     return Root(
         _("{mount} of {server} has no inodes left for new files").format(mount=mount, server=finding.server),
-        (safe("disk.inodes", text, look),),
+        (safe("disk.owner_of_files", text, look),),
         speaks_for=(finding.title, *seen),
         id=INODES,
     )

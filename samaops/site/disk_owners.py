@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -57,6 +58,10 @@ _BY_PATH: tuple[tuple[str, str], ...] = (
     (LOGS, r"/logs?(/|$)|\.log([.-][^/]*)?$"),
 )
 _PATTERNS = tuple((owner, re.compile(pattern)) for owner, pattern in _BY_PATH)
+
+
+# Of what an owner holds: then one place says it all.
+_DOMINANT_SHARE = 0.7
 
 
 class Share(Struct, frozen=True):
@@ -116,12 +121,35 @@ def shares_of_tree(
     return shares(((path, max(0, count)) for path, count in own.items()), settings, server)
 
 
+def unowned(sizes: Mapping[str, int], settings: Settings, server: str | None) -> dict[str, int]:
+    """Return the directories and files that nobody owns, each with what of it nobody owns."""
+    owned = {path for path in sizes if of(path, settings, server)}
+    rest = {path: count for path, count in sizes.items() if path not in owned}
+    for path in owned:
+        above = _nearest_above(path, sizes)
+        if above in owned:
+            continue  # it is counted with that
+        while above is not None:
+            rest[above] -= sizes[path]
+            above = _nearest_above(above, rest)
+    return rest
+
+
 def _nearest_above(path: str, known: Container[str]) -> str | None:
     while "/" in path:
         path = path.rpartition("/")[0]
         if path in known:
             return path
     return None
+
+
+def _place(owner: str, places: Sequence[tuple[str, int]], settings: Settings, server: str | None) -> str:
+    """Return where most of it lies: the largest place, or the directory of the owner's own that all are in."""
+    largest, most = max(places, key=lambda place: place[1])
+    if most >= _DOMINANT_SHARE * sum(count for _path, count in places):
+        return largest
+    above = posixpath.commonpath([path for path, _count in places])
+    return above if of(above, settings, server) == owner else largest
 
 
 def shares(entries: Iterable[tuple[str, int]], settings: Settings, server: str | None) -> tuple[Share, ...]:
@@ -137,7 +165,7 @@ def shares(entries: Iterable[tuple[str, int]], settings: Settings, server: str |
         Share(
             owner if owner in WORDS else "",
             sum(size_bytes for _path, size_bytes in places),
-            max(places, key=lambda place: place[1])[0],
+            _place(owner, places, settings, server),
         )
         for owner, places in held.items()
     )

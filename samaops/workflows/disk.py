@@ -128,8 +128,15 @@ def _below(site: Site, server: str, path: str) -> tuple[dict[str, tuple[MountUse
 
 
 def _used(site: Site, server: str, use: MountUse, limit: int) -> Iterator[Row]:
-    for path, count in most_telling(dict(use.entries), use.mount, limit):
-        owner = disk_owners.of(path, site.settings, server)
+    """Yield what each owner holds, and the largest of what nobody owns; below a directory only the largest."""
+    sizes = dict(use.entries)
+    shares = disk_owners.shares_of_tree(sizes, use.mount, site.settings, server)
+    rest = disk_owners.unowned(sizes, site.settings, server)
+    found = [(share.path, share.size_bytes, share.owner) for share in shares if share.owner]
+    found += [(path, count, "") for path, count in most_telling(rest, use.mount, limit) if count > 0]
+    for path, count, owner in found:
+        if count < use.threshold_bytes:
+            continue
         yield {
             "server": server, "mount": use.mount, "path": path, "size_bytes": count, "size": size(count),
             "percent": round(100 * count / max(1, use.size_bytes), 1),
@@ -247,7 +254,8 @@ def _grown_rows(site: Site, server: str, use: MountUse, growth: Growth) -> Itera
             "owner": owner, "owner_words": _("all of the disk") if is_disk else disk_owners.word(owner),
         }  # fmt: skip
 
-    yield row(use.mount, growth.used_bytes, True)
+    if growth.used_bytes:
+        yield row(use.mount, growth.used_bytes, True)
     for path, count in growth.directories:
         yield row(path, count, False)
 

@@ -80,3 +80,14 @@ def test_two_things_that_nobody_owns_are_not_one_owner() -> None:
     assert [(share.path, share.size_bytes) for share in found] == [
         ("/data/a/x.csv", 59), ("/data/b", 30), ("/data/a", 1),
     ]  # fmt: skip
+
+
+def test_what_nobody_owns_is_counted_without_what_lies_in_it_and_has_an_owner() -> None:
+    tree = {"/srv": 100, "/srv/pg": 60, "/srv/pg/pg_wal": 30, "/srv/x": 35}
+    assert disk_owners.unowned(tree, SETTINGS, "db") == {"/srv": 40, "/srv/x": 35}
+
+
+def test_the_place_of_many_files_is_the_directory_that_they_are_in() -> None:
+    tree = {"/srv/pg": 62, **{f"/srv/pg/pg_wal/{number}": 10 for number in range(6)}}
+    (wal, _tables) = disk_owners.shares_of_tree(tree, "/srv", SETTINGS, "db")
+    assert (wal.path, wal.size_bytes) == ("/srv/pg/pg_wal", 60)

@@ -78,7 +78,10 @@ def read(done: Completed, token: str) -> CleanableFacts:
             epoch=float(sections["now"][0]),
             is_root=sections["who"] == ["root"],
             disks=tuple(devices.values()),
-            logs=tuple({log.path: log for log in _logs(sections["logs"], devices, holders)}.values()),
+            # A directory that is mounted, or linked, at two places: the path on its own disk is the last.
+            logs=tuple(
+                {(log.mount, log.inode): log for log in _logs(sections["logs"], devices, holders)}.values()
+            ),
             is_partial="partial" in sections["logs"],
             journal=_store(sections.get("journal", [])),
             packages=_store(sections.get("packages", [])),

@@ -122,6 +122,7 @@ _OWNED: Mapping[str, _Owned] = {
         "wal-kept-by-setting",
         N_("The WAL of PostgreSQL fills {mount} of {server}"),
         _look("db.wal", N_("See what keeps it: wal_keep_size, max_wal_size; never delete in pg_wal"), "db settings"),
+        is_usual=True,
     ),
     owners.BUILD_CACHE: _Owned(
         "build-cache-grown",
@@ -244,7 +245,7 @@ def _by_owner(owned: _Owned, top: Share, finding: Finding, view: View) -> Root |
         if not any(_number(seen, "size_bytes") for seen in known):
             return None  # nobody could ask PostgreSQL why it keeps it
         setting = wal_setting(known)
-        identifier = owned.id if setting else AWAITS
+        identifier, doubts = owned.id if setting else AWAITS, ()
         says = f"{says}; {setting[0]} = {size(setting[2])}" if setting else says
         if setting is None:
             checkpoint = samaops(view.site, "db checkpoint")

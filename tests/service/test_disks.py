@@ -93,12 +93,6 @@ def test_a_rotated_log_is_compressed_and_comes_back_as_it_was(site: Site, mount:
     assert not rotated.exists()
     assert gzip.decompress((mount / "logs" / "api 2026.log.1.gz").read_bytes()) == content
     assert "freed" in report.actions[0].result
-    assert (
-        change.prepare(site, "disk clean", ("db", "rotated"))
-        .steps[0]
-        .operation.arguments["files"][0]["path"]
-        .endswith("api.log.2")
-    )
 
     (journal,) = {action.journal for action in report.actions if action.journal}
     undone = change.apply(site, history.undo(site, str(journal)), 20.0)

@@ -11,7 +11,7 @@ from samaops.model.finding import Finding
 from samaops.model.quantities import size
 from samaops.model.status import Status
 from samaops.site import disk_owners
-from samaops.site.commands import whole_number
+from samaops.site.commands import samaops, whole_number
 from samaops.site.shell_words import operands, quoted
 
 GIGABYTE = 1024**3
@@ -61,7 +61,9 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
             if biggest
             else "",
             evidence=evidence,
-            hint=context.on_server(f"du -xh --max-depth=2 {operands(disk.mount)} | sort -rh | head"),
+            hint=samaops(context.site, f"disk usage --server {quoted(context.server)}")
+            if context.server
+            else None,
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from samaops.i18n import N_, _, joined
+from samaops.lab import database
 from samaops.lab.incidents.incident import Fault, Incident, Root
 from samaops.lab.incidents.mechanisms import (
     LIVE_PERCENT,
@@ -24,12 +25,13 @@ from samaops.lab.incidents.mechanisms import (
 )
 from samaops.lab.incidents.site import Site, server_of
 from samaops.lab.incidents.tools import hold, sessions
+from samaops.lab.layout import DATABASE_USER
 from samaops.lab.processes import StartError
 from samaops.lab.starting import wait_until
 from samaops.lab.storage import BACKUPS
 
 WORKERS = "servers/workers:/data"
-DATABASE = "servers/db:/data"
+DATABASE_DISK = "servers/db:/data"
 TALKING = "samaconso_celery_worker_2"
 GROWING = Path("/data/logs/facturation.log")
 GROWING_ID = "application-log-grown"
@@ -212,9 +214,11 @@ def _let_wal_go(site: Site) -> None:
 
 
 def _fill_table(site: Site) -> None:
-    with sessions.administrator(site) as session:
+    """Load a table of the application's own, and have it analysed, as after any load."""
+    with database.connection(site.secrets, DATABASE_USER) as session:
         session.execute(sessions.sql("fill_table"), {"rows": _rows_to_fill(site)})
-        session.execute(sessions.sql("checkpoint_now"))
+        session.execute(sessions.sql("analyze_filled_table"))
+    sessions.run(site, "checkpoint_now")
 
 
 def _table_is_filled(site: Site) -> str | None:
@@ -280,7 +284,7 @@ _FILES: tuple[tuple[str, str, str, str, Callable[[], Fault]], ...] = (
         partial(_alone, "workers", "/data/coredump/core.celery.4711"),
     ),
     (
-        "uploads-unfinished", "uploads-left-unfinished", DATABASE,
+        "uploads-unfinished", "uploads-left-unfinished", DATABASE_DISK,
         N_("Uploads that were never finished fill the disk"),
         partial(_alone, "db", "/data/depot/.minio.sys/multipart/abandonne/part.1"),
     ),
@@ -321,7 +325,7 @@ INCIDENTS = (
         title=N_("A setting keeps more WAL than the disk holds"),
         does=N_("wal_keep_size is set to 900 MB, and WAL is written until the disk is nearly full."),
         notice=N_("Nothing, until PostgreSQL stops for want of space."),
-        root=Root("wal-kept-by-setting", DATABASE),
+        root=Root("wal-kept-by-setting", DATABASE_DISK),
         fault=replace(sql("keep_wal", "keep_no_wal", evidence=_wal_is_kept), refuse=own_disk("db")).then(
             _write_wal, _let_wal_go
         ),
@@ -334,7 +338,7 @@ INCIDENTS = (
             "A report sorts much more than work_mem holds; its temporary files fill the disk of server db."
         ),
         notice=N_("Nothing, until PostgreSQL stops for want of space."),
-        root=Root("query-temporary-files", DATABASE),
+        root=Root("query-temporary-files", DATABASE_DISK),
         fault=Fault(_sort_much, _sorts, _end_sort, own_disk("db")),
     ),
     Incident(
@@ -343,7 +347,7 @@ INCIDENTS = (
         title=N_("The tables have grown to the end of the disk"),
         does=N_("A table archives_sms is loaded until the disk of server db is nearly full."),
         notice=N_("Nothing, until PostgreSQL stops for want of space."),
-        root=Root("database-grown", DATABASE),
+        root=Root("database-grown", DATABASE_DISK),
         fault=Fault(_fill_table, _table_is_filled, _drop_filled_table, own_disk("db")),
     ),
     Incident(

@@ -111,7 +111,16 @@ PLACES = {
     "connections-bypass-pool": Place(("postgresql",), needs=("database",)),
     "checkpoints-requested": Place(("checkpoints",), needs=("database",)),
     "disk-filled": Place(("disk of api", "disk alarm"), hides=_SILENT, stops=("publishing", "sending")),
-    "deleted-open-file": Place(("disk of workers",)),
+    **dict.fromkeys(
+        ("deleted-open-file", "container-log-grown", "application-log-grown", "inodes-exhausted",
+         "docker-volume-filled", "images-filled", "redis-save-left", "core-dumps"),
+        Place(("disk of workers",)),
+    ),
+    **dict.fromkeys(
+        ("wal-kept-by-setting", "query-temporary-files", "database-grown"),
+        Place(("disk of db",), needs=("database",)),
+    ),
+    **dict.fromkeys(("backups-not-expired", "uploads-unfinished"), Place(("disk of db",))),
     "inactive-replication-slot": Place(("disk of db",), needs=("database",)),
     "redis-maxmemory-noeviction": _NO_RESULTS,
     "redis-results-without-ttl": Place(("redis",), stops=("sending",)),

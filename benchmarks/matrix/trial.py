@@ -35,9 +35,14 @@ LONGEST_SECONDS = (
 REFUSED = (75, 77)
 # Fixes that set something aside until others have repaired the cause; it is put back once that is done.
 SETTING_ASIDE = ("queue.park",)
-PLAYBOOK = "notifications"
+# Of these the playbook offers more than a diagnosis does.
+PLAYBOOKS = ("notifications", "disk-full")
 # Verbs of samaops that change nothing on the site: a command with one of these is advice, not a fix.
 LOOKING = ("diagnose", "explain", "history", "config", "lab", "help", "ssh", "redis")
+LISTS = (
+    ("db", "psql"), ("db", "activity"), ("db", "settings"), ("db", "size"), ("queue", "list"),
+    ("disk", "usage"), ("disk", "grew"),
+)  # fmt: skip
 
 
 class Bench(Struct, frozen=True):
@@ -198,7 +203,7 @@ def _fixes(cause: dict[str, Any]) -> Iterator[Fix]:
 def _changes(command: str) -> bool:
     """Tell whether a command line is samaops with a verb that changes something."""
     words = [word for word in command.split() if word != "--lab"]
-    is_look = words[1:2] == [] or words[1] in LOOKING or words[1:3] == ["db", "psql"]
+    is_look = words[1:2] == [] or words[1] in LOOKING or tuple(words[1:3]) in LISTS
     return words[0] == "samaops" and not is_look
 
 
@@ -211,7 +216,7 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
     if trial.verdict_seconds is None:
         notes = (*trial.notes, "no fix was made: the verdict is not right")
         return replace(trial, fix="none yet", notes=notes), ()
-    playbook = ("troubleshoot", PLAYBOOK) if trial.runbook == PLAYBOOK else ("diagnose",)
+    playbook = ("troubleshoot", trial.runbook) if trial.runbook in PLAYBOOKS else ("diagnose",)
     report = bench.samaops.report(*playbook, limit_seconds=LOOK_SECONDS)
     fixes, harms = offered(report, trial.expected), look_of(report).is_critical(trial.expected)
     letters = tuple(f"{one.id}: letter" for one in fixes if one.is_letter)

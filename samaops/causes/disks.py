@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
+from samaops.causes import filled_by
 from samaops.causes.effects import Effects, codes, produced, same_server, same_subject
 from samaops.causes.mechanism import cannot_save, ended_with_error, is_outage
 from samaops.causes.root import (
@@ -23,7 +26,7 @@ from samaops.i18n import _
 from samaops.model.cause import Fix
 from samaops.model.finding import Finding
 from samaops.site.commands import direct, on_server, samaops, whole_number
-from samaops.site.shell_words import operands
+from samaops.site.shell_words import operands, quoted
 
 _FULL_DISK = ("servers.disk.full", "servers.disk.inodes")
 _WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned", "postgresql.archiver.late")
@@ -204,30 +207,34 @@ def wal_archiving_failing(finding: Finding, view: View) -> Root:
 def deleted_file_still_open(finding: Finding, view: View) -> Root:
     """A process holds the space of a file that is gone."""
     pid = finding.evidence.get("pid")
-    text = _("Make process {pid} reopen its log (its own reload), or restart it: the space returns at once")
-    look = on_server(view.site, finding.server, f"ls -l /proc/{whole_number(pid, 'PID')}/fd")
-    return _filled_by(finding, view, disruptive("process.reopen_log", text.format(pid=pid), look))
+    if finding.evidence.get("is_write_only"):
+        text = _("Empty it where it is: nobody can read it any more, and process {pid} writes on")
+        command = f"disk clean --server {quoted(str(finding.server))} --only deleted"
+        fix = disruptive("disk.empty_deleted", text.format(pid=pid), samaops(view.site, command))
+    else:
+        text = _(
+            "Make process {pid} reopen its log (its own reload), or restart it: the space returns at once"
+        )
+        look = on_server(view.site, finding.server, f"ls -l /proc/{whole_number(pid, 'PID')}/fd")
+        fix = disruptive("process.reopen_log", text.format(pid=pid), look)
+    return _filled_by(finding, view, fix)
 
 
 @_filler("container-log-grown", on="docker.log.large")
 def container_log_grown(finding: Finding, view: View) -> Root:
     """A container writes without a limit."""
-    path = operands(str(finding.evidence.get("path", "")))
-    text = _(
-        "Keep a copy of its end, then empty the log in place (never rm); set max-size on the container later"
-    )
-    empty = f"tail -c 10M {path} | gzip > /tmp/log.gz && truncate -s 0 {path}"
-    return _filled_by(
-        finding, view, destructive("docker.log.truncate", text, on_server(view.site, finding.server, empty))
-    )
+    text = _("Keep its end and empty it in place (never rm); set max-size on it later")
+    command = f"disk clean --server {quoted(str(finding.server))} --only container-logs"
+    return _filled_by(finding, view, destructive("disk.container_logs", text, samaops(view.site, command)))
 
 
 @_filler("query-temporary-files", on="postgresql.temp.high")
 def query_temporary_files(finding: Finding, view: View) -> Root | None:
     """A sort or a join that does not fit in work_mem."""
-    return _filled_by_what_is_untidy(
-        finding, view, disruptive("postgresql.query.cancel", _("Cancel the query that writes them"))
-    )
+    writing = [row.get("pid") for row in finding.evidence.get("by_pid") or () if row.get("pid")]
+    cancel = samaops(view.site, f"db cancel {whole_number(writing[0], 'PID')}" if writing else "db activity")
+    fix = disruptive("db.cancel_filling", _("Cancel the query that writes them"), cancel)
+    return _filled_by_what_is_untidy(finding, view, fix)
 
 
 @_filler("backups-not-expired", on="backup.retention.exceeded")
@@ -247,9 +254,29 @@ def backups_not_expired(finding: Finding, view: View) -> Root | None:
 @_filler("docker-images-grown", on="docker.disk.reclaimable")
 def docker_images_grown(finding: Finding, view: View) -> Root | None:
     """Images that nothing uses."""
-    text = _("Remove dangling images only; never --volumes, never the image a rollback needs")
-    prune = on_server(view.site, finding.server, "docker image prune --filter until=168h")
-    return _filled_by_what_is_untidy(finding, view, safe("docker.image.prune", text, prune))
+    text = _("Remove images that nothing uses; never --volumes, never the image a rollback needs")
+    prune = samaops(view.site, f"docker cleanup {quoted(str(finding.server))}")
+    return _filled_by_what_is_untidy(finding, view, safe("docker.cleanup", text, prune))
+
+
+@root(
+    *filled_by.IDS,
+    on=each(*_FULL_DISK),
+    rank=Rank.RESOURCE,
+    runbook="disk-full",
+    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
+)
+def filled_by_its_owner(finding: Finding, view: View) -> Root | None:
+    """No fault was seen that fills a disk: then whoever holds the most of it, or what is no file at all."""
+    if _has_filler(finding, view):
+        return None
+    found = filled_by.root_of(finding, view)
+    return found and replace(found, effects=_suffering(finding, (finding,), view))
+
+
+def _has_filler(disk: Finding, view: View) -> bool:
+    fillers = [filler for code in _FILLERS for filler in view.bad(code)]
+    return any(disk in _filled(filler, view) for filler in fillers)
 
 
 @root(
@@ -261,15 +288,13 @@ def docker_images_grown(finding: Finding, view: View) -> Root | None:
     distinguished_from=("broker-disk-alarm", "container-crashed"),
 )
 def disk_full(finding: Finding, view: View) -> Root | None:
-    """A disk is full, and nothing that was seen has filled it."""
-    fillers = [filler for code in _FILLERS for filler in view.bad(code)]
-    if any(finding in _filled(filler, view) for filler in fillers):
+    """A disk is full, and nothing that was seen has filled it, nor anybody that is known."""
+    if _has_filler(finding, view) or filled_by.root_of(finding, view):
         return None
-    mount = operands(str(finding.evidence.get("mount", "/")))
     biggest = finding.evidence.get("biggest") or ()
-    look = on_server(view.site, finding.server, f"du -xh -d 3 {mount} | sort -rh | head -20")
+    look = samaops(view.site, f"disk usage --server {quoted(str(finding.server))}")
     return Root(
-        fixes=(safe("disk.owner", _("See what fills it before deleting anything"), look),),
+        fixes=(safe("disk.owner_of_files", _("See what fills it before deleting anything"), look),),
         effects=_suffering(finding, (finding,), view),
         speaks_for=(finding.title, *(_size_of(entry) for entry in biggest[:3])),
     )

@@ -31,6 +31,10 @@ COMMANDS = {
         "samaops.cli.docker",
         N_("The containers: list, measure, read logs, clean up images, restart one."),
     ),
+    "disk": (
+        "samaops.cli.disk",
+        N_("The servers' disks: who uses them, who grew, clean up, keep a reserve."),
+    ),
     "db": ("samaops.cli.db", N_("The database: look at it, end a session, psql.")),
     "pool": (
         "samaops.cli.pool",

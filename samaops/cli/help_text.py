@@ -230,6 +230,19 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("rollback app --dry-run", N_("the plan alone: which container when, and how it is taken back")),
         ("rollback app --to 2.0.0 --wait 120", N_("two minutes for each new container to be well")),
     ),
+    "disk usage": (
+        ("disk usage", N_("who uses the disks of all servers, and whose it is")),
+        ("disk usage --server db /data", N_("what lies below one directory")),
+    ),
+    "disk grew": (("disk grew --server db", N_("who grew since yesterday, and when it is full")),),
+    "disk clean": (
+        ("disk clean --server workers --dry-run", N_("what can be given back without losing anything")),
+        ("disk clean --server workers --only journal", N_("the oldest of the journal, by name")),
+    ),
+    "disk reserve": (
+        ("disk reserve --server db --mount /data --size 500M", N_("keep a reserve for an emergency")),
+        ("disk reserve --server db --give-up", N_("and give it up: its space is free at once")),
+    ),
     "docker cleanup": (("docker cleanup workers --dry-run", N_("which images would go, on one server")),),
     "balancer list": (("balancer list", N_("who serves, and who was taken out")),),
     "balancer drain": (

@@ -45,6 +45,7 @@ NAMES = frozenset(
         *("leftover", "index", "off_setting", "wal_size", "cost_limit"),
         *("prefix", "key", "policy", "maxmemory"),
         *("member", "memory_limit", "release"),
+        *("mount", "filling_pid", "wal_setting", "wal_value"),
     }
 )
 # What a command of `show` may hold: filled in from the configuration.
@@ -213,7 +214,24 @@ def _with_own(directory: Path | None) -> tuple[dict[str, Playbook], tuple[str, .
 @cache
 def _built_in() -> dict[str, Playbook]:
     paths = sorted(resources.directory("playbooks").glob("*.yaml"))
-    return {playbook.id: playbook for playbook in map(load, paths)}
+    loaded = {playbook.id: playbook for playbook in map(load, paths)}
+    return {name: _completed(playbook, loaded) for name, playbook in loaded.items()}
+
+
+def _completed(playbook: Playbook, known: dict[str, Playbook]) -> Playbook:
+    """Return a playbook of samaops with what its causes share with others: a fix, and how a cause shows, stand once."""
+    fixes, causes = dict(playbook.fixes), dict(playbook.causes)
+    for name, cause in playbook.causes.items():
+        others = [other for other in known.values() if other is not playbook]
+        for fix in cause.fixes:
+            shared = next((other.fixes[fix] for other in others if fix in other.fixes), None)
+            if fix not in fixes and shared is not None:
+                fixes[fix] = shared
+        if cause.meaning is None:
+            meanings = (other.causes[name].meaning for other in others if name in other.causes)
+            meaning = next((text for text in meanings if text is not None), None)
+            causes[name] = PlaybookCause(meaning=meaning, fixes=cause.fixes)
+    return playbook.model_copy(update={"fixes": fixes, "causes": causes})
 
 
 def _files(directory: Path | None) -> list[Path]:

@@ -75,18 +75,47 @@ class KernelLog(Struct, frozen=True):
     kills: tuple[OomKill, ...]
 
 
+# Of the flags that a file was opened with (open(2)).
+_ACCESS_MODE, _WRITE_ONLY, _APPEND = 0o3, 0o1, 0o2000
+
+
 class DeletedFile(Struct, frozen=True):
-    """A file that is deleted, and still takes its space because a process holds it open."""
+    """A file that is deleted, and still takes its space because a process holds it open.
+
+    ``descriptor`` and ``flags`` are how that process has it; 0 where they were not seen.
+    """
 
     mount: str
     path: str
     size_bytes: int
     pid: int
     command: str
+    descriptor: int = 0
+    flags: int = 0
+    inode: int = 0
+
+    @property
+    def is_write_only(self) -> bool:
+        """Return whether nobody can read it any more: it has no name, and its holder only adds to its end."""
+        return bool(self.flags & _APPEND) and self.flags & _ACCESS_MODE == _WRITE_ONLY
 
 
 class Biggest(Struct, frozen=True):
-    """The largest directories and files of one nearly full mount; ``partial`` when time was up before the end."""
+    """The largest directories and files of one nearly full mount; ``partial`` when time was up before the end.
+
+    ``total_bytes`` is what du found in all, None where it did not come to its end. ``tree`` are all directories and
+    files of more than a hundredth of it, each with what lies in it.
+    """
+
+    mount: str
+    partial: bool
+    entries: tuple[tuple[str, int], ...]
+    total_bytes: int | None = None
+    tree: tuple[tuple[str, int], ...] = ()
+
+
+class Crowd(Struct, frozen=True):
+    """The directories with the most files of one mount that is nearly out of inodes; ``partial`` as above."""
 
     mount: str
     partial: bool
@@ -131,6 +160,7 @@ class ServerFacts(Struct, frozen=True):
     links: tuple[tuple[str, str], ...] = ()
     configuration: Things | None = None
     runnable: int = 0
+    crowded: tuple[Crowd, ...] = ()
 
     @property
     def is_busy(self) -> bool:

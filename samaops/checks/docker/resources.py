@@ -18,6 +18,7 @@ MEBIBYTE = 1024**2
 # What docker.log_size_limit_mb is where nothing is set.
 _LOG_LIMIT_MB = 1024
 VOLUMES = "Local Volumes"
+_LOGS_IN_EVIDENCE = 3
 
 
 # A tenth of the 100 GB disk that the production guide gives to the servers with containers.
@@ -65,7 +66,13 @@ def logs(docker: DockerFacts, context: Context) -> Iterator[Finding]:
     if not large:
         largest = max(sizes.values(), default=0)
         title = _("The largest container log has {size}").format(size=size(largest))
-        yield limited.ok(title, value=round(largest / MEBIBYTE, 1))
+        ranked = sorted(docker.containers, key=lambda container: -sizes[container.name])[:_LOGS_IN_EVIDENCE]
+        evidence = [
+            {"container": docker.known_as(each), "path": each.log_path, "log_bytes": sizes[each.name]}
+            for each in ranked
+            if sizes[each.name]
+        ]
+        yield limited.ok(title, value=round(largest / MEBIBYTE, 1), evidence={"largest": evidence})
 
 
 # What the limits promise must be there. The guide's third server breaks this: 8.5 GB of limits on 8 GB.

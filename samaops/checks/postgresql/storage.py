@@ -118,6 +118,8 @@ def wal(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "size_bytes": facts.wal.size_bytes,
             "files": facts.wal.files,
             "allowed_bytes": round(allowed),
+            "max_wal_bytes": round(_bytes(facts.settings, "max_wal_size")),
+            "wal_keep_bytes": round(max(0.0, _bytes(facts.settings, "wal_keep_size"))),
             "waiting_to_archive": facts.wal.waiting_to_archive,
             "inactive_slots": [
                 slot.name for slot in facts.slots or () if not slot.is_active and not slot.is_lost

@@ -10,11 +10,14 @@ from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.quantities import size
 from samaops.model.status import Status
-from samaops.site.commands import whole_number
+from samaops.site import disk_owners
+from samaops.site.commands import samaops, whole_number
 from samaops.site.shell_words import operands, quoted
 
 GIGABYTE = 1024**3
 FILES_IN_EVIDENCE = 10
+SHARES_IN_EVIDENCE = 6
+_SHOWN_CROWDS = 3
 
 
 # 80 and 90 % are the limits of the production guide; its daily script alerts at 85 %.
@@ -37,7 +40,20 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
         biggest = next((tree for tree in server.biggest or () if tree.mount == disk.mount), None)
         if biggest is not None:
             entries = [{"path": path, "size_bytes": size_bytes} for path, size_bytes in biggest.entries]
-            evidence |= {"biggest": entries, "biggest_is_partial": biggest.partial}
+            tree = dict(biggest.tree or biggest.entries)
+            shares = disk_owners.shares_of_tree(tree, disk.mount, context.site.settings, context.server)
+            held = sum(file.size_bytes for file in server.deleted or () if file.mount == disk.mount)
+            evidence |= {
+                "biggest": entries,
+                "biggest_is_partial": biggest.partial,
+                "shares": [
+                    {"owner": share.owner, "size_bytes": share.size_bytes, "path": share.path}
+                    for share in shares[:SHARES_IN_EVIDENCE]
+                ],
+                "found_bytes": biggest.total_bytes,
+                # What nobody who looked at them could have missed: without it nothing is said of a gap.
+                "deleted_bytes": None if server.deleted is None else held,
+            }
         yield _about(disk.mount, context).above(
             disk.used_percent,
             title,
@@ -45,7 +61,9 @@ def space(server: ServerFacts, context: Context) -> Iterator[Finding]:
             if biggest
             else "",
             evidence=evidence,
-            hint=context.on_server(f"du -xh --max-depth=2 {operands(disk.mount)} | sort -rh | head"),
+            hint=samaops(context.site, f"disk usage --server {quoted(context.server)}")
+            if context.server
+            else None,
         )
 
 
@@ -56,10 +74,19 @@ def inodes(server: ServerFacts, context: Context) -> Iterator[Finding]:
         if percent is None:
             continue  # btrfs, vfat and others make inodes as they need them
         command = f"du -x --inodes --max-depth=3 {operands(disk.mount)} | sort -rn | head"
+        crowd = next((crowd for crowd in server.crowded if crowd.mount == disk.mount), None)
+        entries = crowd.entries if crowd else ()
+        crowded = [{"path": path, "inodes": count} for path, count in entries]
         yield _about(disk.mount, context).above(
             percent,
             _("{mount} uses {percent} % of its inodes").format(mount=disk.mount, percent=percent),
-            evidence={"mount": disk.mount, "inodes": disk.inodes, "inodes_used": disk.inodes_used},
+            detail=", ".join(f"{path} {count}" for path, count in entries[:_SHOWN_CROWDS]),
+            evidence={
+                "mount": disk.mount,
+                "inodes": disk.inodes,
+                "inodes_used": disk.inodes_used,
+                **({"crowded": crowded} if crowded else {}),
+            },
             hint=context.on_server(command),
         )
 
@@ -143,6 +170,7 @@ def _held_space(disk: FileSystem, held: list[DeletedFile], context: Context) -> 
             "pid": first.pid,
             "command": first.command,
             "path": first.path,
+            "is_write_only": all(file.is_write_only for file in held),
             "files": [
                 {"path": file.path, "size_bytes": file.size_bytes, "pid": file.pid, "command": file.command}
                 for file in held[:FILES_IN_EVIDENCE]

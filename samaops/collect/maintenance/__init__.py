@@ -4,6 +4,7 @@ Nobody takes these unless they are asked for by name: reading logs of gigabytes 
 """
 
 from samaops.collect.maintenance import (  # noqa: F401 - they register their looks
+    cleanable,
     database,
     directories,
     images,

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed
+from samaops.clients.shell import Completed, Shell
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import cut, script_of
@@ -47,10 +47,20 @@ def look(server: Server, _site: Site, probe: Probe) -> DirectoriesFacts:
     shell = probe.shell(probe.server)
     mounts = dict.fromkeys((*WATCHED, *server.mounts))
     probe.stage("du")
+    return DirectoriesFacts(
+        search(shell, "disks", tuple(mounts), min(SCRIPT_SECONDS, probe.remaining())),
+        probe.past.mounts.get(probe.server, ()),
+    )
+
+
+def search(shell: Shell, which: str, places: Sequence[str], seconds: float) -> tuple[MountUse, ...]:
+    """Return what is big below each of these places that is there: mount points ("disks"), or directories ("any").
+
+    Raises ClientError.
+    """
     token = secrets.token_hex(8)
-    arguments = shlex.join((token, str(SEARCH_SECONDS), *mounts))
-    done = shell.run(f"sh -s -- {arguments}", min(SCRIPT_SECONDS, probe.remaining()), _script())
-    return DirectoriesFacts(read(done, token), probe.past.mounts.get(probe.server, ()))
+    arguments = shlex.join((token, str(SEARCH_SECONDS), which, *places))
+    return read(shell.run(f"sh -s -- {arguments}", seconds, _script()), token)
 
 
 def read(done: Completed, token: str) -> tuple[MountUse, ...]:

@@ -80,6 +80,14 @@ full_mounts() {
     }' | sort -rn | head -n 3
 }
 
+# Mount points that are nearly out of inodes, as above.
+crowded_mounts() {
+  printf '%s\n' "$mounts" | awk -v limit="$nearly_full" '
+    $5 !~ /^[0-9]+$/ || $6 !~ /^[0-9]+$/ || $5 == 0 || $2 !~ /^[0-9]+$/ { next }
+    $1 !~ /^(devtmpfs|overlay|squashfs|iso9660|udf|erofs|efivarfs|nfs4?|cifs|smb3|ceph|fuse[.].*)$/ &&
+      100 * $6 / $5 >= limit { line = $0; for (i = 1; i <= 6; i++) sub(/^ *[^ ]+ +/, "", line); print line }' | head -n 2
+}
+
 # Deleted files of at least 1 MB that a process still holds open.
 deleted_files() {
   as_root timeout -k 1 3 sh -c '
@@ -91,8 +99,9 @@ deleted_files() {
     printf "%s\n" "$large" | while read -r links device inode blocks path; do
       [ -n "$path" ] || continue
       pid=${path#/proc/}; pid=${pid%%/*}
-      printf "%s\t%s\t%s\t%s\t%s\t%s\n" "$device" "$inode" "$blocks" "$pid" "$(cat "/proc/$pid/comm" 2>/dev/null)" \
-        "$(readlink "$path" 2>/dev/null)"
+      flags=$(sed -n "s/^flags:[[:space:]]*//p" "/proc/$pid/fdinfo/${path##*/}" 2>/dev/null)
+      printf "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n" "$device" "$inode" "$blocks" "$pid" \
+        "$(cat "/proc/$pid/comm" 2>/dev/null)" "${path##*/}" "${flags:-0}" "$(readlink "$path" 2>/dev/null)"
     done'
   printf 'exit %s\n' $?
 }
@@ -103,7 +112,18 @@ biggest() {
     printf 'mount %s\n' "$mount"
     found=$(as_root nice -n 19 timeout -k 1 2 du -xa -B1 --threshold=$((size / 100)) -- "$mount" 2>/dev/null)
     [ $? -ge 124 ] && echo partial
-    printf '%s\n' "$found" | sort -rn | head -n 60
+    printf '%s\n' "$found" | sort -rn | head -n 200
+  done
+}
+
+# Which directories have the most files, of file systems that are nearly out of inodes.
+crowded() {
+  printf '%s\n' "$crowds" | while read -r mount; do
+    [ -n "$mount" ] || continue
+    printf 'mount %s\n' "$mount"
+    found=$(as_root nice -n 19 timeout -k 1 2 du -xS --inodes -- "$mount" 2>/dev/null)
+    [ $? -ge 124 ] && echo partial
+    printf '%s\n' "$found" | sort -rn | head -n 8
   done
 }
 
@@ -147,7 +167,11 @@ look() {
   kernel_log
   nearly=$(full_mounts "$@")
   case $costly in *deleted*) [ -n "$nearly" ] && section deleted && deleted_files ;; esac
-  case $costly in *biggest*) [ -n "$nearly" ] && section biggest && biggest ;; esac
+  case $costly in *biggest*)
+    [ -n "$nearly" ] && section biggest && biggest
+    crowds=$(crowded_mounts)
+    [ -n "$crowds" ] && section crowded && crowded ;;
+  esac
   section clock_end
   date +%s.%N
 }

@@ -14,9 +14,11 @@ from samaops.collect import kept_files
 from samaops.collect.engine import Probe
 from samaops.collect.sections import complaints_of, cut, refusal
 from samaops.collect.values import lacking
+from samaops.facts.disks import most_telling
 from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.servers import (
     Biggest,
+    Crowd,
     DeletedFile,
     FileSystem,
     KernelLog,
@@ -48,8 +50,6 @@ _KILLED = re.compile(r"Killed process (\d+) \((.*?)\)(?:,| total-vm| |$)")
 _CONTAINER = re.compile(r"task_memcg=\S*?([0-9a-f]{64})")
 _BOOT_TIME = re.compile(r"\[\s*(\d+\.\d+)\]")
 _JOURNAL_TIME = re.compile(r"(\d{9,}\.\d+) ")
-# A directory that one entry below fills almost alone says nothing that the entry does not say better.
-_DOMINANT_SHARE = 0.7
 _BIGGEST_ENTRIES = 5
 
 
@@ -139,6 +139,7 @@ def _facts(
             "deleted", lambda: _deleted(sections.get("deleted"), complaints["deleted"], mounts)
         ),
         biggest=probe.attempt("biggest", lambda: tuple(_biggest(sections.get("biggest", [])))),
+        crowded=tuple(_crowded(sections.get("crowded", []))),
         unanswered=tuple(unanswered.items()),
         left_out=tuple(left_out.items()),
         links=tuple((path, place.lstrip("!")) for path, place in places.items() if place not in (path, "?")),
@@ -330,12 +331,18 @@ def _deleted(
         raise refusal(complaints)
     files: dict[tuple[int, int], DeletedFile] = {}
     for line in lines[:-1]:
-        words = line.split("\t", 5)
-        if len(words) == 6 and all(word.isdigit() for word in words[:4]):
+        words = line.split("\t", 7)
+        if len(words) == 8 and all(word.isdigit() for word in (*words[:4], *words[5:7])):
             device, inode, blocks, pid = (int(word) for word in words[:4])
-            path = words[5].removesuffix(" (deleted)")
+            path = words[7].removesuffix(" (deleted)")
             mount = _mount_of_device(device, mounts) or _mount_of_path(path, mounts)
-            files.setdefault((device, inode), DeletedFile(mount, path, blocks * 512, pid, words[4]))
+            file = DeletedFile(
+                mount, path, blocks * 512, pid, words[4], int(words[5]), int(words[6], 8), inode
+            )
+            # Who may read it decides what may be done with it: such a holder is the one to be told of.
+            known = files.setdefault((device, inode), file)
+            if known.is_write_only and not file.is_write_only:
+                files[(device, inode)] = file
     return tuple(sorted(files.values(), key=lambda file: -file.size_bytes))
 
 
@@ -365,7 +372,9 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
     for line in [*lines, "mount "]:
         if line.startswith("mount "):
             if mount:
-                biggest.append(Biggest(mount, partial, _most_telling(sizes, mount)))
+                total = None if partial else sizes.get(mount)
+                telling = most_telling(sizes, mount, _BIGGEST_ENTRIES)
+                biggest.append(Biggest(mount, partial, telling, total, tuple(sizes.items())))
             mount, partial, sizes = line.removeprefix("mount "), False, {}
         elif line == "partial":
             partial = True
@@ -376,15 +385,19 @@ def _biggest(lines: Sequence[str]) -> list[Biggest]:
     return biggest
 
 
-def _most_telling(sizes: Mapping[str, int], mount: str) -> tuple[tuple[str, int], ...]:
-    """Return the entries that say most: not the mount itself, nor a directory that one entry below fills."""
-    telling: list[tuple[str, int]] = []
-    for path, size in sorted(sizes.items(), key=lambda entry: (-entry[1], -len(entry[0]))):
-        inside = path.rstrip("/") + "/"
-        is_filled = any(
-            other.startswith(inside) and below >= _DOMINANT_SHARE * size for other, below in sizes.items()
-        )
-        is_named = any(path.startswith(other.rstrip("/") + "/") for other, _size in telling)
-        if path != mount and not is_filled and not is_named:
-            telling.append((path, size))
-    return tuple(telling[:_BIGGEST_ENTRIES])
+def _crowded(lines: Sequence[str]) -> list[Crowd]:
+    """Return the directories that have the most files in themselves, the fullest first."""
+    crowds = []
+    mount, partial, counts = "", False, list[tuple[str, int]]()
+    for line in [*lines, "mount "]:
+        if line.startswith("mount "):
+            if mount:
+                crowds.append(Crowd(mount, partial, tuple(counts[:_BIGGEST_ENTRIES])))
+            mount, partial, counts = line.removeprefix("mount "), False, []
+        elif line == "partial":
+            partial = True
+        else:
+            count, _tab, path = line.partition("\t")
+            if count.isdigit() and path:
+                counts.append((path, int(count)))
+    return crowds

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from samaops.causes import filled_by
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import RabbitMQFacts
@@ -42,6 +43,7 @@ def of(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str
         **of_database(cause, report.findings),
         **of_redis(cause, report.findings),
         **of_api(cause, report, snapshot, site),
+        **of_disk(cause, report.findings),
         "evidence": evidence(cause, report),
     }
 
@@ -156,6 +158,37 @@ def _members_in(container: str, site: Site) -> tuple[str, ...]:
 def _serves(member: str, findings: Sequence[Finding]) -> bool:
     health = [finding for finding in findings if finding.code == "api.health.failing"]
     return any(f.subject == f"api/{member}" and f.status is Status.OK for f in health)
+def of_disk(cause: Cause, findings: Sequence[Finding]) -> dict[str, str]:
+    """Return the server and the mount of the full disk that a cause explains, and what of PostgreSQL fills it.
+
+    ``filling_pid`` is the session with the most temporary files; ``wal_setting`` has the WAL kept, ``wal_value`` is what
+    it may be in its place.
+    """
+    disk = next(
+        (each for each in findings if each.code.startswith("servers.disk.") and each.key in cause.explains),
+        None,
+    )
+    if disk is None or disk.server is None:
+        return {}
+    found = {"server": disk.server}
+    if isinstance(disk.evidence.get("mount"), str):
+        found["mount"] = disk.evidence["mount"]
+    if cause.id == "query-temporary-files" and (pid := _writes_most(findings)):
+        found["filling_pid"] = pid
+    if cause.id == "wal-kept-by-setting" and (setting := filled_by.wal_setting(findings)):
+        found["wal_setting"], found["wal_value"], _bytes = setting
+    return found
+
+
+def _writes_most(findings: Sequence[Finding]) -> str:
+    rows = [
+        row
+        for finding in findings
+        if finding.code == "postgresql.temp.high"
+        for row in finding.evidence.get("by_pid") or ()
+        if row.get("pid") and row.get("size_bytes")
+    ]
+    return str(max(rows, key=lambda row: row["size_bytes"])["pid"]) if rows else ""
 
 
 def _of_session(evidence: Mapping[str, Any]) -> dict[str, str]:

@@ -32,6 +32,7 @@ from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, since_well
 from samaops.workflows.troubleshooting import (
+    disk_counts,
     memory_counts,
     message_counts,
     names,
@@ -144,6 +145,8 @@ def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[st
         return partial(memory_counts.count, snapshot=snapshot, site=site)
     if playbook.id == "api-down":
         return partial(request_counts.count, snapshot=snapshot, site=site)
+    if playbook.id == "disk-full":
+        return partial(disk_counts.count, snapshot=snapshot, site=site)
     return lambda station: Station(station, None)
 
 

@@ -26,6 +26,7 @@ from samaops.workflows import change, exclusion
 from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes import test_balancer_plans as balancers
 from tests.unit.changes import test_limit_plans as limits
+from tests.unit.changes import test_disk_plans as disks
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_object_plans as objects
 from tests.unit.changes import test_objects_plans as storage
@@ -160,6 +161,10 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         ("rotation",),
         (rotating.observed("api", rotating.OPEN), rotating.observed("workers", rotating.OLD)),
     ),
+    ("disk clean", ("workers", "rotated,logs,container-logs,journal,packages"), (disks.observed(),)),
+    ("disk clean", ("workers", "deleted,cache"), (disks.holding(), disks.caching())),
+    ("disk reserve", ("workers", "/data", "100M"), (disks.observed(),)),
+    ("disk reserve", ("workers", "/data", "--give-up"), (disks.observed(reserve=10**8),)),
     ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),
     ("release record", (), (*releases.SPREAD, *map(releases.unkept, releases.PLACES))),
     (

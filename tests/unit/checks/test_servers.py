@@ -228,7 +228,7 @@ def test_a_warning_names_the_next_command_and_an_ok_does_not() -> None:
     bad = findings("servers.disk.full", seen("servers/db", disk(95), "db"))["servers/db:/data"]
     good = findings("servers.disk.full", seen("servers/db", disk(5), "db"))["servers/db:/data"]
     assert bad.hint is not None
-    assert "du -x" in bad.hint
+    assert bad.hint == "samaops disk usage --server db"
     assert good.hint is None
 
 

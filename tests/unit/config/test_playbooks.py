@@ -100,11 +100,13 @@ def test_a_playbook_is_shown_in_the_language_in_use(language: str) -> None:
         "en": [
             "The API does not answer (502, 503, time-outs)",
             "The database is slow",
+            "A disk is full",
             "Notifications do not arrive",
         ],
         "fr": [
             "L'API ne répond pas (502, 503, délais dépassés)",
             "La base de données est lente",
+            "Un disque est plein",
             "Les notifications n'arrivent pas",
         ],
     }

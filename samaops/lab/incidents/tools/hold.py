@@ -4,7 +4,7 @@
 ``connections``: every connection that the server still gives, again and again.
 ``direct N``: N sessions past the pool. ``snapshot``: one that has read, and still may. ``ddl N``: a long reader, a change
 of its table that waits for it, and N readers behind that. ``transactions N``: N clients that ask somebody else within
-theirs. ``repeated NAME N``: N clients that send one statement of ``sql/`` again and again.
+theirs. ``sort N``: one query that sorts N rows on the disk. ``repeated NAME N``: N clients that send one statement of ``sql/`` again and again.
 The connection comes from PostgreSQL's own environment variables.
 """
 
@@ -31,6 +31,7 @@ SNAPSHOT_NAME = "rapport_annuel"
 READER_NAME, DDL_NAME = "export_mensuel", "migration_schema"
 HOLDING_NAME = "samaconso_factures"
 REPEATING_NAME = "samaconso_api_v2"
+SORTING_NAME = "rapport_consommation"
 RETRY_SECONDS = 0.3
 ASKING_SECONDS = 3.0  # as long as SQL Server takes
 
@@ -106,6 +107,12 @@ def _hold_transactions() -> None:
             client.rollback()
 
 
+def sort(rows: int) -> None:
+    """Sort so many rows, and take the result a row a second."""
+    with psycopg.connect(application_name=SORTING_NAME) as session:
+        session.execute(sql("sort_on_disk"), {"rows": rows})
+
+
 def repeated(statement: str, number: int) -> None:
     """Send one statement through the pool, from many clients, without a pause."""
     for client in range(number):
@@ -137,6 +144,7 @@ def main() -> None:
             "snapshot": snapshot,
             "ddl": ddl,
             "transactions": transactions,
+            "sort": sort,
         }
         ways[name](*map(int, arguments))
 

@@ -1,0 +1,2 @@
+-- Purpose: know what is in it.
+ANALYZE archives_sms

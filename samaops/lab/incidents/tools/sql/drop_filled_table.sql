@@ -1,0 +1,2 @@
+-- Purpose: remove it. Needs: superuser.
+DROP TABLE IF EXISTS archives_sms

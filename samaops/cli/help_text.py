@@ -30,7 +30,8 @@ _OWN_CODES = {
     "troubleshoot": (*_STATUS, 75, 77),
     "maintain daily": (*_STATUS, 75, 77),
     **dict.fromkeys(
-        ("backup drill", "restore db", "restore table", "restore undo", "restore forget"), (*_STATUS, 75, 77)
+        ("backup drill", "restore db", "restore table", "restore undo", "restore forget", "rollback db"),
+        (*_STATUS, 75, 77),
     ),
     **dict.fromkeys(("backup create", "backup verify", "backup prune"), (*_STATUS, 75, 77)),
     **dict.fromkeys(("db vacuum", "db analyze", "db reindex", "db optimize"), (*_STATUS, 75, 77)),
@@ -197,6 +198,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "rollback app": (
         ("rollback app --dry-run", N_("the plan alone: which container when, and how it is taken back")),
         ("rollback app --to 2.0.0 --wait 120", N_("two minutes for each new container to be well")),
+    ),
+    "rollback db": (
+        ("rollback db --dry-run", N_("the plan alone: the SQL of the way down, and what it would take away")),
+        ("rollback db --to 2.0.0 --confirm samaconso", N_("without a question")),
     ),
     "docker cleanup": (("docker cleanup workers --dry-run", N_("which images would go, on one server")),),
     "balancer list": (("balancer list", N_("who serves, and who was taken out")),),

@@ -300,6 +300,7 @@ TYPED = [
     ("release begin", ("2026-11 tarifs",), "release begin '2026-11 tarifs'"),
     ("rollback app", ("",), "rollback app"),
     ("rollback app", ("2.0.0",), "rollback app --to 2.0.0"),
+    ("rollback db", ("sha256:abc",), "rollback db --to sha256:abc"),
     ("workers scale", ("worker2", "+2"), "workers scale worker2 --add 2"),
     ("workers scale", ("worker2", "-1"), "workers scale worker2 --remove 1"),
     ("workers revoke", ("id", "--terminate"), "workers revoke id --terminate"),

@@ -28,6 +28,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.release import ReleaseFacts, keep_tag
 from samaops.i18n import _, joined
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step, shell
+from samaops.site import in_flight
 from samaops.site.commands import samaops
 from samaops.site.releases import Part, Releases, Verdict, WayBack, observed, seconds_of, way_back
 from samaops.site.site import Site
@@ -86,6 +87,7 @@ def named(snapshot: Snapshot, server: str, tag: str) -> Scalar:
 
 def _looks(site: Site, *_arguments: str) -> tuple[str, ...]:
     codes = (*release_looks(site), "release.rollback.impossible", "backup.newest", "backup.run", "api")
+    codes = (*codes, *in_flight.codes(site))
     workers = ("celery.worker",) if site.workers() else ()
     pool = balancer.POOL if _has_balancer(site) else ()
     return (*codes, *workers, *pool)
@@ -197,6 +199,7 @@ class _Rolling:
     def notes(self) -> Iterator[str]:
         """Yield what people should know besides."""
         yield self._way.reason
+        yield from in_flight.sentences(self._snapshot, self._site)
         yield _("about {minutes} min in all; each new container has --wait seconds to be well").format(
             minutes=max(1, round(seconds_of(self._releases) / 60))
         )

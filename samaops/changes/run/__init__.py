@@ -19,6 +19,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     restoring,
     restoring_swap,
     restoring_trial,
+    rollback_database,
     sessions,
     shell,
     statements,

@@ -32,6 +32,7 @@ from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_release_plans as releases
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
+from tests.unit.changes import test_rollback_database_plans as going_back
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes import test_upkeep_plans as upkeep
 from tests.unit.changes.test_plans import (
@@ -136,6 +137,19 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
             balancers.balancer(
                 balancers.facts("api_1"), replace(balancers.facts("api_2"), address="10.0.0.3:8001")
             ),
+        ),
+    ),
+    (
+        "rollback db",
+        (releases.OLD,),
+        (
+            *releases.SPREAD,
+            *map(releases.server, releases.PLACES),
+            going_back.database("bbb"),
+            backups.observed(),
+            restores.observed(source=None, live=None),
+            pools.observed(),
+            seen("release/api", going_back.WANTED, "api"),
         ),
     ),
     ("db cancel", ("41",), (sessions.observed(sessions.BACKEND),)),

@@ -228,6 +228,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             N_("the rows of the last backup, beside those of now"),
         ),
         ("restore table customers --as customers", N_("a table that was dropped by mistake")),
+        ("restore table customers --as customers_7 --where 'id < 7'", N_("only these rows")),
     ),
     "restore undo": (("restore undo", N_("back to the database that was replaced last")),),
     "restore forget": (

@@ -59,9 +59,14 @@ def table(
         str, typer.Option("--as", metavar="NAME", help=N_("How it is called in the live database."))
     ],
     backup: Annotated[str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP)] = LATEST,
+    where: Annotated[
+        str,
+        typer.Option("--where", metavar="CONDITION", help=N_("Only the rows for which this SQL is true.")),
+    ] = "",
 ) -> None:
-    """Restore one table."""
-    ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, (relation, name, backup), backup))
+    """Restore one table, or some of its rows."""
+    arguments = (relation, name, backup, *((where,) if where else ()))
+    ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, arguments, backup))
 
 
 @app.command(cls=ChangeCommand, help=N_("Put the database that was replaced last back in its place."))

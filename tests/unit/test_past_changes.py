@@ -269,6 +269,11 @@ TYPED = [
         ("orders", "orders_then", "latest"),
         "restore table orders --as orders_then --from latest",
     ),
+    (
+        "restore table",
+        ("orders", "orders_then", "latest", "id < 7"),
+        "restore table orders --as orders_then --from latest --where 'id < 7'",
+    ),
     ("db cancel", ("4711",), "db cancel 4711"),
     ("db terminate", ("--idle-in-transaction", "300"), "db terminate --idle-in-transaction 300"),
     ("db checkpoint", (), "db checkpoint"),

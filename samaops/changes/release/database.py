@@ -198,7 +198,9 @@ def _down(snapshot: Snapshot, site: Site, releases: Releases, way: WayBack) -> P
     go_down = Migrating(wanted.came_from, wanted.to, down.statements, rules.version_table)
     go_up = Migrating(wanted.to, wanted.came_from, up.statements, rules.version_table)
     takes = tuple(f"{each.relation}.{each.column}".rstrip(".") for each in wanted.losses)
-    rehearsing = Rehearsing(f"{DRILL}{seen.token}", wanted.asked_at, go_down, go_up, takes, bool(down.changes))
+    rehearsing = Rehearsing(
+        f"{DRILL}{seen.token}", wanted.asked_at, go_down, go_up, takes, bool(down.changes)
+    )
     return Plan(
         NAME,
         (way.target,),

@@ -111,6 +111,4 @@ def _whole(words: list[str]) -> Iterator[str]:
 def _plain(name: str) -> str:
     """Return a name as PostgreSQL takes it: in lower case, but for what is quoted."""
     parts = re.findall(_NAME, name)
-    return ".".join(
-        part[1:-1].replace('""', '"') if part.startswith('"') else part.lower() for part in parts
-    )
+    return ".".join(part[1:-1].replace('""', '"') if part.startswith('"') else part.lower() for part in parts)

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from msgspec import convert
 from msgspec.structs import replace
 
+from samaops.changes.restoring.condition import checked
 from samaops.changes.restoring.drill import Drilling
 from samaops.changes.restoring.table import TableRestoring
 from samaops.changes.restoring.work import DRILL, TABLE, Restoring, backup_of, configured
@@ -167,8 +168,13 @@ def _now() -> str:
 def _table_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, TableRestoring)
     into = operands(of.into)
+    kept: tuple[str, ...] = ()
+    if of.where:
+        statement = f"DELETE FROM {of.schema}.{of.name} WHERE ({of.where}) IS NOT TRUE"
+        kept = (as_superuser(site, f"psql -d {into} -c {operands(statement)}"),)
     return (
         as_superuser(site, f"pg_restore -e -n {of.schema} -t {of.name} -d {operands(of.into, of.id)}"),
+        *kept,
         as_superuser(site, f'psql -d {into} -c "ALTER TABLE {of.schema}.{of.name} RENAME TO {of.rename}"'),
         as_superuser(
             site,
@@ -192,14 +198,21 @@ def bring_table(operation: Operation, site: Site) -> Outcome:
             check_sums(at, source, manifest, seconds)
             create(at, source, Restoring(source.id, of.into, "table", live))
             fill(at, source, of.into, "table", seconds, of.schema, of.name)
+            if of.where:
+                keep = {"schema": of.schema, "name": of.name, "condition": checked(of.where)}
+                at.server.ask("keep_rows", seconds, keep, of.into)
             rows = _renamed(at, of, is_new_name=of.rename != of.name)
+            if of.where and not rows:
+                text = _("no row of {table} in the backup has {where}")
+                words = text.format(table=f"{of.schema}.{of.name}", where=of.where)
+                return Outcome(False, words, is_seen=True)
             progress.tell(_("copies {table} into {database}").format(table=of.rename, database=live))
             major = str(seen_now(at).major)
             at.server.work("copy", seconds, of.into, live, f'"{of.schema}"."{of.rename}"', major)
             (there,) = at.server.ask("table_rows", seconds, relation, live)
         finally:
             left = dropped(at, of.into)
-    expected = source.rows.get(f"{of.schema}.{of.name}", rows)
+    expected = rows if of.where else source.rows.get(f"{of.schema}.{of.name}", rows)
     if there["rows"] != expected or left:
         text = _("{table} has {now} rows, in the backup {then}")
         words = text.format(table=of.rename, now=there["rows"], then=expected)

@@ -180,5 +180,3 @@ def migrate(at: Workshop, of: Migrating, database: str, seconds: float) -> None:
 def _is_at(at: Workshop, revision: str, table: str, database: str) -> bool:
     rows = at.server.ask("revision", SHORT_SECONDS, {"table": table}, database)
     return [row["revision"] for row in rows] == [revision]
-
-

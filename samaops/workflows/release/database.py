@@ -61,9 +61,7 @@ def _target(releases: Releases, name: str) -> str:
         text = _("{name} may be any of {releases}: name the image")
         words = text.format(name=name, releases=joined(map(releases.title, found)))
         unknown = _("No release {name!r} is recorded").format(name=name)
-        raise UsageError(
-            words if found else unknown, hint=known or samaops(releases.site, "release record")
-        )
+        raise UsageError(words if found else unknown, hint=known or samaops(releases.site, "release record"))
     return found[0]
 
 

@@ -30,7 +30,15 @@ _OWN_CODES = {
     "troubleshoot": (*_STATUS, 75, 77),
     "maintain daily": (*_STATUS, 75, 77),
     **dict.fromkeys(
-        ("backup drill", "restore db", "restore table", "restore undo", "restore forget", "rollback db"),
+        (
+            "backup drill",
+            "restore db",
+            "restore table",
+            "restore undo",
+            "restore forget",
+            "restore config",
+            "rollback db",
+        ),
         (*_STATUS, 75, 77),
     ),
     **dict.fromkeys(("backup create", "backup verify", "backup prune"), (*_STATUS, 75, 77)),
@@ -229,6 +237,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("restore table customers --as customers", N_("a table that was dropped by mistake")),
         ("restore table customers --as customers_7 --where 'id < 7'", N_("only these rows")),
+    ),
+    "restore config": (
+        ("restore config --dry-run", N_("which files are others in the newest backup, line by line")),
+        (
+            "restore config /etc/pgbouncer/pgbouncer.ini --server db",
+            N_("this one; samaops undo last puts back what is there now"),
+        ),
     ),
     "restore undo": (("restore undo", N_("back to the database that was replaced last")),),
     "restore forget": (

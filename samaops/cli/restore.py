@@ -12,7 +12,7 @@ from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
 from samaops.i18n import N_
 from samaops.workflows import objects as of_objects
-from samaops.workflows import restoring
+from samaops.workflows import restoring, restoring_config
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -104,3 +104,22 @@ def objects(
 ) -> None:
     """Put objects back."""
     ctx.obj.plan(lambda site: of_objects.prepare_restore(site, as_of, bucket, prefix))
+
+
+@app.command(
+    cls=ChangeCommand,
+    help=N_("Put configuration files of the servers back from a backup; what they replace is kept."),
+)
+def config(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help=N_("Files by their paths; all that differ when absent.")),
+    ] = None,
+    backup: Annotated[str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP)] = LATEST,
+    server: Annotated[
+        str, typer.Option("--server", metavar="NAME", help=N_("Only those of this server."))
+    ] = "",
+) -> None:
+    """Put configuration files back."""
+    ctx.obj.plan(lambda site: restoring_config.plan(site, backup, server, tuple(paths or ())))

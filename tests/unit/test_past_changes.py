@@ -263,6 +263,8 @@ TYPED = [
     ("backup drill", ("latest",), "backup drill latest"),
     ("restore db", ("latest",), "restore db latest"),
     ("restore undo", (), "restore undo"),
+    ("restore config", ("latest", "", "/etc/a b"), "restore config '/etc/a b' --from latest"),
+    ("restore config", ("latest", "db"), "restore config --from latest --server db"),
     ("restore forget", ("samaops_replaced_1",), "restore forget samaops_replaced_1"),
     (
         "restore table",

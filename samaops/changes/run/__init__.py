@@ -17,6 +17,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     pool,
     releases,
     restoring,
+    restoring_config,
     restoring_swap,
     restoring_trial,
     rollback_database,

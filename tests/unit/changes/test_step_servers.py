@@ -30,6 +30,7 @@ from tests.unit.changes import test_parking_plans as parking
 from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_release_plans as releases
+from tests.unit.changes import test_restore_config as configs
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
 from tests.unit.changes import test_rollback_database_plans as going_back
@@ -113,6 +114,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         (restores.observed(databases=(restores.replaced("1", 1.0),)),),
     ),
     ("restore table", ("orders", "orders_then", "latest"), (restores.observed(),)),
+    ("restore config", ("latest", "", configs.INI.path), (configs.observed(),)),
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),

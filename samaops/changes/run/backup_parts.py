@@ -50,7 +50,7 @@ _MOST_FILE_BYTES = 512 * 1024
 _MOST_FILES_BYTES = 8 * 1024 * 1024
 _MOST_HISTORY_BYTES = 256 * 1024 * 1024
 # What Redis holds is a cache; a fork of much more may cost it its place in memory.
-_MOST_REDIS_BYTES = 48 * 1024 * 1024
+_MOST_REDIS_BYTES = 32 * 1024 * 1024
 _SECONDS = 60.0
 _MARK = "samaops-files: archive"
 # A line that gives a secret a value, and not the name of a variable that has it.

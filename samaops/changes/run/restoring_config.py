@@ -12,7 +12,7 @@ from samaops.changes.restoring.config import BACK, PUT, Putting
 from samaops.changes.restoring.work import backup_of
 from samaops.changes.run.operations import runs
 from samaops.clients import age
-from samaops.clients.backup_store import MOST_READ_BYTES, Store
+from samaops.clients.backup_store import Store
 from samaops.clients.config_files import KEPT, ConfigFiles
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
@@ -24,7 +24,9 @@ from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 
 ENCRYPTED = ".age"
-_MOST_CLEAR_BYTES = 16 * 1024 * 1024
+# A snapshot of Redis is the largest part.
+_MOST_BYTES = 64 * 1024 * 1024
+_SECONDS = 120.0
 
 
 def part_of(store: Store, site: Site, identifier: str, part: str, sha256: str = "") -> bytes:
@@ -32,7 +34,7 @@ def part_of(store: Store, site: Site, identifier: str, part: str, sha256: str = 
 
     Raises ClientError: MISSING where the key is not here, GARBAGE where the sum is another.
     """
-    content = store.read(identifier, part, MOST_READ_BYTES)
+    content = store.content(identifier, part, _MOST_BYTES, _SECONDS)
     if sha256 and hashlib.sha256(content).hexdigest() != sha256:
         raise ClientError(FailureKind.GARBAGE, _("its checksums are wrong"), "backup")
     if not part.endswith(ENCRYPTED):
@@ -40,7 +42,7 @@ def part_of(store: Store, site: Site, identifier: str, part: str, sha256: str = 
     identity = backup_of(site).drill.identity
     if identity is None:
         raise ClientError(FailureKind.MISSING, _("the key is not here: [backup.drill] identity"), "age")
-    return age.decrypted(content, identity.reveal(), _MOST_CLEAR_BYTES)
+    return age.decrypted(content, identity.reveal(), _MOST_BYTES)
 
 
 def members_of(content: bytes) -> dict[str, bytes]:

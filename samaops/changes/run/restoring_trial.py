@@ -13,7 +13,7 @@ from samaops.changes.restoring.condition import checked
 from samaops.changes.restoring.drill import Drilling
 from samaops.changes.restoring.table import TableRestoring
 from samaops.changes.restoring.work import DRILL, TABLE, Restoring, backup_of, configured
-from samaops.changes.run import progress
+from samaops.changes.run import progress, references
 from samaops.changes.run.operations import runs
 from samaops.changes.run.restoring import (
     SHORT_SECONDS,
@@ -29,11 +29,12 @@ from samaops.changes.run.restoring import (
     seen_now,
     workshop,
 )
+from samaops.changes.run.restoring_config import ENCRYPTED, members_of, part_of
 from samaops.clients.errors import ClientError
-from samaops.facts.backup_run import GUIDE, WHOLE, Grade, Run
+from samaops.facts.backup_run import GUIDE, WHOLE, Grade, Manifest, Run
 from samaops.facts.restoring import DRILL as PREFIX
 from samaops.facts.restoring import Source
-from samaops.i18n import _, joined
+from samaops.i18n import _, joined, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import duration
@@ -64,8 +65,9 @@ def drill(operation: Operation, site: Site) -> Outcome:
         of, _manifest = at.source(drilling.id)
         different: list[str] = []
         phases: dict[str, float] = {}
+        besides: list[str] = []
         try:
-            different += _tried(at, drilling, operation.timeout_seconds, phases)
+            different += _tried(at, drilling, operation.timeout_seconds, phases, besides)
         except ClientError as error:
             different.append(f"{error.stage}: {error.message}")
         finally:
@@ -76,13 +78,14 @@ def drill(operation: Operation, site: Site) -> Outcome:
         at.store.update(of.id, lambda run: _graded(run, of, grade))
     if left:
         return Outcome(False, left)
-    measured = {"seconds": seconds, **phases, "differences": different[:50]}
+    measured = {"seconds": seconds, **phases, "differences": different[:50], "besides": besides}
     if different:
         return Outcome(False, words, is_seen=True, measured=measured)
     text = _("restored in {restore}, {seconds} with all comparisons; {rows} rows, nothing is different")
     words = text.format(
         restore=duration(phases["restore"]), seconds=duration(seconds), rows=sum(of.rows.values()) or "?"
     )
+    words = "; ".join((words, *besides))
     return Outcome(True, words, is_seen=True, measured=measured)
 
 
@@ -113,8 +116,13 @@ def _drop_left(at: Workshop) -> None:
             dropped(at, database.name)
 
 
-def _tried(at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, float]) -> Iterator[str]:
-    """Restore and yield all that is not as it must be. Raises ClientError, also when its time is over."""
+def _tried(
+    at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, float], besides: list[str]
+) -> Iterator[str]:
+    """Restore and yield all that is not as it must be; ``besides`` gets what else is to be known.
+
+    Raises ClientError, also when its time is over.
+    """
     ends_at, began = time.monotonic() + seconds, time.monotonic()
 
     def left() -> float:
@@ -135,6 +143,8 @@ def _tried(at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, f
     yield from differences(at, of, drilling.into, left())
     yield from _indexes(at, drilling.into, left())
     yield from _queries(at, drilling.into)
+    yield from references.missing(at, drilling.into, manifest, left(), besides)
+    yield from encrypted_parts(at, of, manifest, besides)
     phases["compared"] = round(time.monotonic() - began, 1)
 
 
@@ -159,6 +169,37 @@ def _queries(at: Workshop, into: str) -> Iterator[str]:
         if answer != "t":
             text = _("[backup.drill] query {number} gives {answer}, not true")
             yield text.format(number=number, answer=answer[:100] or "-")
+
+
+def encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, besides: list[str]) -> Iterator[str]:
+    """Open each part that only the key opens, on this machine, and yield what is not as it must be."""
+    parts = [file for file in manifest.files if file.path.endswith(ENCRYPTED)] if manifest else []
+    if not parts:
+        return
+    if backup_of(at.site).drill.identity is None:
+        text = ngettext(
+            "{count} encrypted part was not opened: the key is not here ([backup.drill] identity)",
+            "{count} encrypted parts were not opened: the key is not here ([backup.drill] identity)",
+            len(parts),
+        )
+        besides.append(text.format(count=len(parts)))
+        return
+    opened = 0
+    for file in parts:
+        progress.tell(_("opens {path}").format(path=file.path))
+        try:
+            content = part_of(at.store, at.site, of.id, file.path, file.sha256)
+            if file.path.endswith(f".tar.gz{ENCRYPTED}"):
+                content = b"".join(members_of(content).values())
+        except ClientError as error:
+            yield f"{file.path}: {error.message}"
+            continue
+        if content:
+            opened += 1
+        else:
+            yield _("{path} is empty").format(path=file.path)
+    text = ngettext("{count} encrypted part opened", "{count} encrypted parts opened", opened)
+    besides.append(text.format(count=opened))
 
 
 def _now() -> str:

@@ -106,6 +106,11 @@ CASES: list[tuple[str, CatalogueFacts, dict[str, Any], str | None]] = [
     ("backup.key.missing", facts(run(1)), KEYED, "ok"),
     ("backup.key.missing", facts(run(1), programs=()), KEYED, "critical"),
     ("backup.key.missing", facts(dump(1)), {}, None),
+    ("backup.key.here", facts(run(1)), {}, None),
+    ("backup.key.here", facts(run(1)), KEYED, "warning"),
+    ("backup.key.here", facts(run(1)), {**KEYED, "drill": {"identity": {"env": "K"}}}, "warning"),
+    ("backup.key.here", facts(run(1)), {**KEYED, "key_kept": "the safe"}, "ok"),
+    ("backup.key.here", facts(dump(1)), KEYED, None),
 ]  # fmt: skip
 
 

@@ -70,7 +70,8 @@ def _paths(answer: BinaryIO) -> Iterator[str]:
 
 def _compared(paths: Iterator[str], store: ObjectStore, run: str) -> tuple[int, list[str], int]:
     """Return how many paths are in no copy, some of them, and how many are."""
-    count, absent, found = 0, [], 0
+    absent: list[str] = []
+    count = found = 0
     for path, wanted, kept in together(paths, store.kept(run), str):
         if wanted is None:
             continue

@@ -155,7 +155,8 @@ def _target(releases: Releases, name: str) -> str:
 def _require_open(site: Site, releases: Releases, way: WayBack) -> None:
     if way.verdict is Verdict.CODE_ONLY:
         return
-    hint = samaops(site, "rollback check")
+    is_of_database = way.verdict in (Verdict.NEEDS_DOWNGRADE, Verdict.NEEDS_RESTORE)
+    hint = samaops(site, "rollback db --dry-run" if is_of_database else "rollback check")
     if not way.target:
         raise RefusedError(_("There is nothing to go back to: {reason}").format(reason=way.reason), hint=hint)
     text = {

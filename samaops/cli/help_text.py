@@ -236,7 +236,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             N_("the rows of the last backup, beside those of now"),
         ),
         ("restore table customers --as customers", N_("a table that was dropped by mistake")),
-        ("restore table customers --as customers_7 --where 'id < 7'", N_("only these rows")),
+        ("restore table customers --as customers_7 --where id=7", N_("only these rows")),
     ),
     "restore config": (
         ("restore config --dry-run", N_("which files are others in the newest backup, line by line")),

@@ -205,3 +205,24 @@ def key(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
         yield context.crit(title, evidence=evidence, hint=context.on_server("apt-get install age"))
     else:
         yield context.ok(_("What is secret is encrypted"), evidence=evidence)
+
+
+@check("backup.key.here", CatalogueFacts)
+def key_kept(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
+    """Where the key lies nobody can look: the site says it."""
+    survey, backup = facts.survey, context.site.settings.backup
+    if survey is None or backup is None or backup.recipient is None or not _own(survey):
+        return
+    is_here = backup.drill.identity is not None
+    evidence = {"is_here": is_here, "kept": backup.key_kept}
+    if backup.key_kept:
+        title = _("The key that opens what is encrypted lies elsewhere too: {where}")
+        yield context.ok(title.format(where=backup.key_kept), evidence=evidence)
+    elif is_here:
+        yield context.warn(
+            _("The key that opens what is encrypted is known to lie on this machine alone"), evidence=evidence
+        )
+    else:
+        yield context.warn(
+            _("Nobody has said where the key lies that opens what is encrypted"), evidence=evidence
+        )

@@ -32,7 +32,16 @@ _OWN_CODES = {
         ("maintain daily", "maintain weekly", "maintain monthly", "maintain run"), (*_STATUS, 75, 77)
     ),
     **dict.fromkeys(
-        ("backup drill", "restore db", "restore table", "restore undo", "restore forget"), (*_STATUS, 75, 77)
+        (
+            "backup drill",
+            "restore db",
+            "restore table",
+            "restore undo",
+            "restore forget",
+            "restore config",
+            "rollback db",
+        ),
+        (*_STATUS, 75, 77),
     ),
     **dict.fromkeys(("backup create", "backup verify", "backup prune"), (*_STATUS, 75, 77)),
     **dict.fromkeys(("db vacuum", "db analyze", "db reindex", "db optimize"), (*_STATUS, 75, 77)),
@@ -243,6 +252,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("disk reserve --server db --mount /data --size 500M", N_("keep a reserve for an emergency")),
         ("disk reserve --server db --give-up", N_("and give it up: its space is free at once")),
     ),
+    "rollback db": (
+        ("rollback db --dry-run", N_("the plan alone: the SQL of the way down, and what it would take away")),
+        ("rollback db --to 2.0.0 --confirm samaconso", N_("without a question")),
+    ),
     "docker cleanup": (("docker cleanup workers --dry-run", N_("which images would go, on one server")),),
     "balancer list": (("balancer list", N_("who serves, and who was taken out")),),
     "balancer drain": (
@@ -269,6 +282,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             N_("the rows of the last backup, beside those of now"),
         ),
         ("restore table customers --as customers", N_("a table that was dropped by mistake")),
+        ("restore table customers --as customers_7 --where id=7", N_("only these rows")),
+    ),
+    "restore config": (
+        ("restore config --dry-run", N_("which files are others in the newest backup, line by line")),
+        (
+            "restore config /etc/pgbouncer/pgbouncer.ini --server db",
+            N_("this one; samaops undo last puts back what is there now"),
+        ),
     ),
     "restore undo": (("restore undo", N_("back to the database that was replaced last")),),
     "restore forget": (

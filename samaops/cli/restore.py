@@ -15,7 +15,7 @@ from samaops.cli.looking import LookCommand
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.workflows import objects as of_objects
-from samaops.workflows import restoring
+from samaops.workflows import restoring, restoring_config
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -81,9 +81,14 @@ def table(
         str, typer.Option("--as", metavar="NAME", help=N_("How it is called in the live database."))
     ],
     backup: Annotated[str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP)] = LATEST,
+    where: Annotated[
+        str,
+        typer.Option("--where", metavar="CONDITION", help=N_("Only the rows for which this SQL is true.")),
+    ] = "",
 ) -> None:
-    """Restore one table."""
-    ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, (relation, name, backup), backup))
+    """Restore one table, or some of its rows."""
+    arguments = (relation, name, backup, *((where,) if where else ()))
+    ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, arguments, backup))
 
 
 @app.command(cls=ChangeCommand, help=N_("Put the database that was replaced last back in its place."))
@@ -121,3 +126,22 @@ def objects(
 ) -> None:
     """Put objects back."""
     ctx.obj.plan(lambda site: of_objects.prepare_restore(site, as_of, bucket, prefix))
+
+
+@app.command(
+    cls=ChangeCommand,
+    help=N_("Put configuration files of the servers back from a backup; what they replace is kept."),
+)
+def config(
+    ctx: typer.Context,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help=N_("Files by their paths; all that differ when absent.")),
+    ] = None,
+    backup: Annotated[str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP)] = LATEST,
+    server: Annotated[
+        str, typer.Option("--server", metavar="NAME", help=N_("Only those of this server."))
+    ] = "",
+) -> None:
+    """Put configuration files back."""
+    ctx.obj.plan(lambda site: restoring_config.plan(site, backup, server, tuple(paths or ())))

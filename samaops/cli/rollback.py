@@ -12,7 +12,7 @@ from samaops.i18n import N_
 from samaops.model.status import NAGIOS_CODE, Status
 from samaops.model.table import Table
 from samaops.site.site import Site
-from samaops.workflows.release import way_back
+from samaops.workflows.release import database, way_back
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -48,3 +48,15 @@ def check(ctx: typer.Context, to: ToOption = "") -> None:
 def app_(ctx: typer.Context, to: ToOption = "") -> None:
     """Go back to an earlier release."""
     ctx.obj.change("rollback app", to)
+
+
+@app.command(
+    "db",
+    cls=ChangeCommand,
+    help=N_(
+        "Make the database one that an earlier release runs with: a downgrade that was proved on a copy, else a restore."
+    ),
+)
+def db_(ctx: typer.Context, to: ToOption = "") -> None:
+    """Take the database back."""
+    ctx.obj.plan(lambda site: database.prepare(site, to))

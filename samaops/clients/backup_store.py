@@ -181,6 +181,24 @@ class Store(Struct, frozen=True):
             f"{self.backup.directory.rstrip('/')}/samaops/{_own(identifier)}/{inside(path)}", most_bytes
         )
 
+    def content(self, identifier: str, path: str, most_bytes: int, seconds: float) -> bytes:
+        """Return a file of a whole backup, also one that is larger than an answer may be. Raises ClientError."""
+        file = f"{self.backup.directory.rstrip('/')}/samaops/{_own(identifier)}/{inside(path)}"
+        found = bytearray()
+
+        def take(block: bytes) -> None:
+            found.extend(block)
+            if len(found) > most_bytes:
+                text = _("{path} has more than {bytes} bytes").format(path=path, bytes=most_bytes)
+                raise ClientError(FailureKind.ERROR, text, STAGE)
+
+        command = as_user(self.backup.os_user, 'exec cat -- "$1"', file)
+        done = self.shell.stream(command, seconds, (), take)
+        if done.exit_code:
+            words = done.reason("no such file", "ermission denied")
+            raise ClientError(_kind_of(words), words, STAGE)
+        return bytes(found)
+
     def read_partial(self, identifier: str, path: str, most_bytes: int) -> bytes:
         """Return a file of a run that goes on. Raises ClientError, also where it is larger than ``most_bytes``."""
         return self._read(f"{self.partial_path(identifier)}/{inside(path)}", most_bytes)

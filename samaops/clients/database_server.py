@@ -18,7 +18,7 @@ from msgspec import Struct
 from samaops.clients import server_job
 from samaops.clients.as_user import as_user
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed, Shell, program
+from samaops.clients.shell import Completed, Shell, Sink, program
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.resources import sql
@@ -66,6 +66,18 @@ class DatabaseServer(Struct, frozen=True):
     def query(self, statement: str, database: str, seconds: float) -> str:
         """Run a statement of the site, read only, and return its answer as text. Raises ClientError."""
         return self.run("query", seconds, database, stdin=statement).stdout.strip()
+
+    def stream(
+        self, file: str, values: Mapping[str, Value], database: str, seconds: float, sink: Sink
+    ) -> None:
+        """Run ``sql/restore/<file>.sql``, and give ``sink`` its answer, however long that is. Raises ClientError."""
+        words = [f"{name}={value}" for name, value in values.items()]
+        arguments = ("ask", str(self.port), str(round(seconds * 1000)), database, *words)
+        command = as_user(self.os_user, program(_PROGRAM), *arguments)
+        statement = f"{sql(f'restore/{file}')};\n".encode()
+        done = self.shell.stream(command, seconds + _SLACK_SECONDS, (statement,), sink)
+        if done.exit_code:
+            raise _failure(done, file)
 
     def swap(self, file: str, values: Mapping[str, Value], seconds: float, *, ends_sessions: bool) -> None:
         """Rename, all or nothing, and end meanwhile who is still in the old database. Raises ClientError."""

@@ -29,6 +29,7 @@ MOST_ANSWER_BYTES = 64_000_000
 HELD_SECONDS = 0.4
 _NO_KEY = "samaops:no-such-key"
 _PART_BYTES = 256 * 1024
+_MOST_LINE_BYTES = 1000
 # What an error means, by the word it begins with or by words in it.
 _KINDS = (
     (
@@ -249,6 +250,48 @@ class RedisClient(redis.Redis):
     def refused(self, words: str) -> ClientError:
         """Return an error that Redis answered, sorted as all others."""
         return _client_error(redis.ResponseError(words), self._only)
+
+    def snapshot(self, most_bytes: int) -> bytes:
+        """Return all that the server holds, as the file that it saves (RDB): it is asked for as a replica asks.
+
+        The server forks for it, and writes its file anew. The last command of a connection. Raises ClientError.
+        """
+        with self._sorting_errors():
+            self._only.send_command("SYNC")
+            try:
+                return self._replica_file(most_bytes)
+            except OSError as error:
+                assert self._only.limit is not None
+                raise self._only.limit.failure(error, "SYNC", is_connected=True) from error
+
+    def _replica_file(self, most_bytes: int) -> bytes:
+        connected = self._only._sock
+        assert isinstance(connected, socket.socket)
+        head = b""
+        while not head.endswith(b"\n") or not head.strip():  # empty lines come while it saves
+            byte = connected.recv(1)
+            if not byte or len(head) > _MOST_LINE_BYTES:
+                raise redis.ConnectionError("Connection closed by server" if not byte else "SYNC")
+            head = byte if head.endswith(b"\n") else head + byte
+        line = head.strip().decode("utf-8", "replace")
+        if line.startswith("-"):
+            raise redis.ResponseError(line[1:])
+        if not line.startswith("$") or not line[1:].isdigit():
+            raise redis.InvalidResponse(line[:40])
+        left = int(line[1:])
+        if left > most_bytes:
+            raise redis.InvalidResponse(_("the answer is larger than {size} bytes").format(size=most_bytes))
+        parts = []
+        while left:
+            part = connected.recv(min(left, 1 << 16))
+            if not part:
+                raise redis.ConnectionError("Connection closed by server")
+            parts.append(part)
+            left -= len(part)
+        content = b"".join(parts)
+        if not content.startswith(b"REDIS"):
+            raise redis.InvalidResponse(repr(content[:10]))
+        return content
 
     def close(self) -> None:
         """Close the connection."""

@@ -38,6 +38,8 @@ class BackupDrill(Section):
     # The statements must each give true.
     queries: tuple[str, ...] = ()
     timeout: LongSeconds = 14_400.0
+    # Each gives one column: the objects to which rows point, as BUCKET/KEY. They must be in the copy of the objects.
+    references: tuple[str, ...] = ()
     # Without an identity, what is encrypted cannot be tried: the key that opens it, for the time of the drill only.
     identity: Secret | None = None
 
@@ -80,6 +82,8 @@ class Backup(Section):
     lock_wait: Seconds = 60.0
     # The public recipient (age1…) to whom what must not be read is encrypted. Absent: what needs it is left out.
     recipient: Annotated[str, Field(pattern="^age1[a-z0-9]{20,2000}$")] | None = None
+    # Where the key that opens it lies besides, in your words: "safe of the DSI". While nobody has said so, that is a finding.
+    key_kept: str = ""
     # Run on the backup's server by os_user. One "before" that fails is a failed run.
     hooks: dict[BackupHook, str] = {}
     hook_timeout: Seconds = 300.0

@@ -452,6 +452,8 @@ class Release(Section):
     migrations: str = "/app/migrations/versions"
     # The table in which Alembic keeps where the database is.
     version_table: str = "public.alembic_version"
+    # Alembic's command line in the image, from the directory in which its containers work: it writes the SQL of a downgrade.
+    migrate: Annotated[str, Field(pattern=r"^[\w./=+@][\w./=+@ -]*$")] = "alembic"
     # Whether a release runs on a database whose newer migrations only add to it: not where its image migrates at its start.
     tolerates_additions: bool = False
     # Revisions that older releases run with, whatever they do.

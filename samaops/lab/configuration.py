@@ -66,6 +66,7 @@ def render(layout: Layout, state: LabState) -> str:
         mode_reason=state.mode_reason,
         containers=compose.CONTAINERS,
         celery_command=f"{shlex.quote(sys.executable)} -m celery",
+        migrate_command=f"{sys.executable} -m alembic",
         lab=layout.directory,
         backup_directory=str(db.data / storage.BACKUPS),
         # Without rclone the lab keeps no copy of its objects.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from samaops.changes import verbs
-from samaops.changes.restoring import database, drill, recovery, replaced, table
+from samaops.changes.restoring import drill, recovery, replaced
 from samaops.changes.restoring.work import configured, typed
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
@@ -30,8 +30,14 @@ from samaops.workflows.database import look as looks
 _REFUSALS = (FailureKind.ABSENT, FailureKind.GARBAGE, FailureKind.MISSING)
 
 
-def plan(site: Site, name: str, arguments: tuple[str, ...], wanted: str = "") -> Plan:
-    """Look and plan. ``wanted`` is the backup, where one is meant.
+def plan(
+    site: Site,
+    name: str,
+    arguments: tuple[str, ...],
+    wanted: str = "",
+    recalled: tuple[Observation, ...] = (),
+) -> Plan:
+    """Look and plan. ``wanted`` is the backup, where one is meant; ``recalled`` what was looked at besides.
 
     Raises UsageError, RefusedError, and UnavailableError where the server of the database cannot be asked.
     """
@@ -41,7 +47,7 @@ def plan(site: Site, name: str, arguments: tuple[str, ...], wanted: str = "") ->
         seen = _seen(site, name, wanted, is_physical=recovery.TO in arguments)
         server = configured(site).server
         observed = Observation("restore", f"restore/{server}", server, RestoringFacts.__name__, seen)
-        return change.prepare_verb(site, verb, arguments, recalled=(observed,))
+        return change.prepare_verb(site, verb, arguments, recalled=(observed, *recalled))
 
 
 def _seen(site: Site, name: str, wanted: str, *, is_physical: bool) -> RestoringFacts:
@@ -55,7 +61,7 @@ def _seen(site: Site, name: str, wanted: str, *, is_physical: bool) -> Restoring
                 of, manifest = _source(site, at, wanted)
                 seen = replace(seen, source=of, manifest=manifest)
             if seen.database(configured(site).database) is not None and name != drill.NAME:
-                seen = _with_live(site, at, seen, counts=name in (database.NAME, table.NAME))
+                seen = _with_live(site, at, seen, counts=bool(wanted))
             return seen
     except ClientError as error:
         text = _("Could not look at the database's server: {reason}")

@@ -56,7 +56,8 @@ class Backups:
         return place
 
     def describe(self, identifier: str = ID, **changes: Any) -> None:
-        """Write the manifest and the row of what lies there."""
+        """Write the manifest and the row of what lies there; ``more`` are paths besides those of the dump."""
+        more = changes.pop("more", ())
         place, now = self.directory / "samaops" / identifier, datetime.now(timezone.utc).isoformat()
         files = tuple(
             File(
@@ -64,7 +65,7 @@ class Backups:
                 path.stat().st_size,
                 hashlib.sha256(path.read_bytes()).hexdigest(),
             )
-            for path in sorted((place / "database").iterdir())
+            for path in (*sorted((place / "database").iterdir()), *(place / name for name in more))
         )
         values: dict[str, Any] = {
             "site": "samaconso", "server": "db", "database": DATABASE, "engine": DUMP, "by": "root@test",

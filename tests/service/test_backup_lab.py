@@ -66,6 +66,27 @@ def test_a_backup_is_made_listed_shown_proved_and_kept(whole_lab: RunningLab) ->
     assert statuses["backup.key.missing"] == "warning"
 
 
+def test_a_configuration_file_comes_back_and_undo_puts_the_other_back(whole_lab: RunningLab) -> None:
+    path = "/opt/samaconso/docker-compose.production.yml"
+    file = whole_lab.site.server("api").outer(Path(path))
+    was, mode = file.read_bytes(), file.stat().st_mode
+    whole_lab.samaops("--lab", "backup", "create", "--yes", expected=0)
+    broken = was.replace(b"8001", b"9001")
+    file.write_bytes(broken)
+    try:
+        plan = whole_lab.samaops("--lab", "restore", "config", path, "--dry-run", expected=0)
+        assert "-m uvicorn" in plan.stderr
+        whole_lab.samaops("--lab", "restore", "config", path, "--yes", expected=0)
+        assert (file.read_bytes(), file.stat().st_mode) == (was, mode)
+        whole_lab.samaops("--lab", "undo", "last", "--yes", expected=0)
+        assert file.read_bytes() == broken
+        whole_lab.samaops("--lab", "restore", "config", path, "--server", "db", "--yes", expected=77)
+    finally:
+        file.write_bytes(was)
+    plan = whole_lab.samaops("--lab", "restore", "config", "--server", "api", "--dry-run", expected=0)
+    assert "Nothing to do" in plan.stdout
+
+
 def test_killed_over_ssh_it_leaves_no_dump_at_work_and_nothing_that_is_taken_for_whole(
     whole_lab: RunningLab,
 ) -> None:

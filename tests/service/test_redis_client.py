@@ -18,6 +18,7 @@ import redis as driver
 from samaops.clients import footprint
 from samaops.clients.errors import ClientError
 from samaops.clients.redis import RedisClient
+from samaops.config.secrets import Secret
 from samaops.config.settings import Redis, Settings
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
@@ -293,6 +294,29 @@ def _wait_for(is_so: Callable[[], bool], seconds: float = 10) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
+
+
+def test_all_that_it_holds_comes_as_the_file_that_it_saves(server: Server, tmp_path: Path) -> None:
+    server.client.set("key", "a value that is looked for")
+    section = server.settings().redis
+    assert section is not None
+
+    def snapshot(most_bytes: int, **changes: Any) -> bytes:
+        client = RedisClient("127.0.0.1", section.model_copy(update=changes))
+        with contextlib.closing(client):
+            client.connect()
+            return client.snapshot(most_bytes)
+
+    content = snapshot(1_000_000)
+    (tmp_path / "dump.rdb").write_bytes(content)
+    with running(tmp_path) as restored:
+        assert restored.client.get("key") == b"a value that is looked for"
+    with pytest.raises(ClientError, match="larger than 10 bytes"):
+        snapshot(10)
+    server.client.execute_command("ACL", "SETUSER", "reader", "on", ">x", "~*", "+@all", "-sync")
+    with pytest.raises(ClientError) as caught:
+        snapshot(1_000_000, username="reader", password=Secret.model_validate("x"))
+    assert caught.value.kind is FailureKind.PERMISSION
 
 
 def test_a_marked_key_is_written_and_removed_when_asked_for(server: Server) -> None:

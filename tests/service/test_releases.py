@@ -304,8 +304,42 @@ def test_members_of_two_releases_are_critical(lab: RunningLab) -> None:
     assert running(lab) == dict.fromkeys(ALL, ADDING)
 
 
-def test_what_drops_a_column_leaves_only_a_restore(lab: RunningLab) -> None:
-    """Last: the lab's database does not come back from it."""
+def superuser(lab: RunningLab, statement: str) -> str:
+    """Run a statement as PostgreSQL's own user and return its answer."""
+    socket = on(lab, "db", "sh", "-c", "awk '/\\.s\\.PGSQL\\.5432$/ {print $8; exit}' /proc/net/unix").strip()
+    command = ("psql", "-X", "-h", str(Path(socket).parent), "-At", "-d", "samaconso", "-c", statement)
+    return on(lab, "db", "runuser", "-u", "postgres", "--", *command).strip()
+
+
+REVISION = "SELECT version_num FROM alembic_version"
+
+
+def test_the_database_goes_down_proved_on_a_copy_then_the_code_and_up_again(
+    lab: RunningLab, tmp_path: Path
+) -> None:
+    strict = without_tolerance(lab, tmp_path)
+    superuser(lab, "UPDATE notifications SET channel = 'sms' WHERE id IN (SELECT min(id) FROM notifications)")
+    plan = lab.samaops(*strict, "rollback", "db", "--dry-run", expected=0)
+    assert "SQL: ALTER TABLE notifications DROP COLUMN channel" in plan.stdout + plan.stderr
+    lost = "1 values in channel of public.notifications"
+    report = json.loads(lab.samaops(*strict, "rollback", "db", "--dry-run", "-o", "json", expected=0).stdout)
+    assert lost in report["actions"][-1]["destroys"]
+    lab.samaops(*strict, "rollback", "db", "--yes", expected=77)
+    assert superuser(lab, REVISION) == "7d02f5e6a81b", "it must be typed for"
+    lab.samaops(*strict, "rollback", "db", "--confirm", "samaconso", expected=0)
+    assert superuser(lab, REVISION) == "1a4e7c20b9d3"
+    assert superuser(lab, "SELECT count(*) FROM pg_database WHERE datname LIKE 'samaops%'") == "0"
+    lab.samaops(*strict, "rollback", "app", "--yes", expected=0)
+    assert running(lab) == dict.fromkeys(ALL, OLD)
+    nothing = lab.samaops(*strict, "rollback", "db", "--to", OLD, expected=0)
+    assert "Nothing to do" in nothing.stdout
+    deploy(lab, ADDING)
+    assert superuser(lab, REVISION) == "7d02f5e6a81b"
+    assert running(lab) == dict.fromkeys(ALL, ADDING)
+
+
+def test_what_drops_a_column_leaves_only_a_restore_which_brings_it_back(lab: RunningLab) -> None:
+    lab.samaops("--lab", "release", "begin", "3.0.0", "--yes", expected=0)
     deploy(lab, DROPPING)
     found, code = way(lab)
     assert (found["release"], found["verdict"], found["between"], code) == (
@@ -314,3 +348,10 @@ def test_what_drops_a_column_leaves_only_a_restore(lab: RunningLab) -> None:
     done = lab.samaops("--lab", "rollback", "app", "--yes", expected=77)
     assert "needs a restore" in done.stderr
     assert Counter(running(lab).values()) == {DROPPING: len(ALL)}
+    phones = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'phone'"
+    assert superuser(lab, phones) == "0"
+    lab.samaops("--lab", "rollback", "db", "--yes", expected=77)
+    lab.samaops("--lab", "rollback", "db", "--confirm", "samaconso", expected=0)
+    assert (superuser(lab, phones), superuser(lab, REVISION)) == ("1", "7d02f5e6a81b")
+    lab.samaops("--lab", "rollback", "app", "--yes", expected=0)
+    assert running(lab) == dict.fromkeys(ALL, ADDING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -16,20 +17,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
+from msgspec import to_builtins
 from msgspec.structs import replace
 
+from samaops.changes.release.database import MIGRATE, REHEARSE, Migrating, Rehearsing
 from samaops.changes.restoring.work import Restoring
-from samaops.changes.run import progress
+from samaops.changes.run import operations, progress, rollback_database
 from samaops.changes.run import restoring as doers
 from samaops.clients.database_server import DatabaseServer
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, SamaopsError
 from samaops.facts.backup_run import Grade, Grades
+from samaops.facts.objects import Kept
 from samaops.facts.restoring import DRILL, RESTORED, Mark, Source
-from samaops.model.plan import ActionStatus
+from samaops.model.plan import ActionStatus, Operation, Outcome
 from samaops.model.report import Report
 from samaops.site.site import Site
 from samaops.workflows import change, history, restoring
@@ -661,3 +666,155 @@ def test_a_prepared_transaction_would_hold_the_renaming_for_ever(
             restoring.plan(site_of(values), "restore db", (ID,), ID)
     finally:
         postgres_server.run("ROLLBACK PREPARED 'held'")
+
+
+def test_only_the_rows_for_which_a_condition_is_true_come_back(
+    values: dict[str, Any], backups: Backups, postgres_server: PostgresServer
+) -> None:
+    site = site_of(values)
+    backups.make()
+    postgres_server.run("DELETE FROM orders WHERE id < 100")
+
+    def bring(name: str, where: str) -> Report:
+        return made(site, "restore table", "orders", name, ID, where, wanted=ID)
+
+    verified(bring("orders_7", "id <= 7 AND amount::int > 2"))
+    assert postgres_server.run("SELECT array_agg(id ORDER BY id) FROM orders_7") == [([3, 4, 5, 6, 7],)]
+    for where, words in {
+        "id < 0": "no row of public.orders",
+        "nothing_of_the_kind = 1": "nothing_of_the_kind",
+        "(SELECT count(*) FROM pg_class) = id": "no row of public.orders",
+    }.items():
+        report = bring("orders_none", where)
+        assert words in report.errors[0].message
+    assert postgres_server.run("SELECT to_regclass('orders_none')") == [(None,)]
+    assert ours(postgres_server) == set()
+
+
+def test_a_condition_may_do_no_more_than_the_owner_of_the_table(
+    values: dict[str, Any], backups: Backups, postgres_server: PostgresServer
+) -> None:
+    postgres_server.run("ALTER TABLE orders OWNER TO samaconso_user")
+    backups.make()
+    where = "pg_read_file('postgresql.auto.conf') <> ''"
+    report = made(site_of(values), "restore table", "orders", "stolen", ID, where, wanted=ID)
+    assert "permission denied" in report.errors[0].message
+
+
+NUMBER = (
+    "CREATE TABLE alembic_version (version_num text PRIMARY KEY); INSERT INTO alembic_version VALUES ('bbb')"
+)
+TABLE = "public.alembic_version"
+BOOKED = "UPDATE alembic_version SET version_num = '{to}' WHERE version_num = '{came_from}'"
+
+
+def moving(came_from: str, to: str, *statements: str) -> Migrating:
+    return Migrating(came_from, to, (*statements, BOOKED.format(to=to, came_from=came_from)), TABLE)
+
+
+UP = moving("aaa", "bbb", "ALTER TABLE customers ADD COLUMN email text")
+DOWN = moving("bbb", "aaa", "ALTER TABLE customers DROP COLUMN email")
+EMAIL = ("public.customers.email",)
+
+
+def shape(server: PostgresServer) -> list[tuple[Any, ...]]:
+    return server.run(
+        "SELECT (SELECT version_num FROM alembic_version), count(*) FROM pg_attribute"
+        " WHERE attrelid = 'customers'::regclass AND attnum > 0 AND NOT attisdropped"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"takes": ()}, "more would go than the plan says: public.customers.email"),
+        ({"down": moving("bbb", "aaa", "DELETE FROM orders WHERE id < 8")}, "rows would go of which the plan says nothing: public.orders"),
+        ({"down": moving("bbb", "aaa", "DELETE FROM orders WHERE id < 8"), "up": moving("aaa", "bbb"), "writes": True}, ""),
+        ({"down": moving("ccc", "aaa")}, "not at the revision that was planned"),
+        ({"down": Migrating("bbb", "aaa", DOWN.statements[:1], TABLE)}, "do not lead to the revision"),
+        ({"up": moving("aaa", "bbb", "ALTER TABLE nothing ADD COLUMN x int")}, "the way up again fails"),
+        ({"younger_than": 4e9}, "was not made just now"),
+    ],
+)  # fmt: skip
+def test_a_downgrade_is_proved_on_a_copy_alone(
+    changes: dict[str, Any], words: str, values: dict[str, Any], backups: Backups, postgres_server: PostgresServer
+) -> None:  # fmt: skip
+    for statement in NUMBER.split("; "):
+        postgres_server.run(statement)
+    backups.make()
+    before = shape(postgres_server)
+    rehearsing = Rehearsing(**{"into": f"{DRILL}proof", "younger_than": 0.0, "down": DOWN, "up": UP, "takes": EMAIL, **changes})  # fmt: skip
+    outcome = operations.run(Operation(REHEARSE, to_builtins(rehearsing), "db", 60.0), site_of(values))
+    assert outcome.is_ok == (not words), outcome.output
+    assert words in outcome.output
+    assert shape(postgres_server) == before
+    assert ours(postgres_server) == set()
+
+
+def test_the_live_database_goes_down_whole_or_not_at_all(
+    values: dict[str, Any], backups: Backups, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for statement in NUMBER.split("; "):
+        postgres_server.run(statement)
+    backups.directory.mkdir(exist_ok=True)
+    site, before = site_of(values), shape(postgres_server)
+
+    def go(of: Migrating) -> Outcome:
+        return operations.run(Operation(MIGRATE, to_builtins(of), "db", 30.0), site)
+
+    half = moving(
+        "bbb", "aaa", "ALTER TABLE customers DROP COLUMN email", "ALTER TABLE nothing ADD COLUMN x int"
+    )
+    assert (go(half).is_ok, shape(postgres_server)) == (False, before)
+    assert "not at the revision" in go(UP).output
+    monkeypatch.setattr(rollback_database, "TRIES", 2)
+    monkeypatch.setattr(rollback_database, "BETWEEN_SECONDS", 0.1)
+    with postgres_server.connect() as holder:
+        holder.execute("BEGIN; LOCK TABLE customers IN ACCESS SHARE MODE")
+        refused = go(DOWN)
+        holder.rollback()
+    assert "lock timeout" in refused.output
+    assert shape(postgres_server) == before
+    assert go(DOWN).is_ok
+    assert shape(postgres_server) == [("aaa", before[0][1] - 1)]
+    assert go(UP).is_ok
+    assert shape(postgres_server) == before
+
+
+def test_a_trial_opens_what_is_encrypted_and_compares_rows_with_objects(
+    values: dict[str, Any], backups: Backups, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("age-keygen") is None:
+        pytest.skip("needs the Debian package age")
+    key = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
+    recipient = next(line.rpartition(" ")[2] for line in key.splitlines() if "public key" in line)
+    place = backups.make()
+    closed = subprocess.run(["age", "-r", recipient], input=b"x", capture_output=True, check=True).stdout
+    (place / "samaops").mkdir()
+    (place / "samaops" / "config.toml.age").write_bytes(closed)
+    backups.describe(objects=ID, more=("samaops/config.toml.age",))
+    objects = backups.directory / "objects"
+    (objects / "objects").mkdir(parents=True)
+    kept = [Kept("documents", name, 1, "e", "m", "s") for name in ("customer-1", "customer-3")]
+    lines = b"".join(msgspec.json.encode(each) + b"\n" for each in kept)
+    (objects / "objects" / f"{ID}.jsonl.gz").write_bytes(gzip.compress(lines))
+    for path in (place / "samaops", objects):
+        subprocess.run(["chown", "-R", "postgres:", str(path)], check=False)
+    monkeypatch.setenv("KEY", key)
+    references = ["SELECT 'documents/customer-' || id FROM customers WHERE id IN (1, 3);"]
+    section = values["backup"]
+
+    def drilled(**drill: Any) -> Report:
+        section["drill"], section["objects"] = drill, {"directory": str(objects)}
+        return made(site_of(values), "backup drill", ID, wanted=ID)
+
+    result = verified(drilled(references=references, identity={"env": "KEY"})).actions[0].result
+    assert "1 encrypted part opened" in result
+    assert "2 objects to which rows point are in the copy" in result
+    assert "1 encrypted part was not opened" in verified(drilled()).actions[0].result
+    report = drilled(references=["SELECT 'documents/customer-' || id FROM customers WHERE id < 4"])
+    assert "rows point to 1 object that is not in the copy: documents/customer-2" in report.errors[0].message
+    other = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
+    monkeypatch.setenv("OTHER", other)
+    assert "samaops/config.toml.age: " in drilled(identity={"env": "OTHER"}).errors[0].message

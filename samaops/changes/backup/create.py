@@ -200,7 +200,7 @@ def _notes(site: Site, backup: Backup, dead: tuple[str, ...]) -> Iterator[str]:
     if backup.recipient is None:
         yield _(
             "Left out, since [backup] recipient names nobody to whom they could be encrypted: .env files, RabbitMQ's "
-            "definitions, PgBouncer's userlist, the configuration of samaops"
+            "definitions, Redis' data, PgBouncer's userlist, the configuration of samaops"
         )
     if site.settings.minio is not None and backup.objects is None:
         yield _("The objects of MinIO are not among it: [backup.objects] is not configured")

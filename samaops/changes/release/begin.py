@@ -12,6 +12,7 @@ from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined
 from samaops.model.plan import Plan
+from samaops.site import in_flight
 from samaops.site.commands import samaops
 from samaops.site.releases import observed
 from samaops.site.site import Site
@@ -20,7 +21,7 @@ BACKUP = "backup create"
 
 
 def _looks(site: Site, *_arguments: str) -> tuple[str, ...]:
-    return (*release_looks(site), *_backup(site).codes(site, ()))
+    return (*release_looks(site), *_backup(site).codes(site, ()), *in_flight.codes(site))
 
 
 def _backup(site: Site) -> verbs.Verb:
@@ -65,6 +66,7 @@ def plan_begin(snapshot: Snapshot, site: Site, name: str) -> Plan:
         title=title,
         target=site.name,
         steps=(*keep_steps(releases), *backup.steps),
+        notes=(*backup.notes, *in_flight.sentences(snapshot, site)),
         cures=(),
         steps_stand_alone=False,
     )

@@ -28,6 +28,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.release import ReleaseFacts, keep_tag
 from samaops.i18n import _, joined
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step, shell
+from samaops.site import in_flight
 from samaops.site.commands import samaops
 from samaops.site.releases import Part, Releases, Verdict, WayBack, observed, seconds_of, way_back
 from samaops.site.site import Site
@@ -86,6 +87,7 @@ def named(snapshot: Snapshot, server: str, tag: str) -> Scalar:
 
 def _looks(site: Site, *_arguments: str) -> tuple[str, ...]:
     codes = (*release_looks(site), "release.rollback.impossible", "backup.newest", "backup.run", "api")
+    codes = (*codes, *in_flight.codes(site))
     workers = ("celery.worker",) if site.workers() else ()
     pool = balancer.POOL if _has_balancer(site) else ()
     return (*codes, *workers, *pool)
@@ -153,7 +155,8 @@ def _target(releases: Releases, name: str) -> str:
 def _require_open(site: Site, releases: Releases, way: WayBack) -> None:
     if way.verdict is Verdict.CODE_ONLY:
         return
-    hint = samaops(site, "rollback check")
+    is_of_database = way.verdict in (Verdict.NEEDS_DOWNGRADE, Verdict.NEEDS_RESTORE)
+    hint = samaops(site, "rollback db --dry-run" if is_of_database else "rollback check")
     if not way.target:
         raise RefusedError(_("There is nothing to go back to: {reason}").format(reason=way.reason), hint=hint)
     text = {
@@ -197,6 +200,7 @@ class _Rolling:
     def notes(self) -> Iterator[str]:
         """Yield what people should know besides."""
         yield self._way.reason
+        yield from in_flight.sentences(self._snapshot, self._site)
         yield _("about {minutes} min in all; each new container has --wait seconds to be well").format(
             minutes=max(1, round(seconds_of(self._releases) / 60))
         )

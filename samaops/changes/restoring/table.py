@@ -6,6 +6,7 @@ import re
 
 from msgspec import Struct
 
+from samaops.changes.restoring.condition import checked
 from samaops.changes.restoring.work import (
     LOCK,
     TABLE,
@@ -31,13 +32,17 @@ _ORDINARY = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 
 
 class TableRestoring(Struct, frozen=True):
-    """A table of a backup, by way of the database ``into``; ``rename`` is its name in the live database."""
+    """A table of a backup, by way of the database ``into``; ``rename`` is its name in the live database.
+
+    With ``where``, a condition of SQL, only the rows for which it is true.
+    """
 
     id: str
     into: str
     schema: str
     name: str
     rename: str
+    where: str = ""
 
 
 def parted(relation: str) -> tuple[str, str]:
@@ -50,22 +55,26 @@ def parted(relation: str) -> tuple[str, str]:
     return schema, name
 
 
-def _looks(site: Site, relation: str, rename: str, _wanted: str) -> tuple[str, ...]:
+def _looks(site: Site, relation: str, rename: str, _wanted: str, where: str = "") -> tuple[str, ...]:
     backup_of(site)
     parted(relation)
+    if where:
+        checked(where)
     if not _ORDINARY.fullmatch(rename):
         text = _("--as {name!r}: a name without its schema, of letters, digits and _")
         raise UsageError(text.format(name=rename))
     return ()
 
 
-def _typed(relation: str, rename: str, wanted: str) -> tuple[str, ...]:
-    return (relation, "--as", rename, "--from", wanted)
+def _typed(relation: str, rename: str, wanted: str, where: str = "") -> tuple[str, ...]:
+    return (relation, "--as", rename, "--from", wanted, *(("--where", where) if where else ()))
 
 
 @verb(NAME, looks=_looks, typed=_typed)
-def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _wanted: str) -> Plan:
-    """Plan that one table of a backup is put into the live database under a name that nothing has there.
+def plan_table(
+    snapshot: Snapshot, site: Site, relation: str, rename: str, _wanted: str, where: str = ""
+) -> Plan:
+    """Plan that one table of a backup, or some of its rows, is put into the live database under a free name.
 
     Guards: as for a restore; the backup has that table, the live database has no table of the new name.
     """
@@ -84,7 +93,13 @@ def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _want
         text = _("There is a table {name} in the live database: give another name")
         raise RefusedError(text.format(name=f"{schema}.{rename}"), hint=f"--as {name[:40]}_restored")
     rows = of.rows.get(f"{schema}.{name}")
-    title = _("Put {table} of {id}, of {moment}, into {database} as {rename}").format(
+    text = _("Put {table} of {id}, of {moment}, into {database} as {rename}")
+    if where:
+        text = _(
+            "Put the rows of {table} of {id}, of {moment}, into {database} as {rename}: those with {where}"
+        )
+    title = text.format(
+        where=where,
         table=f"{schema}.{name}",
         id=of.id,
         moment=moment(of.epoch),
@@ -96,7 +111,9 @@ def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _want
         "restore.table",
         title,
         Risk.SAFE,
-        operation=operation(TABLE, TableRestoring(of.id, into, schema, name, rename), site, backup.timeout),
+        operation=operation(
+            TABLE, TableRestoring(of.id, into, schema, name, rename, where), site, backup.timeout
+        ),
         before=(),
         after=(),
         no_undo=_("drop the table {name} by hand when it is not needed any more").format(
@@ -104,10 +121,11 @@ def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _want
         ),
         servers=(),
     )
+    count = _("{rows} rows, {age} old; no live table is touched")
+    if where:
+        count = _("Of {rows} rows, {age} old, those for which it is true; no live table is touched")
     notes = [
-        _("{rows} rows, {age} old; no live table is touched").format(
-            rows="?" if rows is None else rows, age=duration(max(0.0, seen.epoch - of.epoch))
-        ),
+        count.format(rows="?" if rows is None else rows, age=duration(max(0.0, seen.epoch - of.epoch))),
         _(
             "It comes with its columns, defaults, primary key, indexes, checks and rights; foreign keys, triggers and row security are left out: they would act on the rows of now"
         ),
@@ -117,7 +135,7 @@ def plan_table(snapshot: Snapshot, site: Site, relation: str, rename: str, _want
     ]
     return Plan(
         NAME,
-        (relation, rename, of.id),
+        (relation, rename, of.id, *((where,) if where else ())),
         title,
         f"{schema}.{rename}",
         steps=(step,),

@@ -30,6 +30,7 @@ from samaops.clients.backup_dump import Database
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
+from samaops.clients.redis import RedisClient
 from samaops.clients.server_job import ServerJob
 from samaops.clients.shell import program
 from samaops.clients.shells import ShellPool
@@ -38,6 +39,7 @@ from samaops.facts.backup_run import Part
 from samaops.i18n import _
 from samaops.journal import history
 from samaops.model.failure import FailureKind
+from samaops.model.quantities import size
 from samaops.site import redaction
 from samaops.site.site import Site
 
@@ -47,6 +49,8 @@ _FILES_PROGRAM = Path(__file__).with_name("backup_files.sh")
 _MOST_FILE_BYTES = 512 * 1024
 _MOST_FILES_BYTES = 8 * 1024 * 1024
 _MOST_HISTORY_BYTES = 256 * 1024 * 1024
+# What Redis holds is a cache; a fork of much more may cost it its place in memory.
+_MOST_REDIS_BYTES = 32 * 1024 * 1024
 _SECONDS = 60.0
 _MARK = "samaops-files: archive"
 # A line that gives a secret a value, and not the name of a variable that has it.
@@ -112,6 +116,7 @@ def gather(
         ("postgresql", _postgresql),
         *((f"files of {server}", _files_of(server)) for server in site.settings.servers),
         ("rabbitmq", _rabbitmq),
+        ("redis", _redis),
         ("configuration", _configuration),
         ("history", _history),
     ]
@@ -235,6 +240,29 @@ def _rabbitmq(where: _Where) -> Iterator[Gathered]:
     with ManagementApi(where.site.host_of(settings), settings) as api:
         definitions = json.dumps(api.get("definitions"), indent=1).encode("utf-8")
     yield Gathered(Part("rabbitmq", (where.encrypt("rabbitmq/definitions.json", definitions),)))
+
+
+def _redis(where: _Where) -> Iterator[Gathered]:
+    """All that Redis holds, where that is little: it forks for it. What it is nobody knows: sessions, results, a cache."""
+    settings = where.site.settings.redis
+    if settings is None:
+        return
+    if not where.recipient:
+        yield _not("redis", _no_recipient())
+        return
+    patient = settings.model_copy(update={"timeout": _SECONDS})
+    with closing(RedisClient(where.site.host_of(settings), patient)) as client:
+        client.connect()
+        used = int(client.info("memory")["used_memory"])
+        if used > _MOST_REDIS_BYTES:
+            text = _("it holds {size}; more than {most} is not taken: its server would fork for it")
+            yield _not("redis", text.format(size=size(used), most=size(_MOST_REDIS_BYTES)))
+            return
+        if not client.config_get("save").get("save") and not int(client.info("persistence")["aof_enabled"]):
+            yield _not("redis", _("it keeps nothing on its disk: a file would come back at its next start"))
+            return
+        content = client.snapshot(_MOST_REDIS_BYTES)
+    yield Gathered(Part("redis", (where.encrypt("redis/dump.rdb", content),)))
 
 
 def _configuration(where: _Where) -> Iterator[Gathered]:

@@ -9,10 +9,11 @@ from datetime import datetime, timezone
 from msgspec import convert
 from msgspec.structs import replace
 
+from samaops.changes.restoring.condition import checked
 from samaops.changes.restoring.drill import Drilling
 from samaops.changes.restoring.table import TableRestoring
 from samaops.changes.restoring.work import DRILL, TABLE, Restoring, backup_of, configured
-from samaops.changes.run import progress
+from samaops.changes.run import progress, references
 from samaops.changes.run.operations import runs
 from samaops.changes.run.restoring import (
     SHORT_SECONDS,
@@ -28,11 +29,12 @@ from samaops.changes.run.restoring import (
     seen_now,
     workshop,
 )
+from samaops.changes.run.restoring_config import ENCRYPTED, members_of, part_of
 from samaops.clients.errors import ClientError
-from samaops.facts.backup_run import GUIDE, WHOLE, Grade, Run
+from samaops.facts.backup_run import GUIDE, WHOLE, Grade, Manifest, Run
 from samaops.facts.restoring import DRILL as PREFIX
 from samaops.facts.restoring import Source
-from samaops.i18n import _, joined
+from samaops.i18n import _, joined, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import duration
@@ -63,8 +65,9 @@ def drill(operation: Operation, site: Site) -> Outcome:
         of, _manifest = at.source(drilling.id)
         different: list[str] = []
         phases: dict[str, float] = {}
+        besides: list[str] = []
         try:
-            different += _tried(at, drilling, operation.timeout_seconds, phases)
+            different += _tried(at, drilling, operation.timeout_seconds, phases, besides)
         except ClientError as error:
             different.append(f"{error.stage}: {error.message}")
         finally:
@@ -75,13 +78,14 @@ def drill(operation: Operation, site: Site) -> Outcome:
         at.store.update(of.id, lambda run: _graded(run, of, grade))
     if left:
         return Outcome(False, left)
-    measured = {"seconds": seconds, **phases, "differences": different[:50]}
+    measured = {"seconds": seconds, **phases, "differences": different[:50], "besides": besides}
     if different:
         return Outcome(False, words, is_seen=True, measured=measured)
     text = _("restored in {restore}, {seconds} with all comparisons; {rows} rows, nothing is different")
     words = text.format(
         restore=duration(phases["restore"]), seconds=duration(seconds), rows=sum(of.rows.values()) or "?"
     )
+    words = "; ".join((words, *besides))
     return Outcome(True, words, is_seen=True, measured=measured)
 
 
@@ -112,8 +116,13 @@ def _drop_left(at: Workshop) -> None:
             dropped(at, database.name)
 
 
-def _tried(at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, float]) -> Iterator[str]:
-    """Restore and yield all that is not as it must be. Raises ClientError, also when its time is over."""
+def _tried(
+    at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, float], besides: list[str]
+) -> Iterator[str]:
+    """Restore and yield all that is not as it must be; ``besides`` gets what else is to be known.
+
+    Raises ClientError, also when its time is over.
+    """
     ends_at, began = time.monotonic() + seconds, time.monotonic()
 
     def left() -> float:
@@ -134,6 +143,8 @@ def _tried(at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, f
     yield from differences(at, of, drilling.into, left())
     yield from _indexes(at, drilling.into, left())
     yield from _queries(at, drilling.into)
+    yield from references.missing(at, drilling.into, manifest, left(), besides)
+    yield from encrypted_parts(at, of, manifest, besides)
     phases["compared"] = round(time.monotonic() - began, 1)
 
 
@@ -160,6 +171,37 @@ def _queries(at: Workshop, into: str) -> Iterator[str]:
             yield text.format(number=number, answer=answer[:100] or "-")
 
 
+def encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, besides: list[str]) -> Iterator[str]:
+    """Open each part that only the key opens, on this machine, and yield what is not as it must be."""
+    parts = [file for file in manifest.files if file.path.endswith(ENCRYPTED)] if manifest else []
+    if not parts:
+        return
+    if backup_of(at.site).drill.identity is None:
+        text = ngettext(
+            "{count} encrypted part was not opened: the key is not here ([backup.drill] identity)",
+            "{count} encrypted parts were not opened: the key is not here ([backup.drill] identity)",
+            len(parts),
+        )
+        besides.append(text.format(count=len(parts)))
+        return
+    opened = 0
+    for file in parts:
+        progress.tell(_("opens {path}").format(path=file.path))
+        try:
+            content = part_of(at.store, at.site, of.id, file.path, file.sha256)
+            if file.path.endswith(f".tar.gz{ENCRYPTED}"):
+                content = b"".join(members_of(content).values())
+        except ClientError as error:
+            yield f"{file.path}: {error.message}"
+            continue
+        if content:
+            opened += 1
+        else:
+            yield _("{path} is empty").format(path=file.path)
+    text = ngettext("{count} encrypted part opened", "{count} encrypted parts opened", opened)
+    besides.append(text.format(count=opened))
+
+
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
@@ -167,8 +209,13 @@ def _now() -> str:
 def _table_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, TableRestoring)
     into = operands(of.into)
+    kept: tuple[str, ...] = ()
+    if of.where:
+        statement = f"DELETE FROM {of.schema}.{of.name} WHERE ({of.where}) IS NOT TRUE"
+        kept = (as_superuser(site, f"psql -d {into} -c {operands(statement)}"),)
     return (
         as_superuser(site, f"pg_restore -e -n {of.schema} -t {of.name} -d {operands(of.into, of.id)}"),
+        *kept,
         as_superuser(site, f'psql -d {into} -c "ALTER TABLE {of.schema}.{of.name} RENAME TO {of.rename}"'),
         as_superuser(
             site,
@@ -192,14 +239,21 @@ def bring_table(operation: Operation, site: Site) -> Outcome:
             check_sums(at, source, manifest, seconds)
             create(at, source, Restoring(source.id, of.into, "table", live))
             fill(at, source, of.into, "table", seconds, of.schema, of.name)
+            if of.where:
+                keep = {"schema": of.schema, "name": of.name, "condition": checked(of.where)}
+                at.server.ask("keep_rows", seconds, keep, of.into)
             rows = _renamed(at, of, is_new_name=of.rename != of.name)
+            if of.where and not rows:
+                text = _("no row of {table} in the backup has {where}")
+                words = text.format(table=f"{of.schema}.{of.name}", where=of.where)
+                return Outcome(False, words, is_seen=True)
             progress.tell(_("copies {table} into {database}").format(table=of.rename, database=live))
             major = str(seen_now(at).major)
             at.server.work("copy", seconds, of.into, live, f'"{of.schema}"."{of.rename}"', major)
             (there,) = at.server.ask("table_rows", seconds, relation, live)
         finally:
             left = dropped(at, of.into)
-    expected = source.rows.get(f"{of.schema}.{of.name}", rows)
+    expected = rows if of.where else source.rows.get(f"{of.schema}.{of.name}", rows)
     if there["rows"] != expected or left:
         text = _("{table} has {now} rows, in the backup {then}")
         words = text.format(table=of.rename, now=there["rows"], then=expected)

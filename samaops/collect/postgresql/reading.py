@@ -366,7 +366,7 @@ _CODES_OF_PART: dict[str, tuple[str, ...]] = {
     "extensions": ("postgresql.extension.missing",),
     "notifications": ("postgresql.notifications.late",),
     "configuration": ("postgresql.settings.different",),
-    "migration": ("release.rollback.impossible",),
+    "migration": ("release.rollback.impossible", "postgresql.migration"),
     "application": (
         "postgresql.application.login", "postgresql.application.read_only", "postgresql.application.timeouts",
         "postgresql.commit.waiting", "pgbouncer.write.refused", "pgbouncer.pool.bypassed",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
+from samaops.facts.observation import Snapshot
 from samaops.facts.release import ReleaseFacts, short
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
@@ -20,7 +21,12 @@ CODES = ("docker.container", "release.server", "release.rollback.impossible", "b
 
 def observe(site: Site) -> Releases:
     """Look at the releases, the database's revisions and the backups."""
-    return observed(diagnose.observe(site, Selection(only=CODES)), site)
+    return observed(look_at(site), site)
+
+
+def look_at(site: Site, *more: str) -> Snapshot:
+    """Return what is observed for that, and what ``more`` codes need."""
+    return diagnose.observe(site, Selection(only=(*CODES, *more)))
 
 
 def listed(site: Site) -> Table:

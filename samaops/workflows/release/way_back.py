@@ -7,10 +7,11 @@ from samaops.i18n import _, joined
 from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
-from samaops.site.releases import Releases, Verdict, WayBack, way_back
+from samaops.site import in_flight
+from samaops.site.releases import Releases, Verdict, WayBack, observed, way_back
 from samaops.site.site import Site
 from samaops.workflows.database import look
-from samaops.workflows.release.listed import observe
+from samaops.workflows.release.listed import look_at
 
 STATUS = {
     Verdict.CODE_ONLY: Status.OK,
@@ -24,7 +25,8 @@ STATUS = {
 
 def check(site: Site, name: str = "") -> tuple[Table, Status]:
     """Return the way back to each recorded release that does not run, or to one that is named. Raises UsageError."""
-    releases = observe(site)
+    snapshot = look_at(site, *in_flight.codes(site))
+    releases = observed(snapshot, site)
     targets = _targets(releases, name)
     ways = [way_back(releases, target) for target in targets] or [way_back(releases)]
     first = ways[0]
@@ -36,6 +38,7 @@ def check(site: Site, name: str = "") -> tuple[Table, Status]:
         Column("reason", _("why")),
     )
     notes = [_("what would be lost: {what}").format(what=joined(first.loses))] if first.loses else []
+    notes += in_flight.sentences(snapshot, site) if first.target else ()
     notes += [_("then: {command}").format(command=command) for command in _next(site, releases, first)]
     table = look.table(
         site,
@@ -101,6 +104,8 @@ def _answer(releases: Releases, way: WayBack) -> str:
 def _next(site: Site, releases: Releases, way: WayBack) -> list[str]:
     if way.verdict is Verdict.CODE_ONLY:
         return [look.command(site, "rollback app")]
+    if way.verdict in (Verdict.NEEDS_DOWNGRADE, Verdict.NEEDS_RESTORE):
+        return [look.command(site, "rollback db"), look.command(site, "rollback app")]
     if way.verdict is Verdict.NONE and not all(releases.recorded(image) for image in releases.running):
         return [look.command(site, "release record")]
     return []

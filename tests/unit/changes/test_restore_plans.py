@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.changes import verbs
+from samaops.changes.restoring.condition import checked
 from samaops.changes.run.restoring import different_properties, parts_of
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UsageError
@@ -215,3 +216,27 @@ def test_a_comment_is_a_mark_only_where_it_is_ours() -> None:
     assert mark_in(mark.written()) == mark
     for comment in (None, "", "text", "{}", '{"samaops": 1}', '{"samaops": 1, "does": 3}', "[1]", "7"):
         assert mark_in(comment) is None
+
+
+def test_only_some_rows_are_brought_back_where_a_condition_says_which() -> None:
+    made = plan("restore table", "orders", "orders_7", ID, "id < 7")
+    assert made.steps[0].operation.arguments["where"] == "id < 7"
+    assert "those with id < 7" in made.title
+    assert made.arguments == ("orders", "orders_7", ID, "id < 7")
+
+
+@pytest.mark.parametrize(
+    "condition", ["id < 7", "name = 'a;b) --' AND (x::int = 1 OR y > now() - interval '1 day')", 'a ->> \'b\' = E\'\\\'\'']
+)  # fmt: skip
+def test_one_condition_is_taken(condition: str) -> None:
+    assert checked(condition) == condition
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["", " ", "true); DROP TABLE x; --", "true) OR (true", "a = 'x", "(a", "a -- b", "a /* b */", "a\nb", "$$x$$ = a",
+     "a = :'password'", "\\! id"],
+)  # fmt: skip
+def test_what_is_more_than_one_condition_is_refused(condition: str) -> None:
+    with pytest.raises(UsageError, match="--where"):
+        checked(condition)

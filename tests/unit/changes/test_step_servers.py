@@ -35,9 +35,11 @@ from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_redis_plans as of_redis
 from tests.unit.changes import test_release_plans as releases
+from tests.unit.changes import test_restore_config as configs
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
 from tests.unit.changes import test_rotation_plans as rotating
+from tests.unit.changes import test_rollback_database_plans as going_back
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes import test_upkeep_plans as upkeep
 from tests.unit.changes.test_plans import (
@@ -144,6 +146,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         (restores.observed(databases=(restores.replaced("1", 1.0),)),),
     ),
     ("restore table", ("orders", "orders_then", "latest"), (restores.observed(),)),
+    ("restore config", ("latest", "", configs.INI.path), (configs.observed(),)),
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),
@@ -178,6 +181,19 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
             balancers.balancer(
                 balancers.facts("api_1"), replace(balancers.facts("api_2"), address="10.0.0.3:8001")
             ),
+        ),
+    ),
+    (
+        "rollback db",
+        (releases.OLD,),
+        (
+            *releases.SPREAD,
+            *map(releases.server, releases.PLACES),
+            going_back.database("bbb"),
+            backups.observed(),
+            restores.observed(source=None, live=None),
+            pools.observed(),
+            seen("release/api", going_back.WANTED, "api"),
         ),
     ),
     ("db cancel", ("41",), (sessions.observed(sessions.BACKEND),)),

@@ -129,6 +129,11 @@ CASES: list[tuple[str, CatalogueFacts, dict[str, Any], str | None]] = [
     ("backup.copy.missing", facts(stanza=Stanza("x", 0, "ok", (PHYSICAL,))), COPIED, None),
     # A recovery that failed is a restore that failed.
     ("backup.run.failed", facts(run(0.2, "failed", recovered_to=at(0.2)), run(1)), {}, "ok"),
+    ("backup.key.here", facts(run(1)), {}, None),
+    ("backup.key.here", facts(run(1)), KEYED, "warning"),
+    ("backup.key.here", facts(run(1)), {**KEYED, "drill": {"identity": {"env": "K"}}}, "warning"),
+    ("backup.key.here", facts(run(1)), {**KEYED, "key_kept": "the safe"}, "ok"),
+    ("backup.key.here", facts(dump(1)), KEYED, None),
 ]  # fmt: skip
 
 

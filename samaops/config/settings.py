@@ -13,7 +13,18 @@ from pydantic import BeforeValidator, Field
 
 from samaops.config import places
 from samaops.config.backup_settings import Backup
-from samaops.config.fields import CanaryTask, Host, Limit, Percent, Port, Seconds, Section, Url, UserPath
+from samaops.config.fields import (
+    CanaryTask,
+    Host,
+    Limit,
+    LongSeconds,
+    Percent,
+    Port,
+    Seconds,
+    Section,
+    Url,
+    UserPath,
+)
 from samaops.config.secrets import Secret
 
 

@@ -158,6 +158,8 @@ def _members_in(container: str, site: Site) -> tuple[str, ...]:
 def _serves(member: str, findings: Sequence[Finding]) -> bool:
     health = [finding for finding in findings if finding.code == "api.health.failing"]
     return any(f.subject == f"api/{member}" and f.status is Status.OK for f in health)
+
+
 def of_disk(cause: Cause, findings: Sequence[Finding]) -> dict[str, str]:
     """Return the server and the mount of the full disk that a cause explains, and what of PostgreSQL fills it.
 

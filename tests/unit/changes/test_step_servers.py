@@ -25,8 +25,8 @@ from samaops.site.site import Site
 from samaops.workflows import change, exclusion
 from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes import test_balancer_plans as balancers
-from tests.unit.changes import test_limit_plans as limits
 from tests.unit.changes import test_disk_plans as disks
+from tests.unit.changes import test_limit_plans as limits
 from tests.unit.changes import test_notification_plans as notifications
 from tests.unit.changes import test_object_plans as objects
 from tests.unit.changes import test_objects_plans as storage
@@ -38,8 +38,8 @@ from tests.unit.changes import test_release_plans as releases
 from tests.unit.changes import test_restore_config as configs
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
-from tests.unit.changes import test_rotation_plans as rotating
 from tests.unit.changes import test_rollback_database_plans as going_back
+from tests.unit.changes import test_rotation_plans as rotating
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes import test_upkeep_plans as upkeep
 from tests.unit.changes.test_plans import (

@@ -82,7 +82,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "schedule explain": (("schedule explain backup", N_("the next five, the last five, why not")),),
     "schedule pause": (
         ("schedule pause weekly --for 2h --reason 'migration'", N_("left out meanwhile, with this reason")),
-        ("schedule pause all --until '2026-12-24 18:00' --reason 'holidays'", N_("every job, until then")),
+        ("schedule pause all --until 2026-12-26 --reason holidays", N_("every job, until then")),
     ),
     "schedule resume": (("schedule resume weekly", N_("before its pause ends")),),
     "schedule run-now": (("schedule run-now daily --yes", N_("now, with its row in the ledger")),),

@@ -79,9 +79,7 @@ class Ledger:
             chosen = chosen.where(leads)
         try:
             with failures(), self._journal.engine().begin() as connection:
-                written = connection.execute(table.insert().from_select(list(values), chosen))
-                if not written.rowcount:
-                    return Claim(None, has_lost_lead=True)
+                connection.execute(table.insert().from_select(list(values), chosen))
                 number = connection.execute(
                     select(func.max(table.c.number)).where(
                         table.c.site == self._site,
@@ -93,6 +91,8 @@ class Ledger:
             if isinstance(error.__cause__, IntegrityError):
                 return Claim(None)
             raise
+        if number is None:  # not every driver says how many rows it has written
+            return Claim(None, has_lost_lead=True)
         return Claim(replace(run, number=int(number)))
 
     def update(self, run: Run) -> None:

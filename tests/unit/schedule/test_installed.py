@@ -22,7 +22,8 @@ from samaops.model.plan import Plan
 from samaops.site import jobs
 from samaops.site.site import Site
 from samaops.workflows import change
-from tests.unit.changes.test_plans import seen, snapshot
+from tests.unit.changes.test_plans import snapshot
+from tests.unit.checks.judging import seen
 from tests.unit.schedule.files import CRONTAB, holding
 
 PLACE = Place("/usr/bin/python3 -m samaops", "ops", "/var/lib/samaops/state", "/run/samaops")

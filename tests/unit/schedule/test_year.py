@@ -91,8 +91,8 @@ class Year:
                 each.machine_stops()
             self.clock.go_on(self.chance.choice((600, 10_000, 100_000, 300_000)))
             self.outages.append((since, self.clock.now()))
-            for each in ("one", "two"):
-                self.begin(each)
+            for machine in ("one", "two"):
+                self.begin(machine)
 
     def settle(self) -> None:
         for _step in range(3):

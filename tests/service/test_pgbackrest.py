@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from samaops.changes.restoring import recovery
+from samaops.changes.run import operations
 from samaops.errors import RefusedError
 from samaops.facts.backup_run import Run
 from samaops.model.plan import ActionStatus
@@ -237,6 +238,11 @@ def test_a_row_that_was_deleted_at_a_known_moment_is_back_and_so_is_the_way_back
     # It is the beginning of a restore, and not the backup of this night.
     verified(physical.restored("restore undo"))
     assert server.run("SELECT count(*) FROM kept") == [(0,)]
+    # After this moment nobody commits anything: a recovery to it would not end, if nobody did.
+    ((quiet,),) = server.run("SELECT clock_timestamp()")
+    plan = restoring.plan(physical.site(), "restore db", (recovery.TO, quiet.isoformat(sep=" ")))
+    outcome = operations.run(plan.steps[0].operation, physical.site())
+    assert outcome.is_ok, outcome.output
     # The cluster archives as before: nothing of the recovered one went into the archive.
     assert physical.pgbackrest("check") == ""
     server.run("DROP TABLE kept")

@@ -321,7 +321,7 @@ def _database(row: Row) -> PooledDatabase:
         port=_number(row, "port") or None,
         real_name=str(row.get("database") or ""),
         forced_user=str(row.get("force_user") or ""),
-        min_pool_size=_number(row, "min_pool_size") if row.get("min_pool_size") else 0,
+        min_pool_size=None if row.get("min_pool_size") is None else _number(row, "min_pool_size"),
     )
 
 

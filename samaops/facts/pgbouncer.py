@@ -16,7 +16,7 @@ ON, OFF = ("yes", "on", "true", "y", "t"), ("no", "off", "false", "n", "f")
 class PooledDatabase(Struct, frozen=True):
     """One database that PgBouncer offers; limits are None where it has none.
 
-    ``min_pool_size`` is 0 where it has none of its own, and where the version does not show it.
+    ``min_pool_size`` is its own, or that of all; None where the version does not show it.
     """
 
     name: str
@@ -31,7 +31,7 @@ class PooledDatabase(Struct, frozen=True):
     port: int | None = None
     real_name: str = ""
     forced_user: str = ""
-    min_pool_size: int = 0
+    min_pool_size: int | None = None
 
 
 class Pool(Struct, frozen=True):

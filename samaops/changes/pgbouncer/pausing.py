@@ -201,6 +201,15 @@ def _kept_open(snapshot: Snapshot) -> int:
     return int(text) if text.isdecimal() else 0
 
 
+def _keeps_its_own(snapshot: Snapshot, database: PooledDatabase) -> bool:
+    """Return whether a database keeps connections open by a number of its own, which the console cannot set."""
+    file, size = facts(snapshot).file, database.min_pool_size
+    line = file.databases.get(database.name) if file else None
+    if line is not None:
+        return line.get("min_pool_size", "0") != "0"
+    return bool(size) and str(size) != console_in(snapshot).settings.get("min_pool_size", "")
+
+
 def _log_in_notes(snapshot: Snapshot, databases: Sequence[PooledDatabase]) -> Iterator[str]:
     """Say what becomes of min_pool_size, and where a pause cuts log-ins all the same."""
     kept_open = _kept_open(snapshot)
@@ -209,7 +218,7 @@ def _log_in_notes(snapshot: Snapshot, databases: Sequence[PooledDatabase]) -> It
             "min_pool_size is 0 meanwhile and {size} again after it: a log-in that PAUSE cuts counts as failed"
         )
         yield text.format(size=kept_open)
-    if own := [each.name for each in databases if each.min_pool_size]:
+    if own := [each.name for each in databases if _keeps_its_own(snapshot, each)]:
         text = _(
             "After it clients of {databases} may wait up to {seconds:g} s more, until the next log-in (server_login_retry): "
             "its min_pool_size stands in the file"

@@ -128,7 +128,14 @@ def test_a_pause_keeps_nothing_open_and_knows_what_was() -> None:
         assert kept(plan) == (7, 7)
         assert any("min_pool_size is 0 meanwhile and 7 again" in note for note in plan.notes)
         assert not any("server_login_retry" in note for note in plan.notes)
-        own = planned(verb, "samaconso", "30", settings=having, **offered(min_pool_size=3))
+        shown = planned(verb, "samaconso", "30", settings=having, **offered(min_pool_size=7))
+        assert not any("server_login_retry" in note for note in shown.notes)
+        unread = replace(FACTS, file=None)
+        own = planned(verb, "samaconso", "30", facts=unread, settings=having, **offered(min_pool_size=3))
+        assert any("clients of samaconso may wait up to 15 s more" in note for note in own.notes)
+        line = FILE.replace("dbname=samaconso", "dbname=samaconso min_pool_size=7")
+        written = replace(FACTS, file=parsed("/etc/pgbouncer.ini", line, IN_FORCE))
+        own = planned(verb, "samaconso", "30", facts=written, settings=having, **offered(min_pool_size=7))
         assert any("clients of samaconso may wait up to 15 s more" in note for note in own.notes)
 
 

@@ -35,7 +35,7 @@ def report_of(lab: RunningLab, *words: str, expected: int = 0) -> dict[str, Any]
 
 
 def psql(lab: RunningLab, statement: str) -> str:
-    secrets = json.loads((lab.layout.root / "secrets.json").read_text(encoding="utf-8"))
+    secrets = json.loads((lab.layout.directory / "secrets.json").read_text(encoding="utf-8"))
     password = secrets["samaconso_password"]
     command = ["psql", "-h", "127.101.0.1", "-U", "samaconso_user", "-d", "samaconso", "-qAtc", statement]
     environment = {**os.environ, "PGPASSWORD": password}
@@ -71,7 +71,7 @@ def test_a_table_in_need_is_vacuumed_and_its_finding_is_gone(whole_lab: RunningL
 
 
 def test_logs_are_rotated_while_they_are_written_and_no_line_is_lost(whole_lab: RunningLab) -> None:
-    site = whole_lab.layout.root / "rotation.toml"
+    site = whole_lab.layout.directory / "rotation.toml"
     text = whole_lab.layout.config_file.read_text(encoding="utf-8")
     site.touch(mode=0o600)
     is_there = "\n[maintenance]\n" in text
@@ -87,7 +87,7 @@ def test_logs_are_rotated_while_they_are_written_and_no_line_is_lost(whole_lab: 
         "api",
         f"rm -f {LOGS}/busy* {LOGS}/old*; head -c 9000 /dev/zero > {LOGS}/old.log.1; touch -d '9 days ago' {LOGS}/old.log.1",
     )
-    program = whole_lab.layout.root / "writer.py"
+    program = whole_lab.layout.directory / "writer.py"
     program.write_text(WRITER, encoding="utf-8")
     on(
         whole_lab,

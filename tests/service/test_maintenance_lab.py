@@ -120,7 +120,7 @@ def test_logs_are_rotated_while_they_are_written_and_no_line_is_lost(whole_lab: 
 def test_a_month_tries_a_restore_and_tells_what_it_could_not_see(whole_lab: RunningLab) -> None:
     drill = report_of(whole_lab, "run", "drill", "--yes")
     assert [action["status"] for action in drill["actions"]] == ["verified"]
-    words = ("maintain", "monthly", "--only", "updates,access,safety", "-o", "json")
+    words = ("maintain", "monthly", "--only", "access,safety", "-o", "json")
     looked = json.loads(whole_lab.samaops("--lab", *words).stdout)
     findings = {(each["code"], each["server"]): each for each in looked["findings"]}
     assert findings["maintenance.access.root", "db"]["status"] == "ok"
@@ -128,4 +128,3 @@ def test_a_month_tries_a_restore_and_tells_what_it_could_not_see(whole_lab: Runn
         "the lab listens on its own addresses"
     )
     assert findings["maintenance.safety.containers", "workers"]["evidence"]["as_root"]
-    assert findings["maintenance.updates.security", "db"]["evidence"]["release"].startswith("debian")

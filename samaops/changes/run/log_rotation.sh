@@ -76,6 +76,7 @@ case $method in
     fi
     ended "done $packed" ;;
   pack | reopen)
+    [ -r /proc/1/fd ] || ended 'failed who has it open could not be seen'
     if [ "$method" = pack ]; then
       is_open "$source"
       case $? in 0) ended 'failed somebody has it open' ;; 2) ended 'failed who has it open could not be seen' ;; esac

@@ -25,12 +25,16 @@ look() {
   as_root sh -c 'cat /etc/sudoers /etc/sudoers.d/* 2>/dev/null' | grep -vE '^[[:space:]]*(#|$|Defaults)' | head -n 200
   as_root true && echo 'exit 0'  # without the file nobody has rights by it
   section sshd
-  as_root timeout -k 1 5 sh -c 'PATH=$PATH:/usr/sbin:/sbin sshd -T' 2>/dev/null |
-    grep -E '^(permitrootlogin|passwordauthentication|authorizedkeysfile|kbdinteractiveauthentication) '
+  allowed=$(as_root timeout -k 1 5 sh -c 'PATH=$PATH:/usr/sbin:/sbin sshd -T' 2>/dev/null)
+  printf '%s\n' "$allowed" | grep -E '^(permitrootlogin|passwordauthentication|authorizedkeysfile|kbdinteractiveauthentication) '
+  # Where sshd looks for keys: %u is the user, %h his home, in which the others begin.
+  places=$(printf '%s\n' "$allowed" | sed -n 's/^authorizedkeysfile //p')
   section keys
   timeout -k 1 10 getent passwd | head -n 2000 | while IFS=: read -r user _ number _ _ home shell; do
     case $shell in *nologin | *false | '') continue ;; esac
-    for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
+    for place in ${places:-.ssh/authorized_keys .ssh/authorized_keys2}; do
+      file=$(printf '%s' "$place" | sed -e "s|%u|$user|g" -e "s|%h|$home|g")
+      case $file in /*) ;; *) file=$home/$file ;; esac
       as_root test -f "$file" || continue
       at=$(as_root stat -L -c %Y -- "$file")
       as_root cat -- "$file" | grep -vE '^[[:space:]]*(#|$)' | head -n 200 | while IFS= read -r line; do

@@ -390,7 +390,7 @@ def _change(this: _Run, task: Task, snapshot: Snapshot, report: Report) -> tuple
         plan = planner(site) if planner else change.prepare(site, task.change.verb, task.change.arguments)
     except UnavailableError as error:
         return _unplanned(task, report, error), ""
-    except (RefusedError, LockedError) as error:
+    except (RefusedError, LockedError, UsageError) as error:
         return _still(this, task, report, error), error.message
     if not plan.steps:
         return _with_findings(report, change.report_of(site, plan).findings), ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ from samaops.model.status import Status
 from tests.unit.checks import judging
 from tests.unit.checks.judging import WAY_BROKEN, failed, findings, statuses
 
+DATA = Path(__file__).parents[2] / "data" / "checks" / "maintenance"
 NOW, HOUR, GB = 1_770_000_000.0, 3600.0, 1024**3
 
 
@@ -122,6 +124,8 @@ def test_every_rule_of_maintenance_has_a_case() -> None:
     assert {rule.code for rule in rules(("maintenance",))} == {
         *(one[0] for one in CASES),
         "maintenance.disk.growth",
+        "maintenance.safety.versions",  # in test_versions.py: it is judged over all that was observed
+        *(f"maintenance.{path.stem}" for path in DATA.glob("*.yaml")),
     }
 
 

@@ -97,8 +97,8 @@ def test_a_playbook_is_shown_in_the_language_in_use(language: str) -> None:
     finally:
         use_language("en")
     titles = {
-        "en": ["The database is slow", "Notifications do not arrive"],
-        "fr": ["La base de données est lente", "Les notifications n'arrivent pas"],
+        "en": ["The database is slow", "Notifications do not arrive", "Redis is full"],
+        "fr": ["La base de données est lente", "Les notifications n'arrivent pas", "Redis est plein"],
     }
     assert [row["title"] for row in rows] == titles[language]
 

@@ -41,7 +41,7 @@ def redis_broker_backlog(finding: Finding, view: View) -> Root:
     )
     look = samaops(view.site, "workers list")
     full = [symptom.title for code in (*_FULL, "redis.keys.big") for symptom in view.bad(code)]
-    return Root(fixes=(safe("redis.consumers", text, look),), speaks_for=(words_of(finding), *full))
+    return Root(fixes=(safe("owner.backlog", text, look),), speaks_for=(words_of(finding), *full))
 
 
 @root(
@@ -108,7 +108,7 @@ def redis_big_key(_finding: Finding, view: View) -> Root:
     """One key holds a large part of the memory."""
     text = _("Ask its owner; trim it in chunks or UNLINK it, never DEL")
     look = samaops(view.site, "redis bigkeys")
-    return Root(fixes=(safe("redis.owner", text, look),), verdict=Verdict.PROBABLE)
+    return Root(fixes=(safe("owner.key", text, look),), verdict=Verdict.PROBABLE)
 
 
 def _of_container(_finding: Finding, site: Site) -> Effects:

@@ -52,7 +52,7 @@ def filled(server: Server, results: int = 3000, cache: int = 1000) -> None:
     for number in range(results):
         pipe.set(RESULTS.format(number), "r" * 200)
     for number in range(cache):
-        pipe.setex(CACHE.format(number), 3600, "c" * 600)
+        pipe.set(CACHE.format(number), "c" * 600, ex=3600)
     pipe.execute()
 
 
@@ -172,7 +172,7 @@ def test_an_expiry_reaches_those_without_one_and_the_undo_only_those_that_still_
     site: Site, server: Server
 ) -> None:
     filled(server, 1000, 100)
-    server.client.setex(RESULTS.format(9999), 5000, "has its own")
+    server.client.set(RESULTS.format(9999), "has its own", ex=5000)
     server.client.rpush("celery", "a task")
     report = made(site, "redis expire", "celery-task-meta-", "600")
     ends = [server.client.ttl(RESULTS.format(number)) for number in range(1000)]

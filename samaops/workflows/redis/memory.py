@@ -189,7 +189,7 @@ def _grown(grown: int | None, error: float) -> str | None:
 
 def _columns() -> tuple[Column, ...]:
     return (
-        Column("prefix", _("keys that begin with")),
+        Column("prefix", _("prefix"), is_copied=True),
         Column("keys", _("keys"), True),
         Column("size", _("size"), True),
         Column("share", _("share"), True),

@@ -33,7 +33,8 @@ _WITH_TWO_WORDS = (
 def slowlog(site: Site, limit: int) -> Table:
     """Return the slowest first."""
     with look.connected(site) as client:
-        entries: list[dict[str, Any]] = client.slowlog_get(_READ)
+        # in two words: redis-py would join those of each command, and their number would be lost
+        entries: list[list[Any]] = client.execute_command("SLOWLOG", "GET", _READ)
         limits = client.config_get("slowlog-*")
     now = time.time()
     rows = [_row(entry, now) for entry in entries]
@@ -57,17 +58,18 @@ def slowlog(site: Site, limit: int) -> Table:
     return table(site, "slowlog", columns, rows[:limit], _answer(rows), notes)
 
 
-def _row(entry: dict[str, Any], now: float) -> look.Row:
-    words = _words(entry["command"]).split(" ")
-    age = max(0.0, now - float(entry["start_time"]))
+def _row(entry: list[Any], now: float) -> look.Row:
+    number, began, microseconds, command, *who = entry
+    age = max(0.0, now - float(began))
+    address, name = (_words(value) for value in (*who, b"", b"")[:2])  # before Redis 4 it does not say who
     return {
-        "id": entry["id"],
-        "milliseconds": round(entry["duration"] / 1000, 2),
+        "id": number,
+        "milliseconds": round(microseconds / 1000, 2),
         "age_seconds": round(age),
         "age": duration(age),
-        "command": _command(words),
-        "client": _words(entry.get("client_address") or b""),
-        "name": _words(entry.get("client_name") or b""),
+        "command": _command([_words(word) for word in command]),
+        "client": address,
+        "name": name,
     }
 
 

@@ -102,12 +102,14 @@ def test_a_playbook_is_shown_in_the_language_in_use(language: str) -> None:
             "The database is slow",
             "A disk is full",
             "Notifications do not arrive",
+            "Redis is full",
         ],
         "fr": [
             "L'API ne répond pas (502, 503, délais dépassés)",
             "La base de données est lente",
             "Un disque est plein",
             "Les notifications n'arrivent pas",
+            "Redis est plein",
         ],
     }
     assert [row["title"] for row in rows] == titles[language]

@@ -50,7 +50,8 @@ PLACES = {
     # What is told apart by the other member's release, environment, answers needs that member, and its server.
     "member-taken-out": Place(("balancer",), needs=("api_1",)),
     "bad-release-on-one-member": Place(("api_1", "releases"), needs=("worker1",), uses=("queries",)),
-    "api-answers-errors": _MEMBER,
+    # Errors of one member are taken for those of a broker or a cache that is gone, which all members need.
+    "api-answers-errors": Place(("api_1",), needs=("broker", "results")),
     "api-port-taken": _MEMBER,
     "environment-differs": Place(("api_1",), needs=("database", "pool")),
     "pgbouncer-disabled": Place(("pool",), hides=("publishing over minutes",), stops=("queries", "publishing", "sending")),

@@ -292,6 +292,10 @@ def member_down(finding: Finding, view: View) -> Root:
     )
 
 
+# What all members need: where another one answers well, none of it is behind the errors of this one.
+_SHARED = ("postgresql.*", "pgbouncer.*", "redis.*", "rabbitmq.*")
+
+
 @root("api-unhealthy", on="api.health.*", rank=Rank.PART, runbook="api-down", effects=MEMBER_GONE)
 def api_unhealthy(finding: Finding, view: View) -> Root:
     """A member answers that it is not well."""
@@ -302,6 +306,7 @@ def api_unhealthy(finding: Finding, view: View) -> Root:
         reasons.with_reason(finding.title, reason),
         reasons.advice(view, finding, str(container), reason),
         speaks_for=(words_of(finding), *reasons.suspects(view, container), *_still_sent(finding, view)),
+        ruled_out=_SHARED if any(view.ok(finding.code)) else (),
     )
 
 

@@ -10,11 +10,13 @@ from msgspec.structs import replace
 
 from samaops.config.playbooks import all_of
 from samaops.config.settings import Settings
+from samaops.facts.api import ApiFacts
 from samaops.facts.docker import DockerFacts
 from samaops.facts.loadbalancer import BigIpFacts, MemberFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.rabbitmq import BrokerConnections, RabbitMQFacts
 from samaops.model.cause import Cause, Verdict
+from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
@@ -22,7 +24,7 @@ from samaops.render import guide as face
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting import guide, names, request_counts, stations
 from tests.unit.changes.test_plans import CONTAINER, member
-from tests.unit.checks.judging import seen
+from tests.unit.checks.judging import failed, seen
 
 SITE: dict[str, Any] = {
     "site": "samaconso-lab",
@@ -85,6 +87,15 @@ def test_what_could_not_be_read_is_unknown_and_what_is_not_configured_is_skipped
     assert found["container"].hint == "samaops --lab diagnose --only docker"
     assert {found[name].status for name in ("pool", "database", "external")} == {Status.SKIPPED}
     assert way(loadbalancer=None)["balancer"].status is Status.SKIPPED
+
+
+def test_a_member_that_accepts_and_is_silent_is_stopped_at_its_event_loop() -> None:
+    silent = failed("api/api_1", ApiFacts, Failure(FailureKind.NO_ANSWER, "no answer", "GET /health"))
+    refused = failed("api/api_1", ApiFacts, Failure(FailureKind.REFUSED, "refused", "connect"))
+    found = way(silent, member("api_2", 200))["loop"]
+    assert (found.status, found.detail) == (Status.CRITICAL, "api_1 takes no request")
+    assert found.evidence["because"] == ["api.member.unreachable@api/api_1"]
+    assert way(refused, member("api_2", 200))["loop"].value == 1.0
 
 
 def named(subject: str, *findings: Finding, explains: tuple[str, ...] = ()) -> dict[str, str]:

@@ -42,7 +42,7 @@ processes_of() {
     END {
       is_in[first] = 1
       do { more = 0; for (pid in parent) if (!is_in[pid] && is_in[parent[pid]]) is_in[pid] = more = 1 } while (more)
-      for (pid in is_in) print pid
+      for (pid in is_in) if (is_in[pid]) print pid
     }' /proc/[0-9]*/stat 2>/dev/null | sort -n | head -n 40
 }
 
@@ -94,13 +94,21 @@ sockets() {
     ss -tanH | awk "\$1 != \"LISTEN\" { print \$1, \$5 }" | sort | uniq -c | sort -rn | head -n 60'
 }
 
+# Both versions of control groups; a server whose /sys/fs/cgroup is another's view may have neither.
 memory() {
   group=$(sed -n 's/^0:://p' "/proc/$first/cgroup")
   directory=/sys/fs/cgroup$group
-  [ -n "$group" ] && [ -r "$directory/memory.current" ] || { echo 'memory of its cgroup: not found' >&2; return 1; }
-  for file in memory.current memory.max memory.swap.current memory.events memory.pressure cpu.pressure pids.current; do
-    [ -r "$directory/$file" ] && sed "s/^/$file /" "$directory/$file"
+  [ -r "$directory/memory.current" ] || {
+    group=$(sed -n 's/^[0-9]*:\([a-z,]*,\)\{0,1\}memory\(,[a-z,]*\)\{0,1\}://p' "/proc/$first/cgroup")
+    directory=/sys/fs/cgroup/memory$group
+  }
+  seen=1
+  for file in memory.current memory.max memory.swap.current memory.events memory.pressure cpu.pressure pids.current \
+    memory.usage_in_bytes memory.limit_in_bytes memory.failcnt memory.oom_control; do
+    [ -r "$directory/$file" ] && sed "s/^/$file /" "$directory/$file" && seen=0
   done
+  [ $seen = 0 ] || echo 'memory of its control group: not found' >&2
+  return $seen
 }
 
 server() {

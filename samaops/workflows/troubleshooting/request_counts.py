@@ -12,6 +12,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import RabbitMQFacts
 from samaops.facts.sqlserver import SqlServerFacts
 from samaops.i18n import _, joined
+from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting import query_counts
@@ -91,6 +92,16 @@ def _loop(snapshot: Snapshot, site: Site) -> Station:
     """Say how long the slowest member takes for a request that touches nothing but its event loop."""
     if not site.members():
         return Station("loop", Status.SKIPPED, detail=_not_configured("api"))
+    silent = [
+        seen.subject
+        for seen in snapshot.of_system("api")
+        if seen.failure is not None and seen.failure.kind is FailureKind.NO_ANSWER
+    ]
+    if silent:  # it is accepted by the kernel, and nobody takes it
+        names = joined(subject.partition("/")[2] for subject in silent)
+        because = [f"api.member.unreachable@{subject}" for subject in silent]
+        words = _("{names} takes no request").format(names=names)
+        return Station("loop", Status.CRITICAL, None, words, {"because": because})
     medians = {facts.name: facts.answer.median_ms for _observation, facts in snapshot.facts_of(ApiFacts)}
     if not medians:
         return Station("loop", Status.SKIPPED, detail=_("no member answers"))

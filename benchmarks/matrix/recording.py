@@ -7,7 +7,7 @@ not looked at in it is among the absent.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ WELL = "well"
 KEPT = ("code", "status", "subject", "server", "title", "detail", "value", "warning", "critical", "evidence")
 # Of what is well, causes ask for the evidence of these only.
 ASKED = ("celery.", "docker.container.", "pgbouncer.pool.", "proxy.", "firebase.", "rabbitmq.connection.")
+# And of these where they hold what may fill a disk.
+ASKED_WHERE: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "docker.log.large": lambda row: float(row.get("value") or 0) >= 50,
+    "postgresql.wal.large": lambda row: bool(row["evidence"].get("wal_keep_bytes")),
+    "postgresql.temp.high": lambda row: bool(row["evidence"].get("by_pid")),
+}
 FAILING, BAD = "celery.tasks.failing", {"warning", "critical"}
 SHOWN_IN_LISTS, SHOWN_CHARACTERS = 5, 300
 
@@ -87,7 +93,8 @@ def _is_new(row: Mapping[str, Any], well: Mapping[str, Any] | None) -> bool:
 
 def _row(row: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
     kept = {name: row[name] for name in KEPT if row.get(name) not in (None, "")}
-    is_asked = row["status"] != "ok" or row["code"].startswith(ASKED)
+    tells = ASKED_WHERE.get(row["code"], lambda _row: False)
+    is_asked = row["status"] != "ok" or row["code"].startswith(ASKED) or tells(row)
     kept["evidence"] = _short(row.get("evidence") or {}) if is_asked else {}
     text = json.dumps(kept).replace(str(layout.directory), "/lab")
     return dict(json.loads(text))

@@ -38,6 +38,10 @@ class MigrationTool(Struct, frozen=True):
         done = self.shell.run(command, SECONDS + _SLACK_SECONDS)
         if done.exit_code:
             text = _("{tool} writes no SQL of the {direction}: {reason}")
-            words_of = {"tool": self.command, "direction": direction, "reason": done.reason()}
+            words_of = {
+                "tool": self.command,
+                "direction": direction,
+                "reason": done.reason("docker: ", "failed:"),
+            }
             raise ClientError(FailureKind.ERROR, text.format(**words_of), STAGE)
         return done.stdout

@@ -680,13 +680,7 @@ def test_only_the_rows_for_which_a_condition_is_true_come_back(
 
     verified(bring("orders_7", "id <= 7 AND amount::int > 2"))
     assert postgres_server.run("SELECT array_agg(id ORDER BY id) FROM orders_7") == [([3, 4, 5, 6, 7],)]
-    for where, words in {
-        "id < 0": "no row of public.orders",
-        "nothing_of_the_kind = 1": "nothing_of_the_kind",
-        "(SELECT count(*) FROM pg_class) = id": "no row of public.orders",
-    }.items():
-        report = bring("orders_none", where)
-        assert words in report.errors[0].message
+    assert "no row of public.orders" in bring("orders_none", "id < 0").errors[0].message
     assert postgres_server.run("SELECT to_regclass('orders_none')") == [(None,)]
     assert ours(postgres_server) == set()
 
@@ -714,7 +708,6 @@ def moving(came_from: str, to: str, *statements: str) -> Migrating:
 
 UP = moving("aaa", "bbb", "ALTER TABLE customers ADD COLUMN email text")
 DOWN = moving("bbb", "aaa", "ALTER TABLE customers DROP COLUMN email")
-EMAIL = ("public.customers.email",)
 
 
 def shape(server: PostgresServer) -> list[tuple[Any, ...]]:
@@ -724,32 +717,28 @@ def shape(server: PostgresServer) -> list[tuple[Any, ...]]:
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({}, ""),
-        ({"takes": ()}, "more would go than the plan says: public.customers.email"),
-        ({"down": moving("bbb", "aaa", "DELETE FROM orders WHERE id < 8")}, "rows would go of which the plan says nothing: public.orders"),
-        ({"down": moving("bbb", "aaa", "DELETE FROM orders WHERE id < 8"), "up": moving("aaa", "bbb"), "writes": True}, ""),
-        ({"down": moving("ccc", "aaa")}, "not at the revision that was planned"),
-        ({"down": Migrating("bbb", "aaa", DOWN.statements[:1], TABLE)}, "do not lead to the revision"),
-        ({"up": moving("aaa", "bbb", "ALTER TABLE nothing ADD COLUMN x int")}, "the way up again fails"),
-        ({"younger_than": 4e9}, "was not made just now"),
-    ],
-)  # fmt: skip
 def test_a_downgrade_is_proved_on_a_copy_alone(
-    changes: dict[str, Any], words: str, values: dict[str, Any], backups: Backups, postgres_server: PostgresServer
-) -> None:  # fmt: skip
+    values: dict[str, Any], backups: Backups, postgres_server: PostgresServer
+) -> None:
     for statement in NUMBER.split("; "):
         postgres_server.run(statement)
     backups.make()
-    before = shape(postgres_server)
-    rehearsing = Rehearsing(**{"into": f"{DRILL}proof", "younger_than": 0.0, "down": DOWN, "up": UP, "takes": EMAIL, **changes})  # fmt: skip
-    outcome = operations.run(Operation(REHEARSE, to_builtins(rehearsing), "db", 60.0), site_of(values))
-    assert outcome.is_ok == (not words), outcome.output
-    assert words in outcome.output
-    assert shape(postgres_server) == before
-    assert ours(postgres_server) == set()
+    site, before = site_of(values), shape(postgres_server)
+    deletes = moving("bbb", "aaa", "DELETE FROM orders WHERE id < 8")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, ""),
+        ({"takes": ()}, "more would go than the plan says: public.customers.email"),
+        ({"down": deletes, "up": moving("aaa", "bbb", "ALTER TABLE nothing ADD COLUMN x int")}, "rows would go of which the plan says nothing: public.orders; the way up again fails"),
+        ({"younger_than": 4e9}, "was not made just now"),
+    ]  # fmt: skip
+    for changes, words in cases:
+        wanted: dict[str, Any] = {"into": f"{DRILL}proof", "younger_than": 0.0, "down": DOWN, "up": UP}
+        rehearsing = Rehearsing(**{**wanted, "takes": ("public.customers.email",), **changes})
+        outcome = operations.run(Operation(REHEARSE, to_builtins(rehearsing), "db", 60.0), site)
+        assert outcome.is_ok == (not words), outcome.output
+        assert words in outcome.output
+        assert shape(postgres_server) == before
+        assert ours(postgres_server) == set()
 
 
 def test_the_live_database_goes_down_whole_or_not_at_all(
@@ -768,6 +757,7 @@ def test_the_live_database_goes_down_whole_or_not_at_all(
     )
     assert (go(half).is_ok, shape(postgres_server)) == (False, before)
     assert "not at the revision" in go(UP).output
+    assert "do not lead to the revision" in go(Migrating("bbb", "aaa", DOWN.statements[:1], TABLE)).output
     monkeypatch.setattr(rollback_database, "TRIES", 2)
     monkeypatch.setattr(rollback_database, "BETWEEN_SECONDS", 0.1)
     with postgres_server.connect() as holder:
@@ -813,8 +803,12 @@ def test_a_trial_opens_what_is_encrypted_and_compares_rows_with_objects(
     assert "1 encrypted part opened" in result
     assert "2 objects to which rows point are in the copy" in result
     assert "1 encrypted part was not opened" in verified(drilled()).actions[0].result
-    report = drilled(references=["SELECT 'documents/customer-' || id FROM customers WHERE id < 4"])
-    assert "rows point to 1 object that is not in the copy: documents/customer-2" in report.errors[0].message
     other = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True).stdout
     monkeypatch.setenv("OTHER", other)
-    assert "samaops/config.toml.age: " in drilled(identity={"env": "OTHER"}).errors[0].message
+    references = ["SELECT 'documents/customer-' || id FROM customers WHERE id < 4"]
+    report = drilled(references=references, identity={"env": "OTHER"})
+    titles = "; ".join(f"{finding.status}: {finding.title}" for finding in report.findings)
+    assert "rows point to 1 object that is not in the copy: documents/customer-2" in titles
+    assert "samaops/config.toml.age: " in titles
+    assert titles.count("critical") == 2
+    assert "restore db" in restoring.plan(site_of(values), "restore db", (ID,), ID).verb, "it can be restored"

@@ -136,6 +136,9 @@ def require_known(site: Site, releases: Releases, way: WayBack) -> None:
     if way.verdict in (Verdict.NEEDS_DOWNGRADE, Verdict.NEEDS_RESTORE):
         return
     hint = typed(site, "rollback check")
+    if not way.target and way.verdict is Verdict.UNKNOWN:
+        text = _("Whether there is a way back is not known: {reason}")
+        raise RefusedError(text.format(reason=way.reason), hint=hint)
     if not way.target:
         raise RefusedError(_("There is nothing to go back to: {reason}").format(reason=way.reason), hint=hint)
     text = (

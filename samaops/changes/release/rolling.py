@@ -157,6 +157,9 @@ def _require_open(site: Site, releases: Releases, way: WayBack) -> None:
         return
     is_of_database = way.verdict in (Verdict.NEEDS_DOWNGRADE, Verdict.NEEDS_RESTORE)
     hint = samaops(site, "rollback db --dry-run" if is_of_database else "rollback check")
+    if not way.target and way.verdict is Verdict.UNKNOWN:
+        text = _("Whether there is a way back is not known: {reason}")
+        raise RefusedError(text.format(reason=way.reason), hint=hint)
     if not way.target:
         raise RefusedError(_("There is nothing to go back to: {reason}").format(reason=way.reason), hint=hint)
     text = {

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from msgspec import convert
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from samaops.changes.restoring.condition import checked
@@ -36,7 +36,7 @@ from samaops.facts.restoring import DRILL as PREFIX
 from samaops.facts.restoring import Source
 from samaops.i18n import _, joined, ngettext
 from samaops.model.failure import FailureKind
-from samaops.model.plan import Operation, Outcome
+from samaops.model.plan import LeftOut, Operation, Outcome
 from samaops.model.quantities import duration
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
@@ -55,6 +55,13 @@ def _drill_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     )
 
 
+class _Besides(Struct, frozen=True):
+    """What a trial tells of what lies beside the dump: in words, and what is wrong. No restore is refused for it."""
+
+    said: list[str]
+    wrong: list[str]
+
+
 @runs(DRILL, lines=_drill_lines)
 def drill(operation: Operation, site: Site) -> Outcome:
     """Try a backup, write into the catalogue how it went, leave nothing. Raises ClientError."""
@@ -65,7 +72,7 @@ def drill(operation: Operation, site: Site) -> Outcome:
         of, _manifest = at.source(drilling.id)
         different: list[str] = []
         phases: dict[str, float] = {}
-        besides: list[str] = []
+        besides = _Besides([], [])
         try:
             different += _tried(at, drilling, operation.timeout_seconds, phases, besides)
         except ClientError as error:
@@ -78,15 +85,22 @@ def drill(operation: Operation, site: Site) -> Outcome:
         at.store.update(of.id, lambda run: _graded(run, of, grade))
     if left:
         return Outcome(False, left)
-    measured = {"seconds": seconds, **phases, "differences": different[:50], "besides": besides}
+    measured = {
+        "seconds": seconds,
+        **phases,
+        "differences": different[:50],
+        "besides": besides.said,
+        "wrong": besides.wrong,
+    }
     if different:
         return Outcome(False, words, is_seen=True, measured=measured)
     text = _("restored in {restore}, {seconds} with all comparisons; {rows} rows, nothing is different")
     words = text.format(
         restore=duration(phases["restore"]), seconds=duration(seconds), rows=sum(of.rows.values()) or "?"
     )
-    words = "; ".join((words, *besides))
-    return Outcome(True, words, is_seen=True, measured=measured)
+    words = "; ".join((words, *besides.said))
+    left_out = tuple(LeftOut(f"backup/{drilling.id}", each, is_failure=True) for each in besides.wrong)
+    return Outcome(True, words, is_seen=True, measured=measured, left_out=left_out)
 
 
 def _shortened(different: list[str]) -> str:
@@ -117,9 +131,9 @@ def _drop_left(at: Workshop) -> None:
 
 
 def _tried(
-    at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, float], besides: list[str]
+    at: Workshop, drilling: Drilling, seconds: float, phases: dict[str, float], besides: _Besides
 ) -> Iterator[str]:
-    """Restore and yield all that is not as it must be; ``besides`` gets what else is to be known.
+    """Restore and yield all that is not as it must be; ``besides`` gets what is known of all besides the database.
 
     Raises ClientError, also when its time is over.
     """
@@ -143,8 +157,8 @@ def _tried(
     yield from differences(at, of, drilling.into, left())
     yield from _indexes(at, drilling.into, left())
     yield from _queries(at, drilling.into)
-    yield from references.missing(at, drilling.into, manifest, left(), besides)
-    yield from encrypted_parts(at, of, manifest, besides)
+    besides.wrong.extend(references.missing(at, drilling.into, manifest, left(), besides.said))
+    besides.wrong.extend(_encrypted_parts(at, of, manifest, besides.said))
     phases["compared"] = round(time.monotonic() - began, 1)
 
 
@@ -171,7 +185,7 @@ def _queries(at: Workshop, into: str) -> Iterator[str]:
             yield text.format(number=number, answer=answer[:100] or "-")
 
 
-def encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, besides: list[str]) -> Iterator[str]:
+def _encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, said: list[str]) -> Iterator[str]:
     """Open each part that only the key opens, on this machine, and yield what is not as it must be."""
     parts = [file for file in manifest.files if file.path.endswith(ENCRYPTED)] if manifest else []
     if not parts:
@@ -182,7 +196,7 @@ def encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, besides
             "{count} encrypted parts were not opened: the key is not here ([backup.drill] identity)",
             len(parts),
         )
-        besides.append(text.format(count=len(parts)))
+        said.append(text.format(count=len(parts)))
         return
     opened = 0
     for file in parts:
@@ -199,7 +213,7 @@ def encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, besides
         else:
             yield _("{path} is empty").format(path=file.path)
     text = ngettext("{count} encrypted part opened", "{count} encrypted parts opened", opened)
-    besides.append(text.format(count=opened))
+    said.append(text.format(count=opened))
 
 
 def _now() -> str:

@@ -44,6 +44,8 @@ def _few(rows: Any) -> st.SearchStrategy[tuple[Any, ...]]:
 
 
 st.register_type_strategy(tuple, _few)
+# Moments of facts have their time zone.
+st.register_type_strategy(datetime, st.datetimes(timezones=st.just(timezone.utc)))
 FAILURE = Failure(FailureKind.REFUSED, "connection refused", "connect", 3)
 MOMENT = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
 

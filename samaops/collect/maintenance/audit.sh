@@ -16,7 +16,7 @@ look() {
   # It refuses a report that is a link, which in a directory of everybody anybody could lay.
   place=$(as_root mktemp -d /var/tmp/samaops-audit.XXXXXX) || { echo 'exit 1'; return; }
   trap 'as_root rm -rf -- "$place"' EXIT
-  as_root nice -n 19 timeout -k 5 "$seconds" lynis audit system --cronjob --quiet --no-colors \
+  as_root nice -n 10 timeout -k 5 "$seconds" lynis audit system --cronjob --quiet --no-colors \
     --logfile "$place/log" --report-file "$place/report" >/dev/null
   echo "exit $?"
   section report

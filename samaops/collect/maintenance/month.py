@@ -37,7 +37,7 @@ Sections = Mapping[str, list[str]]
 UPDATES_SECONDS = 90.0
 ACCESS_SECONDS = 60.0
 LOGINS_SECONDS = 180.0
-# Lynis looks at everything, with the least priority.
+# Lynis looks at everything, with a low priority.
 AUDIT_SECONDS = 900.0
 LEAST_AUDIT_SECONDS = 120.0
 # A month, and the days by which the last run may have been early.

@@ -19,7 +19,8 @@ case $what in
     echo there
     base64 -w 0 <"$path" ;;
   put)
-    mkdir -p -m 700 -- "$kept" || exit 1
+    # Others read what lies beside it.
+    (umask 022 && mkdir -p -- "${kept%/*}") && mkdir -p -m 700 -- "$kept" || exit 1
     new=$path.samaops-new
     trap 'rm -f -- "$new"' EXIT
     if [ -e "$path" ]; then

@@ -73,7 +73,7 @@ def test_where_nothing_is_different_it_says_so() -> None:
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ConfigFiles:
     """Return those of this machine, as whoever runs this test."""
-    monkeypatch.setattr(config_files, "KEPT", str(tmp_path / "kept"))
+    monkeypatch.setattr(config_files, "KEPT", str(tmp_path / "kept" / "files"))
     monkeypatch.setattr(
         config_files, "as_user", lambda _user, script, *words: config_files_command(script, words)
     )
@@ -98,6 +98,8 @@ def test_a_file_is_replaced_as_a_whole_and_put_back_with_its_rights(
     files.put(str(path), sum_of(b"now\n"), sum_of(b"then\n"), b"then\n")
     assert path.read_bytes() == b"then\n"
     assert path.stat().st_mode & 0o777 == 0o640
+    kept = tmp_path / "kept"
+    assert (kept.stat().st_mode & 0o777, (kept / "files").stat().st_mode & 0o777) == (0o755, 0o700)
     files.back(str(path), sum_of(b"then\n"), sum_of(b"now\n"))
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"now\n", 0o640)
     assert {each.name for each in tmp_path.iterdir()} == {"pgbouncer.ini", "kept"}, "nothing else is left"

@@ -20,18 +20,18 @@ _MOST_NAMED = 3
 
 
 def missing(
-    at: Workshop, into: str, manifest: Manifest | None, seconds: float, said: list[str]
+    at: Workshop, into: str, manifest: Manifest | None, seconds: float, remarks: list[str]
 ) -> Iterator[str]:
     """Yield, for each query of [backup.drill] references, how many of its objects are in no copy, with some of them.
 
-    ``said`` gets how many were found, or why nothing was compared. Raises ClientError where the list cannot be read.
+    ``remarks`` gets how many were found, or why nothing was compared. Raises ClientError where the list cannot be read.
     """
     backup = backup_of(at.site)
     queries = backup.drill.references
     if not queries:
         return
     if manifest is None or manifest.objects is None or backup.objects is None:
-        said.append(_("rows were not compared with objects: no copy of the objects goes with this backup"))
+        remarks.append(_("rows were not compared with objects: no copy of the objects goes with this backup"))
         return
     store = ObjectStore(at.store.shell, backup.objects.directory.rstrip("/"), backup.os_user, backup.timeout)
     for number, query in enumerate(queries, 1):
@@ -58,7 +58,7 @@ def missing(
                 "{count} objects to which rows point are in the copy",
                 found,
             )
-            said.append(text.format(count=found))
+            remarks.append(text.format(count=found))
 
 
 def _paths(answer: BinaryIO) -> Iterator[str]:

@@ -58,7 +58,7 @@ def _drill_lines(operation: Operation, site: Site) -> tuple[str, ...]:
 class _Besides(Struct, frozen=True):
     """What a trial tells of what lies beside the dump: in words, and what is wrong. No restore is refused for it."""
 
-    said: list[str]
+    remarks: list[str]
     wrong: list[str]
 
 
@@ -89,7 +89,7 @@ def drill(operation: Operation, site: Site) -> Outcome:
         "seconds": seconds,
         **phases,
         "differences": different[:50],
-        "besides": besides.said,
+        "besides": besides.remarks,
         "wrong": besides.wrong,
     }
     if different:
@@ -98,7 +98,7 @@ def drill(operation: Operation, site: Site) -> Outcome:
     words = text.format(
         restore=duration(phases["restore"]), seconds=duration(seconds), rows=sum(of.rows.values()) or "?"
     )
-    words = "; ".join((words, *besides.said))
+    words = "; ".join((words, *besides.remarks))
     left_out = tuple(LeftOut(f"backup/{drilling.id}", each, is_failure=True) for each in besides.wrong)
     return Outcome(True, words, is_seen=True, measured=measured, left_out=left_out)
 
@@ -157,8 +157,8 @@ def _tried(
     yield from differences(at, of, drilling.into, left())
     yield from _indexes(at, drilling.into, left())
     yield from _queries(at, drilling.into)
-    besides.wrong.extend(references.missing(at, drilling.into, manifest, left(), besides.said))
-    besides.wrong.extend(_encrypted_parts(at, of, manifest, besides.said))
+    besides.wrong.extend(references.missing(at, drilling.into, manifest, left(), besides.remarks))
+    besides.wrong.extend(_encrypted_parts(at, of, manifest, besides.remarks))
     phases["compared"] = round(time.monotonic() - began, 1)
 
 
@@ -185,7 +185,9 @@ def _queries(at: Workshop, into: str) -> Iterator[str]:
             yield text.format(number=number, answer=answer[:100] or "-")
 
 
-def _encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, said: list[str]) -> Iterator[str]:
+def _encrypted_parts(
+    at: Workshop, of: Source, manifest: Manifest | None, remarks: list[str]
+) -> Iterator[str]:
     """Open each part that only the key opens, on this machine, and yield what is not as it must be."""
     parts = [file for file in manifest.files if file.path.endswith(ENCRYPTED)] if manifest else []
     if not parts:
@@ -196,7 +198,7 @@ def _encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, said: 
             "{count} encrypted parts were not opened: the key is not here ([backup.drill] identity)",
             len(parts),
         )
-        said.append(text.format(count=len(parts)))
+        remarks.append(text.format(count=len(parts)))
         return
     opened = 0
     for file in parts:
@@ -213,7 +215,7 @@ def _encrypted_parts(at: Workshop, of: Source, manifest: Manifest | None, said: 
         else:
             yield _("{path} is empty").format(path=file.path)
     text = ngettext("{count} encrypted part opened", "{count} encrypted parts opened", opened)
-    said.append(text.format(count=opened))
+    remarks.append(text.format(count=opened))
 
 
 def _now() -> str:

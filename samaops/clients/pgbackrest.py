@@ -120,7 +120,10 @@ def stanza_in(answer: str, name: str) -> Stanza:
 
 
 def _physical(each: Mapping[str, Any], stanza: Mapping[str, Any]) -> Physical:
-    versions = {(one["id"], one["repo-key"]): str(one["version"]) for one in stanza["db"]}
+    versions = {
+        (each_version["id"], each_version["repo-key"]): str(each_version["version"])
+        for each_version in stanza["db"]
+    }
     run = str((each.get("annotation") or {}).get(ANNOTATION, ""))
     sizes = each["info"]
     return Physical(
@@ -189,8 +192,8 @@ def _words(answer: str) -> str:
     at = next((number for number, line in enumerate(lines) if "ERROR: [" in line), None)
     if at is None:
         return " ".join(lines[-1:])[:400]
-    told = [lines[at], *_hints(lines[at + 1 :])]
-    return re.sub(r"^.*?ERROR: ", "", " ".join(told))[:400]
+    words = [lines[at], *_hints(lines[at + 1 :])]
+    return re.sub(r"^.*?ERROR: ", "", " ".join(words))[:400]
 
 
 def _hints(lines: Iterable[str]) -> Iterator[str]:

@@ -56,12 +56,12 @@ def plan_restore(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
     if to is None:
         of = require_restorable(site, seen, name)
         first: tuple[Step, ...] = ()
-        told = _facts_of(seen, of)
+        about = _facts_of(seen, of)
     else:
         of, physical = recovery.source(snapshot, site, to)
         first = (recovery.step(site, seen, of, physical, to),)
-        told = recovery.notes(seen, of, physical)
-    return _plan(snapshot, site, of, first, tuple(told), arguments if to else (of.id,))
+        about = recovery.notes(seen, of, physical)
+    return _plan(snapshot, site, of, first, tuple(about), arguments if to else (of.id,))
 
 
 def _plan(
@@ -69,7 +69,7 @@ def _plan(
     site: Site,
     of: Source,
     first: tuple[Step, ...],
-    told: tuple[str, ...],
+    about: tuple[str, ...],
     arguments: tuple[str, ...],
 ) -> Plan:
     """Return the plan; ``first`` are the steps that make the backup, where it is not there yet."""
@@ -106,7 +106,7 @@ def _plan(
             *filling_steps(site, Restoring(of.id, into, database=name)),
             swaps.swap_step(site, swapping, _destroys(seen, of) if live else "", undo),
         ),
-        notes=(*told, _of_live(seen, live), *losses, *swaps.notes(site, swapping, seen.sessions)),
+        notes=(*about, _of_live(seen, live), *losses, *swaps.notes(site, swapping, seen.sessions)),
         lock=LOCK,
     )
 

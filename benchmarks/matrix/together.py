@@ -113,10 +113,13 @@ PLACES = {
     "checkpoints-requested": Place(("checkpoints",), needs=("database",)),
     "disk-filled": Place(("disk of api", "disk alarm"), hides=_SILENT, stops=("publishing", "sending")),
     **dict.fromkeys(
-        ("deleted-open-file", "container-log-grown", "application-log-grown", "inodes-exhausted",
+        ("deleted-open-file", "application-log-grown",
          "docker-volume-filled", "images-filled", "redis-save-left", "core-dumps"),
         Place(("disk of workers",)),
     ),
+    # Whose log it is, the engine tells; and a disk without inodes is why an engine or Redis stops.
+    "container-log-grown": Place(("disk of workers", "docker of workers")),
+    "inodes-exhausted": Place(("disk of workers", "docker of workers", "redis")),
     **dict.fromkeys(
         ("wal-kept-by-setting", "query-temporary-files", "database-grown"),
         Place(("disk of db",), needs=("database",)),

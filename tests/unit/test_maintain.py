@@ -139,7 +139,18 @@ def test_its_looks_are_registered_and_taken_only_when_asked_for_by_name() -> Non
         looks = registry.collectors(site, Selection(only=only))
         return [look.subject for look in looks if look.system == "maintenance"]
 
-    kinds = ["servers", "images", "logs", "updates", "audit", "access", "logins", "rotation", "safety"]
+    kinds = [
+        "servers",
+        "cleanable",
+        "images",
+        "logs",
+        "updates",
+        "audit",
+        "access",
+        "logins",
+        "rotation",
+        "safety",
+    ]
     assert subjects("maintenance") == [f"{kind}/api" for kind in kinds]
     assert subjects("maintenance.images") == ["images/api"]
     assert subjects() == []

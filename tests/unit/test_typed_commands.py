@@ -35,7 +35,7 @@ from tests.unit.causes.test_roots import settings as guide_settings
 PROGRAMS = frozenset(
     (
         *("ssh", "curl", "openssl", "nc", "ping", "ip", "getent", "pg_isready", "for", "odbcinst", "samaops"),
-        *("sudo", "psql", "docker", "date"),
+        *("sudo", "psql", "docker", "date", "ps", "systemctl", "last"),
     )
 )
 BLANK = re.compile(

@@ -166,8 +166,8 @@ def _were_taken(
     if count.ready <= MOST_MESSAGES:
         there = Counter(map(_identity, api.read(queue, count.ready) if count.ready else ()))
         wanted = Counter(map(_identity, batch))
-        is_gone = any(there[one] < wanted[one] for one in wanted)
-        is_there = any(there[one] == wanted[one] == 1 for one in wanted)
+        is_gone = any(there[message] < wanted[message] for message in wanted)
+        is_there = any(there[message] == wanted[message] == 1 for message in wanted)
         if is_there and not is_gone and not is_begun:
             return False
         if not is_there and (is_gone or is_begun) and not count.consumers:

@@ -84,9 +84,9 @@ class Line(Struct, frozen=True):
         for word in words:
             if PurePosixPath(word).name in _SCRIPTS:
                 return _SCRIPTS[PurePosixPath(word).name]
-        said = " ".join(words)
+        line = " ".join(words)
         is_samaops = any(PurePosixPath(word).name == "samaops" for word in words)
-        return next((job for text, job in _WORDS.items() if is_samaops and text in said), "")
+        return next((job for text, job in _WORDS.items() if is_samaops and text in line), "")
 
 
 def lines_of(content: str, *, has_user: bool) -> Iterator[Line]:

@@ -133,8 +133,8 @@ def _written(wanted: Pausing) -> str:
     return f"{_until(datetime.fromisoformat(wanted.until))} {wanted.reason}" if wanted.until else ""
 
 
-def _wanted(job: str, said: str) -> Pausing:
-    until, _space, reason = said.partition(" ")
+def _wanted(job: str, value: str) -> Pausing:
+    until, _space, reason = value.partition(" ")
     return Pausing(job, until, reason)
 
 

@@ -73,9 +73,9 @@ def _require_free(site: Site, book: Book, processes: GroupProcesses, job: Job) -
         goes_on = processes.lives(run) if run.host == host and run.pid else is_young
         if goes_on:
             text = _("{job} still goes on: process {pid} on {host}, since {moment}")
-            said = text.format(job=run.job, pid=run.pid, host=run.host, moment=moment(began.timestamp()))
+            message = text.format(job=run.job, pid=run.pid, host=run.host, moment=moment(began.timestamp()))
             raise LockedError(
-                said, chosen.same(samaops(site, f"schedule explain {run.job}")), began.isoformat()
+                message, chosen.same(samaops(site, f"schedule explain {run.job}")), began.isoformat()
             )
 
 
@@ -123,6 +123,6 @@ def table_of(run: Run, site: Site) -> Table:
     """Return one run as an answer."""
     row = row_of(run, site)
     columns = (Column("when", _("when")), Column("how", _("how it ended")), Column("took", _("took")))
-    said = ": ".join(word for word in (f"{run.job}, {row['how']}", str(row["reason"] or "")) if word)
+    title = ": ".join(word for word in (f"{run.job}, {row['how']}", str(row["reason"] or "")) if word)
     notes = (_("output: {path}").format(path=run.log),) if run.log else ()
-    return Table("schedule_runs", columns, (row,), said, notes, said)
+    return Table("schedule_runs", columns, (row,), title, notes, title)

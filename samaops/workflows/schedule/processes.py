@@ -173,5 +173,5 @@ def _last_words(log: str) -> str:
             lines = file.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    said = (" ".join(line.split()) for line in reversed(lines))
-    return next((line for line in said if line), "")[:_LAST_CHARACTERS]
+    squeezed = (" ".join(line.split()) for line in reversed(lines))
+    return next((line for line in squeezed if line), "")[:_LAST_CHARACTERS]

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-USER, PASSWORD = "samaops", 'canary "f5" pass\'word\\'
+USER, PASSWORD = "samaops", 'secret-of-f5 "x" pass\'word\\'
 POOL = "/mgmt/tm/ltm/pool/~Common~samaconso_api_pool"
 _MEMBER = re.compile(re.escape(POOL) + r"/members/~Common~([^/]+)")
 

@@ -281,7 +281,7 @@ def test_a_watchdog_puts_a_member_back_and_nobody_sees_the_password(
     assert guards()
     seen = everything_that_is_seen()
     assert "samaops-balancer" in seen
-    assert not re.search("canary", seen)
+    assert not re.search("secret-of-f5", seen)
     eventually(lambda: f5.members[members[0]].is_enabled, 15)
     eventually(lambda: not guards(), 5)
 

@@ -77,6 +77,12 @@ def served(lab: RunningLab) -> str:
     return str(json.loads(done.stdout)["version"]) if done.returncode == 0 else ""
 
 
+def is_well(lab: RunningLab, member: str) -> bool:
+    """Return whether a member itself answers its health path well."""
+    command = [*lab.network, "curl", "-sf", "-m", "5", f"http://{member}/health"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def test_the_list_says_which_runs_and_which_is_kept(lab: RunningLab) -> None:
     deploy(lab, ADDING)
     found = {
@@ -293,6 +299,7 @@ def test_members_of_two_releases_are_critical(lab: RunningLab) -> None:
     compose = ["docker-compose", "-p", "samaconso", "--project-directory", "/opt/samaconso"]
     compose += ["-f", "/opt/samaconso/docker-compose.production.yml"]
     on(lab, "api", *compose, "-f", "/run/half.yml", "up", "-d", "--no-deps", "api_1")
+    eventually(lambda: is_well(lab, "127.101.0.2:8001"), 60)
     try:
         report, code = lab.diagnose("--only", "release,docker,api")
         assert code == 2
@@ -306,9 +313,11 @@ def test_members_of_two_releases_are_critical(lab: RunningLab) -> None:
 
 def superuser(lab: RunningLab, statement: str) -> str:
     """Run a statement as PostgreSQL's own user and return its answer."""
-    socket = on(lab, "db", "sh", "-c", "awk '/\\.s\\.PGSQL\\.5432$/ {print $8; exit}' /proc/net/unix").strip()
-    command = ("psql", "-X", "-h", str(Path(socket).parent), "-At", "-d", "samaconso", "-c", statement)
-    return on(lab, "db", "runuser", "-u", "postgres", "--", *command).strip()
+    command = ["psql", "-X", "-h", "127.101.0.1", "-U", "postgres", "-At", "-d", "samaconso", "-c", statement]
+    password = {"PGPASSWORD": lab.layout.secrets().postgres_password}
+    done = run_in(lab.site.server("db"), command, variables=password)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 REVISION = "SELECT version_num FROM alembic_version"

@@ -49,7 +49,7 @@ def test_a_cause_is_explained_with_what_shows_it_its_fixes_and_its_incident(sama
     ("arguments", "meant"),
     [
         (("queue-without-consumr",), "samaops explain queue-without-consumer"),
-        (("redis",), "samaops explain redis.memory.high"),
+        (("redis",), "samaops explain redis.keys.big"),
         (("xyzzy",), "samaops explain --graph"),
         (("redis-down", "--form", "dot"), "--form is of --graph only"),
         (("redis-down", "--graph"), "samaops explain redis-down"),

@@ -348,5 +348,7 @@ def test_list_names_every_task_without_any_configuration(samaops: Samaops) -> No
     human = samaops("maintain", "list").stdout
     assert all(f"  {name} " in human for name in names)
     document = samaops("maintain", "list", "-o", "json").json()
-    assert [one["name"] for one in document["tasks"]] == names
-    assert [one["name"] for one in document["tasks"] if one["changes"]] == ["images", "releases"]
+    daily = [task for task in document["tasks"] if task["run"] == "daily"]
+    assert [task["name"] for task in daily] == names
+    assert [task["name"] for task in daily if task["changes"]] == ["images", "releases"]
+    assert {task["run"] for task in document["tasks"]} == {"daily", "weekly", "monthly"}

@@ -80,7 +80,7 @@ def test_completion_knows_commands_and_options(samaops: Samaops) -> None:
         variables = {"_SAMAOPS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
         return samaops(**variables).stdout
 
-    assert complete("samaops di", 1).split() == ["diagnose"]
+    assert complete("samaops di", 1).split() == ["diagnose", "disk"]
     assert "--list-checks" in complete("samaops diagnose --li", 2)
     assert "check" in complete("samaops config ", 2).split()
 

@@ -256,7 +256,7 @@ def test_nothing_chosen_changes_nothing(site: Site) -> None:
         (("notifications", "--apply", "site.rely"), "has no fix 'site.rely'"),
         (("show",), "show needs the playbook"),
         (("show", "nothing"), "There is no playbook 'nothing'"),
-        (("show", "notifications", "-o", "nagios"), "no form nagios"),
+        (("show", "notifications", "-o", "png"), "must be one of"),
     ],
 )
 def test_a_wrong_command_line_is_64(site: Site, words: tuple[str, ...], said: str) -> None:

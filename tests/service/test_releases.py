@@ -313,9 +313,9 @@ def test_members_of_two_releases_are_critical(lab: RunningLab) -> None:
 
 def superuser(lab: RunningLab, statement: str) -> str:
     """Run a statement as PostgreSQL's own user and return its answer."""
-    command = ["psql", "-X", "-h", "127.101.0.1", "-U", "postgres", "-At", "-d", "samaconso", "-c", statement]
-    password = {"PGPASSWORD": lab.layout.secrets().postgres_password}
-    done = run_in(lab.site.server("db"), command, variables=password)
+    psql = ["psql", "-X", "-h", "127.101.0.1", "-U", "postgres", "-At", "-d", "samaconso", "-c", statement]
+    environment = {**os.environ, "PGPASSWORD": lab.layout.secrets().postgres_password}
+    done = subprocess.run([*lab.network, *psql], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

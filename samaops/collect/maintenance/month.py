@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Completed, reason
+from samaops.clients.shell import Completed, serious
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import check_exit, complaints_of, cut, refusal, script_of
@@ -291,8 +291,7 @@ def read_logins(done: Completed, token: str, since: float) -> LoginsFacts:
     sections, complaints = cut(done, token), complaints_of(done, token)
     source = "".join(sections.get("source", [])[:1])
     if source == "absent":
-        words = reason(complaints["source"], "password", "denied")
-        if words:
+        if serious(complaints["source"]):  # sudo asks for a password, or the directory is closed
             raise refusal(complaints["source"])
         text = _("there is neither a journal nor /var/log/auth.log")
         raise ClientError(FailureKind.MISSING, text, "logins")

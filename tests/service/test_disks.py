@@ -88,15 +88,17 @@ def test_a_rotated_log_is_compressed_and_comes_back_as_it_was(site: Site, mount:
     rotated.chmod(0o640)
     with held(writing):
         report = made(site, "disk clean", "db", "rotated")
-        assert statuses(report) == [ActionStatus.VERIFIED], report.errors
         assert writing.exists()
+        # Where this machine has rotated logs of its own, there is a step for each of their disks.
+        assert set(statuses(report)) == {ActionStatus.VERIFIED}, report.errors
+        assert sum(str(mount) in action.title for action in report.actions) == 1
     assert not rotated.exists()
     assert gzip.decompress((mount / "logs" / "api 2026.log.1.gz").read_bytes()) == content
     assert "freed" in report.actions[0].result
 
     (journal,) = {action.journal for action in report.actions if action.journal}
     undone = change.apply(site, history.undo(site, str(journal)), 20.0)
-    assert statuses(undone) == [ActionStatus.VERIFIED], undone.errors
+    assert set(statuses(undone)) == {ActionStatus.VERIFIED}, undone.errors
     assert rotated.read_bytes() == content
     assert rotated.stat().st_mode & 0o777 == 0o640
 

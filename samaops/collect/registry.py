@@ -30,6 +30,17 @@ class Target(Struct, frozen=True):
     seconds: float
 
 
+def each_server(seconds: float) -> Callable[[Site], Iterator[Target]]:
+    """Return what yields the servers that can be logged in to, or are this machine; what runs there may take so long."""
+
+    def targets(site: Site) -> Iterator[Target]:
+        for name, server in site.settings.servers.items():
+            if server.ssh != "none":
+                yield Target(name, server, name, site.shell_seconds(name, seconds))
+
+    return targets
+
+
 class _Look(Struct, frozen=True):
     system: str
     facts_type: type

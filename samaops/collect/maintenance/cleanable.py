@@ -12,7 +12,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
 from samaops.collect.maintenance.directories import WATCHED
-from samaops.collect.registry import Target, collects
+from samaops.collect.registry import collects, each_server
 from samaops.collect.sections import cut, script_of
 from samaops.config.settings import Server
 from samaops.facts.disks import CleanableFacts, CleanDisk, Holder, LogFile, Store
@@ -27,17 +27,10 @@ _BLOCK = 512
 LOG = "maintenance.cleanable.log"
 
 
-def _targets(site: Site) -> Iterator[Target]:
-    """Yield each server that can be logged in to."""
-    for name, server in site.settings.servers.items():
-        if server.ssh != "none":
-            yield Target(name, server, name, site.shell_seconds(name, SCRIPT_SECONDS))
-
-
 @collects(
     "maintenance",
     CleanableFacts,
-    targets=_targets,
+    targets=each_server(SCRIPT_SECONDS),
     feeds=("maintenance.cleanable",),
     kind="cleanable",
     on_request=True,

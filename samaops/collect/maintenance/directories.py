@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell
 from samaops.collect.engine import Probe
-from samaops.collect.registry import Target, collects
+from samaops.collect.registry import collects, each_server
 from samaops.collect.sections import cut, script_of
 from samaops.config.settings import Server
 from samaops.facts.maintenance import DirectoriesFacts, MountUse
@@ -26,17 +26,10 @@ SCRIPT_SECONDS = 60.0
 WATCHED = ("/", "/data")
 
 
-def _targets(site: Site) -> Iterator[Target]:
-    """Yield each server that can be logged in to."""
-    for name, server in site.settings.servers.items():
-        if server.ssh != "none":
-            yield Target(name, server, name, site.shell_seconds(name, SCRIPT_SECONDS))
-
-
 @collects(
     "maintenance",
     DirectoriesFacts,
-    targets=_targets,
+    targets=each_server(SCRIPT_SECONDS),
     feeds=("maintenance.disk",),
     kind="servers",
     on_request=True,

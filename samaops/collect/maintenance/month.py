@@ -13,7 +13,7 @@ from pathlib import Path
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, serious
 from samaops.collect.engine import Probe
-from samaops.collect.registry import Target, collects
+from samaops.collect.registry import collects, each_server
 from samaops.collect.sections import check_exit, complaints_of, cut, refusal, script_of
 from samaops.config.settings import Server
 from samaops.facts.maintenance_month import (
@@ -52,12 +52,6 @@ _FAILED = re.compile(
 _ALL_RIGHTS = ("root", "sudo", "wheel", "admin", "docker", "lxd")
 
 
-def _each_server(seconds: float, site: Site) -> Iterator[Target]:
-    for name, server in site.settings.servers.items():
-        if server.ssh != "none":
-            yield Target(name, server, name, site.shell_seconds(name, seconds))
-
-
 def _asked(probe: Probe, name: str, seconds: float, *words: str) -> tuple[Completed, str]:
     """Run a script of this room on the probe's server."""
     assert probe.server is not None
@@ -80,7 +74,7 @@ def _incomplete(stage: str) -> ClientError:
 @collects(
     "maintenance",
     UpdatesFacts,
-    targets=lambda site: _each_server(UPDATES_SECONDS, site),
+    targets=each_server(UPDATES_SECONDS),
     feeds=("maintenance.updates",),
     kind="updates",
     on_request=True,
@@ -135,7 +129,7 @@ def _stale(lines: Sequence[str]) -> tuple[str, ...] | None:
 @collects(
     "maintenance",
     AuditFacts,
-    targets=lambda site: _each_server(AUDIT_SECONDS + 10, site),
+    targets=each_server(AUDIT_SECONDS + 10),
     feeds=("maintenance.audit",),
     kind="audit",
     on_request=True,
@@ -183,7 +177,7 @@ def _issue(value: str) -> AuditIssue:
 @collects(
     "maintenance",
     AccessFacts,
-    targets=lambda site: _each_server(ACCESS_SECONDS, site),
+    targets=each_server(ACCESS_SECONDS),
     feeds=("maintenance.access",),
     kind="access",
     on_request=True,
@@ -274,7 +268,7 @@ def _seen(
 @collects(
     "maintenance",
     LoginsFacts,
-    targets=lambda site: _each_server(LOGINS_SECONDS, site),
+    targets=each_server(LOGINS_SECONDS),
     feeds=("maintenance.logins",),
     kind="logins",
     on_request=True,

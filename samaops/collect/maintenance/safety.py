@@ -6,14 +6,14 @@ import json
 import re
 import secrets
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.engine import Probe
-from samaops.collect.registry import Target, collects
+from samaops.collect.registry import collects, each_server
 from samaops.collect.sections import check_exit, complaints_of, cut, refusal, script_of
 from samaops.config.settings import Server
 from samaops.facts.maintenance_month import ContainerSafety, Listening, ReadableSecret, SafetyFacts
@@ -27,16 +27,10 @@ _DIRECTORIES = ("/opt",)
 _PROGRAM = re.compile(r'users:\(\("(?P<name>[^"]+)"')
 
 
-def _targets(site: Site) -> Iterator[Target]:
-    for name, server in site.settings.servers.items():
-        if server.ssh != "none":
-            yield Target(name, server, name, site.shell_seconds(name, SCRIPT_SECONDS))
-
-
 @collects(
     "maintenance",
     SafetyFacts,
-    targets=_targets,
+    targets=each_server(SCRIPT_SECONDS),
     feeds=("maintenance.safety",),
     kind="safety",
     on_request=True,

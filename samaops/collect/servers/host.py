@@ -11,7 +11,7 @@ from pathlib import Path
 
 from samaops.clients import reach as client
 from samaops.collect.engine import Probe
-from samaops.collect.registry import Target, collects
+from samaops.collect.registry import Target, collects, each_server
 from samaops.collect.sections import script_of
 from samaops.collect.servers import reading as servers_reading
 from samaops.config.settings import Server, Ssh
@@ -42,17 +42,10 @@ def look_from_outside(server: Server, _site: Site, probe: Probe) -> ReachFacts:
     return reach(server, probe)
 
 
-def with_shell(site: Site) -> Iterator[Target]:
-    """Yield the servers that can be logged in to, or are this machine."""
-    for name, server in site.settings.servers.items():
-        if server.ssh != "none":
-            yield Target(name, server, name, site.shell_seconds(name, SCRIPT_SECONDS))
-
-
 @collects(
     "servers",
     ServerFacts,
-    targets=with_shell,
+    targets=each_server(SCRIPT_SECONDS),
     feeds=tuple(
         f"servers.{part}" for part in ("ssh", "load", "memory", "swap", "disk", "mount", "clock", "oom")
     ),

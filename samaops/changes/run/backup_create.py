@@ -107,7 +107,8 @@ class Creation:
             site.name,
             STARTED,
             self.engine,
-            now.isoformat(timespec="seconds"),
+            # To the millisecond: which of two runs of one second is the newer one is told by it.
+            now.isoformat(timespec="milliseconds"),
             by=f"{owner.user}@{owner.host}",
         )
         self._read_seconds = 0.0

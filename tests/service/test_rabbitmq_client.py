@@ -124,7 +124,8 @@ def test_empty_queues_without_workers_are_a_warning_each_and_the_rest_is_ok(queu
     seen = _until_look(
         queues, lambda one: one.bad() == empty
     )  # it counts a new queue's messages seconds later
-    assert seen.snapshot.footprint.connections == 2
+    # One more: that nobody consumes a queue is asked of the broker itself.
+    assert seen.snapshot.footprint.connections == 3
 
 
 def test_a_queue_without_consumer_and_with_messages_is_critical(queues: Broker) -> None:
@@ -132,6 +133,15 @@ def test_a_queue_without_consumer_and_with_messages_is_critical(queues: Broker) 
     finding = _until(queues, "rabbitmq.queue.no_consumer", "low_priority", lambda one: one.value == 7)
     assert finding.status is Status.CRITICAL
     assert finding.evidence["consumers"] == 0
+
+
+def test_a_consumer_that_has_just_come_is_seen_before_the_statistics_know_of_it(queues: Broker) -> None:
+    code = f"rabbitmq.queue.no_consumer@rabbitmq/{QUEUES[-1]}"
+    _until_look(queues, lambda seen: code in seen.bad())
+    for _attempt in range(5):
+        with queues.consuming(QUEUES[-1]):
+            assert code not in look(queues.settings(), "rabbitmq").bad()
+        _until_look(queues, lambda seen: code in seen.bad())
 
 
 def test_a_missing_queue_is_critical(queues: Broker) -> None:

@@ -34,6 +34,8 @@ from samaops.site.site import Site
 QUEUES_WITH_HISTORY = 8
 HISTORY = {"lengths_age": 600, "lengths_incr": 10, "msg_rates_age": 600, "msg_rates_incr": 10}
 NAME_CHARACTERS = 200
+# For each answer of the AMQP port: what was read through the API must not be lost by one that is silent.
+_COUNT_SECONDS = 0.5
 DEFAULT_USER = ("guest", "guest")
 CELERY = "py-amqp"  # what Celery's clients call themselves
 _QUEUE_COLUMNS = (
@@ -112,8 +114,10 @@ def observe(host: str, settings: RabbitMQ, probe: Probe) -> RabbitMQFacts:
     with ManagementApi(host, settings) as api:
         api.log_in()
         facts = _read(api, settings, probe)
-    if facts.queues is None or not probe.counts:
+    if facts.queues is None:
         return facts
+    if not probe.counts:
+        return replace(facts, queues=_consumed(host, settings, facts.queues, probe))
     probe.stage("counts")
     try:
         return replace(facts, queues=_counted(host, settings, facts.queues))
@@ -233,6 +237,28 @@ def _queues(api: ManagementApi, settings: RabbitMQ) -> tuple[BrokerQueue, ...]:
     with_history = [queue.name for queue in ours if queue.messages or queue.limits][:QUEUES_WITH_HISTORY]
     kept = [_with_history(api, queue) if queue.name in with_history else queue for queue in kept]
     return tuple(_with_policy(api, queue) if queue.name in settings.queues else queue for queue in kept)
+
+
+def _consumed(
+    host: str, settings: RabbitMQ, queues: tuple[BrokerQueue, ...], probe: Probe
+) -> tuple[BrokerQueue, ...]:
+    """Ask the broker itself where its statistics say that nobody consumes a queue: they are seconds old.
+
+    A worker that has just begun would be taken for one that leaves a queue alone. Where it cannot be asked, they stand.
+    """
+    nobody = [queue for queue in queues if queue.consumers == 0 and queue.name in settings.queues]
+    if not nobody:
+        return queues
+    probe.stage("counts")
+    try:
+        brief = settings.model_copy(update={"timeout": min(_COUNT_SECONDS, probe.remaining() / 3)})
+        counted = {queue.name: queue.counted for queue in _counted(host, brief, nobody)}
+    except ClientError:
+        return queues
+    return tuple(
+        replace(queue, consumers=count.consumers) if (count := counted.get(queue.name)) else queue
+        for queue in queues
+    )
 
 
 def _counted(host: str, settings: RabbitMQ, queues: Sequence[BrokerQueue]) -> tuple[BrokerQueue, ...]:

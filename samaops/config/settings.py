@@ -25,6 +25,7 @@ from samaops.config.fields import (
     Url,
     UserPath,
 )
+from samaops.config.satellite import Satellite
 from samaops.config.secrets import Secret
 
 
@@ -535,6 +536,7 @@ class Settings(Section):
     playbooks: Playbooks = Playbooks()
     thresholds: dict[str, Threshold] = {}
     safety: Safety = Safety()
+    satellite: Satellite | None = None
 
     def host_of(self, section: PostgreSQL | PgBouncer | Redis | RabbitMQ) -> str:
         """Return the address to connect to: the section's own host, or its server's address."""

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from samaops.clients import another_samaops
 from samaops.clients.errors import ClientError
-from samaops.collect.engine import Collector
+from samaops.collect.engine import Collector, Look
 from samaops.config.settings import Settings
 from samaops.facts.selection import Selection
 from samaops.facts.sites import SiteFacts
@@ -39,9 +39,13 @@ def collectors(sites: dict[str, Settings], asked: Asked) -> Iterator[Collector]:
             system="sites",
             subject=f"{SUBJECT}/{name}",
             facts_type=SiteFacts,
-            collect=lambda _probe, name=name, settings=settings: look(name, settings, asked),
+            collect=_look_at(name, settings, asked),
             timeout=seconds_for(asked),
         )
+
+
+def _look_at(name: str, settings: Settings, asked: Asked) -> Look:
+    return lambda _probe: look(name, settings, asked)
 
 
 def seconds_for(asked: Asked) -> float:

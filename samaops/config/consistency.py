@@ -70,17 +70,17 @@ def systems(settings: Settings) -> tuple[str, ...]:
 
 def _looked_at_twice(settings: Settings) -> Iterator[tuple[Key, str]]:
     """Find systems of a site that its own control machine looks at: nobody else would."""
+    satellite = settings.satellite
+    if satellite is None:
+        return
     here = ("servers", "satellite")
     others = [name for name in systems(settings) if name in settings.model_fields_set and name not in here]
-    if settings.satellite is not None and others:
+    if others:
         text = _("the site's own control machine looks at it: take these sections out: {names}")
         yield ("satellite",), text.format(names=", ".join(f"[{name}]" for name in others))
-    server = settings.servers.get(settings.satellite.server) if settings.satellite else None
+    server = settings.servers.get(satellite.server)
     if server is not None and server.ssh == "none":
-        yield (
-            ("satellite", "server"),
-            _('[servers.{name}] has ssh = "none"').format(name=settings.satellite.server),
-        )
+        yield ("satellite", "server"), _('[servers.{name}] has ssh = "none"').format(name=satellite.server)
 
 
 def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:

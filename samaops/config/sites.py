@@ -44,14 +44,14 @@ def all_of() -> dict[str, Path]:
 
 def _configurations_in(directory: Path) -> list[Path]:
     try:
-        names = os.listdir(directory)
+        paths = list(directory.iterdir())
     except FileNotFoundError:
         if os.environ.get(VARIABLE):
             raise _unreadable(directory, _("No such file or directory")) from None
         return []
     except OSError as error:
         raise _unreadable(directory, reason_of(error)) from None
-    return [directory / name for name in names if name.endswith(".toml") and not name.startswith(".")]
+    return [path for path in paths if path.suffix == ".toml" and not path.name.startswith(".")]
 
 
 def _unreadable(directory: Path, reason: str) -> ConfigurationError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from samaops.site.shell_words import quoted
 
 # Commands that need no configuration, or make one.
-_OF_NO_SITE = ("lab ", "config init")
+_OF_NO_SITE = ("lab ", "config init", "sites", "diagnose --sites")
 _site: tuple[str, ...] = ()
 _language: tuple[str, ...] = ()
 _is_verbose = False

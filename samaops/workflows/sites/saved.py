@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -32,7 +33,8 @@ def judge(directory: Path, selection: Selection = EVERYTHING) -> Report:
     Raises UsageError where there is no such directory, or no look in it.
     """
     started = time.monotonic()
-    observations, taken = [], []
+    observations: list[Observation] = []
+    taken: list[datetime] = []
     for path in files_in(directory):
         observation = _judged(path, selection, {seen.subject for seen in observations})
         observations.append(observation)
@@ -73,7 +75,7 @@ def _judged(path: Path, selection: Selection, taken: set[str]) -> Observation:
     if report.errors:
         failure = Failure(FailureKind.DEPENDENCY, report.errors[0].message)
         return Observation("sites", f"{looks.SUBJECT}/{name}", None, SiteFacts.__name__, failure=failure)
-    facts = SiteFacts(name, path.name, replace(report, duration_ms=saved.snapshot.duration_ms))
+    facts = SiteFacts(name, path.name, replace(report, duration_ms=saved.snapshot.duration_ms), is_saved=True)
     return Observation("sites", f"{looks.SUBJECT}/{name}", None, SiteFacts.__name__, facts=facts)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.clients import another_samaops
 from samaops.clients.errors import ClientError
 from samaops.collect.engine import Collector, Look
-from samaops.config.settings import Settings
+from samaops.config.settings import Settings, Ssh
 from samaops.facts.selection import Selection
 from samaops.facts.sites import SiteFacts
 from samaops.i18n import _, language
@@ -40,7 +43,7 @@ def collectors(sites: dict[str, Settings], asked: Asked) -> Iterator[Collector]:
             subject=f"{SUBJECT}/{name}",
             facts_type=SiteFacts,
             collect=_look_at(name, settings, asked),
-            timeout=seconds_for(asked),
+            timeout=seconds_for(settings, asked) + 1.0,
         )
 
 
@@ -48,25 +51,41 @@ def _look_at(name: str, settings: Settings, asked: Asked) -> Look:
     return lambda _probe: look(name, settings, asked)
 
 
-def seconds_for(asked: Asked) -> float:
+def seconds_for(settings: Settings, asked: Asked) -> float:
     """Return how long one site is waited for, in all."""
-    return asked.deadline_seconds + BESIDES_SECONDS + 1.0
+    satellite = settings.satellite
+    if satellite is None:
+        return asked.deadline_seconds + BESIDES_SECONDS
+    server = settings.servers.get(satellite.server)
+    log_in = server.ssh.timeout if server and isinstance(server.ssh, Ssh) else 0.0
+    return log_in + asked.deadline_seconds + satellite.timeout
 
 
 def look(name: str, settings: Settings, asked: Asked) -> SiteFacts:
     """Return what a site's samaops found. Raises ClientError where there is no report of now."""
-    satellite, seconds = settings.satellite, asked.deadline_seconds + BESIDES_SECONDS
+    satellite = settings.satellite
     if satellite is None:
         saved = ("--save", str((asked.save / f"{name}.json").absolute())) if asked.save else ()
-        report = another_samaops.here((*_of_site(name), *words_of(asked), *saved), seconds)
+        words = ("--site", name, *words_of(asked), *saved)
+        report = another_samaops.here(words, asked.deadline_seconds + BESIDES_SECONDS)
         return SiteFacts(name, "", _believed(report))
+    seconds = asked.deadline_seconds + satellite.timeout
     report = another_samaops.at(satellite, settings, words_of(asked), seconds)
     _require_fresh(report, satellite.most_apart)
-    return SiteFacts(name, settings.address_of(satellite.server), _believed(report))
+    return SiteFacts(name, settings.address_of(satellite.server), _without_own_loopback(_believed(report)))
 
 
-def _of_site(name: str) -> tuple[str, ...]:
-    return "--site", name
+def _without_own_loopback(report: Report) -> Report:
+    """Return a report from elsewhere without addresses that mean another machine there than here."""
+    causes = (replace(cause, address="") if _is_loopback(cause.address) else cause for cause in report.causes)
+    return replace(report, causes=tuple(causes))
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(" ")[2].rpartition(":")[0] or address
+    with suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host == "localhost"
 
 
 def words_of(asked: Asked) -> Sequence[str]:

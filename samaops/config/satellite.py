@@ -16,5 +16,7 @@ class Satellite(Section):
     server: str = "control"
     # How samaops is called there; with its own --site where that machine has several.
     command: Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f]+$")] = "samaops"
+    # How long its samaops may take besides the time that it looks: to begin, and to answer.
+    timeout: Seconds = 20.0
     # An answer whose look is further from now than this is not believed: an old one, or a clock that is wrong.
     most_apart: Seconds = 900.0

@@ -80,10 +80,10 @@ def look(names: tuple[str, ...], asked: Asked) -> Report:
             configured[name] = known_sites.read(name).settings
         except ConfigurationError as error:
             unusable.append(_unusable(name, error))
-    rounds = max(1, math.ceil(len(configured) / engine.MOST_AT_ONCE))
-    snapshot = engine.observe(
-        looks.collectors(configured, asked), _HEAD, EVERYTHING, rounds * looks.seconds_for(asked)
-    )
+    longest = max((looks.seconds_for(settings, asked) for settings in configured.values()), default=0.0)
+    rounds = math.ceil(len(configured) / engine.MOST_AT_ONCE)
+    collectors = looks.collectors(configured, asked)
+    snapshot = engine.observe(collectors, _HEAD, EVERYTHING, rounds * (longest + 2.0))
     observations = (*map(_as_lost, snapshot.observations), *unusable)
     return judge(replace(snapshot, observations=observations), configured, is_kept=_is_whole(asked))
 

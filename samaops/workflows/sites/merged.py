@@ -180,14 +180,14 @@ def _on_sites(title: str, names: tuple[str, ...], count: int, since: datetime | 
 
 def _sentences(had: list[_Had], of: Callable[[Cause], Iterable[str]]) -> Iterator[str]:
     """Yield each sentence once: as it is where all sites say it, else with the site that does."""
-    said = [(site.name, sentence) for site, cause in had for sentence in of(cause)]
+    sentences = [(site.name, sentence) for site, cause in had for sentence in of(cause)]
     by_all = {
         sentence
-        for _name, sentence in said
-        if sum(sentence == other for _other_name, other in said) >= len(had)
+        for _name, sentence in sentences
+        if sum(sentence == other for _other_name, other in sentences) >= len(had)
     }
     yield from dict.fromkeys(
-        sentence if sentence in by_all else _of(name, sentence) for name, sentence in said
+        sentence if sentence in by_all else _of(name, sentence) for name, sentence in sentences
     )
 
 

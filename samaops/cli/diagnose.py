@@ -218,11 +218,11 @@ def _satellite(globals_: Globals, saved: Path | None) -> tuple[str, ...]:
 def _refuse_one_site(globals_: Globals, **options: object) -> None:
     """Refuse what is about one configuration where several sites are asked for."""
     given = [name for name in ("sites", "sites_from") if options[name]]
-    one = [f"--{name}" for name in ("site", "config", "lab") if getattr(globals_, name)]
-    one += [f"--{name.rstrip('_')}" for name in ("from_",) if options[name]]
-    one += ["--since-well"] if options["is_since_well"] else []
+    of_one = [f"--{name}" for name in ("site", "config", "lab") if getattr(globals_, name)]
+    of_one += [f"--{name.rstrip('_')}" for name in ("from_",) if options[name]]
+    of_one += ["--since-well"] if options["is_since_well"] else []
     for name in given:
-        others = [*one, *(f"--{other.replace('_', '-')}" for other in given if other != name)]
+        others = [*of_one, *(f"--{other.replace('_', '-')}" for other in given if other != name)]
         if others:
             text = _("{one} and {other} exclude each other")
             raise UsageError(text.format(one=f"--{name.replace('_', '-')}", other=others[0]))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from samaops.clients import another_samaops
 from samaops.clients.errors import ClientError
@@ -72,20 +69,7 @@ def look(name: str, settings: Settings, asked: Asked) -> SiteFacts:
     seconds = asked.deadline_seconds + satellite.timeout
     report = another_samaops.at(satellite, settings, words_of(asked), seconds)
     _require_fresh(report, satellite.most_apart)
-    return SiteFacts(name, settings.address_of(satellite.server), _without_own_loopback(_believed(report)))
-
-
-def _without_own_loopback(report: Report) -> Report:
-    """Return a report from elsewhere without addresses that mean another machine there than here."""
-    causes = (replace(cause, address="") if _is_loopback(cause.address) else cause for cause in report.causes)
-    return replace(report, causes=tuple(causes))
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(" ")[2].rpartition(":")[0] or address
-    with suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host == "localhost"
+    return SiteFacts(name, settings.address_of(satellite.server), _believed(report))
 
 
 def words_of(asked: Asked) -> Sequence[str]:

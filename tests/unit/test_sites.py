@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from samaops.causes.outside import address_of
 from samaops.cli import completing
 from samaops.cli.global_options import Globals
 from samaops.cli.main import run
-from samaops.collect.sites import _without_own_loopback
 from samaops.config import sites as known_sites
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, UsageError
@@ -97,6 +97,18 @@ class TestMerged:
         (root,) = seen(behind_dead_proxy("dakar"), behind_dead_proxy("thies"), well).causes
         assert root.verdict is Verdict.PROBABLE
         assert root.speaks_against == (f"kaolack: proxy.service.unreachable of proxy/{PROXY}",)
+
+    def test_a_loopback_of_elsewhere_is_neither_shared_nor_a_witness(self) -> None:
+        def of(name: str, status: Status, *, is_far: bool) -> SiteReport:
+            root = cause("proxy-down", "proxy/127.0.0.1:8080", "127.0.0.1:8080", "proxy.service.unreachable")
+            finding = bad("proxy.service.unreachable", "proxy/127.0.0.1:8080", status)
+            made = site(name, finding, causes=(root,) if status is not Status.OK else ())
+            return replace(made, is_far=is_far)
+
+        here, there = of("a", Status.CRITICAL, is_far=False), of("b", Status.CRITICAL, is_far=True)
+        assert [root.sites for root in seen(here, there).causes] == [("a",), ("b",)]
+        both = (here, replace(here, name="c"), of("b", Status.OK, is_far=True))
+        assert [root.verdict for root in seen(*both).causes] == [Verdict.CONFIRMED]
 
     def test_two_proxies_are_two_roots(self) -> None:
         other = cause("proxy-down", "proxy/10.9.9.9:8080", "10.9.9.9:8080", "proxy.service.unreachable")
@@ -209,9 +221,10 @@ def test_what_is_broken_stands_somewhere(subject: str, code: str, expected: str)
      ("10.0.0.1:8080", True), ("proxy.senelec.sn:8080", True), ("10.0.0.1", True)],
 )  # fmt: skip
 def test_a_loopback_of_elsewhere_is_not_ours(address: str, is_kept: bool) -> None:
-    report = Report("diagnose", NOW, causes=(cause("a", "proxy/x", address, "proxy.x.y"),))
-    (root,) = _without_own_loopback(report).causes
-    assert bool(root.address) is is_kept
+    report = Report("diagnose", NOW)
+    root = cause("a", "proxy/x", address, "proxy.x.y")
+    assert SiteReport("here", report, str, {}).identity_of(root) is not None
+    assert (SiteReport("far", report, str, {}, is_far=True).identity_of(root) is not None) is is_kept
 
 
 class TestReceived:

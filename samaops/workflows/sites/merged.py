@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from samaops.causes.outside import identity
+from samaops.facts.sites import is_loopback
 from samaops.i18n import _, ngettext
 from samaops.model.cause import Cause, Fix, Verdict
 from samaops.model.difference import clock
@@ -22,14 +23,23 @@ _MOST_NAMED = 8
 
 
 class SiteReport(Struct, frozen=True):
-    """What was found at one site, how its commands are typed here, and since when each cause has been seen there."""
+    """What was found at one site, how its commands are typed here, and since when each cause has been seen there.
+
+    ``is_far``: it was looked at from another machine, where a loopback address is another thing.
+    """
 
     name: str
     report: Report
     typed: Typed
     since: Mapping[str, datetime]
+    is_far: bool = False
+
+    def identity_of(self, cause: Cause) -> tuple[str, str, str] | None:
+        """Return what is the same for all sites that share a cause; None for what they cannot share."""
+        return None if self.is_far and is_loopback(cause.address) else identity(cause)
 
     def since_of(self, cause: Cause) -> datetime | None:
+        """Return when a cause was first seen here, of those that are still seen."""
         return self.since.get(key_of(cause))
 
 
@@ -105,7 +115,7 @@ def _causes(sites: tuple[SiteReport, ...], count: int, now: datetime) -> Iterato
     groups: dict[object, list[_Had]] = {}
     for site in sites:
         for place, cause in enumerate(site.report.causes):
-            shared = identity(cause)
+            shared = site.identity_of(cause)
             its_own = (site.name, place)
             group = groups.setdefault(shared or its_own, [])
             if any(other.name == site.name for other, _cause in group):  # one site has it twice: two things
@@ -196,7 +206,7 @@ def _reached(cause: Cause, sites: tuple[SiteReport, ...], names: tuple[str, ...]
     if not cause.explains or cause.address not in cause.subject:
         return
     for site in sites:
-        if site.name not in names:
+        if site.name not in names and site.identity_of(cause) is not None:
             for finding in site.report.findings:
                 if finding.key == cause.explains[0] and finding.status is Status.OK:
                     yield _of(site.name, finding.title)

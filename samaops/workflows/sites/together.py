@@ -125,7 +125,7 @@ def judge(snapshot: Snapshot, configured: dict[str, Settings], *, is_kept: bool)
             else last_look.load(facts.name)
         )
         typed = _typed(facts.name, configured.get(facts.name))
-        reports.append(SiteReport(facts.name, report, typed, last.since if last else {}))
+        reports.append(SiteReport(facts.name, report, typed, last.since if last else {}, facts.is_far))
     findings = tuple(_said(finding, snapshot, is_kept=is_kept) for finding in checks.judge(snapshot, _HEAD))
     return merged(tuple(reports), findings, seen)
 
@@ -160,8 +160,9 @@ def _typed(name: str, settings: Settings | None) -> Callable[[str], str]:
         program, space, words = command.partition(" ")
         if program != "samaops":
             return command
-        line = f"{satellite.command}{space}{words}"
-        return f"samaops --site {quoted(name)} ssh {quoted(satellite.server)} -- {quoted(line)}"
+        own = words.removeprefix("--lab ") if "--lab" in satellite.command.split() else words
+        line = f"{satellite.command}{space}{own}"
+        return chosen.of_site(f"samaops ssh {quoted(satellite.server)} -- {quoted(line)}", name)
 
     return there
 

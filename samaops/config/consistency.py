@@ -90,6 +90,10 @@ def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:
             ("api", "instances"),
             tuple(instance.name for instance in settings.api.instances) if settings.api else (),
         ),
+        (
+            ("postgresql", "standbys"),
+            tuple(standby.name for standby in settings.postgresql.standbys) if settings.postgresql else (),
+        ),
         (("sqlserver",), tuple(database.name for database in settings.sqlserver)),
         (("certificates",), tuple(certificate.name for certificate in settings.certificates)),
     ]

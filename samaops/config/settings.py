@@ -27,6 +27,7 @@ from samaops.config.fields import (
 )
 from samaops.config.satellite import Satellite
 from samaops.config.secrets import Secret
+from samaops.config.standby import StandbyServer
 
 
 class Tls(Section):
@@ -90,6 +91,7 @@ class PostgreSQL(Section):
     notifications_table: str = "notifications"
     notifications_due_column: str = "created_at"
     notifications_published_column: str = "sent_at"
+    standbys: tuple[StandbyServer, ...] = ()
     # Settings that the guide fixes; what differs is a finding. Values as PostgreSQL's SHOW prints them.
     expected_settings: dict[str, str] = {
         "max_connections": "200",

@@ -104,7 +104,7 @@ def diagnose(
         Path | None,
         typer.Option(
             "--sites-from",
-            metavar="DIR",
+            metavar="DIRECTORY",
             help=N_("Judge the looks that were kept of several sites, a file each."),
         ),
     ] = None,

@@ -32,7 +32,7 @@ _NO_PROGRAM = (126, 127)
 
 def here(words: Sequence[str], seconds: float) -> Report:
     """Call samaops with these words in a process of its own. Raises ClientError."""
-    # Without -m, and with -I not at hand for PYTHONPATH: what lies in the working directory must not be imported.
+    # What lies in the working directory must not be imported, as -m would; -I would not let it find us in a source tree.
     program = "import sys; sys.path = [p for p in sys.path if p]; from samaops.cli.start import main; main()"
     try:
         ended = programs.run(

@@ -74,6 +74,14 @@ def find(name: str) -> Path:
     raise ConfigurationError(message, hint="samaops sites")
 
 
+def place_for(name: str) -> Path:
+    """Return where the file of a new site belongs. Raises ConfigurationError for what cannot name one."""
+    path = directories()[0] / f"{name}.toml"
+    if not _NAME.fullmatch(name) or name == ALL:
+        raise ConfigurationError(not_a_name(name, path))
+    return path
+
+
 def not_a_name(name: str, path: Path) -> str:
     """Say what a site may be called."""
     text = _("{path}: {name!r} cannot name a site: lower case letters, digits, - and _, and not {word!r}")

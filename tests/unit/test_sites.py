@@ -369,6 +369,13 @@ class TestKnownSites:
         assert chosen.of_site("docker ps", "dakar") == "docker ps"
         chosen.remember(None, lab=False)
 
+    def test_a_new_one_is_written_where_it_is_found(self, directory: Path) -> None:
+        assert run(["--lang", "en", "config", "init", "--site", "kolda"]) == 0
+        assert 'site = "kolda"\n' in (directory / "kolda.toml").read_text(encoding="utf-8")
+        assert list(known_sites.all_of()) == ["kolda"]
+        assert run(["config", "init", "--site", "kolda"]) == 77
+        assert run(["config", "init", "--site", "../kolda"]) == 78
+
     def test_a_shell_offers_them(self, directory: Path) -> None:
         write(directory, "dakar")
         write(directory, "thies")

@@ -131,7 +131,7 @@ def test_a_proxy_that_is_dead_for_three_sites_is_one_root_with_the_three(sites: 
     subjects = {finding["subject"] for finding in report["findings"] if finding["site"] == "thies"}
     assert {f"thies/proxy/{proxy}", "thies/servers/thies-1", "sites/thies"} <= subjects
     again, _code = sites.report("--sites", "thies,dakar")
-    assert again["causes"][0]["since"] == root["since"]
+    assert root["since"] <= again["causes"][0]["since"] < again["started_at"], "as the first look saw it"
     assert again["causes"][0]["sites"] == ["thies", "dakar"]
     listed = json.loads(sites.run("sites", "-o", "json").stdout)
     assert [(row["site"], row["status"]) for row in listed["sites"]] == [
@@ -150,7 +150,7 @@ def test_a_satellite_is_one_site_more_and_its_commands_go_to_its_control_machine
     roots = {root["sites"][0]: root for root in report["causes"]}
     assert set(roots) == {"dakar", "matam"}
     command = roots["matam"]["fixes"][0]["commands"][0]
-    assert command.startswith("samaops --site matam ssh control -- ")
+    assert command.startswith("samaops --site matam --lang en ssh control -- ")
     (seen,) = [finding for finding in report["findings"] if finding["subject"] == "sites/matam"]
     assert (seen["status"], seen["evidence"]["by"]) == ("ok", "127.0.0.1")
     alone, code = sites.report("--site", "matam")
@@ -197,20 +197,17 @@ def test_each_way_to_lose_a_site_is_unknown_with_its_reason_and_costs_no_other(
         for finding in report["findings"]
         if finding["site"] == "dakar"
     } == of_dakar
-    again, _code = sites.report("--sites", "gone")
-    (finding,) = again["findings"]
-    assert (finding["status"], again["status"], finding["hint"]) == (
-        "unknown", "unknown", "samaops --site gone diagnose",
-    )  # fmt: skip
+    hints = {finding["site"]: finding["hint"] for finding in report["findings"] if finding["site"] in words}
+    assert hints["gone"] == "samaops --site gone --lang en ssh control"
+    assert hints["broken"] == "samaops --site broken --lang en config check"
 
 
 def test_who_names_no_site_where_there_are_several_changes_nothing(sites: Sites) -> None:
     sites.local("dakar", "127.0.0.1:9")
     sites.local("thies", "127.0.0.1:9")
-    for words in (("docker", "restart", "x", "--yes"), ("undo", "last"), ("diagnose",)):
-        refused = sites.run(*words)
-        assert refused.returncode == 78
-        assert "dakar, thies" in refused.stderr
+    refused = sites.run("docker", "restart", "x", "--yes")
+    assert refused.returncode == 78
+    assert "dakar, thies" in refused.stderr
     one = sites.run("docker", "restart", "x", "--yes", "--site", "thies")
     assert one.returncode != 0
     assert "Which site" not in one.stderr

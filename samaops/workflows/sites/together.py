@@ -126,28 +126,40 @@ def judge(snapshot: Snapshot, configured: dict[str, Settings], *, is_kept: bool)
         )
         typed = _typed(facts.name, configured.get(facts.name))
         reports.append(SiteReport(facts.name, report, typed, last.since if last else {}, facts.is_far))
-    findings = tuple(_said(finding, snapshot, is_kept=is_kept) for finding in checks.judge(snapshot, _HEAD))
+    findings = tuple(
+        _said(finding, snapshot, configured, is_kept=is_kept) for finding in checks.judge(snapshot, _HEAD)
+    )
     return merged(tuple(reports), findings, seen)
 
 
-def _said(finding: Finding, snapshot: Snapshot, *, is_kept: bool) -> Finding:
+def _said(finding: Finding, snapshot: Snapshot, configured: dict[str, Settings], *, is_kept: bool) -> Finding:
     """Return what is said of a look at a site: with the site, and of a lost one since when it has been lost."""
     name = finding.subject.partition("/")[2]
     finding = replace(finding, site=name)
     if finding.status is Status.OK:
         return finding
     title = _("{site} could not be looked at: {reason}").format(site=name, reason=finding.detail)
-    finding = replace(finding, title=title, detail="")
+    hint = _next(name, configured.get(name), finding)
+    finding = replace(finding, title=title, detail="", hint=hint)
     last = last_look.load(name)
     if is_kept:  # its causes were not seen to be gone
         last = last_look.keep(name, snapshot.taken_at, Status.UNKNOWN, [LOST, *(last.since if last else ())])
     since = last.since.get(LOST) if last else None
-    hint = f"samaops --site {quoted(name)} diagnose"
     if since is None or clock(since, snapshot.taken_at) == clock(snapshot.taken_at, snapshot.taken_at):
-        return replace(finding, hint=hint)
+        return finding
     text = _("{title} (since {time})").format(title=finding.title, time=clock(since, snapshot.taken_at))
     evidence = {**finding.evidence, "since": since.isoformat(timespec="milliseconds")}
-    return replace(finding, title=text, evidence=evidence, hint=hint)
+    return replace(finding, title=text, evidence=evidence)
+
+
+def _next(name: str, settings: Settings | None, finding: Finding) -> str:
+    """Return what to type about a site that could not be looked at."""
+    if settings is None:
+        is_unusable = finding.evidence.get("kind") == FailureKind.MISSING.value
+        return chosen.of_site("samaops config check", name) if is_unusable else f"samaops explain {LOST}"
+    if settings.satellite is None:
+        return chosen.of_site("samaops diagnose", name)
+    return chosen.of_site(f"samaops ssh {quoted(settings.satellite.server)}", name)
 
 
 def _typed(name: str, settings: Settings | None) -> Callable[[str], str]:

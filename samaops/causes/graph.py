@@ -22,6 +22,7 @@ from samaops.causes import (
     objects,
     pgbouncer,
     postgresql,
+    postgresql_standby,
     postgresql_work,
     publishing,
     rabbitmq,
@@ -34,6 +35,7 @@ from samaops.causes import (
     unknown,
 )
 from samaops.causes.mechanism import is_older
+from samaops.causes.outside import address_of
 from samaops.causes.root import Candidate, Declaration, declared_in
 from samaops.causes.view import View
 from samaops.i18n import _
@@ -54,6 +56,7 @@ _LAYERS = (
     application,
     pgbouncer,
     postgresql,
+    postgresql_standby,
     postgresql_work,
     settings,
     redis,
@@ -95,7 +98,7 @@ def explain(
         replace(finding, cause=explained[finding.key].candidate.id) if finding.key in explained else finding
         for finding in findings
     )
-    return named, tuple(_doubted(_cause(root, explained), root, own_load) for root in roots)
+    return named, tuple(_doubted(_cause(root, explained, site), root, own_load) for root in roots)
 
 
 def _candidates(declared: Declaration, view: View) -> Iterator[Candidate]:
@@ -193,7 +196,7 @@ def _doubted(cause: Cause, root: _Root, own_load: float | None) -> Cause:
     return replace(cause, verdict=verdict, speaks_against=(*cause.speaks_against, text.format(load=own_load)))
 
 
-def _cause(root: _Root, explained: dict[str, _Root]) -> Cause:
+def _cause(root: _Root, explained: dict[str, _Root], site: Site) -> Cause:
     candidate = root.candidate
     decisive = [trigger.key for trigger in candidate.triggers]
     others = [key for key, its_root in explained.items() if its_root is root and key not in decisive]
@@ -207,4 +210,5 @@ def _cause(root: _Root, explained: dict[str, _Root]) -> Cause:
         speaks_against=candidate.root.speaks_against,
         explains=(*decisive, *others),
         fixes=candidate.root.fixes,
+        address=address_of(candidate.triggers[0], site),
     )

@@ -156,6 +156,8 @@ def check_wait(seconds: float) -> None:
 def show_plan(site: Site, plan: Plan) -> None:
     """Show the plan where the question is asked: stdout may be a file or a document for a program."""
     console = screen.console(stderr=True)
+    if global_options.current().site is not None:  # of several: whoever says yes sees which
+        console.print(_("Site: {name}").format(name=site.name), style="bold")
     console.print(screen.human(change.report_of(site, plan), verbose=False))
     for note in plan.notes:
         console.print(note)

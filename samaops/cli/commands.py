@@ -64,6 +64,7 @@ COMMANDS = {
     "ssh": ("samaops.cli.ssh", N_("Log in to a server of the configuration, or run one command there.")),
     "history": ("samaops.cli.history", N_("What was changed, when, by whom, and how it ended.")),
     "undo": ("samaops.cli.undo", N_("Take a change back.")),
+    "sites": ("samaops.cli.sites", N_("The sites that are configured, and how each was found last.")),
     "doctor": (
         "samaops.cli.doctor",
         N_("What this machine lacks to run samaops, and what to do about it."),

@@ -14,6 +14,7 @@ from samaops.checks.registry import rules
 from samaops.cli import configuration_file
 from samaops.cli.global_options import Globals
 from samaops.config import playbooks
+from samaops.config import sites as known_sites
 from samaops.errors import SamaopsError
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
@@ -81,6 +82,15 @@ def jobs(site: Site, _ctx: typer.Context) -> Offered:
 def servers(site: Site, _ctx: typer.Context) -> Offered:
     """Offer the servers with their addresses."""
     yield from ((name, server.address) for name, server in site.settings.servers.items())
+
+
+def sites(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
+    """Offer the sites with their files, after what a comma ends."""
+    before, comma, _name = incomplete.rpartition(",")
+    try:
+        return [(f"{before}{comma}{name}", str(path)) for name, path in known_sites.all_of().items()]
+    except SamaopsError:
+        return []
 
 
 @_of_site

@@ -15,7 +15,7 @@ from samaops.cli.consent import ask
 from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.cli.streams import folded, say
-from samaops.config import example, places
+from samaops.config import example, places, sites
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.report import Report, worst_first
@@ -41,16 +41,28 @@ def init(
 ) -> None:
     """Write the example."""
     globals_: Globals = ctx.obj
-    target = path or globals_.config or places.configuration()
+    target = (
+        path
+        or globals_.config
+        or (sites.place_for(globals_.site) if globals_.site else places.configuration())
+    )
     if not force:
         configuration.require_free(target)
     is_asked = sys.stdin.isatty() and sys.stderr.isatty()
-    answers = {question.key: _answer(question) for question in example.QUESTIONS} if is_asked else {}
+    answers = {"site": globals_.site} if globals_.site else {}
+    if is_asked:
+        answers |= {
+            question.key: _answer(question) for question in example.QUESTIONS if question.key not in answers
+        }
     configuration.write_example(target, example.filled_in(answers), force=force)
     text = _("{path} is written; fill in the addresses and secrets, then: samaops config check")
     if is_asked:
         text = _("{path} is written; say where the secrets are, then: samaops config check --connect")
-    say(text.format(path=target))
+    if globals_.site:
+        text = _(
+            "{path} is written; fill in the addresses and secrets, then: samaops config check --site {site}"
+        )
+    say(text.format(path=target, site=globals_.site))
 
 
 def _answer(question: example.Question) -> str:

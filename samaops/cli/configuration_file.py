@@ -7,22 +7,25 @@ from contextlib import suppress
 from pathlib import Path
 
 from samaops.cli.global_options import Globals
-from samaops.config import files, load
+from samaops.config import files, load, sites
 from samaops.config.load import Configuration
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 from samaops.lab.layout import Layout, default_directory
+from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 
 
 def find(globals_: Globals) -> Path:
     """Return the configuration file to use. Raises ConfigurationError."""
+    if globals_.site is not None:
+        return sites.find(globals_.site)
     if not globals_.lab:
         try:
             return load.find(globals_.config)
         except ConfigurationError as error:
-            raise _or_the_lab(error) from None
+            raise sites.which() or _or_the_lab(error) from None
     layout = Layout(default_directory())
     path = layout.config_file
     if not files.exists(path):
@@ -35,12 +38,21 @@ def find(globals_: Globals) -> Path:
 
 def read(globals_: Globals) -> Configuration:
     """Read and check the configuration. Raises ConfigurationError."""
-    return load.read(find(globals_))
+    return sites.read(globals_.site) if globals_.site is not None else load.read(find(globals_))
 
 
-def site(globals_: Globals) -> Site:
-    """Read and check the configuration, and return the site it is of. Raises ConfigurationError."""
+def site(globals_: Globals, *, by_satellite: bool = False) -> Site:
+    """Read and check the configuration, and return the site it is of. Raises ConfigurationError.
+
+    ``by_satellite`` is for what can be done with a site that only its own control machine reaches; all else is refused.
+    """
     configuration = read(globals_)
+    satellite = configuration.settings.satellite
+    if satellite is not None and not by_satellite:
+        text = _("{site} is reached by its own control machine alone: log in there, and call samaops there")
+        raise ConfigurationError(
+            text.format(site=configuration.settings.site), hint=f"samaops ssh {quoted(satellite.server)}"
+        )
     return Site(configuration.settings, configuration=configuration.path)
 
 

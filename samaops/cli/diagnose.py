@@ -14,6 +14,7 @@ from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption, completed_by
 from samaops.cli.textfile import TextfileOption
 from samaops.collect import store
+from samaops.collect.sites import Asked
 from samaops.errors import UsageError
 from samaops.facts.selection import Selection
 from samaops.i18n import N_, _
@@ -25,6 +26,8 @@ from samaops.render import descriptions, json
 from samaops.render.faces import Output
 from samaops.workflows import diagnose as workflow
 from samaops.workflows import explain, since_well
+from samaops.workflows.sites import saved as saved_sites
+from samaops.workflows.sites import together
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _LONGEST_SECONDS = 3600.0
@@ -88,6 +91,23 @@ def diagnose(
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help=N_("Judge what was kept; look at nothing."))
     ] = None,
+    sites: Annotated[
+        str,
+        typer.Option(
+            "--sites",
+            metavar="all|A,..",
+            help=N_("Look at these sites side by side, or at all; one report of them."),
+            autocompletion=completed_by("sites"),
+        ),
+    ] = "",
+    sites_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--sites-from",
+            metavar="DIRECTORY",
+            help=N_("Judge the looks that were kept of several sites, a file each."),
+        ),
+    ] = None,
     is_since_well: Annotated[
         bool,
         typer.Option("--since-well", help=N_("Show what is set up otherwise than when all was well.")),
@@ -112,7 +132,14 @@ def diagnose(
     _check_seconds(deadline=deadline, watch=watch, wait=wait)
     _refuse_together(watch=watch, wait=wait, save=save, from_=from_, probe=probe or None)
     globals_: Globals = ctx.obj
-    if from_ is not None:
+    _refuse_one_site(globals_, sites=sites, sites_from=sites_from, from_=from_, is_since_well=is_since_well)
+    several = _names(sites) or _satellite(globals_, from_)
+    if sites_from is not None:
+        _refuse_together(from_=sites_from, watch=watch, wait=wait, save=save, probe=probe or None)
+        look = _saved_sites(sites_from, selection)
+    elif several:
+        look = _sites_look(several, selection, deadline, save)
+    elif from_ is not None:
         look = _saved_look(globals_, selection, from_, is_since_well=is_since_well)
     else:
         look = _live_look(globals_, selection, deadline, save, is_since_well=is_since_well)
@@ -175,13 +202,44 @@ def _live_look(
         report = workflow.judge(snapshot, site, selection)
         if not is_since_well:  # asked twice, it is answered twice
             since_well.keep_if_well(report, snapshot, site, selection)
+        together.keep_last(report, site, selection)
         return since_well.compared(report, snapshot, site, earlier, is_asked=is_since_well)
 
     return look
 
 
+def _satellite(globals_: Globals, saved: Path | None) -> tuple[str, ...]:
+    """Return the site that is named, where only its own control machine can look at it."""
+    if globals_.site is None or saved is not None:
+        return ()
+    return (globals_.site,) if configuration_file.read(globals_).settings.satellite else ()
+
+
+def _refuse_one_site(globals_: Globals, **options: object) -> None:
+    """Refuse what is about one configuration where several sites are asked for."""
+    given = [name for name in ("sites", "sites_from") if options[name]]
+    of_one = [f"--{name}" for name in ("site", "config", "lab") if getattr(globals_, name)]
+    of_one += [f"--{name.rstrip('_')}" for name in ("from_",) if options[name]]
+    of_one += ["--since-well"] if options["is_since_well"] else []
+    for name in given:
+        others = [*of_one, *(f"--{other.replace('_', '-')}" for other in given if other != name)]
+        if others:
+            text = _("{one} and {other} exclude each other")
+            raise UsageError(text.format(one=f"--{name.replace('_', '-')}", other=others[0]))
+
+
+def _sites_look(names: tuple[str, ...], selection: Selection, deadline: float, save: Path | None) -> Look:
+    sites = together.chosen_sites(names)
+    asked = Asked(selection, deadline, together.save_directory(save))
+    return lambda: together.look(sites, asked)
+
+
+def _saved_sites(directory: Path, selection: Selection) -> Look:
+    return lambda: saved_sites.judge(directory, selection)
+
+
 def _saved_look(globals_: Globals, selection: Selection, path: Path, *, is_since_well: bool) -> Look:
-    is_given = globals_.config is not None or globals_.lab
+    is_given = globals_.config is not None or globals_.lab or globals_.site is not None
     site = configuration_file.site(globals_) if is_given else None
     return lambda: workflow.judge_saved(path, selection, site, is_since_well=is_since_well)
 

@@ -12,12 +12,13 @@ from msgspec.structs import asdict, replace
 
 from samaops import __version__
 from samaops.cli import log
+from samaops.cli.options import completed_by
 from samaops.errors import UsageError
 from samaops.i18n import LANGUAGES, N_, _
 from samaops.site import chosen
 
 PANEL = N_("Options of every command, anywhere in the line")
-_TOGETHER = (("config", "lab"), ("verbose", "quiet"))
+_TOGETHER = (("config", "lab"), ("config", "site"), ("lab", "site"), ("verbose", "quiet"))
 
 
 class Globals(Struct, frozen=True):
@@ -25,6 +26,7 @@ class Globals(Struct, frozen=True):
 
     config: Path | None = None
     lab: bool = False
+    site: str | None = None
     lang: str | None = None
     verbose: bool = False
     quiet: bool = False
@@ -64,6 +66,15 @@ def _options(
         Path | None, typer.Option("--config", metavar="FILE", help=N_("The configuration file to use."))
     ] = None,
     lab: Annotated[bool, typer.Option("--lab", help=N_("Use the lab's configuration."))] = False,
+    site: Annotated[
+        str | None,
+        typer.Option(
+            "--site",
+            metavar="NAME",
+            help=N_("Use the configuration of this site (samaops sites)."),
+            autocompletion=completed_by("sites"),
+        ),
+    ] = None,
     lang: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +142,7 @@ def _remember(ctx: Any, param: Any, value: Any) -> Any:
         if given[first] and given[other]:
             text = _("{one} and {other} exclude each other")
             raise UsageError(text.format(one=f"--{first}", other=f"--{other}"))
-    chosen.remember(chosen_now.config, lab=chosen_now.lab, language=chosen_now.lang)
+    chosen.remember(chosen_now.config, lab=chosen_now.lab, language=chosen_now.lang, site=chosen_now.site)
     chosen.show_everything(chosen_now.verbose)
     log.keep(chosen_now.log_level, on_screen=chosen_now.debug)
     ctx.obj = _Current.chosen = chosen_now

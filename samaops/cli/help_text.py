@@ -48,6 +48,7 @@ _OWN_CODES = {
     "schedule run-now": (*_STATUS, 75, 77),
     "schedule run": (*_ALWAYS, 75),
     "doctor": _STATUS,
+    "sites": (0, 3, *_ALWAYS),
     "config check": _STATUS,
     "lab up": (0, 1, 64, 69, 70, 75, 77, 130),
     "lab status": (0, 1, 2, 64, 70, 130),
@@ -58,6 +59,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("diagnose", N_("everything, the root cause first")),
         ("diagnose --only redis,docker@workers", N_("Redis, and the containers of one server")),
         ("diagnose --watch 10 --lang fr", N_("again and again, in French")),
+        ("diagnose --sites all", N_("several sites side by side")),
         ("diagnose -o nagios --fail-on critical", N_("for Nagios, Icinga or Centreon")),
     ),
     "explain": (
@@ -329,6 +331,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "config show": (("config show -o json", N_("every value, and where it comes from")),),
     "config schema": (("config schema", N_("for an editor that completes TOML")),),
     "config path": (("config path", N_("which file is used")),),
+    "sites": (
+        ("sites", N_("which sites there are, and how each was found last")),
+        ("diagnose --sites all", N_("all of them side by side")),
+    ),
     "doctor": (("doctor", N_("what this machine lacks")),),
     "ssh": (
         ("ssh db", N_("log in")),

@@ -30,4 +30,5 @@ def ssh(
     ] = None,
 ) -> None:
     """Log in to a server, or run one command there."""
-    interactive.become(interactive.shell_of(configuration_file.site(ctx.obj).settings, server, command or ()))
+    site = configuration_file.site(ctx.obj, by_satellite=True)
+    interactive.become(interactive.shell_of(site.settings, server, command or ()))

@@ -23,7 +23,7 @@ _OWN_ADDRESS = ("host", "url")
 
 def problems(settings: Settings) -> Iterator[tuple[Key, str]]:
     """Yield what does not fit together, as the key and a sentence that begins with it."""
-    rules = (_unknown_servers, _duplicates, _unreadable_files, _untrusted_libraries)
+    rules = (_unknown_servers, _duplicates, _unreadable_files, _untrusted_libraries, _looked_at_twice)
     for key, reason in chain.from_iterable(problems_of(settings) for problems_of in rules):
         yield key, f"{keys.dotted(key)}: {reason}"
 
@@ -68,12 +68,31 @@ def systems(settings: Settings) -> tuple[str, ...]:
     return tuple(name for name in Settings.model_fields if name not in others and getattr(settings, name))
 
 
+def _looked_at_twice(settings: Settings) -> Iterator[tuple[Key, str]]:
+    """Find systems of a site that its own control machine looks at: nobody else would."""
+    satellite = settings.satellite
+    if satellite is None:
+        return
+    here = ("servers", "satellite")
+    others = [name for name in systems(settings) if name in settings.model_fields_set and name not in here]
+    if others:
+        text = _("the site's own control machine looks at it: take these sections out: {names}")
+        yield ("satellite",), text.format(names=", ".join(f"[{name}]" for name in others))
+    server = settings.servers.get(satellite.server)
+    if server is not None and server.ssh == "none":
+        yield ("satellite", "server"), _('[servers.{name}] has ssh = "none"').format(name=satellite.server)
+
+
 def _duplicates(settings: Settings) -> Iterator[tuple[Key, str]]:
     """Find two members of a list with one name: their findings could not be told apart."""
     lists: list[tuple[Key, tuple[str, ...]]] = [
         (
             ("api", "instances"),
             tuple(instance.name for instance in settings.api.instances) if settings.api else (),
+        ),
+        (
+            ("postgresql", "standbys"),
+            tuple(standby.name for standby in settings.postgresql.standbys) if settings.postgresql else (),
         ),
         (("sqlserver",), tuple(database.name for database in settings.sqlserver)),
         (("certificates",), tuple(certificate.name for certificate in settings.certificates)),

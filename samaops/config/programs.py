@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -47,13 +47,15 @@ def run(
     *,
     stdin: bytes = b"",
     locale: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Ended:
     """Run a program to its end. Nothing of it is left then, also when it has to be ended.
 
+    ``environment`` is all that it gets, in place of the little of ours that programs get.
     Raises TimeoutError, TooMuchOutputError, OSError and ValueError when it cannot be started.
     """
     ends_at = time.monotonic() + seconds
-    process = start(arguments, locale)
+    process = start(arguments, locale, environment)
     try:
         stdout, stderr = _exchange(process, stdin, most_bytes, ends_at)
         return Ended(process.wait(max(0.01, ends_at - time.monotonic())), stdout, stderr)
@@ -63,9 +65,11 @@ def run(
         end(process)
 
 
-def start(arguments: Sequence[str], locale: str | None = None) -> subprocess.Popen[bytes]:
+def start(
+    arguments: Sequence[str], locale: str | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a program with pipes to all its streams; ``end`` ends it. Raises OSError, ValueError."""
-    environment = environment_with()
+    environment = environment_with() if environment is None else environment
     return subprocess.Popen(
         arguments,
         stdin=subprocess.PIPE,

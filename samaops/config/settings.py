@@ -25,7 +25,9 @@ from samaops.config.fields import (
     Url,
     UserPath,
 )
+from samaops.config.satellite import Satellite
 from samaops.config.secrets import Secret
+from samaops.config.standby import StandbyServer
 
 
 class Tls(Section):
@@ -89,6 +91,7 @@ class PostgreSQL(Section):
     notifications_table: str = "notifications"
     notifications_due_column: str = "created_at"
     notifications_published_column: str = "sent_at"
+    standbys: tuple[StandbyServer, ...] = ()
     # Settings that the guide fixes; what differs is a finding. Values as PostgreSQL's SHOW prints them.
     expected_settings: dict[str, str] = {
         "max_connections": "200",
@@ -535,6 +538,7 @@ class Settings(Section):
     playbooks: Playbooks = Playbooks()
     thresholds: dict[str, Threshold] = {}
     safety: Safety = Safety()
+    satellite: Satellite | None = None
 
     def host_of(self, section: PostgreSQL | PgBouncer | Redis | RabbitMQ) -> str:
         """Return the address to connect to: the section's own host, or its server's address."""

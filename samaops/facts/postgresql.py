@@ -254,6 +254,22 @@ class Standby(Struct, frozen=True):
     xmin_age: int | None
 
 
+class StandbyFacts(Struct, frozen=True):
+    """A server that is configured as a standby, by its own word.
+
+    ``waiting_bytes`` is WAL that was received and is not replayed yet, ``replayed_seconds`` how old the newest transaction is
+    that was (it grows too while nothing is written). ``receiver_status`` is None where we may not see it.
+    """
+
+    name: str
+    in_recovery: bool
+    version_number: int
+    receivers: int
+    receiver_status: str | None = None
+    waiting_bytes: int | None = None
+    replayed_seconds: float | None = None
+
+
 class Setting(Struct, frozen=True):
     """One setting: as SHOW prints it, and as the number of its unit. ``source`` "client" is our own session's."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 
 from msgspec import Struct
@@ -35,7 +36,12 @@ class Fix(Struct, frozen=True):
 
 
 class Cause(Struct, frozen=True):
-    """A root cause. ``explains`` holds finding keys (``code@subject``), the decisive one first."""
+    """A root cause. ``explains`` holds finding keys (``code@subject``), the decisive one first.
+
+    ``address`` is where what is broken stands, which may be the same for several sites: ``host:port`` of what lies outside
+    of them, else the server's address; "" where that is not known. ``sites`` are those that have it and ``since`` is when
+    it was first seen, in a report of several sites.
+    """
 
     id: str
     runbook: str | None
@@ -46,3 +52,6 @@ class Cause(Struct, frozen=True):
     speaks_against: tuple[str, ...] = ()
     explains: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    address: str = ""
+    sites: tuple[str, ...] = ()
+    since: datetime | None = None

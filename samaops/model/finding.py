@@ -19,7 +19,7 @@ class Finding(Struct, frozen=True):
 
     ``code`` is stable and dotted; ``subject`` is ``system/name``; both together are unique in a report.
     ``evidence`` holds plain JSON values. ``hint`` is the next command to type. ``cause`` is the id of the
-    root cause that explains it, once causes were searched.
+    root cause that explains it, once causes were searched. ``site`` is set where a report is of several.
     """
 
     code: str
@@ -35,6 +35,7 @@ class Finding(Struct, frozen=True):
     evidence: Mapping[str, Any] = field(default_factory=lambda: NO_EVIDENCE)
     hint: str | None = None
     cause: str | None = None
+    site: str | None = None
 
     @property
     def key(self) -> str:

@@ -87,6 +87,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "evidence": dict(finding.evidence),
         "hint": finding.hint,
         "cause": finding.cause,
+        **({"site": finding.site} if finding.site else {}),
     }
 
 
@@ -101,6 +102,9 @@ def _cause(cause: Cause) -> dict[str, Any]:
         "against": list(cause.speaks_against),
         "explains": list(cause.explains),
         "fixes": [_fix(fix) for fix in cause.fixes],
+        **({"address": cause.address} if cause.address else {}),
+        **({"sites": list(cause.sites)} if cause.sites else {}),
+        **({"since": moment(cause.since)} if cause.since else {}),
     }
 
 

@@ -74,7 +74,8 @@ def _number(value: float) -> str:
 
 
 def _identity(finding: Finding) -> dict[str, str]:
-    return {"code": finding.code, "subject": finding.subject, "server": finding.server or ""}
+    labels = {"code": finding.code, "subject": finding.subject, "server": finding.server or ""}
+    return labels | ({"site": finding.site} if finding.site else {})
 
 
 def _statuses(report: Report) -> Iterator[Sample]:

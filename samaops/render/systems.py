@@ -1,4 +1,4 @@
-"""One line per system of what is fine there, two side by side where the screen is short."""
+"""One line per system, or per site where there are several, of what is fine there; two side by side on a short screen."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MOST_IN_ONE_COLUMN = 6
 
 
 def system_lines(report: Report, symbols: Symbols) -> Iterator[str]:
-    """Yield a line per system: how many checks are ok, how many were skipped, how long it took."""
+    """Yield a line per system (of several sites: per site): how many checks are ok, how many were skipped, how long it took."""
     counts: dict[str, Counter[Status]] = {}
     for finding in report.findings:
-        counts.setdefault(finding.system, Counter())[finding.status] += 1
+        counts.setdefault(finding.site or finding.system, Counter())[finding.status] += 1
     order = list(report.timings_ms)
     systems = sorted(
         counts, key=lambda system: (order.index(system) if system in order else len(order), system)

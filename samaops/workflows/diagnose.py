@@ -12,6 +12,7 @@ from samaops.causes import graph
 from samaops.checks import engine as checks
 from samaops.checks.registry import rules
 from samaops.collect import engine, registry, store
+from samaops.collect.store import Saved
 from samaops.config import consistency
 from samaops.errors import UNAVAILABLE, ConfigurationError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
@@ -128,16 +129,21 @@ def judge_saved(
     ``selection`` narrows what was looked at then. It is compared with the well look that was kept at that time.
     """
     saved = store.load(path)
-    narrowed = replace(
+    wanted = narrowed(saved, selection)
+    site = site or saved.site
+    _refuse_unknown_servers(site, wanted)
+    report = judge(saved.snapshot, site, wanted)
+    return since_well.compared(report, saved.snapshot, site, saved.well, is_asked=is_since_well)
+
+
+def narrowed(saved: Saved, selection: Selection) -> Selection:
+    """Return what is to be judged of a saved look: what was looked at then, narrowed to what is asked for now."""
+    return replace(
         selection if selection.only else saved.selection,
         skip=saved.selection.skip + selection.skip,
         deep=saved.selection.deep,
         probe=saved.selection.probe,
     )
-    site = site or saved.site
-    _refuse_unknown_servers(site, narrowed)
-    report = judge(saved.snapshot, site, narrowed)
-    return since_well.compared(report, saved.snapshot, site, saved.well, is_asked=is_since_well)
 
 
 def _timings(snapshot: Snapshot) -> dict[str, int]:

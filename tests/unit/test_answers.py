@@ -18,7 +18,7 @@ from tests.answers import DOCS, KINDS, schema_of, validated
 
 CODE = Path(__file__).parents[2] / "samaops"
 # Files of our own, no answers.
-FILES = {"lab", "release", "snapshot", "well"}
+FILES = {"lab", "last-look", "release", "snapshot", "well"}
 
 
 def answer(capsysbinary: pytest.CaptureFixture[bytes], *words: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
@@ -66,9 +66,22 @@ def runs_anew(snapshot: Snapshot, server: str, name: str, earlier_life: str) -> 
 @reading("docker.api_serves", codes=("api",))
 def api_serves(snapshot: Snapshot, expected_status: str, *members: str) -> Scalar:
     """Return whether at least one of these API members serves."""
-    return any(
-        facts.name in members and facts.answer.serves(expected_status)
-        for _observation, facts in snapshot.facts_of(ApiFacts)
+    return _serving(snapshot, expected_status, members) > 0
+
+
+@reading("docker.enough_serve", codes=("api",))
+def enough_serve(snapshot: Snapshot, expected_status: str, least: int, *members: str) -> Scalar:
+    """Return whether at least so many of these API members serve."""
+    return _serving(snapshot, expected_status, members) >= least
+
+
+def _serving(snapshot: Snapshot, expected_status: str, members: Sequence[str]) -> int:
+    return len(
+        {
+            facts.name
+            for _observation, facts in snapshot.facts_of(ApiFacts)
+            if facts.name in members and facts.answer.serves(expected_status)
+        }
     )
 
 
@@ -107,7 +120,8 @@ def server_of(site: Site, name: str) -> str:
 def plan_restart(snapshot: Snapshot, site: Site, name: str) -> Plan:
     """Plan the restart of one container, or the start of one that has ended.
 
-    Guards: the last API member that serves is never restarted; a paused container is not either.
+    Guards: the last API member that serves is never restarted, nor one without which fewer than ``least_serving`` others
+    would; a paused container is not either.
     """
     server = server_of(site, name)
     try:
@@ -144,9 +158,22 @@ def _refuse_last_member(snapshot: Snapshot, site: Site, name: str) -> None:
     if site.settings.api is None or member is None:
         return
     expected, others = site.settings.api.expected_status, _other_members(site, member)
-    if api_serves(snapshot, expected, member) and not api_serves(snapshot, expected, *others):
+    if not api_serves(snapshot, expected, member):
+        return
+    serving, least = _serving(snapshot, expected, others), _least_serving(site)
+    if not serving:
         text = _("{name} is the last API member that serves: restarting it would take the API down")
         raise RefusedError(text.format(name=name), hint="samaops diagnose --only api")
+    if serving < least:
+        text = _("Without {name} {count} of {all} other members would serve; at least {least} must")
+        words = {"name": name, "count": serving, "all": len(others), "least": least}
+        raise RefusedError(text.format(**words), hint="samaops diagnose --only api")
+
+
+def _least_serving(site: Site) -> int:
+    """Return how many members must serve beside one that is taken away: what the balancer's section says."""
+    balancer = site.settings.loadbalancer
+    return balancer.least_serving if balancer else 1
 
 
 def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
@@ -189,9 +216,14 @@ def _api_needs(snapshot: Snapshot, site: Site, name: str) -> Iterator[Condition]
     if site.settings.api is None or member is None:
         return
     expected, others = site.settings.api.expected_status, _other_members(site, member)
-    if api_serves(snapshot, expected, *others):
-        text = _("another API member serves meanwhile")
-        yield Condition("docker.api_serves", (expected, *others), True, text)
+    least = _least_serving(site)
+    if enough_serve(snapshot, expected, least, *others):
+        if least == 1:
+            text = _("another API member serves meanwhile")
+            yield Condition("docker.api_serves", (expected, *others), True, text)
+        else:
+            text = _("at least {least} other members serve").format(least=least)
+            yield Condition("docker.enough_serve", (expected, least, *others), True, text)
     else:
         text = _("{member} does not serve anyway").format(member=member)
         yield Condition("docker.api_serves", (expected, member), False, text)

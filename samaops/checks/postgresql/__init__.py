@@ -6,6 +6,7 @@ from samaops.checks.postgresql import (  # noqa: F401 - they register their chec
     notifications,
     service,
     sessions,
+    standby,
     storage,
     tables,
     units,

@@ -24,6 +24,7 @@ from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
+from samaops.model.report import Report
 from samaops.site.site import Site
 from samaops.workflows import diagnose
 
@@ -66,6 +67,8 @@ def facts_types() -> list[type]:
 
 # What msgspec makes anew for each struct stands as no value in its signature, from which others are made up.
 st.register_type_strategy(Run, st.builds(Run, copies=st.dictionaries(st.text(), st.text())))
+# A whole report, of which only some is a fact's own: it has the tests of the answers.
+st.register_type_strategy(Report, st.builds(Report, command=st.text(), started_at=st.from_type(datetime)))
 
 
 @pytest.mark.parametrize("kind", facts_types(), ids=lambda kind: kind.__name__)

@@ -25,6 +25,7 @@ from samaops.render import descriptions, json
 from samaops.render.faces import Output
 from samaops.workflows import diagnose as workflow
 from samaops.workflows import explain, since_well
+from samaops.workflows.notify import marking
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _LONGEST_SECONDS = 3600.0
@@ -169,13 +170,14 @@ def _live_look(
 
     def look() -> Report:
         earlier = well.load(site.name)
+        mark = marking.read_beside(site)
         snapshot = workflow.observe(site, selection, deadline)
         if save is not None:
             store.save(save, snapshot, site, selection, earlier)
         report = workflow.judge(snapshot, site, selection)
         if not is_since_well:  # asked twice, it is answered twice
             since_well.keep_if_well(report, snapshot, site, selection)
-        return since_well.compared(report, snapshot, site, earlier, is_asked=is_since_well)
+        return mark(since_well.compared(report, snapshot, site, earlier, is_asked=is_since_well))
 
     return look
 

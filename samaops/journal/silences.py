@@ -166,9 +166,7 @@ def _ended(silence: Silence, by: str, why: str, at: datetime) -> Silence:
 
 
 def _row(silence: Silence) -> dict[str, Any]:
-    details = _Details(
-        silence.reason, silence.by, dict(silence.seen), silence.ended_by, silence.ended_why
-    )
+    details = _Details(silence.reason, silence.by, dict(silence.seen), silence.ended_by, silence.ended_why)
     return {
         "code": silence.code, "subject": silence.subject, "at": _text(silence.at), "until": _text(silence.until),
         "ended_at": _text(silence.ended_at) if silence.ended_at else None,

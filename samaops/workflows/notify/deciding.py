@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from samaops.facts.telling import BAD, Seen, Silence, Trouble, is_worse, number_of, seen_of, silence_of
 from samaops.i18n import _
-from samaops.model.finding import Finding, Silenced
+from samaops.model.finding import Finding
 from samaops.model.news import Known, News, Recovery
 from samaops.model.report import Report
 from samaops.model.status import Status
@@ -40,35 +40,23 @@ class Decision(Struct, frozen=True):
     seen: Mapping[int, Mapping[str, Seen]] = {}
 
 
-def marked(report: Report, silences: Sequence[Silence], now: datetime) -> Report:
-    """Return a report whose silenced findings say so; what is found, and how bad it is, stays as it is."""
-    if not silences:
-        return report
-    findings = tuple(_marked(finding, silences, now) for finding in report.findings)
-    return replace(report, findings=findings)
-
-
-def _marked(finding: Finding, silences: Sequence[Silence], now: datetime) -> Finding:
-    silence = silence_of(finding, silences, now) if finding.status in BAD else None
-    if silence is None:
-        return finding
-    told = Silenced(silence.number, silence.until, silence.by, silence.reason)
-    return replace(finding, silenced=told)
-
-
-def decide(
-    report: Report, known: Sequence[Trouble], silences: Sequence[Silence], manner: Manner
-) -> Decision:
+def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence], manner: Manner) -> Decision:
     """Return what of a report is news after what was told before, and what is to be kept of it."""
     before = {trouble.key: trouble for trouble in known}
     causes = {key: cause.id for cause in report.causes for key in cause.explains}
+    # of a run that failed, why it did is its cause
+    causes.update({finding.key: finding.title for finding in _failed(report)})
     bad = [*(finding for finding in report.findings if finding.status in BAD), *_failed(report)]
     outgrown = dict(_outgrown(bad, silences, manner.now))
     told, held, troubles, shown = [], [], [], dict[str, Known]()
     seen: dict[int, dict[str, Seen]] = {}
     for finding in bad:
         trouble = _trouble(finding, before.get(finding.key), causes.get(finding.key, ""), manner.now)
-        why = _("worse than when it was silenced") if finding.key in outgrown else _why(trouble, finding, manner)
+        why = (
+            _("worse than when it was silenced")
+            if finding.key in outgrown
+            else _why(trouble, finding, manner)
+        )
         silence = silence_of(finding, silences, manner.now)
         if silence is not None and finding.key not in silence.seen:
             seen.setdefault(silence.number, {})[finding.key] = seen_of(finding)
@@ -173,6 +161,4 @@ def _paid(trouble: Trouble, decision: Decision, failed: Sequence[str]) -> Troubl
     if trouble.key not in decision.news.told:
         return replace(trouble, owed=tuple(name for name in trouble.owed if name in failed))
     told = Seen(trouble.status, trouble.value)
-    return replace(
-        trouble, told=told, told_at=decision.at, told_cause=trouble.cause, owed=tuple(failed)
-    )
+    return replace(trouble, told=told, told_at=decision.at, told_cause=trouble.cause, owed=tuple(failed))

@@ -15,23 +15,26 @@ from samaops.i18n import N_, _
 from samaops.workflows.notify import silences
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-_HINT = "samaops silence CODE --for 4h --reason 'TEXT', --list, --end NUMBER"
+_HINT = "samaops silence CODE --for 4h --reason 'TEXT'; samaops silence list; samaops silence end NUMBER"
 
 
 @app.command(cls=ChangeCommand)
 def silence(
     ctx: typer.Context,
     code: Annotated[
-        str | None,
+        str,
         typer.Argument(
-            metavar="[CODE]",
-            help=N_("A check, or all under one: redis.memory.high, redis."),
+            metavar="list|end|CODE",
+            help=N_("A check, or all under one: redis.memory.high, redis; or list, or end NUMBER."),
             autocompletion=completed_by("selection"),
         ),
-    ] = None,
+    ],
     subject: Annotated[
         str | None,
-        typer.Argument(metavar="[SUBJECT]", help=N_("Only this subject; all of the check when absent.")),
+        typer.Argument(
+            metavar="[SUBJECT|NUMBER]",
+            help=N_("Only this subject, all of the check when absent; the silence that end is to end."),
+        ),
     ] = None,
     for_: Annotated[
         str | None, typer.Option("--for", metavar="TIME", help=N_("For how long: 30m, 4h, 3d."))
@@ -42,22 +45,16 @@ def silence(
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help=N_("Why nobody is told of it."))
     ] = None,
-    is_listed: Annotated[
-        bool, typer.Option("--list", help=N_("List the silences that hold, and the last that are over."))
-    ] = False,
-    end: Annotated[
-        str | None, typer.Option("--end", metavar="NUMBER", help=N_("End this one of --list now."))
-    ] = None,
 ) -> None:
     """Tell nobody of a finding for some time."""
     wanted: Changing = ctx.obj
-    if sum((code is not None, is_listed, end is not None)) != 1:
-        raise UsageError(_("a CODE to silence, or --list, or --end NUMBER"), hint=_HINT)
-    if code is None:
-        if any(each is not None for each in (subject, for_, until, reason)):
+    if code in ("list", "end"):
+        if any(each is not None for each in (for_, until, reason)):
             raise UsageError(_("--for, --until and --reason need a CODE"), hint=_HINT)
-        if end is not None:
-            wanted.change("silence end", end)
+        if (code == "end") != (subject is not None):
+            raise UsageError(_("end needs the NUMBER of a silence, and list nothing"), hint=_HINT)
+        if subject is not None:
+            wanted.change("silence end", subject)
         else:
             screen.show_table(silences.listed(wanted.site()), wanted.output)
         return

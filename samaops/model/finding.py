@@ -16,7 +16,7 @@ NO_EVIDENCE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Silenced(Struct, frozen=True):
-    """That nobody is told of a finding: until when, by whom and why; ``number`` ends it (``samaops silence --end``)."""
+    """That nobody is told of a finding: until when, by whom and why; ``number`` ends it (``samaops silence end``)."""
 
     number: int
     until: datetime

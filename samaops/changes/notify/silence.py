@@ -79,7 +79,7 @@ def plan_silence(
     )
     if same is not None:
         text = _("it is silenced so already, until {moment}: {command}")
-        command = chosen.same(samaops(site, f"silence --end {same.number}"))
+        command = chosen.same(samaops(site, f"silence end {same.number}"))
         return replace(
             plan, nothing_to_do=text.format(moment=moment(same.until.timestamp()), command=command)
         )
@@ -90,20 +90,20 @@ def plan_silence(
     notes = (
         _("It stays in samaops diagnose, in reports and in the exit code; it ends early when it gets worse."),
         _("end it before: {command}").format(
-            command=chosen.same(samaops(site, f"silence --end {wanted.number}"))
+            command=chosen.same(samaops(site, f"silence end {wanted.number}"))
         ),
     )
     return replace(plan, steps=(_step("notify.silence", title, wanted, "", _written(wanted)),), notes=notes)
 
 
-@verb("silence end", looks=_CODES, typed=lambda number: ("--end", number))
+@verb("silence end", looks=_CODES)
 def plan_end(snapshot: Snapshot, _site: Site, number: str) -> Plan:
     """Plan that a silence ends now."""
     facts = facts_in(snapshot, SilencesFacts)
     known = next((each for each in facts.silences if str(each.number) == number), None)
     if known is None:
         raise UsageError(
-            _("There is no silence {number}").format(number=number[:20]), hint="samaops silence --list"
+            _("There is no silence {number}").format(number=number[:20]), hint="samaops silence list"
         )
     about = _about(known.code, known.subject)
     title = _("Tell of {finding} again: silence {number} of {user} ends").format(

@@ -24,7 +24,7 @@ from samaops.site.site import Site
 def _lines(operation: Operation, _site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Silencing)
     if of.is_over:
-        return (f"samaops silence --end {of.number}",)
+        return (f"samaops silence end {of.number}",)
     subject = (of.subject,) if of.subject else ()
     words = ("samaops", "silence", of.code, *subject, "--until", of.until, "--reason", of.reason)
     return (shlex.join(words),)

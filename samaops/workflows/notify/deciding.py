@@ -48,7 +48,8 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
     causes.update({finding.key: finding.title for finding in _failed(report)})
     bad = [*(finding for finding in report.findings if finding.status in BAD), *_failed(report)]
     outgrown = dict(_outgrown(bad, silences, manner.now))
-    told, held, troubles, shown = [], [], [], dict[str, Known]()
+    told, held = list[str](), list[str]()
+    troubles, shown = [], dict[str, Known]()
     seen: dict[int, dict[str, Seen]] = {}
     for finding in bad:
         trouble = _trouble(finding, before.get(finding.key), causes.get(finding.key, ""), manner.now)

@@ -120,7 +120,7 @@ def _holds(silence: Silence, now: datetime) -> str:
 
 
 def _end(site: Site, silence: Silence) -> str:
-    return chosen.same(samaops(site, f"silence --end {silence.number}"))
+    return chosen.same(samaops(site, f"silence end {silence.number}"))
 
 
 def _iso(moment_: datetime) -> str:

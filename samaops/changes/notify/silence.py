@@ -146,7 +146,7 @@ def silenced(snapshot: Snapshot, number: int | str) -> str:
     """Return until when a silence holds, of what and why; "" when it does not."""
     facts = facts_in(snapshot, SilencesFacts)
     known = next((each for each in facts.silences if str(each.number) == str(number)), None)
-    if known is None or not known.is_active(snapshot.taken_at):
+    if known is None or not known.is_active(facts.taken_at):
         return ""
     return _said(known.until, known.code, known.subject, known.reason)
 

@@ -17,7 +17,8 @@ from samaops.model.finding import Finding, Silenced
 from samaops.model.news import Known, News, Recovery
 from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.render import human, json as json_face, markdown, prometheus
+from samaops.render import human, markdown, prometheus
+from samaops.render import json as json_face
 from samaops.render.bulletin import bulletin
 from samaops.render.words import symbols_for
 from samaops.site.site import Site
@@ -26,7 +27,9 @@ from tests.answers import schema_of
 from tests.unit.config.test_soundness import checked
 
 NOW = datetime(2026, 1, 31, 6, 0, tzinfo=timezone.utc)
-DISK = Finding("servers.disk.full", Status.CRITICAL, "servers/db:/", "/ is 95 % full", server="db", value=95.0)
+DISK = Finding(
+    "servers.disk.full", Status.CRITICAL, "servers/db:/", "/ is 95 % full", server="db", value=95.0
+)
 QUEUE = Finding("rabbitmq.queue.ready", Status.WARNING, "rabbitmq/normal", "normal has 900", server="api")
 SILENCED = Silenced(3, NOW + timedelta(hours=4), "awa", "migration")
 OVER = Recovery("redis.memory.high@redis/w", "Redis is full", "critical", NOW - timedelta(hours=3), NOW)
@@ -43,7 +46,7 @@ HOOK = '[notify.webhooks.teams]\nurl = "https://teams.example.com/x"\n'
         ('[notify.webhooks.teams]\nurl = "teams"\n', "not a URL"),
         (HOOK + 'template = "{{ nothing }}"\n', "notify.webhooks.teams.template: the template does not fit"),
         (HOOK + 'template = "{% if"\n', "the template does not fit: line 1"),
-        (HOOK + "template = '{\"a\": \"{{ text }}\"}'\n", "it makes no JSON (use the filter tojson)"),
+        (HOOK + 'template = \'{"a": "{{ text }}"}\'\n', "it makes no JSON (use the filter tojson)"),
         (HOOK + "template = '{{ site.__class__.__mro__ }}'\n", "unsafe"),
         (HOOK + 'template_file = "nowhere.jinja2"\n', "nowhere.jinja2 cannot be read"),
         (HOOK + 'template = "{}"\ntemplate_file = "config.toml"\n', "only one of the two is used"),
@@ -156,7 +159,13 @@ def test_what_is_silenced_is_as_wrong_as_ever_in_every_form() -> None:
 
 @pytest.mark.parametrize(
     ("hour", "zone", "is_quiet"),
-    [(23, "UTC", True), (5, "UTC", True), (6, "UTC", False), (21, "Europe/Paris", True), (5, "Nowhere/X", False)],
+    [
+        (23, "UTC", True),
+        (5, "UTC", True),
+        (6, "UTC", False),
+        (21, "Europe/Paris", True),
+        (5, "Nowhere/X", False),
+    ],
 )
 def test_quiet_hours_are_those_of_the_schedule_s_zone(hour: int, zone: str, is_quiet: bool) -> None:
     settings = {"notify": {"quiet_hours": "22:00-06:00"}, "schedule": {"timezone": zone}}

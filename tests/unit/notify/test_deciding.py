@@ -201,9 +201,7 @@ def test_a_channel_that_failed_tells_it_the_next_time_and_the_others_do_not() ->
 def test_what_nobody_could_be_told_is_news_the_next_time() -> None:
     kept = after(deciding.decide(report(DISK), (), (), manner()), ["slack", "mail"])
     assert told(DISK, before=kept) == (DISK.key,)
-    well = deciding.decide(
-        report(replace(DISK, status=Status.OK)), known(DISK), (), manner(NOW + HOUR)
-    )
+    well = deciding.decide(report(replace(DISK, status=Status.OK)), known(DISK), (), manner(NOW + HOUR))
     lost = deciding.after_telling(well, ["mail", "slack"], is_anybody_told=False)
     assert lost.over == ()
 
@@ -224,5 +222,7 @@ def test_what_nobody_could_be_told_is_news_the_next_time() -> None:
 def test_well_above_is_half_as_much_again_or_half_of_what_is_left_of_a_hundred(
     unit: str, warning: float | None, critical: float | None, before: float, now: float, is_so: bool
 ) -> None:
-    finding = Finding("a.b", Status.WARNING, "a/x", "t", value=now, unit=unit, warning=warning, critical=critical)
+    finding = Finding(
+        "a.b", Status.WARNING, "a/x", "t", value=now, unit=unit, warning=warning, critical=critical
+    )
     assert is_worse(Seen("warning", before), finding) is is_so

@@ -120,7 +120,9 @@ def _recovered(
         elif manner.is_quiet and trouble.told.status == Status.WARNING.value:
             waiting.append(replace(trouble, ended_at=ended_at))
         else:
-            recovered.append(Recovery(key, trouble.title, trouble.told.status, trouble.since, ended_at))
+            is_run = trouble.code == RUN_FAILED
+            title = f"samaops {trouble.subject}: {trouble.title}" if is_run else trouble.title
+            recovered.append(Recovery(key, title, trouble.told.status, trouble.since, ended_at))
             over.append(key)
     return recovered, waiting, over
 

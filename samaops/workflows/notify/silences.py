@@ -82,7 +82,7 @@ def listed(site: Site) -> Table:
     over = [silence for silence in silences if not silence.is_active(now)][:_MOST_OVER]
     columns = (
         Column("number", _("no."), is_number=True),
-        Column("finding", _("finding")),
+        Column("finding", _("finding"), is_copied=True),
         Column("left", _("holds")),
         Column("by", _("by")),
         Column("reason", _("why")),

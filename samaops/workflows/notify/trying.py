@@ -266,9 +266,12 @@ def table_of(tried: Sequence[Tried], site: Site) -> Table:
         )
         answer = text.format(count=len(tried))
     elif failed:
-        answer = _("{count} of {all} channels failed: {names}").format(
-            count=len(failed), all=len(tried), names=", ".join(failed)
+        text = ngettext(
+            "{count} of {all} channels failed: {names}",
+            "{count} of {all} channels failed: {names}",
+            len(failed),
         )
+        answer = text.format(count=len(failed), all=len(tried), names=", ".join(failed))
     else:
         text = ngettext("{count} channel answered", "{count} channels answered", len(tried))
         answer = text.format(count=len(tried))

@@ -79,7 +79,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "silence": (
         ("silence redis.memory.high --for 4h --reason 'migration'", N_("of all subjects, for four hours")),
-        ("silence servers.disk.full servers/db:/ --for 1d --reason 'disk ordered'", N_("of one of them")),
+        ("silence servers.disk.full servers/db:/ --for 1d --reason disk", N_("of one")),
         ("silence list", N_("what is silenced, by whom and why")),
         ("silence end 3", N_("before its time")),
     ),

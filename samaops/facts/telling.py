@@ -68,7 +68,7 @@ class SilencesFacts(Struct, frozen=True):
 class Trouble(Struct, frozen=True):
     """What is known of one trouble (``code@subject``): since when, how bad, and what of it was told to whom.
 
-    ``told`` is how bad it was when it was told, at ``told_at``; None where nobody was. ``owed`` are the channels by which
+    ``announced`` is how bad it was when it was told, at ``announced_at``; None where nobody was. ``owed`` are the channels by which
     telling failed. ``ended_at`` is set where it is over and that is not told yet.
     """
 
@@ -80,9 +80,9 @@ class Trouble(Struct, frozen=True):
     seen_at: Moment
     cause: str = ""
     value: float | None = None
-    told: Seen | None = None
-    told_at: Moment | None = None
-    told_cause: str = ""
+    announced: Seen | None = None
+    announced_at: Moment | None = None
+    announced_cause: str = ""
     owed: tuple[str, ...] = ()
     ended_at: Moment | None = None
 

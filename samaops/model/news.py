@@ -13,7 +13,7 @@ class Known(Struct, frozen=True):
 
     key: str
     since: datetime
-    told_at: datetime | None = None
+    announced_at: datetime | None = None
     why: str = ""
 
 
@@ -35,11 +35,11 @@ class Recovery(Struct, frozen=True):
 class News(Struct, frozen=True):
     """What is to be told. Keys are those of findings (``code@subject``), and of a run that failed.
 
-    ``told`` are those that somebody is told of now, ``known`` those of them, and of the others, that go on; ``held`` wait for the end of the
+    ``announced`` are those that somebody is told of now, ``known`` those of them, and of the others, that go on; ``held`` wait for the end of the
     quiet hours; ``owed`` are keys by the channel that failed to tell them. ``lifted`` says which silences ended early, and why.
     """
 
-    told: tuple[str, ...] = ()
+    announced: tuple[str, ...] = ()
     known: Mapping[str, Known] = field(default_factory=dict)
     held: tuple[str, ...] = ()
     recovered: tuple[Recovery, ...] = ()
@@ -49,7 +49,7 @@ class News(Struct, frozen=True):
     @property
     def is_needed(self) -> bool:
         """Whether there is anything that somebody must be told."""
-        return bool(self.told or self.recovered)
+        return bool(self.announced or self.recovered)
 
     def for_channel(self, name: str) -> News | None:
         """Return the news of one channel, with what it failed to tell before; None where there is nothing to tell."""
@@ -57,6 +57,6 @@ class News(Struct, frozen=True):
         if not (self.is_needed or owed):
             return None
         return News(
-            (*self.told, *(key for key in owed if key not in self.told)),
+            (*self.announced, *(key for key in owed if key not in self.announced)),
             self.known, self.held, self.recovered, {}, self.lifted,
         )  # fmt: skip

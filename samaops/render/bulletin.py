@@ -33,12 +33,12 @@ def bulletin(report: Report, site: str) -> Bulletin:
     """
     moment = report.started_at.strftime("%Y-%m-%d %H:%M:%S UTC")
     first = f"[{moment}] {escape.plain(f'{site}: samaops {report.command}: {_in_short(report)}')}"
-    told = _told(report)
-    subject = escape.plain(f"[{site}] {_what_is_wrong(told)}", 180)
+    announced = _told(report)
+    subject = escape.plain(f"[{site}] {_what_is_wrong(announced)}", 180)
     good = [_line(finding) for finding in report.findings if finding.status in _GOOD]
     return Bulletin(
         subject=subject,
-        summary="\n".join([subject, first, *_body(told), *_beside(report)]) + "\n",
+        summary="\n".join([subject, first, *_body(announced), *_beside(report)]) + "\n",
         log="\n".join([first, *_body(report), *good]) + "\n",
     )
 
@@ -54,9 +54,13 @@ def _told(report: Report) -> Report:
         return report
     return replace(
         report,
-        findings=tuple(finding for finding in report.findings if finding.key in news.told),
-        causes=tuple(cause for cause in report.causes if any(key in news.told for key in cause.explains)),
-        errors=report.errors if any(key.partition("@")[2] == report.command for key in news.told) else (),
+        findings=tuple(finding for finding in report.findings if finding.key in news.announced),
+        causes=tuple(
+            cause for cause in report.causes if any(key in news.announced for key in cause.explains)
+        ),
+        errors=report.errors
+        if any(key.partition("@")[2] == report.command for key in news.announced)
+        else (),
     )
 
 
@@ -68,17 +72,17 @@ def _beside(report: Report) -> Iterator[str]:
     yield from _at_most(news.recovered, lambda recovery: ["  " + _over(recovery)])
     titles = {finding.key: escape.plain(finding.title) for finding in report.findings}
     known = [each for key, each in news.known.items() if key in titles]
-    again = [each for each in known if each.key in news.told and each.why]
+    again = [each for each in known if each.key in news.announced and each.why]
     text = _("told again: {title}: {why}, since {moment}")
     yield from _at_most(
         again,
         lambda each: ["  " + text.format(title=titles[each.key], why=each.why, moment=_at(each.since))],
     )
     silenced = [finding for finding in report.findings if finding.silenced is not None]
-    silent = {finding.key for finding in silenced} | set(news.held) | set(news.told)
+    silent = {finding.key for finding in silenced} | set(news.held) | set(news.announced)
     before = _("told before: {title}, since {moment}")
     yield from _at_most(
-        [each for each in known if each.key not in silent and each.told_at],
+        [each for each in known if each.key not in silent and each.announced_at],
         lambda each: ["  " + before.format(title=titles[each.key], moment=_at(each.since))],
     )
     yield from _at_most(silenced, lambda finding: [f"  {_silenced(finding)}"])
@@ -106,7 +110,8 @@ def _what_is_wrong(report: Report) -> str:
     recovered = report.news.recovered if report.news else ()
     if recovered and not report.findings and not report.errors:
         more = len(recovered) - 1
-        return _over(recovered[0]) + (f" {_('and {count} more').format(count=more)}" if more else "")
+        text = _over(recovered[0])
+        return _("{title} (and {count} more)").format(title=text, count=more) if more else text
     if report.errors or report.status is Status.OK:
         return f"samaops {report.command}: {_in_short(report)}"
     status, cause = words.leading(report)

@@ -118,9 +118,9 @@ def with_messages(
         news = report.news.for_channel(channel)
         if news is None:
             continue
-        if news.told not in made:
-            made[news.told] = redaction.redacted(compose(replace(report, news=news), site.name), site)
-        messages[channel] = made[news.told]
+        if news.announced not in made:
+            made[news.announced] = redaction.redacted(compose(replace(report, news=news), site.name), site)
+        messages[channel] = made[news.announced]
     return replace(announcement, messages=messages)
 
 

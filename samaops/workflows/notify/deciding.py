@@ -48,7 +48,7 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
     causes.update({finding.key: finding.title for finding in _failed(report)})
     bad = [*(finding for finding in report.findings if finding.status in BAD), *_failed(report)]
     outgrown = dict(_outgrown(bad, silences, manner.now))
-    told, held = list[str](), list[str]()
+    announced, held = list[str](), list[str]()
     troubles, shown = [], dict[str, Known]()
     seen: dict[int, dict[str, Seen]] = {}
     for finding in bad:
@@ -61,15 +61,15 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
         silence = silence_of(finding, silences, manner.now)
         if silence is not None and finding.key not in silence.seen:
             seen.setdefault(silence.number, {})[finding.key] = seen_of(finding)
-        shown[finding.key] = Known(finding.key, trouble.since, trouble.told_at, why or "")
+        shown[finding.key] = Known(finding.key, trouble.since, trouble.announced_at, why or "")
         if silence is None and why is not None:
             is_held = manner.is_quiet and finding.status is Status.WARNING
-            (held if is_held else told).append(finding.key)
+            (held if is_held else announced).append(finding.key)
         troubles.append(trouble)
     recovered, waiting, over = _recovered(report, before, manner)
     ended = dict(outgrown.values())
-    owed = _owed(troubles, told)
-    news = News(tuple(told), shown, tuple(held), tuple(recovered), owed, tuple(ended.values()))
+    owed = _owed(troubles, announced)
+    news = News(tuple(announced), shown, tuple(held), tuple(recovered), owed, tuple(ended.values()))
     return Decision(news, manner.now, (*troubles, *waiting), tuple(over), ended, seen)
 
 
@@ -91,15 +91,15 @@ def _trouble(finding: Finding, before: Trouble | None, cause: str, now: datetime
 
 def _why(trouble: Trouble, finding: Finding, manner: Manner) -> str | None:
     """Say why a trouble is told now, "" for one that is new; None where it was told and has not changed."""
-    if trouble.told is None or trouble.told_at is None:
+    if trouble.announced is None or trouble.announced_at is None:
         return ""
-    if is_worse(trouble.told, finding):
+    if is_worse(trouble.announced, finding):
         return _("worse than when it was told")
-    if trouble.cause != trouble.told_cause and trouble.cause:
+    if trouble.cause != trouble.announced_cause and trouble.cause:
         return _("its cause is another one")
     is_warning = finding.status is Status.WARNING
     seconds = manner.remind_warning_seconds if is_warning else manner.remind_seconds
-    age = (manner.now - trouble.told_at).total_seconds()
+    age = (manner.now - trouble.announced_at).total_seconds()
     return _("a reminder") if age >= seconds * _EARLY else None
 
 
@@ -115,14 +115,14 @@ def _recovered(
         if key not in well:
             continue
         ended_at = trouble.ended_at or manner.now
-        if trouble.told is None:
+        if trouble.announced is None:
             over.append(key)  # nobody knows of it
-        elif manner.is_quiet and trouble.told.status == Status.WARNING.value:
+        elif manner.is_quiet and trouble.announced.status == Status.WARNING.value:
             waiting.append(replace(trouble, ended_at=ended_at))
         else:
             is_run = trouble.code == RUN_FAILED
             title = f"samaops {trouble.subject}: {trouble.title}" if is_run else trouble.title
-            recovered.append(Recovery(key, title, trouble.told.status, trouble.since, ended_at))
+            recovered.append(Recovery(key, title, trouble.announced.status, trouble.since, ended_at))
             over.append(key)
     return recovered, waiting, over
 
@@ -139,10 +139,10 @@ def _outgrown(
                 yield finding.key, (silence.number, words)
 
 
-def _owed(troubles: Sequence[Trouble], told: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _owed(troubles: Sequence[Trouble], announced: Sequence[str]) -> dict[str, tuple[str, ...]]:
     owed: dict[str, tuple[str, ...]] = {}
     for trouble in troubles:
-        for channel in trouble.owed if trouble.key not in told else ():
+        for channel in trouble.owed if trouble.key not in announced else ():
             owed[channel] = (*owed.get(channel, ()), trouble.key)
     return owed
 
@@ -161,7 +161,13 @@ def after_telling(decision: Decision, failed: Sequence[str], *, is_anybody_told:
 
 
 def _paid(trouble: Trouble, decision: Decision, failed: Sequence[str]) -> Trouble:
-    if trouble.key not in decision.news.told:
+    if trouble.key not in decision.news.announced:
         return replace(trouble, owed=tuple(name for name in trouble.owed if name in failed))
-    told = Seen(trouble.status, trouble.value)
-    return replace(trouble, told=told, told_at=decision.at, told_cause=trouble.cause, owed=tuple(failed))
+    announced = Seen(trouble.status, trouble.value)
+    return replace(
+        trouble,
+        announced=announced,
+        announced_at=decision.at,
+        announced_cause=trouble.cause,
+        owed=tuple(failed),
+    )

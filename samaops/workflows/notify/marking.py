@@ -44,8 +44,8 @@ def _marked(finding: Finding, silences: Sequence[Silence], now: datetime) -> Fin
     silence = silence_of(finding, silences, now) if finding.status in BAD else None
     if silence is None:
         return finding
-    told = Silenced(silence.number, silence.until, silence.by, silence.reason)
-    return replace(finding, silenced=told)
+    announced = Silenced(silence.number, silence.until, silence.by, silence.reason)
+    return replace(finding, silenced=announced)
 
 
 def read_beside(site: Site) -> Callable[[Report], Report]:

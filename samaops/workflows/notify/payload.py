@@ -31,7 +31,7 @@ Values = dict[str, Any]
 def values(site: Site, report: Report, bulletin: Bulletin, news: News | None) -> Values:
     """Return what there is to say of a report, as plain JSON values (docs/notifications.md)."""
     recovered = news.recovered if news else ()
-    is_over = bool(recovered) and news is not None and not news.told
+    is_over = bool(recovered) and news is not None and not news.announced
     return {
         "schema": SCHEMA, "kind": RECOVERY if is_over else TROUBLE, "site": site.name,
         "command": report.command, "status": report.status.value, "at": _iso(report.started_at),
@@ -51,7 +51,7 @@ def _finding(finding: Finding, news: News | None) -> Values:
         "status": finding.status.value, "title": finding.title, "detail": finding.detail,
         "value": finding.value, "unit": finding.unit, "hint": finding.hint, "cause": finding.cause,
         "since": _iso(known.since) if known else None,
-        "is_news": news is None or finding.key in news.told,
+        "is_news": news is None or finding.key in news.announced,
         "silenced_until": _iso(silenced.until) if silenced else None,
     }  # fmt: skip
 

@@ -83,7 +83,7 @@ def site_with(**webhook: Any) -> Site:
 
 def news(**changes: Any) -> News:
     known = {DISK.key: Known(DISK.key, NOW - timedelta(hours=1))}
-    return News(**{"told": (DISK.key,), "known": known, "recovered": (OVER,), **changes})
+    return News(**{"announced": (DISK.key,), "known": known, "recovered": (OVER,), **changes})
 
 
 def test_a_notification_keeps_to_its_schema_and_says_what_is_news() -> None:
@@ -97,7 +97,7 @@ def test_a_notification_keeps_to_its_schema_and_says_what_is_news() -> None:
     assert [finding["is_news"] for finding in made["findings"]] == [True, False]
     assert made["findings"][1]["silenced_until"] == "2026-01-31T10:00:00+00:00"
     assert (made["kind"], made["recovered"][0]["seconds"]) == ("trouble", 3 * 3600)
-    over = payload.values(site, report, Bulletin("s", "t", ""), news(told=()))
+    over = payload.values(site, report, Bulletin("s", "t", ""), news(announced=()))
     assert over["kind"] == "recovery"
     jsonschema.validate(payload.example(site), schema_of("notification"))
 
@@ -131,7 +131,9 @@ def test_a_mail_says_what_is_news_first_and_names_the_rest() -> None:
 
 def test_a_mail_of_what_is_over_alone_says_so_in_its_subject() -> None:
     healed = replace(DISK, status=Status.OK, title="fine")
-    made = bulletin(Report("maintain daily", NOW, findings=(healed,), news=news(told=(), known={})), "dakar")
+    made = bulletin(
+        Report("maintain daily", NOW, findings=(healed,), news=news(announced=(), known={})), "dakar"
+    )
     assert made.subject == "[dakar] over after 3.0 h: Redis is full"
 
 

@@ -41,24 +41,24 @@ def silence(**changes: Any) -> Silence:
 
 def after(decision: Decision, failed: Sequence[str] = ()) -> tuple[Trouble, ...]:
     """Return what is kept once that was told by mail and Slack."""
-    told = deciding.after_telling(decision, failed, is_anybody_told=len(failed) < 2)
-    return tuple(trouble for trouble in told.troubles if trouble.key not in told.over)
+    announced = deciding.after_telling(decision, failed, is_anybody_told=len(failed) < 2)
+    return tuple(trouble for trouble in announced.troubles if trouble.key not in announced.over)
 
 
 def known(*findings: Finding, at: datetime = NOW) -> tuple[Trouble, ...]:
     return after(deciding.decide(report(*findings), (), (), manner(at)))
 
 
-def told(
+def announced(
     *findings: Finding, before: Sequence[Trouble] = (), at: datetime = NOW + HOUR, is_quiet: bool = False
 ) -> tuple[str, ...]:
-    return deciding.decide(report(*findings), before, (), manner(at, is_quiet=is_quiet)).news.told
+    return deciding.decide(report(*findings), before, (), manner(at, is_quiet=is_quiet)).news.announced
 
 
 def test_what_is_new_is_told_once() -> None:
-    assert told(DISK) == (DISK.key,)
-    assert told(DISK, before=known(DISK)) == ()
-    assert told(DISK, OTHER, before=known(DISK)) == (OTHER.key,)
+    assert announced(DISK) == (DISK.key,)
+    assert announced(DISK, before=known(DISK)) == ()
+    assert announced(DISK, OTHER, before=known(DISK)) == (OTHER.key,)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_new_is_told_once() -> None:
 )
 def test_what_is_worse_is_told_again(finding: Finding, why: str | None) -> None:
     decision = deciding.decide(report(finding), known(DISK), (), manner(NOW + HOUR))
-    assert decision.news.told == ((finding.key,) if why else ())
+    assert decision.news.announced == ((finding.key,) if why else ())
     assert decision.news.known[finding.key].why == (why or "")
     assert decision.news.known[finding.key].since == NOW
 
@@ -80,9 +80,9 @@ def test_what_is_worse_is_told_again(finding: Finding, why: str | None) -> None:
 def test_what_has_become_better_is_not_told_until_it_is_as_bad_again() -> None:
     before = known(replace(DISK, status=Status.CRITICAL, value=95.0))
     better = deciding.decide(report(DISK), before, (), manner(NOW + HOUR))
-    assert better.news.told == ()
+    assert better.news.announced == ()
     again = replace(DISK, status=Status.CRITICAL, value=95.0)
-    assert told(again, before=after(better), at=NOW + 2 * HOUR) == ()
+    assert announced(again, before=after(better), at=NOW + 2 * HOUR) == ()
 
 
 def test_another_cause_is_told() -> None:
@@ -92,17 +92,19 @@ def test_another_cause_is_told() -> None:
         return report(DISK, causes=(root,))
 
     first = after(deciding.decide(by("log-grew"), (), (), manner()))
-    assert deciding.decide(by("log-grew"), first, (), manner(NOW + HOUR)).news.told == ()
+    assert deciding.decide(by("log-grew"), first, (), manner(NOW + HOUR)).news.announced == ()
     changed = deciding.decide(by("wal-kept"), first, (), manner(NOW + HOUR))
-    assert changed.news.told == (DISK.key,)
+    assert changed.news.announced == (DISK.key,)
     assert changed.news.known[DISK.key].why == "its cause is another one"
 
 
 def test_reminders_come_after_a_day_for_what_is_critical_and_a_week_for_warnings() -> None:
     before = known(DISK, OTHER)
-    assert told(DISK, OTHER, before=before, at=NOW + 20 * HOUR) == ()
-    assert told(DISK, OTHER, before=before, at=NOW + 23.9 * HOUR) == (OTHER.key,), "a run a little earlier"
-    assert told(DISK, OTHER, before=before, at=NOW + 168 * HOUR) == (DISK.key, OTHER.key)
+    assert announced(DISK, OTHER, before=before, at=NOW + 20 * HOUR) == ()
+    assert announced(DISK, OTHER, before=before, at=NOW + 23.9 * HOUR) == (OTHER.key,), (
+        "a run a little earlier"
+    )
+    assert announced(DISK, OTHER, before=before, at=NOW + 168 * HOUR) == (DISK.key, OTHER.key)
 
 
 def test_what_is_over_is_told_once_with_how_long_it_lasted() -> None:
@@ -122,8 +124,8 @@ def test_what_was_not_looked_at_is_not_over() -> None:
 
 def test_warnings_wait_for_the_end_of_the_quiet_hours_and_what_is_critical_does_not() -> None:
     decision = deciding.decide(report(DISK, OTHER), (), (), manner(is_quiet=True))
-    assert (decision.news.told, decision.news.held) == ((OTHER.key,), (DISK.key,))
-    assert told(DISK, OTHER, before=after(decision)) == (DISK.key,)
+    assert (decision.news.announced, decision.news.held) == ((OTHER.key,), (DISK.key,))
+    assert announced(DISK, OTHER, before=after(decision)) == (DISK.key,)
 
 
 def test_a_warning_that_came_and_went_in_the_quiet_hours_is_never_told() -> None:
@@ -147,9 +149,9 @@ def test_a_silence_keeps_quiet_and_its_finding_stays_as_bad_as_it_is() -> None:
     assert [finding.silenced is not None for finding in marked.findings] == [True, False]
     assert marked.status is Status.CRITICAL
     decision = deciding.decide(report(DISK, OTHER), (), (silence(),), manner())
-    assert decision.news.told == (OTHER.key,)
+    assert decision.news.announced == (OTHER.key,)
     over = deciding.decide(report(DISK, OTHER), after(decision), (silence(),), manner(NOW + 5 * HOUR))
-    assert over.news.told == (DISK.key,), "the silence has ended"
+    assert over.news.announced == (DISK.key,), "the silence has ended"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_a_silence_keeps_quiet_and_its_finding_stays_as_bad_as_it_is() -> None:
 )
 def test_a_silence_ends_early_when_it_gets_worse(worse: Finding) -> None:
     decision = deciding.decide(report(worse), known(DISK), (silence(),), manner(NOW + HOUR))
-    assert decision.news.told == (worse.key,)
+    assert decision.news.announced == (worse.key,)
     assert list(decision.ended) == [1]
     assert "silence 1 of awa ended early" in decision.news.lifted[0]
     assert marking.marked(report(worse), (silence(),), NOW + HOUR).findings[0].silenced is None
@@ -166,7 +168,7 @@ def test_a_silence_ends_early_when_it_gets_worse(worse: Finding) -> None:
 def test_what_was_silenced_before_it_was_bad_is_measured_by_its_first_sight() -> None:
     early = silence(seen={})
     decision = deciding.decide(report(DISK), (), (early,), manner())
-    assert decision.news.told == ()
+    assert decision.news.announced == ()
     assert decision.seen == {1: {DISK.key: Seen("warning", 82.0)}}
 
 
@@ -181,10 +183,10 @@ def test_a_silence_of_one_subject_or_of_what_is_above_a_code_covers_just_that() 
 def test_a_run_that_failed_is_a_trouble_until_one_does_not_and_told_again_for_another_reason() -> None:
     failed = report(errors=(ReportError("no lock", exit_code=77),))
     first = deciding.decide(failed, (), (), manner())
-    assert first.news.told == ("maintenance.run.failed@maintain daily",)
-    assert deciding.decide(failed, after(first), (), manner(NOW + HOUR)).news.told == ()
+    assert first.news.announced == ("maintenance.run.failed@maintain daily",)
+    assert deciding.decide(failed, after(first), (), manner(NOW + HOUR)).news.announced == ()
     other = report(errors=(ReportError("no configuration", exit_code=78),))
-    assert deciding.decide(other, after(first), (), manner(NOW + HOUR)).news.told
+    assert deciding.decide(other, after(first), (), manner(NOW + HOUR)).news.announced
     assert deciding.decide(report(OTHER), after(first), (), manner(NOW + HOUR)).news.recovered
 
 
@@ -195,12 +197,12 @@ def test_a_channel_that_failed_tells_it_the_next_time_and_the_others_do_not() ->
     owed = news.for_channel("slack")
     assert news.for_channel("mail") is None
     assert owed is not None
-    assert owed.told == (DISK.key,)
+    assert owed.announced == (DISK.key,)
 
 
 def test_what_nobody_could_be_told_is_news_the_next_time() -> None:
     kept = after(deciding.decide(report(DISK), (), (), manner()), ["slack", "mail"])
-    assert told(DISK, before=kept) == (DISK.key,)
+    assert announced(DISK, before=kept) == (DISK.key,)
     well = deciding.decide(report(replace(DISK, status=Status.OK)), known(DISK), (), manner(NOW + HOUR))
     lost = deciding.after_telling(well, ["mail", "slack"], is_anybody_told=False)
     assert lost.over == ()

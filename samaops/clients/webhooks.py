@@ -51,12 +51,13 @@ def webhook(name: str, settings: Webhook, proxy: Proxy | None, body: bytes) -> s
     headers = {header: _header(name, header, value.reveal()) for header, value in settings.headers.items()}
     url = settings.url.reveal()
     answer = _post(name, settings, proxy, url, body, settings.content_type, headers)
-    said = f"HTTP {answer.status} {' '.join(answer.text.split())[:100]}".strip()
-    for secret in (url, *headers.values()):
-        said = said.replace(secret, "***")
+    answered = answer.text
+    for secret in (url, *headers.values()):  # before anything is cut
+        answered = answered.replace(secret, "***")
+    words = f"HTTP {answer.status} {' '.join(answered.split())[:100]}".strip()
     if not 200 <= answer.status < 300:
-        raise ClientError(kind_of_status(answer.status), said, name)
-    return said
+        raise ClientError(kind_of_status(answer.status), words, name)
+    return words
 
 
 def _header(channel: str, header: str, value: str) -> str:

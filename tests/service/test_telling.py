@@ -13,6 +13,7 @@ from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.model.report import Report
 from samaops.model.status import Status
+from samaops.render import table as table_face
 from samaops.render.bulletin import bulletin
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose
@@ -20,6 +21,7 @@ from samaops.workflows.maintenance import routine
 from samaops.workflows.maintenance.daily import DAILY
 from samaops.workflows.maintenance.routine import Request
 from samaops.workflows.notify import marking, silences, trying
+from tests.answers import validated
 from tests.service import faulty
 from tests.service.listeners import http_listener, mail_server
 from tests.service.postgres_server import PostgresServer, eventually, postgres_server
@@ -140,7 +142,9 @@ def test_what_is_silenced_is_found_and_not_told(made: Make, redis: Server) -> No
         end(site, 1)
         assert daily(site).findings[0].silenced is None
         assert len(mail.mails) == 1
-        assert [row["is_active"] for row in silences.listed(site).rows] == [False]
+        listed = silences.listed(site)
+        assert [row["is_active"] for row in listed.rows] == [False]
+        validated(table_face.document(listed))
     (past, made_first) = change.journal_of(site).changes(2)
     assert past.plan["verb"] == "silence end"
     assert made_first.plan["arguments"][3] == "migration", "who and why stand in the history"
@@ -244,6 +248,7 @@ def test_each_channel_that_fails_says_what_was_answered_and_what_to_do(alone: Ma
     assert tried["ping"].answer.startswith("no answer within 1 s")
     assert "the template does not fit" in tried["own"].answer
     assert "4 of 4 channels failed" in table.answer
+    validated(table_face.document(table))
     assert "canary-4711" not in str(table)
 
 

@@ -95,7 +95,15 @@ def _rendered(text: str, of: Mapping[str, Any]) -> bytes:
                 reason=f"{where}{error.message or type(error).__name__}"
             )
         ) from error
-    except (ArithmeticError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ConfigurationError(
             _("the template does not fit: {reason}").format(reason=str(error)[:200] or type(error).__name__)
         ) from error

@@ -112,11 +112,11 @@ class Telling:
                 decode(json.loads(row.details), Trouble, "trouble") for row in self._rows(chosen, table.name)
             )
 
-    def keep_troubles(self, going_on: Sequence[Trouble], over: Iterable[str]) -> None:
+    def keep_troubles(self, going_on: Sequence[Trouble], over: Iterable[str], now: datetime) -> None:
         """Keep what is known of some troubles, and forget others."""
         self.prepare()
         table = _troubles()
-        oldest = _text(datetime.now(timezone.utc) - timedelta(days=FORGOTTEN_DAYS))
+        oldest = _text(now - timedelta(days=FORGOTTEN_DAYS))
         keys = [_digest(key) for key in (*(trouble.key for trouble in going_on), *over)]
         rows = [
             {

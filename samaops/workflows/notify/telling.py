@@ -85,7 +85,7 @@ def keep(site: Site, settled: Settled, used: Sequence[str], failed: Sequence[str
 
 
 def _keep(kept: Telling, decision: Decision) -> None:
-    kept.keep_troubles(decision.troubles, decision.over)
+    kept.keep_troubles(decision.troubles, decision.over, decision.at)
     for number, seen in decision.seen.items():
         kept.saw(number, dict(seen))
     for number, why in decision.ended.items():

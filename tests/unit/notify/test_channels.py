@@ -17,7 +17,7 @@ from samaops.model.finding import Finding, Silenced
 from samaops.model.news import Known, News, Recovery
 from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.render import human, markdown, prometheus
+from samaops.render import human, markdown, nagios, prometheus
 from samaops.render import json as json_face
 from samaops.render.bulletin import bulletin
 from samaops.render.words import symbols_for
@@ -149,6 +149,7 @@ def test_what_is_silenced_is_as_wrong_as_ever_in_every_form() -> None:
     assert 'samaops_check_silenced{code="servers.disk.full",subject="servers/db:/",server="db"} 1' in (
         prometheus.render(report)
     )
+    assert words in nagios.render(report)
     from rich.console import Console
 
     console = Console(width=80)

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.config.settings import Notify, Settings
 from samaops.facts.telling import Seen, Silence
 from samaops.journal import silence_mark
 from samaops.journal.history import HistoryError
 from samaops.model.finding import Finding
+from samaops.model.news import News
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.render.bulletin import bulletin
@@ -114,3 +116,15 @@ def test_a_look_opens_no_history_where_nothing_is_silenced_here(site: Site) -> N
     assert not silence_mark.may_be_silenced(site.settings, now + timedelta(hours=3))
     shared = Settings.model_validate({"history": {"url": "postgresql://a@b/c"}})
     assert silence_mark.may_be_silenced(shared, now), "another machine may have silenced it"
+
+
+def test_alertmanager_is_not_told_that_what_is_silenced_or_waits_is_over(site: Site) -> None:
+    report = Report("maintain daily", NOW, findings=(DISK, OTHER))
+    fired = announce.prepare(site, report, bulletin(report, "unit"), ()).alerts
+    hushed = marking.marked(report, (silence(1),), NOW)
+    waits = replace(report, news=News(held=(DISK.key,)))
+    for now in (hushed, waits):
+        second = announce.prepare(site, now, bulletin(now, "unit"), fired)
+        assert [alert["labels"]["alertname"] for alert in second.firing] == [OTHER.code]
+        assert second.ended == ()
+        assert {labels["alertname"] for labels in second.alerts} == {DISK.code, OTHER.code}

@@ -17,7 +17,7 @@ from samaops.journal.history import HistoryError
 from samaops.model import encoding
 from samaops.model.finding import Finding
 from samaops.model.plan import Plan
-from samaops.model.quantities import duration, moment
+from samaops.model.quantities import moment
 from samaops.model.table import Column, Table
 from samaops.site import chosen, redaction
 from samaops.site.commands import samaops
@@ -83,9 +83,9 @@ def listed(site: Site) -> Table:
     columns = (
         Column("number", _("no."), is_number=True),
         Column("finding", _("finding"), is_copied=True),
-        Column("left", _("holds")),
+        Column("left", _("until")),
         Column("by", _("by")),
-        Column("reason", _("why")),
+        Column("why", _("why")),
     )
     rows = tuple(redaction.redacted([_row(silence, now) for silence in (*holding, *over)], site))
     count = len(holding)
@@ -99,7 +99,7 @@ def _row(silence: Silence, now: datetime) -> dict[str, Any]:
     about = f"{silence.code} {silence.subject}" if silence.subject else silence.code
     return {
         "number": silence.number, "finding": about, "left": _holds(silence, now), "by": silence.by,
-        "reason": silence.reason, "code": silence.code, "subject": silence.subject or None,
+        "why": _why(silence), "reason": silence.reason, "code": silence.code, "subject": silence.subject or None,
         "is_active": silence.is_active(now), "at": _iso(silence.at), "until": _iso(silence.until),
         "ended_at": _iso(silence.ended_at) if silence.ended_at else None,
         "ended_by": silence.ended_by or None, "ended_why": silence.ended_why or None,
@@ -107,16 +107,19 @@ def _row(silence: Silence, now: datetime) -> dict[str, Any]:
 
 
 def _holds(silence: Silence, now: datetime) -> str:
-    """Say how long a silence holds, or since when it does not, and why."""
+    """Say until when a silence holds, or since when it does not."""
     if silence.is_active(now):
-        text = _("for {duration}, until {moment}")
-        left = (silence.until - now).total_seconds()
-        return text.format(duration=duration(left), moment=moment(silence.until.timestamp()))
+        return moment(silence.until.timestamp())
+    over_at = silence.ended_at or silence.until
+    return _("over since {moment}").format(moment=moment(over_at.timestamp()))
+
+
+def _why(silence: Silence) -> str:
+    """Say why something was silenced, and why that ended before its time."""
     if silence.ended_at is None:
-        return _("over since {moment}").format(moment=moment(silence.until.timestamp()))
-    text = _("ended by {user} at {moment}: {reason}")
-    at = moment(silence.ended_at.timestamp())
-    return text.format(user=silence.ended_by, moment=at, reason=silence.ended_why)
+        return silence.reason
+    text = _("{reason}; ended by {user}: {why}")
+    return text.format(reason=silence.reason, user=silence.ended_by, why=silence.ended_why)
 
 
 def _end(site: Site, silence: Silence) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from samaops.config import places
 from samaops.config.settings import Notify, Settings
 from samaops.facts.telling import Seen, Silence
 from samaops.journal import silence_mark
@@ -68,7 +69,7 @@ def test_a_line_of_another_make_is_told_as_such(site: Site) -> None:
     import sqlite3
 
     assert told(site, DISK)
-    with sqlite3.connect(silence_mark.places.state() / "history.sqlite3") as connection:
+    with sqlite3.connect(places.state() / "history.sqlite3") as connection:
         connection.execute("UPDATE samaops_troubles SET details = '[]'")
     with pytest.raises(HistoryError, match="not readable"):
         marking.with_history(site, lambda kept: kept.troubles())
@@ -110,7 +111,7 @@ def test_a_look_opens_no_history_where_nothing_is_silenced_here(site: Site) -> N
     silence_mark.leave(now + timedelta(hours=1))
     assert silence_mark.may_be_silenced(site.settings, now + timedelta(hours=1.5)), "the later end stays"
     assert not silence_mark.may_be_silenced(site.settings, now + timedelta(hours=3))
-    (silence_mark.places.state() / "silenced-until").write_text("nonsense")
+    (places.state() / "silenced-until").write_text("nonsense")
     assert silence_mark.may_be_silenced(site.settings, now), "what cannot be read may say anything"
     silence_mark.leave(now + timedelta(hours=1))
     assert not silence_mark.may_be_silenced(site.settings, now + timedelta(hours=3))

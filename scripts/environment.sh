@@ -15,6 +15,7 @@ DEBIAN_PACKAGES=(
   pgbackrest # the other engine of the backups
   check-pgactivity pg-activity # what others see of a database: the tests compare
   lynis # the monthly audit
+  prometheus-alertmanager prometheus-node-exporter # the tests tell the one, and let the other read the text file
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -8,6 +8,7 @@ from samaops.changes import (  # noqa: F401 - they register their verbs and read
     disk,
     docker,
     maintenance,
+    notify,
     objects,
     pgbouncer,
     postgresql,

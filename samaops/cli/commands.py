@@ -22,6 +22,11 @@ COMMANDS = {
         "samaops.cli.schedule",
         N_("What runs by itself: the scheduler, its jobs, why one did not run."),
     ),
+    "silence": (
+        "samaops.cli.silence",
+        N_("Tell nobody of a finding for some time; it stays in every report."),
+    ),
+    "notify": ("samaops.cli.notify", N_("Who is told: try out each channel.")),
     "workers": ("samaops.cli.workers", N_("The Celery workers: list, restart, scale, add a queue.")),
     "queue": (
         "samaops.cli.queue",

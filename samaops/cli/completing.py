@@ -15,6 +15,7 @@ from samaops.cli import configuration_file
 from samaops.cli.global_options import Globals
 from samaops.config import playbooks
 from samaops.config import sites as known_sites
+from samaops.config.notify_soundness import CHANNELS
 from samaops.errors import SamaopsError
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import _
@@ -76,6 +77,14 @@ def members(site: Site, _ctx: typer.Context) -> Offered:
 def jobs(site: Site, _ctx: typer.Context) -> Offered:
     """Offer the jobs of the scheduler with what each runs."""
     yield from ((job.name, " ".join(job.words)) for job in planned.all_of(site))
+
+
+@_of_site
+def channels(site: Site, _ctx: typer.Context) -> Offered:
+    """Offer the channels by which somebody is told."""
+    notify = site.settings.notify
+    yield from ((name, "") for name in CHANNELS if getattr(notify, name) is not None)
+    yield from ((name, "") for name in notify.webhooks)
 
 
 @_of_site

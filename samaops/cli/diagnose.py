@@ -26,6 +26,7 @@ from samaops.render import descriptions, json
 from samaops.render.faces import Output
 from samaops.workflows import diagnose as workflow
 from samaops.workflows import explain, since_well
+from samaops.workflows.notify import marking
 from samaops.workflows.sites import saved as saved_sites
 from samaops.workflows.sites import together
 
@@ -196,6 +197,7 @@ def _live_look(
 
     def look() -> Report:
         earlier = well.load(site.name)
+        mark = marking.read_beside(site)
         snapshot = workflow.observe(site, selection, deadline)
         if save is not None:
             store.save(save, snapshot, site, selection, earlier)
@@ -203,7 +205,7 @@ def _live_look(
         if not is_since_well:  # asked twice, it is answered twice
             since_well.keep_if_well(report, snapshot, site, selection)
         together.keep_last(report, site, selection)
-        return since_well.compared(report, snapshot, site, earlier, is_asked=is_since_well)
+        return mark(since_well.compared(report, snapshot, site, earlier, is_asked=is_since_well))
 
     return look
 

@@ -79,6 +79,17 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("maintain daily", N_("all daily tasks, as cron does them")),
         ("maintain daily --only backup --dry-run", N_("one task, changing nothing")),
     ),
+    "silence": (
+        ("silence redis.memory.high --for 4h --reason 'migration'", N_("of all subjects, for four hours")),
+        ("silence servers.disk.full servers/db:/ --for 1d --reason disk", N_("of one")),
+        ("silence list", N_("what is silenced, by whom and why")),
+        ("silence end 3", N_("before its time")),
+    ),
+    "notify test": (
+        ("notify test", N_("one marked message by each channel")),
+        ("notify test --to slack", N_("by one of them")),
+        ("notify test --dry-run", N_("where it would go; nothing is sent")),
+    ),
     "schedule run": (("schedule run", N_("in the foreground, until it is ended")),),
     "schedule list": (("schedule list", N_("what is next, and how the last one ended")),),
     "schedule explain": (("schedule explain backup", N_("the next five, the last five, why not")),),

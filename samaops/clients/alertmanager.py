@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpConnection, get_json, kind_of_status
@@ -18,6 +19,13 @@ MAX_ANSWER_BYTES = 4096
 def firing(settings: Endpoint) -> Any:
     """Return the alerts that fire and are not muted, as AlertManager shows them. Raises ClientError."""
     url = settings.url.rstrip("/") + ALERTS_PATH
+    return get_json(url, timeout=settings.timeout, auth=auth_of(settings), ca_file=settings.ca_file)
+
+
+def with_name(settings: Endpoint, name: str) -> Any:
+    """Return the alerts of one name, muted ones too, as AlertManager shows them. Raises ClientError."""
+    matcher = quote(f'alertname="{name}"', safe="")
+    url = f"{settings.url.rstrip('/')}{POST_PATH}?filter={matcher}"
     return get_json(url, timeout=settings.timeout, auth=auth_of(settings), ca_file=settings.ca_file)
 
 

@@ -206,10 +206,12 @@ class HttpConnection:
         *,
         content_type: str,
         auth: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> HttpAnswer:
         """POST to a path (the URL's own when absent) and return the answer, whatever its status. Raises ClientError."""
-        return self._request("POST", path, body, _headers(auth, {"Content-Type": content_type}), max_bytes)
+        more = {**(headers or {}), "Content-Type": content_type}
+        return self._request("POST", path, body, _headers(auth, more), max_bytes)
 
     def request(
         self,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from functools import partial
 
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpAnswer, HttpConnection, address_of, kind_of_status
 from samaops.clients.proxy import connect_tunnel
+from samaops.config.notify_settings import Webhook
 from samaops.config.settings import Proxy, WebhookNotification
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -15,6 +18,8 @@ from samaops.model.failure import FailureKind
 MAX_ANSWER_BYTES = 4096
 # Slack cuts a text that is longer than 40 000 characters.
 LONGEST_TEXT = 30_000
+# RFC 9110, 5.5, of what http.client can send
+_HEADER_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff]([\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?")
 
 
 def slack(settings: WebhookNotification, proxy: Proxy | None, text: str) -> None:
@@ -30,7 +35,7 @@ def slack(settings: WebhookNotification, proxy: Proxy | None, text: str) -> None
 
 
 def ping(settings: WebhookNotification, proxy: Proxy | None, signal: str = "", text: str = "") -> None:
-    """Tell a dead man's switch that a run is alive: ``signal`` is "start", "fail", or "" for success.
+    """Tell a dead man's switch that a run is alive: ``signal`` is "start", "fail", "log", or "" for success.
 
     https://healthchecks.io/docs/http_api/ Raises ClientError.
     """
@@ -41,8 +46,36 @@ def ping(settings: WebhookNotification, proxy: Proxy | None, signal: str = "", t
         raise ClientError(kind_of_status(answer.status), f"HTTP {answer.status}", "ping")
 
 
+def webhook(name: str, settings: Webhook, proxy: Proxy | None, body: bytes) -> str:
+    """Post a body to a webhook of one's own; return its status and first words. Raises ClientError unless it answers 2xx."""
+    headers = {header: _header(name, header, value.reveal()) for header, value in settings.headers.items()}
+    url = settings.url.reveal()
+    answer = _post(name, settings, proxy, url, body, settings.content_type, headers)
+    answered = answer.text
+    for secret in (url, *headers.values()):  # before anything is cut
+        answered = answered.replace(secret, "***")
+    words = f"HTTP {answer.status} {' '.join(answered.split())[:100]}".strip()
+    if not 200 <= answer.status < 300:
+        raise ClientError(kind_of_status(answer.status), words, name)
+    return words
+
+
+def _header(channel: str, header: str, value: str) -> str:
+    """Return the value of a header. Raises ClientError, without the value, for one that would be two headers, or none."""
+    if not _HEADER_VALUE.fullmatch(value):
+        text = _("the value of the header {name} holds what no header can").format(name=header)
+        raise ClientError(FailureKind.ERROR, text, channel)
+    return value
+
+
 def _post(
-    name: str, settings: WebhookNotification, proxy: Proxy | None, url: str, body: bytes, content_type: str
+    name: str,
+    settings: WebhookNotification | Webhook,
+    proxy: Proxy | None,
+    url: str,
+    body: bytes,
+    content_type: str,
+    headers: Mapping[str, str] | None = None,
 ) -> HttpAnswer:
     if settings.through_proxy and proxy is None:
         raise ClientError(FailureKind.MISSING, _("[proxy] is not configured"), name)
@@ -53,7 +86,9 @@ def _post(
         with HttpConnection(
             url, timeout=settings.timeout, ca_file=settings.ca_file, open_socket=tunnel
         ) as connection:
-            return connection.post(body, content_type=content_type, max_bytes=MAX_ANSWER_BYTES)
+            return connection.post(
+                body, content_type=content_type, headers=headers, max_bytes=MAX_ANSWER_BYTES
+            )
     except ClientError as error:
         # the stage would be the path, which is the secret
         raise ClientError(error.kind, error.message.replace(url, "***"), name) from None

@@ -82,6 +82,7 @@ def _told(settings: Settings) -> Iterator[tuple[Key, Secret | None, str, str]]:
     urls: dict[Key, Secret | None] = {
         ("notify", "slack", "url"): slack.url if slack else None,
         ("notify", "ping", "url"): ping.url if ping else None,
+        **{("notify", "webhooks", name, "url"): each.url for name, each in settings.notify.webhooks.items()},
         ("history", "url"): settings.history.url,
     }
     for key, secret in urls.items():

@@ -27,7 +27,7 @@ _TELLING = (
     ("proxy",),
     ("maintenance",),
     ("history",),
-    *(("notify", channel) for channel in ("mail", "slack", "alertmanager", "ping")),
+    *(("notify", channel) for channel in ("mail", "slack", "alertmanager", "ping", "webhooks")),
 )
 _TOML_PLACE = re.compile(
     r"^(?P<reason>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"

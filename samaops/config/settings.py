@@ -25,6 +25,7 @@ from samaops.config.fields import (
     Url,
     UserPath,
 )
+from samaops.config.notify_settings import ReminderHours, Webhook
 from samaops.config.satellite import Satellite
 from samaops.config.secrets import Secret
 from samaops.config.standby import StandbyServer
@@ -380,6 +381,13 @@ class Notify(Section):
     slack: WebhookNotification | None = None
     alertmanager: Endpoint | None = None
     ping: WebhookNotification | None = None
+    # Others, by a name of one's own.
+    webhooks: dict[str, Webhook] = {}
+    # Warnings wait for the end of it, such as "22:00-06:00" in the time zone of [schedule]; what is critical never does.
+    quiet_hours: str | None = None
+    # The same trouble is told again when it changes, or after so long: what is critical or unknown, and warnings.
+    remind_hours: ReminderHours = 24.0
+    remind_warning_hours: ReminderHours = 168.0
 
 
 class ScheduleJob(Section):

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel
 
-from samaops.config import cron, keys
+from samaops.config import cron, keys, notify_soundness
 from samaops.config.consistency import sections
 from samaops.config.keys import Key
 from samaops.config.settings import ScheduleJob, Settings
@@ -50,6 +50,7 @@ def problems(settings: Settings) -> Iterator[Problem]:
     yield from _queues(settings)
     yield from _members(settings)
     yield from _ways(settings)
+    yield from notify_soundness.problems(settings)
     yield from _directories(settings)
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from samaops.model.cause import Cause
 from samaops.model.difference import Comparison
 from samaops.model.finding import Finding
+from samaops.model.news import News
 from samaops.model.plan import Action, ActionStatus
 from samaops.model.status import SEVERITY, Status, worst
 
@@ -41,7 +42,8 @@ class Report(Struct, frozen=True):
 
     ``deep`` says that costly looks were taken too. ``timings_ms`` holds how long each system's slowest look took.
     ``answer`` is the answer in one sentence, where findings and causes do not say it: that of a change.
-    ``since_well`` is None where nothing was compared with the last well look.
+    ``since_well`` is None where nothing was compared with the last well look, ``news`` where it is not known what was told
+    before: then all of it is told.
     """
 
     command: str
@@ -57,6 +59,7 @@ class Report(Struct, frozen=True):
     timings_ms: Mapping[str, int] = field(default_factory=dict)
     answer: str = ""
     since_well: Comparison | None = None
+    news: News | None = None
 
     @property
     def status(self) -> Status:

@@ -45,7 +45,7 @@ def render(report: Report, view: View) -> Group:
     parts: list[RenderableType] = []
     is_asked = report.since_well is not None and report.since_well.is_asked
     explaining = (_since_well, _causes) if is_asked else (_causes, _since_well)
-    for section in (_verdict, _actions, *explaining, _not_ok, _rest):
+    for section in (_verdict, _actions, *explaining, _not_ok, _silenced, _rest):
         lines = list(section(report, view))
         # a single cause goes on from the verdict
         is_apart = section is not _causes or len(report.causes) > 1 or is_asked
@@ -256,6 +256,16 @@ def _finding(finding: Finding, view: View) -> Lines:
     yield Hanging(Text(""), Text(about, "dim"), indent=5)
     if finding.hint:
         yield CommandLine(escape.command(finding.hint), prefix=f"{view.symbols.arrow} ", indent=3)
+
+
+def _silenced(report: Report, view: View) -> Lines:
+    """Show of what nobody is told now: it is as wrong as ever, also where a cause folds it."""
+    for finding in report.findings:
+        if finding.silenced is not None:
+            words_ = words.silenced(finding.silenced)
+            yield Hanging(
+                Text(f"{view.symbols.dot} "), Text(f"{escape.plain(finding.key)}: {words_}", "dim"), indent=1
+            )
 
 
 def _rest(report: Report, view: View) -> Lines:

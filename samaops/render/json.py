@@ -10,7 +10,7 @@ from typing import Any
 
 from samaops.model.cause import Cause, Fix
 from samaops.model.difference import Comparison, Difference
-from samaops.model.finding import Finding
+from samaops.model.finding import Finding, Silenced
 from samaops.model.plan import Action
 from samaops.model.report import SCHEMA, Footprint, Report, ReportError
 from samaops.render import escape
@@ -88,6 +88,16 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "hint": finding.hint,
         "cause": finding.cause,
         **({"site": finding.site} if finding.site else {}),
+        "silenced": _silenced(finding.silenced) if finding.silenced else None,
+    }
+
+
+def _silenced(silenced: Silenced) -> dict[str, Any]:
+    return {
+        "number": silenced.number,
+        "until": moment(silenced.until),
+        "by": silenced.by,
+        "reason": silenced.reason,
     }
 
 

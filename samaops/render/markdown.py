@@ -109,4 +109,5 @@ def _findings(report: Report) -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     for finding in wrong:
         title = markdown(f"{finding.title} ({finding.detail})" if finding.detail else finding.title)
+        title += f" ({markdown(words.silenced(finding.silenced))})" if finding.silenced else ""
         yield f"| {words.status(finding.status)} | {markdown(finding.code)} | {markdown(finding.subject)} | {title} |"

@@ -99,6 +99,9 @@ def _long_text(report: Report) -> Iterator[str]:
     for finding in report.findings:
         if finding.status not in (Status.OK, Status.SKIPPED) and finding.key not in folded:
             yield _text(f"{words.status(finding.status)}: {finding.title} ({finding.key})")
+    for finding in report.findings:
+        if finding.silenced is not None:
+            yield _text(f"{finding.key}: {words.silenced(finding.silenced)}")
 
 
 def _performance(report: Report) -> Iterator[str]:

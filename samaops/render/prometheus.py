@@ -33,6 +33,11 @@ def render(report: Report) -> str:
             _statuses(report),
         ),
         ("samaops_check_value", "The value that a check judged.", _values(report)),
+        (
+            "samaops_check_silenced",
+            "A check of which nobody is told now.",
+            [(_identity(finding), 1) for finding in report.findings if finding.silenced],
+        ),
         ("samaops_cause", "A root cause that was found.", _causes(report)),
         (
             "samaops_error",

@@ -9,8 +9,9 @@ from msgspec import Struct
 from samaops import i18n
 from samaops.i18n import N_, _, ngettext
 from samaops.model.cause import Cause, Verdict
-from samaops.model.finding import Finding
+from samaops.model.finding import Finding, Silenced
 from samaops.model.plan import ActionStatus, Risk
+from samaops.model.quantities import moment
 from samaops.model.report import Report, worst_first
 from samaops.model.status import SEVERITY, Status, worst
 from samaops.render import escape
@@ -167,6 +168,13 @@ def _only_unknown(title: str, others: int) -> str:
         return _("What could be looked at is well; unknown: {title}").format(title=title)
     text = _("What could be looked at is well; unknown: {title} (and {count} more)")
     return text.format(title=title, count=others)
+
+
+def silenced(value: Silenced) -> str:
+    """Return until when nobody is told, who wanted that, and why."""
+    text = _("silenced until {moment} by {user}: {reason}")
+    until, user, reason = moment(value.until.timestamp()), escape.plain(value.by), escape.plain(value.reason)
+    return text.format(moment=until, user=user, reason=reason)
 
 
 def and_more(count: int) -> str:

@@ -25,6 +25,7 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.site import Site
 from samaops.workflows.diagnose import unknown_thresholds
+from samaops.workflows.notify import payload
 from samaops.workflows.troubleshooting import own
 
 _WITHOUT_USER = re.compile(r"//[^/@]*@")
@@ -71,6 +72,7 @@ def check(configuration: Configuration) -> tuple[str, ...]:
     settings = configuration.settings
     place = faults.place_of(str(configuration.path), configuration.variables)
     found = [*soundness.problems(settings), *_thresholds(settings), *_secrets(settings)]
+    found += payload.problems(Site(settings))
     problems = [f"{place(key)}: {keys.dotted(key)}: {reason}" for key, reason in found]
     problems += [f"{configuration.path}: {text}" for _code, text in unknown_thresholds(Site(settings))]
     problems += own.problems(Site(settings))

@@ -180,7 +180,8 @@ def _finding(look: Observation, site: Site) -> Finding:
 
 def _untried(site: Site) -> Iterator[Finding]:
     """Name what cannot be tried without somebody being told."""
-    for name in ("slack", "alertmanager", "ping"):
-        if getattr(site.settings.notify, name) is not None:
-            title = _("not tried: it would tell somebody")
-            yield Finding("config.notify", Status.SKIPPED, f"notify/{name}", title)
+    notify = site.settings.notify
+    configured = [name for name in ("slack", "alertmanager", "ping") if getattr(notify, name) is not None]
+    for name in (*configured, *notify.webhooks):
+        title = _("not tried: it would tell somebody")
+        yield Finding("config.notify", Status.SKIPPED, f"notify/{name}", title)

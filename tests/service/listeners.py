@@ -22,6 +22,7 @@ class Listener:
     status: int = 200
     answer: bytes = b"ok"
     asked: list[tuple[str, str, bytes]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def paths(self) -> list[str]:
@@ -40,6 +41,7 @@ def http_listener(status: int = 200, answer: bytes = b"ok") -> Iterator[Listener
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             kept.asked.append((self.command, self.path, body))
+            kept.headers.append({name.lower(): value for name, value in self.headers.items()})
             self.send_response(kept.status)
             self.send_header("Content-Length", str(len(kept.answer)))
             self.end_headers()

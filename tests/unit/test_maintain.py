@@ -151,7 +151,7 @@ def test_its_looks_are_registered_and_taken_only_when_asked_for_by_name() -> Non
         "rotation",
         "safety",
     ]
-    assert subjects("maintenance") == [f"{kind}/api" for kind in kinds]
+    assert subjects("maintenance") == [*(f"{kind}/api" for kind in kinds), "silences/history"]
     assert subjects("maintenance.images") == ["images/api"]
     assert subjects() == []
     assert subjects("@api") == []

@@ -252,6 +252,12 @@ TYPED = [
         ("weekly", "2026-06-01T12:00:00+00:00", "a migration"),
         "schedule pause weekly --until 2026-06-01T12:00:00+00:00 --reason 'a migration'",
     ),
+    (
+        "silence",
+        ("servers.disk.full", "servers/db:/", "2026-06-01T12:00:00+00:00", "a new disk", "{}"),
+        "silence servers.disk.full servers/db:/ --until 2026-06-01T12:00:00+00:00 --reason 'a new disk'",
+    ),
+    ("silence end", ("3",), "silence end 3"),
     ("schedule resume", ("all",), "schedule resume all"),
     ("schedule install", ("cron", "/etc/cron.d"), "schedule install cron /etc/cron.d"),
     ("schedule install", ("timers", "/units"), "schedule install systemd /units --timers"),

@@ -31,6 +31,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     schedule,
     sessions,
     shell,
+    silence,
     statements,
     upkeep,
 )

@@ -12,5 +12,6 @@ from samaops.collect.maintenance import (  # noqa: F401 - they register their lo
     month,
     rotation,
     safety,
+    silences,
     use,
 )

@@ -1,4 +1,4 @@
-"""Tell those who do not look: mail, chat, AlertManager, a dead man's switch, and the log of maintenance.
+"""Tell those who do not look: mail, chat, AlertManager, webhooks, a dead man's switch, and the log of maintenance.
 
 Each channel has its own thread and its own time; one that fails or hangs stops neither the others nor the work.
 """
@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.clients import alertmanager, smtp, webhooks
 from samaops.clients.errors import ClientError
 from samaops.config import files, places
+from samaops.config.notify_settings import Webhook
 from samaops.config.settings import Notify
 from samaops.errors import ConfigurationError, SamaopsError, reason_of
 from samaops.i18n import _, joined
@@ -28,9 +30,11 @@ from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.report import Report
 from samaops.model.status import Status
-from samaops.site import chosen
+from samaops.site import chosen, redaction
 from samaops.site.commands import samaops
 from samaops.site.site import Site
+from samaops.workflows.notify import payload
+from samaops.workflows.notify.deciding import RUN_FAILED
 
 # A resolver can hang longer than any timeout of ours.
 SPARE_SECONDS = 1.0
@@ -39,20 +43,23 @@ PING_SECONDS = 3.0
 # An alert ends by itself when the next run, which may be a little late, does not say it again.
 _LATE_HOURS = 2.0
 _BAD = (Status.WARNING, Status.CRITICAL, Status.UNKNOWN)
-RUN_FAILED = "maintenance.run.failed"
 Labels = dict[str, str]
 
 
 class Announcement(Struct, frozen=True):
     """What is told: the bulletin, the alerts that fire, and the labels of those that no longer do.
 
-    ``untouched`` are earlier alerts about what this run did not look at.
+    ``untouched`` are earlier alerts about what this run did not look at, and of what nobody is told of now. ``report`` is what it is all
+    about; ``messages`` are the bulletins of channels that are told less than all of it, or more than the others: where it is known
+    what is news, those that are in it are told, and no others.
     """
 
     bulletin: Bulletin
     firing: tuple[Mapping[str, Any], ...]
     ended: tuple[Labels, ...]
     untouched: tuple[Labels, ...] = ()
+    report: Report | None = None
+    messages: Mapping[str, Bulletin] | None = None
 
     @property
     def alerts(self) -> tuple[Labels, ...]:
@@ -62,7 +69,13 @@ class Announcement(Struct, frozen=True):
     @property
     def is_needed(self) -> bool:
         """Whether there is anything that somebody must know."""
-        return bool(self.firing)
+        return bool(self.firing) if self.messages is None else bool(self.messages)
+
+    def message(self, channel: str) -> Bulletin | None:
+        """Return what a channel tells; None where it has nothing to tell."""
+        if self.messages is None:
+            return self.bulletin if self.firing else None
+        return self.messages.get(channel)
 
 
 def prepare(
@@ -70,7 +83,9 @@ def prepare(
 ) -> Announcement:
     """Return what is to be told of a report, after one that raised these alerts; the next run is so many hours away."""
     ends_at = (datetime.now(timezone.utc) + timedelta(hours=every_hours + _LATE_HOURS)).isoformat()
-    firing = tuple(_alert(site, finding, report) for finding in report.findings if finding.status in _BAD)
+    bad = [finding for finding in report.findings if finding.status in _BAD]
+    muted = [finding for finding in bad if _is_muted(finding, report)]
+    firing = tuple(_alert(site, finding, report) for finding in bad if finding not in muted)
     firing += tuple(_failed(site, report, error.message) for error in report.errors)
     firing = tuple({**alert, "endsAt": ends_at} for alert in firing)
     raised = [alert["labels"] for alert in firing]
@@ -79,8 +94,39 @@ def prepare(
         (finding.code, finding.subject) for finding in report.findings if finding.status is not Status.SKIPPED
     }
     looked_at |= {(RUN_FAILED, report.command)}
+    looked_at -= {(finding.code, finding.subject) for finding in muted}
     ended = tuple(labels for labels in left if (labels.get("alertname"), labels.get("subject")) in looked_at)
-    return Announcement(bulletin, firing, ended, tuple(labels for labels in left if labels not in ended))
+    untouched = tuple(labels for labels in left if labels not in ended)
+    return Announcement(bulletin, firing, ended, untouched, report)
+
+
+def _is_muted(finding: Finding, report: Report) -> bool:
+    """Return whether nobody is told of a finding now: it is silenced, or waits for the end of the quiet hours."""
+    return finding.silenced is not None or (report.news is not None and finding.key in report.news.held)
+
+
+def with_messages(
+    site: Site, announcement: Announcement, compose: Callable[[Report, str], Bulletin]
+) -> Announcement:
+    """Return an announcement that tells the news alone, each channel also what it failed to tell before."""
+    report = announcement.report
+    if report is None or report.news is None:
+        return announcement
+    made: dict[tuple[str, ...], Bulletin] = {}
+    messages = {}
+    for channel in channels_of(site.settings.notify):
+        news = report.news.for_channel(channel)
+        if news is None:
+            continue
+        if news.announced not in made:
+            made[news.announced] = redaction.redacted(compose(replace(report, news=news), site.name), site)
+        messages[channel] = made[news.announced]
+    return replace(announcement, messages=messages)
+
+
+def channels_of(notify: Notify) -> tuple[str, ...]:
+    """Return the names of the channels that are told in words."""
+    return (*(name for name in ("mail", "slack") if getattr(notify, name) is not None), *notify.webhooks)
 
 
 def _alert(site: Site, finding: Finding, report: Report) -> dict[str, Any]:
@@ -127,12 +173,25 @@ def seconds_needed(notify: Notify) -> float:
 
 def send(site: Site, announcement: Announcement, most_seconds: float = LONGEST_SECONDS) -> tuple[str, ...]:
     """Use every configured channel side by side; return a sentence for each that failed."""
+    return sentences(use(site, announcement, most_seconds)[1])
+
+
+def use(
+    site: Site, announcement: Announcement, most_seconds: float = LONGEST_SECONDS
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Use every channel that has something to tell, side by side; return which, and of each that failed why."""
     jobs = _channels(site, announcement)
-    return _side_by_side(jobs, min(most_seconds, _longest(site.settings.notify)))
+    return tuple(jobs), side_by_side(jobs, min(most_seconds, _longest(site.settings.notify)))
+
+
+def sentences(failures: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a sentence for each channel that failed."""
+    text = _("The notification by {channel} failed: {reason}")
+    return tuple(text.format(channel=name, reason=reason) for name, reason in failures.items())
 
 
 def _longest(notify: Notify) -> float:
-    sections = (notify.mail, notify.slack, notify.alertmanager)
+    sections = (notify.mail, notify.slack, notify.alertmanager, *notify.webhooks.values())
     longest = max((section.timeout for section in sections if section is not None), default=-SPARE_SECONDS)
     return min(LONGEST_SECONDS, longest + SPARE_SECONDS)
 
@@ -140,11 +199,15 @@ def _longest(notify: Notify) -> float:
 def _channels(site: Site, announcement: Announcement) -> dict[str, Callable[[], None]]:
     notify, jobs = site.settings.notify, dict[str, Callable[[], None]]()
     mail, slack, alerts = notify.mail, notify.slack, notify.alertmanager
-    bulletin = announcement.bulletin
-    if mail is not None and announcement.is_needed:
-        jobs["mail"] = lambda: smtp.send(mail, bulletin.subject, bulletin.summary)
-    if slack is not None and announcement.is_needed:
-        jobs["slack"] = lambda: webhooks.slack(slack, site.settings.proxy, bulletin.summary)
+    by_mail, by_slack = announcement.message("mail"), announcement.message("slack")
+    if mail is not None and by_mail is not None:
+        jobs["mail"] = lambda: smtp.send(mail, by_mail.subject, by_mail.summary)
+    if slack is not None and by_slack is not None:
+        jobs["slack"] = lambda: webhooks.slack(slack, site.settings.proxy, by_slack.summary)
+    for name, webhook in notify.webhooks.items():
+        bulletin = announcement.message(name)
+        if bulletin is not None:
+            jobs[name] = partial(_by_webhook, site, name, webhook, announcement, bulletin)
     if alerts is not None and (announcement.firing or announcement.ended):
         now = datetime.now(timezone.utc).isoformat()
         ended = [{"labels": labels, "endsAt": now} for labels in announcement.ended]
@@ -152,7 +215,18 @@ def _channels(site: Site, announcement: Announcement) -> dict[str, Callable[[], 
     return jobs
 
 
-def _side_by_side(jobs: Mapping[str, Callable[[], None]], seconds: float) -> tuple[str, ...]:
+def _by_webhook(
+    site: Site, name: str, webhook: Webhook, announcement: Announcement, bulletin: Bulletin
+) -> None:
+    report = announcement.report
+    assert report is not None
+    news = report.news.for_channel(name) if report.news else None
+    values = redaction.redacted(payload.values(site, report, bulletin, news), site)
+    webhooks.webhook(name, webhook, site.settings.proxy, payload.body(webhook, values))
+
+
+def side_by_side(jobs: Mapping[str, Callable[[], None]], seconds: float) -> Mapping[str, str]:
+    """Do some jobs at once, each in a thread of its own; return of each that failed, or hangs, why."""
     failures: dict[str, str] = dict.fromkeys(
         jobs, _("no answer within {seconds:g} s").format(seconds=seconds)
     )
@@ -171,8 +245,7 @@ def _side_by_side(jobs: Mapping[str, Callable[[], None]], seconds: float) -> tup
     ends_at = time.monotonic() + seconds
     for thread in threads:
         thread.join(max(0.0, ends_at - time.monotonic()))
-    text = _("The notification by {channel} failed: {reason}")
-    return tuple(text.format(channel=name, reason=reason) for name, reason in dict(failures).items())
+    return dict(failures)
 
 
 def _thread(job: Callable[[], None]) -> threading.Thread:

@@ -47,6 +47,8 @@ from samaops.workflows.maintenance import announce, past
 from samaops.workflows.maintenance.announce import DeadMansSwitch
 from samaops.workflows.maintenance.limit import PART_SECONDS, Limit, OverdueError, bounded
 from samaops.workflows.maintenance.past import Earlier
+from samaops.workflows.notify import telling
+from samaops.workflows.notify.telling import Settled
 
 FAILED = 2
 # What a look at everything takes, and some more.
@@ -167,13 +169,33 @@ def _tell_failure(
 
 def _tell(site: Site, routine: Routine, report: Report, request: Request, whole: Limit) -> tuple[str, ...]:
     """Tell of a run that has no findings; return what of that failed."""
+    settled = _settled(site, report, whole)
+    report = settled.report
     bulletin: Bulletin = redaction.redacted(request.compose(report, site.name), site)
     earlier = bounded(lambda: past.read(site, routine), _before_telling(site, whole), None)
     news = announce.prepare(site, report, bulletin, earlier.alerts if earlier else (), routine.hours)
-    notes = announce.send(site, news, whole.remaining())
+    news = announce.with_messages(site, news, request.compose)
+    notes = _told(site, settled, news, whole)
     if earlier:  # else the alerts that it does not know would be forgotten
         bounded(lambda: past.keep(site, routine, None, report, news.alerts), whole, "")
     return notes + _logged(site, routine, bulletin, notes, whole)
+
+
+def _settled(site: Site, report: Report, limit: Limit) -> Settled:
+    """Decide what of a report is news; where the history hangs, all of it is."""
+    hung = _("no answer within {seconds:g} s").format(seconds=PART_SECONDS)
+    return bounded(
+        lambda: telling.settle(site, report), _before_telling(site, limit), Settled(report, failure=hung)
+    )
+
+
+def _told(site: Site, settled: Settled, news: announce.Announcement, whole: Limit) -> tuple[str, ...]:
+    """Tell the news, and keep who was told; return what of that failed."""
+    used, failures = announce.use(site, news, whole.remaining())
+    hung = _("no answer within {seconds:g} s").format(seconds=PART_SECONDS)
+    reason = bounded(lambda: telling.keep(site, settled, used, tuple(failures)), whole, hung)
+    unkept = (telling.unkept(reason),) if reason and used else ()
+    return announce.sentences(failures) + unkept
 
 
 def _logged(
@@ -258,15 +280,19 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     announced = seen.report
     if is_refused:
         announced = replace(announced, errors=(ReportError(seen.refusal, exit_code=REFUSED),))
+    settled = _settled(site, announced, whole)
+    announced = settled.report
+    report = replace(seen.report, findings=announced.findings)
     bulletin: Bulletin = redaction.redacted(this.request.compose(announced, site.name), site)
     news = announce.prepare(site, announced, bulletin, earlier.alerts, routine.hours)
+    news = announce.with_messages(site, news, this.request.compose)
     unkept = bounded(
         lambda: past.keep(site, routine, seen.snapshot, seen.report, news.alerts, this.tasks),
         _before_telling(site, whole),
         hung,
     )
     notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
-    notes += announce.send(site, news, whole.remaining())
+    notes += _told(site, settled, news, whole)
     notes += _logged(site, routine, bulletin, notes, whole)
 
     def end(failure: str) -> tuple[str, ...]:
@@ -278,7 +304,7 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
             _logged(site, routine, replace(bulletin, log=""), unsaid, whole)
         return unsaid
 
-    return Outcome(seen.report, REFUSED if is_refused else None, tuple(notes), end)
+    return Outcome(report, REFUSED if is_refused else None, tuple(notes), end)
 
 
 def _before_telling(site: Site, whole: Limit) -> Limit:

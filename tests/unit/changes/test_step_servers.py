@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import RabbitMQFacts
 from samaops.facts.schedule import FilesFacts
 from samaops.facts.selection import Selection
+from samaops.facts.telling import Silence, SilencesFacts
 from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
 from samaops.workflows import change, exclusion
@@ -100,11 +102,25 @@ RABBITMQ = replace(CONTAINER, name="samaconso_rabbitmq", memory_limit=1000 * not
 BROKER_ENGINE = seen(
     "docker/api", DockerFacts(1.0, 8000 * notifications.MB, (), (RABBITMQ,), None, None), "api"
 )
+SILENCED_AT = datetime(2026, 6, 1, 8, tzinfo=timezone.utc)
+SILENCE = Silence(
+    1, "redis.memory.high", "", SILENCED_AT + timedelta(hours=4), "a migration", "awa", SILENCED_AT
+)
 PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     (
         "schedule pause",
         ("daily", "2026-06-01T12:00:00+00:00", "a migration"),
         (seen("schedule/ledger", runs.schedule()),),
+    ),
+    (
+        "silence",
+        ("redis.memory.high", "", "2026-06-01T12:00:00+00:00", "a migration"),
+        (seen("silences/history", SilencesFacts(SILENCED_AT)),),
+    ),
+    (
+        "silence end",
+        ("1",),
+        (seen("silences/history", SilencesFacts(SILENCED_AT, (SILENCE,), 2)),),
     ),
     ("schedule resume", ("daily",), (seen("schedule/ledger", runs.schedule(runs.paused("daily"))),)),
     (

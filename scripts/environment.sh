@@ -15,6 +15,7 @@ DEBIAN_PACKAGES=(
   pgbackrest # the other engine of the backups
   check-pgactivity pg-activity # what others see of a database: the tests compare
   lynis # the monthly audit
+  nftables iptables netcat-openbsd # the printed rules are loaded and applied, in networks of the tests
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -24,6 +24,7 @@ SYSTEMS = (
     "alertmanager",
     "certificates",
     "schedule",
+    "network",  # looked at with --deep, or when asked for by name
     "maintenance",  # looked at only when asked for by name
 )
 

@@ -47,7 +47,9 @@ class Looking(Struct, frozen=True):
         with screen.progress(_("Looking…"), latest):
             table = make(site)
         screen.show_table(table, self.output)
-        status = Status.UNKNOWN if not table.is_whole and table.status is not Status.CRITICAL else table.status
+        status = (
+            Status.UNKNOWN if not table.is_whole and table.status is not Status.CRITICAL else table.status
+        )
         if status is not Status.OK:
             raise typer.Exit(NAGIOS_CODE[status])
 

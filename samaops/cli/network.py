@@ -60,7 +60,9 @@ def network(
     if source is not None or ctx.obj.watch is not None:
         raise UsageError(_("--rules stands alone: nothing is looked at"), hint="samaops network --help")
     form = firewall_rules.IPTABLES if iptables else firewall_rules.NFTABLES
-    _print(firewall_rules.text(configuration_file.site(ctx.obj.root), rules, form), rules, form, ctx.obj.output)
+    _print(
+        firewall_rules.text(configuration_file.site(ctx.obj.root), rules, form), rules, form, ctx.obj.output
+    )
 
 
 def _print(text: str, server: str, form: str, output: Output) -> None:

@@ -125,4 +125,6 @@ def _through_proxy(line: Line, words: str) -> TriedLine:
         return TriedLine(line, PROXY, f"{line.proxy}: {words or _('no answer in time')}")
     if match[1].startswith("2"):
         return TriedLine(line, OPEN)
-    return TriedLine(line, OTHER if match[1] == "407" else PROXY, f"{line.proxy}: {match[1]} {match[2]}".strip())
+    return TriedLine(
+        line, OTHER if match[1] == "407" else PROXY, f"{line.proxy}: {match[1]} {match[2]}".strip()
+    )

@@ -29,6 +29,7 @@ from samaops.errors import ConfigurationError
 from samaops.facts.maintenance import NO_PAST, Past
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
+from samaops.facts.systems import WITH_DEEP
 from samaops.i18n import _
 from samaops.model.failure import Failure, FailureKind
 from samaops.site.site import Site
@@ -122,8 +123,8 @@ class Probe:
 class Collector(Struct, frozen=True):
     """How one subject is looked at. ``feeds`` are prefixes of the check codes that need it.
 
-    ``on_request`` marks a look that nobody takes unless it is asked for by name, ``deep`` one that is taken with ``--deep``
-    too, ``writes`` one that is taken with ``--probe`` alone: it leaves nothing behind, and it is waited for when the run is interrupted.
+    ``on_request`` marks a look that nobody takes unless it is asked for by name, ``writes`` one that is taken with
+    ``--probe`` alone: it leaves nothing behind, and it is waited for when the run is interrupted.
     """
 
     system: str
@@ -135,13 +136,12 @@ class Collector(Struct, frozen=True):
     timeout: float = 6.0
     on_request: bool = False
     writes: bool = False
-    deep: bool = False
 
     def is_wanted(self, selection: Selection) -> bool:
         """Return whether a selected check needs this collector."""
         if (self.on_request and not selection.names(self.system)) or (self.writes and not selection.probe):
             return False
-        if self.deep and not (selection.deep or selection.names(self.system)):
+        if self.system in WITH_DEEP and not (selection.deep or selection.names(self.system)):
             return False
         return any(selection.touches(prefix, self.server) for prefix in self.feeds or (self.system,))
 

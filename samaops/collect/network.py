@@ -43,7 +43,7 @@ def _has_management(site: Site) -> bool:
     return balancer is not None and (balancer.bigip is not None or balancer.commands is not None)
 
 
-@collects("network", NetworkFacts, targets=sources, deep=True)
+@collects("network", NetworkFacts, targets=sources)
 def look(place: Place, site: Site, probe: Probe) -> NetworkFacts:
     """Try the lines of one place. A place that cannot be looked from is no outage of what it would reach."""
     if place.name == BALANCER and place.server is None:
@@ -95,5 +95,3 @@ def _members(site: Site, probe: Probe) -> tuple[MemberFacts, ...]:
 def _is_of(site: Site, member: MemberFacts, line: Line) -> bool:
     instance = site.member_at(member.address)
     return line.service in (instance.name if instance else "", member.name)
-
-

@@ -50,7 +50,6 @@ class _Look(Struct, frozen=True):
     kind: str
     on_request: bool
     writes: bool
-    deep: bool
 
 
 _looks: list[_Look] = []
@@ -65,15 +64,13 @@ def collects(
     kind: str = "",
     on_request: bool = False,
     writes: bool = False,
-    deep: bool = False,
 ) -> Callable[[LookT], LookT]:
     """Register the decorated ``(of, site, probe) -> facts`` as the look at a system.
 
     ``targets`` yields what there is to look at; without it, that is the system's section of the configuration.
     ``feeds`` are prefixes of the check codes that need it; without them, all of the system's. ``kind`` stands in the
     subject where a system has looks of several kinds at one server; ``on_request`` is a look that is taken only when
-    the system is asked for by name, ``deep`` one that is taken with ``--deep`` too; ``writes`` is one that is taken with
-    ``--probe`` alone.
+    the system is asked for by name; ``writes`` is one that is taken with ``--probe`` alone.
     """
 
     def register(look: LookT) -> LookT:
@@ -87,7 +84,6 @@ def collects(
                 kind or system,
                 on_request,
                 writes,
-                deep,
             )
         )
         return look
@@ -138,5 +134,4 @@ def _collector(look: _Look, target: Target, site: Site) -> Collector:
         timeout=target.seconds,
         on_request=look.on_request,
         writes=look.writes,
-        deep=look.deep,
     )

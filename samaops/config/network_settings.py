@@ -19,7 +19,9 @@ def _require_addresses(value: str) -> str:
     try:
         ipaddress.ip_network(value)
     except ValueError:
-        raise ValueError(_("{value!r} is not an address or a range of addresses").format(value=value)) from None
+        raise ValueError(
+            _("{value!r} is not an address or a range of addresses").format(value=value)
+        ) from None
     return value
 
 

@@ -30,3 +30,6 @@ SYSTEMS = (
 
 # What systems are looked at for besides their own checks: prefixes of the codes of others.
 ALSO_FEEDS = {"postgresql": ("release.rollback",), "docker": ("release",)}
+
+# What costs too much to be looked at each time: with ``--deep``, or when it is asked for by name.
+WITH_DEEP = ("network",)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Sequence
-from typing import Union
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -19,9 +19,11 @@ from samaops.site import connectivity
 from samaops.site.connectivity import ADMIN, BALANCER, CONTROL, MATRIX, Port
 from samaops.site.site import Site
 
+if TYPE_CHECKING:
+    _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 NFTABLES, IPTABLES = "nftables", "iptables"
 _SHOW = "samaops config show"
-_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 class Opening(Struct, frozen=True):
@@ -117,16 +119,17 @@ def _split(sources: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return IPv4 and IPv6 sources, without those that lie within others: nft refuses overlapping sets."""
     networks = {ipaddress.ip_network(source) for source in sources}
     widest = [each for each in networks if not any(_is_within(each, other) for other in networks - {each})]
-    of_versions = (
-        sorted(_short(each) for each in widest if each.version == version) for version in (4, 6)
-    )
+    of_versions = (sorted(_short(each) for each in widest if each.version == version) for version in (4, 6))
     version4, version6 = of_versions
     return version4, version6
 
 
 def _is_within(inner: _Network, outer: _Network) -> bool:
-    first, last = inner.network_address, inner.broadcast_address
-    return inner.version == outer.version and first in outer and last in outer
+    return (
+        inner.version == outer.version
+        and inner.network_address in outer
+        and inner.prefixlen >= outer.prefixlen
+    )
 
 
 def _short(network: _Network) -> str:
@@ -137,10 +140,12 @@ def _comments(server: str, *apply: str) -> list[str]:
     return [
         f"# {line}"
         for line in (
-            _("Server {server}: what the connectivity matrix asks for. samaops printed it and applied nothing.").format(
-                server=server
+            _(
+                "Server {server}: what the connectivity matrix asks for. samaops printed it and applied nothing."
+            ).format(server=server),
+            _(
+                "What is not named here is dropped, exporters and other monitoring too: see [[network.allowed]]."
             ),
-            _("What is not named here is dropped, exporters and other monitoring too: see [[network.allowed]]."),
             *apply,
         )
     ]
@@ -208,7 +213,9 @@ def _iptables(server: str, found: Sequence[Opening], *, has_containers: bool) ->
         *_comments(
             server,
             _("Try: iptables-restore --noflush --test FILE. Apply it once: iptables-restore --noflush FILE."),
-            _("Way back: iptables -D INPUT -j SAMAOPS. IPv6 is not filtered by it: the form nftables has both."),
+            _(
+                "Way back: iptables -D INPUT -j SAMAOPS. IPv6 is not filtered by it: the form nftables has both."
+            ),
         ),
         "*filter",
         ":SAMAOPS - [0:0]",

@@ -122,7 +122,9 @@ def _notes(tried: list[TriedLine], snapshot: Snapshot) -> list[str]:
         if observation.facts is None:
             text = _("{place}: could not look from there: {reason}")
             notes.append(text.format(place=observation.subject[8:], reason=_why(observation)))
-    told = [each for each in tried if each.words and not each.line.not_held and status_of(each) is not Status.OK]
+    told = [
+        each for each in tried if each.words and not each.line.not_held and status_of(each) is not Status.OK
+    ]
     text = _("{place} to {service}: {words}")
     seen = {observation.subject[8:] for observation in snapshot.observations if observation.facts is not None}
     notes += [

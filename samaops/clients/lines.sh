@@ -18,13 +18,18 @@ through_bash='
 through_python='
 import socket, sys
 host, port, name, number = sys.argv[2:6]
-connection = socket.create_connection((host, int(port)), float(sys.argv[1]))
-if name:
-    ask = "CONNECT %s:%s HTTP/1.1\r\nHost: %s:%s\r\n\r\n" % (name, number, name, number)
-    connection.sendall(ask.encode())
-    print("connected")
-    sys.stdout.flush()
-    print(connection.recv(200).split(b"\r\n")[0].decode("ascii", "replace"))'
+try:
+    connection = socket.create_connection((host, int(port)), float(sys.argv[1]))
+    if name:
+        print("connected")
+        ask = "CONNECT %s:%s HTTP/1.1\r\nHost: %s:%s\r\n\r\n" % (name, number, name, number)
+        connection.sendall(ask.encode())
+        print(connection.recv(200).split(b"\r\n")[0].decode("ascii", "replace"))
+except socket.timeout:
+    sys.exit(124)
+except Exception as error:
+    print(error)
+    sys.exit(1)'
 
 program=-
 if command -v bash >/dev/null 2>&1 && command -v timeout >/dev/null 2>&1; then
@@ -69,7 +74,7 @@ try() {
     :*) ;;
     *:127:*) ;;
     *:connected*) code=4 said=${said#connected} ;;
-    *) code=5 said="$code $said" ;;
+    *) said="$code $said" code=5 ;;
   esac
   echo "line $1 $code" $(printf '%s' "$said" | tr '\r\n*?[' '     ' | cut -c 1-300)
 }

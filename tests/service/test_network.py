@@ -35,14 +35,17 @@ pytestmark = pytest.mark.skipif(
 )
 SECONDS = 1.0
 # Port -> what who listens there says to a CONNECT; "" listens and says nothing.
-LISTENERS = """
+LISTENERS = r"""
 import socket, sys, threading
 def serve(host, port, answer):
     listener = socket.create_server((host, port), backlog=64)
     while True:
         connection, _peer = listener.accept()
-        if answer and connection.recv(500):
-            connection.sendall(answer.encode() + b"\\r\\n\\r\\n")
+        asked = b""
+        while answer and b"\r\n\r\n" not in asked:
+            asked += connection.recv(500)
+        if answer:
+            connection.sendall(answer.encode() + b"\r\n\r\n")
         connection.close()
 host, *words = sys.argv[1:]
 for word in words:

@@ -261,7 +261,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "network": (
         ("network", N_("every line of the matrix, the worst first")),
         ("network --from workers", N_("only what begins on one server")),
-        ("network --rules db > db.nft", N_("the rules it asks of a server; nothing is applied")),
+        ("network --rules db", N_("the rules it asks of a server; nothing is applied")),
     ),
     "balancer list": (("balancer list", N_("who serves, and who was taken out")),),
     "balancer drain": (

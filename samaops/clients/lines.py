@@ -114,15 +114,16 @@ def _sorted(code: int, words: str) -> str:
     known = {0: OPEN, 124: DROPPED, 2: NAME, 3: NAME, 127: OTHER}
     if code in known:
         return known[code]
-    said = words.lower()
-    return next((answer for answer, parts in _WORDS if any(part in said for part in parts)), OTHER)
+    lowered = words.lower()
+    return next((answer for answer, parts in _WORDS if any(part in lowered for part in parts)), OTHER)
 
 
 def _through_proxy(line: Line, words: str) -> TriedLine:
     """Read the proxy's own answer; where it wants a log-in, nothing was learnt of what is behind it."""
     match = _STATUS_LINE.fullmatch(words)
     if match is None:
-        return TriedLine(line, PROXY, f"{line.proxy}: {words or _('no answer in time')}")
+        silence = _("no answer in time")
+        return TriedLine(line, PROXY, f"{line.proxy}: {words or silence}")
     if match[1].startswith("2"):
         return TriedLine(line, OPEN)
     return TriedLine(

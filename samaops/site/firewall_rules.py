@@ -187,11 +187,13 @@ def _nft_rules(opening: Opening) -> Iterator[str]:
                 f'    {family} saddr {{ {", ".join(sources)} }} tcp dport {opening.port} accept comment "{names}"'
             )
     if not opening.sources:
-        yield f"    # {names}: tcp dport {opening.port}: {_('nobody from elsewhere')}"
+        nobody = _("nobody from elsewhere")
+        yield f"    # {names}: tcp dport {opening.port}: {nobody}"
 
 
 def _nft_published(found: Sequence[Opening]) -> Iterator[str]:
-    yield f"  # {_('Ports that Docker publishes: they are forwarded, and pass no input chain.')}"
+    comment = _("Ports that Docker publishes: they are forwarded, and pass no input chain.")
+    yield f"  # {comment}"
     yield "  chain published {"
     yield "    type filter hook forward priority filter - 1; policy accept;"
     yield "    ct state established,related accept"

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from samaops.checks.network import ANSWER_WORDS, next_command, status_of
 from samaops.collect import engine, registry
+from samaops.collect.engine import Collector
 from samaops.config import consistency
 from samaops.errors import UsageError
 from samaops.facts.network import OTHER, Line, NetworkFacts, TriedLine
@@ -51,7 +52,7 @@ def _look(site: Site, source: str | None) -> Snapshot:
     collectors = registry.collectors_of("network", site)
     if source is not None:
         collectors = [
-            collector for collector in collectors if source in (collector.server, collector.subject[8:])
+            collector for collector in collectors if source in (collector.server, _place(collector))
         ]
     if not collectors:
         known = (*site.settings.servers, *(place.name for place in connectivity.places(site)))
@@ -72,8 +73,12 @@ def _tried(site: Site, snapshot: Snapshot) -> Iterator[TriedLine]:
         if isinstance(observation.facts, NetworkFacts):
             yield from observation.facts.lines
         else:
-            lines: tuple[Line, ...] = untried[observation.subject[8:]]
+            lines: tuple[Line, ...] = untried[_place(observation)]
             yield from (TriedLine(line, OTHER, _why(observation)) for line in lines)
+
+
+def _place(of: Observation | Collector) -> str:
+    return of.subject.removeprefix("network/")
 
 
 def _why(observation: Observation) -> str:
@@ -121,15 +126,15 @@ def _notes(tried: list[TriedLine], snapshot: Snapshot) -> list[str]:
     for observation in snapshot.observations:
         if observation.facts is None:
             text = _("{place}: could not look from there: {reason}")
-            notes.append(text.format(place=observation.subject[8:], reason=_why(observation)))
-    told = [
+            notes.append(text.format(place=_place(observation), reason=_why(observation)))
+    unwell = [
         each for each in tried if each.words and not each.line.not_held and status_of(each) is not Status.OK
     ]
     text = _("{place} to {service}: {words}")
-    seen = {observation.subject[8:] for observation in snapshot.observations if observation.facts is not None}
+    seen = {_place(observation) for observation in snapshot.observations if observation.facts is not None}
     notes += [
         text.format(place=each.line.place, service=each.line.service, words=each.words)
-        for each in told
+        for each in unwell
         if each.line.place in seen
     ]
     for reason, count in Counter(each.line.not_held for each in tried if each.line.not_held).items():

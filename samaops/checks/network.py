@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from samaops.checks.registry import Context, access, check
 from samaops.facts.network import (
+    ANSWER_WORDS,
     DROPPED,
     NAME,
     OPEN,
@@ -24,16 +25,6 @@ from samaops.model.status import Status
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 
-ANSWER_WORDS = {
-    OPEN: N_("open"),
-    REFUSED: N_("refused"),
-    DROPPED: N_("dropped"),
-    NAME: N_("no such name"),
-    ROUTE: N_("no route"),
-    PROXY: N_("proxy"),
-    OTHER: N_("unknown"),
-    UNTRIED: N_("not tried"),
-}
 # What each says of the way, for whoever has to mend it.
 MEANINGS = {
     REFUSED: N_("refused: nothing listens there, or a rule rejects"),

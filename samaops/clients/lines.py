@@ -15,6 +15,7 @@ from pathlib import Path
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell
 from samaops.facts.network import (
+    ANSWER_WORDS,
     DROPPED,
     NAME,
     OPEN,
@@ -28,6 +29,7 @@ from samaops.facts.network import (
 )
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site.shell_words import operands
 
 # So many are tried side by side, and of one place at most so many: a hundred servers have thousands.
 AT_ONCE, MOST_LINES = 32, 96
@@ -63,9 +65,8 @@ def attempt(
     words = ["sh", "-s", "--", str(math.ceil(timeout))]
     for line in tried:
         words += [line.host, str(line.port), line.proxy or "-"]
-    if container is not None:
-        words = ["docker", "exec", "-i", container, *words]
-    done = _run(shell, shlex.join(words), min(within, seconds_for(lines, timeout)), program)
+    inside = f"docker exec -i {operands(container)} " if container is not None else ""
+    done = _run(shell, inside + shlex.join(words), min(within, seconds_for(lines, timeout)), program)
     name, answers = _read(done)
     if name == _NO_PROGRAM:
         raise ClientError(FailureKind.MISSING, _("there is no bash, no python3 and no nc"), "program")
@@ -106,7 +107,8 @@ def _tried(line: Line, answer: tuple[int, str] | None) -> TriedLine:
         return _through_proxy(line, words)
     if code == 5:
         inner, _space, reason = words.partition(" ")
-        return TriedLine(line, PROXY, f"{line.proxy}: {_sorted(int(inner), reason)}")
+        at_proxy = _(ANSWER_WORDS[_sorted(int(inner), reason)])
+        return TriedLine(line, PROXY, f"{line.proxy}: {at_proxy}")
     return TriedLine(line, _sorted(code, words), "" if code in (0, 124) else words)
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from samaops.i18n import N_
+
 # How a connection went. "refused": an answer said no (nothing listens, or a rule rejects); "dropped": no answer in time;
 # "name": the name was not found; "route": there is no way there; "proxy": the proxy, or the way to it, fails.
 OPEN, REFUSED, DROPPED, NAME, ROUTE, PROXY = "open", "refused", "dropped", "name", "route", "proxy"
 # What says nothing of the way: the program had other trouble; or there were more lines than are tried.
 OTHER, UNTRIED = "other", "untried"
-ANSWERS = (OPEN, REFUSED, DROPPED, NAME, ROUTE, PROXY, OTHER, UNTRIED)
+ANSWER_WORDS = {
+    OPEN: N_("open"),
+    REFUSED: N_("refused"),
+    DROPPED: N_("dropped"),
+    NAME: N_("no such name"),
+    ROUTE: N_("no route"),
+    PROXY: N_("proxy"),
+    OTHER: N_("unknown"),
+    UNTRIED: N_("not tried"),
+}
 
 
 class Line(Struct, frozen=True):
@@ -37,7 +48,7 @@ class Line(Struct, frozen=True):
 
 
 class TriedLine(Struct, frozen=True):
-    """How a line was found: one of ``ANSWERS``, and the words of whoever said so."""
+    """How a line was found: a key of ``ANSWER_WORDS``, and the words of whoever said so."""
 
     line: Line
     answer: str

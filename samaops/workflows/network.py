@@ -8,12 +8,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.checks.network import ANSWER_WORDS, next_command, status_of
+from samaops.checks.network import next_command, status_of
 from samaops.collect import engine, registry
 from samaops.collect.engine import Collector
 from samaops.config import consistency
 from samaops.errors import UsageError
-from samaops.facts.network import OTHER, Line, NetworkFacts, TriedLine
+from samaops.facts.network import ANSWER_WORDS, OTHER, Line, NetworkFacts, TriedLine
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, ngettext

@@ -300,6 +300,9 @@ def test_the_lab_s_matrix_is_tried_and_a_blocked_line_is_seen(whole_lab: Running
         of_lab.run("nft delete table inet t")
     rules = whole_lab.samaops("--lab", "network", "--rules", "db", expected=0).stdout
     of_lab.run("nft -c -f -", stdin=rules)
+    document = json.loads(whole_lab.samaops("--lab", "network", "--rules", "db", "-o", "json").stdout)
+    assert document["text"] == rules
+    whole_lab.samaops("--lab", "network", "--from", "dbb", expected=64)
 
 
 def test_a_deep_diagnosis_of_the_lab_has_the_lines_and_a_plain_one_has_none(whole_lab: RunningLab) -> None:

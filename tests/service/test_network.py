@@ -17,14 +17,23 @@ from pathlib import Path
 import pytest
 
 from samaops.clients import lines as client
+from samaops.clients.balancer_commands import ListedMember
 from samaops.clients.errors import ClientError
 from samaops.clients.local import LocalShell
 from samaops.clients.shell import Completed
+from samaops.clients.shells import ShellPool
+from samaops.collect import loadbalancer
+from samaops.collect import network as collect
+from samaops.collect.engine import Probe
 from samaops.config.settings import Settings
+from samaops.errors import UsageError
 from samaops.facts.network import DROPPED, NAME, OPEN, OTHER, PROXY, REFUSED, ROUTE, UNTRIED, Line
-from samaops.site import firewall_rules
+from samaops.facts.selection import Selection
+from samaops.model.status import Status
+from samaops.site import connectivity, firewall_rules
 from samaops.site.firewall_rules import IPTABLES, NFTABLES
 from samaops.site.site import Site
+from samaops.workflows import network as workflow
 from tests.service.lab_fixture import RunningLab
 from tests.service.own_network import own_network
 
@@ -280,6 +289,57 @@ def test_a_port_that_docker_publishes_is_filtered_too(form: str) -> None:
         assert seen_from(stranger, API, 5672, 22) == {5672: DROPPED, 22: DROPPED}
         server.listen(stack, API, "15000")
         assert seen_from(container, API, 15000) == {15000: OPEN}, "a container of the server is the server"
+
+
+def cut_off_site(**more: object) -> Site:
+    """Return two servers that nobody logs in to, and on which nothing listens."""
+    servers = {name: {"address": f"127.77.0.{n}", "ssh": "none"} for n, name in ((1, "db"), (2, "api"))}
+    members = [{"name": "api_1", "url": "http://127.77.0.2:8001"}]
+    network = {"minio_console_port": 0, **more}
+    return Site(Settings.model_validate({
+        "servers": servers, "redis": {"server": "db"}, "api": {"instances": members},
+        "loadbalancer": {"url": "http://127.77.0.9"}, "network": network,
+    }))  # fmt: skip
+
+
+def test_a_source_that_nobody_logs_in_to_is_unknown_with_the_reason() -> None:
+    table = workflow.matrix(cut_off_site())
+    found = {(row["from"], row["to"]): (row["status"], row["answer"]) for row in table.rows}
+    assert found == {
+        ("admin", "api_1"): ("critical", REFUSED),
+        ("admin", "redis"): ("critical", REFUSED),
+        ("api_1", "redis"): ("unknown", OTHER),
+        ("balancer", "api_1"): ("unknown", OTHER),
+        ("db", "api_1"): ("unknown", OTHER),
+    }
+    assert [row["status"] for row in table.rows][:2] == ["critical", "critical"], "the worst first"
+    assert table.status is Status.CRITICAL
+    assert not table.is_whole
+    notes = " ".join(table.notes)
+    assert 'api_1: could not look from there: [servers.api] ssh = "none"' in notes
+    assert "balancer: could not look from there: nobody logs in to the balancer" in notes
+    of_balancer = workflow.matrix(cut_off_site(), "balancer")
+    assert of_balancer.status is Status.UNKNOWN
+
+
+def test_what_the_site_says_about_such_a_source_stands_in_its_place() -> None:
+    exceptions = [{"source": "balancer", "must": "open", "reason": "not ours"}]
+    table = workflow.matrix(cut_off_site(exceptions=exceptions))
+    assert "balancer" not in {row["from"] for row in table.rows}, "nobody can look, and nothing is judged"
+    with pytest.raises(UsageError):
+        workflow.matrix(cut_off_site(exceptions=exceptions), "balancer")
+
+
+def test_the_balancer_s_own_monitor_speaks_for_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = cut_off_site()
+    (place,) = (place for place in connectivity.places(site) if place.name == "balancer")
+    for state, expected in (("up", OPEN), ("down", OTHER), ("unwatched", OTHER)):
+        listed = [ListedMember(name="m", state=state, address="127.77.0.2:8001", connections=0)]
+        members = loadbalancer.members_of_commands(listed)
+        monkeypatch.setattr(collect, "_members", lambda *_of, seen=members: seen)
+        probe = Probe(ShellPool(site.settings), Selection(), time.monotonic() + 5)
+        facts = collect.look(place, site, probe)
+        assert [each.answer for each in facts.lines] == [expected], state
 
 
 def test_the_lab_s_matrix_is_tried_and_a_blocked_line_is_seen(whole_lab: RunningLab) -> None:

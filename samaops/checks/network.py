@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from samaops.checks.registry import Context, access, check
 from samaops.facts.network import (
@@ -19,6 +19,7 @@ from samaops.facts.network import (
     NetworkFacts,
     TriedLine,
 )
+from samaops.facts.systems import SYSTEMS
 from samaops.i18n import N_, _, joined, ngettext
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -55,28 +56,48 @@ def status_of(tried: TriedLine) -> Status:
     return Status.CRITICAL if tried.line.must_be_open else Status.WARNING
 
 
-def next_command(site: Site, line: Line) -> str:
-    """Return what to type next: the rules that the matrix asks for where the port is, or whose port it is."""
-    if line.server is not None:
+# Whose findings tell of a port that is not a system's own.
+_SYSTEM_OF = {"ssh": "servers", "rabbitmq-management": "rabbitmq", "minio-console": "minio"}
+
+
+def next_command(site: Site, line: Line, reached: Collection[str]) -> str:
+    """Return what to type next: whose port it is, where nobody reaches it; else the rules that the matrix asks for there.
+
+    ``reached`` are the addresses that somebody reaches.
+    """
+    system = _SYSTEM_OF.get(line.system, line.system)
+    if line.server is not None and (line.address in reached or system not in SYSTEMS):
         return samaops(site, f"network --rules {line.server}")
-    return samaops(site, f"diagnose --only {line.system}")
+    return samaops(site, f"diagnose --only {system}")
+
+
+def reached_by_somebody(tried: Iterable[TriedLine]) -> set[str]:
+    """Return the addresses that were open to at least one."""
+    return {each.line.address for each in tried if each.answer == OPEN}
 
 
 @check("network.open", NetworkFacts)
 def must_be_open(facts: NetworkFacts, context: Context) -> Iterator[Finding]:
+    reached = _reached(context)
     for tried in facts.lines:
         if tried.line.must_be_open:
-            yield _judge(tried, context, _open_title(tried))
+            yield _judge(tried, context, _open_title(tried), reached)
 
 
 @check("network.closed", NetworkFacts)
 def must_be_closed(facts: NetworkFacts, context: Context) -> Iterator[Finding]:
+    reached = _reached(context)
     for tried in facts.lines:
         if not tried.line.must_be_open:
-            yield _judge(tried, context, _closed_title(tried))
+            yield _judge(tried, context, _closed_title(tried), reached)
 
 
-def _judge(tried: TriedLine, context: Context, title: str) -> Finding:
+def _reached(context: Context) -> set[str]:
+    places = (facts for _observation, facts in context.snapshot.facts_of(NetworkFacts))
+    return reached_by_somebody(tried for facts in places for tried in facts.lines)
+
+
+def _judge(tried: TriedLine, context: Context, title: str, reached: Collection[str]) -> Finding:
     line = tried.line
     about = context.about(f"network/{line.place}/{line.service}")
     status = status_of(tried)
@@ -86,25 +107,20 @@ def _judge(tried: TriedLine, context: Context, title: str) -> Finding:
         "from": line.place, "service": line.service, "system": line.system, "address": line.address,
         "answer": tried.answer, "words": tried.words, "server": line.server,
     }  # fmt: skip
-    if status is Status.CRITICAL and _serves_nobody(line, context):
+    if status is Status.CRITICAL and line.address not in reached and _serves_nobody(line, context):
         text = _("{system} serves nobody, see its own findings: this says nothing of the way there")
         return about.skipped(text.format(system=line.system))
     meaning = _(MEANINGS[tried.answer]) if tried.answer in MEANINGS and status is not Status.OK else ""
     detail = joined(part for part in (meaning, tried.words) if part)
     return about.finding(
-        status, title, detail=detail, evidence=evidence, hint=next_command(context.site, line)
+        status, title, detail=detail, evidence=evidence, hint=next_command(context.site, line, reached)
     )
 
 
 def _serves_nobody(line: Line, context: Context) -> bool:
     """Return whether the system itself was looked at in the same run, and did not answer anybody."""
     looks = [look for look in context.snapshot.of_system(line.system) if line.server in (None, look.server)]
-    reached = any(
-        other.answer == OPEN and other.line.address == line.address
-        for _observation, facts in context.snapshot.facts_of(NetworkFacts)
-        for other in facts.lines
-    )
-    return bool(looks) and not reached and all(look.failure is not None for look in looks)
+    return bool(looks) and all(look.failure is not None for look in looks)
 
 
 def _open_title(tried: TriedLine) -> str:

@@ -32,7 +32,7 @@ from samaops.model.failure import FailureKind
 from samaops.site.shell_words import operands
 
 # So many are tried side by side, and of one place at most so many: a hundred servers have thousands.
-AT_ONCE, MOST_LINES = 32, 96
+AT_ONCE, MOST_LINES = 32, 128
 # To start the program there, a container's too.
 _SPARE_SECONDS = 3.0
 _NO_PROGRAM = "-"
@@ -95,7 +95,9 @@ def _read(done: Completed) -> tuple[str, dict[int, tuple[int, str]]]:
 def _answers(lines: Sequence[str]) -> Iterator[tuple[int, tuple[int, str]]]:
     for line in lines:
         if match := _ANSWER.fullmatch(line):
-            yield int(match[1]), (int(match[2]), match[3].strip())
+            # bash says it twice, with its own name before it.
+            words = match[3].partition(" bash: line")[0].removeprefix("bash: connect: ")
+            yield int(match[1]), (int(match[2]), words.strip())
 
 
 def _tried(line: Line, answer: tuple[int, str] | None) -> TriedLine:

@@ -8,12 +8,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from samaops.checks.network import next_command, status_of
+from samaops.checks.network import next_command, reached_by_somebody, status_of
 from samaops.collect import engine, registry
 from samaops.collect.engine import Collector
 from samaops.config import consistency
 from samaops.errors import UsageError
-from samaops.facts.network import ANSWER_WORDS, OTHER, Line, NetworkFacts, TriedLine
+from samaops.facts.network import ANSWER_WORDS, OTHER, PROXY, UNTRIED, Line, NetworkFacts, TriedLine
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, ngettext
@@ -25,6 +25,8 @@ from samaops.workflows.database.look import command, table
 
 DEADLINE_SECONDS = 40.0
 _MOST_COMMANDS = 3
+# Of these the word alone does not tell enough.
+_TOLD_IN_WORDS = (PROXY, OTHER, UNTRIED)
 
 
 def matrix(site: Site, source: str | None = None) -> Table:
@@ -127,14 +129,14 @@ def _notes(tried: list[TriedLine], snapshot: Snapshot) -> list[str]:
         if observation.facts is None:
             text = _("{place}: could not look from there: {reason}")
             notes.append(text.format(place=_place(observation), reason=_why(observation)))
-    unwell = [
-        each for each in tried if each.words and not each.line.not_held and status_of(each) is not Status.OK
+    unclear = [
+        each for each in tried if each.answer in _TOLD_IN_WORDS and each.words and not each.line.not_held
     ]
     text = _("{place} to {service}: {words}")
     seen = {_place(observation) for observation in snapshot.observations if observation.facts is not None}
     notes += [
         text.format(place=each.line.place, service=each.line.service, words=each.words)
-        for each in unwell
+        for each in unclear
         if each.line.place in seen
     ]
     for reason, count in Counter(each.line.not_held for each in tried if each.line.not_held).items():
@@ -150,7 +152,8 @@ def _notes(tried: list[TriedLine], snapshot: Snapshot) -> list[str]:
 def _commands(site: Site, tried: list[TriedLine]) -> tuple[str, ...]:
     """Return what to type next, for the worst lines; else the rules of the first server."""
     bad = [each for each in tried if status_of(each) in (Status.CRITICAL, Status.WARNING)]
-    proposed = dict.fromkeys(next_command(site, each.line) for each in bad)
+    reached = reached_by_somebody(tried)
+    proposed = dict.fromkeys(next_command(site, each.line, reached) for each in bad)
     if not proposed:
         servers = (each.line.server for each in tried if each.line.server)
         proposed = dict.fromkeys(f"samaops network --rules {server}" for server in [*servers][:1])

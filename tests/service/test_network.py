@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from samaops.clients import lines as client
@@ -334,7 +335,7 @@ def test_the_balancer_s_own_monitor_speaks_for_its_lines(monkeypatch: pytest.Mon
     site = cut_off_site()
     (place,) = (place for place in connectivity.places(site) if place.name == "balancer")
     for state, expected in (("up", OPEN), ("down", OTHER), ("unwatched", OTHER)):
-        listed = [ListedMember(name="m", state=state, address="127.77.0.2:8001", connections=0)]
+        listed = [msgspec.convert({"name": "m", "state": state, "address": "127.77.0.2:8001"}, ListedMember)]
         members = loadbalancer.members_of_commands(listed)
         monkeypatch.setattr(collect, "_members", lambda *_of, seen=members: seen)
         probe = Probe(ShellPool(site.settings), Selection(), time.monotonic() + 5)

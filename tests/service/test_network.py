@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not all(shutil.which(name) for name in PROGRAMS),
     reason=f"needs root and {', '.join(PROGRAMS)} (apt-get install nftables iptables netcat-openbsd)",
 )
-SECONDS = 1.0
+SECONDS = 2.0
 # Port -> what who listens there says to a CONNECT; "" listens and says nothing.
 LISTENERS = r"""
 import socket, sys, threading

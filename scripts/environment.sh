@@ -16,6 +16,7 @@ DEBIAN_PACKAGES=(
   check-pgactivity pg-activity # what others see of a database: the tests compare
   lynis # the monthly audit
   prometheus-alertmanager prometheus-node-exporter # the tests tell the one, and let the other read the text file
+  nftables iptables netcat-openbsd # the printed rules are loaded and applied, in networks of the tests
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from samaops.causes.effects import codes, name_of, same_subject
 from samaops.causes.root import Rank, Root, each, root, safe, team_request, together, words_of
-from samaops.causes.topology import effects_on_dependents
+from samaops.causes.topology import effects_on_dependents, ways_of
 from samaops.causes.view import View, failed
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
+from samaops.site.commands import on_server
 from samaops.site.shell_words import quoted
 
-_PROXY_SUFFERS = (*codes("proxy.*"), *effects_on_dependents("proxy", hangs=False))
+_PROXY_SUFFERS = (*codes("proxy.*"), *ways_of("firebase"), *effects_on_dependents("proxy", hangs=False))
 
 
 def _network_team(view: View, text: str, *confirm: str) -> Fix:
@@ -138,7 +141,7 @@ _GOOGLE = together(failed("firebase.host.unreachable"), "firebase.service.failin
     on=_GOOGLE,
     rank=Rank.PART,
     runbook="notifications",
-    effects=(*codes("firebase.*"), *effects_on_dependents("firebase")),
+    effects=(*codes("firebase.*"), *ways_of("firebase"), *effects_on_dependents("firebase")),
 )
 def google_unreachable(finding: Finding, view: View) -> Root:
     """The proxy answers, and Google or one of its two hosts does not."""
@@ -170,3 +173,34 @@ def sqlserver_unavailable(finding: Finding, _view: View) -> Root:
     """A server of another team does not answer our queries."""
     text = _("Send this to the SQL Server team: {words}").format(words=words_of(finding))
     return Root(fixes=(safe("sqlserver.team", text),))
+
+
+@root("way-blocked", on=each("network.open"), rank=Rank.PART, runbook="api-down", effects=())
+def way_blocked(finding: Finding, view: View) -> Iterator[Root]:
+    """A line of the matrix that must be open is not: one cause of all that miss the same place."""
+    address, service = finding.evidence.get("address"), finding.evidence.get("service")
+    alike = [other for other in view.bad("network.open") if other.evidence.get("address") == address]
+    if alike[0].key != finding.key:
+        return
+    reached = [other for other in view.ok("network.open") if other.evidence.get("address") == address]
+    sources = ", ".join(str(other.evidence.get("from")) for other in alike)
+    if reached:
+        text = _("{sources} cannot reach {service} ({address}), others do: the way from there is cut")
+    else:
+        text = _("{service} ({address}) is reached from nowhere that should reach it")
+    server = finding.evidence.get("server")
+    known = server in view.site.settings.servers
+    look = on_server(view.site, str(server), "nft list ruleset; ss -ltn") if known else ""
+    advice = _("See which rule is on the way, on the server and in the network team's firewall")
+    yield Root(
+        text.format(sources=sources, service=service, address=address),
+        (
+            safe(
+                "network.rules", advice, *([look] if look else []), *([finding.hint] if finding.hint else [])
+            ),
+        ),
+        Verdict.CONFIRMED if reached else Verdict.PROBABLE,
+        triggers=tuple(alike),
+        speaks_for=tuple(words_of(other) for other in alike),
+        speaks_against=tuple(other.title for other in reached[:3]),
+    )

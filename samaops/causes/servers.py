@@ -132,6 +132,7 @@ def host_out_of_memory(finding: Finding, view: View) -> Root | None:
         "backup.*",
         "redis.memory.over_container",
         "loadbalancer.management.unreachable",
+        "network.*",
     ),
     distinguished_from=("server-unresponsive",),
 )

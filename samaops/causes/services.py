@@ -9,7 +9,7 @@ from msgspec import Struct
 from samaops.causes import reasons
 from samaops.causes.effects import codes, name_of, same_subject
 from samaops.causes.root import Rank, Root, disruptive, root, safe, team_request, words_of
-from samaops.causes.topology import MEMBER_GONE, effects_of_system, effects_on_dependents
+from samaops.causes.topology import MEMBER_GONE, effects_of_system, effects_on_dependents, ways_of
 from samaops.causes.view import View, failed
 from samaops.config.settings import PgBouncer, PostgreSQL, RabbitMQ, Redis
 from samaops.facts.flower import API_CLOSED
@@ -75,7 +75,7 @@ def service_down(finding: Finding, view: View) -> Root | None:
         reasons.with_reason(title, reason if kind in _ENDED else None),
         _repair(finding, view),
         id=f"{system}-hung" if kind == "no_answer" else None,
-        effects=(*codes("proxy.*"), *effects_on_dependents("proxy", hangs=False))
+        effects=(*codes("proxy.*"), *ways_of("firebase"), *effects_on_dependents("proxy", hangs=False))
         if is_refused_at_once
         else None,
         speaks_for=(words_of(finding), *_running_container(view, system), *(reason.spoken if reason else ())),

@@ -84,7 +84,19 @@ _PLACED = ("postgresql", "pgbouncer", "redis", "rabbitmq", "minio", "flower", "a
 
 def effects_of_system(system: str) -> Effects:
     """Return what follows when a whole system does not serve: its own findings and its dependents'."""
-    return (*codes(f"{system}.*"), *effects_on_dependents(system))
+    ways = (*ways_of(system), *(ways_of("firebase") if system == "proxy" else ()))
+    return (*codes(f"{system}.*"), *ways, *effects_on_dependents(system))
+
+
+def ways_of(name: str, key: str = "system") -> Effects:
+    """Return the lines of the matrix that begin or end at a system, a member, a worker; with ``key`` server, at a server."""
+
+    def begins_or_ends(finding: Finding) -> bool:
+        place = finding.subject.split("/")[1]
+        ends = (finding.evidence.get(key), finding.evidence.get("service"))
+        return place == name or name in ends
+
+    return codes("network.*", when=begins_or_ends)
 
 
 def effects_on_dependents(system: str, *, hangs: bool = True) -> Effects:
@@ -111,7 +123,8 @@ def effects_of_server(site: Site, server: str | None) -> Effects:
 
 def _of_server(server: str | None, systems: Iterable[str]) -> Effects:
     of_systems = [effect for system in systems for effect in effects_of_system(system)]
-    return (*codes("*", server=server), *codes("release.rollback.impossible"), *of_systems)
+    ways = ways_of(server, "server") if server else ()
+    return (*codes("*", server=server), *ways, *codes("release.rollback.impossible"), *of_systems)
 
 
 def effects_of_container(site: Site, container: str) -> Effects:
@@ -141,6 +154,7 @@ def effects_of_api_member(site: Site, name: str) -> Effects:
 def _of_api_member(name: str, container: str | None) -> Effects:
     effects = (
         *codes("api.*", subject=f"api/{name}"),
+        *ways_of(name),
         *codes(*BALANCER_SUFFERS, "api.members.all_down"),
     )
     if not container:
@@ -164,6 +178,7 @@ def _of_worker(name: str, queues: Iterable[str]) -> Effects:
         *codes("celery.worker.*", "celery.task.*", subject=f"celery/{name}"),
         *codes(_FAILING, when=lost_its_process),
         *codes("celery.broker.*"),
+        *ways_of(name),
         *codes("flower.worker*", when=_of_missing(name)),
         *waiting,
     )

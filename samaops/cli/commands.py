@@ -40,6 +40,10 @@ COMMANDS = {
         "samaops.cli.disk",
         N_("The servers' disks: who uses them, who grew, clean up, keep a reserve."),
     ),
+    "network": (
+        "samaops.cli.network",
+        N_("Who reaches whom: the connectivity matrix as it is found, and its firewall rules."),
+    ),
     "db": ("samaops.cli.db", N_("The database: look at it, end a session, psql.")),
     "pool": (
         "samaops.cli.pool",

@@ -27,6 +27,7 @@ _STATUS, _CHANGE = (0, 1, 2, 3, *_ALWAYS), (0, 2, *_ALWAYS, 75, 77)
 # What a command ends with that is neither a plain list (0, 3) nor a plain change (it has --dry-run).
 _OWN_CODES = {
     "diagnose": _STATUS,
+    "network": (*_STATUS, 77),
     "troubleshoot": (*_STATUS, 75, 77),
     **dict.fromkeys(
         ("maintain daily", "maintain weekly", "maintain monthly", "maintain run"), (*_STATUS, 75, 77)
@@ -270,6 +271,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("rollback db --to 2.0.0 --confirm samaconso", N_("without a question")),
     ),
     "docker cleanup": (("docker cleanup workers --dry-run", N_("which images would go, on one server")),),
+    "network": (
+        ("network", N_("every line of the matrix, the worst first")),
+        ("network --from workers", N_("only what begins on one server")),
+        ("network --rules db", N_("the rules it asks of a server; nothing is applied")),
+    ),
     "balancer list": (("balancer list", N_("who serves, and who was taken out")),),
     "balancer drain": (
         ("balancer drain api_1", N_("it gets nothing new; its requests may end")),

@@ -33,7 +33,7 @@ class Looking(Struct, frozen=True):
     watch: float | None
 
     def show(self, make: Callable[[Site], Table], latest: Callable[[], str] = str) -> None:
-        """Look, and show the list; leave with unknown where a part of it could not be seen.
+        """Look, and show the list; leave with its status, or unknown where a part of it could not be seen.
 
         ``latest`` says, to whoever watches a look that takes long, how far it has come.
         """
@@ -47,8 +47,11 @@ class Looking(Struct, frozen=True):
         with screen.progress(_("Looking…"), latest):
             table = make(site)
         screen.show_table(table, self.output)
-        if not table.is_whole:
-            raise typer.Exit(NAGIOS_CODE[Status.UNKNOWN])
+        status = (
+            Status.UNKNOWN if not table.is_whole and table.status is not Status.CRITICAL else table.status
+        )
+        if status is not Status.OK:
+            raise typer.Exit(NAGIOS_CODE[status])
 
 
 _shared = typer.Typer(add_completion=False)

@@ -29,6 +29,7 @@ from samaops.errors import ConfigurationError
 from samaops.facts.maintenance import NO_PAST, Past
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
+from samaops.facts.systems import WITH_DEEP
 from samaops.i18n import _
 from samaops.model.failure import Failure, FailureKind
 from samaops.site.site import Site
@@ -139,6 +140,8 @@ class Collector(Struct, frozen=True):
     def is_wanted(self, selection: Selection) -> bool:
         """Return whether a selected check needs this collector."""
         if (self.on_request and not selection.names(self.system)) or (self.writes and not selection.probe):
+            return False
+        if self.system in WITH_DEEP and not (selection.deep or selection.names(self.system)):
             return False
         return any(selection.touches(prefix, self.server) for prefix in self.feeds or (self.system,))
 

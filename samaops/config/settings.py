@@ -25,6 +25,7 @@ from samaops.config.fields import (
     Url,
     UserPath,
 )
+from samaops.config.network_settings import Network
 from samaops.config.notify_settings import ReminderHours, Webhook
 from samaops.config.satellite import Satellite
 from samaops.config.secrets import Secret
@@ -542,6 +543,7 @@ class Settings(Section):
     schedule: Schedule = Schedule()
     maintenance: Maintenance = Maintenance()
     release: Release = Release()
+    network: Network = Network()
     history: History = History()
     playbooks: Playbooks = Playbooks()
     thresholds: dict[str, Threshold] = {}

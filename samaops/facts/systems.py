@@ -24,9 +24,13 @@ SYSTEMS = (
     "alertmanager",
     "certificates",
     "schedule",
+    "network",  # looked at with --deep, or when asked for by name
     "maintenance",  # looked at only when asked for by name
     "sites",  # looked at by `diagnose --sites` alone
 )
 
 # What systems are looked at for besides their own checks: prefixes of the codes of others.
 ALSO_FEEDS = {"postgresql": ("release.rollback",), "docker": ("release",)}
+
+# What costs too much to be looked at each time: with ``--deep``, or when it is asked for by name.
+WITH_DEEP = ("network",)

@@ -7,6 +7,7 @@ import sys
 
 from samaops.config.load import load
 from samaops.errors import ConfigurationError
+from samaops.i18n import _
 from samaops.lab import compose, database, pgbouncer, servers, ssh, storage, templating
 from samaops.lab import layout as places
 from samaops.lab.layout import ADDRESSES, Layout
@@ -65,6 +66,8 @@ def render(layout: Layout, state: LabState) -> str:
         mode=state.mode,
         mode_reason=state.mode_reason,
         containers=compose.CONTAINERS,
+        no_monitor=_("the balancer of the lab has no monitor of its own that could tell"),
+        no_filter=_("all servers of the lab are on one machine, with no packet filter between them"),
         celery_command=f"{shlex.quote(sys.executable)} -m celery",
         migrate_command=f"{sys.executable} -m alembic",
         lab=layout.directory,

@@ -7,6 +7,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from samaops.model.status import Status
+
 
 class Column(Struct, frozen=True):
     """One column: the key of its values in a row, and its heading in the user's language.
@@ -25,7 +27,7 @@ class Table(Struct, frozen=True):
 
     ``answer`` is what the list says, in a sentence that stands above it. It ``is_whole`` when all that was asked for could
     be seen; what could not, and why, stands in ``notes``. ``commands`` are what to type next, ``figures`` numbers about all
-    of the list.
+    of the list. ``status`` is what the list says where it judges: ok of one that only shows.
     """
 
     kind: str
@@ -37,3 +39,4 @@ class Table(Struct, frozen=True):
     is_whole: bool = True
     commands: tuple[str, ...] = ()
     figures: Mapping[str, Any] = {}
+    status: Status = Status.OK

@@ -22,6 +22,10 @@ COMMANDS = {
         "samaops.cli.schedule",
         N_("What runs by itself: the scheduler, its jobs, why one did not run."),
     ),
+    "checklist": (
+        "samaops.cli.checklist",
+        N_("The checklists of going live: look, sign, go or no-go."),
+    ),
     "workers": ("samaops.cli.workers", N_("The Celery workers: list, restart, scale, add a queue.")),
     "queue": (
         "samaops.cli.queue",

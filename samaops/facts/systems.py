@@ -25,6 +25,7 @@ SYSTEMS = (
     "certificates",
     "schedule",
     "maintenance",  # looked at only when asked for by name
+    "checklist",  # the same
 )
 
 # What systems are looked at for besides their own checks: prefixes of the codes of others.

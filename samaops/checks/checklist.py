@@ -10,7 +10,7 @@ from samaops.facts.checklist import BalancerFacts, BookFacts, HostFacts, NameFac
 from samaops.facts.docker import DockerFacts
 from samaops.facts.loadbalancer import BigIpFacts
 from samaops.facts.postgresql import PostgresFacts
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.site import prepared
 
@@ -22,7 +22,11 @@ _SHOWN = 5
 access(
     "checklist.book.unreadable",
     BookFacts,
-    title=lambda book: _("{count} entries of the checklists are kept").format(count=len(book.entries)),
+    title=lambda book: ngettext(
+        "{count} entry of the checklists is kept",
+        "{count} entries of the checklists are kept",
+        len(book.entries),
+    ).format(count=len(book.entries)),
 )
 access(
     "checklist.host.unreadable",
@@ -223,7 +227,11 @@ def secret_files(host: HostFacts, context: Context) -> Iterator[Finding]:
         names = ", ".join(loose[:_SHOWN])
         yield context.crit(title.format(server=server, names=names), evidence=evidence)
         return
-    title = _("{count} files of secrets on {server} are their owner's alone")
+    title = ngettext(
+        "{count} file of secrets on {server} is its owner's alone",
+        "{count} files of secrets on {server} are their owner's alone",
+        len(host.secrets),
+    )
     yield context.ok(title.format(count=len(host.secrets), server=server), evidence=evidence)
 
 

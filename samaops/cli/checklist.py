@@ -114,6 +114,18 @@ def unsign(ctx: typer.Context, checklist: ListArgument, item: ItemArgument) -> N
     ctx.obj.change("checklist unsign", checklist, item)
 
 
+@app.command(
+    help=N_("Try load or a failure, on the lab or a test site alone, and keep the figures."),
+    cls=ChangeCommand,
+)
+def measure(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help=N_("load, ramp, member or worker."))],
+) -> None:
+    """Measure."""
+    ctx.obj.change("checklist measure", name)
+
+
 def _answer(answer: Answer, output: Output) -> None:
     if output is Output.HUMAN:
         screen.show_screen(face.screen(answer.table, symbols_for(sys.stdout.encoding)))

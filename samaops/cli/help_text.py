@@ -101,6 +101,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "checklist sign": (
         ("checklist sign tests push --note 'seen on 3 phones'", N_("what no program can see")),
     ),
+    "checklist measure": (
+        ("checklist measure load --lab", N_("1,000 requests at once, on the lab")),
+        ("checklist measure member --lab --dry-run", N_("what would be stopped")),
+    ),
     "checklist unsign": (("checklist unsign tests push", N_("it is open again")),),
     "checklist report": (
         ("checklist report", N_("go or no-go, of the three lists before the go-live")),

@@ -27,13 +27,14 @@ Place = Literal["database", "api", "workers"]
 class Item(Section):
     """One line of a list: what verifies it, or that a person signs it, or both.
 
-    ``checks`` are codes; ``of`` narrows them to some members of the API or some workers; ``measured`` names a measurement of
+    ``checks`` are codes, ``also`` those that count only where the site has what they look at; ``of`` narrows them to some members of the API or some workers; ``measured`` names a measurement of
     ``samaops checklist measure``. ``command`` is what helps whoever signs, without "samaops".
     """
 
     id: str
     title: Text
     checks: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     server: tuple[Place, ...] = ()
     of: Literal["first_member", "other_members", "first_worker", "other_workers"] | None = None
     measured: Literal["load", "ramp", "member", "worker"] | None = None

@@ -12,6 +12,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     disks,
     index_build,
     log_rotation,
+    measuring,
     messages,
     object_expire,
     object_restore,

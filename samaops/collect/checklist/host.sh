@@ -10,6 +10,14 @@ as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
 
+of_our_sshd() {
+  process=$$ steps=0
+  while [ "${process:-1}" -gt 1 ] && [ $steps -lt 12 ]; do
+    as_root tr '\0' ' ' <"/proc/$process/cmdline" 2>/dev/null | sed -n 's/.*sshd.* -f \([^ ]*\).*/\1/p' | grep . && return
+    process=$(awk '/^PPid:/ { print $2 }' "/proc/$process/status" 2>/dev/null) steps=$((steps + 1))
+  done
+}
+
 look() {
   section release
   (. /etc/os-release 2>/dev/null && printf '%s %s\n' "$ID" "${VERSION_ID:-$VERSION_CODENAME}")
@@ -21,7 +29,9 @@ look() {
   id -un
   as_root true && echo 'may sudo'
   section sshd
-  as_root timeout -k 1 5 sshd -T | grep -E '^(permitrootlogin|passwordauthentication|kbdinteractiveauthentication|pubkeyauthentication) '
+  # With the configuration of the sshd by which we came in: it need not be the usual one.
+  configuration=$(of_our_sshd)
+  as_root timeout -k 1 5 sshd -T ${configuration:+-f "$configuration"} | grep -E '^(permitrootlogin|passwordauthentication|kbdinteractiveauthentication|pubkeyauthentication) '
   section fail2ban
   if ! command -v fail2ban-server >/dev/null; then
     echo absent

@@ -20,8 +20,10 @@ def names(site: Site) -> Iterator[Target]:
     settings = site.settings
     hosts = [urlsplit(settings.loadbalancer.url).hostname or ""] if settings.loadbalancer else []
     hosts += [certificate.server_name or certificate.host for certificate in settings.certificates]
+    google = settings.firebase
+    foreign = {urlsplit(url).hostname for url in (google.oauth_url, google.fcm_url)} if google else set()
     for host in dict.fromkeys(hosts):
-        if host and not _is_address(host):
+        if host and host not in foreign and not _is_address(host):
             yield Target(host, host, None, _SECONDS)
 
 

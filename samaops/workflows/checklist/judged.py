@@ -137,11 +137,11 @@ def _verdict(checklist: str, item: Item, seen: Seen, signature: Entry | None) ->
     is_to_come = any(code in TO_COME and code not in seen.known for code in item.checks)
     if item.signed or is_to_come or not verdicts:
         return _to_sign(checklist, item, seen.site)
-    return _Verdict(OK)
+    return _Verdict(OK, reason="; ".join(verdict.reason for verdict in verdicts if verdict.reason))
 
 
 def _to_sign(checklist: str, item: Item, site: Site) -> _Verdict:
-    helps = _("{command} helps").format(command=samaops(site, item.command)) if item.command else ""
+    helps = _("to look: {command}").format(command=samaops(site, item.command)) if item.command else ""
     command = samaops(site, f"checklist sign {checklist} {item.id} --note {quoted('…')}")
     return _Verdict(TO_SIGN, Status.WARNING, helps, command)
 
@@ -161,7 +161,13 @@ def _by_measurement(item: Item, seen: Seen) -> list[_Verdict]:
 
 def _by_checks(item: Item, seen: Seen) -> list[_Verdict]:
     """Return a verdict for each check that exists; where one is still to come, a person signs in its place."""
-    return [_by_code(item, code, seen) for code in item.checks if code in seen.known or code not in TO_COME]
+    verdicts = [
+        _by_code(item, code, seen) for code in item.checks if code in seen.known or code not in TO_COME
+    ]
+    also = [
+        _by_code(item, code, seen) for code in item.also if any(code == each.code for each in seen.findings)
+    ]
+    return [*verdicts, *also]
 
 
 def _by_code(item: Item, code: str, seen: Seen) -> _Verdict:

@@ -98,7 +98,7 @@ def _row_shown(checklist: str, section: str, item: Any, book: BookFacts) -> Row:
     return {
         "checklist": checklist, "section": section, "item": item.id, "title": str(item.title), "state": state,
         "word": _(WORDS[state]) if state in WORDS else _("not looked at"), "status": None, "reason": reason,
-        "checks": list(item.checks), "since": last[0].at if last else None, "well_until": None,
+        "checks": [*item.checks, *item.also], "since": last[0].at if last else None, "well_until": None,
         "signed_by": signature.text("by") if signature else None,
         "signed_at": (signature.text("signed_at") or signature.at) if signature else None,
         "note": signature.text("note") if signature else None, "command": None,
@@ -110,7 +110,7 @@ def _closing(item: Any) -> Iterator[str]:
     if item.checks == (EVERYTHING,):
         yield _("all that samaops diagnose looks at")
     elif item.checks:
-        yield ", ".join(item.checks)
+        yield ", ".join((*item.checks, *item.also))
     if item.measured:
         yield _("samaops checklist measure {name}").format(name=item.measured)
     if item.signed:
@@ -156,7 +156,7 @@ def _columns() -> tuple[Column, ...]:
 
 
 def _asked(lists: Iterable[Checklist], known: frozenset[str]) -> tuple[str, ...]:
-    codes = {code for each in lists for item in each.items() for code in item.checks}
+    codes = {code for each in lists for item in each.items() for code in (*item.checks, *item.also)}
     everything = [system for system in SYSTEMS if system not in _ON_REQUEST] if EVERYTHING in codes else []
     return (*everything, *sorted(codes & known))
 
@@ -207,7 +207,7 @@ def _verdict(items: Sequence[Judged], title: str, *, is_report: bool) -> str:
         counted = judged.counts(items)
         parts = [
             _("{count} failed").format(count=counted[FAILED]) if counted[FAILED] else "",
-            _("{count} unknown").format(count=counted[UNKNOWN]) if counted[UNKNOWN] else "",
+            _("{count} not known").format(count=counted[UNKNOWN]) if counted[UNKNOWN] else "",
             _("{count} to sign").format(count=counted[TO_SIGN]) if counted[TO_SIGN] else "",
         ]
         text = ngettext(
@@ -231,7 +231,7 @@ def _row(each: Judged) -> Row:
     return {
         "checklist": each.checklist, "section": each.section, "item": each.item.id,
         "title": str(each.item.title), "state": each.state, "word": _(WORDS[each.state]),
-        "status": each.status.value, "reason": each.reason or None, "checks": list(each.item.checks),
+        "status": each.status.value, "reason": each.reason or None, "checks": [*each.item.checks, *each.item.also],
         "since": each.since, "well_until": each.well_until or None,
         "signed_by": signature.text("by") if signature else None,
         "signed_at": (signature.text("signed_at") or signature.at) if signature else None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, screen
+from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.answered import Answered
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
@@ -129,6 +129,8 @@ def measure(
 def _answer(answer: Answer, output: Output) -> None:
     if output is Output.HUMAN:
         screen.show_screen(face.screen(answer.table, symbols_for(sys.stdout.encoding)))
+    elif output is Output.MARKDOWN:
+        stdout.write(face.markdown(answer.table))
     else:
         screen.show_table(answer.table, output)
     raise typer.Exit(Answered(answer.exit_code))

@@ -1,4 +1,4 @@
-"""A checklist for a screen: the answer, then every item under its heading, with what is to do where it is open."""
+"""A checklist for a screen, a ticket or a printer: the answer, then every item under its heading, with what is to do."""
 
 from __future__ import annotations
 
@@ -28,18 +28,45 @@ _SIGNS = {
 def screen(table: Table, symbols: Symbols) -> Group:
     """Return a checklist for a screen."""
     lines: list[RenderableType] = [Hanging(Text(""), Text(escape.plain(table.answer), "bold"))]
-    heading = None
-    for row in table.rows:
-        if (row["checklist"], row["section"]) != heading:
-            heading = (row["checklist"], row["section"])
-            title = f"{row['section']} ({row['checklist']})"
-            lines += [Text(""), Hanging(Text(""), Text(escape.plain(title), "bold"))]
-        lines.extend(_item(row, symbols))
+    for heading, rows in sections(table):
+        lines += [Text(""), Hanging(Text(""), Text(escape.plain(heading), "bold"))]
+        for row in rows:
+            lines.extend(_item(row, symbols))
     if table.notes or table.commands:
         lines.append(Text(""))
     lines += [Hanging(Text(""), Text(escape.plain(note), "dim")) for note in table.notes]
     lines += [CommandLine(escape.command(command), indent=2) for command in table.commands]
     return Group(*lines)
+
+
+def markdown(table: Table) -> str:
+    """Return a checklist as Markdown."""
+    lines = [f"**{escape.markdown(table.answer)}**", ""]
+    for heading, rows in sections(table):
+        lines += [f"## {escape.markdown(heading)}", ""]
+        for row in rows:
+            box = "x" if row["state"] in ("ok", "signed") else " "
+            reason = f": {escape.markdown(row['reason'])}" if row["reason"] else ""
+            lines.append(
+                f"- [{box}] {escape.markdown(row['title'])}, **{escape.markdown(row['word'])}**{reason}"
+            )
+            if row["command"]:
+                lines.append(f"  {escape.markdown_hint(chosen.same(row['command']))}")
+        lines.append("")
+    lines += [line for note in table.notes for line in (escape.markdown(note), "")]
+    lines += [line for command in table.commands for line in (escape.markdown_hint(command), "")]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def sections(table: Table) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Return the items under the heading of each section, in their order."""
+    found: list[tuple[str, list[Mapping[str, Any]]]] = []
+    for row in table.rows:
+        heading = f"{row['section']} ({row['checklist']})"
+        if not found or found[-1][0] != heading:
+            found.append((heading, []))
+        found[-1][1].append(row)
+    return found
 
 
 def _item(row: Mapping[str, Any], symbols: Symbols) -> Iterator[RenderableType]:

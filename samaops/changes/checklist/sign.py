@@ -10,7 +10,7 @@ from samaops.changes.verbs import verb
 from samaops.config import checklists
 from samaops.config.checklists import TO_COME
 from samaops.errors import UsageError
-from samaops.facts.checklist import SEEN, BookFacts, Entry
+from samaops.facts.checklist import FAILED, SEEN, BookFacts, Entry
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
@@ -23,13 +23,17 @@ _LONGEST_NOTE, _LONGEST_NAME = 300, 80
 
 
 class Signing(Struct, frozen=True):
-    """A signature to be written; "" as ``by`` takes it back. ``signed_at`` is ISO 8601, "" for now."""
+    """A signature to be written; "" as ``by`` takes it back. ``signed_at`` is ISO 8601, "" for now.
+
+    ``accepts`` are the findings (code@subject), warnings all of them, that were known when it was signed.
+    """
 
     checklist: str
     item: str
     by: str
     note: str
     signed_at: str = ""
+    accepts: tuple[str, ...] = ()
 
 
 def _looks(_site: Site, checklist: str, item: str, *_words: str) -> tuple[str, ...]:
@@ -57,15 +61,20 @@ def plan_sign(snapshot: Snapshot, _site: Site, checklist: str, item: str, by: st
     if described.checks and not described.signed and not TO_COME.intersection(described.checks):
         notes.append(
             _(
-                "samaops looks at this itself: the signature counts only while it could not look, never for a failure"
+                "samaops looks at this itself: a signature stands in for what it cannot see, never for what is critical"
             )
         )
+    accepts: tuple[str, ...] = ()
     last = facts_in(snapshot, BookFacts).of(checklist, item, SEEN)[-1:]
-    if last and last[0].text("state") == "failed":
-        notes.append(
-            _("when it was looked at last, it had failed: {reason}").format(reason=last[0].text("reason"))
-        )
-    return _planned(replace(plan, notes=tuple(notes)), snapshot, Signing(checklist, item, by, note))
+    if last and last[0].text("state") == FAILED:
+        words = last[0].text("reason")
+        if last[0].text("status") == "warning":
+            accepts = tuple(map(str, last[0].details.get("keys", ())))
+            notes.append(_("this is accepted as it was seen last: {reason}").format(reason=words))
+        else:
+            notes.append(_("it stays open, since it has failed: {reason}").format(reason=words))
+    signing = Signing(checklist, item, by, note, accepts=accepts)
+    return _planned(replace(plan, notes=tuple(notes)), snapshot, signing)
 
 
 @verb("checklist unsign", looks=_looks)
@@ -78,14 +87,16 @@ def plan_unsign(snapshot: Snapshot, _site: Site, checklist: str, item: str) -> P
 
 def _planned(plan: Plan, snapshot: Snapshot, wanted: Signing) -> Plan:
     entry = facts_in(snapshot, BookFacts).signature(wanted.checklist, wanted.item)
-    before, after = said(entry), f"{wanted.by}: {wanted.note}" if wanted.by else ""
+    before, after = said(entry), _words(wanted.by, wanted.note, wanted.accepts)
     if before == after:
         nothing = _("it is signed so already") if after else _("it is not signed")
         return replace(plan, nothing_to_do=nothing)
     back = Signing(wanted.checklist, wanted.item, "", "")
     if entry is not None:
         at = entry.text("signed_at") or entry.at
-        back = Signing(wanted.checklist, wanted.item, entry.text("by"), entry.text("note"), at)
+        back = Signing(
+            wanted.checklist, wanted.item, entry.text("by"), entry.text("note"), at, _accepted(entry)
+        )
     step = Step(
         plan.verb.replace(" ", "."),
         plan.title,
@@ -109,7 +120,16 @@ def _is(wanted: Signing, value: str) -> Condition:
 
 def said(entry: Entry | None) -> str:
     """Return a signature as the reading has it; "" for none."""
-    return f"{entry.text('by')}: {entry.text('note')}" if entry else ""
+    return _words(entry.text("by"), entry.text("note"), _accepted(entry)) if entry else ""
+
+
+def _words(by: str, note: str, accepts: tuple[str, ...]) -> str:
+    return " ".join((f"{by}: {note}", *(f"+{key}" for key in accepts))) if by else ""
+
+
+def _accepted(entry: Entry) -> tuple[str, ...]:
+    accepts = entry.details.get("accepts")
+    return tuple(map(str, accepts)) if isinstance(accepts, list) else ()
 
 
 @reading(SIGNATURE, codes=_CODES)

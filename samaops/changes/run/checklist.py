@@ -30,7 +30,11 @@ def _lines(operation: Operation, _site: Site) -> tuple[str, ...]:
 def sign(operation: Operation, site: Site) -> Outcome:
     """Write it. Raises ClientError."""
     of = convert(operation.arguments, Signing)
-    details = {"by": of.by, "note": of.note, "signed_at": of.signed_at} if of.by else {}
+    details = (
+        {"by": of.by, "note": of.note, "signed_at": of.signed_at, "accepts": list(of.accepts)}
+        if of.by
+        else {}
+    )
     journal = Journal(history.database_of(site.settings), site.name)
     try:
         Book(journal, site.name).add(

@@ -32,7 +32,7 @@ from samaops.clients import load
 from samaops.clients.errors import ClientError
 from samaops.clients.load import Burst
 from samaops.facts.checklist import FAILED, MEASURED, OK, Entry
-from samaops.i18n import _
+from samaops.i18n import _, joined, number
 from samaops.journal import history
 from samaops.journal.checklist import Book
 from samaops.journal.history import HistoryError, Journal
@@ -127,7 +127,7 @@ def _growing(send: Callable[..., Burst]) -> Figures:
         words.append(text.format(rate=rate, most=f"{p95:.0f}", failed=burst.failed))
         if not is_well:  # more would only show more of the same
             break
-    return Figures(is_well, "; ".join(words), {"steps": steps})
+    return Figures(is_well, joined(words), {"steps": steps})
 
 
 def _while_stopped(of: Measuring, site: Site, send: Callable[..., Burst]) -> Figures:
@@ -165,14 +165,17 @@ def _of_takeover(of: Measuring, burst: Burst, stopped_at: float) -> Figures:
     is_well = burst.failed == 0 or (
         of.name == MEMBER and took <= limit and lost < stopped_at + STOPPED_SECONDS
     )
-    text = _(
-        "while {name} was stopped, {failed} of {count} requests failed, over {took} s; then all were answered"
-    )
-    if not is_well:
+    if not burst.failed:
+        text = _("while {name} was stopped, none of {count} requests failed")
+    elif is_well:
+        text = _(
+            "while {name} was stopped, {failed} of {count} requests failed, over {took} s; then all were answered"
+        )
+    else:
         text = _("while {name} was stopped, {failed} of {count} requests failed, over {took} s")
     return Figures(
         is_well,
-        text.format(name=of.container, failed=burst.failed, count=burst.count, took=f"{took:.1f}"),
+        text.format(name=of.container, failed=burst.failed, count=burst.count, took=number(f"{took:.1f}")),
         {"outcomes": burst.outcomes, "failed_seconds": round(took, 1), "p95_ms": round(burst.percentile(95))},
     )
 

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.config.checklists import EVERYTHING, TO_COME, Checklist, Item
 from samaops.facts.checklist import FAILED, OK, SEEN, TO_SIGN, UNKNOWN, BookFacts, Entry
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import Finding
 from samaops.model.quantities import moment
 from samaops.model.report import worst_first
-from samaops.model.status import Status, worst
+from samaops.model.status import SEVERITY, Status, worst
 from samaops.site import prepared
 from samaops.site.commands import samaops
 from samaops.site.shell_words import quoted
@@ -38,7 +39,10 @@ class Seen(Struct, frozen=True):
 
 
 class Judged(Struct, frozen=True):
-    """One item now. ``since`` is when it came to be so, ``well_until`` when it ceased to be well, both ISO 8601."""
+    """One item now. ``since`` is when it came to be so, ``well_until`` when it ceased to be well, both ISO 8601.
+
+    ``keys`` are the findings by which it failed.
+    """
 
     checklist: str
     section: str
@@ -50,6 +54,7 @@ class Judged(Struct, frozen=True):
     since: str = ""
     well_until: str = ""
     signature: Entry | None = None
+    keys: tuple[str, ...] = ()
 
     @property
     def is_closed(self) -> bool:
@@ -64,6 +69,7 @@ class _Verdict(Struct, frozen=True):
     status: Status = Status.OK
     reason: str = ""
     command: str = ""
+    keys: tuple[str, ...] = ()
 
 
 def judge(checklist: Checklist, seen: Seen) -> tuple[Judged, ...]:
@@ -77,9 +83,13 @@ def changed(items: Iterable[Judged], book: BookFacts) -> list[Entry]:
     entries = []
     for judged in items:
         last = book.of(judged.checklist, judged.item.id, SEEN)[-1:]
-        if not last or last[0].text("state") != judged.state:
-            details = {"state": judged.state, "reason": judged.reason}
-            entries.append(Entry(judged.since, judged.checklist, judged.item.id, SEEN, details))
+        details = {"state": judged.state, "status": judged.status.value, "keys": list(judged.keys)}
+        if not last or any(last[0].details.get(name) != value for name, value in details.items()):
+            is_new = not last or last[0].text("state") != judged.state
+            at = judged.since if is_new else ""
+            entries.append(
+                Entry(at, judged.checklist, judged.item.id, SEEN, {**details, "reason": judged.reason})
+            )
     return entries
 
 
@@ -90,10 +100,10 @@ def _judged(checklist: str, section: str, item: Item, seen: Seen) -> Judged:
     reason = verdict.reason
     if well_until:
         was = _("was well until {moment}").format(moment=said(well_until))
-        reason = f"{was}; {reason}" if reason else was
+        reason = joined([was, reason]) if reason else was
     return Judged(
         checklist, section, item, verdict.state, verdict.status, reason, verdict.command, since, well_until,
-        signature,
+        signature, verdict.keys,
     )  # fmt: skip
 
 
@@ -109,8 +119,11 @@ def _times(checklist: str, item: Item, state: str, seen: Seen) -> tuple[str, str
     """Return since when an item is so, and when it ceased to be well where it was before."""
     now = seen.at.isoformat(timespec="milliseconds")
     past = seen.book.of(checklist, item.id, SEEN)
-    is_new = not past or past[-1].text("state") != state
-    since = now if is_new else past[-1].at
+    since = now
+    for entry in reversed(past):
+        if entry.text("state") != state:
+            break
+        since = entry.at
     if state in WELL:
         return since, ""
     well = [number for number, entry in enumerate(past) if entry.text("state") in WELL]
@@ -121,23 +134,39 @@ def _times(checklist: str, item: Item, state: str, seen: Seen) -> tuple[str, str
 
 
 def _verdict(checklist: str, item: Item, seen: Seen, signature: Entry | None) -> _Verdict:
-    """Join what closes an item: a failure cannot be signed away, what could not be seen can be looked at by a person."""
+    """Join what closes an item: what could not be seen a person can look at, and a warning that was known he can accept."""
     verdicts = [*_by_checks(item, seen), *_by_measurement(item, seen)]
     failed = [verdict for verdict in verdicts if verdict.state == FAILED]
-    if failed:
-        return failed[0]
+    if failed and not _is_accepted(failed, signature):
+        return replace(
+            min(failed, key=lambda verdict: SEVERITY.index(verdict.status)),
+            keys=tuple(sorted({key for verdict in failed for key in verdict.keys})),
+        )
     open_ones = [verdict for verdict in verdicts if verdict.state != OK]
     if signature is not None:
-        by, note = signature.text("by"), signature.text("note")
-        text = _("signed by {by}, {moment}: {note}") if note else _("signed by {by}, {moment}")
-        words = text.format(by=by, moment=said(signature.text("signed_at") or signature.at), note=note)
-        return _Verdict(SIGNED, reason="; ".join([words, *(verdict.reason for verdict in open_ones)]))
+        return _Verdict(SIGNED, reason=joined([_said(signature), *(verdict.reason for verdict in open_ones)]))
     if open_ones:
         return open_ones[0]
     is_to_come = any(code in TO_COME and code not in seen.known for code in item.checks)
     if item.signed or is_to_come or not verdicts:
         return _to_sign(checklist, item, seen.site)
-    return _Verdict(OK, reason="; ".join(verdict.reason for verdict in verdicts if verdict.reason))
+    return _Verdict(OK, reason=joined(verdict.reason for verdict in verdicts if verdict.reason))
+
+
+def _is_accepted(failed: Iterable[_Verdict], signature: Entry | None) -> bool:
+    """Return whether a person has signed with these very warnings before his eyes; what is critical nobody accepts."""
+    accepted = signature.details.get("accepts") if signature is not None else None
+    known = set(accepted) if isinstance(accepted, list) else set()
+    return all(
+        verdict.status is Status.WARNING and verdict.keys and known.issuperset(verdict.keys)
+        for verdict in failed
+    )
+
+
+def _said(signature: Entry) -> str:
+    by, note = signature.text("by"), signature.text("note")
+    text = _("signed by {by}, {moment}: {note}") if note else _("signed by {by}, {moment}")
+    return text.format(by=by, moment=said(signature.text("signed_at") or signature.at), note=note)
 
 
 def _to_sign(checklist: str, item: Item, site: Site) -> _Verdict:
@@ -192,7 +221,8 @@ def _of_findings(found: Sequence[Finding], code: str, site: Site) -> _Verdict:
         more = ngettext("and {count} more", "and {count} more", len(bad) - 1).format(count=len(bad) - 1)
         reason = bad[0].title + (f" ({more})" if len(bad) > 1 else "")
         status = worst(finding.status for finding in bad)
-        return _Verdict(FAILED, status, reason, bad[0].hint or f"samaops explain {bad[0].code}")
+        keys = tuple(sorted(finding.key for finding in bad))
+        return _Verdict(FAILED, status, reason, bad[0].hint or f"samaops explain {bad[0].code}", keys)
     unknown = [finding for finding in found if finding.status is Status.UNKNOWN]
     looked = [finding for finding in found if finding.status is Status.OK]
     if unknown:

@@ -94,7 +94,7 @@ def _row_shown(checklist: str, section: str, item: Any, book: BookFacts) -> Row:
     last = book.of(checklist, item.id, SEEN)[-1:]
     signature = book.signature(checklist, item.id)
     state = last[0].text("state") if last else None
-    reason = "; ".join(_closing(item))
+    reason = joined(_closing(item))
     return {
         "checklist": checklist, "section": section, "item": item.id, "title": str(item.title), "state": state,
         "word": _(WORDS[state]) if state in WORDS else _("not looked at"), "status": None, "reason": reason,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import Struct
 
@@ -14,21 +13,24 @@ OK, FAILED, UNKNOWN, TO_SIGN = "ok", "failed", "unknown", "to_sign"
 
 
 class Entry(Struct, frozen=True):
-    """One line of the book: ``at`` is ISO 8601 in UTC, "" for now; ``details`` are plain JSON values.
+    """One line of the book; ``at`` is ISO 8601 in UTC, "" for now.
 
-    Seen: ``state``. Signed: ``by``, ``note``. Measured: ``state``, ``text``, and figures.
+    Seen: ``state``, ``status`` (that of the worst finding), ``reason``, and the ``keys`` (code@subject) of what failed. Signed:
+    ``by`` whom, with which ``note``, ``signed_at`` where that is not when it was written, and the ``keys`` that were accepted.
+    Measured: ``state``, and the figures in a sentence as ``reason``.
     """
 
     at: str
     checklist: str
     item: str
     kind: str
-    details: Mapping[str, Any] = {}
-
-    def text(self, name: str) -> str:
-        """Return a text of the details, "" where it has none."""
-        value = self.details.get(name)
-        return value if isinstance(value, str) else ""
+    state: str = ""
+    status: str = ""
+    reason: str = ""
+    by: str = ""
+    note: str = ""
+    signed_at: str = ""
+    keys: tuple[str, ...] = ()
 
 
 class BookFacts(Struct, frozen=True):

@@ -6,7 +6,7 @@ Rows are added and never changed. What was seen is written when it is another th
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TABLE = "samaops_checklist"
 # Five lists of forty items, looked at for months: no site comes near.
 _MOST_ROWS = 20_000
+_DETAILS = ("state", "status", "reason", "by", "note", "signed_at", "keys")
 
 
 class Book:
@@ -44,7 +45,8 @@ class Book:
         except UnavailableError as error:
             raise HistoryError(error.message, error.hint) from error
         return tuple(
-            Entry(row.at, row.checklist, row.item, row.kind, _details(row.details)) for row in reversed(rows)
+            Entry(row.at, row.checklist, row.item, row.kind, **_details(row.details))
+            for row in reversed(rows)
         )
 
     def add(self, entries: Sequence[Entry]) -> None:
@@ -57,7 +59,7 @@ class Book:
         rows = [
             {
                 "at": entry.at or now, "site": self._site, "checklist": entry.checklist, "item": entry.item,
-                "kind": entry.kind, "details": json.dumps(dict(entry.details), ensure_ascii=False),
+                "kind": entry.kind, "details": json.dumps({name: getattr(entry, name) for name in _DETAILS}, ensure_ascii=False),
             }
             for entry in entries
         ]  # fmt: skip
@@ -67,11 +69,17 @@ class Book:
                 connection.execute(_table().insert(), rows)
 
 
-def _details(text: str) -> Mapping[str, Any]:
+def _details(text: str) -> dict[str, Any]:
+    """Return what a row holds besides; of one that others have spoiled there is nothing, and what is not known is left out."""
     try:
-        return keyed(json.loads(text))
+        details = keyed(json.loads(text))
     except (TypeError, ValueError, RecursionError):
         return {}
+    keys = details.get("keys")
+    known: dict[str, Any] = {
+        name: details[name] for name in _DETAILS if isinstance(details.get(name), str) and name != "keys"
+    }
+    return {**known, "keys": tuple(map(str, keys)) if isinstance(keys, list) else ()}
 
 
 @cache

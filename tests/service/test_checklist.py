@@ -63,10 +63,10 @@ def test_two_machines_share_one_book_in_postgresql(postgres_server: PostgresServ
     first, second = (Journal(url_of(postgres_server.port), "dakar") for _machine in range(2))
     try:
         assert Book(second, "dakar").entries() == ()
-        Book(first, "dakar").add([Entry("", "tests", "push", SIGNED, {"by": "awa", "note": "vu"})])
+        Book(first, "dakar").add([Entry("", "tests", "push", SIGNED, by="awa", note="vu")])
         signature = BookFacts(Book(second, "dakar").entries()).signature("tests", "push")
         assert signature is not None
-        assert signature.text("by") == "awa"
+        assert signature.by == "awa"
     finally:
         first.close()
         second.close()

@@ -46,11 +46,11 @@ def journal(file: Path) -> Iterator[Journal]:
 
 def test_what_is_written_comes_back_in_its_order_and_of_this_site_alone(journal: Journal) -> None:
     book, other = Book(journal, "dakar"), Book(journal, "thies")
-    book.add([Entry("", "tests", "push", SEEN, {"state": "to_sign"})])
-    other.add([Entry("", "tests", "push", SEEN, {"state": "ok"})])
-    book.add([Entry("", "tests", "push", SIGNED, {"by": "awa", "note": "été"})])
+    book.add([Entry("", "tests", "push", SEEN, state="to_sign")])
+    other.add([Entry("", "tests", "push", SEEN, state="ok")])
+    book.add([Entry("", "tests", "push", SIGNED, by="awa", note="été")])
     first, second = book.entries()
-    assert (first.kind, first.text("state"), second.text("note")) == (SEEN, "to_sign", "été")
+    assert (first.kind, first.state, second.note) == (SEEN, "to_sign", "été")
     assert first.at <= second.at
     assert BookFacts(book.entries()).signature("tests", "push") == second
 
@@ -66,11 +66,11 @@ def test_a_history_of_an_earlier_version_gets_the_table_when_it_is_written(
     journal.prepare()
     book = Book(journal, "dakar")
     assert book.entries() == ()
-    book.add([Entry("2026-01-01T00:00:00.000+00:00", "tests", "push", SEEN, {"state": "ok"})])
+    book.add([Entry("2026-01-01T00:00:00.000+00:00", "tests", "push", SEEN, state="ok")])
     assert book.entries()[0].at.startswith("2026-01-01")
     with sqlite3.connect(file) as connection:
         connection.execute("UPDATE samaops_checklist SET details = '{'")
-    assert book.entries()[0].text("state") == "", "a spoiled line spoils no other"
+    assert book.entries()[0].state == "", "a spoiled line spoils no other"
 
 
 def test_a_damaged_history_is_no_empty_one(file: Path, journal: Journal) -> None:
@@ -87,7 +87,7 @@ def planned(*arguments: str, book: tuple[Entry, ...] = (), verb: str = "checklis
 
 
 def test_signing_the_same_again_changes_nothing_and_another_ones_comes_back_with_undo() -> None:
-    before = Entry("2026-01-01T00:00:00+00:00", "tests", "push", SIGNED, {"by": "awa", "note": "seen"})
+    before = Entry("2026-01-01T00:00:00+00:00", "tests", "push", SIGNED, by="awa", note="seen")
     assert planned("tests", "push", "awa", "seen", book=(before,)).nothing_to_do
     (step,) = planned("tests", "push", "modou", "again", book=(before,)).steps
     assert step.undo is not None
@@ -109,8 +109,10 @@ def test_nobody_signs_without_a_name_and_a_reason(words: tuple[str, ...]) -> Non
 def test_who_signs_accepts_the_warning_that_was_seen_last_and_nothing_critical(
     status: str, accepts: tuple[str, ...]
 ) -> None:
-    details = {"state": "failed", "status": status, "keys": ["a.b.c@d/e"], "reason": "it is small"}
-    plan = planned("before", "sizes", "awa", "agreed", book=(Entry("t", "before", "sizes", SEEN, details),))
+    entry = Entry(
+        "t", "before", "sizes", SEEN, state="failed", status=status, reason="it is small", keys=("a.b.c@d/e",)
+    )
+    plan = planned("before", "sizes", "awa", "agreed", book=(entry,))
     assert plan.steps[0].operation.arguments["accepts"] == accepts
     assert any("it is small" in note for note in plan.notes)
 

@@ -106,7 +106,7 @@ def found(
 
 
 def entry(kind: str, hours_ago: float = 1, **details: Any) -> Entry:
-    return Entry((NOW - timedelta(hours=hours_ago)).isoformat(), "before", "x", kind, details)
+    return Entry((NOW - timedelta(hours=hours_ago)).isoformat(), "before", "x", kind, **details)
 
 
 SIGNATURE = entry(SIGNED, by="awa", note="seen")
@@ -183,7 +183,7 @@ def test_a_signature_stands_in_for_what_could_not_be_seen_and_never_for_a_failur
 
 def test_a_warning_that_was_known_is_accepted_by_who_signs_and_no_other_one() -> None:
     item = item_of(checks=(CODE, OTHER))
-    accepted = entry(SIGNED, by="awa", note="agreed", accepts=[f"{CODE}@redis/w"])
+    accepted = entry(SIGNED, by="awa", note="agreed", keys=(f"{CODE}@redis/w",))
     fine = finding(Status.OK, OTHER)
     assert found(item, finding(Status.WARNING), fine, book=(accepted,)).state == "signed"
     assert found(item, finding(Status.CRITICAL), fine, book=(accepted,)).state == "failed"
@@ -205,7 +205,7 @@ def test_a_measurement_closes_an_item_by_its_last_figures() -> None:
     item = item_of(measured="load")
 
     def measured(state: str) -> Entry:
-        return Entry(NOW.isoformat(), "", "load", MEASURED, {"state": state, "text": "1000 of 1000"})
+        return Entry(NOW.isoformat(), "", "load", MEASURED, state=state, reason="1000 of 1000")
 
     assert found(item).command == "samaops checklist measure load"
     assert found(item).state == "to_sign"
@@ -234,11 +234,11 @@ def test_only_what_is_otherwise_than_before_is_kept() -> None:
     item = item_of(checks=(CODE,))
     first = found(item, finding(Status.WARNING))
     (kept,) = judged.changed([first], BookFacts(()))
-    assert kept.details["keys"] == [f"{CODE}@redis/w"]
+    assert kept.keys == (f"{CODE}@redis/w",)
     later = found(item, finding(Status.WARNING), book=(kept,), at=NOW + timedelta(hours=1))
     assert later.since == kept.at
     assert judged.changed([later], BookFacts((kept,))) == []
     other = found(item, finding(Status.CRITICAL), book=(kept,), at=NOW + timedelta(hours=1))
     (more,) = judged.changed([other], BookFacts((kept,)))
-    assert (more.details["status"], more.at) == ("critical", "")
+    assert (more.status, more.at) == ("critical", "")
     assert other.since == kept.at, "it has failed since then, whatever it is by now"

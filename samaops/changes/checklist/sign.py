@@ -66,10 +66,10 @@ def plan_sign(snapshot: Snapshot, _site: Site, checklist: str, item: str, by: st
         )
     accepts: tuple[str, ...] = ()
     last = facts_in(snapshot, BookFacts).of(checklist, item, SEEN)[-1:]
-    if last and last[0].text("state") == FAILED:
-        words = last[0].text("reason")
-        if last[0].text("status") == "warning":
-            accepts = tuple(map(str, last[0].details.get("keys", ())))
+    if last and last[0].state == FAILED:
+        words = last[0].reason
+        if last[0].status == "warning":
+            accepts = last[0].keys
             notes.append(_("this is accepted as it was seen last: {reason}").format(reason=words))
         else:
             notes.append(_("it stays open, since it has failed: {reason}").format(reason=words))
@@ -93,10 +93,8 @@ def _planned(plan: Plan, snapshot: Snapshot, wanted: Signing) -> Plan:
         return replace(plan, nothing_to_do=nothing)
     back = Signing(wanted.checklist, wanted.item, "", "")
     if entry is not None:
-        at = entry.text("signed_at") or entry.at
-        back = Signing(
-            wanted.checklist, wanted.item, entry.text("by"), entry.text("note"), at, _accepted(entry)
-        )
+        at = entry.signed_at or entry.at
+        back = Signing(wanted.checklist, wanted.item, entry.by, entry.note, at, entry.keys)
     step = Step(
         plan.verb.replace(" ", "."),
         plan.title,
@@ -120,16 +118,11 @@ def _is(wanted: Signing, value: str) -> Condition:
 
 def said(entry: Entry | None) -> str:
     """Return a signature as the reading has it; "" for none."""
-    return _words(entry.text("by"), entry.text("note"), _accepted(entry)) if entry else ""
+    return _words(entry.by, entry.note, entry.keys) if entry else ""
 
 
 def _words(by: str, note: str, accepts: tuple[str, ...]) -> str:
     return " ".join((f"{by}: {note}", *(f"+{key}" for key in accepts))) if by else ""
-
-
-def _accepted(entry: Entry) -> tuple[str, ...]:
-    accepts = entry.details.get("accepts")
-    return tuple(map(str, accepts)) if isinstance(accepts, list) else ()
 
 
 @reading(SIGNATURE, codes=_CODES)

@@ -30,16 +30,13 @@ def _lines(operation: Operation, _site: Site) -> tuple[str, ...]:
 def sign(operation: Operation, site: Site) -> Outcome:
     """Write it. Raises ClientError."""
     of = convert(operation.arguments, Signing)
-    details = (
-        {"by": of.by, "note": of.note, "signed_at": of.signed_at, "accepts": list(of.accepts)}
-        if of.by
-        else {}
+    kind = SIGNED if of.by else UNSIGNED
+    entry = Entry(
+        "", of.checklist, of.item, kind, by=of.by, note=of.note, signed_at=of.signed_at, keys=of.accepts
     )
     journal = Journal(history.database_of(site.settings), site.name)
     try:
-        Book(journal, site.name).add(
-            [Entry("", of.checklist, of.item, SIGNED if of.by else UNSIGNED, details)]
-        )
+        Book(journal, site.name).add([entry])
     except HistoryError as error:
         raise ClientError(FailureKind.DEPENDENCY, error.message, "history") from error
     finally:

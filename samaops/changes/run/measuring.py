@@ -181,10 +181,10 @@ def _of_takeover(of: Measuring, burst: Burst, stopped_at: float) -> Figures:
 
 
 def _keep(site: Site, name: str, figures: Figures) -> None:
-    details = {"state": OK if figures.is_well else FAILED, "text": figures.text, "figures": figures.numbers}
+    entry = Entry("", "", name, MEASURED, state=OK if figures.is_well else FAILED, reason=figures.text)
     journal = Journal(history.database_of(site.settings), site.name)
     try:
-        Book(journal, site.name).add([Entry("", "", name, MEASURED, details)])
+        Book(journal, site.name).add([entry])
     except HistoryError as error:
         raise ClientError(FailureKind.DEPENDENCY, error.message, "history") from error
     finally:

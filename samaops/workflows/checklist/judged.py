@@ -83,13 +83,15 @@ def changed(items: Iterable[Judged], book: BookFacts) -> list[Entry]:
     entries = []
     for judged in items:
         last = book.of(judged.checklist, judged.item.id, SEEN)[-1:]
-        details = {"state": judged.state, "status": judged.status.value, "keys": list(judged.keys)}
-        if not last or any(last[0].details.get(name) != value for name, value in details.items()):
-            is_new = not last or last[0].text("state") != judged.state
-            at = judged.since if is_new else ""
+        now = (judged.state, judged.status.value, judged.keys)
+        if not last or (last[0].state, last[0].status, last[0].keys) != now:
+            at = judged.since if not last or last[0].state != judged.state else ""
             entries.append(
-                Entry(at, judged.checklist, judged.item.id, SEEN, {**details, "reason": judged.reason})
-            )
+                Entry(
+                    at, judged.checklist, judged.item.id, SEEN,
+                    state=judged.state, status=judged.status.value, reason=judged.reason, keys=judged.keys,
+                )
+            )  # fmt: skip
     return entries
 
 
@@ -121,12 +123,12 @@ def _times(checklist: str, item: Item, state: str, seen: Seen) -> tuple[str, str
     past = seen.book.of(checklist, item.id, SEEN)
     since = now
     for entry in reversed(past):
-        if entry.text("state") != state:
+        if entry.state != state:
             break
         since = entry.at
     if state in WELL:
         return since, ""
-    well = [number for number, entry in enumerate(past) if entry.text("state") in WELL]
+    well = [number for number, entry in enumerate(past) if entry.state in WELL]
     if not well:
         return since, ""
     after = past[well[-1] + 1 :]
@@ -155,8 +157,7 @@ def _verdict(checklist: str, item: Item, seen: Seen, signature: Entry | None) ->
 
 def _is_accepted(failed: Iterable[_Verdict], signature: Entry | None) -> bool:
     """Return whether a person has signed with these very warnings before his eyes; what is critical nobody accepts."""
-    accepted = signature.details.get("accepts") if signature is not None else None
-    known = set(accepted) if isinstance(accepted, list) else set()
+    known = set(signature.keys) if signature is not None else set()
     return all(
         verdict.status is Status.WARNING and verdict.keys and known.issuperset(verdict.keys)
         for verdict in failed
@@ -164,9 +165,9 @@ def _is_accepted(failed: Iterable[_Verdict], signature: Entry | None) -> bool:
 
 
 def _said(signature: Entry) -> str:
-    by, note = signature.text("by"), signature.text("note")
+    by, note = signature.by, signature.note
     text = _("signed by {by}, {moment}: {note}") if note else _("signed by {by}, {moment}")
-    return text.format(by=by, moment=said(signature.text("signed_at") or signature.at), note=note)
+    return text.format(by=by, moment=said(signature.signed_at or signature.at), note=note)
 
 
 def _to_sign(checklist: str, item: Item, site: Site) -> _Verdict:
@@ -182,8 +183,8 @@ def _by_measurement(item: Item, seen: Seen) -> list[_Verdict]:
     entry = seen.book.measurement(item.measured)
     if entry is None:
         return [_Verdict(TO_SIGN, Status.WARNING, _("not measured yet"), command)]
-    text = _("{moment}: {text}").format(moment=said(entry.at), text=entry.text("text"))
-    if entry.text("state") == OK:
+    text = _("{moment}: {text}").format(moment=said(entry.at), text=entry.reason)
+    if entry.state == OK:
         return [_Verdict(OK, reason=text)]
     return [_Verdict(FAILED, Status.CRITICAL, text, command)]
 

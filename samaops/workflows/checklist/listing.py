@@ -69,7 +69,7 @@ def listed(site: Site) -> Table:
 
 def _row_of_list(each: Checklist, book: BookFacts) -> Row:
     seen = [entry for entry in book.entries if entry.checklist == each.id and entry.kind == SEEN]
-    last = {entry.item: entry.text("state") for entry in seen}
+    last = {entry.item: entry.state for entry in seen}
     names = [item.id for item in each.items()]
     return {
         "checklist": each.id, "title": str(each.title), "items": len(names),
@@ -93,15 +93,15 @@ def shown(site: Site, name: str) -> Table:
 def _row_shown(checklist: str, section: str, item: Any, book: BookFacts) -> Row:
     last = book.of(checklist, item.id, SEEN)[-1:]
     signature = book.signature(checklist, item.id)
-    state = last[0].text("state") if last else None
+    state = last[0].state if last else None
     reason = joined(_closing(item))
     return {
         "checklist": checklist, "section": section, "item": item.id, "title": str(item.title), "state": state,
         "word": _(WORDS[state]) if state in WORDS else _("not looked at"), "status": None, "reason": reason,
         "checks": [*item.checks, *item.also], "since": last[0].at if last else None, "well_until": None,
-        "signed_by": signature.text("by") if signature else None,
-        "signed_at": (signature.text("signed_at") or signature.at) if signature else None,
-        "note": signature.text("note") if signature else None, "command": None,
+        "signed_by": signature.by if signature else None,
+        "signed_at": (signature.signed_at or signature.at) if signature else None,
+        "note": signature.note if signature else None, "command": None,
     }  # fmt: skip
 
 
@@ -233,7 +233,7 @@ def _row(each: Judged) -> Row:
         "title": str(each.item.title), "state": each.state, "word": _(WORDS[each.state]),
         "status": each.status.value, "reason": each.reason or None, "checks": [*each.item.checks, *each.item.also],
         "since": each.since, "well_until": each.well_until or None,
-        "signed_by": signature.text("by") if signature else None,
-        "signed_at": (signature.text("signed_at") or signature.at) if signature else None,
-        "note": signature.text("note") if signature else None, "command": each.command or None,
+        "signed_by": signature.by if signature else None,
+        "signed_at": (signature.signed_at or signature.at) if signature else None,
+        "note": signature.note if signature else None, "command": each.command or None,
     }  # fmt: skip

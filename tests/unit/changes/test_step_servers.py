@@ -114,7 +114,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     (
         "checklist unsign",
         ("tests", "push"),
-        (seen("checklist_book/book", BookFacts((Entry("", "tests", "push", "signed", {"by": "awa"}),))),),
+        (seen("checklist_book/book", BookFacts((Entry("", "tests", "push", "signed", by="awa"),))),),
     ),
     ("schedule resume", ("daily",), (seen("schedule/ledger", runs.schedule(runs.paused("daily"))),)),
     (

@@ -98,9 +98,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("checklist run before", N_("a week before: servers, network, security")),
         ("checklist run installation -o markdown", N_("for a ticket")),
     ),
-    "checklist sign": (
-        ("checklist sign tests push --note 'seen on 3 phones'", N_("what no program can see")),
-    ),
+    "checklist sign": (("checklist sign tests push --note tried --by awa", N_("what no program can see")),),
     "checklist measure": (
         ("checklist measure load --lab", N_("1,000 requests at once, on the lab")),
         ("checklist measure member --lab --dry-run", N_("what would be stopped")),

@@ -24,8 +24,8 @@ SIGNED = "signed"
 # Items that are closed: nothing is left to do.
 WELL = (OK, SIGNED)
 _BAD = (Status.WARNING, Status.CRITICAL)
-# What an item that means everything leaves out: these are asked for by name alone.
-_ON_REQUEST = ("maintenance", "checklist")
+# What an item that means everything leaves out: these are asked for by name alone, or with --deep.
+ON_REQUEST = ("maintenance", "checklist", "network")
 
 
 class Seen(Struct, frozen=True):
@@ -203,7 +203,7 @@ def _by_checks(item: Item, seen: Seen) -> list[_Verdict]:
 def _by_code(item: Item, code: str, seen: Seen) -> _Verdict:
     if code == EVERYTHING:
         return _of_findings(
-            [finding for finding in seen.findings if finding.system not in _ON_REQUEST], code, seen.site
+            [finding for finding in seen.findings if finding.system not in ON_REQUEST], code, seen.site
         )
     subjects, servers = _subjects(item, seen.site), set(prepared.servers_at(seen.site, item.server))
     found = [

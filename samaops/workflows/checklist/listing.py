@@ -27,7 +27,6 @@ from samaops.workflows.checklist import judged
 from samaops.workflows.checklist.judged import SIGNED, WELL, Judged, Seen
 
 DEADLINE_SECONDS = 60.0
-_ON_REQUEST = ("maintenance", "checklist")
 WORDS = {
     OK: N_("ok"),
     SIGNED: N_("signed"),
@@ -157,7 +156,9 @@ def _columns() -> tuple[Column, ...]:
 
 def _asked(lists: Iterable[Checklist], known: frozenset[str]) -> tuple[str, ...]:
     codes = {code for each in lists for item in each.items() for code in (*item.checks, *item.also)}
-    everything = [system for system in SYSTEMS if system not in _ON_REQUEST] if EVERYTHING in codes else []
+    everything = (
+        [system for system in SYSTEMS if system not in judged.ON_REQUEST] if EVERYTHING in codes else []
+    )
     return (*everything, *sorted(codes & known))
 
 

@@ -56,9 +56,14 @@ def is_lab(site: Site) -> bool:
         return False
 
 
+def is_for_tests(site: Site) -> bool:
+    """Return whether nobody is served by a site."""
+    return is_lab(site) or site.settings.safety.is_test_site
+
+
 def require_test_site(site: Site) -> None:
     """Raise RefusedError unless nobody is served by this site."""
-    if not (is_lab(site) or site.settings.safety.is_test_site):
+    if not is_for_tests(site):
         text = _(
             "{site} is no test site: load and failures are tried on the lab, or where [safety] is_test_site = true;"
             " nothing was done"

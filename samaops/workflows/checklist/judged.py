@@ -8,6 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
+from samaops.changes.checklist.measure import is_for_tests
 from samaops.config.checklists import EVERYTHING, TO_COME, Checklist, Item
 from samaops.facts.checklist import FAILED, OK, SEEN, TO_SIGN, UNKNOWN, BookFacts, Entry
 from samaops.i18n import _, joined, ngettext
@@ -15,7 +16,7 @@ from samaops.model.finding import Finding
 from samaops.model.quantities import moment
 from samaops.model.report import worst_first
 from samaops.model.status import SEVERITY, Status, worst
-from samaops.site import prepared
+from samaops.site import chosen, prepared
 from samaops.site.commands import samaops
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
@@ -137,7 +138,7 @@ def _times(checklist: str, item: Item, state: str, seen: Seen) -> tuple[str, str
 
 def _verdict(checklist: str, item: Item, seen: Seen, signature: Entry | None) -> _Verdict:
     """Join what closes an item: what could not be seen a person can look at, and a warning that was known he can accept."""
-    verdicts = [*_by_checks(item, seen), *_by_measurement(item, seen)]
+    verdicts = [*_by_checks(item, seen), *_by_measurement(checklist, item, seen)]
     failed = [verdict for verdict in verdicts if verdict.state == FAILED]
     if failed and not _is_accepted(failed, signature):
         return replace(
@@ -171,16 +172,22 @@ def _said(signature: Entry) -> str:
 
 
 def _to_sign(checklist: str, item: Item, site: Site) -> _Verdict:
-    helps = _("to look: {command}").format(command=samaops(site, item.command)) if item.command else ""
+    helps = (
+        _("to look: {command}").format(command=chosen.same(samaops(site, item.command)))
+        if item.command
+        else ""
+    )
     command = samaops(site, f"checklist sign {checklist} {item.id} --note {quoted('…')}")
     return _Verdict(TO_SIGN, Status.WARNING, helps, command)
 
 
-def _by_measurement(item: Item, seen: Seen) -> list[_Verdict]:
+def _by_measurement(checklist: str, item: Item, seen: Seen) -> list[_Verdict]:
     if item.measured is None:
         return []
     command = samaops(seen.site, f"checklist measure {item.measured}")
     entry = seen.book.measurement(item.measured)
+    if entry is None and not is_for_tests(seen.site):  # there it is refused: it was tried elsewhere, or never
+        return [_to_sign(checklist, item, seen.site)]
     if entry is None:
         return [_Verdict(TO_SIGN, Status.WARNING, _("not measured yet"), command)]
     text = _("{moment}: {text}").format(moment=said(entry.at), text=entry.reason)

@@ -27,6 +27,10 @@ COMMANDS = {
         N_("Tell nobody of a finding for some time; it stays in every report."),
     ),
     "notify": ("samaops.cli.notify", N_("Who is told: try out each channel.")),
+    "checklist": (
+        "samaops.cli.checklist",
+        N_("The checklists of going live: look, sign, go or no-go."),
+    ),
     "workers": ("samaops.cli.workers", N_("The Celery workers: list, restart, scale, add a queue.")),
     "queue": (
         "samaops.cli.queue",

@@ -13,6 +13,7 @@ import typer
 from samaops.checks.registry import rules
 from samaops.cli import configuration_file
 from samaops.cli.global_options import Globals
+from samaops.config import checklists as lists
 from samaops.config import playbooks
 from samaops.config import sites as known_sites
 from samaops.config.notify_soundness import CHANNELS
@@ -77,6 +78,11 @@ def members(site: Site, _ctx: typer.Context) -> Offered:
 def jobs(site: Site, _ctx: typer.Context) -> Offered:
     """Offer the jobs of the scheduler with what each runs."""
     yield from ((job.name, " ".join(job.words)) for job in planned.all_of(site))
+
+
+def checklists(_ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offer the checklists with their titles."""
+    return [(name, str(each.title)) for name, each in lists.all_of().items() if name.startswith(incomplete)]
 
 
 @_of_site

@@ -106,6 +106,22 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "schedule uninstall": (("schedule uninstall /etc/systemd/system", N_("what install wrote there")),),
     "schedule import": (("schedule import /etc/cron.d/samaconso --dry-run", N_("the difference alone")),),
+    "checklist list": (("checklist list", N_("what is left, list by list")),),
+    "checklist show": (("checklist show installation", N_("what closes each item")),),
+    "checklist run": (
+        ("checklist run before", N_("a week before: servers, network, security")),
+        ("checklist run installation -o markdown", N_("for a ticket")),
+    ),
+    "checklist sign": (("checklist sign tests push --note tried --by awa", N_("what no program can see")),),
+    "checklist measure": (
+        ("checklist measure load --lab", N_("1,000 requests at once, on the lab")),
+        ("checklist measure member --lab --dry-run", N_("what would be stopped")),
+    ),
+    "checklist unsign": (("checklist unsign tests push", N_("it is open again")),),
+    "checklist report": (
+        ("checklist report", N_("go or no-go, of the three lists before the go-live")),
+        ("checklist report go-live -o markdown", N_("one list alone, to print")),
+    ),
     "maintain weekly": (
         ("maintain weekly --yes", N_("all weekly tasks, but nothing that loses data")),
         ("maintain weekly --yes --confirm dakar", N_("and backups that have expired are removed")),

@@ -58,6 +58,19 @@ class BigIpClient:
         entries = entries_of(self._get(f"/virtual/{self._path(self._settings.virtual_server)}/stats"))
         return entries[0] if entries else {}
 
+    def virtual(self) -> dict[str, Any]:
+        """Return the virtual server's configuration. Raises ClientError."""
+        return self._get(f"/virtual/{self._path(self._settings.virtual_server)}")
+
+    def cookie_persistence(self, full_path: str) -> dict[str, Any] | None:
+        """Return a profile that keeps customers by a cookie; None when this name is no such profile."""
+        try:
+            return self._get(f"/persistence/cookie/{tilde(full_path)}")
+        except ClientError as error:
+            if error.kind is not FailureKind.MISSING:
+                raise
+            return None
+
     def http_monitor(self, full_path: str) -> dict[str, Any] | None:
         """Return an HTTP or HTTPS monitor; None when there is none of these types under this name."""
         for kind in HTTP_MONITOR_TYPES:

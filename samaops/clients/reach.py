@@ -73,6 +73,22 @@ def connect(address: str, port: int, timeout: float) -> Connection:
         return Connection(_milliseconds_since(started), kind, str(error))
 
 
+def addresses_of(name: str) -> tuple[str, ...]:
+    """Return the addresses of a name, as this machine resolves it; nothing where there is no such name.
+
+    Raises ClientError (NAME) where nobody could tell.
+    """
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):
+            return ()
+        raise ClientError(FailureKind.NAME, f"{name}: {error.strerror}", "name") from error
+    except UnicodeError as error:  # an empty or overlong label
+        raise ClientError(FailureKind.NAME, f"{name}: {error}", "name") from error
+    return tuple(dict.fromkeys(str(target[0]) for *_kind, target in found))
+
+
 def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[str, int]]:
     try:
         addresses = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM)

@@ -515,6 +515,8 @@ class Safety(Section):
     lock_directory: UserPath | None = None
     # Where on a server a change that touches it is locked for all control machines.
     server_lock_directory: Annotated[str, Field(pattern="^/")] = "/run/samaops"
+    # That nobody is served by this site: load and failures may be tried on it (samaops checklist measure).
+    is_test_site: bool = False
 
 
 class Settings(Section):

@@ -26,6 +26,7 @@ SYSTEMS = (
     "schedule",
     "network",  # looked at with --deep, or when asked for by name
     "maintenance",  # looked at only when asked for by name
+    "checklist",  # the same
     "sites",  # looked at by `diagnose --sites` alone
 )
 

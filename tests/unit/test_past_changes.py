@@ -259,6 +259,13 @@ TYPED = [
     ),
     ("silence end", ("3",), "silence end 3"),
     ("schedule resume", ("all",), "schedule resume all"),
+    (
+        "checklist sign",
+        ("tests", "push", "awa", "seen on 3 phones"),
+        "checklist sign tests push --by awa --note 'seen on 3 phones'",
+    ),
+    ("checklist unsign", ("tests", "push"), "checklist unsign tests push"),
+    ("checklist measure", ("load",), "checklist measure load"),
     ("schedule install", ("cron", "/etc/cron.d"), "schedule install cron /etc/cron.d"),
     ("schedule install", ("timers", "/units"), "schedule install systemd /units --timers"),
     ("schedule uninstall", ("/etc/cron.d",), "schedule uninstall /etc/cron.d"),

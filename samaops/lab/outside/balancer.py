@@ -64,7 +64,8 @@ def _configuration(places: Places) -> str:
 daemon off;
 pid {directory}/nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 512; }}
+worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
 http {{
 {temporary}
     server_tokens off;

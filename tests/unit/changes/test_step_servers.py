@@ -15,6 +15,7 @@ from samaops.changes.schedule.units import MARK
 from samaops.collect import registry
 from samaops.collect.engine import Collector
 from samaops.config.settings import Settings
+from samaops.facts.checklist import BookFacts, Entry
 from samaops.facts.docker import DockerFacts
 from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Observation
@@ -74,6 +75,7 @@ SPREAD = Settings.model_validate(
         },
         "minio": {"server": "flower"},
         "pgbouncer": {"server": "db"},
+        "safety": {"is_test_site": True},
         "loadbalancer": {"url": "http://10.0.0.8", "bigip": {"url": "https://10.0.0.9"}},
         "celery": {**SETTINGS.model_dump()["celery"], "canary_task": "app.canary"},
         "api": {
@@ -121,6 +123,14 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         "silence end",
         ("1",),
         (seen("silences/history", SilencesFacts(SILENCED_AT, (SILENCE,), 2)),),
+    ),
+    ("checklist measure", ("load",), ()),
+    ("checklist measure", ("member",), (engine("api", CONTAINER),)),
+    ("checklist sign", ("tests", "push", "awa", "seen"), (seen("checklist_book/book", BookFacts(())),)),
+    (
+        "checklist unsign",
+        ("tests", "push"),
+        (seen("checklist_book/book", BookFacts((Entry("", "tests", "push", "signed", by="awa"),))),),
     ),
     ("schedule resume", ("daily",), (seen("schedule/ledger", runs.schedule(runs.paused("daily"))),)),
     (

@@ -329,6 +329,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "config show": (("config show -o json", N_("every value, and where it comes from")),),
     "config schema": (("config schema", N_("for an editor that completes TOML")),),
     "config path": (("config path", N_("which file is used")),),
+    "docs": (
+        ("docs", N_("every page, with what it is about")),
+        ("docs backup", N_("one page, in the terminal")),
+        ("docs --site /tmp/samaops-docs", N_("all of them, for a browser")),
+    ),
     "doctor": (("doctor", N_("what this machine lacks")),),
     "ssh": (
         ("ssh db", N_("log in")),

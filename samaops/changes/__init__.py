@@ -5,6 +5,7 @@ from samaops.changes import (  # noqa: F401 - they register their verbs and read
     balancer,
     canary,
     celery,
+    configuration,
     disk,
     docker,
     maintenance,

@@ -326,6 +326,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("config check", N_("each fault with its place")),
         ("config check --connect", N_("each system, with the configured log-in")),
     ),
+    "config upgrade": (("config upgrade --dry-run", N_("which line it would put where")),),
     "config show": (("config show -o json", N_("every value, and where it comes from")),),
     "config schema": (("config schema", N_("for an editor that completes TOML")),),
     "config path": (("config path", N_("which file is used")),),

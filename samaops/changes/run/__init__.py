@@ -8,6 +8,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     backup_verify,
     balancer,
     canary_message,
+    configuration,
     disks,
     index_build,
     log_rotation,

@@ -18,6 +18,7 @@ fail() {
 remove_files() {
   [ -f $LIBRARY/files ] || return 0
   while read -r file; do rm -f "/$file"; done <$LIBRARY/files
+  rmdir /usr/share/doc/samaops/docs /usr/share/doc/samaops || say "/usr/share/doc/samaops stays: something else lies there"
 }
 
 [ "$(id -u)" -eq 0 ] || fail "only root can do this: sudo $0"

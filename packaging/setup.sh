@@ -45,6 +45,11 @@ make_environment() {
   (cd "$HERE/wheels" && alone xargs -- "$new/bin/python" -m pip install --quiet --no-index --no-deps --disable-pip-version-check --root-user-action=ignore <"$list") ||
     fail "the libraries could not be installed"
   answer=$(alone "$new/bin/samaops" --version) || fail "what was installed does not run"
+  # Every command is imported: a library that is missing, or that this machine cannot load, is found now.
+  alone "$new/bin/python" -c 'from importlib import import_module
+from samaops.cli.commands import COMMANDS
+for name, (module, _text) in COMMANDS.items():
+    if name != "lab": import_module(module)' || fail "a library is missing, or cannot be loaded here"
   [ "$answer" = "samaops $version" ] || fail "what was installed is $answer, not samaops $version"
   # Whole at once: who calls samaops has the version before or this one.
   ln -sfn "$new" "$CURRENT.new"

@@ -15,6 +15,7 @@ DEBIAN_PACKAGES=(
   pgbackrest # the other engine of the backups
   check-pgactivity pg-activity # what others see of a database: the tests compare
   lynis # the monthly audit
+  mmdebstrap # a clean Debian, in which the packages are installed
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -252,6 +252,7 @@ TYPED = [
         ("weekly", "2026-06-01T12:00:00+00:00", "a migration"),
         "schedule pause weekly --until 2026-06-01T12:00:00+00:00 --reason 'a migration'",
     ),
+    ("config upgrade", ("/etc/samaops/config.toml",), "config upgrade"),
     ("schedule resume", ("all",), "schedule resume all"),
     ("schedule install", ("cron", "/etc/cron.d"), "schedule install cron /etc/cron.d"),
     ("schedule install", ("timers", "/units"), "schedule install systemd /units --timers"),

@@ -18,7 +18,7 @@ from samaops.facts.docker import DockerFacts
 from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import RabbitMQFacts
-from samaops.facts.schedule import FilesFacts
+from samaops.facts.schedule import FilesFacts, FoundFile
 from samaops.facts.selection import Selection
 from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
@@ -105,6 +105,16 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         "schedule pause",
         ("daily", "2026-06-01T12:00:00+00:00", "a migration"),
         (seen("schedule/ledger", runs.schedule()),),
+    ),
+    (
+        "config upgrade",
+        ("/etc/samaops/config.toml",),
+        (
+            seen(
+                "schedule_files/files",
+                FilesFacts((FoundFile("/etc/samaops/config.toml", '# Ours\n\nsite = "x"\n'),)),
+            ),
+        ),
     ),
     ("schedule resume", ("daily",), (seen("schedule/ledger", runs.schedule(runs.paused("daily"))),)),
     (

@@ -64,7 +64,17 @@ def _nearest_known(name: str, known: tuple[str, ...]) -> str:
 def systems(settings: Settings) -> tuple[str, ...]:
     """Return the sections of the configuration that name something to look at."""
     # What says how to work rather than what to look at.
-    others = {"version", "site", "notify", "schedule", "maintenance", "history", "playbooks", "thresholds", "safety"}
+    others = {
+        "version",
+        "site",
+        "notify",
+        "schedule",
+        "maintenance",
+        "history",
+        "playbooks",
+        "thresholds",
+        "safety",
+    }
     return tuple(name for name in Settings.model_fields if name not in others and getattr(settings, name))
 
 

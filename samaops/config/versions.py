@@ -22,7 +22,9 @@ def require_known(document: Mapping[str, Any], path: Path) -> None:
         text = _(
             "{path}: its format is version {version}, and this samaops knows {known}: a newer one is needed"
         )
-        raise ConfigurationError(text.format(path=path, version=version, known=KNOWN), hint="samaops --version")
+        raise ConfigurationError(
+            text.format(path=path, version=version, known=KNOWN), hint="samaops --version"
+        )
 
 
 def place(text: str) -> int:

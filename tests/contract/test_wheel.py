@@ -139,7 +139,9 @@ def test_its_documentation_is_read_in_it(installed: Path) -> None:
     assert {path.stem for path in (ROOT / "docs").glob("*.md")} | {"readme", "changelog", "contributing"} == {
         row["page"] for row in listed
     }
-    assert run(installed, "docs", "install").stdout == (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert run(installed, "docs", "install").stdout == (ROOT / "docs" / "install.md").read_text(
+        encoding="utf-8"
+    )
     assert run(installed, "docs", "readme").stdout == (ROOT / "README.md").read_text(encoding="utf-8")
 
 

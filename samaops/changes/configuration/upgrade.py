@@ -31,9 +31,7 @@ class VersionLine(Struct, frozen=True):
 @verb("config upgrade", looks=lambda _site, path: files.asked(path), typed=lambda _path: ())
 def plan_upgrade(snapshot: Snapshot, _site: Site, path: str) -> Plan:
     """Plan that a configuration says of which version its format is."""
-    title = _("Let {path} say that its format is version {version}").format(
-        path=path, version=versions.KNOWN
-    )
+    title = _("Let {path} say that its format is version {version}").format(path=path, version=versions.KNOWN)
     plan = Plan("config upgrade", (path,), title, target=path)
     found = facts_in(snapshot, FilesFacts).at(path)
     if found is None or found.problem or found.content is None:
@@ -44,7 +42,9 @@ def plan_upgrade(snapshot: Snapshot, _site: Site, path: str) -> Plan:
     of = VersionLine(path, versions.place(before))
     after = versions.with_line(before, of.number)
     if _keys(after) != {**_keys(before), versions.KEY: versions.KNOWN}:
-        raise RefusedError(_("{path}: there is no place for the version; nothing was changed").format(path=path))
+        raise RefusedError(
+            _("{path}: there is no place for the version; nothing was changed").format(path=path)
+        )
     step = Step(
         "config.upgrade",
         title,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from samaops.site.site import Site
 
 
 @pytest.fixture
-def configuration(tmp_path: Path) -> Iterator[Path]:
+def configuration(tmp_path: Path) -> Path:
     path = tmp_path / "config.toml"
     path.write_text('# Ours.\n\nsite = "x"\n')
     path.chmod(0o640)
@@ -74,7 +73,9 @@ def test_it_stands_before_the_first_key_and_what_belongs_to_that(before: str, af
     assert versions.without_line(after, number) == before
 
 
-@given(st.lists(st.sampled_from(["# a", "", " ", 'site = "x"', "[servers.one]", 'address = "a"']), max_size=6))
+@given(
+    st.lists(st.sampled_from(["# a", "", " ", 'site = "x"', "[servers.one]", 'address = "a"']), max_size=6)
+)
 @example(["# a"])
 def test_whatever_stands_there_nothing_else_is_changed(lines: list[str]) -> None:
     text = "".join(f"{line}\n" for line in lines)

@@ -212,7 +212,7 @@ def test_an_upgrade_keeps_configuration_and_history(story: Story) -> None:
     assert story.seen["config upgraded"] == OURS
     assert story.seen["logrotate upgraded"] == "# ours\n"
     (change,) = json.loads(story.done["history upgraded"].stdout)["changes"]
-    assert change["verb"] == "schedule install"
+    assert change["verb"] == "schedule install systemd /var/lib/samaops/home/units"
 
 
 def test_what_it_installs_is_there_in_the_next_version_too(story: Story) -> None:

@@ -1,4 +1,4 @@
-"""The one place that finds the files which travel with samaops: SQL, playbooks."""
+"""The one place that finds the files which travel with samaops: SQL, playbooks, the documentation."""
 
 from __future__ import annotations
 
@@ -24,3 +24,11 @@ def example_config() -> Path:
     """Return the commented example configuration."""
     inside = _PACKAGE / "resources" / "config.example.toml"
     return inside if inside.is_file() else _PACKAGE.parent / "config.example.toml"
+
+
+def documentation() -> tuple[Path, ...]:
+    """Return the pages of the documentation, what to read first before the others."""
+    inside = _PACKAGE / "resources" / "README.md"
+    top = inside.parent if inside.is_file() else _PACKAGE.parent
+    first, *last = (top / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))
+    return (first, *sorted(directory("docs").glob("*.md")), *last)

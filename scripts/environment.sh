@@ -17,6 +17,7 @@ DEBIAN_PACKAGES=(
   lynis # the monthly audit
   prometheus-alertmanager prometheus-node-exporter # the tests tell the one, and let the other read the text file
   nftables iptables netcat-openbsd # the printed rules are loaded and applied, in networks of the tests
+  mmdebstrap # a clean Debian, in which the packages are installed
 )
 
 say() { printf '%s\n' "$*" >&2; }

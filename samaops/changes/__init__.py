@@ -6,6 +6,7 @@ from samaops.changes import (  # noqa: F401 - they register their verbs and read
     canary,
     celery,
     checklist,
+    configuration,
     disk,
     docker,
     maintenance,

@@ -83,6 +83,7 @@ COMMANDS = {
         N_("What this machine lacks to run samaops, and what to do about it."),
     ),
     "config": ("samaops.cli.config", N_("Write, check and show the configuration.")),
+    "docs": ("samaops.cli.docs", N_("The documentation: list its pages, read one, write them as a site.")),
     "lab": ("samaops.cli.lab", N_("A small real SamaConso production on this machine, for practice.")),
 }
 # What runs for months loads no more than it needs: nothing that connects to a server, nor what plans a change.

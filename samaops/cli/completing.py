@@ -23,7 +23,7 @@ from samaops.i18n import _
 from samaops.journal import history as journal
 from samaops.site import jobs as planned
 from samaops.site.site import Site
-from samaops.workflows import causal_graph, history
+from samaops.workflows import causal_graph, documentation, history
 from samaops.workflows.database import beside
 from samaops.workflows.database.activity import STATES
 from samaops.workflows.database.connections import BY
@@ -171,3 +171,8 @@ def kinds_of_connections(ctx: typer.Context, incomplete: str) -> list[tuple[str,
     """Offer by what connections are counted, after what a comma ends."""
     before, comma, _name = incomplete.rpartition(",")
     return [(f"{before}{comma}{name}", "") for name in BY]
+
+
+def documents(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:  # noqa: ARG001 - typer filters
+    """Offer the pages of the documentation."""
+    return [(page.name, page.title) for page in documentation.pages()]

@@ -11,6 +11,7 @@ import typer
 from msgspec.structs import replace
 
 from samaops.cli import configuration_file, screen, stdout
+from samaops.cli.changing import ChangeCommand
 from samaops.cli.consent import ask
 from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
@@ -129,6 +130,15 @@ def show(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
 def _require_form(output: Output) -> None:
     if output not in (Output.HUMAN, Output.JSON):
         raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+
+
+@app.command(
+    help=N_("Bring the configuration file to the format of this version of samaops."), cls=ChangeCommand
+)
+def upgrade(ctx: typer.Context) -> None:
+    """Upgrade the configuration file."""
+    path = configuration_file.find(ctx.obj.root)
+    ctx.obj.change("config upgrade", str(path.absolute()))
 
 
 @app.command(help=N_("Print the JSON schema of the configuration file, for editors."))

@@ -361,12 +361,18 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("config check", N_("each fault with its place")),
         ("config check --connect", N_("each system, with the configured log-in")),
     ),
+    "config upgrade": (("config upgrade --dry-run", N_("which line it would put where")),),
     "config show": (("config show -o json", N_("every value, and where it comes from")),),
     "config schema": (("config schema", N_("for an editor that completes TOML")),),
     "config path": (("config path", N_("which file is used")),),
     "sites": (
         ("sites", N_("which sites there are, and how each was found last")),
         ("diagnose --sites all", N_("all of them side by side")),
+    ),
+    "docs": (
+        ("docs", N_("every page, with what it is about")),
+        ("docs backup", N_("one page, in the terminal")),
+        ("docs --site /tmp/samaops-docs", N_("all of them, for a browser")),
     ),
     "doctor": (("doctor", N_("what this machine lacks")),),
     "ssh": (

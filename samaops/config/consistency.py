@@ -65,6 +65,7 @@ def systems(settings: Settings) -> tuple[str, ...]:
     """Return the sections of the configuration that name something to look at."""
     # What says how to work rather than what to look at.
     others = {
+        "version",
         "site",
         "notify",
         "schedule",

@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
-from samaops.config import consistency, environment, faults, files, places
+from samaops.config import consistency, environment, faults, files, places, versions
 from samaops.config.keys import Key
 from samaops.config.settings import Settings
 from samaops.config.toml import tomllib
@@ -84,6 +84,7 @@ def read(path: Path) -> Configuration:
     files, and literal secrets in a file that others can read.
     """
     document = parse(path)
+    versions.require_known(document, path)
     overrides = environment.overrides(os.environ, document)
     variables = {key: variable for key, (variable, _value) in overrides.items()}
     place = faults.place_of(str(path), variables)

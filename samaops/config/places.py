@@ -9,6 +9,9 @@ from pathlib import Path
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
+# Where a package of ours has its environments (packaging/setup.sh).
+PACKAGED = Path("/usr/lib/samaops")
+
 
 def home() -> Path | None:
     """Return the home of whoever runs this; None for a user without one, as a bare number in a container."""

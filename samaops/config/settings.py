@@ -522,6 +522,8 @@ class Safety(Section):
 class Settings(Section):
     """The whole configuration."""
 
+    # Of the file's format; one that says none is of the first (samaops.config.versions).
+    version: Annotated[int, Field(ge=1)] = 1
     site: str = "samaconso"
     servers: dict[str, Server] = {}
     postgresql: PostgreSQL | None = None

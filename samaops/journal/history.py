@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
 
 TABLE = "samaops_events"
+# Of the format of the history; one that says none is of the first.
+VERSION = 1
 # Begun, and each step of it; a change without "ended" is running or was interrupted.
 BEGUN, STEP_BEGUN, STEP_ENDED, STEP_VERIFIED = "begun", "step_begun", "step_ended", "step_verified"
 UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended", "interrupted"
@@ -256,6 +258,7 @@ class Journal:
             if self._url.startswith("sqlite"):
                 self._file().stat()
             with self._failures(), self.engine().connect() as connection:
+                _require_known(connection)
                 return connection.execute(query).all() if inspect(connection).has_table(table) else ()
         except FileNotFoundError:
             return ()
@@ -369,6 +372,7 @@ def _create(engine: Engine) -> None:
     from sqlalchemy import inspect, text
 
     with engine.connect() as connection, connection.begin() as transaction:
+        _require_known(connection)
         if inspect(connection).has_table(TABLE):
             _table_probe(connection)
             transaction.rollback()
@@ -378,6 +382,19 @@ def _create(engine: Engine) -> None:
         for part in parts:
             statement = resources.sql(f"history/append_only_{engine.dialect.name}_{part}")
             connection.execute(text(statement))
+        connection.execute(text(resources.sql(f"history/version_{engine.dialect.name}_say")))
+
+
+def _require_known(connection: Any) -> None:
+    """Raise ConfigurationError for a history that a newer samaops wrote: nothing of it is guessed, nothing added to it."""
+    from sqlalchemy import text
+
+    version = connection.execute(text(resources.sql(f"history/version_{connection.dialect.name}"))).scalar()
+    if isinstance(version, int) and version > VERSION:
+        words = _(
+            "the format of the history is version {version}, and this samaops knows {known}: a newer one is needed"
+        )
+        raise ConfigurationError(words.format(version=version, known=VERSION), hint="samaops --version")
 
 
 def _table_probe(connection: Any) -> None:

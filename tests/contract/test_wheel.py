@@ -121,7 +121,7 @@ def test_it_writes_its_example_configuration(installed: Path, tmp_path: Path) ->
     assert target.read_bytes() == (ROOT / "config.example.toml").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["sql", "playbooks"])
+@pytest.mark.parametrize("name", ["sql", "playbooks", "docs"])
 def test_every_resource_travels_in_it(installed: Path, name: str) -> None:
     code = f"from samaops import resources; print(resources.directory({name!r}))"
     done = subprocess.run(
@@ -132,6 +132,17 @@ def test_every_resource_travels_in_it(installed: Path, name: str) -> None:
     here = {path.relative_to(ROOT / name) for path in (ROOT / name).rglob("*") if path.is_file()}
     there = {path.relative_to(found) for path in found.rglob("*") if path.is_file()}
     assert here == there
+
+
+def test_its_documentation_is_read_in_it(installed: Path) -> None:
+    listed = json.loads(run(installed, "docs", "-o", "json").stdout)["documents"]
+    assert {path.stem for path in (ROOT / "docs").glob("*.md")} | {"readme", "changelog", "contributing"} == {
+        row["page"] for row in listed
+    }
+    assert run(installed, "docs", "install").stdout == (ROOT / "docs" / "install.md").read_text(
+        encoding="utf-8"
+    )
+    assert run(installed, "docs", "readme").stdout == (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_files_beside_the_modules_travel_too(installed: Path) -> None:

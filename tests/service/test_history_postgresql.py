@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from samaops.config.settings import Settings
-from samaops.errors import LockedError, RefusedError, UnavailableError
+from samaops.errors import ConfigurationError, LockedError, RefusedError, UnavailableError
 from samaops.journal import history
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
@@ -181,3 +181,16 @@ def test_no_password_is_in_the_database(journal: Journal, postgres_server: Postg
     (row,) = postgres_server.run("SELECT string_agg(t::text, '') FROM samaops_events t")
     assert PASSWORD not in row[0]
     assert str(os.getpid()) in row[0]
+
+
+def test_a_history_says_its_version_and_one_of_a_newer_samaops_is_refused(
+    journal: Journal, postgres_server: PostgresServer
+) -> None:
+    journal.begin({"verb": "docker restart"})
+    assert len(journal.changes()) == 1
+    postgres_server.run("COMMENT ON TABLE samaops_events IS 'samaops history 2'")
+    for use in (journal.changes, journal.prepare):
+        with pytest.raises(ConfigurationError, match="version 2, and this samaops knows 1"):
+            use()
+    postgres_server.run("COMMENT ON TABLE samaops_events IS 'of the operations team'")
+    assert len(journal.changes()) == 1

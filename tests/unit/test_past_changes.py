@@ -258,6 +258,7 @@ TYPED = [
         "silence servers.disk.full servers/db:/ --until 2026-06-01T12:00:00+00:00 --reason 'a new disk'",
     ),
     ("silence end", ("3",), "silence end 3"),
+    ("config upgrade", ("/etc/samaops/config.toml",), "config upgrade"),
     ("schedule resume", ("all",), "schedule resume all"),
     (
         "checklist sign",

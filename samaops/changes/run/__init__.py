@@ -9,6 +9,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     balancer,
     canary_message,
     checklist,
+    configuration,
     disks,
     index_build,
     log_rotation,

@@ -126,5 +126,11 @@ def _place(site: Site) -> Place:
         user = pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # a container with a bare number
         user = str(os.geteuid())
-    program = shlex.join((sys.executable, "-m", "samaops"))
-    return Place(program, user, str(places.state().parent), str(locks))
+    return Place(_program(), user, str(places.state().parent), str(locks))
+
+
+def _program() -> str:
+    """Return how samaops is begun here: a package has a new environment with each version, and one name for all of them."""
+    if PurePosixPath(sys.prefix).is_relative_to(places.PACKAGED):
+        return "/usr/bin/samaops"
+    return shlex.join((sys.executable, "-m", "samaops"))

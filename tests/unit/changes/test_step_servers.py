@@ -20,7 +20,7 @@ from samaops.facts.docker import DockerFacts
 from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import RabbitMQFacts
-from samaops.facts.schedule import FilesFacts
+from samaops.facts.schedule import FilesFacts, FoundFile
 from samaops.facts.selection import Selection
 from samaops.facts.telling import Silence, SilencesFacts
 from samaops.model.plan import Condition, Risk
@@ -131,6 +131,16 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
         "checklist unsign",
         ("tests", "push"),
         (seen("checklist_book/book", BookFacts((Entry("", "tests", "push", "signed", by="awa"),))),),
+    ),
+    (
+        "config upgrade",
+        ("/etc/samaops/config.toml",),
+        (
+            seen(
+                "schedule_files/files",
+                FilesFacts((FoundFile("/etc/samaops/config.toml", '# Ours\n\nsite = "x"\n'),)),
+            ),
+        ),
     ),
     ("schedule resume", ("daily",), (seen("schedule/ledger", runs.schedule(runs.paused("daily"))),)),
     (

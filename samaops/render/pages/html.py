@@ -1,0 +1,73 @@
+"""A page, or a list, as one file of HTML: no script, nothing loaded, for a screen, a phone, paper, by day and by night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from samaops import i18n
+from samaops.i18n import _
+from samaops.model.history import local
+from samaops.model.page import Page, Section
+from samaops.model.status import Status
+from samaops.model.table import Column, Table
+from samaops.render import escape, words
+from samaops.render.pages import drawing
+from samaops.render.table import text_of
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_TEMPLATES = Path(__file__).parent / "templates"
+# What a cell says may be long: a reason, a command.
+_LONGEST_CELL = 400
+_STATUSES = {status.value: status for status in Status}
+
+
+def render(page: Page) -> str:
+    """Return a page as a file of HTML."""
+    text: str = _template().render(page=page, language=i18n.language(), made=local(page.made_at.isoformat()))
+    return text
+
+
+def render_table(table: Table, site: str, title: str) -> str:
+    """Return a list as a file of HTML."""
+    now = datetime.now(timezone.utc)
+    section = Section(table.kind, title, table)
+    page = Page(table.kind, site, title, "", now, now, now, table.answer or table.empty, (section,))
+    return render(page)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        _=_, cell=_cell, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
+        status_word=_status_word,
+    )  # fmt: skip
+    environment.filters["plain"] = _plain
+    return environment.get_template("page.html")
+
+
+def _plain(text: object) -> str:
+    return escape.plain(text, _LONGEST_CELL)
+
+
+def _cell(row: Mapping[str, Any], column: Column) -> str:
+    return text_of(row, column)
+
+
+def _status_word(value: str) -> str:
+    status = _STATUSES.get(value)
+    return words.status(status) if status else ""

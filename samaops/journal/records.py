@@ -49,6 +49,16 @@ class Records:
             rows = connection.execute(chosen.order_by(table.c.number.desc()).limit(count)).all()
         return tuple(Record(row.at, json.loads(row.details)) for row in rows)
 
+    def between(self, since: datetime, until: datetime) -> tuple[Record, ...]:
+        """Return what was kept from one moment to another, oldest first; nothing is made. Raises UnavailableError."""
+        from sqlalchemy import select
+
+        table = _table()
+        chosen = select(table).where(table.c.site == self._site, table.c.kind == self._kind)
+        within = (table.c.at >= _text(_utc(since)), table.c.at < _text(_utc(until)))
+        rows = self._journal.rows_of(chosen.where(*within).order_by(table.c.number), TABLE)
+        return tuple(Record(row.at, json.loads(row.details)) for row in rows)
+
     def add(self, details: Mapping[str, Any]) -> None:
         """Write a record, and take out those that are too old. Raises HistoryError."""
         self._prepare()
@@ -70,6 +80,10 @@ class Records:
             raise HistoryError(str(error.__cause__ or error)) from error
         with failures():
             _table().metadata.create_all(self._journal.engine())
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc)
 
 
 def _text(moment: datetime) -> str:

@@ -69,9 +69,7 @@ def line(chart: Chart) -> Line | None:
         if point.value is not None
     )
     levels = tuple(Level(down(limit.value), limit.label, limit.text) for limit in chart.limits)
-    return Line(
-        tuple(_pieces(spots, step)), spots, levels, max(known, key=_value), min(known, key=_value)
-    )
+    return Line(tuple(_pieces(spots, step)), spots, levels, max(known, key=_value), min(known, key=_value))
 
 
 def _value(point: Point) -> float:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 # What a cell says may be long: a reason, a command.
 _LONGEST_CELL = 400
+# So much stays on one line; a word that is longer than that may be broken anywhere.
+_ONE_LINE, _LONGEST_WORD = 18, 28
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -54,7 +56,7 @@ def _template() -> Template:
     )
     environment.globals.update(
         _=_, cell=_cell, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
-        status_word=_status_word,
+        status_word=_status_word, shape=_shape,
     )  # fmt: skip
     environment.filters["plain"] = _plain
     return environment.get_template("page.html")
@@ -66,6 +68,18 @@ def _plain(text: object) -> str:
 
 def _cell(row: Mapping[str, Any], column: Column) -> str:
     return text_of(row, column)
+
+
+def _shape(text: str, column: Column) -> str:
+    """Return the classes of a cell, by which the page knows where it may be broken."""
+    classes = ["number"] if column.is_number else []
+    if text == "-":
+        classes.append("empty")
+    if len(text) <= _ONE_LINE or (column.is_copied and len(text) <= _LONGEST_WORD):
+        classes.append("short")
+    elif max(map(len, text.split())) > _LONGEST_WORD:
+        classes.append("long")
+    return " ".join(classes)
 
 
 def _status_word(value: str) -> str:

@@ -59,7 +59,7 @@ _ACCESS_WORDS = {
 # Of a day: a minute in two hundred, the guide's critical 99.5 %; and so much that nobody saw is told.
 _BAD_SHARE, _DARK_SHARE = 0.005, 0.05
 # What a page shows of a list; the command below it shows the rest.
-_MOST_ROWS = 100
+_MOST_ROWS = 50
 _MOST_LOST = 40
 _MOST_GROWN = 12
 # How far ahead a full disk is work of the next month.
@@ -246,7 +246,7 @@ def _kpi_answer(of: MonthlyReport) -> str:
 
 
 def _availability(site: Site, of: MonthlyReport) -> Section:
-    rows = [_available(each) for each in of.availability]
+    rows = [_available(each) for each in of.availability[:_MOST_ROWS]]
     columns = (
         Column("subject", _("subject"), is_copied=True),
         Column("shown", _("without planned times"), True),
@@ -361,7 +361,7 @@ def _eaten(site: Site, of: MonthlyReport) -> Iterator[Point]:
 def _day(each: Day) -> Point:
     minutes = each.up + each.degraded + each.down + each.unobserved
     seen = minutes - each.unobserved
-    label = f"{each.day:%d.%m}"
+    label = f"{each.day:%d/%m}"
     if not seen:
         return Point(label, None, _("not observed"), _UNKNOWN)
     words = [_("down {time}").format(time=_minutes(each.down))] if each.down else []
@@ -369,7 +369,11 @@ def _day(each: Day) -> Point:
     is_dark = each.unobserved > _DARK_SHARE * minutes
     words += [_("not observed {time}").format(time=_minutes(each.unobserved))] if is_dark else []
     words += [_("planned {time}").format(time=_minutes(each.planned))] if each.planned and words else []
-    level = _BAD if each.down > _BAD_SHARE * minutes else _WARNING if each.down or each.degraded else _OK
+    # What was down in a planned time is no fault of the day.
+    down = max(0, each.down - each.planned)
+    level = _BAD if down > _BAD_SHARE * minutes else _WARNING if down or each.degraded else _OK
+    if level == _OK and each.down:
+        level = ""
     if level == _OK and is_dark:
         level = _UNKNOWN
     share = 100 * (seen - each.down) / seen
@@ -737,7 +741,7 @@ def _backup(site: Site, each: BackupRun) -> Row:
 
 
 def _capacity(site: Site, of: MonthlyReport) -> Section:
-    rows = [_full(each) for each in of.capacity]
+    rows = [_full(each) for each in of.capacity[:_MOST_ROWS]]
     columns = (
         Column("shown_subject", _("what")),
         Column("shown_now", _("now"), True),
@@ -839,12 +843,14 @@ def _servers(site: Site, of: MonthlyReport) -> Section:
     run = of.servers
     findings = [each for each in (run.findings if run else ()) if each.code.startswith(_OF_SERVERS)]
     rows = [_server_row(each) for each in findings] + [_access_row(each) for each in of.access or ()]
+    count = len(rows)
+    rows = rows[:_MOST_ROWS]
     columns = (
         Column("subject", _("subject")),
         Column("text", _("what is told")),
         Column("shown_status", _("status")),
     )
-    notes = []
+    notes = list(_cut(count))
     if run is None:
         answer = _("Not observed: no monthly maintenance ended in this month")
     else:
@@ -901,7 +907,7 @@ def _access_row(each: names.AccessChange) -> Row:
 def _next(site: Site, of: MonthlyReport) -> Section:
     rows = [
         {"work": work, "why": why, "command": _command(site, command)} for work, why, command in _work(of)
-    ]
+    ][:_MOST_ROWS]
     columns = (
         Column("work", _("what")),
         Column("why", _("why")),
@@ -931,7 +937,7 @@ def _work(of: MonthlyReport) -> Iterator[tuple[str, str, str]]:
     if unseen or not of.kpis:
         yield _("Have the objectives observed"), ", ".join(unseen) or _("none was"), "schedule list"
     for incident in of.incidents:
-        if not incident.cause and incident.service_minutes:
+        if not incident.cause and incident.spent_minutes:
             why = _("{time} of the service, and nothing says why").format(
                 time=_minutes(incident.service_minutes)
             )

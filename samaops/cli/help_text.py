@@ -77,6 +77,16 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("maintain daily", N_("all daily tasks, as cron does them")),
         ("maintain daily --only backup --dry-run", N_("one task, changing nothing")),
     ),
+    "maintain sample": (
+        ("maintain sample", N_("one look now, kept for the reports")),
+        ("maintain sample --minutes 60", N_("one each minute for an hour, in one process")),
+    ),
+    "report availability": (
+        ("report availability", N_("the last whole month")),
+        ("report availability --since 7d -o markdown", N_("the last seven days, to paste")),
+    ),
+    "report kpi": (("report kpi --month 2026-10", N_("one month against the guide's objectives")),),
+    "report capacity": (("report capacity --since 90d", N_("by the days of the last three months")),),
     "schedule run": (("schedule run", N_("in the foreground, until it is ended")),),
     "schedule list": (("schedule list", N_("what is next, and how the last one ended")),),
     "schedule explain": (("schedule explain backup", N_("the next five, the last five, why not")),),

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from samaops.cli import changing, configuration_file, screen, stdout, streams, textfile
+from samaops.cli import changing, configuration_file, sampler, screen, stdout, streams, textfile
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, completed_by
@@ -109,6 +109,9 @@ def run(
 ) -> None:
     """Do one task."""
     _do(ctx, routines.routine_of(task), _Asked((task,), Consent(dry_run, yes, confirm), textfile_, output))
+
+
+app.command(help=sampler.HELP)(sampler.sample)
 
 
 class _Asked(Struct, frozen=True):

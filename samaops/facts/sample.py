@@ -9,8 +9,8 @@ from samaops.facts.observation import Moment
 UP, DEGRADED, DOWN, UNOBSERVED = "up", "degraded", "down", "unobserved"
 STATES = (UP, DEGRADED, DOWN, UNOBSERVED)
 # What a subject is: before its "/" stands what kind of thing, behind it its name.
-SERVICE, MEMBER, DATABASE, POOL, QUEUE, REDIS, DISK = (
-    "service", "member", "database", "pool", "queue", "redis", "disk",
+SERVICE, MEMBER, DATABASE, POOL, QUEUE, REDIS, DISK, NOTIFICATIONS = (
+    "service", "member", "database", "pool", "queue", "redis", "disk", "notifications",
 )  # fmt: skip
 # The service as customers reach it, of which availability is told first.
 WHOLE = f"{SERVICE}/vip"

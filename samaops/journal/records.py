@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from samaops.errors import RefusedError
+from samaops.errors import RefusedError, UnavailableError
 from samaops.journal.history import HistoryError, Journal, failures
 
 if TYPE_CHECKING:
@@ -50,13 +50,20 @@ class Records:
         return tuple(Record(row.at, json.loads(row.details)) for row in rows)
 
     def between(self, since: datetime, until: datetime) -> tuple[Record, ...]:
-        """Return what was kept from one moment to another, oldest first; nothing is made. Raises UnavailableError."""
+        """Return the records of a time, the oldest first; a history that does not exist yet has none. Raises HistoryError."""
         from sqlalchemy import select
 
         table = _table()
-        chosen = select(table).where(table.c.site == self._site, table.c.kind == self._kind)
-        within = (table.c.at >= _text(_utc(since)), table.c.at < _text(_utc(until)))
-        rows = self._journal.rows_of(chosen.where(*within).order_by(table.c.number), TABLE)
+        chosen = select(table).where(
+            table.c.site == self._site,
+            table.c.kind == self._kind,
+            table.c.at >= _text(since.astimezone(timezone.utc)),
+            table.c.at < _text(until.astimezone(timezone.utc)),
+        )
+        try:
+            rows = self._journal.rows_of(chosen.order_by(table.c.number), TABLE)
+        except UnavailableError as error:
+            raise HistoryError(error.message, error.hint) from error
         return tuple(Record(row.at, json.loads(row.details)) for row in rows)
 
     def add(self, details: Mapping[str, Any]) -> None:
@@ -80,10 +87,6 @@ class Records:
             raise HistoryError(str(error.__cause__ or error)) from error
         with failures():
             _table().metadata.create_all(self._journal.engine())
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(timezone.utc)
 
 
 def _text(moment: datetime) -> str:

@@ -131,6 +131,7 @@ _OWN: dict[str, tuple[str, float, float]] = {
     "daily": ("maintain daily --yes", _HOUR, 6.0),
     "weekly": ("maintain weekly --yes", 6 * _HOUR, 3.0),
     "monthly": ("maintain monthly --yes", 12 * _HOUR, 3.0),
+    "sample": ("maintain sample --quiet", 120.0, 0.0),
 }
 
 

@@ -189,7 +189,7 @@ def _answer(of: MonthlyReport) -> str:
         met = sum(each.status == MET for each in known)
         text = _("{met} of {count} objectives met")
         if len(known) < len(of.kpis):
-            text = _("{met} of {count} objectives met, {unseen} not observed")
+            text = _("{met} of {count} objectives met, {unseen} not known")
         words.append(text.format(met=met, count=len(known), unseen=len(of.kpis) - len(known)))
     else:
         words.append(_("no objective was observed"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -34,14 +33,14 @@ from samaops.model.page import Chart, Limit, Point, Section
 from samaops.model.quantities import duration, size
 from samaops.model.status import SEVERITY, Status
 from samaops.model.table import Column, Table
-from samaops.site import chosen, jobs
+from samaops.site import chosen, disk_owners, jobs
 from samaops.site.commands import samaops
 from samaops.site.site import Site
+from samaops.workflows.reports.kpi import WORDS as kpi_words
 
 Row = dict[str, Any]
 _OK, _WARNING, _BAD, _UNKNOWN = "ok", "warning", "critical", "unknown"
 _LEVELS = {MET: _OK, MISSED: _WARNING, CRITICAL: _BAD}
-_KPI_WORDS = {MET: N_("met"), MISSED: N_("missed"), CRITICAL: N_("critical"), "unknown": N_("not observed")}
 _PART_NAMES = {
     names.AVAILABILITY: N_("availability"),
     names.KPIS: N_("objectives"),
@@ -93,10 +92,8 @@ def name_of(part: str) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return a share in percent, never rounded up: 99.996 is not all."""
-    if value is None:
-        return _("not observed")
-    return number(f"{math.floor(value * 100 + 1e-6) / 100:.2f}") + _PERCENT
+    """Return a share in percent, with the digits that it has."""
+    return _("not observed") if value is None else number(f"{value:g}") + _PERCENT
 
 
 def bounds(of: Bounds) -> str:
@@ -182,7 +179,7 @@ def _objective(kpi: Kpi) -> Row:
         "shown": _kpi_value(kpi),
         "shown_target": f"{sign} {_amount(kpi.target, kpi.unit)}",
         "shown_critical": f"{sign} {_amount(kpi.critical, kpi.unit)}",
-        "shown_status": _(_KPI_WORDS.get(kpi.status, kpi.status)),
+        "shown_status": _(kpi_words.get(kpi.status, kpi.status)),
         "shown_coverage": percent(kpi.coverage),
     }
 
@@ -238,7 +235,7 @@ def _kpi_answer(of: MonthlyReport) -> str:
     if missed:
         words.append(_("missed: {names}").format(names=", ".join(missed)))
     if unseen:
-        words.append(_("not observed: {names}").format(names=", ".join(unseen)))
+        words.append(_("not known: {names}").format(names=", ".join(unseen)))
     return joined(words)
 
 
@@ -765,7 +762,11 @@ def _capacity(site: Site, of: MonthlyReport) -> Section:
     else:
         answer = _("For nothing a date can be told")
     points = tuple(
-        Point(f"{each.owner} ({each.server})", float(each.grown_bytes or 0), _signed(each.grown_bytes or 0))
+        Point(
+            f"{disk_owners.word(each.owner)} ({each.server})",
+            float(each.grown_bytes or 0),
+            _signed(each.grown_bytes or 0),
+        )
         for each in grown
     )
     charts = (Chart("bars", _("Who grew most"), points),) if points else ()

@@ -34,9 +34,19 @@ from samaops.workflows.reports import (
     capacity,
     incidents,
     kpi,
-    parts,
     period,
     remembered,
+)
+from samaops.workflows.reports.parts import (
+    events,
+    filling,
+    hosts,
+    jobs,
+    objectives,
+    saved,
+    service,
+    words,
+    work,
 )
 
 KIND = "monthly"
@@ -62,41 +72,37 @@ def gather(site: Site, month: Period, now: datetime | None = None) -> MonthlyRep
     """Read all that is known of a month; what cannot be read is named with its reason, and the rest is told."""
     missing: dict[str, str] = {}
 
-    def read(part: str, look: Callable[[], PartT], otherwise: PartT) -> PartT:
+    def read(part: str, look: Callable[[], PartT]) -> PartT | None:
         try:
             return look()
         except SamaopsError as error:
             missing[part] = error.message
-            return otherwise
+            return None
 
-    seen = read(AVAILABILITY, lambda: availability.observed(site, month), ())
-    service = next((each for each in seen if each.subject == SERVICE), None)
-    changes = read(CHANGES, lambda: remembered.changes(site, month), ())
-    routines = read(RUNS, lambda: remembered.routines(site, month.since, month.until + _LATE), ())
-    survey = read(BACKUPS, lambda: _backups(site), None)
-    in_month = tuple(run for run in routines if run.at < month.until)
+    seen = read(AVAILABILITY, lambda: availability.observed(site, month)) or ()
+    vip = next((each for each in seen if each.subject == SERVICE), None)
+    changes = read(CHANGES, lambda: remembered.changes(site, month)) or ()
+    known = read(RUNS, lambda: remembered.routines(site, month.since, month.until + _LATE)) or ()
+    survey = read(BACKUPS, lambda: _backups(site))
+    in_month = tuple(run for run in known if run.at < month.until)
     return MonthlyReport(
         month,
         now or datetime.now(timezone.utc),
         availability=seen,
-        budget=availability.budget(service) if service is not None and service.coverage else None,
-        kpis=read(KPIS, lambda: kpi.observed(site, month), ()),
+        budget=availability.budget(vip) if vip is not None and vip.coverage else None,
+        kpis=read(KPIS, lambda: kpi.observed(site, month)) or (),
         incidents=incidents.of(seen, changes, in_month),
         changes=changes,
-        runs=read(RUNS, lambda: remembered.runs(site, month), ()),
+        runs=read(RUNS, lambda: remembered.runs(site, month)) or (),
         routines=in_month,
         backups=_within(survey, month),
         drilled=_drilled(survey, month),
-        capacity=read(CAPACITY, lambda: capacity.foreseen(site, month), ()),
-        growth=read(CAPACITY, lambda: capacity.growth(site, month), ()),
-        servers=next((run for run in reversed(routines) if run.command == MONTHLY.command), None),
-        access=read(
-            SERVERS,
-            lambda: remembered.access(site, month.since - _EARLIER, month.until + _LATE),
-            None,
-        ),
+        capacity=read(CAPACITY, lambda: capacity.foreseen(site, month)) or (),
+        growth=read(CAPACITY, lambda: capacity.growth(site, month)) or (),
+        servers=next((run for run in reversed(known) if run.command == MONTHLY.command), None),
+        access=read(SERVERS, lambda: remembered.access(site, month.since - _EARLIER, month.until + _LATE)),
         missing=missing,
-    )  # fmt: skip
+    )
 
 
 def _backups(site: Site) -> Survey | None:
@@ -132,7 +138,7 @@ def _moment(text: str) -> datetime:
 
 def compose(site: Site, of: MonthlyReport) -> Page:
     """Return the page of what was gathered. Pure."""
-    sections = tuple(parts.sections(site, of))
+    sections = tuple(_sections(site, of))
     month = of.period
     return Page(
         KIND,
@@ -152,6 +158,19 @@ def compose(site: Site, of: MonthlyReport) -> Page:
     )
 
 
+def _sections(site: Site, of: MonthlyReport) -> Iterator[Section]:
+    """Yield the parts in the order in which they are read."""
+    yield objectives.objectives(site, of)
+    yield service.availability(site, of)
+    yield events.incidents(site, of)
+    yield events.changes(site, of)
+    yield jobs.maintenance(site, of)
+    yield saved.backups(site, of)
+    yield filling.capacity(site, of)
+    yield hosts.servers(site, of)
+    yield work.following(site, of)
+
+
 def title_of(month: Period) -> str:
     """Return the title of a month's report: ``Report of October 2026``."""
     year, _dash, number_ = month.label.partition("-")
@@ -162,7 +181,7 @@ def title_of(month: Period) -> str:
 def _period_words(site: Site, month: Period) -> str:
     zone = site.settings.schedule.timezone
     text = _("{since} to {until} ({zone})")
-    return text.format(since=parts.clock(site, month.since), until=parts.clock(site, month.until), zone=zone)
+    return text.format(since=words.clock(site, month.since), until=words.clock(site, month.until), zone=zone)
 
 
 def _service(of: MonthlyReport) -> Availability | None:
@@ -171,17 +190,17 @@ def _service(of: MonthlyReport) -> Availability | None:
 
 def _answer(of: MonthlyReport) -> str:
     """Say the month in one sentence: was the service there, which objectives were missed, what happened."""
-    service, budget = _service(of), of.budget
-    words = []
-    if service is None or not service.coverage or budget is None:
-        words.append(_("The availability of the service was not observed"))
+    vip, budget = _service(of), of.budget
+    said = []
+    if vip is None or not vip.coverage or budget is None:
+        said.append(_("The availability of the service was not observed"))
     else:
         text = _("Available {bounds} (target {target} %, observed for {coverage} of the time)")
-        words.append(
+        said.append(
             text.format(
-                bounds=parts.bounds(service.outside_planned),
+                bounds=words.bounds(vip.outside_planned),
                 target=number(f"{budget.target:g}"),
-                coverage=parts.percent(service.coverage),
+                coverage=words.percent(vip.coverage),
             )
         )
     known = [each for each in of.kpis if each.status in (MET, MISSED, CRITICAL)]
@@ -190,14 +209,14 @@ def _answer(of: MonthlyReport) -> str:
         text = _("{met} of {count} objectives met")
         if len(known) < len(of.kpis):
             text = _("{met} of {count} objectives met, {unseen} not known")
-        words.append(text.format(met=met, count=len(known), unseen=len(of.kpis) - len(known)))
+        said.append(text.format(met=met, count=len(known), unseen=len(of.kpis) - len(known)))
     else:
-        words.append(_("no objective was observed"))
-    words.append(parts.counted_incidents(of))
-    lost = parts.lost_runs(of)
+        said.append(_("no objective was observed"))
+    said.append(events.counted_incidents(of))
+    lost = jobs.lost_runs(of)
     if lost:
-        words.append(parts.counted_lost(lost))
-    return joined(words)
+        said.append(jobs.counted_lost(lost))
+    return joined(said)
 
 
 def _status(of: MonthlyReport, sections: Sequence[Section]) -> Status:
@@ -215,23 +234,23 @@ def _notes(of: MonthlyReport) -> Iterator[str]:
         yield _("This month is not over: all figures are up to the moment at which this was made")
     for part, reason in of.missing.items():
         text = _("Not observed: {part}: {reason}")
-        yield text.format(part=parts.name_of(part), reason=reason)
+        yield text.format(part=words.name_of(part), reason=reason)
 
 
 def _figures(of: MonthlyReport) -> Mapping[str, Any]:
-    service = _service(of)
+    vip = _service(of)
     return {
         "month": of.period.label,
         "is_month_over": of.period.is_whole,
         "minutes": of.period.minutes,
-        "available_at_least": service.outside_planned.lower if service else None,
-        "available_at_most": service.outside_planned.upper if service else None,
-        "coverage": service.coverage if service else None,
+        "available_at_least": vip.outside_planned.lower if vip else None,
+        "available_at_most": vip.outside_planned.upper if vip else None,
+        "coverage": vip.coverage if vip else None,
         "objectives_met": sum(each.status == MET for each in of.kpis),
         "objectives_observed": sum(each.status in (MET, MISSED, CRITICAL) for each in of.kpis),
         "objectives": len(of.kpis),
-        "incidents": len(of.incidents) if AVAILABILITY not in of.missing and service else None,
+        "incidents": len(of.incidents) if AVAILABILITY not in of.missing and vip else None,
         "changes": None if CHANGES in of.missing else len(of.changes),
-        "runs_missed_or_failed": None if RUNS in of.missing else len(parts.lost_runs(of)),
+        "runs_missed_or_failed": None if RUNS in of.missing else len(jobs.lost_runs(of)),
         "missing": dict(of.missing),
     }

@@ -10,7 +10,7 @@ from samaops.facts.month import Incident, MonthlyReport
 from samaops.i18n import _, joined, ngettext
 from samaops.model.history import STATUS_WORDS, PastChange
 from samaops.model.page import Section
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site import jobs
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.words import (
@@ -22,6 +22,7 @@ from samaops.workflows.reports.parts.words import (
     clock,
     in_minutes,
     iso,
+    listed,
     typed,
     unread,
 )
@@ -56,7 +57,7 @@ def incidents(site: Site, of: MonthlyReport) -> Section:
     commands = tuple(str(row["command"]) for row in rows[:3]) or (
         typed(site, f"report availability --month {of.period.label}"),
     )
-    table = Table("incidents", columns, tuple(rows), answer, notes, answer, commands=commands)
+    table = listed("incidents", columns, rows, answer, notes=notes, commands=commands)
     is_seen = any(each.coverage for each in of.availability)
     noticed = any(each.service_minutes for each in of.incidents)
     status = UNKNOWN if not is_seen else BAD if noticed else WARNING if of.incidents else OK
@@ -121,10 +122,7 @@ def changes(site: Site, of: MonthlyReport) -> Section:
             answer = _("Nothing was changed through samaops")
     since, until = (each.astimezone(jobs.zone_of(site)) for each in (of.period.since, of.period.until))
     command = f"history list --since {since:%Y-%m-%d} --until '{until:%Y-%m-%d %H:%M}' --limit 2000"
-    table = Table(
-        "changes", columns, tuple(rows), answer, cut(len(newest)), answer, commands=(typed(site, command),),
-        figures={"changes": None if names.CHANGES in of.missing else len(of.changes), "bad": len(bad)},
-    )  # fmt: skip
+    table = listed("changes", columns, rows, answer, notes=cut(len(newest)), commands=(typed(site, command),), figures={"changes": None if names.CHANGES in of.missing else len(of.changes), "bad": len(bad)})  # fmt: skip
     is_seen = names.CHANGES not in of.missing
     status = UNKNOWN if not is_seen else WARNING if bad else OK
     return Section("changes", _("Changes"), table, (), status, is_seen)

@@ -15,10 +15,10 @@ from samaops.facts.month import MonthlyReport
 from samaops.i18n import _, number
 from samaops.model.page import Chart, Point, Section
 from samaops.model.quantities import size
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site import disk_owners
 from samaops.site.site import Site
-from samaops.workflows.reports.parts.words import MOST_ROWS, OK, UNKNOWN, WARNING, iso, typed, unread
+from samaops.workflows.reports.parts.words import MOST_ROWS, OK, UNKNOWN, WARNING, iso, listed, typed, unread
 
 Row = dict[str, Any]
 _MOST_GROWN = 12
@@ -59,11 +59,7 @@ def capacity(site: Site, of: MonthlyReport) -> Section:
         for each in grown
     )
     charts = (Chart("bars", _("Who grew most"), points),) if points else ()
-    table = Table(
-        "capacity", columns, tuple(rows), answer, (), answer,
-        commands=tuple(typed(site, words) for words in (f"report capacity --month {of.period.label}", "disk grew")),
-        figures={"growth": [_grown(each) for each in of.growth]},
-    )  # fmt: skip
+    table = listed("capacity", columns, rows, answer, commands=tuple(typed(site, words) for words in (f"report capacity --month {of.period.label}", "disk grew")), figures={"growth": [_grown(each) for each in of.growth]})  # fmt: skip
     soon = [each for each in dated if is_soon(each, of)]
     status = UNKNOWN if not is_seen else WARNING if soon else OK
     return Section("capacity", _("Growth"), table, charts, status, is_seen)

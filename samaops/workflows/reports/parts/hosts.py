@@ -8,7 +8,7 @@ from samaops.facts import month as names
 from samaops.facts.month import MonthlyReport, SeenFinding
 from samaops.i18n import N_, _
 from samaops.model.page import Section
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.events import cut
 from samaops.workflows.reports.parts.words import (
@@ -19,6 +19,7 @@ from samaops.workflows.reports.parts.words import (
     WARNING,
     clock,
     iso,
+    listed,
     typed,
     worst,
 )
@@ -58,11 +59,7 @@ def servers(site: Site, of: MonthlyReport) -> Section:
         notes.append(_("Users, rights and keys: nothing to compare with; two monthly runs are needed"))
     elif not of.access:
         notes.append(_("Users, rights and keys: the same as at the run before"))
-    table = Table(
-        "servers", columns, tuple(rows), answer, tuple(notes), answer,
-        commands=(typed(site, "maintain monthly --only updates,access,certificates --dry-run"),),
-        figures={"seen_at": iso(run.at) if run else None},
-    )  # fmt: skip
+    table = listed("servers", columns, rows, answer, notes=tuple(notes), commands=(typed(site, "maintain monthly --only updates,access,certificates --dry-run"),), figures={"seen_at": iso(run.at) if run else None})  # fmt: skip
     status = worst(str(row["level"]) for row in rows if row["level"]) if run else UNKNOWN
     return Section("servers", _("Updates, certificates, users"), table, (), status, run is not None)
 

@@ -16,10 +16,10 @@ from samaops.i18n import _, ngettext
 from samaops.model.page import Section
 from samaops.model.quantities import duration
 from samaops.model.status import Status
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.events import cut
-from samaops.workflows.reports.parts.words import BAD, OK, UNKNOWN, WARNING, clock, typed, unread
+from samaops.workflows.reports.parts.words import BAD, OK, UNKNOWN, WARNING, clock, listed, typed, unread
 
 Row = dict[str, Any]
 _MOST_LOST = 40
@@ -63,11 +63,7 @@ def maintenance(site: Site, of: MonthlyReport) -> Section:
     commands = dict.fromkeys([f"schedule explain {run.job}" for run in reversed(told)][:8]) or (
         "schedule list",
     )
-    table = Table(
-        "maintenance", columns, tuple(rows), answer, tuple(notes), answer,
-        commands=tuple(typed(site, words) for words in commands),
-        figures={"lost": [to_builtins(run) for run in told]},
-    )  # fmt: skip
+    table = listed("maintenance", columns, rows, answer, notes=tuple(notes), commands=tuple(typed(site, words) for words in commands), figures={"lost": [to_builtins(run) for run in told]})  # fmt: skip
     status = UNKNOWN if not rows else WARNING if lost else OK
     return Section("maintenance", _("Maintenance"), table, (), status, bool(rows))
 

@@ -16,10 +16,20 @@ from samaops.facts.availability import (
 from samaops.facts.month import MonthlyReport
 from samaops.i18n import _, joined, ngettext, number
 from samaops.model.page import Chart, Limit, Point, Section
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site.site import Site
 from samaops.workflows.reports import kpi as measured
-from samaops.workflows.reports.parts.words import BAD, OK, UNKNOWN, WARNING, percent, typed, unread, worst
+from samaops.workflows.reports.parts.words import (
+    BAD,
+    OK,
+    UNKNOWN,
+    WARNING,
+    listed,
+    percent,
+    typed,
+    unread,
+    worst,
+)
 
 Row = dict[str, Any]
 _LEVELS = {MET: OK, MISSED: WARNING, CRITICAL: BAD}
@@ -39,10 +49,7 @@ def objectives(site: Site, of: MonthlyReport) -> Section:
     )
     commands = dict.fromkeys(each.command for each in of.kpis if each.command)
     answer = _kpi_answer(of) if of.kpis else _("No objective was observed")
-    table = Table(
-        "objectives", columns, tuple(rows), answer, (), unread(of, names.KPIS) if names.KPIS in of.missing else answer,
-        commands=tuple(commands) or (typed(site, f"report kpi --month {month}"),),
-    )  # fmt: skip
+    table = listed("objectives", columns, rows, unread(of, names.KPIS) if names.KPIS in of.missing else answer, commands=tuple(commands) or (typed(site, f"report kpi --month {month}"),))  # fmt: skip
     charts = tuple(_trend(each) for each in of.kpis if any(m.value is not None for m in each.trend))
     status = worst(_LEVELS.get(each.status, UNKNOWN) for each in of.kpis) or UNKNOWN
     return Section("objectives", _("Objectives"), table, charts, status, bool(of.kpis))

@@ -15,10 +15,20 @@ from samaops.facts.month import MonthlyReport
 from samaops.i18n import _, joined, ngettext
 from samaops.model.page import Chart, Point, Section
 from samaops.model.quantities import duration, size
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.events import cut
-from samaops.workflows.reports.parts.words import BAD, MOST_ROWS, OK, UNKNOWN, WARNING, clock, typed, unread
+from samaops.workflows.reports.parts.words import (
+    BAD,
+    MOST_ROWS,
+    OK,
+    UNKNOWN,
+    WARNING,
+    clock,
+    listed,
+    typed,
+    unread,
+)
 
 Row = dict[str, Any]
 _NEWEST_BACKUPS = 7
@@ -44,10 +54,7 @@ def backups(site: Site, of: MonthlyReport) -> Section:
         if each.bytes is not None
     )
     charts = (Chart("line", _("Size of the backups"), points),) if len(points) > 2 else ()
-    table = Table(
-        "backups", columns, tuple(rows), answer, cut(len(of.backups), len(told)), answer, commands=(typed(site, "backup list"),),
-        figures=_drill_figures(of),
-    )  # fmt: skip
+    table = listed("backups", columns, rows, answer, notes=cut(len(of.backups), len(told)), commands=(typed(site, "backup list"),), figures=_drill_figures(of))  # fmt: skip
     grade = of.drilled.grades.restored if of.drilled else None
     status = (
         UNKNOWN

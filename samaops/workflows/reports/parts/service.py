@@ -16,7 +16,7 @@ from samaops.facts.month import MonthlyReport
 from samaops.facts.sample import WHOLE as SERVICE
 from samaops.i18n import _, joined, number
 from samaops.model.page import Chart, Point, Section
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.words import (
     BAD,
@@ -27,6 +27,7 @@ from samaops.workflows.reports.parts.words import (
     bounds,
     clock,
     in_minutes,
+    listed,
     percent,
     typed,
 )
@@ -51,11 +52,7 @@ def availability(site: Site, of: MonthlyReport) -> Section:
     service = next((each for each in of.availability if each.subject == SERVICE), None)
     notes = tuple(_planned_notes(site, service))
     answer = _budget_words(of, service)
-    table = Table(
-        "availability", columns, tuple(rows), answer, notes, answer,
-        commands=(typed(site, f"report availability --month {of.period.label}"),),
-        figures={"budget": to_builtins(of.budget) if of.budget else None},
-    )  # fmt: skip
+    table = listed("availability", columns, rows, answer, notes=notes, commands=(typed(site, f"report availability --month {of.period.label}"),), figures={"budget": to_builtins(of.budget) if of.budget else None})  # fmt: skip
     return Section(
         "availability",
         _("Availability"),

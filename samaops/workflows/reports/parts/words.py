@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 from samaops.facts import month as names
 from samaops.facts.availability import (
@@ -13,6 +14,7 @@ from samaops.facts.month import MonthlyReport
 from samaops.i18n import N_, _, number
 from samaops.model.quantities import duration
 from samaops.model.status import SEVERITY
+from samaops.model.table import Column, Table
 from samaops.site import chosen, jobs
 from samaops.site.commands import samaops
 from samaops.site.site import Site
@@ -75,3 +77,26 @@ def unread(of: MonthlyReport, part: str) -> str:
 def worst(levels: Iterable[str]) -> str:
     order = [status.value for status in SEVERITY]
     return min((level for level in levels if level), key=order.index, default="")
+
+
+def listed(
+    name: str,
+    columns: Sequence[Column],
+    rows: Sequence[Mapping[str, Any]],
+    answer: str,
+    *,
+    notes: Sequence[str] = (),
+    commands: Sequence[str] = (),
+    figures: Mapping[str, Any] | None = None,
+) -> Table:
+    """Return the list of a part: its answer stands there too where it is empty."""
+    return Table(
+        name,
+        tuple(columns),
+        tuple(rows),
+        answer,
+        tuple(notes),
+        answer,
+        commands=tuple(commands),
+        figures=figures or {},
+    )

@@ -14,14 +14,14 @@ from samaops.facts.availability import (
 from samaops.facts.month import MonthlyReport
 from samaops.i18n import _, ngettext
 from samaops.model.page import Section
-from samaops.model.table import Column, Table
+from samaops.model.table import Column
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.filling import band, is_soon, place
 from samaops.workflows.reports.parts.hosts import OF_SERVERS
 from samaops.workflows.reports.parts.jobs import lost_runs
 from samaops.workflows.reports.parts.objectives import amount, kpi_value
 from samaops.workflows.reports.parts.saved import at_of
-from samaops.workflows.reports.parts.words import BAD, MOST_ROWS, WARNING, in_minutes, typed
+from samaops.workflows.reports.parts.words import BAD, MOST_ROWS, WARNING, in_minutes, listed, typed
 
 
 def following(site: Site, of: MonthlyReport) -> Section:
@@ -37,7 +37,7 @@ def following(site: Site, of: MonthlyReport) -> Section:
     answer = ngettext("{count} thing to do", "{count} things to do", count).format(count=count)
     if not rows:
         answer = _("Nothing of this month asks for work")
-    table = Table("next", columns, tuple(rows), answer, (), answer)
+    table = listed("next", columns, rows, answer)
     return Section("next", _("Next month"), table, (), "")
 
 

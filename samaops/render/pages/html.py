@@ -31,7 +31,12 @@ _STATUSES = {status.value: status for status in Status}
 
 def render(page: Page) -> str:
     """Return a page as a file of HTML."""
-    text: str = _template().render(page=page, language=i18n.language(), made=local(page.made_at.isoformat()))
+    words_of_page = {
+        "made": _("made on {moment}").format(moment=local(page.made_at.isoformat())),
+        "again": _("All of this again:"),
+        "unseen": _("not observed"),
+    }
+    text: str = _template().render(page=page, language=i18n.language(), words=words_of_page)
     return text
 
 
@@ -55,7 +60,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        _=_, cell=_cell, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
+        cell=_cell, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
         status_word=_status_word, shape=_shape,
     )  # fmt: skip
     environment.filters["plain"] = _plain

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.checks.schedule import STATE_WORDS
 from samaops.errors import SamaopsError
@@ -33,6 +34,12 @@ _KIND_WORDS = {
     CAUSE: N_("cause"),
     CHANGE: N_("change"),
     JOB: N_("job"),
+}
+_STATUS_WORDS = {
+    "ok": N_("ok"),
+    "warning": N_("warning"),
+    "critical": N_("critical"),
+    "unknown": N_("unknown"),
 }
 _OK, _WARNING, _CRITICAL = Status.OK.value, Status.WARNING.value, Status.CRITICAL.value
 _BAD_CHANGES = ("failed", "interrupted", "unreadable")
@@ -66,8 +73,10 @@ class _Seen(Struct):
 
 def timeline(site: Site, since: datetime, until: datetime) -> Table:
     """Return what happened between two moments, oldest first, and what nobody looked at. Raises UsageError."""
-    asked = period.between(site, since, until)
-    seen = _gathered(site, asked)
+    # What is sampled is known by the minute, all else to the second.
+    whole_minutes = period.between(site, since, until)
+    asked = replace(whole_minutes, since=since, until=until)
+    seen = _gathered(site, asked, whole_minutes)
     events = sorted(_events(seen, asked), key=lambda each: (each.at, _ORDER.index(each.kind)))
     shown = events[:_MOST_ROWS]
     rows: list[dict[str, Any]] = [_row(each, site, asked) for each in shown]
@@ -103,7 +112,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
     )
 
 
-def _gathered(site: Site, asked: Period) -> _Seen:
+def _gathered(site: Site, asked: Period, whole_minutes: Period) -> _Seen:
     seen = _Seen(missing=[])
 
     def read(part: Callable[[], tuple[PartT, ...]], name: str) -> tuple[PartT, ...]:
@@ -115,7 +124,7 @@ def _gathered(site: Site, asked: Period) -> _Seen:
             seen.missing.append(text.format(part=name, reason=error.message))
             return ()
 
-    seen.availability = read(lambda: availability.observed(site, asked), _("samples"))
+    seen.availability = read(lambda: availability.observed(site, whole_minutes), _("samples"))
     seen.changes = read(lambda: remembered.changes(site, asked), _("changes"))
     seen.runs = read(lambda: remembered.runs(site, asked), _("jobs"))
     seen.routines = read(lambda: remembered.routines(site, asked.since, asked.until), _("maintenance"))
@@ -151,6 +160,11 @@ def _states(of_: Availability) -> Iterator[Event]:
 
 
 def _findings(run: RoutineRun) -> Iterator[Event]:
+    text, words = _("{job} ended: {status}"), _(_STATUS_WORDS.get(run.result, run.result))
+    status = _("failed") if run.is_failed else words
+    level = _CRITICAL if run.is_failed else run.result if run.result in _STATUS_WORDS else _WARNING
+    shown = text.format(job=run.command, status=status)
+    yield Event(run.at, JOB, run.command, shown, level, command="maintain list")
     for cause in run.causes:
         yield Event(
             run.at, CAUSE, cause.subject, cause.title, _CRITICAL, run.command, command=f"explain {cause.id}"

@@ -201,10 +201,10 @@ def report() -> MonthlyReport:
             Capacity("/var", "api", "B", 20e9, 100e9, 0.1e9, reason="les jours ne forment pas une droite", fit=0.2, points=31),
         ),
         growth=(
-            Growth("db", "postgresql: tables", 400_000_000_000, 61_000_000_000, SINCE),
-            Growth("db", "postgresql: WAL", 20_000_000_000, 4_000_000_000, SINCE),
+            Growth("db", "tables", 400_000_000_000, 61_000_000_000, SINCE),
+            Growth("db", "wal", 20_000_000_000, 4_000_000_000, SINCE),
             Growth("db", "backups", 90_000_000_000, -3_000_000_000, SINCE),
-            Growth("api", "docker: logs", 9_000_000_000, None, None),
+            Growth("api", "container_log", 9_000_000_000, None, None),
         ),
         servers=servers,
         access=(AccessChange("db", "keys", "awa SHA256:abcd awa@portable", True), AccessChange("db", "logins", "old", False)),

@@ -43,7 +43,7 @@ def counted_incidents(of: MonthlyReport) -> str:
 def incidents(site: Site, of: MonthlyReport) -> Section:
     rows = [_incident(site, each) for each in of.incidents[:MOST_ROWS]]
     columns = (
-        Column("shown_since", _("began"), is_copied=True),
+        Column("shown_since", _("onset"), is_copied=True),
         Column("shown_time", _("lasted"), True),
         Column("shown_spent", _("of the budget"), True),
         Column("shown_subjects", _("what was down")),

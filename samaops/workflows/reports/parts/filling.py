@@ -52,7 +52,7 @@ def capacity(site: Site, of: MonthlyReport) -> Section:
         answer = _("For nothing a date can be told")
     points = tuple(
         Point(
-            f"{disk_owners.word(each.owner)} ({each.server})",
+            f"{disk_owners.word(each.owner) or each.owner} ({each.server})",
             float(each.grown_bytes or 0),
             _signed(each.grown_bytes or 0),
         )

@@ -45,11 +45,14 @@ def objectives(site: Site, of: MonthlyReport) -> Section:
         Column("shown_critical", _("critical"), True),
         Column("shown_status", _("result")),
         Column("shown_coverage", _("observed"), True),
-        Column("basis", _("measured by")),
     )
     commands = dict.fromkeys(each.command for each in of.kpis if each.command)
     answer = _kpi_answer(of) if of.kpis else _("No objective was observed")
-    table = listed("objectives", columns, rows, unread(of, names.KPIS) if names.KPIS in of.missing else answer, commands=tuple(commands) or (typed(site, f"report kpi --month {month}"),))  # fmt: skip
+    if names.KPIS in of.missing:
+        answer = unread(of, names.KPIS)
+    notes = [f"{row['title']}: {row['basis']}" for row in rows if row["basis"]]
+    again = tuple(commands) or (typed(site, f"report kpi --month {month}"),)
+    table = listed("objectives", columns, rows, answer, notes=notes, commands=again)
     charts = tuple(_trend(each) for each in of.kpis if any(m.value is not None for m in each.trend))
     status = worst(_LEVELS.get(each.status, UNKNOWN) for each in of.kpis) or UNKNOWN
     return Section("objectives", _("Objectives"), table, charts, status, bool(of.kpis))

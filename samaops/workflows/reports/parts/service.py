@@ -18,13 +18,13 @@ from samaops.i18n import _, joined, number
 from samaops.model.page import Chart, Point, Section
 from samaops.model.table import Column
 from samaops.site.site import Site
+from samaops.workflows.reports import availability as measured
 from samaops.workflows.reports.parts.words import (
     BAD,
     MOST_ROWS,
     OK,
     UNKNOWN,
     WARNING,
-    bounds,
     clock,
     in_minutes,
     listed,
@@ -89,8 +89,8 @@ def _available(each: Availability) -> Row:
         "all_time": to_builtins(each.all_time) if is_seen else None,
         "outside_planned": to_builtins(each.outside_planned) if is_seen else None,
         "measured_by": each.measured_by,
-        "shown": bounds(each.outside_planned) if is_seen else _("not observed"),
-        "shown_all": bounds(each.all_time) if is_seen else _("not observed"),
+        "shown": measured.interval(each.outside_planned) if is_seen else _("not observed"),
+        "shown_all": measured.interval(each.all_time) if is_seen else _("not observed"),
         "shown_down": shown(each.down_minutes),
         "shown_degraded": shown(each.degraded_minutes),
         "shown_planned": in_minutes(each.planned_minutes),

@@ -55,6 +55,7 @@ def capacity(site: Site, of: MonthlyReport) -> Section:
             f"{disk_owners.word(each.owner) or each.owner} ({each.server})",
             float(each.grown_bytes or 0),
             _signed(each.grown_bytes or 0),
+            OK if (each.grown_bytes or 0) < 0 else "",
         )
         for each in grown
     )

@@ -114,9 +114,11 @@ def _budget_words(of: MonthlyReport, service: Availability | None) -> str:
     )
     if not service.unobserved_minutes:
         return used
-    text = _("{time} were not observed: if the service was down then, {left} are left")
+    text = _("{time} not observed: if the service was down then, {left} are left")
+    if budget.left_at_least < 0:
+        text = _("{time} not observed: if the service was down then, the target is missed by {left}")
     dark = text.format(
-        time=in_minutes(service.unobserved_minutes), left=in_minutes(round(budget.left_at_least, 1))
+        time=in_minutes(service.unobserved_minutes), left=in_minutes(abs(round(budget.left_at_least, 1)))
     )
     return joined([used, dark])
 

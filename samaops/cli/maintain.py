@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from samaops.cli import changing, configuration_file, sampler, screen, stdout, streams, textfile
+from samaops.cli import changing, configuration_file, report_pages, sampler, screen, stdout, streams, textfile
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, completed_by
@@ -133,7 +133,7 @@ def _do(ctx: typer.Context, of: Routine, asked: _Asked) -> None:
     is_watched = sys.stdin.isatty() and sys.stderr.isatty()
     request = routine.Request(
         lambda plan: _consent(site, plan, asked.consent),
-        bulletin, asked.only, dry_run=dry_run, note=_note, is_watched=is_watched,
+        bulletin, asked.only, dry_run=dry_run, note=_note, is_watched=is_watched, last=report_pages.deliver,
     )  # fmt: skip
     try:
         site = configuration_file.site(ctx.obj)

@@ -16,6 +16,7 @@ from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.render import escape, words
 from samaops.render.pages import drawing
+from samaops.render.pages.text import drawn
 from samaops.render.table import text_of
 
 if TYPE_CHECKING:
@@ -36,8 +37,12 @@ def render(page: Page) -> str:
         "again": _("All of this again:"),
         "unseen": _("not observed"),
     }
-    text: str = _template().render(page=page, language=i18n.language(), words=words_of_page)
-    return text
+    return _template("page.html").render(page=page, language=i18n.language(), words=words_of_page)
+
+
+def mail(page: Page) -> str:
+    """Return a page as mail programs show it: tables, and drawings in characters; they drop SVG and styles."""
+    return _template("mail.html").render(page=page, language=i18n.language())
 
 
 def render_table(table: Table, site: str, title: str) -> str:
@@ -49,7 +54,7 @@ def render_table(table: Table, site: str, title: str) -> str:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -61,10 +66,10 @@ def _template() -> Template:
     )
     environment.globals.update(
         cell=_cell, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
-        status_word=_status_word, shape=_shape,
+        status_word=_status_word, shape=_shape, drawn=drawn,
     )  # fmt: skip
     environment.filters["plain"] = _plain
-    return environment.get_template("page.html")
+    return environment.get_template(name)
 
 
 def _plain(text: object) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import StringIO
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from samaops.i18n import _
@@ -17,6 +18,7 @@ from samaops.render.layout import CommandLine, Hanging
 _STEPS = "▁▂▃▄▅▆▇█"
 _LEVELS = {"ok": "█", "warning": "▅", "critical": "▂", "unknown": "·", "": "█"}
 _BAR = 24
+_MAIL_WIDTH = 78
 
 
 def screen(page: Page) -> Group:
@@ -32,6 +34,14 @@ def screen(page: Page) -> Group:
     lines += [Text("")] if page.commands else []
     lines += [CommandLine(escape.command(command), indent=2) for command in page.commands]
     return Group(*lines)
+
+
+def mail(page: Page) -> str:
+    """Return a page as plain text of 78 columns, for mail."""
+    written = StringIO()
+    console = Console(file=written, width=_MAIL_WIDTH, color_system=None, force_terminal=False)
+    console.print(screen(page))
+    return "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n"
 
 
 def markdown(page: Page) -> str:

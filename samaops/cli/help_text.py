@@ -86,6 +86,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("report availability --since 7d -o markdown", N_("the last seven days, to paste")),
     ),
     "report kpi": (("report kpi --month 2026-10", N_("one month against the guide's objectives")),),
+    "report monthly": (
+        ("report monthly", N_("the last whole month")),
+        ("report monthly --month 2026-10 -o html --to october.html", N_("one file, to hand on or print")),
+    ),
+    "report incident": (
+        ("report incident --since 03:00 --until 04:00", N_("last night, in its order")),
+        ("report incident --since '2026-01-31 03:00' -o markdown", N_("until now, to paste")),
+    ),
     "report capacity": (("report capacity --since 90d", N_("by the days of the last three months")),),
     "schedule run": (("schedule run", N_("in the foreground, until it is ended")),),
     "schedule list": (("schedule list", N_("what is next, and how the last one ended")),),

@@ -153,24 +153,6 @@ class Samples:
             raise
         return len(rows)
 
-    def first_at(self) -> datetime | None:
-        """Return the first minute of which anything is known; None where nothing is."""
-        from sqlalchemy import func, select
-
-        found = []
-        for table in (_minutes(), _condensed()):
-            chosen = select(func.min(table.c.at).label("at")).where(table.c.site == self._site)
-            found += [row.at for row in self._journal.rows_of(chosen, table.name) if row.at is not None]
-        return _moment(min(found)) if found else None
-
-    def last_of(self, subject: str, since: datetime) -> datetime | None:
-        """Return the newest minute since then in which a subject was seen; None where it was not."""
-        found = None
-        for piece in self._young(_number(since), _number(datetime.now(timezone.utc)) + 1):
-            if piece.subject == subject and piece.runs[0][0] != UNOBSERVED:
-                found = piece.at
-        return None if found is None else _moment(found)
-
     def read(self, since: datetime, until: datetime) -> Iterator[Piece]:
         """Yield what is known of the minutes from one moment to before another, of each subject in the order of time."""
         from sqlalchemy import select

@@ -367,7 +367,9 @@ class Scheduler:
             self._stay(staying[0], planned)
             return
         others = self._others(now)
-        same = [run for run in others if run.job == job.name and not (job.stays and run.host != self._owner.host)]
+        same = [
+            run for run in others if run.job == job.name and not (job.stays and run.host != self._owner.host)
+        ]
         if same:
             self._overlap(job, self._row(job, planned, OVERLAPPED, trigger), same, passed)
             return

@@ -118,9 +118,6 @@ def test_two_years_take_less_than_200_mb(tmp_path: Path) -> None:
         + a_day["hours"] * (KEPT_HOURS_DAYS - KEPT_MINUTES_DAYS)
         + a_day["days"] * (KEPT_DAYS - KEPT_HOURS_DAYS)
     )
-    print(
-        {name: round(size / 1000) for name, size in a_day.items()}, "kB a day,", round(whole / 1e6, 1), "MB"
-    )
     assert whole < MOST_BYTES
     assert a_day["minutes"] > a_day["hours"] > a_day["days"] > 0
 

@@ -33,9 +33,12 @@ _MOST_AT_ONCE = 48
 _READ_AT_ONCE = 2000
 _STEP = math.log(1.05)
 _LETTERS = {UP: "u", DEGRADED: "g", DOWN: "d", UNOBSERVED: "n"}
+_ONE = {state: ((state, 1),) for state in _LETTERS}
 _STATES = {letter: state for state, letter in _LETTERS.items()}
 # Of these units it is kept how often each value was: of others nobody asks for a percentile.
 _WITH_STEPS = ("ms",)
+# Nearly all samples are no more than a subject, a state, a value and its unit.
+_COMMON = 4
 # Our own row: what looking cost, in ms of processor time.
 COST = "samaops/cost"
 _encode, _decode = msgspec.json.encode, msgspec.json.decode
@@ -57,11 +60,13 @@ class Figures(Struct, array_like=True):
 
     def add(self, value: float, unit: str = "", age_seconds: float | None = None) -> None:
         """Take in the value of one more minute, later than those before."""
-        self.unit = unit or self.unit
+        if unit:
+            self.unit = unit
         self.count += 1
         self.total += value
         self.last = value
-        self.largest = value if self.largest is None else max(self.largest, value)
+        if self.largest is None or value > self.largest:
+            self.largest = value
         if age_seconds is not None:
             self.oldest_seconds = max(age_seconds, self.oldest_seconds or 0.0)
         if self.unit in _WITH_STEPS:
@@ -102,12 +107,28 @@ Runs = tuple[tuple[str, int], ...]
 
 
 class Piece(Struct, frozen=True):
-    """A subject from a minute on (since 1970, UTC): how many minutes in which state, one after the other, and its figures."""
+    """A subject from a minute on (since 1970, UTC): how many minutes in which state, one after the other, and its figures.
+
+    Of a single minute ``sample`` stands in their place.
+    """
 
     subject: str
     at: int
     runs: Runs
     figures: Figures | None = None
+    sample: Sample | None = None
+
+    def add_to(self, figures: Figures) -> None:
+        """Put the values into figures of earlier minutes."""
+        if self.figures is not None:
+            figures.join(self.figures)
+        elif self.sample is not None and self.sample.value is not None:
+            figures.add(self.sample.value, self.sample.unit, self.sample.age_seconds)
+
+    @property
+    def has_values(self) -> bool:
+        """Whether any value is known."""
+        return self.figures is not None or (self.sample is not None and self.sample.value is not None)
 
 
 class Samples:
@@ -153,24 +174,6 @@ class Samples:
             raise
         return len(rows)
 
-    def first_at(self) -> datetime | None:
-        """Return the first minute of which anything is known; None where nothing is."""
-        from sqlalchemy import func, select
-
-        found = []
-        for table in (_minutes(), _condensed()):
-            chosen = select(func.min(table.c.at).label("at")).where(table.c.site == self._site)
-            found += [row.at for row in self._journal.rows_of(chosen, table.name) if row.at is not None]
-        return _moment(min(found)) if found else None
-
-    def last_of(self, subject: str, since: datetime) -> datetime | None:
-        """Return the newest minute since then in which a subject was seen; None where it was not."""
-        found = None
-        for piece in self._young(_number(since), _number(datetime.now(timezone.utc)) + 1):
-            if piece.subject == subject and piece.runs[0][0] != UNOBSERVED:
-                found = piece.at
-        return None if found is None else _moment(found)
-
     def read(self, since: datetime, until: datetime) -> Iterator[Piece]:
         """Yield what is known of the minutes from one moment to before another, of each subject in the order of time."""
         from sqlalchemy import select
@@ -211,8 +214,8 @@ class Samples:
             (_condensed(), KEPT_HOURS_DAYS, _DAY),
         ):
             border = _number(now - timedelta(days=days)) // length * length
-            for _turn in range(_MOST_AT_ONCE):
-                with failures(), self._journal.engine().begin() as connection:
+            with failures(), self._journal.engine().begin() as connection:
+                for _turn in range(_MOST_AT_ONCE):
                     start = self._oldest(connection, table, border, length)
                     if start is None:
                         break
@@ -296,6 +299,8 @@ def _seen(minute: Minute) -> bytes:
 
 def sample_of(parts: Sequence[Any]) -> Sample:
     """Return a sample as its row has it."""
+    if len(parts) == _COMMON:
+        return Sample(parts[0], _STATES[parts[1]], parts[2], parts[3])
     subject, letter, value, unit, age, reason = (*parts, *(None,) * 6)[:6]
     return Sample(subject, _STATES[letter], value, unit or "", age, reason or "")
 
@@ -305,11 +310,7 @@ def _pieces(row: Any) -> Iterator[Piece]:
         listed = _decode(row.seen)
         for parts in listed:
             sample = sample_of(parts)
-            figures = None
-            if sample.value is not None:
-                figures = Figures(steps={})
-                figures.add(sample.value, sample.unit, sample.age_seconds)
-            yield Piece(sample.subject, row.at, ((sample.state, 1),), figures)
+            yield Piece(sample.subject, row.at, _ONE[sample.state], None, sample)
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise HistoryError(_unreadable(row.at)) from error
 
@@ -368,9 +369,9 @@ def _joined(subject: str, pieces: Sequence[Piece], start: int, length: int) -> P
             continue
         runs += [(UNOBSERVED, piece.at - place), *piece.runs]
         place = piece.at + sum(count for _state, count in piece.runs)
-        if piece.figures is not None:
+        if piece.has_values:
             figures = figures or Figures(steps={})
-            figures.join(piece.figures)
+            piece.add_to(figures)
     runs.append((UNOBSERVED, start + length - place))
     return Piece(subject, start, joined(runs), figures)
 

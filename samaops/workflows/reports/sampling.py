@@ -91,7 +91,7 @@ def look(site: Site, minute: datetime, seconds: float = LOOK_SECONDS) -> Minute:
     snapshot = engine.observe(collectors, site, selection, seconds)
     samples = [*samples_of(snapshot, site)]
     if minute.minute == NOTIFICATIONS_AT:
-        samples += _notifications(site, minute)
+        samples += _notifications(site)
     cost = round((time.process_time() - began) * 1000)
     return redaction.redacted(Minute(minute, tuple(samples), cost), site)  # type: ignore[no-any-return]
 
@@ -279,7 +279,7 @@ _READERS: dict[str, Reader] = {
 # How many notifications of an hour were published.
 
 
-def _notifications(site: Site, minute: datetime) -> Iterator[Sample]:
+def _notifications(site: Site) -> Iterator[Sample]:
     """Yield how many notifications were due in the last hour but five minutes, and how many of them are published."""
     settings = site.settings.postgresql
     if settings is None or not settings.notifications_table:

@@ -131,14 +131,14 @@ class Seen:
             for state, minutes in piece.runs:
                 subject.take(at, state, minutes)
                 at += minutes
-            if piece.figures is not None:
+            if piece.has_values:
                 # No zone changes its clock or its day within a quarter of an hour.
                 if piece.at // 15 != hour_of:
                     hour_of, day = piece.at // 15, moment(piece.at).astimezone(zone).date()
                 figures = subject.figures.get(day)
                 if figures is None:
                     figures = subject.figures[day] = Figures(steps={})
-                figures.join(piece.figures)
+                piece.add_to(figures)
 
     def subject(self, name: str) -> Subject:
         """Return a subject; one that was never seen has nothing."""

@@ -1,1 +1,1 @@
-"""Tests of what is told of a period."""
+"""What is told of a period, by samples that a test has made."""

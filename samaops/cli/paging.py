@@ -101,8 +101,8 @@ class Paging(Struct, frozen=True):
         except OSError as error:
             message = _("{path} cannot be written: {reason}")
             raise UsageError(message.format(path=self.to, reason=reason_of(error))) from error
-        said = _("written to {path}").format(path=self.to)
-        screen.console(stderr=True).print(f"samaops: {escape.command(said)}", soft_wrap=True)
+        sentence = _("written to {path}").format(path=self.to)
+        screen.console(stderr=True).print(f"samaops: {escape.command(sentence)}", soft_wrap=True)
 
     @staticmethod
     def _leave(*, is_whole: bool) -> None:

@@ -56,12 +56,12 @@ class Section(Struct, frozen=True):
 
 
 class Page(Struct, frozen=True):
-    """All of it. ``kind`` names it for programs (``samaops/<kind>/1``); moments are in UTC.
+    """All of it. ``schema`` names it for programs; moments are in UTC.
 
     ``answer`` is all of it in one sentence; ``notes`` say what was not observed and why; ``figures`` are numbers about all of it.
     """
 
-    kind: str
+    schema: str
     site: str
     title: str
     period: str
@@ -80,7 +80,7 @@ class Page(Struct, frozen=True):
 def document(page: Page) -> dict[str, Any]:
     """Return a page as plain values, for JSON: its parts by their names."""
     return {
-        "schema": f"samaops/{page.kind}/1",
+        "schema": page.schema,
         "site": page.site,
         "title": page.title,
         "period": page.period,

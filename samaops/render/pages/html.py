@@ -49,7 +49,7 @@ def render_table(table: Table, site: str, title: str) -> str:
     """Return a list as a file of HTML."""
     now = datetime.now(timezone.utc)
     section = Section(table.kind, title, table)
-    page = Page(table.kind, site, title, "", now, now, now, table.answer or table.empty, (section,))
+    page = Page("", site, title, "", now, now, now, table.answer or table.empty, (section,))
     return render(page)
 
 

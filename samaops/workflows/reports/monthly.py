@@ -49,7 +49,7 @@ from samaops.workflows.reports.parts import (
     work,
 )
 
-KIND = "monthly"
+SCHEMA = "samaops/monthly/1"
 PartT = TypeVar("PartT")
 _MONTHS = (
     N_("January"), N_("February"), N_("March"), N_("April"), N_("May"), N_("June"), N_("July"), N_("August"),
@@ -141,7 +141,7 @@ def compose(site: Site, of: MonthlyReport) -> Page:
     sections = tuple(_sections(site, of))
     month = of.period
     return Page(
-        KIND,
+        SCHEMA,
         site.name,
         title_of(month),
         _period_words(site, month),
@@ -191,12 +191,12 @@ def _service(of: MonthlyReport) -> Availability | None:
 def _answer(of: MonthlyReport) -> str:
     """Say the month in one sentence: was the service there, which objectives were missed, what happened."""
     vip, budget = _service(of), of.budget
-    said = []
+    sentences = []
     if vip is None or not vip.coverage or budget is None:
-        said.append(_("The availability of the service was not observed"))
+        sentences.append(_("The availability of the service was not observed"))
     else:
         text = _("Available {bounds} (target {target} %, observed for {coverage} of the time)")
-        said.append(
+        sentences.append(
             text.format(
                 bounds=words.bounds(vip.outside_planned),
                 target=number(f"{budget.target:g}"),
@@ -209,14 +209,14 @@ def _answer(of: MonthlyReport) -> str:
         text = _("{met} of {count} objectives met")
         if len(known) < len(of.kpis):
             text = _("{met} of {count} objectives met, {unseen} not known")
-        said.append(text.format(met=met, count=len(known), unseen=len(of.kpis) - len(known)))
+        sentences.append(text.format(met=met, count=len(known), unseen=len(of.kpis) - len(known)))
     else:
-        said.append(_("no objective was observed"))
-    said.append(events.counted_incidents(of))
+        sentences.append(_("no objective was observed"))
+    sentences.append(events.counted_incidents(of))
     lost = jobs.lost_runs(of)
     if lost:
-        said.append(jobs.counted_lost(lost))
-    return joined(said)
+        sentences.append(jobs.counted_lost(lost))
+    return joined(sentences)
 
 
 def _status(of: MonthlyReport, sections: Sequence[Section]) -> Status:

@@ -122,7 +122,15 @@ def changes(site: Site, of: MonthlyReport) -> Section:
             answer = _("Nothing was changed through samaops")
     since, until = (each.astimezone(jobs.zone_of(site)) for each in (of.period.since, of.period.until))
     command = f"history list --since {since:%Y-%m-%d} --until '{until:%Y-%m-%d %H:%M}' --limit 2000"
-    table = listed("changes", columns, rows, answer, notes=cut(len(newest)), commands=(typed(site, command),), figures={"changes": None if names.CHANGES in of.missing else len(of.changes), "bad": len(bad)})  # fmt: skip
+    table = listed(
+        "changes",
+        columns,
+        rows,
+        answer,
+        notes=cut(len(newest)),
+        commands=(typed(site, command),),
+        figures={"changes": None if names.CHANGES in of.missing else len(of.changes), "bad": len(bad)},
+    )
     is_seen = names.CHANGES not in of.missing
     status = UNKNOWN if not is_seen else WARNING if bad else OK
     return Section("changes", _("Changes"), table, (), status, is_seen)

@@ -60,7 +60,16 @@ def capacity(site: Site, of: MonthlyReport) -> Section:
         for each in grown
     )
     charts = (Chart("bars", _("Who grew most"), points),) if points else ()
-    table = listed("capacity", columns, rows, answer, commands=tuple(typed(site, words) for words in (f"report capacity --month {of.period.label}", "disk grew")), figures={"growth": [_grown(each) for each in of.growth]})  # fmt: skip
+    table = listed(
+        "capacity",
+        columns,
+        rows,
+        answer,
+        commands=tuple(
+            typed(site, words) for words in (f"report capacity --month {of.period.label}", "disk grew")
+        ),
+        figures={"growth": [_grown(each) for each in of.growth]},
+    )
     soon = [each for each in dated if is_soon(each, of)]
     status = UNKNOWN if not is_seen else WARNING if soon else OK
     return Section("capacity", _("Growth"), table, charts, status, is_seen)

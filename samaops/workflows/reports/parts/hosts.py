@@ -59,7 +59,15 @@ def servers(site: Site, of: MonthlyReport) -> Section:
         notes.append(_("Users, rights and keys: nothing to compare with; two monthly runs are needed"))
     elif not of.access:
         notes.append(_("Users, rights and keys: the same as at the run before"))
-    table = listed("servers", columns, rows, answer, notes=tuple(notes), commands=(typed(site, "maintain monthly --only updates,access,certificates --dry-run"),), figures={"seen_at": iso(run.at) if run else None})  # fmt: skip
+    table = listed(
+        "servers",
+        columns,
+        rows,
+        answer,
+        notes=tuple(notes),
+        commands=(typed(site, "maintain monthly --only updates,access,certificates --dry-run"),),
+        figures={"seen_at": iso(run.at) if run else None},
+    )
     status = worst(str(row["level"]) for row in rows if row["level"]) if run else UNKNOWN
     return Section("servers", _("Updates, certificates, users"), table, (), status, run is not None)
 

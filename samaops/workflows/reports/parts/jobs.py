@@ -58,12 +58,20 @@ def maintenance(site: Site, of: MonthlyReport) -> Section:
         answer = _("Not observed: no run of a job was kept for this month")
     else:
         answer = counted_lost(lost) if lost else _("Every run that is known went well")
-    told = lost[-_MOST_LOST:]
-    notes = [_lost_words(site, run) for run in reversed(told)] + list(cut(len(lost), _MOST_LOST))
-    commands = dict.fromkeys([f"schedule explain {run.job}" for run in reversed(told)][:8]) or (
+    shown = lost[-_MOST_LOST:]
+    notes = [_lost_words(site, run) for run in reversed(shown)] + list(cut(len(lost), _MOST_LOST))
+    commands = dict.fromkeys([f"schedule explain {run.job}" for run in reversed(shown)][:8]) or (
         "schedule list",
     )
-    table = listed("maintenance", columns, rows, answer, notes=tuple(notes), commands=tuple(typed(site, words) for words in commands), figures={"lost": [to_builtins(run) for run in told]})  # fmt: skip
+    table = listed(
+        "maintenance",
+        columns,
+        rows,
+        answer,
+        notes=tuple(notes),
+        commands=tuple(typed(site, words) for words in commands),
+        figures={"lost": [to_builtins(run) for run in shown]},
+    )
     status = UNKNOWN if not rows else WARNING if lost else OK
     return Section("maintenance", _("Maintenance"), table, (), status, bool(rows))
 
@@ -71,8 +79,8 @@ def maintenance(site: Site, of: MonthlyReport) -> Section:
 def _lost_words(site: Site, run: Run) -> str:
     words = STATE_WORDS[run.state]()
     text = _("{job}, {moment}: {how}: {reason}") if run.reason else _("{job}, {moment}: {how}")
-    said = text.format(job=run.job, moment=clock(site, run.planned_at), how=words, reason=run.reason)
-    return f"{said} (×{run.count})" if run.count > 1 else said
+    sentence = text.format(job=run.job, moment=clock(site, run.planned_at), how=words, reason=run.reason)
+    return f"{sentence} (×{run.count})" if run.count > 1 else sentence
 
 
 def _job_rows(of: MonthlyReport) -> Iterator[Row]:

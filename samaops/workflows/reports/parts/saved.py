@@ -35,8 +35,8 @@ _NEWEST_BACKUPS = 7
 
 
 def backups(site: Site, of: MonthlyReport) -> Section:
-    told = _told_backups(of)
-    rows = [_backup(site, each) for each in told]
+    shown = _told_backups(of)
+    rows = [_backup(site, each) for each in shown]
     columns = (
         Column("id", _("backup"), is_copied=True),
         Column("when", _("when"), is_copied=True),
@@ -54,7 +54,15 @@ def backups(site: Site, of: MonthlyReport) -> Section:
         if each.bytes is not None
     )
     charts = (Chart("line", _("Size of the backups"), points),) if len(points) > 2 else ()
-    table = listed("backups", columns, rows, answer, notes=cut(len(of.backups), len(told)), commands=(typed(site, "backup list"),), figures=_drill_figures(of))  # fmt: skip
+    table = listed(
+        "backups",
+        columns,
+        rows,
+        answer,
+        notes=cut(len(of.backups), len(shown)),
+        commands=(typed(site, "backup list"),),
+        figures=_drill_figures(of),
+    )
     grade = of.drilled.grades.restored if of.drilled else None
     status = (
         UNKNOWN

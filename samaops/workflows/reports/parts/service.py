@@ -52,7 +52,15 @@ def availability(site: Site, of: MonthlyReport) -> Section:
     service = next((each for each in of.availability if each.subject == SERVICE), None)
     notes = tuple(_planned_notes(site, service))
     answer = _budget_words(of, service)
-    table = listed("availability", columns, rows, answer, notes=notes, commands=(typed(site, f"report availability --month {of.period.label}"),), figures={"budget": to_builtins(of.budget) if of.budget else None})  # fmt: skip
+    table = listed(
+        "availability",
+        columns,
+        rows,
+        answer,
+        notes=notes,
+        commands=(typed(site, f"report availability --month {of.period.label}"),),
+        figures={"budget": to_builtins(of.budget) if of.budget else None},
+    )
     return Section(
         "availability",
         _("Availability"),

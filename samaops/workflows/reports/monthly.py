@@ -34,9 +34,11 @@ from samaops.workflows.reports import (
     capacity,
     incidents,
     kpi,
-    period,
+    planned,
     remembered,
 )
+from samaops.workflows.reports import period as periods
+from samaops.workflows.reports import seen as seen_of
 from samaops.workflows.reports.parts import (
     events,
     filling,
@@ -48,6 +50,7 @@ from samaops.workflows.reports.parts import (
     words,
     work,
 )
+from samaops.workflows.reports.seen import Seen
 
 SCHEMA = "samaops/monthly/1"
 PartT = TypeVar("PartT")
@@ -63,7 +66,7 @@ _EARLIER = timedelta(days=45)
 
 def report(site: Site, month: str = "", now: datetime | None = None) -> Page:
     """Return the report of a month such as ``2026-10``; of the last whole one where it is empty. Raises UsageError."""
-    gathered = gather(site, period.of_month(site, month, now), now)
+    gathered = gather(site, periods.of_month(site, month, now), now)
     page: Page = redaction.redacted(compose(site, gathered), site)
     return page
 
@@ -79,7 +82,11 @@ def gather(site: Site, month: Period, now: datetime | None = None) -> MonthlyRep
             missing[part] = error.message
             return None
 
-    seen = read(AVAILABILITY, lambda: availability.observed(site, month)) or ()
+    times, _unknown = planned.read(site, month)
+    samples = read(AVAILABILITY, lambda: _samples(site, month))
+    if samples is None:
+        missing |= dict.fromkeys((KPIS, CAPACITY), missing[AVAILABILITY])
+    seen = availability.of_seen(samples, site, month, times) if samples else ()
     vip = next((each for each in seen if each.subject == SERVICE), None)
     changes = read(CHANGES, lambda: remembered.changes(site, month)) or ()
     known = read(RUNS, lambda: remembered.routines(site, month.since, month.until + _LATE)) or ()
@@ -90,19 +97,24 @@ def gather(site: Site, month: Period, now: datetime | None = None) -> MonthlyRep
         now or datetime.now(timezone.utc),
         availability=seen,
         budget=availability.budget(vip) if vip is not None and vip.coverage else None,
-        kpis=read(KPIS, lambda: kpi.observed(site, month)) or (),
+        kpis=kpi.of_seen(samples, site, month, times) if samples else (),
         incidents=incidents.of(seen, changes, in_month),
         changes=changes,
         runs=read(RUNS, lambda: remembered.runs(site, month)) or (),
         routines=in_month,
         backups=_within(survey, month),
         drilled=_drilled(survey, month),
-        capacity=read(CAPACITY, lambda: capacity.foreseen(site, month)) or (),
+        capacity=capacity.of_seen(samples.on_days(month)) if samples else (),
         growth=read(CAPACITY, lambda: capacity.growth(site, month)) or (),
         servers=next((run for run in reversed(known) if run.command == MONTHLY.command), None),
         access=read(SERVERS, lambda: remembered.access(site, month.since - _EARLIER, month.until + _LATE)),
         missing=missing,
     )
+
+
+def _samples(site: Site, month: Period) -> Seen:
+    """Read the samples of the months of the trend: a month has a million, so they are read once for all that needs them."""
+    return seen_of.read(site, periods.before(site, month, kpi.MONTHS)[0].since, month.until)
 
 
 def _backups(site: Site) -> Survey | None:

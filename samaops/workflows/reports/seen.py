@@ -144,6 +144,18 @@ class Seen:
         """Return a subject; one that was never seen has nothing."""
         return self.subjects.get(name) or Subject()
 
+    def on_days(self, period: Period) -> Seen:
+        """Return the figures of the days of a period alone."""
+        first = period.since.astimezone(self._zone).date()
+        last = moment(number(period.until) - 1).astimezone(self._zone).date()
+        part = Seen((), self._zone)
+        for name, subject in self.subjects.items():
+            part.subjects[name] = Subject()
+            part.subjects[name].figures = {
+                day: figures for day, figures in subject.figures.items() if first <= day <= last
+            }
+        return part
+
     def figures(self, name: str, period: Period) -> Figures:
         """Return the figures of a subject in a period, of whole days."""
         first = period.since.astimezone(self._zone).date()

@@ -10,7 +10,6 @@ hours. Then availability, objectives (with their six months) and capacity of tha
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile

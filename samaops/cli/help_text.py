@@ -261,7 +261,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("disk usage", N_("who uses the disks of all servers, and whose it is")),
         ("disk usage --server db /data", N_("what lies below one directory")),
     ),
-    "disk grew": (("disk grew --server db", N_("who grew since yesterday, and when it is full")),),
+    "disk grew": (
+        ("disk grew --server db", N_("who grew since yesterday, and when it is full")),
+        ("disk grew --since 7d", N_("at once, by what the daily maintenance has kept")),
+    ),
     "disk clean": (
         ("disk clean --server workers --dry-run", N_("what can be given back without losing anything")),
         ("disk clean --server workers --only journal", N_("the oldest of the journal, by name")),

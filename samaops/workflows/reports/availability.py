@@ -131,13 +131,14 @@ def table(site: Site, period: Period) -> Table:
         Column("outside", _("without planned"), True),
         Column("coverage_words", _("observed"), True),
         Column("down", _("down"), True),
-        Column("planned", _("planned"), True),
+        Column("planned_words", _("planned"), True),
     )
     rows = [_row(each) for each in found]
     notes = [*_notes(site, found, period), *([_planned_unknown(reason)] if reason else [])]
     made = look.table(site, "availability", columns, rows, _answer(found, period), notes, is_whole=not reason)
     commands = () if found else (look.command(site, "schedule list"),)
-    figures = {"period": to_builtins(period), "target": TARGET, "critical": CRITICAL}
+    left = to_builtins(budget(found[0])) if found else None
+    figures = {"period": to_builtins(period), "target": TARGET, "critical": CRITICAL, "budget": left}
     return replace(made, figures=figures, commands=commands)
 
 
@@ -153,7 +154,7 @@ def _row(each: Availability) -> dict[str, Any]:
         "outside": interval(each.outside_planned),
         "coverage_words": percent(each.coverage),
         "down": duration(60 * each.down_minutes) if each.down_minutes else "0",
-        "planned": duration(60 * each.planned_minutes) if each.planned_minutes else "0",
+        "planned_words": duration(60 * each.planned_minutes) if each.planned_minutes else "0",
         "outages": [{**to_builtins(span), "minutes": span.minutes} for span in each.outages],
     }
 

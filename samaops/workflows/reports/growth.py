@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct, ValidationError
 from msgspec.structs import replace
 
+from samaops.config import consistency
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.availability import Growth
 from samaops.facts.maintenance import MountUse
@@ -106,6 +107,8 @@ def of_held(kept: Sequence[Held]) -> tuple[Growth, ...]:
 
 def table(site: Site, server: str, since: datetime) -> Table:
     """Return who grew since a moment by what was kept, without a look. Raises UsageError, UnavailableError."""
+    if server and server not in site.settings.servers:
+        raise UsageError(consistency.not_a_server(server, site.settings), hint="samaops config show")
     now = datetime.now(timezone.utc)
     if since >= now:
         raise UsageError(_("--since lies in the future"), hint="--since 7d")
@@ -139,7 +142,7 @@ def _row(each: Growth, paths: Mapping[tuple[str, str], str], newest: datetime | 
     grown_bytes = each.grown_bytes or 0
     seconds = (newest - each.since).total_seconds()
     return {
-        "server": each.server, "mount": None, "path": paths[each.server, each.owner], "is_disk": False,
+        "server": each.server, "mount": "", "path": paths[each.server, each.owner], "is_disk": False,
         "grown_bytes": grown_bytes, "grown": ("+" if grown_bytes >= 0 else "-") + size(abs(grown_bytes)),
         "since": duration(seconds), "seconds": round(seconds), "owner": each.owner,
         "owner_words": disk_owners.word(each.owner), "size_bytes": each.size_bytes, "size": size(each.size_bytes),

@@ -48,7 +48,7 @@ def test_a_good_month_meets_what_it_can_show(tmp_path: Path) -> None:
     assert found["connections"].value == 10_000
     assert {each.coverage for each in found.values()} == {100.0}
     assert [month.value for month in found["availability"].trend] == [None] * 5 + [100.0]
-    assert [month.month for month in found["availability"].trend][0] == "2026-06"
+    assert next(month.month for month in found["availability"].trend) == "2026-06"
 
 
 def test_a_first_day_is_no_month(tmp_path: Path) -> None:

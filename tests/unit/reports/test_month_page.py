@@ -250,3 +250,11 @@ def test_what_is_left_to_do_begins_with_a_command(page: Page) -> None:
     assert "samaops disk grew" in commands
     assert "samaops schedule explain backup" in commands
     assert "samaops backup drill" not in commands  # one was tried on the 1st
+
+
+def test_what_fills_and_was_not_seen_has_no_figure(page: Page) -> None:
+    made = months.report()
+    unseen = replace(made.capacity[0], now=0.0, points=0, full_on=None, reason="it was not observed")
+    (row,) = document(page_of(replace(made, capacity=(unseen,))))["sections"]["capacity"]["rows"]
+    assert row["now"] is None
+    assert "0" not in row["shown_now"]

@@ -116,12 +116,14 @@ def _of_unit(value: float | None, unit: str, *, is_signed: bool = False) -> str 
 
 
 def _full(each: Capacity) -> Row:
+    is_seen = each.points > 0
     return {
         **to_builtins(each),
+        "now": each.now if is_seen else None,
         "level": None,
         "reason": each.reason or None,
         "shown_subject": place(each),
-        "shown_now": _of_unit(each.now, each.unit),
+        "shown_now": _of_unit(each.now, each.unit) if is_seen else _("not observed"),
         "shown_limit": _of_unit(each.limit, each.unit),
         "shown_growth": _of_unit(each.growth_per_day, each.unit, is_signed=True),
         "shown_full": band(each) or None,

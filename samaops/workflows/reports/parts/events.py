@@ -11,7 +11,6 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.history import STATUS_WORDS, PastChange
 from samaops.model.page import Section
 from samaops.model.table import Column
-from samaops.site import jobs
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.words import (
     BAD,
@@ -24,6 +23,7 @@ from samaops.workflows.reports.parts.words import (
     iso,
     listed,
     typed,
+    typed_moment,
     unread,
 )
 
@@ -65,7 +65,7 @@ def incidents(site: Site, of: MonthlyReport) -> Section:
 
 
 def _incident(site: Site, each: Incident) -> Row:
-    since, until = clock(site, each.since), clock(site, each.until)
+    since, until = (typed_moment(site, moment) for moment in (each.since, each.until))
     return {
         "since": iso(each.since),
         "until": iso(each.until) if each.is_over else None,
@@ -78,9 +78,9 @@ def _incident(site: Site, each: Incident) -> Row:
         "changes": list(each.changes),
         "who": list(each.who),
         "is_verified": each.is_verified,
-        "command": typed(site, f"report incident --since '{since}' --until '{until}'"),
+        "command": typed(site, f"report incident --since {since} --until {until}"),
         "level": BAD if each.service_minutes else WARNING,
-        "shown_since": since,
+        "shown_since": clock(site, each.since),
         "shown_time": in_minutes(each.minutes)
         if each.is_over
         else _("{time}, goes on").format(time=in_minutes(each.minutes)),
@@ -120,8 +120,8 @@ def changes(site: Site, of: MonthlyReport) -> Section:
             answer = joined([answer, text.format(count=len(bad))])
         if not count:
             answer = _("Nothing was changed through samaops")
-    since, until = (each.astimezone(jobs.zone_of(site)) for each in (of.period.since, of.period.until))
-    command = f"history list --since {since:%Y-%m-%d} --until '{until:%Y-%m-%d %H:%M}' --limit 2000"
+    since, until = (typed_moment(site, moment) for moment in (of.period.since, of.period.until))
+    command = f"history list --since {since} --until {until} --limit 2000"
     table = listed(
         "changes",
         columns,

@@ -58,6 +58,11 @@ def clock(site: Site, moment: datetime) -> str:
     return moment.astimezone(jobs.zone_of(site)).strftime("%Y-%m-%d %H:%M")
 
 
+def typed_moment(site: Site, moment: datetime) -> str:
+    """Return a moment as an option takes it, with its offset: it means the same on every machine."""
+    return moment.astimezone(jobs.zone_of(site)).isoformat(timespec="minutes")
+
+
 def iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(timezone.utc).isoformat(timespec="seconds")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timezone
 
 from samaops.facts import month as names
 from samaops.facts.availability import (
@@ -25,9 +24,9 @@ from samaops.workflows.reports.parts.words import BAD, MOST_ROWS, WARNING, in_mi
 
 
 def following(site: Site, of: MonthlyReport) -> Section:
-    rows = [{"work": work, "why": why, "command": typed(site, command)} for work, why, command in _work(of)][
-        :MOST_ROWS
-    ]
+    rows = [
+        {"work": work, "why": why, "command": typed(site, command)} for work, why, command in _work(site, of)
+    ][:MOST_ROWS]
     columns = (
         Column("work", _("what")),
         Column("why", _("why")),
@@ -41,7 +40,7 @@ def following(site: Site, of: MonthlyReport) -> Section:
     return Section("next", _("Next month"), table, (), "")
 
 
-def _work(of: MonthlyReport) -> Iterator[tuple[str, str, str]]:
+def _work(site: Site, of: MonthlyReport) -> Iterator[tuple[str, str, str]]:
     """Yield what this month leaves to do: what, why, and the command to begin with."""
     month = of.period.label
     for kpi in of.kpis:
@@ -61,10 +60,7 @@ def _work(of: MonthlyReport) -> Iterator[tuple[str, str, str]]:
             why = _("{time} of the service, and nothing says why").format(
                 time=in_minutes(incident.service_minutes)
             )
-            since, until = (
-                each.astimezone(timezone.utc).isoformat(timespec="minutes")
-                for each in (incident.since, incident.until)
-            )
+            since, until = (typed_moment(site, moment) for moment in (incident.since, incident.until))
             yield _("Find the cause of an incident"), why, f"report incident --since {since} --until {until}"
     for each in of.capacity:
         if each.full_on is not None and is_soon(each, of):

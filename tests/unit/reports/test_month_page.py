@@ -258,3 +258,11 @@ def test_what_fills_and_was_not_seen_has_no_figure(page: Page) -> None:
     (row,) = document(page_of(replace(made, capacity=(unseen,))))["sections"]["capacity"]["rows"]
     assert row["now"] is None
     assert "0" not in row["shown_now"]
+
+
+def test_an_incident_without_a_cause_is_work(page: Page) -> None:
+    made = months.report()
+    unknown = tuple(replace(each, cause="") for each in made.incidents)
+    rows = document(page_of(replace(made, incidents=unknown)))["sections"]["next"]["rows"]
+    since, until = "2026-10-12T03:07+00:00", "2026-10-12T03:37+00:00"
+    assert f"samaops report incident --since {since} --until {until}" in {row["command"] for row in rows}

@@ -20,7 +20,15 @@ from samaops.workflows.reports.parts.hosts import OF_SERVERS
 from samaops.workflows.reports.parts.jobs import lost_runs
 from samaops.workflows.reports.parts.objectives import amount, kpi_value
 from samaops.workflows.reports.parts.saved import at_of
-from samaops.workflows.reports.parts.words import BAD, MOST_ROWS, WARNING, in_minutes, listed, typed
+from samaops.workflows.reports.parts.words import (
+    BAD,
+    MOST_ROWS,
+    WARNING,
+    in_minutes,
+    listed,
+    typed,
+    typed_moment,
+)
 
 
 def following(site: Site, of: MonthlyReport) -> Section:

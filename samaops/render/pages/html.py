@@ -12,7 +12,7 @@ from samaops import i18n
 from samaops.i18n import _
 from samaops.model.history import local
 from samaops.model.page import Page, Section
-from samaops.model.status import Status
+from samaops.model.status import Status, worst
 from samaops.model.table import Column, Table
 from samaops.render import escape, words
 from samaops.render.pages import drawing
@@ -49,7 +49,9 @@ def render_table(table: Table, site: str, title: str) -> str:
     """Return a list as a file of HTML."""
     now = datetime.now(timezone.utc)
     section = Section(table.kind, title, table)
-    page = Page("", site, title, "", now, now, now, table.answer or table.empty, (section,))
+    levels = [_STATUSES[row["level"]] for row in table.rows if row.get("level") in _STATUSES]
+    status = Status.UNKNOWN if not table.is_whole else worst(levels)
+    page = Page("", site, title, "", now, now, now, table.answer or table.empty, (section,), status)
     return render(page)
 
 

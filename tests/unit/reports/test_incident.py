@@ -124,7 +124,7 @@ def test_changes_jobs_and_findings_stand_in_their_order(site: Site) -> None:
         "backup begins",
         "backup failed after 4.0 min: disk full",
         "weekly missed: the machine was off",
-        "Redis refuses connections",
+        "redis/workers: Redis refuses connections",
         "Redis is stopped",
         "maintain daily ended: critical",
         "Restart the container samaconso_redis",

@@ -7,6 +7,7 @@ from typing import Any
 
 from samaops.facts import month as names
 from samaops.facts.month import Incident, MonthlyReport
+from samaops.facts.sample import WHOLE as SERVICE
 from samaops.i18n import _, joined, ngettext
 from samaops.model.history import STATUS_WORDS, PastChange
 from samaops.model.page import Section
@@ -22,6 +23,7 @@ from samaops.workflows.reports.parts.words import (
     in_minutes,
     iso,
     listed,
+    percent,
     typed,
     typed_moment,
     unread,
@@ -30,14 +32,29 @@ from samaops.workflows.reports.parts.words import (
 Row = dict[str, Any]
 
 
+# With less of the time observed, that no incident was seen says nothing.
+_LEAST_COVERAGE = 95.0
+
+
 def counted_incidents(of: MonthlyReport) -> str:
-    """Say how many incidents there were, and how long the service was down in them."""
-    if names.AVAILABILITY in of.missing or not any(each.coverage for each in of.availability):
+    """Say how many incidents were seen, and where little was observed, that this is not all."""
+    coverage = _coverage(of)
+    if not coverage:
         return _("incidents: not observed")
     count = len(of.incidents)
-    if not count:
-        return _("no incident was seen")
-    return ngettext("{count} incident", "{count} incidents", count).format(count=count)
+    if count:
+        return ngettext("{count} incident", "{count} incidents", count).format(count=count)
+    if coverage < _LEAST_COVERAGE:
+        return _("no incident was seen in the {coverage} of the time that were observed").format(
+            coverage=percent(coverage)
+        )
+    return _("no incident was seen")
+
+
+def _coverage(of: MonthlyReport) -> float:
+    """Return how much of the time the service was observed; of the best observed part where it never was."""
+    service = [each.coverage for each in of.availability if each.subject == SERVICE]
+    return max(service, default=0.0) or max((each.coverage for each in of.availability), default=0.0)
 
 
 def incidents(site: Site, of: MonthlyReport) -> Section:
@@ -59,9 +76,14 @@ def incidents(site: Site, of: MonthlyReport) -> Section:
     )
     table = listed("incidents", columns, rows, answer, notes=notes, commands=commands)
     is_seen = any(each.coverage for each in of.availability)
-    noticed = any(each.service_minutes for each in of.incidents)
-    status = UNKNOWN if not is_seen else BAD if noticed else WARNING if of.incidents else OK
+    status = _incident_status(of)
     return Section("incidents", _("Incidents"), table, (), status, is_seen)
+
+
+def _incident_status(of: MonthlyReport) -> str:
+    if of.incidents:
+        return BAD if any(each.service_minutes for each in of.incidents) else WARNING
+    return OK if _coverage(of) >= _LEAST_COVERAGE else UNKNOWN
 
 
 def _incident(site: Site, each: Incident) -> Row:

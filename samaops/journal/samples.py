@@ -181,7 +181,7 @@ class Samples:
         first, end = _number(since), _number(until)
         table = _condensed()
         near = select(table).where(table.c.site == self._site, table.c.at > first - _DAY, table.c.at < end)
-        for row in self._rows(near.order_by(table.c.at), table.name):
+        for row in self._rows(near.order_by(table.c.subject, table.c.at), table.name):
             piece = _cut(_piece(row), first, end)
             if piece is not None:
                 yield piece

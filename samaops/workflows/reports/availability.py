@@ -9,7 +9,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 
 from samaops.facts.availability import Availability, Bounds, Budget, Day, Period, Planned
-from samaops.facts.sample import DATABASE, DOWN, MEMBER, QUEUE, REDIS, SERVICE, WHOLE
+from samaops.facts.sample import DOWN, REDIS, WHOLE
 from samaops.i18n import _, number
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
@@ -22,8 +22,6 @@ from samaops.workflows.reports.seen import Counts, Interval, Seen, Subject
 
 # The guide's objective, in percent.
 TARGET, CRITICAL = 99.9, 99.5
-# What is there or is not; what fills or counts is told by capacity.
-_KINDS = (SERVICE, MEMBER, DATABASE, REDIS, QUEUE)
 _MEMORY = f"{REDIS}/memory"
 _SHOWN_OUTAGES = 5
 
@@ -36,7 +34,7 @@ def observed(site: Site, period: Period) -> tuple[Availability, ...]:
 
 def of_seen(of: Seen, site: Site, period: Period, times: Sequence[Planned] = ()) -> tuple[Availability, ...]:
     """Return each subject's availability by what was seen. Pure."""
-    subjects = dict(seen.by_subject(of, _KINDS))
+    subjects = dict(seen.by_subject(of, seen.WITH_STATES))
     subjects.pop(_MEMORY, None)
     if subjects and WHOLE not in subjects:
         subjects = {WHOLE: Subject(), **subjects}

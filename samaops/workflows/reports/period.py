@@ -17,7 +17,7 @@ _MONTH = re.compile(r"(\d{4})-(\d{1,2})")
 def of_month(site: Site, month: str, now: datetime | None = None) -> Period:
     """Return a month such as ``2026-10``, the last whole one where it is empty. Raises UsageError."""
     zone = jobs.zone_of(site)
-    now = _whole_minute(now or datetime.now(timezone.utc))
+    now = _end_of_minute(now or datetime.now(timezone.utc))
     if not month:
         return _month(before_first(first_of(now, zone)), zone, now)
     parts = _MONTH.fullmatch(month.strip())
@@ -32,8 +32,8 @@ def of_month(site: Site, month: str, now: datetime | None = None) -> Period:
 def between(site: Site, since: datetime, until: datetime, now: datetime | None = None) -> Period:
     """Return the time between two moments, until now at most. Raises UsageError where it is none."""
     zone = jobs.zone_of(site)
-    now = _whole_minute(now or datetime.now(timezone.utc))
-    first, end = _whole_minute(since), min(_whole_minute(until), now)
+    now = _end_of_minute(now or datetime.now(timezone.utc))
+    first, end = _whole_minute(since), min(_end_of_minute(until), now)
     if first >= end:
         raise UsageError(_("between --since and --until is no time"), hint="--since 7d --until today")
     last_day = (end - timedelta(minutes=1)).astimezone(zone).date()
@@ -87,3 +87,9 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
 
 def _whole_minute(moment: datetime) -> datetime:
     return moment.astimezone(timezone.utc).replace(second=0, microsecond=0)
+
+
+def _end_of_minute(moment: datetime) -> datetime:
+    """Return the end of the minute of a moment: the look of this minute is taken in its first seconds."""
+    minute = _whole_minute(moment)
+    return minute if minute == moment else minute + timedelta(minutes=1)

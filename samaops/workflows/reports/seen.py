@@ -10,7 +10,18 @@ from msgspec import Struct
 
 from samaops.errors import UnavailableError
 from samaops.facts.availability import Period
-from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, Span
+from samaops.facts.sample import (
+    DATABASE,
+    DEGRADED,
+    DOWN,
+    MEMBER,
+    QUEUE,
+    REDIS,
+    SERVICE,
+    UNOBSERVED,
+    UP,
+    Span,
+)
 from samaops.i18n import _
 from samaops.journal.history import HistoryError
 from samaops.journal.samples import Figures, Piece, Samples
@@ -18,6 +29,8 @@ from samaops.site import jobs
 from samaops.site.site import Site
 from samaops.workflows.reports.sampling import journal_of
 
+# What is there or is not; of what fills or counts, which is told by its values, states are not followed.
+WITH_STATES = (SERVICE, MEMBER, DATABASE, REDIS, QUEUE)
 # From one minute (since 1970) to before another.
 Interval = tuple[int, int]
 
@@ -127,10 +140,11 @@ class Seen:
             subject = self.subjects.get(piece.subject)
             if subject is None:
                 subject = self.subjects[piece.subject] = Subject()
-            at = piece.at
-            for state, minutes in piece.runs:
-                subject.take(at, state, minutes)
-                at += minutes
+            if piece.subject.partition("/")[0] in WITH_STATES:
+                at = piece.at
+                for state, minutes in piece.runs:
+                    subject.take(at, state, minutes)
+                    at += minutes
             if piece.has_values:
                 # No zone changes its clock or its day within a quarter of an hour.
                 if piece.at // 15 != hour_of:

@@ -32,7 +32,7 @@ SITE = Site(
                 ]
             },
             "pgbouncer": {"server": "db"},
-            "rabbitmq": {"server": "api", "queues": {"normal": {}, "urgent": {}}},
+            "rabbitmq": {"server": "api", "queues": {"normal": 5, "urgent": 9}},
         }
     )
 )

@@ -15,6 +15,11 @@ _NEAR = timedelta(minutes=10)
 # A repair may be begun a little before the first minute that was seen to be down, and end behind the last one.
 _BEFORE, _BEHIND = timedelta(minutes=5), timedelta(minutes=15)
 _DONE = ("verified", "applied")
+# What brings something back; a backup or a clean-up that ran beside an incident is no repair of it.
+_REPAIRS = (
+    "troubleshoot", "undo", "docker restart", "docker unpause", "docker set-limit", "workers", "balancer", "rollback",
+    "restore", "db cancel", "db terminate", "db checkpoint", "db set", "pool", "redis", "queue", "disk clean",
+)  # fmt: skip
 
 
 def of(
@@ -50,7 +55,7 @@ def _incident(
     since = min(span.since for span, _of in group)
     until = max(span.until for span, _of in group)
     made = [each for each in changes if since - _BEFORE <= _moment(each.at) <= until + _BEHIND]
-    done = [each for each in made if each.status in _DONE and not each.undone_by]
+    done = [each for each in made if _is_repair(each)]
     whole = [(span, each) for span, each in group if each.subject == WHOLE]
     return Incident(
         since,
@@ -64,6 +69,14 @@ def _incident(
         changes=tuple(each.id for each in made),
         who=tuple(dict.fromkeys(f"{each.user}@{each.host}" for each in done)),
         is_verified=any(each.status == "verified" for each in done) if done else None,
+    )
+
+
+def _is_repair(made: PastChange) -> bool:
+    """Return whether a change was to bring something back, was done, and was not taken back."""
+    is_done = made.status in _DONE and not made.undone_by
+    return is_done and (
+        bool(_cures(made)) or any(f"{made.verb} ".startswith(f"{verb} ") for verb in _REPAIRS)
     )
 
 

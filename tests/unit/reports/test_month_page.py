@@ -20,7 +20,7 @@ from samaops.model.page import Page
 from samaops.model.status import Status
 from samaops.render import json as json_face
 from samaops.render.pages import html, text
-from samaops.workflows.reports import monthly
+from samaops.workflows.reports import incidents, monthly
 from tests.answers import validated
 from tests.unit.reports import months
 
@@ -266,3 +266,12 @@ def test_an_incident_without_a_cause_is_work(page: Page) -> None:
     rows = document(page_of(replace(made, incidents=unknown)))["sections"]["next"]["rows"]
     since, until = "2026-10-12T03:07+00:00", "2026-10-12T03:37+00:00"
     assert f"samaops report incident --since {since} --until {until}" in {row["command"] for row in rows}
+
+
+def test_a_routine_beside_an_incident_is_no_repair() -> None:
+    beside = months.change(7, months.NIGHT + timedelta(minutes=2), "Sauvegarder samaconso", "verified")
+    beside = replace(beside, verb="backup create")
+    night, _planned = incidents.of(months.availability(), (beside,), ())
+    assert night.changes == (beside.id,)
+    assert night.repairs == night.who == ()
+    assert night.is_verified is None

@@ -275,3 +275,11 @@ def test_a_routine_beside_an_incident_is_no_repair() -> None:
     assert night.changes == (beside.id,)
     assert night.repairs == night.who == ()
     assert night.is_verified is None
+
+
+def test_of_a_job_that_runs_often_no_total_is_told(page: Page) -> None:
+    made = months.report()
+    sampled = tuple(replace(run, job="sample") for run in made.runs)
+    section = document(page_of(replace(made, runs=sampled)))["sections"]["maintenance"]
+    assert section["rows"][0]["planned"] is None
+    assert any("14" in note for note in section["notes"])

@@ -13,10 +13,12 @@ from samaops.facts.month import MonthlyReport
 from samaops.facts.schedule import BEGUN, DONE, NEVER_BEGUN, Run
 from samaops.facts.schedule import MISSED as RUN_MISSED
 from samaops.i18n import _, ngettext
+from samaops.journal.ledger import KEPT_OFTEN_DAYS
 from samaops.model.page import Section
 from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column
+from samaops.site import jobs as planned_jobs
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.events import cut
 from samaops.workflows.reports.parts.words import BAD, OK, UNKNOWN, WARNING, clock, listed, typed, unread
@@ -40,7 +42,8 @@ def counted_lost(lost: Sequence[Run]) -> str:
 
 
 def maintenance(site: Site, of: MonthlyReport) -> Section:
-    rows = [*_job_rows(of), *_routine_rows(of)]
+    often = _often(site, of)
+    rows = [*_job_rows(of, often), *_routine_rows(of)]
     columns = (
         Column("job", _("job"), is_copied=True),
         Column("planned", _("planned"), True),
@@ -60,6 +63,9 @@ def maintenance(site: Site, of: MonthlyReport) -> Section:
         answer = counted_lost(lost) if lost else _("Every run that is known went well")
     shown = lost[-_MOST_LOST:]
     notes = [_lost_words(site, run) for run in reversed(shown)] + list(cut(len(lost), _MOST_LOST))
+    if often:
+        text = _("{jobs}: of runs that went well those of the last {days} days are kept")
+        notes.append(text.format(jobs=", ".join(often), days=KEPT_OFTEN_DAYS))
     commands = dict.fromkeys([f"schedule explain {run.job}" for run in reversed(shown)][:8]) or (
         "schedule list",
     )
@@ -83,7 +89,16 @@ def _lost_words(site: Site, run: Run) -> str:
     return f"{sentence} (×{run.count})" if run.count > 1 else sentence
 
 
-def _job_rows(of: MonthlyReport) -> Iterator[Row]:
+def _often(site: Site, of: MonthlyReport) -> tuple[str, ...]:
+    """Return the jobs of the month that run so often that not all of their runs are kept."""
+    begun = {run.job for run in of.runs}
+    each = (job for job in planned_jobs.all_of(site) if job.name in begun)
+    return tuple(
+        job.name for job in each if job.interval_seconds(of.period.since) <= planned_jobs.OFTEN_SECONDS
+    )
+
+
+def _job_rows(of: MonthlyReport, often: Sequence[str]) -> Iterator[Row]:
     for name in dict.fromkeys(run.job for run in of.runs):
         runs = [run for run in of.runs if run.job == name]
         longest = max((run.seconds or 0.0 for run in runs if run.state in BEGUN), default=None)
@@ -91,7 +106,7 @@ def _job_rows(of: MonthlyReport) -> Iterator[Row]:
         never = _count(runs, NEVER_BEGUN)
         yield {
             "job": name,
-            "planned": sum(run.count for run in runs),
+            "planned": None if name in often else sum(run.count for run in runs),
             "well": _count(runs, ("ok",)),
             "warning": _count(runs, ("warning",)),
             "failed": failed,

@@ -193,7 +193,7 @@ def _reasons(found: Sequence[Capacity]) -> Iterator[str]:
         if each.reason:
             reasons.setdefault(each.reason, []).append(each.subject)
     for reason, names in reasons.items():
-        yield f"{', '.join(names)}: {reason}"
+        yield _("{what}: {words}").format(what=", ".join(names), words=reason)
 
 
 def _measures(found: Sequence[Capacity]) -> Iterator[str]:

@@ -228,7 +228,10 @@ def table(site: Site, period: Period) -> Table:
         Column("trend_bars", _("six months")),
     )
     rows = [_row(kpi) for kpi in found]
-    notes = [f"{kpi.title}: {': '.join(word for word in (kpi.basis, kpi.reason) if word)}" for kpi in found]
+    notes = [
+        _("{what}: {words}").format(what=kpi.title, words="; ".join(w for w in (kpi.basis, kpi.reason) if w))
+        for kpi in found
+    ]
     if reason:
         notes.append(_("planned times are not known: {reason}").format(reason=reason))
     made = look.table(site, "kpi", columns, rows, _answer(found, period), notes, is_whole=not reason)

@@ -42,10 +42,9 @@ def availability(site: Site, of: MonthlyReport) -> Section:
     rows = [_available(each) for each in of.availability[:MOST_ROWS]]
     columns = (
         Column("subject", _("subject"), is_copied=True),
-        Column("shown", _("without planned times"), True),
-        Column("shown_all", _("with planned times"), True),
+        Column("shown", _("without planned"), True),
+        Column("shown_all", _("available"), True),
         Column("shown_down", _("down"), True),
-        Column("shown_degraded", _("degraded"), True),
         Column("shown_planned", _("planned"), True),
         Column("shown_coverage", _("observed"), True),
     )

@@ -18,7 +18,7 @@ from samaops.render.layout import CommandLine, Hanging
 _STEPS = "▁▂▃▄▅▆▇█"
 _LEVELS = {"ok": "█", "warning": "▅", "critical": "▂", "unknown": "·", "": "█"}
 _BAR = 24
-_MAIL_WIDTH = 78
+_MAIL_WIDTH, _LONGEST_LABEL = 78, 36
 
 
 def screen(page: Page) -> Group:
@@ -82,10 +82,11 @@ def drawn(chart: Chart) -> Iterator[str]:
     if chart.form == "bars":
         yield chart.title
         longest = max((abs(point.value or 0.0) for point in chart.points), default=0.0) or 1.0
-        wide = max((len(point.label) for point in chart.points), default=0)
-        for point in chart.points:
+        labels = [escape.plain(point.label, _LONGEST_LABEL) for point in chart.points]
+        wide = max(map(len, labels), default=0)
+        for label, point in zip(labels, chart.points, strict=True):
             length = round(_BAR * abs(point.value or 0.0) / longest)
-            yield f"{escape.plain(point.label):<{wide}}  {'█' * length or '·'} {escape.plain(point.text)}"
+            yield f"{label:<{wide}}  {'█' * length or '·'} {escape.plain(point.text)}"
         return
     if chart.form == "days":
         yield chart.title

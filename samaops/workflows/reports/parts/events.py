@@ -66,8 +66,6 @@ def incidents(site: Site, of: MonthlyReport) -> Section:
         Column("shown_subjects", _("what was down")),
         Column("shown_cause", _("cause")),
         Column("shown_repair", _("repair")),
-        Column("shown_who", _("who")),
-        Column("shown_verified", _("verified")),
     )
     answer = counted_incidents(of)
     notes = cut(len(of.incidents))
@@ -109,10 +107,16 @@ def _incident(site: Site, each: Incident) -> Row:
         "shown_spent": in_minutes(each.spent_minutes),
         "shown_subjects": ", ".join(each.subjects),
         "shown_cause": each.cause or _("not known"),
-        "shown_repair": joined(each.repairs) or _("none of samaops"),
-        "shown_who": ", ".join(each.who) or None,
-        "shown_verified": None if each.is_verified is None else _("yes") if each.is_verified else _("no"),
+        "shown_repair": _repair_words(each),
     }
+
+
+def _repair_words(each: Incident) -> str:
+    """Say what was done, by whom, and whether it was seen to help."""
+    if not each.repairs:
+        return _("none of samaops")
+    text = _("{what} ({who}, verified)") if each.is_verified else _("{what} ({who}, not verified)")
+    return text.format(what=joined(each.repairs), who=", ".join(each.who))
 
 
 def cut(count: int, most: int = MOST_ROWS) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "report incident": (
         ("report incident --since 03:00 --until 04:00", N_("last night, in its order")),
-        ("report incident --since '2026-01-31 03:00' -o markdown", N_("until now, to paste")),
+        ("report incident --since 2h -o markdown", N_("until now, to paste")),
     ),
     "report capacity": (("report capacity --since 90d", N_("by the days of the last three months")),),
     "schedule run": (("schedule run", N_("in the foreground, until it is ended")),),

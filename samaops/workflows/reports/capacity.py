@@ -171,7 +171,8 @@ def table(site: Site, period: Period) -> Table:
 def _row(each: Capacity) -> dict[str, Any]:
     band = ""
     if each.full_on and each.earliest:
-        band = f"{each.earliest} … {each.latest or _('never')}"
+        latest = each.latest or _("never")
+        band = f"{each.earliest} … {latest}"
     return {
         **to_builtins(each),
         "now_words": _said(each.now, each.unit),

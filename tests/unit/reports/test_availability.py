@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from samaops.errors import UsageError
-from samaops.facts.availability import Bounds, Planned
+from samaops.facts.availability import Bounds, Period, Planned
 from samaops.facts.sample import DOWN, UP, WHOLE, Minute, Sample
 from samaops.journal.history import Change, Event
 from samaops.site.site import Site
@@ -20,7 +20,7 @@ NOW = at("2026-12-15 12:00")
 PARIS = "Europe/Paris"
 
 
-def month_of(site: Site, month: str) -> periods.Period:
+def month_of(site: Site, month: str) -> Period:
     return periods.of_month(site, month, NOW)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from samaops.facts.availability import CRITICAL, MET, MISSED, UNKNOWN, Kpi
+from samaops.facts.availability import CRITICAL, MET, MISSED, UNKNOWN, Capacity, Kpi
 from samaops.facts.sample import DOWN, UP, WHOLE, Minute, Sample
 from samaops.site.site import Site
 from samaops.workflows.reports import capacity, kpi
@@ -90,7 +90,7 @@ def test_a_late_answer_misses_its_target(tmp_path: Path) -> None:
 DAYS = 40
 
 
-def grown(site: Site, value_of: object, days: int = DAYS) -> capacity.Capacity:
+def grown(site: Site, value_of: object, days: int = DAYS) -> Capacity:
     samples = samples_of(site)
     for day in range(days):
         moment = at("2026-10-01 12:00") + timedelta(days=day)

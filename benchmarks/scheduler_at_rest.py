@@ -19,7 +19,7 @@ from pathlib import Path
 
 MOST_MB, MOST_PERCENT = 80.0, 1.0
 START_SECONDS = 30.0
-CONFIGURATION = 'site = "rest"\n[schedule]\nbackup = "0 0 1 1 *"\ndaily = "0 1 1 1 *"\nweekly = "0 2 1 1 *"\nmonthly = "0 3 1 1 *"\n'
+CONFIGURATION = 'site = "rest"\n[schedule]\nbackup = "0 0 1 1 *"\ndaily = "0 1 1 1 *"\nweekly = "0 2 1 1 *"\nmonthly = "0 3 1 1 *"\nsample = "0 4 1 1 *"\n'
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -126,8 +126,10 @@ def failed(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
 @check("schedule.run.late", ScheduleFacts)
 def late(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
     for job in facts.jobs:
-        went_well = next((run for run in job.runs if run.state in DONE), None)
+        went_well = next((run for run in job.runs if run.is_well and run.started_at), None)
         since = went_well.started_at if went_well else job.known_since
+        if went_well and since and went_well.until:
+            since = max(since, went_well.until)
         if since is None:
             continue
         about = context.about(f"schedule/{job.name}")
@@ -148,8 +150,10 @@ def late(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
 @check("schedule.run.slow", ScheduleFacts, warning=3, unit="times")
 def slow(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
     for job in facts.jobs:
-        took = [(run, run.seconds) for run in job.runs if run.state in DONE and run.seconds is not None]
-        going = next((run for run in job.runs if run.state == RUNNING and run.started_at), None)
+        # One that stands for many moments takes as long as it is told to.
+        alone = [run for run in job.runs if run.count == 1]
+        took = [(run, run.seconds) for run in alone if run.state in DONE and run.seconds is not None]
+        going = next((run for run in alone if run.state == RUNNING and run.started_at), None)
         if going is not None and going.started_at is not None:
             took.insert(0, (going, (facts.taken_at - going.started_at).total_seconds()))
         if len(took) <= _LEAST_RUNS:
@@ -197,7 +201,7 @@ def _pause_of(facts: ScheduleFacts, job: str) -> Pause | None:
 def _since_it_went_well(job: JobFacts) -> Iterator[Run]:
     """Yield the runs after the last one that went well, newest first; one begun by hand makes up for others too."""
     for run in job.runs:
-        if run.state in DONE:
+        if run.is_well:
             return
         yield run
 

@@ -18,6 +18,10 @@ COMMANDS = {
         "samaops.cli.maintain",
         N_("The daily, weekly and monthly tasks, for the crontab and for people."),
     ),
+    "report": (
+        "samaops.cli.report",
+        N_("What is told of a period: availability, the guide's objectives, what grows."),
+    ),
     "schedule": (
         "samaops.cli.schedule",
         N_("What runs by itself: the scheduler, its jobs, why one did not run."),
@@ -87,4 +91,4 @@ COMMANDS = {
     "lab": ("samaops.cli.lab", N_("A small real SamaConso production on this machine, for practice.")),
 }
 # What runs for months loads no more than it needs: nothing that connects to a server, nor what plans a change.
-ALONE = {"schedule run": "samaops.cli.scheduler"}
+ALONE = {"schedule run": "samaops.cli.scheduler", "maintain sample": "samaops.cli.sampler"}

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from samaops.changes.disk.reserving import GIVEN_UP
+from samaops.cli import moments
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
 from samaops.cli.options import completed_by
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.workflows import disk
+from samaops.workflows.reports import growth
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -48,9 +50,24 @@ def usage(
     help=N_("Show which directories grew since an earlier look at the disks, and how soon they are full."),
     cls=LookCommand,
 )
-def grew(ctx: typer.Context, server: ServerOption = None) -> None:
+def grew(
+    ctx: typer.Context,
+    server: ServerOption = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="WHEN",
+            help=N_("Answer at once by what was kept since then, without a look: 7d, 2026-01-31."),
+        ),
+    ] = None,
+) -> None:
     """Show who grew."""
-    ctx.obj.show(lambda site: disk.grew(site, server or ""))
+    if since is None:
+        ctx.obj.show(lambda site: disk.grew(site, server or ""))
+        return
+    begins = moments.interval(since, "--since")[0]
+    ctx.obj.show(lambda site: growth.table(site, server or "", begins))
 
 
 @app.command(

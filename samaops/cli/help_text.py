@@ -91,6 +91,24 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("notify test --to slack", N_("by one of them")),
         ("notify test --dry-run", N_("where it would go; nothing is sent")),
     ),
+    "maintain sample": (
+        ("maintain sample", N_("one look now, kept for the reports")),
+        ("maintain sample --minutes 60", N_("one each minute for an hour, in one process")),
+    ),
+    "report availability": (
+        ("report availability", N_("the last whole month")),
+        ("report availability --since 7d -o markdown", N_("the last seven days, to paste")),
+    ),
+    "report kpi": (("report kpi --month 2026-10", N_("one month against the guide's objectives")),),
+    "report monthly": (
+        ("report monthly", N_("the last whole month")),
+        ("report monthly --month 2026-10 -o html --to october.html", N_("one file, to hand on or print")),
+    ),
+    "report incident": (
+        ("report incident --since 03:00 --until 04:00", N_("last night, in its order")),
+        ("report incident --since 2h -o markdown", N_("until now, to paste")),
+    ),
+    "report capacity": (("report capacity --since 90d", N_("by the days of the last three months")),),
     "schedule run": (("schedule run", N_("in the foreground, until it is ended")),),
     "schedule list": (("schedule list", N_("what is next, and how the last one ended")),),
     "schedule explain": (("schedule explain backup", N_("the next five, the last five, why not")),),
@@ -273,7 +291,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("disk usage", N_("who uses the disks of all servers, and whose it is")),
         ("disk usage --server db /data", N_("what lies below one directory")),
     ),
-    "disk grew": (("disk grew --server db", N_("who grew since yesterday, and when it is full")),),
+    "disk grew": (
+        ("disk grew --server db", N_("who grew since yesterday, and when it is full")),
+        ("disk grew --since 7d", N_("at once, by what the daily maintenance has kept")),
+    ),
     "disk clean": (
         ("disk clean --server workers --dry-run", N_("what can be given back without losing anything")),
         ("disk clean --server workers --only journal", N_("the oldest of the journal, by name")),

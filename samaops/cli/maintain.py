@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from samaops.cli import changing, configuration_file, screen, stdout, streams, textfile
+from samaops.cli import changing, configuration_file, report_pages, sampler, screen, stdout, streams, textfile
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, completed_by
@@ -111,6 +111,9 @@ def run(
     _do(ctx, routines.routine_of(task), _Asked((task,), Consent(dry_run, yes, confirm), textfile_, output))
 
 
+app.command(help=sampler.HELP)(sampler.sample)
+
+
 class _Asked(Struct, frozen=True):
     """What is asked for: which tasks (none: all), what may be done, and where and how the answer goes."""
 
@@ -130,7 +133,7 @@ def _do(ctx: typer.Context, of: Routine, asked: _Asked) -> None:
     is_watched = sys.stdin.isatty() and sys.stderr.isatty()
     request = routine.Request(
         lambda plan: _consent(site, plan, asked.consent),
-        bulletin, asked.only, dry_run=dry_run, note=_note, is_watched=is_watched,
+        bulletin, asked.only, dry_run=dry_run, note=_note, is_watched=is_watched, last=report_pages.deliver,
     )  # fmt: skip
     try:
         site = configuration_file.site(ctx.obj)

@@ -9,6 +9,7 @@ from samaops.errors import UsageError
 from samaops.i18n import _
 
 _AGO = re.compile(r"(\d{1,6})\s*([mhdwj])")
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 _UNITS = {
     "m": timedelta(minutes=1),
     "h": timedelta(hours=1),
@@ -32,6 +33,10 @@ def interval(text: str, option: str) -> tuple[datetime, datetime]:
         day = _day(words, now.date())
         if day is not None:
             return _midnight(day), _midnight(day + timedelta(days=1))
+        clock = _TIME.fullmatch(words)
+        if clock:
+            then = _at_clock(now, time(int(clock[1]), int(clock[2]), int(clock[3] or 0)))
+            return then, then
         # PostgreSQL writes the zone of a moment in two digits.
         words = re.sub(r"(:\d\d(?:\.\d+)?[+-]\d\d)$", r"\1:00", re.sub("z$", "+00:00", words))
         moment = datetime.fromisoformat(words).astimezone()
@@ -39,6 +44,17 @@ def interval(text: str, option: str) -> tuple[datetime, datetime]:
         text = _("{option}: {text!r} is no moment").format(option=option, text=text)
         raise UsageError(text, hint=f"{option} 2026-01-31, '2026-01-31 14:00', today, 2h, 7d") from None
     return moment, moment
+
+
+def is_time_of_day(text: str) -> bool:
+    """Return whether it is a time without a day, such as ``03:00``: the last one of it is meant."""
+    return _TIME.fullmatch(text.strip()) is not None
+
+
+def _at_clock(now: datetime, clock: time) -> datetime:
+    """Return the last moment at which a clock here showed this time."""
+    today = datetime.combine(now.date(), clock).astimezone()
+    return today if today <= now else datetime.combine(now.date() - timedelta(days=1), clock).astimezone()
 
 
 def _day(words: str, today: date) -> date | None:

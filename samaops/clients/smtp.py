@@ -23,8 +23,21 @@ STAGE = "smtp"
 
 def send(settings: MailNotification, subject: str, text: str) -> None:
     """Send a mail to all recipients. Raises ClientError, also when one of the recipients is refused."""
-    mail = message(settings, subject, text)
+    _send(settings, message(settings, subject, text))
 
+
+def send_page(
+    settings: MailNotification, subject: str, text: str, html: str, page: tuple[str, bytes]
+) -> None:
+    """Send a mail that is told as text and as HTML, with a page (its file name and content) attached. Raises ClientError."""
+    mail = message(settings, subject, text)
+    mail.add_alternative(html, subtype="html")
+    name, content = page
+    mail.add_attachment(content, maintype="text", subtype="html", filename=name, params={"charset": "utf-8"})
+    _send(settings, mail)
+
+
+def _send(settings: MailNotification, mail: EmailMessage) -> None:
     def send_it(client: smtplib.SMTP) -> None:
         refused = client.send_message(mail)
         if refused:

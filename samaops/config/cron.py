@@ -15,7 +15,7 @@ from cronsim import CronSim, CronSimError
 from samaops.i18n import N_, _
 
 # The jobs of samaops itself, each a key of [schedule].
-JOBS = ("backup", "daily", "weekly", "monthly")
+JOBS = ("backup", "daily", "weekly", "monthly", "sample")
 # Name, lowest and highest of each field; cron takes 7 for Sunday too.
 _FIELDS = (
     (N_("minute"), 0, 59),

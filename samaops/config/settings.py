@@ -431,6 +431,7 @@ class Schedule(Section):
     daily: str = "0 6 * * *"
     weekly: str = "0 3 * * 0"
     monthly: str = "0 4 1 * *"
+    sample: str = "* * * * *"
     jobs: dict[str, ScheduleJob] = {}
     blackouts: tuple[Blackout, ...] = ()
 

@@ -18,6 +18,8 @@ DONE = (OK, WARNING)
 BEGUN = (*DONE, FAILED, TIMED_OUT, KILLED, INTERRUPTED)
 NEVER_BEGUN = (MISSED, SKIPPED, OVERLAPPED)
 STATES = (*OPEN, *BEGUN, *NEVER_BEGUN)
+# What only watches goes on while all is paused: that is the time of which a report is asked.
+WATCHING = ("sample",)
 # Why a run is begun.
 PLANNED, CAUGHT_UP, BY_HAND = "planned", "caught_up", "by_hand"
 # By which files are asked for, one by its path: ``selection.of(FILES, path)``.
@@ -27,7 +29,8 @@ LEASE_SECONDS = 30.0
 
 
 class Run(Struct, frozen=True):
-    """A row of the ledger. A row that stands for several that were missed has their ``count`` and the last of them as ``until``.
+    """A row of the ledger. A row that stands for several moments (all missed, or of a run that stays) has their ``count`` and the
+    last of them as ``until``.
 
     ``process_start`` tells its process from a later one of the same number; ``epoch`` is that of the leader who began it, 0
     for one that was begun by hand. ``log`` is where its output is, on ``host``.
@@ -54,6 +57,11 @@ class Run(Struct, frozen=True):
     def last_planned_at(self) -> Moment:
         """The last of the moments that it stands for."""
         return self.until or self.planned_at
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it went well, or goes on and has stood for more than its first moment."""
+        return self.state in DONE or (self.state == RUNNING and self.count > 1)
 
     @property
     def seconds(self) -> float | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from samaops.errors import RefusedError
+from samaops.errors import RefusedError, UnavailableError
 from samaops.journal.history import HistoryError, Journal, failures
 
 if TYPE_CHECKING:
@@ -47,6 +47,23 @@ class Records:
         chosen = select(table).where(table.c.site == self._site, table.c.kind == self._kind)
         with failures(), self._journal.engine().connect() as connection:
             rows = connection.execute(chosen.order_by(table.c.number.desc()).limit(count)).all()
+        return tuple(Record(row.at, json.loads(row.details)) for row in rows)
+
+    def between(self, since: datetime, until: datetime) -> tuple[Record, ...]:
+        """Return the records of a time, the oldest first; a history that does not exist yet has none. Raises HistoryError."""
+        from sqlalchemy import select
+
+        table = _table()
+        chosen = select(table).where(
+            table.c.site == self._site,
+            table.c.kind == self._kind,
+            table.c.at >= _text(since.astimezone(timezone.utc)),
+            table.c.at < _text(until.astimezone(timezone.utc)),
+        )
+        try:
+            rows = self._journal.rows_of(chosen.order_by(table.c.number), TABLE)
+        except UnavailableError as error:
+            raise HistoryError(error.message, error.hint) from error
         return tuple(Record(row.at, json.loads(row.details)) for row in rows)
 
     def add(self, details: Mapping[str, Any]) -> None:

@@ -8,6 +8,19 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from samaops.i18n import N_
+
+STATUS_WORDS = {
+    "verified": N_("done and verified"),
+    "applied": N_("done; nothing of it can be verified"),
+    "failed": N_("failed, not all of it taken back"),
+    "reverted": N_("failed, and taken back"),
+    "refused": N_("not done"),
+    "running": N_("running now"),
+    "interrupted": N_("interrupted"),
+    "unreadable": N_("cannot be read"),
+}
+
 
 def local(at: str) -> str:
     """Return a moment of ISO 8601 by the clock of whoever reads it, with the name of its zone; as it is when it is none."""

@@ -51,7 +51,8 @@ class Task(Struct, frozen=True):
     ``sections`` are those of the configuration without which there is nothing to do; any of them is enough.
     ``warning`` holds limits of the routine's own, by code, which a site may set otherwise. ``with_words`` adds to a
     finding what the routine's snapshot says of it. ``on`` tells by the settings whether a task is done at all, where
-    it is not always.
+    it is not always. One that ``is_last`` looks at nothing: it is done when all else was kept and told, by whoever asks for
+    the run.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Task(Struct, frozen=True):
     keeps: Kept | None = None
     change: TaskChange | None = None
     on: Callable[[Any], bool] | None = None
+    is_last: bool = False
 
 
 class Routine(Struct, frozen=True):

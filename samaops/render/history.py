@@ -10,22 +10,12 @@ from msgspec import to_builtins
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from samaops.i18n import N_, _
-from samaops.model.history import PastChange, local
+from samaops.i18n import _
+from samaops.model.history import STATUS_WORDS, PastChange, local
 from samaops.render import escape
 from samaops.render.layout import CommandLine, Hanging
 
 SCHEMA = "samaops/history/1"
-_STATUS_WORDS = {
-    "verified": N_("done and verified"),
-    "applied": N_("done; nothing of it can be verified"),
-    "failed": N_("failed, not all of it taken back"),
-    "reverted": N_("failed, and taken back"),
-    "refused": N_("not done"),
-    "running": N_("running now"),
-    "interrupted": N_("interrupted"),
-    "unreadable": N_("cannot be read"),
-}
 _STYLES = {
     "verified": "green",
     "failed": "bold red",
@@ -63,7 +53,7 @@ def page(change: PastChange) -> Group:
 
 
 def _summary(change: PastChange) -> Iterator[RenderableType]:
-    status = _(_STATUS_WORDS.get(change.status, change.status))
+    status = _(STATUS_WORDS.get(change.status, change.status))
     head = Text(escape.plain(change.id), "bold").append("  ").append(status, _STYLES.get(change.status, ""))
     yield head
     yield Hanging(Text(""), Text(escape.plain(change.title)), indent=2)

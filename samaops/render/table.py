@@ -72,6 +72,11 @@ def _is_whole(column: Column, table: Table) -> bool:
     return column.is_copied and all(len(_cell(row, column)) <= _LONGEST_COPIED for row in table.rows)
 
 
+def text_of(row: Mapping[str, Any], column: Column) -> str:
+    """Return what a row says in a column."""
+    return _cell(row, column).plain
+
+
 def _cell(row: Mapping[str, Any], column: Column) -> Text:
     value = row.get(column.key)
     if isinstance(value, bool):

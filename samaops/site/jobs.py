@@ -14,7 +14,7 @@ from msgspec import Struct
 from samaops.config import consistency, cron
 from samaops.config.settings import Blackout, ScheduleJob
 from samaops.errors import ConfigurationError, UsageError
-from samaops.facts.schedule import DONE, Run
+from samaops.facts.schedule import DONE, WATCHING, Run
 from samaops.i18n import _
 from samaops.site.site import Site
 
@@ -34,7 +34,8 @@ class Job(Struct, frozen=True):
     """A job: the words behind ``samaops``, its line of cron, and how it runs.
 
     ``first_limit_seconds`` bounds a run while no others tell how long it takes, ``limit_seconds`` each run where that is
-    set. ``beside_none_of`` are jobs beside which it does not run: it waits.
+    set. ``beside_none_of`` are jobs beside which it does not run: it waits. ``stays`` are the words with which a scheduler lets one
+    process do what is due in many minutes; without them each has its own.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Job(Struct, frozen=True):
     nice: int = 0
     beside_none_of: tuple[str, ...] = ()
     blackouts: tuple[Blackout, ...] = ()
+    stays: tuple[str, ...] = ()
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """Yield when it is planned after a moment, in UTC."""
@@ -131,7 +133,12 @@ _OWN: dict[str, tuple[str, float, float]] = {
     "daily": ("maintain daily --yes", _HOUR, 6.0),
     "weekly": ("maintain weekly --yes", 6 * _HOUR, 3.0),
     "monthly": ("maintain monthly --yes", 12 * _HOUR, 3.0),
+    "sample": ("maintain sample --quiet", 120.0, 0.0),
 }
+
+
+# A process of Python costs more to begin than many looks: that of the scheduler looks every minute for an hour.
+_EVERY_MINUTE, _STAYS_MINUTES, _STAYS_SPARE_SECONDS = "* * * * *", 60, 600.0
 
 
 def _job(site: Site, name: str, given: ScheduleJob, zone: tzinfo) -> Job | None:
@@ -151,10 +158,13 @@ def _job(site: Site, name: str, given: ScheduleJob, zone: tzinfo) -> Job | None:
         )
     grace = given.grace_hours if given.grace_hours is not None else grace_hours
     catches_up = is_own if given.catch_up is None else given.catch_up == "once"
+    stays = name in WATCHING and line.split() == _EVERY_MINUTE.split()
+    own_limit = _STAYS_MINUTES * 60 + _STAYS_SPARE_SECONDS if stays else None
     return Job(
         name, line, words, zone,
+        stays=("--minutes", str(_STAYS_MINUTES)) if stays else (),
         first_limit_seconds=first,
-        limit_seconds=given.limit_seconds,
+        limit_seconds=given.limit_seconds or own_limit,
         overlap=given.overlap,
         catches_up=catches_up and grace > 0,
         grace_seconds=grace * _HOUR,
@@ -163,7 +173,8 @@ def _job(site: Site, name: str, given: ScheduleJob, zone: tzinfo) -> Job | None:
         nice=given.nice,
         beside_none_of=tuple(other for other in HEAVY if other != name) if name in HEAVY else (),
         blackouts=tuple(
-            blackout for blackout in site.settings.schedule.blackouts if not blackout.jobs or name in blackout.jobs
+            blackout for blackout in site.settings.schedule.blackouts
+            if name in blackout.jobs or (not blackout.jobs and name not in WATCHING)
         ),
     )  # fmt: skip
 

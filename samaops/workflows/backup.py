@@ -73,11 +73,16 @@ def section(site: Site) -> Backup:
     return site.settings.backup
 
 
+def surveyed(site: Site) -> Survey:
+    """Return all that one look at the backups shows. Raises UsageError without any, UnavailableError."""
+    with store_of(site) as store:
+        return store.survey(_port(site))
+
+
 def listed(site: Site) -> Table:
     """Return all backups, newest first, with how far each is proved, and what the policy says of it."""
-    with store_of(site) as store:
-        survey = store.survey(_port(site))
-    decision = decide(survey.runs, survey.epoch, rules_of(store.backup))
+    survey = surveyed(site)
+    decision = decide(survey.runs, survey.epoch, rules_of(section(site)))
     expired = {run.id for run in decision.expired}
     rows = [
         _row(run, survey, decision.kept.get(run.id, ""), is_expired=run.id in expired) for run in survey.runs

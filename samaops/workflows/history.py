@@ -62,8 +62,10 @@ class Wanted(Struct, frozen=True):
 ANY = Wanted()
 
 
-def changes(site: Site, limit: int, wanted: Wanted = ANY) -> tuple[PastChange, ...]:
-    """Return the last changes that are wanted, newest first.
+def changes(
+    site: Site, limit: int, wanted: Wanted = ANY, *, with_moments: bool = False
+) -> tuple[PastChange, ...]:
+    """Return the last changes that are wanted, newest first; with all their events, if asked for.
 
     Raises UnavailableError when the journal cannot be read, UsageError for a kind or a server that nothing has.
     """
@@ -73,7 +75,10 @@ def changes(site: Site, limit: int, wanted: Wanted = ANY) -> tuple[PastChange, .
         changes, undone = tuple(islice(fitting, limit)), journal.undone_by()
         if not changes:
             _require_known(site, wanted)
-        return tuple(_shown(site, change, _holder_of(change, holder), undone) for change in changes)
+        return tuple(
+            _shown(site, change, _holder_of(change, holder), undone, with_moments=with_moments)
+            for change in changes
+        )
 
 
 def _since(journal: Journal, since: datetime | None) -> Iterator[Change]:

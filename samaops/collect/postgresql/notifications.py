@@ -22,13 +22,39 @@ class _Due(Struct):
     published_seconds: float | None
 
 
+def read_sent(client: PostgresClient, settings: PostgreSQL) -> tuple[int, int] | None:
+    """Return how many notifications were due in the last hour but five minutes, and how many of them are published.
+
+    None where that would read a large table through, or there is none. Raises ClientError when our role may not.
+    """
+    table, columns = settings.notifications_table, _columns(settings)
+    seen = _table(client, settings)
+    if not seen.exists or not seen.is_quick:
+        return None
+    row = Answer(client.read_of_table("notifications_sent", {"table": table, **columns}))
+    return needed(row, "due"), needed(row, "sent")
+
+
 def read_due(client: PostgresClient, settings: PostgreSQL) -> DueNotifications:
     """Read the configured table. Raises ClientError when our role may not."""
-    table = settings.notifications_table
-    columns = {
+    table, columns = settings.notifications_table, _columns(settings)
+    seen = _table(client, settings)
+    if not seen.exists or not seen.is_quick:
+        return seen
+    due = as_read(client.read_of_table("notifications_due", {"table": table, **columns}), _Due)
+    return DueNotifications(table, True, True, due.due, due.oldest_seconds, due.published_seconds)
+
+
+def _columns(settings: PostgreSQL) -> dict[str, str]:
+    return {
         "due": settings.notifications_due_column,
         "published": settings.notifications_published_column,
     }
+
+
+def _table(client: PostgresClient, settings: PostgreSQL) -> DueNotifications:
+    """Return whether the table is there and quickly read; nothing of it is counted yet."""
+    table, columns = settings.notifications_table, _columns(settings)
     if not table:
         return DueNotifications(table, exists=False)
     row = Answer(client.read_one("notifications_table", {"table": quoted(table), **columns}))
@@ -40,5 +66,4 @@ def read_due(client: PostgresClient, settings: PostgreSQL) -> DueNotifications:
         raise ClientError(FailureKind.PERMISSION, words)
     if row["size_bytes"] > SMALL_BYTES and not row["has_index"]:
         return DueNotifications(table, exists=True, is_quick=False)
-    due = as_read(client.read_of_table("notifications_due", {"table": table, **columns}), _Due)
-    return DueNotifications(table, True, True, due.due, due.oldest_seconds, due.published_seconds)
+    return DueNotifications(table, exists=True, is_quick=True)

@@ -91,5 +91,12 @@ MONTHLY = Routine(
                 wait_seconds=_UPKEEP_SECONDS,
             ),
         ),
+        Task(
+            "report",
+            N_("Writes the page of the month that is over, and mails it where [notify.mail] says to whom."),
+            codes=("maintenance.report",),
+            sections=("servers",),
+            is_last=True,
+        ),
     ),
 )

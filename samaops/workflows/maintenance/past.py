@@ -26,6 +26,7 @@ from samaops.workflows.maintenance.announce import Labels
 CODE = "maintenance.history"
 # Runs that are searched for what this one compares with: a month, and those made by hand.
 _LOOKED_BACK = 60
+_LONGEST_TITLE = 300
 _STATUSES = tuple(status.value for status in Status)
 
 
@@ -101,6 +102,7 @@ def keep(
         "is_failed": bool(report.errors),
         "duration_ms": report.duration_ms,
         "findings": list(_findings(report)),
+        "causes": list(_causes(report)),
         "alerts": list(alerts),
         **{keeps.name: _kept(snapshot, keeps) for keeps in routine.keeps},
     }
@@ -162,4 +164,15 @@ def _findings(report: Report) -> Iterator[Mapping[str, Any]]:
                 "subject": finding.subject,
                 "status": status.value,
                 "value": finding.value,
+                "title": finding.title[:_LONGEST_TITLE],
             }
+
+
+def _causes(report: Report) -> Iterator[Mapping[str, Any]]:
+    for cause in report.causes:
+        yield {
+            "id": cause.id,
+            "subject": cause.subject,
+            "title": cause.title[:_LONGEST_TITLE],
+            "verdict": cause.verdict.value,
+        }

@@ -55,6 +55,8 @@ FAILED = 2
 _LEAST_SECONDS = 5.0
 # Of the time of a run, beside what telling takes: for keeping what was seen.
 _KEEPING_SECONDS = 5.0
+# For what comes last: a report reads six months, looks at the backups and is mailed.
+_LAST_SECONDS = 120.0
 _WELL = (Status.OK, Status.WARNING)
 _UNWELL = (Status.WARNING, Status.CRITICAL)
 
@@ -63,7 +65,7 @@ class Request(Struct, frozen=True):
     """What is asked for. ``consent`` raises RefusedError when a plan may not be run; ``compose`` words a report.
 
     ``note`` says what else there is to say of a run that fails. ``is_watched``: somebody sits there, and sees how the run
-    itself ends.
+    itself ends. ``last`` does the tasks that come last, and returns what of that failed.
     """
 
     consent: Callable[[Plan], None]
@@ -72,6 +74,7 @@ class Request(Struct, frozen=True):
     dry_run: bool = False
     note: Callable[[str], None] = lambda _note: None
     is_watched: bool = False
+    last: Callable[[Site], tuple[str, ...]] | None = None
 
 
 class Outcome(Struct, frozen=True):
@@ -294,6 +297,7 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
     notes = [_("What was seen could not be kept: {reason}").format(reason=unkept)] if unkept else []
     notes += _told(site, settled, news, whole)
     notes += _logged(site, routine, bulletin, notes, whole)
+    notes += _last(this)
 
     def end(failure: str) -> tuple[str, ...]:
         is_well = is_success and not is_refused and not failure
@@ -305,6 +309,19 @@ def _announced(this: _Run, switch: DeadMansSwitch) -> Outcome:
         return unsaid
 
     return Outcome(report, REFUSED if is_refused else None, tuple(notes), end)
+
+
+def _last(this: _Run) -> tuple[str, ...]:
+    """Do what comes when all else was kept and told; return what of that failed."""
+    last = this.request.last
+    if last is None or not any(task.is_last for task in this.tasks):
+        return ()
+    try:
+        return this.whole.run(lambda: last(this.site), _LAST_SECONDS)
+    except OverdueError:
+        return (
+            _("The report was not written: no answer within {seconds:g} s").format(seconds=_LAST_SECONDS),
+        )
 
 
 def _before_telling(site: Site, whole: Limit) -> Limit:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from samaops.errors import LOCKED
-from samaops.facts.schedule import FAILED, INTERRUPTED, KILLED, OK, SKIPPED, WARNING, Pause
+from samaops.facts.schedule import FAILED, INTERRUPTED, KILLED, OK, SKIPPED, WARNING, WATCHING, Pause
 from samaops.i18n import _
 from samaops.journal.ledger import ALL
 from samaops.model.quantities import moment
@@ -20,7 +20,8 @@ _STATES = {0: OK, 1: WARNING, LOCKED: SKIPPED}
 def paused(pauses: Sequence[Pause], job: str, now: datetime) -> str:
     """Say why a job is paused; "" when it is not."""
     for pause in pauses:
-        if pause.job in (ALL, job) and pause.until > now:
+        is_meant = pause.job == job or (pause.job == ALL and job not in WATCHING)
+        if is_meant and pause.until > now:
             text = _("paused by {user} until {moment}: {reason}")
             return text.format(user=pause.by, moment=moment(pause.until.timestamp()), reason=pause.reason)
     return ""

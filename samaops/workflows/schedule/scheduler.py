@@ -357,11 +357,19 @@ class Scheduler:
         if trigger == CAUGHT_UP:
             self._gap = self._gap or _("it was missed")
         reason = self._paused(job, now) or job.kept_from(now)
+        staying = [active for active in self._active.values() if active.run.job == job.name and job.stays]
         if reason:
+            for active in staying:
+                self._ask_to_end(active, INTERRUPTED, reason, passed)
             self._claim(self._row(job, planned, SKIPPED, trigger, reason))
             return
+        if any(not active.ending for active in staying):
+            self._stay(staying[0], planned)
+            return
         others = self._others(now)
-        same = [run for run in others if run.job == job.name]
+        same = [
+            run for run in others if run.job == job.name and not (job.stays and run.host != self._owner.host)
+        ]
         if same:
             self._overlap(job, self._row(job, planned, OVERLAPPED, trigger), same, passed)
             return
@@ -374,6 +382,11 @@ class Scheduler:
         run = self._claim(replace(self._row(job, planned, RUNNING, trigger, text), started_at=now))
         if run is not None:
             self._start(job, run, now, passed)
+
+    def _stay(self, active: _Active, planned: datetime) -> None:
+        """Let the run that goes on stand for one more moment."""
+        active.run = replace(active.run, count=active.run.count + 1, until=planned)
+        self._book.update(active.run)
 
     def _overlap(self, job: Job, row: Run, same: Sequence[Run], passed: float) -> None:
         """Deal with a run whose predecessor still goes on, as the configuration has it."""
@@ -448,7 +461,7 @@ class Scheduler:
     def _start(self, job: Job, run: Run, now: datetime, passed: float) -> None:
         limit = self._limit(job)
         try:
-            run = self._processes.start(run, job)
+            run = self._processes.start(run, replace(job, words=(*job.words, *job.stays)))
         except OSError as error:
             self._close(run, FAILED, str(error), now)
             self._tell(f"{job.name}: {error}")

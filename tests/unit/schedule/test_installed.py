@@ -211,7 +211,7 @@ def test_what_was_installed_is_taken_back_and_nothing_else(tmp_path: Path) -> No
     (tmp_path / "other.timer").write_text("[Timer]\n")
     for step in change.prepare(site, "schedule install", ("timers", str(tmp_path))).steps:
         assert run(step.operation, site).is_ok
-    assert len(list(tmp_path.iterdir())) == 9
+    assert len(list(tmp_path.iterdir())) == 11
     assert change.prepare(site, "schedule install", ("timers", str(tmp_path))).nothing_to_do
     with pytest.raises(RefusedError, match="would run the jobs twice"):
         change.prepare(site, "schedule install", ("systemd", str(tmp_path)))

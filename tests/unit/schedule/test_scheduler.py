@@ -379,3 +379,40 @@ def test_apscheduler_wakes_us_when_cron_would_and_not_on_monday() -> None:
     assert first is not None
     assert first.strftime("%A") == "Sunday"
     assert trigger.get_next_fire_time(first, first) == first + timedelta(days=7)
+
+
+WATCH = Job(
+    "sample", "* * * * *", ("maintain", "sample"), DAKAR, limit_seconds=2 * HOUR, stays=("--minutes", "60")
+)
+
+
+def test_a_run_that_stays_stands_for_every_minute_and_is_followed_by_another(tmp_path: Path) -> None:
+    world = World(tmp_path, [WATCH], seconds=3580)
+    world.until(SIX + timedelta(hours=2, seconds=30))
+    rows = sorted(world.rows("sample"), key=lambda run: run.planned_at)
+    assert [(run.planned_at, run.state, run.count) for run in rows] == [
+        (SIX, OK, 60),
+        (SIX + timedelta(hours=1), OK, 60),
+        (SIX + timedelta(hours=2), RUNNING, 1),
+    ]
+    assert rows[0].until == SIX + timedelta(minutes=59)
+
+
+def test_a_scheduler_that_comes_back_misses_nothing_that_its_run_has_stood_for(tmp_path: Path) -> None:
+    world = World(tmp_path, [WATCH], seconds=3580)
+    world.until(SIX + timedelta(minutes=30, seconds=30))
+    world.scheduler = world.another(pid=2)
+    world.until(SIX + timedelta(minutes=50, seconds=30))
+    (row,) = world.rows("sample")
+    assert (row.state, row.count) == (RUNNING, 51)
+
+
+def test_what_watches_goes_on_while_all_is_paused_and_ends_when_it_is_paused_itself(tmp_path: Path) -> None:
+    world = World(tmp_path, [WATCH], seconds=3580)
+    until = SIX + timedelta(hours=3)
+    world.ledger.pause(Pause("all", until, "migration", "ops", SIX))
+    world.until(SIX + timedelta(minutes=10, seconds=30))
+    assert [(run.state, run.count) for run in world.rows("sample")] == [(RUNNING, 11)]
+    world.ledger.pause(Pause("sample", until, "noise", "ops", SIX))
+    world.until(SIX + timedelta(minutes=11, seconds=40))
+    assert world.states("sample") == ["interrupted", "skipped"]

@@ -1,0 +1,1 @@
+"""What is told of a period: availability, the guide's objectives, growth."""

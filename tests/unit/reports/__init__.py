@@ -1,0 +1,1 @@
+"""What is told of a period, by samples that a test has made."""

@@ -26,7 +26,7 @@ from samaops.facts.availability import (
 )
 from samaops.facts.sample import DATABASE, POOL, WHOLE
 from samaops.facts.sample import NOTIFICATIONS as COUNTED
-from samaops.i18n import N_, _, number
+from samaops.i18n import N_, _, joined, number
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look
@@ -188,7 +188,7 @@ def _kpi(
     return Kpi(
         objective.id, _(objective.title), objective.target, objective.critical, _(objective.unit), objective.is_least,
         now.value, now.coverage, _status(objective, least, most),
-        ("; ".join(word for word in (_(objective.basis), now.note) if word)), now.reason, least, most, trend,
+        joined(word for word in (_(objective.basis), now.note) if word), now.reason, least, most, trend,
         look.command(site, words),
     )  # fmt: skip
 
@@ -229,7 +229,7 @@ def table(site: Site, period: Period) -> Table:
     )
     rows = [_row(kpi) for kpi in found]
     notes = [
-        _("{what}: {words}").format(what=kpi.title, words="; ".join(w for w in (kpi.basis, kpi.reason) if w))
+        _("{what}: {words}").format(what=kpi.title, words=joined(w for w in (kpi.basis, kpi.reason) if w))
         for kpi in found
     ]
     if reason:

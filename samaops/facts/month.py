@@ -87,7 +87,7 @@ class MonthlyReport(Struct, frozen=True):
     """All of a month that is known. ``missing`` says of each part that could not be looked at why; it is then empty.
 
     ``servers`` are the last monthly and daily runs in which the servers were looked at; ``access`` is None where there is
-    nothing to compare with.
+    nothing to compare with. ``planned_unknown`` says why the planned times are not known, "" where they are.
     """
 
     period: Period
@@ -106,3 +106,4 @@ class MonthlyReport(Struct, frozen=True):
     servers: RoutineRun | None = None
     access: tuple[AccessChange, ...] | None = None
     missing: Mapping[str, str] = {}
+    planned_unknown: str = ""

@@ -132,7 +132,7 @@ def table(site: Site, period: Period) -> Table:
         Column("planned_words", _("planned"), True),
     )
     rows = [_row(each) for each in found]
-    notes = [*_notes(site, found, period), *([_planned_unknown(reason)] if reason else [])]
+    notes = [*_notes(site, found, period), *([planned_unknown(reason)] if reason else [])]
     made = look.table(site, "availability", columns, rows, _answer(found, period), notes, is_whole=not reason)
     commands = () if found else (look.command(site, "schedule list"),)
     left = to_builtins(budget(found[0])) if found else None
@@ -140,7 +140,8 @@ def table(site: Site, period: Period) -> Table:
     return replace(made, figures=figures, commands=commands)
 
 
-def _planned_unknown(reason: str) -> str:
+def planned_unknown(reason: str) -> str:
+    """Return what a report says where it does not know which times were planned."""
     return _("planned times are not known: {reason}").format(reason=reason)
 
 

@@ -82,7 +82,7 @@ def gather(site: Site, month: Period, now: datetime | None = None) -> MonthlyRep
             missing[part] = error.message
             return None
 
-    times, _unknown = planned.read(site, month)
+    times, unknown = planned.read(site, month)
     samples = read(AVAILABILITY, lambda: _samples(site, month))
     if samples is None:
         missing |= dict.fromkeys((KPIS, CAPACITY), missing[AVAILABILITY])
@@ -109,6 +109,7 @@ def gather(site: Site, month: Period, now: datetime | None = None) -> MonthlyRep
         servers=next((run for run in reversed(known) if run.command == MONTHLY.command), None),
         access=read(SERVERS, lambda: remembered.access(site, month.since - _EARLIER, month.until + _LATE)),
         missing=missing,
+        planned_unknown=unknown,
     )
 
 
@@ -238,7 +239,11 @@ def _status(of: MonthlyReport, sections: Sequence[Section]) -> Status:
     for status in (Status.CRITICAL, Status.WARNING):
         if status.value in judged.values():
             return Status.WARNING
-    return Status.UNKNOWN if of.missing or judged.get("objectives") == Status.UNKNOWN.value else Status.OK
+    return (
+        Status.UNKNOWN
+        if of.missing or of.planned_unknown or judged.get("objectives") == Status.UNKNOWN.value
+        else Status.OK
+    )
 
 
 def _notes(of: MonthlyReport) -> Iterator[str]:
@@ -247,6 +252,8 @@ def _notes(of: MonthlyReport) -> Iterator[str]:
     for part, reason in of.missing.items():
         text = _("Not observed: {part}: {reason}")
         yield text.format(part=words.name_of(part), reason=reason)
+    if of.planned_unknown:
+        yield availability.planned_unknown(of.planned_unknown)
 
 
 def _figures(of: MonthlyReport) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from samaops.errors import UnavailableError
 from samaops.facts.availability import Period, Planned
 from samaops.facts.sample import MEMBER
+from samaops.i18n import _
 from samaops.journal.history import DONE, Change
 from samaops.site.site import Site
 from samaops.workflows import change
@@ -38,7 +39,7 @@ def read(site: Site, period: Period) -> tuple[tuple[Planned, ...], str]:
     except UnavailableError as error:
         return (), error.message
     except (ValueError, KeyError, TypeError):
-        return (), "?"
+        return (), _("a change in the history cannot be read")
     finally:
         journal.close()
     return tuple(_touching(times(changes, undone, site), period)), ""

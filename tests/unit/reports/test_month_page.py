@@ -215,6 +215,13 @@ def test_what_was_not_observed_is_never_nothing(page: Page) -> None:
     assert all("no answer" in note for note in dark.notes)
 
 
+def test_that_the_planned_times_are_not_known_is_said() -> None:
+    whole = page_of(months.report())
+    blind = page_of(replace(months.report(), planned_unknown="no answer"))
+    assert len(blind.notes) == len(whole.notes) + 1
+    assert "planned times are not known: no answer" in blind.notes[-1]
+
+
 def test_a_subject_that_nobody_saw_has_no_figures(page: Page) -> None:
     row = document(page)["sections"]["availability"]["rows"][2]
     assert row["subject"] == "disk/db:/data"

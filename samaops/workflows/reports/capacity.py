@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from samaops.facts.availability import Capacity, Growth, Period
 from samaops.facts.sample import DISK, POOL, REDIS
-from samaops.i18n import _, number
+from samaops.i18n import _, ngettext, number
 from samaops.journal.samples import Figures
 from samaops.model.quantities import size
 from samaops.model.table import Column, Table
@@ -107,7 +107,11 @@ def _capacity(
     now = known[last]
     capacity = Capacity(name, server, unit, round(now, 2), limit, points=len(known))
     if len(known) < LEAST_DAYS:
-        text = _("{count} days are too few: {least} are needed")
+        text = ngettext(
+            "{count} day is too few: {least} are needed",
+            "{count} days are too few: {least} are needed",
+            len(known),
+        )
         return replace(capacity, reason=text.format(count=len(known), least=LEAST_DAYS))
     of = line([(day.toordinal(), value) for day, value in known.items()])
     capacity = replace(capacity, growth_per_day=round(of.slope, 4), fit=round(of.fit, 2))

@@ -171,7 +171,7 @@ def _findings(run: RoutineRun) -> Iterator[Event]:
         )
     for finding in run.findings:
         if finding.status in (_WARNING, _CRITICAL, Status.UNKNOWN.value):
-            title = f"{finding.subject}: {finding.title or finding.code}"
+            title = _("{what}: {words}").format(what=finding.subject, words=finding.title or finding.code)
             yield Event(
                 run.at,
                 FINDING,

@@ -26,7 +26,7 @@ from samaops.facts.availability import (
 )
 from samaops.facts.sample import DATABASE, POOL, WHOLE
 from samaops.facts.sample import NOTIFICATIONS as COUNTED
-from samaops.i18n import N_, _, joined, number
+from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look
@@ -90,7 +90,12 @@ def _p95(subject: str) -> Callable[[Seen, Site, Period, Sequence[Planned]], _Mea
 def _few(count: int, least: int) -> str:
     if not count:
         return _("nothing was measured")
-    return _("{count} values are too few: {least} are needed").format(count=count, least=least)
+    text = ngettext(
+        "{count} value is too few: {least} are needed",
+        "{count} values are too few: {least} are needed",
+        count,
+    )
+    return text.format(count=count, least=least)
 
 
 def _published(of: Seen, _site: Site, period: Period, _times: Sequence[Planned]) -> _Measured:

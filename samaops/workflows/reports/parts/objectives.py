@@ -50,7 +50,9 @@ def objectives(site: Site, of: MonthlyReport) -> Section:
     answer = _kpi_answer(of) if of.kpis else _("No objective was observed")
     if names.KPIS in of.missing:
         answer = unread(of, names.KPIS)
-    notes = [f"{row['title']}: {row['basis']}" for row in rows if row["basis"]]
+    notes = [
+        _("{what}: {words}").format(what=row["title"], words=row["basis"]) for row in rows if row["basis"]
+    ]
     again = tuple(commands) or (typed(site, f"report kpi --month {month}"),)
     table = listed("objectives", columns, rows, answer, notes=notes, commands=again)
     charts = tuple(_trend(each) for each in of.kpis if any(m.value is not None for m in each.trend))

@@ -155,7 +155,9 @@ def _backup(site: Site, each: BackupRun) -> Row:
         "seconds_to_recover": seconds,
         "level": OK if _is_good(each) else BAD,
         "shown_size": None if each.bytes is None else size(each.bytes),
-        "shown_state": each.state if is_whole or not each.reason else f"{each.state}: {each.reason}",
+        "shown_state": each.state
+        if is_whole or not each.reason
+        else _("{what}: {words}").format(what=each.state, words=each.reason),
         "shown_grade": name if is_good else _("{grade}: bad").format(grade=name),
         "shown_restore": None if seconds is None else duration(seconds),
     }

@@ -123,6 +123,12 @@ def collectors_of(system: str, site: Site) -> list[Collector]:
     ]
 
 
+def facts_of(system: str) -> dict[str, type]:
+    """Return the structs that the looks at a system observe, by their names."""
+    import_module(f"samaops.collect.{system}")
+    return {look.facts_type.__name__: look.facts_type for look in _looks if look.system == system}
+
+
 def _collector(look: _Look, target: Target, site: Site) -> Collector:
     return Collector(
         system=look.system,

@@ -9,7 +9,6 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from samaops import __version__
+from samaops.collect import registry
 from samaops.config import faults, files, keys
 from samaops.config.masking import MASK
 from samaops.config.secrets import Secret
@@ -182,13 +182,8 @@ def _facts_type(observation: Observation, place: str) -> type:
     if observation.system not in SYSTEMS:
         system = _("unknown system {system!r}").format(system=observation.system)
         raise MisfitError(f"{place}.system: {system}")
-    module = import_module(f"samaops.facts.{observation.system}")
-    facts_type = getattr(module, observation.facts_type, None)
-    if (
-        isinstance(facts_type, type)
-        and issubclass(facts_type, Struct)
-        and facts_type.__module__ == module.__name__
-    ):
+    facts_type = registry.facts_of(observation.system).get(observation.facts_type)
+    if facts_type is not None:
         return facts_type
     facts = _("unknown facts {name!r}").format(name=observation.facts_type)
     raise MisfitError(f"{place}.facts_type: {facts}")

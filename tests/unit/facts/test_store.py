@@ -5,23 +5,27 @@ from __future__ import annotations
 import gzip
 import json
 from datetime import datetime, timezone
-from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
 
-from samaops.collect import store
+from samaops.collect import registry, store
 from samaops.config import masking
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
 from samaops.facts.backup_run import Run
+from samaops.facts.maintenance_week import Use
+from samaops.facts.objects import ObjectRun
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.proxy import ProxyFacts
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
+from samaops.facts.telling import Silence
 from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.report import Report
@@ -51,28 +55,27 @@ FAILURE = Failure(FailureKind.REFUSED, "connection refused", "connect", 3)
 MOMENT = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
 
 
-def facts_types() -> list[type]:
-    """Return every struct that a module of facts declares: those of the collectors and what is inside them."""
-    found: set[type] = set()
-    for system in SYSTEMS:
-        for name, value in vars(import_module(f"samaops.facts.{system}")).items():
-            if (
-                name.endswith("Facts")
-                and isinstance(value, type)
-                and value.__module__.startswith("samaops.facts.")
-            ):
-                found.add(value)
-    return sorted(found, key=lambda one: one.__name__)
+def facts_types() -> list[tuple[str, type]]:
+    """Return what each look observes, with its system."""
+    found = [(system, kind) for system in SYSTEMS for kind in registry.facts_of(system).values()]
+    return sorted(found, key=lambda each: (each[0], each[1].__name__))
 
 
-# What msgspec makes anew for each struct stands as no value in its signature, from which others are made up.
-st.register_type_strategy(Run, st.builds(Run, copies=st.dictionaries(st.text(), st.text())))
+def _made_up(kind: type[Struct]) -> st.SearchStrategy[Any]:
+    """Say what msgspec makes anew for each struct: that stands as no value in its signature, from which others are made up."""
+    hints = get_type_hints(kind)
+    anew = [each.name for each in fields(kind) if each.default_factory is not NODEFAULT]
+    return st.builds(kind, **{name: st.from_type(hints[name]) for name in anew})
+
+
+for made_anew in (Run, ObjectRun, Use, Silence):
+    st.register_type_strategy(made_anew, _made_up(made_anew))
 # A whole report, of which only some is a fact's own: it has the tests of the answers.
 st.register_type_strategy(Report, st.builds(Report, command=st.text(), started_at=st.from_type(datetime)))
 
 
-@pytest.mark.parametrize("kind", facts_types(), ids=lambda kind: kind.__name__)
-def test_any_facts_come_back_the_same(kind: type) -> None:
+@pytest.mark.parametrize(("system", "kind"), facts_types(), ids=lambda each: getattr(each, "__name__", each))
+def test_any_facts_come_back_the_same(system: str, kind: type, tmp_path: Path) -> None:
     @settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(facts=st.from_type(kind))
     def comes_back(facts: Any) -> None:
@@ -80,6 +83,11 @@ def test_any_facts_come_back_the_same(kind: type) -> None:
         assert encoding.decode(plain, kind) == facts
 
     comes_back()
+    # Wherever they are declared, a saved look finds them by their name.
+    look = Observation(system, f"{system}/x", None, kind.__name__, None, FAILURE)
+    path = tmp_path / "look.json"
+    store.save(path, Snapshot(MOMENT, (look,), 1), Site(Settings()), Selection())
+    assert store.load(path).snapshot.observations == (look,)
 
 
 def snapshot(facts: object = None, failure: Failure | None = None) -> Snapshot:

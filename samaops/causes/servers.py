@@ -44,13 +44,7 @@ def server_down(finding: Finding, view: View) -> Root:
 )
 def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
     """On which server is every service silent at once? Not each of them has a fault of its own."""
-    for name in view.site.settings.servers:
-        services = [finding for finding in view.findings if _is_access(finding, name)]
-        silent = tuple(
-            access for access in services if access.evidence.get("kind") in ("silent", "no_answer")
-        )
-        if len(silent) < 2 or len(silent) < len(services):
-            continue
+    for name, silent in _whole_servers(view, "silent", "no_answer"):
         text = _(
             "Look at its console (hypervisor) and ask the network team for the firewall, before any restart"
         )
@@ -65,6 +59,44 @@ def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
             speaks_for=tuple(finding.title for finding in silent),
             speaks_against=tuple(host.title for host in view.ok("servers.host.unreachable", name)),
         )
+
+
+@root(
+    "server-refuses-everything",
+    on=together(failed("*.unreachable", "refused")),
+    rank=Rank.SERVER,
+    runbook="api-down",
+    effects=SERVER_GONE,
+    distinguished_from=("ssh-unusable",),
+)
+def server_refuses_everything(_finding: Finding, view: View) -> Iterator[Root]:
+    """Where does nothing listen at all, the log-in of the people neither? That is rather another machine's address."""
+    for name, refused in _whole_servers(view, "refused"):
+        if not any(finding.code == "servers.ssh.unreachable" for finding in refused):
+            continue
+        address = view.site.address_of(name)
+        title = _(
+            "Nothing listens on server {name}, SSH neither: {address} is not its address, or it has just started"
+        )
+        text = _("Compare {address} with the addresses of its console, before any restart")
+        yield Root(
+            title.format(name=name, address=address),
+            (safe("server.address", text.format(address=address), f"ping -c 3 {address}"),),
+            Verdict.PROBABLE,
+            subject=f"servers/{name}",
+            triggers=refused,
+            effects=effects_of_server(view.site, name),
+            speaks_for=tuple(finding.title for finding in refused),
+        )
+
+
+def _whole_servers(view: View, *kinds: str) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+    """Yield the servers of which every service that was looked at fails so, two at least, with what shows it."""
+    for name in view.site.settings.servers:
+        services = [finding for finding in view.findings if _is_access(finding, name)]
+        failing = tuple(access for access in services if access.evidence.get("kind") in kinds)
+        if len(failing) >= 2 and len(failing) == len(services):
+            yield name, failing
 
 
 def _is_access(finding: Finding, server: str) -> bool:

@@ -90,6 +90,10 @@ def server_refuses_everything(_finding: Finding, view: View) -> Iterator[Root]:
         )
 
 
+# The workers are seen at the broker, which may be another server.
+_SEEN_ELSEWHERE = ("celery",)
+
+
 def _whole_servers(view: View, *kinds: str) -> Iterator[tuple[str, tuple[Finding, ...]]]:
     """Yield the servers of which every service that was looked at fails so, two at least, with what shows it."""
     for name in view.site.settings.servers:
@@ -105,6 +109,7 @@ def _is_access(finding: Finding, server: str) -> bool:
         finding.server == server
         and finding.code.endswith(".unreachable")
         and finding.code != "servers.host.unreachable"
+        and finding.system not in _SEEN_ELSEWHERE
         and finding.status is not Status.SKIPPED
         and finding.evidence.get("kind") != "dependency"
     )

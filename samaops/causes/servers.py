@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from samaops.causes.effects import codes, same_server
 from samaops.causes.mechanism import killed_at
@@ -79,15 +80,30 @@ def server_refuses_everything(_finding: Finding, view: View) -> Iterator[Root]:
             "Nothing listens on server {name}, SSH neither: {address} is not its address, or it has just started"
         )
         text = _("Compare {address} with the addresses of its console, before any restart")
+        elsewhere = [finding for finding in view.bad(_ENVIRONMENT) if _goes_elsewhere(address, finding)]
         yield Root(
             title.format(name=name, address=address),
             (safe("server.address", text.format(address=address), f"ping -c 3 {address}"),),
             Verdict.PROBABLE,
             subject=f"servers/{name}",
             triggers=refused,
-            effects=effects_of_server(view.site, name),
-            speaks_for=tuple(finding.title for finding in refused),
+            effects=(
+                *effects_of_server(view.site, name),
+                *codes(_ENVIRONMENT, when=partial(_goes_elsewhere, address)),
+            ),
+            speaks_for=tuple(finding.title for finding in (*elsewhere, *refused)),
         )
+
+
+_ENVIRONMENT = "docker.container.environment"
+
+
+def _goes_elsewhere(address: str, finding: Finding) -> bool:
+    """Return whether all that the application's environment has otherwise is another host in place of this one."""
+    differences = finding.evidence.get("differences") or ()
+    return bool(differences) and all(
+        (each.get("part"), each.get("usual")) == ("host", address) for each in differences
+    )
 
 
 # The workers are seen at the broker, which may be another server.

@@ -20,7 +20,7 @@ from samaops.errors import ConfigurationError, UsageError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.facts.sites import SiteFacts
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal import last_look
 from samaops.model.difference import clock
 from samaops.model.failure import Failure, FailureKind
@@ -100,7 +100,7 @@ def keep_last(report: Report, site: Site, selection: Selection) -> None:
 
 
 def _unusable(name: str, error: ConfigurationError) -> Observation:
-    failure = Failure(FailureKind.MISSING, "; ".join(error.message.splitlines()))
+    failure = Failure(FailureKind.MISSING, joined(error.message.splitlines()))
     return Observation("sites", f"{looks.SUBJECT}/{name}", None, SiteFacts.__name__, failure=failure)
 
 

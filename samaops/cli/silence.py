@@ -14,7 +14,7 @@ from samaops.i18n import N_, _
 from samaops.workflows.notify import silences
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-_HINT = "samaops silence CODE --for 4h --reason 'TEXT'; samaops silence list; samaops silence end NUMBER"
+_HINT = "samaops silence --help"
 
 
 @app.command(cls=ChangeCommand)

@@ -219,7 +219,7 @@ def test_the_first_line_counts_every_line() -> None:
         "not judged here (exceptions): 3, of which 1 could not be tried; could not tell: 1"
     )
     use_language("fr")
-    assert "2 sur 3 ; ferm" in workflow._answer(lines)
+    assert "2 sur 3\N{NO-BREAK SPACE}; ferm" in workflow._answer(lines)
 
 
 def test_a_place_that_is_not_known_is_told_with_each_name_once() -> None:

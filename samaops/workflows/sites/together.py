@@ -68,7 +68,7 @@ def _refuse_variables_for_all() -> None:
         text = _(
             "{names}: set for every site alike, they would all be looked at as one; unset, or write it in the files"
         )
-        raise UsageError(text.format(names=", ".join(found)), hint="samaops --site NAME ...")
+        raise UsageError(text.format(names=", ".join(found)), hint="samaops sites")
 
 
 def look(names: tuple[str, ...], asked: Asked) -> Report:

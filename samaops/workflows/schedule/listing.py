@@ -156,7 +156,7 @@ def _notes(facts: ScheduleFacts) -> Iterator[str]:
     for pause in facts.pauses:
         reason = paused([pause], pause.job, facts.taken_at)
         if reason:
-            yield f"{pause.job}: {reason}"
+            yield _("{word}: {text}").format(word=pause.job, text=reason)
 
 
 def _last(seen: JobFacts, zone: tzinfo) -> str:
@@ -166,7 +166,7 @@ def _last(seen: JobFacts, zone: tzinfo) -> str:
     run = seen.runs[0]
     words = STATE_WORDS[run.state]()
     text = _("{job}, {moment}: {how}").format(job=seen.name, moment=_said(run.planned_at, zone), how=words)
-    return f"{text}: {run.reason}" if run.reason else text
+    return _("{word}: {text}").format(word=text, text=run.reason) if run.reason else text
 
 
 def _of_job(job: Job, seen: JobFacts) -> Iterator[str]:
@@ -181,7 +181,7 @@ def _of_job(job: Job, seen: JobFacts) -> Iterator[str]:
 def _paused_now(seen: JobFacts, facts: ScheduleFacts) -> str:
     """Say that a job is paused, until when and why; "" when it is not."""
     reason = paused(facts.pauses, seen.name, facts.taken_at)
-    return f"{seen.name}: {reason}" if reason else ""
+    return _("{word}: {text}").format(word=seen.name, text=reason) if reason else ""
 
 
 def _next_commands(site: Site, seen: JobFacts, facts: ScheduleFacts) -> tuple[str, ...]:

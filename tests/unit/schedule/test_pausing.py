@@ -10,8 +10,8 @@ import pytest
 
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
-from samaops.i18n import use_language
 from samaops.facts.schedule import Pause
+from samaops.i18n import use_language
 from samaops.journal.history import Journal, database_of
 from samaops.journal.ledger import Ledger
 from samaops.site import jobs
@@ -67,7 +67,7 @@ def test_who_asks_for_a_paused_job_is_told_so_and_how_it_goes_on(
     assert shown.answer.startswith("weekly: paused by awa until ")
     assert "a migration" in shown.answer
     use_language("fr")
-    assert listing.explained(site, "weekly").answer.startswith("weekly\N{NO-BREAK SPACE}: ")
+    assert listing.explained(site, "weekly").answer.startswith("weekly : ")
     assert shown.commands == (f"samaops schedule resume {job}",)
 
 

@@ -237,7 +237,7 @@ class _Run:
 
     def _succeed_in_part(self) -> Applied:
         """Close the journal of steps that stand alone, of which some failed."""
-        reason, left_over = "; ".join(self._failures), tuple(self._left_over)
+        reason, left_over = joined(self._failures), tuple(self._left_over)
         self._note(lambda: self._end(ActionStatus.FAILED.value, reason, left_over))
         failure = f"{reason}. {self._unwritten}" if self._unwritten else reason
         return self._applied(FAILED if self._has_begun else REFUSED, failure, left_over)

@@ -179,7 +179,7 @@ def access_changed(facts: AccessFacts, context: Context) -> Iterator[Finding]:
         yield context.ok(title, evidence=evidence)
         return
     title = _("Who may log in is not as {age} ago: {changes}").format(
-        age=duration(now.at - then.at), changes="; ".join(changes[:3]) + ("…" if len(changes) > 3 else "")
+        age=duration(now.at - then.at), changes=joined(changes[:3]) + ("…" if len(changes) > 3 else "")
     )
     hint = context.on_server("sudo last -n 50")
     yield context.warn(
@@ -214,7 +214,7 @@ def root(facts: AccessFacts, context: Context) -> Iterator[Finding]:
     if twins or empty:
         parts = [_("{name} is root by another name").format(name=_some(twins))] if twins else []
         parts += [_("{name} has no password").format(name=_some(empty))] if empty else []
-        yield context.crit("; ".join(parts), evidence=evidence)
+        yield context.crit(joined(parts), evidence=evidence)
     elif any(login.state is None for login in facts.logins):
         yield context.unknown(_("Passwords are seen by root alone"), evidence=evidence)
     elif by_password:
@@ -381,7 +381,7 @@ def versions(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
     about = context.about("maintenance/versions")
     evidence = {"versions": seen}
     if bad:
-        yield about.warn("; ".join(bad), value=len(bad), evidence=evidence)
+        yield about.warn(joined(bad), value=len(bad), evidence=evidence)
     else:
         names = ", ".join(f"{name} {version}" for name, version in seen.items())
         yield about.ok(_("Versions that get fixes: {names}").format(names=names), evidence=evidence)

@@ -45,7 +45,7 @@ def one_release(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
         yield about.ok(title, evidence=evidence)
         return
     title = _("Members and workers run different releases: {listed}").format(
-        listed="; ".join(_who_runs(releases, image) for image in running)
+        listed=joined(_who_runs(releases, image) for image in running)
     )
     yield about.crit(title, evidence=evidence, hint=samaops(context.site, "release list"))
 
@@ -67,7 +67,7 @@ def kept_whole(facts: ReleaseFacts, context: Context) -> Iterator[Finding]:
     if not broken:
         yield context.ok(_("Every recorded release is kept whole"), evidence=evidence)
         return
-    title = _("What keeps releases from a prune is not whole: {listed}").format(listed="; ".join(broken[:3]))
+    title = _("What keeps releases from a prune is not whole: {listed}").format(listed=joined(broken[:3]))
     yield context.warn(title, evidence=evidence, hint=samaops(context.site, "release record"))
 
 

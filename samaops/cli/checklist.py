@@ -9,10 +9,12 @@ import typer
 
 from samaops.cli import configuration_file, screen, stdout
 from samaops.cli.answered import Answered
-from samaops.cli.changing import ChangeCommand
+from samaops.cli.changing import ChangeCommand, Changing
+from samaops.cli.consent import ask
 from samaops.cli.looking import LookCommand
 from samaops.cli.options import ListOutputOption, completed_by
 from samaops.config import checklists
+from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.journal.lock import this_process_now
 from samaops.render import checklist as face
@@ -99,13 +101,27 @@ def sign(
     ctx: typer.Context,
     checklist: ListArgument,
     item: ItemArgument,
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help=N_("What was looked at, or agreed."))],
+    note: Annotated[
+        str | None,
+        typer.Option(
+            "--note", metavar="TEXT", help=N_("What was looked at, or agreed; asked for when absent.")
+        ),
+    ] = None,
     by: Annotated[
         str, typer.Option("--by", metavar="NAME", help=N_("Whose signature it is; yours when absent."))
     ] = "",
 ) -> None:
     """Sign an item."""
-    ctx.obj.change("checklist sign", checklist, item, by or this_process_now().user, note)
+    ctx.obj.change("checklist sign", checklist, item, by or this_process_now().user, _noted(ctx.obj, note))
+
+
+def _noted(wanted: Changing, note: str | None) -> str:
+    """Return the note of a signature, asked for where somebody sits there. Raises UsageError without one."""
+    if note is None and wanted.may_ask:
+        return ask(_("What was looked at, or agreed"))
+    if note is None:
+        raise UsageError(_("--note: say what was looked at, or agreed"))
+    return note
 
 
 @app.command(help=N_("Take the signature of an item back."), cls=ChangeCommand)

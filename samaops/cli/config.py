@@ -17,7 +17,6 @@ from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.cli.streams import folded, say
 from samaops.config import example, places, sites
-from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.model.report import Report, worst_first
 from samaops.model.status import NAGIOS_CODE
@@ -129,7 +128,7 @@ def show(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
 
 def _require_form(output: Output) -> None:
     if output not in (Output.HUMAN, Output.JSON):
-        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+        raise screen.no_form(output)
 
 
 @app.command(

@@ -93,14 +93,14 @@ def diagnose(
         Path | None, typer.Option("--from", metavar="FILE", help=N_("Judge what was kept; look at nothing."))
     ] = None,
     sites: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--sites",
             metavar="all|A,..",
             help=N_("Look at these sites side by side, or at all; one report of them."),
             autocompletion=completed_by("sites"),
         ),
-    ] = "",
+    ] = None,
     sites_from: Annotated[
         Path | None,
         typer.Option(
@@ -133,8 +133,10 @@ def diagnose(
     _check_seconds(deadline=deadline, watch=watch, wait=wait)
     _refuse_together(watch=watch, wait=wait, save=save, from_=from_, probe=probe or None)
     globals_: Globals = ctx.obj
+    if sites is not None and not _names(sites):
+        raise UsageError(_("--sites: name the sites, or all"), hint="samaops sites")
     _refuse_one_site(globals_, sites=sites, sites_from=sites_from, from_=from_, is_since_well=is_since_well)
-    several = _names(sites) or _satellite(globals_, from_)
+    several = _names(sites or "") or _satellite(globals_, from_)
     if sites_from is not None:
         _refuse_together(from_=sites_from, watch=watch, wait=wait, save=save, probe=probe or None)
         look = _saved_sites(sites_from, selection)
@@ -266,4 +268,4 @@ def _list(checks: tuple[CheckDescription, ...], output: Output) -> None:
     elif output is Output.JSON:
         stdout.write(json.text(descriptions.checks_document(checks)))
     else:
-        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+        raise screen.no_form(output)

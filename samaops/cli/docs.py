@@ -58,8 +58,7 @@ def _show(page: Page, output: Output) -> None:
         stdout.write(json.text(face.document(page.name, page.title, page.text)))
         return
     if output not in (Output.HUMAN, Output.MARKDOWN):
-        text = _("this answer has no form {output}").format(output=output)
-        raise UsageError(text, hint="-o human|json|markdown")
+        raise screen.no_form(output, "markdown")
     console, drawn = screen.console(), face.page(page.text)
     if output is Output.MARKDOWN or not console.is_terminal:
         stdout.write(page.text)

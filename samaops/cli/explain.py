@@ -49,8 +49,7 @@ def explain(
 ) -> None:
     """Explain one finding, one cause, or how all causes hang together."""
     if output not in (Output.HUMAN, Output.JSON, Output.MARKDOWN):
-        text = _("this answer has no form {output}").format(output=output)
-        raise UsageError(text, hint="-o human|json|markdown")
+        raise screen.no_form(output, "markdown")
     if graph:
         _graph(code, form, output)
         return

@@ -11,8 +11,7 @@ from rich.console import RenderableType
 
 from samaops.cli import configuration_file, moments, screen, stdout
 from samaops.cli.options import OutputOption, completed_by
-from samaops.errors import UsageError
-from samaops.i18n import N_, _
+from samaops.i18n import N_
 from samaops.model.history import PastChange
 from samaops.render import history as face
 from samaops.render import json
@@ -95,4 +94,4 @@ def _show(changes: Sequence[PastChange], page: RenderableType, output: Output) -
     elif output is Output.JSON:
         stdout.write(json.text(face.document(changes)))
     else:
-        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+        raise screen.no_form(output)

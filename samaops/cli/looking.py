@@ -46,10 +46,13 @@ class Looking(Struct, frozen=True):
             repeat.watch(lambda: make(site), self.watch, self.output, repeat.face_of_tables(self.output))
         with screen.progress(_("Looking…"), latest):
             table = make(site)
-        screen.show_table(table, self.output)
         status = (
             Status.UNKNOWN if not table.is_whole and table.status is not Status.CRITICAL else table.status
         )
+        # As a report: of what is judged and well, -q says nothing.
+        is_quiet = table.judges and status is Status.OK and self.root.quiet and self.output is Output.HUMAN
+        if not is_quiet:
+            screen.show_table(table, self.output)
         if status is not Status.OK:
             raise typer.Exit(NAGIOS_CODE[status])
 

@@ -15,7 +15,7 @@ from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption,
 from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, completed_by
 from samaops.cli.textfile import TextfileOption
-from samaops.errors import ConfigurationError, UsageError
+from samaops.errors import ConfigurationError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan, Risk
 from samaops.model.routine import Routine
@@ -181,7 +181,7 @@ def _consent(site: Site, plan: Plan, consent: Consent) -> None:
 def list_(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     """List the tasks."""
     if output not in (Output.HUMAN, Output.JSON):
-        raise UsageError(_("this answer has no form {output}").format(output=output), hint="-o human|json")
+        raise screen.no_form(output)
     listed, reason = routines.listed(_site(ctx))
     if output is Output.HUMAN:
         screen.show_screen(tasks.table(listed))

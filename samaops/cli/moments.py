@@ -46,6 +46,31 @@ def interval(text: str, option: str) -> tuple[datetime, datetime]:
     return moment, moment
 
 
+def end(for_: str | None, until: str | None) -> datetime:
+    """Return when something ends that begins now, said in one of two ways: how long, or until when. Raises UsageError.
+
+    A time of day is the next one of it; a day is meant whole.
+    """
+    if (for_ is None) == (until is None):
+        raise UsageError(_("for how long: --for 2h, or --until '2026-01-31 14:00'"))
+    now = datetime.now().astimezone()
+    if for_ is not None:
+        return now + _length(for_)
+    ends = interval(str(until), "--until")[1]
+    return ends + timedelta(days=1) if is_time_of_day(str(until)) and ends <= now else ends
+
+
+def _length(text: str) -> timedelta:
+    """Return how long something is to be."""
+    length = _AGO.fullmatch(text.strip().lower())
+    try:
+        if length:
+            return int(length[1]) * _UNITS[length[2]]
+    except OverflowError:
+        pass
+    raise UsageError(_("--for: {text!r} is no length of time").format(text=text), hint="--for 30m, 2h, 3d")
+
+
 def is_time_of_day(text: str) -> bool:
     """Return whether it is a time without a day, such as ``03:00``: the last one of it is meant."""
     return _TIME.fullmatch(text.strip()) is not None

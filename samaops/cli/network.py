@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from samaops.cli import configuration_file
+from samaops.cli import configuration_file, screen
 from samaops.cli.looking import LookCommand
 from samaops.cli.options import completed_by
 from samaops.cli.stdout import write
@@ -75,6 +75,4 @@ def _print(text: str, server: str, form: str, output: Output) -> None:
     elif output is Output.MARKDOWN:
         write(f"```\n{text}```\n")
     else:
-        raise UsageError(
-            _("this answer has no form {output}").format(output=output), hint="-o human|json|markdown"
-        )
+        raise screen.no_form(output, "markdown")

@@ -9,7 +9,7 @@ import typer
 from samaops.cli import configuration_file, global_options, screen
 from samaops.cli.answered import Answered
 from samaops.facts.sample import UP, Minute
-from samaops.i18n import N_, _, number
+from samaops.i18n import N_, _, joined, number
 from samaops.render import escape
 from samaops.workflows.reports import sampling
 
@@ -62,7 +62,7 @@ def _words(minute: Minute) -> str:
         up=len(minute.samples) - len(bad),
         ms=number(str(minute.cpu_ms or 0)),
     )
-    return "; ".join([text, *bad])
+    return joined([text, *bad])
 
 
 def _say(text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import timezone
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -71,16 +71,7 @@ def pause(
     ] = None,
 ) -> None:
     """Pause a job."""
-    if (for_ is None) == (until is None):
-        raise UsageError(_("for how long: --for 2h, or --until '2026-01-31 14:00'"))
-    if for_ is not None:
-        # The same words go back in time elsewhere.
-        then, _then = moments.interval(for_, "--for")
-        now = datetime.now().astimezone()
-        ends = now + (now - then)
-    else:
-        ends = moments.interval(str(until), "--until")[1]
-    text = ends.astimezone(timezone.utc).isoformat(timespec="seconds")
+    text = moments.end(for_, until).astimezone(timezone.utc).isoformat(timespec="seconds")
     ctx.obj.change("schedule pause", job, text, reason)
 
 

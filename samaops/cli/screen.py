@@ -15,7 +15,7 @@ from samaops.cli.stdout import let_fit, write
 from samaops.cli.streams import WIDEST
 from samaops.collect import awaited
 from samaops.errors import UsageError
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.report import Report
 from samaops.model.table import Table
 from samaops.render import faces, json
@@ -77,8 +77,13 @@ def show_table(table: Table, output: Output) -> None:
     elif output is Output.MARKDOWN:
         write(table_face.markdown(table))
     else:
-        text = _("this answer has no form {output}").format(output=output)
-        raise UsageError(text, hint="-o human|json|markdown")
+        raise no_form(output, "markdown")
+
+
+def no_form(output: Output, *others: str) -> UsageError:
+    """Return that an answer has not this form, with those that it has."""
+    forms = joined(f"-o {form}" for form in ("human", "json", *others))
+    return UsageError(_("this answer has no form {output}").format(output=output), hint=forms)
 
 
 def console(*, stderr: bool = False) -> Console:

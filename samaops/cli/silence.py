@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from samaops.i18n import N_, _
 from samaops.workflows.notify import silences
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
-_HINT = "samaops silence CODE --for 4h --reason 'TEXT'; samaops silence list; samaops silence end NUMBER"
+_HINT = "samaops silence --help"
 
 
 @app.command(cls=ChangeCommand)
@@ -60,17 +59,5 @@ def silence(
         return
     if reason is None:
         raise UsageError(_("--reason: say why nobody is told of it"), hint=_HINT)
-    ends = _ends(for_, until)
+    ends = moments.end(for_, until)
     wanted.plan(lambda site: silences.plan(site, code, subject or "", ends, reason))
-
-
-def _ends(for_: str | None, until: str | None) -> datetime:
-    """Return when a silence ends. Raises UsageError unless it was said in one way."""
-    if for_ is not None and until is None:
-        # The same words go back in time elsewhere.
-        then, _then = moments.interval(for_, "--for")
-        now = datetime.now().astimezone()
-        return now + (now - then)
-    if until is not None and for_ is None:
-        return moments.interval(until, "--until")[1]
-    raise UsageError(_("for how long: --for 2h, or --until '2026-01-31 14:00'"))

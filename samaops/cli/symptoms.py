@@ -29,7 +29,7 @@ def playbook_of(site: Site, words: str | None, *, may_ask: bool) -> str:
         text = _("This may be any of {names}").format(names=", ".join(found))
         raise UsageError(text, hint=chosen.same(samaops(site, f"troubleshoot {found[0]}")))
     text = _("Which symptom? There is no terminal to ask at")
-    raise UsageError(text, hint='samaops troubleshoot --symptom "..."')
+    raise UsageError(text, hint="samaops troubleshoot list")
 
 
 def _told(site: Site, name: str) -> str:

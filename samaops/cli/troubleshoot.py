@@ -144,8 +144,7 @@ def _show(site: Site, name: str, output: Output) -> None:
     elif output is Output.MARKDOWN:
         stdout.write(face.markdown(playbook_guide))
     else:
-        text = _("this answer has no form {output}").format(output=output)
-        raise UsageError(text, hint="-o human|json|markdown")
+        raise screen.no_form(output, "markdown")
 
 
 def _run(site: Site, name: str, fix: str | None, wanted: Changing, file: Path | None) -> None:

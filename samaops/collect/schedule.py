@@ -11,7 +11,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.config import files, places
 from samaops.errors import ConfigurationError, reason_of
-from samaops.facts.schedule import FILES, FilesFacts, FoundFile, JobFacts, ScheduleFacts
+from samaops.facts.schedule import FILES, PAUSES, FilesFacts, FoundFile, JobFacts, ScheduleFacts
 from samaops.i18n import _
 from samaops.journal import history
 from samaops.journal.history import HistoryError, Journal
@@ -69,6 +69,18 @@ def observe(site: Site) -> ScheduleFacts:
         return ScheduleFacts(now, leader, facts, book.pauses())
     finally:
         journal.close()
+
+
+def _ledger_to_be(site: Site) -> Iterator[Target]:
+    yield Target("ledger", site.settings.schedule, None, _SECONDS)
+
+
+@collects(
+    "schedule", ScheduleFacts, targets=_ledger_to_be, feeds=(PAUSES,), kind="schedule_pauses", on_request=True
+)
+def look_before_the_first_run(section: object, site: Site, probe: Probe) -> ScheduleFacts:
+    """Read the same where nothing may have been written yet: then nothing is paused. Raises ClientError."""
+    return look(section, site, probe)
 
 
 # A directory of units, or of crontabs, has some dozens; a crontab a few kB.

@@ -169,7 +169,7 @@ def _text(path: Path) -> str:
             hint="samaops config init" if isinstance(error, FileNotFoundError) else "",
         ) from None
     try:
-        return content.decode("utf-8").replace("\r\n", "\n")
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(

@@ -97,6 +97,8 @@ def read(name: str) -> Configuration:
     configuration = load.read(path)
     if configuration.settings.site != name:
         text = _('{path}: site: {other!r}, in the file of {name!r}: write site = "{name}"')
+        if "site" not in configuration.settings.model_fields_set:
+            text = _('{path}: it names no site: write site = "{name}"')
         raise ConfigurationError(text.format(path=path, other=configuration.settings.site, name=name))
     return configuration
 
@@ -106,8 +108,8 @@ def which() -> ConfigurationError | None:
     with suppress(ConfigurationError):
         names = list(all_of())
         if names:
+            usable = [name for name in names if _NAME.fullmatch(name) and name != ALL]
             text = _("Which site? There is no configuration of one alone, and these sites: {names}")
-            return ConfigurationError(
-                text.format(names=", ".join(names)), hint=f"samaops --site {names[0]} ...   (samaops sites)"
-            )
+            hint = f"samaops --site {usable[0]} diagnose" if usable else "samaops sites"
+            return ConfigurationError(text.format(names=", ".join(names)), hint=hint)
     return None

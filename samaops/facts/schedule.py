@@ -24,6 +24,8 @@ WATCHING = ("sample",)
 PLANNED, CAUGHT_UP, BY_HAND = "planned", "caught_up", "by_hand"
 # By which files are asked for, one by its path: ``selection.of(FILES, path)``.
 FILES = "schedule.files"
+# What is paused: it is read also where no scheduler ever ran, since a job may be paused before its first run.
+PAUSES = "schedule.pauses"
 # A scheduler that has not renewed its lease for so long leads no more.
 LEASE_SECONDS = 30.0
 

@@ -27,7 +27,7 @@ class Table(Struct, frozen=True):
 
     ``answer`` is what the list says, in a sentence that stands above it. It ``is_whole`` when all that was asked for could
     be seen; what could not, and why, stands in ``notes``. ``commands`` are what to type next, ``figures`` numbers about all
-    of the list. ``status`` is what the list says where it judges: ok of one that only shows.
+    of the list. ``status`` is what the list says where it ``judges``: ok of one that only shows.
     """
 
     kind: str
@@ -40,3 +40,4 @@ class Table(Struct, frozen=True):
     commands: tuple[str, ...] = ()
     figures: Mapping[str, Any] = {}
     status: Status = Status.OK
+    judges: bool = False

@@ -36,7 +36,8 @@ def _escaped(character: str) -> str:
 def command(text: str) -> str:
     """Return a command line, safe but never shortened: the user must be able to type it, and mean the same site."""
     same = chosen.same(text)
-    return plain(same, limit=len(same))
+    # What is escaped takes up to ten characters ("\\U0001f600").
+    return plain(same, limit=10 * len(same))
 
 
 def json_text(document: str) -> str:

@@ -30,7 +30,7 @@ from samaops.facts.backup_run import (
     Survey,
     epoch_of,
 )
-from samaops.i18n import N_, _, ngettext
+from samaops.i18n import N_, _, joined, ngettext
 from samaops.model.quantities import duration, moment, size
 from samaops.model.table import Column, Table
 from samaops.site import chosen, redaction
@@ -211,7 +211,7 @@ def _answer(survey: Survey) -> str:
         words.append(_("none was ever restored"))
     else:
         words.append(_("the last that was restored: {date}").format(date=restored.grades.restored.at[:10]))
-    return "; ".join(words)
+    return joined(words)
 
 
 def _notes(survey: Survey, expired: int) -> Iterator[str]:
@@ -301,7 +301,7 @@ def _of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
     for part in manifest.parts:
         held = [_("{count} files").format(count=len(part.paths))] if part.paths else []
         held += [_("left out: {reason}").format(reason=part.left_out)] if part.left_out else []
-        yield part.name, "; ".join(held)
+        yield part.name, joined(held)
     yield _("encrypted to"), manifest.encrypted_to
     yield _("objects"), manifest.objects or ""
 

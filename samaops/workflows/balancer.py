@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from samaops.changes.balancer.members import POOL, configured, instance_of
 from samaops.facts.loadbalancer import DISABLED, OFFLINE, BigIpFacts, MemberFacts
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows import diagnose
@@ -90,4 +90,4 @@ def _answer(site: Site, pool: BigIpFacts) -> tuple[str, tuple[str, ...]]:
     if out:
         words.append(_("taken out by a person: {names}").format(names=", ".join(out)))
     commands = tuple(command(site, f"balancer enable {name}") for name in out)
-    return "; ".join(words), commands
+    return joined(words), commands

@@ -18,7 +18,7 @@ from samaops.facts.disks import most_telling
 from samaops.facts.maintenance import DirectoriesFacts, Growth, MountUse
 from samaops.facts.observation import Observation
 from samaops.facts.selection import Selection
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal.history import HistoryError
 from samaops.journal.records import Records
 from samaops.model import encoding
@@ -83,7 +83,7 @@ def _observed(site: Site, server: str) -> tuple[Mapping[str, DirectoriesFacts], 
     reasons = [_reason(observation) for observation in snapshot.observations if observation.failure]
     if not seen:
         raise UnavailableError(
-            _("Could not look at the disks: {reason}").format(reason="; ".join(reasons) or "?"),
+            _("Could not look at the disks: {reason}").format(reason=joined(reasons) or "?"),
             hint="samaops diagnose --only servers",
         )
     return seen, reasons
@@ -121,7 +121,7 @@ def _below(site: Site, server: str, path: str) -> tuple[dict[str, tuple[MountUse
     finally:
         shells.close()
     if not seen and reasons:
-        raise UnavailableError("; ".join(reasons), hint="samaops diagnose --only servers")
+        raise UnavailableError(joined(reasons), hint="samaops diagnose --only servers")
     if not seen:
         raise UsageError(_("{path} is on none of these servers").format(path=path), hint="samaops disk usage")
     return seen, reasons
@@ -165,7 +165,7 @@ def _answer(seen: Mapping[str, Sequence[MountUse]], path: str) -> str:
             _("{path} on {server}: {size}").format(path=path, server=name, size=size(_total(use)))
             for name, use in disks
         ]
-        return "; ".join(parts)
+        return joined(parts)
     if not disks:
         return _("No disk was seen")
     name, fullest = disks[0]

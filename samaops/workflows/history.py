@@ -28,6 +28,7 @@ from samaops.journal.owner import Owner
 from samaops.model.history import Moment, PastChange, local
 from samaops.model.plan import Plan
 from samaops.site.commands import samaops
+from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 from samaops.workflows import exclusion
 from samaops.workflows.change import LiveWorld, journal_of, lock_for, prepare
@@ -303,7 +304,7 @@ def _command(site: Site, change: Change) -> str:
         if len(offering) != 1:
             return ""
         verb, arguments = f"troubleshoot {offering[0]}", ["--apply", fix]
-    return samaops(site, " ".join([verb, *map(shlex.quote, arguments)]))
+    return samaops(site, " ".join([verb, *map(quoted, arguments)]))
 
 
 def _reason(details: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from samaops.errors import UsageError
 from samaops.facts.network import ANSWER_WORDS, OTHER, PROXY, UNTRIED, Line, NetworkFacts, TriedLine
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.status import SEVERITY, Status, worst
 from samaops.model.table import Column, Table
 from samaops.site import connectivity, redaction
@@ -27,6 +27,7 @@ DEADLINE_SECONDS = 40.0
 _MOST_COMMANDS = 3
 # Of these the word alone does not tell enough.
 _TOLD_IN_WORDS = (PROXY, OTHER, UNTRIED)
+_UNSEEN = (OTHER, UNTRIED)
 
 
 def matrix(site: Site, source: str | None = None) -> Table:
@@ -47,7 +48,9 @@ def matrix(site: Site, source: str | None = None) -> Table:
         is_whole=Status.UNKNOWN not in statuses,
     )  # fmt: skip
     counts = Counter(status.value for status in statuses)
-    return replace(shown, commands=_commands(site, tried), figures=dict(counts), status=worst(statuses))
+    return replace(
+        shown, commands=_commands(site, tried), figures=dict(counts), status=worst(statuses), judges=True
+    )
 
 
 def _look(site: Site, source: str | None) -> Snapshot:
@@ -57,7 +60,7 @@ def _look(site: Site, source: str | None) -> Snapshot:
             collector for collector in collectors if source in (collector.server, _place(collector))
         ]
     if not collectors:
-        known = (*site.settings.servers, *(place.name for place in connectivity.places(site)))
+        known = dict.fromkeys([*site.settings.servers, *(place.name for place in connectivity.places(site))])
         text = _("nothing of the matrix begins there")
         reason = text if source is None or source in known else consistency.not_one_of(source, known)
         raise UsageError(reason, hint="samaops network --help")
@@ -117,10 +120,17 @@ def _answer(tried: list[TriedLine]) -> str:
         lines = [each for each in judged if each.line.must_be_open is must_be_open]
         well = sum(status_of(each) is Status.OK for each in lines)
         parts += [text.format(count=well, all=len(lines))] if lines else []
+    excepted = [each for each in tried if status_of(each) is Status.SKIPPED]
+    if excepted:
+        text = _("not judged here (exceptions): {count}")
+        unseen = sum(each.answer in _UNSEEN for each in excepted)
+        if unseen:
+            text = _("not judged here (exceptions): {count}, of which {unseen} could not be tried")
+        parts.append(text.format(count=len(excepted), unseen=unseen))
     unknown = sum(status_of(each) is Status.UNKNOWN for each in tried)
     parts += [_("could not tell: {count}").format(count=unknown)] if unknown else []
     parts += [] if parts else [_("no line of the matrix holds here")]
-    return "; ".join(parts)
+    return joined(parts)
 
 
 def _notes(tried: list[TriedLine], snapshot: Snapshot) -> list[str]:

@@ -118,7 +118,7 @@ def test_a_person_signs_and_undo_takes_it_back(whole_lab: RunningLab) -> None:
     assert rows(whole_lab, "show", "tests")["xss"]["signed_by"] is None
     whole_lab.samaops(*whole_lab.calm, *words, "--yes", expected=0)
     shown = rows(whole_lab, "show", "tests")["xss"]
-    assert (shown["signed_by"], shown["note"]) == ("awa", "no finding of the scan")
+    assert (shown["signed_by"], shown["note"], shown["state"]) == ("awa", "no finding of the scan", "signed")
     whole_lab.samaops(*whole_lab.calm, "undo", "last", "--yes", expected=0)
     assert rows(whole_lab, "show", "tests")["xss"]["signed_by"] is None
 

@@ -59,6 +59,14 @@ def test_french_has_the_placeholders_of_english(french: Catalog) -> None:
                     assert set(PLACEHOLDER.findall(translated)) == set(PLACEHOLDER.findall(english)), english
 
 
+def test_each_plural_form_is_a_sentence_of_its_own(french: Catalog) -> None:
+    """A text alone in the place of the forms would be taken apart: its first letter for one, its second for several."""
+    for message in french:
+        if isinstance(message.id, tuple):
+            several = texts(message.string)[-1]
+            assert set(PLACEHOLDER.findall(several)) == set(PLACEHOLDER.findall(message.id[1])), message.id
+
+
 def test_no_message_is_fuzzy(messages: ModuleType) -> None:
     assert not [one.id for one in messages.load() if one.id and one.fuzzy]
 

@@ -25,8 +25,10 @@ from samaops.facts.selection import EVERYTHING
 from samaops.journal.checklist import Book
 from samaops.journal.history import HistoryError, Journal
 from samaops.model.plan import Plan
+from samaops.site import chosen
 from samaops.site.commands import LAB_SITE
 from samaops.site.site import Site
+from samaops.workflows import change
 from tests.service import faulty
 from tests.unit.changes.test_plans import SETTINGS, snapshot
 from tests.unit.checks.judging import seen
@@ -147,6 +149,31 @@ def test_nothing_is_measured_on_a_site_that_is_not_for_tests(name: str) -> None:
         with pytest.raises(RefusedError, match="is no test site"):
             verb.plan(snapshot(), site, (name,))
     verb.codes(measuring(safety={"is_test_site": True}), (name,))
+
+
+def test_measuring_shows_what_can_be_typed_here_and_is_refused_with_another_command() -> None:
+    site = measuring(safety={"is_test_site": True})
+    for name in ("load", "ramp"):
+        plan = verbs.find("checklist measure").plan(snapshot(), site, (name,))
+        (action,) = change.report_of(site, plan).actions
+        assert action.commands == (f"samaops checklist measure {name}",)
+    with pytest.raises(RefusedError) as refused:
+        verbs.find("checklist measure").codes(measuring(), ("load",))
+    chosen.remember(Path("x.toml"), lab=False)
+    assert "measure" not in chosen.same(refused.value.hint)
+    chosen.remember(None, lab=False)
+
+
+def test_programs_too_are_told_the_command_of_the_lab() -> None:
+    site = Site(Settings(site=LAB_SITE))
+    (action,) = change.report_of(site, planned("tests", "push", "awa", "seen")).actions
+    assert action.commands == ("samaops --lab checklist sign tests push --by awa --note seen",)
+    assert action.undo == ("samaops --lab checklist unsign tests push",)
+
+
+def test_a_note_that_is_empty_is_told_as_empty() -> None:
+    with pytest.raises(UsageError, match="--note is empty"):
+        planned("tests", "push", "awa", "")
 
 
 def test_the_doer_refuses_too_whatever_was_planned_elsewhere() -> None:

@@ -166,7 +166,7 @@ def test_a_person_signs_and_may_take_it_back() -> None:
     item = item_of(signed=True)
     open_ = found(item)
     assert (open_.state, open_.status) == ("to_sign", Status.WARNING)
-    assert open_.command == "samaops checklist sign before x --note '…'"
+    assert open_.command == "samaops checklist sign before x", "the note is asked for"
     signed = found(item, book=(SIGNATURE,))
     assert (signed.state, signed.status) == ("signed", Status.OK)
     assert signed.reason == "signed by awa, 2026-06-01 08:00 UTC: seen"
@@ -232,3 +232,36 @@ def test_only_what_is_otherwise_than_before_is_kept() -> None:
     (more,) = judged.changed([other], BookFacts((kept,)))
     assert (more.status, more.at) == ("critical", "")
     assert other.since == kept.at, "it has failed since then, whatever it is by now"
+
+
+@pytest.mark.parametrize(
+    ("parts", "book", "state"),
+    [
+        ({"signed": True}, (), None),
+        ({"signed": True}, (entry(SEEN, 2, state="to_sign"),), "to_sign"),
+        ({"signed": True}, (entry(SEEN, 2, state="to_sign"), SIGNATURE), "signed"),
+        ({"signed": True}, (SIGNATURE,), "signed"),
+        ({"signed": True}, (entry(SEEN, 2, state="signed"), entry(UNSIGNED, 0.5)), "to_sign"),
+        ({"checks": (CODE,)}, (SIGNATURE,), None),
+        ({"checks": (CODE,)}, (entry(SEEN, 2, state="unknown"), SIGNATURE), "signed"),
+        (
+            {"checks": (CODE,)},
+            (entry(SEEN, 2, state="failed", status="critical", keys=("a@b",)), SIGNATURE),
+            "failed",
+        ),
+        ({"checks": (CODE,)}, (entry(SEEN, 2, state="signed"), entry(UNSIGNED, 0.5)), None),
+    ],
+)
+def test_a_signature_counts_from_when_it_is_written(
+    parts: dict[str, Any], book: tuple[Entry, ...], state: str | None
+) -> None:
+    assert judged.remembered("before", item_of(**parts), BookFacts(book)) == state
+
+
+def test_an_accepted_warning_is_remembered_as_signed() -> None:
+    failed = entry(SEEN, 2, state="failed", status="warning", keys=(f"{CODE}@redis/w",))
+    accepted = entry(SIGNED, by="awa", note="agreed", keys=(f"{CODE}@redis/w",))
+    other = entry(SIGNED, by="awa", note="agreed", keys=(f"{OTHER}@redis/w",))
+    item = item_of(checks=(CODE,))
+    assert judged.remembered("before", item, BookFacts((failed, accepted))) == "signed"
+    assert judged.remembered("before", item, BookFacts((failed, other))) == "failed"

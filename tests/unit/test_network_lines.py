@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from samaops import resources
+from samaops.cli.main import run
 from samaops.config.load import load
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UsageError
-from samaops.facts.network import Line
+from samaops.facts.network import OPEN, REFUSED, UNTRIED, Line, TriedLine
+from samaops.i18n import use_language
+from samaops.model.status import Status
+from samaops.model.table import Table
 from samaops.site import connectivity, firewall_rules
 from samaops.site.firewall_rules import IPTABLES, NFTABLES
 from samaops.site.site import Site
+from samaops.workflows import network as workflow
 
 EVERYBODY = {"admin": ["10.101.0.0/24"], "balancer": ["10.101.10.8"]}
 
@@ -195,3 +201,47 @@ def test_rules_of_no_server_or_of_one_that_is_known_by_a_name_alone_are_refused(
     servers["api"] = servers["api"].model_copy(update={"address": "api.senelec.sn"})
     with pytest.raises(RefusedError, match=r"api\.senelec\.sn"):
         firewall_rules.text(Site(site.settings.model_copy(update={"servers": servers})), "db", NFTABLES)
+
+
+def tried(must_be_open: bool, answer: str, not_held: str = "") -> TriedLine:
+    line = Line("here", "x", "x", "10.0.0.1", 1, must_be_open=must_be_open, not_held=not_held)
+    return TriedLine(line, answer)
+
+
+def test_the_first_line_counts_every_line() -> None:
+    lines = [
+        tried(True, OPEN), tried(True, OPEN), tried(True, REFUSED), tried(False, REFUSED), tried(False, OPEN, "no filter"),
+        tried(False, OPEN, "no filter"), tried(True, UNTRIED, "no monitor"), tried(True, UNTRIED),
+    ]  # fmt: skip
+    answer = workflow._answer(lines)
+    assert answer == (
+        "open that must be: 2 of 3; closed that must be: 1 of 1; "
+        "not judged here (exceptions): 3, of which 1 could not be tried; could not tell: 1"
+    )
+    use_language("fr")
+    assert "2 sur 3\N{NO-BREAK SPACE}; ferm" in workflow._answer(lines)
+
+
+def test_a_place_that_is_not_known_is_told_with_each_name_once() -> None:
+    with pytest.raises(UsageError) as refused:
+        workflow.matrix(guide(), "zzzzzz")
+    names = refused.value.message.partition(": ")[2].split(", ")
+    assert len(names) == len(set(names)) > 5
+
+
+@pytest.mark.parametrize(("status", "is_quiet"), [(Status.OK, True), (Status.WARNING, False)])
+def test_quiet_says_nothing_where_all_is_well(
+    status: Status,
+    is_quiet: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    made = Table("network", (), (), "x", answer="the answer", status=status, judges=True)
+    monkeypatch.setattr(workflow, "matrix", lambda *_words: made)
+    (tmp_path / "c.toml").write_text("version = 1\n")
+    words = ["--lang", "en", "--config", str(tmp_path / "c.toml")]
+    run([*words, "network"])
+    assert "the answer" in capsys.readouterr().out
+    run([*words, "-q", "network"])
+    assert ("the answer" not in capsys.readouterr().out) is is_quiet

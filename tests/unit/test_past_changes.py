@@ -265,6 +265,11 @@ TYPED = [
         ("tests", "push", "awa", "seen on 3 phones"),
         "checklist sign tests push --by awa --note 'seen on 3 phones'",
     ),
+    (
+        "checklist sign",
+        ("tests", "push", "awa", "seen\u200bon 3"),
+        "checklist sign tests push --by awa --note $'seen\\342\\200\\213on 3'",
+    ),
     ("checklist unsign", ("tests", "push"), "checklist unsign tests push"),
     ("checklist measure", ("load",), "checklist measure load"),
     ("schedule install", ("cron", "/etc/cron.d"), "schedule install cron /etc/cron.d"),

@@ -62,3 +62,8 @@ def test_a_command_without_its_pipe_does_the_same(command: str) -> None:
     assert "|" not in shown
     assert in_bash(shown) == in_bash(command)
     assert (shown == command) == ("|" not in command)
+
+
+def test_a_command_is_never_shortened_whatever_it_holds() -> None:
+    hidden = "samaops checklist sign tests push --note 'a" + "\u200b\U000e0001" * 50 + "b'"
+    assert escape.command(hidden).endswith("b'")

@@ -353,6 +353,18 @@ class TestKnownSites:
             in " ".join(capsys.readouterr().err.split())
         )
 
+    def test_only_a_site_that_can_be_named_is_proposed(self, directory: Path) -> None:
+        for name, proposed in (("Maj Espace", "samaops sites"), ("thies", "samaops --site thies diagnose")):
+            write(directory, name)
+            refusal = known_sites.which()
+            assert refusal is not None
+            assert refusal.hint == proposed
+
+    def test_a_file_that_names_no_site_is_told_so(self, directory: Path) -> None:
+        (directory / "thies.toml").write_text("")
+        with pytest.raises(ConfigurationError, match=r'it names no site: write site = "thies"$'):
+            known_sites.read("thies")
+
     @pytest.mark.parametrize("other", [("--config", "x.toml"), ("--lab",), ("--sites", "all")])
     def test_one_choice_alone(self, directory: Path, other: tuple[str, ...]) -> None:
         write(directory, "dakar")

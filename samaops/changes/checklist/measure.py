@@ -68,7 +68,7 @@ def require_test_site(site: Site) -> None:
             "{site} is no test site: load and failures are tried on the lab, or where [safety] is_test_site = true;"
             " nothing was done"
         )
-        raise RefusedError(text.format(site=site.name), hint="samaops --lab checklist measure load")
+        raise RefusedError(text.format(site=site.name), hint="samaops lab up")
 
 
 def _looks(site: Site, name: str) -> tuple[str, ...]:

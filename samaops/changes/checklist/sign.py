@@ -50,7 +50,9 @@ def plan_sign(snapshot: Snapshot, _site: Site, checklist: str, item: str, by: st
     by, note = " ".join(by.split()), " ".join(note.split())
     if not by or len(by) > _LONGEST_NAME:
         raise UsageError(_("--by: who signs, in at most {count} characters").format(count=_LONGEST_NAME))
-    if not note.strip("… ") or len(note) > _LONGEST_NOTE:
+    if not note.strip("… "):
+        raise UsageError(_("--note is empty: say what was looked at, or agreed"))
+    if len(note) > _LONGEST_NOTE:
         text = _("--note: what was looked at, or agreed, in at most {count} characters")
         raise UsageError(text.format(count=_LONGEST_NOTE))
     described = checklists.named(checklist).item(item)

@@ -37,7 +37,7 @@ from samaops.facts.docker import DockerFacts
 from samaops.facts.maintenance import ImagesFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.servers import DeletedFile, ServerFacts
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.model.quantities import size
 from samaops.site import disk_owners
@@ -180,7 +180,7 @@ def plan_clean(snapshot: Snapshot, site: Site, server: str, kinds: str) -> Plan:
                 steps += found
     unseen = tuple(dict.fromkeys(silent))
     if unseen and not steps and len(servers) == 1 and not notes:
-        raise UnavailableError("; ".join(unseen), hint=f"samaops diagnose --only servers@{servers[0]}")
+        raise UnavailableError(joined(unseen), hint=f"samaops diagnose --only servers@{servers[0]}")
     title = (
         _("Give back space on {server}").format(server=server)
         if server

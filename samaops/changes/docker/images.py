@@ -12,7 +12,7 @@ from samaops.config.settings import Maintenance
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Snapshot
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step, shell
 from samaops.site.site import Site
 
@@ -64,7 +64,7 @@ def plan_cleanup(snapshot: Snapshot, site: Site, *servers: str) -> Plan:
         if images:
             steps.append(_step(server, facts, images[:MOST_AT_ONCE], rules))
     if silent and not steps and len(silent) == len(chosen):
-        raise UnavailableError(_("Could not look at the images: {reason}").format(reason="; ".join(silent)))
+        raise UnavailableError(_("Could not look at the images: {reason}").format(reason=joined(silent)))
     return Plan(
         verb="docker cleanup",
         arguments=servers,

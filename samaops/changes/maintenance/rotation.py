@@ -9,7 +9,7 @@ from samaops.changes.verbs import verb
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.maintenance_week import COLLAPSE, PACK, REOPEN, Rotation, RotationFacts
 from samaops.facts.observation import Snapshot
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.model.quantities import moment, size
 from samaops.site import log_rotation
@@ -103,7 +103,7 @@ def plan_rotation(snapshot: Snapshot, site: Site, *_tasks: str) -> Plan:
             if not each.method
         ]
     if silent and len(silent) == len(servers):
-        raise UnavailableError(_("Could not look at the logs: {reason}").format(reason="; ".join(silent)))
+        raise UnavailableError(_("Could not look at the logs: {reason}").format(reason=joined(silent)))
     if len(steps) > MOST_STEPS:
         notes.append(
             _("{count} logs more are due; run it again for them").format(count=len(steps) - MOST_STEPS)

@@ -65,10 +65,11 @@ def plan_silence(
         raise UsageError(_("no subject is as long as this"))
     ends = datetime.fromisoformat(until).astimezone(timezone.utc)
     facts = facts_in(snapshot, SilencesFacts)
-    if not facts.taken_at < ends <= facts.taken_at + LONGEST:
-        raise UsageError(
-            _("a silence ends within the next 31 days"), hint="--for 4h, --until '2026-01-31 14:00'"
-        )
+    if ends <= facts.taken_at:
+        text = _("{moment} lies in the past: a silence ends later")
+        raise UsageError(text.format(moment=moment(ends.timestamp())), hint="--for 4h")
+    if ends > facts.taken_at + LONGEST:
+        raise UsageError(_("a silence ends within the next 31 days"), hint="--for 4h")
     about = _about(code, subject)
     title = _("Tell nobody of {finding} until {moment}: {reason}").format(
         finding=about, moment=moment(ends.timestamp()), reason=reason

@@ -14,7 +14,7 @@ from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.postgresql_changes import Backend, is_protected
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site.site import Site
 
@@ -79,9 +79,7 @@ def require_client(backend: Backend) -> None:
     reasons = tuple(_reasons(backend))
     if reasons:
         text = _("pid {pid} is not touched: {reason}")
-        raise RefusedError(
-            text.format(pid=backend.pid, reason="; ".join(reasons)), hint="samaops db activity"
-        )
+        raise RefusedError(text.format(pid=backend.pid, reason=joined(reasons)), hint="samaops db activity")
 
 
 def _reasons(backend: Backend) -> Iterator[str]:

@@ -35,7 +35,7 @@ from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql_changes import UpkeepRelation
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Step
 from samaops.model.quantities import duration, size
 from samaops.site.site import Site
@@ -239,7 +239,7 @@ def _step(need: Need, site: Site, until: float, does: AbstractSet[str], *, trunc
     )  # fmt: skip
     return Step(
         "db.vacuum" if is_vacuum else "db.analyze",
-        title.format(name=relation.full_name, reasons="; ".join(reasons)),
+        title.format(name=relation.full_name, reasons=joined(reasons)),
         Risk.SAFE,
         operation(work, server),
         before=(),

@@ -59,7 +59,7 @@ def plan_config(snapshot: Snapshot, _site: Site, _wanted: str, server: str = "",
     if unknown:
         text = _("The backup {id} has no other content for {paths}")
         words = text.format(id=seen.id, paths=joined(unknown))
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in seen.left_out)
+        reasons = joined(f"{name}: {reason}" for name, reason in seen.left_out)
         raise RefusedError(f"{words} ({reasons})" if reasons else words, hint=typed(_site, NAME))
     files = [file for file in seen.files if not paths or file.path in paths]
     if not files:
@@ -68,7 +68,7 @@ def plan_config(snapshot: Snapshot, _site: Site, _wanted: str, server: str = "",
             "{count} files are as they were in the backup",
             seen.same,
         )
-        nothing = "; ".join(
+        nothing = joined(
             [text.format(count=seen.same), *(f"{name}: {reason}" for name, reason in seen.left_out)]
         )
         return Plan(NAME, plan.arguments, title, seen.id, nothing_to_do=nothing)
@@ -115,7 +115,7 @@ def _notes(files: list[ConfigFile]) -> Iterator[str]:
         lines = file.difference[:_MOST_LINES]
         more = len(file.difference) - len(lines)
         if more > 0:
-            lines = (*lines, _("and {count} more").format(count=more))
+            lines = (*lines, ngettext("and {count} more", "and {count} more", more).format(count=more))
         yield "\n".join((f"{file.server}:{file.path}", *(f"  {line}" for line in lines)))
     yield _(
         "Nothing is told to read them again: PgBouncer by pool reload, PostgreSQL by pg_reload_conf() or a restart, containers by docker compose up -d"

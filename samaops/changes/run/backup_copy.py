@@ -18,7 +18,7 @@ from samaops.clients.restic_copy import Repository
 from samaops.clients.shells import ShellPool
 from samaops.config.backup_settings import Backup, BackupCopy
 from samaops.facts.backup_run import Run
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import size
@@ -114,7 +114,7 @@ def _to_server(site: Site, store: Store, row: Run, place: BackupCopy, shells: Sh
             source, backup.objects.directory.rstrip("/"), lambda count: _tell("objects", place, count)
         )
         words.append(_("{count} files of objects, {size}").format(count=count, size=size(total)))
-    return "; ".join(words)
+    return joined(words)
 
 
 def _require_same(expected: dict[str, str], seen: dict[str, str], place: BackupCopy) -> None:
@@ -163,7 +163,7 @@ def _to_restic(site: Site, store: Store, of: Copying, row: Run, place: BackupCop
         "snapshot {snapshot}, {size} new; part {part} of {parts} of the repository was read and is right"
     )
     words = text.format(snapshot=added.id[:8], size=size(added.bytes_added), part=part, parts=CHECK_PARTS)
-    return "; ".join(filter(None, (made, words)))
+    return joined(filter(None, (made, words)))
 
 
 def _tell(what: str, place: BackupCopy, count: int) -> None:

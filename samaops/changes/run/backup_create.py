@@ -45,7 +45,7 @@ from samaops.facts.backup_run import (
     Part,
     Run,
 )
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal.lock import this_process_now
 from samaops.model.failure import FailureKind
 from samaops.model.plan import LeftOut, Operation, Outcome
@@ -350,7 +350,7 @@ class Creation:
             text = _("its row could not be written: {reason}; the next run says that it died")
             left = text.format(reason=error.message)
         self._after("after_failure", FAILED)
-        words = "; ".join(filter(None, (reason, left, *self._warnings)))
+        words = joined(filter(None, (reason, left, *self._warnings)))
         return Outcome(False, words, is_seen=True, is_interrupted=is_interrupted)
 
     def _fresh(self) -> None:

@@ -26,7 +26,7 @@ from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, program
 from samaops.clients.shells import ShellPool
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import size
@@ -91,7 +91,7 @@ def _outcome(working: Working, done: Completed) -> Outcome:
     measured = _MEASURED.search(done.stdout)
     untouched = [line.removeprefix("left ") for line in done.stdout.splitlines() if line.startswith("left ")]
     if done.exit_code or measured is None:
-        return Outcome(False, "; ".join(untouched) or done.reason())
+        return Outcome(False, joined(untouched) or done.reason())
     before, after = (int(number) for number in measured.groups())
     text = _("{size} freed, as df has it: {before} were free, now {after}")
     if after < before:

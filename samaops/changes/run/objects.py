@@ -7,7 +7,7 @@ from samaops.changes.run import progress
 from samaops.changes.run.object_copy import new_id, take
 from samaops.changes.run.operations import runs
 from samaops.facts.objects import WHOLE, ObjectRun
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import size
 from samaops.site.site import Site
@@ -38,5 +38,5 @@ def said(run: ObjectRun) -> str:
     words = [text.format(run=run.id, count=run.objects, size=size(run.bytes), new=new, replaced=replaced, gone=gone)]  # fmt: skip
     if run.left_out:
         left = _("left out: {names}")
-        words.append(left.format(names="; ".join(run.left_out[:_MOST_NAMED])))
-    return "; ".join(words)
+        words.append(left.format(names=joined(run.left_out[:_MOST_NAMED])))
+    return joined(words)

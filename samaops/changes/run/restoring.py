@@ -29,7 +29,7 @@ from samaops.clients.shells import ShellPool
 from samaops.collect import restoring as look
 from samaops.facts.backup_run import DatabaseProperties, Manifest
 from samaops.facts.restoring import OURS, Mark, RestoringFacts, Source
-from samaops.i18n import _, joined
+from samaops.i18n import _, joined, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import duration, size
@@ -228,7 +228,14 @@ def finish(operation: Operation, site: Site) -> Outcome:
 def _shortened(different: list[str]) -> str:
     rest = len(different) - _MOST_NAMED
     return joined(
-        [*different[:_MOST_NAMED], *([_("and {count} more").format(count=rest)] if rest > 0 else [])]
+        [
+            *different[:_MOST_NAMED],
+            *(
+                [ngettext("and {count} more", "and {count} more", rest).format(count=rest)]
+                if rest > 0
+                else []
+            ),
+        ]
     )
 
 

@@ -98,14 +98,14 @@ def drill(operation: Operation, site: Site) -> Outcome:
     words = text.format(
         restore=duration(phases["restore"]), seconds=duration(seconds), rows=sum(of.rows.values()) or "?"
     )
-    words = "; ".join((words, *besides.remarks))
+    words = joined((words, *besides.remarks))
     left_out = tuple(LeftOut(f"backup/{drilling.id}", each, is_failure=True) for each in besides.wrong)
     return Outcome(True, words, is_seen=True, measured=measured, left_out=left_out)
 
 
 def _shortened(different: list[str]) -> str:
     rest = len(different) - _MOST_NAMED
-    more = [_("and {count} more").format(count=rest)] if rest > 0 else []
+    more = [ngettext("and {count} more", "and {count} more", rest).format(count=rest)] if rest > 0 else []
     return (
         joined([*(words[:_MOST_CHARACTERS] for words in different[:_MOST_NAMED]), *more]) if different else ""
     )

@@ -21,7 +21,7 @@ from samaops.changes.run.statements import complaints_in, configured
 from samaops.changes.run.watched import Watched
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient, WritingClient, quoted, statement_of
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import duration, size
@@ -117,7 +117,7 @@ class _Turn:
             return self._dropped(failure, after)
         if self._is_done(before, after):
             left = self._clean() if self._work.does == REINDEX else ""
-            words = "; ".join(filter(None, (self._brought(before, after), left)))
+            words = joined(filter(None, (self._brought(before, after), left)))
             is_interrupted = self._stopped.is_interrupted
             measured = {**_measured(before, after), **self._told_left()}
             return Outcome(True, words, is_seen=True, is_interrupted=is_interrupted, measured=measured)
@@ -266,7 +266,7 @@ class _Turn:
         left = self._clean() if self._work.does == REINDEX else ""
         complaints = complaints_in(self._worker.notices)
         if self._stopped.reason:
-            reason = "; ".join(filter(None, (self._stopped.reason, left)))
+            reason = joined(filter(None, (self._stopped.reason, left)))
             return Outcome(
                 False,
                 reason,
@@ -282,7 +282,7 @@ class _Turn:
         words = failure.message if failure else complaints or _("the server answered, and did not do it")
         if holder and self._work.does == FULL:
             words = f"{words} ({_who(holder[0])})"
-        words = "; ".join(filter(None, (words, left)))
+        words = joined(filter(None, (words, left)))
         return Outcome(False, words, is_seen=True, measured=self._told_left())
 
     def _dropped(self, failure: ClientError | None, after: Row | None) -> Outcome:
@@ -329,7 +329,7 @@ class _Turn:
         if before.get("calls"):
             text = _("its statements took {mean:.1f} ms on average until now")
             words.append(text.format(mean=before["milliseconds"] / before["calls"]))
-        return "; ".join(words)
+        return joined(words)
 
     def _held(self, before: Row, after: Row) -> str:
         """Return who kept dead rows from being removed, where many are left."""

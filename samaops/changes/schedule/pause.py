@@ -7,11 +7,11 @@ from datetime import datetime, timedelta, timezone
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from samaops.changes.readings import UnreadableError, facts_in, reading
+from samaops.changes.readings import facts_in, reading
 from samaops.changes.verbs import verb
-from samaops.errors import RefusedError, UsageError
+from samaops.errors import UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.schedule import Pause, ScheduleFacts
+from samaops.facts.schedule import PAUSES, Pause, ScheduleFacts
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import moment
@@ -22,7 +22,7 @@ from samaops.site.site import Site
 PAUSE = "schedule.pause"
 ALL = "all"
 PAUSED = "schedule.paused"
-_CODES = ("schedule.job",)
+_CODES = (PAUSES,)
 _LONGEST_REASON = 200
 # Nothing that is to be remembered longer is a pause: the line of the job is emptied for it.
 LONGEST = timedelta(days=31)
@@ -47,30 +47,33 @@ def _looks(site: Site, job: str, *_arguments: str) -> tuple[str, ...]:
     looks=_looks,
     typed=lambda job, until, reason: (job, "--until", until, "--reason", reason),
 )
-def plan_pause(snapshot: Snapshot, site: Site, job: str, until: str, reason: str) -> Plan:
+def plan_pause(snapshot: Snapshot, _site: Site, job: str, until: str, reason: str) -> Plan:
     """Plan that a job is not begun until a moment (ISO 8601)."""
     reason = " ".join(reason.split())
     if not reason or len(reason) > _LONGEST_REASON:
         text = _("--reason: why it is paused, in at most {count} characters")
         raise UsageError(text.format(count=_LONGEST_REASON))
     ends = datetime.fromisoformat(until).astimezone(timezone.utc)
-    facts = _facts(snapshot, site)
-    if not facts.taken_at < ends <= facts.taken_at + LONGEST:
-        raise UsageError(
-            _("a pause ends within the next 31 days"), hint="--for 2h, --until '2026-01-31 14:00'"
-        )
+    facts = facts_in(snapshot, ScheduleFacts)
+    if ends <= facts.taken_at:
+        text = _("{moment} lies in the past: a pause ends later")
+        raise UsageError(text.format(moment=moment(ends.timestamp())), hint="--for 2h")
+    if ends > facts.taken_at + LONGEST:
+        raise UsageError(_("a pause ends within the next 31 days"), hint="--for 2h")
     title = _("Pause {job} until {moment}: {reason}").format(
         job=job, moment=moment(ends.timestamp()), reason=reason
     )
-    return _plan(snapshot, site, "schedule pause", (job, until, reason), title, Pausing(job, until, reason))
+    return _plan(snapshot, "schedule pause", (job, until, reason), title, Pausing(job, until, reason))
 
 
 @verb("schedule resume", looks=_looks)
 def plan_resume(snapshot: Snapshot, site: Site, job: str) -> Plan:
     """Plan that a job is begun again at its time."""
     title = _("Let {job} be begun at its time again").format(job=job)
-    plan = _plan(snapshot, site, "schedule resume", (job,), title, Pausing(job, "", ""))
-    pauses = {pause.job for pause in _facts(snapshot, site).pauses if pause.until > snapshot.taken_at}
+    plan = _plan(snapshot, "schedule resume", (job,), title, Pausing(job, "", ""))
+    pauses = {
+        pause.job for pause in facts_in(snapshot, ScheduleFacts).pauses if pause.until > snapshot.taken_at
+    }
     if job != ALL and ALL in pauses:
         note = _("all jobs are paused: {command}")
         command = chosen.same(samaops(site, "schedule resume all"))
@@ -78,18 +81,9 @@ def plan_resume(snapshot: Snapshot, site: Site, job: str) -> Plan:
     return plan
 
 
-def _facts(snapshot: Snapshot, site: Site) -> ScheduleFacts:
-    if not snapshot.of_system("schedule"):
-        command = chosen.same(samaops(site, "schedule run"))
-        raise RefusedError(_("No scheduler was ever run from here; nothing was changed"), hint=command)
-    return facts_in(snapshot, ScheduleFacts)
-
-
-def _plan(
-    snapshot: Snapshot, site: Site, name: str, arguments: tuple[str, ...], title: str, wanted: Pausing
-) -> Plan:
+def _plan(snapshot: Snapshot, name: str, arguments: tuple[str, ...], title: str, wanted: Pausing) -> Plan:
     plan = Plan(name, arguments, title, target=wanted.job)
-    before = _said(_pause_in(_facts(snapshot, site), wanted.job, snapshot.taken_at))
+    before = _said(_pause_in(facts_in(snapshot, ScheduleFacts), wanted.job, snapshot.taken_at))
     after = _written(wanted)
     if before == after:
         nothing = _("it is paused so already") if after else _("it is not paused")
@@ -116,8 +110,6 @@ def _is(job: str, value: str) -> Condition:
 @reading(PAUSED, codes=_CODES)
 def paused(snapshot: Snapshot, job: str) -> str:
     """Return until when a job is paused and why; "" when it is not."""
-    if not snapshot.of_system("schedule"):
-        raise UnreadableError(_("no ledger was ever written from here"))
     return _said(_pause_in(facts_in(snapshot, ScheduleFacts), job, snapshot.taken_at))
 
 

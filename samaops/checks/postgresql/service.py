@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from samaops.checks.postgresql.units import difference, whole
 from samaops.checks.registry import Context, access, check
 from samaops.facts.postgresql import PostgresFacts, usable_connections
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import Finding
 from samaops.site.commands import direct, samaops
 
@@ -125,7 +125,7 @@ def settings_in_force(facts: PostgresFacts, context: Context) -> Iterator[Findin
             "{count} settings of PostgreSQL are not as expected or wait for a restart: {names}",
             bad,
         ).format(count=bad, names=", ".join(sorted({*different, *pending})[:4]) + ("…" if bad > 4 else "")),
-        detail="; ".join((*names, *(_("{name} waits for a restart").format(name=name) for name in pending))),
+        detail=joined((*names, *(_("{name} waits for a restart").format(name=name) for name in pending))),
         value=bad,
         evidence=evidence,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from samaops.checks.postgresql.tables import LEAST_ROWS
 from samaops.checks.registry import Context, Evidence, check
 from samaops.facts.postgresql import PostgresFacts, Rates
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import Finding
 from samaops.site.commands import samaops
 
@@ -40,7 +40,7 @@ def crowd(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
             "{count} of {active} active sessions work on one statement",
             seen.sessions,
         ).format(count=seen.sessions, active=facts.activity.active),
-        detail="; ".join((*(_costs(rates) if rates else ()), seen.query)),
+        detail=joined((*(_costs(rates) if rates else ()), seen.query)),
         evidence={
             "query": seen.query,
             "query_id": str(seen.query_id),  # JSON readers round a number of that size

@@ -18,7 +18,6 @@ from samaops.model.report import worst_first
 from samaops.model.status import SEVERITY, Status, worst
 from samaops.site import chosen, prepared
 from samaops.site.commands import samaops
-from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 
 SIGNED = "signed"
@@ -93,6 +92,28 @@ def changed(items: Iterable[Judged], book: BookFacts) -> list[Entry]:
                 )
             )  # fmt: skip
     return entries
+
+
+def remembered(checklist: str, item: Item, book: BookFacts) -> str | None:
+    """Return how an item is by what is kept alone, a signature that came or went since the last look with it.
+
+    None where that is not known: nobody has looked at what checks see of it.
+    """
+    last = next(iter(book.of(checklist, item.id, SEEN)[-1:]), None)
+    signature = book.signature(checklist, item.id)
+    state = last.state if last is not None else None
+    if signature is None:
+        is_taken_back = state == SIGNED
+        return (None if item.checks else TO_SIGN) if is_taken_back else state
+    if state is None:
+        return None if item.checks else SIGNED
+    is_accepted = (
+        last is not None
+        and last.status == Status.WARNING.value
+        and bool(last.keys)
+        and set(signature.keys).issuperset(last.keys)
+    )
+    return SIGNED if state != FAILED or is_accepted else FAILED
 
 
 def _judged(checklist: str, section: str, item: Item, seen: Seen) -> Judged:
@@ -175,7 +196,7 @@ def _to_sign(checklist: str, item: Item, site: Site) -> _Verdict:
         if item.command
         else ""
     )
-    command = samaops(site, f"checklist sign {checklist} {item.id} --note {quoted('…')}")
+    command = samaops(site, f"checklist sign {checklist} {item.id}")
     return _Verdict(TO_SIGN, Status.WARNING, helps, command)
 
 

@@ -67,11 +67,10 @@ def listed(site: Site) -> Table:
 
 def _row_of_list(each: Checklist, book: BookFacts) -> Row:
     seen = [entry for entry in book.entries if entry.checklist == each.id and entry.kind == SEEN]
-    last = {entry.item: entry.state for entry in seen}
-    names = [item.id for item in each.items()]
+    states = [judged.remembered(each.id, item, book) for item in each.items()]
     return {
-        "checklist": each.id, "title": str(each.title), "items": len(names),
-        "closed": sum(last.get(name) in WELL for name in names),
+        "checklist": each.id, "title": str(each.title), "items": len(states),
+        "closed": sum(state in WELL for state in states),
         "seen": judged.said(seen[-1].at) if seen else None, "seen_at": seen[-1].at if seen else None,
     }  # fmt: skip
 
@@ -91,12 +90,15 @@ def shown(site: Site, name: str) -> Table:
 def _row_shown(checklist: str, section: str, item: Any, book: BookFacts) -> Row:
     last = book.of(checklist, item.id, SEEN)[-1:]
     signature = book.signature(checklist, item.id)
-    state = last[0].state if last else None
+    state = judged.remembered(checklist, item, book)
+    since = last[0].at if last else None
+    if state == SIGNED and signature is not None and (not last or last[0].state != SIGNED):
+        since = signature.signed_at or signature.at
     reason = joined(_closing(item))
     return {
         "checklist": checklist, "section": section, "item": item.id, "title": str(item.title), "state": state,
         "word": _(WORDS[state]) if state in WORDS else _("not looked at"), "status": None, "reason": reason,
-        "checks": [*item.checks, *item.also], "since": last[0].at if last else None, "well_until": None,
+        "checks": [*item.checks, *item.also], "since": since, "well_until": None,
         "signed_by": signature.by if signature else None,
         "signed_at": (signature.signed_at or signature.at) if signature else None,
         "note": signature.note if signature else None, "command": None,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from samaops.i18n import N_, _
+from samaops.i18n import N_, _, joined
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
@@ -106,7 +106,7 @@ def _total(databases: Sequence[look.Row], conditions: look.Row, seconds: float |
 
 
 def _answer(totals: look.Row, relations: Sequence[look.Row], databases: Sequence[look.Row]) -> str:
-    return "; ".join(_sentences(totals, relations, databases))
+    return joined(_sentences(totals, relations, databases))
 
 
 def _sentences(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database.look import table
@@ -87,7 +87,7 @@ def _answer(rows: list[look.Row], held: list[str]) -> str:
         parts.append(
             text.format(pool=fullest["pool"], busy=fullest["servers_busy"], size=fullest["pool_size"])
         )
-    return look.sentence("; ".join(parts))
+    return look.sentence(joined(parts))
 
 
 def _notes(rows: list[look.Row], disabled: list[str]) -> list[str]:

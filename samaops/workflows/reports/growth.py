@@ -123,15 +123,19 @@ def table(site: Site, server: str, since: datetime) -> Table:
     )
     paths = {(held.server, owner): path for held in kept for owner, (_size, path) in held.owners.items()}
     newest = max((held.at for held in kept), default=None)
-    rows = [_row(each, paths, newest) for each in of_held(kept) if each.grown_bytes]
+    found = of_held(kept)
+    rows = [_row(each, paths, newest) for each in found if each.grown_bytes]
+    compared = sum(each.grown_bytes is not None for each in found)
     notes = [
         _("{owner} on {server}: nothing to compare with yet").format(
             owner=disk_owners.word(each.owner), server=each.server
         )
-        for each in of_held(kept)
+        for each in found
         if each.grown_bytes is None
     ]
-    made = look.table(site, "disk_growth", columns, rows, _answer(rows, newest), notes, is_whole=True)
+    made = look.table(
+        site, "disk_growth", columns, rows, _answer(rows, newest, compared), notes, is_whole=compared > 0
+    )
     where = f" --server {server}" if server else ""
     return replace(made, commands=(look.command(site, f"disk usage{where}"),))
 
@@ -149,10 +153,14 @@ def _row(each: Growth, paths: Mapping[tuple[str, str], str], newest: datetime | 
     }  # fmt: skip
 
 
-def _answer(rows: Sequence[Mapping[str, Any]], newest: datetime | None) -> str:
+def _answer(rows: Sequence[Mapping[str, Any]], newest: datetime | None, compared: int) -> str:
     if newest is None:
         return _("Nothing was kept of the disks since then: the daily maintenance keeps a look a day")
     at = newest.astimezone().strftime("%Y-%m-%d %H:%M")
+    if not compared:
+        return _(
+            "Not known who grew: there is nothing to compare with yet, by what was kept until {moment}"
+        ).format(moment=at)
     if not rows or rows[0]["grown_bytes"] <= 0:
         return _("Nobody has grown, by what was kept until {moment}").format(moment=at)
     text = _("{owner} on {server} grew most: {grown}, by what was kept until {moment}")

@@ -11,7 +11,7 @@ from samaops.checks.schedule import STATE_WORDS
 from samaops.collect import schedule as look
 from samaops.errors import UnavailableError
 from samaops.facts.schedule import NEVER_BEGUN, OPEN, JobFacts, Run, ScheduleFacts
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal.history import HistoryError
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
@@ -67,8 +67,8 @@ def explained(site: Site, name: str) -> Table:
         rows,
         _("{job} has no run").format(job=name),
         tuple(_of_job(job, seen)),
-        _last(seen, zone),
-        commands=_next_commands(site, seen),
+        joined(filter(None, (_paused_now(seen, facts), _last(seen, zone)))),
+        commands=_next_commands(site, seen, facts),
     )
 
 
@@ -89,9 +89,11 @@ def _facts(site: Site) -> ScheduleFacts:
 def _job(job: Job, seen: JobFacts, facts: ScheduleFacts, zone: tzinfo) -> Row:
     last = seen.runs[0] if seen.runs else None
     pause = paused(facts.pauses, job.name, facts.taken_at)
+    # A pause that ends before it leaves the next run as it is.
+    is_kept = pause and (seen.next_at is None or paused(facts.pauses, job.name, seen.next_at))
     return {
         "job": job.name, "line": job.line, "command": ["samaops", *job.words],
-        "next": _("paused") if pause else _said(seen.next_at, zone), "next_at": _iso(seen.next_at), "paused": pause or None,
+        "next": _("paused") if is_kept else _said(seen.next_at, zone), "next_at": _iso(seen.next_at), "paused": pause or None,
         "last": _said(last.planned_at, zone) if last else None, "last_at": _iso(last.planned_at) if last else None,
         "how": STATE_WORDS[last.state]() if last else _("never yet"), "state": last.state if last else None,
         "took": _took(last) if last else None, "seconds": last.seconds if last else None,
@@ -117,7 +119,7 @@ def _past(run: Run, zone: tzinfo) -> Row:
     return {
         "when": _said(run.planned_at, zone), "planned_at": _iso(run.planned_at), "how": STATE_WORDS[run.state](),
         "state": run.state, "took": _took(run), "seconds": run.seconds,
-        "reason": "; ".join([*([run.reason] if run.reason else []), *several]) or None,
+        "reason": joined([*([run.reason] if run.reason else []), *several]) or None,
         "trigger": run.trigger, "started_at": _iso(run.started_at), "ended_at": _iso(run.ended_at),
         "exit_code": run.exit_code, "log": run.log or None, "pid": run.pid or None, "host": run.host or None,
         "count": run.count,
@@ -130,12 +132,19 @@ def _took(run: Run) -> str | None:
 
 def _answer(facts: ScheduleFacts, zone: tzinfo) -> str:
     leader = facts.leader
-    nexts = [(job.next_at, job.name) for job in facts.jobs if job.next_at]
+    nexts = [
+        (job.next_at, job.name)
+        for job in facts.jobs
+        if job.next_at and not paused(facts.pauses, job.name, job.next_at)
+    ]
+    is_planned = any(job.next_at for job in facts.jobs)
     if leader is None:
         return _("No scheduler was ever run: nothing is begun")
     if leader.until <= facts.taken_at:
         text = _("No scheduler runs; that of {host} was last heard of at {moment}")
         return text.format(host=leader.host, moment=_said(leader.until, zone))
+    if not nexts and is_planned:
+        return _("The scheduler runs on {host}; all that is planned next is paused").format(host=leader.host)
     if not nexts:
         return _("The scheduler runs on {host}; no job is planned").format(host=leader.host)
     moment, name = min(nexts)
@@ -147,7 +156,7 @@ def _notes(facts: ScheduleFacts) -> Iterator[str]:
     for pause in facts.pauses:
         reason = paused([pause], pause.job, facts.taken_at)
         if reason:
-            yield f"{pause.job}: {reason}"
+            yield _("{word}: {text}").format(word=pause.job, text=reason)
 
 
 def _last(seen: JobFacts, zone: tzinfo) -> str:
@@ -157,7 +166,7 @@ def _last(seen: JobFacts, zone: tzinfo) -> str:
     run = seen.runs[0]
     words = STATE_WORDS[run.state]()
     text = _("{job}, {moment}: {how}").format(job=seen.name, moment=_said(run.planned_at, zone), how=words)
-    return f"{text}: {run.reason}" if run.reason else text
+    return _("{word}: {text}").format(word=text, text=run.reason) if run.reason else text
 
 
 def _of_job(job: Job, seen: JobFacts) -> Iterator[str]:
@@ -169,7 +178,17 @@ def _of_job(job: Job, seen: JobFacts) -> Iterator[str]:
         yield _("output of the last run: {path} on {host}").format(path=begun.log, host=begun.host)
 
 
-def _next_commands(site: Site, seen: JobFacts) -> tuple[str, ...]:
+def _paused_now(seen: JobFacts, facts: ScheduleFacts) -> str:
+    """Say that a job is paused, until when and why; "" when it is not."""
+    reason = paused(facts.pauses, seen.name, facts.taken_at)
+    return _("{word}: {text}").format(word=seen.name, text=reason) if reason else ""
+
+
+def _next_commands(site: Site, seen: JobFacts, facts: ScheduleFacts) -> tuple[str, ...]:
+    # Who paused it did not want it to run now.
+    pausing = [pause for pause in facts.pauses if paused([pause], seen.name, facts.taken_at)]
+    if pausing:
+        return tuple(_command(site, f"schedule resume {pause.job}") for pause in pausing)
     is_well = bool(seen.runs) and seen.runs[0].state in ("ok", "running", "waiting")
     return () if is_well else (_command(site, f"schedule run-now {seen.name}"),)
 

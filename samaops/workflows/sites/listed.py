@@ -10,7 +10,7 @@ from typing import Any
 from samaops.config import sites as known_sites
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.journal import last_look
 from samaops.model.difference import clock
 from samaops.model.status import Status
@@ -84,7 +84,7 @@ def _settings(name: str) -> tuple[Settings | None, str]:
     try:
         return known_sites.read(name).settings, ""
     except ConfigurationError as error:
-        return None, "; ".join(error.message.splitlines())
+        return None, joined(error.message.splitlines())
 
 
 def _by(settings: Settings) -> str:

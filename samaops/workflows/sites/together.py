@@ -20,7 +20,7 @@ from samaops.errors import ConfigurationError, UsageError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import EVERYTHING, Selection
 from samaops.facts.sites import SiteFacts
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal import last_look
 from samaops.model.difference import clock
 from samaops.model.failure import Failure, FailureKind
@@ -68,7 +68,7 @@ def _refuse_variables_for_all() -> None:
         text = _(
             "{names}: set for every site alike, they would all be looked at as one; unset, or write it in the files"
         )
-        raise UsageError(text.format(names=", ".join(found)), hint="samaops --site NAME ...")
+        raise UsageError(text.format(names=", ".join(found)), hint="samaops sites")
 
 
 def look(names: tuple[str, ...], asked: Asked) -> Report:
@@ -100,7 +100,7 @@ def keep_last(report: Report, site: Site, selection: Selection) -> None:
 
 
 def _unusable(name: str, error: ConfigurationError) -> Observation:
-    failure = Failure(FailureKind.MISSING, "; ".join(error.message.splitlines()))
+    failure = Failure(FailureKind.MISSING, joined(error.message.splitlines()))
     return Observation("sites", f"{looks.SUBJECT}/{name}", None, SiteFacts.__name__, failure=failure)
 
 

@@ -36,6 +36,13 @@ def test_a_good_file_gives_settings(write: Path) -> None:
     assert settings.host_of(settings.redis) == "10.101.0.3"
 
 
+def test_a_byte_order_mark_is_no_part_of_a_file(write: Path) -> None:
+    write.write_bytes(b"\xef\xbb\xbf" + SERVERS.encode())
+    write.chmod(0o600)
+    assert "workers" in load.load(write).servers
+    assert "line 1, column 1:" in refusal(write, b"\xef\xbb\xbf= 1\n")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigurationError, match=r"none\.toml: the configuration cannot be read: No such file"

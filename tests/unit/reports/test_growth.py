@@ -79,3 +79,15 @@ def test_nothing_kept_is_said(tmp_path: Path) -> None:
         connection.execute("UPDATE samaops_records SET details = ?", (json.dumps({"mounts": {"api": 3}}),))
     with pytest.raises(UnavailableError):
         growth.grown(site, NOW - timedelta(days=7), NOW)
+
+
+def test_one_look_alone_says_nothing_of_growth(tmp_path: Path) -> None:
+    site = site_of(tmp_path)
+    keep(tmp_path, 1, {"/var/lib/rabbitmq": 4 * GB, "/var/log": GB})
+    alone = growth.table(site, "", NOW - timedelta(days=7))
+    assert "nothing to compare with" in alone.answer
+    assert not alone.is_whole
+    keep(tmp_path, 0.5, {"/var/lib/rabbitmq": 4 * GB, "/var/log": GB})
+    same = growth.table(site, "", NOW - timedelta(days=7))
+    assert "Nobody has grown" in same.answer
+    assert same.is_whole

@@ -19,6 +19,8 @@ ORDER = ("before", "installation", "tests", "go-live", "after")
 DECISIVE = ORDER[:3]
 # Where one of these stands among the checks of an item, all that a diagnosis finds is meant.
 EVERYTHING = "*"
+# Certificates of what is ours: those that others show us, such as Google's, say nothing of the installation.
+OURS = "our_names"
 Place = Literal["database", "api", "workers"]
 
 
@@ -34,7 +36,7 @@ class Item(Section):
     checks: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     server: tuple[Place, ...] = ()
-    of: Literal["first_member", "other_members", "first_worker", "other_workers"] | None = None
+    of: Literal["first_member", "other_members", "first_worker", "other_workers", "our_names"] | None = None
     measured: Literal["load", "ramp", "member", "worker"] | None = None
     signed: bool = False
     command: str = ""

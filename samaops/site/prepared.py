@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from msgspec import Struct
 
 from samaops.site.site import Site
@@ -19,6 +21,8 @@ SYSTEMS = {
 # The ports on which Prometheus asks the exporters.
 NODE_EXPORTER = ("node_exporter", 9100)
 _EXPORTERS = {"postgresql": ("postgres_exporter", 9187), "redis": ("redis_exporter", 9121)}
+# The services whose certificates are watched where they are reached over TLS.
+_OVER_TLS = ("postgresql", "pgbouncer", "redis", "rabbitmq", "rabbitmq-management")
 # The users under which the packages, and the guide's unit of MinIO, let the services run.
 _USERS = {"postgresql": "postgres", "pgbouncer": "postgres", "minio": "minio"}
 
@@ -53,3 +57,19 @@ def exporters_of(site: Site, server: str) -> tuple[tuple[str, int], ...]:
     """Return the exporters that the guide wants on a server, each with its port."""
     own = (_EXPORTERS[service.system] for service in site.services(server) if service.system in _EXPORTERS)
     return (NODE_EXPORTER, *dict.fromkeys(own))
+
+
+def foreign_hosts(site: Site) -> frozenset[str]:
+    """Return the names of others that are reached from here, Google's: what they show says nothing of the installation."""
+    google = site.settings.firebase
+    urls = (google.oauth_url, google.fcm_url) if google else ()
+    return frozenset(host for url in urls if (host := urlsplit(url).hostname))
+
+
+def own_certificates(site: Site) -> tuple[str, ...]:
+    """Return the names of the watched certificates that are shown by what is ours."""
+    foreign = foreign_hosts(site)
+    configured = (
+        each.name for each in site.settings.certificates if (each.server_name or each.host) not in foreign
+    )
+    return (*configured, *_OVER_TLS)

@@ -43,6 +43,11 @@ SETTINGS = Settings.model_validate(
                 {"name": "api_2", "url": "http://10.0.0.2:8002", "server": "api", "container": "c2"},
             ]
         },
+        "firebase": {},
+        "certificates": [
+            {"name": "google", "host": "10.0.0.9", "server_name": "oauth2.googleapis.com"},
+            {"name": "public", "host": "10.0.0.10", "server_name": "api.samaconso.senelec.sn"},
+        ],
     }
 )
 
@@ -147,6 +152,17 @@ def test_the_first_member_is_told_from_the_others() -> None:
     assert found(item_of(checks=(code,), of="first_member"), *looks).state == "ok"
     assert found(item_of(checks=(code,), of="other_members"), *looks).state == "failed"
     assert found(item_of(checks=(code,), of="first_worker"), *looks).state == "unknown"
+
+
+def test_a_certificate_that_others_show_us_says_nothing_of_ours() -> None:
+    code = "certificates.expiry.near"
+    item = item_of(checks=(code, OTHER), of="our_names")
+    google = finding(Status.OK, code, "certificates/google")
+    well = finding(Status.OK, OTHER, "redis/1")
+    assert found(item, google, well).state == "unknown"
+    assert found(item, google, well, finding(Status.OK, code, "certificates/public")).state == "ok"
+    failed = found(item, google, well, finding(Status.WARNING, code, "certificates/public"))
+    assert failed.state == "failed"
 
 
 def test_what_counts_only_where_the_site_has_it_is_not_missed_and_still_fails() -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from samaops.changes.checklist.measure import is_for_tests
-from samaops.config.checklists import EVERYTHING, Checklist, Item
+from samaops.config.checklists import EVERYTHING, OURS, Checklist, Item
 from samaops.facts.checklist import FAILED, OK, SEEN, TO_SIGN, UNKNOWN, BookFacts, Entry
 from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import Finding
@@ -228,7 +228,7 @@ def _by_code(item: Item, code: str, seen: Seen) -> _Verdict:
         return _of_findings(
             [finding for finding in seen.findings if finding.system not in ON_REQUEST], code, seen.site
         )
-    subjects, servers = _subjects(item, seen.site), set(prepared.servers_at(seen.site, item.server))
+    subjects, servers = _subjects(item, code, seen.site), set(prepared.servers_at(seen.site, item.server))
     found = [
         finding
         for finding in seen.findings
@@ -258,14 +258,16 @@ def _of_findings(found: Sequence[Finding], code: str, site: Site) -> _Verdict:
     look = samaops(site, "config show" if not found else f"diagnose --only {code.partition('.')[0]}")
     if not found:
         return _Verdict(UNKNOWN, Status.UNKNOWN, _("{code}: nothing was looked at").format(code=code), look)
-    reason = ": ".join(filter(None, (found[0].title, found[0].detail)))
-    return _Verdict(UNKNOWN, Status.UNKNOWN, reason, look)
+    # The title of what was not looked at is what would be well: said here it would be a claim.
+    return _Verdict(UNKNOWN, Status.UNKNOWN, found[0].detail or found[0].title, look)
 
 
-def _subjects(item: Item, site: Site) -> frozenset[str] | None:
-    """Return the subjects to which an item narrows its checks, None for all."""
-    if item.of is None:
+def _subjects(item: Item, code: str, site: Site) -> frozenset[str] | None:
+    """Return the subjects to which an item narrows a check, None for all."""
+    if item.of is None or (item.of == OURS and not code.startswith("certificates.")):
         return None
+    if item.of == OURS:
+        return frozenset(f"certificates/{name}" for name in prepared.own_certificates(site))
     which, _of, kind = item.of.partition("_")
     if kind.startswith("member"):
         placed = [("api", member.name, member.container, member.server) for member in site.members()]

@@ -48,6 +48,7 @@ _OWN_CODES = {
     **dict.fromkeys(("db vacuum", "db analyze", "db reindex", "db optimize"), (*_STATUS, 75, 77)),
     "schedule run-now": (*_STATUS, 75, 77),
     "schedule run": (*_ALWAYS, 75),
+    **dict.fromkeys(("report availability", "report kpi", "report capacity", "report monthly"), _STATUS),
     "doctor": _STATUS,
     "sites": (0, 3, *_ALWAYS),
     "config check": _STATUS,

@@ -12,6 +12,7 @@ from samaops.facts.availability import Availability, Bounds, Budget, Day, Period
 from samaops.facts.sample import DOWN, REDIS, WHOLE
 from samaops.i18n import _, number
 from samaops.model.quantities import duration
+from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import jobs
 from samaops.site.site import Site
@@ -133,11 +134,22 @@ def table(site: Site, period: Period) -> Table:
     )
     rows = [_row(each) for each in found]
     notes = [*_notes(site, found, period), *([planned_unknown(reason)] if reason else [])]
-    made = look.table(site, "availability", columns, rows, _answer(found, period), notes, is_whole=not reason)
+    answer = _answer(site, found, period)
+    made = look.table(site, "availability", columns, rows, answer, notes, is_whole=not reason)
     commands = () if found else (look.command(site, "schedule list"),)
     left = to_builtins(budget(found[0])) if found else None
     figures = {"period": to_builtins(period), "target": TARGET, "critical": CRITICAL, "budget": left}
-    return replace(made, figures=figures, commands=commands)
+    return replace(made, figures=figures, commands=commands, status=status(found))
+
+
+def status(found: Sequence[Availability]) -> Status:
+    """Return how the service stands to the target, without planned times; unknown where what was observed decides nothing."""
+    within = found[0].outside_planned if found else Bounds(None, None)
+    if within.lower is None or within.upper is None:
+        return Status.UNKNOWN
+    if within.upper < TARGET:
+        return Status.CRITICAL if within.upper < CRITICAL else Status.WARNING
+    return Status.OK if within.lower >= TARGET else Status.UNKNOWN
 
 
 def planned_unknown(reason: str) -> str:
@@ -172,15 +184,13 @@ def percent(value: float) -> str:
     return number(f"{value:g}") + " %"
 
 
-def _answer(found: Sequence[Availability], period: Period) -> str:
+def _answer(site: Site, found: Sequence[Availability], period: Period) -> str:
+    when = periods.words(site, period)
     if not found:
-        text = _("Nothing was observed in {period}: no sample was taken")
-        return text.format(period=period.label)
+        return _("Nothing was observed {when}: no sample was taken").format(when=when)
     service = found[0]
-    text = _("The service was available {interval} of {period}; {coverage} of it was observed")
-    return text.format(
-        interval=interval(service.all_time), period=period.label, coverage=percent(service.coverage)
-    )
+    text = _("The service was available {interval} of the time {when}; {coverage} of it was observed")
+    return text.format(interval=interval(service.all_time), when=when, coverage=percent(service.coverage))
 
 
 def _notes(site: Site, found: Sequence[Availability], period: Period) -> Iterator[str]:
@@ -196,18 +206,26 @@ def _notes(site: Site, found: Sequence[Availability], period: Period) -> Iterato
         text = _(
             "The target of {target} allows {minutes} min down: {left} min are left at most, {least} at least"
         )
+        if left.left_at_least < 0:
+            text = _(
+                "The target of {target} allows {minutes} min down: {left} min are left at most; if the service was "
+                "down while nobody looked it is overspent by {least} min"
+            )
         yield text.format(
             target=percent(left.target),
             minutes=number(f"{left.minutes:g}"),
             left=number(f"{left.left_at_most:g}"),
-            least=number(f"{left.left_at_least:g}"),
+            least=number(f"{abs(left.left_at_least):g}"),
         )
     zone = jobs.zone_of(site)
     for span in sorted(service.outages, key=lambda span: -span.minutes)[:_SHOWN_OUTAGES]:
         since, until = (each.astimezone(zone).strftime("%Y-%m-%d %H:%M") for each in (span.since, span.until))
-        yield _("down from {since} to {until}").format(since=since, until=until)
+        text = _("down from {since} to {until}")
+        if not span.is_over:
+            text = _("down from {since}, seen so until {until}")
+        yield text.format(since=since, until=until)
     if service.unobserved_minutes:
         text = _("{time} were not observed: the lower bound takes them for down, the upper one for up")
         yield text.format(time=duration(60 * service.unobserved_minutes))
     if not period.is_whole:
-        yield _("{period} is not over yet").format(period=period.label)
+        yield _("This time is not over yet: {when}").format(when=periods.words(site, period))

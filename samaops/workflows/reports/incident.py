@@ -148,12 +148,14 @@ def _states(of_: Availability) -> Iterator[Event]:
     for span in of_.outages:
         text = _("{subject} is down, for {time}")
         if not span.is_over:
-            text = _("{subject} is down, seen so for {time}; what follows nobody saw")
+            text = _("{subject} is down, seen so until {moment}; what follows nobody saw")
         yield Event(
             span.since,
             STATE,
             of_.subject,
-            text.format(subject=of_.subject, time=duration(60 * span.minutes)),
+            text.format(
+                subject=of_.subject, time=duration(60 * span.minutes), moment=_clock(span.until)[11:16]
+            ),
             _CRITICAL,
             command="report availability",
         )

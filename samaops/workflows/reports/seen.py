@@ -155,7 +155,7 @@ class Seen:
             subject = self.subjects.get(piece.subject)
             is_behind = end is not None and piece.at >= end
             if subject is None:
-                if is_behind:
+                if is_behind and piece.runs[0][0] == UNOBSERVED:
                     continue
                 subject = self.subjects[piece.subject] = Subject()
             if piece.subject.partition("/")[0] in WITH_STATES:

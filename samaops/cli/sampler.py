@@ -63,7 +63,9 @@ def sample(ctx: typer.Context, minutes: MinutesOption = 1) -> None:
 
 
 def _words(minute: Minute) -> str:
-    bad = [f"{each.subject} {_(_STATE_WORDS[each.state])}" for each in minute.samples if each.state != UP]
+    bad = [
+        " ".join((each.subject, _(_STATE_WORDS[each.state]))) for each in minute.samples if each.state != UP
+    ]
     text = _("{moment}: {count} subjects, {up} up, {ms} ms of processor time").format(
         moment=f"{minute.at:%Y-%m-%d %H:%M} UTC",
         count=len(minute.samples),

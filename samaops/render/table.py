@@ -78,11 +78,17 @@ class _Grid(Struct, frozen=True):
             for place, column in enumerate(table.columns)
         ]
         whole = [max(map(_width, texts)) for texts in wanted]
-        least = [
+        words = [
             width if _is_whole(column, table) else max(map(_longest_word, texts))
             for column, texts, width in zip(table.columns, wanted, whole, strict=True)
         ]
-        widths = _fitted(whole, least, options.max_width - _GAP * len(whole))
+        # A number and its unit stand on one line, where there is room for that.
+        numbers = [
+            max(width, *map(_width, texts[1:])) if column.is_number else width
+            for column, texts, width in zip(table.columns, wanted, words, strict=True)
+        ]
+        room = options.max_width - _GAP * len(whole)
+        widths = _fitted(whole, numbers if sum(numbers) <= room else words, room)
         grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for column, width in zip(table.columns, widths, strict=True):
             justify: JustifyMethod = "right" if column.is_number else "left"

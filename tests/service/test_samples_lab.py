@@ -29,7 +29,9 @@ def looked(lab: RunningLab) -> dict[str, str]:
 def test_a_member_that_is_stopped_is_down_and_the_service_is_not(whole_lab: RunningLab) -> None:
     if not whole_lab.site.has_containers:
         pytest.skip("the lab has no containers here")
-    assert {name: state for name, state in looked(whole_lab).items() if state in ("down", "not observed")} == {}
+    assert {
+        name: state for name, state in looked(whole_lab).items() if state in ("down", "not observed")
+    } == {}
     before = kept(whole_lab, "service/vip")
     # The minute in which was looked may not be over yet: it counts when it is.
     assert before["down_minutes"] == 0

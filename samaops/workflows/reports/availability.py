@@ -27,13 +27,18 @@ _MEMORY = f"{REDIS}/memory"
 _SHOWN_OUTAGES = 5
 
 
-def observed(site: Site, period: Period) -> tuple[Availability, ...]:
-    """Return each subject's availability, the whole service first. Raises UnavailableError where the history cannot be read."""
+def observed(site: Site, period: Period, behind: int = 0) -> tuple[Availability, ...]:
+    """Return each subject's availability, the whole service first. Raises UnavailableError where the history cannot be read.
+
+    Outages are told up to so many minutes ``behind`` the period, at most the one in which we are: it counts nowhere else.
+    """
     times, _reason = planned.read(site, period)
-    return of_seen(seen.read(site, period.since, period.until), site, period, times)
+    return of_seen(seen.read(site, period.since, period.until), site, period, times, behind)
 
 
-def of_seen(of: Seen, site: Site, period: Period, times: Sequence[Planned] = ()) -> tuple[Availability, ...]:
+def of_seen(
+    of: Seen, site: Site, period: Period, times: Sequence[Planned] = (), behind: int = 0
+) -> tuple[Availability, ...]:
     """Return each subject's availability by what was seen. Pure."""
     subjects = dict(seen.by_subject(of, seen.WITH_STATES))
     subjects.pop(_MEMORY, None)
@@ -42,7 +47,7 @@ def of_seen(of: Seen, site: Site, period: Period, times: Sequence[Planned] = ())
     days = periods.days(site, period)
     return tuple(
         _availability(
-            name, subject, period, days, [each for each in times if each.what in (name, planned.ALL)]
+            name, subject, period, days, [each for each in times if each.what in (name, planned.ALL)], behind
         )
         for name, subject in subjects.items()
     )
@@ -54,6 +59,7 @@ def _availability(
     period: Period,
     days: Sequence[tuple[Any, Any, Any]],
     times: Sequence[Planned],
+    behind: int,
 ) -> Availability:
     first, end = seen.number(period.since), seen.number(period.until)
     inside_of = windows(times, first, end)
@@ -63,7 +69,7 @@ def _availability(
         coverage=share(whole.observed, whole.minutes) or 0.0,
         all_time=bounds(whole),
         outside_planned=bounds(whole.less(inside)),
-        outages=subject.spans(first, end, DOWN),
+        outages=subject.spans(first, end + behind, DOWN),
         days=tuple(_day(subject, inside_of, *day) for day in days),
         planned=tuple(times),
     )  # fmt: skip

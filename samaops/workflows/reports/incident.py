@@ -126,7 +126,11 @@ def _gathered(site: Site, asked: Period, whole_minutes: Period) -> _Seen:
             seen.missing.append(text.format(part=name, reason=error.message))
             return ()
 
-    seen.availability = read(lambda: availability.observed(site, whole_minutes), _("samples"))
+    seen.availability = read(
+        # What was seen in the minute in which we are is told, though it counts when it is over.
+        lambda: availability.observed(site, whole_minutes, int(asked.until > whole_minutes.until)),
+        _("samples"),
+    )
     seen.changes = read(lambda: remembered.changes(site, asked), _("changes"))
     seen.runs = read(lambda: remembered.runs(site, asked), _("jobs"))
     seen.routines = read(lambda: remembered.routines(site, asked.since, asked.until), _("maintenance"))
@@ -275,12 +279,16 @@ def _state_words(whole: Availability | None, asked: Period) -> Iterator[str]:
     )
     if whole is None or not whole.coverage:
         yield _("{span}: nobody watched the service").format(span=span)
-    elif not whole.down_minutes:
+    elif not whole.outages:
         text = _("{span}: the service was not seen down, observed for {coverage:.0f} % of the time")
         yield text.format(span=span, coverage=whole.coverage)
     else:
         text = _("{span}: the service was down for {time}, observed for {coverage:.0f} % of the time")
-        yield text.format(span=span, time=duration(60 * whole.down_minutes), coverage=whole.coverage)
+        yield text.format(
+            span=span,
+            time=duration(60 * sum(span.minutes for span in whole.outages)),
+            coverage=whole.coverage,
+        )
 
 
 def _incident_words(found: Sequence[Incident]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -214,7 +215,7 @@ def test_a_report_ends_with_the_worst(status: Status, is_whole: bool, code: int)
     try:
         paging._leave(status, is_whole=is_whole)
         left = 0
-    except paging.typer.Exit as ended:
+    except typer.Exit as ended:
         left = ended.exit_code
     assert left == code
 
@@ -256,6 +257,26 @@ def test_a_minute_that_goes_on_is_not_counted(tmp_path: Path) -> None:
 def test_what_was_seen_up_in_this_minute_is_over(tmp_path: Path) -> None:
     found = availability_of(site_of(tmp_path), 3 * 60 + 12, (UP, UP, DOWN, UP))
     assert [(span.minutes, span.is_over) for span in found.outages] == [(1, True)]
+
+
+def test_what_is_down_in_this_minute_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = site_of(tmp_path)
+    fill_states(site, (UP, UP, UP, DOWN))
+    now = NOON + timedelta(minutes=3, seconds=20)
+    monkeypatch.setattr(periods, "datetime", Clock(now))
+    table = incident.timeline(site, NOON, now)
+    assert "the service was down" in table.answer
+    assert "observed for 100 % of the time" in table.answer
+    assert "is down, seen so until" in table.rows[0]["text"]
+
+
+class Clock:
+    """A clock that stands still."""
+
+    combine = datetime.combine
+
+    def __init__(self, moment: datetime) -> None:
+        self.now = lambda _zone: moment
 
 
 def test_what_nobody_looked_at_again_is_not_over(tmp_path: Path) -> None:
@@ -347,14 +368,14 @@ def test_an_answer_stands_once_in_markdown() -> None:
 
 def test_a_narrow_screen_breaks_no_word() -> None:
     columns = (Column("a", "size of it"), Column("b", "what it is of", True), Column("c", "why"))
-    rows = ({"a": "redis/workers", "b": "12 GB", "c": "many words that take the room " * 5},)
+    rows = ({"a": "redis/workers", "b": "12 000 GB", "c": "many words that take the room " * 5},)
     console = Console(width=44, record=True, color_system=None)
     with console.capture() as captured:
         console.print(table_face.screen(Table("x", columns, rows, "")))
     lines = captured.get().splitlines()
     assert any(line.startswith("redis/workers ") for line in lines)
     assert max(map(len, (line.rstrip() for line in lines))) <= 44
-    assert "many" in captured.get()
+    assert "12 000 GB" in captured.get()
 
 
 def test_a_sample_is_told_within_the_screen(capsys: pytest.CaptureFixture[str]) -> None:

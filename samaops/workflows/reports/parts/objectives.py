@@ -77,7 +77,7 @@ def _objective(kpi: Kpi) -> Row:
         "status": kpi.status,
         "coverage": kpi.coverage,
         "reason": kpi.reason or None,
-        "basis": "; ".join(each for each in (kpi.basis, kpi.reason if kpi.value is None else "") if each)
+        "basis": joined([each for each in (kpi.basis, kpi.reason if kpi.value is None else "") if each])
         or None,
         "trend": to_builtins(kpi.trend),
         "command": kpi.command or None,

@@ -51,6 +51,8 @@ def render_table(table: Table, site: str, title: str) -> str:
     section = Section(table.kind, title, table)
     levels = [_STATUSES[row["level"]] for row in table.rows if row.get("level") in _STATUSES]
     status = worst([*levels, table.status, *([] if table.is_whole else [Status.UNKNOWN])])
+    if status is Status.OK and table.status is Status.SKIPPED:
+        status = Status.SKIPPED
     page = Page("", site, title, "", now, now, now, table.answer or table.empty, (section,), status)
     return render(page)
 

@@ -46,6 +46,8 @@ _BAD_CHANGES = ("failed", "interrupted", "unreadable")
 # Where two things happened in one moment: what was seen first, then what was done.
 _ORDER = (STATE, FINDING, CAUSE, JOB, CHANGE)
 _MOST_ROWS = 400
+# With less of the time observed, that nothing bad was seen says nothing.
+_LEAST_COVERAGE = 95.0
 
 
 class Event(Struct, frozen=True):
@@ -110,7 +112,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
         is_whole=seen.is_whole,
         commands=_commands(site, asked),
         figures=figures,
-        status=Status.OK if events or any(each.coverage for each in seen.availability) else Status.UNKNOWN,
+        status=_status(seen, events),
     )
 
 
@@ -306,6 +308,13 @@ def _counts(events: Sequence[Event]) -> Iterator[str]:
     yield ngettext("{count} run of a job", "{count} runs of jobs", ran).format(count=ran)
     if found:
         yield ngettext("{count} finding", "{count} findings", found).format(count=found)
+
+
+def _status(seen: _Seen, events: Sequence[Event]) -> Status:
+    """Return unknown where nothing was observed, ok where the service was watched; of what was seen in between no judgement."""
+    if not events and not any(each.coverage for each in seen.availability):
+        return Status.UNKNOWN
+    return Status.OK if (_coverage(seen) or 0.0) >= _LEAST_COVERAGE else Status.SKIPPED
 
 
 def _totals(events: Sequence[Event]) -> dict[str, int]:

@@ -20,6 +20,8 @@ _REPAIRS = (
     "troubleshoot", "docker restart", "docker unpause", "docker set-limit", "workers", "balancer", "rollback",
     "restore", "db cancel", "db terminate", "db checkpoint", "db set", "pool", "redis", "queue", "disk clean",
 )  # fmt: skip
+# What changes nothing that runs, whatever its plan is for.
+_NO_REPAIRS = ("silence", "schedule", "checklist", "release", "config", "backup", "notify")
 
 
 def of(
@@ -82,6 +84,8 @@ def _is_repair(made: PastChange, by_id: Mapping[str, PastChange]) -> bool:
         return False
     of = by_id.get(made.undoes) if made.undoes else made
     verb = of.verb if of is not None else ""
+    if verb.partition(" ")[0] in _NO_REPAIRS:
+        return False
     return bool(_cures(made)) or any(f"{verb} ".startswith(f"{each} ") for each in _REPAIRS)
 
 

@@ -19,7 +19,7 @@ from samaops.facts.availability import CRITICAL, MET, MISSED, UNKNOWN, Bounds, P
 from samaops.facts.month import RoutineRun
 from samaops.facts.sample import DOWN, UP, WHOLE, Minute, Sample
 from samaops.facts.schedule import RUNNING, Run
-from samaops.model.history import PastChange, local
+from samaops.model.history import Moment, PastChange, local
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.render import table as table_face
@@ -45,8 +45,12 @@ def _english() -> Iterator[None]:
 
 def change(verb: str, identifier: str, undoes: str | None = None) -> PastChange:
     moment = (NOON + timedelta(minutes=2)).isoformat()
+    begun = Moment(
+        moment, "begun", None, "begun", {"plan": {"cures": ["redis.access.refused@redis/workers"]}}
+    )
+    moments = (begun,) if undoes is None else ()
     return PastChange(
-        identifier, moment, "awa", "ops1", verb, f"{verb} of it", "verified", "", "", undoes, None
+        identifier, moment, "awa", "ops1", verb, f"{verb} of it", "verified", "", "", undoes, None, moments
     )
 
 
@@ -68,6 +72,7 @@ def test_what_changes_nothing_that_runs_is_no_repair(tmp_path: Path, verb: str) 
     made = change(verb, "one")
     found = incident_of(site_of(tmp_path), made, change("undo", "two", "one"), ends=3)
     assert found.is_over
+    assert found.cause == ""
     assert (found.repairs, found.who) == ((), ())
     assert found.changes == ("one", "two")
 
@@ -198,7 +203,7 @@ def test_a_date_that_is_near_warns() -> None:
     assert capacity._status([], months.PERIOD) is Status.UNKNOWN
 
 
-@pytest.mark.parametrize("status", [Status.CRITICAL, Status.UNKNOWN, Status.WARNING, Status.OK])
+@pytest.mark.parametrize("status", [*Status])
 def test_a_list_as_a_file_has_the_colour_of_what_it_says(status: Status) -> None:
     table = Table("kpi", (Column("title", "objective"),), ({"title": "one"},), "", answer="x", status=status)
     assert f'class="answer {status}"' in html.render_table(table, "site", "Objectives")
@@ -359,6 +364,13 @@ def test_what_was_not_observed_is_counted_in_the_same_minutes(tmp_path: Path) ->
     table = incident.timeline(site, NOON + timedelta(seconds=30), NOON + timedelta(minutes=10, seconds=30))
     assert "observed for 18 % of the time" in table.answer
     assert "Of the service, 9 of 11 minutes were not observed" in table.notes
+
+
+@pytest.mark.parametrize(("watched", "status"), [(0, Status.UNKNOWN), (2, Status.SKIPPED), (10, Status.OK)])
+def test_a_night_is_well_only_where_it_was_watched(tmp_path: Path, watched: int, status: Status) -> None:
+    site = site_of(tmp_path)
+    fill_states(site, (UP,) * watched)
+    assert incident.timeline(site, NOON, NOON + timedelta(minutes=10)).status is status
 
 
 def test_an_answer_stands_once_in_markdown() -> None:

@@ -93,7 +93,7 @@ def test_nothing_is_repaired_while_it_is_down(tmp_path: Path) -> None:
     assert page["shown_repair"] == "not repaired; tried: docker restart of it (awa@ops1)"
     assert "goes on" not in page["shown_time"]
     over = incident_of(site_of(fresh(tmp_path)), change("docker restart", "one"), ends=3)
-    assert [*incident._incident_words([over])] == ["repaired by awa@ops1"]
+    assert "repaired by awa@ops1" in [*incident._incident_words([over])]
 
 
 def fresh(directory: Path) -> Path:

@@ -18,7 +18,7 @@ from samaops.render.layout import CommandLine, Hanging
 
 # A task's id has 36 characters: there is room for others beside it.
 _LONGEST_COPIED = 40
-# Between two columns.
+# Between two columns; one where words would be broken otherwise.
 _GAP = 2
 
 
@@ -87,9 +87,11 @@ class _Grid(Struct, frozen=True):
             max(width, *map(_width, texts[1:])) if column.is_number else width
             for column, texts, width in zip(table.columns, wanted, words, strict=True)
         ]
-        room = options.max_width - _GAP * len(whole)
+        gap, room = _GAP, options.max_width - _GAP * len(whole)
+        if sum(words) > room >= sum(words) - len(whole):
+            gap, room = 1, room + len(whole)
         widths = _fitted(whole, numbers if sum(numbers) <= room else words, room)
-        grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+        grid = Grid(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
         for column, width in zip(table.columns, widths, strict=True):
             justify: JustifyMethod = "right" if column.is_number else "left"
             grid.add_column(

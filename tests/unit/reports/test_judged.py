@@ -379,15 +379,24 @@ def test_an_answer_stands_once_in_markdown() -> None:
 
 
 def test_a_narrow_screen_breaks_no_word() -> None:
-    columns = (Column("a", "size of it"), Column("b", "what it is of", True), Column("c", "why"))
-    rows = ({"a": "redis/workers", "b": "12 000 GB", "c": "many words that take the room " * 5},)
-    console = Console(width=44, record=True, color_system=None)
+    table = months_incidents()
+    console = Console(width=80, color_system=None)
     with console.capture() as captured:
-        console.print(table_face.screen(Table("x", columns, rows, "")))
-    lines = captured.get().splitlines()
-    assert any(line.startswith("redis/workers ") for line in lines)
-    assert max(map(len, (line.rstrip() for line in lines))) <= 44
-    assert "12 000 GB" in captured.get()
+        console.print(table_face.screen(replace(table, commands=(), notes=(), answer="")))
+    shown = captured.get()
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    words = {word for row in table.rows for column in table.columns for word in str(row[column.key]).split()}
+    assert words <= set(shown.split())
+    assert "24 min" in shown
+    # With no room for the longest words of all nothing is lost either.
+    console = Console(width=30, color_system=None)
+    with console.capture() as captured:
+        console.print(table_face.screen(replace(table, commands=(), notes=(), answer="")))
+    assert max(len(line.rstrip()) for line in captured.get().splitlines()) <= 30
+
+
+def months_incidents() -> Table:
+    return events.incidents(months.SITE, months.report()).table
 
 
 def test_a_sample_is_told_within_the_screen(capsys: pytest.CaptureFixture[str]) -> None:

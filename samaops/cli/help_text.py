@@ -49,6 +49,7 @@ _OWN_CODES = {
     "schedule run-now": (*_STATUS, 75, 77),
     "schedule run": (*_ALWAYS, 75),
     **dict.fromkeys(("checklist run", "checklist report"), _STATUS),
+    **dict.fromkeys(("report availability", "report kpi", "report capacity", "report monthly"), _STATUS),
     "doctor": _STATUS,
     "sites": (0, 3, *_ALWAYS),
     "config check": _STATUS,

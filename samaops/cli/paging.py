@@ -11,6 +11,7 @@ import typer
 from msgspec import Struct
 
 from samaops.cli import configuration_file, screen, stdout
+from samaops.cli.answered import Answered
 from samaops.cli.global_options import Globals
 from samaops.cli.options import SharingCommand
 from samaops.config.files import write_whole
@@ -18,7 +19,7 @@ from samaops.errors import UsageError, reason_of
 from samaops.i18n import N_, _
 from samaops.model import page as pages
 from samaops.model.page import Page
-from samaops.model.status import NAGIOS_CODE, Status
+from samaops.model.status import NAGIOS_CODE, Status, worst
 from samaops.model.table import Table
 from samaops.render import escape, json
 from samaops.render import table as table_face
@@ -59,7 +60,7 @@ class Paging(Struct, frozen=True):
     to: Path | None
 
     def show_page(self, make: Callable[[Site], Page]) -> None:
-        """Make a page and show it; leave with unknown where a part of it could not be seen."""
+        """Make a page and show it; leave with its status."""
         site = configuration_file.site(self.root)
         self._check()
         with screen.progress(_("Looking…")):
@@ -68,10 +69,10 @@ class Paging(Struct, frozen=True):
             screen.show_screen(text.screen(page))
         else:
             self._write(_written(page, self.form))
-        self._leave(is_whole=page.is_whole)
+        _leave(page.status, is_whole=page.is_whole)
 
     def show_table(self, make: Callable[[Site], Table], title: str) -> None:
-        """Make a list and show it, under a title where it is a file; leave with unknown where it is not whole."""
+        """Make a list and show it, under a title where it is a file; leave with its status."""
         site = configuration_file.site(self.root)
         self._check()
         with screen.progress(_("Looking…")):
@@ -84,7 +85,7 @@ class Paging(Struct, frozen=True):
             self._write(json.text(table_face.document(table)))
         else:
             self._write(table_face.markdown(table))
-        self._leave(is_whole=table.is_whole)
+        _leave(table.status, is_whole=table.is_whole)
 
     def _check(self) -> None:
         """Raise UsageError for a file that could not be written, before anything is looked at."""
@@ -104,10 +105,12 @@ class Paging(Struct, frozen=True):
         sentence = _("written to {path}").format(path=self.to)
         screen.console(stderr=True).print(f"samaops: {escape.command(sentence)}", soft_wrap=True)
 
-    @staticmethod
-    def _leave(*, is_whole: bool) -> None:
-        if not is_whole:
-            raise typer.Exit(NAGIOS_CODE[Status.UNKNOWN])
+
+def _leave(status: Status, *, is_whole: bool) -> None:
+    """Leave with the worst status: what the report says, and unknown where a part of it could not be seen."""
+    code = NAGIOS_CODE[worst([status, Status.OK if is_whole else Status.UNKNOWN])]
+    if code:
+        raise typer.Exit(Answered(code))
 
 
 def _written(page: Page, form: Form) -> str:

@@ -25,7 +25,7 @@ app = typer.Typer(
 MonthOption = Annotated[
     str | None,
     typer.Option(
-        "--month", metavar="MONTH", help=N_("A month: 2026-10; the last whole one when nothing is given.")
+        "--month", metavar="YYYY-MM", help=N_("A month: 2026-10; the last whole one when nothing is given.")
     ),
 ]
 SinceOption = Annotated[

@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from samaops.cli import configuration_file, global_options, screen
 from samaops.cli.answered import Answered
-from samaops.facts.sample import UP, Minute
+from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, Minute
 from samaops.i18n import N_, _, joined, number
 from samaops.render import escape
+from samaops.render.layout import Hanging
 from samaops.workflows.reports import sampling
 
 HELP = N_("Look once at what the objectives speak of, and keep that: the scheduler does so every minute.")
+_STATE_WORDS = {
+    UP: N_("up"),
+    DEGRADED: N_("degraded"),
+    DOWN: N_("down"),
+    UNOBSERVED: N_("not observed"),
+}
 MOST_MINUTES = 24 * 60
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -55,7 +63,9 @@ def sample(ctx: typer.Context, minutes: MinutesOption = 1) -> None:
 
 
 def _words(minute: Minute) -> str:
-    bad = [f"{each.subject} {each.state}" for each in minute.samples if each.state != UP]
+    bad = [
+        " ".join((each.subject, _(_STATE_WORDS[each.state]))) for each in minute.samples if each.state != UP
+    ]
     text = _("{moment}: {count} subjects, {up} up, {ms} ms of processor time").format(
         moment=f"{minute.at:%Y-%m-%d %H:%M} UTC",
         count=len(minute.samples),
@@ -66,4 +76,4 @@ def _words(minute: Minute) -> str:
 
 
 def _say(text: str) -> None:
-    screen.console(stderr=True).print(f"samaops: {escape.command(text)}", soft_wrap=True)
+    screen.console(stderr=True).print(Hanging(Text("samaops: "), Text(escape.plain(text))))

@@ -22,7 +22,8 @@ class Incident(Struct, frozen=True):
     """A time in which something was down. ``service_minutes`` are those that customers noticed, ``spent_minutes`` those of the budget.
 
     ``cause`` is what the runs of that time named, or what the repair was for; "" where nothing says it. ``repairs`` are the
-    changes that were made in it, ``is_verified`` whether one of them was seen to help.
+    changes that were made in it to repair it, ``is_verified`` whether one of them was seen to help. It ``is_over`` where all
+    of it was seen up again; else ``until`` is when it was seen down last, and nothing has repaired it yet.
     """
 
     since: Moment

@@ -45,11 +45,15 @@ class Minute(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """A subject in one state without a break; ``until`` is the first moment behind it."""
+    """A subject in one state without a break; ``until`` is the first moment behind it.
+
+    ``is_over``: it was seen in a better state afterwards. Otherwise nobody knows what it was from ``until`` on.
+    """
 
     since: Moment
     until: Moment
     state: str
+    is_over: bool = True
 
     @property
     def minutes(self) -> int:

@@ -41,6 +41,8 @@ _WITH_STEPS = ("ms",)
 _COMMON = 4
 # Our own row: what looking cost, in ms of processor time.
 COST = "samaops/cost"
+# Before a subject that a second look of its minute saw up again, which the first one had seen down.
+AGAIN = "samaops/again/"
 _encode, _decode = msgspec.json.encode, msgspec.json.decode
 
 
@@ -153,8 +155,35 @@ class Samples:
         self._is_made = True
 
     def add(self, minute: Minute) -> bool:
-        """Keep a minute; return False where another one has kept it already."""
-        return self.add_all([minute]) == 1
+        """Keep a minute; return False where another one has kept it already.
+
+        Of a second look only that is kept that something which the first one saw down was up again.
+        """
+        if self.add_all([minute]) == 1:
+            return True
+        self._add_again(minute)
+        return False
+
+    def _add_again(self, minute: Minute) -> None:
+        from sqlalchemy import select
+
+        table = _minutes()
+        this = (table.c.site == self._site, table.c.at == _number(minute.at))
+        with failures(), self._journal.engine().begin() as connection:
+            row = connection.execute(select(table).where(*this)).first()
+            if row is None:
+                return
+            states = {piece.subject: piece.runs[0][0] for piece in _pieces(row)}
+            back = [
+                [AGAIN + sample.subject, _LETTERS[UP]]
+                for sample in minute.samples
+                if sample.state in (UP, DEGRADED)
+                and states.get(sample.subject) == DOWN
+                and AGAIN + sample.subject not in states
+            ]
+            if back:
+                seen = _encode([*_decode(row.seen), *back]).decode()
+                connection.execute(table.update().where(*this).values(seen=seen))
 
     def add_all(self, minutes: Sequence[Minute]) -> int:
         """Keep minutes of which none is known yet; return how many: none of them where one is known."""

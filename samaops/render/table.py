@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Group, JustifyMethod, RenderableType
+from msgspec import Struct
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -16,6 +18,8 @@ from samaops.render.layout import CommandLine, Hanging
 
 # A task's id has 36 characters: there is room for others beside it.
 _LONGEST_COPIED = 40
+# Between two columns; one where words would be broken otherwise.
+_GAP = 2
 
 
 def document(table: Table) -> dict[str, Any]:
@@ -38,7 +42,7 @@ def markdown(table: Table) -> str:
             _markdown_row(escape.markdown(_cell(row, column).plain) for column in table.columns)
             for row in table.rows
         ]
-    else:
+    elif table.empty != table.answer:
         lines.append(escape.markdown(table.empty))
     lines += [line for note in table.notes for line in ("", escape.markdown(note))]
     lines += [line for command in table.commands for line in ("", escape.markdown_hint(command))]
@@ -58,13 +62,68 @@ def screen(table: Table) -> Group:
     notes += [CommandLine(escape.command(command), indent=2) for command in table.commands]
     if not table.rows:
         return Group(*(answer or [Text(table.empty)]), *notes)
-    grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in table.columns:
-        justify: JustifyMethod = "right" if column.is_number else "left"
-        grid.add_column(column.heading, justify=justify, overflow="fold", no_wrap=_is_whole(column, table))
-    for row in table.rows:
-        grid.add_row(*(_cell(row, column) for column in table.columns))
-    return Group(*answer, grid, *notes)
+    return Group(*answer, _Grid(table), *notes)
+
+
+class _Grid(Struct, frozen=True):
+    """The columns of a table, none narrower than its longest word while there is room for the longest words of all."""
+
+    table: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self.table
+        cells = [[_cell(row, column) for column in table.columns] for row in table.rows]
+        wanted = [
+            [Text(column.heading), *(row[place] for row in cells)]
+            for place, column in enumerate(table.columns)
+        ]
+        whole = [max(map(_width, texts)) for texts in wanted]
+        words = [
+            width if _is_whole(column, table) else max(map(_longest_word, texts))
+            for column, texts, width in zip(table.columns, wanted, whole, strict=True)
+        ]
+        # A number and its unit stand on one line, where there is room for that.
+        numbers = [
+            max(width, *map(_width, texts[1:])) if column.is_number else width
+            for column, texts, width in zip(table.columns, wanted, words, strict=True)
+        ]
+        gap, room = _GAP, options.max_width - _GAP * len(whole)
+        if sum(words) > room >= sum(words) - len(whole):
+            gap, room = 1, room + len(whole)
+        widths = _fitted(whole, numbers if sum(numbers) <= room else words, room)
+        grid = Grid(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+        for column, width in zip(table.columns, widths, strict=True):
+            justify: JustifyMethod = "right" if column.is_number else "left"
+            grid.add_column(
+                column.heading,
+                justify=justify,
+                overflow="fold",
+                no_wrap=_is_whole(column, table),
+                width=width,
+            )
+        for row in cells:
+            grid.add_row(*row)
+        yield grid
+
+
+def _fitted(whole: Sequence[int], least: Sequence[int], room: int) -> Sequence[int | None]:
+    """Return how wide each column is; None where that is left to rich: all fits, or not even the longest words do."""
+    if sum(whole) <= room or sum(least) > room:
+        return [None] * len(whole)
+    widths = list(least)
+    for _column in range(room - sum(least)):
+        # What is left goes to the column that has the smallest part of what it wants.
+        narrow = [place for place, width in enumerate(widths) if width < whole[place]]
+        widths[min(narrow, key=lambda place: widths[place] / whole[place])] += 1
+    return widths
+
+
+def _width(text: Text) -> int:
+    return max(map(cell_len, text.plain.split("\n")))
+
+
+def _longest_word(text: Text) -> int:
+    return max(map(cell_len, text.plain.split()), default=0)
 
 
 def _is_whole(column: Column, table: Table) -> bool:

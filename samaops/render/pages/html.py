@@ -50,7 +50,9 @@ def render_table(table: Table, site: str, title: str) -> str:
     now = datetime.now(timezone.utc)
     section = Section(table.kind, title, table)
     levels = [_STATUSES[row["level"]] for row in table.rows if row.get("level") in _STATUSES]
-    status = Status.UNKNOWN if not table.is_whole else worst(levels)
+    status = worst([*levels, table.status, *([] if table.is_whole else [Status.UNKNOWN])])
+    if status is Status.OK and table.status is Status.SKIPPED:
+        status = Status.SKIPPED
     page = Page("", site, title, "", now, now, now, table.answer or table.empty, (section,), status)
     return render(page)
 

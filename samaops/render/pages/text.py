@@ -105,5 +105,5 @@ def drawn(chart: Chart) -> Iterator[str]:
     )
     first = next(point for point in chart.points if point.value == low)
     last = next(point for point in chart.points if point.value == high)
-    text = _("{title}: {strip} from {low} to {high}")
+    text = _("{title}: {strip} from {low} to {high}") if high > low else _("{title}: {strip} {low}")
     yield text.format(title=chart.title, strip=strip, low=first.text, high=last.text)

@@ -12,6 +12,7 @@ from samaops.facts.availability import Availability, Bounds, Budget, Day, Period
 from samaops.facts.sample import DOWN, REDIS, WHOLE
 from samaops.i18n import _, number
 from samaops.model.quantities import duration
+from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import jobs
 from samaops.site.site import Site
@@ -26,13 +27,18 @@ _MEMORY = f"{REDIS}/memory"
 _SHOWN_OUTAGES = 5
 
 
-def observed(site: Site, period: Period) -> tuple[Availability, ...]:
-    """Return each subject's availability, the whole service first. Raises UnavailableError where the history cannot be read."""
+def observed(site: Site, period: Period, behind: int = 0) -> tuple[Availability, ...]:
+    """Return each subject's availability, the whole service first. Raises UnavailableError where the history cannot be read.
+
+    Outages are told up to so many minutes ``behind`` the period, at most the one in which we are: it counts nowhere else.
+    """
     times, _reason = planned.read(site, period)
-    return of_seen(seen.read(site, period.since, period.until), site, period, times)
+    return of_seen(seen.read(site, period.since, period.until), site, period, times, behind)
 
 
-def of_seen(of: Seen, site: Site, period: Period, times: Sequence[Planned] = ()) -> tuple[Availability, ...]:
+def of_seen(
+    of: Seen, site: Site, period: Period, times: Sequence[Planned] = (), behind: int = 0
+) -> tuple[Availability, ...]:
     """Return each subject's availability by what was seen. Pure."""
     subjects = dict(seen.by_subject(of, seen.WITH_STATES))
     subjects.pop(_MEMORY, None)
@@ -41,7 +47,7 @@ def of_seen(of: Seen, site: Site, period: Period, times: Sequence[Planned] = ())
     days = periods.days(site, period)
     return tuple(
         _availability(
-            name, subject, period, days, [each for each in times if each.what in (name, planned.ALL)]
+            name, subject, period, days, [each for each in times if each.what in (name, planned.ALL)], behind
         )
         for name, subject in subjects.items()
     )
@@ -53,6 +59,7 @@ def _availability(
     period: Period,
     days: Sequence[tuple[Any, Any, Any]],
     times: Sequence[Planned],
+    behind: int,
 ) -> Availability:
     first, end = seen.number(period.since), seen.number(period.until)
     inside_of = windows(times, first, end)
@@ -62,7 +69,7 @@ def _availability(
         coverage=share(whole.observed, whole.minutes) or 0.0,
         all_time=bounds(whole),
         outside_planned=bounds(whole.less(inside)),
-        outages=subject.spans(first, end, DOWN),
+        outages=subject.spans(first, end + behind, DOWN),
         days=tuple(_day(subject, inside_of, *day) for day in days),
         planned=tuple(times),
     )  # fmt: skip
@@ -133,11 +140,22 @@ def table(site: Site, period: Period) -> Table:
     )
     rows = [_row(each) for each in found]
     notes = [*_notes(site, found, period), *([planned_unknown(reason)] if reason else [])]
-    made = look.table(site, "availability", columns, rows, _answer(found, period), notes, is_whole=not reason)
+    answer = _answer(site, found, period)
+    made = look.table(site, "availability", columns, rows, answer, notes, is_whole=not reason)
     commands = () if found else (look.command(site, "schedule list"),)
     left = to_builtins(budget(found[0])) if found else None
     figures = {"period": to_builtins(period), "target": TARGET, "critical": CRITICAL, "budget": left}
-    return replace(made, figures=figures, commands=commands)
+    return replace(made, figures=figures, commands=commands, status=status(found))
+
+
+def status(found: Sequence[Availability]) -> Status:
+    """Return how the service stands to the target, without planned times; unknown where what was observed decides nothing."""
+    within = found[0].outside_planned if found else Bounds(None, None)
+    if within.lower is None or within.upper is None:
+        return Status.UNKNOWN
+    if within.upper < TARGET:
+        return Status.CRITICAL if within.upper < CRITICAL else Status.WARNING
+    return Status.OK if within.lower >= TARGET else Status.UNKNOWN
 
 
 def planned_unknown(reason: str) -> str:
@@ -172,15 +190,13 @@ def percent(value: float) -> str:
     return number(f"{value:g}") + " %"
 
 
-def _answer(found: Sequence[Availability], period: Period) -> str:
+def _answer(site: Site, found: Sequence[Availability], period: Period) -> str:
+    when = periods.words(site, period)
     if not found:
-        text = _("Nothing was observed in {period}: no sample was taken")
-        return text.format(period=period.label)
+        return _("Nothing was observed {when}: no sample was taken").format(when=when)
     service = found[0]
-    text = _("The service was available {interval} of {period}; {coverage} of it was observed")
-    return text.format(
-        interval=interval(service.all_time), period=period.label, coverage=percent(service.coverage)
-    )
+    text = _("The service was available {interval} of the time {when}; {coverage} of it was observed")
+    return text.format(interval=interval(service.all_time), when=when, coverage=percent(service.coverage))
 
 
 def _notes(site: Site, found: Sequence[Availability], period: Period) -> Iterator[str]:
@@ -196,18 +212,26 @@ def _notes(site: Site, found: Sequence[Availability], period: Period) -> Iterato
         text = _(
             "The target of {target} allows {minutes} min down: {left} min are left at most, {least} at least"
         )
+        if left.left_at_least < 0:
+            text = _(
+                "The target of {target} allows {minutes} min down: {left} min are left at most; if the service was "
+                "down while nobody looked it is overspent by {least} min"
+            )
         yield text.format(
             target=percent(left.target),
             minutes=number(f"{left.minutes:g}"),
             left=number(f"{left.left_at_most:g}"),
-            least=number(f"{left.left_at_least:g}"),
+            least=number(f"{abs(left.left_at_least):g}"),
         )
     zone = jobs.zone_of(site)
     for span in sorted(service.outages, key=lambda span: -span.minutes)[:_SHOWN_OUTAGES]:
         since, until = (each.astimezone(zone).strftime("%Y-%m-%d %H:%M") for each in (span.since, span.until))
-        yield _("down from {since} to {until}").format(since=since, until=until)
+        text = _("down from {since} to {until}")
+        if not span.is_over:
+            text = _("down from {since}, seen so until {until}")
+        yield text.format(since=since, until=until)
     if service.unobserved_minutes:
         text = _("{time} were not observed: the lower bound takes them for down, the upper one for up")
         yield text.format(time=duration(60 * service.unobserved_minutes))
     if not period.is_whole:
-        yield _("{period} is not over yet").format(period=period.label)
+        yield _("This time is not over yet: {when}").format(when=periods.words(site, period))

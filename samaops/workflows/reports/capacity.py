@@ -21,11 +21,13 @@ from samaops.facts.sample import DISK, POOL, REDIS
 from samaops.i18n import _, ngettext, number
 from samaops.journal.samples import Figures
 from samaops.model.quantities import size
+from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import disk_owners
 from samaops.site.site import Site
 from samaops.workflows.database import look
 from samaops.workflows.reports import growth as ledger
+from samaops.workflows.reports import period as periods
 from samaops.workflows.reports import seen
 from samaops.workflows.reports.seen import Seen
 
@@ -33,6 +35,8 @@ from samaops.workflows.reports.seen import Seen
 LEAST_DAYS, LEAST_FIT = 14, 0.5
 # What a line says of later years is no forecast.
 FARTHEST_DAYS = 5 * 365
+# How far ahead something full is work of the next month.
+_AHEAD_DAYS = 92
 # The normal quantile of a band of 90 %.
 _Z = 1.645
 
@@ -162,14 +166,27 @@ def table(site: Site, period: Period) -> Table:
     )
     rows = [_row(each) for each in found]
     notes = [*_reasons(found), *_owners(owners), *_measures(found)]
-    made = look.table(site, "capacity", columns, rows, _answer(found, period), notes)
+    made = look.table(site, "capacity", columns, rows, _answer(site, found, period), notes)
     figures = {
         "period": to_builtins(period),
         "growth": [to_builtins(each) for each in owners],
         "least_days": LEAST_DAYS,
         "least_fit": LEAST_FIT,
     }
-    return replace(made, figures=figures, commands=(look.command(site, "disk grew"),))
+    commands = (look.command(site, "disk grew"),)
+    return replace(made, figures=figures, commands=commands, status=_status(found, period))
+
+
+def is_soon(each: Capacity, period: Period) -> bool:
+    """Return whether something may be full before the three months behind a period are over."""
+    day = each.earliest or each.full_on
+    return day is not None and (day - period.until.date()).days <= _AHEAD_DAYS
+
+
+def _status(found: Sequence[Capacity], period: Period) -> Status:
+    if not any(each.points for each in found):
+        return Status.UNKNOWN
+    return Status.WARNING if any(is_soon(each, period) for each in found) else Status.OK
 
 
 def _row(each: Capacity) -> dict[str, Any]:
@@ -223,13 +240,13 @@ def _owners(owners: Sequence[Growth]) -> Iterator[str]:
             )
 
 
-def _answer(found: Sequence[Capacity], period: Period) -> str:
+def _answer(site: Site, found: Sequence[Capacity], period: Period) -> str:
+    when = periods.words(site, period)
     if not found:
-        text = _("Nothing was observed in {period}: no sample was taken")
-        return text.format(period=period.label)
+        return _("Nothing was observed {when}: no sample was taken").format(when=when)
     dated = [each for each in found if each.full_on]
     if not dated:
-        return _("Of nothing that has a limit a date can be told by {period}").format(period=period.label)
+        return _("Of nothing that has a limit a date can be told by what was seen {when}").format(when=when)
     first = dated[0]
     text = _("The soonest full is {what}: {date}, between {earliest} and {latest}")
     return text.format(

@@ -46,10 +46,12 @@ _BAD_CHANGES = ("failed", "interrupted", "unreadable")
 # Where two things happened in one moment: what was seen first, then what was done.
 _ORDER = (STATE, FINDING, CAUSE, JOB, CHANGE)
 _MOST_ROWS = 400
+# With less of the time observed, that nothing bad was seen says nothing.
+_LEAST_COVERAGE = 95.0
 
 
 class Event(Struct, frozen=True):
-    """Something that happened. ``level`` is how bad it is, ``command`` shows more of it."""
+    """Something that happened. ``level`` is how bad it is, ``command`` shows more of it, ``run`` says of which run a job's is."""
 
     at: datetime
     kind: str
@@ -58,6 +60,7 @@ class Event(Struct, frozen=True):
     level: str
     who: str = ""
     command: str = ""
+    run: str = ""
 
 
 class _Seen(Struct):
@@ -81,7 +84,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
     shown = events[:_MOST_ROWS]
     rows: list[dict[str, Any]] = [_row(each, site, asked) for each in shown]
     answer = _answer(asked, seen, events)
-    notes = list(_unseen(seen, asked))
+    notes = list(_unseen(seen))
     if len(shown) < len(events):
         text = _("{shown} of {count} are shown: ask for a shorter time")
         notes.append(text.format(shown=len(shown), count=len(events)))
@@ -95,7 +98,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
         "since": _iso(asked.since),
         "until": _iso(asked.until),
         "minutes": asked.minutes,
-        **{kind: sum(each.kind == kind for each in events) for kind in _ORDER},
+        **_totals(events),
         "service_down_minutes": _down(seen),
         "service_coverage": _coverage(seen),
     }
@@ -109,6 +112,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
         is_whole=seen.is_whole,
         commands=_commands(site, asked),
         figures=figures,
+        status=_status(seen, events),
     )
 
 
@@ -124,7 +128,11 @@ def _gathered(site: Site, asked: Period, whole_minutes: Period) -> _Seen:
             seen.missing.append(text.format(part=name, reason=error.message))
             return ()
 
-    seen.availability = read(lambda: availability.observed(site, whole_minutes), _("samples"))
+    seen.availability = read(
+        # What was seen in the minute in which we are is told, though it counts when it is over.
+        lambda: availability.observed(site, whole_minutes, int(asked.until > whole_minutes.until)),
+        _("samples"),
+    )
     seen.changes = read(lambda: remembered.changes(site, asked), _("changes"))
     seen.runs = read(lambda: remembered.runs(site, asked), _("jobs"))
     seen.routines = read(lambda: remembered.routines(site, asked.since, asked.until), _("maintenance"))
@@ -135,7 +143,7 @@ def _events(seen: _Seen, asked: Period) -> Iterator[Event]:
     for each in seen.availability:
         yield from _states(each)
     for routine in seen.routines:
-        yield from _findings(routine)
+        yield from _findings(routine, _run_of(routine, seen.runs))
     for run in seen.runs:
         yield from _job(run, asked)
     for made in seen.changes:
@@ -145,26 +153,44 @@ def _events(seen: _Seen, asked: Period) -> Iterator[Event]:
 def _states(of_: Availability) -> Iterator[Event]:
     for span in of_.outages:
         text = _("{subject} is down, for {time}")
+        if not span.is_over:
+            text = _("{subject} is down, seen so until {moment}; what follows nobody saw")
         yield Event(
             span.since,
             STATE,
             of_.subject,
-            text.format(subject=of_.subject, time=duration(60 * span.minutes)),
+            text.format(
+                subject=of_.subject, time=duration(60 * span.minutes), moment=_clock(span.until)[11:16]
+            ),
             _CRITICAL,
             command="report availability",
         )
-        if span.until < of_.until:
+        if span.is_over:
             yield Event(
                 span.until, STATE, of_.subject, _("{subject} answers again").format(subject=of_.subject), _OK
             )
 
 
-def _findings(run: RoutineRun) -> Iterator[Event]:
+def _run_of(routine: RoutineRun, runs: Sequence[Run]) -> str:
+    """Return which run this was: that of the scheduler in which it ended, else one of its own."""
+    name = routine.command.removeprefix("maintain ")
+    for run in runs:
+        began = run.started_at
+        if run.job == name and began is not None and began <= routine.at <= (run.ended_at or routine.at):
+            return _key(run)
+    return f"{routine.command} {_iso(routine.at)}"
+
+
+def _key(run: Run) -> str:
+    return f"{run.job} {_iso(run.planned_at)}"
+
+
+def _findings(run: RoutineRun, key: str) -> Iterator[Event]:
     text, words = _("{job} ended: {status}"), _(_STATUS_WORDS.get(run.result, run.result))
     status = _("failed") if run.is_failed else words
     level = _CRITICAL if run.is_failed else run.result if run.result in _STATUS_WORDS else _WARNING
     shown = text.format(job=run.command, status=status)
-    yield Event(run.at, JOB, run.command, shown, level, command="maintain list")
+    yield Event(run.at, JOB, run.command, shown, level, command="maintain list", run=key)
     for cause in run.causes:
         yield Event(
             run.at, CAUSE, cause.subject, cause.title, _CRITICAL, run.command, command=f"explain {cause.id}"
@@ -195,17 +221,20 @@ def _job(run: Run, asked: Period) -> Iterator[Event]:
             _WARNING,
             run.host,
             command,
+            _key(run),
         )
         return
     began = run.started_at or run.planned_at
     if asked.since <= began < asked.until:
-        yield Event(began, JOB, run.job, _("{job} begins").format(job=run.job), _OK, run.host, command)
+        yield Event(
+            began, JOB, run.job, _("{job} begins").format(job=run.job), _OK, run.host, command, _key(run)
+        )
     if run.ended_at is not None and asked.since <= run.ended_at < asked.until:
         is_well, took = run.state in DONE, duration(run.seconds or 0.0)
         text = _("{job} {how} after {time}: {reason}") if run.reason else _("{job} {how} after {time}")
         shown = text.format(job=run.job, how=words, time=took, reason=run.reason)
         level = _OK if run.state == "ok" else _WARNING if is_well else _CRITICAL
-        yield Event(run.ended_at, JOB, run.job, shown, level, run.host, command)
+        yield Event(run.ended_at, JOB, run.job, shown, level, run.host, command, _key(run))
 
 
 def _change(made: PastChange, asked: Period) -> Iterator[Event]:
@@ -252,33 +281,51 @@ def _state_words(whole: Availability | None, asked: Period) -> Iterator[str]:
     )
     if whole is None or not whole.coverage:
         yield _("{span}: nobody watched the service").format(span=span)
-    elif not whole.down_minutes:
+    elif not whole.outages:
         text = _("{span}: the service was not seen down, observed for {coverage:.0f} % of the time")
         yield text.format(span=span, coverage=whole.coverage)
     else:
         text = _("{span}: the service was down for {time}, observed for {coverage:.0f} % of the time")
-        yield text.format(span=span, time=duration(60 * whole.down_minutes), coverage=whole.coverage)
+        yield text.format(
+            span=span,
+            time=duration(60 * sum(span.minutes for span in whole.outages)),
+            coverage=whole.coverage,
+        )
 
 
 def _incident_words(found: Sequence[Incident]) -> Iterator[str]:
     for each in found[:1]:
         if each.cause:
             yield _("cause: {cause}").format(cause=each.cause)
-        if each.who:
+        if each.who and each.is_over:
             yield _("repaired by {who}").format(who=", ".join(each.who))
 
 
 def _counts(events: Sequence[Event]) -> Iterator[str]:
-    changed = len({each.subject for each in events if each.kind == CHANGE})
-    ran = len({each.subject for each in events if each.kind == JOB})
-    found = sum(each.kind == FINDING for each in events)
+    totals = _totals(events)
+    changed, ran, found = totals[CHANGE], totals[JOB], totals[FINDING]
     yield ngettext("{count} change", "{count} changes", changed).format(count=changed)
-    yield ngettext("{count} job", "{count} jobs", ran).format(count=ran)
+    yield ngettext("{count} run of a job", "{count} runs of jobs", ran).format(count=ran)
     if found:
         yield ngettext("{count} finding", "{count} findings", found).format(count=found)
 
 
-def _unseen(seen: _Seen, asked: Period) -> Iterator[str]:
+def _status(seen: _Seen, events: Sequence[Event]) -> Status:
+    """Return unknown where nothing was observed, ok where the service was watched; of what was seen in between no judgement."""
+    if not events and not any(each.coverage for each in seen.availability):
+        return Status.UNKNOWN
+    return Status.OK if (_coverage(seen) or 0.0) >= _LEAST_COVERAGE else Status.SKIPPED
+
+
+def _totals(events: Sequence[Event]) -> dict[str, int]:
+    """Count what the rows are of: a change or a run has one when it begins and one when it ends, and is counted once."""
+    totals = {kind: sum(each.kind == kind for each in events) for kind in _ORDER}
+    totals[CHANGE] = len({each.subject for each in events if each.kind == CHANGE})
+    totals[JOB] = len({each.run for each in events if each.kind == JOB})
+    return totals
+
+
+def _unseen(seen: _Seen) -> Iterator[str]:
     """Say of each source what it cannot tell of this time."""
     yield from seen.missing
     dark = [each.subject for each in seen.availability if not each.coverage]
@@ -289,10 +336,12 @@ def _unseen(seen: _Seen, asked: Period) -> Iterator[str]:
     for each in seen.availability:
         if each.subject == WHOLE and 0 < each.coverage < 100:
             text = _("Of the service, {minutes} of {all} minutes were not observed")
-            yield text.format(minutes=each.unobserved_minutes, all=asked.minutes)
+            yield text.format(minutes=each.unobserved_minutes, all=each.minutes)
     if not seen.routines:
         yield _("No maintenance run ended in this time: no findings were kept; diagnose keeps none by itself")
-    if not seen.runs:
+    if not seen.runs and seen.routines:
+        yield _("The scheduler began nothing in this time: these runs were begun by hand or by cron")
+    elif not seen.runs:
         yield _("The ledger has no run of a job in this time")
     if any(run.state in OPEN for run in seen.runs):
         yield _("A job of this time still goes on")

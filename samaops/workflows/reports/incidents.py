@@ -15,11 +15,13 @@ _NEAR = timedelta(minutes=10)
 # A repair may be begun a little before the first minute that was seen to be down, and end behind the last one.
 _BEFORE, _BEHIND = timedelta(minutes=5), timedelta(minutes=15)
 _DONE = ("verified", "applied")
-# What brings something back; a backup or a clean-up that ran beside an incident is no repair of it.
+# What brings something back; a backup, a clean-up, a silence or a signature beside an incident is no repair of it.
 _REPAIRS = (
-    "troubleshoot", "undo", "docker restart", "docker unpause", "docker set-limit", "workers", "balancer", "rollback",
+    "troubleshoot", "docker restart", "docker unpause", "docker set-limit", "workers", "balancer", "rollback",
     "restore", "db cancel", "db terminate", "db checkpoint", "db set", "pool", "redis", "queue", "disk clean",
 )  # fmt: skip
+# What changes nothing that runs, whatever its plan is for.
+_NO_REPAIRS = ("silence", "schedule", "checklist", "release", "config", "backup", "notify")
 
 
 def of(
@@ -55,7 +57,8 @@ def _incident(
     since = min(span.since for span, _of in group)
     until = max(span.until for span, _of in group)
     made = [each for each in changes if since - _BEFORE <= _moment(each.at) <= until + _BEHIND]
-    done = [each for each in made if _is_repair(each)]
+    by_id = {each.id: each for each in changes}
+    done = [each for each in made if _is_repair(each, by_id)]
     whole = [(span, each) for span, each in group if each.subject == WHOLE]
     return Incident(
         since,
@@ -63,7 +66,7 @@ def _incident(
         tuple(dict.fromkeys(each.subject for _span, each in group)),
         sum(span.minutes for span, _each in whole),
         sum(span.minutes - _planned(span, each) for span, each in whole),
-        is_over=all(span.until < each.until for span, each in group),
+        is_over=all(span.is_over for span in {each.subject: span for span, each in group}.values()),
         cause=_cause(since, until, done, routines),
         repairs=tuple(each.title for each in done),
         changes=tuple(each.id for each in made),
@@ -72,12 +75,18 @@ def _incident(
     )
 
 
-def _is_repair(made: PastChange) -> bool:
-    """Return whether a change was to bring something back, was done, and was not taken back."""
-    is_done = made.status in _DONE and not made.undone_by
-    return is_done and (
-        bool(_cures(made)) or any(f"{made.verb} ".startswith(f"{verb} ") for verb in _REPAIRS)
-    )
+def _is_repair(made: PastChange, by_id: Mapping[str, PastChange]) -> bool:
+    """Return whether a change was to bring something back, was done, and was not taken back.
+
+    What takes another change back repairs where that one was of a kind that changes what runs; the end of a silence does not.
+    """
+    if made.status not in _DONE or made.undone_by:
+        return False
+    of = by_id.get(made.undoes) if made.undoes else made
+    verb = of.verb if of is not None else ""
+    if verb.partition(" ")[0] in _NO_REPAIRS:
+        return False
+    return bool(_cures(made)) or any(f"{verb} ".startswith(f"{each} ") for each in _REPAIRS)
 
 
 def _planned(span: Span, of_: Availability) -> int:

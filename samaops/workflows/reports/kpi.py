@@ -27,6 +27,7 @@ from samaops.facts.availability import (
 from samaops.facts.sample import DATABASE, POOL, WHOLE
 from samaops.facts.sample import NOTIFICATIONS as COUNTED
 from samaops.i18n import N_, _, joined, ngettext, number
+from samaops.model.status import Status, worst
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows.database import look
@@ -189,16 +190,15 @@ def _kpi(
 ) -> Kpi:
     least = now.value if now.least is None else now.least
     most = now.value if now.most is None else now.most
-    words = f"report kpi --month {period.label}" if period.is_month else "report kpi"
     return Kpi(
         objective.id, _(objective.title), objective.target, objective.critical, _(objective.unit), objective.is_least,
         now.value, now.coverage, _status(objective, least, most),
         joined(word for word in (_(objective.basis), now.note) if word), now.reason, least, most, trend,
-        look.command(site, words),
+        look.command(site, f"report kpi {periods.options(site, period)}"),
     )  # fmt: skip
 
 
-def _status(objective: _Objective, least: float | None, most: float | None) -> str:
+def _status(objective: _Objective | Kpi, least: float | None, most: float | None) -> str:
     """Return how a value stands to its target; unknown where one end of the interval meets it and the other one does not."""
     if least is None or most is None:
         return UNKNOWN
@@ -206,7 +206,12 @@ def _status(objective: _Objective, least: float | None, most: float | None) -> s
     return ends.pop() if len(ends) == 1 else (UNKNOWN if MET in ends else MISSED)
 
 
-def _status_of(objective: _Objective, value: float) -> str:
+def judged(kpi: Kpi, least: float, most: float) -> str:
+    """Return how a value that lies between two others stands to the target of an objective."""
+    return _status(kpi, least, most)
+
+
+def _status_of(objective: _Objective | Kpi, value: float) -> str:
     if objective.is_least:
         if value >= objective.target:
             return MET
@@ -239,14 +244,28 @@ def table(site: Site, period: Period) -> Table:
     ]
     if reason:
         notes.append(_("planned times are not known: {reason}").format(reason=reason))
-    made = look.table(site, "kpi", columns, rows, _answer(found, period), notes, is_whole=not reason)
-    months = f" --month {period.label}" if period.is_month else ""
-    figures = {"period": to_builtins(period)}
-    return replace(made, figures=figures, commands=(look.command(site, f"report availability{months}"),))
+    made = look.table(site, "kpi", columns, rows, _answer(site, found, period), notes, is_whole=not reason)
+    command = look.command(site, f"report availability {periods.options(site, period)}")
+    return replace(
+        made, figures={"period": to_builtins(period)}, commands=(command,), status=status_of(found)
+    )
+
+
+_STATUSES = {MET: Status.OK, MISSED: Status.WARNING, CRITICAL: Status.CRITICAL, UNKNOWN: Status.UNKNOWN}
+
+
+def status_of(found: Sequence[Kpi]) -> Status:
+    """Return the worst of the objectives; unknown where there are none."""
+    return worst(_STATUSES[kpi.status] for kpi in found) if found else Status.UNKNOWN
+
+
+def signs(kpi: Kpi) -> tuple[str, str]:
+    """Return how a value stands to the target where that is met, and to the critical value where it is critical."""
+    return ("≥", "<") if kpi.is_least else ("<", "≥")
 
 
 def _row(kpi: Kpi) -> dict[str, Any]:
-    sign = (">=", "<") if kpi.is_least else ("<", ">=")
+    sign = signs(kpi)
     return {
         **to_builtins(kpi),
         "measured": _measured(kpi),
@@ -281,8 +300,14 @@ def bars(values: Sequence[float | None]) -> str:
     )
 
 
-def _answer(found: Sequence[Kpi], period: Period) -> str:
+def _answer(site: Site, found: Sequence[Kpi], period: Period) -> str:
     met = sum(kpi.status == MET for kpi in found)
     known = sum(kpi.status != UNKNOWN for kpi in found)
-    text = _("{met} of {count} objectives are met in {period}; {unknown} are not known")
-    return text.format(met=met, count=len(found), period=period.label, unknown=len(found) - known)
+    text = ngettext(
+        "{met} of {count} objectives is met {when}; {unknown} are not known",
+        "{met} of {count} objectives are met {when}; {unknown} are not known",
+        met,
+    )
+    return text.format(
+        met=met, count=len(found), when=periods.words(site, period), unknown=len(found) - known
+    )

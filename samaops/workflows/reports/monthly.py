@@ -21,7 +21,7 @@ from samaops.facts.month import (
     MonthlyReport,
 )
 from samaops.facts.sample import WHOLE as SERVICE
-from samaops.i18n import N_, _, joined, number
+from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.page import Page, Section
 from samaops.model.status import Status
 from samaops.site import chosen, redaction
@@ -219,9 +219,13 @@ def _answer(of: MonthlyReport) -> str:
     known = [each for each in of.kpis if each.status in (MET, MISSED, CRITICAL)]
     if known:
         met = sum(each.status == MET for each in known)
-        text = _("{met} of {count} objectives met")
+        text = ngettext("{met} of {count} objectives is met", "{met} of {count} objectives are met", met)
         if len(known) < len(of.kpis):
-            text = _("{met} of {count} objectives met, {unseen} not known")
+            text = ngettext(
+                "{met} of {count} objectives is met, {unseen} not known",
+                "{met} of {count} objectives are met, {unseen} not known",
+                met,
+            )
         sentences.append(text.format(met=met, count=len(known), unseen=len(of.kpis) - len(known)))
     else:
         sentences.append(_("no objective was observed"))

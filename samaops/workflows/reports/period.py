@@ -17,7 +17,7 @@ _MONTH = re.compile(r"(\d{4})-(\d{1,2})")
 def of_month(site: Site, month: str, now: datetime | None = None) -> Period:
     """Return a month such as ``2026-10``, the last whole one where it is empty. Raises UsageError."""
     zone = jobs.zone_of(site)
-    now = _end_of_minute(now or datetime.now(timezone.utc))
+    now = _whole_minute(now or datetime.now(timezone.utc))
     if not month:
         return _month(before_first(first_of(now, zone)), zone, now)
     parts = _MONTH.fullmatch(month.strip())
@@ -32,13 +32,38 @@ def of_month(site: Site, month: str, now: datetime | None = None) -> Period:
 def between(site: Site, since: datetime, until: datetime, now: datetime | None = None) -> Period:
     """Return the time between two moments, until now at most. Raises UsageError where it is none."""
     zone = jobs.zone_of(site)
-    now = _end_of_minute(now or datetime.now(timezone.utc))
-    first, end = _whole_minute(since), min(_end_of_minute(until), now)
+    now = now or datetime.now(timezone.utc)
+    first, end = _whole_minute(since), min(_end_of_minute(until), _whole_minute(now))
+    if since < min(until, now):
+        # Of some seconds the minute in which they lie is told, though it may not be over.
+        end = max(end, first + timedelta(minutes=1))
     if first >= end:
         raise UsageError(_("between --since and --until is no time"), hint="--since 7d --until today")
     last_day = (end - timedelta(minutes=1)).astimezone(zone).date()
     days = sorted({first.astimezone(zone).date(), last_day})
     return Period(first, end, "/".join(day.isoformat() for day in days), is_whole=until <= now)
+
+
+def words(site: Site, period: Period) -> str:
+    """Return a period as a sentence has it: a month by its name, else from when to when by the clock of the site."""
+    if period.is_month:
+        return _("in {month}").format(month=period.label)
+    zone = jobs.zone_of(site)
+    since, until = (f"{each.astimezone(zone):%Y-%m-%d %H:%M}" for each in (period.since, period.until))
+    if since[:10] == until[:10]:
+        until = until[11:]
+    return _("from {since} to {until}").format(since=since, until=until)
+
+
+def options(site: Site, period: Period) -> str:
+    """Return what to type for the same period: it means the same on every machine."""
+    if period.is_month:
+        return f"--month {period.label}"
+    zone = jobs.zone_of(site)
+    since, until = (
+        each.astimezone(zone).isoformat(timespec="minutes") for each in (period.since, period.until)
+    )
+    return f"--since {since} --until {until}"
 
 
 def before(site: Site, period: Period, months: int) -> tuple[Period, ...]:
@@ -90,6 +115,6 @@ def _whole_minute(moment: datetime) -> datetime:
 
 
 def _end_of_minute(moment: datetime) -> datetime:
-    """Return the end of the minute of a moment: the look of this minute is taken in its first seconds."""
+    """Return the end of the minute of a moment."""
     minute = _whole_minute(moment)
     return minute if minute == moment else minute + timedelta(minutes=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timezone, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ from samaops.facts.sample import (
 )
 from samaops.i18n import _
 from samaops.journal.history import HistoryError
-from samaops.journal.samples import Figures, Piece, Samples
+from samaops.journal.samples import AGAIN, Figures, Piece, Samples
 from samaops.site import jobs
 from samaops.site.site import Site
 from samaops.workflows.reports.sampling import journal_of
@@ -33,6 +33,7 @@ from samaops.workflows.reports.sampling import journal_of
 WITH_STATES = (SERVICE, MEMBER, DATABASE, REDIS, QUEUE)
 # From one minute (since 1970) to before another.
 Interval = tuple[int, int]
+_MINUTE = timedelta(minutes=1)
 
 
 class Counts(Struct):
@@ -74,6 +75,8 @@ class Subject:
         self.ends: list[int] = []
         self.states: list[str] = []
         self.figures: dict[date, Figures] = {}
+        # The minutes in which it was down, and was up before they were over.
+        self.again: set[int] = set()
 
     def take(self, at: int, state: str, minutes: int) -> None:
         """Take in a stretch; what overlaps with an earlier one is known already."""
@@ -115,10 +118,19 @@ class Subject:
     def spans(self, first: int, end: int, state: str) -> tuple[Span, ...]:
         """Return when it was in a state."""
         return tuple(
-            Span(moment(low), moment(high), state)
+            Span(moment(low), moment(high), state, self._is_over(high))
             for low, high, each in self.within(first, end)
             if each == state
         )
+
+    def _is_over(self, minute: int) -> bool:
+        """Return whether what was down up to a minute was seen up in it, or later and before it was down again."""
+        if minute - 1 in self.again:
+            return True
+        for number in range(max(0, bisect_right(self.starts, minute) - 1), len(self.starts)):
+            if self.ends[number] > minute and self.states[number] != UNOBSERVED:
+                return self.states[number] != DOWN
+        return False
 
     def figures_of(self, first: date, last: date) -> Figures:
         """Return the figures of some days, the last among them."""
@@ -130,22 +142,28 @@ class Subject:
 
 
 class Seen:
-    """All subjects of a time."""
+    """All subjects of a time. Of what lies behind its ``end`` (a minute) no more is known than which state it was in."""
 
-    def __init__(self, pieces: Iterable[Piece], zone: tzinfo) -> None:
+    def __init__(self, pieces: Iterable[Piece], zone: tzinfo, end: int | None = None) -> None:
         self.subjects: dict[str, Subject] = {}
         self._zone = zone
         hour_of, day = -1, date.min
         for piece in pieces:
+            if piece.subject.startswith(AGAIN):
+                self._take_again(piece)
+                continue
             subject = self.subjects.get(piece.subject)
+            is_behind = end is not None and piece.at >= end
             if subject is None:
+                if is_behind and piece.runs[0][0] == UNOBSERVED:
+                    continue
                 subject = self.subjects[piece.subject] = Subject()
             if piece.subject.partition("/")[0] in WITH_STATES:
                 at = piece.at
                 for state, minutes in piece.runs:
                     subject.take(at, state, minutes)
                     at += minutes
-            if piece.has_values:
+            if piece.has_values and not is_behind:
                 # No zone changes its clock or its day within a quarter of an hour.
                 if piece.at // 15 != hour_of:
                     hour_of, day = piece.at // 15, moment(piece.at).astimezone(zone).date()
@@ -153,6 +171,15 @@ class Seen:
                 if figures is None:
                     figures = subject.figures[day] = Figures(steps={})
                 piece.add_to(figures)
+
+    def _take_again(self, piece: Piece) -> None:
+        """Take in the minutes in which a subject was down at first and up at last."""
+        subject = self.subjects.setdefault(piece.subject.removeprefix(AGAIN), Subject())
+        at = piece.at
+        for state, minutes in piece.runs:
+            if state != UNOBSERVED:
+                subject.again.update(range(at, at + minutes))
+            at += minutes
 
     def subject(self, name: str) -> Subject:
         """Return a subject; one that was never seen has nothing."""
@@ -178,10 +205,14 @@ class Seen:
 
 
 def read(site: Site, since: datetime, until: datetime) -> Seen:
-    """Return what was seen between two moments. Raises UnavailableError where the history cannot be read."""
+    """Return what was seen between two moments, and in the minute behind them, by which one knows what was over then.
+
+    Raises UnavailableError where the history cannot be read.
+    """
     journal = journal_of(site)
     try:
-        return Seen(Samples(journal, site.name).read(since, until), jobs.zone_of(site))
+        pieces = Samples(journal, site.name).read(since, until + _MINUTE)
+        return Seen(pieces, jobs.zone_of(site), number(until))
     except HistoryError as error:
         text = _("The history cannot be read: {reason}").format(reason=error.message)
         raise UnavailableError(text, error.hint or "samaops doctor") from error

@@ -103,7 +103,7 @@ def _incident(site: Site, each: Incident) -> Row:
         "shown_since": clock(site, each.since),
         "shown_time": in_minutes(each.minutes)
         if each.is_over
-        else _("{time}, goes on").format(time=in_minutes(each.minutes)),
+        else _("{time}, until it was seen last").format(time=in_minutes(each.minutes)),
         "shown_spent": in_minutes(each.spent_minutes),
         "shown_subjects": ", ".join(each.subjects),
         "shown_cause": each.cause or _("not known"),
@@ -115,6 +115,9 @@ def _repair_words(each: Incident) -> str:
     """Say what was done, by whom, and whether it was seen to help."""
     if not each.repairs:
         return _("none of samaops")
+    if not each.is_over:
+        text = _("not repaired; tried: {what} ({who})")
+        return text.format(what=joined(each.repairs), who=", ".join(each.who))
     text = _("{what} ({who}, verified)") if each.is_verified else _("{what} ({who}, not verified)")
     return text.format(what=joined(each.repairs), who=", ".join(each.who))
 

@@ -18,12 +18,11 @@ from samaops.model.quantities import size
 from samaops.model.table import Column
 from samaops.site import disk_owners
 from samaops.site.site import Site
+from samaops.workflows.reports import capacity as measured
 from samaops.workflows.reports.parts.words import MOST_ROWS, OK, UNKNOWN, WARNING, iso, listed, typed, unread
 
 Row = dict[str, Any]
 _MOST_GROWN = 12
-# How far ahead a full disk is work of the next month.
-_AHEAD_DAYS = 92
 
 
 def capacity(site: Site, of: MonthlyReport) -> Section:
@@ -70,14 +69,9 @@ def capacity(site: Site, of: MonthlyReport) -> Section:
         ),
         figures={"growth": [_grown(each) for each in of.growth]},
     )
-    soon = [each for each in dated if is_soon(each, of)]
+    soon = [each for each in dated if measured.is_soon(each, of.period)]
     status = UNKNOWN if not is_seen else WARNING if soon else OK
     return Section("capacity", _("Growth"), table, charts, status, is_seen)
-
-
-def is_soon(each: Capacity, of: MonthlyReport) -> bool:
-    day = each.earliest or each.full_on
-    return day is not None and (day - of.period.until.date()).days <= _AHEAD_DAYS
 
 
 def place(each: Capacity) -> str:

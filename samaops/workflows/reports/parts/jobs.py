@@ -10,9 +10,9 @@ from msgspec import to_builtins
 from samaops.checks.schedule import STATE_WORDS
 from samaops.facts import month as names
 from samaops.facts.month import MonthlyReport
-from samaops.facts.schedule import BEGUN, DONE, NEVER_BEGUN, Run
+from samaops.facts.schedule import BEGUN, DONE, NEVER_BEGUN, OPEN, Run
 from samaops.facts.schedule import MISSED as RUN_MISSED
-from samaops.i18n import _, ngettext
+from samaops.i18n import _, joined, ngettext
 from samaops.journal.ledger import KEPT_OFTEN_DAYS
 from samaops.model.page import Section
 from samaops.model.quantities import duration
@@ -60,7 +60,7 @@ def maintenance(site: Site, of: MonthlyReport) -> Section:
     elif not rows:
         answer = _("Not observed: no run of a job was kept for this month")
     else:
-        answer = counted_lost(lost) if lost else _("Every run that is known went well")
+        answer = joined(_sentences(lost, rows, of))
     shown = lost[-_MOST_LOST:]
     notes = [_lost_words(site, run) for run in reversed(shown)] + list(cut(len(lost), _MOST_LOST))
     if often:
@@ -78,8 +78,35 @@ def maintenance(site: Site, of: MonthlyReport) -> Section:
         commands=tuple(typed(site, words) for words in commands),
         figures={"lost": [to_builtins(run) for run in shown]},
     )
-    status = UNKNOWN if not rows else WARNING if lost else OK
+    has_ended = any(row["well"] or row["warning"] or row["failed"] or row["never"] for row in rows)
+    is_well = all(row["level"] == OK for row in rows) and not lost
+    status = UNKNOWN if not has_ended else OK if is_well else WARNING
     return Section("maintenance", _("Maintenance"), table, (), status, bool(rows))
+
+
+def _sentences(lost: Sequence[Run], rows: Sequence[Row], of: MonthlyReport) -> Iterator[str]:
+    """Say of the runs of a month what is worst first; that all went well only where all ended, and well."""
+    if lost:
+        yield counted_lost(lost)
+    found = sum(row["critical"] or 0 for row in rows)
+    if found:
+        text = ngettext(
+            "{count} run found something critical", "{count} runs found something critical", found
+        )
+        yield text.format(count=found)
+    failed = sum(row["failed"] for row in rows if row["missed"] is None)
+    if failed:
+        yield ngettext("{count} run failed", "{count} runs failed", failed).format(count=failed)
+    warned = sum(row["warning"] for row in rows) - found
+    if warned:
+        text = ngettext("{count} run ended with a warning", "{count} runs ended with a warning", warned)
+        yield text.format(count=warned)
+    going = _count(of.runs, OPEN)
+    if going:
+        text = ngettext("{count} run has not ended", "{count} runs have not ended", going)
+        yield text.format(count=going)
+    if not (lost or found or failed or warned or going):
+        yield _("Every run that is known went well")
 
 
 def _lost_words(site: Site, run: Run) -> str:
@@ -109,6 +136,7 @@ def _job_rows(of: MonthlyReport, often: Sequence[str]) -> Iterator[Row]:
             "planned": None if name in often else sum(run.count for run in runs),
             "well": _count(runs, ("ok",)),
             "warning": _count(runs, ("warning",)),
+            "critical": None,
             "failed": failed,
             "never": never,
             "missed": _count(runs, (RUN_MISSED,)),
@@ -138,6 +166,7 @@ def _routine_rows(of: MonthlyReport) -> Iterator[Row]:
             "planned": None,
             "well": len(runs) - failed - bad,
             "warning": bad,
+            "critical": sum(not run.is_failed and run.result == Status.CRITICAL.value for run in runs),
             "failed": failed,
             "never": None,
             "missed": None,

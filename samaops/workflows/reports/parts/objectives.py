@@ -8,10 +8,12 @@ from msgspec import to_builtins
 
 from samaops.facts import month as names
 from samaops.facts.availability import (
+    AVAILABILITY,
     CRITICAL,
     MET,
     MISSED,
     Kpi,
+    MonthValue,
 )
 from samaops.facts.month import MonthlyReport
 from samaops.i18n import _, joined, ngettext, number
@@ -61,7 +63,7 @@ def objectives(site: Site, of: MonthlyReport) -> Section:
 
 
 def _objective(kpi: Kpi) -> Row:
-    sign = "≥" if kpi.is_least else "≤"
+    sign = measured.signs(kpi)
     return {
         "id": kpi.id,
         "title": kpi.title,
@@ -81,8 +83,8 @@ def _objective(kpi: Kpi) -> Row:
         "command": kpi.command or None,
         "level": _LEVELS.get(kpi.status, UNKNOWN),
         "shown": kpi_value(kpi),
-        "shown_target": f"{sign} {amount(kpi.target, kpi.unit)}",
-        "shown_critical": f"{sign} {amount(kpi.critical, kpi.unit)}",
+        "shown_target": f"{sign[0]} {amount(kpi.target, kpi.unit)}",
+        "shown_critical": f"{sign[1]} {amount(kpi.critical, kpi.unit)}",
         "shown_status": _(measured.WORDS.get(kpi.status, kpi.status)),
         "shown_coverage": percent(kpi.coverage),
     }
@@ -106,14 +108,11 @@ def amount(value: float, unit: str) -> str:
 
 
 def _trend(kpi: Kpi) -> Chart:
+    levels = [_level_of(kpi, each) for each in kpi.trend]
+    levels[-1:] = [_LEVELS.get(kpi.status, UNKNOWN)]
     points = tuple(
-        Point(
-            each.month,
-            each.value,
-            _("not observed") if each.value is None else amount(each.value, kpi.unit),
-            _level_of(kpi, each.value),
-        )
-        for each in kpi.trend
+        Point(each.month, each.value, _point_words(kpi, each, level), level)
+        for each, level in zip(kpi.trend, levels, strict=True)
     )
     limits = (
         Limit(_("target"), kpi.target, amount(kpi.target, kpi.unit)),
@@ -122,13 +121,24 @@ def _trend(kpi: Kpi) -> Chart:
     return Chart("line", kpi.title, points, limits)
 
 
-def _level_of(kpi: Kpi, value: float | None) -> str:
-    if value is None:
+def _point_words(kpi: Kpi, month: MonthValue, level: str) -> str:
+    """Say a month's value; of one that decides nothing, of how little of the time it is."""
+    if month.value is None:
+        return _("not observed")
+    shown = amount(month.value, kpi.unit)
+    if level != UNKNOWN:
+        return shown
+    return _("{value} of the {coverage} observed").format(value=shown, coverage=percent(month.coverage))
+
+
+def _level_of(kpi: Kpi, month: MonthValue) -> str:
+    if month.value is None:
         return UNKNOWN
-    sign = 1 if kpi.is_least else -1
-    if sign * value >= sign * kpi.target:
-        return OK
-    return WARNING if sign * value >= sign * kpi.critical else BAD
+    least = most = month.value
+    if kpi.id == AVAILABILITY:
+        least = month.value * month.coverage / 100
+        most = least + 100 - month.coverage
+    return _LEVELS.get(measured.judged(kpi, least, most), UNKNOWN)
 
 
 def _kpi_answer(of: MonthlyReport) -> str:

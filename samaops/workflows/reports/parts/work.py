@@ -15,7 +15,8 @@ from samaops.i18n import _, ngettext
 from samaops.model.page import Section
 from samaops.model.table import Column
 from samaops.site.site import Site
-from samaops.workflows.reports.parts.filling import band, is_soon, place
+from samaops.workflows.reports.capacity import is_soon
+from samaops.workflows.reports.parts.filling import band, place
 from samaops.workflows.reports.parts.hosts import OF_SERVERS
 from samaops.workflows.reports.parts.jobs import lost_runs
 from samaops.workflows.reports.parts.objectives import amount, kpi_value
@@ -71,7 +72,7 @@ def _work(site: Site, of: MonthlyReport) -> Iterator[tuple[str, str, str]]:
             since, until = (typed_moment(site, moment) for moment in (incident.since, incident.until))
             yield _("Find the cause of an incident"), why, f"report incident --since {since} --until {until}"
     for each in of.capacity:
-        if each.full_on is not None and is_soon(each, of):
+        if each.full_on is not None and is_soon(each, of.period):
             yield (
                 _("Make room: {what}").format(what=place(each)),
                 _("full on {day}").format(day=band(each)),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from msgspec.structs import replace
+
 from samaops.causes.effects import codes, same_server
 from samaops.causes.mechanism import killed_at
 from samaops.causes.root import (
@@ -22,6 +24,9 @@ from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import on_server
+
+
+_ENVIRONMENT = "docker.container.environment"
 
 
 @root("server-down", on="servers.host.unreachable", rank=Rank.SERVER, runbook="api-down", effects=SERVER_GONE)
@@ -67,7 +72,7 @@ def server_unresponsive(_finding: Finding, view: View) -> Iterator[Root]:
     on=together(failed("*.unreachable", "refused")),
     rank=Rank.SERVER,
     runbook="api-down",
-    effects=SERVER_GONE,
+    effects=replace(SERVER_GONE, shown=(*SERVER_GONE.shown, *codes(_ENVIRONMENT))),
     distinguished_from=("ssh-unusable",),
 )
 def server_refuses_everything(_finding: Finding, view: View) -> Iterator[Root]:
@@ -93,9 +98,6 @@ def server_refuses_everything(_finding: Finding, view: View) -> Iterator[Root]:
             ),
             speaks_for=tuple(finding.title for finding in (*elsewhere, *refused)),
         )
-
-
-_ENVIRONMENT = "docker.container.environment"
 
 
 def _goes_elsewhere(address: str, finding: Finding) -> bool:

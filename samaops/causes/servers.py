@@ -25,7 +25,6 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import on_server
 
-
 _ENVIRONMENT = "docker.container.environment"
 
 

@@ -104,7 +104,7 @@ class SshShell:
             raise
         _close(channel)
         if exit_code < 0 and _has_ended(channel.get_transport()):
-            raise self._lost()
+            raise self._lost(channel.get_transport())
         footprint.count(commands=1, bytes_read=count)
         return Completed(exit_code if exit_code >= 0 else _NO_EXIT_CODE, "", text(errors))
 
@@ -179,7 +179,7 @@ class SshShell:
             if not _has_ended(transport):
                 words = _("the server runs no commands for this user")
                 raise ClientError(FailureKind.ERROR, words, "ssh session") from error
-            raise self._lost() from error
+            raise self._lost(transport) from error
 
     def _completed(self, channel: paramiko.Channel, stdin: bytes, ends_at: float) -> Completed:
         try:
@@ -190,13 +190,17 @@ class SshShell:
             raise
         _close(channel)
         if exit_code < 0 and _has_ended(channel.get_transport()):
-            raise self._lost()
+            raise self._lost(channel.get_transport())
         footprint.count(commands=1, bytes_read=len(stdout) + len(stderr))
         return Completed(exit_code if exit_code >= 0 else _NO_EXIT_CODE, text(stdout), text(stderr))
 
-    def _lost(self) -> ClientError:
+    def _lost(self, transport: paramiko.Transport) -> ClientError:
         self._has_failed = True
-        return ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), _STAGE)
+        reason = transport.saved_exception
+        if reason is None or isinstance(reason, EOFError):  # the server hung up
+            return ClientError(FailureKind.CLOSED, _("the SSH connection was closed"), _STAGE)
+        words = _("the SSH connection was lost: {reason}").format(reason=str(reason) or type(reason).__name__)
+        return ClientError(FailureKind.CLOSED, words, _STAGE)
 
 
 def _has_ended(transport: paramiko.Transport) -> bool:

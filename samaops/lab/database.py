@@ -133,12 +133,14 @@ def answers(secrets: Secrets) -> bool:
 
 
 @contextmanager
-def connection(secrets: Secrets, user: str, database: str = DATABASE) -> Iterator[psycopg.Connection[Any]]:
-    """Open a session straight to PostgreSQL, autocommit."""
+def connection(
+    secrets: Secrets, user: str, database: str = DATABASE, port: int = POSTGRESQL_PORT
+) -> Iterator[psycopg.Connection[Any]]:
+    """Open a session to PostgreSQL, straight unless ``port`` is that of the pool; autocommit."""
     passwords = {SUPERUSER: secrets.postgres_password, DATABASE_USER: secrets.samaconso_password}
     with psycopg.connect(
         host=DB_ADDRESS,
-        port=POSTGRESQL_PORT,
+        port=port,
         user=user,
         password=passwords[user],
         dbname=database,

@@ -245,6 +245,12 @@ def begun_steps(lab: RunningLab) -> tuple[str, list[int]]:
         return newest, [number for (number,) in journal.execute(query, (newest,))]
 
 
+def composing(lab: RunningLab, server: str) -> bool:
+    return (
+        run_in(lab.site.server(server), ["pgrep", "-f", "[d]ocker.compose.*--force-recreate"]).returncode == 0
+    )
+
+
 def newest_change(lab: RunningLab) -> dict[str, Any]:
     listed = lab.samaops("--lab", "history", "list", "-o", "json", expected=0).stdout
     change: dict[str, Any] = json.loads(listed)["changes"][0]
@@ -280,6 +286,8 @@ def test_killed_at_a_step_no_member_stays_out_and_the_next_run_goes_on(lab: Runn
     assert newest_change(lab)["status"] == "interrupted"
     # [release] member_seconds of the lab, and what was begun on a server
     eventually(lambda: set(settings_of_pool(lab).values()) == {"enabled"}, 100)
+    # What was begun on a server goes on there without us, and a run that is planned meanwhile is refused.
+    eventually(lambda: not any(composing(lab, server) for server in ("api", "workers")), 60)
     eventually(lambda: set(running(lab)) == set(ALL), 60)
     eventually(lambda: served(lab) in (OLD, ADDING), 30)
     if step == 1:

@@ -119,8 +119,18 @@ def await_pool(site: Site) -> None:
     """
     if (set(site.memory.broken()) - {site.incident}) & HOLDING:
         return  # another incident holds them
-    if not wait_until(lambda: _waiting_clients(site) == 0, POOL_SECONDS):
+    # Clients that have given up wait no more, while the pool still does not try: so it must answer one too.
+    if not wait_until(lambda: _waiting_clients(site) == 0 and _answers(site), POOL_SECONDS):
         raise StartError(_("clients of the pool still wait"))
+
+
+def _answers(site: Site) -> bool:
+    try:
+        with database.connection(site.secrets, DATABASE_USER, port=PGBOUNCER_PORT) as session:
+            session.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True
 
 
 def longest_wait(site: Site) -> int:

@@ -84,7 +84,7 @@ def test_the_installation_of_a_lab_is_looked_at_on_the_right_servers(whole_lab: 
 
     def is_looked_at() -> bool:
         seen.update(rows(whole_lab, "run", "installation"))
-        return seen["api-firewall"]["state"] != "unknown"
+        return bool(seen["api-firewall"]["state"] != "unknown")
 
     eventually(is_looked_at, 60)  # on a busy machine a look may not come in its time
     assert len(seen) == 41

@@ -130,10 +130,9 @@ def _take_down(lab: PlainLab) -> None:
     (lab.directory / "state.json").unlink()
     lab.run("lab", "down")
     assert not lab.directory.exists()
-    own = {
-        file.name for file in lab.home.rglob("*") if file.is_file()
-    }  # the journal of the user, and its key
-    assert own <= {"history.sqlite3", "digest.key"}
+    own = {file.name for file in lab.home.rglob("*") if file.is_file()}
+    # the journal of the user and its key, and how the site was found last
+    assert own <= {"history.sqlite3", "digest.key", "samaconso-lab.json"}
     assert [pid for pid in pids if processes.start_time(pid)] == []
     table = shared_memory.SEGMENTS.read_text(encoding="ascii")
     assert {number for _maker, number in shared_memory.orphans(table)}.isdisjoint(segments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from samaops.checks.registry import Context, access, check
 from samaops.facts.network import (
@@ -124,26 +124,24 @@ def _serves_nobody(line: Line, context: Context) -> bool:
 
 
 def _open_title(tried: TriedLine) -> str:
-    line = tried.line
     texts = {
         Status.OK: _("{place} reaches {service} ({address})"),
         Status.CRITICAL: _("{place} does not reach {service} ({address}): {answer}"),
     }
-    unknown = _("{place} to {service} ({address}): could not tell")
-    text = texts.get(status_of(tried), unknown)
-    return text.format(
-        place=line.place, service=line.service, address=line.address, answer=_(ANSWER_WORDS[tried.answer])
-    )
+    return _title(tried, texts)
 
 
 def _closed_title(tried: TriedLine) -> str:
-    line = tried.line
     texts = {
         Status.OK: _("{service} ({address}) is closed to {place}: {answer}"),
         Status.WARNING: _("{place} reaches {service} ({address}), which should be closed to it"),
     }
-    unknown = _("{place} to {service} ({address}): could not tell")
-    text = texts.get(status_of(tried), unknown)
+    return _title(tried, texts)
+
+
+def _title(tried: TriedLine, texts: Mapping[Status, str]) -> str:
+    line = tried.line
+    text = texts.get(status_of(tried), _("{place} to {service} ({address}): could not tell"))
     return text.format(
         place=line.place, service=line.service, address=line.address, answer=_(ANSWER_WORDS[tried.answer])
     )

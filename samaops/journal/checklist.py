@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from samaops.errors import RefusedError, UnavailableError
+from samaops.errors import UnavailableError
 from samaops.facts.checklist import Entry
 from samaops.journal.history import HistoryError, Journal, failures
 from samaops.model.encoding import keyed
@@ -51,10 +51,7 @@ class Book:
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Write rows in one transaction; the time of each is its own, that of now where it has none."""
-        try:
-            self._journal.prepare()
-        except RefusedError as error:
-            raise HistoryError(str(error.__cause__ or error)) from error
+        self._journal.prepare_tables(_table())
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         rows = [
             {
@@ -63,10 +60,8 @@ class Book:
             }
             for entry in entries
         ]  # fmt: skip
-        with failures():
-            _table().metadata.create_all(self._journal.engine())
-            with self._journal.engine().begin() as connection:
-                connection.execute(_table().insert(), rows)
+        with failures(), self._journal.engine().begin() as connection:
+            connection.execute(_table().insert(), rows)
 
 
 def _details(text: str) -> dict[str, Any]:

@@ -176,6 +176,16 @@ class Journal:
                 hint="samaops doctor" if isinstance(error, OSError) else error.hint or "samaops config show",
             ) from error
 
+    def prepare_tables(self, *tables: Table) -> None:
+        """Make tables beside the journal, and it, where they are missing. Raises HistoryError."""
+        try:
+            self.prepare()
+        except RefusedError as error:
+            raise HistoryError(str(error.__cause__ or error)) from error
+        with failures():
+            for table in tables:
+                table.metadata.create_all(self.engine())
+
     def begin(self, plan: Mapping[str, Any]) -> str:
         """Write that a change begins and return its id."""
         moment = datetime.now(timezone.utc)

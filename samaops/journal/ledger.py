@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.errors import RefusedError, UnavailableError
+from samaops.errors import UnavailableError
 from samaops.facts.schedule import LEASE_SECONDS, OPEN, Leader, Pause, Run
 from samaops.journal.history import HistoryError, Journal, failures
 from samaops.journal.owner import Owner
@@ -53,13 +53,7 @@ class Ledger:
         """Make the tables where they are missing."""
         if self._is_made:
             return
-        try:
-            self._journal.prepare()
-        except RefusedError as error:
-            raise HistoryError(str(error.__cause__ or error)) from error
-        with failures():
-            _runs().metadata.create_all(self._journal.engine())
-            _states().metadata.create_all(self._journal.engine())
+        self._journal.prepare_tables(_runs(), _states())
         self._is_made = True
 
     def claim(self, run: Run) -> Claim:

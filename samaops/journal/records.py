@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from samaops.errors import RefusedError, UnavailableError
+from samaops.errors import UnavailableError
 from samaops.journal.history import HistoryError, Journal, failures
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Records:
         """Return the last records, newest first; proves that one could be written. Raises HistoryError."""
         from sqlalchemy import select
 
-        self._prepare()
+        self._journal.prepare_tables(_table())
         table = _table()
         chosen = select(table).where(table.c.site == self._site, table.c.kind == self._kind)
         with failures(), self._journal.engine().connect() as connection:
@@ -68,7 +68,7 @@ class Records:
 
     def add(self, details: Mapping[str, Any]) -> None:
         """Write a record, and take out those that are too old. Raises HistoryError."""
-        self._prepare()
+        self._journal.prepare_tables(_table())
         table, now = _table(), datetime.now(timezone.utc)
         oldest = _text(now - timedelta(days=KEPT_DAYS))
         values = {
@@ -79,14 +79,6 @@ class Records:
             connection.execute(table.insert(), values)
             of_this_kind = (table.c.site == self._site, table.c.kind == self._kind)
             connection.execute(table.delete().where(*of_this_kind, table.c.at < oldest))
-
-    def _prepare(self) -> None:
-        try:
-            self._journal.prepare()
-        except RefusedError as error:
-            raise HistoryError(str(error.__cause__ or error)) from error
-        with failures():
-            _table().metadata.create_all(self._journal.engine())
 
 
 def _text(moment: datetime) -> str:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from samaops.errors import RefusedError
 from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, Minute, Sample
 from samaops.i18n import _
 from samaops.journal.history import HistoryError, Journal, failures
@@ -145,13 +144,7 @@ class Samples:
         """Make the tables where they are missing."""
         if self._is_made:
             return
-        try:
-            self._journal.prepare()
-        except RefusedError as error:
-            raise HistoryError(str(error.__cause__ or error)) from error
-        with failures():
-            _minutes().metadata.create_all(self._journal.engine())
-            _condensed().metadata.create_all(self._journal.engine())
+        self._journal.prepare_tables(_minutes(), _condensed())
         self._is_made = True
 
     def add(self, minute: Minute) -> bool:

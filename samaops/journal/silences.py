@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.errors import RefusedError, UnavailableError
+from samaops.errors import UnavailableError
 from samaops.facts.telling import Seen, Silence, Trouble
 from samaops.i18n import _
 from samaops.journal.history import HistoryError, Journal, failures
@@ -37,13 +37,7 @@ class Telling:
 
     def prepare(self) -> None:
         """Make the tables where they are missing."""
-        try:
-            self._journal.prepare()
-        except RefusedError as error:
-            raise HistoryError(str(error.__cause__ or error)) from error
-        with failures():
-            for table in (_silences(), _troubles()):
-                table.metadata.create_all(self._journal.engine())
+        self._journal.prepare_tables(_silences(), _troubles())
 
     def silences(self) -> tuple[Silence, ...]:
         """Return the silences, the newest first, those that are over among them."""

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpConnection
 from samaops.clients.loadbalancer import BigIpClient
 from samaops.collect.engine import Probe
-from samaops.collect.registry import SPARE_SECONDS, Target, collects
+from samaops.collect.loadbalancer import management
+from samaops.collect.registry import collects
 from samaops.config.settings import BigIp
 from samaops.facts.checklist import BalancerFacts
 from samaops.model.failure import OUTAGE_KINDS
 from samaops.site.site import Site
-
-
-def management(site: Site) -> Iterator[Target]:
-    """Yield the management interface of the F5, where one is configured."""
-    balancer = site.settings.loadbalancer
-    if balancer is not None and balancer.bigip is not None:
-        yield Target("bigip", balancer.bigip, None, balancer.timeout + SPARE_SECONDS)
 
 
 @collects(

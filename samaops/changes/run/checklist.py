@@ -34,6 +34,12 @@ def sign(operation: Operation, site: Site) -> Outcome:
     entry = Entry(
         "", of.checklist, of.item, kind, by=of.by, note=of.note, signed_at=of.signed_at, keys=of.accepts
     )
+    keep(site, entry)
+    return Outcome(True)
+
+
+def keep(site: Site, entry: Entry) -> None:
+    """Write a row into the book of the lists. Raises ClientError."""
     journal = Journal(history.database_of(site.settings), site.name)
     try:
         Book(journal, site.name).add([entry])
@@ -41,4 +47,3 @@ def sign(operation: Operation, site: Site) -> Outcome:
         raise ClientError(FailureKind.DEPENDENCY, error.message, "history") from error
     finally:
         journal.close()
-    return Outcome(True)

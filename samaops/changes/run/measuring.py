@@ -26,6 +26,7 @@ from samaops.changes.checklist.measure import (
     require_test_site,
 )
 from samaops.changes.run import progress
+from samaops.changes.run.checklist import keep
 from samaops.changes.run.operations import runs
 from samaops.changes.run.shell import run_in_shell
 from samaops.clients import load
@@ -33,9 +34,6 @@ from samaops.clients.errors import ClientError
 from samaops.clients.load import Burst
 from samaops.facts.checklist import FAILED, MEASURED, OK, Entry
 from samaops.i18n import _, joined, number
-from samaops.journal import history
-from samaops.journal.checklist import Book
-from samaops.journal.history import HistoryError, Journal
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome, shell
 from samaops.site.commands import on_server
@@ -182,10 +180,4 @@ def _of_takeover(of: Measuring, burst: Burst, stopped_at: float) -> Figures:
 
 def _keep(site: Site, name: str, figures: Figures) -> None:
     entry = Entry("", "", name, MEASURED, state=OK if figures.is_well else FAILED, reason=figures.text)
-    journal = Journal(history.database_of(site.settings), site.name)
-    try:
-        Book(journal, site.name).add([entry])
-    except HistoryError as error:
-        raise ClientError(FailureKind.DEPENDENCY, error.message, "history") from error
-    finally:
-        journal.close()
+    keep(site, entry)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from samaops.collect.docker.inside import ways
 from samaops.config.settings import Docker, Server, Settings
 from samaops.facts.docker import DockerFacts, Way
 from samaops.model.status import Status
@@ -127,6 +130,34 @@ def test_what_is_inside_is_seen_from_inside_and_without_its_secrets(seen: Look) 
     }  # fmt: skip
     assert by_name["PASSWORD"].digest == by_name["DATABASE_URL"].password
     assert any("localhost" in entry for entry in fine.hosts or ())
+
+
+def test_of_a_container_that_ends_meanwhile_nothing_is_missing_or_cut_off(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    monkeypatch.setenv("DOCKER_HOST", engine.host)
+    inspect = f'inspect) {shutil.which("docker")} "$@" | sed \'s/"pid":[1-9][0-9]*/"pid":{ended.pid}/\' ;;'
+    pretend(monkeypatch, tmp_path, f'case $1 in {inspect} *) exec {shutil.which("docker")} "$@" ;; esac')
+    facts = next(facts for _one, facts in look(settings(), "docker").snapshot.facts_of(DockerFacts))
+    fine = facts.named("fine")
+    assert fine is not None
+    assert (fine.absent_files, fine.ways) == ((), None)  # nobody could try
+    assert fine.log is not None
+
+
+def test_a_way_out_of_a_container_that_ended_under_the_trial_was_not_tried() -> None:
+    inside = [
+        "network /proc/7/ns/net 42",
+        "place abc 7 db 5432 10.0.0.1",
+        "place abc 7 mq 5672 10.0.0.2",
+        "exit 0",
+    ]
+    tried = ["way 42 10.0.0.1 5432 open", "exit 0"]
+    assert ways(inside, tried, ())["abc"] == (Way("db", 5432, "open"), Way("mq", 5672, "no answer"))
+    gone = ["gone 42 10.0.0.1 5432 42 10.0.0.2 5672", "exit 0"]
+    assert ways(inside, gone, ()) == {}
 
 
 def test_the_reason_of_a_container_that_keeps_ending_is_read_in_its_log(seen: Look) -> None:

@@ -142,7 +142,8 @@ END
       file)
         path=/proc/$pid/root$second
         case $first in *_DIR) kind=-d ;; *) kind=-f ;; esac
-        [ "$pid" = 0 ] || [ $kind "$path" ] || [ -L "$path" ] ||
+        # Last: of a container that has ended meanwhile, or that may not be looked into, nothing is absent.
+        [ "$pid" = 0 ] || [ $kind "$path" ] || [ -L "$path" ] || [ ! -d "/proc/$pid/root/." ] ||
           if [ -d "$path" ]; then echo "absent $id $first/"; else echo "absent $id $first"; fi ;;
       place)
         address=$first
@@ -172,7 +173,11 @@ ways() {
     as_root env LC_ALL=C timeout -k 1 4 sh -c '
       command -v nsenter >/dev/null && command -v bash >/dev/null || { echo "nsenter, bash: not found" >&2; exit 127; }
       while read -r pid places; do
-        nsenter -t "$pid" -n timeout 2 bash -c "$1" bash $places </dev/null &
+        {
+          nsenter -t "$pid" -n timeout 2 bash -c "$1" bash $places </dev/null
+          # Where the container ended meanwhile, it is not the places that gave no answer.
+          [ -d "/proc/$pid/root/." ] || echo "gone $places"
+        } &
       done
       wait' sh '
       while [ $# -gt 0 ]; do

@@ -204,10 +204,14 @@ def ways(
     check_exit(tried[-1:], complaints, "ways")
     networks: dict[str, str] = {}
     answers: dict[tuple[str, ...], str] = {}
+    untried: set[tuple[str, ...]] = set()
     for line in (*inside, *tried):
         word, *fields = line.split(" ", 4)
         if word == "network" and len(fields) == 2:
             networks[fields[0].split("/")[2]] = fields[1]
+        elif word == "gone":  # its container ended meanwhile
+            rest = line.split()[1:]
+            untried.update(zip(rest[0::3], rest[1::3], rest[2::3], strict=False))
         elif word == "way" and len(fields) == 4:
             answers[fields[0], fields[1], fields[2]] = _answer(fields[3])
     reached: dict[str, list[Way]] = {}
@@ -215,10 +219,11 @@ def ways(
         word, *fields = line.split(" ", 5)
         if word == "place" and len(fields) == 5 and fields[3].isdigit():
             id_, pid, host, port, address = fields
+            way = (networks.get(pid, ""), address, port)
+            if pid not in networks or way in untried:
+                continue
             # Without a program in the container that looks names up, the address is a question mark.
-            answer = answers.get(
-                (networks.get(pid, ""), address, port), _NO_ANSWER if _is_address(address) else ""
-            )
+            answer = answers.get(way, _NO_ANSWER if _is_address(address) else "")
             answer = answer if address else _NO_NAME
             reached.setdefault(id_, []).extend([Way(host, int(port), answer)] if answer else [])
     return {id_: tuple(places) for id_, places in reached.items()}

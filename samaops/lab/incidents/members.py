@@ -118,7 +118,9 @@ def _is_shut_out(site: Site) -> str | None:
     address, port = site.endpoint(CONTAINER)
     done = run_in(site.server("api"), ["docker", "logs", "--tail", "20", CONTAINER], timeout_seconds=10)
     words = (done.stdout + done.stderr).lower()
-    if not _is_other(address, port) or "address already in use" not in words:
+    # It says so before it ends: only then it is one that keeps ending.
+    has_ended = site.docker(CONTAINER, "inspect", "-f", "{{.RestartCount}}", CONTAINER).strip() != "0"
+    if not has_ended or not _is_other(address, port) or "address already in use" not in words:
         return None
     return _("another program answers at {address}:{port}, and {name} ends").format(
         address=address, port=port, name=CONTAINER

@@ -242,7 +242,8 @@ class Context(Struct, frozen=True):
 
     def skipped(self, reason: str) -> Finding:
         """Make a finding that says why there was nothing to judge."""
-        return self.finding(Status.SKIPPED, self.rule.title, detail=reason)
+        title = _("{title}: not judged").format(title=self.rule.title)
+        return self.finding(Status.SKIPPED, title, detail=reason)
 
     def above(
         self,

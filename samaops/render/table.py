@@ -39,7 +39,7 @@ def markdown(table: Table) -> str:
             _markdown_row("---:" if column.is_number else "---" for column in table.columns),
         ]
         lines += [
-            _markdown_row(escape.markdown(_cell(row, column).plain) for column in table.columns)
+            _markdown_row(_markdown_cell(row, column) for column in table.columns)
             for row in table.rows
         ]
     elif table.empty != table.answer:
@@ -47,6 +47,14 @@ def markdown(table: Table) -> str:
     lines += [line for note in table.notes for line in ("", escape.markdown(note))]
     lines += [line for command in table.commands for line in ("", escape.markdown_hint(command))]
     return "\n".join(lines) + "\n"
+
+
+def _markdown_cell(row: Mapping[str, Any], column: Column) -> str:
+    """Return a cell; a command is code, that can be copied, unless a bar in it would end the cell there."""
+    text = text_of(row, column)
+    if text.startswith("samaops ") and "|" not in text:
+        return escape.markdown_hint(text)
+    return escape.markdown(text)
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
@@ -132,8 +140,10 @@ def _is_whole(column: Column, table: Table) -> bool:
 
 
 def text_of(row: Mapping[str, Any], column: Column) -> str:
-    """Return what a row says in a column."""
-    return _cell(row, column).plain
+    """Return what a row says in a column; a command is whole, and is made safe by who shows it."""
+    value = row.get(column.key)
+    is_command = isinstance(value, str) and value.startswith("samaops ")
+    return str(value) if is_command else _cell(row, column).plain
 
 
 def _cell(row: Mapping[str, Any], column: Column) -> Text:

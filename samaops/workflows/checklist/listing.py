@@ -293,7 +293,7 @@ def _decided(items: Sequence[Judged]) -> str:
         key=lambda each: SEVERITY.index(each.status),
         default=None,
     )
-    text = _counted(items, str(failed.item.title) if failed else "")
+    text = _counted(items, f"{failed.item.title}, {failed.section}" if failed else "")
     return _("{word}: {text}").format(word=word, text=text)
 
 

@@ -44,12 +44,13 @@ _WORST_FIRST = (FAILED, UNKNOWN, TO_SIGN)
 def page(site: Site, table: Table, made_at: datetime) -> Page:
     """Return the page of an answer of ``listing.report``."""
     names = tuple(table.figures["lists"])
+    decision = _DECISIONS[table.figures["decision"]]
     words = "checklist report" if names == checklists.DECISIVE else f"checklist report {' '.join(names)}"
     made: Page = redaction.redacted(
         Page(
             "",
             site.name,
-            _("Going live: {decision}").format(decision=_(_DECISIONS[table.figures["decision"]])),
+            _("Going live: {decision}").format(decision=_(decision)),
             joined(str(checklists.named(name).title) for name in names),
             made_at,
             made_at,
@@ -105,7 +106,7 @@ def _sentence(counts: Mapping[str, int]) -> str:
     """Return the states that there are, with how many items are in each."""
     every = sum(counts.values())
     states = ", ".join(
-        _("{count} {state}").format(count=counts[state], state=_(WORDS[state]))
+        _("{state} {count}").format(count=counts[state], state=_(WORDS[state]))
         for state in STATES
         if counts[state]
     )
@@ -118,10 +119,10 @@ def _open(table: Table) -> Section:
     rows = sorted((row for row in table.rows if row["state"] not in WELL), key=_severity)
     columns = (
         Column("title", _("item")),
-        *_list_column(table),
+        Column("place", _("section")),
         Column("word", _("state")),
         Column("evidence", _("why")),
-        Column("command", _("next")),
+        Column("command", _("next command")),
     )
     shown = [_shown(row) for row in rows]
     answer = ngettext(
@@ -133,11 +134,6 @@ def _open(table: Table) -> Section:
     return Section("open", _("What blocks"), section, status=_status(rows))
 
 
-def _list_column(table: Table) -> tuple[Column, ...]:
-    """Return the column that says of which list an item is, nothing where all are of one."""
-    return (Column("list", _("list")),) if len(table.figures["lists"]) > 1 else ()
-
-
 def _severity(row: Row) -> tuple[int, int]:
     return _WORST_FIRST.index(row["state"]), SEVERITY.index(Status(row["status"]))
 
@@ -147,10 +143,11 @@ def _turned_back(table: Table) -> Section:
     rows = [row for row in table.rows if row["well_until"]]
     columns = (
         Column("title", _("item")),
-        *_list_column(table),
-        Column("until", _("was well until")),
+        Column("place", _("section")),
+        Column("until", _("was well until"), is_copied=True),
         Column("word", _("state")),
-        Column("signed", _("signed by")),
+        Column("evidence", _("why")),
+        *_signed_column(rows),
     )
     known, title = table.figures["turned_back"], _("What has turned back")
     if known is None:
@@ -164,9 +161,22 @@ def _turned_back(table: Table) -> Section:
     answer = ngettext(
         "{count} item was well and is not any more", "{count} items were well and are not any more", known
     ).format(count=known)
-    shown = [{**_shown(row), "until": judged.said(row["well_until"])} for row in rows]
+    shown = [
+        {**_shown(row), "until": judged.said(row["well_until"]), "evidence": _why_now(row)} for row in rows
+    ]
     section = listed("checklist", columns, shown, answer if rows else _("Nothing has turned back"))
     return Section("turned_back", title, section, status=_status(rows))
+
+
+def _why_now(row: Row) -> str:
+    """Return why an item is not well any more, without until when it was."""
+    until = judged.said(row["well_until"])
+    return _behind(row["reason"] or "", _("was well until {moment}").format(moment=until))
+
+
+def _behind(reason: str, words: str) -> str:
+    """Return what a reason says behind these words, all of it where it does not begin with them."""
+    return reason.removeprefix(words).removeprefix(joined(["", ""]))
 
 
 def _part(checklist: Checklist, part: Part, table: Table) -> Section:
@@ -176,9 +186,9 @@ def _part(checklist: Checklist, part: Part, table: Table) -> Section:
     columns = (
         Column("title", _("item")),
         Column("word", _("state")),
-        Column("since", _("since")),
+        Column("since", _("since"), is_copied=True),
         Column("evidence", _("evidence")),
-        Column("signed", _("signed by")),
+        *_signed_column(rows),
     )
     counts = {state: sum(row["state"] == state for row in rows) for state in STATES}
     title = _("{list}: {part}").format(list=checklist.title, part=part.title)
@@ -187,11 +197,16 @@ def _part(checklist: Checklist, part: Part, table: Table) -> Section:
     return Section(f"{checklist.id}-{part.id}", title, section, status=_status(rows))
 
 
+def _signed_column(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """Return the column of the signatures, nothing where there is none."""
+    return (Column("signed", _("signed by")),) if any(row["signed_by"] for row in rows) else ()
+
+
 def _shown(row: Row) -> Row:
     """Return an item as the page shows it."""
     return {
         "title": row["title"],
-        "list": str(checklists.named(row["checklist"]).title),
+        "place": _("{list}: {part}").format(list=row["checklist"], part=row["section"]),
         "word": row["word"],
         "since": judged.said(row["since"]),
         "evidence": _evidence(row),
@@ -205,8 +220,7 @@ def _evidence(row: Row) -> str:
     """Return by what an item is known to be so; whose signature it is stands beside that."""
     reason: str = row["reason"] or ""
     if row["state"] == SIGNED:
-        words = judged.signed(row["signed_by"], row["signed_at"], row["note"])
-        reason = reason.removeprefix(words).removeprefix(joined(["", ""]))
+        reason = _behind(reason, judged.signed(row["signed_by"], row["signed_at"], row["note"]))
     if reason:
         return reason
     item = checklists.named(row["checklist"]).item(row["item"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from samaops import i18n
 from samaops.i18n import _
@@ -17,7 +16,7 @@ from samaops.model.table import Column, Table
 from samaops.render import escape, words
 from samaops.render.pages import drawing
 from samaops.render.pages.text import drawn
-from samaops.render.table import text_of
+from samaops.render.table import is_command, text_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -69,7 +68,7 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        cell=_cell, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
+        cell=text_of, is_command=is_command, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
         status_word=_status_word, shape=_shape, drawn=drawn,
     )  # fmt: skip
     environment.filters["plain"] = _plain
@@ -78,10 +77,6 @@ def _template(name: str) -> Template:
 
 def _plain(text: object) -> str:
     return escape.plain(text, _LONGEST_CELL)
-
-
-def _cell(row: Mapping[str, Any], column: Column) -> str:
-    return text_of(row, column)
 
 
 def _shape(text: str, column: Column) -> str:

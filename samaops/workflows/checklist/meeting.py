@@ -122,7 +122,7 @@ def _open(table: Table) -> Section:
         Column("place", _("section")),
         Column("word", _("state")),
         Column("evidence", _("why")),
-        Column("command", _("next command")),
+        Column("command", _("next command"), is_command=True),
     )
     shown = [_shown(row) for row in rows]
     answer = ngettext(

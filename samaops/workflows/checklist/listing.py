@@ -251,7 +251,9 @@ def _first_looked_at(names: Iterable[str], book: BookFacts) -> tuple[str, ...]:
 
 def _first_looks(site: Site, names: Iterable[str]) -> Iterator[str]:
     """Say of each list that was never run that this is its first look, with the command that is next."""
-    text = _("{list} was never run before this report: what has turned back is not known; next: {command}")
+    text = _(
+        "The list {list} was never run before this report: what has turned back is not known; next: {command}"
+    )
     for name in names:
         yield text.format(list=name, command=chosen.same(samaops(site, f"checklist run {name}")))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_CELL = 400
 # So much stays on one line; a word that is longer than that may be broken anywhere.
 _ONE_LINE, _LONGEST_WORD = 18, 28
+# A date among words wants room, or it is broken at its hyphens.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -84,6 +87,8 @@ def _shape(text: str, column: Column) -> str:
     classes = ["number"] if column.is_number else []
     if text == "-":
         classes.append("empty")
+    if _MOMENT.search(text):
+        classes.append("dated")
     if len(text) <= _ONE_LINE or (column.is_copied and len(text) <= _LONGEST_WORD):
         classes.append("short")
     elif max(map(len, text.split())) > _LONGEST_WORD:

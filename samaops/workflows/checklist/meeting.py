@@ -224,10 +224,9 @@ def _evidence(row: Row) -> str:
     if reason:
         return reason
     item = checklists.named(row["checklist"]).item(row["item"])
-    seen = [looked_at(item)] if row["state"] in WELL and item.checks else []
-    if row["state"] == SIGNED:
-        seen.append(_("a person has signed"))
-    return joined(seen) or _("a person signs")
+    if row["state"] in WELL and item.checks:
+        return looked_at(item)
+    return _("a person has signed") if row["state"] == SIGNED else _("a person signs")
 
 
 def _signed(row: Row) -> str:

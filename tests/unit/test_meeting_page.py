@@ -378,3 +378,20 @@ def test_the_command_writes_the_page_to_a_file_that_only_we_read(tmp_path: Path)
     assert "checklist run tests</p>" in first, "the first look says so"
     assert "checklist run tests</p>" not in second, "it was kept"
     assert len(Read(second).sections) == 7
+
+
+def test_what_people_sign_is_there_where_nothing_of_a_list_is_configured(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[servers.db]\naddress = "127.0.0.1"\nping = false\nssh = "none"\n'
+        f'[history]\nurl = "sqlite:///{tmp_path}/state/h.sqlite3"\n[safety]\nlock_directory = "{tmp_path}"\n'
+    )
+    config.chmod(0o600)
+    run(["--config", str(config), "checklist", "report", "after", "-o", "json"])
+    told = validated(json.loads(capsysbinary.readouterr().out))
+    states = {row["state"] for row in told["checklist"]}
+    assert states == {"unknown", "to_sign"}
+    assert told["figures"]["decision"] == "not_decided"

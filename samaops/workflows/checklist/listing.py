@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from samaops.collect import registry
 from samaops.config import checklists
 from samaops.config.checklists import EVERYTHING, Checklist, Item
 from samaops.facts.checklist import FAILED, OK, SEEN, TO_SIGN, UNKNOWN, BookFacts
@@ -168,15 +169,20 @@ def _look(site: Site, names: Sequence[str], deadline_seconds: float) -> Looked:
     lists = [checklists.named(name) for name in names]
     book, notes = _book(site)
     selection = Selection(only=_asked(lists))
-    found = diagnose.judge(snapshot := diagnose.observe(site, selection, deadline_seconds), site, selection)
-    seen = Seen(site, found.findings, book, datetime.now(timezone.utc))
+    if registry.collectors(site, selection):
+        snapshot = diagnose.observe(site, selection, deadline_seconds)
+        found, is_late = diagnose.judge(snapshot, site, selection), snapshot.deadline_hit
+        findings, errors = found.findings, found.errors
+    else:  # nothing of it is configured: each item says so, and what people sign is there all the same
+        findings, errors, is_late = (), (), False
+    seen = Seen(site, findings, book, datetime.now(timezone.utc))
     items = tuple(item for each in lists for item in judged.judge(each, seen))
-    failures = (each.message for each in found.errors)
+    failures = (each.message for each in errors)
     return Looked(
         items,
-        (*notes, *_kept(site, items, book), *_late(snapshot.deadline_hit), *failures),
+        (*notes, *_kept(site, items, book), *_late(is_late), *failures),
         None if notes else _first_looked_at(names, book),
-        found.errors[0].exit_code if found.errors else NAGIOS_CODE[worst(each.status for each in items)],
+        errors[0].exit_code if errors else NAGIOS_CODE[worst(each.status for each in items)],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
@@ -13,14 +14,18 @@ from samaops.cli.changing import ChangeCommand, Changing
 from samaops.cli.consent import ask
 from samaops.cli.looking import LookCommand
 from samaops.cli.options import ListOutputOption, completed_by
+from samaops.cli.paging import Form, PageCommand, Paging
 from samaops.config import checklists
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.journal.lock import this_process_now
 from samaops.render import checklist as face
+from samaops.render import json
+from samaops.render import table as table_face
 from samaops.render.faces import Output
+from samaops.render.pages import html, text
 from samaops.render.words import symbols_for
-from samaops.workflows.checklist import listing
+from samaops.workflows.checklist import listing, meeting
 from samaops.workflows.checklist.listing import Answer
 
 app = typer.Typer(
@@ -77,7 +82,10 @@ def run(
 
 
 @app.command(
-    help=N_("The page for the meeting: go or no-go, and what is open. Without ID: the three lists before it.")
+    help=N_(
+        "The page for the meeting: go or no-go, and what is open. Without ID: the three lists before it."
+    ),
+    cls=PageCommand,
 )
 def report(
     ctx: typer.Context,
@@ -86,14 +94,22 @@ def report(
         typer.Argument(metavar="[ID]", help=N_("One list alone."), autocompletion=completed_by("checklists")),
     ] = "",
     deadline: DeadlineOption = listing.DEADLINE_SECONDS,
-    output: ListOutputOption = Output.HUMAN,
 ) -> None:
     """Make the page."""
+    wanted: Paging = ctx.obj
     names = (checklists.named(checklist).id,) if checklist else ()
-    site = configuration_file.site(ctx.obj)
+    site = configuration_file.site(wanted.root)
+    wanted.check()
     with screen.progress(_("Looking at everything…")):
         answer = listing.report(site, names, deadline)
-    _answer(answer, output)
+    if wanted.form is Form.HUMAN and wanted.to is None:
+        screen.show_screen(face.screen(answer.table, symbols_for(sys.stdout.encoding)))
+    elif wanted.form is Form.JSON:
+        wanted.write(json.text(table_face.document(answer.table)))
+    else:
+        page = meeting.page(site, answer.table, datetime.now(timezone.utc))
+        wanted.write(html.render(page) if wanted.form is Form.HTML else text.markdown(page))
+    raise typer.Exit(Answered(answer.exit_code))
 
 
 @app.command(help=N_("Sign an item: who says so, and why. Taken back with samaops undo."), cls=ChangeCommand)

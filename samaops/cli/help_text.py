@@ -140,7 +140,8 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "checklist unsign": (("checklist unsign tests push", N_("it is open again")),),
     "checklist report": (
         ("checklist report", N_("go or no-go, of the three lists before the go-live")),
-        ("checklist report go-live -o markdown", N_("one list alone, to print")),
+        ("checklist report -o html --to meeting.html", N_("one file, to show, print or hand on")),
+        ("checklist report go-live -o markdown", N_("one list alone, to paste")),
     ),
     "maintain weekly": (
         ("maintain weekly --yes", N_("all weekly tasks, but nothing that loses data")),

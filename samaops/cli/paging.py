@@ -62,38 +62,39 @@ class Paging(Struct, frozen=True):
     def show_page(self, make: Callable[[Site], Page]) -> None:
         """Make a page and show it; leave with its status."""
         site = configuration_file.site(self.root)
-        self._check()
+        self.check()
         with screen.progress(_("Looking…")):
             page = make(site)
         if self.form is Form.HUMAN and self.to is None:
             screen.show_screen(text.screen(page))
         else:
-            self._write(_written(page, self.form))
+            self.write(_written(page, self.form))
         _leave(page.status, is_whole=page.is_whole)
 
     def show_table(self, make: Callable[[Site], Table], title: str) -> None:
         """Make a list and show it, under a title where it is a file; leave with its status."""
         site = configuration_file.site(self.root)
-        self._check()
+        self.check()
         with screen.progress(_("Looking…")):
             table = make(site)
         if self.form is Form.HUMAN and self.to is None:
             screen.show_screen(table_face.screen(table))
         elif self.form is Form.HTML:
-            self._write(html.render_table(table, site.name, title))
+            self.write(html.render_table(table, site.name, title))
         elif self.form is Form.JSON:
-            self._write(json.text(table_face.document(table)))
+            self.write(json.text(table_face.document(table)))
         else:
-            self._write(table_face.markdown(table))
+            self.write(table_face.markdown(table))
         _leave(table.status, is_whole=table.is_whole)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raise UsageError for a file that could not be written, before anything is looked at."""
         if self.to is not None and not self.to.absolute().parent.is_dir():
             reason = _("there is no directory {path}").format(path=self.to.absolute().parent)
             raise UsageError(_("{path} cannot be written: {reason}").format(path=self.to, reason=reason))
 
-    def _write(self, written: str) -> None:
+    def write(self, written: str) -> None:
+        """Write an answer where it is wanted. Raises UsageError where that is not possible."""
         if self.to is None:
             stdout.write(written)
             return

@@ -13,13 +13,15 @@ from samaops.model.status import Status
 class Column(Struct, frozen=True):
     """One column: the key of its values in a row, and its heading in the user's language.
 
-    ``is_copied`` marks names and ids that people copy: they are kept on one line.
+    ``is_copied`` marks names and ids that people copy: they are kept on one line. ``is_command`` marks what people type, where
+    a value of it is a command of samaops: it is never shortened.
     """
 
     key: str
     heading: str
     is_number: bool = False
     is_copied: bool = False
+    is_command: bool = False
 
 
 class Table(Struct, frozen=True):

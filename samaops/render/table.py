@@ -39,14 +39,21 @@ def markdown(table: Table) -> str:
             _markdown_row("---:" if column.is_number else "---" for column in table.columns),
         ]
         lines += [
-            _markdown_row(escape.markdown(_cell(row, column).plain) for column in table.columns)
-            for row in table.rows
+            _markdown_row(_markdown_cell(row, column) for column in table.columns) for row in table.rows
         ]
     elif table.empty != table.answer:
         lines.append(escape.markdown(table.empty))
     lines += [line for note in table.notes for line in ("", escape.markdown(note))]
     lines += [line for command in table.commands for line in ("", escape.markdown_hint(command))]
     return "\n".join(lines) + "\n"
+
+
+def _markdown_cell(row: Mapping[str, Any], column: Column) -> str:
+    """Return a cell; a command is code, that can be copied, unless a bar in it would end the cell there."""
+    text = text_of(row, column)
+    if is_command(row, column) and "|" not in text:
+        return escape.markdown_hint(text)
+    return escape.markdown(text)
 
 
 def _markdown_row(cells: Iterable[str]) -> str:
@@ -132,8 +139,13 @@ def _is_whole(column: Column, table: Table) -> bool:
 
 
 def text_of(row: Mapping[str, Any], column: Column) -> str:
-    """Return what a row says in a column."""
-    return _cell(row, column).plain
+    """Return what a row says in a column, in one safe line; a command is whole, and means the site that is looked at."""
+    return escape.command(str(row[column.key])) if is_command(row, column) else _cell(row, column).plain
+
+
+def is_command(row: Mapping[str, Any], column: Column) -> bool:
+    """Return whether a cell is a command that people type."""
+    return column.is_command and str(row.get(column.key)).startswith("samaops ")
 
 
 def _cell(row: Mapping[str, Any], column: Column) -> Text:

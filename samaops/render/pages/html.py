@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from samaops import i18n
 from samaops.i18n import _
@@ -17,7 +17,7 @@ from samaops.model.table import Column, Table
 from samaops.render import escape, words
 from samaops.render.pages import drawing
 from samaops.render.pages.text import drawn
-from samaops.render.table import text_of
+from samaops.render.table import is_command, text_of
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -27,6 +27,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _LONGEST_CELL = 400
 # So much stays on one line; a word that is longer than that may be broken anywhere.
 _ONE_LINE, _LONGEST_WORD = 18, 28
+# A date among words wants room, or it is broken at its hyphens.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d")
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -69,7 +71,7 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        cell=_cell, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
+        cell=text_of, is_command=is_command, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
         status_word=_status_word, shape=_shape, drawn=drawn,
     )  # fmt: skip
     environment.filters["plain"] = _plain
@@ -80,15 +82,13 @@ def _plain(text: object) -> str:
     return escape.plain(text, _LONGEST_CELL)
 
 
-def _cell(row: Mapping[str, Any], column: Column) -> str:
-    return text_of(row, column)
-
-
 def _shape(text: str, column: Column) -> str:
     """Return the classes of a cell, by which the page knows where it may be broken."""
     classes = ["number"] if column.is_number else []
     if text == "-":
         classes.append("empty")
+    if _MOMENT.search(text):
+        classes.append("dated")
     if len(text) <= _ONE_LINE or (column.is_copied and len(text) <= _LONGEST_WORD):
         classes.append("short")
     elif max(map(len, text.split())) > _LONGEST_WORD:

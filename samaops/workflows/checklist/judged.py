@@ -23,6 +23,8 @@ from samaops.site.site import Site
 SIGNED = "signed"
 # Items that are closed: nothing is left to do.
 WELL = (OK, SIGNED)
+# What the meeting decides by: all is closed, something has failed, or nothing has but something is not known or not signed.
+GO, NO_GO, NOT_DECIDED = "go", "no_go", "not_decided"
 _BAD = (Status.WARNING, Status.CRITICAL)
 # What an item that means everything leaves out: these are asked for by name alone, or with --deep.
 ON_REQUEST = ("maintenance", "checklist", "network", "sites")
@@ -185,9 +187,13 @@ def _is_accepted(failed: Iterable[_Verdict], signature: Entry | None) -> bool:
 
 
 def _said(signature: Entry) -> str:
-    by, note = signature.by, signature.note
+    return signed(signature.by, signature.signed_at or signature.at, signature.note)
+
+
+def signed(by: str, at: str, note: str) -> str:
+    """Return whose signature it is, of when, and with which note."""
     text = _("signed by {by}, {moment}: {note}") if note else _("signed by {by}, {moment}")
-    return text.format(by=by, moment=said(signature.signed_at or signature.at), note=note)
+    return text.format(by=by, moment=said(at), note=note)
 
 
 def _to_sign(checklist: str, item: Item, site: Site) -> _Verdict:
@@ -290,3 +296,11 @@ def counts(items: Iterable[Judged]) -> Mapping[str, int]:
     for judged in items:
         counted[judged.state] += 1
     return counted
+
+
+def decision(items: Iterable[Judged]) -> str:
+    """Return go where all items are closed, no-go where one has failed, and else not decided."""
+    states = {judged.state for judged in items}
+    if FAILED in states:
+        return NO_GO
+    return GO if states <= set(WELL) else NOT_DECIDED

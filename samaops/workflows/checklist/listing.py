@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from msgspec import Struct
 
+from samaops.collect import registry
 from samaops.config import checklists
-from samaops.config.checklists import EVERYTHING, Checklist
+from samaops.config.checklists import EVERYTHING, Checklist, Item
 from samaops.facts.checklist import FAILED, OK, SEEN, TO_SIGN, UNKNOWN, BookFacts
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import N_, _, joined, ngettext
 from samaops.journal.checklist import Book
 from samaops.journal.history import HistoryError
-from samaops.model.status import NAGIOS_CODE, worst
+from samaops.model.status import NAGIOS_CODE, SEVERITY, worst
 from samaops.model.table import Column, Table
-from samaops.site import redaction
+from samaops.site import chosen, redaction
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose
@@ -105,44 +106,95 @@ def _row_shown(checklist: str, section: str, item: Any, book: BookFacts) -> Row:
     }  # fmt: skip
 
 
-def _closing(item: Any) -> Iterator[str]:
+def _closing(item: Item) -> Iterator[str]:
     """Yield what closes an item."""
-    if item.checks == (EVERYTHING,):
-        yield _("all that samaops diagnose looks at")
-    elif item.checks:
-        yield ", ".join((*item.checks, *item.also))
+    if item.checks:
+        yield looked_at(item)
     if item.measured:
         yield _("samaops checklist measure {name}").format(name=item.measured)
     if item.signed:
         yield _("a person signs")
 
 
+def looked_at(item: Item) -> str:
+    """Return the checks that look at an item, "" where none does."""
+    if item.checks == (EVERYTHING,):
+        return _("all that samaops diagnose looks at")
+    return ", ".join((*item.checks, *item.also))
+
+
 def run(site: Site, names: Sequence[str], deadline_seconds: float = DEADLINE_SECONDS) -> Answer:
     """Look at what some lists name, say how each item is, and keep it."""
-    return _answered(site, names, deadline_seconds, is_report=False)
+    looked = _look(site, names, deadline_seconds)
+    title = joined(str(checklists.named(name).title) for name in names)
+    answer = _("{word}: {text}").format(word=title, text=_counted(looked.items))
+    left = _open(looked.items)
+    commands = () if left else (samaops(site, f"checklist report {' '.join(names)}"),)
+    return Answer(_table(site, looked, answer, commands, {}), looked.exit_code)
 
 
 def report(site: Site, names: Sequence[str], deadline_seconds: float = DEADLINE_SECONDS) -> Answer:
-    """Look as ``run`` does, and answer with go or no-go. Without names those lists that decide of the go-live."""
-    return _answered(site, names or checklists.DECISIVE, deadline_seconds, is_report=True)
+    """Look as ``run`` does, and answer with go, no-go or not decided. Without names those lists that decide of the go-live."""
+    names = names or checklists.DECISIVE
+    return reported(site, names, _look(site, names, deadline_seconds))
 
 
-def _answered(site: Site, names: Sequence[str], deadline_seconds: float, *, is_report: bool) -> Answer:
+def reported(site: Site, names: Sequence[str], looked: Looked) -> Answer:
+    """Return what the meeting decides by, of what a look has shown. Pure."""
+    items = looked.items
+    figures = {
+        "decision": judged.decision(items),
+        "turned_back": _turned_back(looked),
+        "first_looks": list(looked.first or ()),
+        "lists": {
+            name: dict(judged.counts(each for each in items if each.checklist == name)) for name in names
+        },
+    }
+    return Answer(_table(site, looked, _decided(items), _next(site, items, names), figures), looked.exit_code)
+
+
+class Looked(Struct, frozen=True):
+    """What a look at some lists has shown; ``notes`` are what could not be seen or kept.
+
+    ``first`` are those of which no earlier look is kept, None where what was kept could not be read.
+    """
+
+    items: tuple[Judged, ...]
+    notes: tuple[str, ...]
+    first: tuple[str, ...] | None
+    exit_code: int
+
+
+def _look(site: Site, names: Sequence[str], deadline_seconds: float) -> Looked:
     lists = [checklists.named(name) for name in names]
     book, notes = _book(site)
     selection = Selection(only=_asked(lists))
-    found = diagnose.judge(snapshot := diagnose.observe(site, selection, deadline_seconds), site, selection)
-    seen = Seen(site, found.findings, book, datetime.now(timezone.utc))
+    if registry.collectors(site, selection):
+        snapshot = diagnose.observe(site, selection, deadline_seconds)
+        found, is_late = diagnose.judge(snapshot, site, selection), snapshot.deadline_hit
+        findings, errors = found.findings, found.errors
+    else:  # nothing of it is configured: each item says so, and what people sign is there all the same
+        findings, errors, is_late = (), (), False
+    seen = Seen(site, findings, book, datetime.now(timezone.utc))
     items = tuple(item for each in lists for item in judged.judge(each, seen))
-    notes = (*notes, *_kept(site, items, book), *_late(snapshot.deadline_hit))
-    rows: tuple[Row, ...] = tuple(redaction.redacted([_row(each) for each in items], site))
-    title = "" if is_report else joined(str(each.title) for each in lists)
-    table = Table(
-        "checklist", _columns(), rows, "", notes, _verdict(items, title, is_report=is_report), not notes,
-        _next(site, items, names, is_report=is_report), {"counts": dict(judged.counts(items)), "open": _open(items)},
-    )  # fmt: skip
-    code = NAGIOS_CODE[worst(each.status for each in items)]
-    return Answer(table, found.errors[0].exit_code if found.errors else code)
+    failures = (each.message for each in errors)
+    return Looked(
+        items,
+        (*notes, *_kept(site, items, book), *_late(is_late), *failures),
+        None if notes else _first_looked_at(names, book),
+        errors[0].exit_code if errors else NAGIOS_CODE[worst(each.status for each in items)],
+    )
+
+
+def _table(
+    site: Site, looked: Looked, answer: str, commands: tuple[str, ...], figures: Mapping[str, Any]
+) -> Table:
+    rows: tuple[Row, ...] = tuple(redaction.redacted([_row(each) for each in looked.items], site))
+    notes = (*(_first_looks(site, looked.first or ()) if figures else ()), *looked.notes)
+    counted = {"counts": dict(judged.counts(looked.items)), "open": _open(looked.items)}
+    return Table(
+        "checklist", _columns(), rows, "", notes, answer, not looked.notes, commands, {**counted, **figures}
+    )
 
 
 def _columns() -> tuple[Column, ...]:
@@ -197,34 +249,68 @@ def _open(items: Iterable[Judged]) -> int:
     return sum(not each.is_closed for each in items)
 
 
-def _verdict(items: Sequence[Judged], title: str, *, is_report: bool) -> str:
+def _first_looked_at(names: Iterable[str], book: BookFacts) -> tuple[str, ...]:
+    """Return the lists of which no earlier look is kept."""
+    seen = {entry.checklist for entry in book.entries if entry.kind == SEEN}
+    return tuple(name for name in names if name not in seen)
+
+
+def _first_looks(site: Site, names: Iterable[str]) -> Iterator[str]:
+    """Say of each list that was never run that this is its first look, with the command that is next."""
+    text = _(
+        "The list {list} was never run before this report: what has turned back is not known; next: {command}"
+    )
+    for name in names:
+        yield text.format(list=name, command=chosen.same(samaops(site, f"checklist run {name}")))
+
+
+def _turned_back(looked: Looked) -> int | None:
+    """Return how many items were well and are not any more; None where nothing is known of what was before."""
+    if looked.first is None or {each.checklist for each in looked.items} <= set(looked.first):
+        return None
+    return sum(bool(each.well_until) for each in looked.items)
+
+
+def _counted(items: Sequence[Judged], failed: str = "") -> str:
+    """Return how many items are open, by what is missing; ``failed`` is the worst of them."""
     left, every = _open(items), len(items)
     if not left:
-        text = ngettext("all {count} items are closed", "all {count} items are closed", every).format(
+        return ngettext("all {count} items are closed", "all {count} items are closed", every).format(
             count=every
         )
-        word = _("Go")
-    else:
-        counted = judged.counts(items)
-        parts = [
-            _("{count} failed").format(count=counted[FAILED]) if counted[FAILED] else "",
-            _("{count} not known").format(count=counted[UNKNOWN]) if counted[UNKNOWN] else "",
-            _("{count} to sign").format(count=counted[TO_SIGN]) if counted[TO_SIGN] else "",
-        ]
-        text = ngettext(
-            "{open} of {count} items is open: {parts}", "{open} of {count} items are open: {parts}", left
-        ).format(open=left, count=every, parts=", ".join(filter(None, parts)))
-        word = _("No-go")
-    return _("{word}: {text}").format(word=word if is_report else title, text=text)
+    counted = judged.counts(items)
+    text = _("{count} failed (first of all: {title})") if failed else _("{count} failed")
+    parts = [
+        text.format(count=counted[FAILED], title=failed) if counted[FAILED] else "",
+        _("{count} not known").format(count=counted[UNKNOWN]) if counted[UNKNOWN] else "",
+        _("{count} to sign").format(count=counted[TO_SIGN]) if counted[TO_SIGN] else "",
+    ]
+    return ngettext(
+        "{open} of {count} items is open: {parts}", "{open} of {count} items are open: {parts}", left
+    ).format(open=left, count=every, parts=", ".join(filter(None, parts)))
 
 
-def _next(site: Site, items: Sequence[Judged], names: Sequence[str], *, is_report: bool) -> tuple[str, ...]:
-    left = [each for each in items if not each.is_closed]
-    if is_report and left:
-        return tuple(dict.fromkeys(samaops(site, f"checklist run {each.checklist}") for each in left))
+def _decided(items: Sequence[Judged]) -> str:
+    """Return go, no-go or not decided, and why."""
+    decision = judged.decision(items)
+    if decision == judged.NOT_DECIDED:
+        return _("Not decided: nothing that was seen has failed, but {text}").format(text=_counted(items))
+    word = _("Go") if decision == judged.GO else _("No-go")
+    failed = min(
+        (each for each in items if each.state == FAILED),
+        key=lambda each: SEVERITY.index(each.status),
+        default=None,
+    )
+    text = _counted(items, f"{failed.item.title}, {failed.section}" if failed else "")
+    return _("{word}: {text}").format(word=word, text=text)
+
+
+def _next(site: Site, items: Sequence[Judged], names: Sequence[str]) -> tuple[str, ...]:
+    left = [each.checklist for each in items if not each.is_closed]
     if left:
-        return ()
-    return () if is_report else (samaops(site, f"checklist report {' '.join(names)}"),)
+        return tuple(samaops(site, f"checklist run {name}") for name in dict.fromkeys(left))
+    behind = checklists.ORDER[checklists.ORDER.index(names[-1]) + 1 :]
+    return (samaops(site, f"checklist run {behind[0]}"),) if behind else ()
 
 
 def _row(each: Judged) -> Row:

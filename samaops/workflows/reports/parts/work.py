@@ -39,7 +39,7 @@ def following(site: Site, of: MonthlyReport) -> Section:
     columns = (
         Column("work", _("what")),
         Column("why", _("why")),
-        Column("command", _("command"), is_copied=True),
+        Column("command", _("command"), is_copied=True, is_command=True),
     )
     count = len(rows)
     answer = ngettext("{count} thing to do", "{count} things to do", count).format(count=count)

@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.facts.telling import BAD, Seen, Silence, Trouble, is_worse, number_of, seen_of, silence_of
+from samaops.facts.telling import BAD, Seen, Silence, Trouble, is_worse, number_of, seen_of, silences_of
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.news import Known, News, Recovery
@@ -50,6 +50,7 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
     causes.update({finding.key: _end_of(finding) for finding in report.findings if finding.code == JOB_FAILED})
     bad = [*(finding for finding in report.findings if finding.status in BAD), *_failed(report)]
     outgrown = dict(_outgrown(bad, silences, manner.now))
+    silent = silences_of(bad, report.causes, silences, manner.now)
     announced, held = list[str](), list[str]()
     troubles, shown = [], dict[str, Known]()
     seen: dict[int, dict[str, Seen]] = {}
@@ -60,7 +61,7 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
             if finding.key in outgrown
             else _why(trouble, finding, manner)
         )
-        silence = silence_of(finding, silences, manner.now)
+        silence = silent.get(finding.key)
         if silence is not None and finding.key not in silence.seen:
             seen.setdefault(silence.number, {})[finding.key] = seen_of(finding)
         shown[finding.key] = Known(finding.key, trouble.since, trouble.announced_at, why or "")

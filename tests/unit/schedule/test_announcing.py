@@ -220,6 +220,10 @@ def test_nobody_is_looked_for_where_nobody_is_told(told: Told, monkeypatch: pyte
 def test_a_secret_in_the_last_words_reaches_nobody(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOLD_PASSWORD", "hunter2-hunter2")
     told.site = site_of(told.heard.url, redis={"server": "db", "password": {"env": "TOLD_PASSWORD"}})
+    redis = told.site.settings.redis
+    assert redis is not None
+    assert redis.password is not None
+    assert redis.password.reveal() == "hunter2-hunter2"
     (message,) = told.news(told.run(reason="refused: hunter2-hunter2"))
     assert "refused: " in message["text"]
     assert "hunter2" not in json.dumps(message)

@@ -101,6 +101,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
         **_totals(events),
         "service_down_minutes": _down(seen),
         "service_coverage": _coverage(seen),
+        "outage_accuracy_minutes": availability.OUTAGE_ACCURACY_MINUTES,
     }
     return Table(
         "incident",
@@ -152,7 +153,7 @@ def _events(seen: _Seen, asked: Period) -> Iterator[Event]:
 
 def _states(of_: Availability) -> Iterator[Event]:
     for span in of_.outages:
-        text = _("{subject} is down, for {time}")
+        text = _("{subject} is down, for {time} ± {off} min")
         if not span.is_over:
             text = _("{subject} is down, seen so until {moment}; what follows nobody saw")
         yield Event(
@@ -160,7 +161,10 @@ def _states(of_: Availability) -> Iterator[Event]:
             STATE,
             of_.subject,
             text.format(
-                subject=of_.subject, time=duration(60 * span.minutes), moment=_clock(span.until)[11:16]
+                subject=of_.subject,
+                time=duration(60 * span.minutes),
+                off=availability.OUTAGE_ACCURACY_MINUTES,
+                moment=_clock(span.until)[11:16],
             ),
             _CRITICAL,
             command="report availability",
@@ -285,9 +289,10 @@ def _state_words(whole: Availability | None, asked: Period) -> Iterator[str]:
         text = _("{span}: the service was not seen down, observed for {coverage:.0f} % of the time")
         yield text.format(span=span, coverage=whole.coverage)
     else:
-        text = _("{span}: the service was down for {time}, observed for {coverage:.0f} % of the time")
+        text = _("{span}: the service was down for {time} ± {off} min, observed for {coverage:.0f} % of the time")
         yield text.format(
             span=span,
+            off=availability.down_accuracy_minutes(whole),
             time=duration(60 * sum(span.minutes for span in whole.outages)),
             coverage=whole.coverage,
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from samaops.facts.log import LogLine
+from samaops.facts.night import MadeContainer
 from samaops.facts.portrait import Things
 
 # Compose puts the beginning of the id before a container's name while it makes the next one: it stays there when that
@@ -129,6 +130,14 @@ class DockerFacts(Struct, frozen=True):
     logs_seen: bool | None
     disk: tuple[DiskUse, ...] | None
     configuration: Things | None = None
+
+    @property
+    def running(self) -> tuple[MadeContainer, ...]:
+        """Those that last, with their images and when they were made: what a later look is compared with."""
+        lasting = (each for each in self.containers if not each.is_oneoff and each.created_at is not None)
+        return tuple(
+            MadeContainer(each.name, each.image, each.image_id, each.created_at or 0.0) for each in lasting
+        )
 
     @property
     def working(self) -> Mapping[str, Container]:

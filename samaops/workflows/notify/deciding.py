@@ -47,7 +47,9 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
     causes = {key: cause.id for cause in report.causes for key in cause.explains}
     # of a run that failed, why it did is its cause; of a job's, how it ended, for its last words differ from run to run
     causes.update({finding.key: finding.title for finding in _failed(report)})
-    causes.update({finding.key: _end_of(finding) for finding in report.findings if finding.code == JOB_FAILED})
+    causes.update(
+        {finding.key: _end_of(finding) for finding in report.findings if finding.code == JOB_FAILED}
+    )
     bad = [*(finding for finding in report.findings if finding.status in BAD), *_failed(report)]
     outgrown = dict(_outgrown(bad, silences, manner.now))
     silent = silences_of(bad, report.causes, silences, manner.now)

@@ -75,14 +75,20 @@ def tell(site: Site, compose: Compose, ended: Sequence[Run], remembered: Remembe
     if not _is_anybody_told(site):
         return ()
     facts, is_read = _facts(site, ended)
-    report: Report = redaction.redacted(Report(COMMAND, facts.taken_at, findings=_findings(site, facts)), site)
-    settled = telling.settle(site, report, facts.taken_at) if is_read else telling.Settled(report, failure="-")
+    report: Report = redaction.redacted(
+        Report(COMMAND, facts.taken_at, findings=_findings(site, facts)), site
+    )
+    settled = (
+        telling.settle(site, report, facts.taken_at) if is_read else telling.Settled(report, failure="-")
+    )
     if settled.decision is None:
         settled = _without_history(settled.report, ended, remembered)
     else:
         remembered.told.clear()
     report = settled.report
-    news = announce.prepare(site, report, _bulletin(site, compose, report), _fired(site, report), _hours(facts))
+    news = announce.prepare(
+        site, report, _bulletin(site, compose, report), _fired(site, report), _hours(facts)
+    )
     used, failures = announce.use(site, announce.with_messages(site, news, compose))
     reason = telling.keep(site, settled, used, tuple(failures)) if settled.decision is not None else ""
     return announce.sentences(failures) + ((telling.unkept(reason),) if reason and used else ())
@@ -99,7 +105,7 @@ def attempt(
         return (_unannounced(_("no answer within {seconds:g} s").format(seconds=MOST_SECONDS)),)
     except SamaopsError as error:
         return (_unannounced(error.message),)
-    except Exception as error:  # noqa: BLE001 - telling goes on with the next run
+    except Exception as error:  # telling goes on with the next run
         logger.warning("telling failed", exc_info=error)
         return (_unannounced(type(error).__name__),)
 
@@ -193,7 +199,10 @@ def _without_history(report: Report, ended: Sequence[Run], remembered: Remembere
     names = {run.job for run in ended}
     announced = []
     for finding in report.findings:
-        job, how = finding.subject.partition("/")[2], f"{finding.status.value} {finding.evidence.get('state')}"
+        job, how = (
+            finding.subject.partition("/")[2],
+            f"{finding.status.value} {finding.evidence.get('state')}",
+        )
         if job in names and finding.status in BAD and remembered.told.get(job) != how:
             announced.append(finding.key)
         if job in names:

@@ -180,13 +180,22 @@ def test_a_silence_of_one_subject_or_of_what_is_above_a_code_covers_just_that() 
     assert not replace(above, code="serv").covers(DISK.code, DISK.subject)
 
 
-QUEUE = Finding("rabbitmq.queue.backlog", Status.WARNING, "rabbitmq/normal", "2000 messages wait", value=2000, warning=1000)
+QUEUE = Finding(
+    "rabbitmq.queue.backlog",
+    Status.WARNING,
+    "rabbitmq/normal",
+    "2000 messages wait",
+    value=2000,
+    warning=1000,
+)
 
 
 def caused(*findings: Finding, verdict: Verdict = Verdict.CONFIRMED) -> Report:
     """Return a report in which the first finding is the cause of the others."""
     explains = tuple(finding.key for finding in findings)
-    return report(*findings, causes=(Cause("disk-full", "disk-full", verdict, "servers/db", "full", explains=explains),))
+    return report(
+        *findings, causes=(Cause("disk-full", "disk-full", verdict, "servers/db", "full", explains=explains),)
+    )
 
 
 def told_under_a_silence(made: Report, held: Silence) -> tuple[str, ...]:
@@ -204,7 +213,9 @@ def test_what_a_silenced_finding_brings_about_is_silent_with_it_and_stays_visibl
     assert (symptom.status, symptom.silenced and symptom.silenced.by) == (Status.WARNING, "awa")
     decision = deciding.decide(made, (), (silence(),), manner())
     assert decision.seen == {1: {QUEUE.key: Seen("warning", 2000.0)}}
-    assert told_under_a_silence(report(DISK, QUEUE), silence()) == (QUEUE.key,), "nothing says that it comes of it"
+    assert told_under_a_silence(report(DISK, QUEUE), silence()) == (QUEUE.key,), (
+        "nothing says that it comes of it"
+    )
     assert told_under_a_silence(caused(DISK, QUEUE, verdict=Verdict.INCONCLUSIVE), silence()) == (QUEUE.key,)
 
 

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from samaops import i18n
+from samaops.collect import schedule
 from samaops.config.settings import Settings
 from samaops.facts.schedule import (
     BY_HAND,
@@ -33,7 +34,6 @@ from samaops.site.jobs import Job
 from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows.notify import marking
-from samaops.workflows.schedule import announcing
 from samaops.workflows.schedule.announcing import Announcer, Remembered, attempt
 from tests.service.listeners import Listener, http_listener
 from tests.unit.schedule.simulation import DAKAR
@@ -53,7 +53,12 @@ class Told:
     def run(self, state: str = FAILED, job: str = "own", **more: Any) -> Run:
         """Return the row of a run, later than all before; it is written to the ledger."""
         self._planned += timedelta(minutes=5)
-        given = {"exit_code": 2, "reason": "the disk is full", "log": f"/logs/{job}.log", "host": "control"}
+        given: dict[str, Any] = {
+            "exit_code": 2,
+            "reason": "the disk is full",
+            "log": f"/logs/{job}.log",
+            "host": "control",
+        }
         given |= {"started_at": self._planned, "ended_at": self._planned, **more}
         journal = change.journal_of(self.site)
         claim = Ledger(journal, self.site.name).claim(Run(job, self._planned, state, **given))
@@ -99,7 +104,11 @@ def site_of(url: str, quiet_hours: str | None = None, **sections: Any) -> Site:
 def test_a_run_that_fails_is_told_once_with_why_and_where_its_output_is(told: Told) -> None:
     (message,) = told.news(told.run())
     (finding,) = message["findings"]
-    assert (finding["code"], finding["subject"], finding["status"]) == ("schedule.run.failed", "schedule/own", "warning")
+    assert (finding["code"], finding["subject"], finding["status"]) == (
+        "schedule.run.failed",
+        "schedule/own",
+        "warning",
+    )
     assert finding["title"].startswith("The last run of own, at ")
     assert finding["title"].endswith(": failed")
     assert finding["detail"] == "the disk is full; exit code 2; its output is on control: /logs/own.log"
@@ -111,9 +120,13 @@ def test_a_run_that_fails_is_told_once_with_why_and_where_its_output_is(told: To
 
 def test_another_end_is_told_again(told: Told) -> None:
     told.news(told.run())
-    (message,) = told.news(told.run(TIMED_OUT, exit_code=143, reason="it took longer than its limit of 10 min"))
+    (message,) = told.news(
+        told.run(TIMED_OUT, exit_code=143, reason="it took longer than its limit of 10 min")
+    )
     assert "took too long and was ended" in message["text"]
-    assert told.news(told.run(TIMED_OUT, exit_code=143, reason="it took longer than its limit of 11 min")) == []
+    assert (
+        told.news(told.run(TIMED_OUT, exit_code=143, reason="it took longer than its limit of 11 min")) == []
+    )
     (message,) = told.news(told.run(KILLED, exit_code=137, reason="ended by signal 9"))
     assert "ended by signal 9" in message["text"]
 
@@ -165,7 +178,9 @@ def test_a_run_whose_row_is_not_written_yet_is_told(told: Told) -> None:
         ("own", INTERRUPTED, {"exit_code": None, "trigger": PLANNED}, True),
     ],
 )
-def test_who_tells_of_which_end(told: Told, job: str, state: str, more: dict[str, Any], is_told: bool) -> None:
+def test_who_tells_of_which_end(
+    told: Told, job: str, state: str, more: dict[str, Any], is_told: bool
+) -> None:
     assert len(told.news(told.run(state, job, **more))) == is_told
 
 
@@ -211,7 +226,7 @@ def test_nobody_is_looked_for_where_nobody_is_told(told: Told, monkeypatch: pyte
     def fail(*_given: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(announcing.schedule, "observe", fail)
+    monkeypatch.setattr(schedule, "observe", fail)
     assert attempt(Site(Settings(site="unit")), bulletin, ()) == ()
     (note,) = attempt(told.site, bulletin, ())
     assert note == "Nobody could be told: AssertionError"

@@ -121,7 +121,10 @@ class DiskUse(Struct, frozen=True):
 
 
 class DockerFacts(Struct, frozen=True):
-    """One reading of one engine. ``expected`` names the containers that must run there."""
+    """One reading of one engine. ``expected`` names the containers that must run there.
+
+    ``running`` are those that last, as they are kept by what runs every day: their images, and when they were made.
+    """
 
     epoch: float
     memory_total: int
@@ -130,14 +133,7 @@ class DockerFacts(Struct, frozen=True):
     logs_seen: bool | None
     disk: tuple[DiskUse, ...] | None
     configuration: Things | None = None
-
-    @property
-    def running(self) -> tuple[MadeContainer, ...]:
-        """Those that last, with their images and when they were made: what a later look is compared with."""
-        lasting = (each for each in self.containers if not each.is_oneoff and each.created_at is not None)
-        return tuple(
-            MadeContainer(each.name, each.image, each.image_id, each.created_at or 0.0) for each in lasting
-        )
+    running: tuple[MadeContainer, ...] = ()
 
     @property
     def working(self) -> Mapping[str, Container]:

@@ -46,6 +46,8 @@ _REFUSED = re.compile(
 def look_at_night(_server: Server, _site: Site, probe: Probe) -> NightFacts:
     """Read the time that is asked for by its name: "SINCE-UNTIL", in seconds since the epoch."""
     assert probe.server is not None
+    if not probe.named(NIGHT):  # all of maintenance was asked for, and no time of it
+        return NightFacts(0.0, 0.0)
     since, _dash, until = probe.named(NIGHT)[0].partition("-")
     shell = probe.shell(probe.server)
     probe.stage("night")

@@ -64,7 +64,7 @@ logger = logging.getLogger(__name__)
 class Remembered(Struct):
     """What this process has told while the history could not be read: by job, how its run ended."""
 
-    told: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)
 
 
 def tell(site: Site, compose: Compose, ended: Sequence[Run], remembered: Remembered) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def tell(site: Site, compose: Compose, ended: Sequence[Run], remembered: Remembe
     if settled.decision is None:
         settled = _without_history(settled.report, ended, remembered)
     else:
-        remembered.told.clear()
+        remembered.ends.clear()
     report = settled.report
     news = announce.prepare(
         site, report, _bulletin(site, compose, report), _fired(site, report), _hours(facts)
@@ -153,10 +153,10 @@ def _findings(site: Site, facts: ScheduleFacts) -> tuple[Finding, ...]:
     }
     judged = checks.judge(Snapshot(facts.taken_at, (seen,)), site, Selection(only=(JOB_FAILED,)))
     return tuple(
-        told
+        announced
         for finding in judged
         if (run := last.get(finding.subject)) is not None
-        for told in _told(finding, run, words.get(run.job, ()))
+        for announced in _told(finding, run, words.get(run.job, ()))
     )
 
 
@@ -203,10 +203,10 @@ def _without_history(report: Report, ended: Sequence[Run], remembered: Remembere
             finding.subject.partition("/")[2],
             f"{finding.status.value} {finding.evidence.get('state')}",
         )
-        if job in names and finding.status in BAD and remembered.told.get(job) != how:
+        if job in names and finding.status in BAD and remembered.ends.get(job) != how:
             announced.append(finding.key)
         if job in names:
-            remembered.told[job] = how
+            remembered.ends[job] = how
     return telling.Settled(replace(report, news=News(tuple(announced))))
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from samaops import i18n
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect.docker.containers import engine_script
+from samaops.collect.docker.reading import lasting
 from samaops.collect.engine import Probe
 from samaops.collect.maintenance import month
 from samaops.collect.maintenance import night as collected
@@ -31,11 +33,14 @@ from samaops.facts.selection import Selection
 from samaops.journal.records import Records
 from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
+from samaops.model.report import Report
 from samaops.model.table import Table
 from samaops.render import json as json_face
 from samaops.render import table as table_face
 from samaops.site.site import Site
 from samaops.workflows import change
+from samaops.workflows.maintenance import past
+from samaops.workflows.maintenance.daily import DAILY
 from samaops.workflows.reports import foreign, incident, night, remembered
 from samaops.workflows.reports.foreign import Kept
 from tests.answers import validated
@@ -340,11 +345,17 @@ def test_the_daily_run_keeps_what_runs_and_older_runs_kept_nothing_of_it(site: S
         "api", "1" * 64, "api:production", "sha256:" + "a" * 64, "running", None, "", 0, "always", False, 0,
         "", 1, None, None, 0, "", None, None, None, None, created_at=5.0,
     )  # fmt: skip
-    facts = DockerFacts(0.0, 0, (), (container,), None, None)
-    assert facts.running == (MadeContainer("api", "api:production", "sha256:" + "a" * 64, 5.0),)
+    oneoff = replace(container, name="api_run_1", is_oneoff=True)
+    kept_of_it = lasting((container, oneoff))
+    assert kept_of_it == (MadeContainer("api", "api:production", "sha256:" + "a" * 64, 5.0),)
+    facts = DockerFacts(0.0, 0, (), (container,), None, None, running=kept_of_it)
+    looked = Observation("docker", "docker/api", "api", DockerFacts.__name__, facts)
+    report = Report("maintain daily", NOW)
+    assert past.keep(site, DAILY, Snapshot(NOW, (looked,)), report, ()) == ""
     journal = change.journal_of(site)
     Records(journal, site.name, "maintain daily").add({"status": "ok"})
     journal.close()
     now = datetime.now(timezone.utc)
-    (kept,) = remembered.kept(site, now - HOUR, now)
-    assert (kept.containers, kept.revisions) == (None, None)
+    kept, older = remembered.kept(site, now - HOUR, now)
+    assert kept.containers == {"api": kept_of_it}
+    assert (older.containers, older.revisions) == (None, None)

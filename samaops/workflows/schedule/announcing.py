@@ -86,10 +86,13 @@ def tell(site: Site, compose: Compose, ended: Sequence[Run], remembered: Remembe
     else:
         remembered.ends.clear()
     report = settled.report
-    news = announce.prepare(
-        site, report, _bulletin(site, compose, report), _fired(site, report), _hours(facts)
-    )
-    used, failures = announce.use(site, announce.with_messages(site, news, compose))
+
+    def worded(some: Report, name: str) -> Bulletin:
+        return compose(replace(some, answer=_answer(some)), name)
+
+    bulletin: Bulletin = redaction.redacted(worded(report, site.name), site)
+    news = announce.prepare(site, report, bulletin, _fired(site, report), _hours(facts))
+    used, failures = announce.use(site, announce.with_messages(site, news, worded))
     reason = telling.keep(site, settled, used, tuple(failures)) if settled.decision is not None else ""
     return announce.sentences(failures) + ((telling.unkept(reason),) if reason and used else ())
 
@@ -119,9 +122,13 @@ def _is_anybody_told(site: Site) -> bool:
     return any((notify.mail, notify.slack, notify.alertmanager, notify.webhooks))
 
 
-def _bulletin(site: Site, compose: Compose, report: Report) -> Bulletin:
-    bulletin: Bulletin = redaction.redacted(compose(report, site.name), site)
-    return bulletin
+def _answer(report: Report) -> str:
+    """Return what is told now in one sentence: why a run failed stands below, no cause was searched for."""
+    keys = report.news.announced if report.news else ()
+    titles = [finding.title for finding in report.findings if finding.key in keys]
+    if len(titles) > 1:
+        return _("{title} (and {count} more)").format(title=titles[0], count=len(titles) - 1)
+    return "".join(titles)
 
 
 def _facts(site: Site, ended: Sequence[Run]) -> tuple[ScheduleFacts, bool]:

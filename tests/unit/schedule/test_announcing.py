@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from samaops import i18n
+from samaops.cli.main import run as samaops
 from samaops.collect import schedule
 from samaops.config.settings import Settings
 from samaops.facts.schedule import (
@@ -274,3 +275,25 @@ def test_a_run_that_could_not_begin_or_was_lost_is_said_too(tmp_path: Path) -> N
     world.until(SIX + timedelta(minutes=8))
     (ended,) = [run for run in heard if run is not None]
     assert (ended.state, ended.exit_code) == (INTERRUPTED, None)
+
+
+def test_a_run_by_a_timer_that_fails_is_told_and_the_next_good_one_too(told: Told, tmp_path: Path) -> None:
+    def run_now(command: str) -> int:
+        configuration = tmp_path / "samaops.toml"
+        configuration.write_text(
+            f'version = 1\nsite = "unit"\n[schedule.jobs.own]\nat = "0 2 * * *"\ncommand = "{command}"\n'
+            f'[notify.webhooks.hook]\nurl = "{told.heard.url}"\n'
+        )
+        configuration.chmod(0o600)
+        return samaops(
+            ["--config", str(configuration), "--lang", "en", "-q", "schedule", "run-now", "own", "--yes"]
+        )
+
+    assert run_now("no-such-command") == 64
+    (message,) = told.heard.documents()
+    assert message["findings"][0]["subject"] == "schedule/own"
+    assert message["subject"].endswith(": failed"), message["subject"]
+    assert "exit code 64" in message["text"]
+    assert "no-such-command" in message["text"], "its last words are why"
+    assert run_now("--version") == 0
+    assert told.heard.documents()[1]["kind"] == "recovery"

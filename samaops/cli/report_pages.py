@@ -23,7 +23,7 @@ MONTHLY_HELP = N_(
     "The page of a month: objectives, incidents, changes, maintenance, backups, growth, what is next."
 )
 INCIDENT_HELP = N_(
-    "The timeline of a night, for its post-mortem: states, findings, causes, jobs, changes, by whom."
+    "The timeline of a night, for its post-mortem: states, findings, log-ins, releases, jobs, changes, by whom."
 )
 
 

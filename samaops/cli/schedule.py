@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timezone
 from enum import Enum
 from pathlib import Path
@@ -19,8 +20,9 @@ from samaops.errors import LOCKED, UsageError
 from samaops.facts.schedule import OK, SKIPPED, TIMED_OUT
 from samaops.i18n import N_, _
 from samaops.render import escape
+from samaops.render.bulletin import bulletin
 from samaops.render.faces import Output
-from samaops.workflows.schedule import by_hand, listing
+from samaops.workflows.schedule import announcing, by_hand, listing
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -160,6 +162,9 @@ def run_now(
     obtain(plan, Consent(yes=yes), lambda: scheduler.tell(plan.title))
     with screen.progress(_("{job} goes on…").format(job=job)):
         ended = by_hand.run(site, job, scheduler.tell)
+        is_watched = sys.stdin.isatty() and sys.stderr.isatty()
+        for note in () if is_watched else announcing.attempt(site, bulletin, (ended,)):
+            scheduler.tell(note)
     is_quiet = global_options.current().quiet and ended.state == OK
     if not is_quiet or output is not Output.HUMAN:
         screen.show_table(by_hand.table_of(ended, site), output)

@@ -7,6 +7,7 @@ import typer
 from samaops.cli import configuration_file, global_options, screen
 from samaops.i18n import N_
 from samaops.render import escape
+from samaops.render.bulletin import bulletin
 from samaops.workflows.schedule import foreground
 
 HELP = N_("Be the scheduler, in the foreground: for systemd or a container.")
@@ -23,7 +24,7 @@ def _group() -> None:
 @app.command(help=HELP)
 def run(ctx: typer.Context) -> None:
     """Be the scheduler."""
-    foreground.run(configuration_file.site(ctx.obj), tell)
+    foreground.run(configuration_file.site(ctx.obj), tell, bulletin)
 
 
 def tell(text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from samaops.facts.log import LogLine
+from samaops.facts.night import MadeContainer
 from samaops.facts.portrait import Things
 
 # Compose puts the beginning of the id before a container's name while it makes the next one: it stays there when that
@@ -120,7 +121,10 @@ class DiskUse(Struct, frozen=True):
 
 
 class DockerFacts(Struct, frozen=True):
-    """One reading of one engine. ``expected`` names the containers that must run there."""
+    """One reading of one engine. ``expected`` names the containers that must run there.
+
+    ``running`` are those that last, as they are kept by what runs every day: their images, and when they were made.
+    """
 
     epoch: float
     memory_total: int
@@ -129,6 +133,7 @@ class DockerFacts(Struct, frozen=True):
     logs_seen: bool | None
     disk: tuple[DiskUse, ...] | None
     configuration: Things | None = None
+    running: tuple[MadeContainer, ...] = ()
 
     @property
     def working(self) -> Mapping[str, Container]:

@@ -12,6 +12,8 @@ from msgspec import Struct, field
 
 from samaops.facts.maintenance_month import AccessSeen, AuditSeen
 from samaops.facts.maintenance_week import IndexUse, Sizes, Statements, Use
+from samaops.facts.night import MadeContainer
+from samaops.facts.postgresql import SchemaVersion
 
 
 class HistoryFacts(Struct, frozen=True):
@@ -34,6 +36,8 @@ class Past(Struct, frozen=True):
     celery: Mapping[str, Use] = field(default_factory=dict)
     audit: Mapping[str, AuditSeen] = field(default_factory=dict)
     access: Mapping[str, AccessSeen] = field(default_factory=dict)
+    running: Mapping[str, tuple[MadeContainer, ...]] = field(default_factory=dict)
+    migration: Mapping[str, SchemaVersion | None] = field(default_factory=dict)
     failure: str = ""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
 from samaops.facts.observation import Moment
+from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding, Value
 from samaops.model.status import SEVERITY, Status
 
@@ -92,6 +93,9 @@ class Trouble(Struct, frozen=True):
         return f"{self.code}@{self.subject}"
 
 
+BAD = (Status.WARNING, Status.CRITICAL, Status.UNKNOWN)
+
+
 def seen_of(finding: Finding) -> Seen:
     """Return how bad a finding is."""
     return Seen(finding.status.value, number_of(finding.value))
@@ -138,4 +142,35 @@ def silence_of(finding: Finding, silences: Iterable[Silence], now: Moment) -> Si
     return max(holding, key=lambda silence: silence.until, default=None)
 
 
-BAD = (Status.WARNING, Status.CRITICAL, Status.UNKNOWN)
+def silences_of(
+    findings: Iterable[Finding], causes: Iterable[Cause], silences: Sequence[Silence], now: Moment
+) -> Mapping[str, Silence]:
+    """Return the silence of each bad finding: its own, else that of the finding which is the cause of it.
+
+    What a silenced finding brings about is silent with it as long as neither gets worse; so is what it brings about later, where
+    that is no worse than what was silenced. A cause that is not sure silences nothing.
+    """
+    bad = {finding.key: finding for finding in findings if finding.status in BAD}
+    own = {
+        key: silence
+        for key, finding in bad.items()
+        if (silence := silence_of(finding, silences, now)) is not None
+    }
+    held = dict(own)
+    for cause in causes:
+        root = own.get(cause.explains[0]) if cause.explains else None
+        if root is None or cause.verdict is Verdict.INCONCLUSIVE:
+            continue
+        seen = root.seen.get(cause.explains[0]) or seen_of(bad[cause.explains[0]])
+        for key in cause.explains[1:]:
+            if key in bad and key not in own and not _goes_beyond(bad[key], root, seen):
+                held[key] = root
+    return held
+
+
+def _goes_beyond(symptom: Finding, silence: Silence, root: Seen) -> bool:
+    """Return whether a symptom is worse than it was when it was first seen under a silence; a new one, than its root."""
+    if symptom.key in silence.seen:
+        return silence.is_outgrown(symptom)
+    ranks = [status.value for status in SEVERITY]
+    return ranks.index(symptom.status.value) < ranks.index(root.status)

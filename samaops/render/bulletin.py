@@ -121,7 +121,9 @@ def _what_is_wrong(report: Report) -> str:
         title = cause.title + (f" ({more_words.format(count=others)})" if others else "")
     else:
         wrong = words.left(report)
-        place, title = _on([wrong[0].server] if wrong else []), words.unexplained(report) if wrong else ""
+        # Where the report has its answer, nobody searched for a cause.
+        unexplained = escape.plain(report.answer) or (words.unexplained(report) if wrong else "")
+        place, title = _on([wrong[0].server] if wrong else []), unexplained
     return f"{words.status(status)}: {place}{title}"
 
 

@@ -148,6 +148,7 @@ def test_its_looks_are_registered_and_taken_only_when_asked_for_by_name() -> Non
         "audit",
         "access",
         "logins",
+        "night",
         "rotation",
         "safety",
     ]

@@ -19,6 +19,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.sections import check_exit, complaints_of, cut
 from samaops.collect.values import lacking, needed
 from samaops.facts.docker import Container, DiskUse, DockerFacts
+from samaops.facts.night import MadeContainer
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -86,6 +87,16 @@ def read(done: Completed, token: str, expected: tuple[str, ...], probe: Probe) -
         configuration=probe.attempt(
             "configuration", lambda: configuration_of(inspected, created, sections.get("files"))
         ),
+        running=lasting(containers),
+    )
+
+
+def lasting(containers: Sequence[Container]) -> tuple[MadeContainer, ...]:
+    """Return the containers that are there for more than a single task, with when they were made."""
+    return tuple(
+        MadeContainer(each.name, each.image, each.image_id, each.created_at)
+        for each in containers
+        if each.created_at is not None and not each.is_oneoff
     )
 
 

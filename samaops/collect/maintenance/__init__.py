@@ -10,6 +10,7 @@ from samaops.collect.maintenance import (  # noqa: F401 - they register their lo
     images,
     logs,
     month,
+    night,
     rotation,
     safety,
     silences,

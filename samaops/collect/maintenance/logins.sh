@@ -8,11 +8,12 @@ as_root() {
   if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
 }
 
-# The lines that tell, counted: times, ports and fingerprints left out.
+# The lines that tell, counted: times, ports and fingerprints left out. The program is that before the first bracket: whoever is
+# refused chooses his name, and may call himself "sshd[1]: Accepted".
 counted() {
-  grep -aE 'sshd(-session)?\[[0-9]+\]: (Accepted|Failed|Invalid user|Connection closed by (authenticating|invalid) user)|sudo(\[[0-9]+\])?: .*COMMAND=' |
-    sed -E -e 's/^.*sshd(-session)?\[[0-9]+\]: /ssh /' -e 's/^.*sudo(\[[0-9]+\])?: +/sudo /' \
-      -e 's/ port [0-9]+.*$//' -e 's/^(sudo [^ ]+) :.*$/\1/' |
+  grep -aE '^[^[]* (sshd(-session)?\[[0-9]+\]: (Accepted|Failed|Invalid user|Connection closed by (authenticating|invalid) user)|sudo(\[[0-9]+\])?: .*COMMAND=)' |
+    sed -E -e 's/^[^[]* sshd(-session)?\[[0-9]+\]: /ssh /' -e 's/^[^[]* sudo(\[[0-9]+\])?: +/sudo /' \
+      -e 's/^(.*) port [0-9]+.*$/\1/' -e 's/^(sudo [^ ]+) :.*$/\1/' |
     sort | uniq -c | sort -rn | head -n 500
 }
 

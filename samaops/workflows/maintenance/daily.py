@@ -5,8 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from samaops.checks.maintenance import who_grew
+from samaops.facts.docker import DockerFacts
 from samaops.facts.maintenance import DirectoriesFacts, ImagesFacts, LogFacts, LogMarks, MountUse
+from samaops.facts.night import MadeContainer
 from samaops.facts.observation import Snapshot
+from samaops.facts.postgresql import PostgresFacts, SchemaVersion
 from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.finding import Finding
 from samaops.model.routine import Kept, Routine, Task, TaskChange
@@ -99,6 +102,7 @@ DAILY = Routine(
             N_("Sees that every container runs, is healthy, and does not restart again and again."),
             codes=("docker.engine", "docker.container"),
             sections=("docker",),
+            keeps=Kept("running", DockerFacts, tuple[MadeContainer, ...]),
         ),
         Task(
             "images",
@@ -114,6 +118,7 @@ DAILY = Routine(
             sections=("docker",),
             change=TaskChange("release record", lambda finding, _before, _after: finding),
             on=lambda settings: bool(servers(Site(settings))),
+            keeps=Kept("migration", PostgresFacts, SchemaVersion | None),
         ),
         Task(
             "logs",

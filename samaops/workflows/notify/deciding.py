@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.facts.telling import BAD, Seen, Silence, Trouble, is_worse, number_of, seen_of, silence_of
+from samaops.facts.telling import BAD, Seen, Silence, Trouble, is_worse, number_of, seen_of, silences_of
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.news import Known, News, Recovery
@@ -16,6 +16,7 @@ from samaops.model.report import Report
 from samaops.model.status import Status
 
 RUN_FAILED = "maintenance.run.failed"
+JOB_FAILED = "schedule.run.failed"
 # A run that begins a little earlier than the one before reminds too.
 _EARLY = 0.95
 
@@ -44,10 +45,14 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
     """Return what of a report is news after what was told before, and what is to be kept of it."""
     before = {trouble.key: trouble for trouble in known}
     causes = {key: cause.id for cause in report.causes for key in cause.explains}
-    # of a run that failed, why it did is its cause
+    # of a run that failed, why it did is its cause; of a job's, how it ended, for its last words differ from run to run
     causes.update({finding.key: finding.title for finding in _failed(report)})
+    causes.update(
+        {finding.key: _end_of(finding) for finding in report.findings if finding.code == JOB_FAILED}
+    )
     bad = [*(finding for finding in report.findings if finding.status in BAD), *_failed(report)]
     outgrown = dict(_outgrown(bad, silences, manner.now))
+    silent = silences_of(bad, report.causes, silences, manner.now)
     announced, held = list[str](), list[str]()
     troubles, shown = [], dict[str, Known]()
     seen: dict[int, dict[str, Seen]] = {}
@@ -58,7 +63,7 @@ def decide(report: Report, known: Sequence[Trouble], silences: Sequence[Silence]
             if finding.key in outgrown
             else _why(trouble, finding, manner)
         )
-        silence = silence_of(finding, silences, manner.now)
+        silence = silent.get(finding.key)
         if silence is not None and finding.key not in silence.seen:
             seen.setdefault(silence.number, {})[finding.key] = seen_of(finding)
         shown[finding.key] = Known(finding.key, trouble.since, trouble.announced_at, why or "")
@@ -77,6 +82,12 @@ def _failed(report: Report) -> Iterator[Finding]:
     """Yield what a run that failed is as a finding."""
     for error in report.errors[:1]:
         yield Finding(RUN_FAILED, Status.CRITICAL, report.command, error.message)
+
+
+def _end_of(finding: Finding) -> str:
+    """Return how the run of a job ended: its state and its exit code."""
+    words = (finding.evidence.get("state"), finding.evidence.get("exit_code"))
+    return " ".join(str(word) for word in words if word is not None)
 
 
 def _trouble(finding: Finding, before: Trouble | None, cause: str, now: datetime) -> Trouble:

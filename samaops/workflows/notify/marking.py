@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from samaops.facts.telling import BAD, Silence, silence_of
+from samaops.facts.telling import Silence, silences_of
 from samaops.journal import history, silence_mark
 from samaops.journal.history import HistoryError, Journal
 from samaops.journal.silences import Telling
@@ -37,11 +37,13 @@ def marked(report: Report, silences: Sequence[Silence], now: datetime) -> Report
     """Return a report whose silenced findings say so; what is found, and how bad it is, stays as it is."""
     if not silences:
         return report
-    return replace(report, findings=tuple(_marked(finding, silences, now) for finding in report.findings))
+    held = silences_of(report.findings, report.causes, silences, now)
+    return replace(
+        report, findings=tuple(_marked(finding, held.get(finding.key)) for finding in report.findings)
+    )
 
 
-def _marked(finding: Finding, silences: Sequence[Silence], now: datetime) -> Finding:
-    silence = silence_of(finding, silences, now) if finding.status in BAD else None
+def _marked(finding: Finding, silence: Silence | None) -> Finding:
     if silence is None:
         return finding
     announced = Silenced(silence.number, silence.until, silence.by, silence.reason)

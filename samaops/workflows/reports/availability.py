@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from samaops.facts.availability import Availability, Bounds, Budget, Day, Period, Planned
 from samaops.facts.sample import DOWN, REDIS, WHOLE
-from samaops.i18n import _, number
+from samaops.i18n import _, ngettext, number
 from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
@@ -25,6 +25,8 @@ from samaops.workflows.reports.seen import Counts, Interval, Seen, Subject
 TARGET, CRITICAL = 99.9, 99.5
 _MEMORY = f"{REDIS}/memory"
 _SHOWN_OUTAGES = 5
+# One look a minute: an outage began after the last look that saw it up, and ended after the last one that saw it down.
+OUTAGE_ACCURACY_MINUTES = 1
 
 
 def observed(site: Site, period: Period, behind: int = 0) -> tuple[Availability, ...]:
@@ -145,6 +147,7 @@ def table(site: Site, period: Period) -> Table:
     commands = () if found else (look.command(site, "schedule list"),)
     left = to_builtins(budget(found[0])) if found else None
     figures = {"period": to_builtins(period), "target": TARGET, "critical": CRITICAL, "budget": left}
+    figures["outage_accuracy_minutes"] = OUTAGE_ACCURACY_MINUTES
     return replace(made, figures=figures, commands=commands, status=status(found))
 
 
@@ -172,8 +175,24 @@ def _row(each: Availability) -> dict[str, Any]:
         "coverage_words": percent(each.coverage),
         "down": duration(60 * each.down_minutes) if each.down_minutes else "0",
         "planned_words": duration(60 * each.planned_minutes) if each.planned_minutes else "0",
+        "down_accuracy_minutes": down_accuracy_minutes(each),
         "outages": [{**to_builtins(span), "minutes": span.minutes} for span in each.outages],
     }
+
+
+def down_accuracy_minutes(of: Availability) -> int:
+    """Return by how many minutes the time that it was down may be off, more or less: each outage by one."""
+    return OUTAGE_ACCURACY_MINUTES * len(of.outages)
+
+
+def accuracy(outages: int) -> str:
+    """Say how exact the times of so many outages are."""
+    text = ngettext(
+        "outages are known by one look a minute: ± {each} min",
+        "outages are known by one look a minute: each ± {each} min, all {count} together ± {all} min at most",
+        outages,
+    )
+    return text.format(each=OUTAGE_ACCURACY_MINUTES, count=outages, all=OUTAGE_ACCURACY_MINUTES * outages)
 
 
 def interval(of: Bounds) -> str:
@@ -230,6 +249,8 @@ def _notes(site: Site, found: Sequence[Availability], period: Period) -> Iterato
         if not span.is_over:
             text = _("down from {since}, seen so until {until}")
         yield text.format(since=since, until=until)
+    if service.outages:
+        yield accuracy(len(service.outages))
     if service.unobserved_minutes:
         text = _("{time} were not observed: the lower bound takes them for down, the upper one for up")
         yield text.format(time=duration(60 * service.unobserved_minutes))

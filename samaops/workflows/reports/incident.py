@@ -23,44 +23,35 @@ from samaops.model.table import Column, Table
 from samaops.site import chosen, redaction
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows.reports import availability, incidents, period, remembered
+from samaops.workflows.reports import availability, foreign, incidents, night, period, remembered
+from samaops.workflows.reports.foreign import Kept
+from samaops.workflows.reports.happening import (
+    CAUSE,
+    CHANGE,
+    CRITICAL,
+    FINDING,
+    JOB,
+    KIND_WORDS,
+    OK,
+    ORDER,
+    RELEASE,
+    STATE,
+    WARNING,
+    Event,
+)
+from samaops.workflows.reports.night import Night
 
 PartT = TypeVar("PartT")
-# The kinds of what happened.
-STATE, FINDING, CAUSE, CHANGE, JOB = "state", "finding", "cause", "change", "job"
-_KIND_WORDS = {
-    STATE: N_("state"),
-    FINDING: N_("finding"),
-    CAUSE: N_("cause"),
-    CHANGE: N_("change"),
-    JOB: N_("job"),
-}
 _STATUS_WORDS = {
     "ok": N_("ok"),
     "warning": N_("warning"),
     "critical": N_("critical"),
     "unknown": N_("unknown"),
 }
-_OK, _WARNING, _CRITICAL = Status.OK.value, Status.WARNING.value, Status.CRITICAL.value
 _BAD_CHANGES = ("failed", "interrupted", "unreadable")
-# Where two things happened in one moment: what was seen first, then what was done.
-_ORDER = (STATE, FINDING, CAUSE, JOB, CHANGE)
 _MOST_ROWS = 400
 # With less of the time observed, that nothing bad was seen says nothing.
 _LEAST_COVERAGE = 95.0
-
-
-class Event(Struct, frozen=True):
-    """Something that happened. ``level`` is how bad it is, ``command`` shows more of it, ``run`` says of which run a job's is."""
-
-    at: datetime
-    kind: str
-    subject: str
-    text: str
-    level: str
-    who: str = ""
-    command: str = ""
-    run: str = ""
 
 
 class _Seen(Struct):
@@ -70,6 +61,8 @@ class _Seen(Struct):
     changes: tuple[PastChange, ...] = ()
     runs: tuple[Run, ...] = ()
     routines: tuple[RoutineRun, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    night: Night = Night()
     missing: list[str] = []
     is_whole: bool = True
 
@@ -80,11 +73,13 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
     whole_minutes = period.between(site, since, until)
     asked = replace(whole_minutes, since=since, until=until)
     seen = _gathered(site, asked, whole_minutes)
-    events = sorted(_events(seen, asked), key=lambda each: (each.at, _ORDER.index(each.kind)))
+    events = sorted(_events(seen, asked), key=lambda each: (each.at, ORDER.index(each.kind)))
     shown = events[:_MOST_ROWS]
     rows: list[dict[str, Any]] = [_row(each, site, asked) for each in shown]
     answer = _answer(asked, seen, events)
-    notes = list(_unseen(seen))
+    notes = [*_unseen(seen), *seen.night.notes]
+    if site.settings.docker is not None:
+        notes += foreign.unknown(seen.kept, seen.night.silent, asked.since, asked.until)
     if len(shown) < len(events):
         text = _("{shown} of {count} are shown: ask for a shorter time")
         notes.append(text.format(shown=len(shown), count=len(events)))
@@ -101,6 +96,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
         **_totals(events),
         "service_down_minutes": _down(seen),
         "service_coverage": _coverage(seen),
+        "outage_accuracy_minutes": availability.OUTAGE_ACCURACY_MINUTES,
     }
     return Table(
         "incident",
@@ -110,7 +106,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
         tuple(redaction.redacted(notes, site)),
         answer,
         is_whole=seen.is_whole,
-        commands=_commands(site, asked),
+        commands=_commands(site, asked, seen.night),
         figures=figures,
         status=_status(seen, events),
     )
@@ -136,6 +132,9 @@ def _gathered(site: Site, asked: Period, whole_minutes: Period) -> _Seen:
     seen.changes = read(lambda: remembered.changes(site, asked), _("changes"))
     seen.runs = read(lambda: remembered.runs(site, asked), _("jobs"))
     seen.routines = read(lambda: remembered.routines(site, asked.since, asked.until), _("maintenance"))
+    if site.settings.docker is not None:
+        seen.kept = read(lambda: remembered.kept(site, asked.since, asked.until), _("releases"))
+    seen.night = night.look(site, asked.since, asked.until)
     return seen
 
 
@@ -148,11 +147,13 @@ def _events(seen: _Seen, asked: Period) -> Iterator[Event]:
         yield from _job(run, asked)
     for made in seen.changes:
         yield from _change(made, asked)
+    yield from seen.night.events
+    yield from foreign.releases(seen.kept, seen.night.containers, seen.changes, asked.since, asked.until)
 
 
 def _states(of_: Availability) -> Iterator[Event]:
     for span in of_.outages:
-        text = _("{subject} is down, for {time}")
+        text = _("{subject} is down, for {time} ± {off} min")
         if not span.is_over:
             text = _("{subject} is down, seen so until {moment}; what follows nobody saw")
         yield Event(
@@ -160,14 +161,17 @@ def _states(of_: Availability) -> Iterator[Event]:
             STATE,
             of_.subject,
             text.format(
-                subject=of_.subject, time=duration(60 * span.minutes), moment=_clock(span.until)[11:16]
+                subject=of_.subject,
+                time=duration(60 * span.minutes),
+                off=availability.OUTAGE_ACCURACY_MINUTES,
+                moment=_clock(span.until)[11:16],
             ),
-            _CRITICAL,
+            CRITICAL,
             command="report availability",
         )
         if span.is_over:
             yield Event(
-                span.until, STATE, of_.subject, _("{subject} answers again").format(subject=of_.subject), _OK
+                span.until, STATE, of_.subject, _("{subject} answers again").format(subject=of_.subject), OK
             )
 
 
@@ -188,15 +192,15 @@ def _key(run: Run) -> str:
 def _findings(run: RoutineRun, key: str) -> Iterator[Event]:
     text, words = _("{job} ended: {status}"), _(_STATUS_WORDS.get(run.result, run.result))
     status = _("failed") if run.is_failed else words
-    level = _CRITICAL if run.is_failed else run.result if run.result in _STATUS_WORDS else _WARNING
+    level = CRITICAL if run.is_failed else run.result if run.result in _STATUS_WORDS else WARNING
     shown = text.format(job=run.command, status=status)
     yield Event(run.at, JOB, run.command, shown, level, command="maintain list", run=key)
     for cause in run.causes:
         yield Event(
-            run.at, CAUSE, cause.subject, cause.title, _CRITICAL, run.command, command=f"explain {cause.id}"
+            run.at, CAUSE, cause.subject, cause.title, CRITICAL, run.command, command=f"explain {cause.id}"
         )
     for finding in run.findings:
-        if finding.status in (_WARNING, _CRITICAL, Status.UNKNOWN.value):
+        if finding.status in (WARNING, CRITICAL, Status.UNKNOWN.value):
             title = _("{what}: {words}").format(what=finding.subject, words=finding.title or finding.code)
             yield Event(
                 run.at,
@@ -218,7 +222,7 @@ def _job(run: Run, asked: Period) -> Iterator[Event]:
             JOB,
             run.job,
             text.format(job=run.job, how=words, reason=run.reason),
-            _WARNING,
+            WARNING,
             run.host,
             command,
             _key(run),
@@ -227,28 +231,28 @@ def _job(run: Run, asked: Period) -> Iterator[Event]:
     began = run.started_at or run.planned_at
     if asked.since <= began < asked.until:
         yield Event(
-            began, JOB, run.job, _("{job} begins").format(job=run.job), _OK, run.host, command, _key(run)
+            began, JOB, run.job, _("{job} begins").format(job=run.job), OK, run.host, command, _key(run)
         )
     if run.ended_at is not None and asked.since <= run.ended_at < asked.until:
         is_well, took = run.state in DONE, duration(run.seconds or 0.0)
         text = _("{job} {how} after {time}: {reason}") if run.reason else _("{job} {how} after {time}")
         shown = text.format(job=run.job, how=words, time=took, reason=run.reason)
-        level = _OK if run.state == "ok" else _WARNING if is_well else _CRITICAL
+        level = OK if run.state == "ok" else WARNING if is_well else CRITICAL
         yield Event(run.ended_at, JOB, run.job, shown, level, run.host, command, _key(run))
 
 
 def _change(made: PastChange, asked: Period) -> Iterator[Event]:
     who, command = f"{made.user}@{made.host}", f"history show {made.id}"
-    yield Event(datetime.fromisoformat(made.at), CHANGE, made.id, made.title, _OK, who, command)
+    yield Event(datetime.fromisoformat(made.at), CHANGE, made.id, made.title, OK, who, command)
     ended = next((each for each in made.moments if each.kind == "ended"), None)
     if ended is None and made.status != "unreadable":
         text = _("{title}: never ended: {status}")
         at = datetime.fromisoformat(made.moments[-1].at if made.moments else made.at)
         shown = text.format(title=made.title, status=_(STATUS_WORDS.get(made.status, made.status)))
-        yield Event(at, CHANGE, made.id, shown, _WARNING, who, command)
+        yield Event(at, CHANGE, made.id, shown, WARNING, who, command)
     if ended is None or datetime.fromisoformat(ended.at) >= asked.until:
         return
-    level = _CRITICAL if made.status in _BAD_CHANGES else _WARNING if made.reason else _OK
+    level = CRITICAL if made.status in _BAD_CHANGES else WARNING if made.reason else OK
     text = _("{title}: {status}: {reason}") if made.reason else _("{title}: {status}")
     status = _(STATUS_WORDS.get(made.status, made.status))
     shown = text.format(title=made.title, status=status, reason=made.reason)
@@ -260,7 +264,7 @@ def _row(event: Event, site: Site, asked: Period) -> dict[str, Any]:
         "when": _of_day(event.at, asked),
         "at": _iso(event.at),
         "kind": event.kind,
-        "shown_kind": _(_KIND_WORDS[event.kind]),
+        "shown_kind": _(KIND_WORDS[event.kind]),
         "subject": event.subject,
         "text": event.text,
         "level": event.level,
@@ -285,9 +289,12 @@ def _state_words(whole: Availability | None, asked: Period) -> Iterator[str]:
         text = _("{span}: the service was not seen down, observed for {coverage:.0f} % of the time")
         yield text.format(span=span, coverage=whole.coverage)
     else:
-        text = _("{span}: the service was down for {time}, observed for {coverage:.0f} % of the time")
+        text = _(
+            "{span}: the service was down for {time} ± {off} min, observed for {coverage:.0f} % of the time"
+        )
         yield text.format(
             span=span,
+            off=availability.down_accuracy_minutes(whole),
             time=duration(60 * sum(span.minutes for span in whole.outages)),
             coverage=whole.coverage,
         )
@@ -303,9 +310,12 @@ def _incident_words(found: Sequence[Incident]) -> Iterator[str]:
 
 def _counts(events: Sequence[Event]) -> Iterator[str]:
     totals = _totals(events)
-    changed, ran, found = totals[CHANGE], totals[JOB], totals[FINDING]
+    changed, ran, found, released = totals[CHANGE], totals[JOB], totals[FINDING], totals[RELEASE]
     yield ngettext("{count} change", "{count} changes", changed).format(count=changed)
     yield ngettext("{count} run of a job", "{count} runs of jobs", ran).format(count=ran)
+    if released:
+        text = ngettext("{count} release of others", "{count} releases of others", released)
+        yield text.format(count=released)
     if found:
         yield ngettext("{count} finding", "{count} findings", found).format(count=found)
 
@@ -319,7 +329,7 @@ def _status(seen: _Seen, events: Sequence[Event]) -> Status:
 
 def _totals(events: Sequence[Event]) -> dict[str, int]:
     """Count what the rows are of: a change or a run has one when it begins and one when it ends, and is counted once."""
-    totals = {kind: sum(each.kind == kind for each in events) for kind in _ORDER}
+    totals = {kind: sum(each.kind == kind for each in events) for kind in ORDER}
     totals[CHANGE] = len({each.subject for each in events if each.kind == CHANGE})
     totals[JOB] = len({each.run for each in events if each.kind == JOB})
     return totals
@@ -345,14 +355,14 @@ def _unseen(seen: _Seen) -> Iterator[str]:
         yield _("The ledger has no run of a job in this time")
     if any(run.state in OPEN for run in seen.runs):
         yield _("A job of this time still goes on")
-    yield _("Log-ins and releases that samaops did not make are not kept here: the commands below look")
 
 
-def _commands(site: Site, asked: Period) -> tuple[str, ...]:
+def _commands(site: Site, asked: Period, seen: Night) -> tuple[str, ...]:
+    """Return what to type for what could not be read, or not whole."""
     since, until = (f"@{each.timestamp():.0f}" for each in (asked.since, asked.until))
     reading = f"journalctl -o short-iso --since {since} --until {until} _COMM=sshd + _COMM=sudo"
     servers = [name for name, server in site.settings.servers.items() if server.ssh not in ("local", "none")]
-    looks = [f"ssh {name} -- {reading}" for name in servers]
+    looks = [f"ssh {name} -- {reading}" for name in servers if name in seen.unread]
     if site.settings.docker is not None:
         looks.append("release list")
     return tuple(chosen.same(samaops(site, words)) for words in looks)

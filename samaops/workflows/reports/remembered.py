@@ -9,6 +9,8 @@ from typing import Any
 from samaops.facts.availability import Period
 from samaops.facts.maintenance_month import AccessSeen
 from samaops.facts.month import AccessChange, RoutineRun, SeenCause, SeenFinding
+from samaops.facts.night import MadeContainer
+from samaops.facts.postgresql import SchemaVersion
 from samaops.facts.schedule import Run
 from samaops.journal.ledger import Ledger
 from samaops.journal.records import Record, Records
@@ -16,13 +18,17 @@ from samaops.model import encoding
 from samaops.model.history import PastChange
 from samaops.site.site import Site
 from samaops.workflows import change, history
+from samaops.workflows.maintenance.daily import DAILY
 from samaops.workflows.maintenance.monthly import MONTHLY
 from samaops.workflows.maintenance.routines import ROUTINES
+from samaops.workflows.reports.foreign import Kept
 
 # A month of a busy site has some hundred.
 _MOST_CHANGES = 2000
 # What began so long before a period may go on in it: no job may take longer.
 _LONGEST_RUN = timedelta(days=1)
+# Between two daily runs, where one was missed; and the first one behind a time.
+_BEFORE, _BEHIND = timedelta(days=40), timedelta(days=3)
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -55,6 +61,32 @@ def routines(site: Site, since: datetime, until: datetime) -> tuple[RoutineRun, 
         for record in _records(site, routine.command, since, until)
     ]
     return tuple(sorted(found, key=lambda run: run.at))
+
+
+def kept(site: Site, since: datetime, until: datetime) -> tuple[Kept, ...]:
+    """Return which containers ran, and where the database was, as the daily runs around a time kept it, oldest first.
+
+    Raises UnavailableError.
+    """
+    records = _records(site, DAILY.command, since - _BEFORE, until + _BEHIND)
+    return tuple(
+        Kept(datetime.fromisoformat(record.at), _running(record), _revisions(record)) for record in records
+    )
+
+
+def _running(record: Record) -> Mapping[str, tuple[MadeContainer, ...]] | None:
+    plain = record.details.get("running")
+    if not isinstance(plain, Mapping) or not plain:
+        return None
+    return {str(server): tuple(_each(each, MadeContainer)) for server, each in plain.items()}
+
+
+def _revisions(record: Record) -> tuple[str, ...] | None:
+    plain = record.details.get("migration")
+    for each in plain.values() if isinstance(plain, Mapping) else ():
+        for version in _each([each], SchemaVersion):
+            return tuple(version.revisions)
+    return None
 
 
 def _records(site: Site, command: str, since: datetime, until: datetime) -> tuple[Record, ...]:

@@ -29,11 +29,14 @@ from samaops.site import chosen, redaction
 from samaops.site import jobs as table
 from samaops.site.jobs import Job
 from samaops.site.site import Site
+from samaops.workflows.schedule.announcing import Announcer, Compose
 from samaops.workflows.schedule.book import Book
 from samaops.workflows.schedule.processes import GroupProcesses
 from samaops.workflows.schedule.scheduler import Scheduler
 
 LOOK_SECONDS = 5.0
+# Of what failed while the scheduler was stopped; what is not told by then, the next one tells.
+_LAST_WORDS_SECONDS = 10.0
 
 
 class MachineClock:
@@ -79,8 +82,11 @@ def processes_of(site: Site) -> GroupProcesses:
     return GroupProcesses(command_of(site), directory() / "logs")
 
 
-def run(site: Site, tell: Callable[[str], None]) -> None:
-    """Be the scheduler until interrupted. Raises LockedError where this machine has one for this site."""
+def run(site: Site, tell: Callable[[str], None], compose: Compose) -> None:
+    """Be the scheduler until interrupted; ``compose`` words what is told of runs that failed.
+
+    Raises LockedError where this machine has one for this site.
+    """
     planned = table.all_of(site)
     journal = Journal(
         history.database_of(site.settings), site.name, lambda value: redaction.redacted(value, site)
@@ -89,7 +95,8 @@ def run(site: Site, tell: Callable[[str], None]) -> None:
     _take(only_one)
     processes = processes_of(site)
     book = Book(Ledger(journal, site.name), directory() / "unwritten.json", tell)
-    core = Scheduler(planned, book, processes, MachineClock(), this_process_now(), tell)
+    announcer = Announcer(site, compose, tell)
+    core = Scheduler(planned, book, processes, MachineClock(), this_process_now(), tell, announcer.ask)
     waker = _waker(planned, core)
     waker.start()
     try:
@@ -99,6 +106,7 @@ def run(site: Site, tell: Callable[[str], None]) -> None:
     finally:
         waker.shutdown(wait=False)
         core.stop(time.sleep)
+        announcer.stop(_LAST_WORDS_SECONDS)
         only_one.release()
         journal.close()
 

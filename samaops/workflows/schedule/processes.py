@@ -164,7 +164,7 @@ def _exit_code(log: str) -> int | None:
 
 
 def _last_words(log: str) -> str:
-    """Return the last line that says something; "" where none can be read."""
+    """Return the last line that says something, the advice behind it left out; "" where none can be read."""
     if not log:
         return ""
     try:
@@ -173,5 +173,6 @@ def _last_words(log: str) -> str:
             lines = file.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    squeezed = (" ".join(line.split()) for line in reversed(lines))
-    return next((line for line in squeezed if line), "")[:_LAST_CHARACTERS]
+    squeezed = [line for line in (" ".join(line.split()) for line in reversed(lines)) if line]
+    saying = (line for line in squeezed if not line.startswith("-> "))
+    return next(saying, next(iter(squeezed), ""))[:_LAST_CHARACTERS]

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from samaops.facts.schedule import (
+    BEGUN,
     BY_HAND,
     CAUGHT_UP,
     FAILED,
@@ -82,7 +83,10 @@ class _Active(Struct):
 
 
 class Scheduler:
-    """One scheduler of one site. ``tell`` says to people what happens."""
+    """One scheduler of one site. ``tell`` says to people what happens.
+
+    ``announce`` is given each run that has ended, and None now and then: those who do not look are told of what failed.
+    """
 
     # Between the polite end of a run and the other one: samaops takes back what it was changing.
     grace_seconds = 60.0
@@ -95,6 +99,7 @@ class Scheduler:
         clock: Clock,
         owner: Owner,
         tell: Callable[[str], None] = lambda _text: None,
+        announce: Callable[[Run | None], None] = lambda _run: None,
     ) -> None:
         self._jobs = {job.name: job for job in jobs}
         self._book = book
@@ -102,6 +107,7 @@ class Scheduler:
         self._clock = clock
         self._owner = owner
         self._tell = tell
+        self._announce = announce
         self._leader: Leader | None = None
         self._active: dict[int, _Active] = {}
         self._waiting: dict[int, Run] = {}
@@ -244,6 +250,7 @@ class Scheduler:
             self._pruned = passed
             often = [job.name for job in self._jobs.values() if job.interval_seconds(now) <= OFTEN_SECONDS]
             self._book.prune(now, often)
+        self._announce(None)
 
     def _close_lost(self, run: Run, now: datetime) -> None:
         """Close the row of a run whose scheduler is gone: as it ended, where that can be seen."""
@@ -262,7 +269,10 @@ class Scheduler:
         self._close(replace(run, exit_code=ended.exit_code), state, reason, now)
 
     def _close(self, run: Run, state: str, reason: str, now: datetime) -> None:
-        self._book.update(replace(run, state=state, reason=reason, ended_at=now))
+        closed = replace(run, state=state, reason=reason, ended_at=now)
+        self._book.update(closed)
+        if closed.state in BEGUN:
+            self._announce(closed)
 
     def _goes_on(self, run: Run, now: datetime) -> bool:
         """Return whether the run of a row goes on; of one on another machine, until its limit and some more."""
@@ -496,6 +506,7 @@ class Scheduler:
                 exit_code=ended.exit_code,
             )
             self._book.update(run)
+            self._announce(run)
             took = duration(run.seconds or 0.0)
             self._tell(" ".join(word for word in (f"{run.job}: {state}", f"({took})", reason) if word))
 

@@ -180,6 +180,72 @@ def test_a_silence_of_one_subject_or_of_what_is_above_a_code_covers_just_that() 
     assert not replace(above, code="serv").covers(DISK.code, DISK.subject)
 
 
+QUEUE = Finding(
+    "rabbitmq.queue.backlog",
+    Status.WARNING,
+    "rabbitmq/normal",
+    "2000 messages wait",
+    value=2000,
+    warning=1000,
+)
+
+
+def caused(*findings: Finding, verdict: Verdict = Verdict.CONFIRMED) -> Report:
+    """Return a report in which the first finding is the cause of the others."""
+    explains = tuple(finding.key for finding in findings)
+    return report(
+        *findings, causes=(Cause("disk-full", "disk-full", verdict, "servers/db", "full", explains=explains),)
+    )
+
+
+def told_under_a_silence(made: Report, held: Silence) -> tuple[str, ...]:
+    """Return what is told; a report is marked as silenced exactly where nothing is told."""
+    marked = marking.marked(made, (held,), NOW)
+    decision = deciding.decide(marked, (), (held,), manner())
+    assert {each.key for each in marked.findings if each.silenced is None} == set(decision.news.announced)
+    return decision.news.announced
+
+
+def test_what_a_silenced_finding_brings_about_is_silent_with_it_and_stays_visible() -> None:
+    made = caused(DISK, QUEUE)
+    assert told_under_a_silence(made, silence()) == ()
+    symptom = marking.marked(made, (silence(),), NOW).findings[1]
+    assert (symptom.status, symptom.silenced and symptom.silenced.by) == (Status.WARNING, "awa")
+    decision = deciding.decide(made, (), (silence(),), manner())
+    assert decision.seen == {1: {QUEUE.key: Seen("warning", 2000.0)}}
+    assert told_under_a_silence(report(DISK, QUEUE), silence()) == (QUEUE.key,), (
+        "nothing says that it comes of it"
+    )
+    assert told_under_a_silence(caused(DISK, QUEUE, verdict=Verdict.INCONCLUSIVE), silence()) == (QUEUE.key,)
+
+
+def test_what_a_silenced_symptom_comes_from_is_told() -> None:
+    own = replace(silence(), code=QUEUE.code, seen={})
+    assert told_under_a_silence(caused(DISK, QUEUE), own) == (DISK.key,)
+
+
+def test_a_symptom_that_gets_worse_is_told_though_its_cause_does_not() -> None:
+    measured = silence(seen={DISK.key: Seen("warning", 82.0), QUEUE.key: Seen("warning", 2000.0)})
+    assert told_under_a_silence(caused(DISK, replace(QUEUE, value=2900)), measured) == ()
+    assert told_under_a_silence(caused(DISK, replace(QUEUE, value=3000)), measured) == (QUEUE.key,)
+    worse = replace(QUEUE, status=Status.CRITICAL)
+    assert told_under_a_silence(caused(DISK, worse), measured) == (QUEUE.key,)
+
+
+def test_a_new_symptom_that_is_worse_than_what_was_silenced_is_told() -> None:
+    assert told_under_a_silence(caused(DISK, OTHER), silence()) == (OTHER.key,)
+    full = replace(DISK, status=Status.CRITICAL, value=95.0)
+    as_bad = silence(seen={DISK.key: Seen("critical", 95.0)})
+    assert told_under_a_silence(caused(full, OTHER), as_bad) == ()
+
+
+def test_a_cause_that_gets_worse_takes_the_silence_of_its_symptoms_with_it() -> None:
+    worse = replace(DISK, status=Status.CRITICAL, value=95.0)
+    decision = deciding.decide(caused(worse, QUEUE), known(DISK), (silence(),), manner(NOW + HOUR))
+    assert decision.news.announced == (worse.key, QUEUE.key)
+    assert list(decision.ended) == [1]
+
+
 def test_a_run_that_failed_is_a_trouble_until_one_does_not_and_told_again_for_another_reason() -> None:
     failed = report(errors=(ReportError("no lock", exit_code=77),))
     first = deciding.decide(failed, (), (), manner())

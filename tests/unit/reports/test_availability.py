@@ -65,6 +65,22 @@ def test_known_outages_are_exact_to_a_minute(tmp_path: Path) -> None:
     assert (left.minutes, left.spent, left.left_at_most, left.left_at_least) == (43.2, 21, 22.2, 22.2)
 
 
+def test_outages_say_by_how_much_they_may_be_off(tmp_path: Path) -> None:
+    site, begin = site_of(tmp_path), at("2026-06-01")
+
+    def shown(moment: datetime) -> list[Sample]:
+        return [service(DOWN, None) if moment.hour in (3, 9) and moment.minute < 5 else service()]
+
+    fill(samples_of(site), begin, 24 * 60, shown)
+    told = availability.table(site, periods.between(site, begin, begin + timedelta(days=1)))
+    assert any("each ± 1 min, all 2 together ± 2 min" in note for note in told.notes)
+    assert told.figures["outage_accuracy_minutes"] == 1
+    assert told.rows[0]["down_accuracy_minutes"] == 2
+    well = availability.table(site, periods.between(site, begin, begin + timedelta(hours=1)))
+    assert not any("±" in note for note in well.notes), "nothing was down"
+    assert well.rows[0]["down_accuracy_minutes"] == 0
+
+
 def test_what_nobody_saw_widens_the_interval(tmp_path: Path) -> None:
     site = site_of(tmp_path)
     filled(site, "2026-11", down=(("2026-11-03 02:00", 20),), gap=("2026-11-10 00:00", 360))

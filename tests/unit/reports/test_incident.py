@@ -149,7 +149,7 @@ def test_what_was_down_is_told_with_its_cause_and_who_repaired_it(site: Site) ->
     journal.close()
     make_change(site, "Restart the container samaconso_redis", "verified")
     table = hour(site, end + timedelta(seconds=59))
-    assert "service/vip is down, for 18 min" in texts(table)
+    assert "service/vip is down, for 18 min ± 1 min" in texts(table)
     assert "service/vip answers again" in texts(table)
     assert "the service was down for 18 min" in table.answer
     assert "cause: redis/workers: redis.access.refused; repaired by" in table.answer

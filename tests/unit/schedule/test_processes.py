@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pytest
+
 from samaops.facts.schedule import FAILED, INTERRUPTED, KILLED, OK, RUNNING, SKIPPED, TIMED_OUT, WARNING, Run
 from samaops.journal.owner import Owner, process_start
 from samaops.site.jobs import Job
@@ -44,6 +46,17 @@ def test_a_run_has_its_exit_code_and_its_last_words(tmp_path: Path) -> None:
     assert of.ended(run) == Ended(3, "two")
     assert Path(run.log).stat().st_mode & 0o777 == 0o600
     assert processes(tmp_path).ended(run) == Ended(3, "two"), "another scheduler can tell it too"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [("echo why; echo; echo '  -> do this'; exit 1", "why"), ("echo '-> do this'; exit 1", "-> do this")],
+)
+def test_the_advice_behind_a_message_is_not_why_a_run_failed(tmp_path: Path, script: str, words: str) -> None:
+    of = processes(tmp_path)
+    run = of.start(Run("daily", NOW, RUNNING, number=7), shell_job(script))
+    await_(lambda: of.ended_yet(run))
+    assert of.ended(run) == Ended(1, words)
 
 
 def test_what_a_run_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from samaops.model.history import STATUS_WORDS, PastChange
 from samaops.model.page import Section
 from samaops.model.table import Column
 from samaops.site.site import Site
+from samaops.workflows.reports import availability
 from samaops.workflows.reports.parts.words import (
     BAD,
     MOST_ROWS,
@@ -68,7 +69,7 @@ def incidents(site: Site, of: MonthlyReport) -> Section:
         Column("shown_repair", _("repair")),
     )
     answer = counted_incidents(of)
-    notes = cut(len(of.incidents))
+    notes = (*cut(len(of.incidents)), *((availability.accuracy(1),) if rows else ()))
     commands = tuple(str(row["command"]) for row in rows[:3]) or (
         typed(site, f"report availability --month {of.period.label}"),
     )

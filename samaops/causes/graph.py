@@ -17,6 +17,7 @@ from samaops.causes import (
     celery,
     disks,
     docker,
+    elsewhere,
     loadbalancer,
     network,
     objects,
@@ -49,6 +50,7 @@ from samaops.site.site import Site
 _LAYERS = (
     servers,
     disks,
+    elsewhere,
     docker,
     services,
     loadbalancer,

@@ -113,7 +113,9 @@ def sqlserver_slow(finding: Finding, view: View) -> Root | None:
     name, address = name_of(finding), str(finding.evidence.get("address") or "")
     words = {"name": name, "port": port_ms, "query": query_ms}
     if port_ms >= _WAY_SHARE * query_ms:
-        title = _("The way to {name} is slow: the connection alone takes {port} ms, of {query} ms for a query")
+        title = _(
+            "The way to {name} is slow: the connection alone takes {port} ms, of {query} ms for a query"
+        )
         return _slow_way(title.format(**words), finding, view, address, ours)
     title = _("{name} is slow itself: a connection takes {port} ms, a query {query} ms")
     text = _("Send this to the team of the SQL Servers: what it does meanwhile is theirs to see")
@@ -145,7 +147,9 @@ def time_in_the_application(finding: Finding, view: View) -> Root | None:
     connect_ms, first_ms = (round(float(str(time)), 1) for time in times)
     words = {"name": name_of(finding), "connect": connect_ms, "first": first_ms}
     if connect_ms >= _WAY_SHARE * first_ms:
-        title = _("The way to {name} is slow: the connection alone takes {connect} ms, of {first} ms for an answer")
+        title = _(
+            "The way to {name} is slow: the connection alone takes {connect} ms, of {first} ms for an answer"
+        )
         return _slow_way(title.format(**words), finding, view, _address(finding, view), ours)
     title = _(
         "{name} takes a connection in {connect} ms and answers after {first} ms, and all it needs is well: "
@@ -215,7 +219,9 @@ def names_do_not_resolve(_finding: Finding, view: View) -> Root | None:
 
     One name alone may be wrong in our own configuration.
     """
-    lost = view.matching(Trigger("*.unreachable", (Status.WARNING, Status.CRITICAL, Status.UNKNOWN), ("name",)))
+    lost = view.matching(
+        Trigger("*.unreachable", (Status.WARNING, Status.CRITICAL, Status.UNKNOWN), ("name",))
+    )
     reached = view.ok("*.unreachable")
     names = tuple(dict.fromkeys(_host_in(finding) or name_of(finding) for finding in lost))
     if len(names) < 2 or not reached:
@@ -248,14 +254,18 @@ def _host_in(finding: Finding) -> str:
 
 
 # Where a call to somebody else ends: in the words of requests, urllib3, httpx, aiohttp, and plain URLs.
-_HOST = re.compile(r"host='([A-Za-z0-9.-]+)'|https?://(?:[^/\s'\"@]*@)?([A-Za-z0-9.-]+)|to host ([A-Za-z0-9.-]+):\d")
+_HOST = re.compile(
+    r"host='([A-Za-z0-9.-]+)'|https?://(?:[^/\s'\"@]*@)?([A-Za-z0-9.-]+)|to host ([A-Za-z0-9.-]+):\d"
+)
 _DOES_NOT_SERVE = re.compile(
     r"timed? ?out|Timeout|refused|unreachable|Max retries exceeded|RemoteDisconnected|ConnectionReset|Connection aborted"
     r"|\b50[0234]\b|Service Unavailable|Bad Gateway|Internal Server Error",
     re.IGNORECASE,
 )
 # The proxy's own refusal, and a name that is not resolved, are no word on who is behind them.
-_OF_THE_WAY = re.compile(r"ProxyError|Tunnel connection failed|proxy|Name or service not known|name resolution", re.IGNORECASE)
+_OF_THE_WAY = re.compile(
+    r"ProxyError|Tunnel connection failed|proxy|Name or service not known|name resolution", re.IGNORECASE
+)
 _GOOGLE = (".googleapis.com", ".google.com", ".firebaseio.com")
 
 
@@ -276,7 +286,9 @@ def others_service(finding: Finding, view: View) -> Root | None:
     out = _way_out(view)
     if not out:
         return None
-    title = _("Calls to {host} fail, which is no configured part of this site; our way out is well").format(host=host)
+    title = _("Calls to {host} fail, which is no configured part of this site; our way out is well").format(
+        host=host
+    )
     text = _("Send this to those who run {host}: why it does not serve us is theirs to see").format(host=host)
     confirm = f"curl -sv -m 10 {_proxy_option(view.site)}{quoted(f'https://{host}/')}"
     return Root(
@@ -320,7 +332,10 @@ def _way_out(view: View) -> tuple[Finding, ...]:
         return ()
     wanted = [
         code
-        for system, code in (("proxy", "proxy.service.unreachable"), ("firebase", "firebase.host.unreachable"))
+        for system, code in (
+            ("proxy", "proxy.service.unreachable"),
+            ("firebase", "firebase.host.unreachable"),
+        )
         if view.site.section(system) is not None
     ]
     return _seen_well(view, *wanted) if wanted else ()
@@ -352,7 +367,10 @@ def fault_in_the_code(finding: Finding, view: View) -> Root | None:
     words = _words_of_failure(finding)
     if not _OF_THE_CODE.search(words) or _NOT_OF_THE_CODE.search(words):
         return None
-    if any(view.not_ok(code) for code in ("docker.image.differs", "release.running.differs", "docker.container.environment")):
+    if any(
+        view.not_ok(code)
+        for code in ("docker.image.differs", "release.running.differs", "docker.container.environment")
+    ):
         return None
     ours = tuple(_needed_by_tasks(view))
     if not ours:
@@ -361,7 +379,15 @@ def fault_in_the_code(finding: Finding, view: View) -> Root | None:
     title = _("{title}: an error of the application's own code, and all it needs is well")
     return Root(
         title.format(title=finding.title),
-        (_request(view, "developers.task", text, samaops(view.site, "diagnose --only celery"), playbook="notifications"),),
+        (
+            _request(
+                view,
+                "developers.task",
+                text,
+                samaops(view.site, "diagnose --only celery"),
+                playbook="notifications",
+            ),
+        ),
         Verdict.OUTSIDE,
         speaks_for=(words_of(finding), *_titles(ours)),
     )

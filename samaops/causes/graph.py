@@ -26,6 +26,7 @@ from samaops.causes import (
     postgresql_standby,
     postgresql_work,
     publishing,
+    quotas,
     rabbitmq,
     rabbitmq_access,
     redis,
@@ -50,6 +51,7 @@ from samaops.site.site import Site
 _LAYERS = (
     servers,
     disks,
+    quotas,
     elsewhere,
     docker,
     services,

@@ -12,8 +12,8 @@ from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed
 from samaops.collect import kept_files
 from samaops.collect.engine import Probe
-from samaops.collect.servers import quotas as quotas_reading
 from samaops.collect.sections import complaints_of, cut, refusal
+from samaops.collect.servers import quotas as quotas_reading
 from samaops.collect.values import lacking
 from samaops.facts.disks import most_telling
 from samaops.facts.portrait import Things, Trait, gather

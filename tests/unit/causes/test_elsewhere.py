@@ -16,10 +16,9 @@ from samaops.collect.store import Saved
 from samaops.config import playbooks
 from samaops.config.settings import Settings
 from samaops.facts.observation import Observation
-from samaops.model.cause import Cause, Verdict
+from samaops.model.cause import Verdict
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.report import Report
-from samaops.model.status import Status
 from samaops.render import words
 from samaops.workflows import diagnose
 

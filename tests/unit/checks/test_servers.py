@@ -61,7 +61,10 @@ def disk(percent: float, mount: str = "/data", **changes: object) -> ServerFacts
     return replace(HEALTHY, file_systems=(one,), **changes)
 
 
-def quota(space: QuotaUse, files: QuotaUse = QuotaUse(0, 0, 0), unseen: str = "") -> ServerFacts:
+UNLIMITED = QuotaUse(0, 0, 0)
+
+
+def quota(space: QuotaUse, files: QuotaUse = UNLIMITED, unseen: str = "") -> ServerFacts:
     one = Quota("/data", "user", 106, "postgres", space, files)
     return replace(HEALTHY, quotas=(Quotas("/data", "user", 3, () if unseen else (one,), unseen),))
 

@@ -225,13 +225,14 @@ def test_deleted_files_that_nobody_may_see_are_unknown() -> None:
 
 def test_a_quota_that_refuses_is_named_beside_one_that_could_not_be_read() -> None:
     refusing = quota(QuotaUse(10 * GB, 0, 10 * GB)).quotas or ()
-    facts = replace(HEALTHY, quotas=(*refusing, Quotas("/data", "project", unseen="no answer in time")))
+    unread = Quotas("/data", "project", unseen="no answer in time")
+    facts = replace(HEALTHY, quotas=(*refusing, unread))
     found = findings("servers.disk.quota", seen("servers/db", facts, "db"))["servers/db:/data"]
     assert found.title == (
         "The quota of user postgres on /data refuses more: 10.0 GB of 10.0 GB, whatever the disk has left"
     )
     assert found.evidence["quota_name"] == "postgres"
-    warned = replace(HEALTHY, quotas=(*(quota(QuotaUse(9 * GB, 0, 10 * GB)).quotas or ()), facts.quotas[1]))
+    warned = replace(HEALTHY, quotas=(*(quota(QuotaUse(9 * GB, 0, 10 * GB)).quotas or ()), unread))
     assert statuses("servers.disk.quota", seen("servers/db", warned, "db")) == {"servers/db:/data": "unknown"}
 
 

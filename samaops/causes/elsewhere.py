@@ -192,7 +192,7 @@ def _slow_way(title: str, finding: Finding, view: View, address: str, ours: tupl
     text = _("Send this to the network team: what lies between these two is theirs to see")
     look = samaops(view.site, "network")
     host = address.partition(":")[0]
-    confirm = (f"mtr -rwc 20 {operands(host)}",) if host else ()
+    confirm = (f"ping -c 20 {operands(host)}",) if host else ()
     return Root(
         title,
         (_request(view, "network.slow", text, look, *confirm),),
@@ -237,7 +237,7 @@ def names_do_not_resolve(_finding: Finding, view: View) -> Root | None:
                 "network.names",
                 text,
                 f"getent ahosts {operands(names[0])}",
-                "cat /etc/resolv.conf",
+                f"getent ahosts {operands(names[1])}",
             ),
         ),
         Verdict.OUTSIDE,

@@ -45,5 +45,5 @@ def abort(operation: Operation, site: Site) -> Outcome:
         raise ClientError(FailureKind.ABSENT, _("[minio] is not configured"), "configuration")
     with storage_of(minio, site).connect(minio.timeout) as connection:
         was_there = s3_uploads.abort(connection, of.bucket, of.key, of.id)
-    said = _("{size} given back").format(size=size(of.bytes)) if was_there else _("it was gone already")
-    return Outcome(True, said, measured={"bytes": of.bytes if was_there else 0})
+    words = _("{size} given back").format(size=size(of.bytes)) if was_there else _("it was gone already")
+    return Outcome(True, words, measured={"bytes": of.bytes if was_there else 0})

@@ -31,7 +31,7 @@ def quotas(server: ServerFacts, context: Context) -> Iterator[Finding]:
 
 
 def _of_mount(mount: str, quotas: list[Quotas], context: Context) -> Finding:
-    near = sorted((one for each in quotas for one in each.near), key=_order, reverse=True)
+    near = sorted((quota for each in quotas for quota in each.near), key=_order, reverse=True)
     unseen = next((each for each in quotas if each.unseen), None)
     evidence: Evidence = {"mount": mount, "limited": sum(each.limited for each in quotas)}
     if near and (unseen is None or _fullest(near[0])[1].refuses):
@@ -96,7 +96,11 @@ def _evidence_of(near: list[Quota]) -> Evidence:
         "hard": use.hard,
         "refuses": use.refuses,
         "near": [
-            {"kind": one.kind, "name": one.name or f"#{one.number}", "percent": _fullest(one)[1].percent}
-            for one in near[:_SHOWN]
+            {
+                "kind": quota.kind,
+                "name": quota.name or f"#{quota.number}",
+                "percent": _fullest(quota)[1].percent,
+            }
+            for quota in near[:_SHOWN]
         ],
     }

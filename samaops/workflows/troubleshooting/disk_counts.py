@@ -80,10 +80,10 @@ def _quota(seen: Servers) -> Station:
     """Count the quotas that refuse more; those that could not be read are told, and are none of them."""
     quotas = [(name, each) for name, facts in seen for each in facts.quotas or ()]
     refusing = [
-        f"{name} {one.mount} {one.name or one.number}"
+        f"{name} {quota.mount} {quota.name or quota.number}"
         for name, each in quotas
-        for one in each.near
-        if one.space.refuses or one.files.refuses
+        for quota in each.near
+        if quota.space.refuses or quota.files.refuses
     ]
     unseen = [f"{name} {each.mount}" for name, each in quotas if each.unseen]
     words = ", ".join(refusing) or (

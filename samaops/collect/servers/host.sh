@@ -144,7 +144,9 @@ quota_mounts() {
 # The first that does not answer in time ends it. Names come from the local files: a directory service may hang.
 quotas() {
   PATH=$PATH:/usr/sbin:/sbin
+  printf '%s\n' "$quota_places" | awk '{ kinds += length($1) } END { print "kinds", kinds + 0 }'
   printf '%s\n' "$quota_places" | while read -r kinds type point; do
+    [ -n "$kinds" ] || continue
     place=$(printf '%b' "$(printf '%s' "$point" | sed 's/\\\([0-7]\)/\\0\1/g')")
     for kind in u g p; do
       case $kinds in *$kind*) ;; *) continue ;; esac
@@ -178,7 +180,7 @@ quota_rows() {
 quotas_near_limit() {
   awk '$3 + $4 + $7 + $8 > 0 { limited++ }
     ($4 && $2 >= 0.8 * $4) || ($3 && $2 > $3) || ($8 && $6 >= 0.8 * $8) || ($7 && $6 > $7) { if (near++ < 20) print }
-    END { print "limited", limited + 0 }'
+    END { print "limited", limited + 0, (near > 20 ? 20 : near + 0) }'
 }
 
 quotas_named() {
@@ -230,7 +232,7 @@ look() {
   case $costly in *files*) kept_files ;; esac
   section quotas
   quota_places=$(quota_mounts)
-  [ -z "$quota_places" ] || quotas
+  quotas
   section kernel_log
   kernel_log
   nearly=$(full_mounts "$@")

@@ -145,7 +145,7 @@ def _facts(
         left_out=tuple(left_out.items()),
         links=tuple((path, place.lstrip("!")) for path, place in places.items() if place not in (path, "?")),
         configuration=_configuration(sections, mounts, configured),
-        quotas=probe.attempt("quotas", lambda: quotas_reading.read(sections["quotas"], ends)),
+        quotas=probe.attempt("quotas", lambda: quotas_reading.read(sections.get("quotas"), ends)),
     )
 
 

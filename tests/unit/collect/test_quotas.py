@@ -30,7 +30,7 @@ XFS_QUOTA = """#0                   0          0          0     00 [--------]   
 """
 
 
-def said(directory: Path, places: str, **programs: str) -> list[str]:
+def answered(directory: Path, places: str, **programs: str) -> list[str]:
     """Return what the script's function says of some mounts, where these programs are the only ones of quotas."""
     for name, text in programs.items():
         program = directory / name
@@ -55,7 +55,7 @@ def printing(text: str, exit_code: int = 0) -> str:
 
 
 def test_who_is_near_a_limit_is_read_from_repquota(tmp_path: Path) -> None:
-    (found,) = quotas.read(said(tmp_path, "u ext4 /srv/a\\040b", repquota=printing(REPQUOTA)), NOW)
+    (found,) = quotas.read(answered(tmp_path, "u ext4 /srv/a\\040b", repquota=printing(REPQUOTA)), NOW)
     assert (found.mount, found.kind, found.limited, found.unseen) == ("/srv/a b", "user", 3, "")
     assert found.near == (
         Quota("/srv/a b", "user", 1, "daemon", QuotaUse(10 * GB, 0, 10 * GB), QuotaUse(900, 0, 0)),
@@ -67,7 +67,7 @@ def test_who_is_near_a_limit_is_read_from_repquota(tmp_path: Path) -> None:
 
 
 def test_who_is_near_a_limit_is_read_from_xfs_quota(tmp_path: Path) -> None:
-    (found,) = quotas.read(said(tmp_path, "p xfs /data", xfs_quota=printing(XFS_QUOTA)), NOW)
+    (found,) = quotas.read(answered(tmp_path, "p xfs /data", xfs_quota=printing(XFS_QUOTA)), NOW)
     assert (found.kind, found.limited) == ("project", 2)
     assert [(one.number, one.space.refuses, one.files.refuses) for one in found.near] == [
         (42, False, True),
@@ -89,19 +89,23 @@ def test_who_is_near_a_limit_is_read_from_xfs_quota(tmp_path: Path) -> None:
 def test_what_could_not_be_looked_at_is_said(
     tmp_path: Path, places: str, programs: dict[str, str], unseen: str
 ) -> None:
-    found = quotas.read(said(tmp_path, places, **programs), NOW)
+    found = quotas.read(answered(tmp_path, places, **programs), NOW)
     assert found == (Quotas("/data", "user", unseen=unseen),)
 
 
 def test_a_mount_is_asked_for_each_kind_that_it_enforces(tmp_path: Path) -> None:
-    found = quotas.read(said(tmp_path, "ugp ext4 /data", repquota=printing(REPQUOTA)), NOW)
+    found = quotas.read(answered(tmp_path, "ugp ext4 /data", repquota=printing(REPQUOTA)), NOW)
     assert [one.kind for one in found] == ["user", "group", "project"]
 
 
 def test_without_quotas_there_are_none_and_a_spoiled_answer_is_refused() -> None:
-    assert quotas.read([], NOW) == ()
+    assert quotas.read(["kinds 0"], NOW) == ()
     with pytest.raises(ClientError):
-        quotas.read(["quota u /data", "row #1 daemon 10 x"], NOW)
+        quotas.read([], NOW)
+    with pytest.raises(ClientError):
+        quotas.read(None, NOW)
+    with pytest.raises(ClientError):
+        quotas.read(["kinds 1", "quota u /data", "row #1 daemon 10 x", "limited 1 1"], NOW)
 
 
 def test_the_mounts_that_enforce_quotas_are_those_whose_options_say_so(tmp_path: Path) -> None:

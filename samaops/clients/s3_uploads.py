@@ -65,6 +65,8 @@ def parts(connection: S3Connection, upload: Upload) -> Upload:
         query = f"{query}&part-number-marker={after}" if after else query
         target = f"{_target(upload)}?{query}&uploadId={quote(upload.id, safe='')}"
         page = xml_of(connection.request("GET", target, stage=PARTS), PARTS)
+        if page.findtext("{*}UploadId") != upload.id:
+            raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), PARTS)
         for part in page.iterfind("{*}Part"):
             count, total = count + 1, total + _number(part.findtext("{*}Size"))
             latest = max(latest, _moment(part.findtext("{*}LastModified"), PARTS))
@@ -119,7 +121,9 @@ def _moment(text: str | None, stage: str) -> float:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() else 0
+    if not text or not text.isdigit():
+        raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), PARTS)
+    return int(text)
 
 
 def _target(upload: Upload) -> str:

@@ -28,7 +28,7 @@ def read(lines: Sequence[str] | None, now: float) -> tuple[Quotas, ...]:
         kinds = int(lines[0].removeprefix("kinds "))
         blocks = _blocks(lines[1:])
         quotas = tuple(_read_block(block, now) for block in blocks)
-    except (ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise _incomplete(lines) from error
     is_cut_short = any(block[-1] == _LATE for block in blocks)
     if len(quotas) != kinds and not is_cut_short:
@@ -48,7 +48,7 @@ def _blocks(lines: Sequence[str]) -> list[list[str]]:
 
 def _read_block(block: Sequence[str], now: float) -> Quotas:
     letter, mount = block[0].split(" ", 2)[1:]
-    quotas = Quotas(mount, _KINDS[letter] if letter in _KINDS else letter)
+    quotas = Quotas(mount, _KINDS[letter])
     word, _space, rest = block[-1].partition(" ")
     if word == "limited":
         limited, near = (int(number) for number in rest.split(" "))
@@ -85,5 +85,7 @@ def _is_over(grace: str, now: float) -> bool:
 
 
 def _incomplete(lines: Sequence[str]) -> ClientError:
-    message = _("the server's answer is not complete, it has: {sections}").format(sections=", ".join(lines[:5]))
+    message = _("the server's answer is not complete, it has: {sections}").format(
+        sections=", ".join(lines[:5])
+    )
     return ClientError(FailureKind.GARBAGE, message, "quotas")

@@ -286,7 +286,7 @@ def others_service(finding: Finding, view: View) -> Root | None:
     out = _way_out(view)
     if not out:
         return None
-    title = _("Calls to {host} fail, which is no configured part of this site; our way out is well").format(
+    title = _("Calls to {host}, which is no configured part of this site, fail; our way out is well").format(
         host=host
     )
     text = _("Send this to those who run {host}: why it does not serve us is theirs to see").format(host=host)

@@ -243,6 +243,7 @@ def names_do_not_resolve(_finding: Finding, view: View) -> Root | None:
         Verdict.OUTSIDE,
         triggers=lost,
         speaks_for=(*(words_of(finding) for finding in lost[:_SHOWN]), *_titles(reached)),
+        speaks_against=(_("unless another machine resolves them: then it is this one's /etc/resolv.conf"),),
     )
 
 

@@ -33,7 +33,7 @@ _WAL_SUFFERS = ("postgresql.wal.large", "postgresql.xmin.pinned", "postgresql.ar
 # Who cannot write on the server whose disk it is, and only in the ways in which that shows: what was stopped on
 # request, paused, or is full of keys or locked, is a fault of its own.
 _LITTLE_SPACE = same_server("rabbitmq.alarm.disk", "rabbitmq.disk.low", "rabbitmq.connection.blocked")
-_CANNOT_WRITE = (
+CANNOT_WRITE = (
     *_LITTLE_SPACE,
     *same_server(
         "postgresql.recovery.active",
@@ -76,7 +76,7 @@ _FULL_DISK_BESIDE = (
     on="servers.disk.readonly",
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=(*_CANNOT_WRITE, *same_subject("servers.disk.*")),
+    effects=(*CANNOT_WRITE, *same_subject("servers.disk.*")),
 )
 def filesystem_read_only(finding: Finding, view: View) -> Root:
     """The kernel remounted a file system."""
@@ -101,7 +101,7 @@ _filler = partial(
     root,
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
+    effects=(*CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
 )
 
 
@@ -128,7 +128,7 @@ _NO_SPACE_SHARE = 0.02
 
 def _suffering(finding: Finding, full: tuple[Finding, ...], view: View) -> Effects:
     """Return what full disks produce: with some space left only the broker stops, by a limit of its own."""
-    suffering = _LITTLE_SPACE if all(map(_has_space, full)) else _CANNOT_WRITE
+    suffering = _LITTLE_SPACE if all(map(_has_space, full)) else CANNOT_WRITE
     return produced((*suffering, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)), finding, view.site)
 
 
@@ -264,7 +264,7 @@ def docker_images_grown(finding: Finding, view: View) -> Root | None:
     on=each(*_FULL_DISK),
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
+    effects=(*CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
 )
 def filled_by_its_owner(finding: Finding, view: View) -> Root | None:
     """No fault was seen that fills a disk: then whoever holds the most of it, or what is no file at all."""
@@ -284,7 +284,7 @@ def _has_filler(disk: Finding, view: View) -> bool:
     on=each(*_FULL_DISK),
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=(*_CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
+    effects=(*CANNOT_WRITE, *_FULL_DISK_BESIDE, *same_server(*_WAL_SUFFERS)),
     distinguished_from=("broker-disk-alarm", "container-crashed"),
 )
 def disk_full(finding: Finding, view: View) -> Root | None:

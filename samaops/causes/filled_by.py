@@ -98,10 +98,10 @@ _OWNED: Mapping[str, _Owned] = {
     owners.UPLOADS: _Owned(
         "uploads-left-unfinished",
         N_("Uploads that were never finished fill {mount} of {server}"),
-        _look(
-            "disk.uploads",
-            N_("Abort them through S3, by a rule of the bucket; never rm on MinIO's disk"),
-            "disk usage --server {server} {path}",
+        lambda _share, _finding, site: destructive(
+            "disk.abort_uploads",
+            _("Abort those that are older than a day, through S3, each by its name; never rm on MinIO's disk"),
+            samaops(site, "disk abort-uploads"),
         ),
     ),
     owners.REDIS: _Owned(

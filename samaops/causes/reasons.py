@@ -31,6 +31,10 @@ _ADVICE = {
         _MOUNTS,
     ),
     "space": (N_("Find what fills the file system it writes to"), "df -h"),
+    "quota": (
+        N_("See whose quota refuses it: its user's, its group's, or the project's of that directory"),
+        "repquota -augP",
+    ),
     "memory": (N_("Compare its memory limit with what it uses"), "docker stats --no-stream"),
     "login": (N_("Compare the user and the password it is given with those of its peers"), _VARIABLES),
     "rejected": (N_("Read pg_hba.conf from above: the first line that fits decides"), _VARIABLES),
@@ -50,6 +54,7 @@ _ENDING = (
     "rights",
     "read-only",
     "space",
+    "quota",
     "memory",
     "port",
     "damaged",

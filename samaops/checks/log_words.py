@@ -25,6 +25,7 @@ KINDS = {
     "rights": N_("it has not the right to do so"),
     "read-only": N_("it may only read: what it writes to is read-only"),
     "space": N_("no space is left where it writes"),
+    "quota": N_("its quota on the disk is used up"),
     "memory": N_("memory ran out"),
     "login": N_("its user or password is refused"),
     "rejected": N_("the rules of access (pg_hba.conf) refuse it"),
@@ -47,6 +48,7 @@ KINDS = {
 }
 # Nobody else looks whether these are so now: they are worth a warning of their own while they are written.
 _SEEN_BY_NOBODY_ELSE = (
+    "quota",
     "rights",
     "absent",
     "damaged",
@@ -68,7 +70,8 @@ _GOES_ON = ("process", "unknown message")
 
 # The errors of the operating system, as every program writes them.
 _COMMON = (
-    ("space", r"no space left|ENOSPC|disk quota exceeded|aucun espace disponible|quota d'espace disque"),
+    ("quota", r"disk quota exceeded|EDQUOT|quota d'espace disque"),
+    ("space", r"no space left|ENOSPC|aucun espace disponible"),
     ("read-only", r"read-only file ?system|EROFS|accessible en lecture seul"),
     ("memory", r"cannot allocate memory|ENOMEM|out of memory|MemoryError|ne peut allouer de la m|mémoire épuisée"),
     ("rights", r"permission denied|EACCES|operation not permitted|permission non accordée"),

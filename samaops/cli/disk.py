@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from samaops.changes.disk.reserving import GIVEN_UP
+from samaops.changes.disk.uploads import USUAL_HOURS
 from samaops.cli import moments
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.looking import LookCommand
@@ -90,6 +91,30 @@ def clean(
 ) -> None:
     """Give space back."""
     ctx.obj.change("disk clean", server or "", only or "")
+
+
+@app.command(
+    "abort-uploads",
+    help=N_("Abort uploads to MinIO that were never finished: each by its name, none that is young."),
+    cls=ChangeCommand,
+)
+def abort_uploads(
+    ctx: typer.Context,
+    bucket: Annotated[
+        str | None, typer.Argument(metavar="[BUCKET]", help=N_("One bucket; all when absent."))
+    ] = None,
+    older_than: Annotated[
+        int,
+        typer.Option(
+            "--older-than",
+            metavar="HOURS",
+            min=1,
+            help=N_("Only those to which nothing came for so many hours."),
+        ),
+    ] = int(USUAL_HOURS),
+) -> None:
+    """Abort unfinished uploads."""
+    ctx.obj.change("disk abort-uploads", bucket or "", str(older_than))
 
 
 @app.command(

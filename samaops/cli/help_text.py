@@ -302,6 +302,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("disk clean --server workers --dry-run", N_("what can be given back without losing anything")),
         ("disk clean --server workers --only journal", N_("the oldest of the journal, by name")),
     ),
+    "disk abort-uploads": (
+        ("disk abort-uploads --dry-run", N_("which uploads were never finished, how old and how large")),
+        (
+            "disk abort-uploads uploads --older-than 72",
+            N_("abort those of one bucket that are older than three days"),
+        ),
+    ),
     "disk reserve": (
         ("disk reserve --server db --mount /data --size 500M", N_("keep a reserve for an emergency")),
         ("disk reserve --server db --give-up", N_("and give it up: its space is free at once")),

@@ -85,7 +85,7 @@ class S3Connection:
 
     def buckets(self) -> tuple[str, ...]:
         """Return the names of the buckets these credentials see."""
-        document = _document(self.request("GET", "/", stage=STAGE), STAGE)
+        document = xml_of(self.request("GET", "/", stage=STAGE), STAGE)
         if document.find("{*}Buckets") is None:
             raise ClientError(FailureKind.GARBAGE, _("the answer is not S3's"), STAGE)
         names = document.findall("{*}Buckets/{*}Bucket/{*}Name")
@@ -103,12 +103,12 @@ class S3Connection:
         """List objects whose names come after this one, at most so many, in the order of their names' bytes."""
         names = {"encoding-type": "url", "list-type": "2", "max-keys": str(most), "start-after": after}
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in names.items() if value)
-        return _page(_document(self.request("GET", f"/{quote(bucket, safe='')}?{query}"), "list objects"))
+        return _page(xml_of(self.request("GET", f"/{quote(bucket, safe='')}?{query}"), "list objects"))
 
     def folders(self, bucket: str) -> tuple[str, ...]:
         """Return the first parts of the names up to a slash, of the first thousand names and parts."""
         query = "delimiter=%2F&encoding-type=url&list-type=2&max-keys=1000"
-        document = _document(self.request("GET", f"/{quote(bucket, safe='')}?{query}"), "list objects")
+        document = xml_of(self.request("GET", f"/{quote(bucket, safe='')}?{query}"), "list objects")
         decode = unquote if document.findtext("{*}EncodingType") == "url" else str
         return tuple(decode(each.text or "") for each in document.findall("{*}CommonPrefixes/{*}Prefix"))
 
@@ -195,7 +195,7 @@ def signed(request: Request, authority: str, keys: tuple[str, str], moment: date
 
 
 def _refusal(answer: HttpAnswer, stage: str) -> ClientError:
-    document = _document(answer, stage)
+    document = xml_of(answer, stage)
     code = document.findtext("{*}Code") or f"HTTP {answer.status}"
     words = f"{code}: {document.findtext('{*}Message')}"
     return ClientError(_KIND_OF_CODE.get(code, FailureKind.ERROR), words[:_WORDS_CHARACTERS], stage)
@@ -209,7 +209,8 @@ class _WithoutDoctype(ElementTree.TreeBuilder):
         raise ElementTree.ParseError(f"{name}, {public}, {system}")
 
 
-def _document(answer: HttpAnswer, stage: str) -> ElementTree.Element:
+def xml_of(answer: HttpAnswer, stage: str) -> ElementTree.Element:
+    """Return an answer's XML, read without entities. Raises ClientError."""
     parser = ElementTree.XMLParser(target=_WithoutDoctype())  # noqa: S314 - bounded, without entities
     try:
         return ElementTree.fromstring(whole(answer, stage), parser)  # noqa: S314

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 from samaops.facts.log import LogLine
@@ -122,6 +124,56 @@ class Crowd(Struct, frozen=True):
     entries: tuple[tuple[str, int], ...]
 
 
+class QuotaUse(Struct, frozen=True):
+    """What somebody has of a quota, in bytes or files: 0 where there is no such limit. ``is_over`` where the grace is over."""
+
+    used: int
+    soft: int
+    hard: int
+    is_over: bool = False
+
+    @property
+    def limit(self) -> int:
+        """What refuses next: the hard limit, else the soft one."""
+        return self.hard or self.soft
+
+    @property
+    def percent(self) -> float:
+        """Return the share of the limit that is used; 0 where there is none."""
+        return round(100 * self.used / self.limit, 1) if self.limit else 0.0
+
+    @property
+    def refuses(self) -> bool:
+        """Return whether the kernel refuses more (EDQUOT): at the hard limit, or over the soft one when its grace is over."""
+        return bool(self.hard and self.used >= self.hard) or bool(
+            self.soft and self.used > self.soft and self.is_over
+        )
+
+
+class Quota(Struct, frozen=True):
+    """The quota of a user, a group or a project (``kind``) on one mount that is used for four fifths at least."""
+
+    mount: str
+    kind: str
+    number: int
+    name: str
+    space: QuotaUse
+    files: QuotaUse
+
+
+class Quotas(Struct, frozen=True):
+    """The quotas of one mount of one kind: how many have a limit, and those that are near it.
+
+    ``unseen`` says why nobody could look: no tool, refused, no answer in time; "" where it was looked.
+    """
+
+    mount: str
+    kind: str
+    limited: int = 0
+    near: tuple[Quota, ...] = ()
+    unseen: str = ""
+
+
 class ServerFacts(Struct, frozen=True):
     """One reading of a server. Sizes in bytes.
 
@@ -130,8 +182,12 @@ class ServerFacts(Struct, frozen=True):
     ``biggest`` are empty when no file system is nearly full: nobody searched then.
 
     ``unanswered`` are the mounts of which df got no numbers, with why; ``left_out`` those that nobody fills, with their
-    type; ``links`` the configured paths that lead elsewhere, with where.
+    type; ``links`` the configured paths that lead elsewhere, with where. ``quotas`` are those that are enforced, None where
+    nobody asked.
     """
+
+    # A look of an earlier version has none.
+    MAY_BE_UNASKED: ClassVar[tuple[str, ...]] = ("quotas",)
 
     kernel: str
     boot_id: str
@@ -161,6 +217,7 @@ class ServerFacts(Struct, frozen=True):
     configuration: Things | None = None
     runnable: int = 0
     crowded: tuple[Crowd, ...] = ()
+    quotas: tuple[Quotas, ...] | None = None
 
     @property
     def is_busy(self) -> bool:

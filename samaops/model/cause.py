@@ -15,6 +15,7 @@ class Verdict(str, Enum):
 
     CONFIRMED = "confirmed"
     PROBABLE = "probable"
+    OUTSIDE = "outside"  # our side is well, and what would prove the rest is another team's to look at
     INCONCLUSIVE = "inconclusive"
 
     def __str__(self) -> str:

@@ -27,6 +27,7 @@ _STATUS_WORDS = {
 _VERDICT_WORDS = {
     Verdict.CONFIRMED: N_("confirmed"),
     Verdict.PROBABLE: N_("probable"),
+    Verdict.OUTSIDE: N_("outside our sight"),
     Verdict.INCONCLUSIVE: N_("inconclusive"),
 }
 _RISK_WORDS = {

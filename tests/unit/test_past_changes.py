@@ -345,6 +345,8 @@ TYPED = [
     ("docker set-limit", ("c", "768m"), "docker set-limit c 768m"),
     ("disk clean", ("", ""), "disk clean"),
     ("disk clean", ("db", "logs,journal"), "disk clean --server db --only logs,journal"),
+    ("disk abort-uploads", ("", "24"), "disk abort-uploads"),
+    ("disk abort-uploads", ("uploads", "72"), "disk abort-uploads uploads --older-than 72"),
     ("disk reserve", ("db", "/data", "500M"), "disk reserve --server db --mount /data --size 500M"),
     ("disk reserve", ("db", "/data", "--give-up"), "disk reserve --server db --mount /data --give-up"),
     ("release record", (), "release record"),

@@ -14,5 +14,6 @@ from samaops.collect.maintenance import (  # noqa: F401 - they register their lo
     rotation,
     safety,
     silences,
+    uploads,
     use,
 )

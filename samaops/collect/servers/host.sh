@@ -127,6 +127,73 @@ crowded() {
   done
 }
 
+# Mount points on which quotas are enforced, each with their kinds (u: user, g: group, p: project) and its type.
+quota_mounts() {
+  awk '{
+    dash = 0; for (i = 7; i <= NF; i++) if ($i == "-") { dash = i; break }
+    if (!dash || seen[$3]++) next
+    options = "," $(dash + 3) ","; kinds = ""
+    if (options ~ /,(usrquota|usrjquota=[^,]*),/) kinds = kinds "u"
+    if (options ~ /,(grpquota|grpjquota=[^,]*),/) kinds = kinds "g"
+    if (options ~ /,prjquota,/) kinds = kinds "p"
+    if (kinds != "") print kinds, $(dash + 1), $5
+  }' /proc/self/mountinfo | head -n 4
+}
+
+# What of these quotas is used for four fifths at least: #ID, its name, KiB (used, soft, hard, grace), files (the same).
+# The first that does not answer in time ends it. Names come from the local files: a directory service may hang.
+quotas() {
+  PATH=$PATH:/usr/sbin:/sbin
+  printf '%s\n' "$quota_places" | awk '{ kinds += length($1) } END { print "kinds", kinds + 0 }'
+  printf '%s\n' "$quota_places" | while read -r kinds type point; do
+    [ -n "$kinds" ] || continue
+    place=$(printf '%b' "$(printf '%s' "$point" | sed 's/\\\([0-7]\)/\\0\1/g')")
+    for kind in u g p; do
+      case $kinds in *$kind*) ;; *) continue ;; esac
+      printf 'quota %s %s\n' "$kind" "$place"
+      rows=$(quota_rows "$kind" "$type" "$place" 2>&1)
+      case $? in
+        0) printf '%s\n' "$rows" | grep '^#' | quotas_near_limit | quotas_named "$kind" ;;
+        3) echo absent ;;
+        124 | 137) echo late; exit ;;
+        *) printf 'refused %s\n' "$(printf '%s\n' "$rows" | head -n 1)" ;;
+      esac
+    done
+  done
+}
+
+# quota's own tool reads all kinds of file systems; xfs_quota is there where XFS is.
+quota_rows() {
+  if command -v repquota >/dev/null; then
+    case $1 in p) flag=-P ;; *) flag=-$1 ;; esac
+    found=$(LC_ALL=C as_root timeout -k 1 1 repquota -O csv -n -p "$flag" -- "$3") || { left=$?; echo "$found"; return $left; }
+    printf '%s\n' "$found" | awk -F, '{ print $1, $4, $5, $6, $7 + 0, $8, $9, $10, $11 + 0 }'
+  elif [ "$2" = xfs ] && command -v xfs_quota >/dev/null; then
+    found=$(LC_ALL=C as_root timeout -k 1 1 xfs_quota -x -c "report -$1 -n -N -b -i" "$3") || { left=$?; echo "$found"; return $left; }
+    printf '%s\n' "$found" | sed 's/\[0 days\]/over/g; s/\[-*\]/0/g; s/\[[^]]*\]/later/g' |
+      awk '{ print $1, $2, $3, $4, $6, $7, $8, $9, $11 }'
+  else
+    return 3
+  fi
+}
+
+quotas_near_limit() {
+  awk '$3 + $4 + $7 + $8 > 0 { limited++ }
+    ($4 && $2 >= 0.8 * $4) || ($3 && $2 > $3) || ($8 && $6 >= 0.8 * $8) || ($7 && $6 > $7) { if (near++ < 20) print }
+    END { print "limited", limited + 0, (near > 20 ? 20 : near + 0) }'
+}
+
+quotas_named() {
+  case $1 in u) names=/etc/passwd column=3 ;; g) names=/etc/group column=3 ;; *) names=/etc/projid column=2 ;; esac
+  while read -r id rest; do
+    case $id in
+      limited) echo "limited $rest" ;;
+      *) name=$(awk -F: -v id="${id#?}" -v column=$column '$column == id { print $1; exit }' $names 2>/dev/null)
+        echo "row $id ${name:--} $rest" ;;
+    esac
+  done
+}
+
 # Of files that are kept by hand, the time and the digest of each; what only root may read, as root.
 kept_files() {
   section files
@@ -163,6 +230,9 @@ look() {
   section fstab
   [ -r /etc/fstab ] && cat /etc/fstab
   case $costly in *files*) kept_files ;; esac
+  section quotas
+  quota_places=$(quota_mounts)
+  quotas
   section kernel_log
   kernel_log
   nearly=$(full_mounts "$@")

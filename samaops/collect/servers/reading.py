@@ -13,6 +13,7 @@ from samaops.clients.shell import Completed
 from samaops.collect import kept_files
 from samaops.collect.engine import Probe
 from samaops.collect.sections import complaints_of, cut, refusal
+from samaops.collect.servers import quotas as quotas_reading
 from samaops.collect.values import lacking
 from samaops.facts.disks import most_telling
 from samaops.facts.portrait import Things, Trait, gather
@@ -144,6 +145,7 @@ def _facts(
         left_out=tuple(left_out.items()),
         links=tuple((path, place.lstrip("!")) for path, place in places.items() if place not in (path, "?")),
         configuration=_configuration(sections, mounts, configured),
+        quotas=probe.attempt("quotas", lambda: quotas_reading.read(sections.get("quotas"), ends)),
     )
 
 

@@ -76,8 +76,24 @@ def _seen(seen: Servers) -> Station:
     return Station("visible", None, round(held / _MB), size(held), {"held_bytes": held}, "MB")
 
 
+def _quota(seen: Servers) -> Station:
+    """Count the quotas that refuse more; those that could not be read are told, and are none of them."""
+    quotas = [(name, each) for name, facts in seen for each in facts.quotas or ()]
+    refusing = [
+        f"{name} {quota.mount} {quota.name or quota.number}"
+        for name, each in quotas
+        for quota in each.near
+        if quota.space.refuses or quota.files.refuses
+    ]
+    unseen = [f"{name} {each.mount}" for name, each in quotas if each.unseen]
+    words = ", ".join(refusing) or (
+        _("not read: {mounts}").format(mounts=", ".join(unseen)) if unseen else ""
+    )
+    return Station("quota", None, len(refusing), words, {"refusing": refusing, "unseen": unseen}, "quotas")
+
+
 _OF_SERVERS: dict[str, Callable[[Servers], Station]] = {
-    "writable": _writable, "space": _space, "inodes": _inodes, "visible": _seen,
+    "writable": _writable, "space": _space, "inodes": _inodes, "quota": _quota, "visible": _seen,
 }  # fmt: skip
 
 

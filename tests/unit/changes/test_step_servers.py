@@ -45,6 +45,7 @@ from tests.unit.changes import test_rollback_database_plans as going_back
 from tests.unit.changes import test_rotation_plans as rotating
 from tests.unit.changes import test_session_plans as sessions
 from tests.unit.changes import test_upkeep_plans as upkeep
+from tests.unit.changes import test_upload_plans as uploads
 from tests.unit.changes.test_plans import (
     CONTAINER,
     NODE,
@@ -202,6 +203,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ),
     ("disk clean", ("workers", "rotated,logs,container-logs,journal,packages"), (disks.observed(),)),
     ("disk clean", ("workers", "deleted,cache"), (disks.holding(), disks.caching())),
+    ("disk abort-uploads", ("", "24"), (uploads.observed(),)),
     ("disk reserve", ("workers", "/data", "100M"), (disks.observed(),)),
     ("disk reserve", ("workers", "/data", "--give-up"), (disks.observed(reserve=10**8),)),
     ("docker cleanup", ("workers",), (seen("images/workers", IMAGES, "workers"),)),

@@ -13,6 +13,9 @@ from samaops.facts.servers import (
     FileSystem,
     KernelLog,
     OomKill,
+    Quota,
+    Quotas,
+    QuotaUse,
     ReachFacts,
     ReadOnlyMount,
     ServerFacts,
@@ -58,6 +61,14 @@ def disk(percent: float, mount: str = "/data", **changes: object) -> ServerFacts
     return replace(HEALTHY, file_systems=(one,), **changes)
 
 
+UNLIMITED = QuotaUse(0, 0, 0)
+
+
+def quota(space: QuotaUse, files: QuotaUse = UNLIMITED, unseen: str = "") -> ServerFacts:
+    one = Quota("/data", "user", 106, "postgres", space, files)
+    return replace(HEALTHY, quotas=(Quotas("/data", "user", 3, () if unseen else (one,), unseen),))
+
+
 def oom(*kills: OomKill) -> ServerFacts:
     return replace(HEALTHY, kernel_log=KernelLog("dmesg", None, kills), oom_kills_since_boot=len(kills))
 
@@ -100,6 +111,16 @@ CASES: list[tuple[str, object, str, str]] = [
     ("servers.disk.inodes", disk(50), ":/data", "ok"),
     ("servers.disk.inodes", disk(85), ":/data", "warning"),
     ("servers.disk.inodes", disk(95), ":/data", "critical"),
+    ("servers.disk.quota", HEALTHY, "", "skipped"),
+    ("servers.disk.quota", replace(HEALTHY, quotas=()), "", "ok"),
+    ("servers.disk.quota", quota(QuotaUse(5 * GB, 0, 10 * GB)), ":/data", "ok"),
+    ("servers.disk.quota", quota(QuotaUse(9 * GB, 0, 10 * GB)), ":/data", "warning"),
+    ("servers.disk.quota", quota(QuotaUse(10 * GB - 4096, 0, 10 * GB)), ":/data", "warning"),
+    ("servers.disk.quota", quota(QuotaUse(10 * GB, 0, 10 * GB)), ":/data", "critical"),
+    ("servers.disk.quota", quota(QuotaUse(6 * GB, 5 * GB, 10 * GB)), ":/data", "ok"),
+    ("servers.disk.quota", quota(QuotaUse(6 * GB, 5 * GB, 10 * GB, is_over=True)), ":/data", "critical"),
+    ("servers.disk.quota", quota(QuotaUse(0, 0, 0), files=QuotaUse(1000, 0, 1000)), ":/data", "critical"),
+    ("servers.disk.quota", quota(QuotaUse(0, 0, 0), unseen="no tool"), ":/data", "unknown"),
     ("servers.disk.readonly", HEALTHY, "", "ok"),
     (
         "servers.disk.readonly",
@@ -200,6 +221,19 @@ def test_a_name_that_does_not_resolve_is_unknown() -> None:
 def test_deleted_files_that_nobody_may_see_are_unknown() -> None:
     observation = seen("servers/db", replace(HEALTHY, deleted=None), "db", {"deleted": NOT_ALLOWED})
     assert statuses("servers.disk.deleted_open", observation) == {"servers/db": "unknown"}
+
+
+def test_a_quota_that_refuses_is_named_beside_one_that_could_not_be_read() -> None:
+    refusing = quota(QuotaUse(10 * GB, 0, 10 * GB)).quotas or ()
+    unread = Quotas("/data", "project", unseen="no answer in time")
+    facts = replace(HEALTHY, quotas=(*refusing, unread))
+    found = findings("servers.disk.quota", seen("servers/db", facts, "db"))["servers/db:/data"]
+    assert found.title == (
+        "The quota of user postgres on /data refuses more: 10.0 GB of 10.0 GB, whatever the disk has left"
+    )
+    assert found.evidence["quota_name"] == "postgres"
+    warned = replace(HEALTHY, quotas=(*(quota(QuotaUse(9 * GB, 0, 10 * GB)).quotas or ()), unread))
+    assert statuses("servers.disk.quota", seen("servers/db", warned, "db")) == {"servers/db:/data": "unknown"}
 
 
 def clock(name: str, offset: float) -> object:

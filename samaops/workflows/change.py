@@ -190,7 +190,7 @@ def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:
         started_at=datetime.now(timezone.utc),
         findings=tuple(_finding(plan, each) for each in left_out),
         actions=actions,
-        errors=tuple(_errors(site, applied)) if applied else (),
+        errors=tuple(_errors(site, plan, applied)) if applied else (),
         answer=_answer(site, plan, applied),
     )
 
@@ -219,7 +219,7 @@ def not_planned(error: SamaopsError) -> Report:
     return Report(command="", started_at=datetime.now(timezone.utc), errors=errors)
 
 
-def _errors(site: Site, applied: Applied) -> list[ReportError]:
+def _errors(site: Site, plan: Plan, applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
     hint = chosen.same(samaops(site, f"history show {applied.change}"))
@@ -228,6 +228,9 @@ def _errors(site: Site, applied: Applied) -> list[ReportError]:
         left = [_("what was done has been taken back")]
     elif applied.exit_code in (REFUSED, LOCKED):
         left = [_("nothing was changed")]
+    if plan.rest and ActionStatus.PLANNED in applied.statuses:
+        text = _("the others are as they were; to go on with the rest: {command}")
+        left.append(text.format(command=chosen.same(samaops(site, plan.rest))))
     message = joined([applied.failure.rstrip("."), *left])
     return [ReportError(message, hint, applied.exit_code)]
 

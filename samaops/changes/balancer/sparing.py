@@ -13,7 +13,7 @@ from samaops.errors import UsageError
 from samaops.facts.loadbalancer import ENABLED, OFFLINE, BigIpFacts, MemberFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
-from samaops.model.plan import Condition, Operation, Step
+from samaops.model.plan import Condition, Operation, Scalar, Step
 from samaops.site.site import Site
 
 PUT_BACK = "balancer.put_back"
@@ -81,7 +81,7 @@ def _others_serve(snapshot: Snapshot, site: Site, member: MemberFacts, spared: S
     text = _("at least {least} other members serve").format(least=spared.least)
     if spared.least == 1:
         text = _("another member serves")
-    of = (member.name, site.healthy_status(), spared.least, *pairs)
+    of: tuple[Scalar, ...] = (member.name, site.healthy_status(), spared.least, *pairs)
     return Condition("balancer.may_leave", of, True, text)
 
 

@@ -97,8 +97,8 @@ def _container(snapshot: Snapshot, server: str, name: str) -> Container:
 def looks(site: Site, name: str) -> tuple[str, ...]:
     """Return what must be observed before a container is restarted. Raises UsageError and RefusedError."""
     server_of(site, name)
-    more = ("api",) if _api_member(site, name) else ()
-    more = (*more, *balancer.POOL) if more and _may_be_spared(site) else more
+    pool = balancer.POOL if _may_be_spared(site) else ()
+    more = ("api", *pool) if _api_member(site, name) else ()
     worker = _worker_in(site, name)
     return (*_CONTAINERS, *more, *(("celery.worker", "rabbitmq.queue") if worker else ()))
 
@@ -217,15 +217,8 @@ def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
     has_ended = state in _ENDED
     title = _("Start the container {name}") if has_ended else _("Restart the container {name}")
     quoted = shlex.quote(name)
-    step = Step(
-        id="docker.restart",
-        title=title.format(name=name),
-        risk=Risk.DISRUPTIVE,
-        operation=restarting(server, name),
-        before=(_life(server, name, life),),
-        after=tuple(_after(site, server, name, life)),
-        no_undo=_("what its processes were doing has ended with them"),
-    )
+    step = restart_step(server, name, life)
+    step = replace(step, title=title.format(name=name), after=tuple(_after(site, server, name, life)))
     if not has_ended:
         return step
     stopped = _("{name} is not running ({state})").format(name=name, state=state)
@@ -234,6 +227,19 @@ def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
         undo=shell(f"docker stop -t {GRACE_SECONDS} {quoted}", server, RESTART_SECONDS),
         no_undo="",
         before=(Condition("docker.state", (server, name), state, stopped),),
+    )
+
+
+def restart_step(server: str, name: str, life: str, grace_seconds: int = GRACE_SECONDS) -> Step:
+    """Return the step that restarts a container that runs; ``after`` is still to be said."""
+    return Step(
+        id="docker.restart",
+        title=_("Restart the container {name}").format(name=name),
+        risk=Risk.DISRUPTIVE,
+        operation=restarting(server, name, grace_seconds),
+        before=(_life(server, name, life),),
+        after=(),
+        no_undo=_("what its processes were doing has ended with them"),
     )
 
 

@@ -37,4 +37,5 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     silence,
     statements,
     upkeep,
+    workers,
 )

@@ -139,9 +139,7 @@ def roll(
             autocompletion=completed_by("servers"),
         ),
     ] = "",
-    serial: Annotated[
-        int, typer.Option("--serial", metavar="N", min=1, help=N_("How many at once."))
-    ] = 1,
+    serial: Annotated[int, typer.Option("--serial", metavar="N", min=1, help=N_("How many at once."))] = 1,
     healthy: Annotated[
         int | None,
         typer.Option(

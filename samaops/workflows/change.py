@@ -229,10 +229,15 @@ def _errors(site: Site, plan: Plan, applied: Applied) -> list[ReportError]:
     elif applied.exit_code in (REFUSED, LOCKED):
         left = [_("nothing was changed")]
     if plan.rest and ActionStatus.PLANNED in applied.statuses:
-        text = _("the others are as they were; to go on with the rest: {command}")
-        left.append(text.format(command=chosen.same(samaops(site, plan.rest))))
+        left += [_("the others are as they were"), go_on(site, plan.rest)]
     message = joined([applied.failure.rstrip("."), *left])
     return [ReportError(message, hint, applied.exit_code)]
+
+
+def go_on(site: Site, rest: str) -> str:
+    """Say which command does what is left of a change that stopped in the middle (``Plan.rest``)."""
+    text = _("to go on with the rest: {command}")
+    return text.format(command=chosen.same(samaops(site, rest)))
 
 
 def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:

@@ -88,37 +88,39 @@ class Members:
 
     def is_well(self, part: Part) -> bool:
         """Return whether a member serves, by its own word and by the balancer's."""
-        return self._serves(part) and not self._not_given(part)
+        return self._serves(part) and not self._not_given(part)[0]
 
     def sickness(self, part: Part) -> tuple[str, str]:
         """Return why a member is not restarted by turns, and what to type then."""
-        restart = f"docker restart {operands(str(part.container))}"
         state = _unhealthy(self._snapshot, part)
         if state:
-            return _("the container of {name} is {state}").format(name=part.name, state=state), restart
+            text = _("the container of {name} is {state}").format(name=part.name, state=state)
+            return text, f"docker restart {operands(str(part.container))}"
         if not self._serves(part):
             text = _("{name} does not serve on its own health path")
             return text.format(name=part.name), "diagnose --only api,docker"
-        return self._not_given(part), f"balancer enable {operands(part.name)}"
+        return self._not_given(part)
 
     def _serves(self, part: Part) -> bool:
         return bool(docker.api_serves(self._snapshot, self._site.healthy_status(), part.name))
 
-    def _not_given(self, part: Part) -> str:
-        """Return why the balancer gives a member no connections; "" where it does. Raises UnreadableError."""
+    def _not_given(self, part: Part) -> tuple[str, str]:
+        """Return why the balancer gives a member no connections, and what to type then. Raises UnreadableError."""
         if not sparing.is_controlled(self._site):
-            return ""
+            return "", ""
         try:
             member = balancer.member_named(self._snapshot, self._site, part.name)
         except UsageError as error:
-            return error.message
+            return error.message, "balancer list"
         if balancer.setting_of(self._snapshot, member.name) != ENABLED:
             text = _(
                 "{name} is out of the balancer's pool: somebody has taken it out, or a change that was killed"
             )
-            return text.format(name=part.name)
+            return text.format(name=part.name), f"balancer enable {operands(part.name)}"
+        if member.is_serving:
+            return "", ""
         text = _("the balancer gives {name} no connections: {state}")
-        return "" if member.is_serving else text.format(name=part.name, state=member.state or "?")
+        return text.format(name=part.name, state=member.state or "?"), "balancer list"
 
     def require_possible(self) -> None:
         """Raise RefusedError where nothing can spare a member."""

@@ -195,7 +195,7 @@ SICK: dict[str, tuple[tuple[Observation, ...], str, str]] = {
     "somebody took it out": ((*api(), OUT, *engines(), database()), "out of the balancer's pool", "balancer enable api_3"),
     "its monitor says no": (
         (*api(), with_pool(availability="offline", monitor_status="down"), *engines(), database()),
-        "gives api_3 no connections", "balancer enable api_3",
+        "gives api_3 no connections", "balancer list",
     ),
     "a release stands half": (
         (*api(), pool(), engine("api", c_api_1=OLD, c_api_2=OLD), *engines()[1:], database()),

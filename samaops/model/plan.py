@@ -86,7 +86,8 @@ class Step(Struct, frozen=True):
     ``before`` no longer holds. With ``is_undo_final`` nothing that is looked at shows whether the undo worked, only
     its own answer, and nothing takes it back again: what is published is on its way to customers.
     ``undo_destroys`` says what is lost by taking it back, where something is.
-    With ``ends_part``, once it has worked, it and all steps before it stay as they are, whatever becomes of later ones.
+    With ``ends_part``, once it has worked, it and all steps before it stay as they are, whatever becomes of later ones, and
+    an undo of the change leaves them: what can be taken back of them, they have taken back themselves.
     ``about`` is what it changes, as the subject of a finding, where that has a name.
     ``servers`` are those that it touches besides the ones on which its commands run: whose system it calls, or of which
     its conditions are read. None stands for all of the site: steps of old journals do not say.

@@ -249,7 +249,8 @@ def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:
         return ""
     is_seen = ActionStatus.VERIFIED in applied.statuses
     done = (_("Done and verified: {title}") if is_seen else _("Done: {title}")).format(title=plan.title)
-    if not any(step.undo for step in plan.steps):
+    kept = [number for number, step in enumerate(plan.steps) if step.ends_part]
+    if not any(step.undo for step in plan.steps[max(kept, default=-1) + 1 :]):
         return done
     back = _("To take it back: {command}").format(
         command=chosen.same(samaops(site, f"undo {applied.change}"))

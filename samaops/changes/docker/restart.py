@@ -180,7 +180,7 @@ def _spared(
     spared = sparing.Spared((member,), _least_serving(site), within, guard_seconds(site, within))
     drain = sparing.drain_step(snapshot, site, member, spared)
     step = replace(step, needs=(*step.needs, sparing.is_out(snapshot, site, member)))
-    enable = sparing.enable_step(snapshot, site, member)
+    enable = sparing.enable_step(snapshot, site, member, ends_part=True)
     text = _("{member} leaves the balancer's pool first: its requests have {seconds:g} s to end")
     return (drain, step, enable), (text.format(member=member, seconds=within),)
 

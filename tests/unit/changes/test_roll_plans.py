@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from samaops.changes import readings, verbs
+from samaops.changes import readings, undo, verbs
+from samaops.changes.journaled import to_plain
 from samaops.changes.run import workers as doing
 from samaops.changes.run.operations import lines
 from samaops.clients.shell import Completed
@@ -22,9 +23,12 @@ from samaops.facts.loadbalancer import BigIpFacts
 from samaops.facts.observation import Observation
 from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.postgresql_changes import Backend
-from samaops.model.plan import ActionStatus, Outcome, Plan, Step
+from samaops.journal import history
+from samaops.journal.history import Journal
+from samaops.model.plan import ActionStatus, Outcome, Plan, Risk, Step
 from samaops.site.site import Site
 from samaops.workflows import change
+from samaops.workflows import history as past
 from tests.unit.changes import scripted
 from tests.unit.changes.test_many_members import (
     MEMBERS,
@@ -471,3 +475,62 @@ class TestStopped:
         steps = (replace(scripted.step("a"), ends_part=True), scripted.step("b"))
         applied = scripted.engine(world, scripted.journal_in(tmp_path)).apply(scripted.plan(*steps))
         assert (world.values, applied.exit_code) == ({"a": 1, "b": 0}, 130)
+
+
+class TestUndone:
+    """An ended turn stays; of one that was killed in the middle, the member is put back."""
+
+    def killed(self, directory: Path, steps: int) -> tuple[scripted.ScriptedWorld, Journal, str]:
+        """Return the journal of a roll that was killed in so many steps: two are a turn."""
+        world = scripted.world_with(directory, a=0, b=0, c=0, d=0)
+        journal, plan = scripted.journal_in(directory), self.plan()
+        identifier = journal.begin(to_plain(plan))
+        for number, step in enumerate(plan.steps[:steps]):
+            journal.write(identifier, history.STEP_BEGUN, number, {"before": []})
+            world.run(step.operation)
+            if number < steps - 1:
+                journal.write(identifier, history.STEP_ENDED, number, {"is_ok": True, "output": ""})
+                journal.write(identifier, history.STEP_VERIFIED, number, {})
+        return world, journal, identifier
+
+    def plan(self) -> Plan:
+        steps = [scripted.step(name, can_undo=name in "ac") for name in "abcd"]
+        ended = [replace(step, ends_part=step.title in ("Set b", "Set d")) for step in steps]
+        return scripted.plan(*ended, rest="docker roll api --started-before X")
+
+    def undone(self, world: scripted.ScriptedWorld, journal: Journal, identifier: str) -> Plan:
+        change = journal.change(identifier)
+        assert change is not None
+        return undo.plan(change, world.look(scripted.CODES), is_done=scripted.never)
+
+    def test_what_a_kill_has_left_is_taken_back_and_the_turn_before_it_stays(self, tmp_path: Path) -> None:
+        back = self.undone(*self.killed(tmp_path, 3))
+        assert [step.operation.command for step in back.steps] == ["c=0"]
+
+    def test_one_that_ended_well_is_not_taken_back_and_nothing_offers_it(self, tmp_path: Path) -> None:
+        world = scripted.world_with(tmp_path, a=0, b=0, c=0, d=0)
+        journal = scripted.journal_in(tmp_path)
+        safe = tuple(replace(step, risk=Risk.DISRUPTIVE) for step in self.plan().steps)
+        plan = replace(self.plan(), steps=safe)
+        applied = scripted.engine(world, journal).apply(plan)
+        assert applied.exit_code == 0
+        with pytest.raises(RefusedError, match="Set b: it cannot be taken back: it is gone"):
+            self.undone(world, journal, applied.change)
+        assert "To take it back" not in str(change.report_of(site(1), plan, applied).answer)
+
+    def test_the_history_says_what_goes_on_with_the_rest(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        here = site(1)
+        journal = change.journal_of(here)
+        journal.prepare()
+        identifier = journal.begin(to_plain(roll("api")))
+        journal.write(identifier, history.STEP_BEGUN, 0, {"before": []})
+        journal.close()
+        found = past.change(here, identifier)
+        assert (found.status, found.unfinished_step) == (
+            "interrupted",
+            "Take api_1 out of the balancer's pool",
+        )
+        assert "to go on with the rest: samaops docker roll api --started-before" in found.reason

@@ -101,6 +101,9 @@ def _looks(site: Site, *arguments: str) -> tuple[str, ...]:
 
 def _chosen(site: Site, asked: Asked) -> tuple[Part, ...]:
     """Return those that are asked for, on the servers that are named. Raises UsageError, RefusedError."""
+    if site.settings.docker is None or site.settings.docker.engine == "none":
+        text = _("The configuration names no container of the application")
+        raise UsageError(text, hint="samaops config show")
     parts = _KINDS[asked.what].parts(site)
     places = tuple(dict.fromkeys(part.server for part in parts))
     if not parts:

@@ -270,6 +270,12 @@ def test_without_a_balancer_that_can_be_told_no_member_is_restarted() -> None:
         roll("api", at=bare)
 
 
+def test_where_nothing_runs_in_containers_it_is_wrong_usage() -> None:
+    without = Site(Settings.model_validate({**VALUES, "docker": {"engine": "none"}}))
+    with pytest.raises(UsageError, match="names no container"):
+        verbs.find("docker roll").codes(without, ("api",))
+
+
 class TestGoingOn:
     def test_what_was_restarted_since_is_left(self) -> None:
         """Their servers' clocks are of 1970, and not asked: a container's age is."""
@@ -471,7 +477,7 @@ class TestStopped:
             raise KeyboardInterrupt
 
         on: dict[str | int, Callable[[], None]] = {"b=1": interrupt}
-        world.on.update(on)  # type: ignore[arg-type]
+        world.on.update(on)
         steps = (replace(scripted.step("a"), ends_part=True), scripted.step("b"))
         applied = scripted.engine(world, scripted.journal_in(tmp_path)).apply(scripted.plan(*steps))
         assert (world.values, applied.exit_code) == ({"a": 1, "b": 0}, 130)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from samaops.changes import readings, undo, verbs
+from samaops.changes.docker.roll import Asked
 from samaops.changes.journaled import to_plain
 from samaops.changes.run import workers as doing
 from samaops.changes.run.operations import lines
+from samaops.cli import docker as command
 from samaops.clients.shell import Completed
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
@@ -314,6 +317,23 @@ class TestGoingOn:
         again = roll("api", "api", "1", "2", "45", words[-1])
         assert again.rest == plan.rest, "however often it stops"
         assert verbs.find("docker roll").typed(*again.arguments) == tuple(words[2:])
+
+
+@pytest.mark.parametrize(("typed", "asked"), [
+    ((), ("", "1", "", "", "")),
+    (
+        ("api,api2", 2, 3, 45.0, "2026-11-29T09:25:02+00:00"),
+        ("api,api2", "2", "3", "45", "2026-11-29T09:25:02+00:00"),
+    ),
+])  # fmt: skip
+def test_what_is_typed_is_what_is_asked(typed: tuple[Any, ...], asked: tuple[str, ...]) -> None:
+    heard: list[tuple[str, ...]] = []
+    ctx: Any = SimpleNamespace(obj=SimpleNamespace(change=lambda *words: heard.append(words)))
+    command.roll(ctx, "api", *typed)
+    verb, what, *words = heard[0]
+    assert (verb, what, words[:-1]) == ("docker roll", "api", list(asked[:-1]))
+    found, wanted = (Asked.of("api", before=moment).before for moment in (words[-1], asked[-1]))
+    assert found == wanted
 
 
 class TestWorkers:

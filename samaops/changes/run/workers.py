@@ -22,7 +22,7 @@ from samaops.clients.balancer_watchdog import BalancerWatchdog, Watched
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell
 from samaops.clients.shells import ShellPool
-from samaops.errors import UsageError
+from samaops.errors import RefusedError, UsageError
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -41,7 +41,7 @@ def _command(site: Site, of: Draining | TakingUp, *words: str) -> str:
     """Return the command line that asks or tells exactly this node. Raises ClientError where it has gone from the configuration."""
     try:
         section, worker = control.configured(site, of.worker)
-    except UsageError as error:
+    except (UsageError, RefusedError) as error:
         raise ClientError(FailureKind.MISSING, error.message, "celery") from error
     kind, *rest = words
     options = ("--timeout", str(control.REPLY_SECONDS), "--destination", of.node)

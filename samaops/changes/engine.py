@@ -101,6 +101,8 @@ class Engine(Struct, frozen=True):
         try:
             for number, step in enumerate(plan.steps):
                 run.take_alone(number, step) if plan.steps_stand_alone else run.take(number, step)
+                if step.ends_part:
+                    run.keep()
             run.verify()
         except _StopError as stop:
             return run.fail(stop.reason, stop.exit_code)
@@ -193,6 +195,10 @@ class _Run:
         if outcome.is_interrupted:
             self._touched.remove(number)
             raise KeyboardInterrupt
+
+    def keep(self) -> None:
+        """Let all that was done so far stay, whatever becomes of the steps that follow."""
+        self._touched.clear()
 
     def _forget(self, number: int) -> None:
         """Take a step, of which nothing was done, for one that was never begun, where others depend on it."""

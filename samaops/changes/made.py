@@ -20,6 +20,7 @@ _PLACES: Mapping[str, tuple[str, ...]] = {
     "workers add-queue": ("celery/worker/{name}/queues",),
     "workers restart": ("docker/container/{container}/started",),
     "docker restart": ("docker/container/{name}/started",),
+    "docker roll": ("docker/container/{name}/started",),
 }
 
 
@@ -50,9 +51,21 @@ def _patterns(change: Change, site: Site) -> Iterable[str]:
         if verb == "undo"
         else _PLACES.get(verb, ())
     )
-    for name in dict.fromkeys((*change.plan["arguments"], change.plan["target"])):
+    names = (
+        *change.plan["arguments"],
+        change.plan["target"],
+        *(_rolled(change) if verb == "docker roll" else ()),
+    )
+    for name in dict.fromkeys(names):
         worker = site.worker(str(name))
         container = worker.container if worker else None
         for place in places:
             if container or "{container}" not in place:
                 yield place.format(name=escape(str(name)), container=escape(container or ""))
+
+
+def _rolled(change: Change) -> Iterable[str]:
+    """Yield the containers that were restarted by turns: its arguments name none."""
+    for step in change.plan["steps"]:
+        if step["id"] == "docker.restart":
+            yield str(step["operation"]["arguments"]["container"])

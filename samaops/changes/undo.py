@@ -20,21 +20,26 @@ def codes_of(change: Change) -> tuple[str, ...]:
     """Return what must be observed to plan the undoing."""
     conditions = (
         condition
-        for step in _touched(change, plan_from(change.plan))
+        for step, _is_kept in _touched(change, plan_from(change.plan))
         for condition in (*step.needs, *step.before, *step.after)
     )
     return readings.codes_of(conditions)
 
 
-def _touched(change: Change, original: Plan) -> Iterator[Step]:
-    """Yield the steps that may have had an effect, newest first: begun, and not taken back since."""
+def _touched(change: Change, original: Plan) -> Iterator[tuple[Step, bool]]:
+    """Yield the steps that may have had an effect, newest first: begun, and not taken back since.
+
+    With each, whether it is of a part that has ended well: then it stays, since later steps of it have taken back what can be.
+    """
     begun = {event.step for event in change.events if event.kind == history.STEP_BEGUN}
     back = {
         event.step for event in change.events if event.kind == history.UNDO_ENDED and event.details["is_ok"]
     }
+    verified = {event.step for event in change.events if event.kind == history.STEP_VERIFIED}
+    ended = [number for number, step in enumerate(original.steps) if step.ends_part and number in verified]
     for number, step in reversed(list(enumerate(original.steps))):
         if number in begun - back:
-            yield step
+            yield step, number <= max(ended, default=-1)
 
 
 def plan(change: Change, snapshot: Snapshot, is_done: Callable[[Operation], bool]) -> Plan:
@@ -45,7 +50,9 @@ def plan(change: Change, snapshot: Snapshot, is_done: Callable[[Operation], bool
     """
     original = plan_from(change.plan)
     steps, notes = [], []
-    for step in _touched(change, original):
+    for step, is_kept in _touched(change, original):
+        if is_kept and (step.undo or step.risk is Risk.SAFE):
+            continue
         final = step.undo if step.is_undo_final else None
         is_back = is_done(final) if final else bool(step.before) and readings.hold(step.before, snapshot)
         if is_back:

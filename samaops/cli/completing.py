@@ -10,6 +10,7 @@ from functools import wraps
 
 import typer
 
+from samaops.changes.docker.roll import API, WORKERS
 from samaops.checks.registry import rules
 from samaops.cli import configuration_file
 from samaops.cli.global_options import Globals
@@ -66,6 +67,11 @@ def workers(site: Site, _ctx: typer.Context) -> Offered:
 def containers(site: Site, _ctx: typer.Context) -> Offered:
     """Offer the containers with their servers."""
     yield from ((name, server) for server, names in site.containers().items() for name in names)
+
+
+def rolled(_ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Offer what is restarted by turns."""
+    return [(name, "") for name in (API, WORKERS) if name.startswith(incomplete)]
 
 
 @_of_site

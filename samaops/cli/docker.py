@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, screen, stdout
+from samaops.changes.balancer.members import LEAST_SECONDS, MOST_SECONDS
+from samaops.changes.docker.roll import API, WORKERS
+from samaops.cli import configuration_file, moments, screen, stdout
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.options import ListOutputOption, completed_by
 from samaops.i18n import N_
@@ -112,3 +114,61 @@ def restart(
 ) -> None:
     """Restart a container."""
     ctx.obj.change("docker restart", container)
+
+
+@app.command(
+    help=N_("Restart the API's members or the workers by turns: enough of them serve all the time."),
+    cls=ChangeCommand,
+)
+def roll(
+    ctx: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar=f"{API}|{WORKERS}",
+            help=N_("Which of them; all that the configuration names."),
+            autocompletion=completed_by("rolled"),
+        ),
+    ],
+    limit: Annotated[
+        str,
+        typer.Option(
+            "--limit",
+            metavar="SERVER,..",
+            help=N_("Only those on these servers."),
+            autocompletion=completed_by("servers"),
+        ),
+    ] = "",
+    serial: Annotated[int, typer.Option("--serial", metavar="N", min=1, help=N_("How many at once."))] = 1,
+    healthy: Annotated[
+        int | None,
+        typer.Option(
+            "--healthy",
+            metavar="N",
+            min=1,
+            help=N_("How many stay well meanwhile, at least: all but one turn, when absent."),
+        ),
+    ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            "--within",
+            metavar="SECONDS",
+            min=LEAST_SECONDS,
+            max=MOST_SECONDS,
+            help=N_("How long what one has under way is waited for, at most."),
+        ),
+    ] = None,
+    started_before: Annotated[
+        str | None,
+        typer.Option(
+            "--started-before",
+            metavar="WHEN",
+            help=N_("Only what runs since before then: goes on where an earlier one has stopped."),
+        ),
+    ] = None,
+) -> None:
+    """Restart by turns."""
+    before = moments.interval(started_before, "--started-before")[0].isoformat() if started_before else ""
+    numbers = (str(serial), "" if healthy is None else str(healthy), "" if within is None else f"{within:g}")
+    ctx.obj.change("docker roll", what, limit, *numbers, before)

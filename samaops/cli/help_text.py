@@ -381,6 +381,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("docker set-limit samaconso_api_1 768m", N_("at once, and until it is made anew")),
     ),
     "docker restart": (("docker restart samaconso_redis", N_("asked first, verified afterwards")),),
+    "docker roll": (
+        ("docker roll api", N_("one member after the other, each spared by the balancer meanwhile")),
+        ("docker roll api --limit api --dry-run", N_("the plan alone, for the members of one server")),
+        ("docker roll workers --within 600", N_("where a task may take ten minutes")),
+    ),
     "history list": (("history list --limit 5", N_("the last five changes")),),
     "history show": (("history show 20260131-031200-a1b2", N_("each step of one, before and after")),),
     "undo": (

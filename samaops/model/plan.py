@@ -86,6 +86,8 @@ class Step(Struct, frozen=True):
     ``before`` no longer holds. With ``is_undo_final`` nothing that is looked at shows whether the undo worked, only
     its own answer, and nothing takes it back again: what is published is on its way to customers.
     ``undo_destroys`` says what is lost by taking it back, where something is.
+    With ``ends_part``, once it has worked, it and all steps before it stay as they are, whatever becomes of later ones, and
+    an undo of the change leaves them: what can be taken back of them, they have taken back themselves.
     ``about`` is what it changes, as the subject of a finding, where that has a name.
     ``servers`` are those that it touches besides the ones on which its commands run: whose system it calls, or of which
     its conditions are read. None stands for all of the site: steps of old journals do not say.
@@ -107,6 +109,7 @@ class Step(Struct, frozen=True):
     servers: tuple[str, ...] | None = None
     about: str = ""
     undo_destroys: str = ""
+    ends_part: bool = False
 
 
 class LeftOut(Struct, frozen=True):
@@ -127,7 +130,8 @@ class Plan(Struct, frozen=True):
     use without the others: one that fails takes back itself, and the next is made. ``lock`` names the lock that it holds
     where that is not the one of all changes: work of hours, beside which others may be made. ``left_out`` is
     never taken for done. ``taken_back_by`` is the verb, and its arguments, that takes the change back once it has ended, where
-    steps taken back one by one would not: what lies between two of them must not be passed over.
+    steps taken back one by one would not: what lies between two of them must not be passed over. ``rest`` is the command
+    of samaops, without its name, that does what is left where the change stops in the middle.
     """
 
     verb: str
@@ -143,6 +147,7 @@ class Plan(Struct, frozen=True):
     lock: str = ""
     left_out: tuple[LeftOut, ...] = ()
     taken_back_by: tuple[str, ...] = ()
+    rest: str = ""
 
     @property
     def risk(self) -> Risk:

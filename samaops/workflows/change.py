@@ -190,7 +190,7 @@ def report_of(site: Site, plan: Plan, applied: Applied | None = None) -> Report:
         started_at=datetime.now(timezone.utc),
         findings=tuple(_finding(plan, each) for each in left_out),
         actions=actions,
-        errors=tuple(_errors(site, applied)) if applied else (),
+        errors=tuple(_errors(site, plan, applied)) if applied else (),
         answer=_answer(site, plan, applied),
     )
 
@@ -219,7 +219,7 @@ def not_planned(error: SamaopsError) -> Report:
     return Report(command="", started_at=datetime.now(timezone.utc), errors=errors)
 
 
-def _errors(site: Site, applied: Applied) -> list[ReportError]:
+def _errors(site: Site, plan: Plan, applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
     hint = chosen.same(samaops(site, f"history show {applied.change}"))
@@ -228,8 +228,16 @@ def _errors(site: Site, applied: Applied) -> list[ReportError]:
         left = [_("what was done has been taken back")]
     elif applied.exit_code in (REFUSED, LOCKED):
         left = [_("nothing was changed")]
+    if plan.rest and ActionStatus.PLANNED in applied.statuses:
+        left += [_("the others are as they were"), go_on(site, plan.rest)]
     message = joined([applied.failure.rstrip("."), *left])
     return [ReportError(message, hint, applied.exit_code)]
+
+
+def go_on(site: Site, rest: str) -> str:
+    """Say which command does what is left of a change that stopped in the middle (``Plan.rest``)."""
+    text = _("to go on with the rest: {command}")
+    return text.format(command=chosen.same(samaops(site, rest)))
 
 
 def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:
@@ -241,7 +249,8 @@ def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:
         return ""
     is_seen = ActionStatus.VERIFIED in applied.statuses
     done = (_("Done and verified: {title}") if is_seen else _("Done: {title}")).format(title=plan.title)
-    if not any(step.undo for step in plan.steps):
+    kept = [number for number, step in enumerate(plan.steps) if step.ends_part]
+    if not any(step.undo for step in plan.steps[max(kept, default=-1) + 1 :]):
         return done
     back = _("To take it back: {command}").format(
         command=chosen.same(samaops(site, f"undo {applied.change}"))

@@ -31,7 +31,7 @@ from samaops.site.commands import samaops
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 from samaops.workflows import exclusion
-from samaops.workflows.change import LiveWorld, journal_of, lock_for, prepare
+from samaops.workflows.change import LiveWorld, go_on, journal_of, lock_for, prepare
 
 # In the place of an id.
 LAST = "last"
@@ -276,6 +276,8 @@ def _past(
 ) -> PastChange:
     ended, titles = change.last(history.ENDED), [str(step["title"]) for step in change.plan["steps"]]
     moments = tuple(_moment(event, titles) for event in change.events) if with_moments else ()
+    status = change.status(running)
+    reasons = (_reason(ended.details) if ended else "", _rest(site, change, status))
     return PastChange(
         id=change.id,
         at=change.began_at,
@@ -283,8 +285,8 @@ def _past(
         host=change.owner.host,
         verb=" ".join([str(change.plan["verb"]), *map(str, change.plan["arguments"])]),
         title=str(change.plan["title"]),
-        status=change.status(running),
-        reason=_reason(ended.details) if ended else "",
+        status=status,
+        reason=joined(filter(None, reasons)),
         unfinished_step="" if ended else _unfinished(change, titles),
         undoes=change.plan.get("undoes"),
         undone_by=undone.get(change.id),
@@ -311,6 +313,15 @@ def _reason(details: Mapping[str, Any]) -> str:
     left_over = details.get("left_over")
     texts = (details.get("reason"), *(left_over if isinstance(left_over, list) else ()))
     return joined(str(text) for text in texts if text)
+
+
+def _rest(site: Site, change: Change, status: str) -> str:
+    """Say what goes on with a change that stopped before its last step; "" where nothing is left, or nothing does."""
+    begun = {event.step for event in change.events if event.kind == history.STEP_BEGUN}
+    rest = str(change.plan.get("rest") or "")
+    if not rest or status == "running" or not begun or len(begun) == len(change.plan["steps"]):
+        return ""
+    return go_on(site, rest)
 
 
 def _unfinished(change: Change, titles: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from samaops.changes.celery.draining import DRAIN, TAKE_UP, Draining, TakingUp
 from samaops.changes.run import operations
 from samaops.config.settings import Settings
 from samaops.model.plan import ActionStatus, Operation, Outcome
@@ -129,3 +131,37 @@ def test_a_worker_that_somebody_changed_meanwhile_stops_it(settings: Settings, p
     assert "worker2 does not consume extra: this is not so" in report.errors[0].message
     identifier = past.changes(Site(settings), 5)[1].id
     change.apply(Site(settings), past.undo(Site(settings), identifier), wait_seconds=30)
+
+
+def draining(plant: Plant, within: float) -> tuple[Operation, Operation]:
+    """Return what lets worker2 end its tasks and take no new ones, and what lets it consume again."""
+    queues = ("low_priority", "normal")
+    of = Draining("worker2", "worker2@probe", "c2", queues, within, 120.0)
+    again = TakingUp("worker2", "worker2@probe", "c2", queues)
+    return Operation(DRAIN, asdict(of), "here"), Operation(TAKE_UP, asdict(again), "here")
+
+
+def test_a_worker_that_is_to_be_restarted_ends_its_tasks_and_takes_no_new_ones(
+    settings: Settings, plant: Plant, tmp_path: Path
+) -> None:
+    docker = tmp_path / "bin" / "docker"
+    docker.write_text(plant.in_containers(DOCKER.replace("[", '[ "$1" = inspect ] && exit\n[', 1)))
+    site, go = Site(settings), tmp_path / "go"
+    plant.send("hang", str(go), queue="normal")
+    drain, again = draining(plant, 1.0)
+    outcome = operations.run(drain, site)
+    assert (outcome.is_ok, outcome.is_skipped) == (False, False)
+    assert "worker2 still works on 1 task after" in outcome.output
+    assert consumers(plant, "normal") == []
+    plant.send("fine", queue="normal", count=3)
+
+    go.touch()
+    ended = operations.run(draining(plant, 60.0)[0], site)
+    assert ended.is_ok, ended.output
+    assert "works on nothing any more" in ended.output
+    plant.until(lambda _seen: plant.ready("normal") == 3)
+    outcome = operations.run(again, site)
+    assert (outcome.is_ok, outcome.output) == (True, "")
+    plant.until(lambda _seen: plant.ready("normal") == 0 and len(consumers(plant, "normal")) == 1)
+    guards = subprocess.run(["pgrep", "-f", "samaops-worker .*/worker2 guard"], check=False)
+    assert guards.returncode == 1, "its watchdog has ended"

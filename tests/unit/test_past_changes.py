@@ -340,6 +340,13 @@ TYPED = [
     ("redis save", (), "redis save"),
     ("redis flush", ("2000",), "redis flush"),
     ("docker restart", ("my container",), "docker restart 'my container'"),
+    ("docker roll", ("api",), "docker roll api"),
+    (
+        "docker roll",
+        ("workers", "workers,workers2", "2", "1", "600", "2026-06-01T12:00:00+00:00"),
+        "docker roll workers --limit workers,workers2 --serial 2 --healthy 1 --within 600"
+        " --started-before 2026-06-01T12:00:00+00:00",
+    ),
     ("docker cleanup", (), "docker cleanup"),
     ("maintain run", ("rotation",), "maintain run rotation"),
     ("docker set-limit", ("c", "768m"), "docker set-limit c 768m"),

@@ -1,3 +1,3 @@
 """Changes of the Celery workers."""
 
-from samaops.changes.celery import add_queue, revoke, workers  # noqa: F401 - they register their verbs and readings
+from samaops.changes.celery import add_queue, draining, revoke, workers  # noqa: F401 - they register their verbs and readings

@@ -1,3 +1,3 @@
 """Changes of containers and images."""
 
-from samaops.changes.docker import images, limit, restart  # noqa: F401 - they register their verbs and readings
+from samaops.changes.docker import images, limit, restart, roll  # noqa: F401 - they register their verbs and readings

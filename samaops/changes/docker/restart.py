@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
+from samaops.changes.balancer import members as balancer
+from samaops.changes.balancer import sparing
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency, places
@@ -95,7 +97,8 @@ def _container(snapshot: Snapshot, server: str, name: str) -> Container:
 def looks(site: Site, name: str) -> tuple[str, ...]:
     """Return what must be observed before a container is restarted. Raises UsageError and RefusedError."""
     server_of(site, name)
-    more = ("api",) if _api_member(site, name) else ()
+    pool = balancer.POOL if _may_be_spared(site) else ()
+    more = ("api", *pool) if _api_member(site, name) else ()
     worker = _worker_in(site, name)
     return (*_CONTAINERS, *more, *(("celery.worker", "rabbitmq.queue") if worker else ()))
 
@@ -121,7 +124,7 @@ def plan_restart(snapshot: Snapshot, site: Site, name: str) -> Plan:
     """Plan the restart of one container, or the start of one that has ended.
 
     Guards: the last API member that serves is never restarted, nor one without which fewer than ``least_serving`` others
-    would; a paused container is not either.
+    would; a paused container is not either. A member that serves is taken out of the balancer's pool meanwhile.
     """
     server = server_of(site, name)
     try:
@@ -139,18 +142,52 @@ def plan_restart(snapshot: Snapshot, site: Site, name: str) -> Plan:
         after=(*step.after, *_works(snapshot, site, name)),
         servers=_read_servers(site, name),
     )
-    note = _(
-        "What it shows now is kept first, for at most {seconds:g} s: {directory}; without it, no restart"
-    ).format(seconds=EVIDENCE_SECONDS, directory=evidence_directory())
+    steps, notes = _spared(snapshot, site, name, step)
     return Plan(
         "docker restart",
         (name,),
         step.title,
         target=name,
-        steps=(step,),
+        steps=steps,
         cures=_cures(site, name),
-        notes=(note,),
+        notes=(evidence_note(), *notes),
     )
+
+
+def evidence_note() -> str:
+    """Say what is done before each restart."""
+    return _(
+        "What it shows now is kept first, for at most {seconds:g} s: {directory}; without it, no restart"
+    ).format(seconds=EVIDENCE_SECONDS, directory=evidence_directory())
+
+
+def _may_be_spared(site: Site) -> bool:
+    return len(site.members()) > 1 and sparing.is_controlled(site)
+
+
+def _spared(
+    snapshot: Snapshot, site: Site, name: str, step: Step
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """Return the steps of a restart for which the balancer spares a member that serves, and what is to be said of it."""
+    member = _api_member(site, name)
+    if member is None or not _may_be_spared(site) or not api_serves(snapshot, site.healthy_status(), member):
+        return (step,), ()
+    reason = sparing.obstacle(snapshot, site, member)
+    if reason:
+        text = _("{member} is not taken out of the balancer's pool first: {reason}")
+        return (step,), (text.format(member=member, reason=reason),)
+    within = balancer.WITHIN_SECONDS
+    spared = sparing.Spared((member,), _least_serving(site), within, guard_seconds(site, within))
+    drain = sparing.drain_step(snapshot, site, member, spared)
+    step = replace(step, needs=(*step.needs, sparing.is_out(snapshot, site, member)))
+    enable = sparing.enable_step(snapshot, site, member, ends_part=True)
+    text = _("{member} leaves the balancer's pool first: its requests have {seconds:g} s to end")
+    return (drain, step, enable), (text.format(member=member, seconds=within),)
+
+
+def guard_seconds(site: Site, within: float, count: int = 1) -> float:
+    """Return after how long a watchdog puts back what is out while so many are restarted, whatever has become of us."""
+    return site.settings.release.member_seconds + count * (within + RESTART_SECONDS)
 
 
 def _refuse_last_member(snapshot: Snapshot, site: Site, name: str) -> None:
@@ -180,20 +217,8 @@ def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
     has_ended = state in _ENDED
     title = _("Start the container {name}") if has_ended else _("Restart the container {name}")
     quoted = shlex.quote(name)
-    step = Step(
-        id="docker.restart",
-        title=title.format(name=name),
-        risk=Risk.DISRUPTIVE,
-        operation=Operation(
-            RESTART,
-            asdict(Restarting(name, f"docker restart -t {GRACE_SECONDS} {quoted}")),
-            server,
-            RESTART_SECONDS + EVIDENCE_SECONDS,
-        ),
-        before=(_life(server, name, life),),
-        after=tuple(_after(site, server, name, life)),
-        no_undo=_("what its processes were doing has ended with them"),
-    )
+    step = restart_step(server, name, life)
+    step = replace(step, title=title.format(name=name), after=tuple(_after(site, server, name, life)))
     if not has_ended:
         return step
     stopped = _("{name} is not running ({state})").format(name=name, state=state)
@@ -203,6 +228,26 @@ def _step(site: Site, server: str, name: str, life: str, state: str) -> Step:
         no_undo="",
         before=(Condition("docker.state", (server, name), state, stopped),),
     )
+
+
+def restart_step(server: str, name: str, life: str, grace_seconds: int = GRACE_SECONDS) -> Step:
+    """Return the step that restarts a container that runs; ``after`` is still to be said."""
+    return Step(
+        id="docker.restart",
+        title=_("Restart the container {name}").format(name=name),
+        risk=Risk.DISRUPTIVE,
+        operation=restarting(server, name, grace_seconds),
+        before=(_life(server, name, life),),
+        after=(),
+        no_undo=_("what its processes were doing has ended with them"),
+    )
+
+
+def restarting(server: str, name: str, grace_seconds: int = GRACE_SECONDS) -> Operation:
+    """Return the operation that restarts a container, whose processes have so long to end by themselves."""
+    command = f"docker restart -t {grace_seconds} {shlex.quote(name)}"
+    seconds = RESTART_SECONDS - GRACE_SECONDS + grace_seconds + EVIDENCE_SECONDS
+    return Operation(RESTART, asdict(Restarting(name, command)), server, seconds)
 
 
 def _life(server: str, name: str, life: str) -> Condition:

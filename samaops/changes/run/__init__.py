@@ -38,4 +38,5 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     statements,
     upkeep,
     uploads,
+    workers,
 )

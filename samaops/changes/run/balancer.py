@@ -18,6 +18,7 @@ from samaops.changes.balancer.members import (
     configured,
     watchdog_server,
 )
+from samaops.changes.balancer.sparing import PUT_BACK, PuttingBack
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.clients.balancer_commands import CommandControl, named
@@ -32,21 +33,28 @@ from samaops.clients.errors import ClientError
 from samaops.clients.loadbalancer import FIELDS, BigIpControl
 from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
+from samaops.collect import engine, registry
 from samaops.collect import loadbalancer as looks
 from samaops.config.settings import BalancerCommands, BigIp
 from samaops.errors import UsageError
+from samaops.facts.api import ApiFacts
 from samaops.facts.loadbalancer import ENABLED, OFFLINE, MemberFacts
+from samaops.facts.selection import Selection
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
-from samaops.site.commands import on_server
-from samaops.site.shell_words import quoted
+from samaops.site import chosen
+from samaops.site.commands import on_server, samaops
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 _POLL_SECONDS = 0.5
 # A request that was just taken has its connection a moment later: one look at none is not yet the end.
 _LOOKS_AT_NONE = 2
 _WATCHDOG_SECONDS = 20.0
+# A restart that was begun may still happen: what serves in so many looks, a second apart, is not about to end.
+_LOOKS_AT_SERVING = 3
+_LOOK_SECONDS = 20.0
 # The balancer, or what leads to it, said no: nothing was done.
 _REFUSALS = (
     FailureKind.AUTHENTICATION,
@@ -208,6 +216,45 @@ def set_member(operation: Operation, site: Site) -> Outcome:
         outcome = _set(opened, _named(members, name), setting)
         note = _end_watchdog(opened, name) if outcome.is_ok else ""
         return Outcome(True, note) if note else outcome
+
+
+@runs(
+    PUT_BACK, lines=lambda operation, site: _put_back_lines(convert(operation.arguments, PuttingBack), site)
+)
+def put_back(operation: Operation, site: Site) -> Outcome:
+    """Set a member as it was once its API instance serves; one that does not stays out, which is said. Raises ClientError."""
+    of = convert(operation.arguments, PuttingBack)
+    is_well = of.setting == OFFLINE or _serves_again(site, of)
+    with _opened(site) as opened:
+        if not is_well:
+            note = _end_watchdog(opened, of.member)
+            command = chosen.same(samaops(site, f"balancer enable {operands(of.member)}"))
+            text = _("{instance} does not serve: {member} stays out of the pool until: {command}")
+            text = text.format(instance=of.instance, member=of.member, command=command)
+            return Outcome(False, f"{text}; {note}" if note else text)
+        outcome = _set(opened, _named(opened.control.members(), of.member), of.setting)
+        note = _end_watchdog(opened, of.member) if outcome.is_ok else ""
+        return Outcome(True, note) if note else outcome
+
+
+def _put_back_lines(of: PuttingBack, site: Site) -> tuple[str, ...]:
+    once = _("# once {instance} serves:").format(instance=of.instance)
+    return (once, *_set_lines(site, of.member, of.setting))
+
+
+def _serves_again(site: Site, of: PuttingBack) -> bool:
+    """Return whether an API instance serves on its own health path, some times in a row, before the time is over."""
+    mine = [each for each in registry.collectors_of("api", site) if each.subject == f"api/{of.instance}"]
+    expected, in_a_row = site.healthy_status(), 0
+    ends_at = time.monotonic() + of.within
+    while True:
+        progress.tell(_("waiting until {instance} serves").format(instance=of.instance))
+        snapshot = engine.observe(mine, site, Selection(only=("api",)), _LOOK_SECONDS)
+        is_well = any(facts.answer.serves(expected) for _seen, facts in snapshot.facts_of(ApiFacts))
+        in_a_row = in_a_row + 1 if is_well else 0
+        if in_a_row >= _LOOKS_AT_SERVING or time.monotonic() + 1.0 > ends_at:
+            return in_a_row >= _LOOKS_AT_SERVING
+        time.sleep(1.0)
 
 
 def _member_and_setting(operation: Operation) -> tuple[str, str]:

@@ -36,6 +36,12 @@ def change(
     return Change("id", (begun, Event(2, at, "id", "ended", None, {"status": status})))
 
 
+ROLLED = change("docker roll", "api", steps=[
+    {"id": "balancer.drain", "operation": {"arguments": {"member": "c9"}}},
+    {"id": "docker.restart", "operation": {"arguments": {"container": "c1", "command": "docker restart c1"}}},
+])  # fmt: skip
+
+
 def test_every_verb_is_one() -> None:
     for verb in _PLACES:
         verbs.find(verb)
@@ -50,6 +56,8 @@ def test_every_verb_is_one() -> None:
         (change("docker restart", "c*"), "docker/container/c1/started", ""),
         (change("docker restart", "c1", minutes=-1), "docker/container/c1/started", ""),
         (change("docker restart", "c1", status="failed"), "docker/container/c1/started", ""),
+        (ROLLED, "docker/container/c1/started", "id"),
+        (ROLLED, "docker/container/c2/started", ""),
         (change("workers restart", "worker1"), "docker/container/celery_1/started", "id"),
         (change("workers restart", "worker2"), "docker/container/celery_1/started", ""),
         (change("queue clear-policy", "low", "ttl-test"), "rabbitmq/policy/ttl-test", "id"),

@@ -109,6 +109,9 @@ SILENCED_AT = datetime(2026, 6, 1, 8, tzinfo=timezone.utc)
 SILENCE = Silence(
     1, "redis.memory.high", "", SILENCED_AT + timedelta(hours=4), "a migration", "awa", SILENCED_AT
 )
+POOL = balancers.balancer(
+    balancers.facts("api_1"), replace(balancers.facts("api_2"), address="10.0.0.3:8001")
+)
 PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     (
         "schedule pause",
@@ -187,6 +190,8 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),
+    ("docker restart", ("a1",), (*releases.SPREAD, *releases.WELL, POOL)),
+    ("docker roll", ("api",), (*releases.SPREAD, *releases.WELL, POOL, sessions.observed())),
     ("docker set-limit", ("a1", "2g"), (LIMITED,)),
     ("workers restart", ("worker2",), (engine("workers", replace(CONTAINER, name="c2")),)),
     ("workers scale", ("worker2", "-1"), (workers(NODE),)),

@@ -21,6 +21,11 @@ class Verdict(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    @property
+    def for_machines(self) -> str:
+        """The word of the machine-readable forms, which have three: what is outside of our sight was not concluded."""
+        return Verdict.INCONCLUSIVE.value if self is Verdict.OUTSIDE else self.value
+
 
 class Fix(Struct, frozen=True):
     """A way to repair a cause, least risky first in a cause's list.

@@ -32,6 +32,7 @@ class _Cause(Struct, frozen=True):
     explains: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     address: str = ""
+    outside: bool = False
 
 
 class _Finding(Finding, frozen=True):
@@ -93,7 +94,7 @@ def _read(cause: _Cause) -> Cause:
     return Cause(
         id=cause.id,
         runbook=cause.runbook,
-        verdict=cause.verdict,
+        verdict=Verdict.OUTSIDE if cause.outside else cause.verdict,
         subject=cause.subject,
         title=cause.title,
         speaks_for=cause.speaks_for,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from samaops.model.cause import Cause, Fix
+from samaops.model.cause import Cause, Fix, Verdict
 from samaops.model.difference import Comparison, Difference
 from samaops.model.finding import Finding, Silenced
 from samaops.model.plan import Action
@@ -105,7 +105,8 @@ def _cause(cause: Cause) -> dict[str, Any]:
     return {
         "id": cause.id,
         "runbook": cause.runbook,
-        "verdict": cause.verdict.value,
+        "verdict": cause.verdict.for_machines,
+        **({"outside": True} if cause.verdict is Verdict.OUTSIDE else {}),
         "subject": cause.subject,
         "title": cause.title,
         "for": list(cause.speaks_for),

@@ -98,4 +98,4 @@ def _values(report: Report) -> Iterator[Sample]:
 
 def _causes(report: Report) -> Iterator[Sample]:
     for cause in report.causes:
-        yield {"id": cause.id, "subject": cause.subject, "verdict": cause.verdict.value}, 1
+        yield {"id": cause.id, "subject": cause.subject, "verdict": cause.verdict.for_machines}, 1

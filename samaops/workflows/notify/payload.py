@@ -38,7 +38,7 @@ def values(site: Site, report: Report, bulletin: Bulletin, news: News | None) ->
         "subject": bulletin.subject, "text": bulletin.summary,
         "findings": [_finding(finding, news) for finding in report.findings if finding.status in BAD],
         "errors": [error.message for error in report.errors],
-        "causes": [{"id": cause.id, "title": cause.title, "verdict": cause.verdict.value} for cause in report.causes],
+        "causes": [{"id": cause.id, "title": cause.title, "verdict": cause.verdict.for_machines} for cause in report.causes],
         "recovered": [_recovery(recovery) for recovery in recovered],
     }  # fmt: skip
 

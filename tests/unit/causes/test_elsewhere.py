@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from samaops.config.settings import Settings
 from samaops.facts.observation import Observation
 from samaops.model.cause import Verdict
 from samaops.model.failure import Failure, FailureKind
+from samaops.model.received import decode
 from samaops.model.report import Report
+from samaops.render import json as as_json
 from samaops.render import words
 from samaops.workflows import diagnose
 
@@ -164,6 +167,10 @@ def test_a_deployment_or_a_memory_kill_lately_is_not_blamed_for_what_is_outside(
 
     report = judged(saved, tasks_fail(PROVIDER), lately)
     assert [cause.id for cause in report.causes] == ["outside-service"]
+    document = as_json.render(report)
+    (cause,) = json.loads(document)["causes"]
+    assert (cause["verdict"], cause["outside"]) == ("inconclusive", True)  # machines know three verdicts
+    assert decode(document).causes[0].verdict is Verdict.OUTSIDE
 
 
 def test_what_is_nearer_explains_it(saved: Saved) -> None:

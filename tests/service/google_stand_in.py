@@ -103,7 +103,11 @@ def tinyproxy(*ports: int, user: str = "", password: str = "") -> Iterator[TinyP
     finally:
         process.send_signal(signal.SIGCONT)
         process.terminate()
-        process.wait(10)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:  # it was frozen with connections open, which it waits for
+            process.kill()
+            process.wait(10)
         shutil.rmtree(directory, ignore_errors=True)
 
 

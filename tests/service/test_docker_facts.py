@@ -38,6 +38,7 @@ def engine() -> Iterator[Engine]:
         started.docker("pause", "paused")
         eat = 'my @a; push @a, "x" x 1000000 for 1..1000; sleep 100'
         started.run("eater", "-m", "16m", "--memory-swap", "16m", "--", "/usr/bin/perl", "-e", eat)
+        _await_memory_kill(started, "eater")
         sick = (
             "--health-cmd",
             "echo 'no [red]database'; exit 1",
@@ -52,6 +53,21 @@ def engine() -> Iterator[Engine]:
         started.run("unexpected", "--", "/bin/sh", "-c", "echo hello; exit 0")
         _await_states(started)
         yield started
+
+
+def _await_memory_kill(engine: Engine, name: str) -> None:
+    """Wait until Docker knows that a container was killed for its memory; on a busy machine it misses that now and then."""
+    ends_at = time.monotonic() + 60
+    while time.monotonic() < ends_at:
+        status, was_killed = engine.docker(
+            "inspect", "-f", "{{.State.Status}} {{.State.OOMKilled}}", name
+        ).split()
+        if was_killed == "true":
+            return
+        if status == "exited":
+            engine.docker("start", name)
+        time.sleep(0.1)
+    raise AssertionError(f"{name} was not killed for its memory")
 
 
 def _await_states(engine: Engine) -> None:

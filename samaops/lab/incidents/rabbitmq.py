@@ -92,7 +92,7 @@ INCIDENTS = (
             bad="0",
             good=broker.MEMORY_WATERMARK,
             evidence=_alarm("mem_alarm", N_("RabbitMQ reports its memory alarm; publishers are blocked")),
-        ),
+        ).then(heal=broker.await_released),
     ),
     Incident(
         id="broker-disk-alarm",
@@ -107,7 +107,7 @@ INCIDENTS = (
             bad="1000GB",
             good=broker.DISK_LIMIT,
             evidence=_alarm("disk_free_alarm", N_("RabbitMQ reports its disk alarm; publishers are blocked")),
-        ),
+        ).then(heal=broker.await_released),
     ),
     Incident(
         id="messages-dropped",

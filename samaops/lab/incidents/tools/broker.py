@@ -174,6 +174,17 @@ def _node(site: Site) -> dict[str, Any]:
     return nodes[0] if isinstance(nodes, list) and nodes else {}
 
 
+def await_released(site: Site) -> None:
+    """Wait until the management API knows of no connection any more that an alarm holds back; it is some seconds behind."""
+    if site.is_alone and not wait_until(lambda: not _held_back(site), SAMPLE_SECONDS):
+        raise StartError(_("RabbitMQ still holds connections back that want to publish"))
+
+
+def _held_back(site: Site) -> bool:
+    connections = look(site, "connections")
+    return any(connection.get("state") == "blocked" for connection in connections or ())
+
+
 def alarm(site: Site, name: str) -> bool:
     """Tell whether the broker has an alarm: ``mem_alarm`` or ``disk_free_alarm``."""
     return bool(_node(site).get(name))

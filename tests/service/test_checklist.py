@@ -12,14 +12,12 @@ from samaops.facts.checklist import SIGNED, BookFacts, Entry
 from samaops.journal.checklist import Book
 from samaops.journal.history import Journal
 from samaops.model.status import Status
-from samaops.workflows.checklist import judged
 from tests.service.documented import data
 from tests.service.lab_fixture import RunningLab
 from tests.service.looking import Look, look
 from tests.service.postgres_server import PostgresServer, eventually, postgres_server
 from tests.service.test_history_postgresql import url_of
 from tests.service.test_loadbalancer_client import F5_URL, POOL, mocked
-from tests.unit.reports.test_month_page import Read
 
 __all__ = ["postgres_server"]
 pytestmark = pytest.mark.service
@@ -112,17 +110,11 @@ def test_an_item_that_was_well_turns_back_and_says_since_when(whole_lab: Running
     try:
         first = rows(whole_lab, "run", "installation")["api-environment"]
         again = rows(whole_lab, "report", "installation")["api-environment"]
-        page = whole_lab.samaops(*whole_lab.calm, "checklist", "report", "installation", "-o", "html").stdout
     finally:
         file.chmod(mode)
     assert (first["state"], first["status"]) == ("failed", "critical")
     assert again["well_until"] == first["since"] == again["since"]
     assert "was well until" in again["reason"]
-    back = Read(page).sections["turned_back"]
-    (shown,) = (
-        cells for cells in back["rows"] if cells[0] == first["title"] and first["section"] in cells[1]
-    )
-    assert shown[2] == judged.said(first["since"])
     assert rows(whole_lab, "run", "installation")["api-environment"]["state"] == "ok"
 
 

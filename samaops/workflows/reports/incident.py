@@ -79,8 +79,7 @@ def timeline(site: Site, since: datetime, until: datetime) -> Table:
     answer = _answer(asked, seen, events)
     notes = [*_unseen(seen), *seen.night.notes]
     if site.settings.docker is not None:
-        silent = [name for name in seen.night.silent if name in site.settings.docker.containers]
-        notes += foreign.unknown(seen.kept, silent, asked.since, asked.until)
+        notes += foreign.unknown(seen.kept, seen.night.silent, asked.since, asked.until)
     if len(shown) < len(events):
         text = _("{shown} of {count} are shown: ask for a shorter time")
         notes.append(text.format(shown=len(shown), count=len(events)))

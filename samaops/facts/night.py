@@ -6,6 +6,8 @@ from msgspec import Struct
 
 # By which a time is asked for, as "SINCE-UNTIL": ``selection.of(NIGHT, ..)``. Nobody looks at it unless it is.
 NIGHT = "maintenance.night"
+# Containers of samaops itself, which keep an image and never run, are named so.
+KEEPERS = "samaops."
 ACCEPTED, REFUSED, SUDO = "accepted", "refused", "sudo"
 
 

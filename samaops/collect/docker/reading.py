@@ -19,7 +19,7 @@ from samaops.collect.engine import Probe
 from samaops.collect.sections import check_exit, complaints_of, cut
 from samaops.collect.values import lacking, needed
 from samaops.facts.docker import Container, DiskUse, DockerFacts
-from samaops.facts.night import MadeContainer
+from samaops.facts.night import KEEPERS, MadeContainer
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
@@ -96,7 +96,7 @@ def lasting(containers: Sequence[Container]) -> tuple[MadeContainer, ...]:
     return tuple(
         MadeContainer(each.name, each.image, each.image_id, each.created_at)
         for each in containers
-        if each.created_at is not None and not each.is_oneoff
+        if each.created_at is not None and not each.is_oneoff and not each.name.startswith(KEEPERS)
     )
 
 

@@ -17,7 +17,17 @@ from samaops.collect.engine import Probe
 from samaops.collect.registry import collects, each_server
 from samaops.collect.sections import check_exit, complaints_of, cut, refusal
 from samaops.config.settings import Server
-from samaops.facts.night import ACCEPTED, NIGHT, REFUSED, SUDO, KeyFile, Logged, MadeContainer, NightFacts
+from samaops.facts.night import (
+    ACCEPTED,
+    KEEPERS,
+    NIGHT,
+    REFUSED,
+    SUDO,
+    KeyFile,
+    Logged,
+    MadeContainer,
+    NightFacts,
+)
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
@@ -26,8 +36,6 @@ NIGHT_SECONDS = 40.0
 _DOCKER_SECONDS = 8
 _TEXT_CHARACTERS = 100
 _MOST_CONTAINERS = 300
-# Made by samaops itself, to keep an image; they are never started.
-_KEEPERS = "samaops."
 _ACCEPTED = re.compile(r"ssh Accepted (?P<method>\S+) for (?P<user>.+) from (?P<address>\S+)$")
 _REFUSED = re.compile(
     r"ssh (?:Failed \S+ for (?:invalid user )?(?P<user>.*) from (?P<address>\S+)"
@@ -134,7 +142,7 @@ def _containers(
     for cell in (line.split("\t") for line in lines[:-1]):
         at = epoch_of(cell[0]) if len(cell) == 5 else None
         name = cell[1].lstrip("/") if len(cell) == 5 else ""
-        if at is None or not time[0] <= at < time[1] or cell[4] == "True" or name.startswith(_KEEPERS):
+        if at is None or not time[0] <= at < time[1] or cell[4] == "True" or name.startswith(KEEPERS):
             continue
         found.append(MadeContainer(name[:_TEXT_CHARACTERS], cell[2][:_TEXT_CHARACTERS], cell[3], at))
     return tuple(sorted(found, key=lambda each: each.at)[:_MOST_CONTAINERS])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timezone
 from itertools import groupby
 
@@ -45,13 +45,14 @@ def look(site: Site, since: datetime, until: datetime) -> Night:
     if not collectors:
         return Night(notes=(_("No server can be logged in to: nobody knows who logged in"),))
     snapshot: Snapshot = redaction.redacted(engine.observe(collectors, site, asked, _LOOK_SECONDS), site)
-    return of(snapshot)
+    docker = site.settings.docker
+    return of(snapshot, tuple(docker.containers) if docker else ())
 
 
-def of(snapshot: Snapshot) -> Night:
-    """Return what servers told of a time. Pure."""
+def of(snapshot: Snapshot, engines: Collection[str]) -> Night:
+    """Return what servers told of a time; ``engines`` are those on which containers are expected. Pure."""
     seen = [each for each in snapshot.observations if each.facts_type == NightFacts.__name__]
-    notes = [note for each in seen for note in _unknown(each)]
+    notes = [note for each in seen for note in _unknown(each, engines)]
     events = [event for each in seen for event in _events(each)]
     return Night(
         tuple(events),
@@ -63,9 +64,9 @@ def of(snapshot: Snapshot) -> Night:
         tuple(notes),
         tuple(each.server for each in seen if each.server and not _is_whole(each)),
         tuple(
-            each.server
+            str(each.server)
             for each in seen
-            if each.server and (each.facts is None or each.facts.containers is None)
+            if each.server in engines and (each.facts is None or each.facts.containers is None)
         ),
     )
 
@@ -77,7 +78,7 @@ def _is_whole(each: Observation) -> bool:
     return facts.oldest is None or facts.oldest <= facts.since
 
 
-def _unknown(each: Observation) -> Iterator[str]:
+def _unknown(each: Observation, engines: Collection[str]) -> Iterator[str]:
     """Say what of a server's log-ins is not known, and why."""
     facts: NightFacts | None = each.facts
     if facts is None:
@@ -90,7 +91,7 @@ def _unknown(each: Observation) -> Iterator[str]:
         "containers": _("{server}: which containers were made is not known: {reason}"),
     }
     for part, text in texts.items():
-        if part in each.missing:
+        if part in each.missing and (part != "containers" or each.server in engines):
             yield text.format(server=each.server, reason=each.missing[part].message)
     if facts.logged is None:
         return

@@ -188,12 +188,14 @@ def test_an_answer_that_is_cut_off_is_unknown_and_not_nothing() -> None:
         read("sh: not found")
 
 
-def seen(facts: NightFacts | None, missing: dict[str, Failure] | None = None) -> night.Night:
+def seen(
+    facts: NightFacts | None, missing: dict[str, Failure] | None = None, engines: tuple[str, ...] = ("db",)
+) -> night.Night:
     failure = None if facts else Failure(FailureKind.REFUSED, "connection refused", "ssh")
     observed = Observation(
         "maintenance", "night/db", "db", NightFacts.__name__, facts, failure, missing or {}
     )
-    return night.of(Snapshot(NOW, (observed,)))
+    return night.of(Snapshot(NOW, (observed,)), engines)
 
 
 def whole(**changes: Any) -> NightFacts:
@@ -228,6 +230,8 @@ def test_what_is_not_known_of_log_ins_says_why() -> None:
     )
     assert len(parts.notes) == 3
     assert all("a password is required" in note for note in parts.notes)
+    elsewhere = seen(whole(containers=None), {"containers": refused}, engines=("api",))
+    assert (elsewhere.notes, elsewhere.silent) == ((), ()), "no container is expected there"
     late = seen(whole(oldest=NOW.timestamp() + 600))
     assert "who logged in before is not known" in late.notes[0]
     assert late.unread == ("db",)
@@ -346,7 +350,7 @@ def test_the_daily_run_keeps_what_runs_and_older_runs_kept_nothing_of_it(site: S
         "", 1, None, None, 0, "", None, None, None, None, created_at=5.0,
     )  # fmt: skip
     oneoff = replace(container, name="api_run_1", is_oneoff=True)
-    kept_of_it = lasting((container, oneoff))
+    kept_of_it = lasting((container, oneoff, replace(container, name="samaops.keep-1")))
     assert kept_of_it == (MadeContainer("api", "api:production", "sha256:" + "a" * 64, 5.0),)
     facts = DockerFacts(0.0, 0, (), (container,), None, None, running=kept_of_it)
     looked = Observation("docker", "docker/api", "api", DockerFacts.__name__, facts)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from samaops.causes import task_exceptions
-from samaops.causes.effects import codes, name_of, same_subject
+from samaops.causes.effects import codes, in_part, name_of, same_subject
 from samaops.causes.root import Rank, Root, each, root, safe, together, words_of
 from samaops.causes.view import Trigger, View
 from samaops.config.settings import Settings
@@ -275,7 +275,7 @@ _GOOGLE = (".googleapis.com", ".google.com", ".firebaseio.com")
     on=each(Trigger("celery.tasks.failing"), Trigger("docker.log.trouble")),
     rank=Rank.REMAINDER,
     runbook="notifications",
-    effects=codes("celery.tasks.failing", "docker.log.trouble"),
+    effects=in_part(codes("celery.tasks.failing", "docker.log.trouble")),
     distinguished_from=("tasks-failing", "trouble-in-log"),
 )
 def others_service(finding: Finding, view: View) -> Root | None:
@@ -296,6 +296,9 @@ def others_service(finding: Finding, view: View) -> Root | None:
         title,
         (_request(view, "others.service", text, confirm, playbook="notifications"),),
         Verdict.OUTSIDE,
+        effects=codes(
+            "celery.tasks.failing", "docker.log.trouble", when=lambda other: host in _words_of_failure(other)
+        ),
         speaks_for=(words_of(finding), *_titles(out)),
     )
 

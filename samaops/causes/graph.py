@@ -187,16 +187,21 @@ def _assign(findings: tuple[Finding, ...], roots: list[_Root]) -> dict[str, _Roo
 
 
 def _doubted(cause: Cause, root: _Root, own_load: float | None) -> Cause:
-    """Return a cause that a silence shows as probable only, where the machine that listened had no time itself."""
+    """Return a cause that a silence or a time shows as less sure, where the machine that listened had no time itself."""
     is_shown_by_silence = all(
         trigger.evidence.get("kind") in _SILENCES for trigger in root.candidate.triggers
     )
-    if own_load is None or own_load < _OVERLOAD or not is_shown_by_silence:
+    # What somebody else took, a machine without time took itself.
+    is_timed = cause.verdict is Verdict.OUTSIDE and all(
+        ".latency" in trigger.code for trigger in root.candidate.triggers
+    )
+    if own_load is None or own_load < _OVERLOAD or not (is_shown_by_silence or is_timed):
         return cause
     text = _(
         "this machine was overloaded itself ({load:.0f} processes for each processor): it may have listened too late"
     )
-    verdict = Verdict.PROBABLE if cause.verdict is Verdict.CONFIRMED else cause.verdict
+    lesser = {Verdict.CONFIRMED: Verdict.PROBABLE, Verdict.OUTSIDE: Verdict.INCONCLUSIVE}
+    verdict = lesser.get(cause.verdict, cause.verdict)
     return replace(cause, verdict=verdict, speaks_against=(*cause.speaks_against, text.format(load=own_load)))
 
 

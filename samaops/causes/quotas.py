@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from samaops.causes.disks import CANNOT_WRITE
-from samaops.causes.effects import name_of, same_server, same_subject
+from samaops.causes.effects import Effects, in_part, name_of, produced, same_server, same_subject
 from samaops.causes.root import Rank, Root, each, root, safe, words_of
 from samaops.causes.view import Trigger, View
 from samaops.i18n import _
@@ -21,6 +21,22 @@ def _is_refused(finding: Finding) -> bool:
     return finding.evidence.get("reason") == "quota"
 
 
+# Of what cannot write, what runs as a user of the same name; of others nobody knows what they run.
+_SYSTEM_OF = {
+    "postgres": ("postgresql", "backup"),
+    "redis": ("redis",),
+    "rabbitmq": ("rabbitmq",),
+    "minio": ("minio",),
+}
+# Whose log has the kernel's word for it does not work for that reason.
+_ITS_OWN = same_subject(
+    "docker.container.*",
+    "docker.log.*",
+    "postgresql.service.unreachable",
+    "postgresql.recovery.active",
+    "postgresql.archiver.failing",
+    "pgbouncer.service.unreachable",
+)
 _REFUSED = same_server(*_LOGS, *_ENDED, when=_is_refused)
 
 
@@ -29,7 +45,7 @@ _REFUSED = same_server(*_LOGS, *_ENDED, when=_is_refused)
     on=Trigger("servers.disk.quota", (Status.CRITICAL,)),
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=(*CANNOT_WRITE, *_REFUSED),
+    effects=(*in_part(CANNOT_WRITE), *_REFUSED),
     distinguished_from=("disk-full", "inodes-exhausted", "blocks-reserved", "filesystem-read-only"),
 )
 def quota_exceeded(finding: Finding, view: View) -> Root:
@@ -46,7 +62,19 @@ def quota_exceeded(finding: Finding, view: View) -> Root:
     )
     look = on_server(view.site, finding.server, f"repquota -augP {operands(mount)}")
     usage = samaops(view.site, f"disk usage --server {operands(str(finding.server))} {operands(mount)}")
-    return Root(fixes=(safe("disk.quota", text, look, usage),), speaks_for=(words_of(finding), *disk))
+    return Root(
+        fixes=(safe("disk.quota", text, look, usage),),
+        speaks_for=(words_of(finding), *disk),
+        effects=produced((*_suffering(finding), *_REFUSED), finding, view.site),
+    )
+
+
+def _suffering(finding: Finding) -> Effects:
+    """Return what cannot write: all of the server where a group or a project is refused, of a user only what he runs."""
+    if finding.evidence.get("quota_kind") != "user":
+        return CANNOT_WRITE
+    systems = _SYSTEM_OF.get(str(finding.evidence.get("quota_name")), ())
+    return tuple(effect for effect in CANNOT_WRITE if effect.pattern.partition(".")[0] in systems)
 
 
 @root(
@@ -54,7 +82,7 @@ def quota_exceeded(finding: Finding, view: View) -> Root:
     on=each(*_LOGS, *_ENDED),
     rank=Rank.RESOURCE,
     runbook="disk-full",
-    effects=(*CANNOT_WRITE, *_REFUSED, *same_subject("docker.container.*", "docker.log.*")),
+    effects=(*_REFUSED, *_ITS_OWN),
 )
 def quota_in_the_log(finding: Finding, view: View) -> Root | None:
     """The kernel's word for it (EDQUOT) stands in a log: which quota it is may not have been readable."""

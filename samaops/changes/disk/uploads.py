@@ -100,8 +100,8 @@ def plan_abort_uploads(snapshot: Snapshot, site: Site, bucket: str = "", hours: 
 
 def _step(upload: Upload, epoch: float, hours: str, server: str) -> Step:
     text = ngettext(
-        "Abort the upload of {name} in {bucket}: {size} in {count} part, the newest {age} ago",
-        "Abort the upload of {name} in {bucket}: {size} in {count} parts, the newest {age} ago",
+        "Abort the upload of {name} in {bucket}: {size} in {count} part, untouched for {age}",
+        "Abort the upload of {name} in {bucket}: {size} in {count} parts, untouched for {age}",
         upload.parts or 0,
     )
     words = {

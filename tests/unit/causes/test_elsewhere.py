@@ -19,10 +19,13 @@ from samaops.config.settings import Settings
 from samaops.facts.observation import Observation
 from samaops.model.cause import Verdict
 from samaops.model.failure import Failure, FailureKind
+from samaops.model.finding import Finding
 from samaops.model.received import decode
 from samaops.model.report import Report
+from samaops.model.status import Status
 from samaops.render import json as as_json
 from samaops.render import words
+from samaops.site.site import Site
 from samaops.workflows import diagnose
 
 LOOK = Path(__file__).parents[2] / "data" / "golden" / "look.healthy.json.gz"
@@ -183,6 +186,21 @@ def test_what_is_nearer_explains_it(saved: Saved) -> None:
 
     report = judged(saved, paused, answers_late("api/api_2", 0.4, 3100.0))
     assert [cause.id for cause in report.causes] == ["pgbouncer-paused"]
+
+
+def test_a_machine_without_time_blames_nobody_for_the_time_that_went_by() -> None:
+    slow = Finding(
+        "sqlserver.latency.high",
+        Status.CRITICAL,
+        "sqlserver/sic",
+        "",
+        evidence={"port_ms": 3.0, "query_ms": 1800.0},
+    )
+    codes = ("postgresql.service.unreachable", "postgresql.latency.high")
+    well = [Finding(code, Status.OK, "postgresql/db", code) for code in codes]
+    for load, verdict in ((1.0, Verdict.OUTSIDE), (None, Verdict.OUTSIDE), (7.0, Verdict.INCONCLUSIVE)):
+        _findings, (cause,) = graph.explain((slow, *well), Site(Settings()), load)
+        assert (cause.id, cause.verdict) == ("outside-sqlserver", verdict)
 
 
 def test_each_has_one_request_and_a_word_for_people() -> None:

@@ -52,6 +52,9 @@ LINES = [
     ("postgresql", "ERREUR:  la relation « bills » n'existe pas", "absent"),
     ("postgresql", "PANIC:  n'a pas pu écrire dans le fichier « pg_wal/x » : Aucun espace disponible sur le périphérique", "space"),
     ("postgresql", 'PANIC:  could not write to file "pg_wal/xlogtemp.123": No space left on device', "space"),
+    ("postgresql", 'ERROR:  could not extend file "base/16384/2619": Disk quota exceeded', "quota"),
+    ("postgresql", "ERREUR:  n'a pas pu étendre le fichier « base/16384/2619 » : Débordement du quota d'espace disque", "quota"),
+    ("celery", "OSError: [Errno 122] Disk quota exceeded: '/data/exports/bills.csv'", "quota"),
     ("postgresql", "ERROR:  cannot execute INSERT in a read-only transaction", "read-only"),
     ("postgresql", "2026-11-28 05:45:35.738 GMT [110] @ LOG:  checkpoint starting: immediate force wait", ""),
     ("pgbouncer", "2026-11-28 06:00:00.1 GMT [12] WARNING S-0x1: samaconso/u@10.0.0.1:5432 server login failed: FATAL: too "

@@ -77,9 +77,10 @@ def test_killed_at_the_second_member_it_goes_on_with_that_one_and_no_request_is_
         assert states(whole_lab) == {"api_1": "enabled", "api_2": "offline"}
         refused = changed(whole_lab, "docker", "roll", "api", code=77)["errors"][0]
         assert "api_2 is out of the balancer's pool" in refused["message"]
+        rest = words_of(last_reason(whole_lab), "docker")
         eventually(lambda: is_well(whole_lab, "127.101.0.2:8002"), 60)
         changed(whole_lab, *words_of(refused["hint"], "balancer"))
-        changed(whole_lab, *words_of(last_reason(whole_lab), "docker"))
+        changed(whole_lab, *rest)
         counts = load.all()
     after = lives(whole_lab)
     assert after[0] == first, "the first one is not restarted again"

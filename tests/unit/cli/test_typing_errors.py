@@ -75,7 +75,7 @@ class _Terminal(io.StringIO):
 def test_a_long_sentence_is_folded_for_a_terminal_and_whole_for_a_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((40, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_args, **_fallback: os.terminal_size((40, 24)))
     sentence = "samaops: /etc/samaops/config.toml ne peut pas être lu\u00a0: accès refusé"
     assert streams.folded(sentence, io.StringIO()) == sentence
     lines = streams.folded(sentence, _Terminal(), "  ").splitlines()

@@ -334,6 +334,8 @@ def dumps_at_work(backup_site: BackupSite) -> int:
     return int(row[0])
 
 
+# Each that is killed between its row and its directory is known to be dead after 45 s.
+@pytest.mark.timeout(400)
 def test_killed_at_any_moment_no_entry_becomes_ok_and_the_next_run_cleans_up(backup_site: BackupSite) -> None:
     first = backup_site.create()
     chance = random.Random(11)

@@ -22,15 +22,15 @@ from samaops.changes.balancer.sparing import PUT_BACK, PuttingBack
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.clients.balancer_commands import CommandControl, named
-from samaops.clients.balancer_watchdog import (
-    BalancerWatchdog,
+from samaops.clients.errors import ClientError
+from samaops.clients.loadbalancer import FIELDS, BigIpControl
+from samaops.clients.put_back_watchdog import (
+    PutBackWatchdog,
     Watched,
     mark_of,
     of_bigip,
     of_commands,
 )
-from samaops.clients.errors import ClientError
-from samaops.clients.loadbalancer import FIELDS, BigIpControl
 from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
 from samaops.collect import engine, registry
@@ -123,13 +123,13 @@ class _Opened(Struct, frozen=True):
     server: str | None
     shells: ShellPool
 
-    def watchdog(self) -> BalancerWatchdog:
+    def watchdog(self) -> PutBackWatchdog:
         """Return who can start and end watchdogs. Raises ClientError."""
         if self.server is None:
             text = _("no server is known from which it would be put back: [loadbalancer.bigip] server")
             raise ClientError(FailureKind.MISSING, text, "watchdog")
         shell: Shell = self.shells.of(self.server)
-        return BalancerWatchdog(shell)
+        return PutBackWatchdog(shell)
 
     def member(self, name: str) -> MemberFacts:
         """Return a member as it is now. Raises ClientError."""

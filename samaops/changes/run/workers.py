@@ -18,8 +18,8 @@ from samaops.changes.celery import control
 from samaops.changes.celery.draining import DRAIN, TAKE_UP, TELL_SECONDS, Draining, TakingUp
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
-from samaops.clients.balancer_watchdog import BalancerWatchdog, Watched
 from samaops.clients.errors import ClientError
+from samaops.clients.put_back_watchdog import PutBackWatchdog, Watched
 from samaops.clients.shell import Completed, Shell
 from samaops.clients.shells import ShellPool
 from samaops.errors import RefusedError, UsageError
@@ -90,7 +90,7 @@ def drain(operation: Operation, site: Site) -> Outcome:
     of = convert(operation.arguments, Draining)
     with _shell(site, operation) as shell:
         try:
-            BalancerWatchdog(shell).start(_watched(site, of), of.guard_seconds, _WATCHDOG_SECONDS)
+            PutBackWatchdog(shell).start(_watched(site, of), of.guard_seconds, _WATCHDOG_SECONDS)
         except ClientError as error:
             text = _("nothing would let it consume again if samaops died: {reason}")
             return Outcome(False, text.format(reason=error.message), is_skipped=True)
@@ -174,7 +174,7 @@ def take_up(operation: Operation, site: Site) -> Outcome:
                 progress.tell(_("waiting until {worker} hears").format(worker=of.worker))
                 time.sleep(_POLL_SECONDS)
         try:
-            BalancerWatchdog(shell).end(_mark(site, of), _WATCHDOG_SECONDS)
+            PutBackWatchdog(shell).end(_mark(site, of), _WATCHDOG_SECONDS)
         except ClientError as error:
             return Outcome(True, _("a watchdog may still be there: {reason}").format(reason=error.message))
     return Outcome(True)

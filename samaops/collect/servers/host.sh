@@ -141,8 +141,9 @@ quota_mounts() {
 }
 
 # What of these quotas is used for four fifths at least: #ID, its name, KiB (used, soft, hard, grace), files (the same).
-# The first that does not answer in time ends it. Names come from the local files: a directory service may hang.
+# Once one has not answered in time, the others are not asked. Names come from the local files: a directory service may hang.
 quotas() {
+  late=
   PATH=$PATH:/usr/sbin:/sbin
   printf '%s\n' "$quota_places" | awk '{ kinds += length($1) } END { print "kinds", kinds + 0 }'
   printf '%s\n' "$quota_places" | while read -r kinds type point; do
@@ -151,11 +152,12 @@ quotas() {
     for kind in u g p; do
       case $kinds in *$kind*) ;; *) continue ;; esac
       printf 'quota %s %s\n' "$kind" "$place"
+      [ -z "$late" ] || { echo late; continue; }
       rows=$(quota_rows "$kind" "$type" "$place" 2>&1)
       case $? in
         0) printf '%s\n' "$rows" | grep '^#' | quotas_near_limit | quotas_named "$kind" ;;
         3) echo absent ;;
-        124 | 137) echo late; exit ;;
+        124 | 137) late=1; echo late ;;
         *) printf 'refused %s\n' "$(printf '%s\n' "$rows" | head -n 1)" ;;
       esac
     done

@@ -30,8 +30,7 @@ def read(lines: Sequence[str] | None, now: float) -> tuple[Quotas, ...]:
         quotas = tuple(_read_block(block, now) for block in blocks)
     except (KeyError, ValueError, IndexError) as error:
         raise _incomplete(lines) from error
-    is_cut_short = any(block[-1] == _LATE for block in blocks)
-    if len(quotas) != kinds and not is_cut_short:
+    if len(quotas) != kinds:
         raise _incomplete(lines)
     return quotas
 

@@ -93,6 +93,17 @@ def test_what_could_not_be_looked_at_is_said(
     assert found == (Quotas("/data", "user", unseen=unseen),)
 
 
+def test_once_one_has_not_answered_all_that_is_left_is_unknown(tmp_path: Path) -> None:
+    hangs = "#!/bin/sh\nexec sleep 20\n"
+    found = quotas.read(answered(tmp_path, "ug ext4 /data\nu ext4 /srv", repquota=hangs), NOW)
+    assert [(one.mount, one.kind) for one in found] == [
+        ("/data", "user"),
+        ("/data", "group"),
+        ("/srv", "user"),
+    ]
+    assert {one.unseen for one in found} == {"no answer in time"}
+
+
 def test_a_mount_is_asked_for_each_kind_that_it_enforces(tmp_path: Path) -> None:
     found = quotas.read(answered(tmp_path, "ugp ext4 /data", repquota=printing(REPQUOTA)), NOW)
     assert [one.kind for one in found] == ["user", "group", "project"]

@@ -116,6 +116,22 @@ def test_the_journal_is_counted_and_who_is_refused_cannot_log_himself_in() -> No
     assert "/secret" not in script("told", LINES)
 
 
+@pytest.mark.parametrize(("ended", "code"), [(124, 124), (137, 137), (1, 0), (0, 0)])
+def test_a_journal_that_was_cut_off_by_its_time_is_no_whole_one(ended: int, code: int) -> None:
+    words = (
+        "section() { :; }; journalctl() { :; }; as_root() { echo 1764385200.0; }; "
+        f"journal_of_time() {{ cat; return {ended}; }}; log_ins"
+    )
+    lines = script(words, LINES).splitlines()
+    assert lines[-1] == f"exit {code}"
+    assert len(lines) > 3, "what came is shown all the same"
+
+
+def test_files_are_not_read_for_more_than_they_can_be() -> None:
+    words = "section() { :; }; command() { return 1; }; as_root() { :; }; minutes=50001; log_ins"
+    assert script(words).splitlines()[-1] == "exit 1"
+
+
 def test_the_month_s_reading_counts_no_forged_log_in_either() -> None:
     text = (
         script_of(Path(collected.__file__).with_name("logins.sh"))

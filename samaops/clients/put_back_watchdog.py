@@ -1,4 +1,4 @@
-"""A watchdog on one of our servers: it gives a member its place in the pool back when its time is over.
+"""A watchdog on one of our servers: it gives a member its place in the pool back, or a worker its queues, when its time is over.
 
 A drain outlives whoever asked for it. So before one that is part of a larger change a small program is started, in a
 session of its own, which waits and then puts the member back, also when we are gone. It works on a server that reaches
@@ -28,7 +28,7 @@ _READY, _CANNOT = _MARK + "ready", _MARK + "cannot "
 
 
 class Watched(Struct, frozen=True):
-    """One member: how it is seen that the balancer is reached, how the member is put back, and what both read."""
+    """One member, or worker: how it is seen that who drains it is reached, how it is put back, and what both read."""
 
     mark: str
     look: str
@@ -65,7 +65,7 @@ def _json(fields: dict[str, str]) -> str:
     return "{" + ", ".join(f'"{name}": "{value}"' for name, value in fields.items()) + "}"
 
 
-class BalancerWatchdog(Struct, frozen=True):
+class PutBackWatchdog(Struct, frozen=True):
     """Who works on one server."""
 
     shell: Shell

@@ -1,4 +1,4 @@
-# Give a member of the balancer its place back when its time is over, whatever has become of whoever took it out.
+# Give a member of the balancer its place back, or a worker its queues, when its time is over, whatever has become of whoever took it out.
 # Arguments: what to do (try, start, guard, end), this script, the mark of the member, a command that sees whether the
 # balancer can be reached from here, the command that puts the member back, the seconds.
 # Standard input: what both commands read on theirs, a password among it, which stands nowhere else.

@@ -87,8 +87,11 @@ containers() {
   ask ps -a -q --no-trunc
   [ "$code" = 0 ] || { echo "exit $code"; return; }
   # One that ends between the two commands is an error for docker, which prints the others all the same.
-  printf '%s\n' "$answer" | xargs -r -n 200 $docker inspect --format \
-    '{{.Created}}{{"\t"}}{{.Name}}{{"\t"}}{{.Config.Image}}{{"\t"}}{{.Image}}{{"\t"}}{{index .Config.Labels "com.docker.compose.oneoff"}}' 2>/dev/null
+  made=$(printf '%s\n' "$answer" | xargs -r -n 200 $docker inspect --format \
+    '{{.Created}}{{"\t"}}{{.Name}}{{"\t"}}{{.Config.Image}}{{"\t"}}{{.Image}}{{"\t"}}{{index .Config.Labels "com.docker.compose.oneoff"}}' 2>/dev/null)
+  # It names containers and tells of none of them: no answer in time.
+  [ -n "$made" ] || [ -z "$answer" ] || { echo 'exit 124'; return; }
+  printf '%s\n' "$made"
   echo 'exit 0'
 }
 

@@ -127,6 +127,19 @@ def test_a_journal_that_was_cut_off_by_its_time_is_no_whole_one(ended: int, code
     assert len(lines) > 3, "what came is shown all the same"
 
 
+@pytest.mark.parametrize(
+    ("docker", "named", "code"), [("false", "abc", 124), ("true", "", 0), ("echo made", "abc", 0)]
+)
+def test_an_engine_that_names_containers_and_tells_of_none_did_not_answer(
+    docker: str, named: str, code: int
+) -> None:
+    words = (
+        "section() { :; }; has_docker() { :; }; "
+        f"ask() {{ answer={named} code=0; }}; docker='{docker}'; containers"
+    )
+    assert script(words).splitlines()[-1] == f"exit {code}"
+
+
 def test_files_are_not_read_for_more_than_they_can_be() -> None:
     words = "section() { :; }; command() { return 1; }; as_root() { :; }; minutes=50001; log_ins"
     assert script(words).splitlines()[-1] == "exit 1"

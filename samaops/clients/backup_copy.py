@@ -94,6 +94,13 @@ class CopyPlace(Struct, frozen=True):
         """Remove what was brought and has no name. Raises ClientError."""
         self._call("discard", name)
 
+    def remove(self, name: str) -> None:
+        """Remove a copy: its name first, so that none is taken for whole that is not. One that is gone is removed.
+
+        Raises ClientError, also where the place holds no copy at all: its disk may not be there.
+        """
+        self._call("remove", name)
+
     def add_objects(self, source: Source, directory: str, tell: Tell) -> tuple[int, int]:
         """Bring what is kept of the objects and is not here, or is another file here; nothing here is deleted.
 

@@ -46,6 +46,15 @@ case $what in
     hold
     rm -rf "$1.partial"
     answer done ;;
+  remove)
+    hold
+    if [ ! -e "$1" ] && [ ! -e "$1.expired" ]; then
+      [ -n "$(find . -mindepth 2 -maxdepth 2 -name manifest.json -print -quit)" ] || cannot "$directory: holds no copy at all"
+    fi
+    [ ! -e "$1" ] || mv -T "$1" "$1.expired" || cannot "$1: cannot be removed"
+    settle
+    said=$(rm -rf "$1.expired" 2>&1) || cannot "$said"
+    answer done ;;
   list)
     # What is kept of the objects, what never changes first: whoever is interrupted has lost nothing.
     for place in generations odd kept current objects runs; do

@@ -269,6 +269,10 @@ class Store(Struct, frozen=True):
         name = self._checked(run.id)
         self._call(what, name, seconds=LONG_SECONDS)
 
+    def remove_data(self, identifier: str) -> None:
+        """Remove a backup of ours and leave its row: there is a copy of it elsewhere."""
+        self._call("remove-data", _own(identifier), seconds=LONG_SECONDS)
+
     def free_bytes(self) -> int:
         """Return how much room is left where the backups lie."""
         return int(self._call("free").split()[0])

@@ -129,10 +129,12 @@ case $what in
     head -c "$2" -- "$1" | base64 -w 0
     echo
     done_ ;;
-  remove) # a backup of ours, or a run that failed: its name first, so that none is taken for whole that is not
+  remove | remove-data) # a backup of ours, or a run that failed: its name first, so that none is taken for whole that is not
     if [ -e "$ours/$1" ]; then mv -T -- "$ours/$1" "$ours/$1.expired" && on_disk "$ours" || exit 1; fi
-    rm -f -- "$catalogue/$1.json" || exit 1
-    [ ! -d "$catalogue" ] || on_disk "$catalogue"
+    if [ "$what" = remove ]; then
+      rm -f -- "$catalogue/$1.json" || exit 1
+      [ ! -d "$catalogue" ] || on_disk "$catalogue"
+    fi
     rm -rf -- "$ours/$1.expired" "$ours/$1.partial" || exit 1
     done_ ;;
   remove-guide)

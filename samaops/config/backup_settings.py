@@ -18,6 +18,8 @@ class BackupCopy(Section):
     kind: Literal["server", "restic"] = "server"
     server: str | None = None
     directory: str = ""
+    # Of a server: what expires goes there too, unless it is kept there for longer than here.
+    keep_expired: bool = False
     # Of restic: its repository, how rclone reaches it where that is "rclone:", and the password.
     repository: str = ""
     rclone_program: str = ""

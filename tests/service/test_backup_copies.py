@@ -15,13 +15,14 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.changes.backup.copy import COPY, Copying
-from samaops.changes.run import backup_copy
+from samaops.changes.backup.prune import REMOVE, Removing
+from samaops.changes.run import backup_copy, backup_keep
 from samaops.clients.backup_store import MANIFEST, Store
 from samaops.clients.errors import ClientError
 from samaops.clients.local import LocalShell
 from samaops.config.settings import Settings
 from samaops.facts.backup_run import DUMP, STARTED, WHOLE, DatabaseProperties, File, Manifest, Run
-from samaops.model.plan import Operation
+from samaops.model.plan import Operation, Outcome
 from samaops.site.site import Site
 from tests.service.ssh_server import SshServer, make_key, running_sshd
 
@@ -251,6 +252,48 @@ def test_another_password_does_not_make_another_repository(
     with pytest.raises(ClientError, match="password"):
         copy(Site(Settings.model_validate(settings)), "vault", 2)
     assert sorted(path for path in (tmp_path / "vault").rglob("*") if "locks" not in path.parts) == before
+
+
+def removed(site: Site, number: int = 1) -> Outcome:
+    of = Removing(f"20261128T0{number}0000Z-000{number}", DUMP, copies=("other",))
+    return backup_keep.remove(Operation(REMOVE, msgspec.to_builtins(of), "db", 60.0), site)
+
+
+def test_a_copy_goes_with_what_has_expired_and_no_other_does(site: Site, tmp_path: Path) -> None:
+    make(site, "20261128T020000Z-0002")
+    for number in (1, 2):
+        copy(site, "other", number)
+    assert removed(site).is_ok
+    assert store_of(site).row("20261128T010000Z-0001") is None
+    names = {path.name for path in (tmp_path / "there/copies").iterdir()}
+    assert names == {"20261128T020000Z-0002", "objects"}
+    assert (tmp_path / "backups/samaops/20261128T020000Z-0002").is_dir()
+
+
+def test_the_row_stays_while_a_copy_does_that_cannot_be_removed(site: Site, tmp_path: Path) -> None:
+    make(site, "20261128T020000Z-0002")
+    for number in (1, 2):
+        copy(site, "other", number)
+    (tmp_path / "there").rename(tmp_path / "unmounted")
+    outcome = removed(site)
+    assert not outcome.is_ok
+    assert "other: " in outcome.output
+    assert "holds no copy at all" in outcome.output
+    assert copies(site) == {"other"}
+    assert not (tmp_path / "backups/samaops/20261128T010000Z-0001").exists()
+    shutil.rmtree(tmp_path / "there")
+    (tmp_path / "unmounted").rename(tmp_path / "there")
+    assert removed(site).is_ok
+    assert store_of(site).row("20261128T010000Z-0001") is None
+    assert not (tmp_path / "there/copies/20261128T010000Z-0001").exists()
+
+
+def test_a_removal_of_a_copy_that_was_killed_is_ended_by_the_next(site: Site, tmp_path: Path) -> None:
+    copy(site, "other")
+    there = tmp_path / "there/copies"
+    (there / "20261128T010000Z-0001").rename(there / "20261128T010000Z-0001.expired")
+    assert removed(site).is_ok
+    assert {path.name for path in there.iterdir()} == {"objects"}
 
 
 def restic(site: Site, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -50,6 +50,15 @@ def places(backup: Backup, name: str = "") -> tuple[BackupCopy, ...]:
     return found
 
 
+def removable(backup: Backup, run: Run) -> tuple[BackupCopy, ...]:
+    """Return the places from which a copy goes when its backup expires; restic's are only added to."""
+    return tuple(
+        place
+        for place in backup.copies
+        if place.name in run.copies and place.kind == "server" and not place.keep_expired
+    )
+
+
 def words(arguments: Iterable[str]) -> tuple[str, str]:
     """Return which backup is meant, and to where; "" stands for all places. Raises UsageError."""
     given, to = list(arguments), ""
@@ -60,6 +69,11 @@ def words(arguments: Iterable[str]) -> tuple[str, str]:
     if len(given) > 1:
         raise UsageError(_("one backup at a time"), hint="samaops backup list")
     return (given[0] if given else LATEST), to
+
+
+def directory_at(place: BackupCopy, site: str) -> str:
+    """Return where a site's copies are on the server of a place."""
+    return f"{place.directory.rstrip('/')}/{site}"
 
 
 def where(place: BackupCopy) -> str:

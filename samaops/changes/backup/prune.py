@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
+from samaops.changes.backup.copy import removable
 from samaops.changes.backup.physical import FULL, stanza_in
 from samaops.changes.backup.work import AS_SEEN, CATALOGUE, IS_THERE, mark, plan, section, survey_in
 from samaops.changes.objects import expiring
@@ -24,7 +25,7 @@ MOST_STEPS = 100
 
 
 class Removing(Struct, frozen=True):
-    """What is removed: a backup and its row.
+    """What is removed: a backup, its copies in those places, and its row.
 
     Of pgBackRest ``label`` is its name there, "" where only the row is left; the log stays since the oldest of so many full
     ones.
@@ -35,6 +36,7 @@ class Removing(Struct, frozen=True):
     label: str = ""
     repository: int = 1
     fulls_with_log: int = 1
+    copies: tuple[str, ...] = ()
 
 
 def _looks(site: Site) -> tuple[str, ...]:
@@ -67,6 +69,9 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
             "With pgBackRest's backups the log of before goes: a moment of the last {days} days can be had, and older ones only as the backups that stay have them"
         )
         notes.append(text.format(days=section(site).retention_days))
+    if staying := _staying(decision.expired, site):
+        text = _("Their copies at {places} stay: nothing is taken away there")
+        notes.append(text.format(places=", ".join(staying)))
     if len(decision.expired) > MOST_STEPS:
         text = _("{count} more have expired; run it again for them")
         notes.append(text.format(count=len(decision.expired) - MOST_STEPS))
@@ -77,6 +82,15 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
         notes=tuple(notes),
         steps_stand_alone=True,
     )
+
+
+def _staying(expired: tuple[Run, ...], site: Site) -> tuple[str, ...]:
+    """Return the names of the places where a copy of what expires is, and stays."""
+    backup = section(site)
+    kept = {
+        name for run in expired for name in set(run.copies) - {place.name for place in removable(backup, run)}
+    }
+    return tuple(sorted(kept))
 
 
 def _objects(snapshot: Snapshot, site: Site, kept: frozenset[str], epoch: float) -> tuple[Step, ...]:
@@ -90,7 +104,8 @@ def _objects(snapshot: Snapshot, site: Site, kept: frozenset[str], epoch: float)
 def _removing(run: Run, site: Site, survey: Survey) -> Removing:
     """Return what is removed. Raises UnreadableError where it is pgBackRest's, and that was not heard."""
     if run.engine != PGBACKREST or run.state != WHOLE:
-        return Removing(run.id, run.engine)
+        copies = tuple(place.name for place in removable(section(site), run))
+        return Removing(run.id, run.engine, copies=copies)
     backups = {backup.label: backup for backup in stanza_in(survey).backups}
     repository = backups[run.label].repository
     since = survey.epoch - section(site).retention_days * DAY_SECONDS
@@ -102,32 +117,52 @@ def _removing(run: Run, site: Site, survey: Survey) -> Removing:
 
 def _step(run: Run, site: Site, survey: Survey) -> Step:
     server = section(site).server
-    holds_data = run.state == WHOLE
-    text = (
-        _("Remove {id} of {date} ({size}, {proof})")
-        if holds_data
-        else _("Remove the row of {id} of {date}: {state}")
-    )
-    destroys = (
-        _("the backup {id}; no undo brings it back")
-        if holds_data
-        else _("the row of {id}, which is no backup")
-    )
+    copies = removable(section(site), run)
+    title, destroys = _words(run, ", ".join(place.name for place in copies))
     return Step(
         REMOVE,
-        text.format(
-            id=run.id, date=run.started_at[:10], size=size(run.bytes or 0), proof=_proof(run), state=run.state
-        ),
+        title,
         Risk.DESTRUCTIVE,
         Operation(REMOVE, to_builtins(_removing(run, site, survey)), server, 600.0),
         before=(Condition(IS_THERE, (run.id,), True, _("{id} is there").format(id=run.id)),),
         after=(Condition(IS_THERE, (run.id,), False, _("{id} is not there").format(id=run.id)),),
         needs=(Condition(AS_SEEN, (run.id, mark(run)), True, _("{id} is as it was seen").format(id=run.id)),),
         no_undo=_("it is removed"),
-        destroys=destroys.format(id=run.id),
-        servers=(server,),
+        destroys=destroys,
+        servers=(server, *(place.server or "" for place in copies)),
         about=f"backup/{run.id}",
     )
+
+
+def _words(run: Run, places: str) -> tuple[str, str]:
+    """Return what is removed of a run and of its copies in those places ("" for none), and what is lost by it."""
+    is_here = run.state == WHOLE
+    if places:
+        text = (
+            _("Remove {id} of {date} ({size}, {proof}) here and at {places}")
+            if is_here
+            else _("Remove {id} of {date} at {places}, and its row: {state} here")
+        )
+        destroys = _("the backup {id} and its copies; no undo brings them back")
+    elif is_here:
+        text, destroys = (
+            _("Remove {id} of {date} ({size}, {proof})"),
+            _("the backup {id}; no undo brings it back"),
+        )
+    else:
+        text, destroys = (
+            _("Remove the row of {id} of {date}: {state}"),
+            _("the row of {id}, which is no backup"),
+        )
+    title = text.format(
+        id=run.id,
+        date=run.started_at[:10],
+        size=size(run.bytes or 0),
+        proof=_proof(run),
+        state=run.state,
+        places=places,
+    )
+    return title, destroys.format(id=run.id)
 
 
 def _proof(run: Run) -> str:

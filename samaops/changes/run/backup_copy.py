@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from msgspec import convert
 from msgspec.structs import replace
 
-from samaops.changes.backup.copy import COPY, Copying, places, where
+from samaops.changes.backup.copy import COPY, Copying, directory_at, places, where
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.clients.backup_copy import CopyPlace, Source
@@ -38,7 +38,7 @@ def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
     source = f"{backup.directory.rstrip('/')}/samaops/{of.id}"
     if place.kind == "server":
         return (
-            f"tar -c -C {source} . | ssh {place.server} tar -x -C {place.directory}/{site.name}/{of.id}.partial",
+            f"tar -c -C {source} . | ssh {place.server} tar -x -C {directory_at(place, site.name)}/{of.id}.partial",
         )
     return (
         f"restic -r {place.repository} backup --tag {of.id} {source}",
@@ -82,9 +82,7 @@ def _there(row: Run | None, identifier: str) -> Run:
 def _to_server(site: Site, store: Store, row: Run, place: BackupCopy, shells: ShellPool) -> str:
     backup = store.backup
     source = Source(store.shell, backup.os_user)
-    there = CopyPlace(
-        shells.of(place.server or ""), f"{place.directory.rstrip('/')}/{site.name}", backup.timeout
-    )
+    there = CopyPlace(shells.of(place.server or ""), directory_at(place, site.name), backup.timeout)
     is_there, free = there.look(row.id)
     expected = {file.path: file.sha256 for file in store.manifest(row.id).files}
     expected[MANIFEST] = row.manifest_sha256

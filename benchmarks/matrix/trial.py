@@ -11,9 +11,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from samaops.changes import verbs
 from samaops.lab.incidents.incident import Incident
 from samaops.lab.incidents.site import Site
 from samaops.lab.layout import Layout
+from samaops.workflows import change as _loads_every_verb  # noqa: F401
 
 from . import snapshot
 from .commands import Done, Samaops
@@ -37,12 +39,8 @@ REFUSED = (75, 77)
 SETTING_ASIDE = ("queue.park",)
 # Of these the playbook offers more than a diagnosis does.
 PLAYBOOKS = ("notifications", "disk-full")
-# Verbs of samaops that change nothing on the site: a command with one of these is advice, not a fix.
-LOOKING = ("diagnose", "explain", "history", "config", "lab", "help", "ssh", "redis")
-LISTS = (
-    ("db", "psql"), ("db", "activity"), ("db", "settings"), ("db", "size"), ("queue", "list"),
-    ("disk", "usage"), ("disk", "grew"),
-)  # fmt: skip
+# The longest verb has so many words: "db index create".
+VERB_WORDS = 3
 
 
 class Bench(Struct, frozen=True):
@@ -201,10 +199,12 @@ def _fixes(cause: dict[str, Any]) -> Iterator[Fix]:
 
 
 def _changes(command: str) -> bool:
-    """Tell whether a command line is samaops with a verb that changes something."""
-    words = [word for word in command.split() if word != "--lab"]
-    is_look = words[1:2] == [] or words[1] in LOOKING or tuple(words[1:3]) in LISTS
-    return words[0] == "samaops" and not is_look
+    """Tell whether a command line is samaops with a verb that changes something; a look is advice, not a fix."""
+    program, *words = (word for word in command.split() if word != "--lab")
+    changing = {*verbs.names(), "maintain run"}
+    return program == "samaops" and any(
+        " ".join(words[:count]) in changing for count in range(1, VERB_WORDS + 1)
+    )
 
 
 def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[str, ...]]:

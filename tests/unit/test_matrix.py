@@ -64,6 +64,7 @@ def test_only_verbs_of_samaops_that_change_something_are_made_and_letters_are_kn
         "fixes": [
             fix("by-hand", "safe", "ssh root@db 'docker start x'"),
             fix("look", "safe", "samaops --lab diagnose --only redis"),
+            fix("pool", "safe", "samaops --lab pool settings", "samaops --lab rollback check"),
             fix("purge", "destructive", "samaops --lab queue purge normal"),
             fix("start", "disruptive", "samaops --lab docker restart x", "ssh root@db 'docker restart x'"),
             fix(
@@ -237,7 +238,7 @@ def repaired(samaops: Answers) -> tuple[Trial, tuple[str, ...]]:
     return trial._repaired(bench, replace(CLEAN, fix=""), time.monotonic())
 
 
-RESUME = fix("resume", "safe", "samaops --lab pgbouncer resume", undo=["samaops --lab undo ID"])
+RESUME = fix("resume", "safe", "samaops --lab pool resume", undo=["samaops --lab undo ID"])
 RESTART = fix("restart", "disruptive", "samaops --lab docker restart x")
 LETTER = fix("team", "safe", text="To: system team")
 MADE = answered(0, actions=[{"journal": "7", "status": "verified"}])
@@ -250,7 +251,7 @@ def test_the_first_fix_that_works_is_verified_by_a_diagnosis_without_the_cause()
 
     assert (found.fix, found.fixes, reliefs) == ("verified", ("resume: verified",), ())
     assert found.fixed_seconds is not None
-    assert samaops.asked == ["diagnose", "samaops --lab pgbouncer resume --yes -o json", "diagnose"]
+    assert samaops.asked == ["diagnose", "samaops --lab pool resume --yes -o json", "diagnose"]
 
 
 def test_a_fix_that_is_refused_or_fails_is_followed_by_the_next() -> None:

@@ -146,7 +146,7 @@ def test_copies_on_servers_go_with_what_expires_and_a_repositorys_stay() -> None
     runs = (*MANY[:-2], replace(MANY[-2], copies=there), replace(MANY[-1], copies=there, state="missing"))
     plan = planned("backup prune", runs=runs, backup={"monthly": 1, "weekly": 1, "copies": places})
     assert [step.operation.arguments["copies"] for step in plan.steps] == [("other",)] * 2
-    assert [step.servers[1:] for step in plan.steps] == [("other",)] * 2
+    assert [(step.servers or ())[1:] for step in plan.steps] == [("other",)] * 2
     assert "missing here" in plan.steps[0].title
     assert "here and at other" in plan.steps[1].title
     assert any("archive, forgotten, vault stay" in note for note in plan.notes)

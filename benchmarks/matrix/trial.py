@@ -37,8 +37,6 @@ LONGEST_SECONDS = (
 REFUSED = (75, 77)
 # Fixes that set something aside until others have repaired the cause; it is put back once that is done.
 SETTING_ASIDE = ("queue.park",)
-# Of these the playbook offers more than a diagnosis does.
-PLAYBOOKS = ("notifications", "disk-full")
 # The longest verb has so many words: "db index create".
 VERB_WORDS = 3
 
@@ -216,9 +214,14 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
     if trial.verdict_seconds is None:
         notes = (*trial.notes, "no fix was made: the verdict is not right")
         return replace(trial, fix="none yet", notes=notes), ()
-    playbook = ("troubleshoot", trial.runbook) if trial.runbook in PLAYBOOKS else ("diagnose",)
-    report = bench.samaops.report(*playbook, limit_seconds=LOOK_SECONDS)
-    fixes, harms = offered(report, trial.expected), look_of(report).is_critical(trial.expected)
+    fixes: list[Fix] = []
+    harms = False
+    for words in (*((("troubleshoot", trial.runbook),) if trial.runbook else ()), ("diagnose",)):
+        report = bench.samaops.report(*words, limit_seconds=LOOK_SECONDS)
+        fixes = offered(report, trial.expected)
+        harms = harms or look_of(report).is_critical(trial.expected)
+        if fixes:
+            break
     letters = tuple(f"{one.id}: letter" for one in fixes if one.is_letter)
     made: list[str] = []
     for fix in (one for one in fixes if one.command):

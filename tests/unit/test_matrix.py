@@ -251,7 +251,15 @@ def test_the_first_fix_that_works_is_verified_by_a_diagnosis_without_the_cause()
 
     assert (found.fix, found.fixes, reliefs) == ("verified", ("resume: verified",), ())
     assert found.fixed_seconds is not None
-    assert samaops.asked == ["diagnose", "samaops --lab pool resume --yes -o json", "diagnose"]
+    resume = "samaops --lab pool resume --yes -o json"
+    assert samaops.asked == ["troubleshoot api-down", resume, "diagnose"]
+
+
+def test_where_the_playbook_offers_nothing_a_diagnosis_is_asked() -> None:
+    samaops = Answers(diagnosis("critical"), diagnosis("critical", RESUME), MADE, diagnosis(None))
+
+    assert repaired(samaops)[0].fixes == ("resume: verified",)
+    assert samaops.asked[:2] == ["troubleshoot api-down", "diagnose"]
 
 
 def test_a_fix_that_is_refused_or_fails_is_followed_by_the_next() -> None:
@@ -303,7 +311,8 @@ def test_what_is_not_in_our_hands_is_a_letter_and_what_has_no_verb_is_none_yet()
     found, _reliefs = repaired(Answers(diagnosis("critical", LETTER)))
     assert (found.fix, found.fixes) == ("letter", ("team: letter",))
 
-    found, _reliefs = repaired(Answers(diagnosis("critical", fix("by-hand", "safe", "psql -c RESUME"))))
+    by_hand = diagnosis("critical", fix("by-hand", "safe", "psql -c RESUME"))
+    found, _reliefs = repaired(Answers(by_hand, by_hand))
     assert (found.fix, found.fixes) == ("none yet", ())
 
 

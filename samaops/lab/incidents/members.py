@@ -93,6 +93,7 @@ def _release_badly(site: Site) -> None:
 def _release_well(site: Site) -> None:
     _release(site, releases.FIRST.version)
     site.start(CONTAINER)
+    site.docker(CONTAINER, "image", "prune", "-f")  # the bad one has lost its name
 
 
 def _take_port(site: Site) -> None:

@@ -124,7 +124,7 @@ def of_database(cause: Cause, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def of_api(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> dict[str, str]:
-    """Return the member that a cause is about, as far as the balancer can be told of it; its memory limit; the release.
+    """Return the member that a cause is about, as far as the balancer can be told of it; its memory limit; the release; the server.
 
     ``memory_limit`` is half as much again as the container has, ``release`` what the members run that serve.
     """
@@ -142,6 +142,8 @@ def _of_api(cause: Cause, report: Report, snapshot: Snapshot, site: Site) -> Ite
         if container is not None and container.memory_limit:
             yield "memory_limit", f"{math.ceil(1.5 * container.memory_limit / _MB)}m"
     decisive = next((finding for finding in report.findings if finding.key in cause.explains[:1]), None)
+    if decisive is not None and decisive.server:
+        yield "server", decisive.server
     if decisive is not None and decisive.code == "release.running.differs":
         well = [
             str(decisive.evidence[str(member.container)])

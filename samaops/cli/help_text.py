@@ -40,6 +40,7 @@ _OWN_CODES = {
             "restore undo",
             "restore forget",
             "restore config",
+            "restore broker",
             "rollback db",
         ),
         (*_STATUS, 75, 77),
@@ -356,6 +357,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
             "restore config /etc/pgbouncer/pgbouncer.ini --server db",
             N_("this one; samaops undo last puts back what is there now"),
         ),
+    ),
+    "restore broker": (
+        ("restore broker --dry-run", N_("what RabbitMQ lacks, and what it has otherwise")),
+        ("restore broker queues bindings", N_("these alone; nothing that is there is changed")),
     ),
     "restore undo": (("restore undo", N_("back to the database that was replaced last")),),
     "restore forget": (

@@ -15,7 +15,7 @@ from samaops.cli.looking import LookCommand
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.workflows import objects as of_objects
-from samaops.workflows import restoring, restoring_config
+from samaops.workflows import restoring, restoring_broker, restoring_config
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -145,3 +145,19 @@ def config(
 ) -> None:
     """Put configuration files back."""
     ctx.obj.plan(lambda site: restoring_config.plan(site, backup, server, tuple(paths or ())))
+
+
+@app.command(
+    cls=ChangeCommand,
+    help=N_("Make again what RabbitMQ lacks of a backup: users, rights, queues, bindings, policies."),
+)
+def broker(
+    ctx: typer.Context,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KIND]...", help=N_("Only these: vhosts, users, permissions, queues, ...")),
+    ] = None,
+    backup: Annotated[str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP)] = LATEST,
+) -> None:
+    """Make the broker's definitions again."""
+    ctx.obj.plan(lambda site: restoring_broker.plan(site, backup, tuple(kinds or ())))

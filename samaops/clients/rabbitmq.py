@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from samaops.clients.errors import ClientError
-from samaops.clients.http import HttpAnswer, HttpConnection, bracketed, json_of
+from samaops.clients.http import HttpAnswer, HttpConnection, bracketed, json_of, refusal
 from samaops.config.settings import RabbitMQ
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -105,6 +105,17 @@ class ManagementApi:
         if not (isinstance(answer, dict) and answer.get("routed") is True):
             text = _("the message was not routed to the queue {queue}").format(queue=queue)
             raise ClientError(FailureKind.ERROR, text, path)
+
+    def define(self, definitions: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Have the broker make what it has not, and set what it has, as these lists say. Raises ClientError."""
+        path = "definitions"
+        answer = self._connection.post(
+            json.dumps(definitions).encode(), f"/api/{path}", content_type="application/json", auth=self._auth
+        )
+        if answer.status in (400, 401):
+            self._json(answer, path)
+        if answer.status not in (200, 201, 204):
+            raise refusal(answer, f"/api/{path}")
 
     def _messages(self, queue: str, count: int, mode: str, truncate: int | None) -> list[dict[str, Any]]:
         body: dict[str, Any] = {"count": count, "ackmode": mode, "encoding": "auto"}

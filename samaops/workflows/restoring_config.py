@@ -22,7 +22,7 @@ from samaops.clients.config_files import ConfigFiles
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
 from samaops.errors import RefusedError, UsageError
-from samaops.facts.backup_run import GUIDE, WHOLE, Manifest, epoch_of
+from samaops.facts.backup_run import GUIDE, WHOLE, Manifest, Run, epoch_of
 from samaops.facts.config_files import ConfigFacts, ConfigFile
 from samaops.facts.observation import Observation
 from samaops.i18n import _
@@ -78,18 +78,23 @@ def plan(site: Site, wanted: str, server: str = "", paths: tuple[str, ...] = ())
         return change.prepare_verb(site, verb, arguments, recalled=(observed,))
 
 
+def manifest_of(site: Site, store: Store, wanted: str) -> tuple[Run, Manifest]:
+    """Return a whole backup of ours and its manifest. Raises UsageError, RefusedError, ClientError."""
+    run = named(store.survey(configured(site).port), wanted)
+    if run.engine == GUIDE or run.state != WHOLE:
+        text = _("{id} holds no configuration files: it is a dump alone, or not whole")
+        raise RefusedError(text.format(id=run.id), hint=typed(site, "backup list"))
+    raw = store.manifest_bytes(run.id)
+    if run.manifest_sha256 and hashlib.sha256(raw).hexdigest() != run.manifest_sha256:
+        text = _("the manifest of {id} is not as it was written")
+        raise RefusedError(text.format(id=run.id), hint=typed(site, f"backup verify {run.id}"))
+    return run, store.decoded_manifest(run.id, raw)
+
+
 def _seen(site: Site, wanted: str, server: str, paths: tuple[str, ...]) -> ConfigFacts:
     left_out: list[tuple[str, str]] = []
     with store_of(site) as store:
-        run = named(store.survey(configured(site).port), wanted)
-        if run.engine == GUIDE or run.state != WHOLE:
-            text = _("{id} holds no configuration files: it is a dump alone, or not whole")
-            raise RefusedError(text.format(id=run.id), hint=typed(site, "backup list"))
-        raw = store.manifest_bytes(run.id)
-        if run.manifest_sha256 and hashlib.sha256(raw).hexdigest() != run.manifest_sha256:
-            text = _("the manifest of {id} is not as it was written")
-            raise RefusedError(text.format(id=run.id), hint=typed(site, f"backup verify {run.id}"))
-        manifest = store.decoded_manifest(run.id, raw)
+        run, manifest = manifest_of(site, store, wanted)
         kept = [
             each
             for each in _kept(site, store, manifest, left_out)

@@ -6,19 +6,22 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from samaops.changes.run.restoring import properties_of
-from samaops.clients.backup_store import Store
+from samaops.clients.backup_store import MANIFEST, Store
 from samaops.clients.database_server import DatabaseServer
 from samaops.clients.local import LocalShell
 from samaops.collect import restoring as look
 from samaops.config.backup_settings import Backup
-from samaops.facts.backup_run import DUMP, WHOLE, File, Manifest, Run
+from samaops.facts.backup_run import DUMP, STARTED, WHOLE, DatabaseProperties, File, Manifest, Part, Run
+from samaops.site.site import Site
 from tests.service.postgres_server import DATABASE, PostgresServer, as_postgres, binaries
 
 ID = "20261128T020000Z-3f2a"
@@ -88,3 +91,34 @@ class Backups:
             bytes=sum(file.bytes for file in files), manifest_sha256=hashlib.sha256(raw).hexdigest(),
         )  # fmt: skip
         self.store.update(identifier, lambda _old: row)
+
+
+def local_store(site: Site) -> Store:
+    """Return the store of a site whose backups lie on this machine."""
+    assert site.settings.backup is not None
+    return Store(LocalShell(), site.settings.backup, site.name)
+
+
+def make_of_files(
+    site: Site, identifier: str, content: Mapping[str, bytes], parts: tuple[Part, ...] = ()
+) -> None:
+    """Make a backup that is whole of these files, without a database."""
+    store = local_store(site)
+    Path(store.backup.directory).mkdir(parents=True, exist_ok=True)
+    row = Run(identifier, site.name, STARTED, DUMP, "2026-11-28T01:00:00+00:00")
+    store.write_row(row)
+    partial = Path(store.begin(identifier))
+    for name, text in content.items():
+        (partial / name).parent.mkdir(exist_ok=True)
+        (partial / name).write_bytes(text)
+    files = tuple(File(name, len(text), hashlib.sha256(text).hexdigest()) for name, text in content.items())
+    properties = DatabaseProperties("o", "UTF8", "C", "C", -1, None, None, {}, {})
+    manifest = Manifest(
+        identifier, site.name, "db", "samaconso", DUMP, row.started_at, row.started_at, "x@y", "15", "15", "0/1",
+        properties, {}, files, parts,
+    )  # fmt: skip
+    raw = msgspec.json.encode(manifest)
+    store.put(identifier, MANIFEST, raw)
+    store.finish(identifier)
+    sum_of_it = hashlib.sha256(raw).hexdigest()
+    store.update(identifier, lambda _row: replace(row, state=WHOLE, bytes=300_000, manifest_sha256=sum_of_it))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import hashlib
 import os
 import shutil
 import subprocess
@@ -12,18 +11,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 from samaops.changes.backup.copy import COPY, Copying
 from samaops.changes.backup.prune import REMOVE, Removing
 from samaops.changes.run import backup_copy, backup_keep
 from samaops.clients.backup_store import MANIFEST, Store
 from samaops.clients.errors import ClientError
-from samaops.clients.local import LocalShell
 from samaops.config.settings import Settings
-from samaops.facts.backup_run import DUMP, STARTED, WHOLE, DatabaseProperties, File, Manifest, Run
+from samaops.facts.backup_run import DUMP
 from samaops.model.plan import Operation, Outcome
 from samaops.site.site import Site
+from tests.service.made_backups import local_store, make_of_files
 from tests.service.ssh_server import SshServer, make_key, running_sshd
 
 pytestmark = pytest.mark.service
@@ -105,33 +103,12 @@ def site(sshd: SshServer, vault: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def store_of(site: Site) -> Store:
-    assert site.settings.backup is not None
-    return Store(LocalShell(), site.settings.backup, site.name)
+    return local_store(site)
 
 
 def make(site: Site, identifier: str) -> None:
     """Make a backup that is whole, without a database."""
-    store = store_of(site)
-    Path(store.backup.directory).mkdir(parents=True, exist_ok=True)
-    row = Run(identifier, site.name, STARTED, DUMP, "2026-11-28T01:00:00+00:00")
-    store.write_row(row)
-    partial = Path(store.begin(identifier))
-    for name, content in FILES.items():
-        (partial / name).parent.mkdir(exist_ok=True)
-        (partial / name).write_bytes(content)
-    files = tuple(
-        File(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in FILES.items()
-    )
-    properties = DatabaseProperties("o", "UTF8", "C", "C", -1, None, None, {}, {})
-    manifest = Manifest(
-        identifier, site.name, "db", "samaconso", DUMP, row.started_at, row.started_at, "x@y", "15", "15", "0/1",
-        properties, {}, files, (),
-    )  # fmt: skip
-    raw = msgspec.json.encode(manifest)
-    store.put(identifier, MANIFEST, raw)
-    store.finish(identifier)
-    sum_of_it = hashlib.sha256(raw).hexdigest()
-    store.update(identifier, lambda _row: replace(row, state=WHOLE, bytes=300_000, manifest_sha256=sum_of_it))
+    make_of_files(site, identifier, FILES)
 
 
 def copy(site: Site, to: str, number: int = 1, *, has_others: bool = False) -> str:

@@ -295,6 +295,7 @@ TYPED = [
     ("restore undo", (), "restore undo"),
     ("restore config", ("latest", "", "/etc/a b"), "restore config '/etc/a b' --from latest"),
     ("restore config", ("latest", "db"), "restore config --from latest --server db"),
+    ("restore broker", ("latest", "queues"), "restore broker queues --from latest"),
     ("restore forget", ("samaops_replaced_1",), "restore forget samaops_replaced_1"),
     (
         "restore table",

@@ -27,6 +27,7 @@ from samaops.changes.run import (  # noqa: F401 - they register their kinds
     releases,
     restarting,
     restoring,
+    restoring_broker,
     restoring_config,
     restoring_swap,
     restoring_trial,

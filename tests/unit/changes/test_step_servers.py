@@ -38,6 +38,7 @@ from tests.unit.changes import test_policy_plans as policies
 from tests.unit.changes import test_pool_plans as pools
 from tests.unit.changes import test_redis_plans as of_redis
 from tests.unit.changes import test_release_plans as releases
+from tests.unit.changes import test_restore_broker as brokers
 from tests.unit.changes import test_restore_config as configs
 from tests.unit.changes import test_restore_plans as restores
 from tests.unit.changes import test_revoke_plans as revoking
@@ -187,6 +188,7 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ),
     ("restore table", ("orders", "orders_then", "latest"), (restores.observed(),)),
     ("restore config", ("latest", "", configs.INI.path), (configs.observed(),)),
+    ("restore broker", ("latest",), (brokers.observed(),)),
     ("workers add-queue", ("worker2", "low_priority"), (workers(NODE), broker(QUEUE))),
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),

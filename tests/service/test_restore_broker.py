@@ -1,0 +1,151 @@
+"""What RabbitMQ lacks of a backup is made again on a real broker, and nothing that it has is changed."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from samaops.config.settings import Settings
+from samaops.errors import RefusedError, UsageError
+from samaops.facts.backup_run import Part
+from samaops.model.plan import Plan
+from samaops.site.site import Site
+from samaops.workflows import change, restoring_broker
+from tests.service.made_backups import make_of_files
+from tests.service.rabbitmq_server import Broker
+
+pytestmark = pytest.mark.service
+ID, PART = "20261128T010000Z-0001", "rabbitmq/definitions.json"
+QUEUE, OTHER, EXCHANGE = "restored_queue", "other_queue", "restored_exchange"
+
+
+@pytest.fixture
+def filled(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    """Yield a broker with a user, an exchange, two queues, a binding and a policy; they are gone afterwards."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    broker.request("PUT", "users/restored_user", {"password": "secret", "tags": ""})
+    rights = {"configure": "^a", "write": "^b", "read": "^c"}
+    broker.request("PUT", "permissions/%2F/restored_user", rights)
+    broker.request("PUT", f"exchanges/%2F/{EXCHANGE}", {"type": "direct", "durable": True})
+    broker.request("PUT", f"queues/%2F/{QUEUE}", {"durable": True, "arguments": {"x-max-length": 7}})
+    broker.request("PUT", f"queues/%2F/{OTHER}", {"durable": True})
+    broker.request("PUT", "queues/%2F/passing", {"durable": False, "auto_delete": False})
+    broker.request("POST", f"bindings/%2F/e/{EXCHANGE}/q/{QUEUE}", {"routing_key": "key"})
+    set_policy(broker, "restored_policy", "^restored")
+    try:
+        yield broker
+    finally:
+        _remove(broker)
+        broker.delete(OTHER)
+
+
+def set_policy(broker: Broker, name: str, pattern: str) -> None:
+    broker.request("PUT", f"policies/%2F/{name}", {"pattern": pattern, "definition": {"max-length": 9}})
+
+
+def _remove(broker: Broker) -> None:
+    for path in (
+        f"queues/%2F/{QUEUE}", "queues/%2F/passing", f"exchanges/%2F/{EXCHANGE}", "users/restored_user",
+        "policies/%2F/restored_policy",
+    ):  # fmt: skip
+        if any(
+            _name(row) == path.rpartition("/")[2]
+            for row in broker.request("GET", path.partition("/")[0]).json()
+        ):
+            broker.request("DELETE", path)
+
+
+def _name(row: dict[str, Any]) -> str:
+    return str(row.get("name"))
+
+
+def made_site(broker: Broker, directory: Path, **changes: Any) -> Site:
+    section = {**broker.section().model_dump(), "password": broker.password, **changes}
+    values = {
+        "servers": {"db": {"address": "127.0.0.1", "ssh": "local"}},
+        "postgresql": {"server": "db"},
+        "rabbitmq": section,
+        "backup": {"directory": str(directory / "backups"), "os_user": getpass.getuser()},
+    }
+    return Site(Settings.model_validate(values))
+
+
+def backed_up(broker: Broker, directory: Path, **changes: Any) -> Site:
+    """Return a site whose only backup has what the broker has now."""
+    made = made_site(broker, directory, **changes)
+    content = json.dumps(broker.request("GET", "definitions").json()).encode()
+    make_of_files(made, ID, {PART: content}, (Part("rabbitmq", (PART,)),))
+    return made
+
+
+def lacking(site: Site, plan: Plan) -> list[str]:
+    return [step.about.partition("/")[2] for step in plan.steps]
+
+
+def test_what_is_missing_comes_back_as_it_was_and_the_rest_stays(filled: Broker, tmp_path: Path) -> None:
+    site = backed_up(filled, tmp_path)
+    assert "lacks none" in restoring_broker.plan(site, "latest").nothing_to_do
+    before = filled.request("GET", "definitions").json()
+    _remove(filled)
+    filled.publish(OTHER)
+    set_policy(filled, "of_today", "^today")
+    try:
+        plan = restoring_broker.plan(site, "latest")
+        assert lacking(site, plan) == ["users", "permissions", "policies", "exchanges", "queues", "bindings"]
+        assert "passing" not in " ".join(step.title for step in plan.steps), "it does not last"
+        report = change.apply(site, plan, 10.0)
+        assert not report.errors, report.errors
+        assert [action.status for action in report.actions] == ["verified"] * 6
+        after = filled.request("GET", "definitions").json()
+        for kind in ("users", "permissions", "exchanges", "bindings"):
+            assert sorted(map(str, after[kind])) == sorted(map(str, before[kind])), (
+                "with the same hash of the password"
+            )
+        assert {_name(row): row["arguments"] for row in after["queues"]}[QUEUE] == {"x-max-length": 7}
+        assert {"of_today", "restored_policy"} <= {_name(row) for row in after["policies"]}
+        assert (
+            len(
+                filled.request(
+                    "POST",
+                    f"queues/%2F/{OTHER}/get",
+                    {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"},
+                ).json()
+            )
+            == 1
+        )
+        journaled = b"".join(file.read_bytes() for file in (tmp_path / "state").rglob("*") if file.is_file())
+        assert plan.steps[0].title.encode() in journaled
+        assert before["users"][0]["password_hash"].encode() not in journaled
+    finally:
+        filled.request("DELETE", "policies/%2F/of_today")
+
+
+def test_some_kinds_alone_and_what_is_otherwise_is_named_and_left(filled: Broker, tmp_path: Path) -> None:
+    site = backed_up(filled, tmp_path)
+    _remove(filled)
+    set_policy(filled, "restored_policy", "^other")
+    plan = restoring_broker.plan(site, "latest", ("policies", "queues"))
+    assert lacking(site, plan) == ["queues"]
+    assert any("restored_policy" in note for note in plan.notes)
+    assert not change.apply(site, plan, 10.0).errors
+    assert filled.request("GET", "policies/%2F/restored_policy").json()["pattern"] == "^other"
+    with pytest.raises(UsageError, match="have no messages"):
+        restoring_broker.plan(site, "latest", ("messages",))
+
+
+def test_it_is_refused_without_the_right_and_without_definitions(filled: Broker, tmp_path: Path) -> None:
+    site = backed_up(filled, tmp_path)
+    make_of_files(
+        site, "20261128T020000Z-0002", {"globals.sql": b""}, (Part("rabbitmq", (), "no recipient"),)
+    )
+    with pytest.raises(RefusedError, match="no definitions of RabbitMQ: no recipient"):
+        restoring_broker.plan(site, "20261128T020000Z-0002")
+    filled.request("PUT", "users/restored_user", {"password": "secret", "tags": "monitoring"})
+    limited = made_site(filled, tmp_path, username="restored_user", password="secret")
+    with pytest.raises(RefusedError, match="to administrators alone, and our user restored_user is none"):
+        restoring_broker.plan(limited, ID)

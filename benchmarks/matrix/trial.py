@@ -197,12 +197,14 @@ def _fixes(cause: dict[str, Any]) -> Iterator[Fix]:
 
 
 def _changes(command: str) -> bool:
-    """Tell whether a command line is samaops with a verb that changes something; a look is advice, not a fix."""
+    """Tell whether a command line is samaops with a verb that changes something, or a fix of a playbook; a look is advice."""
     program, *words = (word for word in command.split() if word != "--lab")
     changing = {*verbs.names(), "maintain run"}
-    return program == "samaops" and any(
-        " ".join(words[:count]) in changing for count in range(1, VERB_WORDS + 1)
-    )
+    if program != "samaops":
+        return False
+    if words[:1] == ["troubleshoot"]:
+        return "--apply" in words
+    return any(" ".join(words[:count]) in changing for count in range(1, VERB_WORDS + 1))
 
 
 def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[str, ...]]:

@@ -67,6 +67,7 @@ def test_only_verbs_of_samaops_that_change_something_are_made_and_letters_are_kn
             fix("pool", "safe", "samaops --lab pool settings", "samaops --lab rollback check"),
             fix("purge", "destructive", "samaops --lab queue purge normal"),
             fix("start", "disruptive", "samaops --lab docker restart x", "ssh root@db 'docker restart x'"),
+            fix("applied", "safe", "samaops --lab troubleshoot api-down --apply applied"),
             fix(
                 "team",
                 "safe",
@@ -80,7 +81,8 @@ def test_only_verbs_of_samaops_that_change_something_are_made_and_letters_are_kn
     found = trial.offered(Done(1.0, 2, json.dumps(report), ""), DOWN)
 
     assert [(one.id, one.command) for one in found if not one.is_letter] == [
-        ("start", "samaops --lab docker restart x")
+        ("start", "samaops --lab docker restart x"),
+        ("applied", "samaops --lab troubleshoot api-down --apply applied"),
     ]
     assert [one.id for one in found if one.is_letter] == ["team"]
 

@@ -141,7 +141,8 @@ def observed(snapshot: Snapshot, site: Site) -> Releases:
         if seen is not None:
             facts[server] = seen
         if docker is not None:
-            parts += _parts(docker, site, server, missing)
+            is_replacing = seen is not None and bool(seen.is_replacing)
+            parts += _parts(docker, site, server, missing, is_replacing=is_replacing)
     schema, schema_missing = _schema(snapshot, site)
     has_backup = _has_backup(snapshot)
     return Releases(site, tuple(parts), facts, tuple(missing), schema, schema_missing, has_backup)
@@ -169,17 +170,20 @@ def _why(snapshot: Snapshot, server: str) -> str:
     return _("{server}: nothing was observed").format(server=server)
 
 
-def _parts(docker: DockerFacts, site: Site, server: str, missing: list[str]) -> Iterator[Part]:
+def _parts(
+    docker: DockerFacts, site: Site, server: str, missing: list[str], *, is_replacing: bool
+) -> Iterator[Part]:
     """Yield the containers of members and workers, then others that were made of the same images (Flower)."""
+    text = _("{server}: there is no container {name}")
+    if is_replacing:
+        text = _("{server}: there is no container {name}: a docker compose still replaces one there")
     taken: dict[str, Part] = {}
     for service in site.services(server):
         if service.system not in _SYSTEMS or not service.container:
             continue
         container = docker.named(service.container)
         if container is None:
-            missing.append(
-                _("{server}: there is no container {name}").format(server=server, name=service.container)
-            )
+            missing.append(text.format(server=server, name=service.container))
             continue
         taken[container.id] = Part(server, container, service.container, service.system, service.name)
     yield from taken.values()

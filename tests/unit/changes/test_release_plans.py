@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from samaops.changes import verbs
 from samaops.changes.release import begin
 from samaops.changes.run.operations import lines
+from samaops.clients.shell import Completed
+from samaops.collect.release import releases
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.backup import BackupFacts, CatalogueFacts
@@ -369,6 +371,23 @@ def test_a_release_is_not_begun_without_a_backup(monkeypatch: pytest.MonkeyPatch
 def test_nothing_is_planned_where_a_server_is_not_seen() -> None:
     with pytest.raises(UnavailableError):
         planned(*running(), server("api"), database("aaa"), *WELL)
+
+
+def test_while_another_compose_is_at_work_that_is_why_nothing_is_planned() -> None:
+    busy = (server("api", replace(KEPT, is_replacing=True)), server("workers"))
+    with pytest.raises(RefusedError, match=r"Another docker compose, begun by .*, still replaces .* on api"):
+        planned(*running(), *busy, database("aaa"), *WELL)
+    gone = (engine("api", a1=NEW), engine("workers", c2=NEW, flower=NEW))
+    found = way(*gone, *busy, database("aaa"))
+    assert found.reason == "api: there is no container a2: a docker compose still replaces one there"
+
+
+@pytest.mark.parametrize(("said", "expected"), [("yes\n", True), ("no\n", False), ("", None)])
+def test_whether_a_container_is_replaced_is_known_or_not(said: str, expected: bool | None) -> None:
+    sections = {"now": "1000.0\n", "engine": "28.2.2\nexit 0\n", "replacing": said}
+    sections.update(dict.fromkeys(("held", "images", "records"), "exit 0\n"))
+    output = "".join(f"@@token {name}\n{lines}" for name, lines in sections.items())
+    assert releases.read(Completed(0, output, ""), "token").is_replacing is expected
 
 
 def test_a_member_that_serves_is_spared_while_it_is_replaced() -> None:

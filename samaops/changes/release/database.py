@@ -35,8 +35,9 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.model.quantities import size
 from samaops.site import in_flight
-from samaops.site.releases import Releases, Verdict, WayBack, observed, way_back
+from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 
 NAME = "rollback db"
 REHEARSE, MIGRATE = "rollback.rehearse", "rollback.migrate"

@@ -30,8 +30,9 @@ from samaops.i18n import _, joined
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step, shell
 from samaops.site import in_flight
 from samaops.site.commands import samaops
-from samaops.site.releases import Part, Releases, Verdict, WayBack, observed, seconds_of, way_back
+from samaops.site.releases import Part, Releases, observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, seconds_of, way_back
 
 RECREATE, BAKE = "release.recreate", "release.bake"
 # What stopping, making and starting a container may take besides the time that its tasks have to end.

@@ -20,8 +20,9 @@ from samaops.facts.observation import Observation
 from samaops.i18n import _, joined
 from samaops.model.plan import Plan
 from samaops.site.commands import samaops
-from samaops.site.releases import Releases, Verdict, WayBack, way_back
+from samaops.site.releases import Releases
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 from samaops.workflows import change, restoring
 from samaops.workflows.release.listed import observe
 

@@ -8,8 +8,9 @@ from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import in_flight
-from samaops.site.releases import Releases, Verdict, WayBack, observed, way_back
+from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 from samaops.workflows.database import look
 from samaops.workflows.release.listed import look_at
 

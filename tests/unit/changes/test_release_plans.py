@@ -21,8 +21,9 @@ from samaops.facts.observation import Observation
 from samaops.facts.postgresql import PostgresFacts, SchemaVersion
 from samaops.facts.release import Entry, Migration, Recorded, ReleaseFacts, ReleaseImage, keep_tag
 from samaops.model.plan import Plan, Risk
-from samaops.site.releases import Verdict, WayBack, observed, way_back
+from samaops.site.releases import observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 from tests.unit.changes.test_plans import CONTAINER, member, snapshot, workers
 from tests.unit.changes.test_plans import NODE as WORKER
 from tests.unit.checks.judging import NOT_ALLOWED, failed, findings, seen

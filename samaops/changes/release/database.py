@@ -16,7 +16,7 @@ from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.release import migration_sql
 from samaops.changes.release.begin import BACKUP
 from samaops.changes.restoring import database as restores
-from samaops.changes.restoring import swapping as swaps
+from samaops.changes.restoring import swap as swaps
 from samaops.changes.restoring.work import (
     LOCK,
     SPACE_FACTOR,

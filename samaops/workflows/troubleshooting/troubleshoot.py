@@ -47,6 +47,13 @@ from samaops.workflows.troubleshooting.stations import Station
 _RISKS = list(Risk)
 # What counts as not quiet yet after a repair; what could not be looked at says nothing.
 _SEEN = (Status.CRITICAL, Status.WARNING)
+# What counts at the stations of a playbook from what was observed; messages are counted by the broker besides.
+_COUNTED: Mapping[str, Callable[..., Station]] = {
+    "db-slow": query_counts.count,
+    "redis-full": memory_counts.count,
+    "api-down": request_counts.count,
+    "disk-full": disk_counts.count,
+}
 # Clients come back after a pause of their own, and RabbitMQ's management API shows what was every five seconds.
 _SETTLE_LOOKS, _SETTLE_PAUSE_SECONDS = 4, 5.0
 
@@ -139,14 +146,8 @@ def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[st
     """Return what counts at the stations of a playbook; those of a site's own are as their findings say."""
     if playbook.id == "notifications":
         return partial(message_counts.count, counts=message_counts.observe(snapshot, site))
-    if playbook.id == "db-slow":
-        return partial(query_counts.count, snapshot=snapshot, site=site)
-    if playbook.id == "redis-full":
-        return partial(memory_counts.count, snapshot=snapshot, site=site)
-    if playbook.id == "api-down":
-        return partial(request_counts.count, snapshot=snapshot, site=site)
-    if playbook.id == "disk-full":
-        return partial(disk_counts.count, snapshot=snapshot, site=site)
+    if playbook.id in _COUNTED:
+        return partial(_COUNTED[playbook.id], snapshot=snapshot, site=site)
     return lambda station: Station(station, None)
 
 

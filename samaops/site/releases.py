@@ -6,13 +6,15 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from samaops.errors import UsageError
 from samaops.facts.backup import BackupFacts, CatalogueFacts
 from samaops.facts.backup_run import WHOLE
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import PostgresFacts, SchemaVersion
 from samaops.facts.release import Entry, Recorded, ReleaseFacts, short
-from samaops.i18n import _
+from samaops.i18n import _, joined
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 _SYSTEMS = ("api", "celery")
@@ -102,15 +104,26 @@ class Releases(Struct, frozen=True):
         """Return the servers that run the application and have neither a release's image nor its file."""
         return tuple(server for server, facts in self.facts.items() if not facts.is_there(image))
 
-    def find(self, name: str) -> tuple[str, ...]:
-        """Return the recorded releases that a person may mean: by version, or by the beginning of the image's id."""
+    def named(self, name: str) -> str:
+        """Return the recorded release that a person means: by version, or by the beginning of the image's id.
+
+        Raises UsageError where that is none of them, or may be several.
+        """
         bare = name.removeprefix("sha256:")
-        return tuple(
+        found = tuple(
             image
             for image, entry in self.entries().items()
             if entry.recorded.version == name
             or (len(bare) >= 4 and image.removeprefix("sha256:").startswith(bare))
         )
+        if not found:
+            known = joined(self.title(image) for image in self.entries())
+            text = _("No release {name!r} is recorded").format(name=name)
+            raise UsageError(text, hint=known or samaops(self.site, "release record"))
+        if len(found) > 1:
+            text = _("{name} may be any of {releases}: name the image")
+            raise UsageError(text.format(name=name, releases=joined(map(self.title, found))))
+        return found[0]
 
 
 def repository_of(image: str) -> str:

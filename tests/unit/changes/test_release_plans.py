@@ -303,6 +303,14 @@ def test_a_release_that_nobody_recorded_is_not_known() -> None:
         planned(*running(), *BOTH, database("aaa"), *WELL, name="9")
 
 
+def test_a_version_of_two_images_is_asked_to_be_named_by_its_image() -> None:
+    twice = replace(KEPT, entries=(*RECORDED, entry(recorded(OTHER, "2.0.0", FIRST), 400.0)))
+    found = observed(snapshot(*running(), server("api", twice), server("workers")), site())
+    with pytest.raises(UsageError, match=r"2\.0\.0 may be any of"):
+        found.named("2.0.0")
+    assert found.named(OTHER.removeprefix("sha256:")[:6]) == OTHER
+
+
 def test_a_balancer_that_cannot_be_told_is_refused() -> None:
     without = SETTINGS.model_copy(update={"loadbalancer": None})
     observations = (*running(), *BOTH, database("aaa"), *WELL)

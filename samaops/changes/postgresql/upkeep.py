@@ -48,7 +48,6 @@ _PARENT_SECONDS = 86_400.0
 _FULL_BYTES_PER_SECOND = 20 * 1024 * 1024
 # A vacuum full writes the table and its indexes anew, and both into the log.
 _FULL_COPIES = 2.0
-_HOLD_NOTE_ROWS = 1
 
 
 class Need(Struct, frozen=True):

@@ -36,7 +36,7 @@ from samaops.workflows.troubleshooting import (
     memory_counts,
     message_counts,
     names,
-    own,
+    own_playbooks,
     query_counts,
     request_counts,
     stations,
@@ -106,7 +106,7 @@ def find(site: Site, name: str) -> Playbook:
 def run(site: Site, name: str) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
     playbook = playbooks.whole(find(site, name), playbooks.all_of(site.settings))
-    looks = tuple(look for look in playbook.looks if not own.fault_of_look(look, site))
+    looks = tuple(look for look in playbook.looks if not own_playbooks.fault_of_look(look, site))
     selection = Selection(only=looks)
     snapshot = diagnose.observe(site, selection)
     report = diagnose.judge(snapshot, site, selection)
@@ -187,7 +187,7 @@ def _needed(fix: PlaybookFix) -> set[str]:
 
 def _verb(offer: Offer, site: Site) -> tuple[Verb, tuple[str, ...]]:
     known, fix = offer.names, offer.fix
-    if fault := own.fault_of_fix(fix, site):
+    if fault := own_playbooks.fault_of_fix(fix, site):
         raise UsageError(fault)
     if fix.verb is not None:
         return verbs.find(fix.verb), tuple(argument.format(**known) for argument in fix.arguments)

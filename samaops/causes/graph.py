@@ -30,7 +30,7 @@ from samaops.causes import (
     rabbitmq,
     rabbitmq_access,
     redis,
-    releases,
+    release,
     servers,
     services,
     settings,
@@ -68,7 +68,7 @@ _LAYERS = (
     rabbitmq_access,
     celery,
     publishing,
-    releases,
+    release,
     objects,
 )
 DECLARATIONS = declared_in(_LAYERS)

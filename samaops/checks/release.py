@@ -10,7 +10,8 @@ from samaops.facts.release import ReleaseFacts
 from samaops.i18n import _, joined, ngettext
 from samaops.model.finding import Finding
 from samaops.site.commands import samaops
-from samaops.site.releases import Releases, Verdict, observed, servers, way_back
+from samaops.site.releases import Releases, observed, servers
+from samaops.site.way_back import Verdict, way_back
 
 SUBJECT = "release/application"
 

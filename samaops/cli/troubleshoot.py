@@ -27,7 +27,7 @@ from samaops.render.layout import Hanging
 from samaops.render.words import symbols_for
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import bundle, guide, own
+from samaops.workflows.troubleshooting import bundle, guide, own_playbooks
 from samaops.workflows.troubleshooting import troubleshoot as workflow
 from samaops.workflows.troubleshooting.stations import prefix
 from samaops.workflows.troubleshooting.troubleshoot import Diagnosis, Offer
@@ -104,7 +104,7 @@ def troubleshoot(
 ) -> None:
     """Find the cause of one symptom, and repair it."""
     site = ctx.obj.site()
-    for problem in own.problems(site):
+    for problem in own_playbooks.problems(site):
         typer.echo("samaops: " + escape.command(_("left out: {problem}").format(problem=problem)), err=True)
     usual_wait = _CANARY_WAIT_SECONDS if canary else _WAIT_SECONDS
     consent = replace(ctx.obj.consent, wait_seconds=usual_wait if wait is None else wait)

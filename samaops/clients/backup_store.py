@@ -199,10 +199,6 @@ class Store(Struct, frozen=True):
             raise ClientError(_kind_of(words), words, STAGE)
         return bytes(found)
 
-    def read_partial(self, identifier: str, path: str, most_bytes: int) -> bytes:
-        """Return a file of a run that goes on. Raises ClientError, also where it is larger than ``most_bytes``."""
-        return self._read(f"{self.partial_path(identifier)}/{inside(path)}", most_bytes)
-
     def files(self, directory: str) -> dict[str, tuple[str, int]]:
         """Return what lies in the directory of a backup or a run: path to kind ("f": a file) and bytes."""
         lines = self._call("files", directory, str(MOST_FILES + 1)).splitlines()
@@ -276,10 +272,6 @@ class Store(Struct, frozen=True):
     def free_bytes(self) -> int:
         """Return how much room is left where the backups lie."""
         return int(self._call("free").split()[0])
-
-    def file_system_of(self, path: str) -> str:
-        """Return by its device the file system on which a path lies, or would lie."""
-        return self._call("disk", path).strip()
 
     # --- how -------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,6 @@ case $what in
   whole) whole; done_ ;;
   guide) guide "$@"; done_ ;;
   free) free; done_ ;;
-  disk) disk "$1"; done_ ;;
   survey) # all that a look wants, at once: most rows, most bytes of a row, the guide's pattern, the port, a command line
     # that tells of pgBackRest's stanza, "" without one: what it is silent about must not keep the rest from us.
     for part in rows left whole guide free disk data_disk now processors majors programs ${5:+stanza}; do

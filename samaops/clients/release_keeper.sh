@@ -91,7 +91,7 @@ case $what in
     setsid --wait sh -c "$as_root_shell"'
       cd "$directory" || exit 1
       exec 9<"$lock" || exit 1
-      flock -w "$((seconds + 60))" 9 || { echo "another container is being replaced" >"$place/said"; exit 1; }
+      flock -w "$((seconds + 60))" 9 || { echo "another docker compose still replaces a container" >"$place/said"; exit 1; }
       $compose -p "$project" --project-directory "$directory" $names -f "$place/image.yml" \
         up -d --no-deps --force-recreate -t "$seconds" "$service" >"$place/said" 2>&1
       echo $? >"$place/code"' </dev/null >/dev/null 2>&1

@@ -88,7 +88,8 @@ class ReleaseImage(Struct, frozen=True):
 class ReleaseFacts(Struct, frozen=True):
     """One reading of a server. ``compose`` is the version of compose; "" where there is none.
 
-    ``unreadable`` names the records that this version cannot read.
+    ``unreadable`` names the records that this version cannot read. ``is_replacing`` says whether a compose that a way back
+    began still replaces a container there; None where that could not be seen.
     """
 
     epoch: float
@@ -97,6 +98,7 @@ class ReleaseFacts(Struct, frozen=True):
     images: tuple[ReleaseImage, ...]
     entries: tuple[Entry, ...]
     unreadable: tuple[str, ...] = ()
+    is_replacing: bool | None = None
 
     def image(self, identifier: str) -> ReleaseImage | None:
         """Return an image by its id."""

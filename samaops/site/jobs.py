@@ -26,7 +26,7 @@ LIMIT_RUNS = 30
 _HOUR = 3600.0
 # What may take hours in the database goes one after the other, in this order: a dump, vacuum, reindex.
 HEAVY = ("backup", "weekly", "monthly")
-# What is left of a job's look ahead when its line is hourly or more often.
+# Of jobs that run so often, or more often, the rows are kept for a shorter time.
 OFTEN_SECONDS = 2 * _HOUR
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from samaops.changes.backup.work import named
+from samaops.changes.backup.work import named, section
 from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
 from samaops.clients.shells import ShellPool
-from samaops.config.backup_settings import Backup
-from samaops.errors import UnavailableError, UsageError
+from samaops.errors import UnavailableError
 from samaops.facts.backup_run import (
     FAILED,
     GUIDE,
@@ -64,13 +63,6 @@ def store_of(site: Site) -> Iterator[Store]:
         raise UnavailableError(text.format(reason=error.message), "samaops diagnose --only backup") from error
     finally:
         shells.close()
-
-
-def section(site: Site) -> Backup:
-    """Return the section of the backups. Raises UsageError."""
-    if site.settings.backup is None:
-        raise UsageError(_("[backup] is not configured"), hint="samaops config show")
-    return site.settings.backup
 
 
 def surveyed(site: Site) -> Survey:

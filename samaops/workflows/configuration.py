@@ -26,7 +26,7 @@ from samaops.model.status import Status
 from samaops.site.site import Site
 from samaops.workflows.diagnose import unknown_thresholds
 from samaops.workflows.notify import payload
-from samaops.workflows.troubleshooting import own
+from samaops.workflows.troubleshooting import own_playbooks
 
 _WITHOUT_USER = re.compile(r"//[^/@]*@")
 
@@ -75,7 +75,7 @@ def check(configuration: Configuration) -> tuple[str, ...]:
     found += payload.problems(Site(settings))
     problems = [f"{place(key)}: {keys.dotted(key)}: {reason}" for key, reason in found]
     problems += [f"{configuration.path}: {text}" for _code, text in unknown_thresholds(Site(settings))]
-    problems += own.problems(Site(settings))
+    problems += own_playbooks.problems(Site(settings))
     if problems:
         raise ConfigurationError("\n".join(problems))
     return consistency.systems(settings)

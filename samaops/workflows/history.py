@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -28,7 +27,7 @@ from samaops.journal.owner import Owner
 from samaops.model.history import Moment, PastChange, local
 from samaops.model.plan import Plan
 from samaops.site.commands import samaops
-from samaops.site.shell_words import quoted
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 from samaops.workflows import exclusion
 from samaops.workflows.change import LiveWorld, go_on, journal_of, lock_for, prepare
@@ -205,7 +204,7 @@ def _require_understood(site: Site, change: Change) -> None:
         text = _("The change {id} cannot be taken back: what was done is not understood here: {reason}")
         raise RefusedError(
             text.format(id=change.id, reason=reason),
-            hint=samaops(site, f"history show {shlex.quote(change.id)}"),
+            hint=samaops(site, f"history show {operands(change.id)}"),
         )
 
 

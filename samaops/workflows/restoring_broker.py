@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from samaops.changes import verbs
+from samaops.changes.backup.work import section
 from samaops.changes.restoring.broker import NAME
 from samaops.changes.restoring.work import typed
 from samaops.changes.run.restoring_broker import definitions_of
@@ -20,7 +21,7 @@ from samaops.model.failure import FailureKind
 from samaops.model.plan import Plan
 from samaops.site.site import Site
 from samaops.workflows import change
-from samaops.workflows.backup import section, store_of
+from samaops.workflows.backup import store_of
 from samaops.workflows.restoring_config import manifest_of
 
 _PART = "rabbitmq"

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from msgspec import Struct
 
 from samaops.changes import verbs
-from samaops.changes.backup.work import named
+from samaops.changes.backup.work import named, section
 from samaops.changes.restoring.config import NAME
 from samaops.changes.restoring.work import configured, typed
 from samaops.changes.run.restoring_config import ENCRYPTED, members_of, part_of
@@ -30,7 +30,7 @@ from samaops.model.plan import Plan
 from samaops.site import redaction
 from samaops.site.site import Site
 from samaops.workflows import change
-from samaops.workflows.backup import section, store_of
+from samaops.workflows.backup import store_of
 
 _SERVERS, _POSTGRESQL = "servers/", "postgresql/"
 _SETTINGS = "postgresql/pg_settings.tsv"

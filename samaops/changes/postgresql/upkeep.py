@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from samaops.changes.beside import Work
 from samaops.changes.postgresql.sessions import BACKENDS, require_configured
@@ -48,7 +49,6 @@ _PARENT_SECONDS = 86_400.0
 _FULL_BYTES_PER_SECOND = 20 * 1024 * 1024
 # A vacuum full writes the table and its indexes anew, and both into the log.
 _FULL_COPIES = 2.0
-_HOLD_NOTE_ROWS = 1
 
 
 class Need(Struct, frozen=True):
@@ -265,8 +265,7 @@ def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[s
     require_alone(snapshot, database, Work.FULL)
     relations = known(facts.upkeep_relations, _("which tables there are"))
     chosen, left_out = resolve(asked.names, relations, _("table"))
-    title = _("Write {name} anew").format(name=asked.names[0])
-    plan = Plan("db vacuum", arguments, title, asked.names[0], left_out=tuple(left_out))
+    plan = Plan("db vacuum", arguments, _("Write {name} anew").format(name=asked.names[0]), asked.names[0])
     relation = chosen[0] if chosen else None
     if relation is not None and relation.kind not in ("r", "m"):
         reason = _("it is a partitioned or foreign table; --full takes one that holds rows itself")
@@ -274,22 +273,11 @@ def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[s
     elif relation is not None and not relation.may_maintain:
         left_out.append(not_owner(relation, facts.role))
     if relation is None or left_out:
-        return Plan(
-            plan.verb,
-            arguments,
-            title,
-            plan.target,
-            nothing_to_do=_("none of them is left to do"),
-            left_out=tuple(left_out),
-        )
+        return replace(plan, nothing_to_do=_("none of them is left to do"), left_out=tuple(left_out))
     needed = round(relation.size_bytes * _FULL_COPIES)
     missing = int(bytes_missing(snapshot, relation.tablespace, needed) or 0)
     if missing:
         raise RefusedError(lacking(relation.full_name, needed, missing))
-    seconds = max(1.0, relation.size_bytes / _FULL_BYTES_PER_SECOND)
-    destroys = _(
-        "no row is lost; but for about {seconds} nobody reads or writes {name}, and statements pile up"
-    )
     work = Upkeep(
         FULL,
         relation.schema,
@@ -298,7 +286,27 @@ def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[s
         "samaops db vacuum",
         ends_at=ends_at(asked.window, snapshot.taken_at),
     )
-    step = Step(
+    note = _(
+        "Plain vacuum and reindex often do the same without a lock: samaops db vacuum, samaops db reindex"
+    )
+    lock = _("It takes AccessExclusive, and gives up when it does not get it within a second")
+    return replace(
+        plan,
+        target=relation.full_name,
+        steps=(_full_step(relation, work, needed, server),),
+        notes=(note, lock),
+        steps_stand_alone=True,
+        lock=UPKEEP,
+    )
+
+
+def _full_step(relation: UpkeepRelation, work: Upkeep, needed: int, server: str) -> Step:
+    """Return the step that writes a table anew, for which so many bytes must be free."""
+    seconds = max(1.0, relation.size_bytes / _FULL_BYTES_PER_SECOND)
+    destroys = _(
+        "no row is lost; but for about {seconds} nobody reads or writes {name}, and statements pile up"
+    )
+    return Step(
         "db.vacuum_full",
         _("Write {name} anew ({size}), under a lock that lets nobody in").format(
             name=relation.full_name, size=size(relation.size_bytes)
@@ -312,20 +320,6 @@ def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[s
         destroys=destroys.format(seconds=duration(seconds), name=relation.full_name),
         servers=(server,),
         about=f"postgresql/{relation.full_name}",
-    )
-    note = _(
-        "Plain vacuum and reindex often do the same without a lock: samaops db vacuum, samaops db reindex"
-    )
-    lock = _("It takes AccessExclusive, and gives up when it does not get it within a second")
-    return Plan(
-        plan.verb,
-        arguments,
-        title,
-        relation.full_name,
-        (step,),
-        notes=(note, lock),
-        steps_stand_alone=True,
-        lock=UPKEEP,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.site import chosen
 from samaops.site import commands as command_lines
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 _MEMORY = ("rabbitmq.memory", "rabbitmq.alarm")
@@ -145,7 +145,7 @@ def _guard_purge(ready: int, file: Path) -> None:
 
 def _purge_notes(queue: str, consumers: int, site: Site) -> Iterator[str]:
     if not consumers:
-        command = command_lines.samaops(site, f"workers add-queue WORKER {shlex.quote(queue)}")
+        command = command_lines.samaops(site, f"workers add-queue WORKER {operands(queue)}")
         text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
         yield text.format(queue=queue, command=chosen.same(command))
 

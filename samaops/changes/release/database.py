@@ -16,7 +16,7 @@ from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.release import migration_sql
 from samaops.changes.release.begin import BACKUP
 from samaops.changes.restoring import database as restores
-from samaops.changes.restoring import swapping as swaps
+from samaops.changes.restoring import swap as swaps
 from samaops.changes.restoring.work import (
     LOCK,
     SPACE_FACTOR,
@@ -35,8 +35,9 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.model.quantities import size
 from samaops.site import in_flight
-from samaops.site.releases import Releases, Verdict, WayBack, observed, way_back
+from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 
 NAME = "rollback db"
 REHEARSE, MIGRATE = "rollback.rehearse", "rollback.migrate"

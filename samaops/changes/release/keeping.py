@@ -15,6 +15,7 @@ from samaops.facts.release import KEEP as KEEP_NAMES
 from samaops.facts.release import ReleaseFacts, keep_tag
 from samaops.i18n import _, joined
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
+from samaops.site.commands import samaops
 from samaops.site.releases import Releases, observed, repository_of, servers
 from samaops.site.site import Site
 
@@ -65,7 +66,15 @@ def looks(site: Site, *_arguments: str) -> tuple[str, ...]:
 
 
 def require_observed(releases: Releases) -> None:
-    """Raise UnavailableError where a part of the application could not be looked at."""
+    """Raise UnavailableError where a part of the application could not be looked at, RefusedError while one is replaced.
+
+    A run that is killed leaves its compose at work: what is there meanwhile is neither the old release nor the new one.
+    """
+    busy = [server for server, facts in releases.facts.items() if facts.is_replacing]
+    if busy:
+        text = _("Another docker compose, begun by an earlier run, still replaces a container on {servers}")
+        hint = samaops(releases.site, "release list")
+        raise RefusedError(text.format(servers=joined(busy)), hint=hint)
     if releases.missing:
         text = _("Could not look at the releases: {reason}")
         raise UnavailableError(text.format(reason=joined(releases.missing)))

@@ -21,17 +21,18 @@ from samaops.changes.release.keeping import (
 )
 from samaops.changes.release.keeping import looks as release_looks
 from samaops.changes.verbs import verb
-from samaops.errors import RefusedError, UsageError
+from samaops.errors import RefusedError
 from samaops.facts.docker import DockerFacts
 from samaops.facts.loadbalancer import OFFLINE
 from samaops.facts.observation import Snapshot
 from samaops.facts.release import ReleaseFacts, keep_tag
-from samaops.i18n import _, joined
+from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step, shell
 from samaops.site import in_flight
 from samaops.site.commands import samaops
-from samaops.site.releases import Part, Releases, Verdict, WayBack, observed, seconds_of, way_back
+from samaops.site.releases import Part, Releases, observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, seconds_of, way_back
 
 RECREATE, BAKE = "release.recreate", "release.bake"
 # What stopping, making and starting a container may take besides the time that its tasks have to end.
@@ -111,7 +112,7 @@ def plan_app(snapshot: Snapshot, site: Site, name: str) -> Plan:
     """
     releases = observed(snapshot, site)
     require_observed(releases)
-    way = way_back(releases, _target(releases, name))
+    way = way_back(releases, releases.named(name) if name else "")
     _require_open(site, releases, way)
     target = releases.title(way.target)
     plan = Plan(
@@ -134,22 +135,6 @@ def plan_app(snapshot: Snapshot, site: Site, name: str) -> Plan:
         # A member whose container is taken back is spared by the balancer as well: not by steps alone.
         taken_back_by=("rollback app", releases.running[0]),
     )
-
-
-def _target(releases: Releases, name: str) -> str:
-    if not name:
-        return ""
-    found = releases.find(name)
-    if not found:
-        known = joined(releases.title(image) for image in releases.entries())
-        raise UsageError(
-            _("No release {name!r} is recorded").format(name=name),
-            hint=known or samaops(releases.site, "release record"),
-        )
-    if len(found) > 1:
-        text = _("{name} may be any of {releases}: name the image")
-        raise UsageError(text.format(name=name, releases=joined(map(releases.title, found))))
-    return found[0]
 
 
 def _require_open(site: Site, releases: Releases, way: WayBack) -> None:

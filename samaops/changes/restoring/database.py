@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 
 from samaops.changes.restoring import recovery
-from samaops.changes.restoring import swapping as swaps
+from samaops.changes.restoring import swap as swaps
 from samaops.changes.restoring.work import (
     DROP,
     FINISH,

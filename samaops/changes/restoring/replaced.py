@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from samaops.changes.restoring import swapping as swaps
+from samaops.changes.restoring import swap as swaps
 from samaops.changes.restoring.work import (
     DROP,
     LOCK,

@@ -20,7 +20,7 @@ from samaops.changes.restoring.work import (
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.restoring import RESTORED
+from samaops.facts.restoring import RESTORED, Database, RestoringFacts, Source
 from samaops.i18n import _
 from samaops.model.plan import Plan, Risk, Step
 from samaops.model.quantities import duration, moment, size
@@ -80,19 +80,8 @@ def plan_table(
     """
     backup, seen = backup_of(site), facts(snapshot)
     of = require_restorable(site, seen, configured(site).database)
-    (schema, name), live = parted(relation), seen.database(configured(site).database)
-    if live is None or seen.live is None:
-        text = _("There is no live database {name} to put a table into: restore it as a whole")
-        raise RefusedError(text.format(name=configured(site).database), hint=typed(site, "restore db latest"))
-    if of.rows and f"{schema}.{name}" not in of.rows:
-        text = _("The backup {id} has no table {name}")
-        raise RefusedError(
-            text.format(id=of.id, name=f"{schema}.{name}"), hint=typed(site, f"backup show {of.id}")
-        )
-    if f"{schema}.{rename}" in seen.live:
-        text = _("There is a table {name} in the live database: give another name")
-        raise RefusedError(text.format(name=f"{schema}.{rename}"), hint=f"--as {name[:40]}_restored")
-    rows = of.rows.get(f"{schema}.{name}")
+    schema, name = parted(relation)
+    database = _require_place(site, seen, of, schema, name, rename)
     text = _("Put {table} of {id}, of {moment}, into {database} as {rename}")
     if where:
         text = _(
@@ -103,7 +92,7 @@ def plan_table(
         table=f"{schema}.{name}",
         id=of.id,
         moment=moment(of.epoch),
-        database=live.name,
+        database=database.name,
         rename=f"{schema}.{rename}",
     )
     into = f"{RESTORED}{seen.token}"
@@ -121,10 +110,44 @@ def plan_table(
         ),
         servers=(),
     )
+    return Plan(
+        NAME,
+        (relation, rename, of.id, *((where,) if where else ())),
+        title,
+        f"{schema}.{rename}",
+        steps=(step,),
+        notes=_notes(seen, of, of.rows.get(f"{schema}.{name}"), into, is_part=bool(where)),
+        lock=LOCK,
+    )
+
+
+def _require_place(
+    site: Site, seen: RestoringFacts, of: Source, schema: str, name: str, rename: str
+) -> Database:
+    """Return the live database, which takes the table. Raises RefusedError where there is none, or no such table or place."""
+    live = seen.database(configured(site).database)
+    if live is None or seen.live is None:
+        text = _("There is no live database {name} to put a table into: restore it as a whole")
+        raise RefusedError(text.format(name=configured(site).database), hint=typed(site, "restore db latest"))
+    if of.rows and f"{schema}.{name}" not in of.rows:
+        text = _("The backup {id} has no table {name}")
+        raise RefusedError(
+            text.format(id=of.id, name=f"{schema}.{name}"), hint=typed(site, f"backup show {of.id}")
+        )
+    if f"{schema}.{rename}" in seen.live:
+        text = _("There is a table {name} in the live database: give another name")
+        raise RefusedError(text.format(name=f"{schema}.{rename}"), hint=f"--as {name[:40]}_restored")
+    return live
+
+
+def _notes(
+    seen: RestoringFacts, of: Source, rows: int | None, into: str, *, is_part: bool
+) -> tuple[str, ...]:
+    """Say how much comes, how old it is, what is left out, and by way of which database it comes."""
     count = _("{rows} rows, {age} old; no live table is touched")
-    if where:
+    if is_part:
         count = _("Of {rows} rows, {age} old, those for which it is true; no live table is touched")
-    notes = [
+    return (
         count.format(rows="?" if rows is None else rows, age=duration(max(0.0, seen.epoch - of.epoch))),
         _(
             "It comes with its columns, defaults, primary key, indexes, checks and rights; foreign keys, triggers and row security are left out: they would act on the rows of now"
@@ -132,13 +155,4 @@ def plan_table(
         _("By way of {into}, which goes again; {free} are free").format(
             into=into, free=size(seen.free_bytes)
         ),
-    ]
-    return Plan(
-        NAME,
-        (relation, rename, of.id, *((where,) if where else ())),
-        title,
-        f"{schema}.{rename}",
-        steps=(step,),
-        notes=tuple(notes),
-        lock=LOCK,
     )

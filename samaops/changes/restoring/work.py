@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, to_builtins
 
+from samaops.changes.backup.work import section
 from samaops.changes.readings import UnreadableError, facts_in
 from samaops.config.backup_settings import Backup
 from samaops.config.settings import PostgreSQL
@@ -87,9 +88,7 @@ def configured(site: Site) -> PostgreSQL:
 
 def backup_of(site: Site) -> Backup:
     """Return the section of the backups, which must lie where the database is. Raises UsageError, RefusedError."""
-    backup = site.settings.backup
-    if backup is None:
-        raise UsageError(_("[backup] is not configured"), hint="samaops config show")
+    backup = section(site)
     if backup.server != configured(site).server:
         text = _("The backups lie on {backup}, the database on {database}: copy the backup there first")
         raise RefusedError(

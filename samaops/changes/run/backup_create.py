@@ -60,7 +60,7 @@ _MOST_REASON = 500
 
 
 def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
-    of, backup = convert(operation.arguments, Creating), _backup(site)
+    of, backup = convert(operation.arguments, Creating), configured(site)
     programs = backup_dump.programs_of(of.major)
     directory = shlex.quote(f"{backup.directory.rstrip('/')}/samaops/ID{PARTIAL}")
     wait = round(backup.lock_wait * 1000)
@@ -77,7 +77,7 @@ def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
 def create(operation: Operation, site: Site) -> Outcome:
     """Make a backup. Raises ClientError where not even its row could be written: then nothing was begun."""
     shells = ShellPool(site.settings)
-    backup = _backup(site)
+    backup = configured(site)
     try:
         store = Store(shells.of(backup.server), backup, site.name)
         return Creation(convert(operation.arguments, Creating), store, site, shells).make()
@@ -407,7 +407,8 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _backup(site: Site) -> Backup:
+def configured(site: Site) -> Backup:
+    """Return the section of the backups. Raises ClientError."""
     if site.settings.backup is None:
         raise ClientError(FailureKind.MISSING, _("[backup] is not configured"), "backup")
     return site.settings.backup
@@ -416,7 +417,7 @@ def _backup(site: Site) -> Backup:
 @contextmanager
 def stored(site: Site) -> Iterator[Store]:
     """Yield the store of a site's backups. Raises ClientError."""
-    shells, backup = ShellPool(site.settings), _backup(site)
+    shells, backup = ShellPool(site.settings), configured(site)
     try:
         yield Store(shells.of(backup.server), backup, site.name)
     finally:

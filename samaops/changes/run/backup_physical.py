@@ -13,7 +13,7 @@ from samaops.changes.backup.create import Creating
 from samaops.changes.backup.physical import CREATE
 from samaops.changes.backup.verify import REPOSITORY
 from samaops.changes.run import progress
-from samaops.changes.run.backup_create import Creation, now, stored
+from samaops.changes.run.backup_create import Creation, configured, now, stored
 from samaops.changes.run.operations import runs
 from samaops.clients import backup_dump, pgbackrest, server_job
 from samaops.clients.backup_dump import ASK_SECONDS, ReadThrough
@@ -53,13 +53,6 @@ def as_typed(site: Site, server: str | None, command: str) -> str:
     """Return a command line of pgBackRest as a person types it."""
     command = command.replace(pgbackrest.SILENT, "")
     return on_server(site, server, f"sudo -u {configured(site).os_user} {command}")
-
-
-def configured(site: Site) -> Backup:
-    """Return the section of the backups. Raises ClientError."""
-    if site.settings.backup is None:
-        raise ClientError(FailureKind.MISSING, _("[backup] is not configured"), "backup")
-    return site.settings.backup
 
 
 def _lines(operation: Operation, site: Site) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from samaops.changes.backup.create import Creating
 from samaops.changes.restoring.recovery import Recovering, Trying
 from samaops.changes.restoring.work import RECOVER, TRY
 from samaops.changes.run import progress
-from samaops.changes.run.backup_create import Creation, now, stored
-from samaops.changes.run.backup_physical import as_typed, configured, ran
+from samaops.changes.run.backup_create import Creation, configured, now, stored
+from samaops.changes.run.backup_physical import as_typed, ran
 from samaops.changes.run.operations import runs
 from samaops.clients import backup_dump, pgbackrest, server_job
 from samaops.clients import pgbackrest_side as side

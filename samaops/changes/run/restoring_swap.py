@@ -6,7 +6,7 @@ import time
 
 from msgspec import convert
 
-from samaops.changes.restoring.swapping import BETWEEN_SECONDS, HOLD_SECONDS, TRIES, in_the_way
+from samaops.changes.restoring.swap import BETWEEN_SECONDS, HOLD_SECONDS, TRIES, in_the_way
 from samaops.changes.restoring.work import SWAP, Swapping
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs

@@ -25,6 +25,7 @@ from samaops.journal import lock_directory
 from samaops.model.plan import Plan
 from samaops.site import chosen
 from samaops.site.commands import samaops
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 KINDS = {"systemd": units.systemd, "timers": units.timers, "cron": units.cron, "compose": units.compose}
@@ -105,7 +106,7 @@ def _require_alone(
     others = [name for name in (PurePosixPath(file.path).name for file in ours) if name not in wanted]
     if others and kind in ("systemd", "timers"):
         text = _("{names} of samaops are there, and would run the jobs twice; nothing was changed")
-        command = chosen.same(samaops(site, f"schedule uninstall {shlex.quote(directory)}"))
+        command = chosen.same(samaops(site, f"schedule uninstall {operands(directory)}"))
         raise RefusedError(text.format(names=", ".join(others)), hint=command)
     leads = next((facts.leader for _seen, facts in snapshot.facts_of(ScheduleFacts)), None)
     if kind in ("timers", "cron") and leads is not None and leads.until > snapshot.taken_at:

@@ -14,7 +14,6 @@ from samaops.site.commands import samaops
 
 # An application that works on its transaction sends the next statement within milliseconds.
 IDLE_SECONDS = 1.0
-STATEMENTS = "SELECT pid, application_name, state, wait_event, left(query, 60) FROM pg_stat_activity WHERE query_id = {id}"
 
 
 @check(

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 
 from samaops.facts.maintenance import ListedFile, LogMark, LogMarks, Part
 
-# How many first bytes of a file tell it from others; a shorter file is told by all it has.
-HEAD_BYTES = 1024
-
 
 def parts(files: Sequence[ListedFile], known: LogMarks | None) -> tuple[Part, ...]:
     """Return what was written since the earlier reading; without one, all that stands in the current files."""

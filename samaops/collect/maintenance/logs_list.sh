@@ -24,6 +24,7 @@ content() {
   esac 2>/dev/null
 }
 
+# The sum of the first 1024 bytes, which tell a file from others; a shorter file is told by all it has.
 heads() {
   for length in 1024 "$@"; do
     content "$name" | head -c "$length" | cksum | {

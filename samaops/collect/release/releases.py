@@ -61,7 +61,8 @@ def read(done: Completed, token: str) -> ReleaseFacts:
         raise ClientError(FailureKind.GARBAGE, str(error)[:200], "docker images") from error
     entries, unreadable = _entries(records)
     compose = "".join(sections.get("compose", [])[:1]).strip()
-    return ReleaseFacts(epoch, "".join(engine[:1]), compose, listed, entries, unreadable)
+    is_replacing = {"yes": True, "no": False}.get("".join(sections.get("replacing", [])[:1]))
+    return ReleaseFacts(epoch, "".join(engine[:1]), compose, listed, entries, unreadable, is_replacing)
 
 
 def _lines(sections: Mapping[str, Sequence[str]], complaints: Sequence[str], name: str) -> Sequence[str]:

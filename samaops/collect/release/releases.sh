@@ -1,6 +1,7 @@
 # Read the images of a Docker engine and what is recorded of the releases. Changes nothing.
 # Arguments: a token that starts each section; seconds for each docker command; the directory of the records.
 token=$1 seconds=$2 directory=$3
+lock=/run/samaops-release.lock
 
 format='{"id":{{json .Id}},"tags":{{json .RepoTags}},"created":{{json .Created}},"size":{{json .Size}}'
 format=$format',"labels":{{json .Config.Labels}}}'
@@ -10,6 +11,13 @@ compose_1() {
   program=$(command -v docker-compose) || return
   grep -aohm1 "docker-compose==[0-9.]*" "$program" | head -n 1 | sed 's/.*==//' | grep . && return
   timeout -k 1 "$seconds" "$program" version --short 2>/dev/null
+}
+
+# Whether a container is being replaced: "yes", "no", or nothing where that cannot be seen. Who replaces one holds this lock
+# (clients/release_keeper.sh), also when the samaops that began it is gone.
+replacing() {
+  [ -e "$lock" ] || { echo no; return; }
+  ( flock -n -s 9; case $? in 0) echo no ;; 1) echo yes ;; esac ) 9<"$lock"
 }
 
 look() {
@@ -22,6 +30,8 @@ look() {
   [ "$code" = 0 ] || return
   section compose
   $docker compose version --short 2>/dev/null || compose_1
+  section replacing
+  replacing
   section held
   $docker ps -a --no-trunc --filter name=samaops.keep- --format '{{.Names}}'
   printf 'exit %s\n' $?

@@ -13,15 +13,15 @@ from samaops.clients import shells
 from samaops.clients.errors import ClientError
 from samaops.clients.migration_tool import MigrationTool
 from samaops.clients.shells import ShellPool
-from samaops.errors import RefusedError, UnavailableError, UsageError
+from samaops.errors import RefusedError, UnavailableError
 from samaops.facts.backup_run import DUMP, WHOLE
 from samaops.facts.downgrade import DowngradeFacts, Loss
 from samaops.facts.observation import Observation
 from samaops.i18n import _, joined
 from samaops.model.plan import Plan
-from samaops.site.commands import samaops
-from samaops.site.releases import Releases, Verdict, WayBack, way_back
+from samaops.site.releases import Releases
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 from samaops.workflows import change, restoring
 from samaops.workflows.release.listed import observe
 
@@ -39,7 +39,7 @@ def prepare(site: Site, name: str = "") -> Plan:
     verb.codes(site, ("",))
     with shells.kept():
         releases = observe(site)
-        way = way_back(releases, _target(releases, name))
+        way = way_back(releases, releases.named(name) if name else "")
         if way.verdict is Verdict.CODE_ONLY:
             return change.prepare_verb(site, verb, (way.target,))
         require_known(site, releases, way)
@@ -50,19 +50,6 @@ def prepare(site: Site, name: str = "") -> Plan:
             "release", f"release/{server}", server, DowngradeFacts.__name__, _downgrade(site, releases, way)
         )
         return restoring.plan(site, NAME, (way.target,), recalled=(observed,))
-
-
-def _target(releases: Releases, name: str) -> str:
-    if not name:
-        return ""
-    found = releases.find(name)
-    if len(found) != 1:
-        known = joined(releases.title(image) for image in releases.entries())
-        text = _("{name} may be any of {releases}: name the image")
-        words = text.format(name=name, releases=joined(map(releases.title, found)))
-        unknown = _("No release {name!r} is recorded").format(name=name)
-        raise UsageError(words if found else unknown, hint=known or samaops(releases.site, "release record"))
-    return found[0]
 
 
 def _backup_before(site: Site, releases: Releases, way: WayBack) -> str:

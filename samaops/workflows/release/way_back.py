@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from samaops.errors import UsageError
 from samaops.i18n import _, joined
 from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import in_flight
-from samaops.site.releases import Releases, Verdict, WayBack, observed, way_back
+from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 from samaops.workflows.database import look
 from samaops.workflows.release.listed import look_at
 
@@ -55,14 +55,7 @@ def check(site: Site, name: str = "") -> tuple[Table, Status]:
 def _targets(releases: Releases, name: str) -> tuple[str, ...]:
     if not name:
         return tuple(image for image in releases.entries() if image not in releases.running)
-    found = releases.find(name)
-    if not found:
-        known = [releases.title(image) for image in releases.entries()]
-        raise UsageError(
-            _("No release {name!r} is recorded").format(name=name),
-            hint=joined(known) or "samaops release record",
-        )
-    return found[:1]
+    return (releases.named(name),)
 
 
 def _row(releases: Releases, way: WayBack) -> dict[str, object]:

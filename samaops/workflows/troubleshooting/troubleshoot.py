@@ -36,7 +36,7 @@ from samaops.workflows.troubleshooting import (
     memory_counts,
     message_counts,
     names,
-    own,
+    own_playbooks,
     query_counts,
     request_counts,
     stations,
@@ -47,6 +47,13 @@ from samaops.workflows.troubleshooting.stations import Station
 _RISKS = list(Risk)
 # What counts as not quiet yet after a repair; what could not be looked at says nothing.
 _SEEN = (Status.CRITICAL, Status.WARNING)
+# What counts at the stations of a playbook from what was observed; messages are counted by the broker besides.
+_COUNTED: Mapping[str, Callable[..., Station]] = {
+    "db-slow": query_counts.count,
+    "redis-full": memory_counts.count,
+    "api-down": request_counts.count,
+    "disk-full": disk_counts.count,
+}
 # Clients come back after a pause of their own, and RabbitMQ's management API shows what was every five seconds.
 _SETTLE_LOOKS, _SETTLE_PAUSE_SECONDS = 4, 5.0
 
@@ -99,7 +106,7 @@ def find(site: Site, name: str) -> Playbook:
 def run(site: Site, name: str) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
     playbook = playbooks.whole(find(site, name), playbooks.all_of(site.settings))
-    looks = tuple(look for look in playbook.looks if not own.fault_of_look(look, site))
+    looks = tuple(look for look in playbook.looks if not own_playbooks.fault_of_look(look, site))
     selection = Selection(only=looks)
     snapshot = diagnose.observe(site, selection)
     report = diagnose.judge(snapshot, site, selection)
@@ -139,14 +146,8 @@ def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[st
     """Return what counts at the stations of a playbook; those of a site's own are as their findings say."""
     if playbook.id == "notifications":
         return partial(message_counts.count, counts=message_counts.observe(snapshot, site))
-    if playbook.id == "db-slow":
-        return partial(query_counts.count, snapshot=snapshot, site=site)
-    if playbook.id == "redis-full":
-        return partial(memory_counts.count, snapshot=snapshot, site=site)
-    if playbook.id == "api-down":
-        return partial(request_counts.count, snapshot=snapshot, site=site)
-    if playbook.id == "disk-full":
-        return partial(disk_counts.count, snapshot=snapshot, site=site)
+    if playbook.id in _COUNTED:
+        return partial(_COUNTED[playbook.id], snapshot=snapshot, site=site)
     return lambda station: Station(station, None)
 
 
@@ -186,7 +187,7 @@ def _needed(fix: PlaybookFix) -> set[str]:
 
 def _verb(offer: Offer, site: Site) -> tuple[Verb, tuple[str, ...]]:
     known, fix = offer.names, offer.fix
-    if fault := own.fault_of_fix(fix, site):
+    if fault := own_playbooks.fault_of_fix(fix, site):
         raise UsageError(fault)
     if fix.verb is not None:
         return verbs.find(fix.verb), tuple(argument.format(**known) for argument in fix.arguments)

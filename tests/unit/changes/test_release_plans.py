@@ -10,6 +10,8 @@ from msgspec.structs import replace
 from samaops.changes import verbs
 from samaops.changes.release import begin
 from samaops.changes.run.operations import lines
+from samaops.clients.shell import Completed
+from samaops.collect.release import releases
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.backup import BackupFacts, CatalogueFacts
@@ -19,8 +21,9 @@ from samaops.facts.observation import Observation
 from samaops.facts.postgresql import PostgresFacts, SchemaVersion
 from samaops.facts.release import Entry, Migration, Recorded, ReleaseFacts, ReleaseImage, keep_tag
 from samaops.model.plan import Plan, Risk
-from samaops.site.releases import Verdict, WayBack, observed, way_back
+from samaops.site.releases import observed
 from samaops.site.site import Site
+from samaops.site.way_back import Verdict, WayBack, way_back
 from tests.unit.changes.test_plans import CONTAINER, member, snapshot, workers
 from tests.unit.changes.test_plans import NODE as WORKER
 from tests.unit.checks.judging import NOT_ALLOWED, failed, findings, seen
@@ -300,6 +303,14 @@ def test_a_release_that_nobody_recorded_is_not_known() -> None:
         planned(*running(), *BOTH, database("aaa"), *WELL, name="9")
 
 
+def test_a_version_of_two_images_is_asked_to_be_named_by_its_image() -> None:
+    twice = replace(KEPT, entries=(*RECORDED, entry(recorded(OTHER, "2.0.0", FIRST), 400.0)))
+    found = observed(snapshot(*running(), server("api", twice), server("workers")), site())
+    with pytest.raises(UsageError, match=r"2\.0\.0 may be any of"):
+        found.named("2.0.0")
+    assert found.named(OTHER.removeprefix("sha256:")[:6]) == OTHER
+
+
 def test_a_balancer_that_cannot_be_told_is_refused() -> None:
     without = SETTINGS.model_copy(update={"loadbalancer": None})
     observations = (*running(), *BOTH, database("aaa"), *WELL)
@@ -369,6 +380,23 @@ def test_a_release_is_not_begun_without_a_backup(monkeypatch: pytest.MonkeyPatch
 def test_nothing_is_planned_where_a_server_is_not_seen() -> None:
     with pytest.raises(UnavailableError):
         planned(*running(), server("api"), database("aaa"), *WELL)
+
+
+def test_while_another_compose_is_at_work_that_is_why_nothing_is_planned() -> None:
+    busy = (server("api", replace(KEPT, is_replacing=True)), server("workers"))
+    with pytest.raises(RefusedError, match=r"Another docker compose, begun by .*, still replaces .* on api"):
+        planned(*running(), *busy, database("aaa"), *WELL)
+    gone = (engine("api", a1=NEW), engine("workers", c2=NEW, flower=NEW))
+    found = way(*gone, *busy, database("aaa"))
+    assert found.reason == "api: there is no container a2: a docker compose still replaces one there"
+
+
+@pytest.mark.parametrize(("said", "expected"), [("yes\n", True), ("no\n", False), ("", None)])
+def test_whether_a_container_is_replaced_is_known_or_not(said: str, expected: bool | None) -> None:
+    sections = {"now": "1000.0\n", "engine": "28.2.2\nexit 0\n", "replacing": said}
+    sections.update(dict.fromkeys(("held", "images", "records"), "exit 0\n"))
+    output = "".join(f"@@token {name}\n{lines}" for name, lines in sections.items())
+    assert releases.read(Completed(0, output, ""), "token").is_replacing is expected
 
 
 def test_a_member_that_serves_is_spared_while_it_is_replaced() -> None:

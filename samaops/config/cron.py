@@ -16,6 +16,8 @@ from samaops.i18n import N_, _
 
 # The jobs of samaops itself, each a key of [schedule].
 JOBS = ("backup", "daily", "weekly", "monthly", "sample")
+# The one of them whose run may lose data, where its configuration confirms that.
+CONFIRMED = "weekly"
 # Name, lowest and highest of each field; cron takes 7 for Sunday too.
 _FIELDS = (
     (N_("minute"), 0, 59),

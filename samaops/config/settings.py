@@ -411,6 +411,8 @@ class ScheduleJob(Section):
     window: str | None = None
     # How much it gives way to other processes (nice).
     nice: Annotated[int, Field(ge=0, le=19)] = 0
+    # Of weekly, the site's name: its run may lose data too, and so removes the backups that have expired.
+    confirm: str | None = None
 
 
 class Blackout(Section):

@@ -148,7 +148,7 @@ def _schedule(settings: Settings) -> Iterator[Problem]:
         if fault:
             yield ("schedule", name), fault
     for name, job in schedule.jobs.items():
-        for key, fault in _job(name, job):
+        for key, fault in (*_job(name, job), *_confirmation(name, job, settings.site)):
             yield ("schedule", "jobs", name, key), fault
     for number, blackout in enumerate(schedule.blackouts):
         for key in ("begins", "ends"):
@@ -176,6 +176,18 @@ def _job(name: str, job: ScheduleJob) -> Iterator[tuple[str, str]]:
         yield "window", _("{value!r} is no window, such as 02:00-05:00").format(value=job.window)
     if job.command is not None and not cron.words(job.command):
         yield "command", _("{value!r} are no words of a command").format(value=job.command)
+
+
+def _confirmation(name: str, job: ScheduleJob, site: str) -> Iterator[tuple[str, str]]:
+    """Yield why a job cannot be confirmed: only one of samaops' own may lose data, and only this site is meant."""
+    if job.confirm is None:
+        return
+    if name != cron.CONFIRMED:
+        text = _("only {name} is confirmed so; a job of your own says --confirm in its command")
+        yield "confirm", text.format(name=cron.CONFIRMED)
+    elif job.confirm != site:
+        text = _("{value!r} is not the name of this site, {site!r}")
+        yield "confirm", text.format(value=job.confirm, site=site)
 
 
 def _is_time_zone(name: str) -> bool:

@@ -151,6 +151,8 @@ def _job(site: Site, name: str, given: ScheduleJob, zone: tzinfo) -> Job | None:
         raise ConfigurationError(f"schedule.{name}: {fault}", hint="samaops config check")
     command, first, grace_hours = _OWN.get(name, (given.command or "", 2 * _HOUR, 0.0))
     words = cron.words(command)
+    if words and given.confirm is not None and name == cron.CONFIRMED:
+        words = (*words, "--confirm", given.confirm)
     window = cron.window(given.window) if given.window is not None else None
     if not words or (given.window is not None and window is None):
         raise ConfigurationError(

@@ -161,7 +161,7 @@ def plan_import(snapshot: Snapshot, site: Site, path: str) -> Plan:
     )
     times = tuple(_time(line, planned[line.job], snapshot.taken_at) for line in taken)
     changed = tuple(_difference(path, content, after))
-    return replace(plan, steps=(step,), notes=(*changed, *times, *stays))
+    return replace(plan, steps=(step,), notes=(*changed, *times, *stays, *_unconfirmed(site, planned)))
 
 
 def commented(content: str, numbers: Sequence[int], *, is_back: bool = False) -> str:
@@ -187,6 +187,14 @@ def _time(line: Line, job: jobs.Job, now: datetime) -> str:
         )
     text = _('line {number}: {job} is run at {ours}; to keep its time: [schedule] {job} = "{theirs}"')
     return text.format(number=line.number, job=job.name, ours=job.line, theirs=line.at)
+
+
+def _unconfirmed(site: Site, planned: dict[str, jobs.Job]) -> Iterator[str]:
+    """Yield that nobody removes old backups any more, as the scripts of the guide do: that needs a word."""
+    weekly = planned.get(cron.CONFIRMED)
+    if weekly is not None and site.settings.backup is not None and "--confirm" not in weekly.words:
+        text = _('Backups that have expired go only with: [schedule.jobs.{job}] confirm = "{site}"')
+        yield text.format(job=cron.CONFIRMED, site=site.name)
 
 
 def _stays(line: Line, planned: dict[str, jobs.Job]) -> str:

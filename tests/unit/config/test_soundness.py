@@ -60,6 +60,8 @@ def checked(tmp_path: Path, text: str) -> str:
         ('[schedule]\ntimezone = "../etc/passwd"', "is not a time zone"),
         ('[schedule]\ntimezone = ""', "schedule.timezone: must not be empty"),
         ('[schedule]\ndaily = "6 o\'clock"', "is not a cron expression of five fields"),
+        ('[schedule.jobs.weekly]\nconfirm = "other"', "'other' is not the name of this site"),
+        ('[schedule.jobs.daily]\nconfirm = "x"', "schedule.jobs.daily.confirm: only weekly is confirmed so"),
         (
             '[schedule]\ndaily = "0 25 * * *"',
             "schedule.daily: '25' is no hour of a cron expression (0 to 23)",

@@ -172,6 +172,16 @@ def test_another_time_is_told_and_so_is_what_stays() -> None:
     assert "line 3 stays" in notes
 
 
+def test_the_weekly_run_removes_old_backups_only_where_the_site_is_named() -> None:
+    word = '[schedule.jobs.weekly] confirm = "'
+    bare = site_with()
+    assert jobs.named(bare, "weekly").words == ("maintain", "weekly", "--yes")
+    assert any(word in note for note in imported(CRONTAB, bare).notes)
+    confirmed = site_with(jobs={"weekly": {"confirm": bare.name}})
+    assert jobs.named(confirmed, "weekly").words[-2:] == ("--confirm", bare.name)
+    assert not any(word in note for note in imported(CRONTAB, confirmed).notes)
+
+
 def test_no_note_holds_what_stands_on_a_command_line() -> None:
     text = "0 2 * * * PGPASSWORD=geheim backup_samaconso.sh\n0 3 * * * psql postgresql://a:geheim@h/d\n"
     plan = imported(text)

@@ -210,8 +210,8 @@ def _changes(command: str) -> bool:
 def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[str, ...]]:
     """Make the fixes that are offered, one after the other, until the cause is gone and the fix is verified.
 
-    Return besides the changes that are to be taken back after healing: a relief, which gives time and no more,
-    and what was only set aside.
+    Return besides the changes that are to be taken back after healing, the last one first: a relief, which gives time and
+    no more, what was only set aside, and what did not help.
     """
     if trial.verdict_seconds is None:
         notes = (*trial.notes, "no fix was made: the verdict is not right")
@@ -226,6 +226,7 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
             break
     letters = tuple(f"{one.id}: letter" for one in fixes if one.is_letter)
     made: list[str] = []
+    to_undo: list[str] = []
     for fix in (one for one in fixes if one.command):
         done = bench.samaops.as_printed(fix.command, "--yes", "-o", "json", limit_seconds=FIX_SECONDS)
         how = _outcome(bench, trial, done, harms=harms)
@@ -233,14 +234,17 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
         bench.tell(made[-1])
         if how.startswith("verified"):
             is_relief = how != "verified" and fix.can_be_undone
-            is_taken_back = is_relief or fix.id in SETTING_ASIDE
+            if is_relief or fix.id in SETTING_ASIDE:
+                to_undo.extend(_journaled(done))
             word = "relief" if is_relief else "verified"
             fixed = round(time.monotonic() - live_at, 1)
             trial = replace(trial, fix=word, fixes=tuple(made), fixed_seconds=fixed)
-            return trial, _journaled(done) if is_taken_back else ()
+            return trial, tuple(reversed(to_undo))
+        if done.exit_code == 0 and fix.can_be_undone:
+            to_undo.extend(_journaled(done))
     refused_only = all(": refused" in one for one in made)
     fix_word = "letter" if letters and refused_only else "failed" if made else "none yet"
-    return replace(trial, fix=fix_word, fixes=(*made, *letters)), ()
+    return replace(trial, fix=fix_word, fixes=(*made, *letters)), tuple(reversed(to_undo))
 
 
 def _journaled(done: Done) -> tuple[str, ...]:

@@ -36,8 +36,10 @@ class World(Protocol):
     def look(self, codes: tuple[str, ...]) -> Snapshot:
         """Observe, now, what the checks under these codes need."""
 
-    def unhealthy(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
-        """Return a sentence for each of these findings that is anything but ok."""
+    def unhealthy(
+        self, keys: tuple[str, ...], snapshot: Snapshot, eased: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
+        """Return a sentence for each of these findings that is anything but ok; those in ``eased`` may be a warning."""
 
     def run(self, operation: Operation) -> Outcome:
         """Run an operation once."""
@@ -212,7 +214,8 @@ class _Run:
         if not keys:
             return
         world = self._engine.world
-        findings = self._until_empty(lambda: world.unhealthy(keys, world.look(codes_in(keys))))
+        eased = self._plan.eases
+        findings = self._until_empty(lambda: world.unhealthy(keys, world.look(codes_in(keys)), eased))
         if findings:
             text = _("Everything was done, but after {seconds:g} s it is not cured: {findings}")
             seconds = self._engine.wait_seconds

@@ -125,7 +125,8 @@ class Plan(Struct, frozen=True):
     """What a change will do, complete before anything is done.
 
     ``target`` is the name to be typed where data would be lost. ``cures`` holds the finding keys
-    (``code@subject``) that must be gone afterwards. Without steps, ``nothing_to_do`` says why. ``undoes`` is the
+    (``code@subject``) that must be gone afterwards; of those in ``eases``, which were critical, a warning may stay: that it
+    may come again. Without steps, ``nothing_to_do`` says why. ``undoes`` is the
     change that this one takes back, ``notes`` what people should know besides. Where ``steps_stand_alone``, each is of
     use without the others: one that fails takes back itself, and the next is made. ``lock`` names the lock that it holds
     where that is not the one of all changes: work of hours, beside which others may be made. ``left_out`` is
@@ -148,6 +149,7 @@ class Plan(Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     taken_back_by: tuple[str, ...] = ()
     rest: str = ""
+    eases: tuple[str, ...] = ()
 
     @property
     def risk(self) -> Risk:

@@ -54,14 +54,23 @@ class LiveWorld:
         judged = checks.judge(snapshot, self.site, Selection(only=codes_in(keys))) if keys else ()
         return tuple(finding for finding in judged if finding.key in keys)
 
-    def unhealthy(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
-        """Return the titles of these findings that are not ok, and of those that say we could not look."""
+    def unhealthy(
+        self, keys: tuple[str, ...], snapshot: Snapshot, eased: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
+        """Return the titles of these findings that are not ok, and of those that say we could not look.
+
+        Those in ``eased`` may be a warning.
+        """
         codes = codes_in(keys)
         # a look that failed is told by the one finding about its system's access
         return tuple(
             finding.title
             for finding in checks.judge(snapshot, self.site, Selection(only=codes))
-            if (finding.key in keys and finding.status is not Status.OK)
+            if (
+                finding.key in keys
+                and finding.status is not Status.OK
+                and not (finding.key in eased and finding.status is Status.WARNING)
+            )
             or (finding.code not in codes and finding.status not in _GOOD)
         )
 
@@ -85,6 +94,7 @@ def prepare_verb(
 ) -> Plan:
     """Plan a verb; the findings ``asked_by`` (``code@subject``) must be gone afterwards, beside those it cures.
 
+    Of one that is critical a warning may stay: a memory kill that was is still told, and harms nobody any more.
     ``recalled`` is what the history tells of earlier changes, where the verb asks for it.
 
     Raises UsageError for arguments that name nothing, RefusedError when a guard forbids it, UnavailableError when
@@ -95,7 +105,13 @@ def prepare_verb(
     snapshot = replace(snapshot, observations=(*snapshot.observations, *recalled))
     plan = verb.plan(snapshot, site, arguments)
     wanted = world.findings((*plan.cures, *asked_by), snapshot)
-    plan = replace(plan, cures=tuple(finding.key for finding in wanted if finding.status in _BAD))
+    eased = set(asked_by) - set(plan.cures)
+    bad = [finding for finding in wanted if finding.status in _BAD]
+    plan = replace(
+        plan,
+        cures=tuple(finding.key for finding in bad),
+        eases=tuple(each.key for each in bad if each.key in eased and each.status is Status.CRITICAL),
+    )
     # It would be shown, and journaled, and could not be undone from there.
     if redaction.redacted(to_plain(plan), site) != to_plain(plan):
         raise RefusedError(_("The plan would hold a secret in its commands; nothing was changed"))

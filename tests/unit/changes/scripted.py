@@ -74,7 +74,9 @@ class ScriptedWorld:
         seen = Observation("scripted", "scripted/all", None, "Things", facts, failure)
         return Snapshot(datetime.now(timezone.utc), (seen,))
 
-    def unhealthy(self, keys: tuple[str, ...], snapshot: Snapshot) -> tuple[str, ...]:
+    def unhealthy(
+        self, keys: tuple[str, ...], snapshot: Snapshot, eased: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
         assert keys == (CURE,)
         return self.still_wrong
 

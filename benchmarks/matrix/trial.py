@@ -35,6 +35,7 @@ LONGEST_SECONDS = (
     BREAK_SECONDS + 3 * LOOK_SECONDS + VERDICT_SECONDS + 2 * FIX_SECONDS + HEAL_SECONDS + 3 * SAME_SECONDS
 )
 REFUSED = (75, 77)
+DONE = frozenset(("applied", "verified"))
 # Fixes that set something aside until others have repaired the cause; it is put back once that is done.
 SETTING_ASIDE = ("queue.park",)
 # The longest verb has so many words: "db index create".
@@ -240,7 +241,7 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
             fixed = round(time.monotonic() - live_at, 1)
             trial = replace(trial, fix=word, fixes=tuple(made), fixed_seconds=fixed)
             return trial, tuple(reversed(to_undo))
-        if done.exit_code == 0 and fix.can_be_undone:
+        if _is_done(done) and fix.can_be_undone:
             to_undo.extend(_journaled(done))
     refused_only = all(": refused" in one for one in made)
     fix_word = "letter" if letters and refused_only else "failed" if made else "none yet"
@@ -254,13 +255,13 @@ def _journaled(done: Done) -> tuple[str, ...]:
 
 
 def _outcome(bench: Bench, trial: Trial, done: Done, *, harms: bool) -> str:
-    """Say how a fix ended: verified is exit code 0, and a diagnosis that names the cause no more.
+    """Say how a fix ended: verified is that it was made, and a diagnosis that names the cause no more.
 
     A cause that did harm (critical) and of which only a warning is left, since it may come again, is repaired too.
     """
     if done.exit_code in REFUSED:
         return f"refused, {done.last_words}"
-    if done.exit_code != 0:
+    if not _is_done(done):
         said = "; ".join(one.get("message", "") for one in done.document.get("errors", ()))
         return f"failed (exit code {done.exit_code}), {said or done.last_words}"
 
@@ -272,6 +273,12 @@ def _outcome(bench: Bench, trial: Trial, done: Done, *, harms: bool) -> str:
     if not is_repaired(seen):
         return "done, and the cause is still there"
     return "verified, a warning is left" if trial.expected in seen.named else "verified"
+
+
+def _is_done(done: Done) -> bool:
+    """Tell whether a fix was made: 1 is that a warning is left of what it was made for."""
+    statuses = {one.get("status") for one in done.document.get("actions", ())}
+    return done.exit_code == 0 or (done.exit_code == 1 and bool(statuses) and statuses <= DONE)
 
 
 def _healed(bench: Bench, trial: Trial) -> Trial:

@@ -264,6 +264,15 @@ def test_where_the_playbook_offers_nothing_a_diagnosis_is_asked() -> None:
     assert samaops.asked[:2] == ["troubleshoot api-down", "diagnose"]
 
 
+def test_a_fix_that_leaves_a_warning_is_made() -> None:
+    made = answered(1, actions=[{"journal": "7", "status": "verified"}])
+    found, _reliefs = repaired(Answers(diagnosis("critical", RESTART), made, diagnosis("warning")))
+    assert found.fixes == ("restart: verified, a warning is left",)
+    half = answered(1, actions=[{"journal": "7", "status": "rolled_back"}])
+    found, _reliefs = repaired(Answers(diagnosis("critical", RESTART), half))
+    assert found.fix == "failed"
+
+
 def test_a_fix_that_is_refused_or_fails_is_followed_by_the_next() -> None:
     samaops = Answers(
         diagnosis("critical", RESUME, RESTART, RESUME),

@@ -13,6 +13,10 @@ from samaops.i18n import _, language_of_environment, use_language
 
 # What libpq may take where no password is configured.
 _WITHOUT_A_PASSWORD = ("PGPASSWORD", "PGPASSFILE")
+# From these, libraries take how large the screen is: they make a number of the first sign that looks like a digit, and
+# as much memory as the number says.
+_SIZES_OF_THE_SCREEN = ("COLUMNS", "LINES", "TERMINAL_WIDTH")
+_MOST_DIGITS = 4
 
 
 def main() -> NoReturn:
@@ -20,6 +24,7 @@ def main() -> NoReturn:
     _open_closed_streams()
     streams.keep()
     _forget_other_places()
+    _forget_impossible_screens()
     _end_as_by_ctrl_c()
     try:
         from samaops.cli.main import main as run_command_line
@@ -54,6 +59,14 @@ def _forget_other_places() -> None:
     for name in os.environ:
         if name.startswith("PG") and name not in _WITHOUT_A_PASSWORD:
             os.unsetenv(name)
+
+
+def _forget_impossible_screens() -> None:
+    """Take from the libraries a size that no screen has: what cannot be meant is as if it were not said."""
+    for name in _SIZES_OF_THE_SCREEN:
+        size = os.environ.get(name, "")
+        if not (size.isascii() and size.isdecimal() and len(size) <= _MOST_DIGITS):
+            os.environ.pop(name, None)
 
 
 def _open_closed_streams() -> None:

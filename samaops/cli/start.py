@@ -31,7 +31,8 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         use_language(language_of_environment())
         sys.stderr.write("samaops: " + _("interrupted") + "\n")
-        sys.exit(INTERRUPTED)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # as main.leave
     run_command_line()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
@@ -15,7 +13,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue, Count
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
-from samaops.site import chosen
+from samaops.site import chosen, shell_words
 from samaops.site import commands as command_lines
 from samaops.site.site import Site
 
@@ -221,9 +219,13 @@ def _park_notes(site: Site, parking: Parking) -> tuple[str, ...]:
         "broker marks it as delivered before"
     ).format(queue=parking.queue, seconds=ROUND_SECONDS)
     source = (
-        "" if parking.holding == holding_queue(parking.queue) else f" --from {shlex.quote(parking.holding)}"
+        ""
+        if parking.holding == holding_queue(parking.queue)
+        else f"--from {shell_words.quoted(parking.holding)} "
     )
-    back = chosen.same(command_lines.samaops(site, f"queue unpark {shlex.quote(parking.queue)}{source}"))
+    back = chosen.same(
+        command_lines.samaops(site, f"queue unpark {source}{shell_words.operands(parking.queue)}")
+    )
     kept = _("What is parked is not sent until it is put back: {command}")
     restart = _(
         "Restart no worker meanwhile: it would give back what it holds, and that would be parked with it"
@@ -279,7 +281,9 @@ def plan_unpark(snapshot: Snapshot, site: Site, queue: str, which: str, holding:
     note = _(
         "It goes to the end of the queue. If it still kills its process, park it again: {command}"
     ).format(
-        command=chosen.same(command_lines.samaops(site, f"queue park {shlex.quote(queue)} {GIVEN_BACK}"))
+        command=chosen.same(
+            command_lines.samaops(site, f"queue park {shell_words.operands(queue, GIVEN_BACK)}")
+        )
     )
     return replace(
         plan, steps=(_unpark_step(site, Unparking(queue, holding, which=which), held, title),), notes=(note,)

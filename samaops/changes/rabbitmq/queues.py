@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from samaops.facts.rabbitmq import BrokerNode, RabbitMQFacts
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
-from samaops.site import chosen
+from samaops.site import chosen, shell_words
 from samaops.site import commands as command_lines
 from samaops.site.site import Site
 
@@ -145,7 +144,7 @@ def _guard_purge(ready: int, file: Path) -> None:
 
 def _purge_notes(queue: str, consumers: int, site: Site) -> Iterator[str]:
     if not consumers:
-        command = command_lines.samaops(site, f"workers add-queue WORKER {shlex.quote(queue)}")
+        command = command_lines.samaops(site, f"workers add-queue WORKER {shell_words.operands(queue)}")
         text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
         yield text.format(queue=queue, command=chosen.same(command))
 

@@ -172,6 +172,20 @@ def test_another_time_is_told_and_so_is_what_stays() -> None:
     assert "line 3 stays" in notes
 
 
+def test_a_job_that_is_run_when_the_machine_starts_stays() -> None:
+    plan = imported("@reboot backup_samaconso.sh\n30 1 * * * backup_samaconso.sh\n")
+    assert plan.steps[0].operation.arguments["lines"] == (2,)
+    assert "line 1 stays: it is run when the machine starts" in plan.notes
+
+
+@pytest.mark.parametrize("end", ["\f", "\r", "\x85", "\u2028"])
+def test_lines_are_counted_as_cron_counts_them(end: str) -> None:
+    content = f"# one{end}of the same line\n0 2 * * * backup_samaconso.sh\n"
+    (step,) = imported(content).steps
+    assert step.operation.arguments["lines"] == (2,)
+    assert commented(content, (2,)).splitlines()[-1] == f"{crontab.PREFIX}0 2 * * * backup_samaconso.sh"
+
+
 def test_no_note_holds_what_stands_on_a_command_line() -> None:
     text = "0 2 * * * PGPASSWORD=geheim backup_samaconso.sh\n0 3 * * * psql postgresql://a:geheim@h/d\n"
     plan = imported(text)

@@ -61,11 +61,9 @@ def _file_lines(operation: Operation, _site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Writing)
     if of.content is None:
         return (shell_words.joined(("rm", of.path)),)
-    lines = of.content.splitlines()
-    end = "END"
-    while end in lines:  # what follows it would be commands
-        end += "_"
-    return (f"cat > {shell_words.quoted(of.path)} <<'{end}'", *lines, end)
+    lines = of.content.removesuffix("\n").split("\n")
+    # No here-document: on a screen its lines are moved to the right, and the long ones broken.
+    return (f"printf '%s\\n' {shell_words.joined(lines)} > {shell_words.quoted(of.path)}",)
 
 
 @runs(WRITE, lines=_file_lines)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
+from pathlib import Path
 
 import pytest
 from msgspec import to_builtins
@@ -14,6 +16,8 @@ from samaops.changes.run import operations
 from samaops.changes.schedule import files, pause
 from samaops.config.settings import Settings
 from samaops.model.plan import Operation
+from samaops.render import escape
+from samaops.render.layout import CommandLine, Screen
 from samaops.site.site import Site
 
 HOSTILE = "a\x1b[2J' $(id)\n; `id` \u202e"
@@ -55,10 +59,13 @@ def test_every_word_is_one_word_and_can_be_shown(operation: Operation, words: tu
     assert tuple(read.split("\0")[:-1]) == words
 
 
-def test_no_line_of_a_file_ends_what_is_written(tmp_path_factory: pytest.TempPathFactory) -> None:
-    place = tmp_path_factory.mktemp("written") / "units"
-    writing = files.Writing(str(place), "one\nEND\nEND_\ntouch elsewhere\n")
-    lines = operations.lines(Operation(files.WRITE, to_builtins(writing)), Site(Settings()))
-    subprocess.run(["bash", "-c", "\n".join(lines)], check=True, timeout=10, cwd=place.parent)
+def test_what_a_file_is_to_hold_can_be_pasted_from_a_screen(tmp_path: Path) -> None:
+    place = tmp_path / "units"
+    writing = files.Writing(
+        str(place), "[Unit]\n  deep: 'x' %h\nEND\n# " + "a long line " * 20 + "\n\n\ttab\n"
+    )
+    (line,) = operations.lines(Operation(files.WRITE, to_builtins(writing)), Site(Settings()))
+    screen = io.StringIO()
+    Screen(file=screen, width=80, color_system=None).print(CommandLine(escape.command(line), indent=5))
+    subprocess.run(["bash", "-c", screen.getvalue()], check=True, timeout=10, cwd=tmp_path)
     assert place.read_text() == writing.content
-    assert not (place.parent / "elsewhere").exists()

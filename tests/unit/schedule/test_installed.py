@@ -243,3 +243,19 @@ def test_a_directory_that_was_looked_at_tells_that_a_file_is_not_there() -> None
     facts = FilesFacts((), ("/units",))
     assert facts.at("/units/a") is not None
     assert facts.at("/other/a") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/%h/c.toml", "/etc/$HOME/c.toml", "/etc/a:b.toml", "/etc/x\nUser=evil", "/etc/it's.toml"]
+)
+def test_a_name_that_a_unit_would_not_hold_as_it_is_is_refused(path: str) -> None:
+    site = Site(Settings(), configuration=Path(path))
+    with pytest.raises(RefusedError, match="cannot be written into such a file"):
+        units.require_plain(
+            site, units.Place("/usr/bin/samaops", "root", "/root/.local/state", "/run/samaops")
+        )
+
+
+def test_ordinary_names_are_not() -> None:
+    site = Site(Settings(site="Côte d'Ivoire (nord): 2"), configuration=Path("/etc/sama ops/été.toml"))
+    units.require_plain(site, units.Place("/usr/bin/samaops", "root", "/root/.local/state", "/run/samaops"))

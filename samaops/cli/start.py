@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from typing import NoReturn
@@ -23,6 +24,7 @@ def main() -> NoReturn:
     """Run samaops and leave with its exit code."""
     _open_closed_streams()
     streams.keep()
+    _leave_no_core()
     _forget_other_places()
     _forget_impossible_screens()
     _end_as_by_ctrl_c()
@@ -48,6 +50,12 @@ def _end_as_by_ctrl_c() -> None:
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(signal_number) is signal.SIG_DFL:
             signal.signal(signal_number, interrupt)
+
+
+def _leave_no_core() -> None:
+    """Let no crash, of a driver or a library in C, leave a file with the passwords that are in our memory."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _forget_other_places() -> None:

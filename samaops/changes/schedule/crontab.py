@@ -180,13 +180,8 @@ def commented(content: str, numbers: Sequence[int], *, is_back: bool = False) ->
 
 
 def _difference(path: str, before: str, after: str) -> Iterator[str]:
-    lines = difflib.unified_diff(
-        *([line.rstrip("\n") for line in _split(content)] for content in (before, after)),
-        path,
-        path,
-        lineterm="",
-        n=1,
-    )
+    old, new = ([line.rstrip("\n") for line in _split(content)] for content in (before, after))
+    lines = difflib.unified_diff(old, new, path, path, lineterm="", n=1)
     return (_SECRET.sub(lambda match: f"{match[1] or match[2]}…", line) for line in lines)
 
 

@@ -20,7 +20,7 @@ from samaops.config import example, places, sites
 from samaops.i18n import N_, _
 from samaops.model.report import Report, worst_first
 from samaops.model.status import NAGIOS_CODE
-from samaops.render import json, settings
+from samaops.render import escape, json, settings
 from samaops.render.faces import Output
 from samaops.site.site import Site
 from samaops.workflows import configuration
@@ -62,7 +62,7 @@ def init(
         text = _(
             "{path} is written; fill in the addresses and secrets, then: samaops config check --site {site}"
         )
-    say(text.format(path=target, site=globals_.site))
+    say(escape.command(text.format(path=target, site=globals_.site)))
 
 
 def _answer(question: example.Question) -> str:
@@ -107,7 +107,7 @@ def check(
         raise typer.Exit(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status])
     good = _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
     if output is Output.HUMAN and not warnings:
-        say(good)
+        say(escape.command(good))
         return
     report = Report("config", started_at, findings=worst_first(warnings), answer=good if warnings else "")
     screen.show_checklist(report, output)

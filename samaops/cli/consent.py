@@ -17,6 +17,7 @@ from msgspec import Struct
 from samaops.errors import RefusedError
 from samaops.i18n import N_, _
 from samaops.model.plan import Plan, Risk
+from samaops.site.shell_words import quoted
 
 # How long a Ctrl-C may wait that comes between two looks for an answer.
 _LOOK_EVERY_SECONDS = 0.2
@@ -67,7 +68,7 @@ def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:
 
 
 def _not_asked(plan: Plan) -> RefusedError:
-    flag = f"--confirm {plan.target}" if plan.risk is Risk.DESTRUCTIVE else "--yes"
+    flag = f"--confirm {quoted(plan.target)}" if plan.risk is Risk.DESTRUCTIVE else "--yes"
     hint = _("--dry-run shows the plan; {flag} runs it").format(flag=flag)
     return RefusedError(_("There is no terminal to ask at; nothing was changed"), hint=hint)
 

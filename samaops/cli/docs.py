@@ -14,7 +14,7 @@ from samaops.cli.streams import say
 from samaops.errors import UsageError
 from samaops.i18n import N_, _
 from samaops.render import document as face
-from samaops.render import json
+from samaops.render import escape, json
 from samaops.render.faces import Output
 from samaops.workflows import documentation
 from samaops.workflows.documentation import Page
@@ -45,7 +45,7 @@ def docs(
     if site is not None:
         if page is not None:
             raise UsageError(_("--site writes all pages: {page} goes without it").format(page=page))
-        say(_("{path} is written").format(path=documentation.build(site)))
+        say(_("{path} is written").format(path=escape.plain(documentation.build(site))))
     elif page is None:
         screen.show_table(documentation.table(), output)
     else:

@@ -133,7 +133,8 @@ def leave(code: int) -> NoReturn:
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    if any(thread.daemon for thread in threading.enumerate()):
+    # An interrupt inside a text that was executed (each dataclass is one): ``python -m`` would end by SIGINT, with no code.
+    if code == errors.INTERRUPTED or any(thread.daemon for thread in threading.enumerate()):
         # Such a thread may be inside a library that is written in C. When Python ends, it takes the ground from under
         # it, and now and then the process ends with SIGSEGV in place of its exit code.
         logging.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from typing import NoReturn
@@ -13,20 +14,27 @@ from samaops.i18n import _, language_of_environment, use_language
 
 # What libpq may take where no password is configured.
 _WITHOUT_A_PASSWORD = ("PGPASSWORD", "PGPASSFILE")
+# From these, libraries take how large the screen is: they make a number of the first sign that looks like a digit, and
+# as much memory as the number says.
+_SIZES_OF_THE_SCREEN = ("COLUMNS", "LINES", "TERMINAL_WIDTH")
+_MOST_DIGITS = 4
 
 
 def main() -> NoReturn:
     """Run samaops and leave with its exit code."""
     _open_closed_streams()
     streams.keep()
+    _leave_no_core()
     _forget_other_places()
+    _forget_impossible_screens()
     _end_as_by_ctrl_c()
     try:
         from samaops.cli.main import main as run_command_line
     except KeyboardInterrupt:
         use_language(language_of_environment())
         sys.stderr.write("samaops: " + _("interrupted") + "\n")
-        sys.exit(INTERRUPTED)
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)  # as main.leave
     run_command_line()
 
 
@@ -44,6 +52,12 @@ def _end_as_by_ctrl_c() -> None:
             signal.signal(signal_number, interrupt)
 
 
+def _leave_no_core() -> None:
+    """Let no crash, of a driver or a library in C, leave a file with the passwords that are in our memory."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def _forget_other_places() -> None:
     """Take from the libraries what a session's variables say of other connections than those that are configured.
 
@@ -54,6 +68,14 @@ def _forget_other_places() -> None:
     for name in os.environ:
         if name.startswith("PG") and name not in _WITHOUT_A_PASSWORD:
             os.unsetenv(name)
+
+
+def _forget_impossible_screens() -> None:
+    """Take from the libraries a size that no screen has: what cannot be meant is as if it were not said."""
+    for name in _SIZES_OF_THE_SCREEN:
+        size = os.environ.get(name, "")
+        if not (size.isascii() and size.isdecimal() and len(size) <= _MOST_DIGITS):
+            os.environ.pop(name, None)
 
 
 def _open_closed_streams() -> None:

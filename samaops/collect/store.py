@@ -84,7 +84,17 @@ def load(path: Path) -> Saved:
         faulty = (f"{keys.dotted(('settings', *key))}: {reason}" for key, reason in faults.reasons(error))
         raise _not_a_look(path, joined(faulty)) from error
     except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8 are ValueErrors too
-        raise _not_a_look(path, str(error)) from error
+        raise _not_a_look(path, _reason(error)) from error
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    """Say in the user's language what Python says in English."""
+    if isinstance(error, UnicodeDecodeError):
+        return _("it is not text")
+    if isinstance(error, json.JSONDecodeError):
+        text = _("line {line}, column {column}: not JSON")
+        return text.format(line=error.lineno, column=error.colno)
+    return _("too deep") if isinstance(error, RecursionError) else str(error)
 
 
 def _saved(document: dict[str, Any]) -> Saved:

@@ -19,6 +19,10 @@ DocumentT = TypeVar("DocumentT")
 _LARGEST_BYTES = 1024 * 1024
 # The largest of ours has 3,000.
 _MOST_NODES = 100_000
+# Ours are 6 deep. The composer in C follows each level by a call of its own, without a limit: it ends the process.
+_DEEPEST = 50
+# The parser in C is ten times faster; an installation without it has the other one.
+_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 # What PyYAML raises for a value that its tag does not fit: a date in month 13, !!bool 12, !!timestamp x.
 _NOT_A_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 
@@ -46,7 +50,12 @@ def load(
 ) -> DocumentT:
     """Read one document. Raises ConfigurationError with the file, the key and the reason."""
     try:
-        return kind.validate_python(_document(read(path, _LARGEST_BYTES).decode("utf-8")))
+        text = read(path, _LARGEST_BYTES).decode("utf-8")
+        if (
+            read is not files.read
+        ):  # a site's: samaops' own are part of the program, and every run waits for them
+            _require_depth(text)
+        return kind.validate_python(_document(text))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "-"
@@ -65,8 +74,7 @@ def load(
 
 
 def _document(text: str) -> Any:
-    # The parser in C is ten times faster; an installation without it has the other one.
-    loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
+    loader = _LOADER(text)
     try:
         node = loader.get_single_node()
         if node is None:
@@ -76,6 +84,15 @@ def _document(text: str) -> Any:
         return loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _require_depth(text: str) -> None:
+    """Raise RecursionError for what is nested deeper than anything that is meant."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise RecursionError
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:

@@ -10,9 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from samaops.config import keys
+from samaops.config import keys, toml
 from samaops.config.keys import Key
-from samaops.config.toml import tomllib
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
 
@@ -106,7 +105,7 @@ def _value(text: str, annotation: Any) -> object:
         return text
     if not is_container and keys.model_in(annotation) is None:
         return text
-    for read in (json.loads, lambda value: tomllib.loads(f"value = {value}")["value"]):
+    for read in (json.loads, lambda value: toml.loads(f"value = {value}")["value"]):
         try:
             return read(text)
         except (ValueError, RecursionError):

@@ -13,10 +13,9 @@ from typing import Any
 from msgspec import Struct
 from pydantic import ValidationError
 
-from samaops.config import consistency, environment, faults, files, places, versions
+from samaops.config import consistency, environment, faults, files, places, toml, versions
 from samaops.config.keys import Key
 from samaops.config.settings import Settings
-from samaops.config.toml import tomllib
 from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _
 
@@ -110,7 +109,7 @@ def who_is_told(path: Path) -> Settings:
     with suppress(ConfigurationError):  # a file that may not be trusted, or is not there, names nobody
         for part in re.split(r"(?m)^(?=[ \t]*\[)", _text(path)):
             with suppress(ValueError, RecursionError):
-                _merge(document, tomllib.loads(part))
+                _merge(document, toml.loads(part))
     with suppress(ConfigurationError):
         document = environment.apply(document, environment.overrides(os.environ, document))
     readable: dict[str, Any] = {}
@@ -142,8 +141,8 @@ def parse(path: Path) -> dict[str, Any]:
     """Return a TOML file as a dictionary."""
     text = _text(path)
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return toml.loads(text)
+    except toml.tomllib.TOMLDecodeError as error:
         match = _TOML_PLACE.match(str(error))
         reason = match["reason"] if match else str(error)
         line = (match and match["line"]) or text.count("\n") + 1

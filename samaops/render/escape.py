@@ -20,13 +20,26 @@ def plain(text: object, limit: int = LONGEST_TEXT) -> str:
     line = str(text)[: 2 * limit + 1]
     cut = len(str(text)) > len(line)
     line = " ".join(line.split("\n")).replace("\t", " ")
-    line = "".join(
-        character if character.isprintable() or character in _SPACES else _escaped(character)
-        for character in line
-    )
+    line = _shown(line)
     if len(line) > limit or cut:
         line = line[: limit - 1] + "…"
     return line.strip(" ")
+
+
+def lines(text: str) -> str:
+    """Return text in the lines and with the spaces that it has, safe to show."""
+    return _shown(text, "\n")
+
+
+def _shown(text: str, kept: str = "") -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or character in _SPACES or character in kept
+        else _escaped(character)
+        for character in text
+    )
 
 
 def _escaped(character: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 
-from samaops.render import shell_lines
+from samaops.render import escape, shell_lines
 
 # Spaces at which no line ends: those of French before a sign and inside its quotation marks, those before a unit.
 # rich would break there, even at a no-break space.
@@ -60,7 +62,16 @@ class CommandLine(Struct, frozen=True):
 
 
 class Screen(Console):
-    """A console that cuts nothing off: lines are made to fit, and a command that cannot be is printed whole."""
+    """A console that cuts nothing off: lines are made to fit, and a command that cannot be is printed whole.
+
+    Nothing but its own colours acts on the terminal: what whoever made a text has not escaped is escaped here.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of what is printed, as rich does, each without what a terminal acts upon."""
+        for segment in super().render(renderable, options):
+            shown = segment.text if segment.control else escape.lines(segment.text)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, without cropping."""

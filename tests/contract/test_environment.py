@@ -46,3 +46,11 @@ def test_no_keys_are_written_for_others(samaops: Samaops, refused: Address, is_p
     seen = details(samaops, text, "prometheus", SSLKEYLOGFILE=str(keys / "x" if not is_pipe else keys))
     assert seen
     assert all("Connection refused" in detail for detail in seen), seen
+
+
+@pytest.mark.parametrize("size", ["²", "9" * 14, "9" * 5000, "-3"])
+@pytest.mark.parametrize("variable", ["COLUMNS", "TERMINAL_WIDTH"])
+def test_a_size_that_no_screen_has_is_none(samaops: Samaops, variable: str, size: str) -> None:
+    done = samaops("explain", "--help", **{variable: size})
+    assert done.code == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 100

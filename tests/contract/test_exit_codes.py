@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -308,3 +310,20 @@ def test_a_look_that_was_given_up_does_not_delay_the_end(samaops: Samaops, hangi
         assert process.wait(50) == errors.UNAVAILABLE
         assert time.monotonic() - answered < 10, "every look goes on for a minute"
         assert process.stderr.read() == b""
+
+
+def test_an_interrupt_inside_a_text_that_is_executed_has_its_code(tmp_path: Path) -> None:
+    """Python marks it as one that nobody caught, and ``python -m`` then ends by SIGINT after the answer was given."""
+    (tmp_path / "interrupted.py").write_text(
+        "from samaops.cli import main\n"
+        "try:\n    exec('raise KeyboardInterrupt')\n"
+        "except KeyboardInterrupt:\n    main.leave(130)\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        env={**os.environ, "PYTHONPATH": paths},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 130

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,18 @@ def test_the_example_itself_holds_no_secret() -> None:
         if re.match(r"#?\w*(password|secret_key) =", line):
             assert "env =" in line, line
     assert uncommented(resources.example_config().read_text(encoding="utf-8"))
+
+
+def test_a_crash_leaves_no_file_of_our_memory(samaops: Samaops) -> None:
+    """What samaops begins has its limits: the command that gives a secret tells what they are."""
+    seen = samaops.home / "limit"
+    command = ["sh", "-c", f"ulimit -c > {seen}; echo secret"]
+    config = samaops.configure(
+        f'[redis]\nhost = "127.0.0.1"\nport = {free_port()}\npassword = {{ command = {json.dumps(command)} }}\n'
+    )
+    words = shlex.join(samaops.command("--config", config, "diagnose", "--only", "redis"))
+    script = f"ulimit -S -c $(ulimit -H -c); {words}"
+    subprocess.run(
+        ["bash", "-c", script], env=samaops.environment(), timeout=60, check=False, capture_output=True
+    )
+    assert seen.read_text() == "0\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.cli import consent as asking
 from samaops.cli.consent import Consent
@@ -141,6 +142,14 @@ def test_without_a_terminal_nobody_is_asked_and_nothing_is_agreed(
     person = Person(monkeypatch, is_there=False, answer="all")
     assert not is_agreed(person, wanted, Consent())
     assert (person.asked, person.shown) == ([], 0)
+
+
+def test_the_name_that_confirms_is_shown_as_one_word_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    Person(monkeypatch, is_there=False)
+    wanted = replace(LOSING, target="x; touch y")
+    with pytest.raises(RefusedError) as refused:
+        asking.obtain(wanted, Consent(), lambda: None)
+    assert "--confirm 'x; touch y' " in refused.value.hint
 
 
 def test_a_plan_is_as_risky_as_its_riskiest_step() -> None:

@@ -8,8 +8,7 @@ from msgspec.structs import replace
 from samaops.changes.readings import UnreadableError, facts_in
 from samaops.changes.schedule import files
 from samaops.changes.verbs import verb
-from samaops.config import versions
-from samaops.config.toml import tomllib
+from samaops.config import toml, versions
 from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.facts.schedule import FilesFacts
@@ -37,7 +36,7 @@ def plan_upgrade(snapshot: Snapshot, _site: Site, path: str) -> Plan:
     if found is None or found.problem or found.content is None:
         raise UnreadableError(found.problem if found and found.problem else _("it is not there"))
     before = found.content
-    if versions.KEY in tomllib.loads(before.replace("\r\n", "\n")):
+    if versions.KEY in toml.loads(before.replace("\r\n", "\n")):
         return replace(plan, nothing_to_do=_("its format is that of today"))
     of = VersionLine(path, versions.place(before))
     after = versions.with_line(before, of.number)
@@ -60,8 +59,8 @@ def plan_upgrade(snapshot: Snapshot, _site: Site, path: str) -> Plan:
 
 def _keys(text: str) -> dict[str, object]:
     try:
-        return tomllib.loads(text.replace("\r\n", "\n"))
-    except tomllib.TOMLDecodeError:
+        return toml.loads(text.replace("\r\n", "\n"))
+    except toml.tomllib.TOMLDecodeError:
         return {}
 
 

@@ -23,6 +23,7 @@ from samaops.facts.backup_run import GUIDE, PGBACKREST, WHOLE, Run
 from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
+from samaops.site import shell_words
 from samaops.site.commands import on_server
 from samaops.site.site import Site
 
@@ -108,8 +109,8 @@ def _expire(of: Removing, store: Store, seconds: float) -> None:
 def _pin_lines(operation: Operation, _site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Pinning)
     if of.reason:
-        return (f"samaops backup pin {shlex.quote(of.id)} --reason {shlex.quote(of.reason)}",)
-    return (f"samaops backup unpin {shlex.quote(of.id)}",)
+        return (f"samaops backup pin {shell_words.quoted(of.id)} --reason {shell_words.quoted(of.reason)}",)
+    return (f"samaops backup unpin {shell_words.quoted(of.id)}",)
 
 
 @runs(PIN, lines=_pin_lines)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from msgspec import convert
 
 from samaops.changes.checklist.sign import SIGN, Signing
@@ -15,15 +13,16 @@ from samaops.journal.checklist import Book
 from samaops.journal.history import HistoryError, Journal
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
+from samaops.site import shell_words
 from samaops.site.site import Site
 
 
 def _lines(operation: Operation, _site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Signing)
     if not of.by:
-        return (shlex.join(("samaops", "checklist", "unsign", of.checklist, of.item)),)
+        return (shell_words.joined(("samaops", "checklist", "unsign", of.checklist, of.item)),)
     words = ("samaops", "checklist", "sign", of.checklist, of.item, "--by", of.by, "--note", of.note)
-    return (shlex.join(words),)
+    return (shell_words.joined(words),)
 
 
 @runs(SIGN, lines=_lines)

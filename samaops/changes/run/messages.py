@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from samaops.i18n import _, ngettext
 from samaops.model.encoding import keyed
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
+from samaops.site import shell_words
 from samaops.site.site import Site
 
 BATCH = 100
@@ -56,7 +56,7 @@ def _take_lines(operation: Operation, site: Site) -> tuple[str, ...]:
     taking = convert(operation.arguments, Taking)
     body = json.dumps({"count": taking.most, "ackmode": "ack_requeue_false", "encoding": "auto"})
     call = _post(site, f"queues/{{vhost}}/{quote(taking.queue, safe='')}/get", body)
-    return (f"{call} >> {shlex.quote(taking.file)}",)
+    return (f"{call} >> {shell_words.quoted(taking.file)}",)
 
 
 def _restore_lines(operation: Operation, site: Site) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def _post(site: Site, path: str, body: str) -> str:
     broker = _broker(site)
     base = f"http{'s' if broker.management_tls else ''}://{site.host_of(broker)}:{broker.management_port}/api"
     url = f"{base}/{path.format(vhost=quote(broker.vhost, safe=''))}"
-    return f"curl -u {shlex.quote(broker.username)} -X POST {shlex.quote(url)} -d {shlex.quote(body)}"
+    return f"curl -u {shell_words.quoted(broker.username)} -X POST {shell_words.quoted(url)} -d {shell_words.quoted(body)}"
 
 
 @runs(TAKE, lines=_take_lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import stat
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +23,7 @@ from samaops.journal.ledger import Ledger
 from samaops.journal.lock import this_process_now
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
+from samaops.site import shell_words
 from samaops.site.site import Site
 
 _LARGEST_BYTES = 256 * 1024
@@ -32,9 +32,9 @@ _LARGEST_BYTES = 256 * 1024
 def _lines(operation: Operation, _site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Pausing)
     if not of.until:
-        return (f"samaops schedule resume {shlex.quote(of.job)}",)
+        return (f"samaops schedule resume {shell_words.quoted(of.job)}",)
     words = ("samaops", "schedule", "pause", of.job, "--until", of.until, "--reason", of.reason)
-    return (shlex.join(words),)
+    return (shell_words.joined(words),)
 
 
 @runs(PAUSE, lines=_lines)
@@ -60,8 +60,10 @@ def pause(operation: Operation, site: Site) -> Outcome:
 def _file_lines(operation: Operation, _site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Writing)
     if of.content is None:
-        return (shlex.join(("rm", of.path)),)
-    return (f"cat > {shlex.quote(of.path)} <<'END'", *of.content.splitlines(), "END")
+        return (shell_words.joined(("rm", of.path)),)
+    lines = of.content.removesuffix("\n").split("\n")
+    # No here-document: on a screen its lines are moved to the right, and the long ones broken.
+    return (f"printf '%s\\n' {shell_words.joined(lines)} > {shell_words.quoted(of.path)}",)
 
 
 @runs(WRITE, lines=_file_lines)
@@ -84,7 +86,7 @@ def _comment_lines(operation: Operation, _site: Site) -> tuple[str, ...]:
     of = convert(operation.arguments, Commenting)
     change = f"s/^{PREFIX}//" if of.is_back else f"s/^/{PREFIX}/"
     expressions = "; ".join(f"{number}{change}" for number in of.lines)
-    return (f"sed -i {shlex.quote(expressions)} {shlex.quote(of.path)}",)
+    return (f"sed -i {shell_words.quoted(expressions)} {shell_words.quoted(of.path)}",)
 
 
 @runs(COMMENT, lines=_comment_lines)

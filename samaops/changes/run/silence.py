@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime, timezone
 
 from msgspec import convert
@@ -18,6 +17,7 @@ from samaops.journal.lock import this_process_now
 from samaops.journal.silences import Telling
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
+from samaops.site import shell_words
 from samaops.site.site import Site
 
 
@@ -27,7 +27,7 @@ def _lines(operation: Operation, _site: Site) -> tuple[str, ...]:
         return (f"samaops silence end {of.number}",)
     subject = (of.subject,) if of.subject else ()
     words = ("samaops", "silence", of.code, *subject, "--until", of.until, "--reason", of.reason)
-    return (shlex.join(words),)
+    return (shell_words.joined(words),)
 
 
 @runs(SILENCE, lines=_lines)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 from msgspec import convert
 
 from samaops.changes.disk.uploads import ABORT, Aborting
@@ -16,6 +14,7 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import size
+from samaops.site import shell_words
 from samaops.site.site import Site
 
 
@@ -33,7 +32,7 @@ def _lines(operation: Operation, site: Site) -> tuple[str, ...]:
         "--key",
         of.key,
     )
-    return (shlex.join((*words, "--upload-id", of.id)),)
+    return (shell_words.joined((*words, "--upload-id", of.id)),)
 
 
 @runs(ABORT, lines=_lines)

@@ -23,7 +23,7 @@ from samaops.config import cron
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.schedule import FilesFacts
-from samaops.i18n import _
+from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.site import jobs
 from samaops.site.site import Site
@@ -34,6 +34,7 @@ _NICKNAMES = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
+_A_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _VARIABLE = re.compile(r"\s*[\"']?[A-Za-z_]\w*[\"']?\s*=")
 # The scripts of the guide, and what samaops does in their place.
 _SCRIPTS = {
@@ -75,7 +76,7 @@ class Line(Struct, frozen=True):
     @property
     def job(self) -> str:
         """The job that does the same; "" where none does, or the line does more."""
-        if _MORE_THAN_ONE.search(self.command):
+        if _MORE_THAN_ONE.search(self.command) or self.at.lower() == "@reboot":  # no job is run by a start
             return ""
         try:
             words = shlex.split(self.command)
@@ -91,10 +92,15 @@ class Line(Struct, frozen=True):
 
 def lines_of(content: str, *, has_user: bool) -> Iterator[Line]:
     """Yield the lines of a crontab that run something, as Debian's cron reads them."""
-    for number, text in enumerate(content.splitlines(), start=1):
+    for number, text in enumerate(_split(content), start=1):
         if not text.strip() or text.lstrip().startswith("#") or _VARIABLE.match(text):
             continue
         yield _line(number, text, has_user=has_user)
+
+
+def _split(content: str) -> list[str]:
+    """Return the lines with their ends, as cron and sed count them: Python's own ends one at a form feed too."""
+    return _A_LINE.findall(content)
 
 
 def _line(number: int, text: str, *, has_user: bool) -> Line:
@@ -166,7 +172,7 @@ def plan_import(snapshot: Snapshot, site: Site, path: str) -> Plan:
 
 def commented(content: str, numbers: Sequence[int], *, is_back: bool = False) -> str:
     """Return a crontab with these lines commented out, or as they were before."""
-    lines = content.splitlines(keepends=True)
+    lines = _split(content)
     for number in numbers:
         line = lines[number - 1]
         lines[number - 1] = line.removeprefix(PREFIX) if is_back else PREFIX + line
@@ -174,7 +180,8 @@ def commented(content: str, numbers: Sequence[int], *, is_back: bool = False) ->
 
 
 def _difference(path: str, before: str, after: str) -> Iterator[str]:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), path, path, lineterm="", n=1)
+    old, new = ([line.rstrip("\n") for line in _split(content)] for content in (before, after))
+    lines = difflib.unified_diff(old, new, path, path, lineterm="", n=1)
     return (_SECRET.sub(lambda match: f"{match[1] or match[2]}…", line) for line in lines)
 
 
@@ -207,6 +214,10 @@ def _stays(line: Line, planned: dict[str, jobs.Job]) -> str:
 
 
 def _holds(path: str, content: str) -> Condition:
-    count = sum(1 for line in content.splitlines() if line.startswith(PREFIX))
-    text = _("{count} lines of {path} are commented out by samaops").format(count=count, path=path)
+    count = sum(1 for line in _split(content) if line.startswith(PREFIX))
+    text = ngettext(
+        "{count} line of {path} is commented out by samaops",
+        "{count} lines of {path} are commented out by samaops",
+        count,
+    ).format(count=count, path=path)
     return Condition(files.SUM, (path,), files.sum_of(content), text)

@@ -56,7 +56,9 @@ def plan_install(snapshot: Snapshot, site: Site, kind: str, directory: str) -> P
     title = _("Write what begins the jobs by {kind} into {directory}").format(kind=kind, directory=directory)
     plan = Plan("schedule install", (kind, directory), title, target=kind)
     found, base = facts_in(snapshot, FilesFacts), directory.rstrip("/")
-    wanted = KINDS[kind](site, _place(site))
+    place = _place(site)
+    units.require_plain(site, place)
+    wanted = KINDS[kind](site, place)
     _require_alone(snapshot, site, kind, directory, wanted)
     steps = []
     for name, content in wanted.items():

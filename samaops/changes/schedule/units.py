@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -14,12 +15,14 @@ from samaops.config.consistency import sections
 from samaops.config.secrets import Secret
 from samaops.errors import RefusedError
 from samaops.i18n import _
-from samaops.site import jobs
+from samaops.site import jobs, shell_words
 from samaops.site.jobs import Job
 from samaops.site.site import Site
 
 MARK = "# Written by samaops schedule install"
 CREDENTIALS = Path("/etc/samaops/secrets")
+# What systemd, cron or compose replace, take for the end of a name, or for that of a line.
+_ACTS = re.compile(r"[^\w /.+@,=~-]")
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 # What samaops may take to take back a change, and some more.
 _STOP_SECONDS = 90
@@ -34,6 +37,16 @@ class Place(Struct, frozen=True):
     user: str
     state: str
     locks: str
+
+
+def require_plain(site: Site, place: Place) -> None:
+    """Raise RefusedError for a name that one of the files would not hold as it is: each reads other signs in its own way."""
+    config = str(site.configuration.absolute()) if site.configuration else ""
+    paths = (config, place.state, place.locks, str(site.settings.maintenance.log))
+    for name in (site.name, *paths):  # that of the site stands in comments and a description
+        if not name.isprintable() or "%" in name or (name in paths and _ACTS.search(name)):
+            text = _("{name} cannot be written into such a file: letters, digits, spaces and /._+@,=~- can")
+            raise RefusedError(text.format(name=shell_words.quoted(name)))
 
 
 def systemd(site: Site, place: Place) -> dict[str, str]:

@@ -108,6 +108,10 @@ def test_what_is_not_text_is_placed_by_line(write: Path) -> None:
             "sqlserver[1].name: 'a' is already",
         ),
         ("x = " + "[" * 5000, "not valid TOML: too deep or too long a value"),
+        (".".join(["x"] * 900) + " = 1", "not valid TOML: too deep or too long a value"),
+        # Hours for the reader: its time grows with the square of the parts.
+        (".".join(["x"] * 400_000) + " = 1", "not valid TOML: too deep or too long a value"),
+        ("x = " + "{a = " * 60 + "1" + "}" * 60, "not valid TOML: too deep or too long a value"),
     ],
 )
 def test_a_fault_is_named_with_its_key(write: Path, text: str, sentence: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -177,3 +179,18 @@ def test_a_fix_that_is_not_one_thing_is_refused(tmp_path: Path, fix: str) -> Non
     file.write_text(f"id: x\nfixes: {{a.b: {fix}}}\n")
     with pytest.raises(ConfigurationError, match=r"own\.yaml: fixes\.a\.b"):
         playbooks.load(file)
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000, "- " * 50_000 + "x", "{a: " * 50_000, "? " * 50_000])
+def test_one_that_is_too_deep_is_refused_and_ends_no_process(tmp_path: Path, text: str) -> None:
+    """The parser in C follows each level by a call: it ended samaops by SIGSEGV, which no test could outlive."""
+    (tmp_path / "deep.yaml").write_text(text)
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom samaops.config import files, playbooks\n"
+        "from samaops.errors import ConfigurationError\n"
+        "try:\n    playbooks.load(Path(sys.argv[1]), files.read_trusted)\n"
+        "except ConfigurationError as error:\n    print(error.message)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "deep.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.count("not YAML: too deep")) == (0, 1), done

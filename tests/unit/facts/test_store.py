@@ -26,6 +26,7 @@ from samaops.facts.proxy import ProxyFacts
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.facts.telling import Silence
+from samaops.i18n import use_language
 from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.report import Report
@@ -167,6 +168,28 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError, match="is not a saved look of samaops"):
         store.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x1f\x8b", "ce n'est pas du texte"),
+        (b'{\n"schema": x', "ligne 2, colonne 11 : ce n'est pas du JSON"),
+        (b"[" * 100_000, "trop profond"),
+    ],
+)
+def test_why_it_is_none_is_said_in_the_language_of_the_user(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "look.json"
+    path.write_bytes(content)
+    use_language("fr")
+    try:
+        with pytest.raises(UsageError) as refused:
+            store.load(path)
+    finally:
+        use_language("en")
+    assert refused.value.message == f"{path} n'est pas un examen gardé par samaops : {reason}"
 
 
 def test_facts_of_an_unknown_system_are_refused(tmp_path: Path) -> None:

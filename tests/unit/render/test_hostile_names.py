@@ -10,9 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from samaops.render import faces, human
 from samaops.render.faces import Output
+from samaops.render.layout import Screen
 from samaops.render.words import UNICODE
 from tests.unit.render.reports import HOSTILE, hostile
 
@@ -98,3 +100,14 @@ def test_markdown_keeps_its_table_and_headings(name: str) -> None:
     rows = [line for line in lines if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
     assert len([line for line in lines if line.startswith("#")]) == 2
+
+
+@NAMES
+def test_what_nobody_has_escaped_acts_on_no_screen_either(name: str) -> None:
+    """A plan's notes, a path that was typed: whatever comes to a screen without a form of its own."""
+    stream = io.StringIO()
+    screen = Screen(file=stream, width=80, markup=False, highlight=False, emoji=False, color_system=None)
+    screen.print(f"  a note of {HOSTILE[name]}")
+    screen.print(Text(HOSTILE[name]))
+    assert not unsafe(stream.getvalue())
+    assert stream.getvalue().startswith("  a note of ")

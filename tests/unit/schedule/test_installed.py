@@ -182,6 +182,20 @@ def test_the_weekly_run_removes_old_backups_only_where_the_site_is_named() -> No
     assert not any(word in note for note in imported(CRONTAB, confirmed).notes)
 
 
+def test_a_job_that_is_run_when_the_machine_starts_stays() -> None:
+    plan = imported("@reboot backup_samaconso.sh\n30 1 * * * backup_samaconso.sh\n")
+    assert plan.steps[0].operation.arguments["lines"] == (2,)
+    assert "line 1 stays: it is run when the machine starts" in plan.notes
+
+
+@pytest.mark.parametrize("end", ["\f", "\r", "\x85", "\u2028"])
+def test_lines_are_counted_as_cron_counts_them(end: str) -> None:
+    content = f"# one{end}of the same line\n0 2 * * * backup_samaconso.sh\n"
+    (step,) = imported(content).steps
+    assert step.operation.arguments["lines"] == (2,)
+    assert commented(content, (2,)).splitlines()[-1] == f"{crontab.PREFIX}0 2 * * * backup_samaconso.sh"
+
+
 def test_no_note_holds_what_stands_on_a_command_line() -> None:
     text = "0 2 * * * PGPASSWORD=geheim backup_samaconso.sh\n0 3 * * * psql postgresql://a:geheim@h/d\n"
     plan = imported(text)
@@ -239,3 +253,19 @@ def test_a_directory_that_was_looked_at_tells_that_a_file_is_not_there() -> None
     facts = FilesFacts((), ("/units",))
     assert facts.at("/units/a") is not None
     assert facts.at("/other/a") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/%h/c.toml", "/etc/$HOME/c.toml", "/etc/a:b.toml", "/etc/x\nUser=evil", "/etc/it's.toml"]
+)
+def test_a_name_that_a_unit_would_not_hold_as_it_is_is_refused(path: str) -> None:
+    site = Site(Settings(), configuration=Path(path))
+    with pytest.raises(RefusedError, match="cannot be written into such a file"):
+        units.require_plain(
+            site, units.Place("/usr/bin/samaops", "root", "/root/.local/state", "/run/samaops")
+        )
+
+
+def test_ordinary_names_are_not() -> None:
+    site = Site(Settings(site="Côte d'Ivoire (nord): 2"), configuration=Path("/etc/sama ops/été.toml"))
+    units.require_plain(site, units.Place("/usr/bin/samaops", "root", "/root/.local/state", "/run/samaops"))

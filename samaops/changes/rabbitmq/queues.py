@@ -145,7 +145,9 @@ def _guard_purge(ready: int, file: Path) -> None:
 
 def _purge_notes(queue: str, consumers: int, site: Site) -> Iterator[str]:
     if not consumers:
-        command = command_lines.samaops(site, f"workers add-queue WORKER {operands(queue)}")
+        worker = site.worker_of(queue)
+        words = f"workers add-queue {operands(worker, queue)}" if worker else "workers list"
+        command = command_lines.samaops(site, words)
         text = _("Nobody consumes {queue}. To have its notifications sent: {command}")
         yield text.format(queue=queue, command=chosen.same(command))
 

@@ -96,7 +96,7 @@ def test_a_queue_is_emptied_into_a_new_file_and_loses_data(tmp_path: Path) -> No
     assert (step.risk, plan.target) == (Risk.DESTRUCTIVE, "low_priority")
     assert readings.hold(step.after, snapshot(broker(replace(QUEUE, ready=2))))
     assert not readings.hold(step.after, snapshot(broker(replace(QUEUE, ready=9))))
-    assert any("add-queue" in note for note in plan.notes)
+    assert any("workers add-queue worker2 low_priority" in note for note in plan.notes)
     (shown,) = operations.lines(step.operation, Site(SETTINGS))
     assert shown.startswith("curl -u samaconso_admin -X POST")
     assert "ack_requeue_false" in shown

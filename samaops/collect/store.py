@@ -90,7 +90,7 @@ def load(path: Path) -> Saved:
 def _reason(error: ValueError | RecursionError) -> str:
     """Say in the user's language what Python says in English."""
     if isinstance(error, UnicodeDecodeError):
-        return _("it is not text")
+        return _("it is not text, from byte {number} on").format(number=error.start)
     if isinstance(error, json.JSONDecodeError):
         text = _("line {line}, column {column}: not JSON")
         return text.format(line=error.lineno, column=error.colno)

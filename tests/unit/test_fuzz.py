@@ -42,7 +42,7 @@ _BLOCK = 25
 BLOCKS = range(max(1, int(os.environ.get("SAMAOPS_FUZZ", "150")) // _BLOCK))
 # What is wrong is said with its place: a dotted path, or the line or character of a file that is no JSON.
 _PLACE = re.compile(
-    r": (settings|selection|snapshot|well|samaops)\b|char \d+|position \d+|its schema|is missing|right kind|no server"
+    r": (settings|selection|snapshot|well|samaops)\b|line \d+, column \d+|byte \d+|its schema|is missing|right kind|no server"
 )
 
 

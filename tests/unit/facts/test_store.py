@@ -173,7 +173,7 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\x1f\x8b", "ce n'est pas du texte"),
+        (b"\x1f\x8b", "ce n'est pas du texte, à partir de l'octet 1"),
         (b'{\n"schema": x', "ligne 2, colonne 11 : ce n'est pas du JSON"),
         (b"[" * 100_000, "trop profond"),
     ],

@@ -57,6 +57,15 @@ def _refusal(lab: RunningLab, incident: Incident) -> str | None:
     return incident.refuse(lab.site)
 
 
+# One fix of each playbook that is planned from what a look has to read besides.
+OFFERED = {
+    "poison-message": "queue.park",
+    "broker-memory-alarm": "broker.set_watermark",
+    "wal-kept-by-setting": "db.wal_setting",
+    "redis-control-replies": "redis.expire",
+}
+
+
 @pytest.mark.parametrize("incident", CAUSED, ids=lambda incident: incident.id)
 def test_an_incident_is_the_first_and_only_root_until_it_is_healed(
     lab: RunningLab, incident: Incident
@@ -76,9 +85,19 @@ def test_an_incident_is_the_first_and_only_root_until_it_is_healed(
     ):  # without an engine something is always unknown, which is worse than a warning
         assert exit_code == EXIT_CODES[expected.status], _not_ok(report)
 
+    if incident.id in OFFERED:
+        assert OFFERED[incident.id] in _offered(lab, incident)
+
     assert "is healed" in lab.samaops("lab", "heal", incident.id, expected=0).stdout
     report, _exit_code = lab.diagnose()
     assert roots_of(report) == [], _not_ok(report)
+
+
+def _offered(lab: RunningLab, incident: Incident) -> list[str]:
+    """Return the fixes that the playbook of an incident can make now, as it shows them."""
+    done = lab.samaops(*lab.calm, "troubleshoot", str(incident.runbook), "-o", "json")
+    causes = json.loads(done.stdout)["causes"]
+    return [fix["id"] for cause in causes for fix in cause["fixes"] if fix["commands"]]
 
 
 def _not_ok(report: dict[str, object]) -> str:

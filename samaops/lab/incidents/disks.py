@@ -41,7 +41,7 @@ SORT_SECONDS = 60.0
 _LINE = b"2026-01-31 03:12:00 INFO facture envoyee, reste dans la boucle de reprise: tentative suivante\n"
 _BLOCK = 1024 * 1024
 # Of what a row of the sort, or of the table, takes on the disk.
-_ROW_BYTES = 1030
+_ROW_BYTES = 1000
 
 
 def _write_lines(path: Path, line: bytes) -> None:

@@ -107,7 +107,8 @@ def run(site: Site, name: str) -> Diagnosis:
     """Look at what concerns a symptom, name the cause, and say what can be done; nothing is changed."""
     playbook = playbooks.whole(find(site, name), playbooks.all_of(site.settings))
     looks = tuple(look for look in playbook.looks if not own_playbooks.fault_of_look(look, site))
-    selection = Selection(only=looks)
+    # With what the broker itself counts: a fix of a queue is planned from that alone.
+    selection = Selection(only=looks, counts=True)
     snapshot = diagnose.observe(site, selection)
     report = diagnose.judge(snapshot, site, selection)
     report = since_well.compared(report, snapshot, site, well.load(site.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from samaops.i18n import N_, _
@@ -41,6 +42,8 @@ def _recorded(site: Site) -> str | None:
 def _forget(site: Site) -> None:
     for file in _records(site):
         file.unlink(missing_ok=True)
+        with suppress(OSError):  # there are other records, or there never was a directory
+            file.parent.rmdir()
 
 
 def _needs_containers(site: Site) -> str | None:

@@ -7,7 +7,7 @@ redelivered. What is taken is gone from the broker once it answers.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -105,6 +105,16 @@ class ManagementApi:
         if not (isinstance(answer, dict) and answer.get("routed") is True):
             text = _("the message was not routed to the queue {queue}").format(queue=queue)
             raise ClientError(FailureKind.ERROR, text, path)
+
+    def definitions(self, kinds: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return these lists of the broker's definitions. Raises ClientError also where one is absent: that is not empty."""
+        path = "definitions"
+        raw = self.get(path)
+        absent = [kind for kind in kinds if not isinstance(raw, dict) or kind not in raw]
+        if absent:
+            text = _("the answer has no {names}").format(names=", ".join(absent))
+            raise ClientError(FailureKind.GARBAGE, text, f"/api/{path}")
+        return {kind: objects(raw[kind], f"/api/{path}") for kind in kinds}
 
     def define(self, definitions: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         """Have the broker make what it has not, and set what it has, as these lists say. Raises ClientError."""

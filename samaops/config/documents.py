@@ -51,9 +51,8 @@ def load(
     """Read one document. Raises ConfigurationError with the file, the key and the reason."""
     try:
         text = read(path, _LARGEST_BYTES).decode("utf-8")
-        if (
-            read is not files.read
-        ):  # a site's: samaops' own are part of the program, and every run waits for them
+        # Only a site's: samaops' own are part of the program, and every run waits for them.
+        if read is not files.read:
             _require_depth(text)
         return kind.validate_python(_document(text))
     except ValidationError as error:

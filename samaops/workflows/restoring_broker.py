@@ -14,7 +14,7 @@ from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.backup_run import epoch_of
-from samaops.facts.broker_definitions import BrokerFacts, defined
+from samaops.facts.broker_definitions import KEYS, BrokerFacts, defined
 from samaops.facts.observation import Observation
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -60,7 +60,7 @@ def _seen(site: Site, wanted: str) -> BrokerFacts:
     try:
         with ManagementApi(site.host_of(settings), settings) as api:
             api.log_in()
-            now = defined(api.get("definitions"))
+            now = defined(api.definitions(KEYS))
     except ClientError as error:
         if error.kind is FailureKind.PERMISSION:
             text = _("RabbitMQ shows its definitions to administrators alone, and our user {user} is none")

@@ -82,7 +82,7 @@ def manifest_of(site: Site, store: Store, wanted: str) -> tuple[Run, Manifest]:
     """Return a whole backup of ours and its manifest. Raises UsageError, RefusedError, ClientError."""
     run = named(store.survey(configured(site).port), wanted)
     if run.engine == GUIDE or run.state != WHOLE:
-        text = _("{id} holds no configuration files: it is a dump alone, or not whole")
+        text = _("{id} holds nothing besides the database, or is not whole")
         raise RefusedError(text.format(id=run.id), hint=typed(site, "backup list"))
     raw = store.manifest_bytes(run.id)
     if run.manifest_sha256 and hashlib.sha256(raw).hexdigest() != run.manifest_sha256:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from samaops.clients.rabbitmq import ManagementApi
 from samaops.config.settings import Settings
-from samaops.errors import RefusedError, UsageError
+from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.backup_run import Part
 from samaops.model.plan import Plan
 from samaops.site.site import Site
@@ -83,7 +84,7 @@ def backed_up(broker: Broker, directory: Path, **changes: Any) -> Site:
     return made
 
 
-def lacking(site: Site, plan: Plan) -> list[str]:
+def lacking(plan: Plan) -> list[str]:
     return [step.about.partition("/")[2] for step in plan.steps]
 
 
@@ -96,7 +97,7 @@ def test_what_is_missing_comes_back_as_it_was_and_the_rest_stays(filled: Broker,
     set_policy(filled, "of_today", "^today")
     try:
         plan = restoring_broker.plan(site, "latest")
-        assert lacking(site, plan) == ["users", "permissions", "policies", "exchanges", "queues", "bindings"]
+        assert lacking(plan) == ["users", "permissions", "policies", "exchanges", "queues", "bindings"]
         assert "passing" not in " ".join(step.title for step in plan.steps), "it does not last"
         report = change.apply(site, plan, 10.0)
         assert not report.errors, report.errors
@@ -130,12 +131,27 @@ def test_some_kinds_alone_and_what_is_otherwise_is_named_and_left(filled: Broker
     _remove(filled)
     set_policy(filled, "restored_policy", "^other")
     plan = restoring_broker.plan(site, "latest", ("policies", "queues"))
-    assert lacking(site, plan) == ["queues"]
+    assert lacking(plan) == ["queues"]
     assert any("restored_policy" in note for note in plan.notes)
     assert not change.apply(site, plan, 10.0).errors
     assert filled.request("GET", "policies/%2F/restored_policy").json()["pattern"] == "^other"
     with pytest.raises(UsageError, match="have no messages"):
         restoring_broker.plan(site, "latest", ("messages",))
+
+
+def test_a_list_that_the_broker_does_not_tell_is_not_taken_for_empty(
+    filled: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = backed_up(filled, tmp_path)
+    whole = ManagementApi.get
+
+    def without_policies(api: ManagementApi, path: str, **parameters: Any) -> Any:
+        answer = whole(api, path, **parameters)
+        return {k: v for k, v in answer.items() if k != "policies"} if path == "definitions" else answer
+
+    monkeypatch.setattr(ManagementApi, "get", without_policies)
+    with pytest.raises(UnavailableError, match="the answer has no policies"):
+        restoring_broker.plan(site, "latest")
 
 
 def test_it_is_refused_without_the_right_and_without_definitions(filled: Broker, tmp_path: Path) -> None:

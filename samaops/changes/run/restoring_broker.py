@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 
 from msgspec import convert
 
@@ -15,7 +14,7 @@ from samaops.clients.backup_store import Store
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.clients.shells import ShellPool
-from samaops.facts.broker_definitions import Definition, Definitions, defined
+from samaops.facts.broker_definitions import KEYS, Definitions, defined
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
@@ -58,17 +57,14 @@ def define(operation: Operation, site: Site) -> Outcome:
     patient = settings.model_copy(update={"timeout": SECONDS / 4})
     with ManagementApi(site.host_of(settings), patient) as api:
         api.log_in()
-        before = defined(api.get("definitions"))
+        before = defined(api.definitions(KEYS))
         # Somebody may have made one since the look: that stays as it is.
         absent = [each for each in of.missing if each in then and each not in before]
         if absent:
             api.define({absent[0].kind: [then[each] for each in absent]})
-        left = _still_missing(of.missing, defined(api.get("definitions")))
+        after = defined(api.definitions(KEYS))
+    left = [each for each in of.missing if each not in after]
     if left:
         text = _("RabbitMQ took it and has not: {names}")
         return Outcome(False, text.format(names=", ".join(each.name for each in left[:10])), is_seen=True)
     return Outcome(True, is_seen=True, measured={"made": len(absent)})
-
-
-def _still_missing(wanted: Sequence[Definition], now: Mapping[Definition, object]) -> list[Definition]:
-    return [each for each in wanted if each not in now]

@@ -23,6 +23,8 @@ POOR_HIT_PERCENT = 50.0
 MINIMUM_LOOKUPS = 1000
 # causes.md R12: maxmemory at 60-75 % of the container's limit leaves room for fragmentation, buffers and forks.
 HEADROOM_PERCENT = 90.0
+# Of 384 MB these are 384 kB: one result of a task, or the buffers of a client that has gone.
+NO_ROOM_PART = 0.999
 FRAGMENTED_ABOVE_BYTES = 100 * MEBIBYTE
 
 
@@ -69,12 +71,18 @@ def _status_of_cache(redis: RedisFacts, percent: float, context: Context) -> Sta
     return Status.WARNING if is_full and (is_churning or (is_useless and traffic.evicted)) else Status.OK
 
 
+def _has_no_room(redis: RedisFacts) -> bool:
+    """Return whether the next write is refused; between two that are, a key that ends may leave room for a small one."""
+    maximum, counted = redis.memory.maximum, redis.memory.counted
+    has_refused = redis.traffic.refused_writes.get("OOM", 0) > 0
+    return bool(maximum) and (counted >= maximum or (has_refused and counted >= NO_ROOM_PART * maximum))
+
+
 @check("redis.memory.refusing_writes", RedisFacts)
 def refusing(redis: RedisFacts, context: Context) -> Iterator[Finding]:
     disk = redis.persistence
     evidence = {**_evidence(redis), "refused_since_start": dict(redis.traffic.refused_writes)}
-    is_full = bool(redis.memory.maximum) and redis.memory.counted >= redis.memory.maximum
-    if is_full and not can_evict(redis):
+    if _has_no_room(redis) and not can_evict(redis):
         title = _("Redis refuses writes: memory is full and the policy is {policy}").format(
             policy=redis.memory.policy
         )

@@ -82,6 +82,8 @@ HEALTHY = RedisFacts(
 DENIED = DeniedCommand("samaconso", "command", "set", 40, 2.0)
 FULL = {"memory.used": 2990 * MB, "memory.counted": 2990 * MB, "memory.resident": 3000 * MB}
 OVER = {"memory.used": 3001 * MB, "memory.counted": 3001 * MB, "memory.resident": 3010 * MB}
+NO_ROOM = {"memory.used": 3000 * MB - 1, "memory.counted": 3000 * MB - 1, "memory.resident": 3010 * MB}
+REFUSED = {"traffic.refused_writes": {"OOM": 500}}
 HALF_FULL = {"memory.used": 1800 * MB, "memory.counted": 1800 * MB, "memory.resident": 1900 * MB}
 NOEVICTION = {"memory.policy": "noeviction"}
 EVICTING = {"traffic.evicted": 5000, "traffic.evicted_per_second": 500.0}
@@ -101,9 +103,14 @@ CASES: list[tuple[str, Status, dict[str, Any]]] = [
     ("redis.memory.high", OK, {"memory.maximum": 0}),
     ("redis.memory.refusing_writes", OK, {}),
     ("redis.memory.refusing_writes", OK, {**FULL, **NOEVICTION}),
-    ("redis.memory.refusing_writes", OK, {"traffic.refused_writes": {"OOM": 500}}),  # once, and not now
+    ("redis.memory.refusing_writes", OK, REFUSED),  # once, and not now
     ("redis.memory.refusing_writes", OK, OVER),  # the next write evicts
     ("redis.memory.refusing_writes", CRITICAL, {**OVER, **NOEVICTION}),
+    # It refuses most writes, and just now one byte of the 3,000 MB is free.
+    ("redis.memory.refusing_writes", OK, {**NO_ROOM, **NOEVICTION}),
+    ("redis.memory.refusing_writes", OK, {**NO_ROOM, **REFUSED}),  # the next write evicts
+    ("redis.memory.refusing_writes", CRITICAL, {**NO_ROOM, **NOEVICTION, **REFUSED}),
+    ("redis.memory.refusing_writes", OK, {**FULL, **NOEVICTION, **REFUSED}),
     ("redis.memory.refusing_writes", CRITICAL, {"persistence.bgsave_ok": False}),
     ("redis.memory.refusing_writes", CRITICAL, {"persistence.aof_write_ok": False}),
     ("redis.memory.refusing_writes", OK, {"persistence.bgsave_ok": False, "persistence.stops_writes": False}),

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpAnswer, HttpConnection
 from samaops.collect.engine import Probe
+from samaops.collect.latency import is_steady
 from samaops.facts.health import HealthAnswer
 
 # A few quick answers say more than one. Where none of them was quick they may only have met a busy moment, of
@@ -39,7 +40,7 @@ def ask(url: str, timeout: float, probe: Probe, ca_file: Path | None = None) -> 
 
 def _samples(connection: HttpConnection, first: HttpAnswer, probe: Probe) -> list[float]:
     samples = [first.total_ms - first.connect_ms]
-    while len(samples) < (SAMPLES if min(samples) < QUICK_MS or max(samples) >= SLOW_MS else MOST_SAMPLES):
+    while len(samples) < (SAMPLES if _is_decided(samples) else MOST_SAMPLES):
         if probe.remaining() * 1000 < 2 * samples[-1]:
             break  # a slow one more would end this look without an answer
         try:
@@ -47,6 +48,10 @@ def _samples(connection: HttpConnection, first: HttpAnswer, probe: Probe) -> lis
         except ClientError:
             break  # a server may end an idle connection whenever it likes: the first answer stands
     return samples
+
+
+def _is_decided(samples: list[float]) -> bool:
+    return min(samples) < QUICK_MS or max(samples) >= SLOW_MS or is_steady(samples)
 
 
 def _answer(url: str, first: HttpAnswer, samples_ms: tuple[float, ...]) -> HealthAnswer:

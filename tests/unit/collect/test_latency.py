@@ -47,7 +47,9 @@ def measuring(*times: float | None) -> tuple[Callable[[], float], list[float]]:
         ((80.0, 90.0, 70.0, 5.0), 5.0, 4),
         ((5000.0, 4000.0, 4500.0, 1.0), 4000.0, 3),
         ((80.0, None), 80.0, 1),
-        ((80.0,) * 20, 80.0, 10),
+        ((260.0, 230.0, 200.0, 170.0, 150.0, 1.0), 150.0, 5),  # a second was spent
+        ((95.0, 40.0, 41.0, 40.5, 1.0), 40.0, 4),  # a way of 40 ms
+        ((80.0, 40.0) * 10, 40.0, 10),
     ],
 )
 def test_the_quickest_counts_and_a_slow_one_is_asked_again(

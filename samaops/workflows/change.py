@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from samaops.changes import verbs
 from samaops.changes.engine import Applied, Engine
-from samaops.changes.journaled import to_plain
 from samaops.changes.run import operations
 from samaops.changes.verbs import Verb
 from samaops.checks import engine as checks
@@ -23,6 +22,7 @@ from samaops.i18n import _, joined
 from samaops.journal import history, lock, lock_directory
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
+from samaops.journal.plans import to_plain
 from samaops.model.finding import Finding
 from samaops.model.plan import Action, ActionStatus, LeftOut, Operation, Outcome, Plan, Step, codes_in
 from samaops.model.report import Footprint, Report, ReportError

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from samaops.changes import readings, verbs
 from samaops.changes import undo as undoing
-from samaops.changes.journaled import fault_of, plan_from
 from samaops.changes.run import operations
 from samaops.clients.errors import ClientError
 from samaops.config import consistency, playbooks
@@ -24,6 +23,7 @@ from samaops.i18n import N_, _, joined
 from samaops.journal import history
 from samaops.journal.history import Change, Event, Journal
 from samaops.journal.owner import Owner
+from samaops.journal.plans import fault_of, plan_from
 from samaops.model.history import Moment, PastChange, local
 from samaops.model.plan import Plan
 from samaops.site.commands import samaops

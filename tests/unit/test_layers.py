@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -177,3 +179,15 @@ def nearest(target: str, names: dict[str, Path]) -> str | None:
     while target and target not in names:
         target = target.rpartition(".")[0]
     return target if target != "samaops" else None
+
+
+def test_who_diagnoses_cannot_change_anything() -> None:
+    """No plan and no doer is imported; it would be most of what is."""
+    found = "print(*(name for name in sys.modules if name.startswith('samaops.changes')))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, samaops.cli.diagnose; {found}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == []

@@ -6,27 +6,23 @@ Before operations had arguments they had a ``text``: a command line, or words in
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct, ValidationError, convert, to_builtins
-
-from samaops.changes import canary
-from samaops.changes.rabbitmq import parking, queues
 from samaops.i18n import _
 from samaops.journal import history
 from samaops.journal.history import Change
 from samaops.model import encoding
 from samaops.model.plan import SHELL, Plan
 
-# What the words were, in their order.
-_OLD_WORDS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
-    queues.TAKE: (queues.Taking, ("queue", "most", "file")),
-    queues.RESTORE: (queues.Restoring, ("queue", "file")),
-    parking.PARK: (parking.Parking, ("queue", "holding", "label", "seconds", "which")),
-    parking.UNPARK: (parking.Unparking, ("queue", "holding", "label", "which")),
-    canary.PUBLISH: (canary.Canary, ("queue", "task", "task_id", "lifetime_ms")),
+# What the words were, in their order, by kind of operation.
+_OLD_WORDS: Mapping[str, Mapping[str, Callable[[str], object]]] = {
+    "rabbitmq.take": {"queue": str, "most": int, "file": str},
+    "rabbitmq.restore": {"queue": str, "file": str},
+    "rabbitmq.park": {"queue": str, "holding": str, "label": str, "seconds": float, "which": str},
+    "rabbitmq.unpark": {"queue": str, "holding": str, "label": str, "which": str},
+    "canary.publish": {"queue": str, "task": str, "task_id": str, "lifetime_ms": int},
 }
 
 
@@ -77,9 +73,7 @@ def _arguments(kind: str, text: str) -> Mapping[str, Any]:
     if kind == SHELL:
         return {"command": text}
     try:
-        parameters, names = _OLD_WORDS[kind]
-        words = dict(zip(names, shlex.split(text), strict=True))
-        arguments: Mapping[str, Any] = to_builtins(convert(words, parameters, strict=False))
-    except (KeyError, ValueError, ValidationError) as error:
+        words = zip(_OLD_WORDS[kind].items(), shlex.split(text), strict=True)
+        return {name: read(word) for (name, read), word in words}
+    except (KeyError, ValueError) as error:
         raise encoding.MisfitError(_("{place}: not of the right kind").format(place="operation")) from error
-    return arguments

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from samaops.changes.journaled import plan_from, to_plain
 from samaops.changes.run import operations
 from samaops.config.settings import Settings
+from samaops.journal.plans import plan_from, to_plain
 from samaops.model.encoding import MisfitError
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step, shell
 from samaops.site.site import Site

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,20 @@ import pytest
 
 from samaops.cli import help_text, man_page
 from samaops.cli.app import command
-from samaops.i18n import use_language
+from samaops.i18n import language, use_language
+from tests.command_line import take
 
 ROOT = Path(__file__).parents[3]
 
 
 def walk() -> dict[str, Any]:
-    """Return every command by its words, groups too; the empty words are samaops itself."""
+    """Return every command by its words, groups too, in the language in use; the empty words are samaops itself."""
+    return _walk(language())
+
+
+@cache
+def _walk(_language: str) -> dict[str, Any]:
     return {" ".join(words): found for words, found in man_page.walk(command())}
-
-
-def parse(line: str) -> None:
-    """Parse a line down to its last command, as the shell would hand it over."""
-    found, name, words = command(), "samaops", line.split()
-    parent = None
-    while True:
-        parent = found.make_context(name, words, parent=parent)
-        if not hasattr(found, "resolve_command"):
-            return
-        name, found, words = found.resolve_command(parent, [*parent._protected_args, *parent.args])
 
 
 def test_every_command_has_examples_of_its_own() -> None:
@@ -41,7 +37,7 @@ def test_every_command_has_examples_of_its_own() -> None:
 
 @pytest.mark.parametrize("line", [line for lines in help_text.EXAMPLES.values() for line, _meaning in lines])
 def test_an_example_is_a_line_that_is_taken(line: str) -> None:
-    parse(line)
+    take(line.split())
     assert len(f"   samaops {line}") <= 80
     assert any(line == path or line.startswith(f"{path} ") for path in help_text.EXAMPLES)
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from samaops.cli.commands import COMMANDS
+
 PACKAGE = Path(__file__).parents[2] / "samaops"
 # From top to bottom; a module may import from its own layer and from lower ones, never from one beside it.
 LAYERS = {
@@ -195,13 +197,22 @@ def nearest(target: str, names: dict[str, Path]) -> str | None:
     return target if target != "samaops" else None
 
 
+def imported_by(module: str, below: str) -> list[str]:
+    """Return what a process of its own imports below a package when it imports a module."""
+    program = f"import sys, {module}; print(*(name for name in sys.modules if name.startswith({below!r})))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
 def test_who_diagnoses_cannot_change_anything() -> None:
     """No plan and no doer is imported; it would be most of what is."""
-    found = "print(*(name for name in sys.modules if name.startswith('samaops.changes')))"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys, samaops.cli.diagnose; {found}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == []
+    assert imported_by("samaops.cli.diagnose", "samaops.changes") == []
+
+
+@pytest.mark.parametrize(
+    "command", ["db", "docker", "history", "pool", "queue", "redis", "report", "workers"]
+)
+def test_what_may_only_list_makes_no_verb_known(command: str) -> None:
+    """All plans and all doers would be half of what is imported, and of the time until the list is there."""
+    module = COMMANDS[command][0]
+    assert not {name for name in imported_by(module, "samaops.changes") if name.endswith(".registered")}

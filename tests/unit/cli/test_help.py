@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from samaops.cli import help_text, man_page
+from samaops.cli import help_text, man_page, typer_words
 from samaops.cli.app import command
 from samaops.i18n import language, use_language
 from tests.command_line import take
@@ -86,6 +86,36 @@ def test_no_help_has_brackets_that_the_library_takes_for_markup() -> None:
     for path, found in walk().items():
         texts = [found.help, *(getattr(param, "help", None) for param in found.params)]
         assert not [text for text in texts if text and "[" in text], path
+
+
+# Words that French has too, and names of the systems.
+SAME = {
+    "BUCKET",
+    "CONDITION",
+    "CRONTAB",
+    "GID",
+    "ID",
+    "INDEX",
+    "MM",
+    "PAGE",
+    "PID",
+    "QUERYID",
+    "TABLE",
+    "VERSION",
+    "WORKER",
+}
+
+
+def test_every_word_that_stands_for_a_value_is_one_that_is_translated() -> None:
+    use_language("en")
+    shown = {
+        word for found in walk().values() for param in found.params for word in capitals(param.metavar or "")
+    }
+    assert shown - SAME == set(typer_words.PLACEHOLDERS) - {"ARGS"}  # that one is typer's
+
+
+def capitals(metavar: str) -> list[str]:
+    return re.findall(r"[A-Z]{2,}", metavar)
 
 
 def test_a_list_offers_the_forms_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,10 +22,10 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from samaops import resources
-from samaops.config import files, masking, places
+from samaops.config import files, in_clear, masking, places
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
-from samaops.i18n import _
+from samaops.i18n import N_, _
 from samaops.journal.owner import Owner, this_process
 from samaops.model.encoding import decode, keyed
 
@@ -43,6 +43,7 @@ DONE = ("verified", "applied")
 STATUSES = (*DONE, "failed", "reverted", "refused")
 _CONNECT_SECONDS = 5
 _READ_AT_ONCE = 100
+_KEEP_CLEAR = N_("add ?sslmode=verify-full to history.url, or ?require_auth=password where it is meant to be")
 # What SQLite says of a file that it cannot read; Python 3.10 does not tell its codes.
 _DAMAGED = ("file is not a database", "database disk image is malformed")
 logger = logging.getLogger(__name__)
@@ -349,7 +350,8 @@ def _engine(url: str) -> Engine:
     from sqlalchemy.pool import NullPool
 
     if url.startswith("postgresql"):
-        return create_engine(url, connect_args={"connect_timeout": _CONNECT_SECONDS}, poolclass=NullPool)
+        options = {"connect_timeout": _CONNECT_SECONDS, **_accepted_logins(url)}
+        return create_engine(url, connect_args=options, poolclass=NullPool)
     engine = create_engine(url, connect_args={"timeout": _CONNECT_SECONDS}, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
@@ -357,6 +359,25 @@ def _engine(url: str) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
 
     return engine
+
+
+def _accepted_logins(text: str) -> dict[str, str]:
+    """Return what keeps the password itself from whoever answers in the place of the history's server.
+
+    As ``clients.libpq.accepted_logins``; where it is meant to have it, the URL says ``require_auth``.
+    """
+    from psycopg import pq
+    from sqlalchemy.engine import make_url
+
+    url = make_url(text)
+    places = [url.host or "", *(str(url.query.get(key, "")) for key in ("host", "hostaddr"))]
+    is_here = all(not place or place[0] in "/@" or in_clear.is_loopback(place) for place in places)
+    if is_here or "require_auth" in url.query or in_clear.HAS_TLS_IN_URL.search(text):
+        return {}
+    if pq.version() < in_clear.FIRST_LIBPQ:
+        words = _("libpq {version} would send the password in clear to whoever asks for it")
+        raise HistoryError(f"{words.format(version=pq.version() // 10000)}: {_(_KEEP_CLEAR)}")
+    return {"require_auth": "!password"}
 
 
 def _table() -> Table:
@@ -422,6 +443,9 @@ def failures() -> Iterator[None]:
         yield
     except DBAPIError as error:
         words = str(error.orig).strip().splitlines()
+        if in_clear.ASKED.search(str(error.orig)):
+            asked = _("the history's PostgreSQL asks for the password in clear, and was not given it")
+            raise HistoryError(f"{asked}: {_(_KEEP_CLEAR)}") from error
         raise HistoryError(_("the history says: {words}").format(words=words[0] if words else "")) from error
     except SQLAlchemyError as error:
         raise HistoryError(_("the history says: {words}").format(words=type(error).__name__)) from error

@@ -44,9 +44,8 @@ CLIENTS: list[Callable[..., Any]] = [_postgresql, _console, _pool]
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_the_password_itself_is_given_to_nobody_without_tls(client: Callable[..., Any]) -> None:
-    with faulty.asking_in_clear() as ((_host, port), given):
-        with pytest.raises(ClientError) as caught:
-            client(ELSEWHERE, port).connect()
+    with faulty.asking_in_clear() as ((_host, port), given), pytest.raises(ClientError) as caught:
+        client(ELSEWHERE, port).connect()
 
     assert not given
     assert (caught.value.kind, caught.value.stage) == (FailureKind.SCHEME, "clear")
@@ -60,9 +59,8 @@ def test_the_password_itself_is_given_to_nobody_without_tls(client: Callable[...
 def test_it_is_given_on_this_machine_and_where_that_is_meant(
     client: Callable[..., Any], host: str, more: dict[str, bool]
 ) -> None:
-    with faulty.asking_in_clear() as ((_host, port), given):
-        with pytest.raises(ClientError):
-            client(host, port, **more).connect()
+    with faulty.asking_in_clear() as ((_host, port), given), pytest.raises(ClientError):
+        client(host, port, **more).connect()
 
     assert PASSWORD.encode() in b"".join(given)
 

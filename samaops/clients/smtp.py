@@ -69,8 +69,13 @@ def _converse(settings: MailNotification, talk: Callable[[smtplib.SMTP], None]) 
     with TimeLimit(settings.timeout) as limit:
         try:
             _log_in_and(talk, settings, limit)
-        except (smtplib.SMTPException, OSError, ValueError) as error:
+        except (smtplib.SMTPException, OSError) as error:
             raise _sorted(error, limit) from error
+        except UnicodeEncodeError:  # its words would hold the password
+            words = _("user or password hold other signs than ASCII, which a log-in by SMTP cannot carry")
+            raise ClientError(FailureKind.AUTHENTICATION, words, STAGE) from None
+        except ValueError as error:  # base64 that is none, a name that no command can hold
+            raise ClientError(FailureKind.GARBAGE, str(error)[:300], STAGE) from error
 
 
 def message(settings: MailNotification, subject: str, text: str) -> EmailMessage:
@@ -164,11 +169,6 @@ def _sorted(error: Exception, limit: TimeLimit) -> ClientError:
     if isinstance(error, smtplib.SMTPException):
         is_closed = isinstance(error, smtplib.SMTPServerDisconnected)
         return ClientError(FailureKind.CLOSED if is_closed else FailureKind.ERROR, str(error)[:300], STAGE)
-    if isinstance(error, UnicodeEncodeError):  # its words would hold the password
-        message = _("user or password hold other signs than ASCII, which a log-in by SMTP cannot carry")
-        return ClientError(FailureKind.AUTHENTICATION, message, STAGE)
-    if isinstance(error, ValueError):  # base64 that is none, a name that no command can hold
-        return ClientError(FailureKind.GARBAGE, str(error)[:300], STAGE)
     return ClientError(
         kind_of_os_error(error, False), getattr(error, "strerror", None) or str(error)[:300], STAGE
     )

@@ -239,7 +239,7 @@ def side_by_side(jobs: Mapping[str, Callable[[], None]], seconds: float) -> Mapp
             failures[name] = error.message
         except SamaopsError as error:  # a secret that is not there
             failures[name] = error.message
-        except Exception as error:  # the others are told all the same
+        except Exception as error:  # noqa: BLE001 - the others are told all the same
             failures[name] = bug(error)
         else:
             failures.pop(name)
@@ -285,7 +285,7 @@ class DeadMansSwitch:
             webhooks.ping(bounded, self._site.settings.proxy, signal, text)
         except (ClientError, SamaopsError) as error:
             self._failures.append(error.message)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the run itself goes on
             self._failures.append(bug(error))
 
     def end(self, *, is_success: bool, text: str, most_seconds: float = LONGEST_SECONDS) -> tuple[str, ...]:

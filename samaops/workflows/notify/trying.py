@@ -201,7 +201,7 @@ def _try(channel: Channel, results: dict[str, Tried]) -> None:
         results[channel.name] = Tried(
             channel, FAILED, error.message, seconds, error.hint or "samaops config check"
         )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the boundary of a thread
         results[channel.name] = Tried(channel, FAILED, bug(error), round(time.monotonic() - started, 2))
     else:
         results[channel.name] = Tried(channel, OK, answer, round(time.monotonic() - started, 2))

@@ -7,13 +7,16 @@ not through a pool in transaction mode). SQLAlchemy is imported when a journal i
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import secrets
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +29,7 @@ from samaops.config import files, in_clear, masking, places
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
 from samaops.i18n import N_, _
-from samaops.journal.owner import Owner, this_process
+from samaops.journal.owner import Owner, holder_of, this_process
 from samaops.model.encoding import decode, keyed
 
 if TYPE_CHECKING:
@@ -42,6 +45,17 @@ UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended"
 DONE = ("verified", "applied")
 STATUSES = (*DONE, "failed", "reverted", "refused")
 _CONNECT_SECONDS = 5
+# Of a shared history, the longest that any statement may take there.
+_STATEMENT_SECONDS = 30.0
+# Who only reads waits less for another one's lock; after a first wait in vain hardly at all, for some time: what reads the
+# history in ten places would wait ten times.
+_READ_SECONDS, _AGAIN_SECONDS, _LOCKED_FOR_SECONDS = 3.0, 0.1, 20.0
+_LOCKED = ("database is locked", "database table is locked")
+_LOCK_NOT_AVAILABLE = "55P03"
+# How long a connection that is opened now waits for a lock, in seconds.
+_patience: ContextVar[float] = ContextVar("patience", default=_CONNECT_SECONDS)
+# When a reader found a history locked, by its URL.
+_locked_at: dict[str, float] = {}
 _READ_AT_ONCE = 100
 _KEEP_CLEAR = N_("add ?sslmode=verify-full to history.url, or ?require_auth=password where it is meant to be")
 # What SQLite says of a file that it cannot read; Python 3.10 does not tell its codes.
@@ -268,7 +282,7 @@ class Journal:
         try:
             if self._url.startswith("sqlite"):
                 self._file().stat()
-            with self._failures(), self.engine().connect() as connection:
+            with self._failures(), self._waiting_less(), self.engine().connect() as connection:
                 _require_known(connection)
                 return connection.execute(query).all() if inspect(connection).has_table(table) else ()
         except FileNotFoundError:
@@ -277,6 +291,21 @@ class Journal:
             raise UnavailableError(f"{self._file()}: {reason_of(error)}", hint="samaops doctor") from error
         except HistoryError as error:
             raise UnavailableError(str(error), hint=error.hint or "samaops config show") from error
+
+    @contextmanager
+    def _waiting_less(self) -> Iterator[None]:
+        """Let a reader not wait for a lock as long as a writer does, who has more to lose."""
+        since = time.monotonic() - _locked_at.get(self._url, -_LOCKED_FOR_SECONDS)
+        token = _patience.set(_READ_SECONDS if since >= _LOCKED_FOR_SECONDS else _AGAIN_SECONDS)
+        try:
+            yield
+        finally:
+            _patience.reset(token)
+
+    def _note_locked(self) -> None:
+        now = time.monotonic()
+        if now - _locked_at.get(self._url, -_LOCKED_FOR_SECONDS) >= _LOCKED_FOR_SECONDS:
+            _locked_at[self._url] = now
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -288,12 +317,17 @@ class Journal:
                 yield
         except HistoryError as error:
             cause = error.__cause__
+            if getattr(getattr(cause, "orig", None), "sqlstate", "") == _LOCK_NOT_AVAILABLE:
+                self._note_locked()
             if not self._url.startswith("sqlite") or isinstance(
                 cause, OSError
             ):  # that names the file already
                 raise
             file = self._file()
             words = str(cause.orig) if isinstance(cause, DBAPIError) else type(cause).__name__
+            if words.startswith(_LOCKED):
+                self._note_locked()
+                raise _locked(file) from error
             hint = shlex.join(("mv", str(file), f"{file}.damaged")) if words in _DAMAGED else ""
             raise HistoryError(
                 _("the history says: {words}").format(words=f"{file}: {words}"), hint
@@ -308,7 +342,11 @@ class Journal:
         if self._url.startswith("sqlite"):
             file = self._file()
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(files.open_to_append(file, 0o600))
+            # Closed here, a file that is in use would lose the locks that this process has on it.
+            if file.is_symlink() or not files.exists(file):
+                os.close(files.open_to_append(file, 0o600))
+            elif not os.access(file, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def _require_own_file(self) -> None:
         """Raise HistoryError where it is no file, which would keep nothing, or where root would undo what others wrote."""
@@ -328,6 +366,24 @@ class Journal:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+
+def _locked(file: Path) -> HistoryError:
+    """Return that another process keeps the history locked, and who, where that is known."""
+    text = _("the history {file} is locked by another process")
+    hint = shlex.join(("fuser", "-v", str(file)))
+    with suppress(OSError):
+        # Who closes a file that he has opened in any other way gives up the locks that his process has on it.
+        opened = os.open(file, os.O_PATH)
+        try:
+            holder = holder_of(opened, "POSIX")
+        finally:
+            os.close(opened)
+        if holder is not None:
+            text = _("the history {file} is locked by the process {pid} of {user}")
+            hint = f"ps -fp {holder.pid}"
+            return HistoryError(text.format(file=file, pid=holder.pid, user=holder.user), hint)
+    return HistoryError(text.format(file=file), hint)
 
 
 def _text(moment: datetime) -> str:
@@ -351,11 +407,24 @@ def _engine(url: str) -> Engine:
 
     if url.startswith("postgresql"):
         options = {"connect_timeout": _CONNECT_SECONDS, **_accepted_logins(url)}
-        return create_engine(url, connect_args=options, poolclass=NullPool)
-    engine = create_engine(url, connect_args={"timeout": _CONNECT_SECONDS}, poolclass=NullPool)
+        shared = create_engine(url, connect_args=options, poolclass=NullPool)
+
+        @event.listens_for(shared, "connect")
+        def _bounded(connection: Any, _record: object) -> None:
+            connection.autocommit = True
+            for name, seconds in (
+                ("statement_timeout", _STATEMENT_SECONDS),
+                ("lock_timeout", _patience.get()),
+            ):
+                connection.execute(f"SET {name} = {round(seconds * 1000)}")
+            connection.autocommit = False
+
+        return shared
+    engine = create_engine(url, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {round(_patience.get() * 1000)}")
         connection.execute("PRAGMA synchronous = FULL")
 
     return engine

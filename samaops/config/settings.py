@@ -473,6 +473,8 @@ class History(Section):
     """Where the journal is kept; SQLite under the state directory when ``url`` is absent."""
 
     url: Secret | None = None
+    # By which the control machines know in a shared history what one of them wrote; each knows its own when absent.
+    key: Secret | None = None
 
 
 class Release(Section):

@@ -29,6 +29,7 @@ from samaops.config import files, in_clear, masking, places
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
 from samaops.i18n import N_, _
+from samaops.journal import seal
 from samaops.journal.owner import Owner, holder_of, this_process
 from samaops.model.encoding import decode, keyed
 
@@ -160,10 +161,17 @@ def default_file() -> Path:
 class Journal:
     """The journal of one site. ``redact`` takes secrets out of plain values before they are written."""
 
-    def __init__(self, url: str, site: str, redact: Callable[[Any], Any] = lambda value: value) -> None:
+    def __init__(
+        self,
+        url: str,
+        site: str,
+        redact: Callable[[Any], Any] = lambda value: value,
+        key: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
         self._url = url
         self._site = site
         self._redact = redact
+        self._key = key
         self._engine: Engine | None = None
 
     @property
@@ -205,8 +213,20 @@ class Journal:
         """Write that a change begins and return its id."""
         moment = datetime.now(timezone.utc)
         change = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        self.write(change, BEGUN, None, {"plan": plan, "owner": asdict(this_process(_text(moment)))})
+        details = self._redact({"plan": plan, "owner": asdict(this_process(_text(moment)))})
+        key = self._key() if self.is_shared else None
+        if key is not None:
+            # As they are read again: tuples are lists then.
+            details = seal.sealed(json.loads(json.dumps(details)), key, self._site, change)
+        self.write(change, BEGUN, None, details)
         return change
+
+    def is_proven(self, change: Change) -> bool:
+        """Whether samaops wrote the plan of a change: in a shared history, what others may have put in is not."""
+        if not self.is_shared:
+            return True
+        key = self._key()
+        return key is not None and seal.is_sealed(change.events[0].details, key, self._site, change.id)
 
     def write(self, change: str, kind: str, step: int | None, details: Mapping[str, Any]) -> None:
         """Append one event; it is on disk when this returns. Raises HistoryError."""

@@ -87,6 +87,8 @@ class PostgreSQL(Section):
     # What libpq does where there is no section "tls".
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     tls: OverTls = None
+    # Whether it gets the password itself where it asks for it, over a connection that need not be over TLS.
+    clear_text_password: bool = False
     timeout: Seconds = 5.0
     data_directory: str = "/var/lib/postgresql/15/main"
     # The table of notifications, when each is due and when it was published; an empty name: it is not looked at.
@@ -123,6 +125,8 @@ class PgBouncer(Section):
     admin_user: str = "postgres"
     admin_password: Secret | None = None
     tls: OverTls = None
+    # Whether it gets the password itself where it asks for it (auth_type = plain, pam, ldap), without TLS.
+    clear_text_password: bool = False
     timeout: Seconds = 5.0
     expected_settings: dict[str, str] = {
         "pool_mode": "transaction",
@@ -469,6 +473,8 @@ class History(Section):
     """Where the journal is kept; SQLite under the state directory when ``url`` is absent."""
 
     url: Secret | None = None
+    # By which the control machines know in a shared history what one of them wrote; each knows its own when absent.
+    key: Secret | None = None
 
 
 class Release(Section):

@@ -19,7 +19,7 @@ from samaops.errors import LOCKED, REFUSED, RefusedError, SamaopsError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
-from samaops.journal import history, lock, lock_directory
+from samaops.journal import history, lock, lock_directory, seal
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
 from samaops.journal.plans import to_plain
@@ -121,7 +121,10 @@ def prepare_verb(
 def journal_of(site: Site) -> Journal:
     """Return the journal of this site; nothing is opened yet."""
     return Journal(
-        history.database_of(site.settings), site.settings.site, lambda value: redaction.redacted(value, site)
+        history.database_of(site.settings),
+        site.settings.site,
+        lambda value: redaction.redacted(value, site),
+        lambda: seal.key_of(site.settings, is_to_be_made=True),
     )
 
 

@@ -10,9 +10,18 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from samaops.cli import changing, configuration_file, report_pages, sampler, screen, stdout, streams, textfile
+from samaops.cli import (
+    changing,
+    configuration_file,
+    exit_codes,
+    report_pages,
+    sampler,
+    screen,
+    stdout,
+    streams,
+    textfile,
+)
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
-from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, completed_by
 from samaops.cli.textfile import TextfileOption
 from samaops.errors import ConfigurationError
@@ -144,7 +153,7 @@ def _do(ctx: typer.Context, of: Routine, asked: _Asked) -> None:
     may_ask = not (yes or dry_run) and sys.stdin.isatty()
     with nullcontext() if may_ask else screen.progress(_("{routine}…").format(routine=_(of.title))):
         outcome = routine.run(site, of, request)
-    code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
+    code = outcome.exit_code if outcome.exit_code is not None else exit_codes.of_report(outcome.report)
     is_verbose = ctx.obj.verbose
     failure = ""
     try:

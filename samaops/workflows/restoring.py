@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from samaops.changes import verbs
 from samaops.changes.restoring import drill, recovery, replaced
-from samaops.changes.restoring.work import configured, typed
+from samaops.changes.restoring.work import configured
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
 from samaops.clients.errors import ClientError
@@ -22,6 +22,7 @@ from samaops.model.failure import FailureKind
 from samaops.model.plan import Plan
 from samaops.model.quantities import moment, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows.database import look as looks

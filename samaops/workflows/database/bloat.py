@@ -17,7 +17,7 @@ from samaops.i18n import _, joined, number
 from samaops.model.failure import FailureKind
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
-from samaops.site.commands import as_superuser
+from samaops.site.commands import as_superuser, typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
 from samaops.workflows.database import look
@@ -206,11 +206,11 @@ def _notes(shown: Sequence[look.Row]) -> Iterator[str]:
 def _commands(site: Site, shown: Sequence[look.Row]) -> Iterator[str]:
     notable = [row for row in shown if _is_notable(row)]
     if notable:
-        yield look.command(site, f"db bloat --exact {operands(notable[0]['name'])}")
+        yield typed(site, f"db bloat --exact {operands(notable[0]['name'])}")
     yield from (_repair(site, row) for row in notable[:_COMMANDS])
     never = [row["name"] for row in shown if row["is_unanalyzed"]]
     if never:
-        yield look.command(site, f"db analyze {operands(*never[:_COMMANDS])}")
+        yield typed(site, f"db analyze {operands(*never[:_COMMANDS])}")
 
 
 def _is_notable(row: look.Row) -> bool:
@@ -219,7 +219,7 @@ def _is_notable(row: look.Row) -> bool:
 
 def _repair(site: Site, row: look.Row) -> str:
     verb = "reindex" if row["kind"] == "index" else "vacuum"
-    return look.command(site, f"db {verb} {operands(row['name'])}")
+    return typed(site, f"db {verb} {operands(row['name'])}")
 
 
 def exact(site: Site, name: str, most_megabytes: float) -> Table:

@@ -12,8 +12,7 @@ from samaops.collect import statements
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import _
 from samaops.model.table import Column, Table
-from samaops.site import chosen, redaction
-from samaops.site.commands import samaops
+from samaops.site import redaction
 from samaops.site.site import Site
 
 Row = dict[str, Any]
@@ -76,11 +75,6 @@ def statement(text: str | None) -> str:
 def who(session: Row) -> str:
     """Return whose a session is, as far as it says so: user, application, address."""
     return "/".join(str(session[key]) for key in ("user", "application", "client") if session[key])
-
-
-def command(site: Site, words: str) -> str:
-    """Return a command of samaops for this site, as it is typed here."""
-    return chosen.same(samaops(site, words))
 
 
 def shown_of(count: int, limit: int) -> list[str]:

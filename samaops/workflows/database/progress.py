@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from samaops.i18n import N_, _, ngettext, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.database import look
 
@@ -132,7 +133,7 @@ def _row(site: Site, work: look.Row, before: look.Row | None) -> look.Row:
         **{key: work[key] for key in ("user", "application", "client")},
         "query": look.statement(work["query"]),
         "note": _note(work, stage, locker),
-        "command": look.command(site, "db locks") if locker else None,
+        "command": typed(site, "db locks") if locker else None,
     }
 
 

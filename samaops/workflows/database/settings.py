@@ -13,6 +13,7 @@ from samaops.facts.portrait import Trait
 from samaops.i18n import N_, _, ngettext
 from samaops.journal import digests, well
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 from samaops.workflows.database import look
@@ -61,7 +62,7 @@ def settings(site: Site, pattern: str) -> Table:
     commands = [row["command"] for row in chosen if row["command"]]
     if any(row["is_ours"] for row in chosen):
         names = "; ".join(f"SHOW {row['name']}" for row in chosen if row["is_ours"])
-        commands.append(look.command(site, f"db psql -- -c {quoted(names)}"))
+        commands.append(typed(site, f"db psql -- -c {quoted(names)}"))
     figures = {"kept_at": kept.at.isoformat() if kept else None}
     return replace(table, commands=tuple(commands[:3]), figures=figures)
 
@@ -102,7 +103,7 @@ def _row(
         "marks": marks,
         "mark": "; ".join(_(_MARKS[mark]) for mark in marks),
         "description": row["description"],
-        "command": look.command(site, command) if command else None,
+        "command": typed(site, command) if command else None,
     }
 
 

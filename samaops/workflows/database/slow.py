@@ -13,7 +13,7 @@ from samaops.clients.postgresql import PostgresClient
 from samaops.i18n import _, ngettext, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
-from samaops.site.commands import as_superuser
+from samaops.site.commands import as_superuser, typed
 from samaops.site.site import Site
 from samaops.workflows.database import look
 
@@ -253,7 +253,7 @@ def _remarks(rows: Sequence[look.Row], extension: look.Row, *, is_early: bool) -
 def _commands(site: Site, rows: Sequence[look.Row], database: str) -> tuple[str, ...]:
     """Return what shows the plans of the first, where they can have one here."""
     planned = [row for row in rows if row["database"] == database and _has_plan(row["query"] or "")]
-    return tuple(look.command(site, f"db explain {row['queryid']}") for row in planned[:_COMMANDS])
+    return tuple(typed(site, f"db explain {row['queryid']}") for row in planned[:_COMMANDS])
 
 
 def _has_plan(query: str) -> bool:

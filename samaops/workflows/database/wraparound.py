@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from samaops.i18n import N_, _, ngettext, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.database import look
 
@@ -82,7 +83,7 @@ def wraparound(site: Site, over: float | None, limit: int, sleep: Sleep = time.s
         "stops_at": STOPS_AT,
     }
     is_held = any(_holds(holder, rows) for holder in holders)
-    return replace(table, figures=figures, commands=(look.command(site, "db xmin"),) if is_held else ())
+    return replace(table, figures=figures, commands=(typed(site, "db xmin"),) if is_held else ())
 
 
 def _rate(before: look.Row, after: look.Row | None) -> _Rate:

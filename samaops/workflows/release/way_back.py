@@ -7,6 +7,7 @@ from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import in_flight
+from samaops.site.commands import typed
 from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
 from samaops.site.way_back import Verdict, WayBack, way_back
@@ -96,9 +97,9 @@ def _answer(releases: Releases, way: WayBack) -> str:
 
 def _next(site: Site, releases: Releases, way: WayBack) -> list[str]:
     if way.verdict is Verdict.CODE_ONLY:
-        return [look.command(site, "rollback app")]
+        return [typed(site, "rollback app")]
     if way.verdict in (Verdict.NEEDS_DOWNGRADE, Verdict.NEEDS_RESTORE):
-        return [look.command(site, "rollback db"), look.command(site, "rollback app")]
+        return [typed(site, "rollback db"), typed(site, "rollback app")]
     if way.verdict is Verdict.NONE and not all(releases.recorded(image) for image in releases.running):
-        return [look.command(site, "release record")]
+        return [typed(site, "release record")]
     return []

@@ -24,6 +24,7 @@ from samaops.model.quantities import size
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import disk_owners
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.database import look
 from samaops.workflows.reports import growth as ledger
@@ -173,7 +174,7 @@ def table(site: Site, period: Period) -> Table:
         "least_days": LEAST_DAYS,
         "least_fit": LEAST_FIT,
     }
-    commands = (look.command(site, "disk grew"),)
+    commands = (typed(site, "disk grew"),)
     return replace(made, figures=figures, commands=commands, status=_status(found, period))
 
 

@@ -27,8 +27,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Footprint, Report, worst_first
 from samaops.model.status import Status
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import samaops, typed
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, since_well
 from samaops.workflows.troubleshooting import (
@@ -306,7 +305,7 @@ def _with_settling(answer: str, settling: tuple[Finding, ...], site: Site) -> st
         return answer
     text = _("The cause is gone; not quiet yet: {findings}. Look again: {command}").format(
         findings=joined(finding.title for finding in settling),
-        command=chosen.same(samaops(site, "diagnose --wait 60")),
+        command=typed(site, "diagnose --wait 60"),
     )
     return f"{answer}. {text}" if answer else text
 

@@ -1,4 +1,7 @@
-"""Restart the API's members or the workers by turns, so that enough of them serve all the time."""
+"""Restart the API's members or the workers by turns, so that enough of them serve all the time.
+
+Its steps are those of other verbs, and so are their doers: ``changes/run/docker.py``, ``balancer.py``, ``celery.py``.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec import convert
 
 from samaops.changes.maintenance.rotation import NAME, TASK, Rotating
-from samaops.changes.run import log_rotation
+from samaops.changes.run import maintenance as log_rotation
 from samaops.changes.verbs import find
 from samaops.clients.shell import Completed
 from samaops.collect.maintenance import rotation as look

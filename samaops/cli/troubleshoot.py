@@ -28,7 +28,7 @@ from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting import bundle, guide, own_playbooks
 from samaops.workflows.troubleshooting import troubleshoot as workflow
-from samaops.workflows.troubleshooting.stations import prefix
+from samaops.workflows.troubleshooting.hops import prefix
 from samaops.workflows.troubleshooting.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0

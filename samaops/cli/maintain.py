@@ -35,6 +35,7 @@ from samaops.site.site import Site
 from samaops.workflows.maintenance import routine, routines
 from samaops.workflows.maintenance.daily import DAILY
 from samaops.workflows.maintenance.monthly import MONTHLY
+from samaops.workflows.maintenance.request import Request
 from samaops.workflows.maintenance.weekly import WEEKLY
 
 app = typer.Typer(
@@ -140,7 +141,7 @@ def _do(ctx: typer.Context, of: Routine, asked: _Asked) -> None:
     textfile.check(asked.textfile)
     dry_run, yes = asked.consent.dry_run, asked.consent.yes
     is_watched = sys.stdin.isatty() and sys.stderr.isatty()
-    request = routine.Request(
+    request = Request(
         lambda plan: _consent(site, plan, asked.consent),
         bulletin, asked.only, dry_run=dry_run, note=_note, is_watched=is_watched, last=report_pages.deliver,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import diagnose
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 
 _STATES = {
     "serving": N_("serves"),

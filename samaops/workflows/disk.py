@@ -28,7 +28,7 @@ from samaops.site import disk_owners
 from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.maintenance import past
 from samaops.workflows.maintenance.daily import DAILY
 

@@ -22,7 +22,7 @@ from samaops.model.table import Column, Table
 from samaops.site import connectivity, redaction
 from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 
 DEADLINE_SECONDS = 40.0
 _MOST_COMMANDS = 3

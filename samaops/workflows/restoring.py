@@ -24,7 +24,7 @@ from samaops.model.quantities import moment, size
 from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows import change
+from samaops.workflows import change, lists
 from samaops.workflows.database import look as looks
 
 # What is wrong with the backup itself: nothing was changed, and nothing else helps.
@@ -121,7 +121,7 @@ def databases(site: Site) -> Table:
     commands = [typed(site, replaced.BACK)] if replaced_ones else []
     commands += [typed(site, f"{replaced.FORGET} {each.name}") for each in ours if _may_go(each, seen.epoch)]
     return replace(
-        looks.table(site, "restored_databases", columns, rows, words), commands=tuple(commands[:5])
+        lists.table(site, "restored_databases", columns, rows, words), commands=tuple(commands[:5])
     )
 
 

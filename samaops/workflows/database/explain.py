@@ -20,6 +20,7 @@ from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look, slow
 
 LONGEST_STATEMENT = 1_000_000
@@ -162,7 +163,7 @@ def _failed(site: Site, error: ClientError, wanted: Wanted, role: str) -> Table:
     if error.kind is FailureKind.PERMISSION:
         answer = _("The plan is hidden from {role}: {reason}").format(role=role, reason=error.message)
         note = _("{role} needs the rights of the application's owner: sql/postgresql/role.sql gives them")
-        return look.table(
+        return lists.table(
             site, "explain", _columns(is_run=False), (), answer, [note.format(role=role)], is_whole=False
         )
     if error.kind is FailureKind.NO_ANSWER:
@@ -244,7 +245,7 @@ def _table(
     changed = document.get("Settings")
     if changed:
         notes.append(_("settings that are not the default: {names}").format(names=", ".join(sorted(changed))))
-    table = look.table(site, "explain", _columns(is_run=is_run), rows, answer, notes)
+    table = lists.table(site, "explain", _columns(is_run=is_run), rows, answer, notes)
     misjudged = sorted({node.relation for node in nodes if is_misjudged(node)})
     commands = (typed(site, f"db analyze {operands(*misjudged)}"),) if misjudged else ()
     return replace(table, commands=commands)

@@ -20,6 +20,7 @@ from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 from samaops.workflows.database.forecast import DAY
 from samaops.workflows.database.kept import Earlier, Memory, numbers
@@ -103,9 +104,9 @@ def indexes(site: Site, limit: int) -> Table:
     order = list(CLASSES)
     rows.sort(key=lambda row: (row["class"] == "unused" and row["next"] is None, order.index(row["class"])))
     failed = [*memory.notes, *([] if server["is_monitor"] else [look.missing_monitor(server["role"])])]
-    notes = [*failed, *_notes(rows[:limit], seen), *look.shown_of(len(rows), limit)]
+    notes = [*failed, *_notes(rows[:limit], seen), *lists.shown_of(len(rows), limit)]
     commands = [row["next"] for row in rows[:limit] if row["next"]]
-    table = look.table(site, "indexes", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
+    table = lists.table(site, "indexes", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
     return replace(table, commands=tuple(dict.fromkeys(commands))[:_COMMANDS])
 
 

@@ -14,6 +14,7 @@ from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 # PostgreSQL's manual, "Conflicting Lock Modes": what waits, and what it waits for.
@@ -86,7 +87,7 @@ def locks(site: Site) -> Table:
     if not rights["sees_sessions"]:
         notes.append(look.missing_monitor(rights["role"]))
     commands = [row["command"] for row in rows if row["command"]][:_MOST_COMMANDS]
-    table = look.table(
+    table = lists.table(
         site, "locks", columns, rows, _answer(queue, rows), notes, is_whole=rights["sees_sessions"]
     )
     return replace(table, commands=tuple(dict.fromkeys(commands)))

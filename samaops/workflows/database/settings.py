@@ -16,6 +16,7 @@ from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 # PostgreSQL's own words for where a value comes from; our own session's hide what the server has.
@@ -58,7 +59,7 @@ def settings(site: Site, pattern: str) -> Table:
     )
     notes = _notes(every, kept is not None, rights, expected, pattern)
     answer = _answer(chosen, pattern, len(every))
-    table = look.table(site, "settings", columns, chosen, answer, notes, is_whole=rights["sees_settings"])
+    table = lists.table(site, "settings", columns, chosen, answer, notes, is_whole=rights["sees_settings"])
     commands = [row["command"] for row in chosen if row["command"]]
     if any(row["is_ours"] for row in chosen):
         names = "; ".join(f"SHOW {row['name']}" for row in chosen if row["is_ours"])

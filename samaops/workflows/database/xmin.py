@@ -11,6 +11,7 @@ from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 _KINDS = {
@@ -40,12 +41,12 @@ def xmin(site: Site, limit: int) -> Table:
         Column("who", _("client")),
         Column("todo", _("what to do")),
     )
-    notes = look.shown_of(len(rows), limit)
+    notes = lists.shown_of(len(rows), limit)
     if not rights["sees_sessions"]:
         notes.append(look.missing_monitor(rights["role"]))
     commands = [row["command"] for row in rows if row["command"] and _matters(row)]
     answer = _answer(rows)
-    table = look.table(site, "xmin", columns, rows[:limit], answer, notes, is_whole=rights["sees_sessions"])
+    table = lists.table(site, "xmin", columns, rows[:limit], answer, notes, is_whole=rights["sees_sessions"])
     return replace(table, commands=tuple(commands[:_MOST_COMMANDS]))
 
 

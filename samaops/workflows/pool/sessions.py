@@ -12,7 +12,7 @@ from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.pool import look
 
 

@@ -16,7 +16,7 @@ from samaops.i18n import _
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.redis import look
 
 # How many elements a key of each type has.

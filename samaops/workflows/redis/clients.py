@@ -13,7 +13,7 @@ from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database.look import shown_of, table
+from samaops.workflows.lists import shown_of, table
 from samaops.workflows.redis import look
 
 SORTS = ("memory", "idle", "age")

@@ -20,7 +20,7 @@ from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 from samaops.workflows.database.kept import Earlier, Memory, numbers
-from samaops.workflows.database.look import shown_of, table
+from samaops.workflows.lists import shown_of, table
 from samaops.workflows.redis import look
 
 _MOST_SECONDS = 600.0

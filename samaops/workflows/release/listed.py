@@ -14,8 +14,7 @@ from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
-from samaops.workflows import diagnose
-from samaops.workflows.database import look
+from samaops.workflows import diagnose, lists
 
 CODES = ("docker.container", "release.server", "release.rollback.impossible", "backup.newest")
 
@@ -43,7 +42,7 @@ def listed(site: Site) -> Table:
         Column("head", _("revision")),
         Column("since", _("since")),
     )
-    return look.table(
+    return lists.table(
         site,
         "releases",
         columns,

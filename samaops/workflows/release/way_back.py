@@ -11,7 +11,7 @@ from samaops.site.commands import typed
 from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
 from samaops.site.way_back import Verdict, WayBack, way_back
-from samaops.workflows.database import look
+from samaops.workflows import lists
 from samaops.workflows.release.listed import look_at
 
 STATUS = {
@@ -41,7 +41,7 @@ def check(site: Site, name: str = "") -> tuple[Table, Status]:
     notes = [_("what would be lost: {what}").format(what=joined(first.loses))] if first.loses else []
     notes += in_flight.sentences(snapshot, site) if first.target else ()
     notes += [_("then: {command}").format(command=command) for command in _next(site, releases, first)]
-    table = look.table(
+    table = lists.table(
         site,
         "rollback",
         columns,

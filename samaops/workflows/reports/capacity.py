@@ -26,7 +26,7 @@ from samaops.model.table import Column, Table
 from samaops.site import disk_owners
 from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database import look
+from samaops.workflows import lists
 from samaops.workflows.reports import growth as ledger
 from samaops.workflows.reports import period as periods
 from samaops.workflows.reports import seen
@@ -167,7 +167,7 @@ def table(site: Site, period: Period) -> Table:
     )
     rows = [_row(each) for each in found]
     notes = [*_reasons(found), *_owners(owners), *_measures(found)]
-    made = look.table(site, "capacity", columns, rows, _answer(site, found, period), notes)
+    made = lists.table(site, "capacity", columns, rows, _answer(site, found, period), notes)
     figures = {
         "period": to_builtins(period),
         "growth": [to_builtins(each) for each in owners],

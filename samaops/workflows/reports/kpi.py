@@ -31,7 +31,7 @@ from samaops.model.status import Status, worst
 from samaops.model.table import Column, Table
 from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database import look
+from samaops.workflows import lists
 from samaops.workflows.reports import availability, planned, seen
 from samaops.workflows.reports import period as periods
 from samaops.workflows.reports.seen import Seen
@@ -245,7 +245,7 @@ def table(site: Site, period: Period) -> Table:
     ]
     if reason:
         notes.append(_("planned times are not known: {reason}").format(reason=reason))
-    made = look.table(site, "kpi", columns, rows, _answer(site, found, period), notes, is_whole=not reason)
+    made = lists.table(site, "kpi", columns, rows, _answer(site, found, period), notes, is_whole=not reason)
     command = typed(site, f"report availability {periods.options(site, period)}")
     return replace(
         made, figures={"period": to_builtins(period)}, commands=(command,), status=status_of(found)

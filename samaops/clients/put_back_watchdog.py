@@ -17,7 +17,7 @@ from samaops.clients.balancer_commands import named
 from samaops.clients.loadbalancer import FIELDS, BigIpControl, log_in_body
 from samaops.clients.shell import Shell, program
 from samaops.clients.watchdog import Asked
-from samaops.config.settings import BalancerCommands, BigIp
+from samaops.config.balancer_settings import BalancerCommands, BigIp
 from samaops.facts.loadbalancer import ENABLED
 
 _PROGRAM = Path(__file__).with_suffix(".sh")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from samaops.config.settings import Docker, Maintenance, Safety, Server, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Docker, Safety, Server, Settings
 from samaops.errors import RefusedError
 from samaops.facts.maintenance import ImagesFacts
 from samaops.facts.selection import Selection

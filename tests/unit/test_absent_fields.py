@@ -37,7 +37,8 @@ from samaops.collect.engine import Probe
 from samaops.collect.postgresql import reading as postgresql_look
 from samaops.collect.rabbitmq import broker as rabbitmq_look
 from samaops.collect.servers import reading as servers_look
-from samaops.config.settings import BigIp, Endpoint, Settings
+from samaops.config.balancer_settings import BigIp
+from samaops.config.settings import Endpoint, Settings
 from samaops.facts.celery import CeleryNode
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.pgbouncer import PgBouncerFacts

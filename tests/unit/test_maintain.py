@@ -13,7 +13,8 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from samaops.collect import registry
-from samaops.config.settings import Docker, Maintenance, Notify, Redis, Safety, Server, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Docker, Notify, Redis, Safety, Server, Settings
 from samaops.errors import LockedError, UsageError
 from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse, Past
 from samaops.facts.maintenance_week import Sizes, SizesFacts

@@ -13,7 +13,8 @@ from msgspec.structs import asdict, replace
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency
-from samaops.config.settings import ApiInstance, LoadBalancer
+from samaops.config.balancer_settings import LoadBalancer
+from samaops.config.settings import ApiInstance
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.api import ApiFacts
 from samaops.facts.loadbalancer import ENABLED, OFFLINE, BigIpFacts, MemberFacts

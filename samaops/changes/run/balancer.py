@@ -35,7 +35,7 @@ from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
 from samaops.collect import engine, registry
 from samaops.collect import loadbalancer as looks
-from samaops.config.settings import BalancerCommands, BigIp
+from samaops.config.balancer_settings import BalancerCommands, BigIp
 from samaops.errors import UsageError
 from samaops.facts.api import ApiFacts
 from samaops.facts.loadbalancer import ENABLED, OFFLINE, MemberFacts

@@ -17,7 +17,8 @@ from samaops.changes.verbs import find
 from samaops.clients.shell import Completed
 from samaops.collect.maintenance import rotation as look
 from samaops.collect.sections import script_of
-from samaops.config.settings import Maintenance, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Settings
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.maintenance_week import LogFile, RotationFacts, Writer
 from samaops.facts.observation import Observation, Snapshot

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from samaops.clients import redis_keys
 from samaops.clients.redis import RedisClient
 from samaops.clients.redis_keys import Pace
-from samaops.collect.redis import prefix_of, shown
+from samaops.collect.redis.keys import prefix_of, shown
 from samaops.i18n import _, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table

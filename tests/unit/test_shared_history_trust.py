@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from samaops.changes.journaled import to_plain
 from samaops.cli import consent
 from samaops.cli.consent import Consent
 from samaops.config.settings import Server, Settings
@@ -18,6 +17,7 @@ from samaops.errors import RefusedError
 from samaops.journal import history as journaled
 from samaops.journal import seal
 from samaops.journal.history import Journal
+from samaops.journal.plans import to_plain
 from samaops.model.plan import Plan, Risk, Step, shell
 from samaops.site.site import Site
 from samaops.workflows import change as changing

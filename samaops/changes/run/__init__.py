@@ -1,1 +1,4 @@
-"""The doers, by the kind of an operation. A new kind (an SQL statement, a file) is a module with ``@runs`` in ``registered``."""
+"""The doers: one for each kind of operation, under the name of the system whose plans ask for it.
+
+A new kind (an SQL statement, a file) is a function with ``@runs``; ``registered`` names their modules.
+"""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from samaops.changes import readings, undo, verbs
 from samaops.changes.docker.roll import Asked
-from samaops.changes.run import workers as doing
+from samaops.changes.run import celery as doing
 from samaops.changes.run.operations import lines
 from samaops.cli import docker as command
 from samaops.clients.shell import Completed

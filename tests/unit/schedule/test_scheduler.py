@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.config import cron
-from samaops.config.settings import Blackout
+from samaops.config.schedule_settings import Blackout
 from samaops.facts.schedule import BY_HAND, OK, RUNNING, Pause, Run
 from samaops.journal.history import HistoryError
 from samaops.journal.ledger import Ledger

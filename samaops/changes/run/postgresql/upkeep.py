@@ -17,8 +17,8 @@ from samaops.changes.postgresql.upkeep_indexes import is_leftover_of
 from samaops.changes.postgresql.upkeep_work import ANALYZE, DROP, FULL, REINDEX, UPKEEP, VACUUM, Upkeep
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
-from samaops.changes.run.statements import complaints_in, configured
-from samaops.changes.run.watched import Watched
+from samaops.changes.run.postgresql.statements import complaints_in, configured
+from samaops.changes.run.postgresql.watched import Watched
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import PostgresClient, WritingClient, quoted, statement_of
 from samaops.i18n import _, joined

@@ -10,7 +10,8 @@ from msgspec import convert, json
 
 from samaops.changes.release.keeping import DROP, KEEP, SEEN, Keeping
 from samaops.changes.release.rolling import BAKE, RECREATE, Baking, Recreating
-from samaops.changes.run import progress, restarting
+from samaops.changes.run import docker as restarting
+from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.release_keeper import Composed, Kept, ReleaseKeeper

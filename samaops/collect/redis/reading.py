@@ -1,11 +1,9 @@
-"""What is observed of Redis: ``INFO``, the largest client buffers, and a bounded sample of its keys."""
+"""Read Redis over one connection: ``INFO``, the largest client buffers, what refuses writes, a sample of the keys."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from operator import itemgetter
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,42 +14,30 @@ from samaops.clients.redis import RedisClient
 from samaops.collect.engine import Probe
 from samaops.collect.latency import least_ms
 from samaops.collect.probing import LIFETIME_SECONDS, compare, marked_name, writing
+from samaops.collect.redis.info import facts_of, keyspace, major_version, number
+from samaops.collect.redis.keys import KEY_CHARACTERS, sample_of
 from samaops.collect.registry import collects
-from samaops.collect.values import decimal, lacking, needed, whole
+from samaops.collect.values import lacking, needed
 from samaops.config.settings import Redis
-from samaops.facts.portrait import Things, Trait, gather
 from samaops.facts.redis import (
-    REPLY_ENDING,
     ClientBuffer,
     DeniedCommand,
-    KeyGroup,
-    KeySample,
     KeysOf,
     RedisClientSeen,
-    RedisConnections,
     RedisFacts,
-    RedisMemory,
-    RedisPersistence,
     RedisProbe,
-    RedisTraffic,
     RedisWriting,
     WaitingTasks,
 )
 from samaops.i18n import _
-from samaops.journal import digests
 from samaops.site.site import Site
 
 QUICK_MS = 5.0  # a healthy one takes less than one
 RATE_SECONDS = 0.5  # how far two readings of the counters are apart, when something is being evicted
-SAMPLE_SECONDS = 1.0
-SHOWN_PREFIXES = 12
-KEY_CHARACTERS = 200
 DENIED_LINES = 32
 # What changes are planned by: one client by its id or address, the keys that a word takes; for how long they are looked for.
 CLIENT, KEYS_OF = "redis.client", "redis.keys_of"
 CHOSEN_SECONDS, CHOSEN_SIZES = 2.0, 2000
-# What identifies one thing inside a key: a UUID, a number, a long hexadecimal word.
-_IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
 
 @collects("redis", RedisFacts)
@@ -100,12 +86,12 @@ def _read(client: RedisClient, settings: Redis, probe: Probe, site: Site) -> Red
     buffer = sample = rate = None
     if probe.wants("redis.clients.buffers"):
         buffer = probe.attempt("client_list", lambda: _largest_buffer(client))
-    keys, _expiring = _keyspace(info, settings.database)
+    keys, _expiring = keyspace(info, settings.database)
     if probe.wants("redis.keys.no_expiry", "redis.keys.big"):
-        sample = probe.attempt("keys", lambda: _sample(client, settings.sample_keys, keys))
-    if _int(info, "evicted_keys") and probe.wants("redis.evictions.high", "redis.memory.high"):
+        sample = probe.attempt("keys", lambda: sample_of(client, settings.sample_keys, keys))
+    if number(info, "evicted_keys") and probe.wants("redis.evictions.high", "redis.memory.high"):
         rate = probe.attempt("eviction_rate", lambda: _evictions_per_second(client, info, read_at))
-    facts = _facts(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
+    facts = facts_of(info, config, settings, round(ping_ms, 2), buffer=buffer, sample=sample, rate=rate)
     denied = writing = backlog = None
     if probe.wants("redis.queue.backlog"):
         backlog = probe.attempt("backlog", lambda: _backlog(client, site))
@@ -221,7 +207,7 @@ def _cluster_state(client: RedisClient) -> str:
 
 def _refusal(client: RedisClient, info: Mapping[str, Any]) -> str | None:
     """Return the words with which the user ``default``, who we are as well, is refused a SET; None before Redis 7."""
-    if _major_version(info) < 7:
+    if major_version(info) < 7:
         return None
     try:
         answer = client.execute_command("ACL DRYRUN", "default", "SET", "samaops:key", "value")
@@ -231,16 +217,9 @@ def _refusal(client: RedisClient, info: Mapping[str, Any]) -> str | None:
     return "" if words == "OK" else words
 
 
-def _major_version(info: Mapping[str, Any]) -> int:
-    major = str(needed(info, "redis_version", stage="INFO")).partition(".")[0]
-    if not major.isdecimal():
-        raise lacking("redis_version", stage="INFO")
-    return int(major)
-
-
 def _denied(client: RedisClient, info: Mapping[str, Any], settings: Redis) -> tuple[DeniedCommand, ...]:
     """Return whom the server refused what of late; what our own user was refused concerns nobody else."""
-    if _major_version(info) < 6:
+    if major_version(info) < 6:
         return ()
     entries: list[dict[str, Any]] = client.acl_log(count=DENIED_LINES)
     lines = (
@@ -260,117 +239,11 @@ def _configured(client: RedisClient) -> dict[str, str]:
     return {str(key): str(value) for key, value in client.config_get("*").items()}
 
 
-def _configuration(info: Mapping[str, Any], config: Mapping[str, str]) -> Things | None:
-    """Return what is set, without passwords, and which start this is; None when CONFIG is not allowed."""
-    if not config:
-        return None
-    started = time.time() - _int(info, "uptime_in_seconds")
-    rows = [
-        ("service", "Redis", "started", Trait(str(info.get("run_id", "")), started)),
-        ("service", "Redis", "role", Trait(str(info.get("role", "")))),
-    ]
-    rows += [
-        ("setting", name, "", Trait(digests.unless_harmless(name, value))) for name, value in config.items()
-    ]
-    return gather(("setting",), rows)
-
-
-def _facts(
-    info: Mapping[str, Any],
-    config: Mapping[str, str],
-    settings: Redis,
-    ping_ms: float,
-    *,
-    buffer: ClientBuffer | None,
-    sample: KeySample | None,
-    rate: float | None,
-) -> RedisFacts:
-    keys, expiring = _keyspace(info)
-    return RedisFacts(
-        version=str(info.get("redis_version", "")),
-        uptime_seconds=_int(info, "uptime_in_seconds"),
-        ping_ms=ping_ms,
-        container=settings.container,
-        memory=_memory(info),
-        traffic=_traffic(info, rate),
-        connections=RedisConnections(
-            connected=_int(info, "connected_clients"),
-            maximum=_int(info, "maxclients"),
-            blocked=_int(info, "blocked_clients"),
-            rejected=_int(info, "rejected_connections"),
-        ),
-        persistence=_persistence(info, config),
-        keys=keys,
-        keys_with_expiry=expiring,
-        largest_buffer=buffer,
-        sample=sample,
-        configuration=_configuration(info, config),
-    )
-
-
-def _memory(info: Mapping[str, Any]) -> RedisMemory:
-    used = _int(info, "used_memory")
-    return RedisMemory(
-        used=used,
-        counted=used - (whole(info, "mem_not_counted_for_evict") or 0),
-        resident=_int(info, "used_memory_rss"),
-        maximum=_int(info, "maxmemory"),
-        policy=str(needed(info, "maxmemory_policy", stage="INFO")),
-        system_total=_int(info, "total_system_memory"),
-        fragmentation_ratio=_float(info, "mem_fragmentation_ratio"),
-        fragmented=whole(info, "allocator_frag_bytes"),
-        purgeable=whole(info, "allocator_rss_bytes"),
-    )
-
-
-def _traffic(info: Mapping[str, Any], rate: float | None) -> RedisTraffic:
-    refused = {}
-    for error in ("OOM", "MISCONF"):
-        stated = info.get(f"errorstat_{error}")  # it has one only after the first of them
-        refused[error] = 0 if stated is None else _int(_table(info, f"errorstat_{error}"), "count")
-    return RedisTraffic(
-        hits=_int(info, "keyspace_hits"),
-        misses=_int(info, "keyspace_misses"),
-        evicted=_int(info, "evicted_keys"),
-        evicted_per_second=rate,
-        refused_writes=refused,
-        stale_percent=_float(info, "expired_stale_perc") if _major_version(info) >= 5 else None,
-    )
-
-
-def _persistence(info: Mapping[str, Any], config: Mapping[str, str]) -> RedisPersistence:
-    now = (whole(info, "server_time_usec") or 0) / 1_000_000 or time.time()
-    stops = config.get("stop-writes-on-bgsave-error")
-    return RedisPersistence(
-        bgsave_ok=needed(info, "rdb_last_bgsave_status", stage="INFO") == "ok",
-        seconds_since_save=max(0, round(now - _int(info, "rdb_last_save_time"))),
-        changes_since_save=_int(info, "rdb_changes_since_last_save"),
-        aof_enabled=needed(info, "aof_enabled", stage="INFO") == 1,
-        aof_write_ok=needed(info, "aof_last_write_status", stage="INFO") == "ok",
-        aof_rewrite_ok=needed(info, "aof_last_bgrewrite_status", stage="INFO") == "ok",
-        fork_microseconds=_int(info, "latest_fork_usec"),
-        copy_on_write_bytes=whole(info, "rdb_last_cow_size") or 0,
-        save_points=config.get("save"),
-        stops_writes=None if stops is None else stops == "yes",
-    )
-
-
-def _keyspace(info: Mapping[str, Any], database: int | None = None) -> tuple[int, int]:
-    """Return keys and keys with expiry, of all databases or of one."""
-    keys = expiring = 0
-    for name in info:
-        numbered = name.startswith("db") and name[2:].isdigit()
-        if numbered and (database is None or name == f"db{database}"):
-            keys += _int(_table(info, name), "keys")
-            expiring += _int(_table(info, name), "expires")
-    return keys, expiring
-
-
 def _evictions_per_second(client: RedisClient, before: Mapping[str, Any], read_at: float) -> float:
     time.sleep(max(0.0, read_at + RATE_SECONDS - time.monotonic()))
     after = client.info("stats")
     seconds = time.monotonic() - read_at
-    return round((_int(after, "evicted_keys") - _int(before, "evicted_keys")) / seconds, 1)
+    return round((number(after, "evicted_keys") - number(before, "evicted_keys")) / seconds, 1)
 
 
 def _largest_buffer(client: RedisClient) -> ClientBuffer | None:
@@ -395,98 +268,3 @@ def _size(row: Mapping[str, str], name: str) -> int:
     if name == "omem" and not (text and text.isdecimal()):
         raise lacking(name, stage="CLIENT LIST")
     return int(text) if text and text.isdecimal() else 0  # the others came with later versions
-
-
-def _sample(client: RedisClient, at_most: int, database_keys: int) -> KeySample:
-    sampled: list[tuple[str, bool, int]] = []
-    for keys in _batches(client, at_most):
-        answers = redis_keys.ask(client, keys, redis_keys.SIZE, redis_keys.EXPIRY)
-        for key, (size, milliseconds) in zip(keys, answers, strict=True):
-            if milliseconds != redis_keys.GONE:
-                sampled.append((shown(key), milliseconds == redis_keys.NEVER, size or 0))
-    return summarize(sampled, database_keys)
-
-
-def shown(key: bytes) -> str:
-    """Return a key as a text."""
-    return key.decode("utf-8", "backslashreplace")
-
-
-def _batches(client: RedisClient, at_most: int) -> Iterator[list[bytes]]:
-    """Yield keys until enough were seen, none are left, or the time is over."""
-    ends_at, count = time.monotonic() + SAMPLE_SECONDS, 0
-    if not at_most:
-        return
-    for named in redis_keys.names(client, at_once=min(500, at_most)):
-        keys = named[: at_most - count]
-        count += len(keys)
-        if keys:
-            yield keys
-        if count >= at_most or time.monotonic() >= ends_at:
-            return
-
-
-def summarize(sampled: Iterable[tuple[str, bool, int]], database_keys: int) -> KeySample:
-    """Group sampled keys, each given as name, whether it never expires, and size in bytes."""
-    keys = list(sampled)
-    largest_key, _never, largest_bytes = max(keys, key=itemgetter(2), default=("", False, 0))
-    groups: dict[str, list[int]] = {}
-    for name, never, size in keys:
-        counts = groups.setdefault(prefix_of(name), [0, 0, 0, 0])
-        for index, amount in enumerate((1, int(never), size, size if never else 0)):
-            counts[index] += amount
-    listed = sorted(
-        (KeyGroup(prefix, *counts) for prefix, counts in groups.items()), key=lambda group: -group.bytes
-    )
-    return KeySample(
-        database_keys=max(database_keys, len(keys)),
-        sampled=len(keys),
-        no_expiry=sum(group.no_expiry for group in listed),
-        bytes=sum(group.bytes for group in listed),
-        no_expiry_bytes=sum(group.no_expiry_bytes for group in listed),
-        groups=(*listed[:SHOWN_PREFIXES], *_rest(listed[SHOWN_PREFIXES:])),
-        largest_key=largest_key[:KEY_CHARACTERS],
-        largest_bytes=largest_bytes,
-    )
-
-
-def _rest(groups: list[KeyGroup]) -> tuple[KeyGroup, ...]:
-    if not groups:
-        return ()
-    sums = (
-        sum(getattr(group, name) for group in groups)
-        for name in ("keys", "no_expiry", "bytes", "no_expiry_bytes")
-    )
-    return (KeyGroup("(other)", *sums),)
-
-
-def prefix_of(key: str) -> str:
-    """Return what a key has in common with its like: all before the first identifier, or up to the last colon."""
-    if key.endswith(REPLY_ENDING):  # <uuid>.reply.celery.pidbox: the identifier comes first
-        return f"*{REPLY_ENDING}"
-    match = _IDENTIFIER.search(key)
-    if match and match.start() > 0:
-        return key[: match.start()][:KEY_CHARACTERS]
-    head, colon, _tail = key.rpartition(":")
-    return (head + colon or key)[:KEY_CHARACTERS]
-
-
-def _table(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a line of several values, such as ``db0:keys=1,expires=0``; empty when it is not there."""
-    value = info.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _int(values: Mapping[str, Any], name: str) -> int:
-    """Return a number that every version gives. Raises ClientError where it is absent."""
-    value = whole(values, name)
-    if value is None:
-        raise lacking(name, stage="INFO")
-    return value
-
-
-def _float(values: Mapping[str, Any], name: str) -> float:
-    value = decimal(values, name)
-    if value is None:
-        raise lacking(name, stage="INFO")
-    return float(value)

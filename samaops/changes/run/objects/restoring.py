@@ -14,7 +14,7 @@ from samaops.changes.objects.comparing import Found, is_same, shown, together
 from samaops.changes.objects.proving import VERIFY, Proving
 from samaops.changes.objects.restoring import PROVE, PUT_BACK, RESTORE, Part, Restoring
 from samaops.changes.run import progress
-from samaops.changes.run.object_copy import storage_of, store_of, take_odd, told
+from samaops.changes.run.objects.copying import storage_of, store_of, take_odd, told
 from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.lists import nameless, read, written

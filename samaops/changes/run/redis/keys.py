@@ -26,10 +26,11 @@ from samaops.changes.redis.keys import (
     Taking,
     is_group,
 )
-from samaops.changes.run import messages, progress
+from samaops.changes.run import progress
 from samaops.changes.run.held_back import held_back
 from samaops.changes.run.operations import runs
-from samaops.changes.run.redis_commands import connected
+from samaops.changes.run.rabbitmq import messages
+from samaops.changes.run.redis.commands import connected
 from samaops.clients import footprint, redis_keys
 from samaops.clients.errors import ClientError
 from samaops.clients.redis import RedisClient

@@ -24,8 +24,8 @@ from samaops.changes.postgresql.indexes import (
 )
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
-from samaops.changes.run.statements import complaints_in, configured
-from samaops.changes.run.watched import Watched
+from samaops.changes.run.postgresql.statements import complaints_in, configured
+from samaops.changes.run.postgresql.watched import Watched
 from samaops.clients.errors import ClientError
 from samaops.clients.postgresql import WritingClient
 from samaops.i18n import _

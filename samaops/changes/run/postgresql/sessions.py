@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from samaops.changes.postgresql.sessions import END, WAIT_MS, Ending
 from samaops.changes.run.operations import runs
-from samaops.changes.run.statements import complaints_in, configured
+from samaops.changes.run.postgresql.statements import complaints_in, configured
 from samaops.clients.postgresql import WritingClient, statement_of, with_values
 from samaops.i18n import _
 from samaops.model.plan import Operation, Outcome

@@ -1,4 +1,4 @@
-"""Where the lines, bars and days of a drawing lie, in a field of 100 by 100 that the page stretches. Nothing is written here."""
+"""Where the lines, bars and days of a chart lie, in a field of 100 by 100 that the page stretches: ``templates/charts.html`` writes the SVG."""
 
 from __future__ import annotations
 

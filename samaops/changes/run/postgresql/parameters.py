@@ -8,7 +8,7 @@ from msgspec import convert
 
 from samaops.changes.postgresql.parameters import SET, Setting
 from samaops.changes.run.operations import runs
-from samaops.changes.run.statements import complaints_in, configured
+from samaops.changes.run.postgresql.statements import complaints_in, configured
 from samaops.clients.postgresql import WritingClient, statement_of, with_values
 from samaops.i18n import _
 from samaops.model.plan import Operation, Outcome

@@ -25,6 +25,9 @@ from samaops.changes.objects.comparing import (
     lost,
     shown,
 )
+from samaops.changes.objects.copying import COPY
+from samaops.changes.run import progress
+from samaops.changes.run.operations import runs
 from samaops.clients.errors import ClientError
 from samaops.clients.lists import nameless, read, written
 from samaops.clients.object_store import Arrived, Copying, ObjectStore
@@ -33,9 +36,10 @@ from samaops.clients.shells import ShellPool
 from samaops.collect.minio import url_of_server
 from samaops.collect.objects import runs_in
 from samaops.facts.objects import FAILED, STARTED, STOPPED, WHOLE, BucketRun, Kept, ObjectRun
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal.owner import this_process
 from samaops.model.failure import FailureKind
+from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import size
 from samaops.site.site import Site
 
@@ -44,6 +48,8 @@ _LOOK_SECONDS = 30.0
 # Room for what else is written meanwhile.
 _SPARE_SHARE = 1.05
 _MOST_NAMED = 20
+# And in the sentence that says how it ended.
+_MOST_TOLD = 5
 # A thousand objects are a page; a part of a listing is never smaller than some of these.
 _PART_OBJECTS = 5_000
 Tell = Callable[[str], None]
@@ -336,3 +342,30 @@ def new_id() -> str:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _lines(_operation: Operation, site: Site) -> tuple[str, ...]:
+    backup = site.settings.backup
+    directory = backup.objects.directory if backup and backup.objects else ""
+    return (f"rclone copy minio: {directory}/incoming --files-from-raw LIST --no-traverse",)
+
+
+@runs(COPY, lines=_lines)
+def run_copy(_operation: Operation, site: Site) -> Outcome:
+    """Take a copy, and say how it ended. Raises ClientError."""
+    run = take(site, new_id(), progress.tell)
+    if run.state != WHOLE:
+        return Outcome(False, run.reason, is_seen=True)
+    return Outcome(True, said(run), is_seen=True, measured={"objects": run.objects, "bytes": run.bytes})
+
+
+def said(run: ObjectRun) -> str:
+    """Return what a run brought, in a sentence."""
+    counts = [(each.new, each.replaced, each.gone) for each in run.buckets.values()]
+    new, replaced, gone = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0, 0)
+    text = _("{run}: {count} objects, {size}; {new} new, {replaced} replaced, {gone} gone at the source")
+    words = [text.format(run=run.id, count=run.objects, size=size(run.bytes), new=new, replaced=replaced, gone=gone)]  # fmt: skip
+    if run.left_out:
+        left = _("left out: {names}")
+        words.append(left.format(names=joined(run.left_out[:_MOST_TOLD])))
+    return joined(words)

@@ -26,7 +26,7 @@ from samaops.changes.checklist.measure import (
     require_test_site,
 )
 from samaops.changes.run import progress
-from samaops.changes.run.checklist import keep
+from samaops.changes.run.checklist.sign import keep
 from samaops.changes.run.operations import runs
 from samaops.changes.run.shell import run_in_shell
 from samaops.clients import load

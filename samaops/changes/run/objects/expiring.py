@@ -9,7 +9,7 @@ from msgspec import convert
 
 from samaops.changes.objects.expiring import EXPIRE, Expiring, unneeded, without
 from samaops.changes.run import progress
-from samaops.changes.run.object_copy import store_of
+from samaops.changes.run.objects.copying import store_of
 from samaops.changes.run.operations import runs
 from samaops.clients.lists import lines, nameless
 from samaops.clients.object_store import ObjectStore

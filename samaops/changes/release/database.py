@@ -170,19 +170,19 @@ def _restored(snapshot: Snapshot, site: Site, releases: Releases, way: WayBack) 
     """Plan the restore of the backup that was looked at: one of before the migrations."""
     seen = facts(snapshot)
     recorded = releases.recorded(way.target)
-    known = recorded.revisions if recorded else frozenset()
-    was = seen.manifest.revision if seen.manifest else None
-    if was is None or was not in known:
-        text = _("The backup {id} is of a database at {revision}, which {release} does not know")
+    was = seen.manifest.revisions if seen.manifest else ()
+    if recorded is None or not recorded.runs_with(was):
+        text = _("The backup {id} is of a database at {revision}, and {release} wants it at {heads}")
         words = text.format(
             id=seen.source.id if seen.source else "-",
-            revision=was or "-",
+            revision=joined(was) or "-",
             release=releases.title(way.target),
+            heads=joined(sorted(recorded.heads if recorded else ())) or "-",
         )
         raise RefusedError(words, hint=typed(site, "backup list"))
     plan = restores.plan_restore(snapshot, site, "")
     text = _("{reason}: the newest backup that {release} runs with is put in its place, at {revision}")
-    note = text.format(reason=way.reason, release=releases.title(way.target), revision=was)
+    note = text.format(reason=way.reason, release=releases.title(way.target), revision=joined(was))
     return replace(plan, notes=(note, *plan.notes))
 
 

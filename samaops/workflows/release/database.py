@@ -55,14 +55,13 @@ def prepare(site: Site, name: str = "") -> Plan:
 def _backup_before(site: Site, releases: Releases, way: WayBack) -> str:
     """Return the newest backup of ours that a release runs with. Raises RefusedError where there is none."""
     recorded = releases.recorded(way.target)
-    known = recorded.revisions if recorded else frozenset()
     read = 0
     try:
         with workshop(site) as at:
             runs = [run for run in at.store.rows().rows if (run.state, run.engine) == (WHOLE, DUMP)]
             for run in runs[:_MOST_BACKUPS]:
                 read += 1
-                if at.store.manifest(run.id).revision in known:
+                if recorded is not None and recorded.runs_with(at.store.manifest(run.id).revisions):
                     return run.id
     except ClientError as error:
         text = _("Could not look at the backups: {reason}")

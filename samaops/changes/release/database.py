@@ -15,6 +15,7 @@ from samaops.changes import verbs
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.release import migration_sql
 from samaops.changes.release.begin import BACKUP
+from samaops.changes.release.keeping import require_not_replacing, still
 from samaops.changes.restoring import database as restores
 from samaops.changes.restoring import swap as swaps
 from samaops.changes.restoring.work import (
@@ -110,6 +111,7 @@ def plan_database(snapshot: Snapshot, site: Site, target: str) -> Plan:
     Guards: the way is known, a backup can be made, there is room for a copy, nobody is at work beside whom neither goes.
     """
     releases = observed(snapshot, site)
+    require_not_replacing(releases)
     way = way_back(releases, target)
     if way.verdict is Verdict.CODE_ONLY:
         plan = Plan(NAME, (target,), _title(releases, way), configured(site).database)
@@ -122,11 +124,18 @@ def plan_database(snapshot: Snapshot, site: Site, target: str) -> Plan:
         raise RefusedError(text.format(reason=backup.nothing_to_do), hint=typed(site, BACKUP))
     make = _down if way.verdict is Verdict.NEEDS_DOWNGRADE else _restored
     plan = make(snapshot, site, releases, way)
+    meanwhile = still(releases)
+    # The last step takes effect: the application that comes up meanwhile would meet another database than it began with.
+    *earlier, last = plan.steps
+    servers = dict.fromkeys((*(last.servers or ()), *(meanwhile.of if meanwhile else ())))
+    last = (
+        replace(last, needs=(*last.needs, meanwhile), servers=tuple(map(str, servers))) if meanwhile else last
+    )
     return replace(
         plan,
         verb=NAME,
         arguments=(target,),
-        steps=(*backup.steps, *plan.steps),
+        steps=(*backup.steps, *earlier, last),
         notes=(*_between(site, releases, way), *in_flight.sentences(snapshot, site), *plan.notes),
         lock=LOCK,
     )

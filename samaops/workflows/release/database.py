@@ -7,6 +7,7 @@ import time
 from samaops.changes import verbs
 from samaops.changes.release import migration_sql
 from samaops.changes.release.database import NAME, require_known
+from samaops.changes.release.keeping import require_not_replacing
 from samaops.changes.restoring.work import configured, typed
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
@@ -39,6 +40,7 @@ def prepare(site: Site, name: str = "") -> Plan:
     verb.codes(site, ("",))
     with shells.kept():
         releases = observe(site)
+        require_not_replacing(releases)
         way = way_back(releases, releases.named(name) if name else "")
         if way.verdict is Verdict.CODE_ONLY:
             return change.prepare_verb(site, verb, (way.target,))

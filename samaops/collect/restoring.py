@@ -17,6 +17,7 @@ from samaops.facts.backup_run import GUIDE, PGBACKREST, WHOLE, Catalogue, Manife
 from samaops.facts.restoring import Database, LiveTable, RestoringFacts, Session, Source
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.site import chosen
 
 LOOK_SECONDS = 20.0
 # To list an archive of a hundred thousand objects.
@@ -97,8 +98,9 @@ def source(server: DatabaseServer, store: Store, wanted: str) -> tuple[Source, M
 
 def _of_moments(ended_at: str) -> str:
     """Say how a backup of pgBackRest is restored: as a moment."""
-    text = _("what pgBackRest has is restored as of a moment: samaops restore db --to '{moment}'")
-    return text.format(moment=ended_at.replace("T", " ")[:19] + "+00" if ended_at else "WHEN")
+    text = _("what pgBackRest has is restored as of a moment: {command}")
+    moment = ended_at.replace("T", " ")[:19] + "+00" if ended_at else "WHEN"
+    return text.format(command=chosen.same(f"samaops restore db --to '{moment}'"))
 
 
 def _chosen(wanted: str, runs: Mapping[str, Run]) -> Run | None:

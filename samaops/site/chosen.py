@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from samaops.site.commands import samaops
 from samaops.site.shell_words import quoted
+from samaops.site.site import Site
 
 # Commands that need no configuration, or make one.
 _OF_NO_SITE = ("lab ", "config init", "sites", "diagnose --sites")
@@ -34,6 +36,11 @@ def same(command: str) -> str:
     of_lab = ("--lab",) if bare != words else ()
     options = (() if bare.startswith(_OF_NO_SITE) else _site or of_lab) + _language
     return " ".join([program, *map(quoted, options), bare])
+
+
+def typed(site: Site, words: str) -> str:
+    """Return a command of samaops as a person types it, for this site: what a sentence proposes."""
+    return same(samaops(site, words))
 
 
 def of_site(command: str, name: str) -> str:

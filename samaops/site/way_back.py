@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from samaops.facts.release import Migration, Recorded, applied
 from samaops.i18n import _, joined
+from samaops.site import chosen
 from samaops.site.releases import Releases
 
 
@@ -179,8 +180,9 @@ def _across(
         )
         return _with(way, Verdict.NEEDS_DOWNGRADE, way.reason, loses)
     if unknown and not all(releases.recorded(image) for image in releases.running):
-        text = _("{reason}; the running release is not recorded: samaops release record")
-        return _with(way, Verdict.UNKNOWN, text.format(reason=way.reason))
+        text = _("{reason}; the running release is not recorded: {command}")
+        command = chosen.typed(releases.site, "release record")
+        return _with(way, Verdict.UNKNOWN, text.format(reason=way.reason, command=command))
     if unknown:
         text = _("{reason}; {revisions} is in no recorded release, so there is no known way down")
         reason = text.format(reason=way.reason, revisions=joined(unknown))

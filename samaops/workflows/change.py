@@ -280,8 +280,8 @@ def _action(site: Site, step: Step, status: ActionStatus, change: str | None) ->
         title=step.title,
         risk=step.risk,
         status=status,
-        commands=_typed(site, step.operation),
-        undo=_typed(site, step.undo) if step.undo else (),
+        commands=operations.lines(step.operation, site),
+        undo=operations.lines(step.undo, site) if step.undo else (),
         journal=change,
         server=step.operation.server,
         conditions=tuple(condition.text for condition in (*step.needs, *step.before)),
@@ -289,17 +289,6 @@ def _action(site: Site, step: Step, status: ActionStatus, change: str | None) ->
         no_undo=step.no_undo,
         destroys=step.destroys,
         undo_restores=_restored(step),
-    )
-
-
-def _typed(site: Site, operation: Operation) -> tuple[str, ...]:
-    """Return the commands of an operation; those of samaops itself are for this site."""
-    own = "samaops "
-    return tuple(
-        samaops(site, line.removeprefix(own))
-        if line.startswith(own) and not line.startswith(f"{own}-")
-        else line
-        for line in operations.lines(operation, site)
     )
 
 

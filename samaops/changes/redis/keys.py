@@ -116,7 +116,8 @@ def _require_nobody_waits_in(site: Site, word: str) -> None:
 def group(word: str) -> str:
     """Return a prefix as the word that takes its keys. Raises UsageError for what would take all."""
     if not word.strip("*"):
-        raise UsageError(_("Name how the keys begin; all of them have no verb but samaops redis flush"))
+        text = _("Name how the keys begin; all of them are taken by another verb alone")
+        raise UsageError(text, hint="samaops redis flush --dry-run")
     return word if is_group(word) else f"{word}*"
 
 

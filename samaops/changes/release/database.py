@@ -31,6 +31,7 @@ from samaops.errors import RefusedError
 from samaops.facts.downgrade import DowngradeFacts, Loss
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.release import short
 from samaops.facts.restoring import DRILL, RestoringFacts
 from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
@@ -115,8 +116,9 @@ def plan_database(snapshot: Snapshot, site: Site, target: str) -> Plan:
     way = way_back(releases, target)
     if way.verdict is Verdict.CODE_ONLY:
         plan = Plan(NAME, (target,), _title(releases, way), configured(site).database)
-        text = _("{reason}: samaops rollback app")
-        return replace(plan, nothing_to_do=text.format(reason=way.reason))
+        command = typed(site, f"rollback app --to {releases.version(way.target) or short(way.target)}")
+        text = _("{reason}: {command}")
+        return replace(plan, nothing_to_do=text.format(reason=way.reason, command=command))
     require_known(site, releases, way)
     backup = verbs.find(BACKUP).planner(snapshot, site)
     if not backup.steps:

@@ -39,6 +39,7 @@ from samaops.facts.postgresql_changes import UpkeepRelation
 from samaops.i18n import _, joined
 from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Step
 from samaops.model.quantities import duration, size
+from samaops.site.chosen import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
@@ -287,9 +288,7 @@ def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[s
         "samaops db vacuum",
         ends_at=ends_at(asked.window, snapshot.taken_at),
     )
-    plain = (
-        chosen.typed(site, f"db {verb} {operands(relation.full_name)}") for verb in ("vacuum", "reindex")
-    )
+    plain = (typed(site, f"db {verb} {operands(relation.full_name)}") for verb in ("vacuum", "reindex"))
     note = _("Plain vacuum and reindex often do the same without a lock: {commands}").format(
         commands=joined(plain)
     )

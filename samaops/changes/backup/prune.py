@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from samaops.changes.backup.copy import removable
+from samaops.changes.backup.copy import emptied_too, removable
 from samaops.changes.backup.physical import FULL, stanza_in
 from samaops.changes.backup.work import AS_SEEN, CATALOGUE, IS_THERE, mark, plan, section, survey_in
 from samaops.changes.objects import expiring
 from samaops.changes.objects.restoring import RUNS
 from samaops.changes.verbs import verb
 from samaops.facts.backup_run import PGBACKREST, WHOLE, Run, Survey
+from samaops.facts.objects import ELSEWHERE
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
@@ -41,7 +44,9 @@ class Removing(Struct, frozen=True):
 
 def _looks(site: Site) -> tuple[str, ...]:
     backup = section(site)
-    return (*CATALOGUE, *(RUNS if backup.objects is not None and site.settings.minio is not None else ()))
+    if backup.objects is None or site.settings.minio is None:
+        return CATALOGUE
+    return (*CATALOGUE, *RUNS, *((ELSEWHERE,) if backup.copies else ()))
 
 
 @verb("backup prune", looks=_looks)
@@ -52,8 +57,12 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
     """
     backup, survey = section(site), survey_in(snapshot)
     decision = decide(survey.runs, survey.epoch, rules_of(backup))
-    steps = tuple(_step(run, site, survey) for run in decision.expired[:MOST_STEPS])
-    objects = () if decision.held else _objects(snapshot, site, frozenset(decision.kept), survey.epoch)
+    going = decision.expired[:MOST_STEPS]
+    steps = tuple(_step(run, site, survey) for run in going)
+    objects = () if decision.held else (
+        *_objects(snapshot, site, frozenset(decision.kept), survey.epoch),
+        *_objects_elsewhere(snapshot, site, survey, going),
+    )  # fmt: skip
     title = ngettext(
         "Remove {count} backup that has expired", "Remove {count} backups that have expired", len(steps)
     )
@@ -72,6 +81,7 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
     if staying := _staying(decision.expired, site):
         text = _("Their copies at {places} stay: nothing is taken away there")
         notes.append(text.format(places=", ".join(staying)))
+    notes += () if decision.held else _unseen(snapshot, site)
     if len(decision.expired) > MOST_STEPS:
         text = _("{count} more have expired; run it again for them")
         notes.append(text.format(count=len(decision.expired) - MOST_STEPS))
@@ -99,6 +109,26 @@ def _objects(snapshot: Snapshot, site: Site, kept: frozenset[str], epoch: float)
         return ()
     found = expiring.step(snapshot, site, kept, epoch)
     return (found,) if found else ()
+
+
+def _objects_elsewhere(
+    snapshot: Snapshot, site: Site, survey: Survey, going: Iterable[Run]
+) -> Iterator[Step]:
+    """Yield the same for each other server, where the lists of all backups stay that are not going now."""
+    if section(site).objects is None or site.settings.minio is None:
+        return
+    staying = {run.id for run in survey.runs} - {run.id for run in going}
+    for place in emptied_too(section(site)):
+        leaving = {run.id for run in going if place.name in run.copies}
+        if found := expiring.step_at(place, snapshot, site, staying, leaving, survey.epoch):
+            yield found
+
+
+def _unseen(snapshot: Snapshot, site: Site) -> Iterator[str]:
+    for place in emptied_too(section(site)):
+        if reason := expiring.unseen_at(place, snapshot):
+            text = _("At {place} the objects stay until the next time: {reason}")
+            yield text.format(place=place.name, reason=reason)
 
 
 def _removing(run: Run, site: Site, survey: Survey) -> Removing:

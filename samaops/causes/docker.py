@@ -210,6 +210,7 @@ def _up_again(finding: Finding, root_: Root, up_seconds: float) -> Root:
         title=text.format(
             name=name_of(finding), time=duration(up_seconds), count=finding.evidence.get("restart_count")
         ),
+        speaks_for=(finding.title,),
         verdict=Verdict.INCONCLUSIVE,
         speaks_against=(_("what is in it answers: nothing has to be done now"),),
         effects=codes("docker.container.*", subject=finding.subject),

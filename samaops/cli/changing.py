@@ -178,8 +178,11 @@ def _show_notes(plan: Plan, output: Output) -> None:
 
 
 def _print_notes(plan: Plan, console: Console) -> None:
+    """Print what people should know besides; a note that is a command stands on a line of its own, to be copied."""
     for line in "\n".join(plan.notes).splitlines():
-        console.print(Hanging(Text(""), Text(line)))
+        is_command = line.startswith("samaops ")
+        shown = CommandLine(escape.command(line), indent=2) if is_command else Hanging(Text(""), Text(line))
+        console.print(shown)
 
 
 def _show_refused(report: Report, output: Output) -> NoReturn:

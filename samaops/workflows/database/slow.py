@@ -21,8 +21,8 @@ from samaops.workflows.database import look
 EXTENSION = "pg_stat_statements"
 # What has a plan, by its first word.
 PLANNED = ("select", "insert", "update", "delete", "values", "with")
-# What names itself begins with a comment.
-_COMMENTS = re.compile(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
+# What names itself begins with a comment, of which a text that is shown has the end only.
+_COMMENTS = re.compile(r"\A(?:\s+|-- …(?=\s)|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 _TEXT_CHARACTERS = 2000
 # On a screen a statement has a third of the line.
 _SCREEN_CHARACTERS = 100

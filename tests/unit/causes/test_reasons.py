@@ -104,3 +104,14 @@ def test_who_has_the_port_of_a_member_is_looked_for_on_that_port() -> None:
     cause = cause_of(ended(exit_code=1, reason="port", words=WORDS))
     assert cause.id == "container-port-taken"
     assert "ss -ltnp 'sport = :8002'" in cause.fixes[0].commands[0]
+
+
+@pytest.mark.parametrize(("purgeable", "restarts"), [(4_000_000, True), (80_000_000, False), (None, False)])
+def test_where_the_allocator_has_little_to_give_back_the_restart_stands_beside_it(
+    purgeable: int | None, restarts: bool
+) -> None:
+    held = {"ratio": 19.8, "used_memory": 4_500_000, "resident": 89_000_000, "purgeable": purgeable}
+    wide = Finding("redis.fragmentation.high", Status.WARNING, "redis/workers", "", "workers", evidence=held)
+    commands = [command for fix in cause_of(wide).fixes for command in fix.commands]
+    assert commands[0].endswith("redis purge-memory")
+    assert any("docker restart samaconso_redis" in command for command in commands) is restarts

@@ -10,6 +10,7 @@ import pytest
 
 from samaops.cli import changing, streams
 from samaops.cli.troubleshoot import _as_typed
+from samaops.collect.docker.evidence import PARTS, words_of
 from samaops.i18n import use_language
 from samaops.journal import history
 from samaops.journal.history import Event
@@ -63,3 +64,10 @@ def test_a_command_in_a_letter_is_for_the_site_that_was_asked_for() -> None:
     lab = Site(SETTINGS.model_copy(update={"site": LAB_SITE}))
     assert _as_typed("  samaops db slow --over 10", lab) == "  samaops --lab db slow --over 10"
     assert _as_typed("  ss -ltnp", lab) == "  ss -ltnp"
+
+
+@pytest.mark.usefixtures("french")
+def test_each_part_of_what_a_container_shows_has_a_french_name() -> None:
+    same = {"sockets", "threads"}
+    assert {part for part in PARTS if words_of(part) == part} == same
+    assert words_of("a part of tomorrow") == "a part of tomorrow"

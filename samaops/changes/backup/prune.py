@@ -20,6 +20,7 @@ from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import size
 from samaops.site.backup_policy import DAY_SECONDS, decide, is_damaged, is_proved, rules_of
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 REMOVE = "backup.remove"
@@ -85,12 +86,27 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
     if len(decision.expired) > MOST_STEPS:
         text = _("{count} more have expired; run it again for them")
         notes.append(text.format(count=len(decision.expired) - MOST_STEPS))
+    if decision.held and any(reason == decision.held for reason in decision.kept.values()):
+        notes += _way_on(survey, site)
     return replace(
         plan("backup prune", (), title.format(count=len(steps)), site),
         steps=(*steps, *objects),
         nothing_to_do="" if steps or objects else decision.held or _("none has expired"),
         notes=tuple(notes),
         steps_stand_alone=True,
+    )
+
+
+def _way_on(survey: Survey, site: Site) -> tuple[str, str]:
+    """Return what has to be done before those that are too old are removed, and its command."""
+    whole = [
+        run for run in survey.runs if run.state == WHOLE and not run.recovered_to and not is_damaged(run)
+    ]
+    if len(whole) < section(site).minimum:
+        text = _("What is too old stays until then. First make one more:")
+        return text, samaops(site, "backup create")
+    return _("What is too old stays until then. First prove those that are here:"), samaops(
+        site, "backup verify --all"
     )
 
 

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import shlex
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -58,6 +59,8 @@ _patience: ContextVar[float] = ContextVar("patience", default=_CONNECT_SECONDS)
 # When a reader found a history locked, by its URL.
 _locked_at: dict[str, float] = {}
 _READ_AT_ONCE = 100
+# The largest plan that was ever kept has some 100 kB.
+_LARGEST_VALUE_BYTES = 32 * 1024 * 1024
 _KEEP_CLEAR = N_("add ?sslmode=verify-full to history.url, or ?require_auth=password where it is meant to be")
 # What SQLite says of a file that it cannot read; Python 3.10 does not tell its codes.
 _DAMAGED = ("file is not a database", "database disk image is malformed")
@@ -444,6 +447,8 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: object) -> None:
+        if hasattr(connection, "setlimit"):  # from Python 3.11 on
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_VALUE_BYTES)
         connection.execute(f"PRAGMA busy_timeout = {round(_patience.get() * 1000)}")
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -521,6 +526,18 @@ def _table_probe(connection: Any) -> None:
     """Insert a row that is rolled back: a full disk or a missing right is known before anything is changed."""
     row = {"at": "", "site": "", "change": "", "kind": "probe", "step": None, "details": "{}"}
     connection.execute(_table().insert(), row)
+
+
+@contextmanager
+def readable(what: object = "") -> Iterator[None]:
+    """Turn what is not as samaops has written it into HistoryError; ``what`` is the number of the row, where it has one."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        if what != "":
+            reason = _("row {number}: {reason}").format(number=str(what)[:20], reason=reason)
+        raise HistoryError(_("not readable: {reason}").format(reason=reason)) from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from samaops.errors import UnavailableError
 from samaops.facts.schedule import LEASE_SECONDS, OPEN, STATES, Leader, Pause, Run
-from samaops.journal.history import HistoryError, Journal, failures, readable
+from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
 from samaops.journal.owner import Owner
 from samaops.model.encoding import decode
 
@@ -325,6 +325,7 @@ def _run(row: Any) -> Run:
         run: Run = decode({name: getattr(row, name) for name in Run.__struct_fields__}, Run)
         if run.state not in STATES:
             raise ValueError(f"state = {run.state[:40]!r}")
+        require_moments(run.planned_at, run.started_at, run.ended_at, run.until)
         return run
 
 
@@ -338,8 +339,7 @@ def _text_or_none(moment: datetime | None) -> str | None:
 
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(text[:40])
+    require_moments(moment)
     return moment
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from samaops.errors import UnavailableError
-from samaops.journal.history import HistoryError, Journal, failures, readable
+from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
 from samaops.model.encoding import keyed
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Records:
 
 def _record(row: Any) -> Record:
     with readable(row.number):
-        datetime.fromisoformat(row.at)
+        require_moments(datetime.fromisoformat(row.at))
         return Record(row.at, keyed(json.loads(row.details)))
 
 

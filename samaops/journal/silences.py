@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from samaops.errors import UnavailableError
 from samaops.facts.telling import Seen, Silence, Trouble
-from samaops.journal.history import HistoryError, Journal, failures, readable
+from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
 from samaops.model.encoding import decode, encode
 
 if TYPE_CHECKING:
@@ -160,7 +160,9 @@ def _row(silence: Silence) -> dict[str, Any]:
 def _silence(row: Any) -> Silence:
     details = decode(json.loads(row.details), _Details, "silence")
     columns = {name: getattr(row, name) for name in ("number", "code", "subject", "until", "at", "ended_at")}
-    return decode({**columns, **encode(details)}, Silence, "silence")
+    silence = decode({**columns, **encode(details)}, Silence, "silence")
+    require_moments(silence.at, silence.until, silence.ended_at)
+    return silence
 
 
 def _digest(key: str) -> str:

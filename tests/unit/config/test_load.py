@@ -205,11 +205,9 @@ def test_the_reader_s_english_words_stand_in_quotes_of_a_french_sentence(
     file.chmod(0o600)
     use_language("fr")
     try:
+        read = load.parse if name.endswith("toml") else lambda file: documents.load(file, TypeAdapter(dict))
         with pytest.raises(ConfigurationError) as refused:
-            if name.endswith("toml"):
-                load.parse(file)
-            else:
-                documents.load(file, TypeAdapter(dict[str, str]))
+            read(file)
     finally:
         use_language("en")
     assert words in refused.value.message.replace("\u202f", " ").replace("\u00a0", " ")

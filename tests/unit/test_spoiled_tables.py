@@ -36,8 +36,8 @@ from tests.unit.mutations import answered_in_time, as_json, places, spoiled
 
 NOW = datetime(2026, 2, 3, 12, 0, tzinfo=timezone.utc)
 MONTH = "2026-01"
-_BLOCK = 25
-BLOCKS = range(max(1, int(os.environ.get("SAMAOPS_FUZZ", "50")) // _BLOCK))
+_BLOCK = 8
+BLOCKS = range(max(1, int(os.environ.get("SAMAOPS_FUZZ", "8")) // _BLOCK))
 AT = "2026-01-20T06:00:00.000+00:00"
 MINUTE = int(datetime.fromisoformat(AT).timestamp() // 60)
 _ACCESS = {"at": 1.7e9, "logins": ["awa"], "administrators": ["awa"], "keys": ["SHA256:x awa"]}

@@ -19,6 +19,7 @@ from samaops.journal import history
 from samaops.journal.history import Change
 from samaops.model import encoding
 from samaops.model.plan import SHELL, Plan
+from samaops.model.typed import ready
 
 # What the words were, in their order.
 _OLD_WORDS: dict[str, tuple[type[Struct], tuple[str, ...]]] = {
@@ -79,7 +80,7 @@ def _arguments(kind: str, text: str) -> Mapping[str, Any]:
     try:
         parameters, names = _OLD_WORDS[kind]
         words = dict(zip(names, shlex.split(text), strict=True))
-        arguments: Mapping[str, Any] = to_builtins(convert(words, parameters, strict=False))
+        arguments: Mapping[str, Any] = to_builtins(convert(words, ready(parameters), strict=False))
     except (KeyError, ValueError, ValidationError) as error:
         raise encoding.MisfitError(_("{place}: not of the right kind").format(place="operation")) from error
     return arguments

@@ -21,6 +21,7 @@ from msgspec import Struct
 from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, Minute, Sample
 from samaops.i18n import _
 from samaops.journal.history import HistoryError, Journal, failures
+from samaops.model.typed import ready
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
@@ -339,7 +340,7 @@ def _pieces(row: Any) -> Iterator[Piece]:
 
 def _piece(row: Any) -> Piece:
     try:
-        figures = _decode(row.figures, type=Figures | None)
+        figures = _decode(row.figures, type=ready(Figures | None))
         return Piece(row.subject, row.at, tuple(_runs(row.states)), figures)
     except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise HistoryError(_unreadable(row.at)) from error

@@ -180,6 +180,7 @@ class Scheduler:
         self._renewed = passed
         if leader is None:
             self._stand_by(before)
+            self._look_after_ours(now, passed)
             return False
         self._leader = leader
         return True
@@ -209,6 +210,26 @@ class Scheduler:
         elif other is not None:
             text = _("{user} on {host}, process {pid}, leads; this one stands by")
             self._say_once(text.format(user=other.user, host=other.host, pid=other.pid))
+
+    def _look_after_ours(self, now: datetime, passed: float) -> None:
+        """See to what an earlier scheduler of this machine began: who leads elsewhere sees neither its process nor its end."""
+        for run in self._book.open_runs():
+            began = run.started_at or run.planned_at
+            is_beginning = not run.pid and now < began + timedelta(seconds=_BEGINNING_SECONDS)
+            is_ours = run.host == self._owner.host and run.state == RUNNING and not is_beginning
+            if not is_ours or run.number in self._active:
+                continue
+            if self._processes.lives(run):
+                self._go_on_with(run, now, passed)
+            else:
+                self._close_lost(run, now)
+
+    def _go_on_with(self, run: Run, now: datetime, passed: float) -> None:
+        """Watch a run that goes on here and was begun by an earlier scheduler; one begun by hand has who watches it."""
+        job = self._jobs.get(run.job)
+        if run.trigger != BY_HAND and job is not None:
+            began = passed - (now - (run.started_at or now)).total_seconds()
+            self._active[run.number] = _Active(run, job, self._limit(job), began)
 
     def _say_once(self, text: str) -> None:
         if text != self._follows:
@@ -241,9 +262,8 @@ class Scheduler:
                 else:
                     self._waiting[run.number] = run
             elif self._goes_on(run, now):
-                if run.host == self._owner.host and run.trigger != BY_HAND and job is not None:
-                    began = passed - (now - (run.started_at or now)).total_seconds()
-                    self._active[run.number] = _Active(run, job, self._limit(job), began)
+                if run.host == self._owner.host:
+                    self._go_on_with(run, now, passed)
             else:
                 self._close_lost(run, now)
         if passed - self._pruned >= _DAY_SECONDS:

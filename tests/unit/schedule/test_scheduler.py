@@ -227,6 +227,37 @@ def test_another_takes_over_within_half_a_minute_and_who_was_frozen_does_nothing
     assert dict(world.processes.begun) == begun
 
 
+def test_what_a_killed_leader_began_is_closed_by_its_machine_though_another_one_leads(tmp_path: Path) -> None:
+    world = World(tmp_path, [HOURLY], seconds=90 * 60.0)
+    world.until(SIX)
+    world.scheduler = world.another("two", 2)  # that of one was killed; its run goes on
+    world.until(SIX + timedelta(minutes=2))
+    back = world.another("one", 3)
+    back.tick()
+    assert not back.leads
+    world.until(SIX + timedelta(hours=1))
+    assert world.states() == [RUNNING, "overlapped"], "two knows that it goes on"
+    world.until(SIX + timedelta(hours=1, minutes=31))
+    assert world.states() == [RUNNING, "overlapped"], "two cannot see its end"
+    back.tick()
+    (ended, _left_out) = world.rows()
+    assert (ended.state, ended.exit_code, ended.host) == (OK, 0, "one")
+    world.until(SIX + timedelta(hours=2))
+    assert world.states() == [OK, "overlapped", RUNNING]
+
+
+def test_the_limit_of_a_run_holds_though_its_scheduler_leads_no_more(tmp_path: Path) -> None:
+    world = World(tmp_path, [replace(HOURLY, limit_seconds=1800.0)], seconds=10 * HOUR)
+    world.until(SIX)
+    world.scheduler = world.another("two", 2)
+    world.until(SIX + timedelta(minutes=10))
+    back = world.another("one", 3)
+    for minute in range(11, 33):
+        world.until(SIX + timedelta(minutes=minute))
+        back.tick()
+    assert world.states() == ["timed_out"]
+
+
 def test_a_frozen_leader_that_has_not_looked_at_its_lease_yet_writes_no_row(tmp_path: Path) -> None:
     world = World(tmp_path, [HOURLY])
     old = world.ledger.leader()

@@ -55,9 +55,7 @@ def _of_engine(finding: Finding, site: Site) -> Effects:
     on=failed("docker.engine.unreachable"),
     rank=Rank.ENGINE,
     runbook="api-down",
-    effects=OfSite(
-        _of_engine, (*codes(*_OF_ENGINE, server="SERVER"), *_WAY_BACK, *CONTAINER_GONE.shown)
-    ),
+    effects=OfSite(_of_engine, (*codes(*_OF_ENGINE, server="SERVER"), *_WAY_BACK, *CONTAINER_GONE.shown)),
 )
 def docker_down(finding: Finding, view: View) -> Root:
     """The engine does not answer."""

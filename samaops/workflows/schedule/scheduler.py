@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 # What begins so long after its time was not missed.
 ON_TIME_SECONDS = 90.0
 RENEW_SECONDS = 10.0
+# Who does not lead asks more often: the lease and this are half a minute at most.
+ASK_SECONDS = 4.0
 # A clock that differs by more from the time that passed was set.
 _CLOCK_SECONDS = 60.0
 # How long a run waits for another one before it is left out.
@@ -167,7 +169,7 @@ class Scheduler:
     def _lead(self, now: datetime, passed: float) -> bool:
         """Return whether we lead, having renewed that where it is time."""
         was_frozen = passed - self._renewed > LEASE_SECONDS
-        if passed - self._renewed < RENEW_SECONDS:
+        if passed - self._renewed < (RENEW_SECONDS if self._leader else ASK_SECONDS):
             return self._leader is not None
         before = self._leader or self._book.leader()
         try:
@@ -286,7 +288,7 @@ class Scheduler:
             self._close(run, INTERRUPTED, _("it ended together with its scheduler or its machine"), now)
             return
         state, reason = outcome_of(ended)
-        self._close(replace(run, exit_code=ended.exit_code), state, reason, now)
+        self._close(replace(run, exit_code=ended.exit_code), state, reason, ended.at or now)
 
     def _close(self, run: Run, state: str, reason: str, now: datetime) -> None:
         closed = replace(run, state=state, reason=reason, ended_at=now)
@@ -405,7 +407,7 @@ class Scheduler:
             return
         blocking = [run for run in others if run.job in job.beside_none_of]
         if blocking:
-            text = _("waits for the end of {job}").format(job=blocking[0].job)
+            text = _("{job} still went on").format(job=blocking[0].job)
             self._let_wait(self._row(job, planned, WAITING, trigger, text))
             return
         text = self._gap if trigger == CAUGHT_UP else ""
@@ -421,8 +423,14 @@ class Scheduler:
     def _overlap(self, job: Job, row: Run, same: Sequence[Run], passed: float) -> None:
         """Deal with a run whose predecessor still goes on, as the configuration has it."""
         first = same[0]
-        text = _("the run of {moment} still goes on: process {pid} on {host}")
-        reason = text.format(moment=_said(first.planned_at), pid=first.pid, host=first.host)
+        text = (
+            _("the run of {moment} has not begun yet: {reason}")
+            if first.state == WAITING
+            else _("the run of {moment} still goes on: process {pid} on {host}")
+        )
+        reason = text.format(
+            moment=_said(first.planned_at), pid=first.pid, host=first.host, reason=first.reason
+        )
         ours = [self._active[run.number] for run in same if run.number in self._active]
         is_queue_free = not any(run.state == WAITING for run in same)
         if job.overlap == "replace" and ours and is_queue_free:
@@ -466,7 +474,11 @@ class Scheduler:
             if reason:
                 self._close(run, SKIPPED, reason, now)
                 continue
-            begun = replace(run, state=RUNNING, started_at=now, host=self._owner.host, epoch=self._epoch)
+            text = _("begun {time} late: {reason}")
+            late = text.format(time=duration((now - run.planned_at).total_seconds()), reason=run.reason)
+            begun = replace(
+                run, state=RUNNING, started_at=now, host=self._owner.host, epoch=self._epoch, reason=late
+            )
             self._book.update(begun)
             self._start(job, begun, now, passed)
 
@@ -522,7 +534,7 @@ class Scheduler:
                 active.run,
                 state=state,
                 reason=reason or active.run.reason,
-                ended_at=now,
+                ended_at=ended.at or now,
                 exit_code=ended.exit_code,
             )
             self._book.update(run)

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from samaops.collect import registry
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
-from samaops.facts.schedule import BY_HAND, OK, Pause, Run
+from samaops.facts.schedule import BY_HAND, OK, Pause, Run, ScheduleFacts
+from samaops.facts.selection import Selection
 from samaops.i18n import use_language
 from samaops.journal.history import Journal, database_of
 from samaops.journal.ledger import Ledger
@@ -103,3 +105,13 @@ def test_a_job_that_has_not_run_yet_can_be_silenced(site: Site) -> None:
     assert plan.target == "schedule.run.failed@schedule/weekly"
     with pytest.raises(UsageError, match="did you mean schedule/weekly"):
         silences.plan(site, "schedule.run.failed", "schedule/weekley", until, "a migration")
+
+
+def test_who_asks_for_the_scheduler_by_its_name_sees_the_ledger_once(site: Site, tmp_path: Path) -> None:
+    def looks(code: str) -> list[type]:
+        found = registry.collectors(site, Selection(only=(code,)))
+        return [look.facts_type for look in found if look.facts_type is ScheduleFacts]
+
+    assert looks("schedule.pauses") == looks("schedule") == [ScheduleFacts], "before the first run"
+    (tmp_path / "samaops" / "schedule").mkdir(parents=True)
+    assert looks("schedule.pauses") == looks("schedule") == [ScheduleFacts]

@@ -379,9 +379,7 @@ def test_who_is_left_out_for_one_that_waits_is_told_so(tmp_path: Path) -> None:
     world = World(tmp_path, [backup, replace(HOURLY, beside_none_of=("backup",))], seconds=3 * HOUR)
     world.until(SIX + timedelta(hours=1, minutes=1))
     assert world.states() == ["waiting", "overlapped"]
-    assert (
-        world.rows()[1].reason == "the run of 2026-06-01 06:00 UTC has not begun yet: backup still went on"
-    )
+    assert world.rows()[1].reason == "the run of 2026-06-01 06:00 UTC has not begun yet: backup still went on"
 
 
 def test_a_scheduler_that_stops_ends_its_runs_and_gives_the_lead_back(tmp_path: Path) -> None:

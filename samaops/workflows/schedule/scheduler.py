@@ -118,6 +118,9 @@ class Scheduler:
         self._pauses: Sequence[Pause] = ()
         self._seen: tuple[datetime, float] | None = None
         self._renewed = self._looked_around = self._pruned = float("-inf")
+        # While nobody could read the ledger its leader went on: that one comes first when it can be read again.
+        self._is_blind = False
+        self._gives_way_until = float("-inf")
         self._gap = ""
         self._follows = ""
         self._one_at_a_time = threading.Lock()
@@ -172,6 +175,10 @@ class Scheduler:
         if passed - self._renewed < (RENEW_SECONDS if self._leader else ASK_SECONDS):
             return self._leader is not None
         before = self._leader or self._book.leader()
+        if self._gives_way(before, passed):
+            self._renewed = passed
+            self._stand_by(before)
+            return False
         try:
             leader = self._book.lead(self._owner, now, _zone_name(self._jobs))
             is_new = leader is not None and (self._leader is None or self._leader.epoch != leader.epoch)
@@ -199,8 +206,17 @@ class Scheduler:
                     self._put_cursor(name, now)
             self._renewed = passed
             return True
-        self._leader = None
+        self._leader, self._is_blind = None, True
         return False
+
+    def _gives_way(self, before: Leader | None, passed: float) -> bool:
+        """Return whether to leave the lead, for as long as a lease lasts, to who had it when the ledger was lost to all."""
+        if self._leader is not None or before is None:  # we lead, or it still cannot be read
+            return False
+        if self._is_blind:
+            self._is_blind, self._gives_way_until = False, passed + LEASE_SECONDS
+        ours = (self._owner.host, self._owner.pid, self._owner.process_start)
+        return passed < self._gives_way_until and (before.host, before.pid, before.process_start) != ours
 
     def _stand_by(self, other: Leader | None) -> None:
         """Begin nothing more: another one leads."""

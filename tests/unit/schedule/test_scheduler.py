@@ -349,6 +349,38 @@ def test_who_may_have_lost_a_shared_lease_begins_nothing_while_it_cannot_be_read
     assert not world.processes.begun, "it was frozen past its lease"
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_who_led_while_the_ledger_was_gone_leads_on_when_it_is_back(tmp_path: Path, is_killed: bool) -> None:
+    """What it has begun meanwhile has no row yet: another one would begin it again."""
+    (tmp_path / "first").mkdir()
+    world, ledger, _told = broken_world(tmp_path, is_shared=True)
+    book: Any = Book(ledger, tmp_path / "two.json")  # type: ignore[arg-type]
+    other = Scheduler([HOURLY], book, world.processes, world.clock, Owner("ops", "two", 2, "boot/2", ""))
+
+    def both(moment: datetime) -> None:
+        while world.clock.now() < moment:
+            world.clock.go_on(LOOK_SECONDS)
+            other.tick()  # it comes first whenever it can
+            if not is_killed or not ledger.is_gone:
+                world.scheduler.tick()
+
+    both(NOW + timedelta(seconds=15))
+    ledger.is_gone = True
+    both(SIX + timedelta(minutes=12))
+    ledger.is_gone = False
+    if is_killed:
+        world.scheduler = world.another("one", 5)
+        for _look in range(7):
+            world.clock.go_on(LOOK_SECONDS)
+            other.tick()
+        assert other.leads, "nobody else did within the time of a lease"
+        return
+    both(SIX + timedelta(minutes=14))
+    assert (world.scheduler.leads, other.leads) == (True, False)
+    assert world.processes.begun == {("daily", SIX): 1}
+    assert world.states() == ["ok"]
+
+
 def test_a_run_begun_by_hand_keeps_the_planned_one_out(tmp_path: Path) -> None:
     world = World(tmp_path, [HOURLY])
     claimed = world.ledger.claim(Run("daily", NOW, RUNNING, trigger=BY_HAND, started_at=NOW, host="one")).run

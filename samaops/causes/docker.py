@@ -41,6 +41,8 @@ _STATES = (
 )
 
 
+# What is read of the engine itself: the daily maintenance asks it for images too.
+_OF_ENGINE = ("docker.*", "release.*", "maintenance.images.unused")
 # Without the engine of one server nobody knows whether there is a way back.
 _WAY_BACK = codes("release.rollback.impossible")
 
@@ -49,7 +51,7 @@ def _of_engine(finding: Finding, site: Site) -> Effects:
     docker = site.settings.docker
     containers = docker.containers.get(finding.server or "", ()) if docker else ()
     inside = [effect for container in containers for effect in effects_of_container(site, container)]
-    return (*codes("docker.*", "release.*", server=finding.server), *_WAY_BACK, *inside)
+    return (*codes(*_OF_ENGINE, server=finding.server), *_WAY_BACK, *inside)
 
 
 @root(
@@ -57,9 +59,7 @@ def _of_engine(finding: Finding, site: Site) -> Effects:
     on=failed("docker.engine.unreachable"),
     rank=Rank.ENGINE,
     runbook="api-down",
-    effects=OfSite(
-        _of_engine, (*codes("docker.*", "release.*", server="SERVER"), *_WAY_BACK, *CONTAINER_GONE.shown)
-    ),
+    effects=OfSite(_of_engine, (*codes(*_OF_ENGINE, server="SERVER"), *_WAY_BACK, *CONTAINER_GONE.shown)),
 )
 def docker_down(finding: Finding, view: View) -> Root:
     """The engine does not answer."""

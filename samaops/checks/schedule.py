@@ -10,10 +10,12 @@ from samaops.checks.registry import Context, access_check, check
 from samaops.facts.schedule import (
     BY_HAND,
     DONE,
+    INTERRUPTED,
     LEASE_SECONDS,
     MISSED,
     OPEN,
     RUNNING,
+    WATCHING,
     JobFacts,
     Leader,
     Pause,
@@ -101,7 +103,7 @@ def missed(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
 def failed(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
     for job in facts.jobs:
         ended = next((run for run in job.runs if run.started_at and run.state not in OPEN), None)
-        if ended is None:
+        if ended is None or _is_begun_anew(job, ended):
             continue
         about = context.about(f"schedule/{job.name}")
         at = moment(ended.planned_at.timestamp())
@@ -120,6 +122,12 @@ def failed(facts: ScheduleFacts, context: Context) -> Iterator[Finding]:
         judge = about.crit if job.name == "backup" else about.warn
         hint = _command(context, f"explain {job.name}")
         yield judge(title, detail=ended.reason, evidence=evidence, hint=hint)
+
+
+def _is_begun_anew(job: JobFacts, ended: Run) -> bool:
+    """Return whether what looks each minute was ended with its scheduler, and the next process does so by now."""
+    goes_on = any(run.state == RUNNING and run.planned_at > ended.planned_at for run in job.runs)
+    return job.name in WATCHING and ended.state == INTERRUPTED and goes_on
 
 
 @check("schedule.run.late", ScheduleFacts)

@@ -30,6 +30,7 @@ from samaops.config.backup_settings import Backup
 from samaops.facts.backup_run import GUIDE, PARTIAL, PGBACKREST, WHOLE, Catalogue, Left, Manifest, Run, Survey
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.typed import ready
 
 STAGE = "backup store"
 _PROGRAM = Path(__file__).with_suffix(".sh")
@@ -174,7 +175,7 @@ class Store(Struct, frozen=True):
     def decoded_manifest(self, identifier: str, raw: bytes) -> Manifest:
         """Return what a manifest says. Raises ClientError."""
         try:
-            manifest = msgspec.json.decode(raw, type=Manifest)
+            manifest = msgspec.json.decode(raw, type=ready(Manifest))
         except (msgspec.MsgspecError, RecursionError) as error:
             raise _garbage(f"{MANIFEST}: {error}") from error
         if manifest.id != identifier or manifest.site != self.site:
@@ -360,7 +361,7 @@ def _garbage(words: str) -> ClientError:
 def _decoded(raw: bytes, identifier: str) -> Run:
     """Return a row. Raises ValueError with the reason where it is none, or that of another id."""
     try:
-        row = msgspec.json.decode(raw, type=Run)
+        row = msgspec.json.decode(raw, type=ready(Run))
     except RecursionError as error:
         raise ValueError(_("too deep")) from error
     if row.id != identifier:

@@ -16,6 +16,7 @@ from samaops.clients.shell import Completed, Shell
 from samaops.config.balancer_settings import BalancerCommands
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.typed import ready
 
 STAGE = "balancer commands"
 _MOST_MEMBERS = 200
@@ -68,7 +69,7 @@ def named(command: str, name: str) -> str:
 
 def _member(line: str) -> ListedMember:
     try:
-        member = msgspec.json.decode(line, type=ListedMember)
+        member = msgspec.json.decode(line, type=ready(ListedMember))
     except msgspec.DecodeError as error:
         text = _("a line of the list is not what it should be: {reason}")
         raise ClientError(FailureKind.GARBAGE, text.format(reason=str(error)[:200]), STAGE) from error

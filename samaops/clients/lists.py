@@ -12,6 +12,7 @@ from msgspec import Struct
 from samaops.clients.errors import ClientError
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.typed import ready
 
 _BLOCK_BYTES = 256 * 1024
 StructT = TypeVar("StructT", bound=Struct)
@@ -43,7 +44,7 @@ def written(items: Iterable[Struct]) -> BinaryIO:
 def read(file: BinaryIO, kind: type[StructT]) -> Iterator[StructT]:
     """Yield what a file holds, from its beginning; several may read it in turn, not side by side."""
     file.seek(0)
-    decoder = msgspec.json.Decoder(kind)
+    decoder = msgspec.json.Decoder(ready(kind))
     for line in file:
         yield decoder.decode(line)
 

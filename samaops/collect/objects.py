@@ -18,6 +18,7 @@ from samaops.config.backup_settings import Backup, BackupCopy
 from samaops.facts.objects import ELSEWHERE, ObjectCopyFacts, ObjectRun, ObjectsElsewhere
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.typed import ready
 from samaops.site.site import Site
 
 SCRIPT_SECONDS = 6.0
@@ -112,7 +113,7 @@ def runs_in(lines: Iterable[str]) -> tuple[ObjectRun, ...]:
     for line in lines:
         if line.startswith("run "):
             try:
-                runs.append(msgspec.json.decode(line[4:], type=ObjectRun))
+                runs.append(msgspec.json.decode(line[4:], type=ready(ObjectRun)))
             except msgspec.MsgspecError:
                 continue  # cut off, or written by hand: the list it names is not relied on then
     return tuple(sorted(runs, key=lambda run: (run.started_at, run.id), reverse=True))

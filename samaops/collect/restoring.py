@@ -17,6 +17,7 @@ from samaops.facts.backup_run import GUIDE, PGBACKREST, WHOLE, Catalogue, Manife
 from samaops.facts.restoring import Database, LiveTable, RestoringFacts, Session, Source
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.typed import ready
 
 LOOK_SECONDS = 20.0
 # To list an archive of a hundred thousand objects.
@@ -46,7 +47,7 @@ def look(server: DatabaseServer) -> RestoringFacts:
 
 def databases(server: DatabaseServer, seconds: float = LOOK_SECONDS) -> tuple[Database, ...]:
     """Return the databases of the cluster. Raises ClientError."""
-    return tuple(msgspec.convert(row, Database) for row in server.ask("databases", seconds))
+    return tuple(msgspec.convert(row, ready(Database)) for row in server.ask("databases", seconds))
 
 
 def with_survey(server: DatabaseServer, store: Store, seen: RestoringFacts) -> RestoringFacts:
@@ -70,7 +71,7 @@ def live(server: DatabaseServer, database: str) -> dict[str, LiveTable]:
 def sessions(server: DatabaseServer, database: str) -> tuple[Session, ...]:
     """Return who is in a database. Raises ClientError."""
     rows = server.ask("sessions", LOOK_SECONDS, {"database": database})
-    return tuple(msgspec.convert(row, Session) for row in rows)
+    return tuple(msgspec.convert(row, ready(Session)) for row in rows)
 
 
 def source(server: DatabaseServer, store: Store, wanted: str) -> tuple[Source, Manifest | None]:

@@ -37,7 +37,7 @@ def ledger(site: Site) -> Iterator[Target]:
         yield Target("ledger", site.settings.schedule, None, _SECONDS)
 
 
-@collects("schedule", ScheduleFacts, targets=ledger, feeds=CODES)
+@collects("schedule", ScheduleFacts, targets=ledger, feeds=(*CODES, PAUSES))
 def look(_section: object, site: Site, probe: Probe) -> ScheduleFacts:
     """Read the last runs of each job, who leads, and what is paused. Raises ClientError."""
     probe.stage("history")
@@ -72,7 +72,8 @@ def observe(site: Site) -> ScheduleFacts:
 
 
 def _ledger_to_be(site: Site) -> Iterator[Target]:
-    yield Target("ledger", site.settings.schedule, None, _SECONDS)
+    if not any(ledger(site)):  # else that look has the pauses too
+        yield Target("ledger", site.settings.schedule, None, _SECONDS)
 
 
 @collects(

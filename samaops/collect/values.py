@@ -11,6 +11,7 @@ import msgspec
 from samaops.clients.errors import ClientError
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.typed import ready
 
 TEXT_CHARACTERS = 200
 ValueT = TypeVar("ValueT")
@@ -79,6 +80,6 @@ class Answer(dict[str, Any]):
 def as_read(row: Mapping[str, Any], kind: type[ValueT]) -> ValueT:
     """Return a row as the struct that it is read into. Raises ClientError where it lacks a field, or has another kind."""
     try:
-        return msgspec.convert(row, kind)
+        return msgspec.convert(row, ready(kind))
     except msgspec.ValidationError as error:
         raise ClientError(FailureKind.ERROR, str(error)) from error

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct, ValidationError, convert, to_builtins
 
 from samaops.facts.backup_run import DatabaseProperties, Grades, Manifest, Survey
+from samaops.model.typed import ready
 
 # What our own databases are called. Nothing else is ever dropped.
 RESTORED, DRILL, REPLACED = "samaops_restore_", "samaops_drill_", "samaops_replaced_"
@@ -38,7 +39,7 @@ def mark_in(comment: str | None) -> Mark | None:
     """Return what a comment of ours says; None for anybody else's."""
     try:
         raw = json.loads(comment or "")
-        return convert(raw, Mark) if isinstance(raw, dict) and raw.get(_KEY) == 1 else None
+        return convert(raw, ready(Mark)) if isinstance(raw, dict) and raw.get(_KEY) == 1 else None
     except (ValueError, ValidationError):
         return None
 

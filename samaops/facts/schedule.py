@@ -27,7 +27,7 @@ FILES = "schedule.files"
 # What is paused: it is read also where no scheduler ever ran, since a job may be paused before its first run.
 PAUSES = "schedule.pauses"
 # A scheduler that has not renewed its lease for so long leads no more.
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 24.0
 
 
 class Run(Struct, frozen=True):

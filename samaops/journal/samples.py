@@ -21,6 +21,7 @@ from msgspec import Struct
 from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, Minute, Sample
 from samaops.i18n import _
 from samaops.journal.history import HistoryError, Journal, failures
+from samaops.model.typed import ready
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
@@ -349,7 +350,7 @@ def _pieces(row: Any) -> Iterator[Piece]:
 
 def _piece(row: Any) -> Piece:
     try:
-        figures = _decode(row.figures, type=Figures | None)
+        figures = _decode(row.figures, type=ready(Figures | None))
         if type(row.subject) is not str:
             raise _unreadable(row.at)
         return Piece(row.subject, row.at, tuple(_runs(row.states)), figures)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from samaops.i18n import _
+from samaops.model.typed import ready
 
 ValueT = TypeVar("ValueT")
 # The fields, keys and numbers that lead to a value.
@@ -39,7 +40,7 @@ def decode(value: Any, kind: type[ValueT], within: str = "") -> ValueT:
     Raises MisfitError when they do not fit, which names the place: after ``within``, where the value itself stands.
     """
     try:
-        return msgspec.convert(value, kind, str_keys=True)
+        return msgspec.convert(value, ready(kind), str_keys=True)
     except msgspec.ValidationError as error:
         place = written(_place(value, kind, error), within)
         raise MisfitError(_("{place}: not of the right kind").format(place=place or "?")) from error
@@ -87,7 +88,7 @@ def _place(value: Any, kind: Any, error: msgspec.ValidationError) -> Place:
 
 def _misfit(value: Any, kind: Any) -> _RawPlace:
     try:
-        msgspec.convert(value, kind, str_keys=True)
+        msgspec.convert(value, ready(kind), str_keys=True)
     except msgspec.ValidationError as error:
         return _raw_place(error)
     return ()

@@ -14,6 +14,7 @@ from samaops.model.cause import Cause, Fix, Verdict
 from samaops.model.encoding import MisfitError
 from samaops.model.finding import Finding
 from samaops.model.report import SCHEMA, Footprint, Report, ReportError
+from samaops.model.typed import ready
 
 # More is no report of a site: the lab has 200 findings.
 MOST_FINDINGS = 20_000
@@ -64,12 +65,12 @@ def decode(document: str) -> Report:
     Fields that this version does not know are left out, as those of a newer samaops; so are actions and differences.
     """
     try:
-        schema = msgspec.json.decode(document, type=_Schema).schema
+        schema = msgspec.json.decode(document, type=ready(_Schema)).schema
         if schema != SCHEMA:
             raise MisfitError(
                 _("its schema is {other!r} and not {schema}").format(other=schema[:80], schema=SCHEMA)
             )
-        read = msgspec.json.decode(document, type=_Document)
+        read = msgspec.json.decode(document, type=ready(_Document))
     except (msgspec.DecodeError, RecursionError) as error:  # a ValidationError names the place
         raise MisfitError(str(error)) from error
     return Report(

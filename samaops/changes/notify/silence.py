@@ -20,6 +20,7 @@ from samaops.facts.telling import SILENCES, Seen, Silence, SilencesFacts
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import duration, moment
+from samaops.model.typed import ready
 from samaops.site import chosen
 from samaops.site.commands import samaops
 from samaops.site.site import Site
@@ -86,7 +87,7 @@ def plan_silence(
         )
     wanted = Silencing(
         facts.next_number, code, subject, _text(ends), reason,
-        seen=msgspec.json.decode(seen.encode(), type=dict[str, Seen]),
+        seen=msgspec.json.decode(seen.encode(), type=ready(dict[str, Seen])),
     )  # fmt: skip
     notes = (
         _("It stays in samaops diagnose, in reports and in the exit code; it ends early when it gets worse."),

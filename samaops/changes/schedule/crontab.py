@@ -22,10 +22,12 @@ from samaops.changes.verbs import verb
 from samaops.config import cron
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
-from samaops.facts.schedule import FilesFacts
+from samaops.facts.schedule import FilesFacts, ScheduleFacts
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
-from samaops.site import jobs
+from samaops.site import chosen, jobs
+from samaops.site.commands import samaops
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 COMMENT = "schedule.comment"
@@ -50,6 +52,8 @@ _WORDS = {
 _MORE_THAN_ONE = re.compile(r"[;|`]|&&|\$\(|&\s*$")
 # Whose lines name a user after the time.
 _SYSTEM = re.compile(r"/etc/(crontab|cron\.d/.+)")
+# What cron looks at by itself; of a user's crontab anybody has a copy, and gives it back with crontab.
+_READ_BY_CRON = re.compile(r"/etc/(crontab|cron\.d/.+)|/var/spool/cron/(crontabs/)?[^/]+")
 # What people write on command lines and should not: no note of a plan keeps it.
 _SECRET = re.compile(r"(?i)((?:pass|pwd|secret|token)\w*['\"]?[=: ]\s*)\S+|(://[^/:@\s]*:)[^@\s]+(?=@)")
 # So many moments are compared to see whether two lines mean the same.
@@ -125,7 +129,7 @@ def _before_percent(command: str) -> str:
 def _looks(_site: Site, path: str) -> tuple[str, ...]:
     if not PurePosixPath(path).is_absolute():
         raise UsageError(_("{path}: a whole path, from the root").format(path=path))
-    return files.asked(path)
+    return (*files.asked(path), "schedule.leader")
 
 
 @verb("schedule import", looks=_looks)
@@ -167,7 +171,8 @@ def plan_import(snapshot: Snapshot, site: Site, path: str) -> Plan:
     )
     times = tuple(_time(line, planned[line.job], snapshot.taken_at) for line in taken)
     changed = tuple(_difference(path, content, after))
-    return replace(plan, steps=(step,), notes=(*changed, *times, *stays, *_unconfirmed(site, planned)))
+    after_it = (*_unconfirmed(site, planned), *_not_yet(snapshot, site, path))
+    return replace(plan, steps=(step,), notes=(*changed, *times, *stays, *after_it))
 
 
 def commented(content: str, numbers: Sequence[int], *, is_back: bool = False) -> str:
@@ -202,6 +207,18 @@ def _unconfirmed(site: Site, planned: dict[str, jobs.Job]) -> Iterator[str]:
     if weekly is not None and site.settings.backup is not None and "--confirm" not in weekly.words:
         text = _('Backups that have expired go only with: [schedule.jobs.{job}] confirm = "{site}"')
         yield text.format(job=cron.CONFIRMED, site=site.name)
+
+
+def _not_yet(snapshot: Snapshot, site: Site, path: str) -> Iterator[str]:
+    """Yield what is left to do: cron does not read a copy of a user's crontab, and somebody has to begin the jobs from now on."""
+    if not _READ_BY_CRON.fullmatch(path):
+        text = _("cron does not read this file; then: {command}")
+        yield text.format(command=f"crontab {operands(path)}")
+    leads = next((facts.leader for _seen, facts in snapshot.facts_of(ScheduleFacts)), None)
+    if leads is None or leads.until <= snapshot.taken_at:
+        command = chosen.same(samaops(site, "schedule install systemd"))
+        text = _("No scheduler runs yet, so nothing begins these jobs; then: {command}")
+        yield text.format(command=command)
 
 
 def _stays(line: Line, planned: dict[str, jobs.Job]) -> str:

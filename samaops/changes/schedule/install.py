@@ -20,7 +20,7 @@ from samaops.config import places
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.schedule import FilesFacts, FoundFile, ScheduleFacts
-from samaops.i18n import _
+from samaops.i18n import _, joined
 from samaops.journal import lock_directory
 from samaops.model.plan import Plan
 from samaops.site.commands import typed
@@ -73,6 +73,10 @@ def plan_install(snapshot: Snapshot, site: Site, kind: str, directory: str) -> P
     if not steps:
         return replace(plan, nothing_to_do=_("all of it is there"))
     notes = tuple(_("then: {command}").format(command=command) for command in _AFTER[kind])
+    keyless = units.servers_of_no_key(site) if kind == "compose" else ()
+    if keyless:
+        text = _("the container has no SSH key of yours: set key_file and known_hosts of {servers}")
+        notes = (text.format(servers=joined(keyless)), *notes)
     return replace(plan, steps=tuple(steps), notes=notes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from samaops.config.consistency import sections
 from samaops.config.secrets import Secret
+from samaops.config.settings import Ssh
 from samaops.errors import RefusedError
 from samaops.i18n import _
 from samaops.site import jobs, shell_words
@@ -29,6 +31,11 @@ _STOP_SECONDS = 90
 # Beside the limit of the run itself: systemd ends what samaops did not.
 _SPARE_SECONDS = 300
 
+# What the configuration names to be written.
+_WRITTEN = {"log", "lock_directory"}
+# A host's name has 64 characters at most.
+_MOST_HOST_CHARACTERS = 50
+
 
 class Place(Struct, frozen=True):
     """Where and as whom samaops runs here: the program, the user, its state, where changes are locked."""
@@ -42,7 +49,7 @@ class Place(Struct, frozen=True):
 def require_plain(site: Site, place: Place) -> None:
     """Raise RefusedError for a name that one of the files would not hold as it is: each reads other signs in its own way."""
     config = str(site.configuration.absolute()) if site.configuration else ""
-    paths = (config, place.state, place.locks, str(site.settings.maintenance.log))
+    paths = (config, place.state, place.locks, str(site.settings.maintenance.log), *_named_files(site))
     for name in (site.name, *paths):  # that of the site stands in comments and a description
         if not name.isprintable() or "%" in name or (name in paths and _ACTS.search(name)):
             text = _("{name} cannot be written into such a file: letters, digits, spaces and /._+@,=~- can")
@@ -139,14 +146,18 @@ def cron(site: Site, place: Place) -> dict[str, str]:
     return {"samaops-schedule": f"{_head(site)}{environment}{lines}"}
 
 
-def compose(site: Site, _place: Place) -> dict[str, str]:
-    """Return a file for docker compose: the scheduler in a container of an image that has samaops."""
+def compose(site: Site, place: Place) -> dict[str, str]:
+    """Return a file for docker compose: the scheduler in a container of an image that has samaops.
+
+    Its machine has a name of its own, always the same: by that the scheduler knows which runs its own machine began.
+    """
     secrets = sorted({name for name, _variable in _secrets(site)})
     given = "".join(
         f'      {variable}: \'{{"file": "/run/secrets/{name}"}}\'\n' for name, variable in _secrets(site)
     )
     named = "".join(f"      - {name}\n" for name in secrets)
     files = "".join(f"  {name}:\n    file: {CREDENTIALS / name}\n" for name in secrets)
+    mounted = "".join(f"      - {path}:{path}:ro\n" for path in _named_files(site))
     listed = f"    secrets:\n{named}" if secrets else ""
     declared = f"secrets:\n{files}" if secrets else ""
     body = f"""services:
@@ -155,17 +166,18 @@ def compose(site: Site, _place: Place) -> dict[str, str]:
     command: ["samaops", "--config", "/etc/samaops/config.toml", "schedule", "run"]
     # The first process ends what a job left behind.
     init: true
+    hostname: {socket.gethostname()[:_MOST_HOST_CHARACTERS]}-samaops
     restart: unless-stopped
     stop_grace_period: {_STOP_SECONDS}s
     read_only: true
-    tmpfs: [/tmp, /run/samaops]
+    tmpfs: [/tmp, {place.locks}]
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]
     environment:
       XDG_STATE_HOME: /var/lib/samaops/state
 {given}{listed}    volumes:
       - {site.configuration and site.configuration.absolute()}:/etc/samaops/config.toml:ro
-      - samaops-state:/var/lib/samaops/state
+{mounted}      - samaops-state:/var/lib/samaops/state
 volumes:
   samaops-state: {{}}
 {declared}"""
@@ -213,6 +225,26 @@ def _secrets(site: Site) -> Iterator[tuple[str, str]]:
             value = getattr(section, name)
             if isinstance(value, Secret) and value.env is not None:
                 yield value.env, "SAMAOPS_" + "__".join(str(part).upper() for part in (*key, name))
+
+
+def _named_files(site: Site) -> tuple[str, ...]:
+    """Return the files that the configuration names to be read: keys, known hosts, authorities, templates, playbooks."""
+    found = {
+        str(value)
+        for _key, section in sections(site.settings)
+        for name in section.model_fields_set - _WRITTEN
+        if isinstance(value := getattr(section, name), Path)
+    }
+    return tuple(sorted(found))
+
+
+def servers_of_no_key(site: Site) -> tuple[str, ...]:
+    """Return the servers to which samaops logs in with what lies in its user's home, which no container has."""
+    return tuple(
+        name
+        for name, server in site.settings.servers.items()
+        if isinstance(server.ssh, Ssh) and not {"key_file", "known_hosts"} <= server.ssh.model_fields_set
+    )
 
 
 def _hardening(site: Site, place: Place) -> str:

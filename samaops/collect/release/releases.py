@@ -22,6 +22,7 @@ from samaops.collect.sections import complaints_of, cut
 from samaops.facts.release import SCHEMA, Entry, Recorded, ReleaseFacts, ReleaseImage, holder_name, short
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.typed import ready
 from samaops.site.releases import servers
 from samaops.site.site import Site
 
@@ -98,7 +99,7 @@ def _entries(lines: Sequence[str]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
             archives[first.removesuffix(".tar")] = int(second)
         elif word == "record":
             try:
-                recorded = convert(json.loads(second), Recorded)
+                recorded = convert(json.loads(second), ready(Recorded))
                 seen_at = float(first)
             except (ValueError, ValidationError) as error:
                 unreadable.append(f"{second[:60]}: {error}")

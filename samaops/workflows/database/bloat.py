@@ -17,6 +17,7 @@ from samaops.i18n import _, joined, number
 from samaops.model.failure import FailureKind
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.model.typed import ready
 from samaops.site.commands import as_superuser, typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
@@ -139,7 +140,7 @@ def estimate_of_index(row: look.Row, best: float | None) -> Estimate:
 
 
 def _widths(row: look.Row) -> list[ColumnWidth]:
-    return msgspec.convert(row["columns"] or [], list[ColumnWidth], strict=False)
+    return msgspec.convert(row["columns"] or [], ready(list[ColumnWidth]), strict=False)
 
 
 def _scaled(row: look.Row, pages: float) -> float:

@@ -19,7 +19,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan
 from samaops.model.quantities import moment
 from samaops.model.table import Column, Table
-from samaops.site import chosen, redaction
+from samaops.site import chosen, jobs, redaction
 from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows import change, explain
@@ -37,7 +37,7 @@ def plan(site: Site, code: str, subject: str, until: datetime, reason: str) -> P
         code, _at, subject = code.partition("@")
     explain.require_known(Selection(only=(code,)))
     findings = _findings(site, code)
-    subject = _subject(subject, findings) if subject else ""
+    subject = _subject(subject, findings, _jobs(site, code)) if subject else ""
     seen = {
         finding.key: encoding.encode(seen_of(finding))
         for finding in findings
@@ -59,9 +59,15 @@ def _findings(site: Site, code: str) -> tuple[Finding, ...]:
     )
 
 
-def _subject(subject: str, findings: tuple[Finding, ...]) -> str:
+def _jobs(site: Site, code: str) -> tuple[str, ...]:
+    """Return the subjects of a code that has one for each job, also of those that have not run yet."""
+    is_of_jobs = code.startswith("schedule.run")
+    return tuple(f"schedule/{job.name}" for job in jobs.all_of(site)) if is_of_jobs else ()
+
+
+def _subject(subject: str, findings: tuple[Finding, ...], more: tuple[str, ...] = ()) -> str:
     """Return a subject in full: what follows its system is enough where that is the only one. Raises UsageError."""
-    known = tuple(dict.fromkeys(finding.subject for finding in findings))
+    known = tuple(dict.fromkeys((*(finding.subject for finding in findings), *more)))
     if not known or subject in known:
         return subject
     short = [each for each in known if each.partition("/")[2] == subject]

@@ -42,7 +42,8 @@ def listed(site: Site) -> Table:
     shown: tuple[Row, ...] = tuple(redaction.redacted(rows, site))
     answer = _answer(facts, zone)
     is_led = facts.leader is not None and facts.leader.until > facts.taken_at
-    commands = () if is_led else (typed(site, "schedule run"),)
+    is_begun_otherwise = facts.leader is None and any(job.runs for job in facts.jobs)
+    commands = () if is_led or is_begun_otherwise else (typed(site, "schedule run"),)
     return Table("schedule", columns, shown, _("No job is planned"), notes, answer, commands=commands)
 
 
@@ -55,7 +56,7 @@ def explained(site: Site, name: str) -> Table:
     coming = [_coming(job, moment, facts, zone) for moment in islice(job.after(facts.taken_at), SHOWN)]
     past = [_past(run, zone) for run in seen.runs[:SHOWN]]
     columns = (
-        Column("when", _("when")),
+        Column("when", _("when"), is_copied=True),
         Column("how", _("how it ended")),
         Column("took", _("took")),
         Column("reason", _("why")),
@@ -138,6 +139,12 @@ def _answer(facts: ScheduleFacts, zone: tzinfo) -> str:
         if job.next_at and not paused(facts.pauses, job.name, job.next_at)
     ]
     is_planned = any(job.next_at for job in facts.jobs)
+    newest = max(
+        (job.runs[0] for job in facts.jobs if job.runs), key=lambda run: run.planned_at, default=None
+    )
+    if leader is None and newest is not None:  # cron or timers begin them, or somebody does
+        text = _("No scheduler was ever run; the last run that was begun otherwise is {job}, {moment}")
+        return text.format(job=newest.job, moment=_said(newest.planned_at, zone))
     if leader is None:
         return _("No scheduler was ever run: nothing is begun")
     if leader.until <= facts.taken_at:

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from samaops.config import files
 from samaops.facts.schedule import Run
 from samaops.journal.owner import process_start
 from samaops.site.jobs import Job
+from samaops.workflows.schedule import last_words
 
 logger = logging.getLogger(__name__)
 # The shell waits for its program when a signal comes, which the whole group gets, and writes down how that ended.
@@ -36,14 +37,16 @@ exit "$code"
 """
 KEPT_DAYS = 60
 LARGEST_LOG_BYTES = 64 * 1024 * 1024
-_LAST_BYTES, _LAST_CHARACTERS = 8192, 300
+# Of its output its beginning and its end say how it ended.
+_READ_BYTES = 8192
 
 
 class Ended(Struct, frozen=True):
-    """How a process ended: its exit code, None where nobody saw it, and the last line that it wrote."""
+    """How a process ended: its exit code, None where nobody saw it; why, by what it wrote; when, where that was written down."""
 
     exit_code: int | None
     words: str = ""
+    at: datetime | None = None
 
 
 class Processes(Protocol):
@@ -107,7 +110,7 @@ class GroupProcesses:
         if self.lives(run):
             return None
         log = run.log if self._is_ours(run.log) else ""
-        return Ended(_exit_code(log), _last_words(log))
+        return Ended(_exit_code(log), _last_words(log), _exit_time(log))
 
     def _is_ours(self, log: str) -> bool:
         """Return whether a log is one of a run here: who may write the ledger could name any file, to have it told."""
@@ -171,16 +174,23 @@ def _exit_code(log: str) -> int | None:
         return None
 
 
+def _exit_time(log: str) -> datetime | None:
+    """Return when a run ended that nobody waited for: when its exit code was written down."""
+    try:
+        return datetime.fromtimestamp(_exit_file(Path(log)).stat().st_mtime, timezone.utc) if log else None
+    except OSError:
+        return None
+
+
 def _last_words(log: str) -> str:
-    """Return the last line that says something, the advice behind it left out; "" where none can be read."""
+    """Return why a run ended so, by its beginning and its end; "" where nothing can be read."""
     if not log:
         return ""
     try:
         with Path(log).open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
-            lines = file.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
+            first, size = file.read(_READ_BYTES), file.seek(0, os.SEEK_END)
+            file.seek(max(len(first), size - _READ_BYTES))
+            last = file.read(_READ_BYTES)
     except OSError:
         return ""
-    squeezed = [line for line in (" ".join(line.split()) for line in reversed(lines)) if line]
-    saying = (line for line in squeezed if not line.startswith("-> "))
-    return next(saying, next(iter(squeezed), ""))[:_LAST_CHARACTERS]
+    return last_words.why((first + last).decode("utf-8", "replace"))

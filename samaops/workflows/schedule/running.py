@@ -91,7 +91,7 @@ class Running:
                 active.run,
                 state=state,
                 reason=reason or active.run.reason,
-                ended_at=now,
+                ended_at=ended.at or now,
                 exit_code=ended.exit_code,
             )
             self._book.update(run)

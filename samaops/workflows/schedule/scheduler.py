@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 # What begins so long after its time was not missed.
 ON_TIME_SECONDS = 90.0
 RENEW_SECONDS = 10.0
+# Who does not lead asks more often: the lease and this are half a minute at most.
+ASK_SECONDS = 4.0
 # A clock that differs by more from the time that passed was set.
 _CLOCK_SECONDS = 60.0
 # How long a run waits for another one before it is left out.
@@ -97,6 +99,9 @@ class Scheduler:
         self._pauses: Sequence[Pause] = ()
         self._seen: tuple[datetime, float] | None = None
         self._renewed = self._looked_around = self._pruned = float("-inf")
+        # While nobody could read the ledger its leader went on: that one comes first when it can be read again.
+        self._is_blind = False
+        self._gives_way_until = float("-inf")
         self._gap = ""
         self._follows = ""
         self._one_at_a_time = threading.Lock()
@@ -148,9 +153,13 @@ class Scheduler:
     def _lead(self, now: datetime, passed: float) -> bool:
         """Return whether we lead, having renewed that where it is time."""
         was_frozen = passed - self._renewed > LEASE_SECONDS
-        if passed - self._renewed < RENEW_SECONDS:
+        if passed - self._renewed < (RENEW_SECONDS if self._leader else ASK_SECONDS):
             return self._leader is not None
         before = self._leader or self._book.leader()
+        if self._gives_way(before, passed):
+            self._renewed = passed
+            self._stand_by(before)
+            return False
         try:
             leader = self._book.lead(self._owner, now, _zone_name(self._jobs))
             is_new = leader is not None and (self._leader is None or self._leader.epoch != leader.epoch)
@@ -161,6 +170,7 @@ class Scheduler:
         self._renewed = passed
         if leader is None:
             self._stand_by(before)
+            self._look_after_ours(now, passed)
             return False
         self._leader = leader
         return True
@@ -177,8 +187,17 @@ class Scheduler:
                     self._put_cursor(name, now)
             self._renewed = passed
             return True
-        self._leader = None
+        self._leader, self._is_blind = None, True
         return False
+
+    def _gives_way(self, before: Leader | None, passed: float) -> bool:
+        """Return whether to leave the lead, for as long as a lease lasts, to who had it when the ledger was lost to all."""
+        if self._leader is not None or before is None:  # we lead, or it still cannot be read
+            return False
+        if self._is_blind:
+            self._is_blind, self._gives_way_until = False, passed + LEASE_SECONDS
+        ours = (self._owner.host, self._owner.pid, self._owner.process_start)
+        return passed < self._gives_way_until and (before.host, before.pid, before.process_start) != ours
 
     def _stand_by(self, other: Leader | None) -> None:
         """Begin nothing more: another one leads."""
@@ -190,6 +209,26 @@ class Scheduler:
         elif other is not None:
             text = _("{user} on {host}, process {pid}, leads; this one stands by")
             self._say_once(text.format(user=other.user, host=other.host, pid=other.pid))
+
+    def _look_after_ours(self, now: datetime, passed: float) -> None:
+        """See to what an earlier scheduler of this machine began: who leads elsewhere sees neither its process nor its end."""
+        for run in self._book.open_runs():
+            began = run.started_at or run.planned_at
+            is_beginning = not run.pid and now < began + timedelta(seconds=_BEGINNING_SECONDS)
+            is_ours = run.host == self._owner.host and run.state == RUNNING and not is_beginning
+            if not is_ours or run.number in self._runs.active:
+                continue
+            if self._processes.lives(run):
+                self._go_on_with(run, now, passed)
+            else:
+                self._close_lost(run, now)
+
+    def _go_on_with(self, run: Run, now: datetime, passed: float) -> None:
+        """Watch a run that goes on here and was begun by an earlier scheduler; one begun by hand has who watches it."""
+        job = self._jobs.get(run.job)
+        if run.trigger != BY_HAND and job is not None:
+            began = passed - (now - (run.started_at or now)).total_seconds()
+            self._runs.active[run.number] = Active(run, job, self._runs.limit(job), began)
 
     def _say_once(self, text: str) -> None:
         if text != self._follows:
@@ -222,9 +261,8 @@ class Scheduler:
                 else:
                     self._waiting[run.number] = run
             elif self._goes_on(run, now):
-                if run.host == self._owner.host and run.trigger != BY_HAND and job is not None:
-                    began = passed - (now - (run.started_at or now)).total_seconds()
-                    self._runs.active[run.number] = Active(run, job, self._runs.limit(job), began)
+                if run.host == self._owner.host:
+                    self._go_on_with(run, now, passed)
             else:
                 self._close_lost(run, now)
         if passed - self._pruned >= _DAY_SECONDS:
@@ -247,7 +285,7 @@ class Scheduler:
             self._runs.close(run, INTERRUPTED, _("it ended together with its scheduler or its machine"), now)
             return
         state, reason = outcome_of(ended)
-        self._runs.close(replace(run, exit_code=ended.exit_code), state, reason, now)
+        self._runs.close(replace(run, exit_code=ended.exit_code), state, reason, ended.at or now)
 
     def _goes_on(self, run: Run, now: datetime) -> bool:
         """Return whether the run of a row goes on; of one on another machine, until its limit and some more."""
@@ -362,7 +400,7 @@ class Scheduler:
             return
         blocking = [run for run in others if run.job in job.beside_none_of]
         if blocking:
-            text = _("waits for the end of {job}").format(job=blocking[0].job)
+            text = _("{job} still went on").format(job=blocking[0].job)
             self._let_wait(self._row(job, planned, WAITING, trigger, text))
             return
         text = self._gap if trigger == CAUGHT_UP else ""
@@ -378,8 +416,14 @@ class Scheduler:
     def _overlap(self, job: Job, row: Run, same: Sequence[Run], passed: float) -> None:
         """Deal with a run whose predecessor still goes on, as the configuration has it."""
         first = same[0]
-        text = _("the run of {moment} still goes on: process {pid} on {host}")
-        reason = text.format(moment=_said(first.planned_at), pid=first.pid, host=first.host)
+        text = (
+            _("the run of {moment} has not begun yet: {reason}")
+            if first.state == WAITING
+            else _("the run of {moment} still goes on: process {pid} on {host}")
+        )
+        reason = text.format(
+            moment=_said(first.planned_at), pid=first.pid, host=first.host, reason=first.reason
+        )
         ours = [self._runs.active[run.number] for run in same if run.number in self._runs.active]
         is_queue_free = not any(run.state == WAITING for run in same)
         if job.overlap == "replace" and ours and is_queue_free:
@@ -423,7 +467,11 @@ class Scheduler:
             if reason:
                 self._runs.close(run, SKIPPED, reason, now)
                 continue
-            begun = replace(run, state=RUNNING, started_at=now, host=self._owner.host, epoch=self._epoch)
+            text = _("begun {time} late: {reason}")
+            late = text.format(time=duration((now - run.planned_at).total_seconds()), reason=run.reason)
+            begun = replace(
+                run, state=RUNNING, started_at=now, host=self._owner.host, epoch=self._epoch, reason=late
+            )
             self._book.update(begun)
             self._runs.start(job, begun, now, passed)
 

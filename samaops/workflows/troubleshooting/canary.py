@@ -26,6 +26,7 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Operation, Outcome, Plan
 from samaops.model.report import Report, ReportError, worst_first
 from samaops.model.status import Status
+from samaops.model.typed import ready
 from samaops.site import redaction
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
@@ -82,7 +83,7 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
     """
     redis = _redis(site)
-    published = convert(plan.steps[0].operation.arguments, Canary)
+    published = convert(plan.steps[0].operation.arguments, ready(Canary))
     world, started = _TimedWorld(site), time.monotonic()
     with ResultWatch(site, redis, published.task_id) as watch:
         report = change.apply(site, plan, wait_seconds, world)

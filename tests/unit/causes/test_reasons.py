@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_a_service_is_down_for_what_ended_it_and_not_for_what_a_client_was_refus
 
 
 def test_what_ended_again_and_again_and_serves_since_is_not_said_to_crash() -> None:
-    lately = {
+    lately: dict[str, Any] = {
         "state": "running",
         "restart_count": 6,
         "reason": "",

@@ -131,6 +131,14 @@ def test_a_run_that_goes_on_has_not_gone_well() -> None:
     assert section.status == "unknown"
 
 
+def test_a_process_that_looks_each_minute_has_looked_in_all_but_its_last() -> None:
+    looking = Run("sample", months.NIGHT, RUNNING, started_at=months.NIGHT, count=30)
+    stopped = Run("sample", months.NIGHT, "interrupted", started_at=months.NIGHT, count=12)
+    table = maintenance(runs=(looking, stopped)).table
+    assert (table.rows[0]["well"], table.rows[0]["failed"]) == (40, 1)
+    assert table.answer == "1 run of a job missed or failed; 1 run has not ended"
+
+
 # The objectives.
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from samaops.changes.run.operations import run
 from samaops.changes.schedule import crontab, units
@@ -17,14 +19,14 @@ from samaops.changes.schedule.crontab import Line, commented, lines_of
 from samaops.changes.schedule.units import Place
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError
-from samaops.facts.schedule import FilesFacts
+from samaops.facts.schedule import FilesFacts, Leader
 from samaops.model.plan import Plan
 from samaops.site import jobs
 from samaops.site.site import Site
 from samaops.workflows import change
 from tests.unit.changes.test_plans import snapshot
 from tests.unit.checks.judging import seen
-from tests.unit.schedule.files import CRONTAB, holding
+from tests.unit.schedule.files import CRONTAB, holding, schedule
 
 PLACE = Place("/usr/bin/python3 -m samaops", "ops", "/var/lib/samaops/state", "/run/samaops")
 
@@ -269,3 +271,38 @@ def test_a_name_that_a_unit_would_not_hold_as_it_is_is_refused(path: str) -> Non
 def test_ordinary_names_are_not() -> None:
     site = Site(Settings(site="Côte d'Ivoire (nord): 2"), configuration=Path("/etc/sama ops/été.toml"))
     units.require_plain(site, units.Place("/usr/bin/samaops", "root", "/root/.local/state", "/run/samaops"))
+
+
+def test_after_an_import_is_said_what_is_left_to_do() -> None:
+    """A copy of crontab -l does nothing by itself, and without a scheduler nothing runs any more."""
+    notes = imported(CRONTAB).notes
+    assert "cron does not read this file; then: crontab /c" in notes
+    assert (
+        "No scheduler runs yet, so nothing begins these jobs; then: samaops schedule install systemd" in notes
+    )
+    until = snapshot().taken_at + timedelta(seconds=20)
+    leader = Leader("control", 1, "", "ops", snapshot().taken_at, until, 1, "")
+    both = snapshot(
+        seen("schedule_files/files", holding("/etc/cron.d/x", CRONTAB.replace(" /usr", " root /usr"))),
+        seen("schedule/ledger", replace(schedule(), leader=leader)),
+    )
+    led = crontab.plan_import(both, site_with(), "/etc/cron.d/x")
+    assert led.steps
+    assert not any("then: " in note for note in led.notes)
+
+
+def test_a_container_has_the_files_that_the_configuration_names_and_a_name_that_stays() -> None:
+    login = {"key_file": "/etc/samaops/key", "known_hosts": "/etc/samaops/known_hosts"}
+    settings = {
+        "servers": {"db": {"address": "10.0.0.1", "ssh": login}, "api": {"address": "10.0.0.2"}},
+        "safety": {"lock_directory": "/var/lock/samaops"},
+    }
+    site = Site(Settings.model_validate(settings), configuration=Path("/etc/samaops/config.toml"))
+    place = replace(PLACE, locks="/var/lock/samaops")
+    text = units.compose(site, place)["compose.samaops.yml"]
+    for path in login.values():
+        assert f"      - {path}:{path}:ro\n" in text
+    assert "tmpfs: [/tmp, /var/lock/samaops]" in text
+    assert f"    hostname: {socket.gethostname()[:50]}-samaops\n" in text
+    assert "daily_maintenance.log" not in text
+    assert units.servers_of_no_key(site) == ("api",)

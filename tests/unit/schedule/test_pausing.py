@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from samaops.collect import registry
 from samaops.config.settings import Settings
 from samaops.errors import UsageError
-from samaops.facts.schedule import Pause
+from samaops.facts.schedule import BY_HAND, OK, Pause, Run, ScheduleFacts
+from samaops.facts.selection import Selection
 from samaops.i18n import use_language
 from samaops.journal.history import Journal, database_of
 from samaops.journal.ledger import Ledger
 from samaops.site import jobs
 from samaops.site.site import Site
 from samaops.workflows import change
+from samaops.workflows.notify import silences
 from samaops.workflows.schedule import listing
 
 NOW = datetime.now(timezone.utc)
@@ -80,3 +83,35 @@ def test_a_pause_hides_the_next_run_only_where_it_outlasts_it(site: Site, ledger
         rows = {row["job"]: row for row in listing.listed(site).rows}
         assert (rows["weekly"]["next"] == "paused") is is_hidden
         assert rows["weekly"]["paused"]
+
+
+def test_jobs_that_cron_begins_are_not_told_as_begun_by_nobody(site: Site, ledger: Ledger) -> None:
+    untouched = listing.listed(site)
+    assert untouched.answer == "No scheduler was ever run: nothing is begun"
+    assert untouched.commands == ("samaops schedule run",)
+    ledger.prepare()
+    ledger.claim(Run("daily", datetime(2026, 6, 1, 6, tzinfo=timezone.utc), OK, trigger=BY_HAND))
+    shown = listing.listed(site)
+    assert (
+        shown.answer
+        == "No scheduler was ever run; the last run that was begun otherwise is daily, 2026-06-01 06:00"
+    )
+    assert shown.commands == (), "it would run the jobs twice"
+
+
+def test_a_job_that_has_not_run_yet_can_be_silenced(site: Site) -> None:
+    until = NOW + timedelta(hours=2)
+    plan = silences.plan(site, "schedule.run.failed", "weekly", until, "a migration")
+    assert plan.target == "schedule.run.failed@schedule/weekly"
+    with pytest.raises(UsageError, match="did you mean schedule/weekly"):
+        silences.plan(site, "schedule.run.failed", "schedule/weekley", until, "a migration")
+
+
+def test_who_asks_for_the_scheduler_by_its_name_sees_the_ledger_once(site: Site, tmp_path: Path) -> None:
+    def looks(code: str) -> list[type]:
+        found = registry.collectors(site, Selection(only=(code,)))
+        return [look.facts_type for look in found if look.facts_type is ScheduleFacts]
+
+    assert looks("schedule.pauses") == looks("schedule") == [ScheduleFacts], "before the first run"
+    (tmp_path / "samaops" / "schedule").mkdir(parents=True)
+    assert looks("schedule.pauses") == looks("schedule") == [ScheduleFacts]

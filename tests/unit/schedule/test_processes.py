@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from samaops.facts.schedule import FAILED, INTERRUPTED, KILLED, OK, RUNNING, SKIPPED, TIMED_OUT, WARNING, Run
+from samaops.i18n import use_language
 from samaops.journal.owner import Owner, process_start
 from samaops.site.jobs import Job
+from samaops.workflows.schedule import last_words
 from samaops.workflows.schedule.book import Book
 from samaops.workflows.schedule.outcomes import outcome_of
 from samaops.workflows.schedule.processes import Ended, GroupProcesses
@@ -46,7 +48,9 @@ def test_a_run_has_its_exit_code_and_its_last_words(tmp_path: Path) -> None:
     await_(lambda: of.ended_yet(run))
     assert of.ended(run) == Ended(3, "two")
     assert Path(run.log).stat().st_mode & 0o777 == 0o600
-    assert processes(tmp_path).ended(run) == Ended(3, "two"), "another scheduler can tell it too"
+    seen = processes(tmp_path).ended(run)
+    assert seen is not None
+    assert (seen.exit_code, seen.words) == (3, "two"), "another scheduler can tell it too"
 
 
 @pytest.mark.parametrize(
@@ -58,6 +62,58 @@ def test_the_advice_behind_a_message_is_not_why_a_run_failed(tmp_path: Path, scr
     run = of.start(Run("daily", NOW, RUNNING, number=7), shell_job(script))
     await_(lambda: of.ended_yet(run))
     assert of.ended(run) == Ended(1, words)
+
+
+DOCKER_DOWN = """✗ CRITICAL  The Docker engine of server workers is down
+   confirmed · docker/workers
+   for  docker ps: Cannot connect to the Docker daemon at
+
+✗ docker       23 ok, 1 critical, 9 skipped
+1 critical, 74 ok · 3.0 s
+"""
+LEFT_PARTIAL = """▲ WARNING  Done and verified: Back up samaconso into
+           /data/backups/postgresql/samaops
+
+1. Back up samaconso into /data/backups/postgresql/samaops  (done and verified)
+     brought: 2.5 MB in 12 s
+
+▲ warning  20261129T165707Z-1596 is left out: 20261129T165404Z-353d.partial was
+           left by a run that died, and is removed
+     backup/20261129T165707Z-1596
+
+▲ backup       1 warning
+1 warning · 12.8 s
+Whoever alters a table waits until the dump has ended, and may end it; a table
+that others have locked is waited for at most 60 s
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (DOCKER_DOWN, "The Docker engine of server workers is down"),
+        (
+            LEFT_PARTIAL,
+            "Done and verified: Back up samaconso into /data/backups/postgresql/samaops; 20261129T165707Z-1596 is left out:"
+            " 20261129T165404Z-353d.partial was left by a run that died, and is removed",
+        ),
+        (
+            "samaops: weekly still goes on: process 3043 on control-a, since\n2026-11-29 16:50 UTC\n  -> samaops x\n",
+            "samaops: weekly still goes on: process 3043 on control-a, since 2026-11-29 16:50 UTC",
+        ),
+        ("Segmentation fault\n", "Segmentation fault"),
+        ("", ""),
+    ],
+)
+def test_why_a_run_ended_so_is_its_answer_and_no_piece_of_a_sentence(output: str, words: str) -> None:
+    assert last_words.why(output) == words
+
+
+def test_the_answer_is_found_in_french_too() -> None:
+    use_language("fr")
+    assert (
+        last_words.why("▲ AVERTISSEMENT  Un disque est plein\n\n1 avertissement\n") == "Un disque est plein"
+    )
 
 
 def test_what_a_run_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
@@ -114,9 +170,13 @@ def test_a_run_that_outlives_its_scheduler_is_taken_over_by_the_next_one(tmp_pat
     assert [run.pid for run in second.running] == [begun.pid]
     gate.touch()
     await_(lambda: not processes(tmp_path).lives(begun))
+    ended_at = datetime(2026, 6, 1, 6, 1, 30, tzinfo=timezone.utc)
+    os.utime(begun.log + ".exit", (ended_at.timestamp(), ended_at.timestamp()))
+    clock.go_on(3600)
     second.tick()
     (row,) = ledger.last("daily", 5)
     assert (row.state, row.exit_code, row.epoch) == (WARNING, 1, 1)
+    assert row.ended_at == ended_at, "when its exit code was written, not when somebody looked"
 
 
 def test_how_a_run_ended_is_told_by_its_exit_code() -> None:

@@ -19,7 +19,7 @@ from samaops.journal.ledger import Ledger
 from samaops.journal.owner import Owner
 from samaops.site.jobs import Job
 from samaops.workflows.schedule.book import Book
-from samaops.workflows.schedule.foreground import CronTrigger
+from samaops.workflows.schedule.foreground import LOOK_SECONDS, CronTrigger
 from samaops.workflows.schedule.scheduler import Scheduler
 from tests.unit.schedule.simulation import (
     DAKAR,
@@ -227,6 +227,54 @@ def test_another_takes_over_within_half_a_minute_and_who_was_frozen_does_nothing
     assert dict(world.processes.begun) == begun
 
 
+@pytest.mark.parametrize("killed_after", [0.1, 9.9])
+@pytest.mark.parametrize("looks_after", [0.5, 3.0, 4.9])
+def test_of_two_that_look_every_few_seconds_the_other_one_leads_within_half_a_minute(
+    tmp_path: Path, killed_after: float, looks_after: float
+) -> None:
+    world = World(tmp_path, [HOURLY])
+    other = world.another("two", 9)
+    world.until(NOW + timedelta(seconds=10 + killed_after), LOOK_SECONDS)
+    killed, took = world.clock.passed(), 0.0
+    world.clock.go_on(looks_after)
+    while not other.leads:
+        other.tick()
+        took = world.clock.passed() - killed
+        world.clock.go_on(LOOK_SECONDS)
+    assert took <= 30.0
+
+
+def test_what_a_killed_leader_began_is_closed_by_its_machine_though_another_one_leads(tmp_path: Path) -> None:
+    world = World(tmp_path, [HOURLY], seconds=90 * 60.0)
+    world.until(SIX)
+    world.scheduler = world.another("two", 2)  # that of one was killed; its run goes on
+    world.until(SIX + timedelta(minutes=2))
+    back = world.another("one", 3)
+    back.tick()
+    assert not back.leads
+    world.until(SIX + timedelta(hours=1))
+    assert world.states() == [RUNNING, "overlapped"], "two knows that it goes on"
+    world.until(SIX + timedelta(hours=1, minutes=31))
+    assert world.states() == [RUNNING, "overlapped"], "two cannot see its end"
+    back.tick()
+    (ended, _left_out) = world.rows()
+    assert (ended.state, ended.exit_code, ended.host) == (OK, 0, "one")
+    world.until(SIX + timedelta(hours=2))
+    assert world.states() == [OK, "overlapped", RUNNING]
+
+
+def test_the_limit_of_a_run_holds_though_its_scheduler_leads_no_more(tmp_path: Path) -> None:
+    world = World(tmp_path, [replace(HOURLY, limit_seconds=1800.0)], seconds=10 * HOUR)
+    world.until(SIX)
+    world.scheduler = world.another("two", 2)
+    world.until(SIX + timedelta(minutes=10))
+    back = world.another("one", 3)
+    for minute in range(11, 33):
+        world.until(SIX + timedelta(minutes=minute))
+        back.tick()
+    assert world.states() == ["timed_out"]
+
+
 def test_a_frozen_leader_that_has_not_looked_at_its_lease_yet_writes_no_row(tmp_path: Path) -> None:
     world = World(tmp_path, [HOURLY])
     old = world.ledger.leader()
@@ -301,6 +349,38 @@ def test_who_may_have_lost_a_shared_lease_begins_nothing_while_it_cannot_be_read
     assert not world.processes.begun, "it was frozen past its lease"
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_who_led_while_the_ledger_was_gone_leads_on_when_it_is_back(tmp_path: Path, is_killed: bool) -> None:
+    """What it has begun meanwhile has no row yet: another one would begin it again."""
+    (tmp_path / "first").mkdir()
+    world, ledger, _told = broken_world(tmp_path, is_shared=True)
+    book: Any = Book(ledger, tmp_path / "two.json")  # type: ignore[arg-type]
+    other = Scheduler([HOURLY], book, world.processes, world.clock, Owner("ops", "two", 2, "boot/2", ""))
+
+    def both(moment: datetime) -> None:
+        while world.clock.now() < moment:
+            world.clock.go_on(LOOK_SECONDS)
+            other.tick()  # it comes first whenever it can
+            if not is_killed or not ledger.is_gone:
+                world.scheduler.tick()
+
+    both(NOW + timedelta(seconds=15))
+    ledger.is_gone = True
+    both(SIX + timedelta(minutes=12))
+    ledger.is_gone = False
+    if is_killed:
+        world.scheduler = world.another("one", 5)
+        for _look in range(7):
+            world.clock.go_on(LOOK_SECONDS)
+            other.tick()
+        assert other.leads, "nobody else did within the time of a lease"
+        return
+    both(SIX + timedelta(minutes=14))
+    assert (world.scheduler.leads, other.leads) == (True, False)
+    assert world.processes.begun == {("daily", SIX): 1}
+    assert world.states() == ["ok"]
+
+
 def test_a_run_begun_by_hand_keeps_the_planned_one_out(tmp_path: Path) -> None:
     world = World(tmp_path, [HOURLY])
     claimed = world.ledger.claim(Run("daily", NOW, RUNNING, trigger=BY_HAND, started_at=NOW, host="one")).run
@@ -318,11 +398,20 @@ def test_vacuum_waits_for_the_dump_and_reindex_for_both(tmp_path: Path) -> None:
     assert [world.states(name) for name in ("backup", "daily", "weekly", "monthly")] == [
         ["running"], ["running"], ["waiting"], ["waiting"],
     ]  # fmt: skip
-    assert world.rows("monthly")[0].reason == "waits for the end of backup"
+    assert world.rows("monthly")[0].reason == "backup still went on"
     world.until(SIX + timedelta(hours=3, minutes=10))
     begun = [(job, begins - SIX) for job, begins, _ends in world.processes.times if job != "daily"]
     assert [job for job, _after in begun] == ["backup", "weekly", "monthly"]
     assert [round(after.total_seconds() / HOUR) for _job, after in begun] == [0, 1, 2]
+    assert world.rows("weekly")[0].reason == "begun 61 min late: backup still went on"
+
+
+def test_who_is_left_out_for_one_that_waits_is_told_so(tmp_path: Path) -> None:
+    backup = replace(jobs_of_the_guide(DAKAR)[0], line="0 6 * * *", limit_seconds=10 * HOUR)
+    world = World(tmp_path, [backup, replace(HOURLY, beside_none_of=("backup",))], seconds=3 * HOUR)
+    world.until(SIX + timedelta(hours=1, minutes=1))
+    assert world.states() == ["waiting", "overlapped"]
+    assert world.rows()[1].reason == "the run of 2026-06-01 06:00 UTC has not begun yet: backup still went on"
 
 
 def test_a_scheduler_that_stops_ends_its_runs_and_gives_the_lead_back(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def lost_runs(of: MonthlyReport) -> tuple[Run, ...]:
 
 def counted_lost(lost: Sequence[Run]) -> str:
     """Say how many runs were missed or failed."""
-    count = sum(run.count for run in lost)
+    count = sum(_weight(run) for run in lost)
     text = ngettext("{count} run of a job missed or failed", "{count} runs of jobs missed or failed", count)
     return text.format(count=count)
 
@@ -114,7 +114,7 @@ def _lost_words(site: Site, run: Run) -> str:
     words = STATE_WORDS[run.state]()
     text = _("{job}, {moment}: {how}: {reason}") if run.reason else _("{job}, {moment}: {how}")
     sentence = text.format(job=run.job, moment=clock(site, run.planned_at), how=words, reason=run.reason)
-    return f"{sentence} (×{run.count})" if run.count > 1 else sentence
+    return f"{sentence} (×{_weight(run)})" if _weight(run) > 1 else sentence
 
 
 def _often(site: Site, of: MonthlyReport) -> tuple[str, ...]:
@@ -135,7 +135,7 @@ def _job_rows(of: MonthlyReport, often: Sequence[str]) -> Iterator[Row]:
         yield {
             "job": name,
             "planned": None if name in often else sum(run.count for run in runs),
-            "well": _count(runs, ("ok",)),
+            "well": _count(runs, ("ok",)) + sum(run.count - _weight(run) for run in runs),
             "warning": _count(runs, ("warning",)),
             "critical": None,
             "failed": failed,
@@ -149,7 +149,12 @@ def _job_rows(of: MonthlyReport, often: Sequence[str]) -> Iterator[Row]:
 
 
 def _count(runs: Sequence[Run], states: Sequence[str]) -> int:
-    return sum(run.count for run in runs if run.state in states)
+    return sum(_weight(run) for run in runs if run.state in states)
+
+
+def _weight(run: Run) -> int:
+    """Return for how many moments a row says how they ended: a process that looks at many of them has looked at all but the last."""
+    return 1 if run.started_at is not None and run.state not in DONE else run.count
 
 
 def _routine_rows(of: MonthlyReport) -> Iterator[Row]:

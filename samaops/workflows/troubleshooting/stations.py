@@ -87,9 +87,10 @@ def _with_findings(station: Station, hop: Hop, checked: Sequence[Finding]) -> St
     if decisive.status not in _BAD:
         return station
     because = [finding.key for finding in telling if finding.status in _BAD]
+    is_said = decisive.title.startswith(station.detail)  # by the count, in the same words
     return replace(
         station,
-        detail=joined(part for part in (station.detail, decisive.title) if part),
+        detail=decisive.title if is_said else joined((station.detail, decisive.title)),
         evidence={**station.evidence, "because": because},
         hint=decisive.hint,
         cause=decisive.cause,

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from samaops.cli import changing, streams
+from samaops.cli import changing, configuration_file, streams
 from samaops.cli.troubleshoot import _as_typed
 from samaops.collect.docker.evidence import PARTS, words_of
+from samaops.errors import ConfigurationError
 from samaops.i18n import use_language
 from samaops.journal import history
 from samaops.journal.history import Event
@@ -71,3 +72,12 @@ def test_each_part_of_what_a_container_shows_has_a_french_name() -> None:
     same = {"sockets", "threads"}
     assert {part for part in PARTS if words_of(part) == part} == same
     assert words_of("a part of tomorrow") == "a part of tomorrow"
+
+
+def test_without_a_configuration_the_next_command_of_whoever_has_a_lab_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("samaops.config.files.exists", lambda path: True)
+    error = configuration_file._or_the_lab(ConfigurationError("There is none"))
+    assert error.hint == "samaops --lab diagnose"
+    assert error.message.startswith("There is none. Your lab is there")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from samaops.cli import changing, configuration_file, streams
+from samaops.cli import changing, configuration_file, docs, streams
 from samaops.cli.troubleshoot import _as_typed
 from samaops.collect.docker.evidence import PARTS, words_of
 from samaops.errors import ConfigurationError
@@ -81,3 +81,12 @@ def test_without_a_configuration_the_next_command_of_whoever_has_a_lab_can_be_ty
     error = configuration_file._or_the_lab(ConfigurationError("There is none"))
     assert error.hint == "samaops --lab diagnose"
     assert error.message.startswith("There is none. Your lab is there")
+
+
+@pytest.mark.parametrize(("encoding", "charset"), [("utf-8", "utf-8"), ("ascii", None)])
+def test_a_page_is_read_in_french_where_the_locale_is_not_installed(
+    encoding: str, charset: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.environ", {})
+    docs._prepare_pager(encoding)
+    assert os.environ.get("LESSCHARSET") == charset

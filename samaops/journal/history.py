@@ -26,6 +26,7 @@ from samaops.config import files, masking, places
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
 from samaops.i18n import _
+from samaops.journal import columns
 from samaops.journal.owner import Owner, this_process
 from samaops.model.encoding import decode, keyed
 
@@ -190,13 +191,13 @@ class Journal:
         """Write that a change begins and return its id."""
         moment = datetime.now(timezone.utc)
         change = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        self.write(change, BEGUN, None, {"plan": plan, "owner": asdict(this_process(_text(moment)))})
+        self.write(change, BEGUN, None, {"plan": plan, "owner": asdict(this_process(columns.text(moment)))})
         return change
 
     def write(self, change: str, kind: str, step: int | None, details: Mapping[str, Any]) -> None:
         """Append one event; it is on disk when this returns. Raises HistoryError."""
         values = {
-            "at": _text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
+            "at": columns.text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
             "step": step, "details": json.dumps(self._redact(details), ensure_ascii=False),
         }  # fmt: skip
         with self._failures(), self.engine().begin() as connection:
@@ -329,10 +330,6 @@ class Journal:
             self._engine = None
 
 
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
-
 def _event(row: Any) -> Event:
     """Return a line of the journal; of one that others have spoiled there are no details, and its change is unreadable."""
     step = row.step if isinstance(row.step, int) else None
@@ -360,13 +357,12 @@ def _engine(url: str) -> Engine:
 
 
 def _table() -> Table:
-    from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+    from sqlalchemy import Column, Integer, MetaData, String, Table, Text
 
-    number = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only what it calls INTEGER
     return Table(
         TABLE,
         MetaData(),
-        Column("number", number, primary_key=True, autoincrement=True),
+        columns.number(),
         Column("at", String(40), nullable=False),
         Column("site", String(200), nullable=False, index=True),
         Column("change", String(40), nullable=False, index=True),

@@ -17,8 +17,8 @@ from samaops.errors import UnavailableError
 from samaops.facts.schedule import OPEN, Leader, Pause, Run
 from samaops.journal import lease
 from samaops.journal import ledger_tables as tables
+from samaops.journal.columns import moment, moment_or_none, text, text_or_none
 from samaops.journal.history import HistoryError, Journal, failures
-from samaops.journal.ledger_tables import moment, moment_or_none, text, text_or_none
 from samaops.journal.owner import Owner
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from samaops.errors import UnavailableError
 from samaops.facts.telling import Seen, Silence, Trouble
 from samaops.i18n import _
+from samaops.journal import columns
 from samaops.journal.history import HistoryError, Journal, failures
 from samaops.model.encoding import decode, encode
 
@@ -62,7 +63,7 @@ class Telling:
         """Write a silence; one of the same number by the same person is one that goes on."""
         self.prepare()
         table = _silences()
-        oldest = _text(datetime.now(timezone.utc) - timedelta(days=KEPT_DAYS))
+        oldest = columns.text(datetime.now(timezone.utc) - timedelta(days=KEPT_DAYS))
         of_this = (table.c.site == self._site, table.c.number == silence.number)
         with failures(), self._journal.engine().begin() as connection:
             row = _row(silence)
@@ -110,13 +111,13 @@ class Telling:
         """Keep what is known of some troubles, and forget others."""
         self.prepare()
         table = _troubles()
-        oldest = _text(now - timedelta(days=FORGOTTEN_DAYS))
+        oldest = columns.text(now - timedelta(days=FORGOTTEN_DAYS))
         keys = [_digest(key) for key in (*(trouble.key for trouble in going_on), *over)]
         rows = [
             {
                 "site": self._site,
                 "key": _digest(trouble.key),
-                "seen_at": _text(trouble.seen_at),
+                "seen_at": columns.text(trouble.seen_at),
                 "details": json.dumps(encode(trouble), ensure_ascii=False),
             }
             for trouble in going_on
@@ -162,8 +163,8 @@ def _ended(silence: Silence, by: str, why: str, at: datetime) -> Silence:
 def _row(silence: Silence) -> dict[str, Any]:
     details = _Details(silence.reason, silence.by, dict(silence.seen), silence.ended_by, silence.ended_why)
     return {
-        "code": silence.code, "subject": silence.subject, "at": _text(silence.at), "until": _text(silence.until),
-        "ended_at": _text(silence.ended_at) if silence.ended_at else None,
+        "code": silence.code, "subject": silence.subject, "at": columns.text(silence.at), "until": columns.text(silence.until),
+        "ended_at": columns.text_or_none(silence.ended_at),
         "details": json.dumps(encode(details), ensure_ascii=False),
     }  # fmt: skip
 
@@ -171,19 +172,15 @@ def _row(silence: Silence) -> dict[str, Any]:
 def _silence(row: Any) -> Silence:
     details = decode(json.loads(row.details), _Details, "silence")
     return Silence(
-        row.number, row.code, row.subject, datetime.fromisoformat(row.until), details.reason, details.by,
-        datetime.fromisoformat(row.at), details.seen,
-        datetime.fromisoformat(row.ended_at) if row.ended_at else None, details.ended_by, details.ended_why,
+        row.number, row.code, row.subject, columns.moment(row.until), details.reason, details.by,
+        columns.moment(row.at), details.seen,
+        columns.moment_or_none(row.ended_at), details.ended_by, details.ended_why,
     )  # fmt: skip
 
 
 def _digest(key: str) -> str:
     """Return what stands for a key: a name that comes from outside may be longer than what a database indexes."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
 
 
 @cache

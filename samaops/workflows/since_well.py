@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from samaops.causes.suspects import with_differences
 from samaops.changes.journaled import fault_of
-from samaops.changes.made import with_changes
+from samaops.changes.own_differences import with_changes
 from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from samaops.changes import verbs
-from samaops.changes.made import _PLACES, with_changes
+from samaops.changes.own_differences import _PLACES, with_changes
 from samaops.config.settings import Settings
 from samaops.journal.history import Change, Event
 from samaops.model.difference import Difference

@@ -93,6 +93,12 @@ def joined(sentences: Iterable[str]) -> str:
     return _("; ").join(sentences)
 
 
+def some(names: Iterable[object], most: int) -> str:
+    """Return the first names, with an ellipsis where there are more."""
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:most]) + ("…" if len(listed) > most else "")
+
+
 def number(text: str) -> str:
     """Return a number as the language in use writes it: ``93.0``, ``93,0``."""
     return _in_french(text) if _Chosen.language == "fr" else text

@@ -37,8 +37,8 @@ from samaops.causes import (
     unknown,
 )
 from samaops.causes.mechanism import is_older
-from samaops.causes.outside import address_of
 from samaops.causes.root import Candidate, Declaration, declared_in
+from samaops.causes.shared_address import address_of
 from samaops.causes.view import View
 from samaops.i18n import _
 from samaops.model.cause import Cause, Verdict

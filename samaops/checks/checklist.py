@@ -12,7 +12,7 @@ from samaops.facts.loadbalancer import BigIpFacts
 from samaops.facts.postgresql import PostgresFacts
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
-from samaops.site import prepared
+from samaops.site import guide_servers
 
 # Of what a seller or a kernel keeps for itself, a machine shows a little less than was ordered.
 _TOLERATED = 0.9
@@ -40,18 +40,18 @@ def release(host: HostFacts, context: Context) -> Iterator[Finding]:
     if not host.release.strip():
         yield context.not_given("release")
         return
-    if host.release == prepared.RELEASE:
+    if host.release == guide_servers.RELEASE:
         yield context.ok(_("The server runs {release}").format(release=host.release))
         return
     text = _("The server runs {release}, and the guide wants {wanted}")
-    yield context.warn(text.format(release=host.release, wanted=prepared.RELEASE))
+    yield context.warn(text.format(release=host.release, wanted=guide_servers.RELEASE))
 
 
 @check("checklist.hardware.small", HostFacts)
 def size(host: HostFacts, context: Context) -> Iterator[Finding]:
-    least = prepared.least_size(context.site, context.server or "")
-    gigabytes = f"{host.memory_bytes / prepared.GB:.0f}"
-    disk = "?" if host.disk_bytes is None else f"{host.disk_bytes / prepared.GB:.0f}"
+    least = guide_servers.least_size(context.site, context.server or "")
+    gigabytes = f"{host.memory_bytes / guide_servers.GB:.0f}"
+    disk = "?" if host.disk_bytes is None else f"{host.disk_bytes / guide_servers.GB:.0f}"
     words = _("{cores} cores, {memory} GB of memory, {disk} GB of disk")
     has = words.format(cores=host.processors, memory=gigabytes, disk=disk)
     evidence = {
@@ -67,8 +67,8 @@ def size(host: HostFacts, context: Context) -> Iterator[Finding]:
     if is_small:
         wanted = words.format(
             cores=least.processors,
-            memory=f"{least.memory_bytes / prepared.GB:.0f}",
-            disk=f"{least.disk_bytes / prepared.GB:.0f}",
+            memory=f"{least.memory_bytes / guide_servers.GB:.0f}",
+            disk=f"{least.disk_bytes / guide_servers.GB:.0f}",
         )
         title = _("{server} has {has}; the guide wants {wanted}")
         yield context.warn(title.format(server=context.server, has=has, wanted=wanted), evidence=evidence)
@@ -147,8 +147,8 @@ def docker(host: HostFacts, context: Context) -> Iterator[Finding]:
         yield context.skipped(_("no container of the application runs there"))
         return
     parts = (
-        ("Docker", host.docker, prepared.LEAST_DOCKER),
-        ("Docker Compose", host.compose, prepared.LEAST_COMPOSE),
+        ("Docker", host.docker, guide_servers.LEAST_DOCKER),
+        ("Docker Compose", host.compose, guide_servers.LEAST_COMPOSE),
     )
     evidence = {"docker": host.docker, "compose": host.compose}
     for name, version, least in parts:
@@ -175,7 +175,7 @@ def exporters(host: HostFacts, context: Context) -> Iterator[Finding]:
     address = context.site.address_of(server)
     # Who listens on another address of the machine is not what Prometheus reaches at this one.
     heard = {port for place, port in host.ports if place in ("*", "0.0.0.0", "::", address)}  # noqa: S104 - read
-    wanted = prepared.exporters_of(context.site, server)
+    wanted = guide_servers.exporters_of(context.site, server)
     missing = [f"{name} ({port})" for name, port in wanted if port not in heard]
     if missing:
         title = _("Nothing listens on {server} for Prometheus: {names}")
@@ -190,7 +190,7 @@ def exporters(host: HostFacts, context: Context) -> Iterator[Finding]:
 @check("checklist.users.missing", HostFacts, needs=("users",))
 def users(host: HostFacts, context: Context) -> Iterator[Finding]:
     assert host.users is not None
-    wanted = prepared.users_of(context.site, context.server or "")
+    wanted = guide_servers.users_of(context.site, context.server or "")
     missing = [name for name in wanted if name not in host.users]
     if not wanted:
         yield context.ok(
@@ -247,10 +247,10 @@ def names(facts: NameFacts, context: Context) -> Iterator[Finding]:
 @check("checklist.postgresql.old", PostgresFacts)
 def postgresql(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
     major = facts.version_number // 10_000
-    names = {"version": facts.version, "wanted": prepared.LEAST_POSTGRESQL}
-    if major < prepared.LEAST_POSTGRESQL:
+    names = {"version": facts.version, "wanted": guide_servers.LEAST_POSTGRESQL}
+    if major < guide_servers.LEAST_POSTGRESQL:
         yield context.warn(_("PostgreSQL {version} is older than the guide wants: {wanted}").format(**names))
-    elif major > prepared.LEAST_POSTGRESQL:
+    elif major > guide_servers.LEAST_POSTGRESQL:
         text = _("PostgreSQL {version} is newer than what the guide was tried with: {wanted}")
         yield context.warn(text.format(**names))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from samaops.clients import lines as client
+from samaops.clients import connectivity as client
 from samaops.clients.balancer_commands import CommandControl
 from samaops.clients.errors import ClientError
 from samaops.clients.local import LocalShell

@@ -22,7 +22,7 @@ _KINDS = {"d": N_("directory"), "N": N_("dangling link"), "L": N_("link to itsel
 
 def script_of(*files: Path) -> bytes:
     """Return a script of several files, behind what all of them have in common."""
-    common = Path(__file__).with_name("section.sh")
+    common = Path(__file__).with_name("common.sh")
     return b"".join(file.read_bytes() for file in (common, *files))
 
 

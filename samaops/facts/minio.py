@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from samaops.facts.written import Written
+from samaops.facts.probing import Written
 
 
 class MinioFacts(Struct, frozen=True):

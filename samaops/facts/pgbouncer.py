@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from samaops.facts.written import Written
+from samaops.facts.probing import Written
 
 ON, OFF = ("yes", "on", "true", "y", "t"), ("no", "off", "false", "n", "f")
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from samaops.facts.portrait import Things
-from samaops.facts.written import Written
+from samaops.facts.probing import Written
 
 
 class RedisMemory(Struct, frozen=True):

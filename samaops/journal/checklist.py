@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from samaops.errors import UnavailableError
 from samaops.facts.checklist import Entry
+from samaops.journal import columns
 from samaops.journal.history import HistoryError, Journal, failures
 from samaops.model.encoding import keyed
 
@@ -52,7 +53,7 @@ class Book:
     def add(self, entries: Sequence[Entry]) -> None:
         """Write rows in one transaction; the time of each is its own, that of now where it has none."""
         self._journal.prepare_tables(_table())
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        now = columns.text(datetime.now(timezone.utc))
         rows = [
             {
                 "at": entry.at or now, "site": self._site, "checklist": entry.checklist, "item": entry.item,
@@ -79,13 +80,12 @@ def _details(text: str) -> dict[str, Any]:
 
 @cache
 def _table() -> Table:
-    from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+    from sqlalchemy import Column, MetaData, String, Table, Text
 
-    number = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only what it calls INTEGER
     return Table(
         TABLE,
         MetaData(),
-        Column("number", number, primary_key=True, autoincrement=True),
+        columns.number(),
         Column("at", String(40), nullable=False),
         Column("site", String(200), nullable=False, index=True),
         Column("checklist", String(40), nullable=False),

@@ -29,7 +29,7 @@ from samaops.config import files, in_clear, masking, places
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
 from samaops.i18n import N_, _
-from samaops.journal import seal
+from samaops.journal import columns, seal
 from samaops.journal.owner import Owner, holder_of, this_process
 from samaops.model.encoding import decode, keyed
 
@@ -58,7 +58,6 @@ _patience: ContextVar[float] = ContextVar("patience", default=_CONNECT_SECONDS)
 # When a reader found a history locked, by its URL.
 _locked_at: dict[str, float] = {}
 # With room for every zone at both ends.
-_FIRST_YEAR, _LAST_YEAR = 1971, 9998
 _READ_AT_ONCE = 100
 # The largest plan that was ever kept has some 100 kB.
 _LIMIT_LENGTH = 0  # SQLite's name for it is in sqlite3 from Python 3.11 on
@@ -218,7 +217,7 @@ class Journal:
         """Write that a change begins and return its id."""
         moment = datetime.now(timezone.utc)
         change = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        details = self._redact({"plan": plan, "owner": asdict(this_process(_text(moment)))})
+        details = self._redact({"plan": plan, "owner": asdict(this_process(columns.text(moment)))})
         key = self._key() if self.is_shared else None
         if key is not None:
             # As they are read again: tuples are lists then.
@@ -236,7 +235,7 @@ class Journal:
     def write(self, change: str, kind: str, step: int | None, details: Mapping[str, Any]) -> None:
         """Append one event; it is on disk when this returns. Raises HistoryError."""
         values = {
-            "at": _text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
+            "at": columns.text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
             "step": step, "details": json.dumps(self._redact(details), ensure_ascii=False),
         }  # fmt: skip
         with self._failures(), self.engine().begin() as connection:
@@ -411,10 +410,6 @@ def _locked(file: Path) -> HistoryError:
     return HistoryError(text.format(file=file), hint)
 
 
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
-
 def _event(row: Any) -> Event:
     """Return a line of the journal; of one that others have spoiled there are no details, and its change is unreadable."""
     step = row.step if isinstance(row.step, int) else None
@@ -477,13 +472,12 @@ def _accepted_logins(text: str) -> dict[str, str]:
 
 
 def _table() -> Table:
-    from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+    from sqlalchemy import Column, Integer, MetaData, String, Table, Text
 
-    number = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only what it calls INTEGER
     return Table(
         TABLE,
         MetaData(),
-        Column("number", number, primary_key=True, autoincrement=True),
+        columns.number(),
         Column("at", String(40), nullable=False),
         Column("site", String(200), nullable=False, index=True),
         Column("change", String(40), nullable=False, index=True),
@@ -528,13 +522,6 @@ def _table_probe(connection: Any) -> None:
     """Insert a row that is rolled back: a full disk or a missing right is known before anything is changed."""
     row = {"at": "", "site": "", "change": "", "kind": "probe", "step": None, "details": "{}"}
     connection.execute(_table().insert(), row)
-
-
-def require_moments(*moments: datetime | None) -> None:
-    """Raise ValueError for a moment that no zone's calendar has, or that says no zone."""
-    for moment in moments:
-        if moment is not None and (moment.tzinfo is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR):
-            raise ValueError(str(moment))
 
 
 @contextmanager

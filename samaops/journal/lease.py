@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from samaops.facts.schedule import LEASE_SECONDS, Leader
-from samaops.journal.ledger_tables import moment, states, text
+from samaops.journal.columns import moment, text
+from samaops.journal.ledger_tables import states
 from samaops.journal.owner import Owner
 
 if TYPE_CHECKING:

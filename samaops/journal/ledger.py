@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from samaops.errors import UnavailableError
 from samaops.facts.schedule import OPEN, STATES, Leader, Pause, Run
-from samaops.journal import lease
+from samaops.journal import columns, lease
 from samaops.journal import ledger_tables as tables
-from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
-from samaops.journal.ledger_tables import moment, text, text_or_none
+from samaops.journal.columns import moment, text, text_or_none
+from samaops.journal.history import HistoryError, Journal, failures, readable
 from samaops.journal.owner import Owner
 from samaops.model.encoding import decode
 
@@ -275,5 +275,5 @@ def _run(row: Any) -> Run:
         run: Run = decode({name: getattr(row, name) for name in Run.__struct_fields__}, Run)
         if run.state not in STATES:
             raise ValueError(f"state = {run.state[:40]!r}")
-        require_moments(run.planned_at, run.started_at, run.ended_at, run.until)
+        columns.require_moments(run.planned_at, run.started_at, run.ended_at, run.until)
         return run

@@ -1,12 +1,11 @@
-"""The two tables of the ledger, and how moments stand in them."""
+"""The two tables of the ledger."""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from functools import cache
 from typing import TYPE_CHECKING
 
-from samaops.journal.history import require_moments
+from samaops.journal import columns
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -19,11 +18,10 @@ def runs() -> Table:
     """A row a run of a job."""
     from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-    number = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only what it calls INTEGER
     return Table(
         "samaops_runs",
         MetaData(),
-        Column("number", number, primary_key=True, autoincrement=True),
+        columns.number(),
         Column("site", String(200), nullable=False),
         Column("job", String(40), nullable=False),
         Column("planned_at", String(40), nullable=False, index=True),
@@ -59,20 +57,3 @@ def states() -> Table:
         Column("until", String(40), nullable=False),
         Column("details", JSON, nullable=False),
     )
-
-
-def text(moment: datetime) -> str:
-    """Return a moment as the columns have it: ISO 8601 in UTC, with milliseconds, so that texts sort as moments do."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
-
-
-def text_or_none(moment: datetime | None) -> str | None:
-    """Return it likewise; None where there is none."""
-    return None if moment is None else text(moment)
-
-
-def moment(text: str) -> datetime:
-    """Return the moment of a column. Raises ValueError for one that no zone's calendar has."""
-    read = datetime.fromisoformat(text)
-    require_moments(read)
-    return read

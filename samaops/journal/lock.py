@@ -5,7 +5,7 @@ A lock can be held at three places. On one machine it is ``flock`` on a file nam
 releases it with the process, however that ends. Where the journal is in PostgreSQL, its advisory lock is held besides, for all machines that share it: the
 server releases it when the connection ends, and within about half a minute when the owner's machine is gone without a
 word. For all control machines, whatever their journals, the servers that a change touches are locked besides
-(``workflows/exclusion.py``).
+(``workflows/change_locks.py``).
 
 Limits. A site is told by its name (``site``): two configurations of one site that spell it differently do not exclude
 each other. The lock keeps out samaops, not a person at the keyboard; against that, each step reads its facts again.

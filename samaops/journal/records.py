@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from samaops.errors import UnavailableError
-from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
+from samaops.journal import columns
+from samaops.journal.history import HistoryError, Journal, failures, readable
 from samaops.model.encoding import keyed
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Records:
         chosen = select(table).where(
             table.c.site == self._site,
             table.c.kind == self._kind,
-            table.c.at >= _text(since.astimezone(timezone.utc)),
-            table.c.at < _text(until.astimezone(timezone.utc)),
+            table.c.at >= columns.text(since),
+            table.c.at < columns.text(until),
         )
         try:
             rows = self._journal.rows_of(chosen.order_by(table.c.number), TABLE)
@@ -71,9 +72,9 @@ class Records:
         """Write a record, and take out those that are too old. Raises HistoryError."""
         self._journal.prepare_tables(_table())
         table, now = _table(), datetime.now(timezone.utc)
-        oldest = _text(now - timedelta(days=KEPT_DAYS))
+        oldest = columns.text(now - timedelta(days=KEPT_DAYS))
         values = {
-            "at": _text(now), "site": self._site, "kind": self._kind,
+            "at": columns.text(now), "site": self._site, "kind": self._kind,
             "details": json.dumps(details, ensure_ascii=False),
         }  # fmt: skip
         with failures(), self._journal.engine().begin() as connection:
@@ -84,22 +85,17 @@ class Records:
 
 def _record(row: Any) -> Record:
     with readable(row.number):
-        require_moments(datetime.fromisoformat(row.at))
+        columns.moment(row.at)
         return Record(row.at, keyed(json.loads(row.details)))
 
 
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
-
 def _table() -> Table:
-    from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+    from sqlalchemy import Column, MetaData, String, Table, Text
 
-    number = BigInteger().with_variant(Integer(), "sqlite")  # SQLite counts only what it calls INTEGER
     return Table(
         TABLE,
         MetaData(),
-        Column("number", number, primary_key=True, autoincrement=True),
+        columns.number(),
         Column("at", String(40), nullable=False),
         Column("site", String(200), nullable=False, index=True),
         Column("kind", String(40), nullable=False),

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from samaops.errors import UnavailableError
 from samaops.facts.telling import Seen, Silence, Trouble
-from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
+from samaops.journal import columns
+from samaops.journal.history import HistoryError, Journal, failures, readable
 from samaops.model.encoding import decode, encode
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Telling:
         """Write a silence; one of the same number by the same person is one that goes on."""
         self.prepare()
         table = _silences()
-        oldest = _text(datetime.now(timezone.utc) - timedelta(days=KEPT_DAYS))
+        oldest = columns.text(datetime.now(timezone.utc) - timedelta(days=KEPT_DAYS))
         of_this = (table.c.site == self._site, table.c.number == silence.number)
         with failures(), self._journal.engine().begin() as connection:
             row = _row(silence)
@@ -108,13 +109,13 @@ class Telling:
         """Keep what is known of some troubles, and forget others."""
         self.prepare()
         table = _troubles()
-        oldest = _text(now - timedelta(days=FORGOTTEN_DAYS))
+        oldest = columns.text(now - timedelta(days=FORGOTTEN_DAYS))
         keys = [_digest(key) for key in (*(trouble.key for trouble in going_on), *over)]
         rows = [
             {
                 "site": self._site,
                 "key": _digest(trouble.key),
-                "seen_at": _text(trouble.seen_at),
+                "seen_at": columns.text(trouble.seen_at),
                 "details": json.dumps(encode(trouble), ensure_ascii=False),
             }
             for trouble in going_on
@@ -151,27 +152,23 @@ def _ended(silence: Silence, by: str, why: str, at: datetime) -> Silence:
 def _row(silence: Silence) -> dict[str, Any]:
     details = _Details(silence.reason, silence.by, dict(silence.seen), silence.ended_by, silence.ended_why)
     return {
-        "code": silence.code, "subject": silence.subject, "at": _text(silence.at), "until": _text(silence.until),
-        "ended_at": _text(silence.ended_at) if silence.ended_at else None,
+        "code": silence.code, "subject": silence.subject, "at": columns.text(silence.at), "until": columns.text(silence.until),
+        "ended_at": columns.text_or_none(silence.ended_at),
         "details": json.dumps(encode(details), ensure_ascii=False),
     }  # fmt: skip
 
 
 def _silence(row: Any) -> Silence:
     details = decode(json.loads(row.details), _Details, "silence")
-    columns = {name: getattr(row, name) for name in ("number", "code", "subject", "until", "at", "ended_at")}
-    silence = decode({**columns, **encode(details)}, Silence, "silence")
-    require_moments(silence.at, silence.until, silence.ended_at)
+    kept = {name: getattr(row, name) for name in ("number", "code", "subject", "until", "at", "ended_at")}
+    silence = decode({**kept, **encode(details)}, Silence, "silence")
+    columns.require_moments(silence.at, silence.until, silence.ended_at)
     return silence
 
 
 def _digest(key: str) -> str:
     """Return what stands for a key: a name that comes from outside may be longer than what a database indexes."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _text(moment: datetime) -> str:
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
 
 
 @cache

@@ -30,7 +30,7 @@ from samaops.model.status import Status
 from samaops.site import redaction
 from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows import diagnose, exclusion
+from samaops.workflows import change_locks, diagnose
 
 _BAD = (Status.WARNING, Status.CRITICAL)
 _GOOD = (Status.OK, Status.SKIPPED)
@@ -115,7 +115,7 @@ def prepare_verb(
     # It would be shown, and journaled, and could not be undone from there.
     if redaction.redacted(to_plain(plan), site) != to_plain(plan):
         raise RefusedError(_("The plan would hold a secret in its commands; nothing was changed"))
-    return exclusion.with_notes(site, plan)
+    return change_locks.with_notes(site, plan)
 
 
 def journal_of(site: Site) -> Journal:
@@ -150,7 +150,7 @@ def require_possible(site: Site, plan: Plan) -> Plan:
     journal.close()
     if owner is not None:
         raise lock.locked(owner)
-    return exclusion.look(site, plan)
+    return change_locks.look(site, plan)
 
 
 def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None = None) -> Report:
@@ -163,7 +163,7 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
     world, journal = world or LiveWorld(site), journal_of(site)
     journal.prepare()
     try:
-        with shells.kept(), exclusion.alone(site, plan, lock_for(site, journal, plan.lock)) as locks:
+        with shells.kept(), change_locks.alone(site, plan, lock_for(site, journal, plan.lock)) as locks:
             _note_interrupted(journal, plan.lock)
             applied = Engine(world, journal, locks.check, wait_seconds).apply(plan)
             findings = _cured(world, plan) if applied.exit_code == 0 else ()

@@ -15,7 +15,7 @@ from samaops.i18n import _, joined
 from samaops.model.description import CheckDescription
 from samaops.site import chosen
 from samaops.site.commands import samaops
-from samaops.site.explained import filled_in
+from samaops.site.explanation_commands import filled_in
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting.guide import guide_of
 

@@ -29,7 +29,7 @@ from samaops.model.plan import Plan
 from samaops.site.commands import samaops
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
-from samaops.workflows import exclusion
+from samaops.workflows import change_locks
 from samaops.workflows.change import LiveWorld, go_on, journal_of, lock_for, prepare
 
 # In the place of an id.
@@ -162,7 +162,7 @@ def undo(site: Site, identifier: str) -> Plan:
         plan = replace(plan, notes=(note, *plan.notes))
     if not is_proven:
         plan = _doubted(plan, change)
-    return exclusion.with_notes(site, plan)
+    return change_locks.with_notes(site, plan)
 
 
 def _doubted(plan: Plan, change: Change) -> Plan:

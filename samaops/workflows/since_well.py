@@ -18,7 +18,7 @@ from samaops.model.difference import Comparison
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.portraits.compare import compare, unknown_parts
-from samaops.portraits.made import with_changes
+from samaops.portraits.own_differences import with_changes
 from samaops.portraits.portrait import place_of, portrait_of
 from samaops.site.site import Site
 

@@ -304,7 +304,7 @@ def test_a_run_that_is_killed_has_lost_nothing_and_the_next_goes_on(
     take(site, 1)
     buckets.put("documents", {f"new/{number}": os.urandom(2000) for number in range(100)})
     program = (
-        "import sys; from pathlib import Path; from samaops.site.site import Site; from samaops.changes.run import object_copy;"
+        "import sys; from pathlib import Path; from samaops.site.site import Site; from samaops.changes.run.objects import copying;"
         "from tests.service.s3_server import S3Server; from tests.service.test_minio_objects import settings_of, take;"
         f"take(Site(settings_of(S3Server({buckets.port}), Path({str(tmp_path)!r}))), 2)"
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from samaops.clients import lines as client
+from samaops.clients import connectivity as client
 from samaops.clients.balancer_commands import ListedMember
 from samaops.clients.errors import ClientError
 from samaops.clients.local import LocalShell

@@ -22,7 +22,7 @@ from samaops.model.failure import FailureKind
 from samaops.model.plan import ActionStatus, Operation, Plan, Risk, Step
 from samaops.model.report import Report
 from samaops.site.site import Site
-from samaops.workflows import change, exclusion
+from samaops.workflows import change, change_locks
 from tests.contract.conftest import wait_until
 from tests.service import faulty
 from tests.service.ssh_server import SshServer, free_port, running_sshd
@@ -176,9 +176,9 @@ def test_a_lock_that_is_lost_stops_the_change_before_its_next_step_and_takes_it_
 
 def test_looking_and_planning_leave_nothing_on_the_server(machines: Machines) -> None:
     settings, plan = machines.settings("here"), plan_of("true")
-    planned = exclusion.with_notes(Site(settings), plan)
+    planned = change_locks.with_notes(Site(settings), plan)
     change.report_of(Site(settings), planned)
-    assert exclusion.look(Site(settings), planned) == plan
+    assert change_locks.look(Site(settings), planned) == plan
     assert list(machines.locks.iterdir()) == []
 
 
@@ -198,14 +198,14 @@ def test_a_machine_that_is_the_server_and_one_that_comes_by_ssh_exclude_each_oth
     plan = plan_of("true")
 
     def exclusion_of(settings: Settings, name: str) -> AbstractContextManager[Locks]:
-        return exclusion.alone(Site(settings), plan, ChangeLock(tmp_path / name, "dakar"))
+        return change_locks.alone(Site(settings), plan, ChangeLock(tmp_path / name, "dakar"))
 
     for first, second in ((here, there), (there, here)):
         with exclusion_of(first, "a"):
             with pytest.raises(LockedError, match=f"on one by .*process {os.getpid()}"):
                 exclusion_of(second, "b").__enter__()
             with pytest.raises(LockedError):
-                exclusion.look(Site(second), plan)
+                change_locks.look(Site(second), plan)
         with exclusion_of(second, "b"):
             pass
 
@@ -245,11 +245,11 @@ def test_a_server_that_cannot_be_locked_may_be_repaired_by_its_api_and_the_plan_
         update={"rabbitmq": Settings.model_validate({"rabbitmq": {"server": "one"}}).rabbitmq}
     )
     plan = plan_of("q 1 f", server=None, kind="rabbitmq.take", reads=("one",))
-    (note,) = exclusion.look(Site(settings), plan).notes
+    (note,) = change_locks.look(Site(settings), plan).notes
     assert note.startswith("one will not be locked for other machines: ")
     assert why in note
     ours = ChangeLock(machines.place / "here" / "locks", "dakar")
-    with exclusion.alone(Site(settings), plan, ours) as held:
+    with change_locks.alone(Site(settings), plan, ours) as held:
         held.check()
         assert ours.holder() is not None
     assert ours.holder() is None

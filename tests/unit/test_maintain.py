@@ -104,7 +104,7 @@ def test_growth_is_compared_with_a_run_that_is_a_day_old(
     for hours, used in ((49, 100), (25, 200), (3, 300)):
         ago = timedelta(hours=hours)
         monkeypatch.setattr(
-            "samaops.journal.records._text",
+            "samaops.journal.columns.text",
             lambda moment, ago=ago: (moment - ago).isoformat("T", "milliseconds"),
         )
         at = (now - timedelta(hours=hours)).timestamp()
@@ -392,7 +392,7 @@ def test_a_weekly_run_compares_with_that_of_last_week(
     now = datetime.now(timezone.utc)
     for hours, size_bytes in ((340, 100), (168, 200), (2, 300)):
         monkeypatch.setattr(
-            "samaops.journal.records._text",
+            "samaops.journal.columns.text",
             lambda moment, ago=timedelta(hours=hours): (moment - ago).isoformat("T", "milliseconds"),
         )
         at = (now - timedelta(hours=hours)).timestamp()

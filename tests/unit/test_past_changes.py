@@ -59,7 +59,7 @@ def made(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str
             "s", "S", Risk.SAFE, shell("true", server), (), (), undo=shell("true", server), servers=()
         )
         plan = Plan(verb, arguments, "T", "c", (step,), undoes=undoes)
-        monkeypatch.setattr("samaops.journal.history._text", lambda _moment: at)
+        monkeypatch.setattr("samaops.journal.columns.text", lambda _moment: at)
         change = journal.begin(to_plain(plan))
         if is_begun:
             journal.write(change, journaled.STEP_BEGUN, 0, {})
@@ -217,7 +217,7 @@ def test_people_read_and_type_their_own_time(site: Site, made: Make) -> None:
 
 def test_an_event_of_another_day_says_so(site: Site, made: Make, journal: Journal, monkeypatch: Any) -> None:
     change = made(status=None)
-    monkeypatch.setattr("samaops.journal.history._text", lambda _moment: "2026-02-02T12:00:00.000+00:00")
+    monkeypatch.setattr("samaops.journal.columns.text", lambda _moment: "2026-02-02T12:00:00.000+00:00")
     journal.write(change, journaled.INTERRUPTED, None, {})
     assert "2026-02-02 " in shown(face.page(history.change(site, change)))
 

@@ -26,7 +26,7 @@ from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.render import escape, shell_lines
 from samaops.site.commands import console, direct, sql_name, sql_text
-from samaops.site.explained import filled_in
+from samaops.site.explanation_commands import filled_in
 from samaops.site.site import Site
 from tests.unit.causes.test_roots import CASES, findings_of
 from tests.unit.causes.test_roots import settings as guide_settings

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from samaops.causes.outside import address_of
+from samaops.causes.shared_address import address_of
 from samaops.cli import completing
 from samaops.cli.global_options import Globals
 from samaops.cli.main import run

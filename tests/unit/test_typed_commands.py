@@ -25,7 +25,7 @@ from samaops.render import faces
 from samaops.render.faces import Output
 from samaops.site import chosen
 from samaops.site.commands import LAB_SITE, as_superuser, console, direct, on_server, redis_cli
-from samaops.site.explained import filled_in
+from samaops.site.explanation_commands import filled_in
 from samaops.site.site import Site
 from tests.command_line import take
 from tests.unit.causes.test_roots import CASES, findings_of

@@ -1,4 +1,4 @@
-"""What is done on a disk, as data; ``samaops.changes.run.disks`` does it, and measures the disk before and after."""
+"""What is done on a disk, as data; ``samaops.changes.run.disk.working`` does it, and measures the disk before and after."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from samaops.clients.pgbouncer import ConsoleAdministrator, command_of
 from samaops.clients.pool_watchdog import Watchdog
 from samaops.clients.shells import ShellPool
 from samaops.config.settings import PgBouncer
-from samaops.i18n import _
+from samaops.i18n import _, some
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.site import commands as command_lines
@@ -238,7 +238,7 @@ def _taken_back(holding: Holding, site: Site) -> str:
             if row["database"] == holding.database and row["state"] == "active" and row["remote_pid"]
         ]
         _resume(console, holding.database)
-    pids = ", ".join(map(str, busy[:_MOST_NAMED])) + ("…" if len(busy) > _MOST_NAMED else "")
+    pids = some(busy, _MOST_NAMED)
     text = _(
         "it did not come to an end within {seconds:g} s: in PostgreSQL still worked pid {pids}, see {command}"
     )

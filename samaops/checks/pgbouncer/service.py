@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from samaops.checks.postgresql.units import difference
 from samaops.checks.registry import Context, access, check
 from samaops.facts.pgbouncer import PgBouncerFacts
-from samaops.i18n import _, joined, ngettext
+from samaops.i18n import _, joined, ngettext, some
 from samaops.model.failure import OUTAGE_KINDS, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status
@@ -84,9 +84,7 @@ def settings_in_force(facts: PgBouncerFacts, context: Context) -> Iterator[Findi
             "{count} setting of PgBouncer is not as expected: {names}",
             "{count} settings of PgBouncer are not as expected: {names}",
             len(different),
-        ).format(
-            count=len(different), names=", ".join(sorted(different)[:4]) + ("…" if len(different) > 4 else "")
-        ),
+        ).format(count=len(different), names=some(sorted(different), 4)),
         detail=joined(names),
         value=len(different),
         evidence={"different": different},

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from samaops.checks.postgresql.units import difference, quantity
 from samaops.checks.registry import Context, check
 from samaops.facts.postgresql import Application, PostgresFacts
-from samaops.i18n import _
+from samaops.i18n import _, some
 from samaops.model.finding import Finding
 from samaops.site.commands import as_superuser
 
@@ -164,7 +164,7 @@ def rights(facts: PostgresFacts, context: Context) -> Iterator[Finding]:
         yield context.crit(title.format(user=seen.user, count=seen.tables), evidence=evidence, hint=hint)
     elif lacking:
         title = _("{user} lacks rights on what the application writes: {names}")
-        words = title.format(user=seen.user, names=", ".join(lacking[:3]) + ("…" if len(lacking) > 3 else ""))
+        words = title.format(user=seen.user, names=some(lacking, 3))
         yield context.crit(words, value=len(lacking), evidence=evidence, hint=hint)
     elif seen.hidden:
         title = _("Row level security without a policy for {user} hides every row of {names}")

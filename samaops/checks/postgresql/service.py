@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from samaops.checks.postgresql.units import difference, whole
 from samaops.checks.registry import Context, access, check
 from samaops.facts.postgresql import PostgresFacts, usable_connections
-from samaops.i18n import _, joined, ngettext
+from samaops.i18n import _, joined, ngettext, some
 from samaops.model.finding import Finding
 from samaops.site.commands import direct, samaops
 
@@ -124,7 +124,7 @@ def settings_in_force(facts: PostgresFacts, context: Context) -> Iterator[Findin
             "{count} setting of PostgreSQL is not as expected or waits for a restart: {names}",
             "{count} settings of PostgreSQL are not as expected or wait for a restart: {names}",
             bad,
-        ).format(count=bad, names=", ".join(sorted({*different, *pending})[:4]) + ("…" if bad > 4 else "")),
+        ).format(count=bad, names=some(sorted({*different, *pending}), 4)),
         detail=joined((*names, *(_("{name} waits for a restart").format(name=name) for name in pending))),
         value=bad,
         evidence=evidence,

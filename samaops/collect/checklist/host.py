@@ -18,7 +18,7 @@ from samaops.config.settings import Server
 from samaops.facts.checklist import HostFacts
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
-from samaops.site.prepared import users_of
+from samaops.site.guide_servers import users_of
 from samaops.site.site import Site
 
 SCRIPT_SECONDS = 25.0

@@ -3,12 +3,7 @@
 # Arguments: a token that starts each section; the users of the system that should be there.
 token=$1
 shift
-uid=$(id -u)
 PATH=$PATH:/usr/sbin:/sbin
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 of_our_sshd() {
   process=$$ steps=0

@@ -10,7 +10,7 @@ from samaops.clients import reach
 from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.facts.checklist import NameFacts
-from samaops.site import prepared
+from samaops.site import guide_servers
 from samaops.site.site import Site
 
 _SECONDS = 8.0
@@ -21,7 +21,7 @@ def names(site: Site) -> Iterator[Target]:
     settings = site.settings
     hosts = [urlsplit(settings.loadbalancer.url).hostname or ""] if settings.loadbalancer else []
     hosts += [certificate.server_name or certificate.host for certificate in settings.certificates]
-    foreign = prepared.foreign_hosts(site)
+    foreign = guide_servers.foreign_hosts(site)
     for host in dict.fromkeys(hosts):
         if host and host not in foreign and not _is_address(host):
             yield Target(host, host, None, _SECONDS)

@@ -3,10 +3,6 @@
 # for each docker command. A container's environment holds secrets: nothing of it is kept but digests.
 token=$1 costly=$2 seconds=$3
 
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
-
 # What every container is asked for; one JSON document per line. What `inside` needs stands first.
 format='{"id":{{json .Id}},"pid":{{json .State.Pid}},"log_path":{{json .LogPath}},"hosts_path":{{json .HostsPath}}'
 format=$format',"name":{{json .Name}},"image":{{json .Config.Image}},"image_id":{{json .Image}}'

@@ -1,5 +1,4 @@
 # Stands before each script that asks a Docker engine; its arguments are that script's own.
-uid=$(id -u)
 
 has_docker() {
   command -v docker >/dev/null 2>&1 && return

@@ -3,10 +3,6 @@
 # process is read: it may hold a password.
 token=$1 seconds=$2 name=$3
 
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
-
 # A part with its time limit and its exit code; what it says on stderr says why it could not be had.
 part() {
   section "$1"

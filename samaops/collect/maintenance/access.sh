@@ -1,12 +1,6 @@
 # Who may log in to a server, who has all rights, and which keys are let in. Only reads.
 # Argument: a token that starts each section. As another user than root, what only root may read is missing and said.
 token=$1
-uid=$(id -u)
-tab=$(printf '\t')
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 look() {
   section now

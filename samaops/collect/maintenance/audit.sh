@@ -1,11 +1,6 @@
 # Have lynis look at a server, into a directory of its own, and print its report; that directory goes again.
 # Arguments: a token that starts each section; the seconds it may take.
 token=$1 seconds=$2
-uid=$(id -u)
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 look() {
   section now

@@ -5,7 +5,6 @@
 token=$1 seconds=$2 likely=$3 mounts=$4
 shift 4
 case $likely in *[!A-Za-z0-9/._-]*) likely= ;; esac
-uid=$(id -u)
 
 as_root() {
   if [ "$uid" = 0 ] || ! sudo -n true 2>/dev/null; then "$@"; else sudo -n -- "$@"; fi

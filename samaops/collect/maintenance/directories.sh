@@ -4,7 +4,6 @@
 # As another user than root, what others own is seen with sudo -n only.
 token=$1 seconds=$2 which=$3
 shift 3
-uid=$(id -u)
 
 as_root() {
   if [ "$uid" = 0 ] || ! sudo -n true 2>/dev/null; then "$@"; else sudo -n -- "$@"; fi

@@ -2,10 +2,6 @@
 # Arguments: a token that starts each section; seconds for each docker command.
 token=$1 seconds=$2
 
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
-
 format='{"id":{{json .Id}},"tags":{{json .RepoTags}},"digests":{{json .RepoDigests}},"created":{{json .Created}}'
 format=$format',"tagged":{{json .Metadata.LastTagTime}},"size":{{json .Size}}}'
 

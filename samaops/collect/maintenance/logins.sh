@@ -2,11 +2,6 @@
 # Arguments: a token that starts each section; the moment, in seconds since the epoch.
 # The journal tells it, else /var/log/auth.log and those before it; where neither is there, nobody knows.
 token=$1 since=$2
-uid=$(id -u)
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 # The lines that tell, counted: times, ports and fingerprints left out. The program is that before the first bracket: whoever is
 # refused chooses his name, and may call himself "sshd[1]: Accepted".

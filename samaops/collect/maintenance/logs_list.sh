@@ -7,8 +7,6 @@
 # of its own; of a name with control characters only that it is there.
 token=$1 directory=$2 pattern=$3 since=$4
 shift 4
-uid=$(id -u)
-tab=$(printf '\t')
 
 as_root() {
   if [ "$uid" = 0 ] || [ -n "$readable" ]; then "$@"; else sudo -n -- "$@"; fi
@@ -47,15 +45,7 @@ unended() {
 look() {
   section now
   date +%s.%N
-  section directory
-  timeout -k 1 3 stat -L -- "$directory" >/dev/null
-  code=$?
-  if [ "$code" -ne 0 ]; then
-    [ "$code" -lt 124 ] || echo 'no answer in time' >&2
-    echo absent
-    return
-  fi
-  echo exists
+  is_directory_there "$directory" || return 0
   section left_out
   LC_ALL=C find -L "$directory"/ -mindepth 1 -maxdepth 1 ! \( -type f ! -name "*[[:cntrl:]]*" \
     \( -name "$pattern" -o -name "$pattern.*" -o -name "$pattern-*" \) \) \

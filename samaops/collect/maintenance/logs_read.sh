@@ -6,7 +6,6 @@
 # their time, numbers and ids; "sampled" counts for 97.
 token=$1 directory=$2 seconds=$3
 shift 3
-uid=$(id -u)
 ends_at=$(($(date +%s) + seconds))
 
 # grep says where each line begins: what was written behind the end belongs to the next reading.

@@ -4,10 +4,6 @@
 token=$1 since=$2 until=$3 seconds=$4
 minutes=$(((until - since) / 60 + 2))
 
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
-
 # Lines "SECONDS HOST PROGRAM[PID]: .." as how often, first, last, what: ports, fingerprints and commands left out. The program is
 # that at its place: whoever is refused chooses his name, and may call himself "sshd[1]: Accepted".
 told() {

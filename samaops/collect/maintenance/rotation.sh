@@ -2,12 +2,6 @@
 # Arguments: a token that starts each section; the directory; the pattern of names.
 # Files: inode, size, time of change, whether it is current, name. Writers: inode, process, whether it appends, its name.
 token=$1 directory=$2 pattern=$3
-uid=$(id -u)
-tab=$(printf '\t')
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 # Who has any of the files open, of all processes: the links of /proc lead to the very file, also out of a container.
 writers='
@@ -24,15 +18,7 @@ done'
 look() {
   section now
   date +%s.%N
-  section directory
-  timeout -k 1 3 stat -L -- "$directory" >/dev/null
-  code=$?
-  if [ "$code" -ne 0 ]; then
-    [ "$code" -lt 124 ] || echo 'no answer in time' >&2
-    echo absent
-    return
-  fi
-  echo exists
+  is_directory_there "$directory" || return 0
   section file_system
   stat -L -f -c '%S' -- "$directory"
   { timeout -k 1 3 findmnt -n -o FSTYPE -T "$directory" 2>/dev/null || stat -L -f -c '%T' -- "$directory"; } | head -n 1

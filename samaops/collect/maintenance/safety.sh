@@ -3,11 +3,6 @@
 # Arguments: a token that starts each section; whether containers run here, 1 or 0; the directories of the application.
 token=$1 has_containers=$2
 shift 2
-uid=$(id -u)
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 look() {
   section release

@@ -1,11 +1,6 @@
 # What updates a server waits for, how old its package lists are, and what still runs from before the last ones. Only reads.
 # Argument: a token that starts each section.
 token=$1
-uid=$(id -u)
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 look() {
   section now

@@ -4,11 +4,6 @@
 # As another user than root, the kernel's log, other users' open files and their directories need sudo -n.
 token=$1 costly=$2 nearly_full=$3
 shift 3
-uid=$(id -u)
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 columns=fstype,size,used,avail,itotal,iused,target
 

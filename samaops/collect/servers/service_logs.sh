@@ -3,11 +3,6 @@
 # directory it works in (or "-"), and where its log may be.
 token=$1
 shift
-uid=$(id -u)
-
-as_root() {
-  if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi
-}
 
 look() {
   section now

@@ -16,7 +16,7 @@ from samaops.model.finding import Finding
 from samaops.model.quantities import moment
 from samaops.model.report import worst_first
 from samaops.model.status import SEVERITY, Status, worst
-from samaops.site import prepared
+from samaops.site import guide_servers
 from samaops.site.commands import samaops, typed
 from samaops.site.site import Site
 
@@ -230,7 +230,10 @@ def _by_code(item: Item, code: str, seen: Seen) -> _Verdict:
         return _of_findings(
             [finding for finding in seen.findings if finding.system not in ON_REQUEST], code, seen.site
         )
-    subjects, servers = _subjects(item, code, seen.site), set(prepared.servers_at(seen.site, item.server))
+    subjects, servers = (
+        _subjects(item, code, seen.site),
+        set(guide_servers.servers_at(seen.site, item.server)),
+    )
     found = [
         finding
         for finding in seen.findings
@@ -269,7 +272,7 @@ def _subjects(item: Item, code: str, site: Site) -> frozenset[str] | None:
     if item.of is None or (item.of == OURS and not code.startswith("certificates.")):
         return None
     if item.of == OURS:
-        return frozenset(f"certificates/{name}" for name in prepared.own_certificates(site))
+        return frozenset(f"certificates/{name}" for name in guide_servers.own_certificates(site))
     which, _of, kind = item.of.partition("_")
     if kind.startswith("member"):
         placed = [("api", member.name, member.container, member.server) for member in site.members()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from samaops.checks.maintenance import who_grew
+from samaops.checks.maintenance.daily import who_grew
 from samaops.facts.docker import DockerFacts
 from samaops.facts.maintenance import DirectoriesFacts, ImagesFacts, LogFacts, LogMarks, MountUse
 from samaops.facts.night import MadeContainer

@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from samaops.causes.outside import identity
+from samaops.causes.shared_address import identity
 from samaops.facts.sites import is_loopback
 from samaops.i18n import _, ngettext
 from samaops.model.cause import Cause, Fix, Verdict

@@ -25,7 +25,7 @@ from samaops.facts.selection import Selection
 from samaops.facts.telling import Silence, SilencesFacts
 from samaops.model.plan import Condition, Risk
 from samaops.site.site import Site
-from samaops.workflows import change, exclusion
+from samaops.workflows import change, change_locks
 from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes import test_balancer_plans as balancers
 from tests.unit.changes import test_disk_plans as disks
@@ -310,7 +310,7 @@ def test_what_the_conditions_of_a_plan_are_read_from_is_locked(
     plan = verbs.find(verb).plan(snapshot(*observations), SITE, arguments)
     assert plan.steps
     assert all(step.servers is not None for step in plan.steps), "or all servers of the site are locked"
-    touched = exclusion.servers_of(SITE, plan)
+    touched = change_locks.servers_of(SITE, plan)
     for step in plan.steps:
         for condition in (*step.needs, *step.before, *step.after):
             assert set(read_from(condition)) <= touched.keys(), condition.text

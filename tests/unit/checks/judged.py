@@ -15,7 +15,7 @@ from samaops.checks.engine import judge
 from samaops.checks.registry import rules
 from samaops.config.settings import Settings
 from samaops.facts.observation import Observation, Snapshot
-from samaops.facts.written import Written
+from samaops.facts.probing import Written
 from samaops.model.failure import Failure, FailureKind
 from samaops.model.finding import Finding
 from samaops.model.status import Status

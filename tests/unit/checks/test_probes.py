@@ -6,9 +6,9 @@ import pytest
 
 from samaops.checks.registry import Rule, rules
 from samaops.config.settings import Settings
+from samaops.facts.probing import Written
 from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
-from samaops.facts.written import Written
 from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from tests.unit.checks.judged import failed, findings, observed

@@ -15,7 +15,7 @@ from samaops.journal.lock import UNKNOWN, FileLock, Locks, file_name, this_proce
 from samaops.journal.owner import Owner, read_owner
 from samaops.model.plan import Operation, Plan, Risk, Step, shell
 from samaops.site.site import Site
-from samaops.workflows import exclusion
+from samaops.workflows import change_locks
 
 SETTINGS = Settings.model_validate(
     {
@@ -53,7 +53,7 @@ def plan_of(operation: Operation, *servers: str, undo_by: Operation | None = Non
 def test_a_server_is_touched_by_a_command_or_because_the_step_says_so(
     operation: Operation, servers: tuple[str, ...], touched: Mapping[str, bool]
 ) -> None:
-    seen = exclusion.servers_of(Site(SETTINGS), plan_of(operation, *servers))
+    seen = change_locks.servers_of(Site(SETTINGS), plan_of(operation, *servers))
     assert seen == touched
     assert list(seen) == sorted(seen), "in the same order for everybody"
 
@@ -61,19 +61,19 @@ def test_a_server_is_touched_by_a_command_or_because_the_step_says_so(
 def test_a_step_of_an_old_journal_which_does_not_say_touches_all_servers() -> None:
     plan = plan_of(shell("x", "workers"))
     plan = replace(plan, steps=(replace(plan.steps[0], servers=None),))
-    assert exclusion.servers_of(Site(SETTINGS), plan) == {"api": False, "db": False, "workers": True}
+    assert change_locks.servers_of(Site(SETTINGS), plan) == {"api": False, "db": False, "workers": True}
 
 
 def test_the_way_back_counts_too() -> None:
     plan = plan_of(Operation("rabbitmq.take", {}), "api", undo_by=shell("y", "workers"))
-    assert exclusion.servers_of(Site(SETTINGS), plan) == {"api": False, "workers": True}
+    assert change_locks.servers_of(Site(SETTINGS), plan) == {"api": False, "workers": True}
 
 
 def test_a_server_that_the_configuration_gives_no_way_to_is_told_with_the_plan() -> None:
-    plan = exclusion.with_notes(Site(SETTINGS), plan_of(Operation("postgresql.sql", {}, "db")))
+    plan = change_locks.with_notes(Site(SETTINGS), plan_of(Operation("postgresql.sql", {}, "db")))
     assert plan.notes == ('db will not be locked for other machines: [servers.db] ssh = "none"',)
-    assert exclusion.with_notes(Site(SETTINGS), plan) == plan, "once"
-    assert exclusion.with_notes(Site(SETTINGS), plan_of(shell("x", "api"))).notes == ()
+    assert change_locks.with_notes(Site(SETTINGS), plan) == plan, "once"
+    assert change_locks.with_notes(Site(SETTINGS), plan_of(shell("x", "api"))).notes == ()
 
 
 @pytest.mark.parametrize(

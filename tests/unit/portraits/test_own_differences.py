@@ -11,7 +11,7 @@ from samaops.changes import verbs
 from samaops.config.settings import Settings
 from samaops.journal.history import Change, Event
 from samaops.model.difference import Difference
-from samaops.portraits.made import _PLACES, with_changes
+from samaops.portraits.own_differences import _PLACES, with_changes
 from samaops.site.site import Site
 
 MOMENT = datetime(2026, 1, 31, 2, 0, tzinfo=timezone.utc)

@@ -1,10 +1,8 @@
-"""Judge what monthly maintenance looks at: updates, the audit, who may log in and who did, how the servers are exposed."""
+"""Judge what monthly maintenance looks at: updates, the audit, who may log in and who did."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from collections.abc import Iterable, Iterator
 
 from samaops.checks.registry import Context, access_check, check
 from samaops.facts.maintenance_month import (
@@ -14,17 +12,12 @@ from samaops.facts.maintenance_month import (
     AuditFacts,
     Counted,
     Key,
-    Listening,
     LoginsFacts,
-    SafetyFacts,
     UpdatesFacts,
 )
-from samaops.facts.observation import Snapshot
-from samaops.facts.postgresql import PostgresFacts
-from samaops.i18n import _, joined, ngettext
+from samaops.i18n import _, joined, ngettext, some
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration, moment
-from samaops.site import exposure
 
 _NAMED = 5
 _LISTED = 100
@@ -34,10 +27,6 @@ LISTS_DAYS = 7
 LEAST_RSA_BITS = 2048
 # A key that nobody has renewed for two years is one that nobody looks after.
 OLD_KEY_DAYS = 730
-
-
-def _some(names: Sequence[str], most: int = _NAMED) -> str:
-    return ", ".join(names[:most]) + ("…" if len(names) > most else "")
 
 
 @access_check("maintenance.updates.security", UpdatesFacts, warning=1, unit="packages")
@@ -70,7 +59,9 @@ def security_updates(facts: UpdatesFacts, context: Context) -> Iterator[Finding]
         "{count} security update is waiting, of {all} updates: {names}",
         "{count} security updates are waiting, of {all} updates: {names}",
         len(waiting),
-    ).format(count=len(waiting), all=len(facts.updates), names=_some([update.name for update in waiting]))
+    ).format(
+        count=len(waiting), all=len(facts.updates), names=some([update.name for update in waiting], _NAMED)
+    )
     yield context.above(len(waiting), title, evidence=evidence, hint=hint)
 
 
@@ -98,7 +89,7 @@ def restart(facts: UpdatesFacts, context: Context) -> Iterator[Finding]:
         "stale": list(facts.stale or ())[:_LISTED],
     }
     if facts.reboot_packages is not None or facts.newer_kernel:
-        names = _some([*(facts.reboot_packages or ()), *filter(None, [facts.newer_kernel])])
+        names = some([*(facts.reboot_packages or ()), *filter(None, [facts.newer_kernel])], _NAMED)
         title = _("The server wants a restart: {names}").format(names=names or "?")
         yield context.warn(title, evidence=evidence)
     elif facts.stale is None:
@@ -109,7 +100,7 @@ def restart(facts: UpdatesFacts, context: Context) -> Iterator[Finding]:
             "{count} program runs on libraries that were replaced: {names}",
             "{count} programs run on libraries that were replaced: {names}",
             len(facts.stale),
-        ).format(count=len(facts.stale), names=_some(facts.stale))
+        ).format(count=len(facts.stale), names=some(facts.stale, _NAMED))
         yield context.warn(title, value=len(facts.stale), evidence=evidence)
     else:
         title = _("Nothing waits for a restart since the last updates")
@@ -212,8 +203,8 @@ def root(facts: AccessFacts, context: Context) -> Iterator[Finding]:
     by_password = allowed == "yes" and facts.sshd.get("passwordauthentication") == "yes"
     evidence = {"uid_0": twins, "without_password": empty, "sshd": dict(facts.sshd)}
     if twins or empty:
-        parts = [_("{name} is root by another name").format(name=_some(twins))] if twins else []
-        parts += [_("{name} has no password").format(name=_some(empty))] if empty else []
+        parts = [_("{name} is root by another name").format(name=some(twins, _NAMED))] if twins else []
+        parts += [_("{name} has no password").format(name=some(empty, _NAMED))] if empty else []
         yield context.crit(joined(parts), evidence=evidence)
     elif any(login.state is None for login in facts.logins):
         yield context.unknown(_("Passwords are seen by root alone"), evidence=evidence)
@@ -235,7 +226,7 @@ def keys(facts: AccessFacts, context: Context) -> Iterator[Finding]:
     weak = [key for key in facts.keys if _is_weak(key)]
     evidence = {"keys": [_key(key, facts.now.at) for key in facts.keys[:_LISTED]]}
     if weak:
-        names = _some([f"{key.user} {key.kind} {key.bits or '?'}" for key in weak])
+        names = some([f"{key.user} {key.kind} {key.bits or '?'}" for key in weak], _NAMED)
         title = _("Keys that are too weak, or cannot be read, are let in: {names}").format(names=names)
         yield context.warn(title, evidence=evidence)
         return
@@ -307,168 +298,3 @@ def _begins(facts: LoginsFacts) -> float:
 
 def _counted(each: Counted) -> str:
     return f"{each.user} {each.address} {each.method}: {each.count}"
-
-
-@access_check("maintenance.safety.release", SafetyFacts)
-def release(facts: SafetyFacts, context: Context) -> Iterator[Finding]:
-    ends = _ENDS.get(facts.release)
-    if not facts.release:
-        yield context.not_given("/etc/os-release")
-        return
-    if ends is None:
-        title = _("{name}: until when it is supported is not known here").format(name=facts.release)
-        yield context.ok(title, evidence={"release": facts.release})
-        return
-    evidence = {"release": facts.release, "supported_until": ends.isoformat()}
-    if context.snapshot.taken_at.date() > ends:
-        title = _("{name} gets no security updates since {date}").format(
-            name=facts.release, date=ends.isoformat()
-        )
-        yield context.warn(title, evidence=evidence)
-        return
-    title = _("{name} is supported until {date}").format(name=facts.release, date=ends.isoformat())
-    yield context.ok(title, evidence=evidence)
-
-
-# The last day of security updates that come without a contract (LTS of Debian counted, ESM of Ubuntu not).
-_ENDS = {
-    "debian 10": date(2024, 6, 30),
-    "debian 11": date(2026, 8, 31),
-    "debian 12": date(2028, 6, 30),
-    "debian 13": date(2030, 6, 30),
-    "ubuntu 18.04": date(2023, 5, 31),
-    "ubuntu 20.04": date(2025, 5, 31),
-    "ubuntu 22.04": date(2027, 4, 30),
-    "ubuntu 24.04": date(2029, 4, 30),
-}
-
-
-# The last day of PostgreSQL's own support, by its first number: https://www.postgresql.org/support/versioning/
-_POSTGRESQL_ENDS = {
-    12: date(2024, 11, 21),
-    13: date(2025, 11, 13),
-    14: date(2026, 11, 12),
-    15: date(2027, 11, 11),
-    16: date(2028, 11, 9),
-    17: date(2029, 11, 8),
-    18: date(2030, 11, 14),
-}
-# The last one of MinIO's community edition, which closes CVE-2025-62506; it gets no other.
-_MINIO_LAST = "2025-10-15"
-_MINIO = re.compile(r"minio[^:]*:RELEASE\.(?P<date>\d{4}-\d\d-\d\d)")
-
-
-@check("maintenance.safety.versions", Snapshot)
-def versions(snapshot: Snapshot, context: Context) -> Iterator[Finding]:
-    """Judge which services get no fixes any more, as far as their versions are seen and their ends are known."""
-    seen: dict[str, str] = {}
-    bad: list[str] = []
-    today = snapshot.taken_at.date()
-    for _observation, facts in snapshot.facts_of(PostgresFacts):
-        version = facts.version.partition(" ")[0]
-        seen["PostgreSQL"] = version
-        ends = _POSTGRESQL_ENDS.get(facts.version_number // 10000)
-        if ends is not None and today > ends:
-            text = _("PostgreSQL {version} gets no fixes since {date}")
-            bad.append(text.format(version=version, date=ends.isoformat()))
-    for _observation, safety in snapshot.facts_of(SafetyFacts):
-        for found in filter(None, (_MINIO.search(each.image) for each in safety.containers or ())):
-            seen["MinIO"] = found["date"]
-            if found["date"] < _MINIO_LAST:
-                bad.append(_("MinIO of {date} has a known hole (CVE-2025-62506)").format(date=found["date"]))
-    if not seen:
-        return
-    about = context.about("maintenance/versions")
-    evidence = {"versions": seen}
-    if bad:
-        yield about.warn(joined(bad), value=len(bad), evidence=evidence)
-    else:
-        names = ", ".join(f"{name} {version}" for name, version in seen.items())
-        yield about.ok(_("Versions that get fixes: {names}").format(names=names), evidence=evidence)
-
-
-@check("maintenance.safety.ports", SafetyFacts, needs=("listening", "filters"), unit="ports")
-def ports(facts: SafetyFacts, context: Context) -> Iterator[Finding]:
-    """Judge what listens to everybody and is in no line of the guide's matrix; a packet filter may stand before it."""
-    expected = exposure.ports(context.site, context.server)
-    open_ports = [each for each in facts.listening or () if each.is_open_to_all]
-    foreign = [each for each in open_ports if each.port not in expected]
-    evidence = {
-        "open": [_place(each) for each in open_ports[:_LISTED]],
-        "expected": sorted(expected),
-        "filters": facts.filters,
-    }
-    if not foreign:
-        title = _("{count} ports are open to all, each one of the site's own").format(count=len(open_ports))
-        yield context.ok(title, value=0, evidence=evidence)
-        return
-    names = _some(list(dict.fromkeys(_place(each) for each in foreign)))
-    title = ngettext(
-        "{count} port is open to all that the site does not need: {names}",
-        "{count} ports are open to all that the site does not need: {names}",
-        len(foreign),
-    ).format(count=len(foreign), names=names)
-    hint = context.on_server("sudo ss -ltnp")
-    if facts.filters:
-        detail = _("a packet filter is at work; whether it keeps them out was not tried")
-        yield context.ok(title, value=len(foreign), detail=detail, evidence=evidence)
-        return
-    yield context.warn(title, value=len(foreign), evidence=evidence, hint=hint)
-
-
-def _place(each: Listening) -> str:
-    return f"{each.port} ({each.program})"
-
-
-@check("maintenance.safety.secrets", SafetyFacts, needs=("readable",), unit="files")
-def secrets(facts: SafetyFacts, context: Context) -> Iterator[Finding]:
-    files = facts.readable or ()
-    if not files:
-        yield context.ok(_("No file with secrets can be read by everybody"), value=0)
-        return
-    title = ngettext(
-        "{count} file with secrets can be read by everybody: {names}",
-        "{count} files with secrets can be read by everybody: {names}",
-        len(files),
-    ).format(count=len(files), names=_some([file.path for file in files], 3))
-    evidence = {"files": {file.path: file.mode for file in files[:_LISTED]}}
-    hint = context.on_server("sudo ls -l " + files[0].path) if files[0].path.isprintable() else None
-    yield context.warn(title, value=len(files), evidence=evidence, hint=hint)
-
-
-@check("maintenance.safety.tls", SafetyFacts, needs=("without_tls",))
-def tls(facts: SafetyFacts, context: Context) -> Iterator[Finding]:
-    files = list(facts.without_tls or ())
-    containers = [each for each in facts.containers or () if each.without_tls]
-    names = [*files, *(f"{each.name}: {', '.join(each.without_tls)}" for each in containers)]
-    evidence = {
-        "files": files[:_LISTED],
-        "containers": {each.name: list(each.without_tls) for each in containers},
-    }
-    if not names:
-        yield context.ok(
-            _("The verification of certificates is switched off nowhere"), value=0, evidence=evidence
-        )
-        return
-    title = _("The verification of certificates is switched off: {names}").format(names=_some(names, 3))
-    yield context.crit(title, value=len(names), evidence=evidence)
-
-
-# The guide's containers need no root; one that does is a limit of the site's own.
-@check("maintenance.safety.containers", SafetyFacts, needs=("containers",), warning=1, unit="containers")
-def containers(facts: SafetyFacts, context: Context) -> Iterator[Finding]:
-    seen = facts.containers or ()
-    privileged = [each.name for each in seen if each.is_privileged]
-    as_root = [each.name for each in seen if each.user.partition(":")[0] in ("", "0", "root")]
-    evidence = {"privileged": privileged[:_LISTED], "as_root": as_root[:_LISTED]}
-    if privileged:
-        title = _("Containers may do all that their server may: {names}").format(names=_some(privileged))
-        yield context.crit(title, value=len(privileged), evidence=evidence)
-    elif as_root:
-        title = ngettext(
-            "{count} container runs as root: {names}", "{count} containers run as root: {names}", len(as_root)
-        ).format(count=len(as_root), names=_some(as_root))
-        yield context.above(len(as_root), title, evidence=evidence)
-    else:
-        title = _("None of {count} containers runs as root").format(count=len(seen))
-        yield context.ok(title, value=0, evidence=evidence)

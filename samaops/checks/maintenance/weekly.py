@@ -18,7 +18,7 @@ from samaops.facts.maintenance_week import (
     TableGrowth,
     UseFacts,
 )
-from samaops.i18n import N_, _, joined, ngettext, number
+from samaops.i18n import N_, _, joined, ngettext, number, some
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration, moment, size
 from samaops.model.status import Status
@@ -186,8 +186,7 @@ def missing(facts: IndexesFacts, context: Context) -> Iterator[Finding]:
 
 def _named(faults: Sequence[IndexFault]) -> str:
     kinds = {kind: _(text) for kind, text in _KINDS.items()}
-    names = ", ".join(f"{fault.name} ({kinds.get(fault.kind, fault.kind)})" for fault in faults[:3])
-    return names + ("…" if len(faults) > 3 else "")
+    return some((f"{fault.name} ({kinds.get(fault.kind, fault.kind)})" for fault in faults), 3)
 
 
 def _faults(faults: Sequence[IndexFault]) -> list[Evidence]:
@@ -358,8 +357,7 @@ def rotation(facts: RotationFacts, context: Context) -> Iterator[Finding]:
         "{count} log is to be rotated: {names}", "{count} logs are to be rotated: {names}", len(due)
     ).format(
         count=len(due),
-        names=", ".join(f"{each.file.name} {size(each.file.size_bytes)}" for each in due[:3])
-        + ("…" if len(due) > 3 else ""),
+        names=some((f"{each.file.name} {size(each.file.size_bytes)}" for each in due), 3),
     )
     detail = joined(f"{each.file.name}: {log_rotation.why_left(each, facts)}" for each in left[:2])
     hint = samaops(context.site, "maintain run rotation")

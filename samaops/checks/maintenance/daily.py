@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from samaops.checks import maintenance_month, maintenance_week  # noqa: F401 - they register their checks
 from samaops.checks.registry import Context, Evidence, access_check, check
 from samaops.facts.maintenance import DirectoriesFacts, Growth, HistoryFacts, ImagesFacts, LogFacts, MountUse
-from samaops.i18n import _, joined, ngettext
+from samaops.i18n import _, joined, ngettext, some
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration, moment, size
 from samaops.model.status import Status
@@ -179,7 +178,7 @@ def unused_images(facts: ImagesFacts, context: Context) -> Iterator[Finding]:
         _("{count} of {images} images are used by nothing: {names}").format(
             count=len(unused),
             images=len(facts.images),
-            names=", ".join(image.names[0] for image in unused[:3]) + ("…" if len(unused) > 3 else ""),
+            names=some((image.names[0] for image in unused), 3),
         ),
         value=len(unused),
         evidence=evidence,

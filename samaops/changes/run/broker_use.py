@@ -121,10 +121,9 @@ def remove(api: ManagementApi, definition: Definition) -> None:
     try:
         _remove(api, definition)
     except ClientError as error:
-        words = next((text for known, text in _REFUSALS.items() if known in error.message), "")
-        raise ClientError(
-            error.kind, f"{definition.name}: {_(words) if words else error.message}", error.stage
-        ) from error
+        known = next((text for words, text in _REFUSALS.items() if words in error.message), "")
+        reason = _(known) if known else error.message
+        raise ClientError(error.kind, f"{definition.name}: {reason}", error.stage) from error
 
 
 def _remove(api: ManagementApi, definition: Definition) -> None:

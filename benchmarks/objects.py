@@ -30,7 +30,7 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
-from samaops.changes.run import object_copy
+from samaops.changes.run.objects import copying as object_copy
 from samaops.config.settings import Settings
 from samaops.facts.objects import WHOLE, BucketRun, Kept, ObjectRun
 from samaops.site.site import Site

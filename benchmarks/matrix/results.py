@@ -22,7 +22,7 @@ class Trial(Struct, frozen=True):
 
     ``expected`` and ``named`` are causes with their subjects (``cause@subject``), ``named`` of the first look.
     ``fixes`` are the commands that were run and how each ended, ``fix`` is "verified", "relief" (it gives
-    time, and is taken back after healing), "failed", "letter" or "none yet".
+    time, and is taken back after healing), "failed", "letter", "loses data" (none else is offered) or "none yet".
     """
 
     incident: str

@@ -89,7 +89,7 @@ def _fix(trials: Sequence[Trial]) -> str:
         said = one.fix or "none yet"
         if said == "verified":
             said = ", ".join(f"`{fix}`" for fix in ids)
-        elif said in ("relief", "letter", "failed"):
+        elif said in ("relief", "letter", "failed", "loses data"):
             said = f"{said}: {', '.join(f'`{fix}`' for fix in ids)}"
         words.append(said)
     return " / ".join(dict.fromkeys(words))
@@ -108,7 +108,7 @@ def _totals(trials: Sequence[Trial]) -> Iterator[str]:
     fixed = Counter(one.fix or "none yet" for one in trials)
     yield (
         f"- Fixes: verified {fixed['verified']}, relief {fixed['relief']}, failed {fixed['failed']}, letter {fixed['letter']} (not in our hands), "
-        f"none yet {fixed['none yet']} (healed by the lab)."
+        f"not made because they lose data {fixed['loses data']}, none yet {fixed['none yet']} (healed by the lab)."
     )
     unhealed = sum(not one.healed for one in trials)
     yield f"- Not healed: {unhealed}. Side effects left: {sum(len(one.side_effects) for one in trials)}."

@@ -173,11 +173,12 @@ def _named(bench: Bench, trial: Trial, live_at: float) -> Trial:
 
 
 class Fix(Struct, frozen=True):
-    """A fix as samaops offers it: a command of its own, or the text of a letter."""
+    """A fix as samaops offers it: a command of its own, or the text of a letter. What loses data is never made here."""
 
     id: str
     command: str = ""
     is_letter: bool = False
+    loses_data: bool = False
     can_be_undone: bool = False
 
 
@@ -191,9 +192,10 @@ def _fixes(cause: dict[str, Any]) -> Iterator[Fix]:
     for one in cause["fixes"]:
         if one.get("text"):
             yield Fix(one["id"], is_letter=True)
-        elif one["risk"] != "destructive":
-            command = next((words for words in one["commands"] if _changes(words)), "")
-            if command:
+        elif command := next((words for words in one["commands"] if _changes(words)), ""):
+            if one["risk"] == "destructive":
+                yield Fix(one["id"], loses_data=True)
+            else:
                 yield Fix(one["id"], command, can_be_undone=bool(one["undo"]))
 
 
@@ -223,9 +225,10 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
         report = bench.samaops.report(*words, limit_seconds=LOOK_SECONDS)
         fixes = offered(report, trial.expected)
         harms = harms or look_of(report).is_critical(trial.expected)
-        if fixes:
+        if any(not one.loses_data for one in fixes):
             break
     letters = tuple(f"{one.id}: letter" for one in fixes if one.is_letter)
+    losing = tuple(f"{one.id}: loses data" for one in fixes if one.loses_data)
     made: list[str] = []
     to_undo: list[str] = []
     for fix in (one for one in fixes if one.command):
@@ -244,8 +247,9 @@ def _repaired(bench: Bench, trial: Trial, live_at: float) -> tuple[Trial, tuple[
         if _is_done(done) and fix.can_be_undone:
             to_undo.extend(_journaled(done))
     refused_only = all(": refused" in one for one in made)
-    fix_word = "letter" if letters and refused_only else "failed" if made else "none yet"
-    return replace(trial, fix=fix_word, fixes=(*made, *letters)), tuple(reversed(to_undo))
+    without = "loses data" if losing and not made else "failed" if made else "none yet"
+    fix_word = "letter" if letters and refused_only else without
+    return replace(trial, fix=fix_word, fixes=(*made, *letters, *losing)), tuple(reversed(to_undo))
 
 
 def _journaled(done: Done) -> tuple[str, ...]:

@@ -176,7 +176,21 @@ def password_unasked(finding: Finding, _view: View) -> Root:
 
 
 def other_scheme(finding: Finding, _view: View) -> Root:
-    """It asks for a log-in of another kind: no password opens it."""
+    """It asks for a log-in of another kind: no password opens it, or we do not give it as it is asked for."""
+    if finding.evidence.get("stage") == "clear":
+        title = _(
+            "{name}, or who answers for it, asks for our password in clear: what only it can tell is unknown"
+        )
+        text = _(
+            "Ask who runs it whether it is meant to; set [{section}] tls, else clear_text_password = true"
+        )
+        fix = safe(
+            "config.clear_text",
+            text.format(section=finding.system),
+            "samaops config show",
+            "samaops config check",
+        )
+        return Root(title.format(name=_(_SERVICES[finding.system].name)), (fix,))
     title = _("{name} takes no user and password: what only it can tell is unknown")
     text = _(
         "Ask who runs it for a way in by user and password (Basic), or for its address behind the log-in page"

@@ -12,12 +12,12 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from samaops.changes import readings
-from samaops.changes.journaled import to_plain
 from samaops.errors import INTERRUPTED, LOCKED, REFUSED, SamaopsError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined
 from samaops.journal import history
 from samaops.journal.history import HistoryError
+from samaops.journal.plans import to_plain
 from samaops.model.plan import ActionStatus, Condition, LeftOut, Operation, Outcome, Plan, Step, codes_in
 
 FAILED = 2

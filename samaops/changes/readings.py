@@ -7,6 +7,7 @@ process too. The readings of a system stand in its folder here: ``celery.consume
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from inspect import signature
 from typing import TypeVar
 
@@ -56,6 +57,11 @@ def reading(name: str, *, codes: Codes | Callable[..., Codes]) -> Callable[[Read
     return register
 
 
+def register_all() -> None:
+    """Import every verb and reading, once."""
+    import_module("samaops.changes.registered")
+
+
 def known(value: ValueT | None, what: str) -> ValueT:
     """Return a value that a change relies on. Raises UnreadableError where the system did not give it."""
     if value is None:
@@ -65,6 +71,7 @@ def known(value: ValueT | None, what: str) -> ValueT:
 
 def find(name: str) -> Reading:
     """Return a reading."""
+    register_all()
     return _readings[name]
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from samaops.changes import readings
-from samaops.changes.journaled import plan_from
 from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined
 from samaops.journal import history
 from samaops.journal.history import Change
+from samaops.journal.plans import plan_from
 from samaops.model.plan import Operation, Plan, Risk, Step
 
 

@@ -1,6 +1,7 @@
 """What can be changed, by the words of the command line. A verb makes a plan; the engine runs it.
 
-A verb is one declaration, ``@verb``, over the function that plans it; importing ``samaops.changes`` registers all.
+A verb is one declaration, ``@verb``, over the function that plans it; ``samaops.changes.registered`` names
+the rooms where they are. It is imported when a verb is asked for by its name: what only lists needs no plan.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from samaops.changes.readings import UnreadableError
+from samaops.changes.readings import UnreadableError, register_all
 from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
@@ -85,9 +86,11 @@ def verb(
 
 def names() -> tuple[str, ...]:
     """Return all verbs."""
-    return tuple(_verbs)
+    register_all()
+    return tuple(sorted(_verbs))
 
 
 def find(name: str) -> Verb:
     """Return a verb."""
+    register_all()
     return _verbs[name]

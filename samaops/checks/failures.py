@@ -29,6 +29,8 @@ _TITLES = {
     FailureKind.DEADLINE: N_("{subject} could not be looked at in time"),
     FailureKind.ERROR: N_("{subject} could not be looked at"),
 }
+# Of a log-in that we ended ourselves: the stage that clients.errors has as IN_CLEAR.
+_IN_CLEAR = N_("{subject} asks for our password in clear, and was not given it")
 
 
 def of_observation(observation: Observation, failure: Failure, context: Context) -> Finding:
@@ -49,7 +51,8 @@ def of_part(part: str, failure: Failure, context: Context) -> Finding:
 
 def title(failure: Failure, subject: str) -> str:
     """Return in one sentence why a subject could not be looked at."""
-    return _(_TITLES[failure.kind]).format(subject=subject)
+    words = _IN_CLEAR if failure.stage == "clear" else _TITLES[failure.kind]
+    return _(words).format(subject=subject)
 
 
 def of_check(error: Exception, context: Context) -> Finding:

@@ -25,8 +25,7 @@ from samaops.facts.schedule import (
 from samaops.i18n import _, ngettext
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration, moment
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 
 # What is missed is told for a day, and until the job has gone well since.
 _TOLD_SECONDS = 86_400.0
@@ -37,7 +36,7 @@ _LEAST_RUNS, _LEAST_SECONDS = 5, 120.0
 
 
 def _command(context: Context, words: str) -> str:
-    return chosen.same(samaops(context.site, f"schedule {words}"))
+    return typed(context.site, f"schedule {words}")
 
 
 @access_check("schedule.ledger.unreadable", ScheduleFacts)

@@ -7,10 +7,9 @@ from typing import NoReturn
 
 import typer
 
-from samaops.cli import changing, screen
-from samaops.cli.answered import Answered
+from samaops.cli import changing, exit_codes, screen
 from samaops.cli.changing import Changing
-from samaops.cli.diagnose import exit_code
+from samaops.cli.exit_codes import Answered
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.model.report import Report
@@ -66,4 +65,4 @@ def _finish(site: Site, report: Report, output: Output, verbose: bool) -> NoRetu
         journal = next((action.journal for action in report.actions if action.journal), None)
         journaled = samaops(site, f"history show {journal}") if journal else ""
         screen.show_screen(face.page(report, view, journaled))
-    raise typer.Exit(Answered(exit_code(report)))
+    raise typer.Exit(Answered(exit_codes.of_report(report)))

@@ -10,9 +10,9 @@ import typer
 from msgspec import Struct
 
 from samaops.changes.run import progress
-from samaops.cli import configuration_file, global_options, screen
-from samaops.cli.answered import Answered
+from samaops.cli import configuration_file, exit_codes, global_options, screen
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
+from samaops.cli.exit_codes import Answered
 from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption, SharingCommand
 from samaops.clients import shells
@@ -132,7 +132,7 @@ def carry_out(
     _show_notes(plan, output)
     if then and output is Output.HUMAN and not report.errors and not global_options.current().quiet:
         _show_next(then)
-    raise typer.Exit(Answered(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status]))
+    raise typer.Exit(Answered(exit_codes.of_report(report)))
 
 
 def _look(site: Site, make: Callable[[], Plan], consent: Consent) -> tuple[Plan, SamaopsError | None]:

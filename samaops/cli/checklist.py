@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file, screen, stdout
-from samaops.cli.answered import Answered
 from samaops.cli.changing import ChangeCommand, Changing
 from samaops.cli.consent import ask
+from samaops.cli.exit_codes import Answered
 from samaops.cli.looking import LookCommand
 from samaops.cli.options import ListOutputOption, completed_by
 from samaops.cli.paging import Form, PageCommand, Paging

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from samaops.cli import configuration_file, screen, stdout
+from samaops.cli import configuration_file, exit_codes, screen, stdout
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.consent import ask
 from samaops.cli.global_options import Globals
@@ -19,7 +19,6 @@ from samaops.cli.streams import folded, say
 from samaops.config import example, places, sites
 from samaops.i18n import N_, _
 from samaops.model.report import Report, worst_first
-from samaops.model.status import NAGIOS_CODE
 from samaops.render import escape, json, settings
 from samaops.render.faces import Output
 from samaops.site.site import Site
@@ -104,14 +103,14 @@ def check(
                 report, findings=findings, answer=_("Not everything lets us in, or keeps what we send")
             )
         screen.show_checklist(report, output)
-        raise typer.Exit(report.errors[0].exit_code if report.errors else NAGIOS_CODE[report.status])
+        raise typer.Exit(exit_codes.of_report(report))
     good = _("{path} is good: {systems}").format(path=loaded.path, systems=", ".join(systems) or _("nothing"))
     if output is Output.HUMAN and not warnings:
         say(escape.command(good))
         return
     report = Report("config", started_at, findings=worst_first(warnings), answer=good if warnings else "")
     screen.show_checklist(report, output)
-    raise typer.Exit(NAGIOS_CODE[report.status])
+    raise typer.Exit(exit_codes.of_report(report))
 
 
 @app.command(help=N_("Show every value in effect and where it comes from; secrets are masked."))

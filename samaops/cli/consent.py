@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from samaops.errors import RefusedError
 from samaops.i18n import N_, _
-from samaops.model.plan import Plan, Risk
+from samaops.model.plan import Plan
 from samaops.site.shell_words import quoted
 
 # How long a Ctrl-C may wait that comes between two looks for an answer.
@@ -54,11 +54,11 @@ def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:
     A plan that loses data needs the target's name, typed or given by ``--confirm``; ``--yes`` is not enough.
     """
     if consent.name is not None:
-        if consent.name != plan.target:
+        if consent.name != plan.target or not plan.target:
             text = _("--confirm {name!r} is not the target's name, {target!r}; nothing was changed")
             raise RefusedError(text.format(name=consent.name, target=plan.target))
         return
-    if consent.yes and plan.risk is not Risk.DESTRUCTIVE:
+    if consent.yes and not plan.wants_name:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise _not_asked(plan)
@@ -68,15 +68,19 @@ def obtain(plan: Plan, consent: Consent, show: Callable[[], None]) -> None:
 
 
 def _not_asked(plan: Plan) -> RefusedError:
-    flag = f"--confirm {quoted(plan.target)}" if plan.risk is Risk.DESTRUCTIVE else "--yes"
+    flag = f"--confirm {quoted(plan.target)}" if plan.wants_name else "--yes"
     hint = _("--dry-run shows the plan; {flag} runs it").format(flag=flag)
-    return RefusedError(_("There is no terminal to ask at; nothing was changed"), hint=hint)
+    reason = _("There is no terminal to ask at; nothing was changed")
+    return RefusedError(f"{plan.doubt}. {reason}" if plan.doubt else reason, hint=hint)
 
 
 def _is_given(plan: Plan) -> bool:
-    if plan.risk is Risk.DESTRUCTIVE:
+    if plan.wants_name:
         question = _("Data will be lost. Type the name {target!r} to go on").format(target=plan.target)
-        return ask(question) == plan.target
+        if plan.doubt:
+            text = _("{doubt}. Read each command; then type {target!r} to go on")
+            question = text.format(doubt=plan.doubt, target=plan.target)
+        return bool(plan.target) and ask(question) == plan.target
     return is_yes(_("Do this?"))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from samaops.cli import configuration_file, repeat, screen, stdout, textfile
+from samaops.cli import configuration_file, exit_codes, repeat, screen, stdout, textfile
+from samaops.cli.exit_codes import FailOn
 from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption, completed_by
 from samaops.cli.textfile import TextfileOption
@@ -21,7 +21,6 @@ from samaops.i18n import N_, _
 from samaops.journal import well
 from samaops.model.description import CheckDescription
 from samaops.model.report import Report
-from samaops.model.status import NAGIOS_CODE, Status
 from samaops.render import descriptions, json
 from samaops.render.faces import Output
 from samaops.workflows import diagnose as workflow
@@ -33,13 +32,6 @@ from samaops.workflows.sites import together
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 _LONGEST_SECONDS = 3600.0
 Look = Callable[[], Report]
-
-
-class FailOn(str, Enum):
-    """From which status on the exit code is not 0."""
-
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 @app.command(cls=repeat.WatchCommand)
@@ -150,7 +142,7 @@ def diagnose(
     verbose = globals_.verbose
 
     def code_of(report: Report) -> int:
-        return exit_code(report, fail_on)
+        return exit_codes.of_report(report, fail_on)
 
     if watch is not None:
         repeat.watch(look, watch, output, repeat.face_of_reports(output, verbose=verbose))
@@ -251,15 +243,6 @@ def _saved_look(globals_: Globals, selection: Selection, path: Path, *, is_since
 def _once(look: Look) -> Report:
     with screen.progress(_("Looking at everything…")):
         return look()
-
-
-def exit_code(report: Report, fail_on: FailOn = FailOn.WARNING) -> int:
-    """Return the exit code of the contract: what failed altogether, else the worst status."""
-    if report.errors:
-        return report.errors[0].exit_code
-    if report.status is Status.WARNING and fail_on is FailOn.CRITICAL:
-        return 0
-    return NAGIOS_CODE[report.status]
 
 
 def _list(checks: tuple[CheckDescription, ...], output: Output) -> None:

@@ -6,13 +6,12 @@ import sys
 
 import typer
 
-from samaops.cli import configuration_file, log, screen
+from samaops.cli import configuration_file, exit_codes, log, screen
 from samaops.cli.global_options import Globals
 from samaops.cli.options import OutputOption
 from samaops.config.load import Configuration
 from samaops.errors import ConfigurationError
 from samaops.i18n import N_, _
-from samaops.model.status import NAGIOS_CODE
 from samaops.render.faces import Output
 from samaops.workflows import doctor as workflow
 
@@ -33,7 +32,7 @@ def doctor(ctx: typer.Context, output: OutputOption = Output.HUMAN) -> None:
     with screen.progress(_("Looking at this machine…")):
         report = workflow.examine(machine)
     screen.show_checklist(report, output)
-    raise typer.Exit(NAGIOS_CODE[report.status])
+    raise typer.Exit(exit_codes.of_report(report))
 
 
 def _read(globals_: Globals) -> tuple[Configuration | None, ConfigurationError | None]:

@@ -17,8 +17,8 @@ from typing import NoReturn
 
 from samaops import errors
 from samaops.cli import arguments, log, stdout, streams, textfile, typer_words
-from samaops.cli.answered import Answered
 from samaops.cli.app import command
+from samaops.cli.exit_codes import Answered
 from samaops.errors import SamaopsError
 from samaops.i18n import LANGUAGES, _, language_of_environment, use_language
 from samaops.model.report import Report, ReportError

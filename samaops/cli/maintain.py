@@ -10,9 +10,18 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from samaops.cli import changing, configuration_file, report_pages, sampler, screen, stdout, streams, textfile
+from samaops.cli import (
+    changing,
+    configuration_file,
+    exit_codes,
+    report_pages,
+    sampler,
+    screen,
+    stdout,
+    streams,
+    textfile,
+)
 from samaops.cli.consent import ConfirmOption, Consent, DryRunOption, YesOption, obtain
-from samaops.cli.diagnose import exit_code
 from samaops.cli.options import OutputOption, completed_by
 from samaops.cli.textfile import TextfileOption
 from samaops.errors import ConfigurationError
@@ -26,6 +35,7 @@ from samaops.site.site import Site
 from samaops.workflows.maintenance import routine, routines
 from samaops.workflows.maintenance.daily import DAILY
 from samaops.workflows.maintenance.monthly import MONTHLY
+from samaops.workflows.maintenance.request import Request
 from samaops.workflows.maintenance.weekly import WEEKLY
 
 app = typer.Typer(
@@ -131,7 +141,7 @@ def _do(ctx: typer.Context, of: Routine, asked: _Asked) -> None:
     textfile.check(asked.textfile)
     dry_run, yes = asked.consent.dry_run, asked.consent.yes
     is_watched = sys.stdin.isatty() and sys.stderr.isatty()
-    request = routine.Request(
+    request = Request(
         lambda plan: _consent(site, plan, asked.consent),
         bulletin, asked.only, dry_run=dry_run, note=_note, is_watched=is_watched, last=report_pages.deliver,
     )  # fmt: skip
@@ -144,7 +154,7 @@ def _do(ctx: typer.Context, of: Routine, asked: _Asked) -> None:
     may_ask = not (yes or dry_run) and sys.stdin.isatty()
     with nullcontext() if may_ask else screen.progress(_("{routine}…").format(routine=_(of.title))):
         outcome = routine.run(site, of, request)
-    code = outcome.exit_code if outcome.exit_code is not None else exit_code(outcome.report)
+    code = outcome.exit_code if outcome.exit_code is not None else exit_codes.of_report(outcome.report)
     is_verbose = ctx.obj.verbose
     failure = ""
     try:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file, screen
-from samaops.cli.answered import Answered
 from samaops.cli.consent import DryRunOption
+from samaops.cli.exit_codes import Answered
 from samaops.cli.options import ListOutputOption, completed_by
 from samaops.errors import UNAVAILABLE
 from samaops.i18n import N_, _

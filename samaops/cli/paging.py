@@ -11,7 +11,7 @@ import typer
 from msgspec import Struct
 
 from samaops.cli import configuration_file, screen, stdout
-from samaops.cli.answered import Answered
+from samaops.cli.exit_codes import Answered
 from samaops.cli.global_options import Globals
 from samaops.cli.options import SharingCommand
 from samaops.config.files import write_whole

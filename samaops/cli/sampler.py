@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from samaops.cli import configuration_file, global_options, screen
-from samaops.cli.answered import Answered
+from samaops.cli.exit_codes import Answered
 from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, Minute
 from samaops.i18n import N_, _, joined, number
 from samaops.render import escape

@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from samaops.cli import configuration_file, global_options, moments, scheduler, screen
-from samaops.cli.answered import Answered
 from samaops.cli.changing import ChangeCommand
 from samaops.cli.consent import Consent, DryRunOption, YesOption, obtain
+from samaops.cli.exit_codes import Answered
 from samaops.cli.looking import LookCommand
 from samaops.cli.options import OutputOption, completed_by
 from samaops.errors import LOCKED, UsageError

@@ -11,8 +11,7 @@ from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.render import escape
 from samaops.render.layout import Hanging
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import samaops, typed
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting import symptoms
 from samaops.workflows.troubleshooting.symptoms import ALL, FIRST, QUESTIONS, Answer
@@ -27,7 +26,7 @@ def playbook_of(site: Site, words: str | None, *, may_ask: bool) -> str:
         return _told(site, _asked(site, FIRST))
     if found:
         text = _("This may be any of {names}").format(names=", ".join(found))
-        raise UsageError(text, hint=chosen.same(samaops(site, f"troubleshoot {found[0]}")))
+        raise UsageError(text, hint=typed(site, f"troubleshoot {found[0]}"))
     text = _("Which symptom? There is no terminal to ask at")
     raise UsageError(text, hint="samaops troubleshoot list")
 
@@ -54,9 +53,9 @@ def _asked(site: Site, place: str) -> str:
 def _chosen(answers: tuple[Answer, ...]) -> Answer:
     """Return the answer whose number is typed; nothing at all is the last one: nobody knows."""
     while True:
-        typed = ask(_("Which one? (1-{count})").format(count=len(answers)))
-        if not typed:
+        number = ask(_("Which one? (1-{count})").format(count=len(answers)))
+        if not number:
             return answers[-1]
-        if typed.isascii() and typed.isdigit() and 1 <= int(typed) <= len(answers):
-            return answers[int(typed) - 1]
-        typer.echo(_("{answer!r} is not one of them").format(answer=typed), err=True)
+        if number.isascii() and number.isdigit() and 1 <= int(number) <= len(answers):
+            return answers[int(number) - 1]
+        typer.echo(_("{answer!r} is not one of them").format(answer=number), err=True)

@@ -12,10 +12,9 @@ from msgspec.structs import replace
 from rich.text import Text
 
 from samaops.cli import canary as canaries
-from samaops.cli import changing, screen, stdout, symptoms
+from samaops.cli import changing, exit_codes, screen, stdout, symptoms
 from samaops.cli.changing import ChangeCommand, Changing
 from samaops.cli.consent import ask, is_yes
-from samaops.cli.diagnose import exit_code
 from samaops.cli.options import completed_by
 from samaops.config import consistency
 from samaops.errors import UsageError
@@ -29,7 +28,7 @@ from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting import bundle, guide, own_playbooks
 from samaops.workflows.troubleshooting import troubleshoot as workflow
-from samaops.workflows.troubleshooting.stations import prefix
+from samaops.workflows.troubleshooting.hops import prefix
 from samaops.workflows.troubleshooting.troubleshoot import Diagnosis, Offer
 
 _WAIT_SECONDS, _CANARY_WAIT_SECONDS = 60.0, 30.0
@@ -263,4 +262,4 @@ def _nothing_to_do(diagnosis: Diagnosis, fix: str, wanted: Changing) -> None:
 
 
 def _leave(diagnosis: Diagnosis) -> NoReturn:
-    raise typer.Exit(exit_code(diagnosis.report))
+    raise typer.Exit(exit_codes.of_report(diagnosis.report))

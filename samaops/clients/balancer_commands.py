@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell
-from samaops.config.settings import BalancerCommands
+from samaops.config.balancer_settings import BalancerCommands
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.typed import ready

@@ -14,6 +14,8 @@ WELCOME = "welcome"
 NO_SLOT = "slot"
 # The same where a limit of the database or of the role is reached: the server has connections left.
 OWN_LIMIT = "limit"
+# The stage of a log-in that we end: the other side asks for the password itself, and is not known to be who it says.
+IN_CLEAR = "clear"
 # The stage of a look at a Redis that refuses what is malformed at once and leaves every command without answer.
 HELD = "paused"
 

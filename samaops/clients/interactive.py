@@ -113,6 +113,14 @@ def psql(settings: Settings, words: Sequence[str], *, of_pool: bool) -> Program:
     sslmode = section.sslmode if isinstance(section, PostgreSQL) else "prefer"
     try:
         protected = libpq.security(settings.host_of(section), section.tls, sslmode)
+        # psql may have another libpq than we have; one before 16 does not know the variable, and takes no notice.
+        accepted = libpq.accepted_logins(
+            settings.host_of(section),
+            section.tls,
+            sslmode,
+            has_password=False,
+            takes_clear_text=section.clear_text_password,
+        )
     except ClientError as error:
         raise UnavailableError(error.message) from error
     host = str(protected["host"])
@@ -126,6 +134,7 @@ def psql(settings: Settings, words: Sequence[str], *, of_pool: bool) -> Program:
         "PGUSER": section.admin_user if isinstance(section, PgBouncer) else section.user,
         "PGDATABASE": "pgbouncer" if isinstance(section, PgBouncer) else section.database,
         **{f"PG{name.upper()}": str(value) for name, value in protected.items()},
+        **{f"PG{name.replace('_', '').upper()}": value for name, value in accepted.items()},
         "PGGSSENCMODE": "disable",
         "PERL_BADLANG": "0",  # Debian's psql begins in Perl, which complains of a locale that is not installed
         "PGCONNECT_TIMEOUT": str(max(2, round(section.timeout))),  # libpq takes 2 s for less

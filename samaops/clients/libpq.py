@@ -22,8 +22,9 @@ from psycopg import adapt, conninfo, errors, pq
 from psycopg.rows import DictRow, dict_row
 
 from samaops.clients import footprint
-from samaops.clients.errors import NO_SLOT, OWN_LIMIT, WELCOME, ClientError
+from samaops.clients.errors import IN_CLEAR, NO_SLOT, OWN_LIMIT, WELCOME, ClientError
 from samaops.clients.time_limit import TimeLimit
+from samaops.config import in_clear
 from samaops.config.settings import Tls
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
@@ -37,6 +38,7 @@ _NO_SLOT_WORDS = re.compile(r"too many clients|connection slots", re.IGNORECASE)
 _NAMED = re.compile(r"[\"«](?!\s*pg_use_reserved)")
 # For a thread to hear that its connection was shut down.
 _LAST_SECONDS = 5.0
+_TLS_MODES = ("require", "verify-ca", "verify-full")
 _BEFORE_CONNECTION = (pq.ConnStatus.STARTED, pq.ConnStatus.NEEDED)
 
 # SQLSTATE -> kind, from PostgreSQL's appendix A. Codes of a whole class stand with their first two letters.
@@ -98,6 +100,27 @@ def security(host: str, over: Tls | None, sslmode: str) -> dict[str, Any]:
     if over.certificate_file:
         parameters |= {"sslcert": str(over.certificate_file), "sslkey": str(over.key_file or "")}
     return parameters
+
+
+def accepted_logins(
+    host: str, over: Tls | None, sslmode: str, *, has_password: bool, takes_clear_text: bool
+) -> dict[str, str]:
+    """Return what keeps the password itself from whoever answers in the place of the server.
+
+    It is given only where it stays on this machine, where the connection cannot be without TLS, or where the
+    configuration says so. Raises ClientError (SCHEME) when this libpq would give it to anybody.
+    """
+    if takes_clear_text or over is not None or sslmode in _TLS_MODES or in_clear.is_loopback(host):
+        return {}
+    if pq.version() >= in_clear.FIRST_LIBPQ:
+        return {"require_auth": "!password"}
+    if not has_password:
+        return {}
+    words = _(
+        "libpq {version} would send the password in clear to whoever asks for it: use TLS, psycopg[binary] with libpq 16 or "
+        "later, or clear_text_password = true"
+    )
+    raise ClientError(FailureKind.SCHEME, words.format(version=pq.version() // 10000), IN_CLEAR)
 
 
 def _address(host: str) -> str:
@@ -281,6 +304,12 @@ def _refused(message: bytes, trace: bytes, reached: int) -> ClientError:
     stage = "connect" if reached in _BEFORE_CONNECTION else "login"
     if sqlstate == _TOO_MANY_CONNECTIONS or (not sqlstate and _NO_SLOT_WORDS.search(words)):
         stage = OWN_LIMIT if _NAMED.search(words) else NO_SLOT
+    if not sqlstate and in_clear.ASKED.search(words):
+        words = _(
+            "it asks for the password in clear, without TLS that is required, and was not given it; set tls, or "
+            "clear_text_password = true where that is meant"
+        )
+        return ClientError(FailureKind.SCHEME, words, IN_CLEAR)
     kind = _kind_of_sqlstate(sqlstate) or _kind_of_words(words)
     return ClientError(kind, words, stage)
 

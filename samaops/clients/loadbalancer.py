@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from samaops.clients.errors import ClientError
 from samaops.clients.http import HttpAnswer, HttpConnection, json_of
-from samaops.config.settings import BigIp
+from samaops.config.balancer_settings import BigIp
 from samaops.facts.loadbalancer import DISABLED, ENABLED, OFFLINE
 from samaops.i18n import _
 from samaops.model.failure import FailureKind

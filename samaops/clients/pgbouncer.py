@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import conninfo
 
-from samaops.clients.libpq import Session, security
+from samaops.clients.libpq import Session, accepted_logins, security
 from samaops.clients.postgresql import quoted
 from samaops.config.secrets import Secret
 from samaops.config.settings import PgBouncer
@@ -19,6 +19,13 @@ def _parameters(
     # No `options`: PgBouncer refuses start-up parameters that it does not know.
     return {
         **security(host, settings.tls, "prefer"),
+        **accepted_logins(
+            host,
+            settings.tls,
+            "prefer",
+            has_password=password is not None,
+            takes_clear_text=settings.clear_text_password,
+        ),
         "port": settings.port,
         "dbname": database,
         "user": user,

@@ -7,21 +7,16 @@ standard input only.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from msgspec import Struct
 
-from samaops.clients import pgbouncer
-from samaops.clients.errors import ClientError
-from samaops.clients.shell import Shell, program
+from samaops.clients import pgbouncer, watchdog
+from samaops.clients.shell import Shell
+from samaops.clients.watchdog import Asked
 from samaops.config.settings import PgBouncer
-from samaops.model.failure import FailureKind
 
-STAGE = "watchdog"
 _PROGRAM = Path(__file__).with_suffix(".sh")
-_MARK = "samaops-watchdog: "
-_READY, _CANNOT = _MARK + "ready", _MARK + "cannot "
 
 
 class Watchdog(Struct, frozen=True):
@@ -54,12 +49,6 @@ class Watchdog(Struct, frozen=True):
     def _run(self, what: str, timeout: float, database: str = "", *words: str) -> None:
         mark = f"samaops-pool {self.settings.port}/{database}"
         info = pgbouncer.console_info(self.host, self.settings)
-        script = program(_PROGRAM)
-        command = shlex.join(["sh", "-c", script, "sh", what, script, mark, info, *words])
         password = self.settings.admin_password
-        done = self.shell.run(command, timeout, (password.reveal() if password else "").encode() + b"\n")
-        answer = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), "")
-        if answer.startswith(_CANNOT):
-            raise ClientError(FailureKind.MISSING, answer.removeprefix(_CANNOT).strip(), STAGE)
-        if not answer:
-            raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
+        secret = (password.reveal() if password else "").encode() + b"\n"
+        watchdog.ask(self.shell, _PROGRAM, Asked(what, mark, (info, *words), secret), timeout)

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg.sql import Identifier, Literal
 
-from samaops.clients.libpq import Session, security
+from samaops.clients.libpq import Session, accepted_logins, security
 from samaops.config.settings import PostgreSQL
 from samaops.resources import sql
 
@@ -40,6 +40,13 @@ def _parameters(
 ) -> dict[str, Any]:
     return {
         **security(host, settings.tls, settings.sslmode),
+        **accepted_logins(
+            host,
+            settings.tls,
+            settings.sslmode,
+            has_password=settings.password is not None,
+            takes_clear_text=settings.clear_text_password,
+        ),
         "port": settings.port,
         "dbname": settings.database,
         "user": settings.user,

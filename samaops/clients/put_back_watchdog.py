@@ -12,19 +12,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from samaops.clients import watchdog
 from samaops.clients.balancer_commands import named
-from samaops.clients.errors import ClientError
 from samaops.clients.loadbalancer import FIELDS, BigIpControl, log_in_body
 from samaops.clients.shell import Shell, program
-from samaops.config.settings import BalancerCommands, BigIp
+from samaops.clients.watchdog import Asked
+from samaops.config.balancer_settings import BalancerCommands, BigIp
 from samaops.facts.loadbalancer import ENABLED
-from samaops.model.failure import FailureKind
 
-STAGE = "watchdog"
 _PROGRAM = Path(__file__).with_suffix(".sh")
 _MEMBER_PROGRAM = Path(__file__).with_name("bigip_member.sh")
-_MARK = "samaops-balancer: "
-_READY, _CANNOT = _MARK + "ready", _MARK + "cannot "
 
 
 class Watched(Struct, frozen=True):
@@ -72,18 +69,9 @@ class PutBackWatchdog(Struct, frozen=True):
 
     def start(self, watched: Watched, seconds: float, timeout: float) -> None:
         """Start one that puts a member back after so many seconds; an earlier one of it ends. Raises ClientError."""
-        self._run("start", timeout, watched, f"{seconds:g}")
+        words = (watched.look, watched.put_back, f"{seconds:g}")
+        watchdog.ask(self.shell, _PROGRAM, Asked("start", watched.mark, words, watched.secret), timeout)
 
     def end(self, mark: str, timeout: float) -> None:
         """End that of a member, by its mark, where there is one. Raises ClientError."""
-        self._run("end", timeout, Watched(mark, "", ""))
-
-    def _run(self, what: str, timeout: float, watched: Watched, *words: str) -> None:
-        script = program(_PROGRAM)
-        arguments = (what, script, watched.mark, watched.look, watched.put_back, *words)
-        done = self.shell.run(shlex.join(["sh", "-c", script, "sh", *arguments]), timeout, watched.secret)
-        answer = next((line for line in done.stdout.splitlines() if line.startswith(_MARK)), "")
-        if answer.startswith(_CANNOT):
-            raise ClientError(FailureKind.MISSING, answer.removeprefix(_CANNOT).strip(), STAGE)
-        if not answer:
-            raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
+        watchdog.ask(self.shell, _PROGRAM, Asked("end", mark), timeout)

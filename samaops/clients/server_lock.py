@@ -17,8 +17,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from samaops.clients.errors import ClientError
-from samaops.clients.shell import Shell
-from samaops.clients.ssh import Conversation, SshShell
+from samaops.clients.local import LocalShell
+from samaops.clients.shell import Conversation, Shell
 from samaops.model.failure import FailureKind
 
 STAGE = "server lock"
@@ -93,7 +93,7 @@ def take(shell: Shell, file: str, owner: str, timeout: float, rhythm: Rhythm | N
 
     Raises TakenError when somebody else has it, ClientError when it cannot be taken there or the connection is lost.
     """
-    assert isinstance(shell, SshShell)  # on this machine nobody needs more than a file
+    assert not isinstance(shell, LocalShell)  # on this machine nobody needs more than a file
     rhythm = rhythm or Rhythm()
     command = _command("hold", file, str(math.ceil(rhythm.silence_seconds)))
     conversation = shell.converse(f"env LC_ALL=C {command}", timeout)

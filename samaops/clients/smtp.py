@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from typing import Any
+from typing import IO, Any
 
 from samaops.clients import tls
 from samaops.clients.errors import ClientError, kind_of_os_error
@@ -19,6 +19,8 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 
 STAGE = "smtp"
+# Of one answer. RFC 5321 knows lines of 512 bytes; what a server tells of itself has a few dozen.
+_LARGEST_ANSWER_BYTES = 64 * 1024
 
 
 def send(settings: MailNotification, subject: str, text: str) -> None:
@@ -69,6 +71,11 @@ def _converse(settings: MailNotification, talk: Callable[[smtplib.SMTP], None]) 
             _log_in_and(talk, settings, limit)
         except (smtplib.SMTPException, OSError) as error:
             raise _sorted(error, limit) from error
+        except UnicodeEncodeError:  # its words would hold the password
+            words = _("user or password hold other signs than ASCII, which a log-in by SMTP cannot carry")
+            raise ClientError(FailureKind.AUTHENTICATION, words, STAGE) from None
+        except ValueError as error:  # base64 that is none, a name that no command can hold
+            raise ClientError(FailureKind.GARBAGE, str(error)[:300], STAGE) from error
 
 
 def message(settings: MailNotification, subject: str, text: str) -> EmailMessage:
@@ -82,6 +89,25 @@ def message(settings: MailNotification, subject: str, text: str) -> EmailMessage
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(text)
     return mail
+
+
+class _Answers:
+    """What the server says, a line at a time, and of one answer not more than fits: smtplib would keep all of it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.left = _LARGEST_ANSWER_BYTES
+
+    def readline(self, size: int) -> bytes:
+        line = self._file.readline(size)
+        self.left -= len(line)
+        if self.left < 0:
+            message = _("the answer is larger than {size} bytes").format(size=_LARGEST_ANSWER_BYTES)
+            raise ClientError(FailureKind.GARBAGE, message, STAGE)
+        return line
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class _Client(smtplib.SMTP):
@@ -99,6 +125,14 @@ class _Client(smtplib.SMTP):
             return connection
         return self._context_at_once.wrap_socket(connection, server_hostname=host)
 
+    def getreply(self) -> tuple[int, bytes]:
+        """Read one answer. Raises ClientError where it has no end."""
+        if self.file is None and self.sock is not None:
+            self.file = _Answers(self.sock.makefile("rb"))
+        if isinstance(self.file, _Answers):
+            self.file.left = _LARGEST_ANSWER_BYTES
+        return super().getreply()
+
 
 def _log_in_and(talk: Callable[[smtplib.SMTP], None], settings: MailNotification, limit: TimeLimit) -> None:
     context = tls.verifying(settings.ca_file) if settings.encryption != "none" else None
@@ -114,7 +148,7 @@ def _log_in_and(talk: Callable[[smtplib.SMTP], None], settings: MailNotification
         if settings.username is not None:
             client.login(settings.username, settings.password.reveal() if settings.password else "")
         talk(client)
-        with contextlib.suppress(smtplib.SMTPException, OSError):  # it has been accepted
+        with contextlib.suppress(smtplib.SMTPException, OSError, ClientError):  # it has been accepted
             client.quit()
     finally:
         client.close()
@@ -142,4 +176,4 @@ def _sorted(error: Exception, limit: TimeLimit) -> ClientError:
 
 def _words(code: int, answer: bytes | str) -> str:
     words = answer.decode("utf-8", "backslashreplace") if isinstance(answer, bytes) else answer
-    return f"{code} {words}"[:200]
+    return " ".join(f"{code} {words}".split())[:200]

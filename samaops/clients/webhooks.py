@@ -22,6 +22,15 @@ LONGEST_TEXT = 30_000
 _HEADER_VALUE = re.compile(r"[\x21-\x7e\xa0-\xff]([\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?")
 
 
+# A portal or a proxy on the way shows a page of its own, with the status of a success.
+_PAGE = re.compile(r"\s*<(!doctype|html|head|body)\b", re.IGNORECASE)
+# What healthchecks.io says, with the status of a success, of a ping that it did not count.
+_UNCOUNTED = {
+    "OK (not found)": FailureKind.MISSING,
+    "OK (rate limited)": FailureKind.UNAVAILABLE,
+}
+
+
 def slack(settings: WebhookNotification, proxy: Proxy | None, text: str) -> None:
     """Send a text to a Slack webhook. Raises ClientError with Slack's own word, such as ``no_service``.
 
@@ -32,6 +41,7 @@ def slack(settings: WebhookNotification, proxy: Proxy | None, text: str) -> None
     if answer.status != 200:
         words = " ".join(answer.text.split())[:100]
         raise ClientError(kind_of_status(answer.status), f"HTTP {answer.status} {words}".strip(), "slack")
+    _require_no_page(answer, "slack")
 
 
 def ping(settings: WebhookNotification, proxy: Proxy | None, signal: str = "", text: str = "") -> None:
@@ -44,6 +54,10 @@ def ping(settings: WebhookNotification, proxy: Proxy | None, signal: str = "", t
     answer = _post("ping", settings, proxy, target + mark + query, text.encode()[:10_000], "text/plain")
     if not 200 <= answer.status < 300:
         raise ClientError(kind_of_status(answer.status), f"HTTP {answer.status}", "ping")
+    _require_no_page(answer, "ping")
+    words = answer.text.strip()
+    if words in _UNCOUNTED:
+        raise ClientError(_UNCOUNTED[words], f"HTTP {answer.status} {words}", "ping")
 
 
 def webhook(name: str, settings: Webhook, proxy: Proxy | None, body: bytes) -> str:
@@ -92,6 +106,12 @@ def _post(
     except ClientError as error:
         # the stage would be the path, which is the secret
         raise ClientError(error.kind, error.message.replace(url, "***"), name) from None
+
+
+def _require_no_page(answer: HttpAnswer, name: str) -> None:
+    if _PAGE.match(answer.text):
+        text = _("HTTP {status}, with a web page in the place of its answer: somebody else answers")
+        raise ClientError(FailureKind.GARBAGE, text.format(status=answer.status), name)
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,7 @@ from samaops.clients.loadbalancer import BigIpClient, name_of, setting_of
 from samaops.collect import health
 from samaops.collect.engine import Probe
 from samaops.collect.registry import SPARE_SECONDS, Target, collects
-from samaops.config.settings import BalancerCommands, BigIp, LoadBalancer
+from samaops.config.balancer_settings import BalancerCommands, BigIp, LoadBalancer
 from samaops.facts.loadbalancer import (
     AVAILABLE,
     ENABLED,

@@ -13,7 +13,10 @@ from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
 from samaops.i18n import N_, _
 
-_WITH_TLS_IN_URL = re.compile(r"sslmode=(require|verify-ca|verify-full)")
+HAS_TLS_IN_URL = re.compile(r"sslmode=(require|verify-ca|verify-full)")
+# The first libpq (16) that can keep a password from a server that asks for the password itself, and what it says then.
+FIRST_LIBPQ = 160000
+ASKED = re.compile(r"requirement .* failed: .*cleartext password", re.DOTALL)
 # What ends it, by how the section says that it wants TLS.
 _BY_TLS = N_("set {section}.tls, where the server has TLS")
 _BY_URL = N_("use https:// in {section}.url, where the server has TLS")
@@ -90,9 +93,7 @@ def _told(settings: Settings) -> Iterator[tuple[Key, Secret | None, str, str]]:
         if parts.scheme == "http":
             yield key, secret, parts.hostname or "", _(_BY_URL).format(section=".".join(map(str, key[:-1])))
         elif (
-            parts.scheme.startswith("postgres")
-            and parts.password
-            and not _WITH_TLS_IN_URL.search(parts.query)
+            parts.scheme.startswith("postgres") and parts.password and not HAS_TLS_IN_URL.search(parts.query)
         ):
             yield key, secret, parts.hostname or "", _("add ?sslmode=verify-full to history.url")
 
@@ -107,6 +108,11 @@ def _revealed(secret: Secret | None) -> str:
 def _is_here(host: str, settings: Settings) -> bool:
     if any(server.ssh == "local" and server.address == host for server in settings.servers.values()):
         return True
+    return is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether what is sent to a host never leaves this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -84,7 +84,7 @@ class ByHand(Section):
 
 
 class Hop(Section):
-    """One station of a notification's way; ``findings`` are the codes that tell how it is, as patterns."""
+    """One hop of a way, such as a notification's; ``findings`` are the codes that tell how it is, as patterns."""
 
     id: str
     title: Text

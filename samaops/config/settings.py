@@ -6,18 +6,17 @@ Loading, environment variables and error messages are in ``samaops.config.load``
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from samaops.config import places
 from samaops.config.backup_settings import Backup
+from samaops.config.balancer_settings import LoadBalancer
 from samaops.config.fields import (
     CanaryTask,
     Host,
     Limit,
-    LongSeconds,
     Percent,
     Port,
     Seconds,
@@ -28,6 +27,7 @@ from samaops.config.fields import (
 from samaops.config.network_settings import Network
 from samaops.config.notify_settings import ReminderHours, Webhook
 from samaops.config.satellite import Satellite
+from samaops.config.schedule_settings import Maintenance, Schedule
 from samaops.config.secrets import Secret
 from samaops.config.standby import StandbyServer
 
@@ -87,6 +87,8 @@ class PostgreSQL(Section):
     # What libpq does where there is no section "tls".
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     tls: OverTls = None
+    # Whether it gets the password itself where it asks for it, over a connection that need not be over TLS.
+    clear_text_password: bool = False
     timeout: Seconds = 5.0
     data_directory: str = "/var/lib/postgresql/15/main"
     # The table of notifications, when each is due and when it was published; an empty name: it is not looked at.
@@ -123,6 +125,8 @@ class PgBouncer(Section):
     admin_user: str = "postgres"
     admin_password: Secret | None = None
     tls: OverTls = None
+    # Whether it gets the password itself where it asks for it (auth_type = plain, pam, ldap), without TLS.
+    clear_text_password: bool = False
     timeout: Seconds = 5.0
     expected_settings: dict[str, str] = {
         "pool_mode": "transaction",
@@ -238,50 +242,6 @@ class MinIO(Section):
     timeout: Seconds = 4.0
 
 
-class BigIp(Section):
-    """The F5's management interface (iControl REST)."""
-
-    url: Url
-    username: str = "samaops"
-    password: Secret | None = None
-    # Who checks the password of a change's log-in; "tmos" asks whom the F5 itself asks.
-    login_provider: str = "tmos"
-    ca_file: UserPath | None = None
-    partition: str = "Common"
-    pool: str = "samaconso_api_pool"
-    virtual_server: str = "samaconso_api_vip"
-    # The server of ours that reaches it too, where a watchdog works; the first one of the API when absent.
-    server: str | None = None
-
-
-class BalancerCommands(Section):
-    """How another balancer (nginx, HAProxy) is controlled: command lines for a shell on one server (docs/balancer.md)."""
-
-    server: str
-    pool: str = "samaconso_api_pool"
-    # It prints one JSON object a line: name, state (up, down, unwatched, offline), address, connections.
-    list: str
-    # They take a member out and put it back; {member} stands for its name.
-    offline: Annotated[str, Field(pattern=r"\{member\}")]
-    online: Annotated[str, Field(pattern=r"\{member\}")]
-
-
-class LoadBalancer(Section):
-    """The virtual address that customers reach."""
-
-    url: Url
-    health_path: str = "/health"
-    ca_file: UserPath | None = None
-    timeout: Seconds = 4.0
-    # How many members must serve beside one that is taken out.
-    least_serving: Annotated[int, Field(ge=1)] = 1
-    # How long the balancer keeps an idle connection to a member, in seconds: a member has to keep it longer.
-    idle_timeout: Seconds | None = None
-    bigip: BigIp | None = None
-    # Not looked at where [loadbalancer.bigip] is given.
-    commands: BalancerCommands | None = None
-
-
 class SqlServer(Section):
     """One external SQL Server, over ODBC."""
 
@@ -391,84 +351,12 @@ class Notify(Section):
     remind_warning_hours: ReminderHours = 168.0
 
 
-class ScheduleJob(Section):
-    """How a job of the scheduler runs where that is not as usual; one of the site's own has ``at`` and ``command``."""
-
-    # A cron expression; for samaops' own jobs the one in [schedule] when absent.
-    at: str | None = None
-    # The words behind "samaops", such as "db vacuum --yes".
-    command: str | None = None
-    # A run that takes longer is ended; twice what the last ones took when absent.
-    limit_seconds: Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)] | None = None
-    # When the run before still goes on: leave this one out, let it wait, or end the other one.
-    overlap: Literal["forbid", "queue", "replace"] = "forbid"
-    # What was missed while no scheduler ran: never, or its last run once, within so many hours.
-    catch_up: Literal["skip", "once"] | None = None
-    grace_hours: Annotated[float, Field(gt=0, le=720, allow_inf_nan=False)] | None = None
-    # Up to so many seconds later, always the same for a job.
-    jitter_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 0.0
-    # Only then a run begins, such as "02:00-05:00".
-    window: str | None = None
-    # How much it gives way to other processes (nice).
-    nice: Annotated[int, Field(ge=0, le=19)] = 0
-    # Of weekly, the site's name: its run may lose data too, and so removes the backups that have expired.
-    confirm: str | None = None
-
-
-class Blackout(Section):
-    """A time in which no job begins, in the schedule's time zone: ``2026-12-24 18:00``."""
-
-    begins: str
-    ends: str
-    reason: str
-    # Only these jobs; all when none are named.
-    jobs: tuple[str, ...] = ()
-
-
-class Schedule(Section):
-    """When the scheduler runs what, as cron expressions in Africa/Dakar time; an empty one: not at all."""
-
-    timezone: str = "Africa/Dakar"
-    backup: str = "0 2 * * *"
-    daily: str = "0 6 * * *"
-    weekly: str = "0 3 * * 0"
-    monthly: str = "0 4 1 * *"
-    sample: str = "* * * * *"
-    jobs: dict[str, ScheduleJob] = {}
-    blackouts: tuple[Blackout, ...] = ()
-
-
-class Maintenance(Section):
-    """What `samaops maintain` does and where it writes what it did."""
-
-    # One section a run is appended here; the state directory is used when it cannot be written.
-    log: UserPath = Path("/var/log/samaconso/daily_maintenance.log")
-    # A run that takes longer is ended and reported as failed.
-    limit_seconds: Seconds = 900.0
-    # The application's logs; on the servers of the API and of the workers when none are named.
-    log_servers: tuple[str, ...] = ()
-    log_directory: str = "/opt/samaconso/logs"
-    log_pattern: str = "*.log"
-    # Images are removed when no container uses them, they are older than this, and not among the newest
-    # of their repository: a rollback needs those.
-    image_age_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 72.0
-    releases_kept: Annotated[int, Field(ge=2)] = 2
-    # Whether the daily run also writes one marked value to each system and removes it (`diagnose --probe`).
-    probe: bool = False
-    # The weekly and the monthly run tend the database and try a restore: they may take longer.
-    weekly_limit_seconds: LongSeconds = 4 * 3600.0
-    monthly_limit_seconds: LongSeconds = 12 * 3600.0
-    # Logs of the application are rotated and compressed when they are larger, or were not written for so many days.
-    log_rotate_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 7.0
-    log_rotate_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 100.0
-    # The command that lets the application open its logs anew, on their server; "true" where it does so by itself.
-    log_reopen: str = ""
-
-
 class History(Section):
     """Where the journal is kept; SQLite under the state directory when ``url`` is absent."""
 
     url: Secret | None = None
+    # By which the control machines know in a shared history what one of them wrote; each knows its own when absent.
+    key: Secret | None = None
 
 
 class Release(Section):

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from samaops.config import cron, keys, notify_soundness
 from samaops.config.consistency import sections
 from samaops.config.keys import Key
-from samaops.config.settings import ScheduleJob, Settings
+from samaops.config.schedule_settings import ScheduleJob
+from samaops.config.settings import Settings
 from samaops.i18n import _, joined
 
 Problem = tuple[Key, str]

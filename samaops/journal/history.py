@@ -7,13 +7,16 @@ not through a pool in transaction mode). SQLAlchemy is imported when a journal i
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import secrets
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +25,12 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from samaops import resources
-from samaops.config import files, masking, places
+from samaops.config import files, in_clear, masking, places
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
-from samaops.i18n import _
-from samaops.journal.owner import Owner, this_process
+from samaops.i18n import N_, _
+from samaops.journal import seal
+from samaops.journal.owner import Owner, holder_of, this_process
 from samaops.model.encoding import decode, keyed
 
 if TYPE_CHECKING:
@@ -42,7 +46,19 @@ UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended"
 DONE = ("verified", "applied")
 STATUSES = (*DONE, "failed", "reverted", "refused")
 _CONNECT_SECONDS = 5
+# Of a shared history, the longest that any statement may take there.
+_STATEMENT_SECONDS = 30.0
+# Who only reads waits less for another one's lock; after a first wait in vain hardly at all, for some time: what reads the
+# history in ten places would wait ten times.
+_READ_SECONDS, _AGAIN_SECONDS, _LOCKED_FOR_SECONDS = 3.0, 0.1, 20.0
+_LOCKED = ("database is locked", "database table is locked")
+_LOCK_NOT_AVAILABLE = "55P03"
+# How long a connection that is opened now waits for a lock, in seconds.
+_patience: ContextVar[float] = ContextVar("patience", default=_CONNECT_SECONDS)
+# When a reader found a history locked, by its URL.
+_locked_at: dict[str, float] = {}
 _READ_AT_ONCE = 100
+_KEEP_CLEAR = N_("add ?sslmode=verify-full to history.url, or ?require_auth=password where it is meant to be")
 # What SQLite says of a file that it cannot read; Python 3.10 does not tell its codes.
 _DAMAGED = ("file is not a database", "database disk image is malformed")
 logger = logging.getLogger(__name__)
@@ -145,10 +161,17 @@ def default_file() -> Path:
 class Journal:
     """The journal of one site. ``redact`` takes secrets out of plain values before they are written."""
 
-    def __init__(self, url: str, site: str, redact: Callable[[Any], Any] = lambda value: value) -> None:
+    def __init__(
+        self,
+        url: str,
+        site: str,
+        redact: Callable[[Any], Any] = lambda value: value,
+        key: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
         self._url = url
         self._site = site
         self._redact = redact
+        self._key = key
         self._engine: Engine | None = None
 
     @property
@@ -190,8 +213,20 @@ class Journal:
         """Write that a change begins and return its id."""
         moment = datetime.now(timezone.utc)
         change = f"{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        self.write(change, BEGUN, None, {"plan": plan, "owner": asdict(this_process(_text(moment)))})
+        details = self._redact({"plan": plan, "owner": asdict(this_process(_text(moment)))})
+        key = self._key() if self.is_shared else None
+        if key is not None:
+            # As they are read again: tuples are lists then.
+            details = seal.sealed(json.loads(json.dumps(details)), key, self._site, change)
+        self.write(change, BEGUN, None, details)
         return change
+
+    def is_proven(self, change: Change) -> bool:
+        """Whether samaops wrote the plan of a change: in a shared history, what others may have put in is not."""
+        if not self.is_shared:
+            return True
+        key = self._key()
+        return key is not None and seal.is_sealed(change.events[0].details, key, self._site, change.id)
 
     def write(self, change: str, kind: str, step: int | None, details: Mapping[str, Any]) -> None:
         """Append one event; it is on disk when this returns. Raises HistoryError."""
@@ -267,7 +302,7 @@ class Journal:
         try:
             if self._url.startswith("sqlite"):
                 self._file().stat()
-            with self._failures(), self.engine().connect() as connection:
+            with self._failures(), self._waiting_less(), self.engine().connect() as connection:
                 _require_known(connection)
                 return connection.execute(query).all() if inspect(connection).has_table(table) else ()
         except FileNotFoundError:
@@ -276,6 +311,21 @@ class Journal:
             raise UnavailableError(f"{self._file()}: {reason_of(error)}", hint="samaops doctor") from error
         except HistoryError as error:
             raise UnavailableError(str(error), hint=error.hint or "samaops config show") from error
+
+    @contextmanager
+    def _waiting_less(self) -> Iterator[None]:
+        """Let a reader not wait for a lock as long as a writer does, who has more to lose."""
+        since = time.monotonic() - _locked_at.get(self._url, -_LOCKED_FOR_SECONDS)
+        token = _patience.set(_READ_SECONDS if since >= _LOCKED_FOR_SECONDS else _AGAIN_SECONDS)
+        try:
+            yield
+        finally:
+            _patience.reset(token)
+
+    def _note_locked(self) -> None:
+        now = time.monotonic()
+        if now - _locked_at.get(self._url, -_LOCKED_FOR_SECONDS) >= _LOCKED_FOR_SECONDS:
+            _locked_at[self._url] = now
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -287,12 +337,17 @@ class Journal:
                 yield
         except HistoryError as error:
             cause = error.__cause__
+            if getattr(getattr(cause, "orig", None), "sqlstate", "") == _LOCK_NOT_AVAILABLE:
+                self._note_locked()
             if not self._url.startswith("sqlite") or isinstance(
                 cause, OSError
             ):  # that names the file already
                 raise
             file = self._file()
             words = str(cause.orig) if isinstance(cause, DBAPIError) else type(cause).__name__
+            if words.startswith(_LOCKED):
+                self._note_locked()
+                raise _locked(file) from error
             hint = shlex.join(("mv", str(file), f"{file}.damaged")) if words in _DAMAGED else ""
             raise HistoryError(
                 _("the history says: {words}").format(words=f"{file}: {words}"), hint
@@ -307,7 +362,11 @@ class Journal:
         if self._url.startswith("sqlite"):
             file = self._file()
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(files.open_to_append(file, 0o600))
+            # Closed here, a file that is in use would lose the locks that this process has on it.
+            if file.is_symlink() or not files.exists(file):
+                os.close(files.open_to_append(file, 0o600))
+            elif not os.access(file, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def _require_own_file(self) -> None:
         """Raise HistoryError where it is no file, which would keep nothing, or where root would undo what others wrote."""
@@ -327,6 +386,24 @@ class Journal:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+
+
+def _locked(file: Path) -> HistoryError:
+    """Return that another process keeps the history locked, and who, where that is known."""
+    text = _("the history {file} is locked by another process")
+    hint = shlex.join(("fuser", "-v", str(file)))
+    with suppress(OSError):
+        # Who closes a file that he has opened in any other way gives up the locks that his process has on it.
+        opened = os.open(file, os.O_PATH)
+        try:
+            holder = holder_of(opened, "POSIX")
+        finally:
+            os.close(opened)
+        if holder is not None:
+            text = _("the history {file} is locked by the process {pid} of {user}")
+            hint = f"ps -fp {holder.pid}"
+            return HistoryError(text.format(file=file, pid=holder.pid, user=holder.user), hint)
+    return HistoryError(text.format(file=file), hint)
 
 
 def _text(moment: datetime) -> str:
@@ -349,14 +426,47 @@ def _engine(url: str) -> Engine:
     from sqlalchemy.pool import NullPool
 
     if url.startswith("postgresql"):
-        return create_engine(url, connect_args={"connect_timeout": _CONNECT_SECONDS}, poolclass=NullPool)
-    engine = create_engine(url, connect_args={"timeout": _CONNECT_SECONDS}, poolclass=NullPool)
+        options = {"connect_timeout": _CONNECT_SECONDS, **_accepted_logins(url)}
+        shared = create_engine(url, connect_args=options, poolclass=NullPool)
+
+        @event.listens_for(shared, "connect")
+        def _bounded(connection: Any, _record: object) -> None:
+            connection.autocommit = True
+            for name, seconds in (
+                ("statement_timeout", _STATEMENT_SECONDS),
+                ("lock_timeout", _patience.get()),
+            ):
+                connection.execute(f"SET {name} = {round(seconds * 1000)}")
+            connection.autocommit = False
+
+        return shared
+    engine = create_engine(url, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {round(_patience.get() * 1000)}")
         connection.execute("PRAGMA synchronous = FULL")
 
     return engine
+
+
+def _accepted_logins(text: str) -> dict[str, str]:
+    """Return what keeps the password itself from whoever answers in the place of the history's server.
+
+    As ``clients.libpq.accepted_logins``; where it is meant to have it, the URL says ``require_auth``.
+    """
+    from psycopg import pq
+    from sqlalchemy.engine import make_url
+
+    url = make_url(text)
+    places = [url.host or "", *(str(url.query.get(key, "")) for key in ("host", "hostaddr"))]
+    is_here = all(not place or place[0] in "/@" or in_clear.is_loopback(place) for place in places)
+    if is_here or "require_auth" in url.query or in_clear.HAS_TLS_IN_URL.search(text):
+        return {}
+    if pq.version() < in_clear.FIRST_LIBPQ:
+        words = _("libpq {version} would send the password in clear to whoever asks for it")
+        raise HistoryError(f"{words.format(version=pq.version() // 10000)}: {_(_KEEP_CLEAR)}")
+    return {"require_auth": "!password"}
 
 
 def _table() -> Table:
@@ -422,6 +532,9 @@ def failures() -> Iterator[None]:
         yield
     except DBAPIError as error:
         words = str(error.orig).strip().splitlines()
+        if in_clear.ASKED.search(str(error.orig)):
+            asked = _("the history's PostgreSQL asks for the password in clear, and was not given it")
+            raise HistoryError(f"{asked}: {_(_KEEP_CLEAR)}") from error
         raise HistoryError(_("the history says: {words}").format(words=words[0] if words else "")) from error
     except SQLAlchemyError as error:
         raise HistoryError(_("the history says: {words}").format(words=type(error).__name__)) from error

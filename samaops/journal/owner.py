@@ -55,14 +55,17 @@ def read_owner(text: str) -> Owner | None:
     return Owner(pid=pid, **words)
 
 
-def holder_of(file: int) -> Owner | None:
-    """Return who holds the lock on an open file, as the kernel lists it; None when he cannot be seen from here."""
+def holder_of(file: int, kind: str = "FLOCK") -> Owner | None:
+    """Return who holds the lock on an open file, as the kernel lists it; None when he cannot be seen from here.
+
+    ``kind`` is the kernel's word: FLOCK, or POSIX, as SQLite locks.
+    """
     seen = os.fstat(file)
     place = f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}"
     with suppress(OSError):
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             fields = line.split()
-            if "FLOCK" in fields[1:2] and fields[5:6] == [place]:
+            if kind in fields[1:2] and fields[5:6] == [place]:
                 return _process(int(fields[4])) or _who_has_open(seen)
     return None
 

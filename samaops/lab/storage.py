@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from samaops.changes.run import object_copy
+from samaops.changes.run.objects import copying as object_copy
 from samaops.clients.errors import ClientError
 from samaops.config.load import load
 from samaops.facts.objects import WHOLE

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
-class GuideStation(Struct, frozen=True):
+class GuideHop(Struct, frozen=True):
     """One hop: what it means, and the commands that show it."""
 
     id: str
@@ -39,7 +39,7 @@ class Guide(Struct, frozen=True):
     id: str
     title: str
     meaning: str
-    stations: tuple[GuideStation, ...]
+    hops: tuple[GuideHop, ...] = field(name="stations")  # as programs read it
     causes: tuple[GuideCause, ...]
     fixes: tuple[GuideFix, ...]
     see_also: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from samaops.model.table import Table
 
 
 class Point(Struct, frozen=True):
-    """One value of a drawing: what it is of, the value, and how that is written; None where nothing was observed.
+    """One value of a chart: what it is of, the value, and how that is written; None where nothing was observed.
 
     ``level`` is how it is judged, "" where it is not.
     """
@@ -25,7 +25,7 @@ class Point(Struct, frozen=True):
 
 
 class Limit(Struct, frozen=True):
-    """A line that a drawing has for comparison: the target, or where it becomes critical."""
+    """A line that a chart has for comparison: the target, or where it becomes critical."""
 
     label: str
     value: float
@@ -33,7 +33,7 @@ class Limit(Struct, frozen=True):
 
 
 class Chart(Struct, frozen=True):
-    """A drawing: ``line`` (with its limits), ``bars``, or ``days`` (a strip of them). ``title`` says what is drawn, with its unit."""
+    """What is drawn: ``line`` (with its limits), ``bars``, or ``days`` (a strip of them). ``title`` says what is drawn, with its unit."""
 
     form: str
     title: str

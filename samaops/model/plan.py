@@ -132,7 +132,8 @@ class Plan(Struct, frozen=True):
     where that is not the one of all changes: work of hours, beside which others may be made. ``left_out`` is
     never taken for done. ``taken_back_by`` is the verb, and its arguments, that takes the change back once it has ended, where
     steps taken back one by one would not: what lies between two of them must not be passed over. ``rest`` is the command
-    of samaops, without its name, that does what is left where the change stops in the middle.
+    of samaops, without its name, that does what is left where the change stops in the middle. ``doubt`` says why a yes is not
+    enough although nothing need be lost: the target's name is typed then, too.
     """
 
     verb: str
@@ -149,7 +150,13 @@ class Plan(Struct, frozen=True):
     left_out: tuple[LeftOut, ...] = ()
     taken_back_by: tuple[str, ...] = ()
     rest: str = ""
+    doubt: str = ""
     eases: tuple[str, ...] = ()
+
+    @property
+    def wants_name(self) -> bool:
+        """Whether the target's name is to be typed: a yes is not enough."""
+        return self.risk is Risk.DESTRUCTIVE or bool(self.doubt)
 
     @property
     def risk(self) -> Risk:

@@ -35,11 +35,11 @@ def page(guide: Guide) -> Group:
 def _page(guide: Guide) -> Iterator[RenderableType]:
     yield Text(guide.title, "bold")
     yield Hanging(Text(""), Text(guide.meaning))
-    for number, station in enumerate(guide.stations, start=1):
+    for number, hop in enumerate(guide.hops, start=1):
         yield Text("")
-        yield Hanging(Text(f"{number}. "), Text(escape.plain(station.title), "bold"))
-        yield Hanging(Text(""), Text(escape.plain(station.meaning)), indent=3)
-        yield from (CommandLine(escape.command(command), indent=5) for command in station.commands)
+        yield Hanging(Text(f"{number}. "), Text(escape.plain(hop.title), "bold"))
+        yield Hanging(Text(""), Text(escape.plain(hop.meaning)), indent=3)
+        yield from (CommandLine(escape.command(command), indent=5) for command in hop.commands)
     yield Text("")
     yield Text(_("Causes, and what helps"), "bold")
     for cause in guide.causes:
@@ -65,13 +65,13 @@ def _printed(guide: Guide) -> Iterator[str]:
     yield ""
     yield _wide(guide.meaning)
     yield ""
-    if guide.stations:
+    if guide.hops:
         yield "## " + _("1. Find the place")
         yield ""
-    for number, station in enumerate(guide.stations, start=1):
-        yield f"{number}. **{escape.markdown(station.title)}**: {_wide(station.meaning)}"
+    for number, hop in enumerate(guide.hops, start=1):
+        yield f"{number}. **{escape.markdown(hop.title)}**: {_wide(hop.meaning)}"
         yield ""
-        yield from _code(station.commands, indent=3)
+        yield from _code(hop.commands, indent=3)
     yield "## " + _("2. Name the cause")
     yield ""
     yield "| " + " | ".join((_("cause"), _("how it shows"), _("what helps, the least risky first"))) + " |"

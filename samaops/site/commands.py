@@ -6,6 +6,7 @@ import re
 import shlex
 
 from samaops.config.settings import Ssh
+from samaops.site import chosen
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
@@ -18,8 +19,16 @@ SUPERUSER = "postgres"
 
 
 def samaops(site: Site, words: str) -> str:
-    """Return a command of samaops itself, for the site these settings are of."""
+    """Return a command of samaops itself, for the site these settings are of, as facts, findings and causes keep it.
+
+    Wherever it is shown, ``chosen.py`` gives it the other options (``--config``, ``--site``, ``--lang``).
+    """
     return f"samaops --lab {words}" if site.settings.site == LAB_SITE else f"samaops {words}"
+
+
+def typed(site: Site, words: str) -> str:
+    """Return it as whoever runs this samaops types it, with the options that chose this configuration and language."""
+    return chosen.same(samaops(site, words))
 
 
 def on_server(site: Site, server: str | None, command: str) -> str:

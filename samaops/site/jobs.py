@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from samaops.config import consistency, cron
-from samaops.config.settings import Blackout, ScheduleJob
+from samaops.config.schedule_settings import Blackout, ScheduleJob
 from samaops.errors import ConfigurationError, UsageError
 from samaops.facts.schedule import DONE, WATCHING, Run
 from samaops.i18n import _

@@ -10,9 +10,10 @@ from samaops.changes.balancer.members import POOL, configured, instance_of
 from samaops.facts.loadbalancer import DISABLED, OFFLINE, BigIpFacts, MemberFacts
 from samaops.i18n import N_, _, joined
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import diagnose
-from samaops.workflows.database.look import command, table
+from samaops.workflows.lists import table
 
 _STATES = {
     "serving": N_("serves"),
@@ -89,5 +90,5 @@ def _answer(site: Site, pool: BigIpFacts) -> tuple[str, tuple[str, ...]]:
     out = [member.name for member in members if member.is_forced]
     if out:
         words.append(_("taken out by a person: {names}").format(names=", ".join(out)))
-    commands = tuple(command(site, f"balancer enable {name}") for name in out)
+    commands = tuple(typed(site, f"balancer enable {name}") for name in out)
     return joined(words), commands

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from samaops.changes import verbs
 from samaops.changes.engine import Applied, Engine
-from samaops.changes.journaled import to_plain
 from samaops.changes.run import operations
 from samaops.changes.verbs import Verb
 from samaops.checks import engine as checks
@@ -20,15 +19,16 @@ from samaops.errors import LOCKED, REFUSED, RefusedError, SamaopsError
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
-from samaops.journal import history, lock, lock_directory
+from samaops.journal import history, lock, lock_directory, seal
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
+from samaops.journal.plans import to_plain
 from samaops.model.finding import Finding
 from samaops.model.plan import Action, ActionStatus, LeftOut, Operation, Outcome, Plan, Step, codes_in
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
-from samaops.site import chosen, redaction
-from samaops.site.commands import samaops
+from samaops.site import redaction
+from samaops.site.commands import samaops, typed
 from samaops.site.site import Site
 from samaops.workflows import diagnose, exclusion
 
@@ -121,7 +121,10 @@ def prepare_verb(
 def journal_of(site: Site) -> Journal:
     """Return the journal of this site; nothing is opened yet."""
     return Journal(
-        history.database_of(site.settings), site.settings.site, lambda value: redaction.redacted(value, site)
+        history.database_of(site.settings),
+        site.settings.site,
+        lambda value: redaction.redacted(value, site),
+        lambda: seal.key_of(site.settings, is_to_be_made=True),
     )
 
 
@@ -238,7 +241,7 @@ def not_planned(error: SamaopsError) -> Report:
 def _errors(site: Site, plan: Plan, applied: Applied) -> list[ReportError]:
     if not applied.exit_code:
         return []
-    hint = chosen.same(samaops(site, f"history show {applied.change}"))
+    hint = typed(site, f"history show {applied.change}")
     left = [_("{what}; look at it by hand").format(what=what) for what in applied.left_over]
     if not left and ActionStatus.REVERTED in applied.statuses:
         left = [_("what was done has been taken back")]
@@ -253,7 +256,7 @@ def _errors(site: Site, plan: Plan, applied: Applied) -> list[ReportError]:
 def go_on(site: Site, rest: str) -> str:
     """Say which command does what is left of a change that stopped in the middle (``Plan.rest``)."""
     text = _("to go on with the rest: {command}")
-    return text.format(command=chosen.same(samaops(site, rest)))
+    return text.format(command=typed(site, rest))
 
 
 def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:
@@ -268,9 +271,7 @@ def _answer(site: Site, plan: Plan, applied: Applied | None) -> str:
     kept = [number for number, step in enumerate(plan.steps) if step.ends_part]
     if not any(step.undo for step in plan.steps[max(kept, default=-1) + 1 :]):
         return done
-    back = _("To take it back: {command}").format(
-        command=chosen.same(samaops(site, f"undo {applied.change}"))
-    )
+    back = _("To take it back: {command}").format(command=typed(site, f"undo {applied.change}"))
     return f"{done}. {back}"
 
 

@@ -25,9 +25,10 @@ from samaops.model import encoding
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site import disk_owners
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose
-from samaops.workflows.database.look import command, table
+from samaops.workflows.lists import table
 from samaops.workflows.maintenance import past
 from samaops.workflows.maintenance.daily import DAILY
 
@@ -194,7 +195,7 @@ def _next(site: Site, server: str, path: str, seen: Mapping[str, Sequence[MountU
     full = any(_percent(use) >= 80 for uses in seen.values() for use in uses)  # as servers.disk.full has it
     words = [f"disk clean{where} --dry-run"] if full else []
     words += [] if path else [f"disk grew{where}"]
-    return tuple(command(site, each) for each in words)
+    return tuple(typed(site, each) for each in words)
 
 
 # What grew.
@@ -241,7 +242,7 @@ def grew(site: Site, server: str) -> Table:
         is_whole=not (reasons or failure),
     )  # fmt: skip
     where = f" --server {server}" if server else ""
-    return replace(found, commands=(command(site, f"disk usage{where}"),))
+    return replace(found, commands=(typed(site, f"disk usage{where}"),))
 
 
 def _grown_rows(site: Site, server: str, use: MountUse, growth: Growth) -> Iterator[Row]:

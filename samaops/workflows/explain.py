@@ -31,8 +31,8 @@ def describe(code: str, site: Site | None = None) -> CheckDescription:
             description = _description(rule)
             commands = tuple(filled_in(site or Site(Settings()), line) for line in description.confirm)
             return replace(description, confirm=commands)
-    if ".hop." in code and (station := _station(code, site or Site(Settings()))) is not None:
-        return station
+    if ".hop." in code and (hop := _hop(code, site or Site(Settings()))) is not None:
+        return hop
     known = tuple(rule.code for rule in rules())
     below = [other for other in known if other.startswith(code + ".")]
     meant = below or keys.nearest_few(code, known)
@@ -43,18 +43,18 @@ def describe(code: str, site: Site | None = None) -> CheckDescription:
     )
 
 
-def _station(code: str, site: Site) -> CheckDescription | None:
-    """Return a station of a playbook's way: ``troubleshoot`` makes its finding of a count and of what checks found."""
-    name, _dot, hop = code.partition(".hop.")
+def _hop(code: str, site: Site) -> CheckDescription | None:
+    """Return a hop of a playbook's way: ``troubleshoot`` makes its finding of a count and of what checks found."""
+    name, _dot, wanted = code.partition(".hop.")
     playbook = playbooks.all_of(site.settings).get(name)
-    for station in guide_of(playbook, site).stations if playbook else ():
-        if station.id == hop:
+    for hop in guide_of(playbook, site).hops if playbook else ():
+        if hop.id == wanted:
             return CheckDescription(
                 code=code,
-                title=station.title,
+                title=hop.title,
                 system=name,
-                meaning=station.meaning,
-                confirm=station.commands,
+                meaning=hop.meaning,
+                confirm=hop.commands,
                 fix=_("Follow the finding that it comes of; the causes and their fixes: {command}").format(
                     command=samaops(site, f"troubleshoot {name}")
                 ),

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from samaops.changes import readings, verbs
 from samaops.changes import undo as undoing
-from samaops.changes.journaled import fault_of, plan_from
 from samaops.changes.run import operations
 from samaops.clients.errors import ClientError
 from samaops.config import consistency, playbooks
@@ -24,6 +23,7 @@ from samaops.i18n import N_, _, joined
 from samaops.journal import history
 from samaops.journal.history import Change, Event, Journal
 from samaops.journal.owner import Owner
+from samaops.journal.plans import fault_of, plan_from
 from samaops.model.history import Moment, PastChange, local
 from samaops.model.plan import Plan
 from samaops.site.commands import samaops
@@ -151,13 +151,27 @@ def undo(site: Site, identifier: str) -> Plan:
         _require_understood(site, change)
         if change.status(_running(site, journal, change.lock)) == "running":
             raise RefusedError(_("The change {id} is still being made").format(id=change.id))
+        is_proven = journal.is_proven(change)
     plan = _taken_back(site, change)
-    if identifier == LAST:
+    if identifier == LAST or not is_proven:
         text = _("The last change is {id}, made by {user} on {host} at {at}")
+        if identifier != LAST:
+            text = _("The change {id} was made by {user} on {host} at {at}, as the history says")
         owner = change.owner
         note = text.format(id=change.id, user=owner.user, host=owner.host, at=local(change.began_at))
         plan = replace(plan, notes=(note, *plan.notes))
+    if not is_proven:
+        plan = _doubted(plan, change)
     return exclusion.with_notes(site, plan)
+
+
+def _doubted(plan: Plan, change: Change) -> Plan:
+    """Return the plan to take back what anybody who writes to the shared history may have put in: its id is typed."""
+    doubt = _(
+        "Nothing here proves that samaops wrote this change: another machine did, or whoever may write the history"
+    )
+    advice = _("A key that all control machines share ends that: key in [history] (docs/changes.md)")
+    return replace(plan, target=change.id, doubt=doubt, notes=(*plan.notes, doubt, advice))
 
 
 def _taken_back(site: Site, change: Change) -> Plan:

@@ -20,8 +20,9 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.status import SEVERITY, Status, worst
 from samaops.model.table import Column, Table
 from samaops.site import connectivity, redaction
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database.look import command, table
+from samaops.workflows.lists import table
 
 DEADLINE_SECONDS = 40.0
 _MOST_COMMANDS = 3
@@ -167,6 +168,6 @@ def _commands(site: Site, tried: list[TriedLine]) -> tuple[str, ...]:
     if not proposed:
         servers = (each.line.server for each in tried if each.line.server)
         proposed = dict.fromkeys(f"samaops network --rules {server}" for server in [*servers][:1])
-    return tuple(command(site, words.removeprefix("samaops ").removeprefix("--lab ")) for words in proposed)[
+    return tuple(typed(site, words.removeprefix("samaops ").removeprefix("--lab ")) for words in proposed)[
         :_MOST_COMMANDS
     ]

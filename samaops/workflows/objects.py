@@ -6,8 +6,8 @@ from samaops.changes import verbs
 from samaops.changes.objects.copying import configured
 from samaops.changes.objects.restoring import RUNS, Part, chosen
 from samaops.changes.readings import UnreadableError, facts_in
-from samaops.changes.run.object_copy import new_id
-from samaops.changes.run.object_restore import differences
+from samaops.changes.run.objects.copying import new_id
+from samaops.changes.run.objects.restoring import differences
 from samaops.clients.errors import ClientError
 from samaops.errors import UnavailableError
 from samaops.facts.objects import ObjectCopyFacts, ObjectDifferences

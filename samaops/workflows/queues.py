@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from samaops.changes.rabbitmq import parking
-from samaops.changes.run import messages
+from samaops.changes.run.rabbitmq import messages
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.config import consistency, files, places

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from samaops.changes import verbs
 from samaops.changes.restoring import drill, recovery, replaced
-from samaops.changes.restoring.work import configured, typed
+from samaops.changes.restoring.work import configured
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
 from samaops.clients.errors import ClientError
@@ -22,8 +22,9 @@ from samaops.model.failure import FailureKind
 from samaops.model.plan import Plan
 from samaops.model.quantities import moment, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows import change
+from samaops.workflows import change, lists
 from samaops.workflows.database import look as looks
 
 # What is wrong with the backup itself: nothing was changed, and nothing else helps.
@@ -120,7 +121,7 @@ def databases(site: Site) -> Table:
     commands = [typed(site, replaced.BACK)] if replaced_ones else []
     commands += [typed(site, f"{replaced.FORGET} {each.name}") for each in ours if _may_go(each, seen.epoch)]
     return replace(
-        looks.table(site, "restored_databases", columns, rows, words), commands=tuple(commands[:5])
+        lists.table(site, "restored_databases", columns, rows, words), commands=tuple(commands[:5])
     )
 
 

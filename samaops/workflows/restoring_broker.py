@@ -7,7 +7,6 @@ import time
 from samaops.changes import verbs
 from samaops.changes.backup.work import section
 from samaops.changes.restoring.broker import NAME
-from samaops.changes.restoring.work import typed
 from samaops.changes.run.restoring_broker import definitions_of
 from samaops.clients import shells
 from samaops.clients.errors import ClientError
@@ -19,6 +18,7 @@ from samaops.facts.observation import Observation
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Plan
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows.backup import store_of

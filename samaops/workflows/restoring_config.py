@@ -14,7 +14,7 @@ from msgspec import Struct
 from samaops.changes import verbs
 from samaops.changes.backup.work import named, section
 from samaops.changes.restoring.config import NAME
-from samaops.changes.restoring.work import configured, typed
+from samaops.changes.restoring.work import configured
 from samaops.changes.run.restoring_config import ENCRYPTED, members_of, part_of
 from samaops.clients import shells
 from samaops.clients.backup_store import Store
@@ -28,6 +28,7 @@ from samaops.facts.observation import Observation
 from samaops.i18n import _
 from samaops.model.plan import Plan
 from samaops.site import redaction
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows.backup import store_of

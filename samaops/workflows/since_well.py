@@ -7,18 +7,18 @@ import logging
 from msgspec.structs import replace
 
 from samaops.causes.suspects import with_differences
-from samaops.changes.journaled import fault_of
-from samaops.changes.made import with_changes
 from samaops.errors import UnavailableError
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
 from samaops.journal import well
 from samaops.journal.history import Change, Journal, database_of
+from samaops.journal.plans import fault_of
 from samaops.journal.well import WellLook
 from samaops.model.difference import Comparison
 from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.portraits.compare import compare, unknown_parts
+from samaops.portraits.made import with_changes
 from samaops.portraits.portrait import place_of, portrait_of
 from samaops.site.site import Site
 

@@ -10,6 +10,7 @@ Each is a context manager that yields ``(host, port)``:
 ``garbage(data)``     ``data`` is sent at once, to whatever was asked; then the connection stays open
 ``closing()``         connections are accepted and closed at once
 ``closing_the_first`` the first connection is closed at once, the others are passed on
+``asking_in_clear``   PostgreSQL's protocol: no TLS, and the password itself is asked for
 ``answering(data)``   what was asked is read first, then ``data`` is sent and the connection is closed
 ====================  ==================================================================================
 
@@ -108,6 +109,24 @@ def answering(data: bytes, tls: bool = False) -> Iterator[Address]:
 
     with _serving(talk, tls) as address:
         yield address
+
+
+@contextlib.contextmanager
+def asking_in_clear() -> Iterator[tuple[Address, list[bytes]]]:
+    """Yield a PostgreSQL that has no TLS and asks for the password itself, and the passwords that it was given."""
+    given: list[bytes] = []
+
+    def talk(peer: socket.socket, stopped: threading.Event) -> None:
+        if _read_some(peer)[4:8] == b"\x04\xd2\x16\x2f":  # SSLRequest
+            peer.sendall(b"N")
+            _read_some(peer)
+        peer.sendall(b"R" + (8).to_bytes(4, "big") + (3).to_bytes(4, "big"))
+        answer = _read_some(peer)
+        if answer:
+            given.append(answer)
+
+    with _serving(talk, tls=False) as address:
+        yield address, given
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from samaops.changes.run import index_build
+from samaops.changes.run.postgresql import index_build
 from samaops.errors import RefusedError, UsageError
 from samaops.model.plan import ActionStatus
 from samaops.model.report import Report

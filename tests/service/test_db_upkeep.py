@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from msgspec.structs import replace
 
-from samaops.changes.run import upkeep as run_upkeep
+from samaops.changes.run.postgresql import upkeep as run_upkeep
 from samaops.config.settings import Settings
 from samaops.errors import LOCKED, LockedError
 from samaops.model.plan import ActionStatus, Plan, Risk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 # Another control machine: another place for lock files, the same journal.
 PROGRAM = """
 import sys
+import time
 from pathlib import Path
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
@@ -194,3 +196,19 @@ def test_a_history_says_its_version_and_one_of_a_newer_samaops_is_refused(
             use()
     postgres_server.run("COMMENT ON TABLE samaops_events IS 'of the operations team'")
     assert len(journal.changes()) == 1
+
+
+def test_a_history_that_is_locked_in_the_database_is_said_in_time(
+    journal: Journal, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_READ_SECONDS", 0.3)
+    monkeypatch.setattr(history, "_AGAIN_SECONDS", 0.05)
+    with postgres_server.connect(autocommit=False) as connection:
+        connection.execute("LOCK TABLE samaops_events IN ACCESS EXCLUSIVE MODE")
+        for most_seconds in (2.0, 1.0):
+            started = time.monotonic()
+            with pytest.raises(UnavailableError, match="lock timeout"):
+                journal.changes()
+            assert time.monotonic() - started < most_seconds
+        connection.rollback()
+    assert journal.changes() == ()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from samaops.config.settings import Docker, Maintenance, Safety, Server, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Docker, Safety, Server, Settings
 from samaops.errors import RefusedError
 from samaops.facts.maintenance import ImagesFacts
 from samaops.facts.selection import Selection
@@ -22,13 +23,14 @@ from samaops.site.site import Site
 from samaops.workflows import change, diagnose
 from samaops.workflows.maintenance import routine
 from samaops.workflows.maintenance.daily import DAILY
+from samaops.workflows.maintenance.request import Outcome, Request
 from tests.service.docker_engine import Engine, running_engine
 
 pytestmark = pytest.mark.service
 # So short that whatever was made by an earlier command is older.
 MOMENT_HOURS = 0.001 / 3600
 SIZE_BYTES = 3_000_000
-Daily = Callable[..., routine.Outcome]
+Daily = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +62,12 @@ def site(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
     )
 
 
-def daily(settings: Settings, *, refuse: bool = False, dry_run: bool = False) -> routine.Outcome:
+def daily(settings: Settings, *, refuse: bool = False, dry_run: bool = False) -> Outcome:
     def consent(_plan: Plan) -> None:
         if refuse:
             raise RefusedError("nobody said yes")
 
-    return routine.run(
-        Site(settings), DAILY, routine.Request(consent, bulletin, ("images",), dry_run=dry_run)
-    )
+    return routine.run(Site(settings), DAILY, Request(consent, bulletin, ("images",), dry_run=dry_run))
 
 
 def images(settings: Settings) -> ImagesFacts:

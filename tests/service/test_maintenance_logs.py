@@ -12,7 +12,8 @@ import pytest
 
 from samaops.checks import engine as checks
 from samaops.collect import engine, registry
-from samaops.config.settings import Maintenance, Server, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Server, Settings
 from samaops.facts.maintenance import LogFacts, LogMarks, Past
 from samaops.facts.selection import Selection
 from samaops.model.finding import Finding

@@ -16,7 +16,9 @@ import msgspec
 import pytest
 
 from samaops.changes.objects.expiring import EXPIRE, Expiring
-from samaops.changes.run import object_copy, object_expire, object_restore
+from samaops.changes.run.objects import copying as object_copy
+from samaops.changes.run.objects import expiring as object_expire
+from samaops.changes.run.objects import restoring as object_restore
 from samaops.clients.errors import ClientError
 from samaops.clients.minio import S3Connection
 from samaops.config.settings import Settings

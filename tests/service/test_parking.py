@@ -19,7 +19,7 @@ import pytest
 
 from samaops.changes.rabbitmq import parking
 from samaops.changes.run import operations
-from samaops.changes.run.parking import MARK
+from samaops.changes.run.rabbitmq.parking import MARK
 from samaops.clients.amqp import AmqpSession
 from samaops.clients.errors import ClientError
 from samaops.config.secrets import Secret

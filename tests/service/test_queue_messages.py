@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from samaops.changes.rabbitmq.queues import RESTORE, beforehand
-from samaops.changes.run import messages as message_files
+from samaops.changes.run.rabbitmq import messages as message_files
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError
@@ -195,7 +195,7 @@ def test_the_batch_at_which_a_purge_was_killed_is_never_thrown_away(
 KILLED = """
 import os, signal, sys
 from samaops.clients.rabbitmq import ManagementApi
-from samaops.changes.run import messages
+from samaops.changes.run.rabbitmq import messages
 where = sys.argv.pop(1)
 take, append = ManagementApi.take, messages.append
 def die(): os.kill(os.getpid(), signal.SIGKILL)

@@ -25,8 +25,9 @@ from msgspec.structs import replace
 
 from samaops.changes.release.database import MIGRATE, REHEARSE, Migrating, Rehearsing
 from samaops.changes.restoring.work import Restoring
-from samaops.changes.run import operations, progress, rollback_database
+from samaops.changes.run import operations, progress
 from samaops.changes.run import restoring as doers
+from samaops.changes.run.release import database as rollback_database
 from samaops.clients.database_server import DatabaseServer
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings

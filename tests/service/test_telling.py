@@ -19,7 +19,7 @@ from samaops.site.site import Site
 from samaops.workflows import change, diagnose
 from samaops.workflows.maintenance import routine
 from samaops.workflows.maintenance.daily import DAILY
-from samaops.workflows.maintenance.routine import Request
+from samaops.workflows.maintenance.request import Request
 from samaops.workflows.notify import marking, silences, trying
 from tests.answers import validated
 from tests.service import faulty

@@ -30,14 +30,15 @@ from samaops.collect import loadbalancer as loadbalancer_look
 from samaops.collect import minio as minio_look
 from samaops.collect import pgbouncer as pgbouncer_look
 from samaops.collect import prometheus as prometheus_look
-from samaops.collect import redis as redis_look
 from samaops.collect.celery import REPLIES
 from samaops.collect.docker import reading as docker_look
 from samaops.collect.engine import Probe
 from samaops.collect.postgresql import reading as postgresql_look
 from samaops.collect.rabbitmq import broker as rabbitmq_look
+from samaops.collect.redis import reading as redis_look
 from samaops.collect.servers import reading as servers_look
-from samaops.config.settings import BigIp, Endpoint, Settings
+from samaops.config.balancer_settings import BigIp
+from samaops.config.settings import Endpoint, Settings
 from samaops.facts.celery import CeleryNode
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.pgbouncer import PgBouncerFacts
@@ -229,7 +230,7 @@ def redis(document: Any, patch: pytest.MonkeyPatch) -> Observation:
     section = SETTINGS.redis
     assert section is not None
     patch.setattr(redis_look, "RATE_SECONDS", 0.0)
-    patch.setattr("samaops.collect.redis.time.time", lambda: NOW)
+    patch.setattr("samaops.collect.redis.info.time.time", lambda: NOW)
 
     def look(ours: Probe) -> object:
         client: Any = OfRows(document)

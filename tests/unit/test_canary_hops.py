@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from samaops.changes.canary import MARK, Canary
 from samaops.facts.canary import Heard, Sighting
 from samaops.model.status import Status
-from samaops.workflows.troubleshooting import stations
-from samaops.workflows.troubleshooting.stations import Station
-from samaops.workflows.troubleshooting.trace import ORDER, Trace, stations_of
+from samaops.workflows.troubleshooting import hops
+from samaops.workflows.troubleshooting.hops import SeenHop
+from samaops.workflows.troubleshooting.trace import ORDER, Trace, hops_of
 
 TASK_ID = "a-task"
 STEPS = {
@@ -34,22 +34,22 @@ def failed(*args: Any, kind: str = "CanaryError") -> Sighting:
     return ended("FAILURE", {"exc_type": kind, "exc_message": list(args), "exc_module": "app.canary"})
 
 
-def hops(seen: Sighting, heard: Heard | None = None, flower_failure: str = "") -> dict[str, Station]:
+def seen_hops(seen: Sighting, heard: Heard | None = None, flower_failure: str = "") -> dict[str, SeenHop]:
     """Return the hops of a canary that was published at 1.1 s, 100 ms after it began."""
     trace = Trace(Canary("normal", "samaops_canary", TASK_ID, 6000), 1.0, 1.1, 6, seen, heard, flower_failure)
-    found = stations_of(trace)
+    found = hops_of(trace)
     assert [one.id for one in found] == list(ORDER)
     return {one.id: one for one in found}
 
 
-def statuses(found: dict[str, Station]) -> str:
+def statuses(found: dict[str, SeenHop]) -> str:
     """Return the statuses in the order of the way: o for ok, C critical, ? unknown, - skipped."""
     signs = {Status.OK: "o", Status.CRITICAL: "C", Status.UNKNOWN: "?", Status.SKIPPED: "-"}
     return "".join(signs[one.status or Status.SKIPPED] for one in found.values())
 
 
 def test_one_that_gets_through_has_the_time_of_every_hop() -> None:
-    found = hops(
+    found = seen_hops(
         ended("SUCCESS", {**GOOD, "name": "projects/p/messages/fake_message_id", "steps": steps(*STEPS)})
     )
     assert statuses(found) == "oooooo"
@@ -62,19 +62,19 @@ def test_one_that_gets_through_has_the_time_of_every_hop() -> None:
 
 def test_what_was_seen_to_begin_earlier_was_delivered_then() -> None:
     seen = ended("SUCCESS", {**GOOD, "steps": steps(*STEPS)}, began_at=1.2)
-    assert hops(seen)["delivered"].value == 200
+    assert seen_hops(seen)["delivered"].value == 200
 
 
 def test_a_worker_that_begins_before_the_broker_has_confirmed_is_not_done_after_its_end() -> None:
     # published was known 100 ms after the beginning; the end was seen 200 ms later than that, the steps took 200 ms
     whole = ended("SUCCESS", {**GOOD, "steps": [*steps(*STEPS), {"step": "fcm.send", "ms": 90}]}, at=1.3)
-    assert [station.value for station in hops(whole).values()] == [100, 100, 100, 250, 300, 300]
+    assert [hop.value for hop in seen_hops(whole).values()] == [100, 100, 100, 250, 300, 300]
     token = ended("SUCCESS", {**GOOD, "steps": [{"step": "oauth.token", "ms": 250}]}, at=1.3)
-    assert [station.value for station in hops(token).values()] == [100, 100, 100, 300, 300, 300]
+    assert [hop.value for hop in seen_hops(token).values()] == [100, 100, 100, 300, 300, 300]
 
 
 def test_a_task_that_tells_only_what_it_must_is_enough() -> None:
-    found = hops(ended("SUCCESS", GOOD))
+    found = seen_hops(ended("SUCCESS", GOOD))
     assert statuses(found) == "oooooo"
     assert (found["sent"].value, found["accepted"].value) == (None, 500)
 
@@ -91,7 +91,7 @@ def test_a_task_that_tells_only_what_it_must_is_enough() -> None:
     ],
 )
 def test_a_task_that_does_not_say_that_it_only_validated_is_critical(result: Any, words: str) -> None:
-    found = hops(ended("SUCCESS", result))
+    found = seen_hops(ended("SUCCESS", result))
     assert statuses(found) == "ooooCo"
     assert words in found["accepted"].detail
 
@@ -110,20 +110,20 @@ def test_a_task_that_does_not_say_that_it_only_validated_is_critical(result: Any
 )
 def test_a_step_that_failed_names_the_hop(step: str, before: tuple[str, ...], expected: str) -> None:
     report = {**GOOD, "steps": steps(*before), "failed": step}
-    found = hops(failed("invalid_grant", "Invalid JWT Signature.", report))
+    found = seen_hops(failed("invalid_grant", "Invalid JWT Signature.", report))
     assert statuses(found) == expected
     (stopped,) = [one for one in found.values() if one.status is Status.CRITICAL]
     assert WORDS in stopped.detail
 
 
 def test_an_exception_that_tells_nothing_is_told_as_it_is() -> None:
-    found = hops(failed("no key", kind="DefaultCredentialsError"))
+    found = seen_hops(failed("no key", kind="DefaultCredentialsError"))
     assert statuses(found) == "ooo-Co"
     assert "no key" in found["accepted"].detail
 
 
 def test_a_task_that_no_worker_knows_was_dropped_and_nothing_was_sent() -> None:
-    found = hops(failed("samaops_canary", kind="NotRegistered"))
+    found = seen_hops(failed("samaops_canary", kind="NotRegistered"))
     assert statuses(found) == "oooC-o"
     assert "does not know the task samaops_canary" in found["sent"].detail
 
@@ -145,25 +145,25 @@ def test_a_task_that_no_worker_knows_was_dropped_and_nothing_was_sent() -> None:
 def test_without_a_result_only_what_was_seen_is_said(
     seen: Sighting, heard: Heard | None, expected: str, words: str
 ) -> None:
-    found = hops(seen, heard)
+    found = seen_hops(seen, heard)
     assert statuses(found) == expected
     assert any(words in one.detail for one in found.values())
 
 
 def test_a_flower_that_could_not_be_asked_is_said() -> None:
-    assert "HTTP 502" in hops(Sighting(), flower_failure="HTTP 502")["delivered"].detail
+    assert "HTTP 502" in seen_hops(Sighting(), flower_failure="HTTP 502")["delivered"].detail
 
 
 @pytest.mark.parametrize(
     "told", [5, "x", [1, "x", None], [{"step": "key"}], [{"ms": "x"}], [{"step": ["a"], "ms": 1}], {"a": 1}]
 )
 def test_steps_that_make_no_sense_do_no_harm(told: Any) -> None:
-    assert statuses(hops(ended("SUCCESS", {**GOOD, "steps": told}))) == "oooooo"
+    assert statuses(seen_hops(ended("SUCCESS", {**GOOD, "steps": told}))) == "oooooo"
 
 
 def test_the_place_where_it_stopped_has_the_next_command_and_the_others_none() -> None:
-    way = [replace(station, hint="do this") for station in hops(Sighting()).values()]
-    found = stations.findings("notifications", way, {"delivered": "delivered to a worker"})
+    way = [replace(hop, hint="do this") for hop in seen_hops(Sighting()).values()]
+    found = hops.findings("notifications", way, {"delivered": "delivered to a worker"})
     assert [one.hint for one in found] == [None, None, "do this", None, None, None]
     assert (found[2].code, found[2].subject) == ("notifications.hop.delivered", "notifications/delivered")
     assert found[2].title == "delivered to a worker"

@@ -19,7 +19,7 @@ from samaops.render import guide
 from samaops.render.layout import Hanging
 from samaops.render.words import UNICODE
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import message_counts, stations
+from samaops.workflows.troubleshooting import hops, message_counts
 
 SITE: dict[str, Any] = {
     "servers": {"api": {"address": "127.0.0.1"}, "workers": {"address": "127.0.0.1"}},
@@ -51,8 +51,8 @@ def hop(
     settings = Settings.model_validate({**SITE, **without})
     counts = message_counts.Counts(seen, flows, Site(settings))
     count = partial(message_counts.count, counts=counts)
-    way = stations.counted(all_of(settings)["notifications"].hops, found, count)
-    made = stations.findings("notifications", way, {})
+    way = hops.counted(all_of(settings)["notifications"].hops, found, count)
+    made = hops.findings("notifications", way, {})
     (one,) = [each for each in made if each.subject == f"notifications/{name}"]
     return one
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from samaops.cli.commands import COMMANDS
 
 PACKAGE = Path(__file__).parents[2] / "samaops"
 # From top to bottom; a module may import from its own layer and from lower ones, never from one beside it.
@@ -84,8 +88,19 @@ def words_of(path: Path) -> tuple[str, ...]:
     return path.relative_to(PACKAGE).with_suffix("").parts
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
+def of_package(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def test_a_module_imports_only_from_lower_layers() -> None:
+    wrong = [
+        f"{of_package(path)} imports {name}: {why}" for path in modules() for name, why in misplaced(path)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def misplaced(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield each import of a module that its layer may not have, and why."""
     own = layer_of(words_of(path))
     for name in imports(path) if own in LAYERS else ():
         parts = tuple(name.split("."))
@@ -93,45 +108,48 @@ def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
             continue
         other = layer_of(parts[1:])
         if other == "lab":
-            assert own == "cli", f"{path.name} imports {name}: nothing but cli knows the lab"
-            continue
-        is_allowed = other == own or LAYERS[other] > LAYERS[own]
-        assert is_allowed, f"{own}/{path.name} imports {name}: upward or sideways"
-        is_pure = own not in PURE or other not in ("collect", "clients")
-        assert is_pure, f"{own}/{path.name} imports {name}: it is pure, and that is not"
+            if own != "cli":
+                yield name, "nothing but cli knows the lab"
+        elif other != own and LAYERS[other] <= LAYERS[own]:
+            yield name, "upward or sideways"
+        elif own in PURE and other in ("collect", "clients"):
+            yield name, "it is pure, and that is not"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_cli_and_render_know_a_screen(path: Path) -> None:
-    if layer_of(words_of(path)) in ("cli", "render"):
-        return
-    screens = [name for name in imports(path) if name.split(".")[0] in ("typer", "rich", "click")]
-    assert not screens
+def test_only_cli_and_render_know_a_screen() -> None:
+    below = [path for path in modules() if layer_of(words_of(path)) not in ("cli", "render")]
+    screens = {"typer", "rich", "click"}
+    assert not [
+        of_package(path) for path in below if {name.split(".")[0] for name in imports(path)} & screens
+    ]
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_question_is_asked_at_one_place_only(path: Path) -> None:
+def test_a_question_is_asked_at_one_place_only() -> None:
     """Only there what was typed before the question is forgotten."""
-    asking = (
+    asking = re.compile(
         r"\binput\(|typer\.(confirm|prompt)|click\.(confirm|prompt|getchar)|stdin\.read|\bgetpass\.getpass"
     )
-    if path == PACKAGE / "cli" / "consent.py":
-        return
-    assert not re.search(asking, path.read_text(encoding="utf-8")), "samaops.cli.consent.ask"
+    others = [path for path in modules() if path != PACKAGE / "cli" / "consent.py"]
+    found = [of_package(path) for path in others if asking.search(path.read_text(encoding="utf-8"))]
+    assert not found, "samaops.cli.consent.ask"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_at_its_top(path: Path) -> None:
+def test_a_module_imports_at_its_top() -> None:
     """A command's module is imported when it is called (cli/app.py); nothing else is put off but heavy libraries."""
-    allowed = IMPORTS_LATE.get(str(path.relative_to(PACKAGE)), set())
-    late = {
+    late = {of_package(path): found for path in modules() if (found := imported_late(path))}
+    assert {module: found - IMPORTS_LATE.get(module, set()) for module, found in late.items()} == {
+        module: set() for module in IMPORTS_LATE
+    }
+
+
+def imported_late(path: Path) -> set[str]:
+    return {
         name
         for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
         for name in names_imported(function)
         if name.split(".")[0] not in HEAVY
     }
-    assert late <= allowed
 
 
 def test_render_knows_the_model_and_how_it_was_asked_only() -> None:
@@ -177,3 +195,24 @@ def nearest(target: str, names: dict[str, Path]) -> str | None:
     while target and target not in names:
         target = target.rpartition(".")[0]
     return target if target != "samaops" else None
+
+
+def imported_by(module: str, below: str) -> list[str]:
+    """Return what a process of its own imports below a package when it imports a module."""
+    program = f"import sys, {module}; print(*(name for name in sys.modules if name.startswith({below!r})))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_who_diagnoses_cannot_change_anything() -> None:
+    """No plan and no doer is imported; it would be most of what is."""
+    assert imported_by("samaops.cli.diagnose", "samaops.changes") == []
+
+
+@pytest.mark.parametrize(
+    "command", ["db", "docker", "history", "pool", "queue", "redis", "report", "workers"]
+)
+def test_what_may_only_list_makes_no_verb_known(command: str) -> None:
+    """All plans and all doers would be half of what is imported, and of the time until the list is there."""
+    module = COMMANDS[command][0]
+    assert not {name for name in imported_by(module, "samaops.changes") if name.endswith(".registered")}

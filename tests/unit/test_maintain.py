@@ -13,7 +13,8 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from samaops.collect import registry
-from samaops.config.settings import Docker, Maintenance, Notify, Redis, Safety, Server, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Docker, Notify, Redis, Safety, Server, Settings
 from samaops.errors import LockedError, UsageError
 from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMarks, MountUse, Past
 from samaops.facts.maintenance_week import Sizes, SizesFacts
@@ -32,9 +33,10 @@ from samaops.render.bulletin import bulletin
 from samaops.site import chosen
 from samaops.site.site import Site
 from samaops.workflows import change
-from samaops.workflows.maintenance import announce, past, routine
+from samaops.workflows.maintenance import announce, ending, past, routine, tasks
 from samaops.workflows.maintenance.daily import DAILY, DISK_CODE, with_growth
 from samaops.workflows.maintenance.limit import Limit, OverdueError
+from samaops.workflows.maintenance.request import Outcome, Request
 from samaops.workflows.maintenance.routine import with_limits
 from samaops.workflows.maintenance.routines import ROUTINES, listed, routine_of
 from samaops.workflows.maintenance.weekly import WEEKLY
@@ -43,7 +45,7 @@ from tests.service.listeners import http_listener
 from tests.service.test_notifications import hook
 
 MOMENT = datetime(2026, 1, 31, 6, 0, tzinfo=timezone.utc)
-REQUEST = routine.Request(lambda plan: None, bulletin)
+REQUEST = Request(lambda plan: None, bulletin)
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ def test_a_history_of_another_make_is_told_and_not_trusted(settings: Settings) -
 def test_a_run_that_never_ends_is_ended_and_reported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routine, "_look", lambda *_arguments: threading.Event().wait(60))
+    monkeypatch.setattr(tasks, "_look", lambda *_arguments: threading.Event().wait(60))
     started = time.monotonic()
     outcome = routine.run(Site(settings), DAILY, REQUEST)
     assert time.monotonic() - started < 20
@@ -182,7 +184,7 @@ def test_a_bug_is_told_and_raised(settings: Settings, monkeypatch: pytest.Monkey
     def broken(*_arguments: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr(routine, "_look", broken)
+    monkeypatch.setattr(tasks, "_look", broken)
     with http_listener() as slack, http_listener() as switch:
         notify = Notify(slack=hook(slack.url + "/T"), ping=hook(switch.url + "/uuid"))
         with pytest.raises(KeyError):
@@ -198,7 +200,7 @@ def test_what_hangs_beside_the_work_is_left_behind_too(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     report = Report("maintain daily", MOMENT)
-    monkeypatch.setattr(routine, "_look", lambda *_arguments: routine._Seen(None, report))
+    monkeypatch.setattr(tasks, "_look", lambda *_arguments: tasks.Seen(None, report))
     monkeypatch.setattr(
         f"{routine.__name__.rpartition('.')[0]}.{part}", lambda *_words: threading.Event().wait(60)
     )
@@ -210,7 +212,7 @@ def test_what_hangs_beside_the_work_is_left_behind_too(
 
 
 def test_who_tells_has_his_time_within_the_limit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routine, "_look", lambda *_arguments: threading.Event().wait(60))
+    monkeypatch.setattr(tasks, "_look", lambda *_arguments: threading.Event().wait(60))
     with faulty.hanging() as (host, port):
         channel = hook(f"http://{host}:{port}/T").model_copy(update={"timeout": 60.0})
         notify = Notify(slack=channel, ping=channel)
@@ -227,7 +229,7 @@ def test_who_tells_has_his_time_within_the_limit(settings: Settings, monkeypatch
 
 def test_a_refused_change_is_told_and_no_success(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     report = Report("maintain daily", MOMENT)
-    monkeypatch.setattr(routine, "_look", lambda *_arguments: routine._Seen(None, report, "nobody said yes"))
+    monkeypatch.setattr(tasks, "_look", lambda *_arguments: tasks.Seen(None, report, "nobody said yes"))
     with http_listener() as slack, http_listener() as switch:
         notify = Notify(slack=hook(slack.url + "/T"), ping=hook(switch.url + "/uuid"))
         outcome = routine.run(Site(settings.model_copy(update={"notify": notify})), DAILY, REQUEST)
@@ -248,7 +250,7 @@ def test_a_lock_lasts_when_its_owner_should_have_ended_or_does_not_say(
 ) -> None:
     if isinstance(since, float):
         since = (datetime.now(timezone.utc) - timedelta(seconds=since)).isoformat()
-    assert routine._lasts(LockedError("held", since=since), 30) is lasts
+    assert ending._lasts(LockedError("held", since=since), 30) is lasts
 
 
 def test_a_limit_hands_on_what_the_work_returns_or_raises() -> None:
@@ -430,8 +432,8 @@ def test_a_list_whose_history_cannot_be_read_says_so(
 
 
 def test_each_routine_has_a_log_of_its_own_beside_the_others(settings: Settings) -> None:
-    assert routine.log_of(Site(settings), DAILY) == settings.maintenance.log
-    assert routine.log_of(Site(settings), WEEKLY) == settings.maintenance.log.with_name("weekly.log")
+    assert ending.log_of(Site(settings), DAILY) == settings.maintenance.log
+    assert ending.log_of(Site(settings), WEEKLY) == settings.maintenance.log.with_name("weekly.log")
 
 
 def test_an_alert_of_a_weekly_run_lasts_until_the_next(settings: Settings) -> None:
@@ -448,7 +450,7 @@ def planned(*steps: Step, left_out: tuple[LeftOut, ...] = ()) -> Plan:
     )
 
 
-def of_one_task(change_: TaskChange, settings: Settings) -> routine.Outcome:
+def of_one_task(change_: TaskChange, settings: Settings) -> Outcome:
     task = Task("redis", "Redis", ("redis.service",), ("redis",), change=change_)
     site = Site(settings.model_copy(update={"maintenance": Maintenance(log=settings.maintenance.log)}))
     return routine.run(site, Routine("unit", "Unit", (task,), spare=0.3), REQUEST)

@@ -80,11 +80,12 @@ def test_only_verbs_of_samaops_that_change_something_are_made_and_letters_are_kn
 
     found = trial.offered(Done(1.0, 2, json.dumps(report), ""), DOWN)
 
-    assert [(one.id, one.command) for one in found if not one.is_letter] == [
+    assert [(one.id, one.command) for one in found if one.command] == [
         ("start", "samaops --lab docker restart x"),
         ("applied", "samaops --lab troubleshoot api-down --apply applied"),
     ]
     assert [one.id for one in found if one.is_letter] == ["team"]
+    assert [one.id for one in found if one.loses_data] == ["purge"]
 
 
 def test_a_look_has_the_causes_with_their_decisive_status_and_what_is_not_well() -> None:
@@ -158,8 +159,8 @@ def test_the_table_has_each_incident_its_times_and_the_totals() -> None:
     assert "2 trials of 1 incidents: right first 2 (100 %), wrong 0, inconclusive 0" in said
     assert "Time to verdict: median 1.6 s, slowest 2.0 s, 2 trials." in said
     assert (
-        "Fixes: verified 1, relief 0, failed 0, letter 0 (not in our hands), none yet 1 (healed by the lab)."
-        in said
+        "Fixes: verified 1, relief 0, failed 0, letter 0 (not in our hands), "
+        "not made because they lose data 0, none yet 1 (healed by the lab)." in said
     )
     assert "nothing off the diagonal" in said
 
@@ -325,6 +326,15 @@ def test_what_is_not_in_our_hands_is_a_letter_and_what_has_no_verb_is_none_yet()
     by_hand = diagnosis("critical", fix("by-hand", "safe", "psql -c RESUME"))
     found, _reliefs = repaired(Answers(by_hand, by_hand))
     assert (found.fix, found.fixes) == ("none yet", ())
+
+
+def test_what_loses_data_is_told_and_never_made() -> None:
+    purge = fix("purge", "destructive", "samaops --lab queue purge normal")
+    found, _reliefs = repaired(Answers(diagnosis("critical", purge), diagnosis("critical", purge)))
+    assert (found.fix, found.fixes) == ("loses data", ("purge: loses data",))
+
+    found, _reliefs = repaired(Answers(diagnosis("critical", purge, RESUME), MADE, diagnosis(None)))
+    assert (found.fix, found.fixes) == ("verified", ("resume: verified",))
 
 
 def test_pairs_are_sampled_the_same_for_the_same_seed_and_a_run_goes_on_where_it_was(tmp_path: Path) -> None:

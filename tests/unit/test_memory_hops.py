@@ -18,7 +18,7 @@ from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import memory_counts, names, stations
+from samaops.workflows.troubleshooting import hops, memory_counts, names
 from tests.unit.changes.test_plans import CONTAINER
 from tests.unit.checks.judged import with_fields
 from tests.unit.checks.test_redis import EVICTING, FULL, HEALTHY, MB
@@ -34,13 +34,11 @@ def way(redis: RedisFacts | None, container: Container = REDIS, *found: Finding)
         Observation("docker", "docker/workers", "workers", "DockerFacts", engine),
     )
     count = partial(memory_counts.count, snapshot=Snapshot(datetime.now(timezone.utc), seen), site=Site(SITE))
-    made = stations.findings(
-        "redis-full", stations.counted(all_of(SITE)["redis-full"].hops, found, count), {}
-    )
+    made = hops.findings("redis-full", hops.counted(all_of(SITE)["redis-full"].hops, found, count), {})
     return {finding.subject.partition("/")[2]: finding for finding in made}
 
 
-def test_each_station_has_the_count_of_its_own() -> None:
+def test_each_hop_has_the_count_of_its_own() -> None:
     facts = with_fields(HEALTHY, {**FULL, **EVICTING, "traffic.refused_writes": {"OOM": 12, "MISCONF": 0}})
     found = way(facts)
     values = {name: finding.value for name, finding in found.items()}

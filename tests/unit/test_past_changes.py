@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from samaops.changes import verbs
-from samaops.changes.journaled import to_plain
 from samaops.cli import moments
 from samaops.config.settings import Server, Settings
 from samaops.errors import RefusedError, UsageError
 from samaops.journal import history as journaled
 from samaops.journal.history import Journal
+from samaops.journal.plans import to_plain
 from samaops.model.plan import Plan, Risk, Step, shell
 from samaops.render import history as face
 from samaops.site.commands import LAB_SITE

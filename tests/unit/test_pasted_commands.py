@@ -71,11 +71,10 @@ def hostile(mark: Path, request: pytest.FixtureRequest) -> str:
     return str(request.param).format(mark=mark)
 
 
-@pytest.fixture
-def paste(tmp_path: Path, mark: Path) -> Paste:
-    """Return what types a command as the screen shows it, and fails when something in it acted."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with a stand-in for each program."""
+    programs = tmp_path_factory.mktemp("bin")
     for name in _PROGRAMS.split():
         (programs / name).write_text("#!/bin/sh\nexit 0\n")
     (programs / "ssh").write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n')
@@ -84,6 +83,12 @@ def paste(tmp_path: Path, mark: Path) -> Paste:
     for program in programs.iterdir():
         if not program.is_symlink():
             program.chmod(0o755)
+    return programs
+
+
+@pytest.fixture
+def paste(tmp_path: Path, programs: Path, mark: Path) -> Paste:
+    """Return what types a command as the screen shows it, and fails when something in it acted."""
 
     def run(command: str) -> None:
         shown = "\n".join(shell_lines.wrap(escape.command(command), 70))

@@ -18,7 +18,7 @@ from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import names, query_counts, stations
+from samaops.workflows.troubleshooting import hops, names, query_counts
 from tests.unit.checks.test_pgbouncer import CONSOLE, POOL
 from tests.unit.checks.test_pgbouncer import HEALTHY as POOL_IS_WELL
 from tests.unit.checks.test_postgresql import ACTIVITY, session
@@ -62,18 +62,18 @@ def way(
     count = partial(
         query_counts.count, snapshot=Snapshot(datetime.now(timezone.utc), seen), site=Site(settings)
     )
-    made = stations.findings("db-slow", stations.counted(all_of(settings)["db-slow"].hops, found, count), {})
+    made = hops.findings("db-slow", hops.counted(all_of(settings)["db-slow"].hops, found, count), {})
     return {finding.subject.partition("/")[2]: finding for finding in made}
 
 
-def test_each_station_has_the_count_of_its_own() -> None:
+def test_each_hop_has_the_count_of_its_own() -> None:
     found = way(replace(POOL_IS_WELL, console=WAITING), BUSY)
     values = {name: finding.value for name, finding in found.items()}
     assert values == {"waiting": 12, "connected": 20, "locked": 2, "running": 9, "planned": 1, "ended": 7}
     assert found["waiting"].detail == "the longest for 2.5 s"
     assert found["connected"].detail == "0 free, 0 logging in"
     assert found["locked"].detail == "the longest for 3.0 s"
-    assert found["running"].detail == "waits: IO 3", "those that wait for locks stand at their own station"
+    assert found["running"].detail == "waits: IO 3", "those that wait for locks stand at their own hop"
     assert found["planned"].evidence["seconds"] == 12.5
     assert found["ended"].code == "db-slow.hop.ended"
 
@@ -88,18 +88,18 @@ def test_what_could_not_be_read_is_unknown_and_says_what_to_look_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "stations_of_it"),
+    ("section", "hops_of_it"),
     [("pgbouncer", {"waiting", "connected"}), ("postgresql", {"locked", "running", "planned", "ended"})],
 )
-def test_what_is_not_configured_is_skipped(section: str, stations_of_it: set[str]) -> None:
+def test_what_is_not_configured_is_skipped(section: str, hops_of_it: set[str]) -> None:
     found = way(POOL_IS_WELL, BUSY, **{section: None})
     skipped = {name for name, finding in found.items() if f"[{section}]" in finding.detail}
-    assert skipped == stations_of_it
+    assert skipped == hops_of_it
     assert {found[name].status for name in skipped} == {Status.SKIPPED}
 
 
 @pytest.mark.parametrize(
-    ("code", "station"),
+    ("code", "hop"),
     [
         ("pgbouncer.pool.waiting", "waiting"),
         ("pgbouncer.pool.bypassed", "connected"),
@@ -111,12 +111,12 @@ def test_what_is_not_configured_is_skipped(section: str, stations_of_it: set[str
         ("servers.log.trouble", "ended"),
     ],
 )
-def test_a_finding_tells_of_its_station_alone(code: str, station: str) -> None:
+def test_a_finding_tells_of_its_hop_alone(code: str, hop: str) -> None:
     bad = Finding(code, Status.WARNING, "postgresql/db", "Something is wrong", cause="some-cause")
     found = way(POOL_IS_WELL, DATABASE_IS_WELL, bad)
-    assert {name for name, finding in found.items() if finding.status is Status.WARNING} == {station}
-    assert found[station].evidence["because"] == [bad.key]
-    assert found[station].cause == "some-cause"
+    assert {name for name, finding in found.items() if finding.status is Status.WARNING} == {hop}
+    assert found[hop].evidence["because"] == [bad.key]
+    assert found[hop].cause == "some-cause"
 
 
 def named(code: str, **evidence: Any) -> dict[str, str]:

@@ -22,7 +22,7 @@ from samaops.model.report import Report
 from samaops.model.status import Status
 from samaops.render import guide as face
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting import guide, names, request_counts, stations
+from samaops.workflows.troubleshooting import guide, hops, names, request_counts
 from tests.unit.changes.test_plans import CONTAINER, member
 from tests.unit.checks.judging import failed, seen
 
@@ -64,12 +64,12 @@ NOW = datetime.now(timezone.utc)
 def way(*observations: Observation, **without: Any) -> dict[str, Finding]:
     settings = Settings.model_validate({**SITE, **without})
     count = partial(request_counts.count, snapshot=Snapshot(NOW, observations), site=Site(settings))
-    counted = stations.counted(all_of(settings)["api-down"].hops, (), count)
-    made = stations.findings("api-down", counted, {})
+    counted = hops.counted(all_of(settings)["api-down"].hops, (), count)
+    made = hops.findings("api-down", counted, {})
     return {finding.subject.partition("/")[2]: finding for finding in made}
 
 
-def test_each_station_has_the_count_of_its_own() -> None:
+def test_each_hop_has_the_count_of_its_own() -> None:
     found = way(
         seen("loadbalancer/commands", POOL), member("api_1", 200), member("api_2", 500),
         seen("docker/api", ENGINE, "api"), seen("rabbitmq/api", BROKER),

@@ -16,7 +16,6 @@ from samaops.causes import graph
 from samaops.causes.root import safe
 from samaops.checks import texts
 from samaops.checks.registry import rules
-from samaops.cli.app import command
 from samaops.config.settings import Settings
 from samaops.model.cause import Cause, Verdict
 from samaops.model.finding import Finding
@@ -28,6 +27,7 @@ from samaops.site import chosen
 from samaops.site.commands import LAB_SITE, as_superuser, console, direct, on_server, redis_cli
 from samaops.site.explained import filled_in
 from samaops.site.site import Site
+from tests.command_line import take
 from tests.unit.causes.test_roots import CASES, findings_of
 from tests.unit.causes.test_roots import settings as guide_settings
 
@@ -41,18 +41,12 @@ PROGRAMS = frozenset(
 BLANK = re.compile(
     r"<[a-z]|\b(CONTAINER|QUEUE|WORKER|POLICY|TASK_ID|PID|USER@ADDRESS|HOST:PORT|BROKER|PROXY|FILE)\b"
 )
-_ROOT = command()
 
 
 def refused_by_samaops(words: list[str]) -> str:
     """Return why the command line of samaops does not take these words, "" when it does."""
     try:
-        current: Any = _ROOT
-        context = current.make_context("samaops", list(words))
-        while hasattr(current, "resolve_command"):
-            remaining = [*context._protected_args, *context.args]
-            name, current, remaining = current.resolve_command(context, remaining)
-            context = current.make_context(name, remaining, parent=context)
+        take(words)
     except Exception as error:  # noqa: BLE001 - whatever it is, the command cannot be typed
         return f"{type(error).__name__}: {error}"
     return ""

@@ -13,15 +13,15 @@ from msgspec.structs import asdict, replace
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency
-from samaops.config.settings import ApiInstance, LoadBalancer
+from samaops.config.balancer_settings import LoadBalancer
+from samaops.config.settings import ApiInstance
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.api import ApiFacts
 from samaops.facts.loadbalancer import ENABLED, OFFLINE, BigIpFacts, MemberFacts
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
@@ -299,7 +299,7 @@ def refuse_last(snapshot: Snapshot, site: Site, member: MemberFacts) -> None:
     if len(serving) < least:
         text = _("Without {name} {count} of {all} other members would serve; at least {least} must")
         words = {"name": member.name, "count": len(serving), "all": len(others), "least": least}
-        raise RefusedError(text.format(**words), hint=chosen.same(samaops(site, "balancer list")))
+        raise RefusedError(text.format(**words), hint=typed(site, "balancer list"))
 
 
 def _instance_name(site: Site, member: MemberFacts) -> str:
@@ -310,7 +310,7 @@ def _instance_name(site: Site, member: MemberFacts) -> str:
 def _notes(site: Site, member: MemberFacts, within: str) -> Iterator[str]:
     text = _("Requests under way are waited for, at most {seconds} s; new ones go to the others at once")
     yield text.format(seconds=within)
-    command = chosen.same(samaops(site, f"balancer enable {operands(member.name)}"))
+    command = typed(site, f"balancer enable {operands(member.name)}")
     yield _("It stays out until: {command}").format(command=command)
     if configured(site).bigip is not None:
         yield _("It is not saved on the F5: its running configuration alone has it")
@@ -332,6 +332,6 @@ def plan_enable(snapshot: Snapshot, site: Site, name: str) -> Plan:
     instance = _instance_name(site, member)
     if not _answers(snapshot, instance, site.healthy_status()):
         text = _("{name} does not serve on its own health path: customers would get its errors")
-        raise RefusedError(text.format(name=instance), hint=chosen.same(samaops(site, "diagnose --only api")))
+        raise RefusedError(text.format(name=instance), hint=typed(site, "diagnose --only api"))
     cures = (f"loadbalancer.member.down@loadbalancer/{member.name}",)
     return replace(plan, steps=(step,), cures=cures)

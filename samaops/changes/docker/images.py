@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import verb
 from samaops.config import consistency
-from samaops.config.settings import Maintenance
+from samaops.config.schedule_settings import Maintenance
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.maintenance import Image, ImagesFacts
 from samaops.facts.observation import Snapshot

@@ -1,4 +1,7 @@
-"""Restart the API's members or the workers by turns, so that enough of them serve all the time."""
+"""Restart the API's members or the workers by turns, so that enough of them serve all the time.
+
+Its steps are those of other verbs, and so are their doers: ``changes/run/docker.py``, ``balancer.py``, ``celery.py``.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql_changes import Backend
 from samaops.i18n import _, joined
 from samaops.model.plan import Condition, Plan, Scalar
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 from samaops.site.releases import observed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
@@ -175,7 +177,7 @@ def plan_roll(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
         notes=(
             _order(due, asked.serial),
             *kind.notes(due),
-            stop.format(command=chosen.same(samaops(site, rest))),
+            stop.format(command=typed(site, rest)),
         ),
         rest=rest,
     )
@@ -198,15 +200,13 @@ def _refuse_meanwhile(snapshot: Snapshot, site: Site) -> None:
         text = _(
             "Members and workers run different releases ({names}): a release or a way back is under way, or stopped"
         )
-        raise RefusedError(text.format(names=names), hint=chosen.same(samaops(site, "release list")))
+        raise RefusedError(text.format(names=names), hint=typed(site, "release list"))
     if site.settings.postgresql is None:
         return
     busy = _at_work(snapshot, site.settings.postgresql.database)
     if busy:
         text = _("Nothing is restarted beside a {work} of the database: {session}")
-        raise RefusedError(
-            text.format(work=busy[1], session=about(busy[0])), hint=chosen.same(samaops(site, "db progress"))
-        )
+        raise RefusedError(text.format(work=busy[1], session=about(busy[0])), hint=typed(site, "db progress"))
 
 
 def _refuse_sick(site: Site, kind: Members | Workers, due: tuple[Part, ...]) -> None:
@@ -214,7 +214,7 @@ def _refuse_sick(site: Site, kind: Members | Workers, due: tuple[Part, ...]) -> 
         reason, words = kind.sickness(part)
         if reason:
             text = _("{reason}: only what is well is restarted by turns").format(reason=reason)
-            raise RefusedError(text, hint=chosen.same(samaops(site, words)))
+            raise RefusedError(text, hint=typed(site, words))
 
 
 def _least(site: Site, kind: Members | Workers, asked: Asked, due: tuple[Part, ...]) -> int:
@@ -229,7 +229,7 @@ def _least(site: Site, kind: Members | Workers, asked: Asked, due: tuple[Part, .
         "{well} of {all} are well: while {away} restart, {left} would be left, and at least {least} must be"
     )
     words = {"well": len(well), "all": len(parts), "away": away, "left": len(well) - away, "least": least}
-    raise RefusedError(text.format(**words), hint=chosen.same(samaops(site, f"diagnose --only {kind.only}")))
+    raise RefusedError(text.format(**words), hint=typed(site, f"diagnose --only {kind.only}"))
 
 
 def _turns(

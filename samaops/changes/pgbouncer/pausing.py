@@ -28,7 +28,6 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.pgbouncer import Console, PooledDatabase
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
-from samaops.site import chosen
 from samaops.site import commands as command_lines
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
@@ -256,7 +255,7 @@ def _notes(site: Site, database: str, seconds: str) -> Iterator[str]:
 
 def _resume_command(site: Site, database: str) -> str:
     words = f"pool resume {operands(database)}" if database else "pool resume"
-    return chosen.same(command_lines.samaops(site, words))
+    return command_lines.typed(site, words)
 
 
 def _resume_looks(site: Site, _database: str = "") -> tuple[str, ...]:
@@ -318,7 +317,7 @@ def _resume_all_step(site: Site) -> Step:
 def _no_undo(site: Site, database: str) -> str:
     words = f"pool pause {operands(database)}" if database else "pool pause"
     text = _("a pause is made anew, with its end: {command}")
-    return text.format(command=chosen.same(command_lines.samaops(site, words)))
+    return text.format(command=command_lines.typed(site, words))
 
 
 def _database_looks(site: Site, _database: str) -> tuple[str, ...]:

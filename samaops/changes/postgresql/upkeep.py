@@ -22,16 +22,17 @@ from samaops.changes.postgresql.upkeep_work import (
     Wanted,
     bytes_missing,
     ends_at,
-    holders,
+    held_back,
     not_owner,
     operation,
     past_in,
     require_alone,
     resolve,
+    resumed,
     upkeep_facts,
     wanted,
 )
-from samaops.changes.readings import UnreadableError, known
+from samaops.changes.readings import known
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
@@ -147,7 +148,7 @@ def _plan(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[str, .
     title = _("Vacuum tables of {database}") if does == VACUUM else _("Analyze tables of {database}")
     steps, left_out, notes = steps_of(snapshot, site, asked, {does})
     if does == VACUUM:
-        notes += _held_back(snapshot, steps)
+        notes += held_back(snapshot, steps)
     if steps:
         notes.append(_("Each holds ShareUpdateExclusive on its table: reads and writes go on, DDL waits"))
     nothing = _("no table needs it") if not asked.names else _("none of them is left to do")
@@ -177,7 +178,7 @@ def steps_of(
         needs = list(_named(chosen, relations, does))
         done = [need for need in needs if need.relation.full_name in past.done]
         needs = [need for need in needs if need not in done]
-        notes += [_resumed(past.interrupted, [need.relation.full_name for need in done])] if done else []
+        notes += resumed(past, [need.relation.full_name for need in done])
     else:
         needs = [need_of(relation, relations) for relation in relations]
         needs = [need for need in needs if (VACUUM in does and need.vacuum) or need.analyze]
@@ -197,11 +198,6 @@ def steps_of(
         notes.append(_("The ends of the tables are not cut off: that would stop readers on the standby"))
     steps = [_step(need, site, until, does, truncate=truncate) for need in possible[:MOST_STEPS]]
     return steps, left_out, notes
-
-
-def _resumed(change: str, names: list[str]) -> str:
-    text = _("{names}: done already by the change {change}, which did not come to its end")
-    return text.format(names=", ".join(names), change=change)
 
 
 def _about(need: Need) -> str:
@@ -248,15 +244,6 @@ def _step(need: Need, site: Site, until: float, does: AbstractSet[str], *, trunc
         servers=(server,),
         about=_about(need),
     )
-
-
-def _held_back(snapshot: Snapshot, steps: list[Step]) -> list[str]:
-    if not any(step.id == "db.vacuum" for step in steps):
-        return []
-    try:
-        return list(holders(snapshot))
-    except UnreadableError as error:
-        return [_("Who holds back cleaning could not be seen: {reason}").format(reason=error)]
 
 
 def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[str, ...]) -> Plan:

@@ -23,16 +23,17 @@ from samaops.changes.postgresql.upkeep_work import (
     Wanted,
     bytes_missing,
     ends_at,
-    holders,
+    held_back,
     not_owner,
     operation,
     past_in,
     require_alone,
     resolve,
+    resumed,
     upkeep_facts,
     wanted,
 )
-from samaops.changes.readings import UnreadableError, known, reading
+from samaops.changes.readings import known, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
@@ -122,7 +123,7 @@ def _steps(snapshot: Snapshot, site: Site, asked: Wanted) -> tuple[list[Step], l
     unfinished, server = _unfinished(facts), require_configured(site)
     ours = list(_ours(unfinished, past.rebuilds))
     leftovers = {index.oid for index in unfinished if _LEFTOVER.match(index.name)}
-    notes = [_resumed(past)] if asked.names and past.done else []
+    notes = resumed(past, past.done) if asked.names else []
     left_out: list[LeftOut] = []
     wishes = list(_needed(indexes, leftovers, past))
     if asked.names:
@@ -167,11 +168,6 @@ def _steps(snapshot: Snapshot, site: Site, asked: Wanted) -> tuple[list[Step], l
             _("Each holds ShareUpdateExclusive on its table: reads and writes go on, DDL and vacuum wait")
         )
     return steps[:MOST_STEPS], left_out, notes
-
-
-def _resumed(past: UpkeepPast) -> str:
-    text = _("{names}: done already by the change {change}, which did not come to its end")
-    return text.format(names=", ".join(past.done), change=past.interrupted)
 
 
 def _ours(unfinished: Sequence[UnfinishedIndex], rebuilds: Iterable[Rebuild]) -> Iterator[UnfinishedIndex]:
@@ -368,11 +364,7 @@ def plan_optimize(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
     asked, database = wanted(arguments), database_of(site)
     require_alone(snapshot, database, Work.VACUUM)
     steps, left_out, notes = steps_of(snapshot, site, asked, {VACUUM, ANALYZE})
-    if any(step.id == "db.vacuum" for step in steps):
-        try:
-            notes += holders(snapshot)
-        except UnreadableError as error:
-            notes.append(_("Who holds back cleaning could not be seen: {reason}").format(reason=error))
+    notes += held_back(snapshot, steps)
     try:
         _require_reindexable(snapshot, database)
     except RefusedError as error:

@@ -18,7 +18,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.postgresql_changes import UpkeepIndex, UpkeepPast, UpkeepRelation
 from samaops.i18n import _
-from samaops.model.plan import LeftOut, Operation, Scalar
+from samaops.model.plan import LeftOut, Operation, Scalar, Step
 
 UPKEEP = "postgresql.upkeep"
 RELATIONS = ("postgresql.upkeep_relations",)
@@ -121,6 +121,13 @@ def past_in(snapshot: Snapshot) -> UpkeepPast:
         return UpkeepPast()
 
 
+def resumed(past: UpkeepPast, done: Iterable[str]) -> list[str]:
+    """Return the note that this goes on where an earlier change of the same words was broken off; ``done`` is left out."""
+    names = ", ".join(done)
+    text = _("{names}: done already by the change {change}, which did not come to its end")
+    return [text.format(names=names, change=past.interrupted)] if names else []
+
+
 def resolve(
     names: Iterable[str], relations: Sequence[RelationT], kind: str
 ) -> tuple[list[RelationT], list[LeftOut]]:
@@ -188,8 +195,17 @@ def bytes_missing(snapshot: Snapshot, tablespace: str, needed: int) -> Scalar:
     return max(0, int(needed) - free_bytes(snapshot, tablespace))
 
 
-def holders(snapshot: Snapshot) -> Iterator[str]:
-    """Yield who keeps dead rows from being removed, the oldest first. Raises UnreadableError."""
+def held_back(snapshot: Snapshot, steps: Iterable[Step]) -> list[str]:
+    """Return who keeps dead rows from being removed, the oldest first, where a step vacuums."""
+    if not any(step.id == "db.vacuum" for step in steps):
+        return []
+    try:
+        return list(_holders(snapshot))
+    except UnreadableError as error:
+        return [_("Who holds back cleaning could not be seen: {reason}").format(reason=error)]
+
+
+def _holders(snapshot: Snapshot) -> Iterator[str]:
     facts = upkeep_facts(snapshot)
     activity = known(facts.activity, _("who holds back cleaning"))
     sessions = {f"pid {backend.pid}": backend for backend in backends_in(snapshot)}

@@ -13,7 +13,6 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import SHOWN_QUEUES, BrokerQueue, Count
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
-from samaops.site import chosen
 from samaops.site import commands as command_lines
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
@@ -220,7 +219,7 @@ def _park_notes(site: Site, parking: Parking) -> tuple[str, ...]:
         "broker marks it as delivered before"
     ).format(queue=parking.queue, seconds=ROUND_SECONDS)
     source = "" if parking.holding == holding_queue(parking.queue) else f"--from {quoted(parking.holding)} "
-    back = chosen.same(command_lines.samaops(site, f"queue unpark {source}{operands(parking.queue)}"))
+    back = command_lines.typed(site, f"queue unpark {source}{operands(parking.queue)}")
     kept = _("What is parked is not sent until it is put back: {command}")
     restart = _(
         "Restart no worker meanwhile: it would give back what it holds, and that would be parked with it"
@@ -275,7 +274,7 @@ def plan_unpark(snapshot: Snapshot, site: Site, queue: str, which: str, holding:
         raise RefusedError(_("The broker has no queue {queue}").format(queue=queue))
     note = _(
         "It goes to the end of the queue. If it still kills its process, park it again: {command}"
-    ).format(command=chosen.same(command_lines.samaops(site, f"queue park {operands(queue, GIVEN_BACK)}")))
+    ).format(command=command_lines.typed(site, f"queue park {operands(queue, GIVEN_BACK)}"))
     return replace(
         plan, steps=(_unpark_step(site, Unparking(queue, holding, which=which), held, title),), notes=(note,)
     )

@@ -17,14 +17,7 @@ from samaops.changes.release import migration_sql
 from samaops.changes.release.begin import BACKUP
 from samaops.changes.restoring import database as restores
 from samaops.changes.restoring import swap as swaps
-from samaops.changes.restoring.work import (
-    LOCK,
-    SPACE_FACTOR,
-    backup_of,
-    configured,
-    facts,
-    typed,
-)
+from samaops.changes.restoring.work import LOCK, SPACE_FACTOR, backup_of, configured, facts
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError
 from samaops.facts.downgrade import DowngradeFacts, Loss
@@ -35,6 +28,7 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.model.quantities import size
 from samaops.site import in_flight
+from samaops.site.commands import typed
 from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
 from samaops.site.way_back import Verdict, WayBack, way_back

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct, to_builtins
 
 from samaops.changes.readings import facts_in
-from samaops.changes.restoring.work import backup_of, typed
+from samaops.changes.restoring.work import backup_of
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError
 from samaops.facts.config_files import ConfigFacts, ConfigFile
@@ -15,6 +15,7 @@ from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import LeftOut, Operation, Plan, Risk, Step
 from samaops.model.quantities import duration, moment
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 NAME = "restore config"

@@ -13,15 +13,7 @@ from msgspec import Struct
 
 from samaops.changes.backup.physical import STANZA_OK, stanza_in
 from samaops.changes.backup.work import named, require_whole
-from samaops.changes.restoring.work import (
-    RECOVER,
-    SPACE_FACTOR,
-    backup_of,
-    configured,
-    facts,
-    operation,
-    typed,
-)
+from samaops.changes.restoring.work import RECOVER, SPACE_FACTOR, backup_of, configured, facts, operation
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.backup_run import PGBACKREST, Physical, Run, Survey
 from samaops.facts.observation import Snapshot
@@ -30,6 +22,7 @@ from samaops.i18n import _
 from samaops.model.plan import Risk, Step
 from samaops.model.quantities import duration, moment, size
 from samaops.site.backup_policy import is_damaged
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 TO = "--to"

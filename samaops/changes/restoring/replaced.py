@@ -15,7 +15,6 @@ from samaops.changes.restoring.work import (
     configured,
     facts,
     operation,
-    typed,
 )
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError
@@ -24,6 +23,7 @@ from samaops.facts.restoring import Database, RestoringFacts
 from samaops.i18n import _
 from samaops.model.plan import Plan, Risk, Step
 from samaops.model.quantities import duration, moment, size
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 BACK, FORGET = "restore undo", "restore forget"

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from samaops.changes.beside import Work, work_of
 from samaops.changes.pgbouncer.admin import CONSOLE, GUARD, console_in
 from samaops.changes.pgbouncer.pausing import refuse_session_mode, require_guarded
-from samaops.changes.restoring.work import SHORT_SECONDS, SWAP, Swapping, configured, operation, typed
+from samaops.changes.restoring.work import SHORT_SECONDS, SWAP, Swapping, configured, operation
 from samaops.errors import RefusedError
 from samaops.facts.observation import Snapshot
 from samaops.facts.pgbouncer import PgBouncerFacts
@@ -18,6 +18,7 @@ from samaops.facts.restoring import REPLACED, Database, RestoringFacts, Session
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Risk, Step
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
 

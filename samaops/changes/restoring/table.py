@@ -15,7 +15,6 @@ from samaops.changes.restoring.work import (
     facts,
     operation,
     require_restorable,
-    typed,
 )
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UsageError
@@ -24,6 +23,7 @@ from samaops.facts.restoring import RESTORED, Database, RestoringFacts, Source
 from samaops.i18n import _
 from samaops.model.plan import Plan, Risk, Step
 from samaops.model.quantities import duration, moment, size
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 NAME = "restore table"

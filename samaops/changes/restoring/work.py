@@ -16,8 +16,7 @@ from samaops.facts.restoring import RestoringFacts, Source
 from samaops.i18n import N_, _
 from samaops.model.plan import Operation
 from samaops.model.quantities import size
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
@@ -149,8 +148,3 @@ def _wrongs(site: Site, seen: RestoringFacts, of: Source) -> list[tuple[bool, st
         (of.major != seen.major, other_major.format(theirs=of.version or "-", ours=seen.major)),
         (seen.in_recovery, _("the server is a standby: nothing can be restored there")),
     ]
-
-
-def typed(site: Site, words: str) -> str:
-    """Return a command as a person types it, for this configuration."""
-    return chosen.same(samaops(site, words))

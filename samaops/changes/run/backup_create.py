@@ -21,7 +21,8 @@ from msgspec.structs import replace
 
 from samaops import __version__
 from samaops.changes.backup.create import CREATE, ROOM_FACTOR, Creating
-from samaops.changes.run import backup_parts, object_copy, progress
+from samaops.changes.run import backup_parts, progress
+from samaops.changes.run.objects import copying as object_copy
 from samaops.changes.run.operations import runs
 from samaops.clients import backup_dump, server_job
 from samaops.clients.backup_dump import DATABASE_DIRECTORY, Database, Dumping, ReadThrough

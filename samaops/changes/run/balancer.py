@@ -35,7 +35,7 @@ from samaops.clients.shell import Shell
 from samaops.clients.shells import ShellPool
 from samaops.collect import engine, registry
 from samaops.collect import loadbalancer as looks
-from samaops.config.settings import BalancerCommands, BigIp
+from samaops.config.balancer_settings import BalancerCommands, BigIp
 from samaops.errors import UsageError
 from samaops.facts.api import ApiFacts
 from samaops.facts.loadbalancer import ENABLED, OFFLINE, MemberFacts
@@ -43,8 +43,7 @@ from samaops.facts.selection import Selection
 from samaops.i18n import _, ngettext
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
-from samaops.site import chosen
-from samaops.site.commands import on_server, samaops
+from samaops.site.commands import on_server, typed
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
@@ -228,7 +227,7 @@ def put_back(operation: Operation, site: Site) -> Outcome:
     with _opened(site) as opened:
         if not is_well:
             note = _end_watchdog(opened, of.member)
-            command = chosen.same(samaops(site, f"balancer enable {operands(of.member)}"))
+            command = typed(site, f"balancer enable {operands(of.member)}")
             text = _("{instance} does not serve: {member} stays out of the pool until: {command}")
             text = text.format(instance=of.instance, member=of.member, command=command)
             return Outcome(False, f"{text}; {note}" if note else text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from importlib import import_module
 
 from msgspec import Struct
 
@@ -32,24 +33,30 @@ class Runner(Struct, frozen=True):
     is_done: Callable[[Operation], bool]
 
 
-RUNNERS: dict[str, Runner] = {}
+_runners: dict[str, Runner] = {}
 
 
 def runs(kind: str, *, lines: Lines, is_done: Callable[[Operation], bool] = _never) -> Callable[[Doer], Doer]:
     """Register the decorated function for a kind of operation; it may raise ClientError."""
 
     def register(do: Doer) -> Doer:
-        RUNNERS[kind] = Runner(do, lines, is_done)
+        _runners[kind] = Runner(do, lines, is_done)
         return do
 
     return register
+
+
+def runner_of(kind: str) -> Runner:
+    """Return who does a kind of operation; the first that is asked for imports them all: what only lists needs none."""
+    import_module("samaops.changes.run.registered")
+    return _runners[kind]
 
 
 def run(operation: Operation, site: Site) -> Outcome:
     """Run an operation once and return how it ended; a failure is an outcome, not an exception."""
     logger.info("does: %s", "; ".join(lines(operation, site)))
     try:
-        outcome = RUNNERS[operation.kind].do(operation, site)
+        outcome = runner_of(operation.kind).do(operation, site)
     except ClientError as error:
         output = f"{error.stage}: {error.message}" if error.stage else error.message
         outcome = Outcome(False, output, error.kind in _UNANSWERED)
@@ -61,7 +68,7 @@ def run(operation: Operation, site: Site) -> Outcome:
 
 def lines(operation: Operation, site: Site) -> tuple[str, ...]:
     """Return an operation as it is shown to people, line by line."""
-    return RUNNERS[operation.kind].lines(operation, site)
+    return runner_of(operation.kind).lines(operation, site)
 
 
 def is_done(operation: Operation) -> bool:
@@ -69,4 +76,4 @@ def is_done(operation: Operation) -> bool:
 
     Raises RefusedError when they tell that it must not be done as it is.
     """
-    return RUNNERS[operation.kind].is_done(operation)
+    return runner_of(operation.kind).is_done(operation)

@@ -10,7 +10,7 @@ from samaops.changes.restoring.swap import BETWEEN_SECONDS, HOLD_SECONDS, TRIES,
 from samaops.changes.restoring.work import SWAP, Swapping
 from samaops.changes.run import progress
 from samaops.changes.run.operations import runs
-from samaops.changes.run.pool import held
+from samaops.changes.run.pgbouncer import held
 from samaops.changes.run.restoring import Workshop, as_superuser, workshop
 from samaops.clients.errors import ClientError
 from samaops.clients.pgbouncer import command_of

@@ -23,8 +23,7 @@ from samaops.facts.schedule import FilesFacts, FoundFile, ScheduleFacts
 from samaops.i18n import _, joined
 from samaops.journal import lock_directory
 from samaops.model.plan import Plan
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
@@ -112,7 +111,7 @@ def _require_alone(
     others = [name for name in (PurePosixPath(file.path).name for file in ours) if name not in wanted]
     if others and kind in ("systemd", "timers"):
         text = _("{names} of samaops are there, and would run the jobs twice; nothing was changed")
-        command = chosen.same(samaops(site, f"schedule uninstall {operands(directory)}"))
+        command = typed(site, f"schedule uninstall {operands(directory)}")
         raise RefusedError(text.format(names=", ".join(others)), hint=command)
     leads = next((facts.leader for _seen, facts in snapshot.facts_of(ScheduleFacts)), None)
     if kind in ("timers", "cron") and leads is not None and leads.until > snapshot.taken_at:

@@ -15,8 +15,8 @@ from samaops.facts.schedule import PAUSES, Pause, ScheduleFacts
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import moment
-from samaops.site import chosen, jobs
-from samaops.site.commands import samaops
+from samaops.site import jobs
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 PAUSE = "schedule.pause"
@@ -76,7 +76,7 @@ def plan_resume(snapshot: Snapshot, site: Site, job: str) -> Plan:
     }
     if job != ALL and ALL in pauses:
         note = _("all jobs are paused: {command}")
-        command = chosen.same(samaops(site, "schedule resume all"))
+        command = typed(site, "schedule resume all")
         plan = replace(plan, notes=(*plan.notes, note.format(command=command)))
     return plan
 

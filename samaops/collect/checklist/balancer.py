@@ -8,7 +8,7 @@ from samaops.clients.loadbalancer import BigIpClient
 from samaops.collect.engine import Probe
 from samaops.collect.loadbalancer import management
 from samaops.collect.registry import collects
-from samaops.config.settings import BigIp
+from samaops.config.balancer_settings import BigIp
 from samaops.facts.checklist import BalancerFacts
 from samaops.model.failure import OUTAGE_KINDS
 from samaops.site.site import Site

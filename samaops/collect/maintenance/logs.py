@@ -20,7 +20,7 @@ from samaops.collect.log_lines import without_secrets
 from samaops.collect.maintenance import log_files
 from samaops.collect.registry import Target, collects
 from samaops.collect.sections import complaints_of, cut, script_of, with_kind
-from samaops.config.settings import Maintenance
+from samaops.config.schedule_settings import Maintenance
 from samaops.facts.maintenance import FileErrors, ListedFile, LogFacts, LogMarks, LogMessage, Part, _Counted
 from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind

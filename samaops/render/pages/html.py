@@ -15,7 +15,7 @@ from samaops.model.page import Page, Section
 from samaops.model.status import Status, worst
 from samaops.model.table import Column, Table
 from samaops.render import escape, words
-from samaops.render.pages import drawing
+from samaops.render.pages import charts
 from samaops.render.pages.text import drawn
 from samaops.render.table import is_command, text_of
 
@@ -71,7 +71,7 @@ def _template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        cell=text_of, is_command=is_command, command=escape.command, line=drawing.line, bars=drawing.bars, runs_of=drawing.runs_of,
+        cell=text_of, is_command=is_command, command=escape.command, line=charts.line, bars=charts.bars, runs_of=charts.runs_of,
         status_word=_status_word, shape=_shape, drawn=drawn,
     )  # fmt: skip
     environment.filters["plain"] = _plain

@@ -16,8 +16,8 @@ from samaops.model.finding import Finding
 from samaops.model.quantities import moment
 from samaops.model.report import worst_first
 from samaops.model.status import SEVERITY, Status, worst
-from samaops.site import chosen, prepared
-from samaops.site.commands import samaops
+from samaops.site import prepared
+from samaops.site.commands import samaops, typed
 from samaops.site.site import Site
 
 SIGNED = "signed"
@@ -197,11 +197,7 @@ def signed(by: str, at: str, note: str) -> str:
 
 
 def _to_sign(checklist: str, item: Item, site: Site) -> _Verdict:
-    helps = (
-        _("to look: {command}").format(command=chosen.same(samaops(site, item.command)))
-        if item.command
-        else ""
-    )
+    helps = _("to look: {command}").format(command=typed(site, item.command)) if item.command else ""
     command = samaops(site, f"checklist sign {checklist} {item.id}")
     return _Verdict(TO_SIGN, Status.WARNING, helps, command)
 

@@ -19,8 +19,8 @@ from samaops.journal.checklist import Book
 from samaops.journal.history import HistoryError
 from samaops.model.status import NAGIOS_CODE, SEVERITY, worst
 from samaops.model.table import Column, Table
-from samaops.site import chosen, redaction
-from samaops.site.commands import samaops
+from samaops.site import redaction
+from samaops.site.commands import samaops, typed
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose
 from samaops.workflows.checklist import judged
@@ -261,7 +261,7 @@ def _first_looks(site: Site, names: Iterable[str]) -> Iterator[str]:
         "The list {list} was never run before this report: what has turned back is not known; next: {command}"
     )
     for name in names:
-        yield text.format(list=name, command=chosen.same(samaops(site, f"checklist run {name}")))
+        yield text.format(list=name, command=typed(site, f"checklist run {name}"))
 
 
 def _turned_back(looked: Looked) -> int | None:

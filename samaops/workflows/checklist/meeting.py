@@ -13,8 +13,8 @@ from samaops.i18n import N_, _, joined, ngettext
 from samaops.model.page import Chart, Page, Point, Section
 from samaops.model.status import SEVERITY, Status
 from samaops.model.table import Column, Table
-from samaops.site import chosen, redaction
-from samaops.site.commands import samaops
+from samaops.site import redaction
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.checklist import judged
 from samaops.workflows.checklist.judged import SIGNED, WELL
@@ -59,7 +59,7 @@ def page(site: Site, table: Table, made_at: datetime) -> Page:
             tuple(_sections(table, names)),
             _STATUS[table.figures["decision"]],
             table.notes,
-            (chosen.same(samaops(site, f"{words} -o html")),),
+            (typed(site, f"{words} -o html"),),
             table.figures,
             table.is_whole,
         ),

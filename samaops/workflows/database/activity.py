@@ -9,7 +9,9 @@ from samaops.errors import UsageError
 from samaops.i18n import _, ngettext
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 WAITING = "waiting"
@@ -53,12 +55,12 @@ def activity(site: Site, wanted: Wanted) -> Table:
         Column("query", _("statement")),
     )
     notes = [] if rights["sees_sessions"] else [look.missing_monitor(rights["role"])]
-    notes += look.shown_of(len(chosen), wanted.limit)
+    notes += lists.shown_of(len(chosen), wanted.limit)
     shown = chosen[: wanted.limit]
     answer = _answer(rows, chosen)
-    table = look.table(site, "activity", columns, shown, answer, notes, is_whole=rights["sees_sessions"])
+    table = lists.table(site, "activity", columns, shown, answer, notes, is_whole=rights["sees_sessions"])
     is_blocked = any(row["blocked_by"] for row in shown)
-    return replace(table, commands=(look.command(site, "db locks"),) if is_blocked else ())
+    return replace(table, commands=(typed(site, "db locks"),) if is_blocked else ())
 
 
 def _row(session: look.Row) -> look.Row:

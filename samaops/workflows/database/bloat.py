@@ -18,9 +18,10 @@ from samaops.model.failure import FailureKind
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.model.typed import ready
-from samaops.site.commands import as_superuser
+from samaops.site.commands import as_superuser, typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 from samaops.workflows.database.forecast import DAY
 from samaops.workflows.database.kept import Memory, numbers
@@ -72,8 +73,8 @@ def bloat(site: Site, limit: int) -> Table:
         )
         names = ", ".join(hidden[:3]) + (" …" if len(hidden) > 3 else "")
         failed.append(text.format(names=names, role=role))
-    notes = [*failed, *_notes(rows[:limit]), *look.shown_of(len(rows), limit)]
-    table = look.table(site, "bloat", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
+    notes = [*failed, *_notes(rows[:limit]), *lists.shown_of(len(rows), limit)]
+    table = lists.table(site, "bloat", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
     known = [row for row in rows if row["is_known"]]
     figures = {
         "bloat_bytes": sum(row["bloat_bytes"] for row in known),
@@ -207,11 +208,11 @@ def _notes(shown: Sequence[look.Row]) -> Iterator[str]:
 def _commands(site: Site, shown: Sequence[look.Row]) -> Iterator[str]:
     notable = [row for row in shown if _is_notable(row)]
     if notable:
-        yield look.command(site, f"db bloat --exact {operands(notable[0]['name'])}")
+        yield typed(site, f"db bloat --exact {operands(notable[0]['name'])}")
     yield from (_repair(site, row) for row in notable[:_COMMANDS])
     never = [row["name"] for row in shown if row["is_unanalyzed"]]
     if never:
-        yield look.command(site, f"db analyze {operands(*never[:_COMMANDS])}")
+        yield typed(site, f"db analyze {operands(*never[:_COMMANDS])}")
 
 
 def _is_notable(row: look.Row) -> bool:
@@ -220,7 +221,7 @@ def _is_notable(row: look.Row) -> bool:
 
 def _repair(site: Site, row: look.Row) -> str:
     verb = "reindex" if row["kind"] == "index" else "vacuum"
-    return look.command(site, f"db {verb} {operands(row['name'])}")
+    return typed(site, f"db {verb} {operands(row['name'])}")
 
 
 def exact(site: Site, name: str, most_megabytes: float) -> Table:
@@ -240,13 +241,13 @@ def exact(site: Site, name: str, most_megabytes: float) -> Table:
             note = _("{reason}; it needs the role pg_stat_scan_tables, which is in pg_monitor")
             answer = _("{name} was not measured").format(name=name)
             notes = [note.format(reason=error.message)]
-            return look.table(site, "bloat", _columns(), (), answer, notes, is_whole=False)
+            return lists.table(site, "bloat", _columns(), (), answer, notes, is_whole=False)
         seconds = time.monotonic() - started
     first = rows[0]
     answer = _("{name} wastes {bloat} of {size}, measured: {percent}").format(**first)
     cost = sum(row["read_bytes"] for row in rows)
     notes = [_("this read {size} in {time}").format(size=size(cost), time=duration(seconds))]
-    table = look.table(site, "bloat", _columns(), rows, answer, notes)
+    table = lists.table(site, "bloat", _columns(), rows, answer, notes)
     return replace(
         table, commands=(_repair(site, first),) if first["bloat_percent"] >= _NOTABLE_PERCENT else ()
     )
@@ -319,7 +320,7 @@ def _missing(site: Site, extension: look.Row) -> Table:
     if not extension["is_available"]:
         text = _("the server has no {extension}: its package postgresql-contrib is missing")
         note, commands = text.format(extension=EXTENSION), ()
-    table = look.table(
+    table = lists.table(
         site, "bloat", _columns(), (), answer.format(database=extension["database"]), [note], is_whole=False
     )
     return replace(table, commands=commands)

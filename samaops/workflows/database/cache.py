@@ -11,6 +11,7 @@ from samaops.i18n import N_, _, joined
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 _KINDS = {
@@ -57,12 +58,12 @@ def cache(site: Site, over: float | None, limit: int, sleep: Sleep = time.sleep)
         notes.append(_("counters went back between the samples: what was reset is not shown"))
     if not conditions["is_counted"]:
         notes.append(_("track_counts is off: relations are not counted"))
-    notes += look.shown_of(len(relations), limit)
+    notes += lists.shown_of(len(relations), limit)
     totals = _total(databases, conditions, seconds)
     is_whole = bool(conditions["is_counted"]) and not is_reset
     answer = _answer(totals, relations, databases)
     shown = [*databases, *relations[:limit]]
-    table = look.table(site, "cache", columns, shown, answer, notes, is_whole=is_whole)
+    table = lists.table(site, "cache", columns, shown, answer, notes, is_whole=is_whole)
     return replace(table, figures=totals)
 
 

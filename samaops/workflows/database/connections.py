@@ -15,6 +15,7 @@ from samaops.i18n import N_, _, ngettext
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 _HEADINGS = {
@@ -72,9 +73,9 @@ def connections(site: Site, by: str, limit: int) -> Table:
         Column("oldest", _("oldest tx"), is_number=True),
     )
     shown = [row for names in groups for row in [each for each in rows if each["keys"] == names][:limit]]
-    notes += look.shown_of(len(rows), len(shown)) if len(shown) < len(rows) else []
+    notes += lists.shown_of(len(rows), len(shown)) if len(shown) < len(rows) else []
     is_whole = not is_hidden and not pool.note
-    table = look.table(site, "connections", columns, shown, _answer(figures), notes, is_whole=is_whole)
+    table = lists.table(site, "connections", columns, shown, _answer(figures), notes, is_whole=is_whole)
     return replace(table, figures=figures)
 
 

@@ -17,8 +17,10 @@ from samaops.i18n import _, joined, number
 from samaops.model.failure import FailureKind
 from samaops.model.quantities import size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look, slow
 
 LONGEST_STATEMENT = 1_000_000
@@ -161,7 +163,7 @@ def _failed(site: Site, error: ClientError, wanted: Wanted, role: str) -> Table:
     if error.kind is FailureKind.PERMISSION:
         answer = _("The plan is hidden from {role}: {reason}").format(role=role, reason=error.message)
         note = _("{role} needs the rights of the application's owner: sql/postgresql/role.sql gives them")
-        return look.table(
+        return lists.table(
             site, "explain", _columns(is_run=False), (), answer, [note.format(role=role)], is_whole=False
         )
     if error.kind is FailureKind.NO_ANSWER:
@@ -173,7 +175,7 @@ def _failed(site: Site, error: ClientError, wanted: Wanted, role: str) -> Table:
         raise RefusedError(_("it writes, so it is not run: {reason}").format(reason=error.message)) from error
     if wanted.queryid:
         text = _("its normalized text cannot be planned ({reason}); give the statement with values on stdin")
-        hint = look.command(site, "db explain -")
+        hint = typed(site, "db explain -")
         raise UsageError(text.format(reason=error.message), hint) from error
     raise UsageError(_("it cannot be planned: {reason}").format(reason=error.message)) from error
 
@@ -243,9 +245,9 @@ def _table(
     changed = document.get("Settings")
     if changed:
         notes.append(_("settings that are not the default: {names}").format(names=", ".join(sorted(changed))))
-    table = look.table(site, "explain", _columns(is_run=is_run), rows, answer, notes)
+    table = lists.table(site, "explain", _columns(is_run=is_run), rows, answer, notes)
     misjudged = sorted({node.relation for node in nodes if is_misjudged(node)})
-    commands = (look.command(site, f"db analyze {operands(*misjudged)}"),) if misjudged else ()
+    commands = (typed(site, f"db analyze {operands(*misjudged)}"),) if misjudged else ()
     return replace(table, commands=commands)
 
 

@@ -17,8 +17,10 @@ from msgspec.structs import replace
 from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 from samaops.workflows.database.forecast import DAY
 from samaops.workflows.database.kept import Earlier, Memory, numbers
@@ -102,9 +104,9 @@ def indexes(site: Site, limit: int) -> Table:
     order = list(CLASSES)
     rows.sort(key=lambda row: (row["class"] == "unused" and row["next"] is None, order.index(row["class"])))
     failed = [*memory.notes, *([] if server["is_monitor"] else [look.missing_monitor(server["role"])])]
-    notes = [*failed, *_notes(rows[:limit], seen), *look.shown_of(len(rows), limit)]
+    notes = [*failed, *_notes(rows[:limit], seen), *lists.shown_of(len(rows), limit)]
     commands = [row["next"] for row in rows[:limit] if row["next"]]
-    table = look.table(site, "indexes", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
+    table = lists.table(site, "indexes", _columns(), rows[:limit], _answer(rows), notes, is_whole=not failed)
     return replace(table, commands=tuple(dict.fromkeys(commands))[:_COMMANDS])
 
 
@@ -146,7 +148,7 @@ def _line(row: look.Row, why: str, against: Sequence[str], command: str | None) 
 
 def _redundant(site: Site, row: look.Row) -> look.Row:
     against = [_(_KEEPS[each]) for each in row["keeps"]]
-    drop = look.command(site, f"db index drop {operands(row['name'])}")
+    drop = typed(site, f"db index drop {operands(row['name'])}")
     better = row["better"]
     if row["class"] == "invalid":
         if row["is_partitioned"]:
@@ -158,7 +160,7 @@ def _redundant(site: Site, row: look.Row) -> look.Row:
             if is_leftover
             else _("its build failed")
         )
-        again = look.command(site, f"db reindex {operands(row['name'])}")
+        again = typed(site, f"db reindex {operands(row['name'])}")
         is_only_unique = set(row["keeps"]) <= {"unique"}
         command = drop if is_leftover and is_only_unique else again
         return {**_line(row, why, [] if is_only_unique else against, command), "covered_by": None}
@@ -188,7 +190,7 @@ def _unused(site: Site, seen: Seen, redundant: Sequence[look.Row]) -> Iterator[l
                 _("seen for {age}, it takes 30 d") if watched else _("seen for the first time, it takes 30 d")
             )
             against.insert(0, text.format(age=duration(watched)))
-        command = None if against else look.command(site, f"db index drop {operands(row['name'])}")
+        command = None if against else typed(site, f"db index drop {operands(row['name'])}")
         if seen.since["standbys"]:
             against.append(_("what standbys use is not counted here"))
         why = _("no scan for {age}").format(age=duration(watched)) if is_proven else _("no scan was counted")
@@ -205,7 +207,7 @@ def _missing(site: Site, row: look.Row, since: look.Row) -> look.Row:
             [] if row["changes"] else [_("no row of {other} was changed so far").format(other=row["other"])]
         )
         words = operands(row["table"], *row["columns"])
-        line = _line(row, why, against, look.command(site, f"db index create {words}"))
+        line = _line(row, why, against, typed(site, f"db index create {words}"))
         return {**line, "name": row["table"], "constraint": row["name"], "columns": row["columns"]}
     why = _("read whole {count} times in {age}, {rows} rows each").format(
         count=number(str(row["scans"])),

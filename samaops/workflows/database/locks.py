@@ -11,8 +11,10 @@ from samaops.collect.postgresql.sessions import BACKUPS
 from samaops.i18n import _, ngettext
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 # PostgreSQL's manual, "Conflicting Lock Modes": what waits, and what it waits for.
@@ -85,7 +87,7 @@ def locks(site: Site) -> Table:
     if not rights["sees_sessions"]:
         notes.append(look.missing_monitor(rights["role"]))
     commands = [row["command"] for row in rows if row["command"]][:_MOST_COMMANDS]
-    table = look.table(
+    table = lists.table(
         site, "locks", columns, rows, _answer(queue, rows), notes, is_whole=rights["sees_sessions"]
     )
     return replace(table, commands=tuple(dict.fromkeys(commands)))
@@ -248,16 +250,16 @@ def _ddl_note(row: look.Row) -> str:
 def _command(site: Site, queue: _Queue, row: look.Row) -> str | None:
     """Return what lets the others go on with the least harm; None where waiting is the best."""
     if row["gid"] is not None:
-        return look.command(site, f"db terminate --prepared {quoted(row['gid'])}")
+        return typed(site, f"db terminate --prepared {quoted(row['gid'])}")
     if row["is_behind_a_read"]:
-        return look.command(site, f"db cancel {row['pid']}")
+        return typed(site, f"db cancel {row['pid']}")
     is_client = row["type"] == "client backend" and not str(row["application"]).startswith(BACKUPS)
     first = queue.after.get(row["pid"], ())
     is_reader_of_ddl = bool(first) and all(queue.is_ddl(key) and queue.is_behind_a_read(key) for key in first)
     if row["depth"] or not is_client or (is_reader_of_ddl and row["waiting"] > len(first)):
         return None
     verb = "terminate" if str(row["state"]).startswith("idle") else "cancel"
-    return look.command(site, f"db {verb} {row['pid']}")
+    return typed(site, f"db {verb} {row['pid']}")
 
 
 def _answer(queue: _Queue, rows: list[look.Row]) -> str:

@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from samaops.i18n import N_, _, ngettext, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 _WIDTH = 10
@@ -76,7 +78,7 @@ def progress(site: Site, over: float, sleep: Sleep = time.sleep) -> Table:
     )
     notes = [] if rights["sees_sessions"] else [look.missing_monitor(rights["role"])]
     notes += [row["note"] for row in rows if row["note"]]
-    table = look.table(
+    table = lists.table(
         site, "progress", columns, rows, _answer(rows), notes, is_whole=rights["sees_sessions"]
     )
     return replace(table, commands=tuple(row["command"] for row in rows if row["command"])[:3])
@@ -132,7 +134,7 @@ def _row(site: Site, work: look.Row, before: look.Row | None) -> look.Row:
         **{key: work[key] for key in ("user", "application", "client")},
         "query": look.statement(work["query"]),
         "note": _note(work, stage, locker),
-        "command": look.command(site, "db locks") if locker else None,
+        "command": typed(site, "db locks") if locker else None,
     }
 
 

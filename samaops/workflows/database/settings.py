@@ -13,8 +13,10 @@ from samaops.facts.portrait import Trait
 from samaops.i18n import N_, _, ngettext
 from samaops.journal import digests, well
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 # PostgreSQL's own words for where a value comes from; our own session's hide what the server has.
@@ -57,11 +59,11 @@ def settings(site: Site, pattern: str) -> Table:
     )
     notes = _notes(every, kept is not None, rights, expected, pattern)
     answer = _answer(chosen, pattern, len(every))
-    table = look.table(site, "settings", columns, chosen, answer, notes, is_whole=rights["sees_settings"])
+    table = lists.table(site, "settings", columns, chosen, answer, notes, is_whole=rights["sees_settings"])
     commands = [row["command"] for row in chosen if row["command"]]
     if any(row["is_ours"] for row in chosen):
         names = "; ".join(f"SHOW {row['name']}" for row in chosen if row["is_ours"])
-        commands.append(look.command(site, f"db psql -- -c {quoted(names)}"))
+        commands.append(typed(site, f"db psql -- -c {quoted(names)}"))
     figures = {"kept_at": kept.at.isoformat() if kept else None}
     return replace(table, commands=tuple(commands[:3]), figures=figures)
 
@@ -102,7 +104,7 @@ def _row(
         "marks": marks,
         "mark": "; ".join(_(_MARKS[mark]) for mark in marks),
         "description": row["description"],
-        "command": look.command(site, command) if command else None,
+        "command": typed(site, command) if command else None,
     }
 
 

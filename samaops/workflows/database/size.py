@@ -15,6 +15,7 @@ from samaops.i18n import N_, _, joined
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 from samaops.workflows.database.forecast import DAY, LEAST_LOOKS, FullIn, Growth, full_in, growth
 from samaops.workflows.database.kept import Earlier, Memory, numbers
@@ -106,9 +107,9 @@ def _table(site: Site, now: Sizes, wanted: Wanted, earlier: Sequence[Earlier], n
         text = _("the free space of the data directory could not be seen: {reason}")
         failed.append(text.format(reason=now.disk.reason))
     rows = [_disk_row(site, now, rate, ends), *databases, *relations[: wanted.limit]]
-    remarks = [*failed, *_remarks(now), *look.shown_of(len(relations), wanted.limit)]
+    remarks = [*failed, *_remarks(now), *lists.shown_of(len(relations), wanted.limit)]
     answer = joined([_answer(before, databases, now), *_of_disk(now.disk, rate, ends, earlier)])
-    return look.table(site, "size", columns, rows, answer, remarks, is_whole=not failed)
+    return lists.table(site, "size", columns, rows, answer, remarks, is_whole=not failed)
 
 
 def compared_with(earlier: Sequence[Earlier], seconds: float) -> Earlier | None:

@@ -13,8 +13,9 @@ from samaops.clients.postgresql import PostgresClient
 from samaops.i18n import _, ngettext, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
-from samaops.site.commands import as_superuser
+from samaops.site.commands import as_superuser, typed
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 EXTENSION = "pg_stat_statements"
@@ -115,10 +116,10 @@ def slow(site: Site, wanted: Wanted, waiting: Waiting) -> Table:
     rows = list(_rows(chosen, total_ms, texts, after.info.block_size))
     failed = [look.missing_monitor(role)] if hidden.get("calls") else []
     notes = [*failed, *warnings(before, after), *_remarks(rows, extension, is_early=is_early)]
-    notes += look.shown_of(len(used), wanted.limit)
+    notes += lists.shown_of(len(used), wanted.limit)
     span = seconds if before else after.info.counted_seconds
     answer = _answer(rows, total_ms, span, is_since_reset=before is None)
-    table = look.table(site, "slow", _columns(), rows, answer, notes, is_whole=not failed)
+    table = lists.table(site, "slow", _columns(), rows, answer, notes, is_whole=not failed)
     figures = {"seconds": round(span, 3), "total_ms": round(total_ms, 3), "statements": len(used)}
     return replace(table, commands=_commands(site, rows, extension["database"]), figures=figures)
 
@@ -253,7 +254,7 @@ def _remarks(rows: Sequence[look.Row], extension: look.Row, *, is_early: bool) -
 def _commands(site: Site, rows: Sequence[look.Row], database: str) -> tuple[str, ...]:
     """Return what shows the plans of the first, where they can have one here."""
     planned = [row for row in rows if row["database"] == database and _has_plan(row["query"] or "")]
-    return tuple(look.command(site, f"db explain {row['queryid']}") for row in planned[:_COMMANDS])
+    return tuple(typed(site, f"db explain {row['queryid']}") for row in planned[:_COMMANDS])
 
 
 def _has_plan(query: str) -> bool:
@@ -279,7 +280,7 @@ def missing(site: Site, extension: look.Row, kind: str, columns: Sequence[Column
     if extension["schema"] is None:
         notes.append(_("a superuser puts it into this database"))
         commands.append(as_superuser(site, f"CREATE EXTENSION {EXTENSION}", extension["database"]))
-    table = look.table(site, kind, columns, (), answer.format(**words), notes, is_whole=False)
+    table = lists.table(site, kind, columns, (), answer.format(**words), notes, is_whole=False)
     return replace(table, commands=tuple(commands))
 
 

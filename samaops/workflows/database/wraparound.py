@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from samaops.i18n import N_, _, ngettext, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 # PostgreSQL 14 and newer assign none any more when there are but three million left of two thousand million.
@@ -71,10 +73,10 @@ def wraparound(site: Site, over: float | None, limit: int, sleep: Sleep = time.s
         notes.append(text.format(count=not_asked))
     if not rights["sees_sessions"]:
         notes.append(look.missing_monitor(rights["role"]))
-    notes += look.shown_of(len(rows), limit)
+    notes += lists.shown_of(len(rows), limit)
     is_whole = not hidden and not not_asked and rights["sees_sessions"]
     answer = _answer(rows, rate)
-    table = look.table(site, "wraparound", columns, rows[:limit], answer, notes, is_whole=is_whole)
+    table = lists.table(site, "wraparound", columns, rows[:limit], answer, notes, is_whole=is_whole)
     figures = {
         "xids_per_second": round(rate.xid, 3),
         "multixacts_per_second": round(rate.multixact, 3),
@@ -82,7 +84,7 @@ def wraparound(site: Site, over: float | None, limit: int, sleep: Sleep = time.s
         "stops_at": STOPS_AT,
     }
     is_held = any(_holds(holder, rows) for holder in holders)
-    return replace(table, figures=figures, commands=(look.command(site, "db xmin"),) if is_held else ())
+    return replace(table, figures=figures, commands=(typed(site, "db xmin"),) if is_held else ())
 
 
 def _rate(before: look.Row, after: look.Row | None) -> _Rate:

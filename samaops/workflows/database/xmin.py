@@ -8,8 +8,10 @@ from samaops.collect.postgresql.sessions import BACKUPS
 from samaops.i18n import N_, _
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
+from samaops.workflows import lists
 from samaops.workflows.database import look
 
 _KINDS = {
@@ -39,12 +41,12 @@ def xmin(site: Site, limit: int) -> Table:
         Column("who", _("client")),
         Column("todo", _("what to do")),
     )
-    notes = look.shown_of(len(rows), limit)
+    notes = lists.shown_of(len(rows), limit)
     if not rights["sees_sessions"]:
         notes.append(look.missing_monitor(rights["role"]))
     commands = [row["command"] for row in rows if row["command"] and _matters(row)]
     answer = _answer(rows)
-    table = look.table(site, "xmin", columns, rows[:limit], answer, notes, is_whole=rights["sees_sessions"])
+    table = lists.table(site, "xmin", columns, rows[:limit], answer, notes, is_whole=rights["sees_sessions"])
     return replace(table, commands=tuple(commands[:_MOST_COMMANDS]))
 
 
@@ -81,12 +83,12 @@ def _remedy(site: Site, holder: look.Row) -> tuple[str, str | None]:
     kind, pid = holder["kind"], holder["pid"]
     if kind == "prepared transaction":
         text = _("ask its owner, then roll it back")
-        return text, look.command(site, f"db terminate --prepared {quoted(holder['name'])}")
+        return text, typed(site, f"db terminate --prepared {quoted(holder['name'])}")
     if kind == "slot" and holder["is_active"]:
         return _("its reader (pid {pid}) lags: look there").format(pid=pid), None
     if kind == "slot":
         text = _("nobody reads it: start its reader, or drop it")
-        return text, look.command(site, f"db slot drop {operands(holder['name'])}")
+        return text, typed(site, f"db slot drop {operands(holder['name'])}")
     if kind == "standby":
         return _("a query on the standby (hot_standby_feedback): end it there"), None
     return _remedy_of_session(site, holder)
@@ -98,8 +100,8 @@ def _remedy_of_session(site: Site, holder: look.Row) -> tuple[str, str | None]:
     if str(holder["application"]).startswith(BACKUPS):
         return _("a backup or maintenance: let it end"), None
     if holder["kind"] == "idle in transaction":
-        return _("end the session"), look.command(site, f"db terminate {holder['pid']}")
-    return _("cancel the statement"), look.command(site, f"db cancel {holder['pid']}")
+        return _("end the session"), typed(site, f"db terminate {holder['pid']}")
+    return _("cancel the statement"), typed(site, f"db cancel {holder['pid']}")
 
 
 def _answer(rows: list[look.Row]) -> str:

@@ -35,6 +35,7 @@ from samaops.site.commands import samaops
 from samaops.site.site import Site
 from samaops.workflows.notify import payload
 from samaops.workflows.notify.deciding import RUN_FAILED
+from samaops.workflows.notify.trying import bug
 
 # A resolver can hang longer than any timeout of ours.
 SPARE_SECONDS = 1.0
@@ -238,6 +239,8 @@ def side_by_side(jobs: Mapping[str, Callable[[], None]], seconds: float) -> Mapp
             failures[name] = error.message
         except SamaopsError as error:  # a secret that is not there
             failures[name] = error.message
+        except Exception as error:  # noqa: BLE001 - the others are told all the same
+            failures[name] = bug(error)
         else:
             failures.pop(name)
 
@@ -282,6 +285,8 @@ class DeadMansSwitch:
             webhooks.ping(bounded, self._site.settings.proxy, signal, text)
         except (ClientError, SamaopsError) as error:
             self._failures.append(error.message)
+        except Exception as error:  # noqa: BLE001 - the run itself goes on
+            self._failures.append(bug(error))
 
     def end(self, *, is_success: bool, text: str, most_seconds: float = LONGEST_SECONDS) -> tuple[str, ...]:
         """Say how the run ended and wait for that, not long; return a sentence when it could not be said."""

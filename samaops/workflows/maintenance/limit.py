@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from samaops.i18n import _
+
 # What the history, or a file on a disk that hangs, may take.
 PART_SECONDS = 20.0
 ResultT = TypeVar("ResultT")
@@ -57,3 +59,8 @@ def bounded(work: Callable[[], ResultT], limit: Limit, otherwise: OtherT) -> Res
         return limit.run(work, PART_SECONDS)
     except OverdueError:
         return otherwise
+
+
+def no_answer() -> str:
+    """Return why a part that hung has no result."""
+    return _("no answer within {seconds:g} s").format(seconds=PART_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from samaops.site import redaction
 from samaops.site.site import Site
 from samaops.workflows.notify import payload
 
+logger = logging.getLogger(__name__)
 # The name of the alert, so that AlertManager's configuration can send it wherever it likes.
 TEST_ALERT = "SamaopsTest"
 # It ends by itself: after what AlertManager waits before it tells anybody (group_wait, 30 s by default).
@@ -199,8 +201,16 @@ def _try(channel: Channel, results: dict[str, Tried]) -> None:
         results[channel.name] = Tried(
             channel, FAILED, error.message, seconds, error.hint or "samaops config check"
         )
+    except Exception as error:  # noqa: BLE001 - the boundary of a thread
+        results[channel.name] = Tried(channel, FAILED, bug(error), round(time.monotonic() - started, 2))
     else:
         results[channel.name] = Tried(channel, OK, answer, round(time.monotonic() - started, 2))
+
+
+def bug(error: Exception) -> str:
+    """Return in words that a channel broke inside, and write how to the log. To be called where it was caught."""
+    logger.exception("a channel broke")
+    return _("this is a bug in samaops ({kind}); its log has the details").format(kind=type(error).__name__)
 
 
 def _hung(channel: Channel, seconds: float) -> Tried:

@@ -11,7 +11,7 @@ from samaops.clients.pgbouncer import ConsoleClient
 from samaops.errors import UsageError
 from samaops.i18n import _
 from samaops.site.site import Site
-from samaops.workflows.database.look import opened
+from samaops.workflows.lists import opened
 
 Row = dict[str, Any]
 LOOK_SECONDS = 10.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from samaops.i18n import _, joined, ngettext
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.pool import look
 
 _BUSY = ("sv_active", "sv_active_cancel", "sv_being_canceled")

@@ -10,10 +10,9 @@ from samaops.errors import UsageError
 from samaops.i18n import _, ngettext
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.pool import look
 
 
@@ -150,8 +149,8 @@ def _notes(site: Site, rows: list[look.Row], wanted: Wanted, pid: str) -> list[s
         notes.append(text.format(shown=wanted.limit, count=len(rows)))
     worst = next((row[pid] for row in rows if row["state"] == "active" and row[pid]), None)
     if worst:
-        command = chosen.same(samaops(site, f"db cancel {worst}"))
-        look_first = chosen.same(samaops(site, "db activity"))
+        command = typed(site, f"db cancel {worst}")
+        look_first = typed(site, "db activity")
         text = _("a pid is that of PostgreSQL: {look} shows what it does, {command} ends that")
         notes.append(text.format(look=look_first, command=command))
     return notes

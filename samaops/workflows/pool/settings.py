@@ -6,7 +6,7 @@ from samaops.facts.pgbouncer import is_same
 from samaops.i18n import _, ngettext
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.pool import look
 
 

@@ -8,7 +8,7 @@ from samaops.i18n import _
 from samaops.model.quantities import size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.pool import look
 
 _COUNTERS = (

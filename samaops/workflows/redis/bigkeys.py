@@ -11,12 +11,12 @@ from msgspec import Struct
 from samaops.clients import redis_keys
 from samaops.clients.redis import RedisClient
 from samaops.clients.redis_keys import Pace
-from samaops.collect.redis import prefix_of, shown
+from samaops.collect.redis.keys import prefix_of, shown
 from samaops.i18n import _
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.redis import look
 
 # How many elements a key of each type has.

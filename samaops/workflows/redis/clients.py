@@ -11,8 +11,9 @@ from samaops.errors import UsageError
 from samaops.i18n import _, ngettext
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database.look import command, shown_of, table
+from samaops.workflows.lists import shown_of, table
 from samaops.workflows.redis import look
 
 SORTS = ("memory", "idle", "age")
@@ -54,7 +55,7 @@ def clients(site: Site, sort: str, limit: int) -> Table:
 def _commands(site: Site, rows: list[look.Row]) -> Iterator[str]:
     """Yield how to end who costs most, where that is much."""
     if rows and (rows[0]["memory_bytes"] or 0) >= _MUCH_BYTES:
-        yield command(site, f"redis kill-client {rows[0]['id']} --dry-run")
+        yield typed(site, f"redis kill-client {rows[0]['id']} --dry-run")
 
 
 def _row(of: dict[str, str]) -> look.Row:

@@ -11,7 +11,7 @@ from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
 from samaops.workflows import diagnose
-from samaops.workflows.database.look import table
+from samaops.workflows.lists import table
 from samaops.workflows.redis import look
 
 _EVICTING_PER_SECOND = 1.0

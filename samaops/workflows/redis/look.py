@@ -12,7 +12,7 @@ from samaops.errors import UsageError
 from samaops.facts.redis import BROKER, REPLIES, RESULTS, SESSIONS, owner_of
 from samaops.i18n import N_, _
 from samaops.site.site import Site
-from samaops.workflows.database.look import opened
+from samaops.workflows.lists import opened
 
 Row = dict[str, Any]
 LOOK_SECONDS = 10.0

@@ -12,14 +12,15 @@ from msgspec.structs import replace
 from samaops.clients import redis_keys
 from samaops.clients.redis import RedisClient
 from samaops.clients.redis_keys import Pace
-from samaops.collect.redis import prefix_of, shown
+from samaops.collect.redis.keys import prefix_of, shown
 from samaops.i18n import _, number
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 from samaops.workflows.database.kept import Earlier, Memory, numbers
-from samaops.workflows.database.look import command, shown_of, table
+from samaops.workflows.lists import shown_of, table
 from samaops.workflows.redis import look
 
 _MOST_SECONDS = 600.0
@@ -231,7 +232,7 @@ def _unexplained(site: Site, sample: Sample, dataset: int) -> list[str]:
         text = _(
             "the sample explains {percent:.0f} % of the data: a few large keys may hold the rest: {command}"
         )
-        notes.append(text.format(percent=100 * explained / dataset, command=command(site, "redis bigkeys")))
+        notes.append(text.format(percent=100 * explained / dataset, command=typed(site, "redis bigkeys")))
     return notes
 
 
@@ -245,4 +246,4 @@ def _commands(site: Site, rows: list[look.Row]) -> tuple[str, ...]:
     ):
         return ()
     words = f"redis expire {quoted(first['prefix'])} --after {_DAY_SECONDS} --dry-run"
-    return (command(site, words),)
+    return (typed(site, words),)

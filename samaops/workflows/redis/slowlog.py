@@ -10,7 +10,7 @@ from samaops.i18n import _, ngettext
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site.site import Site
-from samaops.workflows.database.look import shown_of, table
+from samaops.workflows.lists import shown_of, table
 from samaops.workflows.redis import look
 
 _READ = 1024

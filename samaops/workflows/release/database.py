@@ -7,7 +7,7 @@ import time
 from samaops.changes import verbs
 from samaops.changes.release import migration_sql
 from samaops.changes.release.database import NAME, require_known
-from samaops.changes.restoring.work import configured, typed
+from samaops.changes.restoring.work import configured
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
 from samaops.clients.errors import ClientError
@@ -19,6 +19,7 @@ from samaops.facts.downgrade import DowngradeFacts, Loss
 from samaops.facts.observation import Observation
 from samaops.i18n import _, joined
 from samaops.model.plan import Plan
+from samaops.site.commands import typed
 from samaops.site.releases import Releases
 from samaops.site.site import Site
 from samaops.site.way_back import Verdict, WayBack, way_back

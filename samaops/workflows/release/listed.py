@@ -11,10 +11,10 @@ from samaops.facts.release import ReleaseFacts, short
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
-from samaops.workflows import diagnose
-from samaops.workflows.database import look
+from samaops.workflows import diagnose, lists
 
 CODES = ("docker.container", "release.server", "release.rollback.impossible", "backup.newest")
 
@@ -42,7 +42,7 @@ def listed(site: Site) -> Table:
         Column("head", _("revision")),
         Column("since", _("since")),
     )
-    return look.table(
+    return lists.table(
         site,
         "releases",
         columns,
@@ -116,5 +116,5 @@ def _notes(site: Site, releases: Releases) -> list[str]:
     unrecorded = [image for image in releases.running if not releases.recorded(image)]
     if not unrecorded:
         return []
-    command = look.command(site, "release record")
+    command = typed(site, "release record")
     return [_("what runs is not recorded: {command}").format(command=command)]

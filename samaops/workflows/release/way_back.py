@@ -7,10 +7,11 @@ from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import in_flight
+from samaops.site.commands import typed
 from samaops.site.releases import Releases, observed
 from samaops.site.site import Site
 from samaops.site.way_back import Verdict, WayBack, way_back
-from samaops.workflows.database import look
+from samaops.workflows import lists
 from samaops.workflows.release.listed import look_at
 
 STATUS = {
@@ -40,7 +41,7 @@ def check(site: Site, name: str = "") -> tuple[Table, Status]:
     notes = [_("what would be lost: {what}").format(what=joined(first.loses))] if first.loses else []
     notes += in_flight.sentences(snapshot, site) if first.target else ()
     notes += [_("then: {command}").format(command=command) for command in _next(site, releases, first)]
-    table = look.table(
+    table = lists.table(
         site,
         "rollback",
         columns,
@@ -96,9 +97,9 @@ def _answer(releases: Releases, way: WayBack) -> str:
 
 def _next(site: Site, releases: Releases, way: WayBack) -> list[str]:
     if way.verdict is Verdict.CODE_ONLY:
-        return [look.command(site, "rollback app")]
+        return [typed(site, "rollback app")]
     if way.verdict in (Verdict.NEEDS_DOWNGRADE, Verdict.NEEDS_RESTORE):
-        return [look.command(site, "rollback db"), look.command(site, "rollback app")]
+        return [typed(site, "rollback db"), typed(site, "rollback app")]
     if way.verdict is Verdict.NONE and not all(releases.recorded(image) for image in releases.running):
-        return [look.command(site, "release record")]
+        return [typed(site, "release record")]
     return []

@@ -15,8 +15,9 @@ from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import jobs
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database import look
+from samaops.workflows import lists
 from samaops.workflows.reports import period as periods
 from samaops.workflows.reports import planned, seen
 from samaops.workflows.reports.seen import Counts, Interval, Seen, Subject
@@ -143,8 +144,8 @@ def table(site: Site, period: Period) -> Table:
     rows = [_row(each) for each in found]
     notes = [*_notes(site, found, period), *([planned_unknown(reason)] if reason else [])]
     answer = _answer(site, found, period)
-    made = look.table(site, "availability", columns, rows, answer, notes, is_whole=not reason)
-    commands = () if found else (look.command(site, "schedule list"),)
+    made = lists.table(site, "availability", columns, rows, answer, notes, is_whole=not reason)
+    commands = () if found else (typed(site, "schedule list"),)
     left = to_builtins(budget(found[0])) if found else None
     figures = {"period": to_builtins(period), "target": TARGET, "critical": CRITICAL, "budget": left}
     figures["outage_accuracy_minutes"] = OUTAGE_ACCURACY_MINUTES

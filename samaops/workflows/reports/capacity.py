@@ -24,8 +24,9 @@ from samaops.model.quantities import size
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
 from samaops.site import disk_owners
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database import look
+from samaops.workflows import lists
 from samaops.workflows.reports import growth as ledger
 from samaops.workflows.reports import period as periods
 from samaops.workflows.reports import seen
@@ -166,14 +167,14 @@ def table(site: Site, period: Period) -> Table:
     )
     rows = [_row(each) for each in found]
     notes = [*_reasons(found), *_owners(owners), *_measures(found)]
-    made = look.table(site, "capacity", columns, rows, _answer(site, found, period), notes)
+    made = lists.table(site, "capacity", columns, rows, _answer(site, found, period), notes)
     figures = {
         "period": to_builtins(period),
         "growth": [to_builtins(each) for each in owners],
         "least_days": LEAST_DAYS,
         "least_fit": LEAST_FIT,
     }
-    commands = (look.command(site, "disk grew"),)
+    commands = (typed(site, "disk grew"),)
     return replace(made, figures=figures, commands=commands, status=_status(found, period))
 
 

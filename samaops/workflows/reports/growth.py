@@ -23,9 +23,9 @@ from samaops.model import encoding
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column, Table
 from samaops.site import disk_owners
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows import change
-from samaops.workflows.database import look
+from samaops.workflows import change, lists
 
 # By which looks at the disks are kept: those of the daily maintenance, those that people asked for.
 KINDS = ("maintain daily", "disk usage")
@@ -133,11 +133,11 @@ def table(site: Site, server: str, since: datetime) -> Table:
         for each in found
         if each.grown_bytes is None
     ]
-    made = look.table(
+    made = lists.table(
         site, "disk_growth", columns, rows, _answer(rows, newest, compared), notes, is_whole=compared > 0
     )
     where = f" --server {server}" if server else ""
-    return replace(made, commands=(look.command(site, f"disk usage{where}"),))
+    return replace(made, commands=(typed(site, f"disk usage{where}"),))
 
 
 def _row(each: Growth, paths: Mapping[tuple[str, str], str], newest: datetime | None) -> dict[str, Any]:

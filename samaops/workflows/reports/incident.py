@@ -20,8 +20,8 @@ from samaops.model.history import STATUS_WORDS, PastChange, local
 from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column, Table
-from samaops.site import chosen, redaction
-from samaops.site.commands import samaops
+from samaops.site import redaction
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports import availability, foreign, incidents, night, period, remembered
 from samaops.workflows.reports.foreign import Kept
@@ -269,7 +269,7 @@ def _row(event: Event, site: Site, asked: Period) -> dict[str, Any]:
         "text": event.text,
         "level": event.level,
         "who": event.who or None,
-        "command": chosen.same(samaops(site, event.command)) if event.command else None,
+        "command": typed(site, event.command) if event.command else None,
     }
 
 
@@ -365,7 +365,7 @@ def _commands(site: Site, asked: Period, seen: Night) -> tuple[str, ...]:
     looks = [f"ssh {name} -- {reading}" for name in servers if name in seen.unread]
     if site.settings.docker is not None:
         looks.append("release list")
-    return tuple(chosen.same(samaops(site, words)) for words in looks)
+    return tuple(typed(site, words) for words in looks)
 
 
 def _down(seen: _Seen) -> int | None:

@@ -29,8 +29,9 @@ from samaops.facts.sample import NOTIFICATIONS as COUNTED
 from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.status import Status, worst
 from samaops.model.table import Column, Table
+from samaops.site.commands import typed
 from samaops.site.site import Site
-from samaops.workflows.database import look
+from samaops.workflows import lists
 from samaops.workflows.reports import availability, planned, seen
 from samaops.workflows.reports import period as periods
 from samaops.workflows.reports.seen import Seen
@@ -194,7 +195,7 @@ def _kpi(
         objective.id, _(objective.title), objective.target, objective.critical, _(objective.unit), objective.is_least,
         now.value, now.coverage, _status(objective, least, most),
         joined(word for word in (_(objective.basis), now.note) if word), now.reason, least, most, trend,
-        look.command(site, f"report kpi {periods.options(site, period)}"),
+        typed(site, f"report kpi {periods.options(site, period)}"),
     )  # fmt: skip
 
 
@@ -244,8 +245,8 @@ def table(site: Site, period: Period) -> Table:
     ]
     if reason:
         notes.append(_("planned times are not known: {reason}").format(reason=reason))
-    made = look.table(site, "kpi", columns, rows, _answer(site, found, period), notes, is_whole=not reason)
-    command = look.command(site, f"report availability {periods.options(site, period)}")
+    made = lists.table(site, "kpi", columns, rows, _answer(site, found, period), notes, is_whole=not reason)
+    command = typed(site, f"report availability {periods.options(site, period)}")
     return replace(
         made, figures={"period": to_builtins(period)}, commands=(command,), status=status_of(found)
     )

@@ -24,8 +24,8 @@ from samaops.facts.sample import WHOLE as SERVICE
 from samaops.i18n import N_, _, joined, ngettext, number
 from samaops.model.page import Page, Section
 from samaops.model.status import Status
-from samaops.site import chosen, redaction
-from samaops.site.commands import samaops
+from samaops.site import redaction
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import backup
 from samaops.workflows.maintenance.monthly import MONTHLY
@@ -165,7 +165,7 @@ def compose(site: Site, of: MonthlyReport) -> Page:
         sections,
         _status(of, sections),
         notes=tuple(_notes(of)),
-        commands=(chosen.same(samaops(site, f"report monthly --month {month.label} -o html")),),
+        commands=(typed(site, f"report monthly --month {month.label} -o html"),),
         figures=_figures(of),
         is_whole=not of.missing,
     )

@@ -16,8 +16,8 @@ from samaops.journal.lock import this_process_now
 from samaops.model.plan import Plan
 from samaops.model.quantities import duration, moment
 from samaops.model.table import Column, Table
-from samaops.site import chosen, jobs
-from samaops.site.commands import samaops
+from samaops.site import jobs
+from samaops.site.commands import typed
 from samaops.site.jobs import LIMIT_RUNS, Job
 from samaops.site.site import Site
 from samaops.workflows import change
@@ -62,7 +62,7 @@ def _require_free(site: Site, book: Book, processes: GroupProcesses, job: Job) -
     now, host = datetime.now(timezone.utc), this_process_now().host
     reason = paused(book.pauses() or (), job.name, now)
     if reason:
-        hint = chosen.same(samaops(site, f"schedule resume {job.name}"))
+        hint = typed(site, f"schedule resume {job.name}")
         raise RefusedError(f"{job.name}: {reason}", hint=hint)
     limit = job.limit(book.last(job.name, LIMIT_RUNS))
     for run in book.open_runs():
@@ -74,9 +74,7 @@ def _require_free(site: Site, book: Book, processes: GroupProcesses, job: Job) -
         if goes_on:
             text = _("{job} still goes on: process {pid} on {host}, since {moment}")
             message = text.format(job=run.job, pid=run.pid, host=run.host, moment=moment(began.timestamp()))
-            raise LockedError(
-                message, chosen.same(samaops(site, f"schedule explain {run.job}")), began.isoformat()
-            )
+            raise LockedError(message, typed(site, f"schedule explain {run.job}"), began.isoformat())
 
 
 def _carry_out(book: Book, processes: GroupProcesses, job: Job, row: Run) -> Run:

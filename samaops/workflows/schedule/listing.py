@@ -15,8 +15,8 @@ from samaops.i18n import _, joined
 from samaops.journal.history import HistoryError
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
-from samaops.site import chosen, jobs, redaction
-from samaops.site.commands import samaops
+from samaops.site import jobs, redaction
+from samaops.site.commands import typed
 from samaops.site.jobs import Job
 from samaops.site.site import Site
 from samaops.workflows.schedule.outcomes import paused
@@ -43,7 +43,7 @@ def listed(site: Site) -> Table:
     answer = _answer(facts, zone)
     is_led = facts.leader is not None and facts.leader.until > facts.taken_at
     is_begun_otherwise = facts.leader is None and any(job.runs for job in facts.jobs)
-    commands = () if is_led or is_begun_otherwise else (_command(site, "schedule run"),)
+    commands = () if is_led or is_begun_otherwise else (typed(site, "schedule run"),)
     return Table("schedule", columns, shown, _("No job is planned"), notes, answer, commands=commands)
 
 
@@ -195,13 +195,9 @@ def _next_commands(site: Site, seen: JobFacts, facts: ScheduleFacts) -> tuple[st
     # Who paused it did not want it to run now.
     pausing = [pause for pause in facts.pauses if paused([pause], seen.name, facts.taken_at)]
     if pausing:
-        return tuple(_command(site, f"schedule resume {pause.job}") for pause in pausing)
+        return tuple(typed(site, f"schedule resume {pause.job}") for pause in pausing)
     is_well = bool(seen.runs) and seen.runs[0].state in ("ok", "running", "waiting")
-    return () if is_well else (_command(site, f"schedule run-now {seen.name}"),)
-
-
-def _command(site: Site, words: str) -> str:
-    return chosen.same(samaops(site, words))
+    return () if is_well else (typed(site, f"schedule run-now {seen.name}"),)
 
 
 def _said(moment: datetime | None, zone: tzinfo) -> str | None:

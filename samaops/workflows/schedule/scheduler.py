@@ -1,4 +1,4 @@
-"""The scheduler: what is due, what is begun, what is left out and why, what has ended. It is asked to by ``tick``.
+"""The scheduler: what is due, what is begun, what is left out and why; ``running.py`` has what goes on. It is asked to by ``tick``.
 
 It keeps no list of what is to come: from the last moment of a job that has a row to now, each planned moment gets one, whether
 it is run or not. Time and processes are given, so that a year can be tried in seconds.
@@ -12,14 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from samaops.facts.schedule import (
-    BEGUN,
     BY_HAND,
     CAUGHT_UP,
-    FAILED,
     INTERRUPTED,
     KILLED,
     LEASE_SECONDS,
@@ -28,7 +25,6 @@ from samaops.facts.schedule import (
     PLANNED,
     RUNNING,
     SKIPPED,
-    TIMED_OUT,
     WAITING,
     Leader,
     Pause,
@@ -38,10 +34,11 @@ from samaops.i18n import _
 from samaops.journal.history import HistoryError
 from samaops.journal.owner import Owner
 from samaops.model.quantities import duration, moment
-from samaops.site.jobs import LIMIT_RUNS, OFTEN_SECONDS, Job, late_seconds
+from samaops.site.jobs import OFTEN_SECONDS, Job, late_seconds
 from samaops.workflows.schedule.book import Book
 from samaops.workflows.schedule.outcomes import outcome_of, paused
-from samaops.workflows.schedule.processes import LARGEST_LOG_BYTES, Processes
+from samaops.workflows.schedule.processes import Processes
+from samaops.workflows.schedule.running import GRACE_SECONDS, Active, Running
 
 logger = logging.getLogger(__name__)
 # What begins so long after its time was not missed.
@@ -72,26 +69,11 @@ class Clock(Protocol):
         """Return seconds since some moment, which no setting of the clock changes."""
 
 
-class _Active(Struct):
-    """A run of ours that goes on. ``ending`` is how it will have ended once it was asked to, and why."""
-
-    run: Run
-    job: Job
-    limit_seconds: float
-    began: float
-    ending: str = ""
-    reason: str = ""
-    asked_at: float = 0.0
-
-
 class Scheduler:
     """One scheduler of one site. ``tell`` says to people what happens.
 
     ``announce`` is given each run that has ended, and None now and then: those who do not look are told of what failed.
     """
-
-    # Between the polite end of a run and the other one: samaops takes back what it was changing.
-    grace_seconds = 60.0
 
     def __init__(
         self,
@@ -109,9 +91,8 @@ class Scheduler:
         self._clock = clock
         self._owner = owner
         self._tell = tell
-        self._announce = announce
+        self._runs = Running(book, processes, tell, announce)
         self._leader: Leader | None = None
-        self._active: dict[int, _Active] = {}
         self._waiting: dict[int, Run] = {}
         self._cursor: dict[str, datetime] = {}
         self._next: dict[str, datetime | None] = {}
@@ -133,7 +114,7 @@ class Scheduler:
     @property
     def running(self) -> tuple[Run, ...]:
         """The runs of this scheduler that go on."""
-        return tuple(active.run for active in self._active.values())
+        return tuple(active.run for active in self._runs.active.values())
 
     def next_at(self) -> datetime | None:
         """Return when something is due next."""
@@ -144,7 +125,7 @@ class Scheduler:
         with self._one_at_a_time:
             now, passed = self._clock.now(), self._clock.passed()
             self._watch_clock(now, passed)
-            self._reap(now, passed)
+            self._runs.reap(now, passed)
             if not self._lead(now, passed):
                 return
             if passed - self._looked_around >= _LOOK_AROUND_SECONDS:
@@ -157,11 +138,11 @@ class Scheduler:
         """End the runs of this scheduler, politely at first, and give the lead back. ``wait`` passes some time."""
         with self._one_at_a_time:
             passed = self._clock.passed()
-            for active in self._active.values():
-                self._ask_to_end(active, INTERRUPTED, _("the scheduler was stopped"), passed)
-            while self._active:
-                self._reap(self._clock.now(), self._clock.passed())
-                if self._active:
+            for active in self._runs.active.values():
+                self._runs.ask_to_end(active, INTERRUPTED, _("the scheduler was stopped"), passed)
+            while self._runs.active:
+                self._runs.reap(self._clock.now(), self._clock.passed())
+                if self._runs.active:
                     wait(0.2)
             if self._leader is not None and self._leader.epoch:
                 self._book.resign(self._leader, self._clock.now())
@@ -235,7 +216,7 @@ class Scheduler:
             began = run.started_at or run.planned_at
             is_beginning = not run.pid and now < began + timedelta(seconds=_BEGINNING_SECONDS)
             is_ours = run.host == self._owner.host and run.state == RUNNING and not is_beginning
-            if not is_ours or run.number in self._active:
+            if not is_ours or run.number in self._runs.active:
                 continue
             if self._processes.lives(run):
                 self._go_on_with(run, now, passed)
@@ -247,7 +228,7 @@ class Scheduler:
         job = self._jobs.get(run.job)
         if run.trigger != BY_HAND and job is not None:
             began = passed - (now - (run.started_at or now)).total_seconds()
-            self._active[run.number] = _Active(run, job, self._limit(job), began)
+            self._runs.active[run.number] = Active(run, job, self._runs.limit(job), began)
 
     def _say_once(self, text: str) -> None:
         if text != self._follows:
@@ -272,11 +253,11 @@ class Scheduler:
         self._looked_around = passed
         for run in self._book.open_runs():
             job = self._jobs.get(run.job)
-            if run.number in self._active or run.number in self._waiting:
+            if run.number in self._runs.active or run.number in self._waiting:
                 continue
             if run.state == WAITING:
                 if job is None:
-                    self._close(run, SKIPPED, _("there is no such job any more"), now)
+                    self._runs.close(run, SKIPPED, _("there is no such job any more"), now)
                 else:
                     self._waiting[run.number] = run
             elif self._goes_on(run, now):
@@ -288,37 +269,31 @@ class Scheduler:
             self._pruned = passed
             often = [job.name for job in self._jobs.values() if job.interval_seconds(now) <= OFTEN_SECONDS]
             self._book.prune(now, often)
-        self._announce(None)
+        self._runs.announce(None)
 
     def _close_lost(self, run: Run, now: datetime) -> None:
         """Close the row of a run whose scheduler is gone: as it ended, where that can be seen."""
         if run.host != self._owner.host:
             text = _("nothing was heard of it any more from {host}")
-            self._close(run, INTERRUPTED, text.format(host=run.host), now)
+            self._runs.close(run, INTERRUPTED, text.format(host=run.host), now)
             return
         if not run.pid:
-            self._close(run, INTERRUPTED, _("the scheduler ended before it could begin"), now)
+            self._runs.close(run, INTERRUPTED, _("the scheduler ended before it could begin"), now)
             return
         ended = self._processes.ended(run)
         if ended is None or ended.exit_code is None:
-            self._close(run, INTERRUPTED, _("it ended together with its scheduler or its machine"), now)
+            self._runs.close(run, INTERRUPTED, _("it ended together with its scheduler or its machine"), now)
             return
         state, reason = outcome_of(ended)
-        self._close(replace(run, exit_code=ended.exit_code), state, reason, ended.at or now)
-
-    def _close(self, run: Run, state: str, reason: str, now: datetime) -> None:
-        closed = replace(run, state=state, reason=reason, ended_at=now)
-        self._book.update(closed)
-        if closed.state in BEGUN:
-            self._announce(closed)
+        self._runs.close(replace(run, exit_code=ended.exit_code), state, reason, ended.at or now)
 
     def _goes_on(self, run: Run, now: datetime) -> bool:
         """Return whether the run of a row goes on; of one on another machine, until its limit and some more."""
         began = run.started_at or run.planned_at
         if run.host != self._owner.host:
             job = self._jobs.get(run.job)
-            limit = self._limit(job) if job else WAIT_SECONDS
-            return now < began + timedelta(seconds=limit + self.grace_seconds + _LOOK_AROUND_SECONDS)
+            limit = self._runs.limit(job) if job else WAIT_SECONDS
+            return now < began + timedelta(seconds=limit + GRACE_SECONDS + _LOOK_AROUND_SECONDS)
         if not run.pid:
             return (
                 now < began + timedelta(seconds=_BEGINNING_SECONDS) and run.epoch != 0 and self._is_mine(run)
@@ -405,10 +380,12 @@ class Scheduler:
         if trigger == CAUGHT_UP:
             self._gap = self._gap or _("it was missed")
         reason = self._paused(job, now) or job.kept_from(now)
-        staying = [active for active in self._active.values() if active.run.job == job.name and job.stays]
+        staying = [
+            active for active in self._runs.active.values() if active.run.job == job.name and job.stays
+        ]
         if reason:
             for active in staying:
-                self._ask_to_end(active, INTERRUPTED, reason, passed)
+                self._runs.ask_to_end(active, INTERRUPTED, reason, passed)
             self._claim(self._row(job, planned, SKIPPED, trigger, reason))
             return
         if any(not active.ending for active in staying):
@@ -429,9 +406,9 @@ class Scheduler:
         text = self._gap if trigger == CAUGHT_UP else ""
         run = self._claim(replace(self._row(job, planned, RUNNING, trigger, text), started_at=now))
         if run is not None:
-            self._start(job, run, now, passed)
+            self._runs.start(job, run, now, passed)
 
-    def _stay(self, active: _Active, planned: datetime) -> None:
+    def _stay(self, active: Active, planned: datetime) -> None:
         """Let the run that goes on stand for one more moment."""
         active.run = replace(active.run, count=active.run.count + 1, until=planned)
         self._book.update(active.run)
@@ -447,12 +424,12 @@ class Scheduler:
         reason = text.format(
             moment=_said(first.planned_at), pid=first.pid, host=first.host, reason=first.reason
         )
-        ours = [self._active[run.number] for run in same if run.number in self._active]
+        ours = [self._runs.active[run.number] for run in same if run.number in self._runs.active]
         is_queue_free = not any(run.state == WAITING for run in same)
         if job.overlap == "replace" and ours and is_queue_free:
             for active in ours:
                 why = _("replaced by the run of {moment}").format(moment=_said(row.planned_at))
-                self._ask_to_end(active, KILLED, why, passed)
+                self._runs.ask_to_end(active, KILLED, why, passed)
             self._let_wait(replace(row, state=WAITING, reason=reason))
         elif job.overlap == "queue" and is_queue_free:
             self._let_wait(replace(row, state=WAITING, reason=reason))
@@ -488,7 +465,7 @@ class Scheduler:
                 continue
             del self._waiting[run.number]
             if reason:
-                self._close(run, SKIPPED, reason, now)
+                self._runs.close(run, SKIPPED, reason, now)
                 continue
             text = _("begun {time} late: {reason}")
             late = text.format(time=duration((now - run.planned_at).total_seconds()), reason=run.reason)
@@ -496,7 +473,7 @@ class Scheduler:
                 run, state=RUNNING, started_at=now, host=self._owner.host, epoch=self._epoch, reason=late
             )
             self._book.update(begun)
-            self._start(job, begun, now, passed)
+            self._runs.start(job, begun, now, passed)
 
     @property
     def _epoch(self) -> int:
@@ -504,7 +481,7 @@ class Scheduler:
 
     def _others(self, now: datetime) -> list[Run]:
         """Return all runs that wait or go on: ours, those begun by hand, those of other machines."""
-        ours = {active.run.number: active.run for active in self._active.values()}
+        ours = {active.run.number: active.run for active in self._runs.active.values()}
         ours.update(self._waiting)
         rows = [run for run in self._book.open_runs() if run.number not in ours]
         return [*ours.values(), *(run for run in rows if run.state == WAITING or self._goes_on(run, now))]
@@ -513,66 +490,6 @@ class Scheduler:
         pauses = self._book.pauses()
         self._pauses = self._pauses if pauses is None else pauses
         return paused(self._pauses, job.name, now)
-
-    # -- runs ----------------------------------------------------------------------------------------------
-
-    def _start(self, job: Job, run: Run, now: datetime, passed: float) -> None:
-        limit = self._limit(job)
-        try:
-            run = self._processes.start(run, replace(job, words=(*job.words, *job.stays)))
-        except OSError as error:
-            self._close(run, FAILED, str(error), now)
-            self._tell(f"{job.name}: {error}")
-            return
-        self._active[run.number] = _Active(run, job, limit, passed)
-        self._book.update(run)
-        self._tell(
-            _("{job} begins: process {pid}, at most {time}").format(
-                job=job.name, pid=run.pid, time=duration(limit)
-            )
-        )
-
-    def _limit(self, job: Job) -> float:
-        return job.limit(self._book.last(job.name, LIMIT_RUNS))
-
-    def _reap(self, now: datetime, passed: float) -> None:
-        """See which runs have ended, and end those that take too long."""
-        for number, active in list(self._active.items()):
-            ended = self._processes.ended(active.run)
-            if ended is None:
-                self._watch(active, passed)
-                continue
-            del self._active[number]
-            state, reason = outcome_of(ended)
-            if active.ending:
-                state, reason = active.ending, active.reason
-            run = replace(
-                active.run,
-                state=state,
-                reason=reason or active.run.reason,
-                ended_at=ended.at or now,
-                exit_code=ended.exit_code,
-            )
-            self._book.update(run)
-            self._announce(run)
-            took = duration(run.seconds or 0.0)
-            self._tell(" ".join(word for word in (f"{run.job}: {state}", f"({took})", reason) if word))
-
-    def _watch(self, active: _Active, passed: float) -> None:
-        if active.ending:
-            if passed - active.asked_at >= self.grace_seconds:
-                self._processes.end(active.run, at_once=True)
-            return
-        if passed - active.began >= active.limit_seconds:
-            text = _("it took longer than its limit of {time}")
-            self._ask_to_end(active, TIMED_OUT, text.format(time=duration(active.limit_seconds)), passed)
-        elif self._processes.log_bytes(active.run) > LARGEST_LOG_BYTES:
-            self._ask_to_end(active, KILLED, _("it wrote more than 64 MB of output"), passed)
-
-    def _ask_to_end(self, active: _Active, state: str, reason: str, passed: float) -> None:
-        if not active.ending:
-            active.ending, active.reason, active.asked_at = state, reason, passed
-        self._processes.end(active.run)
 
 
 def _moments(job: Job, after: datetime, latest: datetime) -> Iterator[datetime]:

@@ -1,1 +1,1 @@
-"""One symptom at a time: its stations, its cause and its fixes; the same by hand; a canary through every station."""
+"""One symptom at a time: its hops, its cause and its fixes; the same by hand; a canary through every hop."""

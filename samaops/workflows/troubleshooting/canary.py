@@ -1,4 +1,4 @@
-"""Send one canary from the broker to FCM, which only validates it, and tell at each station when it was there."""
+"""Send one canary from the broker to FCM, which only validates it, and tell at each hop when it was there."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from samaops.site import redaction
 from samaops.site.commands import on_server, samaops
 from samaops.site.site import Site
 from samaops.workflows import change
-from samaops.workflows.troubleshooting import stations as way
-from samaops.workflows.troubleshooting.stations import Station
-from samaops.workflows.troubleshooting.trace import ORDER, Trace, stations_of
+from samaops.workflows.troubleshooting import hops as way
+from samaops.workflows.troubleshooting.hops import SeenHop
+from samaops.workflows.troubleshooting.trace import ORDER, Trace, hops_of
 
 PLAYBOOK = "notifications"
 _REACHED = (Status.OK, Status.SKIPPED)
@@ -70,14 +70,14 @@ def prepare(site: Site, queue: str | None, wait_seconds: float) -> Plan | Report
     obstacle = canary.obstacle(snapshot, chosen)
     if obstacle is None:
         return change.prepare(site, NAME, arguments)
-    stopped = Station(obstacle.hop, Status.CRITICAL, detail=obstacle.text)
-    stations = [stopped if name == obstacle.hop else Station(name, Status.SKIPPED) for name in ORDER]
-    followed = _report(site, Report(NAME, started_at, footprint=snapshot.footprint), stations, started)
+    stopped = SeenHop(obstacle.hop, Status.CRITICAL, detail=obstacle.text)
+    hops = [stopped if name == obstacle.hop else SeenHop(name, Status.SKIPPED) for name in ORDER]
+    followed = _report(site, Report(NAME, started_at, footprint=snapshot.footprint), hops, started)
     return replace(followed, answer=_("No canary was sent: {reason}").format(reason=obstacle.text))
 
 
 def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
-    """Publish the canary of a plan, follow it, and report when it was at each station; ``wait_seconds`` at most.
+    """Publish the canary of a plan, follow it, and report when it was at each hop; ``wait_seconds`` at most.
 
     Whoever interrupts the waiting gets what was seen until then, with the exit code of an interruption.
     Raises RefusedError or LockedError when it cannot even begin: then nothing was changed.
@@ -90,16 +90,16 @@ def send(site: Site, plan: Plan, wait_seconds: float) -> Report:
         if world.began_at is None:
             return report
         if world.published_at is None:
-            failed = Station("published", Status.CRITICAL, detail=world.failure)
-            stations = [failed, *(Station(name, Status.SKIPPED) for name in ORDER[1:])]
-            return _report(site, report, stations, started)
+            failed = SeenHop("published", Status.CRITICAL, detail=world.failure)
+            hops = [failed, *(SeenHop(name, Status.SKIPPED) for name in ORDER[1:])]
+            return _report(site, report, hops, started)
         seen, is_interrupted = _awaited(watch, world.published_at + wait_seconds)
     heard, flower_failure = (None, "") if seen.has_ended else _heard(site, published.task_id)
     seen, heard = redaction.redacted((seen, heard), site)  # an exception may quote what it was given
     waited = round(time.monotonic() - world.published_at, 1) if is_interrupted else wait_seconds
     trace = Trace(published, world.began_at, world.published_at, waited, seen, heard, flower_failure)
     hint = _registered(site, published.queue) if _is_unknown_task(trace) else ""
-    followed = _report(site, report, stations_of(trace), started, hint)
+    followed = _report(site, report, hops_of(trace), started, hint)
     return replace(followed, errors=(_interrupted(plan),)) if is_interrupted else followed
 
 
@@ -134,14 +134,12 @@ def _is_unknown_task(trace: Trace) -> bool:
     return isinstance(result, dict) and result.get("exc_type") == "NotRegistered"
 
 
-def _report(
-    site: Site, report: Report, stations: Sequence[Station], started: float, hint: str = ""
-) -> Report:
-    """Return the report with its stations in their order, and the answer in one sentence."""
+def _report(site: Site, report: Report, hops: Sequence[SeenHop], started: float, hint: str = "") -> Report:
+    """Return the report with its hops in their order, and the answer in one sentence."""
     playbook = playbooks.all_of(site.settings)[PLAYBOOK]
     titles = {hop.id: str(hop.title) for hop in playbook.hops}
     hint = hint or samaops(site, f"troubleshoot {PLAYBOOK}")
-    findings = way.findings(PLAYBOOK, (replace(station, hint=hint) for station in stations), titles)
+    findings = way.findings(PLAYBOOK, (replace(hop, hint=hint) for hop in hops), titles)
     duration_ms = round((time.monotonic() - started) * 1000)
     answer = "" if report.errors else _answer(findings)
     return replace(report, findings=findings, answer=answer, duration_ms=duration_ms)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from samaops.config import playbooks
 from samaops.config.playbooks import NAMES, ByHand, Playbook, PlaybookFix
 from samaops.i18n import _
-from samaops.model.guide import Guide, GuideCause, GuideFix, GuideStation
+from samaops.model.guide import Guide, GuideCause, GuideFix, GuideHop
 from samaops.model.plan import Risk
 from samaops.model.table import Column, Table
 from samaops.site.commands import on_server, samaops
@@ -40,8 +40,8 @@ def listed(site: Site) -> Table:
 
 def guide_of(playbook: Playbook, site: Site) -> Guide:
     """Return a playbook to read, in the user's language."""
-    stations = tuple(
-        GuideStation(
+    hops = tuple(
+        GuideHop(
             hop.id,
             str(hop.title),
             str(hop.meaning),
@@ -65,7 +65,7 @@ def guide_of(playbook: Playbook, site: Site) -> Guide:
         for name in others
         if name != playbook.id and any(fnmatchcase(name, pattern) for pattern in playbook.includes)
     )
-    return Guide(playbook.id, title, meaning, stations, causes, fixes, see_also)
+    return Guide(playbook.id, title, meaning, hops, causes, fixes, see_also)
 
 
 def _fix(playbook: Playbook, name: str, fix: PlaybookFix, site: Site) -> GuideFix:

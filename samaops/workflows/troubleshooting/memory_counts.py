@@ -1,4 +1,4 @@
-"""Count at the stations of a write's way into Redis: was it killed, does it refuse, does it evict, who has the room."""
+"""Count at the hops of a write's way into Redis: was it killed, does it refuse, does it evict, who has the room."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from samaops.i18n import _
 from samaops.model.quantities import duration, size
 from samaops.model.status import Status
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting.stations import Station, uncounted
+from samaops.workflows.troubleshooting.hops import SeenHop, uncounted
 
 # It was started again so lately that the start belongs to what is told.
 _LATELY_SECONDS = 600
@@ -20,17 +20,17 @@ _UNITS = {
 }  # fmt: skip
 
 
-def count(station: str, snapshot: Snapshot, site: Site) -> Station:
-    """Return one station with its count."""
-    unit = _UNITS[station]
+def count(hop: str, snapshot: Snapshot, site: Site) -> SeenHop:
+    """Return one hop with its count."""
+    unit = _UNITS[hop]
     if site.settings.redis is None:
-        return Station(station, Status.SKIPPED, detail=_("[redis] is not configured"), unit=unit)
+        return SeenHop(hop, Status.SKIPPED, detail=_("[redis] is not configured"), unit=unit)
     facts = next((facts for _observation, facts in snapshot.facts_of(RedisFacts)), None)
-    if station == "alive":
+    if hop == "alive":
         return _alive(facts, _container(snapshot, site), site)
     if facts is None:
-        return uncounted(station, unit, _("Redis could not be read"), "redis", site)
-    return {"accepted": _accepted, "kept": _kept, "owned": _owned, "saved": _saved}[station](facts)
+        return uncounted(hop, unit, _("Redis could not be read"), "redis", site)
+    return {"accepted": _accepted, "kept": _kept, "owned": _owned, "saved": _saved}[hop](facts)
 
 
 def _container(snapshot: Snapshot, site: Site) -> Container | None:
@@ -43,13 +43,13 @@ def _container(snapshot: Snapshot, site: Site) -> Container | None:
     return next((found for found in (facts.named(section.container) for facts in engines) if found), None)
 
 
-def _alive(facts: RedisFacts | None, container: Container | None, site: Site) -> Station:
+def _alive(facts: RedisFacts | None, container: Container | None, site: Site) -> SeenHop:
     """Say since when it runs, and how its container ended last: killed is another fault than refusing."""
     if facts is None and container is None:
         return uncounted("alive", _UNITS["alive"], _("Redis could not be read"), "redis", site)
     ended = _ended(container)
     if facts is None:
-        return Station("alive", None, None, ended or _("it does not answer"), unit=_UNITS["alive"])
+        return SeenHop("alive", None, None, ended or _("it does not answer"), unit=_UNITS["alive"])
     words = _("for {age}").format(age=duration(facts.uptime_seconds))
     if ended and facts.uptime_seconds < _LATELY_SECONDS:
         words = f"{words}; {ended}"
@@ -72,14 +72,14 @@ def _ended(container: Container | None) -> str:
     return _("its container ended with exit code {code}").format(code=container.exit_code)
 
 
-def _accepted(facts: RedisFacts) -> Station:
+def _accepted(facts: RedisFacts) -> SeenHop:
     refused = facts.traffic.refused_writes
     named = ", ".join(f"{name} {number}" for name, number in refused.items() if number)
     words = _("since its start: {names}").format(names=named) if named else _("none since its start")
     return _counted("accepted", sum(refused.values()), words, **refused)
 
 
-def _kept(facts: RedisFacts) -> Station:
+def _kept(facts: RedisFacts) -> SeenHop:
     rate, memory = facts.traffic.evicted_per_second, facts.memory
     room = _("{used} of {maximum} ({policy})").format(
         used=size(memory.used),
@@ -90,7 +90,7 @@ def _kept(facts: RedisFacts) -> Station:
     return _counted("kept", facts.traffic.evicted, words, evicted_per_second=rate, policy=memory.policy)
 
 
-def _owned(facts: RedisFacts) -> Station:
+def _owned(facts: RedisFacts) -> SeenHop:
     sample = facts.sample
     if sample is None or not sample.sampled:
         return _counted("owned", facts.keys, "")
@@ -100,7 +100,7 @@ def _owned(facts: RedisFacts) -> Station:
     return _counted("owned", facts.keys, text.format(share=share, prefix=group.prefix), prefix=group.prefix)
 
 
-def _saved(facts: RedisFacts) -> Station:
+def _saved(facts: RedisFacts) -> SeenHop:
     disk = facts.persistence
     words = _("the last save was {age} ago").format(age=duration(disk.seconds_since_save))
     if not disk.bgsave_ok:
@@ -108,5 +108,5 @@ def _saved(facts: RedisFacts) -> Station:
     return _counted("saved", disk.changes_since_save, words)
 
 
-def _counted(station: str, number: int, detail: str, **evidence: Any) -> Station:
-    return Station(station, None, number, detail, evidence, _UNITS[station])
+def _counted(hop: str, number: int, detail: str, **evidence: Any) -> SeenHop:
+    return SeenHop(hop, None, number, detail, evidence, _UNITS[hop])

@@ -1,4 +1,4 @@
-"""Count messages at the stations of a notification's way: of the last ten minutes, in the broker and behind it."""
+"""Count messages at the hops of a notification's way: of the last ten minutes, in the broker and behind it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from samaops.i18n import _, ngettext
 from samaops.model.status import Status
 from samaops.site.commands import samaops
 from samaops.site.site import Site
-from samaops.workflows.troubleshooting.stations import Station, uncounted
+from samaops.workflows.troubleshooting.hops import SeenHop, uncounted
 
-# The stations that the broker counts; all other counts have a function of their own.
+# The hops that the broker counts; all other counts have a function of their own.
 _COUNTED_BY_BROKER = ("published", "ready", "delivered", "acknowledged")
 
 
@@ -46,42 +46,42 @@ def _flows(site: Site) -> tuple[QueueFlow, ...] | None:
         return None
 
 
-def count(station: str, counts: Counts) -> Station:
-    """Return one station with its count."""
-    if station in _COUNTED_BY_BROKER:
-        return _messages(station, counts)
-    if station == "sent":
+def count(hop: str, counts: Counts) -> SeenHop:
+    """Return one hop with its count."""
+    if hop in _COUNTED_BY_BROKER:
+        return _messages(hop, counts)
+    if hop == "sent":
         return _sent(counts)
-    return _accepted(station, counts)
+    return _accepted(hop, counts)
 
 
-def _messages(station: str, counts: Counts) -> Station:
+def _messages(hop: str, counts: Counts) -> SeenHop:
     """Count messages: those ready now, or those that the broker published, delivered or saw acknowledged lately."""
     site, flows = counts.site, counts.flows
     if site.settings.rabbitmq is None:
-        return Station(station, Status.SKIPPED, detail=_("[rabbitmq] is not configured"), unit="messages")
+        return SeenHop(hop, Status.SKIPPED, detail=_("[rabbitmq] is not configured"), unit="messages")
     if flows is None:
         reason = _("the broker's counters could not be read")
-        return uncounted(station, "messages", reason, "rabbitmq", site)
-    by_queue = {flow.name: getattr(flow, station) for flow in flows}
+        return uncounted(hop, "messages", reason, "rabbitmq", site)
+    by_queue = {flow.name: getattr(flow, hop) for flow in flows}
     without = ", ".join(name for name, number in by_queue.items() if number is None)
     if without:
         reason = _("the broker does not count the messages of {queues}").format(queues=without)
-        return uncounted(station, "messages", reason, "rabbitmq", site)
+        return uncounted(hop, "messages", reason, "rabbitmq", site)
     named = ", ".join(f"{name} {number}" for name, number in by_queue.items() if number)
     evidence: dict[str, Any] = {"queues": by_queue}
-    if station != "ready":
+    if hop != "ready":
         evidence["window_seconds"] = WINDOW_SECONDS
-    if station == "delivered":
+    if hop == "delivered":
         known = [flow.redelivered for flow in flows if flow.redelivered is not None]
         evidence["redelivered"] = sum(known) if len(known) == len(flows) else None
-    return Station(station, None, sum(by_queue.values()), named, evidence, "messages")
+    return SeenHop(hop, None, sum(by_queue.values()), named, evidence, "messages")
 
 
-def _sent(counts: Counts) -> Station:
+def _sent(counts: Counts) -> SeenHop:
     """Count Google's hosts to which the proxy opens the way; without a proxy, those that are reached."""
     if counts.site.settings.firebase is None:  # a proxy alone is still told of by its own findings
-        return Station("sent", None, detail=_("[firebase] is not configured"), unit="hosts")
+        return SeenHop("sent", None, detail=_("[firebase] is not configured"), unit="hosts")
     opened = {
         tunnel.host: tunnel.status == 200
         for _observation, facts in counts.snapshot.facts_of(ProxyFacts)
@@ -91,18 +91,18 @@ def _sent(counts: Counts) -> Station:
     if not reached:
         return uncounted("sent", "hosts", _("no host of Google could be looked at"), "firebase", counts.site)
     named = ", ".join(name for name, is_open in reached.items() if is_open)
-    return Station("sent", None, sum(reached.values()), named, {"hosts": reached}, "hosts")
+    return SeenHop("sent", None, sum(reached.values()), named, {"hosts": reached}, "hosts")
 
 
-def _accepted(station: str, counts: Counts) -> Station:
+def _accepted(hop: str, counts: Counts) -> SeenHop:
     """Count the tasks that ended well lately, as Flower heard: a task ends well once FCM has taken its message."""
     settings = counts.site.settings
     if settings.flower is None or settings.celery is None:
         missing = _("[celery] is not configured") if settings.flower else _("[flower] is not configured")
-        return Station(station, Status.SKIPPED, detail=missing, unit="tasks")
+        return SeenHop(hop, Status.SKIPPED, detail=missing, unit="tasks")
     recent = next((facts.recent for _observation, facts in counts.snapshot.facts_of(CeleryFacts)), None)
     if recent is None:
-        return uncounted(station, "tasks", _("Flower was not heard"), "flower", counts.site)
+        return uncounted(hop, "tasks", _("Flower was not heard"), "flower", counts.site)
     outcomes, failed = recent.outcomes, recent.outcomes.count(False)
     acknowledged = sum(flow.acknowledged or 0 for flow in counts.flows or ())
     if not outcomes and acknowledged:  # Flower was restarted and has forgotten, or it is not connected
@@ -111,10 +111,10 @@ def _accepted(station: str, counts: Counts) -> Station:
             "Flower has heard of no task, though {count} messages were acknowledged",
             acknowledged,
         )
-        return uncounted(station, "tasks", text.format(count=acknowledged), "flower,celery", counts.site)
+        return uncounted(hop, "tasks", text.format(count=acknowledged), "flower,celery", counts.site)
     is_none_accepted = bool(failed) and True not in outcomes
-    return Station(
-        station,
+    return SeenHop(
+        hop,
         Status.WARNING if is_none_accepted else None,
         outcomes.count(True),
         _of_last(failed, len(outcomes)),

@@ -1,4 +1,4 @@
-"""Count at the stations of a request's way what was seen: who gets it, who serves it, and what it then waits for."""
+"""Count at the hops of a request's way what was seen: who gets it, who serves it, and what it then waits for."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from samaops.model.failure import FailureKind
 from samaops.model.status import Status
 from samaops.site.site import Site
 from samaops.workflows.troubleshooting import query_counts
-from samaops.workflows.troubleshooting.stations import Station, uncounted
+from samaops.workflows.troubleshooting.hops import SeenHop, uncounted
 
 
-def count(station: str, snapshot: Snapshot, site: Site) -> Station:
-    """Return one station with its count."""
-    counts: dict[str, Callable[[], Station]] = {
+def count(hop: str, snapshot: Snapshot, site: Site) -> SeenHop:
+    """Return one hop with its count."""
+    counts: dict[str, Callable[[], SeenHop]] = {
         "balancer": partial(_balancer, snapshot, site),
         "member": partial(_members, snapshot, site),
         "container": partial(_containers, snapshot, site),
@@ -31,20 +31,20 @@ def count(station: str, snapshot: Snapshot, site: Site) -> Station:
         "broker": partial(_broker, snapshot, site),
         "external": partial(_external, snapshot, site),
     }
-    counted = counts[station]()
-    return Station(
-        station, counted.status, counted.value, counted.detail, counted.evidence, counted.unit, counted.hint
+    counted = counts[hop]()
+    return SeenHop(
+        hop, counted.status, counted.value, counted.detail, counted.evidence, counted.unit, counted.hint
     )
 
 
-def _balancer(snapshot: Snapshot, site: Site) -> Station:
+def _balancer(snapshot: Snapshot, site: Site) -> SeenHop:
     """Count the members to which the balancer gives requests."""
     section = site.settings.loadbalancer
     if section is None or (section.bigip is None and section.commands is None):
         reason = (
             _("the balancer is not asked for its members") if section else _not_configured("loadbalancer")
         )
-        return Station("balancer", None if section else Status.SKIPPED, detail=reason, unit="members")
+        return SeenHop("balancer", None if section else Status.SKIPPED, detail=reason, unit="members")
     facts = next((facts for _observation, facts in snapshot.facts_of(BigIpFacts)), None)
     if facts is None:
         reason = _("the balancer's members could not be read")
@@ -52,28 +52,28 @@ def _balancer(snapshot: Snapshot, site: Site) -> Station:
     members = [member for member in facts.members if not member.is_name]
     given = [member.name for member in members if member.is_serving]
     words = _("{count} of {all} are given requests").format(count=len(given), all=len(members))
-    return Station("balancer", None, len(given), words, {"members": given}, "members")
+    return SeenHop("balancer", None, len(given), words, {"members": given}, "members")
 
 
-def _members(snapshot: Snapshot, site: Site) -> Station:
+def _members(snapshot: Snapshot, site: Site) -> SeenHop:
     """Count the members that serve their health path."""
     configured = [member.name for member in site.members()]
     if not configured:
-        return Station("member", Status.SKIPPED, detail=_not_configured("api"), unit="members")
+        return SeenHop("member", Status.SKIPPED, detail=_not_configured("api"), unit="members")
     expected = site.healthy_status()
     serving = [
         facts.name for _observation, facts in snapshot.facts_of(ApiFacts) if facts.answer.serves(expected)
     ]
     words = _("{count} of {all} serve").format(count=len(serving), all=len(configured))
-    return Station("member", None, len(serving), words, {"serving": serving}, "members")
+    return SeenHop("member", None, len(serving), words, {"serving": serving}, "members")
 
 
-def _containers(snapshot: Snapshot, site: Site) -> Station:
+def _containers(snapshot: Snapshot, site: Site) -> SeenHop:
     """Count the members' containers that run."""
     named = {member.container: member.server for member in site.members() if member.container}
     if not named:
         reason = _("no member has a container")
-        return Station("container", Status.SKIPPED, detail=reason, unit="containers")
+        return SeenHop("container", Status.SKIPPED, detail=reason, unit="containers")
     engines = {observation.server: facts for observation, facts in snapshot.facts_of(DockerFacts)}
     unseen = sorted({server for server in named.values() if server not in engines})
     if unseen:
@@ -85,13 +85,13 @@ def _containers(snapshot: Snapshot, site: Site) -> Station:
     }
     running = [name for name, state in states.items() if state == "running"]
     words = ", ".join(f"{name} {state}" for name, state in states.items() if state != "running")
-    return Station("container", None, len(running), words, {"states": states}, "containers")
+    return SeenHop("container", None, len(running), words, {"states": states}, "containers")
 
 
-def _loop(snapshot: Snapshot, site: Site) -> Station:
+def _loop(snapshot: Snapshot, site: Site) -> SeenHop:
     """Say how long the slowest member takes for a request that touches nothing but its event loop."""
     if not site.members():
-        return Station("loop", Status.SKIPPED, detail=_not_configured("api"))
+        return SeenHop("loop", Status.SKIPPED, detail=_not_configured("api"))
     silent = [
         seen.subject
         for seen in snapshot.of_system("api")
@@ -101,36 +101,36 @@ def _loop(snapshot: Snapshot, site: Site) -> Station:
         names = joined(subject.partition("/")[2] for subject in silent)
         because = [f"api.member.unreachable@{subject}" for subject in silent]
         words = _("{names} takes no request").format(names=names)
-        return Station("loop", Status.CRITICAL, None, words, {"because": because})
+        return SeenHop("loop", Status.CRITICAL, None, words, {"because": because})
     medians = {facts.name: facts.answer.median_ms for _observation, facts in snapshot.facts_of(ApiFacts)}
     if not medians:
-        return Station("loop", Status.SKIPPED, detail=_("no member answers"))
+        return SeenHop("loop", Status.SKIPPED, detail=_("no member answers"))
     name = max(medians, key=lambda member: medians[member])
     words = _("ms at most, by {member}").format(member=name)
-    return Station("loop", None, medians[name], words, {"median_ms": medians})
+    return SeenHop("loop", None, medians[name], words, {"median_ms": medians})
 
 
-def _broker(snapshot: Snapshot, site: Site) -> Station:
+def _broker(snapshot: Snapshot, site: Site) -> SeenHop:
     """Count the publishers that the broker holds back."""
     if site.settings.rabbitmq is None:
-        return Station("broker", Status.SKIPPED, detail=_not_configured("rabbitmq"), unit="connections")
+        return SeenHop("broker", Status.SKIPPED, detail=_not_configured("rabbitmq"), unit="connections")
     facts = next((facts for _observation, facts in snapshot.facts_of(RabbitMQFacts)), None)
     if facts is None or facts.connections is None:
         reason = _("the broker's connections could not be read")
         return uncounted("broker", "connections", reason, "rabbitmq", site)
     blocked = len(facts.connections.blocked)
     words = _("of {all} connections are held back").format(all=facts.connections.total)
-    return Station("broker", None, blocked, words, {"blocked": blocked}, "connections")
+    return SeenHop("broker", None, blocked, words, {"blocked": blocked}, "connections")
 
 
-def _external(snapshot: Snapshot, site: Site) -> Station:
+def _external(snapshot: Snapshot, site: Site) -> SeenHop:
     """Count the external databases that answer."""
     if not site.settings.sqlserver:
-        return Station("external", Status.SKIPPED, detail=_not_configured("sqlserver"), unit="servers")
+        return SeenHop("external", Status.SKIPPED, detail=_not_configured("sqlserver"), unit="servers")
     seen = [facts for _observation, facts in snapshot.facts_of(SqlServerFacts)]
     answering = [facts.name for facts in seen if not facts.broken_rung]
     words = _("{count} of {all} answer").format(count=len(answering), all=len(site.settings.sqlserver))
-    return Station("external", None, len(answering), words, {"answering": answering}, "servers")
+    return SeenHop("external", None, len(answering), words, {"answering": answering}, "servers")
 
 
 def _not_configured(section: str) -> str:

@@ -1,4 +1,4 @@
-"""What the trace of a canary proves of each station, in the order of time: when it was there, and where it stopped."""
+"""What the trace of a canary proves of each hop, in the order of time: when it was there, and where it stopped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from samaops.changes.canary import MARK, Canary
 from samaops.facts.canary import Heard, Sighting
 from samaops.i18n import _
 from samaops.model.status import Status
-from samaops.workflows.troubleshooting.stations import Station
+from samaops.workflows.troubleshooting.hops import SeenHop
 
 # A worker acknowledges last, or as soon as it begins: in either case the task's end proves it.
 ORDER = ("published", "ready", "delivered", "sent", "accepted", "acknowledged")
-# The steps that a task may report, by the station at which the canary stopped when one failed.
+# The steps that a task may report, by the hop at which the canary stopped when one failed.
 _BEFORE_SENT = ("oauth.proxy", "oauth.tls", "fcm.proxy", "fcm.tls")
 _BEFORE_ACCEPTED = ("oauth.token", "fcm.send")
 _KEPT_CHARACTERS = 500
@@ -69,16 +69,16 @@ def _steps(steps: Any) -> Iterator[tuple[str, float]]:
             yield str(step.get("step", "")), float(step["ms"])
 
 
-def stations_of(trace: Trace) -> tuple[Station, ...]:
-    """Return every station, in the order of time; what comes after the one where it stopped is skipped."""
-    proved = {station.id: station for station in _proved(trace)}
-    return tuple(proved.get(name, Station(name, Status.SKIPPED)) for name in ORDER)
+def hops_of(trace: Trace) -> tuple[SeenHop, ...]:
+    """Return every hop, in the order of time; what comes after the one where it stopped is skipped."""
+    proved = {hop.id: hop for hop in _proved(trace)}
+    return tuple(proved.get(name, SeenHop(name, Status.SKIPPED)) for name in ORDER)
 
 
-def _proved(trace: Trace) -> Iterator[Station]:
+def _proved(trace: Trace) -> Iterator[SeenHop]:
     published = trace.ms(trace.published_at)
     evidence = {"task": trace.canary.task, "task_id": trace.canary.task_id, "queue": trace.canary.queue}
-    yield Station("published", Status.OK, published, _("RabbitMQ took it"), evidence)
+    yield SeenHop("published", Status.OK, published, _("RabbitMQ took it"), evidence)
     if trace.seen.has_ended:
         yield from _ended(trace, published)
     elif trace.heard is not None and trace.heard.state in ("SUCCESS", "FAILURE"):
@@ -87,16 +87,16 @@ def _proved(trace: Trace) -> Iterator[Station]:
         yield from _not_ended(trace, published)
 
 
-def _ended(trace: Trace, published: float) -> Iterator[Station]:
+def _ended(trace: Trace, published: float) -> Iterator[SeenHop]:
     """Tell of a task whose result is in Redis."""
     seen, report = trace.seen, _TaskReport(trace.seen)
     assert seen.ended_at is not None
     ended = trace.ms(seen.ended_at)
     delivered = _delivered(trace, report, published, ended)
     yield _ready(trace, published, delivered)
-    yield Station("delivered", Status.OK, delivered, seen.worker)
+    yield SeenHop("delivered", Status.OK, delivered, seen.worker)
     if seen.state == "FAILURE" and report.exception == "NotRegistered":
-        yield Station("sent", Status.CRITICAL, None, _unregistered(trace))
+        yield SeenHop("sent", Status.CRITICAL, None, _unregistered(trace))
     elif seen.state == "FAILURE":
         yield from _failed(report, delivered, ended)
     else:
@@ -104,7 +104,7 @@ def _ended(trace: Trace, published: float) -> Iterator[Station]:
     kept = (
         _("its result is in Redis") if seen.expires else _("its result is in Redis, and never expires there")
     )
-    yield Station("acknowledged", Status.OK, ended, kept)
+    yield SeenHop("acknowledged", Status.OK, ended, kept)
 
 
 def _delivered(trace: Trace, report: _TaskReport, published: float, ended: float) -> float:
@@ -117,11 +117,11 @@ def _delivered(trace: Trace, report: _TaskReport, published: float, ended: float
     return round(max(published, min(moments)), 1)
 
 
-def _ready(trace: Trace, published: float, delivered: float | None = None) -> Station:
+def _ready(trace: Trace, published: float, delivered: float | None = None) -> SeenHop:
     if delivered is None:
-        return Station("ready", Status.OK, published, _("in {queue}").format(queue=trace.canary.queue))
+        return SeenHop("ready", Status.OK, published, _("in {queue}").format(queue=trace.canary.queue))
     text = _("waited {ms:.0f} ms in {queue}").format(ms=delivered - published, queue=trace.canary.queue)
-    return Station("ready", Status.OK, published, text)
+    return SeenHop("ready", Status.OK, published, text)
 
 
 def _unregistered(trace: Trace) -> str:
@@ -129,26 +129,26 @@ def _unregistered(trace: Trace) -> str:
     return text.format(task=trace.canary.task)
 
 
-def _failed(report: _TaskReport, delivered: float, ended: float) -> Iterator[Station]:
+def _failed(report: _TaskReport, delivered: float, ended: float) -> Iterator[SeenHop]:
     if report.failed in _BEFORE_SENT:
-        yield Station("sent", Status.CRITICAL, None, f"{_host(report.failed)}: {report.error}")
+        yield SeenHop("sent", Status.CRITICAL, None, f"{_host(report.failed)}: {report.error}")
         return
     if report.failed in _BEFORE_ACCEPTED:
         yield _sent(report, delivered, ended)
-        yield Station("accepted", Status.CRITICAL, None, f"{_host(report.failed)}: {report.error}")
+        yield SeenHop("accepted", Status.CRITICAL, None, f"{_host(report.failed)}: {report.error}")
         return
     text = _("the task failed, and does not say at which step: {error}").format(error=report.error)
-    yield Station("accepted", Status.CRITICAL, None, text)
+    yield SeenHop("accepted", Status.CRITICAL, None, text)
 
 
 def _host(step: str) -> str:
     return _HOSTS.get(step.partition(".")[0], step)
 
 
-def _sent(report: _TaskReport, delivered: float, ended: float) -> Station:
+def _sent(report: _TaskReport, delivered: float, ended: float) -> SeenHop:
     before = {name: ms for name, ms in report.steps.items() if name != "fcm.send"}
     if not before:
-        return Station("sent", Status.OK, None, _("the task does not tell when"))
+        return SeenHop("sent", Status.OK, None, _("the task does not tell when"))
     named = (("key", _("key")), ("proxy", "proxy"), ("tls", "TLS"), ("token", _("token")))
     took = [
         (word, [ms for step, ms in before.items() if step.rpartition(".")[2] == end]) for end, word in named
@@ -156,7 +156,7 @@ def _sent(report: _TaskReport, delivered: float, ended: float) -> Station:
     parts = [f"{word} {'+'.join(f'{ms:.0f}' for ms in each)}" for word, each in took if each]
     text = ", ".join(parts) + " ms" if parts else ""
     at = _after_steps(delivered, sum(before.values()), ended)
-    return Station("sent", Status.OK, at, text, {"steps_ms": before})
+    return SeenHop("sent", Status.OK, at, text, {"steps_ms": before})
 
 
 def _after_steps(delivered: float, took: float, ended: float) -> float:
@@ -164,18 +164,18 @@ def _after_steps(delivered: float, took: float, ended: float) -> float:
     return min(round(delivered + took, 1), ended)
 
 
-def _succeeded(trace: Trace, report: _TaskReport, delivered: float, ended: float) -> Iterator[Station]:
+def _succeeded(trace: Trace, report: _TaskReport, delivered: float, ended: float) -> Iterator[SeenHop]:
     """Tell of a task that ended well: it must say itself that this was a canary and that FCM only validated it."""
     violation = _contract_violation(trace, report)
     yield _sent(report, delivered, ended)
     if violation:
-        yield Station("accepted", Status.CRITICAL, None, violation)
+        yield SeenHop("accepted", Status.CRITICAL, None, violation)
         return
     took = report.total_ms
     at = ended if took is None else _after_steps(delivered, took, ended)
     evidence = {"name": report.name, "validate_only": True}
     text = _("validated only: {name}").format(name=report.name.rpartition("/")[2] or "?")
-    yield Station("accepted", Status.OK, at, text, evidence)
+    yield SeenHop("accepted", Status.OK, at, text, evidence)
 
 
 def _contract_violation(trace: Trace, report: _TaskReport) -> str:
@@ -191,42 +191,42 @@ def _contract_violation(trace: Trace, report: _TaskReport) -> str:
     return ""
 
 
-def _ended_unseen(trace: Trace, heard: Heard, published: float) -> Iterator[Station]:
+def _ended_unseen(trace: Trace, heard: Heard, published: float) -> Iterator[SeenHop]:
     """Tell of a task that Flower heard ending, and whose result cannot be read: what it did, only that would tell."""
     yield _ready(trace, published)
-    yield Station("delivered", Status.OK, None, heard.worker)
+    yield SeenHop("delivered", Status.OK, None, heard.worker)
     if heard.state == "FAILURE":
         text = _("Flower heard that the task failed: {error}").format(
             error=heard.exception[:_KEPT_CHARACTERS]
         )
-        yield Station("accepted", Status.CRITICAL, None, text)
+        yield SeenHop("accepted", Status.CRITICAL, None, text)
     else:
         reason = trace.seen.trouble or _("none is there; does the task keep its result?")
         text = _("the task has ended well, and its result cannot be read in Redis: {reason}")
-        yield Station("accepted", Status.UNKNOWN, None, text.format(reason=reason))
-    yield Station("acknowledged", Status.OK, None, _("Flower heard of its end"))
+        yield SeenHop("accepted", Status.UNKNOWN, None, text.format(reason=reason))
+    yield SeenHop("acknowledged", Status.OK, None, _("Flower heard of its end"))
 
 
-def _not_ended(trace: Trace, published: float) -> Iterator[Station]:
+def _not_ended(trace: Trace, published: float) -> Iterator[SeenHop]:
     """Tell of a task that has no result in time: how far it came, as far as anybody saw it."""
     seen, heard, seconds = trace.seen, trace.heard, f"{trace.waited_seconds:g}"
     yield _ready(trace, published)
     if seen.began_at is not None or (heard is not None and heard.state == "STARTED"):
         at = trace.ms(seen.began_at) if seen.began_at is not None else None
-        yield Station("delivered", Status.OK, at, seen.worker or (heard.worker if heard else ""))
-        yield Station("acknowledged", Status.CRITICAL, None, _unended(trace, seconds))
+        yield SeenHop("delivered", Status.OK, at, seen.worker or (heard.worker if heard else ""))
+        yield SeenHop("acknowledged", Status.CRITICAL, None, _unended(trace, seconds))
     elif heard is not None:
         text = _("{worker} holds it and has not begun within {seconds} s: its processes are all busy")
-        yield Station("delivered", Status.CRITICAL, None, text.format(worker=heard.worker, seconds=seconds))
+        yield SeenHop("delivered", Status.CRITICAL, None, text.format(worker=heard.worker, seconds=seconds))
     elif seen.trouble:
         text = _("no result was seen within {seconds} s: Redis could not be read: {reason}")
-        yield Station("delivered", Status.UNKNOWN, None, text.format(seconds=seconds, reason=seen.trouble))
+        yield SeenHop("delivered", Status.UNKNOWN, None, text.format(seconds=seconds, reason=seen.trouble))
     else:
         text = _("no worker was seen to take it from {queue} within {seconds} s")
         words = text.format(queue=trace.canary.queue, seconds=seconds)
         if trace.flower_failure:
             words += "; " + _("Flower could not be asked: {reason}").format(reason=trace.flower_failure)
-        yield Station("delivered", Status.CRITICAL, None, words)
+        yield SeenHop("delivered", Status.CRITICAL, None, words)
 
 
 def _unended(trace: Trace, seconds: str) -> str:

@@ -27,28 +27,27 @@ from samaops.model.finding import Finding
 from samaops.model.plan import Plan, Risk
 from samaops.model.report import Footprint, Report, worst_first
 from samaops.model.status import Status
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import samaops, typed
 from samaops.site.site import Site
 from samaops.workflows import change, diagnose, since_well
 from samaops.workflows.troubleshooting import (
     disk_counts,
+    hops,
     memory_counts,
     message_counts,
     names,
     own_playbooks,
     query_counts,
     request_counts,
-    stations,
     symptoms,
 )
-from samaops.workflows.troubleshooting.stations import Station
+from samaops.workflows.troubleshooting.hops import SeenHop
 
 _RISKS = list(Risk)
 # What counts as not quiet yet after a repair; what could not be looked at says nothing.
 _SEEN = (Status.CRITICAL, Status.WARNING)
-# What counts at the stations of a playbook from what was observed; messages are counted by the broker besides.
-_COUNTED: Mapping[str, Callable[..., Station]] = {
+# What counts at the hops of a playbook from what was observed; messages are counted by the broker besides.
+_COUNTED: Mapping[str, Callable[..., SeenHop]] = {
     "db-slow": query_counts.count,
     "redis-full": memory_counts.count,
     "api-down": request_counts.count,
@@ -119,9 +118,9 @@ def run(site: Site, name: str) -> Diagnosis:
         for offer in _offers(playbook, cause, names.of(cause, report, snapshot, site))
     ]
     planned = [_planned(playbook, offer, snapshot, site) for offer in offers]
-    way = stations.counted(playbook.hops, report.findings, _counter(playbook, snapshot, site))
+    way = hops.counted(playbook.hops, report.findings, _counter(playbook, snapshot, site))
     titles = {hop.id: str(hop.title) for hop in playbook.hops}
-    on_the_way = stations.findings(playbook.id, way, titles)
+    on_the_way = hops.findings(playbook.id, way, titles)
     shown = tuple(_with_fixes(cause, planned, playbook) for cause in causes)
     report = replace(
         report,
@@ -143,30 +142,28 @@ def prepare(site: Site, offer: Offer) -> Plan:
     return change.prepare_verb(site, verb, arguments, asked_by)
 
 
-def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[str], Station]:
-    """Return what counts at the stations of a playbook; those of a site's own are as their findings say."""
+def _counter(playbook: Playbook, snapshot: Snapshot, site: Site) -> Callable[[str], SeenHop]:
+    """Return what counts at the hops of a playbook; those of a site's own are as their findings say."""
     if playbook.id == "notifications":
         return partial(message_counts.count, counts=message_counts.observe(snapshot, site))
     if playbook.id in _COUNTED:
         return partial(_COUNTED[playbook.id], snapshot=snapshot, site=site)
-    return lambda station: Station(station, None)
+    return lambda hop: SeenHop(hop, None)
 
 
 def _answer(report: Report, on_the_way: tuple[Finding, ...]) -> str:
-    published = next(
-        (station.value for station in on_the_way if station.subject == "notifications/published"), None
-    )
+    published = next((hop.value for hop in on_the_way if hop.subject == "notifications/published"), None)
     if report.causes or report.status is not Status.OK or published != 0:
         return ""
     return _("Nothing is broken on the way, and nothing was published in the last 10 minutes")
 
 
 def _explaining(causes: tuple[Cause, ...], on_the_way: tuple[Finding, ...]) -> tuple[Cause, ...]:
-    """Fold each station under the cause that its own finding has."""
+    """Fold each hop under the cause that its own finding has."""
     folded: list[Cause] = []
     for cause in causes:
         because = set(cause.explains)
-        keys = [station.key for station in on_the_way if because & set(station.evidence.get("because", ()))]
+        keys = [hop.key for hop in on_the_way if because & set(hop.evidence.get("because", ()))]
         taken = {key for other in folded for key in other.explains}
         folded.append(replace(cause, explains=(*cause.explains, *(key for key in keys if key not in taken))))
     return tuple(folded)
@@ -306,7 +303,7 @@ def _with_settling(answer: str, settling: tuple[Finding, ...], site: Site) -> st
         return answer
     text = _("The cause is gone; not quiet yet: {findings}. Look again: {command}").format(
         findings=joined(finding.title for finding in settling),
-        command=chosen.same(samaops(site, "diagnose --wait 60")),
+        command=typed(site, "diagnose --wait 60"),
     )
     return f"{answer}. {text}" if answer else text
 

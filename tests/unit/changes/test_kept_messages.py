@@ -13,7 +13,7 @@ import pytest
 from msgspec import to_builtins
 
 from samaops.changes.rabbitmq.queues import RESTORE, TAKE, Restoring, Taking, beforehand, progress
-from samaops.changes.run import messages
+from samaops.changes.run.rabbitmq import messages
 from samaops.clients.errors import ClientError
 from samaops.config.settings import Settings
 from samaops.facts.rabbitmq import Count

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from samaops.changes import readings, verbs
 from samaops.changes.rabbitmq.parking import ALL, GIVEN_BACK, MOST_HELD
-from samaops.changes.run import operations, parking
+from samaops.changes.run import operations
+from samaops.changes.run.rabbitmq import parking
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Observation
 from samaops.facts.rabbitmq import SHOWN_QUEUES, Count, QueueHistory, RabbitMQFacts

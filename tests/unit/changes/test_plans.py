@@ -10,7 +10,6 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.changes import verbs
-from samaops.changes.journaled import plan_from, to_plain
 from samaops.changes.run.operations import lines
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
@@ -20,6 +19,7 @@ from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.health import HealthAnswer
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.rabbitmq import BrokerQueue, Count, RabbitMQFacts
+from samaops.journal.plans import plan_from, to_plain
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
 from samaops.workflows import change

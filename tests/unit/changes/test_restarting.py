@@ -9,7 +9,8 @@ import pytest
 
 from samaops.changes.docker import restart
 from samaops.changes.docker.restart import RESTART, Restarting, evidence_directory
-from samaops.changes.run import operations, restarting
+from samaops.changes.run import docker as restarting
+from samaops.changes.run import operations
 from samaops.collect import store
 from samaops.config.settings import Settings
 from samaops.facts.docker import EvidenceFacts, EvidencePart

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from samaops.changes import readings, undo, verbs
 from samaops.changes.docker.roll import Asked
-from samaops.changes.journaled import to_plain
-from samaops.changes.run import workers as doing
+from samaops.changes.run import celery as doing
 from samaops.changes.run.operations import lines
 from samaops.cli import docker as command
 from samaops.clients.shell import Completed
@@ -28,6 +27,7 @@ from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.postgresql_changes import Backend
 from samaops.journal import history
 from samaops.journal.history import Journal
+from samaops.journal.plans import to_plain
 from samaops.model.plan import ActionStatus, Outcome, Plan, Risk, Step
 from samaops.site.site import Site
 from samaops.workflows import change

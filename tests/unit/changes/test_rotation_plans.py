@@ -12,12 +12,13 @@ import pytest
 from msgspec import convert
 
 from samaops.changes.maintenance.rotation import NAME, TASK, Rotating
-from samaops.changes.run import log_rotation
+from samaops.changes.run import maintenance as log_rotation
 from samaops.changes.verbs import find
 from samaops.clients.shell import Completed
 from samaops.collect.maintenance import rotation as look
 from samaops.collect.sections import script_of
-from samaops.config.settings import Maintenance, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Settings
 from samaops.errors import UnavailableError, UsageError
 from samaops.facts.maintenance_week import LogFile, RotationFacts, Writer
 from samaops.facts.observation import Observation, Snapshot

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from samaops.checks.registry import Context, rules
-from samaops.collect.redis import prefix_of, summarize
+from samaops.collect.redis.keys import prefix_of, summarize
 from samaops.config.settings import Settings
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.observation import Snapshot

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from samaops.cli import help_text, man_page
+from samaops.cli import help_text, man_page, typer_words
 from samaops.cli.app import command
-from samaops.i18n import use_language
+from samaops.i18n import language, use_language
+from tests.command_line import take
 
 ROOT = Path(__file__).parents[3]
 
 
 def walk() -> dict[str, Any]:
-    """Return every command by its words, groups too; the empty words are samaops itself."""
+    """Return every command by its words, groups too, in the language in use; the empty words are samaops itself."""
+    return _walk(language())
+
+
+@cache
+def _walk(_language: str) -> dict[str, Any]:
     return {" ".join(words): found for words, found in man_page.walk(command())}
-
-
-def parse(line: str) -> None:
-    """Parse a line down to its last command, as the shell would hand it over."""
-    found, name, words = command(), "samaops", line.split()
-    parent = None
-    while True:
-        parent = found.make_context(name, words, parent=parent)
-        if not hasattr(found, "resolve_command"):
-            return
-        name, found, words = found.resolve_command(parent, [*parent._protected_args, *parent.args])
 
 
 def test_every_command_has_examples_of_its_own() -> None:
@@ -41,7 +37,7 @@ def test_every_command_has_examples_of_its_own() -> None:
 
 @pytest.mark.parametrize("line", [line for lines in help_text.EXAMPLES.values() for line, _meaning in lines])
 def test_an_example_is_a_line_that_is_taken(line: str) -> None:
-    parse(line)
+    take(line.split())
     assert len(f"   samaops {line}") <= 80
     assert any(line == path or line.startswith(f"{path} ") for path in help_text.EXAMPLES)
 
@@ -90,6 +86,36 @@ def test_no_help_has_brackets_that_the_library_takes_for_markup() -> None:
     for path, found in walk().items():
         texts = [found.help, *(getattr(param, "help", None) for param in found.params)]
         assert not [text for text in texts if text and "[" in text], path
+
+
+# Words that French has too, and names of the systems.
+SAME = {
+    "BUCKET",
+    "CONDITION",
+    "CRONTAB",
+    "GID",
+    "ID",
+    "INDEX",
+    "MM",
+    "PAGE",
+    "PID",
+    "QUERYID",
+    "TABLE",
+    "VERSION",
+    "WORKER",
+}
+
+
+def test_every_word_that_stands_for_a_value_is_one_that_is_translated() -> None:
+    use_language("en")
+    shown = {
+        word for found in walk().values() for param in found.params for word in capitals(param.metavar or "")
+    }
+    assert shown - SAME == set(typer_words.PLACEHOLDERS) - {"ARGS"}  # that one is typer's
+
+
+def capitals(metavar: str) -> list[str]:
+    return re.findall(r"[A-Z]{2,}", metavar)
 
 
 def test_a_list_offers_the_forms_that_it_has(capsys: pytest.CaptureFixture[str]) -> None:

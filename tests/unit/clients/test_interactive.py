@@ -153,3 +153,20 @@ def test_what_is_not_configured_is_said(of_pool: bool) -> None:
         psql(settings(), [], of_pool=of_pool)
     with pytest.raises(UsageError, match="is not configured"):
         redis_cli(settings(), [])
+
+
+@pytest.mark.parametrize(
+    ("section", "required"),
+    [
+        ({}, "!password"),
+        ({"sslmode": "verify-full"}, None),
+        ({"host": "127.0.0.1"}, None),
+        ({"clear_text_password": True}, None),
+    ],
+)
+def test_psql_gives_the_password_itself_to_nobody_without_tls(
+    section: dict[str, Any], required: str | None
+) -> None:
+    program = psql(settings(postgresql={"server": "db", **section}), [], of_pool=False)
+
+    assert program.environment.get("PGREQUIREAUTH") == required

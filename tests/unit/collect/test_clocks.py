@@ -12,7 +12,8 @@ from samaops.clients.http import HttpAnswer
 from samaops.clients.shell import Completed
 from samaops.collect import celery
 from samaops.collect.maintenance import logs
-from samaops.config.settings import Flower, Maintenance, Settings
+from samaops.config.schedule_settings import Maintenance
+from samaops.config.settings import Flower, Settings
 from samaops.facts.maintenance import LogMarks
 from samaops.site.site import Site
 

@@ -257,7 +257,7 @@ def test_the_announcer_tells_beside_and_ends_with_what_is_left_told(told: Told) 
 def test_the_scheduler_says_which_runs_ended_and_when_to_look(tmp_path: Path) -> None:
     heard: list[Run | None] = []
     world = World(tmp_path, [Job("own", "0 * * * *", ("backup", "list"), DAKAR)], code=2)
-    world.scheduler._announce = heard.append  # the World makes its own
+    world.scheduler._runs.announce = heard.append  # the World makes its own
     world.until(SIX + timedelta(minutes=20))
     (ended,) = [run for run in heard if run is not None]
     assert (ended.job, ended.state, ended.exit_code, ended.reason) == ("own", FAILED, 2, "said so")
@@ -270,7 +270,7 @@ def test_a_run_that_could_not_begin_or_was_lost_is_said_too(tmp_path: Path) -> N
     world.until(SIX + timedelta(minutes=5))
     world.processes.machine_stops()
     next_one = world.another(pid=2)
-    next_one._announce = heard.append
+    next_one._runs.announce = heard.append
     world.scheduler = next_one
     world.until(SIX + timedelta(minutes=8))
     (ended,) = [run for run in heard if run is not None]

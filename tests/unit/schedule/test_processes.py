@@ -18,6 +18,7 @@ from samaops.workflows.schedule import last_words
 from samaops.workflows.schedule.book import Book
 from samaops.workflows.schedule.outcomes import outcome_of
 from samaops.workflows.schedule.processes import Ended, GroupProcesses
+from samaops.workflows.schedule.running import GRACE_SECONDS
 from samaops.workflows.schedule.scheduler import Scheduler
 from tests.unit.schedule.simulation import DAKAR, TestClock, ledger_in
 
@@ -141,7 +142,7 @@ def test_a_job_that_ignores_its_end_is_gone_after_its_limit_with_all_its_childre
     one.tick()
     time.sleep(0.2)
     assert one.running, "it ignores a polite end"
-    clock.go_on(one.grace_seconds)
+    clock.go_on(GRACE_SECONDS)
     one.tick()
     await_(lambda: not any(process_start(int(pid)) for pid in pids.read_text().split()))
     await_(lambda: of.ended_yet(running))

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from samaops.config import cron
-from samaops.config.settings import Blackout
+from samaops.config.schedule_settings import Blackout
 from samaops.facts.schedule import BY_HAND, OK, RUNNING, Pause, Run
 from samaops.journal.history import HistoryError
 from samaops.journal.ledger import Ledger
@@ -145,7 +145,7 @@ def test_what_was_missed_is_caught_up_once_within_its_grace(tmp_path: Path) -> N
     assert world.states() == ["missed", "missed", "missed", "running"]
     assert world.rows()[3].trigger == "caught_up"
     assert world.rows()[0].reason.startswith(
-        "no scheduler ran from 2026-06-01 06:00 UTC to 2026-06-01 09:30 UTC"
+        "no scheduler ran from 2026-06-01 05:59 UTC to 2026-06-01 09:30 UTC"
     )
 
 

@@ -12,6 +12,7 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.history import STATUS_WORDS, PastChange
 from samaops.model.page import Section
 from samaops.model.table import Column
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports import availability
 from samaops.workflows.reports.parts.words import (
@@ -25,7 +26,6 @@ from samaops.workflows.reports.parts.words import (
     iso,
     listed,
     percent,
-    typed,
     typed_moment,
     unread,
 )

@@ -17,9 +17,10 @@ from samaops.model.page import Chart, Point, Section
 from samaops.model.quantities import size
 from samaops.model.table import Column
 from samaops.site import disk_owners
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports import capacity as measured
-from samaops.workflows.reports.parts.words import MOST_ROWS, OK, UNKNOWN, WARNING, iso, listed, typed, unread
+from samaops.workflows.reports.parts.words import MOST_ROWS, OK, UNKNOWN, WARNING, iso, listed, unread
 
 Row = dict[str, Any]
 _MOST_GROWN = 12

@@ -9,6 +9,7 @@ from samaops.facts.month import MonthlyReport, SeenFinding
 from samaops.i18n import N_, _
 from samaops.model.page import Section
 from samaops.model.table import Column
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.events import cut
 from samaops.workflows.reports.parts.words import (
@@ -20,7 +21,6 @@ from samaops.workflows.reports.parts.words import (
     clock,
     iso,
     listed,
-    typed,
     worst,
 )
 

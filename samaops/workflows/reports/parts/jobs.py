@@ -19,9 +19,10 @@ from samaops.model.quantities import duration
 from samaops.model.status import Status
 from samaops.model.table import Column
 from samaops.site import jobs as planned_jobs
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.events import cut
-from samaops.workflows.reports.parts.words import BAD, OK, UNKNOWN, WARNING, clock, listed, typed, unread
+from samaops.workflows.reports.parts.words import BAD, OK, UNKNOWN, WARNING, clock, listed, unread
 
 Row = dict[str, Any]
 _MOST_LOST = 40

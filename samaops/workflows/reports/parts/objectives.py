@@ -19,19 +19,10 @@ from samaops.facts.month import MonthlyReport
 from samaops.i18n import _, joined, ngettext, number
 from samaops.model.page import Chart, Limit, Point, Section
 from samaops.model.table import Column
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports import kpi as measured
-from samaops.workflows.reports.parts.words import (
-    BAD,
-    OK,
-    UNKNOWN,
-    WARNING,
-    listed,
-    percent,
-    typed,
-    unread,
-    worst,
-)
+from samaops.workflows.reports.parts.words import BAD, OK, UNKNOWN, WARNING, listed, percent, unread, worst
 
 Row = dict[str, Any]
 _LEVELS = {MET: OK, MISSED: WARNING, CRITICAL: BAD}

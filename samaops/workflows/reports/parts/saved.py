@@ -16,19 +16,10 @@ from samaops.i18n import _, joined, ngettext
 from samaops.model.page import Chart, Point, Section
 from samaops.model.quantities import duration, size
 from samaops.model.table import Column
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports.parts.events import cut
-from samaops.workflows.reports.parts.words import (
-    BAD,
-    MOST_ROWS,
-    OK,
-    UNKNOWN,
-    WARNING,
-    clock,
-    listed,
-    typed,
-    unread,
-)
+from samaops.workflows.reports.parts.words import BAD, MOST_ROWS, OK, UNKNOWN, WARNING, clock, listed, unread
 
 Row = dict[str, Any]
 _NEWEST_BACKUPS = 7

@@ -17,6 +17,7 @@ from samaops.facts.sample import WHOLE as SERVICE
 from samaops.i18n import _, joined, number
 from samaops.model.page import Chart, Point, Section
 from samaops.model.table import Column
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports import availability as measured
 from samaops.workflows.reports.parts.words import (
@@ -29,7 +30,6 @@ from samaops.workflows.reports.parts.words import (
     in_minutes,
     listed,
     percent,
-    typed,
 )
 
 Row = dict[str, Any]

@@ -15,8 +15,7 @@ from samaops.i18n import N_, _, number
 from samaops.model.quantities import duration
 from samaops.model.status import SEVERITY
 from samaops.model.table import Column, Table
-from samaops.site import chosen, jobs
-from samaops.site.commands import samaops
+from samaops.site import jobs
 from samaops.site.site import Site
 
 OK, WARNING, BAD, UNKNOWN = "ok", "warning", "critical", "unknown"
@@ -65,10 +64,6 @@ def typed_moment(site: Site, moment: datetime) -> str:
 
 def iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(timezone.utc).isoformat(timespec="seconds")
-
-
-def typed(site: Site, words: str) -> str:
-    return chosen.same(samaops(site, words))
 
 
 def in_minutes(count: float) -> str:

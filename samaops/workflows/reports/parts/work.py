@@ -14,6 +14,7 @@ from samaops.facts.month import MonthlyReport
 from samaops.i18n import _, ngettext
 from samaops.model.page import Section
 from samaops.model.table import Column
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows.reports.capacity import is_soon
 from samaops.workflows.reports.parts.filling import band, place
@@ -21,15 +22,7 @@ from samaops.workflows.reports.parts.hosts import OF_SERVERS
 from samaops.workflows.reports.parts.jobs import lost_runs
 from samaops.workflows.reports.parts.objectives import amount, kpi_value
 from samaops.workflows.reports.parts.saved import at_of
-from samaops.workflows.reports.parts.words import (
-    BAD,
-    MOST_ROWS,
-    WARNING,
-    in_minutes,
-    listed,
-    typed,
-    typed_moment,
-)
+from samaops.workflows.reports.parts.words import BAD, MOST_ROWS, WARNING, in_minutes, listed, typed_moment
 
 
 def following(site: Site, of: MonthlyReport) -> Section:

@@ -245,7 +245,8 @@ def backups_not_expired(finding: Finding, view: View) -> Root | None:
         view,
         destructive(
             "backup.prune",
-            _("Verify the newest backup, then remove those past retention"),
+            _("Prove the backups that are kept, then remove those past retention"),
+            samaops(view.site, "backup verify --all"),
             samaops(view.site, "backup prune"),
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -17,11 +18,14 @@ from samaops.facts.docker import ON_REQUEST
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
+from samaops.model.quantities import duration
 from samaops.site.commands import on_server, samaops
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 
 _RESTARTED_LATELY_SECONDS = 600
+# So long up, and answering: it is no longer ending again and again, though it did lately.
+_UP_AGAIN_SECONDS = 30
 # The guide's servers have one compose file each, of different names, and either of compose's two programs.
 _CREATE_AGAIN = (
     "cd /opt/samaconso && f=$(grep -lw -- {name} docker-compose*.yml | head -n 1) && "
@@ -170,13 +174,47 @@ def container_crash_loop(finding: Finding, view: View) -> Root | None:
     if _port_is_taken(finding):
         return None  # container-port-taken
     root_ = _container(finding, view, _("Container {name} keeps crashing and restarting"), fix)
-    root_ = _with_reason(finding, view, root_)
     up_seconds = finding.evidence.get("up_seconds")
+    if (
+        root_ is not None
+        and isinstance(up_seconds, (int, float))
+        and _serves_again(finding, view, up_seconds)
+    ):
+        return _up_again(finding, root_, up_seconds)
+    root_ = _with_reason(finding, view, root_)
     if root_ is None or not isinstance(up_seconds, (int, float)) or up_seconds < _RESTARTED_LATELY_SECONDS:
         return root_
     # It has run for a while again: what is broken now has another reason.
     own = codes("docker.container.*", subject=finding.subject)
     return replace(root_, effects=own, speaks_for=(words_of(finding),))
+
+
+def _serves_again(finding: Finding, view: View, up_seconds: float) -> bool:
+    """Return whether it has run for a while, says nothing that ends it, and all that is in it answers."""
+    reason = reasons.of_finding(finding)
+    if (
+        finding.evidence.get("state") != "running"
+        or not _UP_AGAIN_SECONDS <= up_seconds < _RESTARTED_LATELY_SECONDS
+    ):
+        return False
+    effects = effects_of_container(view.site, name_of(finding))
+    is_silent = any(effect.holds(access) for access in view.not_ok("*.unreachable") for effect in effects)
+    return not (is_silent or (reason is not None and reason.kind))
+
+
+def _up_again(finding: Finding, root_: Root, up_seconds: float) -> Root:
+    """It ended several times a moment ago, and that is over: whatever it was, its last words are those of one that runs."""
+    text = _("Container {name} has run again for {time}, after {count} restarts")
+    return replace(
+        root_,
+        title=text.format(
+            name=name_of(finding), time=duration(up_seconds), count=finding.evidence.get("restart_count")
+        ),
+        speaks_for=(finding.title,),
+        verdict=Verdict.INCONCLUSIVE,
+        speaks_against=(_("what is in it answers: nothing has to be done now"),),
+        effects=codes("docker.container.*", subject=finding.subject),
+    )
 
 
 @root(
@@ -222,9 +260,17 @@ def container_port_taken(finding: Finding, view: View) -> Root | None:
     if reason is None or not _port_is_taken(finding):
         return None
     text = _("See who listens on its port; end that, or ask whose it is. It starts by itself then")
-    fix = safe("system.port", text, on_server(view.site, finding.server, "ss -ltnp"))
+    fix = safe("system.port", text, on_server(view.site, finding.server, _listeners(finding, view)))
     root_ = _container(finding, view, _("Container {name} cannot start: another process has its port"), fix)
     return root_ and replace(root_, speaks_for=(*(root_.speaks_for or ()), *reason.spoken))
+
+
+def _listeners(finding: Finding, view: View) -> str:
+    """Return the command that shows who listens: on its own port where it is a member of the API, else on every one."""
+    for member in view.site.members():
+        if member.container == name_of(finding) and (port := urlsplit(str(member.url)).port):
+            return f"ss -ltnp 'sport = :{port}'"
+    return "ss -ltnp"
 
 
 @root("container-renamed", on="docker.container.renamed", rank=Rank.PART, runbook="api-down")

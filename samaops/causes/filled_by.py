@@ -158,7 +158,8 @@ _OWNED: Mapping[str, _Owned] = {
         N_("Backups fill {mount} of {server}"),
         lambda _share, _finding, site: destructive(
             "backup.prune",
-            _("Verify the newest backup, then remove those past retention"),
+            _("Prove the backups that are kept, then remove those past retention"),
+            samaops(site, "backup verify --all"),
             samaops(site, "backup prune"),
         ),
         is_usual=True,

@@ -10,6 +10,7 @@ from samaops.facts.redis import BROKER, REPLIES, RESULTS, owner_of
 from samaops.i18n import _
 from samaops.model.cause import Fix, Verdict
 from samaops.model.finding import Finding
+from samaops.model.quantities import size
 from samaops.site.commands import on_server, redis_cli, samaops
 from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
@@ -238,9 +239,36 @@ def redis_fragmented(finding: Finding, view: View) -> Root | None:
     )
     against = _("nothing is refused for it: Redis counts its data, not its process")
     return Root(
-        fixes=(safe("redis.purge", text, samaops(view.site, "redis purge-memory")),),
+        fixes=(safe("redis.purge", text, samaops(view.site, "redis purge-memory")), *_restart(finding, view)),
         speaks_for=(words_of(finding),),
         speaks_against=() if view.bad("redis.memory.refusing_writes") else (against,),
+    )
+
+
+def _can_give_back(finding: Finding) -> bool:
+    """Return whether the allocator has most of what is too much; where that was not seen, it is asked first."""
+    used, resident, purgeable = (
+        finding.evidence.get(key) for key in ("used_memory", "resident", "purgeable")
+    )
+    if not (isinstance(used, int) and isinstance(resident, int) and isinstance(purgeable, int)):
+        return True
+    return 2 * purgeable >= resident - used
+
+
+def _restart(finding: Finding, view: View) -> tuple[Fix, ...]:
+    """Return the restart that gives back what lies between the data, where the allocator can give back little."""
+    container = view.site.settings.redis.container if view.site.settings.redis else None
+    if container is None or _can_give_back(finding):
+        return ()
+    text = _("Restart it in a quiet hour: of {all} too much its allocator can give back {purgeable} alone")
+    used, resident, purgeable = (
+        int(finding.evidence[key]) for key in ("used_memory", "resident", "purgeable")
+    )
+    command = samaops(view.site, f"docker restart {operands(container)}")
+    return (
+        disruptive(
+            "redis.restart", text.format(all=size(resident - used), purgeable=size(purgeable)), command
+        ),
     )
 
 

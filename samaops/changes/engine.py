@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from samaops.changes import readings
+from samaops.changes.undo import of_what_was_made
 from samaops.errors import INTERRUPTED, LOCKED, REFUSED, SamaopsError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined
@@ -139,6 +140,7 @@ class _Run:
         # Why another samaops, which was at it, kept us from some.
         self._busy = ""
         self._results = [""] * len(plan.steps)
+        self._measured: dict[int, Mapping[str, Any]] = {}
 
     def take_alone(self, number: int, step: Step) -> None:
         """Make a step of which the others do not depend: where it fails, it alone is taken back."""
@@ -171,6 +173,7 @@ class _Run:
         ended = {"is_ok": outcome.is_ok, "output": outcome.output}
         measured = {"measured": outcome.measured} if outcome.measured else {}
         self._write(history.STEP_ENDED, number, {**ended, **measured})
+        self._measured[number] = outcome.measured
         self._results[number] = outcome.output if outcome.is_ok and outcome.measured else ""
         if not outcome.is_ok and outcome.is_seen:
             self._touched.remove(number)  # nothing is left of it
@@ -312,7 +315,7 @@ class _Run:
             text = _("{step}: it is not taken back, others have changed it since: {condition}")
             return text.format(step=step.title, condition=changed)
         self._note(lambda: self._write(history.UNDO_BEGUN, number, {}))
-        outcome = self._engine.world.run(step.undo)
+        outcome = self._engine.world.run(of_what_was_made(step.undo, self._measured.get(number, {})))
         broken = "" if outcome.is_ok else outcome.output
         if outcome.is_ok and not step.is_undo_final:
             broken = self._await(step.before)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,6 +15,16 @@ from samaops.journal import history
 from samaops.journal.history import Change
 from samaops.journal.plans import plan_from
 from samaops.model.plan import Operation, Plan, Risk, Step
+
+# Of an undo that takes back no more than what its step has made: as that said when it ended.
+MADE = "made"
+
+
+def of_what_was_made(undo: Operation, measured: Mapping[str, Any]) -> Operation:
+    """Return an undo with what its step has made, where it asks for that; None in it where the step did not come to say it."""
+    if MADE not in undo.arguments:
+        return undo
+    return replace(undo, arguments={**undo.arguments, MADE: measured.get(MADE)})
 
 
 def codes_of(change: Change) -> tuple[str, ...]:
@@ -27,7 +38,7 @@ def codes_of(change: Change) -> tuple[str, ...]:
 
 
 def _touched(change: Change, original: Plan) -> Iterator[tuple[Step, bool]]:
-    """Yield the steps that may have had an effect, newest first: begun, and not taken back since.
+    """Yield the steps that may have had an effect, newest first: begun, and not taken back since. Their undos know what they made.
 
     With each, whether it is of a part that has ended well: then it stays, since later steps of it have taken back what can be.
     """
@@ -36,9 +47,16 @@ def _touched(change: Change, original: Plan) -> Iterator[tuple[Step, bool]]:
         event.step for event in change.events if event.kind == history.UNDO_ENDED and event.details["is_ok"]
     }
     verified = {event.step for event in change.events if event.kind == history.STEP_VERIFIED}
+    measured = {
+        event.step: event.details.get("measured", {})
+        for event in change.events
+        if event.kind == history.STEP_ENDED
+    }
     ended = [number for number, step in enumerate(original.steps) if step.ends_part and number in verified]
     for number, step in reversed(list(enumerate(original.steps))):
         if number in begun - back:
+            if step.undo is not None:
+                step = replace(step, undo=of_what_was_made(step.undo, measured.get(number, {})))  # noqa: PLW2901
             yield step, number <= max(ended, default=-1)
 
 

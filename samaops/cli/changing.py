@@ -8,6 +8,8 @@ from typing import Annotated, NoReturn
 
 import typer
 from msgspec import Struct
+from rich.console import Console
+from rich.text import Text
 
 from samaops.changes.run import progress
 from samaops.cli import configuration_file, exit_codes, global_options, screen
@@ -23,7 +25,7 @@ from samaops.model.report import Report
 from samaops.model.status import NAGIOS_CODE
 from samaops.render import escape
 from samaops.render.faces import Output
-from samaops.render.layout import CommandLine
+from samaops.render.layout import CommandLine, Hanging
 from samaops.render.words import symbols_for
 from samaops.site.site import Site
 from samaops.workflows import change
@@ -159,23 +161,28 @@ def show_plan(site: Site, plan: Plan) -> None:
     if global_options.current().site is not None:  # of several: whoever says yes sees which
         console.print(_("Site: {name}").format(name=site.name), style="bold")
     console.print(screen.human(change.report_of(site, plan), verbose=False))
-    for note in plan.notes:
-        console.print(note)
+    _print_notes(plan, console)
 
 
 def _show_next(command: str) -> None:
-    words = _("the rest needs a moment; look again: ")
+    arrow = Text(f"{symbols_for(sys.stdout.encoding).arrow} ")
     screen.show_screen("")
-    screen.show_screen(
-        CommandLine(escape.command(command), prefix=f"{symbols_for(sys.stdout.encoding).arrow} {words}")
-    )
+    screen.show_screen(Hanging(arrow, Text(_("the rest needs a moment; look again:"))))
+    screen.show_screen(CommandLine(escape.command(command), indent=5))
 
 
 def _show_notes(plan: Plan, output: Output) -> None:
     """Tell on stderr what people should know besides."""
     if output is Output.HUMAN and not global_options.current().quiet:
-        for note in plan.notes:
-            screen.console(stderr=True).print(note)
+        _print_notes(plan, screen.console(stderr=True))
+
+
+def _print_notes(plan: Plan, console: Console) -> None:
+    """Print what people should know besides; a note that is a command stands on a line of its own, to be copied."""
+    for line in "\n".join(plan.notes).splitlines():
+        is_command = line.startswith("samaops ")
+        shown = CommandLine(escape.command(line), indent=2) if is_command else Hanging(Text(""), Text(line))
+        console.print(shown)
 
 
 def _show_refused(report: Report, output: Output) -> NoReturn:

@@ -69,7 +69,7 @@ def _or_the_lab(error: ConfigurationError) -> ConfigurationError:
     with suppress(ConfigurationError):
         if files.exists(Layout(default_directory()).config_file):
             hint = _(
-                "samaops --lab ...   (your lab, which is there), or: samaops config init   (your production)"
+                "samaops --lab diagnose   (your lab, which is up); samaops config init   (your production)"
             )
             return ConfigurationError(error.message, hint=hint)
     return error

@@ -350,6 +350,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("restore table customers --as customers", N_("a table that was dropped by mistake")),
         ("restore table customers --as customers_7 --where id=7", N_("only these rows")),
+        (
+            "restore table customers --as customers_then --to '2026-11-28 14:30'",
+            N_("as it was at that moment (pgBackRest)"),
+        ),
     ),
     "restore config": (
         ("restore config --dry-run", N_("which files are others in the newest backup, line by line")),

@@ -65,6 +65,9 @@ def show_catalogue(known: Sequence[Entry], *, as_json: bool) -> None:
         for line in (entry.does, _("Noticed: {notice}").format(notice=entry.notice), entry.evidence):
             if line:
                 console.print(Hanging(Text(""), Text(line), indent=6))
+    console.print()
+    console.print(_("Break one: samaops lab break NAME"), highlight=False)
+    console.print(_("End all that are live: samaops lab heal"), highlight=False)
 
 
 def _order(known: Sequence[Entry], entry: Entry) -> int:

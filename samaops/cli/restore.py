@@ -23,6 +23,14 @@ app = typer.Typer(
 LATEST = "latest"
 HELP_OF_BACKUP = N_("A backup by its id or the beginning of it, a dump by its file's name, or latest.")
 BackupArgument = Annotated[str, typer.Argument(metavar="BACKUP", help=HELP_OF_BACKUP, show_default=False)]
+ToOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="WHEN",
+        help=N_("Instead of a backup: as it was at a moment, '2026-11-28 14:30:00' (pgBackRest)."),
+    ),
+]
 NameArgument = Annotated[
     str,
     typer.Argument(metavar="NAME", help=N_("A database that samaops keeps, see samaops restore list.")),
@@ -47,14 +55,7 @@ PrefixOption = Annotated[
 def db(
     ctx: typer.Context,
     backup: Annotated[str, typer.Argument(metavar="[BACKUP]", help=HELP_OF_BACKUP, show_default=False)] = "",
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="WHEN",
-            help=N_("Instead of a backup: as it was at a moment, '2026-11-28 14:30:00' (pgBackRest)."),
-        ),
-    ] = None,
+    to: ToOption = None,
 ) -> None:
     """Restore the database."""
     if bool(backup) == bool(to):
@@ -64,8 +65,13 @@ def db(
     if not to:
         ctx.obj.plan(lambda site: restoring.plan(site, database.NAME, (backup,), backup))
         return
-    moment = moments.interval(to, "--to")[0].astimezone(timezone.utc).isoformat(sep=" ")
+    moment = _moment(to)
     ctx.obj.plan(lambda site: restoring.plan(site, database.NAME, (recovery.TO, moment)))
+
+
+def _moment(typed: str) -> str:
+    """Return a moment as plans have it. Raises UsageError."""
+    return moments.interval(typed, "--to")[0].astimezone(timezone.utc).isoformat(sep=" ")
 
 
 @app.command(cls=ChangeCommand, help=N_("Put one table of a backup into the database, under a free name."))
@@ -80,15 +86,28 @@ def table(
     name: Annotated[
         str, typer.Option("--as", metavar="NAME", help=N_("How it is called in the live database."))
     ],
-    backup: Annotated[str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP)] = LATEST,
+    backup: Annotated[
+        str, typer.Option("--from", metavar="BACKUP", help=HELP_OF_BACKUP, show_default=LATEST)
+    ] = "",
     where: Annotated[
         str,
         typer.Option("--where", metavar="CONDITION", help=N_("Only the rows for which this SQL is true.")),
     ] = "",
+    to: ToOption = None,
 ) -> None:
     """Restore one table, or some of its rows."""
-    arguments = (relation, name, backup, *((where,) if where else ()))
-    ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, arguments, backup))
+    if to and backup:
+        raise UsageError(
+            _("--from and a backup, or --to and a moment, not both"),
+            hint="samaops restore table --help",
+        )
+    if to:
+        arguments: tuple[str, ...] = (relation, name, "", where, _moment(to))
+        ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, arguments))
+        return
+    wanted = backup or LATEST
+    arguments = (relation, name, wanted, *((where,) if where else ()))
+    ctx.obj.plan(lambda site: restoring.plan(site, one_table.NAME, arguments, wanted))
 
 
 @app.command(cls=ChangeCommand, help=N_("Put the database that was replaced last back in its place."))

@@ -13,6 +13,8 @@ import sys
 import textwrap
 from typing import TextIO
 
+from samaops.model import spaces
+
 # Longer lines are hard to read, however wide the screen is.
 WIDEST = 100
 
@@ -56,13 +58,14 @@ def folded(sentence: str, stream: TextIO, further: str = "") -> str:
     """Return a sentence in lines that fit a terminal, those after the first behind ``further``; else as it is."""
     if not stream.isatty():
         return sentence
-    return textwrap.fill(
-        sentence,
+    lines = textwrap.fill(
+        spaces.held(sentence),
         min(shutil.get_terminal_size().columns, WIDEST),
         subsequent_indent=further,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return spaces.released(lines)
 
 
 def say(sentence: str, further: str = "") -> None:

@@ -229,7 +229,7 @@ def _numbered(offers: Sequence[Offer]) -> Offer | None:
 
 def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, wanted: Changing) -> None:
     if offer.text:
-        _show_text(diagnosis, offer, wanted)
+        _show_text(site, diagnosis, offer, wanted)
         _leave(diagnosis)
     if wanted.output is Output.HUMAN:
         screen.show_screen("")
@@ -243,14 +243,23 @@ def _carry_out(site: Site, diagnosis: Diagnosis, offer: Offer, wanted: Changing)
     )
 
 
-def _show_text(diagnosis: Diagnosis, offer: Offer, wanted: Changing) -> None:
+def _show_text(site: Site, diagnosis: Diagnosis, offer: Offer, wanted: Changing) -> None:
     """Show what to send to those who can repair it: nothing of ours can."""
     if wanted.output is Output.HUMAN:
         screen.show_screen("")
         for line in offer.text.splitlines():
-            stdout.write(f"{escape.plain(line)}\n")
+            stdout.write(f"{_as_typed(line, site)}\n")
     else:
         screen.show(replace(diagnosis.report, answer=offer.text), wanted.output)
+
+
+def _as_typed(line: str, site: Site) -> str:
+    """Return a line of such a text: a command of ours that stands alone chooses the same configuration, and is whole."""
+    bare = line.lstrip(" ")
+    indent = " " * (len(line) - len(bare))
+    if bare.startswith("samaops "):
+        return indent + escape.command(samaops(site, bare.removeprefix("samaops ")))
+    return indent + escape.plain(line)
 
 
 def _nothing_to_do(diagnosis: Diagnosis, fix: str, wanted: Changing) -> None:

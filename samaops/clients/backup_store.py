@@ -48,6 +48,7 @@ _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
 # A name that needs no quotes, is no option, and leads nowhere.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,200}", re.ASCII)
 _TRIES = 5
+_MOST_DIGITS, _LONGEST_NAME = 15, 200
 MANIFEST = "manifest.json"
 
 
@@ -88,7 +89,13 @@ class Store(Struct, frozen=True):
         foreign: list[Run] = []
         unreadable: dict[str, str] = {}
         for line in lines[:cut]:
-            kind, size, name = line.split("\t", 2)
+            kind, _tab, rest = line.partition("\t")
+            size, tab, name = rest.partition("\t")
+            if (
+                not tab or not size.isdecimal() or len(size) > _MOST_DIGITS
+            ):  # a name with the end of a line in it
+                unreadable[line[:_LONGEST_NAME]] = _("it is no row of the catalogue")
+                continue
             words = _why_not(kind, int(size), name, archive)
             if words:
                 unreadable[name] = words
@@ -113,7 +120,7 @@ class Store(Struct, frozen=True):
         """Replace a row by what ``change`` makes of it, whoever writes beside us; None: there is none yet."""
         for _attempt in range(_TRIES):
             raw = self._row(identifier)
-            row = change(None if raw is None else _decoded(raw, identifier))
+            row = change(None if raw is None else _row_of(raw, identifier))
             if self._write(row, "new" if raw is None else hashlib.sha256(raw).hexdigest()):
                 return row
         raise ClientError(
@@ -123,7 +130,7 @@ class Store(Struct, frozen=True):
     def row(self, identifier: str) -> Run | None:
         """Return a row; None where there is none."""
         raw = self._row(identifier)
-        return None if raw is None else _decoded(raw, identifier)
+        return None if raw is None else _row_of(raw, identifier)
 
     # --- a run -----------------------------------------------------------------------------------------------
 
@@ -169,7 +176,7 @@ class Store(Struct, frozen=True):
         """Return what a manifest says. Raises ClientError."""
         try:
             manifest = msgspec.json.decode(raw, type=ready(Manifest))
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise _garbage(f"{MANIFEST}: {error}") from error
         if manifest.id != identifier or manifest.site != self.site:
             text = _("its manifest is that of {id} of {site}")
@@ -353,10 +360,21 @@ def _garbage(words: str) -> ClientError:
 
 def _decoded(raw: bytes, identifier: str) -> Run:
     """Return a row. Raises ValueError with the reason where it is none, or that of another id."""
-    row = msgspec.json.decode(raw, type=ready(Run))
+    try:
+        row = msgspec.json.decode(raw, type=ready(Run))
+    except RecursionError as error:
+        raise ValueError(_("too deep")) from error
     if row.id != identifier:
         raise ValueError(_("it is the row of {id}").format(id=row.id))
     return row
+
+
+def _row_of(raw: bytes, identifier: str) -> Run:
+    """Return a row that is asked for alone. Raises ClientError, GARBAGE where it is none."""
+    try:
+        return _decoded(raw, identifier)
+    except ValueError as error:
+        raise _garbage(f"{identifier}: {error}") from error
 
 
 def _why_not(kind: str, size: int, name: str, archive: dict[str, bytes]) -> str:

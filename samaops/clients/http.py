@@ -213,6 +213,10 @@ class HttpConnection:
         more = {**(headers or {}), "Content-Type": content_type}
         return self._request("POST", path, body, _headers(auth, more), max_bytes)
 
+    def delete(self, path: str, *, auth: tuple[str, str] | None = None) -> HttpAnswer:
+        """DELETE a path and return the answer, whatever its status. Raises ClientError."""
+        return self._request("DELETE", path, None, _headers(auth, {}), MAX_BYTES)
+
     def request(
         self,
         method: str,

@@ -63,7 +63,10 @@ class Copying(Struct, frozen=True):
 
 
 class ObjectStore(Struct, frozen=True):
-    """Where the copy lies, the shell of its server, and how long a copy or the reading of all of it may take."""
+    """Where the copy lies, the shell of its server, and how long a copy or the reading of all of it may take.
+
+    ``user`` is whose it is there; "" stands for who logs in: a copy of it on another server, which rclone does not fill.
+    """
 
     shell: Shell
     directory: str
@@ -72,7 +75,7 @@ class ObjectStore(Struct, frozen=True):
 
     def look(self, seconds: float) -> list[str]:
         """Return what there is, line by line (see the script). Raises ClientError."""
-        done = self.shell.run(as_user(self.user, program(_PROGRAM), "look", self.directory), seconds)
+        done = self.shell.run(self._command("look", *(() if self.user else ("copy",))), seconds)
         lines = done.stdout.splitlines()
         _require_done([*lines, ""], done.stderr)
         return lines
@@ -207,11 +210,15 @@ class ObjectStore(Struct, frozen=True):
         return file
 
     def _pour(self, sink: Sink, source: Iterable[bytes], what: str, *words: str) -> str:
-        command = as_user(self.user, program(_PROGRAM), what, self.directory, *words)
-        done = self.shell.stream(command, self.seconds, source, sink)
+        done = self.shell.stream(self._command(what, *words), self.seconds, source, sink)
         if done.exit_code:
             raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
         return done.stderr
+
+    def _command(self, what: str, *words: str) -> str:
+        if self.user:
+            return as_user(self.user, program(_PROGRAM), what, self.directory, *words)
+        return shlex.join(("sh", "-c", program(_PROGRAM), "sh", what, self.directory, *words))
 
 
 class _Rclone:

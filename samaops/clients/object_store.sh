@@ -12,7 +12,12 @@ LC_ALL=C
 export LC_ALL
 answer() { printf 'samaops-objects: %s\n' "$*"; exit 0; }
 cannot() { answer "cannot $(printf '%s' "$*" | tr '\n' ' ' | head -c 300)"; }
-for program in rclone sha256sum md5sum find sort comm xargs cp stat gzip flock df; do
+# On another server, where copies of it are, there may be none: what lies there can be read and removed without.
+case $what:${1-} in
+  look:copy | list:* | scan:* | noted:* | remove:* | places:*) copier= ;;
+  *) copier=rclone ;;
+esac
+for program in $copier sha256sum md5sum find sort comm xargs cp stat gzip flock df; do
   command -v "$program" >/dev/null 2>&1 || cannot "$program: not found"
 done
 if [ "$what" = look ]; then
@@ -30,6 +35,10 @@ if [ "$what" = look ]; then
     printf 'run '
     head -c 4000 "runs/$file" | tr -d '\n'
     echo
+  done
+  # Which backups lie beside it: each wants its list.
+  [ "${1-}" != copy ] || for file in ../*/manifest.json; do
+    [ ! -f "$file" ] || { file=${file#../} && printf 'backup %s\n' "${file%/manifest.json}"; }
   done
   exec 9<. && flock -n 9 || echo busy
   answer done

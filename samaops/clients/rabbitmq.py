@@ -53,6 +53,11 @@ class ManagementApi:
         self._connection.__exit__(kind, error, traceback)
 
     @property
+    def user(self) -> str:
+        """As whom we ask."""
+        return self._auth[0]
+
+    @property
     def sees_everything(self) -> bool:
         """Whether our user sees all connections, channels and nodes; others see only their own."""
         return bool(self.tags & _ALL_SEEING_TAGS)
@@ -125,6 +130,25 @@ class ManagementApi:
         if answer.status in (400, 401):
             self._json(answer, path)
         if answer.status not in (200, 201, 204):
+            raise refusal(answer, f"/api/{path}")
+
+    @staticmethod
+    def path(*names: str) -> str:
+        """Return the path to what these names lead to."""
+        return "/".join(quote(name, safe="") for name in names)
+
+    def remove(self, *names: str, only_if: Iterable[str] = ()) -> None:
+        """DELETE what these names lead to, with conditions of the broker's own (``if-empty``); one that is gone is removed.
+
+        Raises ClientError, also where the broker says that a condition does not hold.
+        """
+        path = self.path(*names)
+        conditions = "&".join(f"{name}=true" for name in only_if)
+        target = f"/api/{path}" + (f"?{conditions}" if conditions else "")
+        answer = self._connection.delete(target, auth=self._auth)
+        if answer.status in (400, 401):
+            self._json(answer, path)
+        if answer.status not in (200, 204, 404):
             raise refusal(answer, f"/api/{path}")
 
     def _messages(self, queue: str, count: int, mode: str, truncate: int | None) -> list[dict[str, Any]]:

@@ -12,11 +12,14 @@ from msgspec import Struct
 from samaops.clients.errors import ClientError
 from samaops.clients.shell import Completed, Shell, program
 from samaops.facts.release import holder_name, keep_tag, short
+from samaops.i18n import _
 from samaops.model.failure import FailureKind
+from samaops.model.quantities import size
 
 STAGE = "release"
 _PROGRAM = Path(__file__).with_suffix(".sh")
 NONE = "none"
+_MARK = "samaops-release: "
 
 
 class Kept(Struct, frozen=True):
@@ -104,5 +107,25 @@ class ReleaseKeeper(Struct, frozen=True):
         command = shlex.join(["sh", "-c", program(_PROGRAM), "sh", what, *words])
         done = self.shell.run(command, timeout, stdin)
         if done.exit_code:
-            raise ClientError(FailureKind.ERROR, done.reason(), STAGE)
+            raise ClientError(FailureKind.ERROR, _reason(done), STAGE)
         return done
+
+
+def _reason(done: Completed) -> str:
+    """Return why the program failed, in the language in use where it is its own reason."""
+    marked = [line for line in done.stderr.splitlines() if line.startswith(_MARK)]
+    name, *words = marked[-1].removeprefix(_MARK).split(" ", 3) if marked else ("",)
+    if name == "busy":
+        return _("another docker compose still replaces a container")
+    if name == "gone" and len(words) > 1:
+        text = _("the image {image} is gone, and there is no {file}")
+        return text.format(image=short(words[0]), file=" ".join(words[1:]))
+    if name == "other" and len(words) > 1:
+        text = _("{file} holds another image than {image}")
+        return text.format(image=short(words[0]), file=" ".join(words[1:]))
+    if name == "room" and len(words) > 2 and words[0].isdigit() and words[1].isdigit():
+        text = _("{directory}: {free} are free, and the image has {size}")
+        return text.format(directory=words[2], free=size(int(words[0])), size=size(int(words[1])))
+    if name == "save" and words:
+        return _("docker has not written the image {image} to its end").format(image=" ".join(words))
+    return done.reason()

@@ -1,10 +1,12 @@
 # Keep the releases of a server, and make its containers of one of them.
 # The first argument says what; the others are its own. Standard input: what is to be written. Standard output of `hold`:
 # the directory of the migrations as a tar archive, in base64; one line "none" where the image has none.
+# Why it failed stands on standard error: a marked line that names the reason and its words (release_keeper.py has the
+# sentences), or what a program said.
 what=$1
 shift
 uid=$(id -u)
-fail() { printf '%s\n' "$*" >&2; exit 1; }
+fail() { printf 'samaops-release: %s\n' "$*" >&2; exit 1; }
 as_root() { if [ "$uid" = 0 ]; then "$@"; else sudo -n -- "$@"; fi; }
 if docker ps -q >/dev/null 2>&1; then docker=docker; else docker='as_root docker'; fi
 
@@ -12,9 +14,9 @@ if docker ps -q >/dev/null 2>&1; then docker=docker; else docker='as_root docker
 bring_back() {
   image=$1 tag=$2 file=$3
   if ! $docker image inspect "$image" >/dev/null 2>&1; then
-    as_root test -s "$file" || fail "the image $image is gone, and there is no $file"
+    as_root test -s "$file" || fail gone "$image" "$file"
     as_root cat "$file" | $docker load -q >/dev/null || exit 1
-    $docker image inspect "$image" >/dev/null 2>&1 || fail "$file holds another image than $image"
+    $docker image inspect "$image" >/dev/null 2>&1 || fail other "$image" "$file"
   fi
   $docker tag "$image" "$tag"
 }
@@ -33,7 +35,8 @@ case $what in
       case $said in
         *'ould not find the file'* | *'o such file'* | *'o such container:path'*) echo none; exit 0 ;;
       esac
-      fail "$said"
+      printf '%s\n' "$said" >&2
+      exit 1
     fi
     $docker cp "$holder:$migrations" - | head -c "$most" | base64 ;;
   write)
@@ -44,10 +47,10 @@ case $what in
     if ! as_root test -s "$directory/$name.tar"; then
       size=$($docker image inspect --format '{{.Size}}' "$tag") || exit 1
       free=$(df -P -B1 "$directory" | awk 'NR == 2 { print $4 }')
-      [ "$free" -gt $((size + size / 5 + 100000000)) ] || fail "$directory: $free bytes are free, the image has $size"
+      [ "$free" -gt $((size + size / 5 + 100000000)) ] || fail room "$free" "$size" "$directory"
       as_root rm -f "$partial.failed"
       { nice $docker save "$tag" || as_root touch "$partial.failed"; } | gzip -1 | as_root tee "$partial" >/dev/null || exit 1
-      as_root test ! -e "$partial.failed" || { as_root rm -f "$partial" "$partial.failed"; fail "docker save failed"; }
+      as_root test ! -e "$partial.failed" || { as_root rm -f "$partial" "$partial.failed"; fail save "$tag"; }
       as_root gzip -t "$partial" || exit 1
       as_root sync "$partial"
       as_root mv "$partial" "$directory/$name.tar" || exit 1
@@ -91,7 +94,7 @@ case $what in
     setsid --wait sh -c "$as_root_shell"'
       cd "$directory" || exit 1
       exec 9<"$lock" || exit 1
-      flock -w "$((seconds + 60))" 9 || { echo "another docker compose still replaces a container" >"$place/said"; exit 1; }
+      flock -w "$((seconds + 60))" 9 || { echo "samaops-release: busy" >"$place/said"; exit 1; }
       $compose -p "$project" --project-directory "$directory" $names -f "$place/image.yml" \
         up -d --no-deps --force-recreate -t "$seconds" "$service" >"$place/said" 2>&1
       echo $? >"$place/code"' </dev/null >/dev/null 2>&1

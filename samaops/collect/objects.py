@@ -14,8 +14,8 @@ from samaops.clients.s3_listing import Storage
 from samaops.collect.engine import Probe
 from samaops.collect.minio import url_of_server
 from samaops.collect.registry import Target, collects
-from samaops.config.backup_settings import Backup
-from samaops.facts.objects import ObjectCopyFacts, ObjectRun
+from samaops.config.backup_settings import Backup, BackupCopy
+from samaops.facts.objects import ELSEWHERE, ObjectCopyFacts, ObjectRun, ObjectsElsewhere
 from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.typed import ready
@@ -49,6 +49,30 @@ def look(backup: Backup, site: Site, probe: Probe) -> ObjectCopyFacts:
     seconds = min(minio.timeout, probe.remaining())
     storage = Storage(url_of_server(minio, site), minio.access_key, minio.secret_key.reveal())
     return replace(copied, emptied=probe.attempt("emptied", lambda: _emptied(storage, buckets, seconds)))
+
+
+def places(site: Site) -> Iterator[Target]:
+    """Yield the places on other servers from which copies go with what has expired."""
+    backup = site.settings.backup
+    if backup is None or backup.objects is None:
+        return
+    for each in backup.copies:
+        if each.kind == "server" and not each.keep_expired and each.server in site.settings.servers:
+            seconds = site.shell_seconds(each.server, SCRIPT_SECONDS)
+            yield Target(each.name, each, each.server, seconds)
+
+
+@collects(
+    "backup", ObjectsElsewhere, targets=places, feeds=(ELSEWHERE,), kind="objects_elsewhere", on_request=True
+)
+def look_elsewhere(place: BackupCopy, site: Site, probe: Probe) -> ObjectsElsewhere:
+    """Read the rows of the runs that were copied to another server."""
+    directory = place.objects_of(site.name)
+    probe.stage("runs")
+    store = ObjectStore(probe.shell(place.server or ""), directory, "", SCRIPT_SECONDS)
+    lines = store.look(min(SCRIPT_SECONDS, probe.remaining()))
+    beside = tuple(line.removeprefix("backup ") for line in lines if line.startswith("backup "))
+    return ObjectsElsewhere(place.name, read(lines, directory, site.settings.site), beside)
 
 
 def _emptied(storage: Storage, buckets: Iterable[str], seconds: float) -> tuple[str, ...]:

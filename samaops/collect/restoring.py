@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Mapping
-from datetime import datetime, timezone
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta, timezone
 
 import msgspec
 from msgspec.structs import replace
@@ -82,24 +82,35 @@ def source(server: DatabaseServer, store: Store, wanted: str) -> tuple[Source, M
     catalogue = store.rows()
     rows = {run.id: run for run in catalogue.rows}
     if wanted == LATEST and store.backup.engine == PGBACKREST:
-        raise ClientError(FailureKind.ABSENT, _of_moments(""), STAGE)
+        raise OfMomentsError(_newest_end(rows.values()))
     dumps = {dump.id: rows.get(dump.id, dump) for dump in store.guide_dumps()}
     runs = {name: run for name, run in rows.items() if run.engine != GUIDE}
     run = _chosen(wanted, {**dumps, **runs})
     if run is None:
         raise ClientError(FailureKind.ABSENT, _why_none(wanted, store, catalogue), STAGE)
     if run.engine == PGBACKREST:
-        raise ClientError(FailureKind.ABSENT, _of_moments(run.ended_at or ""), STAGE)
+        raise OfMomentsError(run.ended_at or "")
     if run.state != WHOLE:
         words = _("the backup {id} is not whole: {state}").format(id=run.id, state=run.state)
         raise ClientError(FailureKind.GARBAGE, words, STAGE)
     return (_guides(server, store, run), None) if run.engine == GUIDE else _ours(server, store, run)
 
 
-def _of_moments(ended_at: str) -> str:
-    """Say how a backup of pgBackRest is restored: as a moment."""
-    text = _("what pgBackRest has is restored as of a moment: samaops restore db --to '{moment}'")
-    return text.format(moment=ended_at.replace("T", " ")[:19] + "+00" if ended_at else "WHEN")
+def _newest_end(runs: Iterable[Run]) -> str:
+    ended = (run.ended_at or "" for run in runs if run.engine == PGBACKREST and run.state == WHOLE)
+    return max(ended, default="")
+
+
+class OfMomentsError(ClientError):
+    """What pgBackRest has is restored as of a moment: ``moment`` is one just after the backup that was meant, "" if unknown."""
+
+    def __init__(self, ended_at: str) -> None:
+        self.moment = ""
+        if ended_at:  # a backup is of use from the second after its end
+            after = datetime.fromisoformat(ended_at).astimezone(timezone.utc) + timedelta(seconds=2)
+            self.moment = f"{after:%Y-%m-%d %H:%M:%S}+00"
+        text = _("what pgBackRest has is restored as of a moment, with --to")
+        super().__init__(FailureKind.ABSENT, text, STAGE)
 
 
 def _chosen(wanted: str, runs: Mapping[str, Run]) -> Run | None:

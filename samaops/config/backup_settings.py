@@ -25,6 +25,14 @@ class BackupCopy(Section):
     rclone_program: str = ""
     password: Secret | None = None
 
+    def directory_of(self, site: str) -> str:
+        """Return where a site's copies are on the server."""
+        return f"{self.directory.rstrip('/')}/{site}"
+
+    def objects_of(self, site: str) -> str:
+        """Return where the copy of a site's objects is there."""
+        return f"{self.directory_of(site)}/objects"
+
 
 class BackupObjects(Section):
     """Where the objects of [minio] are kept, on the backup's server."""

@@ -16,6 +16,7 @@ from samaops.errors import ConfigurationError, reason_of
 from samaops.i18n import _, language
 
 DocumentT = TypeVar("DocumentT")
+_LONGEST_WORDS = 200
 _LARGEST_BYTES = 1024 * 1024
 # The largest of ours has 3,000.
 _MOST_NODES = 100_000
@@ -60,8 +61,7 @@ def load(
         place = ".".join(map(str, first["loc"])) or "-"
         raise ConfigurationError(f"{path}: {place}: {first['msg']}") from error
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(_("{path}: not YAML: {reason}").format(path=path, reason=reason)) from error
+        raise ConfigurationError(_not_yaml(path, error)) from error
     except OSError as error:
         raise ConfigurationError(f"{path}: {reason_of(error)}") from error
     except RecursionError as error:
@@ -70,6 +70,16 @@ def load(
         ) from error
     except _NOT_A_VALUE as error:
         raise ConfigurationError(_("{path}: not YAML: {reason}").format(path=path, reason=error)) from error
+
+
+def _not_yaml(path: Path, error: yaml.YAMLError) -> str:
+    """Return in a sentence why it is no YAML: where, and in quotes the reader's own words, which are English."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    words = " ".join(str(getattr(error, "problem", None) or error).split())[:_LONGEST_WORDS]
+    if mark is None:
+        return _('{path}: not YAML: "{words}"').format(path=path, words=words)
+    text = _('{path}: line {line}, column {column}: not YAML: "{words}"')
+    return text.format(path=path, line=mark.line + 1, column=mark.column + 1, words=words)
 
 
 def _document(text: str) -> Any:

@@ -148,7 +148,8 @@ def parse(path: Path) -> dict[str, Any]:
         line = (match and match["line"]) or text.count("\n") + 1
         column = (match and match["column"]) or len(text.rpartition("\n")[2]) + 1
         raise ConfigurationError(
-            _("{path}: line {line}, column {column}: not valid TOML: {reason}").format(
+            # Python's own words, which are English.
+            _('{path}: line {line}, column {column}: not valid TOML: "{reason}"').format(
                 path=path, line=line, column=column, reason=reason
             )
         ) from None

@@ -301,3 +301,8 @@ class Manifest(Struct, frozen=True):
     label: str = ""
     # Of a recovery to a point in time: that moment.
     recovered_to: str = ""
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """All revisions that stood in the table of the application's migrations: one for each branch."""
+        return tuple(self.revision.split(",")) if self.revision else ()

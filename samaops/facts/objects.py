@@ -11,6 +11,8 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+# By which the copies on other servers are asked for: no check judges them.
+ELSEWHERE = "backup.objects.elsewhere"
 # The states of a run; one that is killed stays "started". "stopped": the source had lost too much.
 STARTED, WHOLE, FAILED, STOPPED = "started", "ok", "failed", "stopped"
 
@@ -98,6 +100,17 @@ class ObjectCopyFacts(Struct, frozen=True):
     def newest(self) -> ObjectRun | None:
         """The newest run whose objects are all there."""
         return next((run for run in self.runs if run.state == WHOLE), None)
+
+
+class ObjectsElsewhere(Struct, frozen=True):
+    """What one of the places of ``[[backup.copies]]`` on another server has of the copy of the objects.
+
+    ``backups`` are the ids of the copies of backups that lie beside it.
+    """
+
+    place: str
+    copied: ObjectCopyFacts
+    backups: tuple[str, ...] = ()
 
 
 class ObjectDifferences(Struct, frozen=True):

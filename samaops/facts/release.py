@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -12,12 +12,21 @@ SCHEMA = "samaops/release/1"
 
 
 class Migration(Struct, frozen=True):
-    """One Alembic revision inside an image. ``adds_only`` when its upgrade takes nothing away and asks nothing of old code."""
+    """One Alembic revision inside an image. ``adds_only`` when its upgrade takes nothing away and asks nothing of old code.
+
+    ``depends_on`` are revisions of other branches that come before it too; a version before this one has not recorded them.
+    """
 
     revision: str
     parents: tuple[str, ...]
     adds_only: bool
     has_downgrade: bool
+    depends_on: tuple[str, ...] = ()
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """All revisions without which a database cannot be at it."""
+        return (*self.parents, *self.depends_on)
 
 
 class Recorded(Struct, frozen=True):
@@ -49,12 +58,33 @@ class Recorded(Struct, frozen=True):
         """The revisions that no other follows: where its database must be."""
         return heads_of(self.migrations or ())
 
+    def runs_with(self, revisions: Iterable[str]) -> bool:
+        """Return whether a database at these revisions is where this release wants it: at all its heads, and at no other."""
+        rows = frozenset(revisions)
+        by_name = {migration.revision: migration for migration in self.migrations or ()}
+        return bool(rows) and rows <= by_name.keys() and self.heads <= applied(rows, by_name)
+
 
 def heads_of(migrations: Iterable[Migration]) -> frozenset[str]:
     """Return the revisions that no other follows."""
     listed = tuple(migrations)
     followed = {parent for migration in listed for parent in migration.parents}
     return frozenset(migration.revision for migration in listed if migration.revision not in followed)
+
+
+def applied(revisions: Iterable[str], migrations: Mapping[str, Migration]) -> frozenset[str]:
+    """Return these revisions and all that come before them, as far as they are known.
+
+    Alembic's table has a row for each branch, and none for one that another branch's row depends on.
+    """
+    found: set[str] = set()
+    waiting = list(revisions)
+    while waiting:
+        revision = waiting.pop()
+        if revision not in found:
+            found.add(revision)
+            waiting += migrations[revision].before if revision in migrations else ()
+    return frozenset(found)
 
 
 class Entry(Struct, frozen=True):

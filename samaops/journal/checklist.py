@@ -45,7 +45,7 @@ class Book:
         except UnavailableError as error:
             raise HistoryError(error.message, error.hint) from error
         return tuple(
-            Entry(row.at, row.checklist, row.item, row.kind, **_details(row.details))
+            Entry(str(row.at), str(row.checklist), str(row.item), str(row.kind), **_details(row.details))
             for row in reversed(rows)
         )
 

@@ -57,7 +57,12 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _patience: ContextVar[float] = ContextVar("patience", default=_CONNECT_SECONDS)
 # When a reader found a history locked, by its URL.
 _locked_at: dict[str, float] = {}
+# With room for every zone at both ends.
+_FIRST_YEAR, _LAST_YEAR = 1971, 9998
 _READ_AT_ONCE = 100
+# The largest plan that was ever kept has some 100 kB.
+_LIMIT_LENGTH = 0  # SQLite's name for it is in sqlite3 from Python 3.11 on
+_LARGEST_VALUE_BYTES = 32 * 1024 * 1024
 _KEEP_CLEAR = N_("add ?sslmode=verify-full to history.url, or ?require_auth=password where it is meant to be")
 # What SQLite says of a file that it cannot read; Python 3.10 does not tell its codes.
 _DAMAGED = ("file is not a database", "database disk image is malformed")
@@ -444,6 +449,8 @@ def _engine(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _durable(connection: Any, _record: object) -> None:
+        if hasattr(connection, "setlimit"):  # from Python 3.11 on
+            connection.setlimit(_LIMIT_LENGTH, _LARGEST_VALUE_BYTES)
         connection.execute(f"PRAGMA busy_timeout = {round(_patience.get() * 1000)}")
         connection.execute("PRAGMA synchronous = FULL")
 
@@ -521,6 +528,25 @@ def _table_probe(connection: Any) -> None:
     """Insert a row that is rolled back: a full disk or a missing right is known before anything is changed."""
     row = {"at": "", "site": "", "change": "", "kind": "probe", "step": None, "details": "{}"}
     connection.execute(_table().insert(), row)
+
+
+def require_moments(*moments: datetime | None) -> None:
+    """Raise ValueError for a moment that no zone's calendar has, or that says no zone."""
+    for moment in moments:
+        if moment is not None and (moment.tzinfo is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR):
+            raise ValueError(str(moment))
+
+
+@contextmanager
+def readable(what: object = "") -> Iterator[None]:
+    """Turn what is not as samaops has written it into HistoryError; ``what`` is the number of the row, where it has one."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        if what != "":
+            reason = _("row {number}: {reason}").format(number=str(what)[:20], reason=reason)
+        raise HistoryError(_("not readable: {reason}").format(reason=reason)) from error
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from samaops.errors import UnavailableError
-from samaops.facts.schedule import OPEN, Leader, Pause, Run
+from samaops.facts.schedule import OPEN, STATES, Leader, Pause, Run
 from samaops.journal import lease
 from samaops.journal import ledger_tables as tables
-from samaops.journal.history import HistoryError, Journal, failures
-from samaops.journal.ledger_tables import moment, moment_or_none, text, text_or_none
+from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
+from samaops.journal.ledger_tables import moment, text, text_or_none
 from samaops.journal.owner import Owner
+from samaops.model.encoding import decode
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -164,17 +165,19 @@ class Ledger:
     def leader(self) -> Leader | None:
         """Return who leads, or led last; None when nobody ever did."""
         rows = self._states_like(lease.NAME)
-        return lease.leader_of(rows[0]) if rows else None
+        with readable():
+            return lease.leader_of(rows[0]) if rows else None
 
     def pauses(self) -> tuple[Pause, ...]:
         """Return what was said to be paused, whether or not that is over by now."""
-        return tuple(
-            Pause(
-                row["name"].removeprefix(_PAUSE), moment(row["until"]), str(row["details"].get("reason", "")),
-                str(row["details"].get("by", "")), moment(str(row["details"].get("at", row["until"]))),
-            )
-            for row in self._states_like(_PAUSE)
-        )  # fmt: skip
+        with readable():
+            return tuple(
+                Pause(
+                    row["name"].removeprefix(_PAUSE), moment(row["until"]), str(row["details"].get("reason", "")),
+                    str(row["details"].get("by", "")), moment(str(row["details"].get("at", row["until"]))),
+                )
+                for row in self._states_like(_PAUSE)
+            )  # fmt: skip
 
     def pause(self, pause: Pause) -> None:
         """Keep that a job is paused, in the place of what was said before."""
@@ -192,10 +195,11 @@ class Ledger:
 
     def known_since(self, jobs: Sequence[str], now: datetime, *, keep: bool = False) -> dict[str, datetime]:
         """Return since when each job is known here; with ``keep``, one that is new is known since now."""
-        known = {
-            row["name"].removeprefix(_JOB): moment(str(row["details"].get("since", row["until"])))
-            for row in self._states_like(_JOB)
-        }
+        with readable():
+            known = {
+                row["name"].removeprefix(_JOB): moment(str(row["details"].get("since", row["until"])))
+                for row in self._states_like(_JOB)
+            }
         for job in jobs if keep else ():
             if job not in known:
                 self._put(_JOB + job, now, {"since": text(now)})
@@ -245,10 +249,11 @@ class Ledger:
     def _rows(self, query: Any, table: str) -> Sequence[Any]:
         """Run a query; a ledger that does not exist yet has no rows, and is not made by who only looks."""
         if self._is_made:
-            with failures(), self._journal.engine().connect() as connection:
+            with failures(), readable(), self._journal.engine().connect() as connection:
                 return connection.execute(query).all()
         try:
-            return self._journal.rows_of(query, table)
+            with readable():  # columns of JSON are read here
+                return self._journal.rows_of(query, table)
         except UnavailableError as error:
             raise HistoryError(error.message, error.hint) from error
 
@@ -265,8 +270,10 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _run(row: Any) -> Run:
-    return Run(
-        row.job, moment(row.planned_at), row.state, row.number, row.trigger, moment_or_none(row.started_at),
-        moment_or_none(row.ended_at), row.reason, row.exit_code, row.log, row.host, row.pid, row.process_start,
-        row.epoch, row.count, moment_or_none(row.until),
-    )  # fmt: skip
+    """Return a row as it was written. Raises HistoryError where others have put another kind of value into it."""
+    with readable(row.number):
+        run: Run = decode({name: getattr(row, name) for name in Run.__struct_fields__}, Run)
+        if run.state not in STATES:
+            raise ValueError(f"state = {run.state[:40]!r}")
+        require_moments(run.planned_at, run.started_at, run.ended_at, run.until)
+        return run

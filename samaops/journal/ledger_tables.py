@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 from functools import cache
 from typing import TYPE_CHECKING
 
+from samaops.journal.history import require_moments
+
 if TYPE_CHECKING:
     from sqlalchemy import Table
 
@@ -70,10 +72,7 @@ def text_or_none(moment: datetime | None) -> str | None:
 
 
 def moment(text: str) -> datetime:
-    """Return the moment of a column."""
-    return datetime.fromisoformat(text)
-
-
-def moment_or_none(text: str | None) -> datetime | None:
-    """Return it likewise; None where there is none."""
-    return None if text is None else moment(text)
+    """Return the moment of a column. Raises ValueError for one that no zone's calendar has."""
+    read = datetime.fromisoformat(text)
+    require_moments(read)
+    return read

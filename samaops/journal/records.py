@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from samaops.errors import UnavailableError
-from samaops.journal.history import HistoryError, Journal, failures
+from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
+from samaops.model.encoding import keyed
 
 if TYPE_CHECKING:
     from sqlalchemy import Table
@@ -47,7 +48,7 @@ class Records:
         chosen = select(table).where(table.c.site == self._site, table.c.kind == self._kind)
         with failures(), self._journal.engine().connect() as connection:
             rows = connection.execute(chosen.order_by(table.c.number.desc()).limit(count)).all()
-        return tuple(Record(row.at, json.loads(row.details)) for row in rows)
+        return tuple(map(_record, rows))
 
     def between(self, since: datetime, until: datetime) -> tuple[Record, ...]:
         """Return the records of a time, the oldest first; a history that does not exist yet has none. Raises HistoryError."""
@@ -64,7 +65,7 @@ class Records:
             rows = self._journal.rows_of(chosen.order_by(table.c.number), TABLE)
         except UnavailableError as error:
             raise HistoryError(error.message, error.hint) from error
-        return tuple(Record(row.at, json.loads(row.details)) for row in rows)
+        return tuple(map(_record, rows))
 
     def add(self, details: Mapping[str, Any]) -> None:
         """Write a record, and take out those that are too old. Raises HistoryError."""
@@ -79,6 +80,12 @@ class Records:
             connection.execute(table.insert(), values)
             of_this_kind = (table.c.site == self._site, table.c.kind == self._kind)
             connection.execute(table.delete().where(*of_this_kind, table.c.at < oldest))
+
+
+def _record(row: Any) -> Record:
+    with readable(row.number):
+        require_moments(datetime.fromisoformat(row.at))
+        return Record(row.at, keyed(json.loads(row.details)))
 
 
 def _text(moment: datetime) -> str:

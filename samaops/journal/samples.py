@@ -43,6 +43,7 @@ _COMMON = 4
 COST = "samaops/cost"
 # Before a subject that a second look of its minute saw up again, which the first one had seen down.
 AGAIN = "samaops/again/"
+_NUMBERS = (int, float, type(None))
 _encode, _decode = msgspec.json.encode, msgspec.json.decode
 
 
@@ -333,21 +334,43 @@ def _pieces(row: Any) -> Iterator[Piece]:
         listed = _decode(row.seen)
         for parts in listed:
             sample = sample_of(parts)
+            if type(sample.subject) is not str or type(sample.value) not in _NUMBERS:
+                raise _unreadable(row.at)
             yield Piece(sample.subject, row.at, _ONE[sample.state], None, sample)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-        raise HistoryError(_unreadable(row.at)) from error
+    except (
+        msgspec.DecodeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        raise _unreadable(row.at) from error
 
 
 def _piece(row: Any) -> Piece:
     try:
         figures = _decode(row.figures, type=ready(Figures | None))
+        if type(row.subject) is not str:
+            raise _unreadable(row.at)
         return Piece(row.subject, row.at, tuple(_runs(row.states)), figures)
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-        raise HistoryError(_unreadable(row.at)) from error
+    except (
+        msgspec.DecodeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        raise _unreadable(row.at) from error
 
 
-def _unreadable(at: int) -> str:
-    return _("the samples of {moment} cannot be read").format(moment=f"{_moment(at):%Y-%m-%d %H:%M} UTC")
+def _unreadable(at: object) -> HistoryError:
+    try:
+        moment = f"{_moment(at):%Y-%m-%d %H:%M} UTC" if isinstance(at, int) else str(at)[:20]
+    except (ValueError, ArithmeticError, OSError):  # no calendar has it
+        moment = str(at)[:20]
+    return HistoryError(_("the samples of {moment} cannot be read").format(moment=moment))
 
 
 def _runs(text: str) -> Iterator[tuple[str, int]]:

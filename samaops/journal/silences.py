@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,7 @@ from msgspec.structs import replace
 
 from samaops.errors import UnavailableError
 from samaops.facts.telling import Seen, Silence, Trouble
-from samaops.i18n import _
-from samaops.journal.history import HistoryError, Journal, failures
+from samaops.journal.history import HistoryError, Journal, failures, readable, require_moments
 from samaops.model.encoding import decode, encode
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ class Telling:
 
         table = _silences()
         chosen = select(table).where(table.c.site == self._site).order_by(table.c.number.desc())
-        with _readable():
+        with readable():
             return tuple(_silence(row) for row in self._rows(chosen.limit(_MOST_LISTED), table.name))
 
     def next_number(self) -> int:
@@ -91,7 +89,7 @@ class Telling:
         with failures(), self._journal.engine().begin() as connection:
             row = connection.execute(table.select().where(*of_this).with_for_update()).first()
             if row is not None:
-                with _readable():
+                with readable():
                     changed = _row(change(_silence(row)))
                 connection.execute(table.update().where(*of_this), changed)
 
@@ -101,7 +99,7 @@ class Telling:
 
         table = _troubles()
         chosen = select(table).where(table.c.site == self._site).order_by(table.c.key)
-        with _readable():
+        with readable():
             return tuple(
                 decode(json.loads(row.details), Trouble, "trouble") for row in self._rows(chosen, table.name)
             )
@@ -145,15 +143,6 @@ class _Details(Struct, frozen=True):
     ended_why: str = ""
 
 
-@contextmanager
-def _readable() -> Iterator[None]:
-    """Turn what is not as we have written it into HistoryError."""
-    try:
-        yield
-    except (ValueError, TypeError, RecursionError) as error:
-        raise HistoryError(_("not readable: {reason}").format(reason=str(error)[:200])) from error
-
-
 def _ended(silence: Silence, by: str, why: str, at: datetime) -> Silence:
     is_over = silence.ended_at is not None
     return silence if is_over else replace(silence, ended_at=at, ended_by=by, ended_why=why)
@@ -170,11 +159,10 @@ def _row(silence: Silence) -> dict[str, Any]:
 
 def _silence(row: Any) -> Silence:
     details = decode(json.loads(row.details), _Details, "silence")
-    return Silence(
-        row.number, row.code, row.subject, datetime.fromisoformat(row.until), details.reason, details.by,
-        datetime.fromisoformat(row.at), details.seen,
-        datetime.fromisoformat(row.ended_at) if row.ended_at else None, details.ended_by, details.ended_why,
-    )  # fmt: skip
+    columns = {name: getattr(row, name) for name in ("number", "code", "subject", "until", "at", "ended_at")}
+    silence = decode({**columns, **encode(details)}, Silence, "silence")
+    require_moments(silence.at, silence.until, silence.ended_at)
+    return silence
 
 
 def _digest(key: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from samaops.facts.portrait import Trait
 from samaops.i18n import N_, _, joined
 from samaops.model.difference import Difference
+from samaops.model.quantities import size
 from samaops.portraits.portrait import Portrait
 from samaops.portraits.systems import LAST_MOMENT, STARTED
 
@@ -54,6 +55,23 @@ _THINGS = {
     "certificates/certificate": N_("certificate of {name}"),
     "minio/bucket": N_("bucket {name}"),
 }
+
+
+# Attributes that are plain words; what is a system's own word (version, policy, queues of a worker) stays as it is.
+_ATTRIBUTES = {
+    "memory limit": N_("memory limit"),
+    "disk free limit": N_("disk free limit"),
+    "restart policy": N_("restart policy"),
+    "log size limit": N_("log size limit"),
+    "operator policy": N_("operator policy"),
+    "compose definition": N_("compose definition"),
+    "state": N_("state"),
+    "processors": N_("processors"),
+    "memory": N_("memory"),
+    "kernel": N_("kernel"),
+}
+# Their values are bytes.
+_SIZES = ("memory limit", "disk free limit", "memory", "swap")
 
 
 def compare(before: Portrait, after: Portrait, since: datetime) -> tuple[Difference, ...]:
@@ -148,7 +166,7 @@ class _Thing:
         if self._place.split("/")[1] in _SET:
             return self._attribute("", (old or {}).get(""), (new or {}).get(""))
         values = [
-            f"{name} {trait.value}".strip()
+            f"{_attribute_words(name)} {_value(name, trait)}".strip()
             for name, trait in traits.items()
             if trait.value and not _is_digest(trait) and name != STARTED
         ]
@@ -164,9 +182,9 @@ class _Thing:
         place = f"{self._place}/{name}" if name else self._place
         title = _title(name, old, new).format(
             thing=self._words,
-            attribute=name,
-            before=_shortened(old.value) if old else "",
-            after=_shortened(new.value) if new else "",
+            attribute=_attribute_words(name),
+            before=_shortened(_value(name, old)) if old else "",
+            after=_shortened(_value(name, new)) if new else "",
         )
         at = self._moment(new.at if new else None)
         return Difference(place, self._server, title, _shown(old), _shown(new), at)
@@ -193,6 +211,15 @@ def _shown(trait: Trait | None) -> str | None:
     if trait is None:
         return None
     return _MASK if _is_digest(trait) else trait.value
+
+
+def _attribute_words(name: str) -> str:
+    return _(_ATTRIBUTES[name]) if name in _ATTRIBUTES else name
+
+
+def _value(name: str, trait: Trait) -> str:
+    """Return a value for people: bytes as they read them."""
+    return size(int(trait.value)) if name in _SIZES and trait.value.isdecimal() else trait.value
 
 
 def _shortened(text: str, most: int = 120) -> str:

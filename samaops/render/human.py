@@ -278,6 +278,7 @@ def _rest(report: Report, view: View) -> Lines:
             yield Text("")
     yield from (Text(line, no_wrap=True) for line in system_lines(report, view.symbols))
     yield from _hint_of_differences(report, view)
+    yield from _hint_of_runbooks(report, view)
     yield from _footer(report, view)
 
 
@@ -290,6 +291,16 @@ def _hint_of_differences(report: Report, view: View) -> Lines:
         time = clock(comparison.well_at, report.started_at)
         command = escape.command("samaops diagnose --since-well")
         text = command + _(": ") + _differences_since(len(comparison.differences), time)
+        yield Hanging(Text(f"{view.symbols.arrow} "), Text(text))
+
+
+def _hint_of_runbooks(report: Report, view: View) -> Lines:
+    """Say after a look at everything where the repairs are that samaops makes itself, or the letters to those who can."""
+    if report.command != "diagnose" or any(cause.sites for cause in report.causes):
+        return
+    for runbook in dict.fromkeys(cause.runbook for cause in report.causes if cause.runbook):
+        command = escape.command(f"samaops troubleshoot {runbook}")
+        text = command + _(": ") + _("its repairs, or the letter to send; each after a yes")
         yield Hanging(Text(f"{view.symbols.arrow} "), Text(text))
 
 

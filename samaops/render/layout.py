@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,15 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
+from samaops.model import spaces
 from samaops.render import escape, shell_lines
-
-# Spaces at which no line ends: those of French before a sign and inside its quotation marks, those before a unit.
-# rich would break there, even at a no-break space.
-_HOLDING = re.compile(
-    r" (?=[;:?!»%](?:\s|$))|(?<=«) |(?<=\d) (?=(?:ms|s|min|h|d|j|k[Bo]|M[Bo]|G[Bo]|T[Bo])\b)|[\u00a0\u202f]"
-)
-_GLUE = {" ": "\ue000", "\u00a0": "\ue001", "\u202f": "\ue002"}
-_UNGLUED = {ord(glue): space for space, glue in _GLUE.items()}
 
 
 class Hanging(Struct, frozen=True):
@@ -34,10 +26,10 @@ class Hanging(Struct, frozen=True):
         margin = self.indent + cell_len(self.prefix.plain)
         first = Text(" " * self.indent).append_text(self.prefix)
         body = self.body.copy()
-        body.plain = _HOLDING.sub(lambda space: _GLUE[space[0]], body.plain)
+        body.plain = spaces.held(body.plain)  # rich would break there, even at a no-break space
         for line in body.wrap(console, max(20, options.max_width - margin), overflow="fold"):
             line.rstrip()
-            line.plain = line.plain.translate(_UNGLUED)
+            line.plain = spaces.released(line.plain)
             whole = first.append_text(line)
             whole.rstrip()
             yield Text(whole.plain, spans=whole.spans, no_wrap=True, overflow="fold")

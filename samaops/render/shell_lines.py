@@ -12,6 +12,8 @@ def wrap(command: str, width: int) -> list[str]:
     """
     if len(command) <= width:
         return [command]
+    if command.startswith("# "):
+        return _comment(command, width)
     lines, line = [], ""
     for word in _words(command):
         candidate = f"{line} {word}" if line else word
@@ -20,6 +22,17 @@ def wrap(command: str, width: int) -> list[str]:
             line = f"  {word}"
         else:
             line = candidate
+    return [*lines, line]
+
+
+def _comment(text: str, width: int) -> list[str]:
+    """Return a comment in lines of which each is one: no ``\\`` carries it on, and the rest of it would be run."""
+    lines, line = [], "#"
+    for word in text.split(" ")[1:]:
+        if line != "#" and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = "#"
+        line = f"{line} {word}"
     return [*lines, line]
 
 

@@ -160,14 +160,22 @@ def unexplained(report: Report) -> str:
         return _only_unknown(title, others)
     if not others:
         return _("{title}; no known cause explains it").format(title=title)
-    text = _("{title} (and {count} more); no known cause explains them")
+    text = ngettext(
+        "{title} (and {count} more); no known cause explains them",
+        "{title} (and {count} more); no known cause explains them",
+        others,
+    )
     return text.format(title=title, count=others)
 
 
 def _only_unknown(title: str, others: int) -> str:
     if not others:
         return _("What could be looked at is well; unknown: {title}").format(title=title)
-    text = _("What could be looked at is well; unknown: {title} (and {count} more)")
+    text = ngettext(
+        "What could be looked at is well; unknown: {title} (and {count} more)",
+        "What could be looked at is well; unknown: {title} (and {count} more)",
+        others,
+    )
     return text.format(title=title, count=others)
 
 

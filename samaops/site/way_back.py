@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from enum import Enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from samaops.facts.release import Migration, Recorded
+from samaops.facts.release import Migration, Recorded, applied
 from samaops.i18n import _, joined
+from samaops.site.commands import typed
 from samaops.site.releases import Releases
 
 
@@ -117,20 +119,31 @@ def _by_schema(releases: Releases, target: str, seconds: float) -> WayBack:
         text = _("no revisions were found in the image of {release} at {place}")
         words = text.format(release=name, place=rules.migrations)
         return WayBack(Verdict.UNKNOWN, words, target, live, seconds=seconds)
-    newer = tuple(revision for revision in live if revision not in recorded.revisions)
+    way = WayBack(Verdict.UNKNOWN, "", target, live, seconds=seconds)
+    if overlaps := _overlap(releases, live):
+        text = _("{table} contradicts itself: of its revisions {live} {names} comes before another")
+        words = text.format(table=schema.table, live=joined(live), names=joined(overlaps))
+        return _with(way, Verdict.UNKNOWN, words)
+    return _by_revisions(releases, way, recorded)
+
+
+def _by_revisions(releases: Releases, way: WayBack, recorded: Recorded) -> WayBack:
+    """Return the way to a release whose revisions are known, from where the database is."""
+    name = releases.title(way.target)
+    newer = tuple(revision for revision in way.live if revision not in recorded.revisions)
     if not newer:
-        return _within(recorded, WayBack(Verdict.CODE_ONLY, "", target, live, seconds=seconds), name)
+        return _within(recorded, way, name)
     between, unknown = _between(releases, newer, recorded.revisions)
     words = _("the database is at {live}, which {release} (at {head}) does not know").format(
         live=joined(newer), release=name, head=joined(sorted(recorded.heads))
     )
-    way = WayBack(Verdict.CODE_ONLY, words, target, live, tuple(m.revision for m in between), seconds=seconds)
-    return _across(releases, way, between, unknown)
+    way = replace(way, reason=words, between=tuple(migration.revision for migration in between))
+    return _across(releases, way, between, unknown, recorded)
 
 
 def _within(recorded: Recorded, way: WayBack, name: str) -> WayBack:
     """Return the way to a release that knows the database's revision."""
-    if set(way.live) == recorded.heads:
+    if recorded.runs_with(way.live):
         text = _("the database is at {live}, as {release} wants it")
         return _with(way, Verdict.CODE_ONLY, text.format(live=joined(way.live), release=name))
     text = _(
@@ -141,32 +154,40 @@ def _within(recorded: Recorded, way: WayBack, name: str) -> WayBack:
 
 
 def _across(
-    releases: Releases, way: WayBack, between: tuple[Migration, ...], unknown: tuple[str, ...]
+    releases: Releases,
+    way: WayBack,
+    between: tuple[Migration, ...],
+    unknown: tuple[str, ...],
+    recorded: Recorded,
 ) -> WayBack:
     """Return the way to a release that does not know the database's revision."""
     rules = releases.site.settings.release
+    elsewhere = "" if unknown else _elsewhere(releases, way, between, recorded)
     intolerable = [
         migration
         for migration in between
         if migration.revision not in rules.compatible
         and not (rules.tolerates_additions and migration.adds_only)
     ]
-    if not unknown and not intolerable:
+    if not unknown and not intolerable and not _lacking(releases, way, recorded):
         text = _("{reason}; it runs with it, as the configuration says: the database stays as it is")
         return _with(way, Verdict.CODE_ONLY, text.format(reason=way.reason))
     one_way = [migration.revision for migration in between if not migration.has_downgrade]
-    if not unknown and not one_way:
+    if not unknown and not one_way and not elsewhere:
         loses = tuple(
             _("what was written into what {revision} brought").format(revision=migration.revision)
             for migration in between
         )
         return _with(way, Verdict.NEEDS_DOWNGRADE, way.reason, loses)
     if unknown and not all(releases.recorded(image) for image in releases.running):
-        text = _("{reason}; the running release is not recorded: samaops release record")
-        return _with(way, Verdict.UNKNOWN, text.format(reason=way.reason))
+        text = _("{reason}; the running release is not recorded: {command}")
+        command = typed(releases.site, "release record")
+        return _with(way, Verdict.UNKNOWN, text.format(reason=way.reason, command=command))
     if unknown:
         text = _("{reason}; {revisions} is in no recorded release, so there is no known way down")
         reason = text.format(reason=way.reason, revisions=joined(unknown))
+    elif elsewhere:
+        reason = f"{way.reason}; {elsewhere}"
     else:
         text = _("{reason}; there is no way down from {revisions}")
         reason = text.format(reason=way.reason, revisions=joined(one_way))
@@ -174,6 +195,48 @@ def _across(
         text = _("{reason}; and there is no backup")
         return _with(way, Verdict.IMPOSSIBLE, text.format(reason=reason))
     return _with(way, Verdict.NEEDS_RESTORE, reason, (_("everything written since the backup"),))
+
+
+def _lacking(releases: Releases, way: WayBack, recorded: Recorded) -> tuple[str, ...]:
+    """Return the heads of a release at which the database is not, nor beyond them."""
+    return tuple(sorted(recorded.heads - applied(way.live, _known(releases))))
+
+
+def _elsewhere(releases: Releases, way: WayBack, between: tuple[Migration, ...], recorded: Recorded) -> str:
+    """Return why the tool's way down does not end where a release wants the database; "" where it does.
+
+    It goes down one line of revisions, from one row of the table to one head.
+    """
+    if lacking := _lacking(releases, way, recorded):
+        text = _("it wants it at {heads}, of another branch, where the database never was")
+        return text.format(heads=joined(lacking))
+    if len(way.live) > 1 or len(recorded.heads) > 1:
+        text = _("with several heads ({live} to {heads}) samaops has no downgrade written")
+        return text.format(live=joined(way.live), heads=joined(sorted(recorded.heads)))
+    joining = sorted(migration.revision for migration in between if len(migration.before) != 1)
+    if joining:
+        text = _("{revisions} joins branches, or begins one: samaops has no downgrade written")
+        return text.format(revisions=joined(joining))
+    return ""
+
+
+def _overlap(releases: Releases, live: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the database's revisions that come before another of them in its line: Alembic writes no such table."""
+    lines = {name: replace(each, depends_on=()) for name, each in _known(releases).items()}
+    return tuple(
+        revision
+        for revision in live
+        if any(revision in applied((other,), lines) for other in live if other != revision)
+    )
+
+
+def _known(releases: Releases) -> dict[str, Migration]:
+    """Return all revisions of recorded releases by their names."""
+    return {
+        migration.revision: migration
+        for entry in releases.entries().values()
+        for migration in entry.recorded.migrations or ()
+    }
 
 
 def _with(way: WayBack, verdict: Verdict, reason: str, loses: tuple[str, ...] = ()) -> WayBack:
@@ -184,11 +247,7 @@ def _between(
     releases: Releases, newer: Iterable[str], known: frozenset[str]
 ) -> tuple[tuple[Migration, ...], tuple[str, ...]]:
     """Return the migrations from the database's revisions down to what a release knows, and those nobody has recorded."""
-    recorded = {
-        migration.revision: migration
-        for entry in releases.entries().values()
-        for migration in entry.recorded.migrations or ()
-    }
+    recorded = _known(releases)
     between: dict[str, Migration] = {}
     unknown: list[str] = []
     waiting = list(newer)
@@ -201,5 +260,5 @@ def _between(
             unknown.append(revision)
             continue
         between[revision] = migration
-        waiting += migration.parents
+        waiting += migration.before
     return tuple(between.values()), tuple(unknown)

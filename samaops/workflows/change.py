@@ -28,7 +28,7 @@ from samaops.model.plan import Action, ActionStatus, LeftOut, Operation, Outcome
 from samaops.model.report import Footprint, Report, ReportError
 from samaops.model.status import Status
 from samaops.site import redaction
-from samaops.site.commands import samaops, typed
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import diagnose, exclusion
 
@@ -281,8 +281,8 @@ def _action(site: Site, step: Step, status: ActionStatus, change: str | None) ->
         title=step.title,
         risk=step.risk,
         status=status,
-        commands=_typed(site, step.operation),
-        undo=_typed(site, step.undo) if step.undo else (),
+        commands=operations.lines(step.operation, site),
+        undo=operations.lines(step.undo, site) if step.undo else (),
         journal=change,
         server=step.operation.server,
         conditions=tuple(condition.text for condition in (*step.needs, *step.before)),
@@ -290,17 +290,6 @@ def _action(site: Site, step: Step, status: ActionStatus, change: str | None) ->
         no_undo=step.no_undo,
         destroys=step.destroys,
         undo_restores=_restored(step),
-    )
-
-
-def _typed(site: Site, operation: Operation) -> tuple[str, ...]:
-    """Return the commands of an operation; those of samaops itself are for this site."""
-    own = "samaops "
-    return tuple(
-        samaops(site, line.removeprefix(own))
-        if line.startswith(own) and not line.startswith(f"{own}-")
-        else line
-        for line in operations.lines(operation, site)
     )
 
 

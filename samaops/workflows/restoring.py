@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 
 from msgspec.structs import replace
 
 from samaops.changes import verbs
-from samaops.changes.restoring import drill, recovery, replaced
+from samaops.changes.restoring import drill, recovery, replaced, table
 from samaops.changes.restoring.work import configured
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
@@ -23,6 +24,7 @@ from samaops.model.plan import Plan
 from samaops.model.quantities import moment, size
 from samaops.model.table import Column, Table
 from samaops.site.commands import typed
+from samaops.site.shell_words import operands, quoted
 from samaops.site.site import Site
 from samaops.workflows import change, lists
 from samaops.workflows.database import look as looks
@@ -45,13 +47,16 @@ def plan(
     verb = verbs.find(name)
     verb.codes(site, arguments)  # what names nothing is refused before anything is opened
     with shells.kept():
-        seen = _seen(site, name, wanted, is_physical=recovery.TO in arguments)
+        is_physical = recovery.TO in arguments or (name == table.NAME and not wanted)
+        seen = _seen(site, name, arguments, wanted, is_physical=is_physical)
         server = configured(site).server
         observed = Observation("restore", f"restore/{server}", server, RestoringFacts.__name__, seen)
         return change.prepare_verb(site, verb, arguments, recalled=(observed, *recalled))
 
 
-def _seen(site: Site, name: str, wanted: str, *, is_physical: bool) -> RestoringFacts:
+def _seen(
+    site: Site, name: str, arguments: tuple[str, ...], wanted: str, *, is_physical: bool
+) -> RestoringFacts:
     try:
         with workshop(site) as at:
             seen = look.look(at.server)
@@ -59,19 +64,33 @@ def _seen(site: Site, name: str, wanted: str, *, is_physical: bool) -> Restoring
             if is_physical or is_trial:
                 seen = look.with_survey(at.server, at.store, seen)
             if wanted and not (is_trial and recovery.physical_run(seen, wanted)):
-                of, manifest = _source(site, at, wanted)
+                of, manifest = _source(site, at, wanted, _of_moment(name, arguments))
                 seen = replace(seen, source=of, manifest=manifest)
             if seen.database(configured(site).database) is not None and name != drill.NAME:
-                seen = _with_live(site, at, seen, counts=bool(wanted))
+                seen = _with_live(site, at, seen, counts=bool(wanted) or name == table.NAME)
             return seen
     except ClientError as error:
         text = _("Could not look at the database's server: {reason}")
         raise UnavailableError(text.format(reason=error.message), typed(site, "diagnose")) from error
 
 
-def _source(site: Site, at: Workshop, wanted: str) -> tuple[object, object]:
+def _of_moment(name: str, arguments: tuple[str, ...]) -> str:
+    """Return what is typed to have the same as of a moment, "" where that cannot be had."""
+    if name != table.NAME:
+        return "restore db"
+    relation, rename, _wanted, *where = arguments
+    condition = f" --where {quoted(where[0])}" if where and where[0] else ""
+    return f"{name} {operands(relation)} --as {quoted(rename)}{condition}"
+
+
+def _source(site: Site, at: Workshop, wanted: str, of_moment: str) -> tuple[object, object]:
     try:
         return at.source(wanted)
+    except look.OfMomentsError as error:
+        text = _("Nothing is restored: {reason}")
+        when = error.moment or datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S+00")
+        command = typed(site, f"{of_moment} {recovery.TO} {quoted(when)}")
+        raise RefusedError(text.format(reason=error.message), hint=command) from error
     except ClientError as error:
         if error.kind not in _REFUSALS and error.stage != "list":
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import gzip
 import os
 import shutil
 import subprocess
@@ -14,11 +15,19 @@ import pytest
 
 from samaops.changes.backup.copy import COPY, Copying
 from samaops.changes.backup.prune import REMOVE, Removing
+from samaops.changes.objects.expiring import EXPIRE, Expiring
 from samaops.changes.run import backup_copy, backup_keep
+from samaops.changes.run.objects import expiring as object_expire
+from samaops.clients import object_store
 from samaops.clients.backup_store import MANIFEST, Store
 from samaops.clients.errors import ClientError
+from samaops.clients.shell import program as program_of
+from samaops.collect import engine
+from samaops.collect.registry import collectors_of
 from samaops.config.settings import Settings
 from samaops.facts.backup_run import DUMP
+from samaops.facts.objects import ELSEWHERE, WHOLE, Kept, ObjectRun, ObjectsElsewhere
+from samaops.facts.selection import Selection
 from samaops.model.plan import Operation, Outcome
 from samaops.site.site import Site
 from tests.service.made_backups import local_store, make_of_files
@@ -271,6 +280,87 @@ def test_a_removal_of_a_copy_that_was_killed_is_ended_by_the_next(site: Site, tm
     (there / "20261128T010000Z-0001").rename(there / "20261128T010000Z-0001.expired")
     assert removed(site).is_ok
     assert {path.name for path in there.iterdir()} == {"objects"}
+
+
+def as_of(site: Site, run: str, *names: str, day: str = "2026-01-01") -> None:
+    """Write the list and the row of a run of the objects, as a copy would have."""
+    assert site.settings.backup is not None
+    assert site.settings.backup.objects is not None
+    home = Path(site.settings.backup.objects.directory)
+    kept = (
+        Kept("avatars", name, 1, "e", "m", f"sum of {name}", is_odd=name.startswith("odd")) for name in names
+    )
+    for file, content in (
+        (f"objects/{run}.jsonl.gz", gzip.compress(b"".join(msgspec.json.encode(each) + b"\n" for each in kept))),
+        (f"runs/{run}.json", msgspec.json.encode(ObjectRun(run, "copies", WHOLE, f"{day}T01:00:00+00:00"))),
+    ):  # fmt: skip
+        (home / file).parent.mkdir(exist_ok=True)
+        (home / file).write_bytes(content)
+
+
+def lying(directory: Path) -> set[str]:
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+def expire_there(site: Site, *runs: str) -> Outcome:
+    of = Expiring(runs, "other")
+    return object_expire.expire(Operation(EXPIRE, msgspec.to_builtins(of), "other", 60.0), site)
+
+
+def test_objects_there_go_when_no_list_that_is_kept_names_them(site: Site, tmp_path: Path) -> None:
+    home, there = tmp_path / "minio", tmp_path / "there/copies/objects"
+    shutil.rmtree(home)
+    for file in ("current/avatars/a", "current/avatars/gone", "current/avatars/uploaded", "odd/sum of odd 1",
+                 "odd/sum of odd 2", "generations/2/avatars/a", "generations/3/avatars/a"):  # fmt: skip
+        (home / file).parent.mkdir(parents=True, exist_ok=True)
+        (home / file).write_bytes(file.encode())
+    as_of(site, "1", "a", "gone", "odd 1")  # its "a" is the one that run 2 replaced
+    as_of(site, "2", "a", "odd 2")
+    as_of(site, "3", "a", "odd 2")
+    copy(site, "other")
+    as_of(site, "4", "a", "uploaded")  # here alone: the copy was cut off before its list
+    before = lying(home)
+    assert "3 files" in expire_there(site, "1").output
+    assert lying(there) == {
+        "current/avatars/a", "current/avatars/uploaded", "odd/sum of odd 2", "generations/3/avatars/a",
+        "objects/2.jsonl.gz", "objects/3.jsonl.gz", "runs/2.json", "runs/3.json",
+    }  # fmt: skip
+    assert lying(home) == before
+
+
+def test_a_damaged_list_there_lets_nothing_of_it_go(site: Site, tmp_path: Path) -> None:
+    as_of(site, "1", "a b")
+    as_of(site, "2", "a b")
+    copy(site, "other")
+    there = tmp_path / "there/copies/objects"
+    (there / "objects/2.jsonl.gz").write_bytes(gzip.compress(b'{"bucket":'))
+    with pytest.raises(ClientError, match="damaged"):
+        expire_there(site, "1")
+    assert {"current/avatars/a b", "generations/1/avatars/a b"} <= lying(there)
+
+
+def test_what_lies_there_is_looked_at_without_rclone(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_of(site, "1", "a b")
+    copy(site, "other")
+    collector = next(each for each in collectors_of("backup", site) if each.facts_type is ObjectsElsewhere)
+    assert not collector.is_wanted(Selection())
+    assert collector.is_wanted(Selection(only=(ELSEWHERE,)))
+    path = tmp_path / "programs"
+    path.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if program.name != "rclone":
+            (path / program.name).symlink_to(program)
+    monkeypatch.setattr(object_store, "program", lambda file: f"PATH={path}; " + program_of(file))
+    (observed,) = engine.observe([collector], site, Selection(only=(ELSEWHERE,)), 10.0).observations
+    assert observed.failure is None
+    assert isinstance(observed.facts, ObjectsElsewhere)
+    assert [run.id for run in observed.facts.copied.runs] == ["1"]
+    assert observed.facts.backups == ("20261128T010000Z-0001",)
+    assert not observed.facts.copied.is_busy
+    as_of(site, "2", "a b")
+    assert expire_there(site, "1").is_ok
 
 
 def restic(site: Site, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

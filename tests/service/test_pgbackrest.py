@@ -238,6 +238,14 @@ def test_a_row_that_was_deleted_at_a_known_moment_is_back_and_so_is_the_way_back
     # It is the beginning of a restore, and not the backup of this night.
     verified(physical.restored("restore undo"))
     assert server.run("SELECT count(*) FROM kept") == [(0,)]
+    with pytest.raises(RefusedError, match="is restored as of a moment") as refused:
+        physical.restored("restore table", "kept", "kept_then", "latest", wanted="latest")
+    assert refused.value.hint.startswith("samaops restore table kept --as kept_then --to '20")
+    then = moment.isoformat(sep=" ")
+    verified(physical.restored("restore table", "kept", "kept_then", "", "id = 1", then))
+    assert server.run("SELECT id, name FROM kept_then") == [(1, "precious")]
+    assert physical.left() == []
+    server.run("DROP TABLE kept_then")
     # After this moment nobody commits anything: a recovery to it would not end, if nobody did.
     ((quiet,),) = server.run("SELECT clock_timestamp()")
     plan = restoring.plan(physical.site(), "restore db", (recovery.TO, quiet.isoformat(sep=" ")))

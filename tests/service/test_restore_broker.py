@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import getpass
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import amqp
 import pytest
 
 from samaops.clients.rabbitmq import ManagementApi
@@ -15,8 +17,9 @@ from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.backup_run import Part
 from samaops.model.plan import Plan
+from samaops.model.report import Report
 from samaops.site.site import Site
-from samaops.workflows import change, restoring_broker
+from samaops.workflows import change, history, restoring_broker
 from tests.service.made_backups import make_of_files
 from tests.service.rabbitmq_server import Broker
 
@@ -124,6 +127,111 @@ def test_what_is_missing_comes_back_as_it_was_and_the_rest_stays(filled: Broker,
         assert before["users"][0]["password_hash"].encode() not in journaled
     finally:
         filled.request("DELETE", "policies/%2F/of_today")
+
+
+def take_back(site: Site, report: Report) -> Report:
+    return change.apply(site, history.undo(site, str(report.actions[0].journal)), 10.0)
+
+
+def there(broker: Broker) -> set[str]:
+    """Return which of what was restored the broker has."""
+    found = broker.request("GET", "definitions").json()
+    names = {_name(row) for kind in ("users", "policies", "exchanges", "queues") for row in found[kind]}
+    bound = {f"{row['source']} -> {row['destination']}" for row in found["bindings"]}
+    rights = {f"rights of {row['user']}" for row in found["permissions"]}
+    return {each for each in names | bound | rights if "restored" in each}
+
+
+ALL = {
+    QUEUE,
+    EXCHANGE,
+    f"{EXCHANGE} -> {QUEUE}",
+    "restored_user",
+    "rights of restored_user",
+    "restored_policy",
+}
+
+
+def test_undo_removes_exactly_what_was_made_while_nobody_uses_it(filled: Broker, tmp_path: Path) -> None:
+    site = backed_up(filled, tmp_path)
+    _remove(filled)
+    plan = restoring_broker.plan(site, "latest")
+    set_policy(filled, "restored_policy", "^restored")  # somebody makes the same one between look and change
+    report = change.apply(site, plan, 10.0)
+    assert not report.errors, report.errors
+    assert there(filled) == ALL
+    assert not take_back(site, report).errors
+    assert there(filled) == {"restored_policy"}, "that is not what samaops has made"
+
+
+def test_undo_leaves_all_as_it_is_where_something_would_be_lost(filled: Broker, tmp_path: Path) -> None:
+    site = backed_up(filled, tmp_path)
+    _remove(filled)
+    report = change.apply(site, restoring_broker.plan(site, "latest"), 10.0)
+    filled.publish(QUEUE)
+    refused = take_back(site, report)
+    assert any("restored_queue: messages are in it" in error.message for error in refused.errors), (
+        refused.errors
+    )
+    assert there(filled) == ALL, "the binding that was taken away before is there again"
+    filled.request("DELETE", f"queues/%2F/{QUEUE}/contents")
+    set_policy(filled, "restored_policy", "^changed since")
+    refused = take_back(site, report)
+    assert any("restored_policy: it was changed since" in error.message for error in refused.errors), (
+        refused.errors
+    )
+    assert there(filled) == ALL
+    assert filled.request("GET", "policies/%2F/restored_policy").json()["pattern"] == "^changed since"
+    set_policy(filled, "restored_policy", "^restored")
+    filled.request("PUT", f"queues/%2F/{OTHER}", {"durable": True})
+    filled.request("POST", f"bindings/%2F/e/{EXCHANGE}/q/{OTHER}", {"routing_key": "of today"})
+    refused = take_back(site, report)
+    assert any(f"{EXCHANGE}: something is bound to it" in error.message for error in refused.errors), (
+        refused.errors
+    )
+    assert there(filled) >= ALL
+
+
+def test_undo_leaves_a_virtual_host_and_a_user_that_somebody_uses(filled: Broker, tmp_path: Path) -> None:
+    rights = {"configure": ".*", "write": ".*", "read": ".*"}
+    filled.request("PUT", "vhosts/restored_vhost", {})
+    filled.request("PUT", "permissions/restored_vhost/restored_user", rights)
+    site = backed_up(filled, tmp_path)
+    _remove(filled)
+    filled.request("DELETE", "vhosts/restored_vhost")
+    try:
+        report = change.apply(
+            site, restoring_broker.plan(site, "latest", ("vhosts", "users", "permissions")), 10.0
+        )
+        assert not report.errors, report.errors
+        who = {"userid": "restored_user", "password": "secret", "virtual_host": "restored_vhost"}
+        with amqp.Connection(f"127.0.0.1:{filled.port}", **who):
+            await_connection(filled, "restored_user")
+            refused = take_back(site, report)
+            assert any("restored_user has 1 connection" in error.message for error in refused.errors), (
+                refused.errors
+            )
+        await_connection(filled, "restored_user", is_there=False)
+        filled.request("PUT", "queues/restored_vhost/of_today", {"durable": False})
+        refused = take_back(site, report)
+        assert any("would go with it: of_today" in error.message for error in refused.errors), refused.errors
+        assert {"restored_user", "rights of restored_user"} <= there(filled), "they are there again"
+        filled.request("DELETE", "queues/restored_vhost/of_today")
+        done = take_back(site, report)
+        assert not done.errors, done.errors
+        assert there(filled) == set()
+        assert "restored_vhost" not in {_name(row) for row in filled.request("GET", "vhosts").json()}
+    finally:
+        if "restored_vhost" in {_name(row) for row in filled.request("GET", "vhosts").json()}:
+            filled.request("DELETE", "vhosts/restored_vhost")
+
+
+def await_connection(broker: Broker, user: str, *, is_there: bool = True) -> None:
+    """Wait until the management API shows a user's connection, or does no more."""
+    ends_at = time.monotonic() + 20
+    while is_there != any(row.get("user") == user for row in broker.request("GET", "connections").json()):
+        assert time.monotonic() < ends_at, f"{user}: {is_there}"
+        time.sleep(0.1)
 
 
 def test_some_kinds_alone_and_what_is_otherwise_is_named_and_left(filled: Broker, tmp_path: Path) -> None:

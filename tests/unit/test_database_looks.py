@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from samaops.errors import RefusedError
+from samaops.site.site import Site
 from samaops.workflows.database import bloat, explain, indexes, size, slow
 from samaops.workflows.database.forecast import DAY, full_in, growth
 from samaops.workflows.database.kept import Earlier
 from samaops.workflows.database.width import ColumnWidth, btree_pages, table_pages
+from tests.unit.changes.test_plans import SETTINGS
 
 GB = 1024.0**3
 
@@ -225,3 +227,29 @@ def test_entries_that_were_thrown_out_meanwhile_are_a_warning() -> None:
     assert "2 times" in warning
     assert "pg_stat_statements.max (5000)" in warning
     assert not list(slow.warnings(_counted(evictions=3), _counted(evictions=3)))
+
+
+@pytest.mark.parametrize(
+    ("query", "has_plan"),
+    [
+        ("SELECT 1", True),
+        ("-- orders\nselect 1", True),
+        ("-- … SELECT 1", True),
+        ("/* a\nb */ WITH x AS (SELECT 1) SELECT 1", True),
+        ("-- select 1\nVACUUM", False),
+        ("-- …", False),
+        ("COMMIT", False),
+    ],
+)
+def test_a_statement_that_begins_with_a_comment_has_its_plan(query: str, has_plan: bool) -> None:
+    row = {"database": "d", "query": query, "queryid": "7", "share_percent": 90.0}
+    commands = slow._commands(Site(SETTINGS), [row], "d")
+    assert bool(commands) is has_plan
+
+
+def test_what_takes_next_to_nothing_is_not_proposed() -> None:
+    rows = [
+        {"database": "d", "query": "SELECT 1", "queryid": str(place), "share_percent": share}
+        for place, share in enumerate((99.0, 0.4))
+    ]
+    assert len(slow._commands(Site(SETTINGS), rows, "d")) == 1

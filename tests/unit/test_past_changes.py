@@ -307,6 +307,11 @@ TYPED = [
         ("orders", "orders_then", "latest", "id < 7"),
         "restore table orders --as orders_then --from latest --where 'id < 7'",
     ),
+    (
+        "restore table",
+        ("orders", "orders_then", "", "", "2026-11-28 14:30:00+00:00"),
+        "restore table orders --as orders_then --to '2026-11-28 14:30:00+00:00'",
+    ),
     ("db cancel", ("4711",), "db cancel 4711"),
     ("db terminate", ("--idle-in-transaction", "300"), "db terminate --idle-in-transaction 300"),
     ("db checkpoint", (), "db checkpoint"),

@@ -134,3 +134,11 @@ def test_the_task_is_the_one_in_which_the_worker_has_been_longest() -> None:
     cause = cause_of("celery/worker2", stuck.key)
     assert names(cause, findings=(stuck,))["task"] == "long"
     assert "task" not in names(cause_of("celery/worker1"), findings=(stuck,))
+
+
+def test_what_was_seen_fits_the_lines_of_a_mail() -> None:
+    long = "12 sessions of 12\nrun one and the same statement; " + "SELECT count(*) FROM sessions " * 6
+    report = Report(command="x", started_at=TAKEN_AT, duration_ms=1)
+    lines = fix_names.evidence(replace(cause_of("x/y"), speaks_for=(long,)), report).splitlines()
+    assert max(map(len, lines)) <= 76
+    assert all(line.startswith(("- ", "  ")) for line in lines)

@@ -52,11 +52,12 @@ def places(backup: Backup, name: str = "") -> tuple[BackupCopy, ...]:
 
 def removable(backup: Backup, run: Run) -> tuple[BackupCopy, ...]:
     """Return the places from which a copy goes when its backup expires; restic's are only added to."""
-    return tuple(
-        place
-        for place in backup.copies
-        if place.name in run.copies and place.kind == "server" and not place.keep_expired
-    )
+    return tuple(place for place in emptied_too(backup) if place.name in run.copies)
+
+
+def emptied_too(backup: Backup) -> tuple[BackupCopy, ...]:
+    """Return the places from which goes what has expired here."""
+    return tuple(place for place in backup.copies if place.kind == "server" and not place.keep_expired)
 
 
 def words(arguments: Iterable[str]) -> tuple[str, str]:
@@ -73,7 +74,7 @@ def words(arguments: Iterable[str]) -> tuple[str, str]:
 
 def directory_at(place: BackupCopy, site: str) -> str:
     """Return where a site's copies are on the server of a place."""
-    return f"{place.directory.rstrip('/')}/{site}"
+    return place.directory_of(site)
 
 
 def where(place: BackupCopy) -> str:

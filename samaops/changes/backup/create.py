@@ -23,6 +23,7 @@ from samaops.facts.observation import Snapshot
 from samaops.i18n import _
 from samaops.model.plan import Operation, Plan, Risk, Step
 from samaops.model.quantities import duration, size
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 CREATE = "backup.create"
@@ -105,14 +106,16 @@ def plan_create(snapshot: Snapshot, site: Site) -> Plan:
         operation(wanted, backup.server, backup.timeout),
         before=(),
         after=(),
-        no_undo=_("nothing that anybody uses is changed by it; samaops backup prune removes it in its time"),
+        no_undo=_("nothing that anybody uses is changed by it; it goes in its time: {command}").format(
+            command=typed(site, "backup prune")
+        ),
         servers=(backup.server,),
         about=f"backup/{site.name}",
     )
     notes = (
         *_expected(last, seconds, expected, is_first=last is None and choice is None),
         *_notes(site, backup, dead),
-        *(_of_dump(backup) if choice is None else _of_physical(choice)),
+        *(_of_dump(backup) if choice is None else _of_physical(site, choice)),
     )
     return replace(plan("backup create", (), title, site), steps=(step,), notes=notes)
 
@@ -206,12 +209,13 @@ def _notes(site: Site, backup: Backup, dead: tuple[str, ...]) -> Iterator[str]:
         yield _("The objects of MinIO are not among it: [backup.objects] is not configured")
 
 
-def _of_physical(choice: physical.Choice) -> Iterator[str]:
+def _of_physical(site: Site, choice: physical.Choice) -> Iterator[str]:
     text = _("Its kind is {kind}: {reason}")
     yield text.format(kind=choice.kind, reason=choice.reason)
-    yield _(
-        "It is proved by samaops backup verify, which reads all of the repository, or by a drill; nothing expires by it"
+    text = _(
+        "It is proved by {command}, which reads all of the repository, or by a drill; nothing expires by it"
     )
+    yield text.format(command=typed(site, "backup verify"))
 
 
 def _of_dump(backup: Backup) -> Iterator[str]:

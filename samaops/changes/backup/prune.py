@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from samaops.changes.backup.copy import removable
+from samaops.changes.backup.copy import emptied_too, removable
 from samaops.changes.backup.physical import FULL, stanza_in
 from samaops.changes.backup.work import AS_SEEN, CATALOGUE, IS_THERE, mark, plan, section, survey_in
 from samaops.changes.objects import expiring
 from samaops.changes.objects.restoring import RUNS
 from samaops.changes.verbs import verb
 from samaops.facts.backup_run import PGBACKREST, WHOLE, Run, Survey
+from samaops.facts.objects import ELSEWHERE
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import size
 from samaops.site.backup_policy import DAY_SECONDS, decide, is_damaged, is_proved, rules_of
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 REMOVE = "backup.remove"
@@ -41,7 +45,9 @@ class Removing(Struct, frozen=True):
 
 def _looks(site: Site) -> tuple[str, ...]:
     backup = section(site)
-    return (*CATALOGUE, *(RUNS if backup.objects is not None and site.settings.minio is not None else ()))
+    if backup.objects is None or site.settings.minio is None:
+        return CATALOGUE
+    return (*CATALOGUE, *RUNS, *((ELSEWHERE,) if backup.copies else ()))
 
 
 @verb("backup prune", looks=_looks)
@@ -52,8 +58,12 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
     """
     backup, survey = section(site), survey_in(snapshot)
     decision = decide(survey.runs, survey.epoch, rules_of(backup))
-    steps = tuple(_step(run, site, survey) for run in decision.expired[:MOST_STEPS])
-    objects = () if decision.held else _objects(snapshot, site, frozenset(decision.kept), survey.epoch)
+    going = decision.expired[:MOST_STEPS]
+    steps = tuple(_step(run, site, survey) for run in going)
+    objects = () if decision.held else (
+        *_objects(snapshot, site, frozenset(decision.kept), survey.epoch),
+        *_objects_elsewhere(snapshot, site, survey, going),
+    )  # fmt: skip
     title = ngettext(
         "Remove {count} backup that has expired", "Remove {count} backups that have expired", len(steps)
     )
@@ -72,15 +82,31 @@ def plan_prune(snapshot: Snapshot, site: Site) -> Plan:
     if staying := _staying(decision.expired, site):
         text = _("Their copies at {places} stay: nothing is taken away there")
         notes.append(text.format(places=", ".join(staying)))
+    notes += () if decision.held else _unseen(snapshot, site)
     if len(decision.expired) > MOST_STEPS:
         text = _("{count} more have expired; run it again for them")
         notes.append(text.format(count=len(decision.expired) - MOST_STEPS))
+    if decision.held and any(reason == decision.held for reason in decision.kept.values()):
+        notes += _way_on(survey, site)
     return replace(
         plan("backup prune", (), title.format(count=len(steps)), site),
         steps=(*steps, *objects),
         nothing_to_do="" if steps or objects else decision.held or _("none has expired"),
         notes=tuple(notes),
         steps_stand_alone=True,
+    )
+
+
+def _way_on(survey: Survey, site: Site) -> tuple[str, str]:
+    """Return what has to be done before those that are too old are removed, and its command."""
+    whole = [
+        run for run in survey.runs if run.state == WHOLE and not run.recovered_to and not is_damaged(run)
+    ]
+    if len(whole) < section(site).minimum:
+        text = _("What is too old stays until then. First make one more:")
+        return text, samaops(site, "backup create")
+    return _("What is too old stays until then. First prove those that are here:"), samaops(
+        site, "backup verify --all"
     )
 
 
@@ -99,6 +125,26 @@ def _objects(snapshot: Snapshot, site: Site, kept: frozenset[str], epoch: float)
         return ()
     found = expiring.step(snapshot, site, kept, epoch)
     return (found,) if found else ()
+
+
+def _objects_elsewhere(
+    snapshot: Snapshot, site: Site, survey: Survey, going: Iterable[Run]
+) -> Iterator[Step]:
+    """Yield the same for each other server, where the lists of all backups stay that are not going now."""
+    if section(site).objects is None or site.settings.minio is None:
+        return
+    staying = {run.id for run in survey.runs} - {run.id for run in going}
+    for place in emptied_too(section(site)):
+        leaving = {run.id for run in going if place.name in run.copies}
+        if found := expiring.step_at(place, snapshot, site, staying, leaving, survey.epoch):
+            yield found
+
+
+def _unseen(snapshot: Snapshot, site: Site) -> Iterator[str]:
+    for place in emptied_too(section(site)):
+        if reason := expiring.unseen_at(place, snapshot):
+            text = _("At {place} the objects stay until the next time: {reason}")
+            yield text.format(place=place.name, reason=reason)
 
 
 def _removing(run: Run, site: Site, survey: Survey) -> Removing:

@@ -16,16 +16,18 @@ from samaops.changes.beside import Work, work_of
 from samaops.changes.docker.rolled import Members, Part, Turn, Workers, container_of
 from samaops.changes.postgresql.sessions import BACKENDS, about, backends_in
 from samaops.changes.readings import facts_in, reading
+from samaops.changes.release.keeping import require_not_replacing, still
 from samaops.changes.verbs import verb
 from samaops.config import consistency
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.docker import DockerFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql_changes import Backend
+from samaops.facts.release import ReleaseFacts
 from samaops.i18n import _, joined
 from samaops.model.plan import Condition, Plan, Scalar
 from samaops.site.commands import typed
-from samaops.site.releases import observed
+from samaops.site.releases import Releases, observed, servers
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 
@@ -98,7 +100,7 @@ def _looks(site: Site, *arguments: str) -> tuple[str, ...]:
     asked = Asked.of(*arguments)
     _chosen(site, asked)
     backends = BACKENDS if site.settings.postgresql is not None else ()
-    return ("docker.container", *_KINDS[asked.what].codes(site), *backends)
+    return ("docker.container", "release.server", *_KINDS[asked.what].codes(site), *backends)
 
 
 def _chosen(site: Site, asked: Asked) -> tuple[Part, ...]:
@@ -158,21 +160,28 @@ def plan_roll(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
         _("Restart the API's members by turns") if asked.what == API else _("Restart the workers by turns")
     )
     plan = Plan("docker roll", arguments, title, target=asked.what)
+    releases = observed(snapshot, site)
+    for server in servers(site):
+        facts_in(snapshot, ReleaseFacts, server)
+    require_not_replacing(releases)
     due = tuple(part for part in parts if _is_due(snapshot, part, asked.before))
     if not due:
         text = _("all of them began to run at {moment} or later")
         return replace(plan, nothing_to_do=text.format(moment=arguments[-1]))
     kind.require_possible()
-    _refuse_meanwhile(snapshot, site)
+    _refuse_meanwhile(snapshot, site, releases)
     _refuse_sick(site, kind, due)
     least = _least(site, kind, asked, due)
+    first = tuple(_meanwhile(site, releases))
     since = asked.before or snapshot.taken_at.astimezone(timezone.utc).replace(microsecond=0)
     rest = " ".join(("docker roll", *map(quoted, asked.words(since))))
     stop = _("It stops where one does not come back; then this goes on with the rest: {command}")
     return replace(
         plan,
         steps=tuple(
-            step for turn in _turns(kind, site, due, asked.serial, least) for step in kind.steps(turn)
+            step
+            for turn in _turns(kind.parts(site), due, asked.serial, least, first)
+            for step in kind.steps(turn)
         ),
         notes=(
             _order(due, asked.serial),
@@ -192,9 +201,8 @@ def _is_due(snapshot: Snapshot, part: Part, before: datetime | None) -> bool:
     return snapshot.taken_at.timestamp() - age < before.timestamp()
 
 
-def _refuse_meanwhile(snapshot: Snapshot, site: Site) -> None:
+def _refuse_meanwhile(snapshot: Snapshot, site: Site, releases: Releases) -> None:
     """Raise RefusedError while the application or its database is being changed."""
-    releases = observed(snapshot, site)
     if len(releases.running) > 1:
         names = joined(releases.title(image) for image in releases.running)
         text = _(
@@ -232,15 +240,19 @@ def _least(site: Site, kind: Members | Workers, asked: Asked, due: tuple[Part, .
     raise RefusedError(text.format(**words), hint=typed(site, f"diagnose --only {kind.only}"))
 
 
-def _turns(
-    kind: Members | Workers, site: Site, due: tuple[Part, ...], serial: int, least: int
-) -> Iterator[Turn]:
-    everyone = kind.parts(site)
-    first: tuple[Condition, ...] = ()
+def _meanwhile(site: Site, releases: Releases) -> Iterator[Condition]:
+    """Yield what must hold again before each turn: nobody changes the database, or the application, meanwhile."""
     if site.settings.postgresql is not None:
         text = _("nobody dumps, restores or migrates the database")
         of = (site.settings.postgresql.database,)
-        first = (Condition("postgresql.nothing_waited_for", of, True, text),)
+        yield Condition("postgresql.nothing_waited_for", of, True, text)
+    if condition := still(releases):
+        yield condition
+
+
+def _turns(
+    everyone: tuple[Part, ...], due: tuple[Part, ...], serial: int, least: int, first: tuple[Condition, ...]
+) -> Iterator[Turn]:
     for begin in range(0, len(due), serial):
         turn = due[begin : begin + serial]
         others = tuple(part for part in everyone if part not in turn)

@@ -12,6 +12,7 @@ from samaops.changes.balancer import sparing
 from samaops.changes.celery import control, draining
 from samaops.changes.docker import restart as docker
 from samaops.changes.readings import UnreadableError, facts_in
+from samaops.changes.release.keeping import NOTHING_REPLACED
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.docker import Container, DockerFacts
 from samaops.facts.loadbalancer import ENABLED, BigIpFacts
@@ -292,10 +293,17 @@ class Workers:
 
 def _with_first(step: Step, turn: Turn, site: Site) -> Step:
     """Return the first step of a turn with what must hold before it, and the servers of which that is read."""
-    servers = dict.fromkeys((*(step.servers or ()), *site.servers_of("postgresql")))
+    read_from = (name for condition in turn.first for name in _read_from(condition, site))
+    servers = dict.fromkeys((*(step.servers or ()), *read_from))
     return replace(
         step, needs=(*turn.first, *step.needs), servers=tuple(servers) if turn.first else step.servers
     )
+
+
+def _read_from(condition: Condition, site: Site) -> tuple[str, ...]:
+    if condition.reading == NOTHING_REPLACED:
+        return tuple(map(str, condition.of))
+    return site.servers_of("postgresql")
 
 
 def _anew(snapshot: Snapshot, part: Part) -> Condition:

@@ -10,8 +10,9 @@ from msgspec import Struct, to_builtins
 
 from samaops.changes.objects.copying import configured
 from samaops.changes.readings import facts_in
-from samaops.facts.objects import STARTED, WHOLE, Kept, ObjectCopyFacts, ObjectRun
-from samaops.facts.observation import Snapshot
+from samaops.config.backup_settings import BackupCopy
+from samaops.facts.objects import STARTED, WHOLE, Kept, ObjectCopyFacts, ObjectRun, ObjectsElsewhere
+from samaops.facts.observation import Observation, Snapshot
 from samaops.i18n import _
 from samaops.model.plan import Operation, Risk, Step
 from samaops.site.site import Site
@@ -21,9 +22,10 @@ _DAY_SECONDS = 86_400.0
 
 
 class Expiring(Struct, frozen=True):
-    """The runs whose lists expire; what the others name stays."""
+    """The runs whose lists expire; what the others name stays. ``place`` is where: "" here, else one of ``[[backup.copies]]``."""
 
     runs: tuple[str, ...]
+    place: str = ""
 
 
 def expired(runs: Iterable[ObjectRun], backups: AbstractSet[str], days: int, epoch: float) -> tuple[str, ...]:
@@ -110,3 +112,62 @@ def step(snapshot: Snapshot, site: Site, backups: AbstractSet[str], epoch: float
         servers=(),
         about=f"backup/{backup.server}-objects",
     )
+
+
+def step_at(
+    place: BackupCopy,
+    snapshot: Snapshot,
+    site: Site,
+    backups: AbstractSet[str],
+    going: AbstractSet[str],
+    epoch: float,
+) -> Step | None:
+    """Return the step that removes from another server, by the same rule, what has expired of the objects there.
+
+    ``backups`` are the ids of all that stays here; there those that lie beside stay, but for what is ``going`` now. None where
+    nothing has expired, or it could not be looked at.
+    """
+    backup, _objects = configured(site)
+    seen = _seen_at(place, snapshot)
+    there = seen.facts if seen is not None else None
+    if not isinstance(there, ObjectsElsewhere) or there.copied.is_busy:
+        return None
+    staying = backups | (frozenset(there.backups) - going)
+    runs = expired(there.copied.runs, staying, backup.retention_days, epoch)
+    if not runs:
+        return None
+    title = _(
+        "Remove at {place} {count} lists of objects of {first} to {last}, and the objects that no other list names"
+    )
+    destroys = _(
+        "the copies at {place} of the objects as of these {count} runs, as far as no list that is kept names them"
+    )
+    server = place.server or ""
+    return Step(
+        "objects.expire",
+        title.format(place=place.name, count=len(runs), first=runs[0], last=runs[-1]),
+        Risk.DESTRUCTIVE,
+        operation=Operation(EXPIRE, to_builtins(Expiring(runs, place.name)), server, backup.timeout),
+        before=(),
+        after=(),
+        no_undo=_("it is removed"),
+        destroys=destroys.format(place=place.name, count=len(runs)),
+        servers=(backup.server, server),
+        about=f"backup/{place.name}-objects",
+    )
+
+
+def unseen_at(place: BackupCopy, snapshot: Snapshot) -> str:
+    """Return why the copy of the objects at a place could not be looked at, or may not be touched now; else ""."""
+    seen = _seen_at(place, snapshot)
+    if seen is None:
+        return ""
+    if seen.failure is not None:
+        return seen.failure.message
+    is_busy = isinstance(seen.facts, ObjectsElsewhere) and seen.facts.copied.is_busy
+    return _("another samaops works on the copy of the objects") if is_busy else ""
+
+
+def _seen_at(place: BackupCopy, snapshot: Snapshot) -> Observation | None:
+    subject = f"objects_elsewhere/{place.name}"
+    return next((each for each in snapshot.observations if each.subject == subject), None)

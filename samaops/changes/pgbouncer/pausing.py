@@ -333,7 +333,9 @@ def plan_disable(snapshot: Snapshot, site: Site, database: str) -> Plan:
     plan = Plan("pool disable", (database,), title, target=database)
     if known.is_disabled:
         return replace(plan, nothing_to_do=_("{database} is disabled").format(database=database))
-    note = _("It lasts until samaops pool enable, or a restart of PgBouncer")
+    note = _("It lasts until a restart of PgBouncer, or until {command}").format(
+        command=command_lines.typed(site, f"pool enable {operands(database)}")
+    )
     return replace(plan, steps=(_switch_step(site, database, title, is_on=False),), notes=(note,))
 
 

@@ -23,6 +23,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.pgbouncer import Console, PoolFile
 from samaops.i18n import _
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 
@@ -72,7 +73,7 @@ def plan_reload(snapshot: Snapshot, site: Site) -> Plan:
             "its file could not be read, so nobody knows what RELOAD changes; a mistake in it costs every setting: {reason}"
         )
         note = text.format(reason=missing(snapshot, "file"))
-        return replace(plan, steps=(replace(step, risk=Risk.DISRUPTIVE),), notes=(note, *_always(seen)))
+        return replace(plan, steps=(replace(step, risk=Risk.DISRUPTIVE),), notes=(note, *_always(site, seen)))
     _guard(file, site)
     gone = sorted({database.name for database in seen.databases} - file.databases.keys())
     if not file_is_in_force(snapshot) and not file.includes:
@@ -85,7 +86,7 @@ def plan_reload(snapshot: Snapshot, site: Site) -> Plan:
             after=(Condition(name, of, True, text),),
         )
     step = replace(step, risk=Risk.DISRUPTIVE if gone and "*" not in file.databases else Risk.SAFE)
-    return replace(plan, steps=(step,), notes=(*_changes(file, seen), *_always(seen)))
+    return replace(plan, steps=(step,), notes=(*_changes(file, seen), *_always(site, seen)))
 
 
 def _guard(file: PoolFile, site: Site) -> None:
@@ -124,7 +125,7 @@ def _changes(file: PoolFile, seen: Console) -> Iterator[str]:
         yield text.format(file=file.path, names=", ".join(file.includes))
 
 
-def _always(seen: Console) -> Iterator[str]:
+def _always(site: Site, seen: Console) -> Iterator[str]:
     yield _("auth_file and auth_hba_file are read again too, unchecked")
     if seen.seems_held or any(database.is_paused for database in seen.databases):
-        yield _("RELOAD ends no pause: samaops pool resume does")
+        yield _("RELOAD ends no pause: {command} does").format(command=typed(site, "pool resume"))

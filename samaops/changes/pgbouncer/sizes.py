@@ -27,6 +27,7 @@ from samaops.facts.pgbouncer import Console, PooledDatabase
 from samaops.facts.postgresql import PostgresFacts, usable_connections
 from samaops.i18n import _
 from samaops.model.plan import Condition, Plan, Risk, Scalar, Step
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 _SETTING = "default_pool_size"
@@ -82,7 +83,7 @@ def plan_size(snapshot: Snapshot, site: Site, database: str, size: str) -> Plan:
     )
     plan = Plan("pool set-size", (database, size), title, target=database or "pgbouncer")
     if database:
-        _refuse_own_size(snapshot, database_in(seen, database), own, wanted)
+        _refuse_own_size(site, snapshot, database_in(seen, database), own, wanted)
     ruled = tuple(each for each in seen.databases if each.name not in own)
     if not ruled:
         text = _("every database has a pool_size of its own: {names}")
@@ -105,15 +106,18 @@ def _has_own(snapshot: Snapshot, database: PooledDatabase, default: int) -> bool
     return database.pool_size != default or (line is not None and "pool_size" in line)
 
 
-def _refuse_own_size(snapshot: Snapshot, database: PooledDatabase, own: list[str], wanted: int) -> None:
+def _refuse_own_size(
+    site: Site, snapshot: Snapshot, database: PooledDatabase, own: list[str], wanted: int
+) -> None:
     if database.name not in own:
         return
     text = _(
         "{database} has a pool_size of its own, {size}, which the console cannot set: write pool_size={wanted} in its line of "
-        "{file}, then samaops pool reload"
+        "{file}, then {command}"
     )
     words = {"database": database.name, "size": database.pool_size, "wanted": wanted}
-    raise RefusedError(text.format(file=_path(snapshot), **words), hint="samaops pool reload")
+    command = typed(site, "pool reload")
+    raise RefusedError(text.format(file=_path(snapshot), command=command, **words), hint=command)
 
 
 def _path(snapshot: Snapshot) -> str:

@@ -40,6 +40,8 @@ from samaops.facts.postgresql_changes import UpkeepRelation
 from samaops.i18n import _, joined
 from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Step
 from samaops.model.quantities import duration, size
+from samaops.site.commands import typed
+from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
 # Of the age at which autovacuum is forced upon a table: early enough to choose the hour oneself.
@@ -273,8 +275,9 @@ def _plan_full(snapshot: Snapshot, site: Site, asked: Wanted, arguments: tuple[s
         "samaops db vacuum",
         ends_at=ends_at(asked.window, snapshot.taken_at),
     )
-    note = _(
-        "Plain vacuum and reindex often do the same without a lock: samaops db vacuum, samaops db reindex"
+    plain = (typed(site, f"db {verb} {operands(relation.full_name)}") for verb in ("vacuum", "reindex"))
+    note = _("Plain vacuum and reindex often do the same without a lock: {commands}").format(
+        commands=joined(plain)
     )
     lock = _("It takes AccessExclusive, and gives up when it does not get it within a second")
     return replace(

@@ -42,6 +42,7 @@ from samaops.facts.postgresql_changes import Rebuild, UnfinishedIndex, UpkeepInd
 from samaops.i18n import _
 from samaops.model.plan import UPKEEP, Condition, LeftOut, Plan, Risk, Scalar, Step
 from samaops.model.quantities import duration, size
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 INDEXES, UNFINISHED = ("postgresql.upkeep_indexes",), ("postgresql.unfinished_indexes",)
@@ -374,8 +375,8 @@ def plan_optimize(snapshot: Snapshot, site: Site, *arguments: str) -> Plan:
         steps, left_out, notes = [*steps, *rebuilding], [*left_out, *indexes_left_out], [*notes, *more]
     notes += [
         _(
-            "Left out: VACUUM FULL, which lets nobody at a table for as long as it takes; samaops db vacuum --full TABLE"
-        ),
+            "Left out: VACUUM FULL, which lets nobody at a table for as long as it takes; of a table: {command}"
+        ).format(command=typed(site, "db vacuum --full TABLE")),
         _("Left out: REINDEX DATABASE, which stops writes; the indexes that need it are rebuilt beside them"),
         _(
             "Left out: pg_stat_reset, after which autovacuum forgets its work, and dropping unused indexes unasked"

@@ -274,10 +274,14 @@ def plan_unpark(snapshot: Snapshot, site: Site, queue: str, which: str, holding:
         raise RefusedError(_("The broker has no queue {queue}").format(queue=queue))
     note = _(
         "It goes to the end of the queue. If it still kills its process, park it again: {command}"
-    ).format(command=command_lines.typed(site, f"queue park {operands(queue, GIVEN_BACK)}"))
+    ).format(command=_again(site, queue))
     return replace(
         plan, steps=(_unpark_step(site, Unparking(queue, holding, which=which), held, title),), notes=(note,)
     )
+
+
+def _again(site: Site, queue: str) -> str:
+    return command_lines.typed(site, f"queue park {operands(queue, GIVEN_BACK)}")
 
 
 def _unpark_step(site: Site, unparking: Unparking, held: int, title: str) -> Step:
@@ -296,7 +300,7 @@ def _unpark_step(site: Site, unparking: Unparking, held: int, title: str) -> Ste
         before=(Condition(name, (unparking.holding, held - 1), True, as_before),),
         after=(Condition(name, (unparking.holding, left), False, emptier),),
         no_undo=_(
-            "a worker takes it at once; what still kills its process can be parked again: samaops queue park"
-        ),
+            "a worker takes it at once; what still kills its process can be parked again: {command}"
+        ).format(command=_again(site, unparking.queue)),
         servers=site.servers_of("rabbitmq"),
     )

@@ -20,6 +20,7 @@ from samaops.facts.redis import BROKER, KeysOf, owner_of
 from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
 from samaops.model.quantities import duration, size
+from samaops.site import chosen
 from samaops.site.site import Site
 
 KEYS_OF = "redis.keys_of"
@@ -116,7 +117,8 @@ def _require_nobody_waits_in(site: Site, word: str) -> None:
 def group(word: str) -> str:
     """Return a prefix as the word that takes its keys. Raises UsageError for what would take all."""
     if not word.strip("*"):
-        raise UsageError(_("Name how the keys begin; all of them have no verb but samaops redis flush"))
+        text = _("Name how the keys begin; all of them have no verb but {command}")
+        raise UsageError(text.format(command=chosen.same("samaops redis flush")))
     return word if is_group(word) else f"{word}*"
 
 

@@ -15,6 +15,7 @@ from samaops.changes import verbs
 from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.release import migration_sql
 from samaops.changes.release.begin import BACKUP
+from samaops.changes.release.keeping import require_not_replacing, still
 from samaops.changes.restoring import database as restores
 from samaops.changes.restoring import swap as swaps
 from samaops.changes.restoring.work import LOCK, SPACE_FACTOR, backup_of, configured, facts
@@ -23,6 +24,7 @@ from samaops.errors import RefusedError
 from samaops.facts.downgrade import DowngradeFacts, Loss
 from samaops.facts.observation import Snapshot
 from samaops.facts.postgresql import PostgresFacts
+from samaops.facts.release import short
 from samaops.facts.restoring import DRILL, RestoringFacts
 from samaops.i18n import _, joined, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Scalar, Step
@@ -104,11 +106,13 @@ def plan_database(snapshot: Snapshot, site: Site, target: str) -> Plan:
     Guards: the way is known, a backup can be made, there is room for a copy, nobody is at work beside whom neither goes.
     """
     releases = observed(snapshot, site)
+    require_not_replacing(releases)
     way = way_back(releases, target)
     if way.verdict is Verdict.CODE_ONLY:
         plan = Plan(NAME, (target,), _title(releases, way), configured(site).database)
-        text = _("{reason}: samaops rollback app")
-        return replace(plan, nothing_to_do=text.format(reason=way.reason))
+        command = typed(site, f"rollback app --to {releases.version(way.target) or short(way.target)}")
+        text = _("{reason}: {command}")
+        return replace(plan, nothing_to_do=text.format(reason=way.reason, command=command))
     require_known(site, releases, way)
     backup = verbs.find(BACKUP).planner(snapshot, site)
     if not backup.steps:
@@ -116,11 +120,18 @@ def plan_database(snapshot: Snapshot, site: Site, target: str) -> Plan:
         raise RefusedError(text.format(reason=backup.nothing_to_do), hint=typed(site, BACKUP))
     make = _down if way.verdict is Verdict.NEEDS_DOWNGRADE else _restored
     plan = make(snapshot, site, releases, way)
+    meanwhile = still(releases)
+    # The last step takes effect: the application that comes up meanwhile would meet another database than it began with.
+    *earlier, last = plan.steps
+    servers = dict.fromkeys((*(last.servers or ()), *(meanwhile.of if meanwhile else ())))
+    last = (
+        replace(last, needs=(*last.needs, meanwhile), servers=tuple(map(str, servers))) if meanwhile else last
+    )
     return replace(
         plan,
         verb=NAME,
         arguments=(target,),
-        steps=(*backup.steps, *plan.steps),
+        steps=(*backup.steps, *earlier, last),
         notes=(*_between(site, releases, way), *in_flight.sentences(snapshot, site), *plan.notes),
         lock=LOCK,
     )
@@ -164,19 +175,19 @@ def _restored(snapshot: Snapshot, site: Site, releases: Releases, way: WayBack) 
     """Plan the restore of the backup that was looked at: one of before the migrations."""
     seen = facts(snapshot)
     recorded = releases.recorded(way.target)
-    known = recorded.revisions if recorded else frozenset()
-    was = seen.manifest.revision if seen.manifest else None
-    if was is None or was not in known:
-        text = _("The backup {id} is of a database at {revision}, which {release} does not know")
+    was = seen.manifest.revisions if seen.manifest else ()
+    if recorded is None or not recorded.runs_with(was):
+        text = _("The backup {id} is of a database at {revision}, and {release} wants it at {heads}")
         words = text.format(
             id=seen.source.id if seen.source else "-",
-            revision=was or "-",
+            revision=joined(was) or "-",
             release=releases.title(way.target),
+            heads=joined(sorted(recorded.heads if recorded else ())) or "-",
         )
         raise RefusedError(words, hint=typed(site, "backup list"))
     plan = restores.plan_restore(snapshot, site, "")
     text = _("{reason}: the newest backup that {release} runs with is put in its place, at {revision}")
-    note = text.format(reason=way.reason, release=releases.title(way.target), revision=was)
+    note = text.format(reason=way.reason, release=releases.title(way.target), revision=joined(was))
     return replace(plan, notes=(note, *plan.notes))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
-from samaops.changes.readings import facts_in, reading
+from samaops.changes.readings import UnreadableError, facts_in, reading
 from samaops.changes.verbs import verb
 from samaops.errors import RefusedError, UnavailableError, UsageError
 from samaops.facts.observation import Snapshot
@@ -21,6 +21,7 @@ from samaops.site.site import Site
 
 CODES = ("docker.container", "release.server")
 KEEP, DROP, SEEN = "release.keep", "release.drop", "release.seen"
+NOTHING_REPLACED = "release.nothing_replaced"
 # An image of a gigabyte is written in about a minute.
 KEEP_SECONDS = 900.0
 DROP_SECONDS = 120.0
@@ -56,6 +57,17 @@ def is_recorded(snapshot: Snapshot, server: str, image: str) -> Scalar:
     return facts_in(snapshot, ReleaseFacts, server).entry(image) is not None
 
 
+@reading(NOTHING_REPLACED, codes=("release.server",))
+def nothing_replaced(snapshot: Snapshot, *names: str) -> Scalar:
+    """Return whether no compose that an earlier run began still replaces a container on these servers."""
+    seen = {name: facts_in(snapshot, ReleaseFacts, name).is_replacing for name in names}
+    unseen = [name for name, is_replacing in seen.items() if is_replacing is None]
+    if unseen:
+        text = _("whether a docker compose replaces a container on {servers}")
+        raise UnreadableError(text.format(servers=joined(unseen)))
+    return not any(seen.values())
+
+
 def looks(site: Site, *_arguments: str) -> tuple[str, ...]:
     """Return what must be observed of the releases. Raises UsageError where there are none."""
     if not servers(site):
@@ -66,7 +78,15 @@ def looks(site: Site, *_arguments: str) -> tuple[str, ...]:
 
 
 def require_observed(releases: Releases) -> None:
-    """Raise UnavailableError where a part of the application could not be looked at, RefusedError while one is replaced.
+    """Raise UnavailableError where a part of the application could not be looked at, RefusedError while one is replaced."""
+    require_not_replacing(releases)
+    if releases.missing:
+        text = _("Could not look at the releases: {reason}")
+        raise UnavailableError(text.format(reason=joined(releases.missing)))
+
+
+def require_not_replacing(releases: Releases) -> None:
+    """Raise RefusedError while a part of the application is replaced.
 
     A run that is killed leaves its compose at work: what is there meanwhile is neither the old release nor the new one.
     """
@@ -75,9 +95,15 @@ def require_observed(releases: Releases) -> None:
         text = _("Another docker compose, begun by an earlier run, still replaces a container on {servers}")
         hint = samaops(releases.site, "release list")
         raise RefusedError(text.format(servers=joined(busy)), hint=hint)
-    if releases.missing:
-        text = _("Could not look at the releases: {reason}")
-        raise UnavailableError(text.format(reason=joined(releases.missing)))
+
+
+def still(releases: Releases) -> Condition | None:
+    """Return the condition that it stays so; None where it could not be seen on any server."""
+    seen = tuple(server for server, facts in releases.facts.items() if facts.is_replacing is False)
+    if not seen:
+        return None
+    text = _("no docker compose replaces a container on {servers}")
+    return Condition(NOTHING_REPLACED, seen, True, text.format(servers=joined(seen)))
 
 
 @verb("release record", looks=looks)

@@ -19,7 +19,7 @@ from samaops.model.quantities import duration, moment
 from samaops.site.site import Site
 
 NAME = "restore broker"
-DEFINE = "broker.define"
+DEFINE, UNDEFINE = "broker.define", "broker.undefine"
 SECONDS = 60.0
 _MOST_NAMES = 12
 WORDS = {
@@ -43,6 +43,16 @@ class Defining(Struct, frozen=True):
     part: str
     sha256: str
     missing: tuple[Definition, ...]
+
+
+class Undefining(Struct, frozen=True):
+    """What of the backup ``id`` is removed again: what was ``made``, None where that is not known."""
+
+    id: str
+    part: str
+    sha256: str
+    kind: str
+    made: tuple[Definition, ...] | None = None
 
 
 def _looks(site: Site, _wanted: str, *kinds: str) -> tuple[str, ...]:
@@ -99,7 +109,10 @@ def _step(seen: BrokerFacts, kind: str, missing: tuple[Definition, ...], site: S
         Operation(DEFINE, to_builtins(Defining(seen.id, seen.part, seen.sha256, missing)), server, SECONDS),
         before=(),
         after=(),
-        no_undo=_("what was missing is there again; whoever used it meanwhile would lose it by an undo"),
+        undo=Operation(
+            UNDEFINE, to_builtins(Undefining(seen.id, seen.part, seen.sha256, kind)), server, SECONDS
+        ),
+        undo_restores=_("what it made is gone again, where nobody uses it and nothing is in it"),
         servers=(),
         about=f"rabbitmq/{kind}",
     )

@@ -211,7 +211,9 @@ def step(site: Site, seen: RestoringFacts, of: Source, physical: Physical, to: d
         operation=operation(RECOVER, recovering, site, backup.timeout),
         before=(),
         after=(),
-        no_undo=_("the dump is a backup as any other, samaops backup prune removes it in its time"),
+        no_undo=_("the dump is a backup as any other; it goes in its time: {command}").format(
+            command=typed(site, "backup prune")
+        ),
         servers=(),
     )
 

@@ -6,6 +6,7 @@ import re
 
 from msgspec import Struct
 
+from samaops.changes.restoring import recovery
 from samaops.changes.restoring.condition import checked
 from samaops.changes.restoring.work import (
     LOCK,
@@ -55,9 +56,13 @@ def parted(relation: str) -> tuple[str, str]:
     return schema, name
 
 
-def _looks(site: Site, relation: str, rename: str, _wanted: str, where: str = "") -> tuple[str, ...]:
+def _looks(
+    site: Site, relation: str, rename: str, _wanted: str, where: str = "", to: str = ""
+) -> tuple[str, ...]:
     backup_of(site)
     parted(relation)
+    if to:
+        recovery.moment_in((recovery.TO, to))
     if where:
         checked(where)
     if not _ORDINARY.fullmatch(rename):
@@ -66,20 +71,29 @@ def _looks(site: Site, relation: str, rename: str, _wanted: str, where: str = ""
     return ()
 
 
-def _typed(relation: str, rename: str, wanted: str, where: str = "") -> tuple[str, ...]:
-    return (relation, "--as", rename, "--from", wanted, *(("--where", where) if where else ()))
+def _typed(relation: str, rename: str, wanted: str, where: str = "", to: str = "") -> tuple[str, ...]:
+    of = (recovery.TO, to) if to else ("--from", wanted)
+    return (relation, "--as", rename, *of, *(("--where", where) if where else ()))
 
 
 @verb(NAME, looks=_looks, typed=_typed)
 def plan_table(
-    snapshot: Snapshot, site: Site, relation: str, rename: str, _wanted: str, where: str = ""
+    snapshot: Snapshot, site: Site, relation: str, rename: str, _wanted: str, where: str = "", to: str = ""
 ) -> Plan:
     """Plan that one table of a backup, or some of its rows, is put into the live database under a free name.
 
-    Guards: as for a restore; the backup has that table, the live database has no table of the new name.
+    With ``to``, a moment, the cluster is recovered beside the live one first, and the table taken of the dump of it. Guards: as
+    for a restore; the backup has that table, the live database has no table of the new name.
     """
     backup, seen = backup_of(site), facts(snapshot)
-    of = require_restorable(site, seen, configured(site).database)
+    first: tuple[Step, ...] = ()
+    about: tuple[str, ...] = ()
+    if when := recovery.moment_in((recovery.TO, to) if to else ()):
+        of, physical = recovery.source(snapshot, site, when)
+        first = (recovery.step(site, seen, of, physical, when),)
+        about = tuple(recovery.notes(seen, of, physical))
+    else:
+        of = require_restorable(site, seen, configured(site).database)
     schema, name = parted(relation)
     database = _require_place(site, seen, of, schema, name, rename)
     text = _("Put {table} of {id}, of {moment}, into {database} as {rename}")
@@ -112,11 +126,11 @@ def plan_table(
     )
     return Plan(
         NAME,
-        (relation, rename, of.id, *((where,) if where else ())),
+        (relation, rename, "", where, to) if to else (relation, rename, of.id, *((where,) if where else ())),
         title,
         f"{schema}.{rename}",
-        steps=(step,),
-        notes=_notes(seen, of, of.rows.get(f"{schema}.{name}"), into, is_part=bool(where)),
+        steps=(*first, step),
+        notes=about + _notes(seen, of, of.rows.get(f"{schema}.{name}"), into, is_part=bool(where)),
         lock=LOCK,
     )
 

@@ -107,7 +107,7 @@ def _to_server(site: Site, store: Store, row: Run, place: BackupCopy, shells: Sh
         size=size(row.bytes or 0), place=where(place), count=len(expected)
     )]  # fmt: skip
     if backup.objects is not None:
-        objects = CopyPlace(there.shell, f"{there.directory}/objects", backup.timeout)
+        objects = CopyPlace(there.shell, place.objects_of(site.name), backup.timeout)
         count, total = objects.add_objects(
             source, backup.objects.directory.rstrip("/"), lambda count: _tell("objects", place, count)
         )

@@ -18,7 +18,7 @@ from samaops.errors import SamaopsError, reason_of
 from samaops.facts.docker import EvidenceFacts
 from samaops.facts.observation import Snapshot
 from samaops.facts.selection import Selection
-from samaops.i18n import _, joined
+from samaops.i18n import _
 from samaops.model.plan import Operation, Outcome, shell
 from samaops.site import redaction
 from samaops.site.commands import on_server
@@ -58,7 +58,8 @@ def restart(operation: Operation, site: Site) -> Outcome:
         return outcome
     text = _("what it showed is kept in {path}").format(path=kept.path)
     if kept.unseen:
-        text = _("{text}; not seen: {parts}").format(text=text, parts=joined(kept.unseen))
+        unseen = ", ".join(map(evidence.words_of, kept.unseen))
+        text = _("{text}; not seen: {parts}").format(text=text, parts=unseen)
     return Outcome(True, text, measured={"evidence": str(kept.path), "not_seen": list(kept.unseen)})
 
 

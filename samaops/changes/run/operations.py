@@ -12,6 +12,7 @@ from samaops.changes.run import progress
 from samaops.clients.errors import ClientError
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
+from samaops.site.commands import samaops
 from samaops.site.site import Site
 
 logger = logging.getLogger(__name__)
@@ -67,8 +68,14 @@ def run(operation: Operation, site: Site) -> Outcome:
 
 
 def lines(operation: Operation, site: Site) -> tuple[str, ...]:
-    """Return an operation as it is shown to people, line by line."""
-    return runner_of(operation.kind).lines(operation, site)
+    """Return an operation as it is shown to people, line by line; commands of samaops itself are for this site."""
+    own = "samaops "
+    return tuple(
+        samaops(site, line.removeprefix(own))
+        if line.startswith(own) and not line.startswith(f"{own}-")
+        else line
+        for line in runner_of(operation.kind).lines(operation, site)
+    )
 
 
 def is_done(operation: Operation) -> bool:

@@ -21,6 +21,7 @@ from samaops.i18n import _
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.site import commands as command_lines
+from samaops.site.commands import typed
 from samaops.site.shell_words import quoted
 from samaops.site.site import Site
 
@@ -239,9 +240,10 @@ def _taken_back(holding: Holding, site: Site) -> str:
         _resume(console, holding.database)
     pids = ", ".join(map(str, busy[:_MOST_NAMED])) + ("…" if len(busy) > _MOST_NAMED else "")
     text = _(
-        "it did not come to an end within {seconds:g} s: in PostgreSQL still worked pid {pids}, see samaops db activity"
+        "it did not come to an end within {seconds:g} s: in PostgreSQL still worked pid {pids}, see {command}"
     )
-    return text.format(seconds=holding.seconds * SHARE_FOR_PAUSE, pids=pids or "-")
+    command = typed(site, "db activity")
+    return text.format(seconds=holding.seconds * SHARE_FOR_PAUSE, pids=pids or "-", command=command)
 
 
 def _resume(console: ConsoleAdministrator, database: str) -> None:

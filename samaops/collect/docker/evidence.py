@@ -24,7 +24,7 @@ from samaops.collect.engine import Collector, Probe
 from samaops.collect.log_lines import shortened, without_secrets
 from samaops.collect.sections import check_exit, complaints_of, cut
 from samaops.facts.docker import EvidenceFacts, EvidencePart
-from samaops.i18n import _
+from samaops.i18n import N_, _
 from samaops.site.site import Site
 
 MOST_SECONDS = 10.0
@@ -32,8 +32,24 @@ _MOST_LINES = 500
 # The variables of a container, by which secrets are known, are never kept.
 _NEVER_KEPT = "variables"
 PARTS = ("state", "log", "processes", "threads", "stacks", "files", "sockets", "memory", "server")
+_WORDS = {
+    "state": N_("state"),
+    "log": N_("log"),
+    "processes": N_("processes"),
+    "threads": N_("threads"),
+    "stacks": N_("stacks of the threads"),
+    "files": N_("open files"),
+    "sockets": N_("sockets"),
+    "memory": N_("memory"),
+    "server": N_("server"),
+}
 # A line of a json-file log.
 _LOG = re.compile(r"\{\"log\":")
+
+
+def words_of(part: str) -> str:
+    """Return the name of a part for people."""
+    return _(_WORDS[part]) if part in _WORDS else part
 
 
 def collectors(site: Site, places: Iterable[tuple[str, str]]) -> list[Collector]:

@@ -8,6 +8,8 @@ import re
 import tarfile
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from samaops.facts.release import Migration
 
 # What takes something away, or asks something of code that does not know it.
@@ -17,6 +19,7 @@ _DEMANDS = re.compile(
 )
 # A column that must not be empty is one that old code leaves empty.
 _ADDS = re.compile(r"\b(add_column|create_table|create_index|execute)\b")
+_NAMES = ("revision", "down_revision", "depends_on", "branch_labels")
 MOST_BYTES = 16 * 1024 * 1024
 
 
@@ -31,17 +34,23 @@ def read(archive: bytes) -> tuple[Migration, ...]:
             }
     except (tarfile.TarError, EOFError) as error:
         raise ValueError(str(error)) from error
-    found = [migration for name, text in sorted(texts.items()) for migration in _migrations(name, text)]
-    return tuple(sorted(found, key=lambda migration: migration.revision))
+    labels: dict[str, str] = {}
+    found = [
+        migration for name, text in sorted(texts.items()) for migration in _migrations(name, text, labels)
+    ]
+    return tuple(
+        replace(each, depends_on=tuple(labels.get(name, name) for name in each.depends_on))
+        for each in sorted(found, key=lambda migration: migration.revision)
+    )
 
 
-def _migrations(name: str, text: str) -> Iterator[Migration]:
-    """Yield the revision of a file; nothing for one that is none (``__init__.py``)."""
+def _migrations(name: str, text: str, labels: dict[str, str]) -> Iterator[Migration]:
+    """Yield the revision of a file, and note whose label is which; nothing for one that is none (``__init__.py``)."""
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise ValueError(f"{name}: {error.msg}") from error
-    values: dict[str, object] = {}
+    values: dict[str, tuple[str, ...]] = {}
     functions: dict[str, ast.FunctionDef] = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
@@ -49,24 +58,32 @@ def _migrations(name: str, text: str) -> Iterator[Migration]:
         elif isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             for target in targets:
-                if isinstance(target, ast.Name) and isinstance(
-                    node.value, (ast.Constant, ast.Tuple, ast.List)
-                ):
-                    values[target.id] = ast.literal_eval(node.value)
-    revision = values.get("revision")
-    if not isinstance(revision, str):
+                if isinstance(target, ast.Name) and target.id in _NAMES:
+                    values[target.id] = _listed(node.value)
+                    is_name = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+                    if target.id == "revision" and not is_name:
+                        return
+    if "revision" not in values:
         return
-    parents = values.get("down_revision")
-    listed = (
-        [parents] if isinstance(parents, str) else list(parents) if isinstance(parents, (tuple, list)) else []
-    )
+    (revision,) = values["revision"]
+    labels.update(dict.fromkeys(values.get("branch_labels", ()), revision))
     upgrade = _source(text, functions.get("upgrade"))
     yield Migration(
         revision,
-        tuple(map(str, listed)),
+        values.get("down_revision", ()),
         adds_only=bool(_ADDS.search(upgrade)) and not _DEMANDS.search(upgrade),
         has_downgrade=_does_something(functions.get("downgrade")),
+        depends_on=values.get("depends_on", ()),
     )
+
+
+def _listed(value: ast.expr) -> tuple[str, ...]:
+    """Return the names that a value holds; of what is not written out the expression, which is no revision's name."""
+    if isinstance(value, (ast.Tuple, ast.List, ast.Set)):
+        return tuple(name for each in value.elts for name in _listed(each))
+    if isinstance(value, ast.Constant):
+        return () if value.value is None else (str(value.value),)
+    return (ast.unparse(value),)
 
 
 def _source(text: str, function: ast.FunctionDef | None) -> str:

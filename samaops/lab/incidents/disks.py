@@ -262,30 +262,35 @@ def _old_backup(site: Site, days: int = 400) -> None:
 
 
 OLD_BACKUP = "samaconso_20241001_030000.backup"
-_FILES: tuple[tuple[str, str, str, str, Callable[[], Fault]], ...] = (
+_FILES: tuple[tuple[str, str, str, str, str, Callable[[], Fault]], ...] = (
     (
         "docker-volume-filled", "docker-volume-grown", WORKERS,
         N_("A volume of Docker fills the disk"),
+        N_("One big file in the volume outil_export holds most of the disk of server workers."),
         partial(_alone, "workers", "/data/docker/volumes/outil_export/_data/base.dat", "/data/docker/volumes"),
     ),
     (
         "images-filled", "docker-images-grown", WORKERS,
         N_("Layers of old images fill the disk"),
+        N_("A layer that no image names any more holds most of the disk of server workers."),
         partial(_alone, "workers", "/data/docker/overlay2/abandonnee/diff/couche.bin", "/data/docker/overlay2"),
     ),
     (
         "redis-save-left", "redis-files-grown", WORKERS,
         N_("Saves of Redis that failed fill the disk"),
+        N_("The file of a save that was broken off, temp-4711.rdb, holds most of the disk of server workers."),
         partial(_alone, "workers", "/data/docker/volumes/redis_ancien/_data/temp-4711.rdb", "/data/docker/volumes"),
     ),
     (
         "core-dumps", "core-dumps-left", WORKERS,
         N_("Core dumps fill the disk"),
+        N_("A core dump of a worker in /data/coredump holds most of the disk of server workers."),
         partial(_alone, "workers", "/data/coredump/core.celery.4711"),
     ),
     (
         "uploads-unfinished", "uploads-left-unfinished", DATABASE_DISK,
         N_("Uploads that were never finished fill the disk"),
+        N_("A part of an upload to MinIO that nobody ended holds most of the disk of server db."),
         partial(_alone, "db", "/data/depot/.minio.sys/multipart/abandonne/part.1"),
     ),
 )  # fmt: skip
@@ -364,11 +369,11 @@ INCIDENTS = (
             id=id_,
             runbook="disk-full",
             title=title,
-            does=N_("One big file of that kind is made where such files lie."),
+            does=does,
             notice=N_("Nothing, until what writes there is refused."),
             root=Root(cause, subject),
             fault=make(),
         )
-        for id_, cause, subject, title, make in _FILES
+        for id_, cause, subject, title, does, make in _FILES
     ),
 )

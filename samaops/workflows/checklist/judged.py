@@ -136,7 +136,7 @@ def said(at: str) -> str:
     """Return a moment in ISO 8601 as people read it."""
     try:
         return moment(datetime.fromisoformat(at).timestamp())
-    except ValueError:
+    except (ValueError, ArithmeticError, OSError):  # no calendar here has it
         return at
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,11 +22,14 @@ from samaops.workflows.database import look
 EXTENSION = "pg_stat_statements"
 # What has a plan, by its first word.
 PLANNED = ("select", "insert", "update", "delete", "values", "with")
+# What names itself begins with a comment, of which a text that is shown has the end only.
+_COMMENTS = re.compile(r"\A(?:\s+|-- …(?=\s)|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 _TEXT_CHARACTERS = 2000
 # On a screen a statement has a third of the line.
 _SCREEN_CHARACTERS = 100
 _TICK_SECONDS = 0.1
 _COMMANDS = 2
+_LEAST_SHARE = 1.0  # percent: what takes less is not why anything is slow
 Key = tuple[int, int, int, bool]  # user, database, statement, not called by another
 _COUNTERS = ("calls", "total_ms", "rows", "blocks_hit", "blocks_read", "temp_blocks")
 
@@ -252,13 +256,14 @@ def _remarks(rows: Sequence[look.Row], extension: look.Row, *, is_early: bool) -
 
 
 def _commands(site: Site, rows: Sequence[look.Row], database: str) -> tuple[str, ...]:
-    """Return what shows the plans of the first, where they can have one here."""
-    planned = [row for row in rows if row["database"] == database and _has_plan(row["query"] or "")]
+    """Return what shows the plans of the first, where they can have one here and are worth a look."""
+    worth = [row for place, row in enumerate(rows) if not place or row["share_percent"] >= _LEAST_SHARE]
+    planned = [row for row in worth if row["database"] == database and _has_plan(row["query"] or "")]
     return tuple(typed(site, f"db explain {row['queryid']}") for row in planned[:_COMMANDS])
 
 
 def _has_plan(query: str) -> bool:
-    return query.lower().startswith(PLANNED)
+    return _COMMENTS.sub("", query).lower().startswith(PLANNED)
 
 
 def missing(site: Site, extension: look.Row, kind: str, columns: Sequence[Column]) -> Table:

@@ -7,6 +7,7 @@ import time
 from samaops.changes import verbs
 from samaops.changes.release import migration_sql
 from samaops.changes.release.database import NAME, require_known
+from samaops.changes.release.keeping import require_not_replacing
 from samaops.changes.restoring.work import configured
 from samaops.changes.run.restoring import Workshop, workshop
 from samaops.clients import shells
@@ -40,6 +41,7 @@ def prepare(site: Site, name: str = "") -> Plan:
     verb.codes(site, ("",))
     with shells.kept():
         releases = observe(site)
+        require_not_replacing(releases)
         way = way_back(releases, releases.named(name) if name else "")
         if way.verdict is Verdict.CODE_ONLY:
             return change.prepare_verb(site, verb, (way.target,))
@@ -56,14 +58,13 @@ def prepare(site: Site, name: str = "") -> Plan:
 def _backup_before(site: Site, releases: Releases, way: WayBack) -> str:
     """Return the newest backup of ours that a release runs with. Raises RefusedError where there is none."""
     recorded = releases.recorded(way.target)
-    known = recorded.revisions if recorded else frozenset()
     read = 0
     try:
         with workshop(site) as at:
             runs = [run for run in at.store.rows().rows if (run.state, run.engine) == (WHOLE, DUMP)]
             for run in runs[:_MOST_BACKUPS]:
                 read += 1
-                if at.store.manifest(run.id).revision in known:
+                if recorded is not None and recorded.runs_with(at.store.manifest(run.id).revisions):
                     return run.id
     except ClientError as error:
         text = _("Could not look at the backups: {reason}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.rabbitmq import RabbitMQFacts
 from samaops.facts.servers import FileSystem, ServerFacts
 from samaops.i18n import _
+from samaops.model import spaces
 from samaops.model.cause import Cause
 from samaops.model.finding import Finding
 from samaops.model.quantities import size
@@ -27,6 +29,7 @@ _DIGEST_CHARACTERS = 19  # sha256: and twelve more
 # What could not be looked at proves nothing to those who have to repair.
 _SEEN = (Status.CRITICAL, Status.WARNING)
 _MOST_LINES = 6
+_LINE_CHARACTERS = 76
 # What a REINDEX CONCURRENTLY that was interrupted leaves: never to be rebuilt, only dropped.
 _LEFTOVER = re.compile(r"_cc(new|old)\d*$")
 _MB = 1024**2
@@ -90,7 +93,7 @@ def evidence(cause: Cause, report: Report) -> str:
     seen = [by_key[key].title for key in cause.explains if key in by_key and by_key[key].status in _SEEN]
     lines = dict.fromkeys((cause.title, *cause.speaks_for, *cause.speaks_against, *seen[:_MOST_LINES]))
     when = _("looked at {time} UTC").format(time=report.started_at.strftime("%Y-%m-%d %H:%M:%S"))
-    return "\n".join(f"- {line}" for line in (when, *lines))
+    return "\n".join(map(_item, (when, *lines)))
 
 
 def seen(cause: Cause, findings: Sequence[Finding], snapshot: Snapshot, site: Site) -> dict[str, str]:
@@ -266,7 +269,20 @@ def _maxmemory(finding: Finding) -> str:
 
 
 def _lines(lines: Iterator[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or "- " + _("could not be seen")
+    return "\n".join(map(_item, lines)) or "- " + _("could not be seen")
+
+
+def _item(text: str) -> str:
+    """Return a text as an item of a list, in lines that no mail program and no terminal breaks."""
+    lines = textwrap.wrap(
+        spaces.held(" ".join(text.split())),
+        _LINE_CHARACTERS,
+        initial_indent="- ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return spaces.released("\n".join(lines))
 
 
 def _servers(site: Site) -> Iterator[str]:
@@ -298,7 +314,7 @@ def _releases(snapshot: Snapshot, site: Site) -> Iterator[str]:
             running = facts.named(container) if container else None
             if running is not None:
                 digest = running.image_id[:_DIGEST_CHARACTERS]
-                yield f"{side} {name} ({observation.server}): {running.image} {digest}"
+                yield f"{side} {name} ({observation.server})" + _(": ") + f"{running.image} {digest}"
 
 
 def _disk(snapshot: Snapshot, site: Site) -> Iterator[str]:
@@ -337,4 +353,4 @@ def _filled_by(file_system: FileSystem, facts: ServerFacts) -> str:
         for entry in directory.entries
     ]
     words = ", ".join(f"{path} {size(count)}" for path, count in entries[:_MOST_ENTRIES])
-    return f": {words}" if words else ""
+    return _(": ") + words if words else ""

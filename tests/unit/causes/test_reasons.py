@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +80,39 @@ def test_a_service_is_down_for_what_ended_it_and_not_for_what_a_client_was_refus
     evidence = {"reason": kind, "words": "why: «PANIC»", "age_seconds": age}
     log = Finding("servers.log.trouble", Status.OK, "postgresql/db", "", "db", evidence=evidence)
     assert cause_of(down, log).title.endswith("why: «PANIC»") is is_told
+
+
+def test_what_ended_again_and_again_and_serves_since_is_not_said_to_crash() -> None:
+    lately: dict[str, Any] = {
+        "state": "running",
+        "restart_count": 6,
+        "reason": "",
+        "words": "its last words: «Uvicorn running»",
+    }
+    up = ended(up_seconds=48.0, **lately)
+    cause = cause_of(up)
+    assert "has run again for 48 s, after 6 restarts" in cause.title
+    assert cause.verdict is Verdict.INCONCLUSIVE
+    assert "Uvicorn" not in " ".join((cause.title, *cause.speaks_for))
+    silent = Finding(
+        "api.member.unreachable", Status.CRITICAL, "api/api_2", "", "api", evidence={"kind": "refused"}
+    )
+    assert "keeps crashing" in cause_of(up, silent).title, "what is in it does not answer"
+    assert "keeps crashing" in cause_of(ended(up_seconds=9.0, **lately)).title, "it may end at once"
+
+
+def test_who_has_the_port_of_a_member_is_looked_for_on_that_port() -> None:
+    cause = cause_of(ended(exit_code=1, reason="port", words=WORDS))
+    assert cause.id == "container-port-taken"
+    assert "ss -ltnp 'sport = :8002'" in cause.fixes[0].commands[0]
+
+
+@pytest.mark.parametrize(("purgeable", "restarts"), [(4_000_000, True), (80_000_000, False), (None, False)])
+def test_where_the_allocator_has_little_to_give_back_the_restart_stands_beside_it(
+    purgeable: int | None, restarts: bool
+) -> None:
+    held = {"ratio": 19.8, "used_memory": 4_500_000, "resident": 89_000_000, "purgeable": purgeable}
+    wide = Finding("redis.fragmentation.high", Status.WARNING, "redis/workers", "", "workers", evidence=held)
+    commands = [command for fix in cause_of(wide).fixes for command in fix.commands]
+    assert commands[0].endswith("redis purge-memory")
+    assert any("docker restart samaconso_redis" in command for command in commands) is restarts

@@ -221,3 +221,15 @@ def test_whatever_there_is_the_policy_never_takes_what_it_promises(
     if newest_first and (newest_first[0].state not in ("ok", "unlisted") or is_damaged(newest_first[0])):
         assert not expired
     assert len([row for row in proved if row.id not in expired]) >= min(len(proved), wanted.minimum)
+
+
+def test_where_old_ones_are_held_the_command_that_lets_them_go_comes_next() -> None:
+    old = run(400, grades=Grades())
+    few = planned("backup prune", runs=(run(1, grades=Grades()), old))
+    assert not few.steps
+    assert few.notes[-1].endswith("backup create")
+    many = planned("backup prune", runs=(*(run(days, grades=Grades()) for days in (1, 2, 3)), old))
+    assert not many.steps
+    assert many.notes[-1].endswith("backup verify --all")
+    young = planned("backup prune", runs=tuple(run(days, grades=Grades()) for days in (1, 2)))
+    assert not any("too old" in note for note in young.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,14 +12,15 @@ from samaops.changes import verbs
 from samaops.changes.objects.restoring import chosen
 from samaops.config.settings import Settings
 from samaops.errors import RefusedError, UsageError
-from samaops.facts.objects import STOPPED, ObjectDifferences, ObjectRun
+from samaops.facts.backup_run import Run
+from samaops.facts.objects import STOPPED, ObjectDifferences, ObjectRun, ObjectsElsewhere
 from samaops.facts.observation import Observation
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
 from tests.unit.changes import test_backup_plans as backups
 from tests.unit.changes.test_plans import snapshot
-from tests.unit.checks.judging import seen
-from tests.unit.checks.test_backup_objects import observed, run
+from tests.unit.checks.judging import REFUSED, failed, seen
+from tests.unit.checks.test_backup_objects import copied, observed, run
 
 SECTIONS = {
     "servers": {"db": {"address": "10.0.0.9"}, "other": {"address": "10.0.0.8"}},
@@ -167,3 +169,48 @@ def test_a_dump_of_the_guide_has_no_sums_to_prove_a_copy_by() -> None:
 
 def test_the_password_stands_in_no_plan() -> None:
     assert "canary" not in str(copying())
+
+
+def at_other(*runs: ObjectRun, backups: tuple[str, ...] = (), **changes: Any) -> Observation:
+    there = copied(*runs, **changes)
+    return seen("objects_elsewhere/other", ObjectsElsewhere("other", there, backups))
+
+
+def pruned(elsewhere: Observation, *there: Run, **place: Any) -> Plan:
+    sections = {**SECTIONS, "backup": {"server": "db", "objects": {}, "copies": [{**OTHER, **place}], "weekly": 0, "monthly": 0}}  # fmt: skip
+    looks = snapshot(backups.observed(*backups.MANY[:4], *there), observed(run(1)), elsewhere)
+    prune = verbs.find("backup prune")
+    assert "backup.objects.elsewhere" in prune.codes(Site(Settings.model_validate(sections)), ())
+    return prune.plan(looks, Site(Settings.model_validate(sections)), ())
+
+
+def days(count: float) -> ObjectRun:
+    return run(count * 24)
+
+
+def test_objects_on_another_server_go_by_the_same_rule() -> None:
+    newest, old, kept, beside = days(1), days(90), days(80), days(70)
+    there = at_other(newest, old, kept, beside, backups=(beside.id,))
+    pinned = replace(backups.OLD, id=kept.id, pinned="an audit")
+    (step,) = pruned(there, pinned).steps
+    assert step.risk is Risk.DESTRUCTIVE
+    assert step.operation.arguments == {"runs": (old.id,), "place": "other"}
+    assert (step.operation.server, step.servers) == ("other", ("db", "other"))
+    assert "at other 1 lists" in step.title
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "place", "note"),
+    [
+        (at_other(days(1), days(90)), {"keep_expired": True}, ""),
+        (at_other(run(1, "failed"), days(2), days(90)), {}, ""),
+        (at_other(days(90)), {}, ""),  # the newest, however old
+        (at_other(days(1), days(90), is_busy=True), {}, "At other the objects stay .* another samaops"),
+        (failed("objects_elsewhere/other", ObjectsElsewhere, REFUSED), {}, "At other the objects stay"),
+    ],
+)  # fmt: skip
+def test_objects_on_another_server_stay(elsewhere: Observation, place: dict[str, Any], note: str) -> None:
+    plan = pruned(elsewhere, **place)
+    assert plan.nothing_to_do
+    assert bool(note) == any("At other" in each for each in plan.notes)
+    assert not note or any(re.search(note, each) for each in plan.notes)

@@ -305,6 +305,30 @@ def test_a_moment_and_a_backup_are_not_both_meant() -> None:
         verbs.find("restore db").codes(restores.SITE, ("--to", "latest"))
 
 
+def table_at(to: float, of: Survey, **changes: Any) -> Plan:
+    values = restores.SITE.settings.model_dump()
+    values["backup"]["engine"] = "pgbackrest"
+    site, moment = Site(Settings.model_validate(values)), f"{datetime.fromtimestamp(to, timezone.utc)}"
+    arguments = ("orders", "orders_then", "", "id < 7", moment)
+    verbs.find("restore table").codes(site, arguments)
+    return verbs.find("restore table").plan(snapshot(recalled(of, **changes)), site, arguments)
+
+
+def test_a_table_as_of_a_moment_comes_of_the_dump_that_is_made_first() -> None:
+    plan = table_at(NOW - DAY, seen(FULL))
+    recover, table = plan.steps
+    assert (recover.operation.kind, recover.operation.arguments["label"]) == ("restore.recover", FULL.label)
+    assert (table.id, table.operation.arguments["id"]) == ("restore.table", recover.operation.arguments["id"])
+    assert table.operation.arguments["where"] == "id < 7"
+    assert plan.risk is Risk.SAFE
+    assert not plan.steps_stand_alone, "without the dump there is no table"
+    assert plan.arguments[-1].startswith("20")
+    with pytest.raises(RefusedError, match="Nothing reaches back to"):
+        table_at(NOW - 4 * DAY, seen(FULL))
+    with pytest.raises(RefusedError, match=r"There is a table public\.orders_then"):
+        table_at(NOW - DAY, seen(FULL), live={"public.orders_then": LiveTable(1, True, None)})
+
+
 def test_a_trial_of_one_of_pgbackrest_recovers_it_beside() -> None:
     values = restores.SITE.settings.model_dump()
     values["backup"]["engine"] = "pgbackrest"

@@ -87,7 +87,7 @@ def image(identifier: str, version: str, *more: str) -> ReleaseImage:
 
 RECORDED = (entry(recorded(NEW, "2.1.0", FIRST, ADDS), 900.0), entry(recorded(OLD, "2.0.0", FIRST), 500.0))
 IMAGES = (image(NEW, "2.1.0", "app:production"), image(OLD, "2.0.0"))
-KEPT = ReleaseFacts(1000.0, "28.2.2", "2.26.1", IMAGES, RECORDED)
+KEPT = ReleaseFacts(1000.0, "28.2.2", "2.26.1", IMAGES, RECORDED, is_replacing=False)
 
 
 def container(name: str, identifier: str) -> Container:

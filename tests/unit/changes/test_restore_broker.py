@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
 from samaops.changes import verbs
+from samaops.changes.restoring.broker import Undefining
+from samaops.changes.run.restoring_broker import undefine
+from samaops.changes.undo import MADE, of_what_was_made
 from samaops.errors import UsageError
 from samaops.facts.broker_definitions import BrokerFacts, Definition, defined
 from samaops.facts.observation import Observation
@@ -62,3 +66,16 @@ def test_what_comes_and_goes_is_no_definition_to_keep() -> None:
         "policies": "odd",
     })  # fmt: skip
     assert [each.name for each in found] == ["q", "x -> q"]
+
+
+def test_an_undo_knows_what_was_made_or_that_it_does_not() -> None:
+    step = planned("latest").steps[1]
+    assert step.undo is not None
+    assert step.undo.arguments[MADE] is None
+    made = of_what_was_made(step.undo, {MADE: [to_builtins(QUEUE)]})
+    assert convert(made.arguments, Undefining).made == (QUEUE,)
+    outcome = undefine(of_what_was_made(step.undo, {}), SITE)
+    assert not outcome.is_ok
+    assert "what of queues was made is not known" in outcome.output
+    other = replace(step.undo, arguments={"command": "x"})
+    assert of_what_was_made(other, {MADE: []}) == other

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,10 +25,12 @@ from samaops.facts.loadbalancer import BigIpFacts
 from samaops.facts.observation import Observation
 from samaops.facts.postgresql import PostgresFacts
 from samaops.facts.postgresql_changes import Backend
+from samaops.facts.release import ReleaseFacts
 from samaops.journal import history
 from samaops.journal.history import Journal
 from samaops.journal.plans import to_plain
 from samaops.model.plan import ActionStatus, Outcome, Plan, Risk, Step
+from samaops.site.releases import servers
 from samaops.site.site import Site
 from samaops.workflows import change
 from samaops.workflows import history as past
@@ -44,7 +46,7 @@ from tests.unit.changes.test_many_members import (
     site,
 )
 from tests.unit.changes.test_plans import NODE, snapshot, workers
-from tests.unit.changes.test_release_plans import OLD, engine
+from tests.unit.changes.test_release_plans import KEPT, OLD, engine, server
 from tests.unit.checks.judging import REFUSED, failed, seen
 
 BACKEND = Backend(
@@ -68,7 +70,14 @@ def roll(*words: str, of: tuple[Observation, ...] | None = None, at: Site | None
     """Return the plan of what, limit, serial, healthy, within, started before."""
     verb, place = verbs.find("docker roll"), at or site(1)
     verb.codes(place, words)
-    return verb.plan(snapshot(*(well() if of is None else of)), place, words)
+    given = well() if of is None else of
+    return verb.plan(snapshot(*given, *releases_beside(given, place)), place, words)
+
+
+def releases_beside(given: tuple[Observation, ...], place: Site) -> Iterator[Observation]:
+    """Yield what the servers tell of their releases, where nothing is given: no compose is at work."""
+    if not any(each.system == "release" for each in given):
+        yield from map(server, servers(place))
 
 
 def moves(plan: Plan) -> list[str]:
@@ -560,3 +569,45 @@ class TestUndone:
             "Take api_1 out of the balancer's pool",
         )
         assert "to go on with the rest: samaops docker roll api --started-before" in found.reason
+
+
+class TestBesideACompose:
+    """One that a killed `rollback app` began goes on by itself: nothing is restarted beside it."""
+
+    @pytest.mark.parametrize("what", ["api", "workers"])
+    def test_nothing_is_restarted_while_a_container_is_replaced(self, what: str) -> None:
+        names = servers(site(1))
+        busy = replace(KEPT, is_replacing=True)
+        of = (*well(), *map(server, names[:-1]), server(names[-1], busy))
+        with pytest.raises(
+            RefusedError, match=rf"Another docker compose, .* still replaces .* on {names[-1]}"
+        ):
+            roll(what, of=of)
+        # Its container may be gone in that moment: that is no other reason.
+        gone = tuple(each for each in of if (each.system, each.server) != ("docker", names[-1]))
+        with pytest.raises(RefusedError, match="Another docker compose"):
+            roll(what, of=gone)
+
+    def test_it_is_looked_at_again_before_each_turn_and_those_servers_are_locked(self) -> None:
+        names = servers(site(1))
+        for what, turns in (("api", len(MEMBERS)), ("workers", len(WORKERS))):
+            plan = roll(what)
+            found = [(step, need) for step in plan.steps for need in step.needs if need.reading == "release.nothing_replaced"]  # fmt: skip
+            assert len(found) == turns
+            assert all(need.of == names and set(names) <= set(step.servers or ()) for step, need in found)
+        _step, need = found[0]
+        for is_replacing, value in ((False, True), (True, False)):
+            now = snapshot(
+                *map(server, names[:-1]), server(names[-1], replace(KEPT, is_replacing=is_replacing))
+            )
+            assert readings.value_of(need, now) is value
+        with pytest.raises(readings.UnreadableError, match=names[-1]):
+            readings.value_of(
+                need, snapshot(*map(server, names[:-1]), server(names[-1], replace(KEPT, is_replacing=None)))
+            )
+
+    def test_where_a_server_was_not_seen_nothing_is_restarted(self) -> None:
+        names = servers(site(1))
+        blind = failed(f"release/{names[0]}", ReleaseFacts, REFUSED, names[0])
+        with pytest.raises(UnavailableError, match=names[0]):
+            roll("api", of=(*well(), blind, *map(server, names[1:])))

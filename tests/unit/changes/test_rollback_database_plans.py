@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from samaops.changes import verbs
+from samaops.changes import readings, verbs
 from samaops.changes.release import migration_sql
 from samaops.changes.release.migration_sql import Takes
 from samaops.changes.run.operations import lines
@@ -17,6 +17,7 @@ from samaops.facts.backup_run import DatabaseProperties, Manifest
 from samaops.facts.downgrade import DowngradeFacts, Loss
 from samaops.facts.observation import Observation
 from samaops.facts.postgresql import DueNotifications, SchemaVersion
+from samaops.facts.release import ReleaseFacts
 from samaops.facts.restoring import Session
 from samaops.model.plan import Plan, Risk
 from samaops.site.site import Site
@@ -174,7 +175,7 @@ def test_without_a_way_down_a_backup_of_before_is_swapped_in_after_a_fresh_one()
 
 
 def test_a_backup_that_the_release_does_not_know_is_refused() -> None:
-    with pytest.raises(RefusedError, match=r"of a database at ccc, which 2\.0\.0"):
+    with pytest.raises(RefusedError, match=r"of a database at ccc, and 2\.0\.0 .* wants it at aaa"):
         planned(*restorable("ccc"))
 
 
@@ -214,3 +215,21 @@ def test_what_is_not_understood_is_never_taken_for_harmless(
 def test_a_statement_ends_where_postgresql_ends_it() -> None:
     text = "SELECT 'a;''b', E'\\';', $x$;$x$, \"c;\" /* ; */ -- ;\n; COMMIT; BEGIN"
     assert len(migration_sql.read(text, "v").statements) == 1
+
+
+@pytest.mark.parametrize("given", [observations(WANTED), restorable("aaa")], ids=["downgrade", "restore"])
+def test_the_database_stays_while_a_compose_replaces_the_application(given: tuple[Observation, ...]) -> None:
+    plan = planned(*given)
+    (need,) = [need for need in plan.steps[-1].needs if need.reading == "release.nothing_replaced"]
+    assert set(map(str, need.of)) == {"api", "workers"} <= set(plan.steps[-1].servers or ())
+    busy = [
+        replace(each, facts=replace(each.facts, is_replacing=True))
+        if isinstance(each.facts, ReleaseFacts) and each.server == "workers"
+        else each
+        for each in given
+    ]
+    with pytest.raises(
+        RefusedError, match=r"Another docker compose, .* still replaces a container on workers"
+    ):
+        planned(*busy)
+    assert readings.value_of(need, snapshot(*busy)) is False

@@ -193,7 +193,11 @@ PLANS: list[tuple[str, tuple[str, ...], tuple[Observation, ...]]] = [
     ("docker restart", ("a1",), (engine("api", CONTAINER), member("api_1", 200), member("api_2", 200))),
     ("docker restart", ("c2",), (engine("workers", ENDED),)),
     ("docker restart", ("a1",), (*releases.SPREAD, *releases.WELL, POOL)),
-    ("docker roll", ("api",), (*releases.SPREAD, *releases.WELL, POOL, sessions.observed())),
+    (
+        "docker roll",
+        ("api",),
+        (*releases.SPREAD, *map(releases.server, releases.PLACES), *releases.WELL, POOL, sessions.observed()),
+    ),
     ("docker set-limit", ("a1", "2g"), (LIMITED,)),
     ("workers restart", ("worker2",), (engine("workers", replace(CONTAINER, name="c2")),)),
     ("workers scale", ("worker2", "-1"), (workers(NODE),)),

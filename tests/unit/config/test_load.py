@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
-from samaops.config import load
+from samaops.config import documents, load
 from samaops.errors import ConfigurationError
+from samaops.i18n import use_language
 
 SERVERS = '[servers.workers]\naddress = "10.101.0.3"\n'
 
@@ -181,3 +183,32 @@ def test_the_named_file_comes_first_then_the_variable_then_the_own_one(
     monkeypatch.setenv("SAMAOPS_CONFIG", str(tmp_path / "gone.toml"))
     assert load.find() == tmp_path / "gone.toml", "a named file that is missing is not passed over"
     assert load.find(write) == write
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.toml", "[redis]\nport = \n", "TOML non valide ; le lecteur dit en anglais : « Invalid value »"),
+        (
+            "a.yaml",
+            "id: x\nb: [\n",
+            "ligne 3, colonne 1 : ce n'est pas du YAML ; le lecteur dit en anglais : « ",
+        ),
+        ("b.yaml", "id: !!python/name:os.system x\n", "ligne 1, colonne 5 : ce n'est pas du YAML"),
+    ],
+)
+def test_the_reader_s_english_words_stand_in_quotes_of_a_french_sentence(
+    tmp_path: Path, name: str, content: str, words: str
+) -> None:
+    file = tmp_path / name
+    file.write_text(content)
+    file.chmod(0o600)
+    use_language("fr")
+    try:
+        read = load.parse if name.endswith("toml") else lambda file: documents.load(file, TypeAdapter(dict))
+        with pytest.raises(ConfigurationError) as refused:
+            read(file)
+    finally:
+        use_language("en")
+    assert words in refused.value.message.replace("\u202f", " ").replace("\u00a0", " ")
+    assert "<unicode string>" not in refused.value.message

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 import pytest
 
 from samaops.facts.portrait import Trait
+from samaops.i18n import use_language
 from samaops.model.difference import Difference
 from samaops.portraits.compare import compare, unknown_parts
 from samaops.portraits.portrait import Portrait
@@ -47,6 +48,7 @@ CASES: list[tuple[str, Traits | None, Traits | None, str]] = [
     ("docker@api/container", {"environment A": "#1234.a"}, {"environment A": "#1234.b"}, "container x: environment A was changed"),
     ("docker@api/container", {"image": "a"}, {"image": "a", "environment A": "#1234.b"}, "container x has environment A"),
     ("docker@api/container", {"image": "a", "environment A": "#1234.b"}, {"image": "a"}, "container x no longer has environment A"),
+    ("rabbitmq@api/node", {"memory limit": "358400000"}, {"memory limit": "0"}, "node x: memory limit is 0 B, it was 342 MB"),
     ("docker@api/container", {"started": "a"}, {"started": "b"}, "container x was started anew"),
     ("docker@api/file", {"": "#1234.a"}, {"": "#1234.b"}, "file x of server api was changed"),
     ("servers@db/crontab", {"": "#1234.a"}, None, "crontab x of server db is gone"),
@@ -131,3 +133,15 @@ def test_a_long_value_is_cut_in_the_sentence() -> None:
         portrait("redis@w/setting", a={"": "1"}), portrait("redis@w/setting", a={"": "x" * 190})
     )
     assert len(title) < 180
+
+
+def test_what_is_a_plain_word_is_one_in_french_too() -> None:
+    use_language("fr")
+    try:
+        (title,) = titles(
+            portrait("rabbitmq@api/node", x={"memory limit": "1048576"}),
+            portrait("rabbitmq@api/node", x={"memory limit": "0"}),
+        )
+    finally:
+        use_language("en")
+    assert title == "le nœud x : la limite de mémoire vaut 0 o, auparavant 1,0 Mo"

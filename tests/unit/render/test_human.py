@@ -281,3 +281,11 @@ def test_what_is_destroyed_and_brought_back_is_in_every_face_of_a_plan() -> None
     assert markdown.render(report).startswith("# samaops queue purge: plan\n")
     (action,) = json.document(report)["actions"]
     assert (action["destroys"], action["undo_restores"]) == ("7 messages", ["6 of them"])
+
+
+def test_a_diagnosis_names_the_runbook_that_has_the_repairs() -> None:
+    report = reports.usual()
+    (runbook,) = {cause.runbook for cause in report.causes}
+    lines = on_screen(replace(report, command="diagnose")).splitlines()
+    assert any(line.startswith(f"→ samaops troubleshoot {runbook}: ") for line in lines)
+    assert "samaops troubleshoot" not in on_screen(replace(report, command="troubleshoot"))

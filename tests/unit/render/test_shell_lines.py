@@ -30,6 +30,14 @@ def test_lines_fit_unless_a_single_word_is_longer(width: int) -> None:
         assert len(line) <= width
 
 
+def test_each_line_of_a_comment_is_a_comment() -> None:
+    text = "# for each key of /var/lib/samaops/exports/keys.jsonl that has this expiry still, at most 5000 per second"
+    lines = shell_lines.wrap(text, 40)
+    assert len(lines) > 2
+    assert all(line.startswith("# ") and not line.endswith("\\") for line in lines)
+    assert " ".join(line[2:] for line in lines) == text[2:]
+
+
 def test_a_short_command_stays_as_it_is() -> None:
     assert shell_lines.wrap("docker ps", 80) == ["docker ps"]
 

@@ -25,7 +25,7 @@ from samaops.i18n import _, joined
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.model.quantities import duration, size
-from samaops.site.commands import direct
+from samaops.site.commands import direct, typed
 from samaops.site.site import Site
 
 Row = Mapping[str, Any]
@@ -301,8 +301,9 @@ class _Turn:
                     self._drop(index["name"])
                 except ClientError as error:
                     self._left = index["name"]
-                    text = _("{name} is left, and the next samaops db reindex removes it: {reason}")
-                    return text.format(name=index["name"], reason=error.message)
+                    text = _("{name} is left ({reason}); the next reindex removes it: {command}")
+                    command = typed(self._site, "db reindex")
+                    return text.format(name=index["name"], reason=error.message, command=command)
         return ""
 
     def _told_left(self) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def _or_the_lab(error: ConfigurationError) -> ConfigurationError:
     """Point to the lab first where one is up: who has no configuration most likely forgot its option."""
     with suppress(ConfigurationError):
         if files.exists(Layout(default_directory()).config_file):
-            hint = _(
-                "samaops --lab diagnose   (your lab, which is up); samaops config init   (your production)"
+            text = _(
+                "{problem}. Your lab is there, and --lab chooses it; of your production: samaops config init"
             )
-            return ConfigurationError(error.message, hint=hint)
+            return ConfigurationError(text.format(problem=error.message), hint="samaops --lab diagnose")
     return error

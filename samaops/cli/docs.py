@@ -65,6 +65,13 @@ def _show(page: Page, output: Output) -> None:
     elif len(console.render_lines(drawn)) < console.height:
         console.print(drawn)
     else:
-        os.environ.setdefault("LESS", "-R")  # it shows colours as such
+        _prepare_pager(console.encoding)
         with console.pager(styles=not console.no_color):
             console.print(drawn)
+
+
+def _prepare_pager(encoding: str) -> None:
+    """Have less show colours as such, and letters too where the locale that is named is not installed."""
+    os.environ.setdefault("LESS", "-R")
+    if encoding.lower().startswith("utf"):
+        os.environ.setdefault("LESSCHARSET", "utf-8")

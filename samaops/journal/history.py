@@ -472,7 +472,7 @@ def _accepted_logins(text: str) -> dict[str, str]:
         return {}
     if pq.version() < in_clear.FIRST_LIBPQ:
         words = _("libpq {version} would send the password in clear to whoever asks for it")
-        raise HistoryError(f"{words.format(version=pq.version() // 10000)}: {_(_KEEP_CLEAR)}")
+        raise HistoryError(": ".join((words.format(version=pq.version() // 10000), _(_KEEP_CLEAR))))
     return {"require_auth": "!password"}
 
 
@@ -560,7 +560,7 @@ def failures() -> Iterator[None]:
         words = str(error.orig).strip().splitlines()
         if in_clear.ASKED.search(str(error.orig)):
             asked = _("the history's PostgreSQL asks for the password in clear, and was not given it")
-            raise HistoryError(f"{asked}: {_(_KEEP_CLEAR)}") from error
+            raise HistoryError(": ".join((asked, _(_KEEP_CLEAR)))) from error
         raise HistoryError(_("the history says: {words}").format(words=words[0] if words else "")) from error
     except SQLAlchemyError as error:
         raise HistoryError(_("the history says: {words}").format(words=type(error).__name__)) from error

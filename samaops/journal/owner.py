@@ -66,7 +66,9 @@ def holder_of(file: int, kind: str = "FLOCK") -> Owner | None:
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             fields = line.split()
             if kind in fields[1:2] and fields[5:6] == [place]:
-                return _process(int(fields[4])) or _who_has_open(seen)
+                # A lock of the kind POSIX ends with its process: who has the file open besides does not hold it.
+                holder = _process(int(fields[4]))
+                return _who_has_open(seen) if holder is None and kind == "FLOCK" else holder
     return None
 
 

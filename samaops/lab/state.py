@@ -77,7 +77,7 @@ def read_state(path: Path) -> LabState | None:
     """Return the saved state; None when there is none or it was cut short."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
     if not isinstance(saved, dict) or saved.pop("schema", None) != SCHEMA:
         return None

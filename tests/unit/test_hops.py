@@ -117,3 +117,9 @@ def test_hosts_that_could_not_be_looked_at_are_unknown() -> None:
     assert (found.status, found.value) == (Status.UNKNOWN, None)
     alone = hop("sent", proxy_is_well, snapshot(), firebase=None)
     assert (alone.status, alone.value) == (Status.OK, None), "a proxy without Firebase is told of by its own"
+
+
+def test_what_the_count_says_already_is_not_said_twice() -> None:
+    title = "2 of the last 2 tasks failed, most with NotRegistered('x')"
+    failing = (Finding("celery.tasks.failing", Status.CRITICAL, "celery/tasks", title),)
+    assert hop("accepted", failing, snapshot(False, False)).detail == title

@@ -76,7 +76,7 @@ class Memory(Struct, frozen=True):
     def _read(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self.path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return {}
 
     def _write(self, content: dict[str, Any]) -> None:

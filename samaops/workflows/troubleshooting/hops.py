@@ -87,9 +87,10 @@ def _with_findings(hop: SeenHop, declared: Hop, checked: Sequence[Finding]) -> S
     if decisive.status not in _BAD:
         return hop
     because = [finding.key for finding in telling if finding.status in _BAD]
+    is_said = decisive.title.startswith(hop.detail)  # by the count, in the same words
     return replace(
         hop,
-        detail=joined(part for part in (hop.detail, decisive.title) if part),
+        detail=decisive.title if is_said else joined((hop.detail, decisive.title)),
         evidence={**hop.evidence, "because": because},
         hint=decisive.hint,
         cause=decisive.cause,

@@ -28,6 +28,6 @@ def test_the_cause_names_the_setting(system: str) -> None:
     )
     root = other_scheme(finding, None)  # type: ignore[arg-type]
 
-    assert "in clear" in str(root.title)
+    assert "in clear" in (root.title or "")
     assert f"[{system}] tls" in str(root.fixes)
     assert "clear_text_password" in str(root.fixes)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from samaops.cli import changing, streams
+from samaops.cli import changing, configuration_file, docs, streams
 from samaops.cli.troubleshoot import _as_typed
 from samaops.collect.docker.evidence import PARTS, words_of
+from samaops.errors import ConfigurationError
 from samaops.i18n import use_language
 from samaops.journal import history
 from samaops.journal.history import Event
@@ -71,3 +72,21 @@ def test_each_part_of_what_a_container_shows_has_a_french_name() -> None:
     same = {"sockets", "threads"}
     assert {part for part in PARTS if words_of(part) == part} == same
     assert words_of("a part of tomorrow") == "a part of tomorrow"
+
+
+def test_without_a_configuration_the_next_command_of_whoever_has_a_lab_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("samaops.config.files.exists", lambda path: True)
+    error = configuration_file._or_the_lab(ConfigurationError("There is none"))
+    assert error.hint == "samaops --lab diagnose"
+    assert error.message.startswith("There is none. Your lab is there")
+
+
+@pytest.mark.parametrize(("encoding", "charset"), [("utf-8", "utf-8"), ("ascii", None)])
+def test_a_page_is_read_in_french_where_the_locale_is_not_installed(
+    encoding: str, charset: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.environ", {})
+    docs._prepare_pager(encoding)
+    assert os.environ.get("LESSCHARSET") == charset

@@ -36,6 +36,7 @@ def test_a_part_that_is_started_again_replaces_its_older_record(tmp_path: Path) 
 def test_a_file_that_was_cut_short_is_as_good_as_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "state.json").write_text(content)
     assert read_state(tmp_path / "state.json") is None
+    assert read_state(tmp_path / "state.json" / "state.json") is None, "a part of its path is a file"
     assert StateFile.open(tmp_path / "state.json").state == LabState()
 
 

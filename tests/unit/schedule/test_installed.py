@@ -269,3 +269,26 @@ def test_a_name_that_a_unit_would_not_hold_as_it_is_is_refused(path: str) -> Non
 def test_ordinary_names_are_not() -> None:
     site = Site(Settings(site="Côte d'Ivoire (nord): 2"), configuration=Path("/etc/sama ops/été.toml"))
     units.require_plain(site, units.Place("/usr/bin/samaops", "root", "/root/.local/state", "/run/samaops"))
+
+
+def test_each_site_has_files_of_its_own(tmp_path: Path) -> None:
+    def installed(kind: str, name: str, config: str) -> Plan:
+        settings = site_with().settings.model_copy(update={"site": name})
+        site = Site(settings, configuration=Path(f"/etc/samaops/{config}.toml"))
+        plan = change.prepare(site, "schedule install", (kind, str(tmp_path)))
+        for step in plan.steps:
+            assert run(step.operation, site).is_ok
+        return plan
+
+    first, second = tmp_path / "samaops-schedule.service", tmp_path / "samaops-schedule-thies.service"
+    installed("systemd", "dakar", "sites/dakar")
+    before = first.read_text()
+    plan = installed("systemd", "thies", "sites/thies")
+    assert plan.notes[-1].endswith("systemctl enable --now samaops-schedule-thies.service")
+    assert first.read_text() == before
+    assert "--config /etc/samaops/sites/thies.toml schedule run" in second.read_text()
+    assert installed("systemd", "thies", "sites/thies").nothing_to_do
+    installed("systemd", "dakar-2", "sites/dakar")  # another name of the same configuration: it is run once
+    assert sorted(tmp_path.iterdir()) == [second, first]
+    with pytest.raises(RefusedError, match="choose another directory"):
+        installed("systemd", "Maj Espace", "other")

@@ -88,7 +88,8 @@ make_places() {
   directory 0755 root:root /var/lib/samaops
   directory 0700 samaops:samaops "$HOME_OF_USER"
   for part in .local .local/state; do directory 0700 samaops:samaops "$HOME_OF_USER/$part"; done
-  directory 0750 samaops:samaops /var/log/samaops
+  # Of the scheduler, and of whoever of the group maintains by hand: a file in it belongs to the group.
+  directory 2770 samaops:samaops /var/log/samaops
   # As /usr/lib/tmpfiles.d/samaops.conf makes it at the next start of the machine.
   directory 2770 root:samaops /run/samaops
 }

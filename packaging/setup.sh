@@ -104,7 +104,7 @@ case "${1:-}" in
     make_user
     make_places
     systemd_knows
-    [ -e /etc/samaops/config.toml ] || say "next: samaops config init --path /etc/samaops/config.toml, then samaops doctor; samaops docs install"
+    [ -e /etc/samaops/config.toml ] || [ -d /etc/samaops/sites ] || say "next: samaops config init --path /etc/samaops/config.toml, then samaops doctor; samaops docs install"
     ;;
   renew)
     case "$(readlink "$CURRENT" || true)" in

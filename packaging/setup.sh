@@ -88,7 +88,8 @@ make_places() {
   directory 0755 root:root /var/lib/samaops
   directory 0700 samaops:samaops "$HOME_OF_USER"
   for part in .local .local/state; do directory 0700 samaops:samaops "$HOME_OF_USER/$part"; done
-  directory 0750 samaops:samaops /var/log/samaops
+  # Of the scheduler, and of whoever of the group maintains by hand: a file in it belongs to the group.
+  directory 2770 samaops:samaops /var/log/samaops
   # As /usr/lib/tmpfiles.d/samaops.conf makes it at the next start of the machine.
   directory 2770 root:samaops /run/samaops
 }
@@ -103,7 +104,7 @@ case "${1:-}" in
     make_user
     make_places
     systemd_knows
-    [ -e /etc/samaops/config.toml ] || say "next: samaops config init --path /etc/samaops/config.toml, then samaops doctor; samaops docs install"
+    [ -e /etc/samaops/config.toml ] || [ -d /etc/samaops/sites ] || say "next: samaops config init --path /etc/samaops/config.toml, then samaops doctor; samaops docs install"
     ;;
   renew)
     case "$(readlink "$CURRENT" || true)" in

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from samaops.cli import global_options, help_text, log, typer_words
 from samaops.cli.commands import ALONE, COMMANDS
 from samaops.cli.global_options import Globals
+from samaops.config.places import how_to_add_the_lab
 from samaops.errors import UnavailableError, UsageError
 from samaops.i18n import N_, _, number
 
@@ -57,7 +58,7 @@ def _load(name: str, alone: str | None = None) -> Any:
             raise
         raise UnavailableError(
             _("the lab needs more libraries ({name} is not installed)").format(name=error.name),
-            hint="pip install 'samaops[lab]'",
+            hint=how_to_add_the_lab(),
         ) from error
     global_options.add_to(loaded, global_options.PANEL)
     _translate(loaded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from pathlib import Path
 
 from samaops.errors import ConfigurationError
@@ -11,6 +12,20 @@ from samaops.i18n import _
 
 # Where a package of ours has its environments (packaging/setup.sh).
 PACKAGED = Path("/usr/lib/samaops")
+
+
+def is_packaged() -> bool:
+    """Return whether this program was installed by its package or bundle, whose environment each upgrade makes anew."""
+    return Path(sys.prefix).is_relative_to(PACKAGED)
+
+
+def how_to_add_the_lab() -> str:
+    """Return how the libraries of the lab are added to this program."""
+    if is_packaged():  # what pip put there would be gone with the next version
+        return _(
+            "the lab runs from a clone, or from a package that was built there: scripts/package --extra lab"
+        )
+    return "pip install 'samaops[lab]'"
 
 
 def home() -> Path | None:

@@ -74,6 +74,11 @@ def find(name: str) -> Path:
     raise ConfigurationError(message, hint="samaops sites")
 
 
+def is_a_name(name: str) -> bool:
+    """Return whether a site may be called so: its name can stand in that of a file."""
+    return bool(_NAME.fullmatch(name)) and name != ALL
+
+
 def place_for(name: str) -> Path:
     """Return where the file of a new site belongs. Raises ConfigurationError for what cannot name one."""
     path = directories()[0] / f"{name}.toml"

@@ -15,6 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from samaops.config.places import how_to_add_the_lab
 from samaops.errors import ConfigurationError, LockedError, RefusedError, UnavailableError, reason_of
 from samaops.i18n import _
 from samaops.lab import (
@@ -86,7 +87,7 @@ def _refuse_without_libraries() -> None:
     missing = requirements.missing_libraries()
     if missing:
         text = _("the lab needs more libraries ({name} is not installed)")
-        raise UnavailableError(text.format(name=", ".join(missing)), hint="pip install 'samaops[lab]'")
+        raise UnavailableError(text.format(name=", ".join(missing)), hint=how_to_add_the_lab())
 
 
 def _absolute(layout: Layout) -> Layout:

@@ -160,8 +160,12 @@ def _configuration(machine: Machine) -> Iterator[Finding]:
     try:
         systems = checking.check(machine.configuration)
     except SamaopsError as error:
-        title = _("{count} faults in the configuration; the first: {fault}")
         lines = error.message.splitlines()
+        title = ngettext(
+            "{count} fault in the configuration: {fault}",
+            "{count} faults in the configuration; the first: {fault}",
+            len(lines),
+        )
         words = title.format(count=len(lines), fault=lines[0])
         yield _line("configuration", Status.CRITICAL, "configuration", words, "samaops config check")
         return

@@ -170,7 +170,7 @@ def test_user_and_directories_have_their_rights(story: Story) -> None:
         "2770 root:samaops /run/samaops",
         "755 root:root /var/lib/samaops",
         "700 samaops:samaops /var/lib/samaops/home",
-        "750 samaops:samaops /var/log/samaops",
+        "2770 samaops:samaops /var/log/samaops",
     ]
 
 

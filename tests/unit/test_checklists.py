@@ -281,3 +281,12 @@ def test_an_accepted_warning_is_remembered_as_signed() -> None:
     item = item_of(checks=(CODE,))
     assert judged.remembered("before", item, BookFacts((failed, accepted))) == "signed"
     assert judged.remembered("before", item, BookFacts((failed, other))) == "failed"
+
+
+def test_what_is_not_configured_is_named() -> None:
+    unlooked = {
+        "prometheus.service.unreachable": "prometheus.service.unreachable: [prometheus] is not in the configuration",
+        "redis.memory.high": "redis.memory.high: nothing was looked at",
+        "checklist.dns.unresolved": "checklist.dns.unresolved: nothing was looked at",
+    }
+    assert [found(item_of(checks=(code,))).reason for code in unlooked] == list(unlooked.values())

@@ -93,6 +93,7 @@ def test_a_configuration_that_others_may_write_is_named(configure: Callable[...,
 def test_a_configuration_that_cannot_work_is_named(configure: Callable[..., doctor.Machine]) -> None:
     finding = line(configure('[schedule]\ntimezone = "Nowhere"'), "configuration")
     assert (finding.status, finding.hint) == (Status.CRITICAL, "samaops config check")
+    assert finding.title.startswith("1 fault in the configuration: ")
 
 
 def test_directories_that_cannot_be_written_and_full_disks_are_named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -471,3 +472,14 @@ def test_another_that_works_at_the_same_is_told_and_no_crash(settings: Settings)
     assert outcome.exit_code is None or outcome.exit_code == 77
     told = [each.detail for each in outcome.report.findings if each.code == "redis.service.unreachable"]
     assert told == ["somebody tends the database"]
+
+
+@pytest.mark.parametrize(("directory", "expected"), [(0o2770, 0o660), (0o750, 0o640), (0o770, 0o640)])
+def test_a_log_in_a_directory_of_a_group_is_the_groups_too(
+    tmp_path: Path, directory: int, expected: int
+) -> None:
+    place = tmp_path / "log"
+    place.mkdir()
+    place.chmod(directory)
+    assert announce.log(place / "daily.log", Bulletin("", "", "ran\n"), ()) == ()
+    assert stat.S_IMODE((place / "daily.log").stat().st_mode) == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -33,6 +34,7 @@ from samaops.render import json as json_face
 from samaops.site import chosen
 from samaops.site.site import Site
 from samaops.workflows.sites import together
+from samaops.workflows.sites.listed import listed
 from samaops.workflows.sites.merged import SiteReport, merged
 
 NOW = datetime(2026, 1, 31, 3, 12, tzinfo=timezone.utc)
@@ -387,6 +389,23 @@ class TestKnownSites:
         assert list(known_sites.all_of()) == ["kolda"]
         assert run(["config", "init", "--site", "kolda"]) == 77
         assert run(["config", "init", "--site", "../kolda"]) == 78
+
+    def test_the_usual_configuration_is_said_to_be_left_out(self, directory: Path, tmp_path: Path) -> None:
+        write(directory, "thies")
+        assert listed(str).notes == ()
+        usual = tmp_path / "config.toml"
+        write(tmp_path, "dakar")
+        (tmp_path / "dakar.toml").rename(usual)
+        (note,) = listed(str).notes
+        assert note.startswith(f"{usual} (dakar) is none of them: --sites leaves it out")
+        subprocess.run(["sh", "-c", note.rpartition(": ")[2]], check=True)
+        (tmp_path / "sites" / "dakar.toml").rename(directory / "dakar.toml")
+        assert not usual.exists()
+        write(tmp_path, "dakar")
+        (tmp_path / "dakar.toml").rename(usual)
+        assert listed(str).notes == ()
+        usual.write_text("no TOML")
+        assert listed(str).notes == ()
 
     def test_a_shell_offers_them(self, directory: Path) -> None:
         write(directory, "dakar")

@@ -16,7 +16,7 @@ from samaops.changes.schedule import files, units
 from samaops.changes.schedule.files import Writing
 from samaops.changes.schedule.units import Place
 from samaops.changes.verbs import verb
-from samaops.config import places
+from samaops.config import places, sites
 from samaops.errors import RefusedError, UsageError
 from samaops.facts.observation import Snapshot
 from samaops.facts.schedule import FilesFacts, FoundFile, ScheduleFacts
@@ -29,8 +29,8 @@ from samaops.site.site import Site
 
 KINDS = {"systemd": units.systemd, "timers": units.timers, "cron": units.cron, "compose": units.compose}
 _AFTER = {
-    "systemd": ("systemctl daemon-reload", "systemctl enable --now samaops-schedule.service"),
-    "timers": ("systemctl daemon-reload", "systemctl enable --now 'samaops-*.timer'"),
+    "systemd": ("systemctl daemon-reload",),
+    "timers": ("systemctl daemon-reload",),
     "cron": (),
     "compose": ("docker compose -f compose.samaops.yml up -d",),
 }
@@ -57,7 +57,7 @@ def plan_install(snapshot: Snapshot, site: Site, kind: str, directory: str) -> P
     found, base = facts_in(snapshot, FilesFacts), directory.rstrip("/")
     place = _place(site)
     units.require_plain(site, place)
-    wanted = KINDS[kind](site, place)
+    wanted = _beside(found, site, kind, base, KINDS[kind](site, place))
     _require_alone(snapshot, site, kind, directory, wanted)
     steps = []
     for name, content in wanted.items():
@@ -72,7 +72,8 @@ def plan_install(snapshot: Snapshot, site: Site, kind: str, directory: str) -> P
             steps.append(files.step("schedule.install", text, before, Writing(path, content)))
     if not steps:
         return replace(plan, nothing_to_do=_("all of it is there"))
-    notes = tuple(_("then: {command}").format(command=command) for command in _AFTER[kind])
+    commands = (*_AFTER[kind], *_enable(wanted)) if kind in ("systemd", "timers") else _AFTER[kind]
+    notes = tuple(_("then: {command}").format(command=command) for command in commands)
     keyless = units.servers_of_no_key(site) if kind == "compose" else ()
     if keyless:
         text = _("the container has no SSH key of yours: set key_file and known_hosts of {servers}")
@@ -98,9 +99,57 @@ def plan_uninstall(snapshot: Snapshot, site: Site, directory: str) -> Plan:
     if not steps:
         return replace(plan, nothing_to_do=_("nothing of it is there"))
     names = [PurePosixPath(file.path).name for file in ours]
-    running = shlex.join([name for name in names if name.endswith((".timer", "schedule.service"))])
-    notes = (_("before: {command}").format(command=f"systemctl disable --now {running}"),) if running else ()
+    begun = [name for name in names if name.endswith(".timer") or _is_scheduler(name)]
+    notes = (
+        (_("before: {command}").format(command=f"systemctl disable --now {shlex.join(begun)}"),)
+        if begun
+        else ()
+    )
     return replace(plan, steps=steps, notes=notes)
+
+
+def _beside(
+    found: FilesFacts, site: Site, kind: str, base: str, wanted: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the files with the site in their names where another site has those without: each has its own.
+
+    Raises RefusedError where the name of the site cannot stand in that of a file, and for compose, which goes by the
+    directory.
+    """
+    present = [found.at(f"{base}/{name}") for name in wanted]
+    if not any(file and _is_of_another(file, site) for file in present):
+        return wanted
+    if kind == "compose" or not sites.is_a_name(site.name):
+        text = _(
+            "the files of another site are in {directory}: choose another directory; nothing was changed"
+        )
+        raise RefusedError(text.format(directory=base))
+    return {_with_site(name, site.name): content for name, content in wanted.items()}
+
+
+def _is_of_another(file: FoundFile, site: Site) -> bool:
+    """Return whether a file begins the jobs of another configuration; one that only had another name is ours."""
+    content = file.content or ""
+    is_marked = content.startswith(f"{units.MARK} for ") and not content.startswith(_mark(site))
+    return is_marked and units.configured(site) not in content
+
+
+def _with_site(name: str, site: str) -> str:
+    path = PurePosixPath(name)
+    return f"{path.stem}-{site}{path.suffix}"
+
+
+def _enable(wanted: Mapping[str, str]) -> tuple[str, ...]:
+    begun = [name for name in wanted if name.endswith(".timer") or _is_scheduler(name)]
+    return (f"systemctl enable --now {shlex.join(begun)}",)
+
+
+def _is_scheduler(name: str) -> bool:
+    return name.startswith("samaops-schedule") and name.endswith(".service")
+
+
+def _mark(site: Site) -> str:
+    return f"{units.MARK} for {site.name};"
 
 
 def _require_alone(
@@ -120,7 +169,7 @@ def _require_alone(
 
 
 def _ours(snapshot: Snapshot, site: Site, directory: str) -> list[FoundFile]:
-    mark = f"{units.MARK} for {site.name};"
+    mark = _mark(site)
     found = facts_in(snapshot, FilesFacts).within(directory)
     return [file for file in found if file.content is not None and file.content.startswith(mark)]
 
@@ -137,6 +186,6 @@ def _place(site: Site) -> Place:
 
 def _program() -> str:
     """Return how samaops is begun here: a package has a new environment with each version, and one name for all of them."""
-    if PurePosixPath(sys.prefix).is_relative_to(places.PACKAGED):
+    if places.is_packaged():
         return "/usr/bin/samaops"
     return shlex.join((sys.executable, "-m", "samaops"))

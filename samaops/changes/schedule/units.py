@@ -209,9 +209,14 @@ def _head(site: Site) -> str:
     return f"{MARK} for {site.name}; samaops schedule uninstall takes it back.\n"
 
 
-def _command(site: Site, place: Place, words: str) -> str:
+def configured(site: Site) -> str:
+    """Return what of a command chooses the configuration of a site, up to the next word."""
     config = ("--config", str(site.configuration.absolute())) if site.configuration else ()
-    return shlex.join((*shlex.split(place.program), *config, "schedule", *words.split()))
+    return shlex.join((*config, "schedule"))
+
+
+def _command(site: Site, place: Place, words: str) -> str:
+    return shlex.join((*shlex.split(place.program), *shlex.split(configured(site)), *words.split()))
 
 
 def _environment(place: Place) -> tuple[tuple[str, str], ...]:

@@ -262,9 +262,17 @@ def _of_findings(found: Sequence[Finding], code: str, site: Site) -> _Verdict:
         return _Verdict(OK)
     look = samaops(site, "config show" if not found else f"diagnose --only {code.partition('.')[0]}")
     if not found:
-        return _Verdict(UNKNOWN, Status.UNKNOWN, _("{code}: nothing was looked at").format(code=code), look)
+        return _Verdict(UNKNOWN, Status.UNKNOWN, _not_looked_at(code, site), look)
     # The title of what was not looked at is what would be well: said here it would be a claim.
     return _Verdict(UNKNOWN, Status.UNKNOWN, found[0].detail or found[0].title, look)
+
+
+def _not_looked_at(code: str, site: Site) -> str:
+    """Say that a check found nothing to look at, and which section of the configuration would give it something."""
+    section = code.partition(".")[0]
+    if section in type(site.settings).model_fields and not site.section(section):
+        return _("{code}: [{section}] is not in the configuration").format(code=code, section=section)
+    return _("{code}: nothing was looked at").format(code=code)
 
 
 def _subjects(item: Item, code: str, site: Site) -> frozenset[str] | None:

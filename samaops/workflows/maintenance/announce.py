@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -43,6 +44,8 @@ LONGEST_SECONDS = 20.0
 PING_SECONDS = 3.0
 # An alert ends by itself when the next run, which may be a little late, does not say it again.
 _LATE_HOURS = 2.0
+# A directory in which what is made belongs to its group, which may write there.
+_OF_A_GROUP = stat.S_ISGID | stat.S_IWGRP
 _BAD = (Status.WARNING, Status.CRITICAL, Status.UNKNOWN)
 Labels = dict[str, str]
 
@@ -330,11 +333,19 @@ def _log_here(path: Path, text: str, error: OSError) -> str:
     )
 
 
+def _share(descriptor: int, directory: Path) -> None:
+    """Let the group write our file too where its directory is the group's: scheduler and people write one log."""
+    seen = os.fstat(descriptor)
+    if directory.stat().st_mode & _OF_A_GROUP == _OF_A_GROUP and seen.st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o660)
+
+
 def _append(path: Path, text: str) -> None:
     """Append in one write, so that two writers never mix their lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = files.open_to_append(path, 0o640)
     try:
+        _share(descriptor, path.parent)
         os.write(descriptor, text.encode("utf-8", "backslashreplace"))
     finally:
         os.close(descriptor)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from samaops.config import load
 from samaops.config import sites as known_sites
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError
@@ -39,11 +43,30 @@ def listed(words_of_status: Callable[[Status], str], now: datetime | None = None
         columns,
         tuple(rows),
         _none(),
-        notes=tuple(f"{row['site']}: {row['problem']}" for row in unusable),
+        notes=(*(f"{row['site']}: {row['problem']}" for row in unusable), *(_left_out() if rows else ())),
         answer=_answer(len(rows), len(unusable)) if rows else _none(),
         is_whole=not unusable,
         commands=("samaops diagnose --sites all",) if rows else (),
     )
+
+
+def _left_out() -> tuple[str, ...]:
+    """Say that the usual configuration is of a site that has no file among those of the sites."""
+    with suppress(ConfigurationError):  # where there is none, or it cannot be used, none is left out
+        configuration = load.read(load.find())
+        name, path = configuration.settings.site, configuration.path
+        if name not in known_sites.all_of():
+            text = _("{path} ({site}) is none of them: --sites leaves it out; to make it one: {command}")
+            return (text.format(path=path, site=name, command=_move(path, name)),)
+    return ()
+
+
+def _move(path: Path, name: str) -> str:
+    """Return the command that makes the usual configuration the file of a site, with the rights that it has."""
+    sudo = "" if os.access(path.parent, os.W_OK) else "sudo "
+    directory = quote(str(path.parent / "sites"))
+    target = quote(str(path.parent / "sites" / f"{name}.toml"))
+    return f"{sudo}mkdir -p {directory} && {sudo}mv {quote(str(path))} {target}"
 
 
 def _none() -> str:

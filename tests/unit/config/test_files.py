@@ -16,7 +16,7 @@ import pytest
 from samaops.clients import known_hosts, ssh_keys, tls
 from samaops.clients.errors import ClientError
 from samaops.collect import store
-from samaops.config import documents, files, load, playbooks
+from samaops.config import documents, files, load, places, playbooks
 from samaops.config.secrets import LARGEST_BYTES, Secret
 from samaops.config.settings import Playbooks, Settings
 from samaops.errors import ConfigurationError, UsageError
@@ -355,3 +355,9 @@ def test_a_secret_that_no_system_could_take_is_named_by_its_place_alone(
     with pytest.raises(ConfigurationError, match="is not text") as caught:
         Secret.model_validate(secret).reveal()
     assert "8812" not in caught.value.message
+
+
+def test_a_package_is_told_to_be_built_with_the_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert places.how_to_add_the_lab() == "pip install 'samaops[lab]'"
+    monkeypatch.setattr("sys.prefix", "/usr/lib/samaops/environments/1.0-python3.11.x")
+    assert places.how_to_add_the_lab().endswith("scripts/package --extra lab")

@@ -306,3 +306,26 @@ def test_a_container_has_the_files_that_the_configuration_names_and_a_name_that_
     assert f"    hostname: {socket.gethostname()[:50]}-samaops\n" in text
     assert "daily_maintenance.log" not in text
     assert units.servers_of_no_key(site) == ("api",)
+
+
+def test_each_site_has_files_of_its_own(tmp_path: Path) -> None:
+    def installed(kind: str, name: str, config: str) -> Plan:
+        settings = site_with().settings.model_copy(update={"site": name})
+        site = Site(settings, configuration=Path(f"/etc/samaops/{config}.toml"))
+        plan = change.prepare(site, "schedule install", (kind, str(tmp_path)))
+        for step in plan.steps:
+            assert run(step.operation, site).is_ok
+        return plan
+
+    first, second = tmp_path / "samaops-schedule.service", tmp_path / "samaops-schedule-thies.service"
+    installed("systemd", "dakar", "sites/dakar")
+    before = first.read_text()
+    plan = installed("systemd", "thies", "sites/thies")
+    assert plan.notes[-1].endswith("systemctl enable --now samaops-schedule-thies.service")
+    assert first.read_text() == before
+    assert "--config /etc/samaops/sites/thies.toml schedule run" in second.read_text()
+    assert installed("systemd", "thies", "sites/thies").nothing_to_do
+    installed("systemd", "dakar-2", "sites/dakar")  # another name of the same configuration: it is run once
+    assert sorted(tmp_path.iterdir()) == [second, first]
+    with pytest.raises(RefusedError, match="choose another directory"):
+        installed("systemd", "Maj Espace", "other")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 
 from msgspec.structs import replace
 
-from samaops.causes.effects import codes, same_server
+from samaops.causes.effects import OfSite, codes, same_server
 from samaops.causes.mechanism import killed_at
 from samaops.causes.root import (
     Rank,
@@ -16,6 +17,7 @@ from samaops.causes.root import (
     root,
     safe,
     together,
+    words_of,
 )
 from samaops.causes.topology import SERVER_GONE, effects_of_server
 from samaops.causes.view import View, failed, not_ok
@@ -24,8 +26,62 @@ from samaops.model.cause import Verdict
 from samaops.model.finding import Finding
 from samaops.model.status import Status
 from samaops.site.commands import on_server
+from samaops.site.shell_words import operands
 
 _ENVIRONMENT = "docker.container.environment"
+
+
+# What the kernel of this machine says itself, without asking anybody: there is no way to that network.
+_NO_ROUTE = re.compile(r"\[Errno 101\]|network is unreachable", re.IGNORECASE)
+
+
+def _has_no_route(finding: Finding) -> bool:
+    """Return whether what this machine tried first was refused by its own kernel: nothing was sent to that server."""
+    return bool(
+        _NO_ROUTE.search(str(finding.evidence.get("tcp_message") or finding.evidence.get("ping_reason")))
+    )
+
+
+def _is_not_reached(finding: Finding) -> bool:
+    return finding.evidence.get("kind") in ("silent", "name")
+
+
+@root(
+    "no-route-from-here",
+    on=together("servers.host.unreachable"),
+    rank=Rank.SERVER,
+    effects=OfSite(
+        lambda _finding, _site: (), (*SERVER_GONE.shown, *codes("*.unreachable", when=_is_not_reached))
+    ),
+    distinguished_from=("server-down", "server-unresponsive"),
+)
+def no_route_from_here(_finding: Finding, view: View) -> Root | None:
+    """This machine has no way to the servers: what fails is between samaops and them, and says nothing of them."""
+    lost = tuple(finding for finding in view.bad("servers.host.unreachable") if _has_no_route(finding))
+    if not lost:
+        return None
+    names = sorted({str(finding.server) for finding in lost})
+    # A machine that has a way to none of them has none to the rest of the site either.
+    is_cut_off = not view.ok("*.unreachable")
+    others = codes("*.unreachable", when=_is_not_reached) if is_cut_off else ()
+    title = (
+        _("This machine has no network: nothing is known of {names}")
+        if is_cut_off
+        else _("This machine has no route to {names}: nothing is known of what runs there")
+    )
+    address = view.site.address_of(names[0])
+    text = _(
+        "Repair the network of this machine (cable, VPN, route), or look from another; leave the servers alone"
+    )
+    return Root(
+        title.format(names=", ".join(names)),
+        (safe("network.here", text, f"ip route get {operands(address)}", "ip -brief address"),),
+        subject=f"servers/{names[0]}",
+        triggers=lost,
+        effects=(*(effect for name in names for effect in effects_of_server(view.site, name)), *others),
+        speaks_for=(_("its own kernel says so, and sent nothing: {words}").format(words=words_of(lost[0])),),
+        speaks_against=tuple(finding.title for finding in view.ok("servers.host.unreachable")[:2]),
+    )
 
 
 @root("server-down", on="servers.host.unreachable", rank=Rank.SERVER, runbook="api-down", effects=SERVER_GONE)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -26,13 +27,13 @@ RUNNING = {"message": "SAMA CONSO", "version": "2.0.0", "status": "running"}
 
 
 @contextmanager
-def member(body: Any = RUNNING, status: int = 200, delay_seconds: float = 0) -> Iterator[str]:
-    """Run one API member in a thread and yield its URL."""
-    app = FastAPI()
+def member(body: Any = RUNNING, status: int = 200, *delays_seconds: float) -> Iterator[str]:
+    """Run one API member in a thread and yield its URL; its answers take these times by turns."""
+    app, delays = FastAPI(), cycle(delays_seconds or (0.0,))
 
     @app.get("/health")
     async def health() -> JSONResponse:
-        await asyncio.sleep(delay_seconds)
+        await asyncio.sleep(next(delays))
         return JSONResponse(body, status_code=status)
 
     port = free_port()
@@ -95,7 +96,7 @@ def test_different_versions_are_a_warning() -> None:
 
 
 def test_a_slow_member_is_judged_by_the_kpi_and_not_asked_again() -> None:
-    with member(delay_seconds=0.7) as url:
+    with member(RUNNING, 200, 0.7) as url:
         seen = looked_at(url)
     finding = seen.one("api.latency.high")
     assert finding.status is Status.WARNING
@@ -106,10 +107,17 @@ def test_a_slow_member_is_judged_by_the_kpi_and_not_asked_again() -> None:
 
 
 def test_a_member_that_was_never_quick_is_asked_some_more_and_no_more() -> None:
-    with member(delay_seconds=0.04) as url:
+    with member(RUNNING, 200, 0.04, 0.08) as url:
         finding = looked_at(url, timeout=3).one("api.latency.slow_for_guide")
     assert finding.status is Status.WARNING
     assert len(finding.evidence["samples_ms"]) == 10
+
+
+def test_a_member_that_is_as_far_each_time_is_not_asked_ten_times() -> None:
+    with member(RUNNING, 200, 0.2) as url:
+        finding = looked_at(url, timeout=3).one("api.latency.slow_for_guide")
+    assert finding.status is Status.WARNING
+    assert len(finding.evidence["samples_ms"]) < 10
 
 
 FAULTS: dict[str, tuple[Callable[[], AbstractContextManager[faulty.Address]], FailureKind]] = {

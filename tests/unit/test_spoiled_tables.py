@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import datetime, timedelta, timezone
@@ -223,13 +222,14 @@ def test_any_value_is_shown_or_refused(block: int, site: Site, tmp_path: Path) -
                 read()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="sqlite3 has no limit before")
 def test_a_value_that_is_larger_than_any_is_not_read(site: Site, tmp_path: Path) -> None:
     write(tmp_path / "history.sqlite3", lambda _name, rows: rows)
     with closing(sqlite3.connect(tmp_path / "history.sqlite3")) as database:
         database.execute("UPDATE samaops_records SET details = CAST(zeroblob(34000000) AS TEXT)")
         database.commit()
-    with pytest.raises(SamaopsError, match="too big"):
+    # Python 3.10 cannot tell SQLite a limit: there it is read, and is no record.
+    words = "too big" if hasattr(sqlite3.Connection, "setlimit") else ""
+    with pytest.raises(SamaopsError, match=words):
         remembered.kept(site, NOW - timedelta(days=20), NOW)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def test_every_command_has_examples_of_its_own() -> None:
 
 @pytest.mark.parametrize("line", [line for lines in help_text.EXAMPLES.values() for line, _meaning in lines])
 def test_an_example_is_a_line_that_is_taken(line: str) -> None:
-    take(line.split())
+    take(shlex.split(line))
     assert len(f"   samaops {line}") <= 80
     assert any(line == path or line.startswith(f"{path} ") for path in help_text.EXAMPLES)
 

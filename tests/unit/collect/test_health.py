@@ -34,7 +34,8 @@ class Connection:
         (900.0, (5.0, 6.0), 3),  # one busy moment is no slow server
         (900.0, (800.0, 900.0), 3),
         (5.0, (6.0, 7.0), 3),
-        (60.0, (50.0,) * 9, 10),
+        (60.0, (50.0,) * 9, 4),  # the way is as long as that
+        (60.0, (50.0, 70.0) * 5, 10),
     ],
 )
 def test_a_slow_first_answer_is_not_the_last_word(
